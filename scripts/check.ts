@@ -1,0 +1,47 @@
+/**
+ * Checks everything that is not a test: format, lint, types, documentation, examples and both packages.
+ *
+ *     npm run check                     all of it
+ *     npm run check -- format lint      some of it
+ *
+ * @module
+ */
+
+import { header, run } from "./run.ts";
+import { DENO, filesUnder, ROOT, TSC } from "./runtimes.ts";
+
+type Command = readonly [command: string, ...args: string[]];
+
+const node = process.execPath;
+const script = (name: string): Command => [node, "--import", "tsx", `scripts/${name}.ts`];
+const adapters = ["node", "bun", "deno", "memory", "auto"].map((name) => `adapters/${name}.ts`);
+
+const steps: Readonly<Record<string, readonly Command[]>> = {
+  format: [[DENO, "fmt", "--check"]],
+  lint: [[DENO, "lint"]],
+  types: [
+    [node, TSC, "-p", "tsconfig.build.json", "--noEmit"],
+    [node, TSC, "-p", "tsconfig.pure.json"],
+    [node, TSC, "-p", "tsconfig.all.json"],
+    [DENO, "check", "--unstable-net", "mod.ts", ...filesUnder("tests", ".deno.ts")],
+  ],
+  docs: [[DENO, "doc", "--lint", "mod.ts", ...adapters]],
+  build: [script("build")],
+  examples: [script("doc_examples")],
+  jsr: [[DENO, "publish", "--config", "jsr.json", "--dry-run", "--allow-dirty"]],
+  npm: [script("package_check")],
+  size: [script("bundle_size")],
+};
+
+const chosen = process.argv.slice(2);
+const failed: string[] = [];
+for (const [name, commands] of Object.entries(steps)) {
+  if (chosen.length > 0 && !chosen.includes(name)) continue;
+  header(name);
+  for (const [command, ...args] of commands) {
+    const { ok } = await run(command, args, { cwd: ROOT, env: { NO_COLOR: "1" } });
+    if (!ok && !failed.includes(name)) failed.push(name);
+  }
+}
+console.log(failed.length === 0 ? "\nAll checks passed" : `\nFailed checks: ${failed.join(", ")}`);
+process.exitCode = failed.length === 0 ? 0 : 1;

@@ -1,0 +1,54 @@
+/**
+ * Packs the built package and checks the tarball: what is in it, publint, attw, and a smoke test on three runtimes.
+ *
+ * @module
+ */
+
+import { copyFileSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { run } from "./run.ts";
+import { BUN, CACHE, DENO, npm, ROOT } from "./runtimes.ts";
+
+const PACK = join(CACHE, "pack");
+const SMOKE = join(CACHE, "smoke");
+const PUBLINT = join(ROOT, "node_modules", "publint", "src", "cli.js");
+const ATTW = join(ROOT, "node_modules", "@arethetypeswrong", "cli", "dist", "index.js");
+
+for (const folder of [PACK, SMOKE]) {
+  rmSync(folder, { recursive: true, force: true });
+  mkdirSync(folder, { recursive: true });
+}
+if (!await npm(["pack", "--pack-destination", PACK], ROOT)) throw new Error("Cannot pack the package");
+const tarball = join(PACK, readdirSync(PACK)[0] ?? "");
+
+const results = [
+  await node([PUBLINT, tarball, "--strict"]),
+  // Resolution by CommonJS is ignored: the package is ESM only, which Node 20.19 and later can `require` too.
+  await node([ATTW, tarball, "--profile", "esm-only"]),
+  ...await smokeTests(),
+];
+process.exitCode = results.every((ok) => ok) ? 0 : 1;
+
+async function node(args: readonly string[]): Promise<boolean> {
+  return (await run(process.execPath, args, { cwd: ROOT })).ok;
+}
+
+/** Installs the tarball as a user would and asserts on each runtime which adapter it comes to use. */
+async function smokeTests(): Promise<boolean[]> {
+  writeFileSync(join(SMOKE, "package.json"), JSON.stringify({ private: true, type: "module" }));
+  // Keeps Deno from taking this project's own settings.
+  writeFileSync(join(SMOKE, "deno.json"), JSON.stringify({ nodeModulesDir: "manual", lock: false }));
+  copyFileSync(join(ROOT, "scripts", "smoke.js"), join(SMOKE, "smoke.js"));
+  if (!await npm(["install", "--offline", "--no-package-lock", tarball], SMOKE)) return [false];
+  const commands: [string, string[]][] = [
+    [process.execPath, ["smoke.js", "node"]],
+    [DENO, ["run", "-A", "--unstable-net", "smoke.js", "deno"]],
+    [DENO, ["run", "-A", "smoke.js", "node"]],
+    [BUN, ["smoke.js", "bun"]],
+  ];
+  const passed: boolean[] = [];
+  for (const [command, args] of commands) {
+    passed.push((await run(command, args, { cwd: SMOKE, timeout: 30_000 })).ok);
+  }
+  return passed;
+}

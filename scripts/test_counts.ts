@@ -1,0 +1,45 @@
+import { readFileSync } from "node:fs";
+
+/** How many tests a runner says it ran. */
+export interface TestCounts {
+  readonly passed: number;
+  readonly failed: number;
+  readonly skipped: number;
+}
+
+/**
+ * Reads the closing lines of Node's test runner (`ℹ pass 13`) or of Bun's (` 13 pass`).
+ */
+export function countsFromOutput(output: string): TestCounts {
+  // deno-lint-ignore no-control-regex
+  const plain = output.replace(/\x1b\[[\d;]*m/g, "");
+  return {
+    passed: sum(plain, /^ℹ pass (\d+)$|^ *(\d+) pass$/gm),
+    failed: sum(plain, /^ℹ (?:fail|cancelled) (\d+)$|^ *(\d+) (?:fail|errors?)$/gm),
+    skipped: sum(plain, /^ℹ (?:skipped|todo) (\d+)$|^ *(\d+) (?:skip|todo)$/gm),
+  };
+}
+
+/**
+ * Counts the test cases in a report that `deno test --junit-path` wrote. Deno's closing line counts a top-level
+ * `describe` as one test; this leaves the groups out, so that the figures of all runtimes can be compared.
+ */
+export function countsFromJunit(path: string): TestCounts {
+  const cases = [...readFileSync(path, "utf8").matchAll(/<testcase name="([^"]*)".*?<\/testcase>/gs)];
+  const groups = new Set(cases.flatMap(([, name = ""]) => prefixes(name)));
+  const tests = cases.filter(([, name = ""]) => !groups.has(name)).map(([text]) => text);
+  const failed = tests.filter((text) => text.includes("<failure")).length;
+  const skipped = tests.filter((text) => text.includes("<skipped/>")).length;
+  return { passed: tests.length - failed - skipped, failed, skipped };
+}
+
+function prefixes(name: string): string[] {
+  const parts = name.split(" &gt; ");
+  return parts.slice(1).map((_, index) => parts.slice(0, index + 1).join(" &gt; "));
+}
+
+function sum(text: string, pattern: RegExp): number {
+  let total = 0;
+  for (const [, first, second] of text.matchAll(pattern)) total += Number(first ?? second);
+  return total;
+}

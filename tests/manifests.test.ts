@@ -1,0 +1,65 @@
+// Holds together what package.json, jsr.json and deno.json say of the same package.
+import { existsSync, readFileSync } from "node:fs";
+import { describe, test } from "node:test";
+import { assert, assertEquals, assertFalse, assertMatch } from "@std/assert";
+
+interface NpmManifest {
+  readonly name: string;
+  readonly version: string;
+  readonly license: string;
+  readonly type: string;
+  readonly engines: { readonly node: string };
+  readonly exports: Readonly<Record<string, string | Readonly<Record<string, string>>>>;
+  readonly dependencies?: unknown;
+  readonly peerDependencies?: unknown;
+  readonly optionalDependencies?: unknown;
+}
+
+interface JsrManifest {
+  readonly name: string;
+  readonly version: string;
+  readonly license: string;
+  readonly exports: Readonly<Record<string, string>>;
+}
+
+const npm = read<NpmManifest>("package.json");
+const jsr = read<JsrManifest>("jsr.json");
+const deno = read<Readonly<Record<string, unknown>>>("deno.json");
+
+describe("manifests", () => {
+  test("agree on name, version and licence", () => {
+    assertEquals([npm.name, npm.version, npm.license], [jsr.name, jsr.version, jsr.license]);
+    assertMatch(npm.version, /^\d+\.\d+\.\d+$/);
+  });
+
+  test("export the same modules, npm as built files with their types first", () => {
+    const modules = Object.entries(npm.exports).filter(([path]) => path !== "./package.json");
+    assertEquals(modules.map(([path]) => path), Object.keys(jsr.exports));
+    for (const [path, target] of modules) {
+      const built = jsr.exports[path]?.replace(/^\.\/(.*)\.ts$/, "./dist/$1") ?? "";
+      assertEquals(target, { types: `${built}.d.ts`, default: `${built}.js` });
+      assertEquals(typeof target === "string" ? [] : Object.keys(target), ["types", "default"]);
+    }
+  });
+
+  test("export modules that exist, one per adapter", () => {
+    for (const [path, module] of Object.entries(jsr.exports)) {
+      assert(existsSync(new URL(`../${module}`, import.meta.url)), `${path} is ${module}, which does not exist`);
+    }
+    assertEquals(Object.keys(jsr.exports), [".", "./node", "./bun", "./deno", "./memory", "./auto"]);
+  });
+
+  test("ask for nothing at run time", () => {
+    assertEquals([npm.dependencies, npm.peerDependencies, npm.optionalDependencies], [undefined, undefined, undefined]);
+    assertEquals([npm.type, npm.engines.node], ["module", ">=20"]);
+  });
+
+  test("leave the package's name out of deno.json", () => {
+    // With a name in it, `deno publish` takes deno.json for the package and ignores jsr.json.
+    for (const field of ["name", "version", "exports", "unstable"]) assertFalse(field in deno, field);
+  });
+});
+
+function read<T>(manifest: string): T {
+  return JSON.parse(readFileSync(new URL(`../${manifest}`, import.meta.url), "utf8"));
+}
