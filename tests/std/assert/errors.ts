@@ -4,7 +4,11 @@ import { AssertionError, withSuffix } from "./assertion_error.ts";
 /** The class of an expected error, abstract ones included. */
 export type ErrorClass<E extends Error> = abstract new (...args: never) => E;
 
-type Expectation<E extends Error> = [msg?: string] | [errorClass: ErrorClass<E>, msgIncludes?: string, msg?: string];
+interface Expectation {
+  readonly errorClass: ErrorClass<Error> | undefined;
+  readonly msgIncludes: string | undefined;
+  readonly msg: string | undefined;
+}
 
 /** Fails unless `fn` throws. Returns what it threw. */
 export function assertThrows(fn: () => unknown, msg?: string): unknown;
@@ -15,13 +19,19 @@ export function assertThrows<E extends Error = Error>(
   msgIncludes?: string,
   msg?: string,
 ): E;
-export function assertThrows<E extends Error>(fn: () => unknown, ...expectation: Expectation<E>): unknown {
+export function assertThrows(
+  fn: () => unknown,
+  errorClassOrMsg?: ErrorClass<Error> | string,
+  msgIncludes?: string,
+  msg?: string,
+): unknown {
+  const expectation = expectationOf(errorClassOrMsg, msgIncludes, msg);
   try {
     fn();
   } catch (error) {
     return checked(error, expectation);
   }
-  throw new AssertionError(withSuffix("Expected function to throw.", ownMessage(expectation)));
+  throw new AssertionError(withSuffix("Expected function to throw.", expectation.msg));
 }
 
 /** Fails unless `fn` returns a promise that rejects. Resolves to what it rejected with. */
@@ -33,43 +43,53 @@ export function assertRejects<E extends Error = Error>(
   msgIncludes?: string,
   msg?: string,
 ): Promise<E>;
-export async function assertRejects<E extends Error>(
+export async function assertRejects(
   fn: () => PromiseLike<unknown>,
-  ...expectation: Expectation<E>
+  errorClassOrMsg?: ErrorClass<Error> | string,
+  msgIncludes?: string,
+  msg?: string,
 ): Promise<unknown> {
-  const msg = ownMessage(expectation);
+  const expectation = expectationOf(errorClassOrMsg, msgIncludes, msg);
   let promise: PromiseLike<unknown>;
   try {
     promise = fn();
   } catch (error) {
-    throw new AssertionError(withSuffix(`Function throws when expected to reject: ${inspect(error)}.`, msg));
+    throw new AssertionError(
+      withSuffix(`Function throws when expected to reject: ${inspect(error)}.`, expectation.msg),
+    );
   }
   if (typeof promise?.then !== "function") {
-    throw new AssertionError(withSuffix("Function throws when expected to reject: it returned no promise.", msg));
+    throw new AssertionError(
+      withSuffix("Function throws when expected to reject: it returned no promise.", expectation.msg),
+    );
   }
   try {
     await promise;
   } catch (error) {
     return checked(error, expectation);
   }
-  throw new AssertionError(withSuffix("Expected function to reject.", msg));
+  throw new AssertionError(withSuffix("Expected function to reject.", expectation.msg));
 }
 
-function ownMessage<E extends Error>(expectation: Expectation<E>): string | undefined {
-  return typeof expectation[0] === "function" ? expectation[2] : expectation[0];
+function expectationOf(
+  first: ErrorClass<Error> | string | undefined,
+  msgIncludes: string | undefined,
+  msg: string | undefined,
+): Expectation {
+  if (typeof first === "function") return { errorClass: first, msgIncludes, msg };
+  return { errorClass: undefined, msgIncludes: undefined, msg: first };
 }
 
-function checked<E extends Error>(error: unknown, expectation: Expectation<E>): unknown {
-  const [errorClass, msgIncludes, msg] = expectation;
-  if (typeof errorClass !== "function") return error;
+function checked(error: unknown, { errorClass, msgIncludes, msg }: Expectation): unknown {
+  if (!errorClass) return error;
   if (!(error instanceof errorClass)) {
     throw new AssertionError(withSuffix(`Expected a ${errorClass.name}: current value is ${inspect(error)}.`, msg));
   }
   if (msgIncludes !== undefined && !error.message.includes(msgIncludes)) {
-    const message = `Expected error message to include ${inspect(msgIncludes)}: current value is ${
-      inspect(error.message)
-    }.`;
-    throw new AssertionError(withSuffix(message, msg));
+    const current = inspect(error.message);
+    throw new AssertionError(
+      withSuffix(`Expected error message to include ${inspect(msgIncludes)}: current value is ${current}.`, msg),
+    );
   }
   return error;
 }
