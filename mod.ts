@@ -1,0 +1,80 @@
+/**
+ * A cache invalidation bus with no server: the copies of a service find each other by UDP multicast or seeds and tell
+ * each other which keys have changed. Speaks the protocol of go-warp's mesh.
+ *
+ * @example Drop what others have changed
+ * ```ts
+ * import { openMesh } from "@warp-mesh/bus";
+ *
+ * const cache = new Map<string, unknown>();
+ * const mesh = await openMesh({ interface: "127.0.0.1" }); // this host only
+ *
+ * mesh.subscribe({ prefix: "user:" }, (event) => cache.delete(event.key));
+ * await mesh.publish("user:42");
+ * await mesh.close();
+ * ```
+ *
+ * @module
+ */
+
+import { systemPorts } from "./adapters/auto.ts";
+import { MeshBus } from "./src/mesh_bus.ts";
+import type { MeshOptions } from "./src/options.ts";
+
+export {
+  ClosedError,
+  DecodeError,
+  KeyTooLongError,
+  MeshOpenError,
+  QuorumNotSatisfiedError,
+  QuorumUnsupportedError,
+} from "./src/errors.ts";
+export type { MeshEventListener, MeshEvents } from "./src/event_stream.ts";
+export type { MeshEvent, Stage } from "./src/events.ts";
+export { InProcessBus } from "./src/in_process_bus.ts";
+export { MeshBus } from "./src/mesh_bus.ts";
+export type { MeshMetrics } from "./src/mesh_metrics.ts";
+export type { MeshOptions } from "./src/options.ts";
+export type { Peer } from "./src/peer_table.ts";
+export type { MeshPorts } from "./src/ports.ts";
+export type { Clock, Timer } from "./src/clock.ts";
+export { BindError } from "./src/datagram_socket.ts";
+export type {
+  AdapterName,
+  Bind,
+  BindErrorCode,
+  BindOptions,
+  DatagramHandlers,
+  DatagramSocket,
+} from "./src/datagram_socket.ts";
+export type { NetworkInterface, NetworkInterfaces, RandomBytes, Resolve } from "./src/host.ts";
+export type {
+  Cause,
+  Metrics,
+  PublishOptions,
+  Scope,
+  SubscribeOptions,
+  Subscription,
+  SyncBus,
+  SyncCallback,
+  SyncEvent,
+  Topic,
+  VectorClock,
+} from "./src/sync_bus.ts";
+export { decodePacket, encodePacket } from "./src/wire/packet.ts";
+export type { BatchPacket, KeyPacket, Packet, UnknownPacket } from "./src/wire/packet.ts";
+
+/**
+ * Opens a node of a mesh on the UDP sockets of the runtime that this runs on: `Bun.udpSocket`, `Deno.listenDatagram` or
+ * `node:dgram`. Resolves when it is bound and its first heartbeat is on its way.
+ *
+ * Deno needs `--allow-net` and `--allow-sys=networkInterfaces`; without `--unstable-net` the mesh uses Deno's
+ * `node:dgram` and says so in a `fallback` event.
+ *
+ * @throws {TypeError | RangeError} when an option is out of range: it names the option, the rule and the value
+ * @throws {MeshOpenError} when this host cannot give what an option asks: a port in use, an unknown interface, no
+ * multicast and no seeds
+ */
+export function openMesh(options: MeshOptions = {}): Promise<MeshBus> {
+  return MeshBus.open({ ...options, ...systemPorts });
+}

@@ -1,0 +1,52 @@
+/**
+ * `host:port` texts: the addresses that nodes advertise, and seeds.
+ *
+ * @module
+ */
+
+/** A place to send to: an IPv4 literal and a port from 1 to 65535. */
+export interface Endpoint {
+  readonly host: string;
+  readonly port: number;
+}
+
+/**
+ * Takes `host:port` apart. The host may be empty, a name (at most 253
+ * characters, RFC 1035) or an IPv4 literal, or an IPv6 literal in brackets; the port is
+ * 0 to 65535. `undefined` when the text is something else.
+ */
+export function parseAddress(text: string): { readonly host: string; readonly port: number } | undefined {
+  const match = /^(\[[0-9a-fA-F:.%]+\]|[^\s:[\]]{0,253}):(\d{1,5})$/.exec(text);
+  if (match === null) return undefined;
+  const port = Number(match[2]);
+  const host = match[1] as string;
+  if (port > 65535) return undefined;
+  return { host: host.startsWith("[") ? host.slice(1, -1) : host, port };
+}
+
+/** Whether `text` is an IPv4 literal: four decimal numbers, none above 255, no leading zeros. */
+export function isIpv4(text: string): boolean {
+  return /^(?:(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)(?:\.(?!$)|$)){4}$/.test(text);
+}
+
+/** Whether an IPv4 literal is a multicast group: 224.0.0.0 to 239.255.255.255 (RFC 5771). */
+export function isMulticast(ipv4: string): boolean {
+  const first = Number.parseInt(ipv4, 10);
+  return first >= 224 && first <= 239;
+}
+
+/** Whether an IPv4 literal can be one host: neither unspecified (0.x), multicast, reserved nor broadcast (from 224 up). */
+export function isUnicast(ipv4: string): boolean {
+  const first = Number.parseInt(ipv4, 10);
+  return first > 0 && first < 224;
+}
+
+/** Whether a host names no host: empty, `0.0.0.0` or `::`. */
+export function isUnspecified(host: string): boolean {
+  return host === "" || host === "0.0.0.0" || /^[0:]+$/.test(host);
+}
+
+/** `host:port`, with brackets round an IPv6 literal. */
+export function formatAddress(host: string, port: number): string {
+  return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
+}

@@ -1,0 +1,199 @@
+/**
+ * Gathers keys into batch datagrams, and decides when each is ready to leave.
+ *
+ * @module
+ */
+
+import type { Clock, Timer } from "./clock.ts";
+import { ClosedError, KeyTooLongError, show } from "./errors.ts";
+import { BatchWriter } from "./wire/batch_writer.ts";
+import { MAX_KEY } from "./wire/layout.ts";
+import { ILL_FORMED, utf8Length } from "./wire/utf8.ts";
+
+/** What a {@linkcode Batcher} is made of. */
+export interface BatcherConfig {
+  /** Sender of the batches, 16 bytes. */
+  readonly nodeId: Uint8Array;
+  /** Longest that a key waits for others, in milliseconds. */
+  readonly batchInterval: number;
+  /** Most keys in a datagram. */
+  readonly batchSize: number;
+  /** Most keys that may be pending. */
+  readonly queueSize: number;
+  readonly clock: Clock;
+  /** Called when a batch is ready and {@linkcode Batcher.take} would return it. MUST NOT call `take` itself. */
+  readonly onReady: () => void;
+}
+
+/** Batches kept to be used again: 64 of 1,400 bytes, more than a sender that keeps up ever has ready. */
+const MAX_SPARE = 64;
+
+interface Batch {
+  readonly writer: BatchWriter;
+  readonly keys: string[];
+}
+
+interface Waiter {
+  readonly key: string;
+  settle(error?: unknown): void;
+}
+
+/**
+ * A key is pending from when it is accepted until its datagram is taken to be sent. The same key published meanwhile
+ * is covered by that datagram, so it is not queued again.
+ *
+ * On an idle mesh (nothing cut for `batchInterval`) a batch is cut at the end of the current turn; on a busy one
+ * `batchInterval` after the last cut. A full batch is cut at once. So no key waits longer than `batchInterval`.
+ */
+export class Batcher {
+  /** Keys accepted since the beginning. */
+  accepted = 0;
+  readonly #config: BatcherConfig;
+  readonly #pending = new Set<string>();
+  readonly #waiting = new Set<Waiter>();
+  readonly #ready: Batch[] = [];
+  readonly #spare: Batch[] = [];
+  #open: Batch;
+  #taken: Batch | undefined;
+  #timer: Timer | undefined;
+  #lastCut = -Infinity;
+  #closed = false;
+
+  constructor(config: BatcherConfig) {
+    this.#config = config;
+    this.#open = this.#newBatch();
+  }
+
+  /** How many keys are accepted and not yet sent. */
+  get pending(): number {
+    return this.#pending.size;
+  }
+
+  /** How many `add` calls wait for room. */
+  get waiting(): number {
+    return this.#waiting.size;
+  }
+
+  /** Whether `key` is pending. */
+  has(key: string): boolean {
+    return this.#pending.has(key);
+  }
+
+  /**
+   * Accepts a key if there is room; false means that it has to {@linkcode Batcher.wait}. A key that is pending already
+   * takes no room.
+   *
+   * @throws {KeyTooLongError} when the key does not fit a datagram
+   * @throws {TypeError} when the key has no UTF-8 form
+   * @throws {ClosedError} after `close`
+   */
+  tryAdd(key: string): boolean {
+    if (this.#closed) throw new ClosedError("publish");
+    if (this.#pending.has(key)) return true;
+    if (this.#waiting.size > 0 || this.#pending.size >= this.#config.queueSize) {
+      checkKey(key);
+      return false;
+    }
+    this.#accept(key);
+    return true;
+  }
+
+  /**
+   * Resolves when a key that {@linkcode Batcher.tryAdd} had no room for is accepted, first come first served. `signal`
+   * ends the wait and withdraws the key: the promise rejects with its reason. `close` rejects with a `ClosedError`.
+   */
+  wait(key: string, signal?: AbortSignal): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const onAbort = () => waiter.settle(signal?.reason);
+      const waiter: Waiter = {
+        key,
+        settle: (error) => {
+          this.#waiting.delete(waiter);
+          signal?.removeEventListener("abort", onAbort);
+          if (error === undefined) resolve();
+          else reject(error);
+        },
+      };
+      this.#waiting.add(waiter);
+      signal?.addEventListener("abort", onAbort);
+    });
+  }
+
+  /** The oldest batch that is ready. It is the caller's until the next `take`, and its keys are pending no more. */
+  take(): Uint8Array | undefined {
+    if (this.#taken !== undefined) this.#recycle(this.#taken);
+    const batch = this.#taken = this.#ready.shift();
+    if (batch === undefined) return undefined;
+    for (const key of batch.keys) this.#pending.delete(key);
+    this.#admit();
+    return batch.writer.bytes();
+  }
+
+  /** Makes what is pending ready, turns away who waits for room, and refuses what comes later. */
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    for (const waiter of this.#waiting) waiter.settle(new ClosedError("publish"));
+    this.#flush();
+  }
+
+  #admit(): void {
+    for (const waiter of this.#waiting) {
+      if (this.#pending.size >= this.#config.queueSize) return;
+      if (!this.#pending.has(waiter.key)) this.#accept(waiter.key);
+      waiter.settle();
+    }
+  }
+
+  #accept(key: string): void {
+    const failure = this.#open.writer.add(key);
+    if (failure !== 0) {
+      checkKey(key);
+      this.#cut();
+      this.#open.writer.add(key);
+    }
+    this.#open.keys.push(key);
+    this.accepted++;
+    this.#pending.add(key);
+    if (this.#open.writer.count >= this.#config.batchSize) this.#cut();
+    else if (this.#timer === undefined) this.#schedule();
+  }
+
+  #schedule(): void {
+    const { clock, batchInterval } = this.#config;
+    const wait = this.#lastCut + batchInterval - clock.now();
+    const flush = () => this.#flush();
+    this.#timer = wait > 0 ? clock.setTimer(flush, wait) : clock.setTurnEnd(flush);
+  }
+
+  #flush(): void {
+    this.#timer?.cancel();
+    this.#timer = undefined;
+    if (this.#open.writer.count > 0) this.#cut();
+  }
+
+  #cut(): void {
+    this.#ready.push(this.#open);
+    this.#open = this.#spare.pop() ?? this.#newBatch();
+    this.#lastCut = this.#config.clock.now();
+    this.#config.onReady();
+  }
+
+  #newBatch(): Batch {
+    return { writer: new BatchWriter(this.#config.nodeId), keys: [] };
+  }
+
+  #recycle(batch: Batch): void {
+    batch.writer.clear();
+    batch.keys.length = 0;
+    if (this.#spare.length < MAX_SPARE) this.#spare.push(batch);
+  }
+}
+
+function checkKey(key: string): void {
+  const bytes = utf8Length(key);
+  if (bytes === ILL_FORMED) {
+    throw new TypeError(`Cannot publish as a key must be well-formed Unicode: current value is ${show(key)}`);
+  }
+  if (bytes > MAX_KEY) throw new KeyTooLongError(key, bytes, MAX_KEY);
+}

@@ -1,0 +1,21 @@
+/**
+ * PORT: time. `adapters/system.ts` has the real one, `adapters/memory.ts` a virtual one that tests move by hand.
+ *
+ * @module
+ */
+
+/** A clock that never goes back, and the timers that run on it. */
+export interface Clock {
+  /** Milliseconds since some fixed moment, monotonic, with fractions. */
+  now(): number;
+  /** Calls `callback` once, `delay` milliseconds from now or as soon after as the event loop can. */
+  setTimer(callback: () => void, delay: number): Timer;
+  /** Calls `callback` once, at the end of the current turn of the event loop: after all that is ready to run now. */
+  setTurnEnd(callback: () => void): Timer;
+}
+
+/** A call that is still to come. */
+export interface Timer {
+  /** Takes the call back. Nothing happens when it was made already. */
+  cancel(): void;
+}

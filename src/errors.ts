@@ -1,0 +1,96 @@
+/**
+ * The errors that callers catch. Misuse (a wrong type, a number out of range) is a `TypeError` or `RangeError` instead.
+ *
+ * @module
+ */
+
+/** The bus is closed: nothing can be published or subscribed any more. */
+export class ClosedError extends Error {
+  override readonly name = "ClosedError";
+
+  /** `action` is what was tried: "publish", "subscribe". */
+  constructor(action: string) {
+    super(`Cannot ${action} as the bus is closed`);
+  }
+}
+
+/** The mesh could not be opened on this host: a port in use, an unknown interface, no multicast, no permission. */
+export class MeshOpenError extends Error {
+  override readonly name = "MeshOpenError";
+  /** The option that cannot be had here. */
+  readonly option: string;
+  /** Its value. */
+  readonly value: unknown;
+
+  /** `rule` completes "Cannot open the mesh as …". */
+  constructor(option: string, value: unknown, rule: string, cause?: unknown) {
+    super(`Cannot open the mesh as ${rule}: current value of \`${option}\` is ${show(value)}`, { cause });
+    this.option = option;
+    this.value = value;
+  }
+}
+
+/** A key is longer than a datagram can carry. */
+export class KeyTooLongError extends RangeError {
+  override readonly name = "KeyTooLongError";
+  /** Length of the key, in bytes of UTF-8. */
+  readonly bytes: number;
+  /** Longest key that can be published, in bytes of UTF-8. */
+  readonly limit: number;
+
+  /** `key` is shown by its first characters only. */
+  constructor(key: string, bytes: number, limit: number) {
+    super(
+      `Cannot publish as a key must fit one datagram, ${limit} bytes of UTF-8: ` +
+        `current value ${show(key)} has ${bytes} bytes`,
+    );
+    this.bytes = bytes;
+    this.limit = limit;
+  }
+}
+
+/** Acknowledgements were asked for, and no peer can give them. The original: `ErrQuorumUnsupported`. */
+export class QuorumUnsupportedError extends Error {
+  override readonly name = "QuorumUnsupportedError";
+
+  /** Takes no arguments: the message says what to do. */
+  constructor() {
+    super("Cannot await acknowledgements as no peer can give them (quorum unsupported): use `publish`, or 0 replicas");
+  }
+}
+
+/** Fewer replicas than asked for have taken the event. The original: `ErrQuorumNotSatisfied`. */
+export class QuorumNotSatisfiedError extends Error {
+  override readonly name = "QuorumNotSatisfiedError";
+  /** How many were asked for. */
+  readonly required: number;
+  /** How many there were. */
+  readonly acknowledged: number;
+
+  /** Both numbers are counts of replicas. */
+  constructor(required: number, acknowledged: number) {
+    super(`Quorum not satisfied: ${acknowledged} of ${required} replicas have acknowledged`);
+    this.required = required;
+    this.acknowledged = acknowledged;
+  }
+}
+
+/** A datagram that is none. The one error of the decoder. */
+export class DecodeError extends Error {
+  override readonly name = "DecodeError";
+
+  /** `reason` completes "Cannot decode the datagram as …". */
+  constructor(reason: string) {
+    super(`Cannot decode the datagram as ${reason}`);
+  }
+}
+
+/** A value as an error message shows it: one line, at most 80 characters. */
+export function show(value: unknown): string {
+  const text = typeof value === "string"
+    ? JSON.stringify(value)
+    : Array.isArray(value)
+    ? `[${value.map(show)}]`
+    : String(value);
+  return text.length > 80 ? `${text.slice(0, 77)}...` : text;
+}

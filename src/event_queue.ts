@@ -1,0 +1,91 @@
+/**
+ * What a subscription holds for its reader.
+ *
+ * @module
+ */
+
+import type { SyncEvent } from "./sync_bus.ts";
+
+/** What became of an event that was offered to a queue. */
+export type Offered = "queued" | "merged" | "overflow";
+
+/** Undelivered events by key, oldest first, and who waits for the next. Bounded: one event a key, `capacity` keys. */
+export class EventQueue implements AsyncIterableIterator<SyncEvent> {
+  readonly #capacity: number;
+  readonly #overflowKey: string;
+  readonly #onAbandoned: () => void;
+  readonly #events = new Map<string, SyncEvent>();
+  readonly #readers: ((result: IteratorResult<SyncEvent>) => void)[] = [];
+  #overflow: SyncEvent | undefined;
+  #ended = false;
+
+  /** `overflowKey` is what an overflow event names; `onAbandoned` is called when the reader leaves its loop. */
+  constructor(capacity: number, overflowKey: string, onAbandoned: () => void) {
+    this.#capacity = capacity;
+    this.#overflowKey = overflowKey;
+    this.#onAbandoned = onAbandoned;
+  }
+
+  /** Hands an event to a reader that waits, or keeps it. */
+  offer(event: SyncEvent): Offered {
+    const reader = this.#readers.shift();
+    if (reader !== undefined) {
+      reader({ done: false, value: event });
+      return "queued";
+    }
+    // The overflow event comes last and covers all that follows until it is delivered.
+    if (this.#overflow !== undefined) return "merged";
+    const held = this.#events.get(event.key);
+    if (held === undefined && this.#events.size >= this.#capacity) {
+      this.#overflow = { key: this.#overflowKey, cause: "overflow" };
+      return "overflow";
+    }
+    this.#events.set(event.key, held === undefined ? event : merge(held, event));
+    return held === undefined ? "queued" : "merged";
+  }
+
+  /** Ends the iteration after the events that are held. */
+  end(): void {
+    this.#ended = true;
+    for (const reader of this.#readers.splice(0)) reader({ done: true, value: undefined });
+  }
+
+  next(): Promise<IteratorResult<SyncEvent>> {
+    const value = this.#shift();
+    if (value !== undefined) return Promise.resolve({ done: false, value });
+    if (this.#ended) return Promise.resolve({ done: true, value: undefined });
+    return new Promise((resolve) => this.#readers.push(resolve));
+  }
+
+  return(): Promise<IteratorResult<SyncEvent>> {
+    this.#events.clear();
+    this.#overflow = undefined;
+    this.#onAbandoned();
+    this.end();
+    return Promise.resolve({ done: true, value: undefined });
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this;
+  }
+
+  #shift(): SyncEvent | undefined {
+    for (const [key, event] of this.#events) {
+      this.#events.delete(key);
+      return event;
+    }
+    const overflow = this.#overflow;
+    this.#overflow = undefined;
+    return overflow;
+  }
+}
+
+/** One event for two of the same key: the later one, with the higher count of each writer in the clocks. */
+function merge(held: SyncEvent, event: SyncEvent): SyncEvent {
+  if (held.vectorClock === undefined || event.vectorClock === undefined) return { ...held, ...event };
+  const vectorClock: Record<string, number> = { ...held.vectorClock };
+  for (const [writer, count] of Object.entries(event.vectorClock)) {
+    vectorClock[writer] = Math.max(vectorClock[writer] ?? 0, count);
+  }
+  return { ...held, ...event, vectorClock };
+}

@@ -1,0 +1,52 @@
+/**
+ * What happens to a mesh, besides the events that it carries.
+ *
+ * @module
+ */
+
+import type { Peer } from "./peer_table.ts";
+
+/** Where something failed. */
+export type Stage =
+  /** A datagram could not be sent. The mesh goes on; the counter is `sendErrors`. */
+  | "send"
+  /** A socket could not receive. The mesh goes on unless it becomes unhealthy; the counter is `receiveErrors`. */
+  | "receive"
+  /** A callback of a subscription or of `mesh.events` threw or rejected; the counter is `callbackErrors`. */
+  | "callback"
+  /** A seed could not be looked up. It is tried again. The counter is `resolveErrors`. */
+  | "resolve"
+  /** The mesh could not be closed cleanly. */
+  | "close";
+
+/** What happened, told apart by `type`. */
+export type MeshEvent =
+  /** The mesh is open. `adapter` is the runtime's own unless a `fallback` event says why not. */
+  | {
+    readonly type: "opened";
+    readonly nodeId: string;
+    readonly address: string;
+    readonly adapter: string;
+    readonly multicast: boolean;
+  }
+  /** The runtime's own socket cannot do what the options ask, so `adapter` is used; `reason` says what it cannot. */
+  | { readonly type: "fallback"; readonly adapter: string; readonly reason: string }
+  /** This runtime cannot do what `option` asks, and the mesh works without it. */
+  | { readonly type: "unsupported"; readonly option: string; readonly adapter: string }
+  /** This host has no multicast on the interface in question: the mesh reaches its seeds and their answers only. */
+  | { readonly type: "multicastUnavailable"; readonly error: Error }
+  /** A peer was heard for the first time. */
+  | { readonly type: "peerJoined"; readonly peer: Peer }
+  /** A peer advertises another address than before. */
+  | { readonly type: "peerMoved"; readonly peer: Peer }
+  /** A peer is no longer there: nothing was heard of it for `peerTimeout`. */
+  | { readonly type: "peerLeft"; readonly peer: Peer; readonly reason: "expired" }
+  /** A newcomer was turned away as `maxPeers` are known already. At most one event a second; the counter is `peersRefused`. */
+  | { readonly type: "peerRefused"; readonly peer: Peer }
+  /**
+   * Something failed that nobody waits for. For each stage at most one event a second: `suppressed` is how many failures
+   * of this stage were not reported since the last one. The counters in `metrics()` have them all.
+   */
+  | { readonly type: "error"; readonly stage: Stage; readonly error: Error; readonly suppressed: number }
+  /** The mesh is closed: the last event. */
+  | { readonly type: "closed" };

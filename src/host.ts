@@ -1,0 +1,27 @@
+/**
+ * PORTS: the few other things that the mesh asks of the machine it runs on.
+ *
+ * @module
+ */
+
+/** Fills an array of the given length with random bytes. Node ids come from it: on a real host it is the secure source. */
+export type RandomBytes = (length: number) => Uint8Array;
+
+/**
+ * Looks up all addresses of a host name, IPv4 and IPv6 literals. Rejects when there are none or the look-up fails.
+ * MUST NOT block: the mesh goes on while a look-up is under way.
+ */
+export type Resolve = (host: string) => Promise<readonly string[]>;
+
+/** One address of one network interface of this host. */
+export interface NetworkInterface {
+  /** The system's name: `lo`, `eth0`, `Ethernet 2`. */
+  readonly name: string;
+  /** An IPv4 or IPv6 literal. */
+  readonly address: string;
+  /** Whether it reaches this host only. */
+  readonly internal: boolean;
+}
+
+/** Lists the addresses of this host's interfaces that are up. Throws when that is not permitted. */
+export type NetworkInterfaces = () => readonly NetworkInterface[];

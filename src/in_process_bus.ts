@@ -1,0 +1,152 @@
+/**
+ * A bus inside one process.
+ *
+ * @module
+ */
+
+import { ClosedError, QuorumNotSatisfiedError, show } from "./errors.ts";
+import { Subscriptions } from "./subscriptions.ts";
+import {
+  LEASE_PREFIX,
+  type Metrics,
+  type PublishOptions,
+  type SubscribeOptions,
+  type Subscription,
+  type SyncBus,
+  type SyncCallback,
+  type Topic,
+} from "./sync_bus.ts";
+import { ILL_FORMED, utf8Length } from "./wire/utf8.ts";
+
+/**
+ * A {@linkcode SyncBus} whose subscribers are all in this process: for tests, and for a service that runs once. The
+ * original's `InMemoryBus`.
+ *
+ * `publish` delivers to the bus's own subscribers before it resolves, with region, vector clock and scope. A quorum
+ * counts the subscribers of the key.
+ *
+ * @example Two parts of one process
+ * ```ts
+ * import { InProcessBus } from "@warp-mesh/bus";
+ *
+ * const bus = new InProcessBus();
+ * const cache = new Map([["user:42", "Ada"]]);
+ * bus.subscribe({ prefix: "user:" }, (event) => cache.delete(event.key));
+ *
+ * await bus.publishAndAwait("user:42", 1);
+ * console.log(cache.size); // 0
+ * await bus.close();
+ * ```
+ */
+export class InProcessBus implements SyncBus {
+  readonly #subscriptions: Subscriptions;
+  readonly #onError: (error: unknown) => void;
+  #published = 0;
+  #delivered = 0;
+  #closing: Promise<void> | undefined;
+
+  /** `onError` gets what a callback of a subscription threw or rejected with; the default drops it. */
+  constructor(options: { readonly onError?: (error: unknown) => void } = {}) {
+    this.#onError = options.onError ?? (() => {});
+    this.#subscriptions = new Subscriptions((error) => this.#onError(error));
+  }
+
+  /** Delivers to the subscribers of `key`. Rejects with a `ClosedError` after `close`. */
+  async publish(key: string, options?: PublishOptions): Promise<void> {
+    this.#check(key, options);
+    this.#deliver(key, options);
+  }
+
+  /**
+   * Delivers to the subscribers of `key` if there are at least `replicas`; rejects with a `QuorumNotSatisfiedError`
+   * when there are fewer, or when so many were too slow that fewer have taken the event.
+   */
+  async publishAndAwait(key: string, replicas: number, options?: PublishOptions): Promise<void> {
+    this.#check(key, options);
+    if (!Number.isInteger(replicas) || replicas < 0) {
+      throw new RangeError(
+        `Cannot publish as the quorum must be an integer from 0: current value is ${show(replicas)}`,
+      );
+    }
+    const subscribers = this.#subscriptions.count(key);
+    if (subscribers < replicas) throw new QuorumNotSatisfiedError(replicas, subscribers);
+    const taken = this.#deliver(key, options);
+    if (taken < replicas) throw new QuorumNotSatisfiedError(replicas, taken);
+  }
+
+  /** The same as `publishAndAwait`: each subscriber counts as a zone. */
+  publishAndAwaitTopology(key: string, minZones: number, options?: PublishOptions): Promise<void> {
+    return this.publishAndAwait(key, minZones, options);
+  }
+
+  subscribe(topic: Topic, options?: SubscribeOptions): Subscription;
+  subscribe(topic: Topic, callback: SyncCallback, options?: SubscribeOptions): Subscription;
+  subscribe(topic: Topic, first?: SyncCallback | SubscribeOptions, second?: SubscribeOptions): Subscription {
+    if (this.#closing !== undefined) throw new ClosedError("subscribe");
+    return this.#subscriptions.add(topic, first, second);
+  }
+
+  unsubscribe(topic: Topic, subscription: Subscription): void {
+    this.#subscriptions.remove(topic, subscription);
+  }
+
+  revokeLease(id: string, options?: PublishOptions): Promise<void> {
+    return this.publish(LEASE_PREFIX + id, options);
+  }
+
+  subscribeLease(id: string, options?: SubscribeOptions): Subscription;
+  subscribeLease(id: string, callback: SyncCallback, options?: SubscribeOptions): Subscription;
+  subscribeLease(id: string, first?: SyncCallback | SubscribeOptions, second?: SubscribeOptions): Subscription {
+    if (this.#closing !== undefined) throw new ClosedError("subscribe");
+    return this.#subscriptions.add(LEASE_PREFIX + id, first, second);
+  }
+
+  unsubscribeLease(id: string, subscription: Subscription): void {
+    this.unsubscribe(LEASE_PREFIX + id, subscription);
+  }
+
+  /** Whether it is open. */
+  isHealthy(): boolean {
+    return this.#closing === undefined;
+  }
+
+  /** `published` counts keys, `delivered` the events that subscribers took. */
+  metrics(): Metrics {
+    return { published: this.#published, delivered: this.#delivered };
+  }
+
+  /** None: there are no others. */
+  peers(): string[] {
+    return [];
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= Promise.resolve();
+    this.#subscriptions.closeAll();
+    return this.#closing;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  #check(key: string, options: PublishOptions | undefined): void {
+    if (this.#closing !== undefined) throw new ClosedError("publish");
+    if (typeof key !== "string" || utf8Length(key) === ILL_FORMED) {
+      throw new TypeError(`Cannot publish as the key must be a well-formed string: current value is ${show(key)}`);
+    }
+    options?.signal?.throwIfAborted();
+  }
+
+  #deliver(key: string, options: PublishOptions = {}): number {
+    const { region, vectorClock, scope } = options;
+    const taken = this.#subscriptions.deliver(key, {
+      ...(region !== undefined && { region }),
+      ...(vectorClock !== undefined && { vectorClock }),
+      ...(scope !== undefined && { scope }),
+    });
+    this.#published++;
+    this.#delivered += taken;
+    return taken;
+  }
+}

@@ -1,0 +1,356 @@
+/**
+ * The bus: wires the parts together and owns their life.
+ *
+ * @module
+ */
+
+import { type Endpoint, formatAddress } from "./address.ts";
+import { Batcher } from "./batcher.ts";
+import type { DatagramHandlers } from "./datagram_socket.ts";
+import { ClosedError, QuorumUnsupportedError, show } from "./errors.ts";
+import { EventStream, type MeshEvents } from "./event_stream.ts";
+import { Failures } from "./failures.ts";
+import { Membership } from "./membership.ts";
+import type { MeshMetrics } from "./mesh_metrics.ts";
+import { checkOptions, type MeshOptions, type Settings } from "./options.ts";
+import { Outbox } from "./outbox.ts";
+import type { MeshPorts } from "./ports.ts";
+import { Seeds } from "./seeds.ts";
+import { openSockets, type Sockets } from "./sockets.ts";
+import { Subscriptions } from "./subscriptions.ts";
+import {
+  LEASE_PREFIX,
+  type PublishOptions,
+  type SubscribeOptions,
+  type Subscription,
+  type SyncBus,
+  type SyncCallback,
+  type Topic,
+} from "./sync_bus.ts";
+import { NODE_ID_LENGTH, TYPE_BATCH, TYPE_HEARTBEAT, TYPE_INVALIDATE } from "./wire/layout.ts";
+import { formatNodeId, stampUuid } from "./wire/node_id.ts";
+import { encodePacket, isFrom, nodeIdOf, packetType, readBatch, readKey, scanPacket } from "./wire/packet.ts";
+
+/** Longest that `close` waits for what is pending to be sent, in milliseconds. */
+const CLOSE_TIMEOUT = 1000;
+
+/** What an accepted key gets: one promise for all, as `publish` is called most often for keys that are pending. */
+const ACCEPTED: Promise<void> = Promise.resolve();
+
+/**
+ * A node of a mesh. Open one with `openMesh`, or with {@linkcode MeshBus.open} on ports of your own.
+ *
+ * Life: it is open from when `open` resolves until `close` is called. From then on nothing is delivered, `publish` and
+ * `subscribe` fail with a `ClosedError`, `unsubscribe` and the reading methods still work. `close` sends what is pending,
+ * then ends subscriptions and events, and frees sockets and timers.
+ */
+export class MeshBus implements SyncBus {
+  /** This node's id in the mesh, a UUID, new for each `open`. */
+  readonly nodeId: string;
+  /** Where others reach this node, `host:port`: what its heartbeats say. */
+  readonly address: string;
+  /** UDP port of the mesh: the option `port`, or what the system chose for 0. */
+  readonly port: number;
+  readonly #id: Uint8Array;
+  readonly #heartbeat: Uint8Array;
+  readonly #ports: MeshPorts;
+  readonly #signal: AbortSignal | undefined;
+  readonly #sockets: Sockets;
+  readonly #events: EventStream;
+  readonly #failures: Failures;
+  readonly #batcher: Batcher;
+  readonly #outbox: Outbox;
+  readonly #membership: Membership;
+  readonly #seeds: Seeds;
+  readonly #subscriptions: Subscriptions;
+  #delivered = 0;
+  #keysReceived = 0;
+  #decodeErrors = 0;
+  #invalidKeys = 0;
+  #unknownTypes = 0;
+  #broken = false;
+  #closing: Promise<void> | undefined;
+
+  /**
+   * Opens a node on the given ports and resolves when it is bound and its first heartbeat is on its way.
+   *
+   * Rejects with a `TypeError` or `RangeError` when an option is out of range, with a `MeshOpenError` when this host
+   * cannot give what one asks, and with the reason of `signal` when it aborts.
+   */
+  static async open(config: MeshOptions & MeshPorts): Promise<MeshBus> {
+    const settings = checkOptions(config);
+    settings.signal?.throwIfAborted();
+    let mesh: MeshBus | undefined;
+    const handlers: DatagramHandlers = {
+      message(data, host, port) {
+        if (mesh !== undefined) mesh.#receive(data, host, port);
+      },
+      error(error, fatal) {
+        if (mesh !== undefined) mesh.#onReceiveError(error, fatal);
+      },
+    };
+    const sockets = await openSockets(settings, config, handlers);
+    if (settings.signal?.aborted) {
+      await closeSockets(sockets);
+      settings.signal.throwIfAborted();
+    }
+    mesh = new MeshBus(settings, config, sockets);
+    mesh.#start(settings);
+    return mesh;
+  }
+
+  private constructor(settings: Settings, ports: MeshPorts, sockets: Sockets) {
+    const { clock, resolve, randomBytes } = ports;
+    this.#id = stampUuid(randomBytes(NODE_ID_LENGTH));
+    this.nodeId = formatNodeId(this.#id);
+    this.address = formatAddress(sockets.host, sockets.port);
+    this.port = sockets.mesh.port;
+    const key = new TextEncoder().encode(this.address);
+    this.#heartbeat = encodePacket({ type: TYPE_HEARTBEAT, nodeId: this.#id, keyHash: 0n, key });
+    this.#ports = ports;
+    this.#signal = settings.signal;
+    this.#sockets = sockets;
+    this.#events = new EventStream((error) => this.#failures.report("callback", error));
+    const emit = this.#events.emit.bind(this.#events);
+    this.#failures = new Failures(clock, emit);
+    this.#subscriptions = new Subscriptions((error) => this.#failures.report("callback", error));
+    this.#membership = new Membership({
+      heartbeat: settings.heartbeat,
+      peerTimeout: settings.peerTimeout,
+      maxPeers: settings.maxPeers,
+      clock,
+      announce: (to) => this.#outbox.post(this.#heartbeat, to),
+      emit,
+    });
+    this.#seeds = new Seeds({
+      seeds: settings.seeds,
+      port: this.port,
+      clock,
+      resolve,
+      onFound: (endpoints) => endpoints.forEach((endpoint) => this.#outbox.post(this.#heartbeat, endpoint)),
+      onError: (error) => this.#failures.report("resolve", error),
+    });
+    this.#batcher = new Batcher({
+      nodeId: this.#id,
+      batchInterval: settings.batchInterval,
+      batchSize: settings.batchSize,
+      queueSize: settings.queueSize,
+      clock,
+      onReady: () => this.#outbox.wake(),
+    });
+    const multicast = settings.multicast && sockets.multicastError === undefined;
+    this.#outbox = new Outbox({
+      send: (datagram, { host, port }) => sockets.own.send(datagram, host, port),
+      group: multicast ? { host: settings.group, port: this.port } : undefined,
+      endpoints: () => this.#destinations(),
+      take: () => this.#batcher.take(),
+      onError: (error) => this.#failures.report("send", error),
+    });
+  }
+
+  /** What happens to this node besides the events that it carries. */
+  get events(): MeshEvents {
+    return this.#events;
+  }
+
+  publish(key: string, options?: PublishOptions): Promise<void> {
+    if (options === undefined && this.#batcher.has(key)) return ACCEPTED;
+    return this.#publish(key, options?.signal);
+  }
+
+  /** With `replicas` above 0 it rejects with a `QuorumUnsupportedError`: the wire of the original has no acknowledgement. */
+  publishAndAwait(key: string, replicas: number, options?: PublishOptions): Promise<void> {
+    if (!Number.isInteger(replicas) || replicas < 0) return Promise.reject(misuse("replicas", replicas));
+    return replicas === 0 ? this.publish(key, options) : Promise.reject(new QuorumUnsupportedError());
+  }
+
+  /** Rejects with a `QuorumUnsupportedError`: the wire of the original has neither zones nor acknowledgements. */
+  publishAndAwaitTopology(_key: string, minZones: number, _options?: PublishOptions): Promise<void> {
+    if (!Number.isInteger(minZones) || minZones < 0) return Promise.reject(misuse("minZones", minZones));
+    return Promise.reject(new QuorumUnsupportedError());
+  }
+
+  subscribe(topic: Topic, options?: SubscribeOptions): Subscription;
+  subscribe(topic: Topic, callback: SyncCallback, options?: SubscribeOptions): Subscription;
+  subscribe(topic: Topic, first?: SyncCallback | SubscribeOptions, second?: SubscribeOptions): Subscription {
+    if (this.#closing !== undefined) throw new ClosedError("subscribe");
+    return this.#subscriptions.add(topic, first, second);
+  }
+
+  unsubscribe(topic: Topic, subscription: Subscription): void {
+    this.#subscriptions.remove(topic, subscription);
+  }
+
+  revokeLease(id: string, options?: PublishOptions): Promise<void> {
+    return this.publish(LEASE_PREFIX + id, options);
+  }
+
+  subscribeLease(id: string, options?: SubscribeOptions): Subscription;
+  subscribeLease(id: string, callback: SyncCallback, options?: SubscribeOptions): Subscription;
+  subscribeLease(id: string, first?: SyncCallback | SubscribeOptions, second?: SubscribeOptions): Subscription {
+    if (this.#closing !== undefined) throw new ClosedError("subscribe");
+    return this.#subscriptions.add(LEASE_PREFIX + id, first, second);
+  }
+
+  unsubscribeLease(id: string, subscription: Subscription): void {
+    this.unsubscribe(LEASE_PREFIX + id, subscription);
+  }
+
+  /** Whether the node is open and its sockets can receive. */
+  isHealthy(): boolean {
+    return this.#closing === undefined && !this.#broken;
+  }
+
+  metrics(): MeshMetrics {
+    const { events, merged, overflows, callbackErrors } = this.#subscriptions.counts;
+    return {
+      published: this.#outbox.broadcasts,
+      delivered: this.#delivered,
+      keysPublished: this.#batcher.accepted,
+      keysReceived: this.#keysReceived,
+      events,
+      merged,
+      overflows,
+      decodeErrors: this.#decodeErrors,
+      invalidKeys: this.#invalidKeys,
+      unknownTypes: this.#unknownTypes,
+      sendErrors: this.#failures.count("send"),
+      receiveErrors: this.#failures.count("receive"),
+      callbackErrors,
+      resolveErrors: this.#failures.count("resolve"),
+      peersRefused: this.#membership.refused,
+      peers: this.#membership.peers.size,
+      pending: this.#batcher.pending,
+      waiting: this.#batcher.waiting,
+    };
+  }
+
+  /** Addresses of the peers, `host:port` as they advertise them. */
+  peers(): string[] {
+    return this.#membership.peers.addresses();
+  }
+
+  /** Sends what is pending, for at most a second, then frees everything. Never rejects. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  #start(settings: Settings): void {
+    const { own, mesh, multicastError } = this.#sockets;
+    this.#signal?.addEventListener("abort", this.#onAbort);
+    for (const socket of new Set([mesh, own])) {
+      const { adapter, fallback, unmet } = socket;
+      if (fallback !== undefined) this.#events.emit({ type: "fallback", adapter, reason: fallback });
+      for (const option of unmet) {
+        if (option !== "receiveBuffer" || settings.receiveBufferRequired) {
+          this.#events.emit({ type: "unsupported", option, adapter });
+        }
+      }
+    }
+    if (multicastError !== undefined) this.#events.emit({ type: "multicastUnavailable", error: multicastError });
+    const multicast = settings.multicast && multicastError === undefined;
+    this.#events.emit({ type: "opened", nodeId: this.nodeId, address: this.address, adapter: own.adapter, multicast });
+    this.#membership.start();
+    this.#seeds.start();
+  }
+
+  readonly #onAbort = (): void => void this.close();
+
+  async #publish(key: string, signal: AbortSignal | undefined): Promise<void> {
+    if (typeof key !== "string") {
+      throw new TypeError(`Cannot publish as the key must be a string: current value is ${show(key)}`);
+    }
+    signal?.throwIfAborted();
+    if (!this.#batcher.tryAdd(key)) await this.#batcher.wait(key, signal);
+  }
+
+  #destinations(): readonly Endpoint[] {
+    const peers = this.#membership.peers.endpoints();
+    const seeds = this.#seeds.endpoints();
+    if (seeds.length === 0) return peers;
+    const known = new Set(peers.map(({ host, port }) => formatAddress(host, port)));
+    const strangers = seeds.filter(({ host, port }) => !known.has(formatAddress(host, port)));
+    return [...peers, ...strangers];
+  }
+
+  #receive(data: Uint8Array, host: string, port: number): void {
+    if (this.#closing !== undefined) return;
+    const end = scanPacket(data);
+    if (end < 0) {
+      this.#decodeErrors++;
+      return;
+    }
+    if (isFrom(data, this.#id)) return;
+    this.#delivered++;
+    switch (packetType(data)) {
+      case TYPE_BATCH:
+        this.#invalidKeys += readBatch(data, end, this.#deliver);
+        break;
+      case TYPE_HEARTBEAT:
+        // An address that is not UTF-8 is as good as none: the source stands in for it.
+        this.#membership.hear(formatNodeId(nodeIdOf(data)), readKey(data) ?? "", { host, port });
+        break;
+      case TYPE_INVALIDATE: {
+        const key = readKey(data);
+        if (key === undefined) this.#invalidKeys++;
+        else this.#deliver(key);
+        break;
+      }
+      default:
+        this.#unknownTypes++;
+    }
+  }
+
+  readonly #deliver = (key: string): void => {
+    this.#keysReceived++;
+    this.#subscriptions.deliver(key);
+  };
+
+  #onReceiveError(error: Error, fatal: boolean): void {
+    if (fatal) this.#broken = true;
+    this.#failures.report("receive", error);
+  }
+
+  async #close(): Promise<void> {
+    this.#signal?.removeEventListener("abort", this.#onAbort);
+    this.#seeds.close();
+    this.#batcher.close();
+    await this.#flush();
+    this.#membership.close();
+    this.#subscriptions.closeAll();
+    try {
+      await closeSockets(this.#sockets);
+    } catch (error) {
+      this.#failures.report("close", error);
+    }
+    this.#events.end({ type: "closed" });
+  }
+
+  async #flush(): Promise<void> {
+    const { clock } = this.#ports;
+    let stop: () => void = () => {};
+    const timeout = new Promise<void>((resolve) => {
+      const timer = clock.setTimer(resolve, CLOSE_TIMEOUT);
+      stop = () => timer.cancel();
+    });
+    await Promise.race([this.#outbox.drained(), timeout]);
+    stop();
+  }
+}
+
+async function closeSockets({ mesh, own }: Sockets): Promise<void> {
+  const results = await Promise.allSettled([mesh.close(), own.close()]);
+  for (const result of results) {
+    if (result.status === "rejected") throw result.reason;
+  }
+}
+
+function misuse(name: string, value: unknown): Error {
+  const type = typeof value === "number" ? RangeError : TypeError;
+  return new type(`Cannot publish as \`${name}\` must be an integer from 0: current value is ${show(value)}`);
+}

@@ -1,0 +1,47 @@
+/**
+ * The counters of a mesh.
+ *
+ * @module
+ */
+
+import type { Metrics } from "./sync_bus.ts";
+
+/** Counts since the mesh was opened, and three gauges: `peers`, `pending` and `waiting`. */
+export interface MeshMetrics extends Metrics {
+  /** Datagrams broadcast, batches and heartbeats: taken by the group, or without multicast by at least one peer. */
+  readonly published: number;
+  /** Datagrams of other nodes that were read, of every type. */
+  readonly delivered: number;
+  /** Keys that were accepted by `publish`, without those that were pending already. */
+  readonly keysPublished: number;
+  /** Keys that have arrived, whether or not anyone subscribes to them. */
+  readonly keysReceived: number;
+  /** Events handed to subscribers. */
+  readonly events: number;
+  /** Events merged into one of the same key, or of an overflow, that was not yet delivered. */
+  readonly merged: number;
+  /** How often a prefix subscription was too slow, each time one event with the cause `"overflow"`. */
+  readonly overflows: number;
+  /** Datagrams that were none: too short, or with another first byte. */
+  readonly decodeErrors: number;
+  /** Keys left out as they were not UTF-8. */
+  readonly invalidKeys: number;
+  /** Datagrams of a type that this version does not know. They are ignored. */
+  readonly unknownTypes: number;
+  /** Datagrams that could not be sent to one destination. */
+  readonly sendErrors: number;
+  /** Times that a socket could not receive. */
+  readonly receiveErrors: number;
+  /** Times that a callback of a subscription threw or rejected. */
+  readonly callbackErrors: number;
+  /** Times that a seed could not be looked up. */
+  readonly resolveErrors: number;
+  /** Heartbeats of newcomers that were turned away as `maxPeers` were known. */
+  readonly peersRefused: number;
+  /** Peers known now. */
+  readonly peers: number;
+  /** Keys accepted and not yet sent. */
+  readonly pending: number;
+  /** Calls of `publish` that wait for room. */
+  readonly waiting: number;
+}

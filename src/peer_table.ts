@@ -1,0 +1,135 @@
+/**
+ * Who is there, and where to reach them.
+ *
+ * @module
+ */
+
+import { type Endpoint, formatAddress, isIpv4, isUnicast, isUnspecified, parseAddress } from "./address.ts";
+import type { Clock, Timer } from "./clock.ts";
+
+/** A node that was heard. */
+export interface Peer {
+  /** Its node id, as a UUID in lower case. */
+  readonly id: string;
+  /** `host:port` that it advertises, or where it was heard when it advertises no usable one. */
+  readonly address: string;
+}
+
+/** What a heartbeat meant to the table. */
+export type Heard = "joined" | "moved" | "known" | "refused";
+
+/** What a {@linkcode PeerTable} is made of. */
+export interface PeerTableConfig {
+  /** Most peers that are kept. A newcomer to a full table is refused, so that forged ids cannot drive real peers out. */
+  readonly capacity: number;
+  /** Milliseconds of silence after which a peer is gone. */
+  readonly timeout: number;
+  readonly clock: Clock;
+  /** Called when a peer was silent for `timeout`. */
+  readonly onExpired: (peer: Peer) => void;
+}
+
+interface Entry extends Peer {
+  readonly endpoint: Endpoint;
+  readonly heardAt: number;
+}
+
+/** Peers by node id, in the order in which they were last heard, so the first is the next to expire. */
+export class PeerTable {
+  readonly #config: PeerTableConfig;
+  readonly #entries = new Map<string, Entry>();
+  #endpoints: readonly Endpoint[] | undefined;
+  #timer: Timer | undefined;
+
+  constructor(config: PeerTableConfig) {
+    this.#config = config;
+  }
+
+  /** How many peers there are. */
+  get size(): number {
+    return this.#entries.size;
+  }
+
+  /** Notes a heartbeat of the node `id` that advertises `advertised` and came from `source`. */
+  hear(id: string, advertised: string, source: Endpoint): Heard {
+    const before = this.#entries.get(id);
+    if (before === undefined && this.#entries.size >= this.#config.capacity) return "refused";
+    const entry: Entry = { id, ...locate(advertised, source), heardAt: this.#config.clock.now() };
+    const moved = before !== undefined &&
+      (before.address !== entry.address || !isSame(before.endpoint, entry.endpoint));
+    if (before === undefined || moved) this.#endpoints = undefined;
+    this.#entries.delete(id);
+    this.#entries.set(id, entry);
+    if (this.#timer === undefined) this.#schedule();
+    return before === undefined ? "joined" : moved ? "moved" : "known";
+  }
+
+  /** The peer with the node id `id`. */
+  get(id: string): (Peer & { readonly endpoint: Endpoint }) | undefined {
+    return this.#entries.get(id);
+  }
+
+  /** The addresses of all peers, each once: several nodes may advertise the same one. */
+  addresses(): string[] {
+    return [...new Set(Array.from(this.#entries.values(), (entry) => entry.address))];
+  }
+
+  /** Where to send so that every peer is reached: each endpoint once, though several nodes may share it. */
+  endpoints(): readonly Endpoint[] {
+    if (this.#endpoints === undefined) {
+      const unique = new Map<string, Endpoint>();
+      for (const { endpoint } of this.#entries.values()) {
+        unique.set(formatAddress(endpoint.host, endpoint.port), endpoint);
+      }
+      this.#endpoints = [...unique.values()];
+    }
+    return this.#endpoints;
+  }
+
+  /** Forgets all peers and stops waiting for them. */
+  clear(): void {
+    this.#timer?.cancel();
+    this.#timer = undefined;
+    this.#entries.clear();
+    this.#endpoints = undefined;
+  }
+
+  #schedule(): void {
+    const [oldest] = this.#entries.values();
+    if (oldest === undefined) return;
+    const { clock, timeout } = this.#config;
+    this.#timer = clock.setTimer(() => this.#expire(), oldest.heardAt + timeout - clock.now());
+  }
+
+  #expire(): void {
+    this.#timer = undefined;
+    const silentSince = this.#config.clock.now() - this.#config.timeout;
+    for (const entry of this.#entries.values()) {
+      if (entry.heardAt > silentSince) break;
+      this.#entries.delete(entry.id);
+      this.#endpoints = undefined;
+      this.#config.onExpired({ id: entry.id, address: entry.address });
+    }
+    this.#schedule();
+  }
+}
+
+function isSame(a: Endpoint, b: Endpoint): boolean {
+  return a.host === b.host && a.port === b.port;
+}
+
+/**
+ * An advertised name is shown as it is but reached at the source's address: looking up names that anyone may send would
+ * let strangers drive our resolver.
+ */
+function locate(advertised: string, source: Endpoint): { address: string; endpoint: Endpoint } {
+  const parsed = parseAddress(advertised);
+  if (parsed === undefined || parsed.port === 0) {
+    return { address: formatAddress(source.host, source.port), endpoint: source };
+  }
+  const { host, port } = parsed;
+  if (isIpv4(host) && isUnicast(host)) return { address: advertised, endpoint: { host, port } };
+  const endpoint = { host: source.host, port };
+  const nameless = isUnspecified(host) || isIpv4(host);
+  return { address: nameless ? formatAddress(source.host, port) : advertised, endpoint };
+}

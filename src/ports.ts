@@ -1,0 +1,23 @@
+/**
+ * All that a mesh needs from outside, in one object.
+ *
+ * @module
+ */
+
+import type { Clock } from "./clock.ts";
+import type { Bind } from "./datagram_socket.ts";
+import type { NetworkInterfaces, RandomBytes, Resolve } from "./host.ts";
+
+/** The ports of a mesh. `openMesh` fills in those of the runtime; `MemoryNetwork` has simulated ones. */
+export interface MeshPorts {
+  /** Binds UDP sockets. */
+  readonly bind: Bind;
+  /** Tells the time and runs timers. */
+  readonly clock: Clock;
+  /** Makes random bytes. */
+  readonly randomBytes: RandomBytes;
+  /** Looks up host names. */
+  readonly resolve: Resolve;
+  /** Lists the interfaces of this host. */
+  readonly networkInterfaces: NetworkInterfaces;
+}

@@ -1,0 +1,87 @@
+/**
+ * One subscription.
+ *
+ * @module
+ */
+
+import { EventQueue, type Offered } from "./event_queue.ts";
+import type { Subscription, SyncCallback, SyncEvent, Topic } from "./sync_bus.ts";
+
+/** What a {@linkcode Subscriber} is made of. */
+export interface SubscriberConfig {
+  readonly topic: Topic;
+  /** Counts up from subscription to subscription. */
+  readonly serial: number;
+  /** Gets the events; without it they are queued for an iterator. */
+  readonly callback: SyncCallback | undefined;
+  /** Most undelivered events that the queue holds. */
+  readonly capacity: number;
+  /** Called once, when it closes. */
+  readonly onClose: (subscriber: Subscriber) => void;
+  /** Gets what the callback threw or rejected with. */
+  readonly onThrow: (error: unknown) => void;
+}
+
+/** The {@linkcode Subscription} that users hold, with the side that only {@linkcode Subscriptions} sees. */
+export class Subscriber implements Subscription {
+  readonly topic: Topic;
+  readonly serial: number;
+  readonly #config: SubscriberConfig;
+  readonly #queue: EventQueue | undefined;
+  #detach: (() => void) | undefined;
+  #closed = false;
+
+  constructor(config: SubscriberConfig) {
+    this.topic = config.topic;
+    this.serial = config.serial;
+    this.#config = config;
+    if (config.callback === undefined) {
+      const name = typeof config.topic === "string" ? config.topic : config.topic.prefix;
+      this.#queue = new EventQueue(config.capacity, name, () => this.close());
+    }
+  }
+
+  get closed(): boolean {
+    return this.#closed;
+  }
+
+  /** Closes it when `signal` aborts, now if it has already. */
+  closeOn(signal: AbortSignal): void {
+    if (signal.aborted) return this.close();
+    const onAbort = () => this.close();
+    signal.addEventListener("abort", onAbort);
+    this.#detach = () => signal.removeEventListener("abort", onAbort);
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#detach?.();
+    this.#config.onClose(this);
+    this.#queue?.end();
+  }
+
+  /** Hands it an event. A callback is done with it when this returns. */
+  offer(event: SyncEvent): Offered {
+    if (this.#queue !== undefined) return this.#queue.offer(event);
+    const { callback, onThrow } = this.#config;
+    try {
+      const result = callback?.(event);
+      if (isThenable(result)) result.then(undefined, onThrow);
+    } catch (error) {
+      onThrow(error);
+    }
+    return "queued";
+  }
+
+  [Symbol.asyncIterator](): AsyncIterableIterator<SyncEvent> {
+    if (this.#queue === undefined) {
+      throw new TypeError("Cannot iterate as the subscription has a callback: it is one or the other");
+    }
+    return this.#queue;
+  }
+}
+
+function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return typeof value === "object" && value !== null && typeof (value as { then?: unknown }).then === "function";
+}

@@ -1,0 +1,142 @@
+/**
+ * The interface that every bus implements: code written against it runs on a mesh in production and on an in-process
+ * bus in a test.
+ *
+ * @module
+ */
+
+/** How far an event is meant to go. The original writes 0 for local and 1 for global. */
+export type Scope = "local" | "global";
+
+/** A count per writer, to order changes with. */
+export type VectorClock = Readonly<Record<string, number>>;
+
+/**
+ * Why a subscriber gets an event:
+ *
+ * - `publish`: the key was published.
+ * - `gap`: events may have been lost; `key` is the subscription's own key or prefix.
+ * - `overflow`: the subscriber was too slow and events were dropped; `key` is the subscription's own prefix.
+ *
+ * A consumer that drops what `key` names, and everything that begins with it for a prefix subscription, is right in all
+ * three cases.
+ */
+export type Cause = "publish" | "gap" | "overflow";
+
+/** What a subscriber gets. */
+export interface SyncEvent {
+  /** The key that changed, or the subscription's own key or prefix when `cause` is not `"publish"`. */
+  readonly key: string;
+  /** Why the event was made. */
+  readonly cause: Cause;
+  /** Where the publisher is, when it said so and the bus carries it. The wire of the original does not. */
+  readonly region?: string;
+  /** The publisher's clock, when it gave one and the bus carries it. The wire of the original does not. */
+  readonly vectorClock?: VectorClock;
+  /** How far the event was meant to go, when the publisher said so and the bus carries it. The wire does not. */
+  readonly scope?: Scope;
+}
+
+/** Options of `publish` and its variants. */
+export interface PublishOptions {
+  /** Where the publisher is. */
+  readonly region?: string;
+  /** The publisher's clock for this change. */
+  readonly vectorClock?: VectorClock;
+  /** How far the event is meant to go. */
+  readonly scope?: Scope;
+  /** Ends the wait for room in the queue and withdraws the key: the promise rejects with the signal's reason. */
+  readonly signal?: AbortSignal;
+}
+
+/** What to subscribe to: one key, or all keys that begin with `prefix` (`""` is everything). */
+export type Topic = string | {
+  /** How the keys begin. */
+  readonly prefix: string;
+};
+
+/** Options of `subscribe`. */
+export interface SubscribeOptions {
+  /**
+   * Most undelivered events that an iterated subscription holds, one per key: an integer from 1.
+   *
+   * A key whose event is still undelivered is merged into it, so a subscription to one key never holds more than one
+   * event and loses nothing. A prefix subscription that is full gets one event with the cause `"overflow"` in place of
+   * what comes until that is delivered.
+   *
+   * @default {32}
+   */
+  readonly capacity?: number;
+  /** Ends the subscription, like `unsubscribe`. */
+  readonly signal?: AbortSignal;
+}
+
+/** Called with each event. What it throws, or rejects with, is counted and reported, and stops nothing else. */
+export type SyncCallback = (event: SyncEvent) => unknown;
+
+/**
+ * A subscription that is iterated: `for await (const event of subscription)`. The loop ends when the subscription is
+ * closed, after the events that it still held. Leaving the loop closes it.
+ */
+export interface Subscription extends AsyncIterable<SyncEvent> {
+  /** What it is subscribed to. */
+  readonly topic: Topic;
+  /** Whether it gets no further events. */
+  readonly closed: boolean;
+  /** Stops it, like `unsubscribe`. A second call does nothing. */
+  close(): void;
+  /** The next events. A subscription with a callback throws a `TypeError` here: it is one or the other. */
+  [Symbol.asyncIterator](): AsyncIterableIterator<SyncEvent>;
+}
+
+/** Counts since the bus was opened. */
+export interface Metrics {
+  /** What was sent: on a mesh datagrams (as the original counts), on an in-process bus events. */
+  readonly published: number;
+  /** What has arrived: on a mesh datagrams of other nodes, on an in-process bus events taken by subscribers. */
+  readonly delivered: number;
+}
+
+/** A bus that carries invalidations between the copies of a service. */
+export interface SyncBus {
+  /**
+   * Tells the others that `key` has changed. Resolves when the key is accepted; waits while the queue is full. Network
+   * trouble never rejects it. Rejects with a `TypeError` when the key is no well-formed string, and with a `ClosedError`
+   * after `close`.
+   */
+  publish(key: string, options?: PublishOptions): Promise<void>;
+  /**
+   * Publishes, and resolves when `replicas` others have taken the event. With 0 it is `publish`. Rejects with a
+   * `QuorumUnsupportedError` or a `QuorumNotSatisfiedError` when it cannot.
+   */
+  publishAndAwait(key: string, replicas: number, options?: PublishOptions): Promise<void>;
+  /** Publishes, and resolves when replicas in `minZones` zones have taken the event; rejects like `publishAndAwait`. */
+  publishAndAwaitTopology(key: string, minZones: number, options?: PublishOptions): Promise<void>;
+  /** Subscribes to be iterated. Throws a `ClosedError` after `close`. */
+  subscribe(topic: Topic, options?: SubscribeOptions): Subscription;
+  /** Subscribes with a callback, which is called as an event arrives. Throws a `ClosedError` after `close`. */
+  subscribe(topic: Topic, callback: SyncCallback, options?: SubscribeOptions): Subscription;
+  /** Closes a subscription to `topic`. Nothing happens when it is another's or closed already. */
+  unsubscribe(topic: Topic, subscription: Subscription): void;
+  /** Publishes the key `"lease:" + id`. */
+  revokeLease(id: string, options?: PublishOptions): Promise<void>;
+  /** Subscribes to the key `"lease:" + id`. */
+  subscribeLease(id: string, options?: SubscribeOptions): Subscription;
+  /** Subscribes to the key `"lease:" + id` with a callback. */
+  subscribeLease(id: string, callback: SyncCallback, options?: SubscribeOptions): Subscription;
+  /** Closes a subscription to the key `"lease:" + id`. */
+  unsubscribeLease(id: string, subscription: Subscription): void;
+  /** Whether the bus is open and its transport works. */
+  isHealthy(): boolean;
+  /** Counts since the bus was opened. */
+  metrics(): Metrics;
+  /** Addresses of the nodes that are known to be there, without the own one. */
+  peers(): string[];
+  /** Sends what is pending, closes all subscriptions and frees everything. A second call returns the same promise. */
+  close(): Promise<void>;
+  /** The same as `close`. */
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+/** What lease keys begin with, as in the original. */
+export const LEASE_PREFIX = "lease:";

@@ -1,0 +1,52 @@
+/**
+ * One batch datagram, written key by key.
+ *
+ * @module
+ */
+
+import { BATCH_KEY_OVERHEAD, BATCH_KEYS_OFFSET, COUNT_OFFSET, MAX_DATAGRAM, TYPE_BATCH } from "./layout.ts";
+import { writeHeader, writeU16 } from "./packet.ts";
+import { writeUtf8 } from "./utf8.ts";
+
+/** A batch under way. It owns its bytes and is used again after {@linkcode BatchWriter.clear}. */
+export class BatchWriter {
+  readonly #bytes = new Uint8Array(MAX_DATAGRAM);
+  #end = BATCH_KEYS_OFFSET;
+  #count = 0;
+
+  /** `nodeId` is the sender's, 16 bytes. */
+  constructor(nodeId: Uint8Array) {
+    writeHeader(this.#bytes, TYPE_BATCH, nodeId);
+  }
+
+  /** How many keys it holds. */
+  get count(): number {
+    return this.#count;
+  }
+
+  /**
+   * Appends a key. Returns 0 when it is in, else why not, with the batch unchanged: `NO_ROOM` when it would pass
+   * {@linkcode MAX_DATAGRAM} bytes, `ILL_FORMED` when it has no UTF-8 form.
+   */
+  add(key: string): number {
+    const start = this.#end + BATCH_KEY_OVERHEAD;
+    const end = writeUtf8(key, this.#bytes, start);
+    if (end < 0) return end;
+    writeU16(this.#bytes, this.#end, end - start);
+    this.#end = end;
+    this.#count++;
+    return 0;
+  }
+
+  /** The datagram: a view that holds until the next `add` or `clear`. */
+  bytes(): Uint8Array {
+    writeU16(this.#bytes, COUNT_OFFSET, this.#count);
+    return this.#bytes.subarray(0, this.#end);
+  }
+
+  /** Forgets the keys. */
+  clear(): void {
+    this.#end = BATCH_KEYS_OFFSET;
+    this.#count = 0;
+  }
+}

@@ -1,0 +1,218 @@
+/**
+ * The three packets of the original, byte for byte. One structural check, {@linkcode scanPacket}, stands before every
+ * reader; readers look into the datagram and copy nothing of it.
+ *
+ * @module
+ */
+
+import { DecodeError } from "../errors.ts";
+import {
+  BATCH_KEY_OVERHEAD,
+  BATCH_KEYS_OFFSET,
+  COUNT_OFFSET,
+  HEADER_LENGTH,
+  KEY_HASH_OFFSET,
+  KEY_LENGTH_OFFSET,
+  KEY_OFFSET,
+  MAGIC,
+  MAX_BATCH_COUNT,
+  NODE_ID_LENGTH,
+  NODE_ID_OFFSET,
+  TYPE_BATCH,
+  TYPE_HEARTBEAT,
+  TYPE_INVALIDATE,
+  TYPE_OFFSET,
+} from "./layout.ts";
+import { isAscii, isUtf8, readUtf8 } from "./utf8.ts";
+
+/** {@linkcode scanPacket} found fewer bytes than the datagram claims to have. */
+export const TOO_SHORT = -1;
+/** {@linkcode scanPacket} found another first byte than {@linkcode MAGIC}. */
+export const WRONG_MAGIC = -2;
+
+/**
+ * Checks a datagram and returns where its body ends, or {@linkcode TOO_SHORT} or {@linkcode WRONG_MAGIC}. Never throws.
+ * Work is bounded by the size of the datagram. What comes after the body is the caller's to read or ignore; a type
+ * that is not known has no body.
+ */
+export function scanPacket(bytes: Uint8Array): number {
+  if (bytes.length < HEADER_LENGTH) return TOO_SHORT;
+  if (bytes[0] !== MAGIC) return WRONG_MAGIC;
+  switch (bytes[TYPE_OFFSET]) {
+    case TYPE_INVALIDATE:
+    case TYPE_HEARTBEAT: {
+      if (bytes.length < KEY_OFFSET) return TOO_SHORT;
+      const end = KEY_OFFSET + readU16(bytes, KEY_LENGTH_OFFSET);
+      return end > bytes.length ? TOO_SHORT : end;
+    }
+    case TYPE_BATCH:
+      return scanBatch(bytes);
+    default:
+      return HEADER_LENGTH;
+  }
+}
+
+function scanBatch(bytes: Uint8Array): number {
+  if (bytes.length < BATCH_KEYS_OFFSET) return TOO_SHORT;
+  let end = BATCH_KEYS_OFFSET;
+  for (let left = readU16(bytes, COUNT_OFFSET); left > 0; left--) {
+    if (end + BATCH_KEY_OVERHEAD > bytes.length) return TOO_SHORT;
+    end += BATCH_KEY_OVERHEAD + readU16(bytes, end);
+  }
+  return end > bytes.length ? TOO_SHORT : end;
+}
+
+/** The type byte of a scanned datagram. */
+export function packetType(bytes: Uint8Array): number {
+  return bytes[TYPE_OFFSET] as number;
+}
+
+/** Whether a scanned datagram comes from the node `id`. */
+export function isFrom(bytes: Uint8Array, id: Uint8Array): boolean {
+  for (let i = 0; i < NODE_ID_LENGTH; i++) {
+    if (bytes[NODE_ID_OFFSET + i] !== id[i]) return false;
+  }
+  return true;
+}
+
+/** The node id of a scanned datagram: a view, not a copy. */
+export function nodeIdOf(bytes: Uint8Array): Uint8Array {
+  return bytes.subarray(NODE_ID_OFFSET, HEADER_LENGTH);
+}
+
+/** The key of a scanned invalidate, or the address of a heartbeat; `undefined` when it is not UTF-8. */
+export function readKey(bytes: Uint8Array): string | undefined {
+  const end = KEY_OFFSET + readU16(bytes, KEY_LENGTH_OFFSET);
+  return isUtf8(bytes, KEY_OFFSET, end) ? readUtf8(bytes, KEY_OFFSET, end) : undefined;
+}
+
+/**
+ * Calls `visit` with each key of a scanned batch, in order, and returns how many were left out as they are not UTF-8.
+ * `end` is what {@linkcode scanPacket} returned.
+ *
+ * When every byte is ASCII the batch is decoded once and the keys are cut from that text: 10 ns a key against 50
+ * (Node 24, 16-byte keys).
+ */
+export function readBatch(bytes: Uint8Array, end: number, visit: (key: string) => void): number {
+  const text = isAscii(bytes, BATCH_KEYS_OFFSET, end) ? readUtf8(bytes, BATCH_KEYS_OFFSET, end) : undefined;
+  let invalid = 0;
+  let start = BATCH_KEYS_OFFSET;
+  while (start < end) {
+    const length = readU16(bytes, start);
+    start += BATCH_KEY_OVERHEAD;
+    const stop = start + length;
+    if (text !== undefined) visit(text.substring(start - BATCH_KEYS_OFFSET, stop - BATCH_KEYS_OFFSET));
+    else if (isUtf8(bytes, start, stop)) visit(readUtf8(bytes, start, stop));
+    else invalid++;
+    start = stop;
+  }
+  return invalid;
+}
+
+/** An invalidate or a heartbeat, as {@linkcode decodePacket} returns it. */
+export interface KeyPacket {
+  /** 1 for an invalidate, 2 for a heartbeat. */
+  readonly type: typeof TYPE_INVALIDATE | typeof TYPE_HEARTBEAT;
+  /** The sender, 16 bytes. */
+  readonly nodeId: Uint8Array;
+  /** Eight bytes that the original writes as 0 and never reads. */
+  readonly keyHash: bigint;
+  /** The changed key, or the address of the sender: bytes, as they may not be UTF-8. */
+  readonly key: Uint8Array;
+}
+
+/** A batch, as {@linkcode decodePacket} returns it. */
+export interface BatchPacket {
+  /** 3. */
+  readonly type: typeof TYPE_BATCH;
+  /** The sender, 16 bytes. */
+  readonly nodeId: Uint8Array;
+  /** The changed keys: bytes, as they may not be UTF-8. */
+  readonly keys: readonly Uint8Array[];
+}
+
+/** A packet of a type that this version does not know. It is no error: the mesh ignores it. */
+export interface UnknownPacket {
+  /** Neither 1, 2 nor 3. */
+  readonly type: number;
+  /** The sender, 16 bytes. */
+  readonly nodeId: Uint8Array;
+}
+
+/** Any packet. All bytes in it are views into the datagram, no copies. */
+export type Packet = (KeyPacket | BatchPacket | UnknownPacket) & {
+  /** What follows the body: empty in what the original sends. */
+  readonly rest: Uint8Array;
+};
+
+/**
+ * Decodes a datagram whole, for tools and tests; the mesh itself reads in place.
+ *
+ * @throws {DecodeError} when the original would refuse it too: too short, or another first byte
+ */
+export function decodePacket(bytes: Uint8Array): Packet {
+  const end = scanPacket(bytes);
+  if (end === WRONG_MAGIC) throw new DecodeError(`its first byte must be 0x57: current value is ${bytes[0]}`);
+  if (end === TOO_SHORT) throw new DecodeError(`it is shorter than it claims: current length is ${bytes.length}`);
+  const type = packetType(bytes);
+  const nodeId = nodeIdOf(bytes);
+  const rest = bytes.subarray(end);
+  if (type === TYPE_INVALIDATE || type === TYPE_HEARTBEAT) {
+    const keyHash = new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(KEY_HASH_OFFSET);
+    return { type, nodeId, keyHash, key: bytes.subarray(KEY_OFFSET, end), rest };
+  }
+  if (type !== TYPE_BATCH) return { type, nodeId, rest };
+  const keys: Uint8Array[] = [];
+  for (let start = BATCH_KEYS_OFFSET; start < end;) {
+    const stop = start + BATCH_KEY_OVERHEAD + readU16(bytes, start);
+    keys.push(bytes.subarray(start + BATCH_KEY_OVERHEAD, stop));
+    start = stop;
+  }
+  return { type, nodeId, keys, rest };
+}
+
+/**
+ * Encodes an invalidate, a heartbeat or a batch as the original does. The counterpart of {@linkcode decodePacket}, with
+ * `rest` left out.
+ *
+ * @throws {RangeError} when the node id is not 16 bytes, a key is longer than 65,535 or a batch has more keys than that
+ */
+export function encodePacket(packet: KeyPacket | BatchPacket): Uint8Array {
+  if (packet.nodeId.length !== NODE_ID_LENGTH) {
+    throw new RangeError(`Cannot encode as \`nodeId\` must have 16 bytes: current length is ${packet.nodeId.length}`);
+  }
+  const keys = packet.type === TYPE_BATCH ? packet.keys : [packet.key];
+  const longest = Math.max(keys.length, ...keys.map((key) => key.length));
+  if (longest > MAX_BATCH_COUNT) {
+    throw new RangeError(`Cannot encode as counts and key lengths must be at most 65535: current value is ${longest}`);
+  }
+  const prefix = packet.type === TYPE_BATCH ? BATCH_KEYS_OFFSET : KEY_LENGTH_OFFSET;
+  const bytes = new Uint8Array(keys.reduce((sum, key) => sum + BATCH_KEY_OVERHEAD + key.length, prefix));
+  writeHeader(bytes, packet.type, packet.nodeId);
+  if (packet.type === TYPE_BATCH) writeU16(bytes, COUNT_OFFSET, keys.length);
+  else new DataView(bytes.buffer).setBigUint64(KEY_HASH_OFFSET, packet.keyHash);
+  let end = prefix;
+  for (const key of keys) {
+    writeU16(bytes, end, key.length);
+    bytes.set(key, end + BATCH_KEY_OVERHEAD);
+    end += BATCH_KEY_OVERHEAD + key.length;
+  }
+  return bytes;
+}
+
+/** Writes magic, type and node id. */
+export function writeHeader(bytes: Uint8Array, type: number, nodeId: Uint8Array): void {
+  bytes[0] = MAGIC;
+  bytes[TYPE_OFFSET] = type;
+  bytes.set(nodeId, NODE_ID_OFFSET);
+}
+
+/** Writes a 16-bit integer, high byte first. */
+export function writeU16(bytes: Uint8Array, offset: number, value: number): void {
+  bytes[offset] = value >> 8;
+  bytes[offset + 1] = value & 0xff;
+}
+
+function readU16(bytes: Uint8Array, offset: number): number {
+  return ((bytes[offset] as number) << 8) | (bytes[offset + 1] as number);
+}

@@ -1,0 +1,104 @@
+/**
+ * UTF-8 in place: written into a datagram and checked inside one, with no copy and no exception. `TextEncoder.encodeInto`
+ * needs a view per key, a fatal `TextDecoder` an exception per bad key: 40 ns and 5 µs that hostile input would choose.
+ *
+ * @module
+ */
+
+/** {@linkcode writeUtf8} found that the text does not fit. */
+export const NO_ROOM = -1;
+/** {@linkcode writeUtf8} found half of a surrogate pair, which UTF-8 cannot carry. */
+export const ILL_FORMED = -2;
+
+/** Writes `text` at `offset` and returns where it ends, or {@linkcode NO_ROOM} or {@linkcode ILL_FORMED}. */
+export function writeUtf8(text: string, bytes: Uint8Array, offset: number): number {
+  const length = text.length;
+  const limit = bytes.length;
+  if (offset + length > limit) return NO_ROOM;
+  for (let i = 0; i < length; i++) {
+    const unit = text.charCodeAt(i);
+    if (unit >= 0x80) return writeWideUtf8(text, i, bytes, offset);
+    bytes[offset++] = unit;
+  }
+  return offset;
+}
+
+function writeWideUtf8(text: string, from: number, bytes: Uint8Array, offset: number): number {
+  const limit = bytes.length;
+  for (let i = from; i < text.length; i++) {
+    const point = text.codePointAt(i) as number;
+    const size = point < 0x80 ? 1 : point < 0x800 ? 2 : point < 0x10000 ? 3 : 4;
+    if (isSurrogate(point)) return ILL_FORMED;
+    if (offset + size > limit) return NO_ROOM;
+    if (size === 1) {
+      bytes[offset++] = point;
+      continue;
+    }
+    const lead = size === 2 ? 0xc0 : size === 3 ? 0xe0 : 0xf0;
+    let shift = 6 * (size - 1);
+    bytes[offset++] = lead | (point >> shift);
+    while (shift > 0) {
+      shift -= 6;
+      bytes[offset++] = 0x80 | ((point >> shift) & 0x3f);
+    }
+    if (size === 4) i++;
+  }
+  return offset;
+}
+
+/** Bytes that `text` takes in UTF-8, or {@linkcode ILL_FORMED}. */
+export function utf8Length(text: string): number {
+  let bytes = 0;
+  for (let i = 0; i < text.length; i++) {
+    const point = text.codePointAt(i) as number;
+    if (isSurrogate(point)) return ILL_FORMED;
+    if (point >= 0x10000) i++;
+    bytes += point < 0x80 ? 1 : point < 0x800 ? 2 : point < 0x10000 ? 3 : 4;
+  }
+  return bytes;
+}
+
+function isSurrogate(point: number): boolean {
+  return point >= 0xd800 && point <= 0xdfff;
+}
+
+/** Whether all bytes from `start` to before `end` are ASCII. */
+export function isAscii(bytes: Uint8Array, start: number, end: number): boolean {
+  let seen = 0;
+  for (let i = start; i < end; i++) seen |= bytes[i] as number;
+  return seen < 0x80;
+}
+
+/** Whether the bytes from `start` to before `end` are UTF-8 as Unicode 15 table 3-7 has it: shortest form, no surrogates. */
+export function isUtf8(bytes: Uint8Array, start: number, end: number): boolean {
+  let i = start;
+  while (i < end) {
+    const lead = bytes[i++] as number;
+    if (lead < 0x80) continue;
+    const size = lead >= 0xc2 && lead <= 0xdf
+      ? 1
+      : lead >= 0xe0 && lead <= 0xef
+      ? 2
+      : lead >= 0xf0 && lead <= 0xf4
+      ? 3
+      : 0;
+    if (size === 0 || i + size > end) return false;
+    const second = bytes[i] as number;
+    if (lead === 0xe0 && second < 0xa0) return false;
+    if (lead === 0xed && second > 0x9f) return false;
+    if (lead === 0xf0 && second < 0x90) return false;
+    if (lead === 0xf4 && second > 0x8f) return false;
+    for (let k = 0; k < size; k++) {
+      if (((bytes[i++] as number) & 0xc0) !== 0x80) return false;
+    }
+  }
+  return true;
+}
+
+// A byte order mark is part of a key like any other character: without `ignoreBOM` it would be dropped.
+const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
+
+/** Text of the bytes from `start` to before `end`, which must be UTF-8. */
+export function readUtf8(bytes: Uint8Array, start: number, end: number): string {
+  return decoder.decode(bytes.subarray(start, end));
+}
