@@ -22,15 +22,17 @@ if (!await npm(["pack", "--pack-destination", PACK], ROOT)) throw new Error("Can
 const tarball = join(PACK, readdirSync(PACK)[0] ?? "");
 
 const results = [
-  await node([PUBLINT, tarball, "--strict"]),
+  await passes("publint", [PUBLINT, tarball, "--strict"]),
   // Resolution by CommonJS is ignored: the package is ESM only, which Node 20.19 and later can `require` too.
-  await node([ATTW, tarball, "--profile", "esm-only"]),
+  await passes("attw", [ATTW, tarball, "--profile", "esm-only"]),
   ...await smokeTests(),
 ];
 process.exitCode = results.every((ok) => ok) ? 0 : 1;
 
-async function node(args: readonly string[]): Promise<boolean> {
-  return (await run(process.execPath, args, { cwd: ROOT })).ok;
+async function passes(name: string, args: readonly string[]): Promise<boolean> {
+  const { ok } = await run(process.execPath, args, { cwd: ROOT, quiet: true });
+  console.log(`${name} ${ok ? "found nothing" : "FAILED"}`);
+  return ok;
 }
 
 /** Installs the tarball as a user would and asserts on each runtime which adapter it comes to use. */

@@ -51,9 +51,10 @@ export async function nodeBinary(version: string): Promise<string> {
 
 /** Runs npm in a folder, quietly. Resolves to whether it succeeded. */
 export async function npm(args: readonly string[], cwd: string): Promise<boolean> {
+  // Set by npm itself, which on Windows is a script that cannot be spawned.
   const cli = process.env["npm_execpath"];
-  const [command, ...first] = cli ? [process.execPath, cli] : ["npm"];
-  return (await run(command!, [...first, ...args], { cwd, quiet: true })).ok;
+  const [command, first] = cli ? [process.execPath, [cli]] : ["npm", []];
+  return (await run(command, [...first, ...args], { cwd, quiet: true })).ok;
 }
 
 /** The files under a folder whose names end so, as paths from the project's folder with `/` between, sorted. */

@@ -3,11 +3,26 @@
 import assert from "node:assert/strict";
 import process from "node:process";
 import { openMesh } from "@warp-mesh/bus";
+import { bind } from "@warp-mesh/bus/auto";
 
 const expected = process.argv[2];
 
+assert.match(import.meta.resolve("@warp-mesh/bus"), /\/node_modules\/@warp-mesh\/bus\/dist\/mod\.js$/);
 for (const name of ["node", "bun", "deno", "memory", "auto"]) {
   const file = import.meta.resolve(`@warp-mesh/bus/${name}`);
   assert.ok(file.endsWith(`/node_modules/@warp-mesh/bus/dist/adapters/${name}.js`), file);
 }
-assert.ok(import.meta.resolve("@warp-mesh/bus").endsWith("/node_modules/@warp-mesh/bus/dist/mod.js"));
+
+const options = { host: "127.0.0.1", port: 0, shared: false, multicastLoopback: true, multicastTtl: 1 };
+const socket = await bind(options, { message() {}, error() {} });
+assert.equal(socket.adapter, expected);
+await socket.close();
+
+const publisher = await openMesh({ interface: "127.0.0.1", port: 0 });
+const subscriber = await openMesh({ interface: "127.0.0.1", port: publisher.port });
+const received = new Promise((resolve) => subscriber.subscribe("user:42", resolve));
+await publisher.publish("user:42");
+assert.equal((await received).key, "user:42");
+await Promise.all([publisher.close(), subscriber.close()]);
+
+console.log(`smoke test passed with the ${expected} adapter`);

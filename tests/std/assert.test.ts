@@ -104,9 +104,10 @@ describe("@std/assert", () => {
     failure(() => assertThrows(thrower, RangeError, "small"));
     assertStringIncludes(failure(() => assertThrows(thrower, RangeError, "small", "words")).message, "words");
     assertStringIncludes(failure(() => assertThrows(() => 1, "words")).message, "words");
+    const text: unknown = "no error";
     failure(() =>
       assertThrows(() => {
-        throw "text";
+        throw text;
       }, Error)
     );
   });
