@@ -25,6 +25,8 @@ interface TestRun {
   readonly files: readonly string[];
 }
 
+// Seven runtimes that all hang still end within an hour.
+const RUN_TIMEOUT_MS = 420_000;
 const JUNIT = join(CACHE, "deno.junit.xml");
 
 const { values, positionals } = parseArgs({
@@ -102,7 +104,7 @@ function chosen(ending: string): string[] {
 /** A run that failed without naming a failed test, or that ran no test at all, counts as one failure. */
 async function execute({ runtime, command, args, files }: TestRun): Promise<TestCounts> {
   rmSync(JUNIT, { force: true });
-  const { ok, output } = await run(await command(), [...args, ...files], { cwd: ROOT });
+  const { ok, output } = await run(await command(), [...args, ...files], { cwd: ROOT, timeout: RUN_TIMEOUT_MS });
   const counts = runtime === "deno" && existsSync(JUNIT) ? countsFromJunit(JUNIT) : countsFromOutput(output);
   return counts.failed === 0 && (!ok || counts.passed === 0) ? { ...counts, failed: 1 } : counts;
 }
