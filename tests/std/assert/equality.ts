@@ -2,7 +2,10 @@ import nodeAssert from "node:assert";
 import { inspect } from "node:util";
 import { AssertionError, withSuffix } from "./assertion_error.ts";
 
-/** Deep equality: same constructors, same own keys, NaN equals NaN, 0 differs from -0. */
+/**
+ * Deep equality: same prototypes, same own keys, NaN equals NaN. Stricter than the real one in two things: 0 differs
+ * from -0, and an object without a prototype from one with `Object.prototype`.
+ */
 export function equal(a: unknown, b: unknown): boolean {
   try {
     nodeAssert.deepStrictEqual(a, b);
