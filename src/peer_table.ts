@@ -32,7 +32,16 @@ export interface PeerTableConfig {
 interface Entry extends Peer {
   readonly endpoint: Endpoint;
   readonly heardAt: number;
+  /** When it was last heard from where it is taken to be. */
+  readonly locatedAt: number;
 }
+
+/**
+ * A peer that advertises no host may be heard from two addresses of its host in turn (multicast leaves by one, unicast
+ * by another). It stays where it was heard first until it was silent there for this part of the timeout: three
+ * heartbeats of 5 s in 60 s.
+ */
+const SETTLED = 1 / 4;
 
 /** Peers by node id, in the order in which they were last heard, so the first is the next to expire. */
 export class PeerTable {
@@ -54,7 +63,13 @@ export class PeerTable {
   hear(id: string, advertised: string, source: Endpoint): Heard {
     const before = this.#entries.get(id);
     if (before === undefined && this.#entries.size >= this.#config.capacity) return "refused";
-    const entry: Entry = { id, ...locate(advertised, source), heardAt: this.#config.clock.now() };
+    const heardAt = this.#config.clock.now();
+    const place = locate(advertised, source);
+    const settled = before !== undefined && place.bySource && before.endpoint.port === place.endpoint.port &&
+      heardAt - before.locatedAt < this.#config.timeout * SETTLED;
+    const stays = settled && before.endpoint.host !== place.endpoint.host;
+    const { address, endpoint } = stays ? before : place;
+    const entry: Entry = { id, address, endpoint, heardAt, locatedAt: stays ? before.locatedAt : heardAt };
     const moved = before !== undefined &&
       (before.address !== entry.address || !isSame(before.endpoint, entry.endpoint));
     if (before === undefined || moved) this.#endpoints = undefined;
@@ -122,14 +137,17 @@ function isSame(a: Endpoint, b: Endpoint): boolean {
  * An advertised name is shown as it is but reached at the source's address: looking up names that anyone may send would
  * let strangers drive our resolver.
  */
-function locate(advertised: string, source: Endpoint): { address: string; endpoint: Endpoint } {
+function locate(
+  advertised: string,
+  source: Endpoint,
+): { readonly address: string; readonly endpoint: Endpoint; readonly bySource: boolean } {
   const parsed = parseAddress(advertised);
   if (parsed === undefined || parsed.port === 0) {
-    return { address: formatAddress(source.host, source.port), endpoint: source };
+    return { address: formatAddress(source.host, source.port), endpoint: source, bySource: true };
   }
   const { host, port } = parsed;
-  if (isIpv4(host) && isUnicast(host)) return { address: advertised, endpoint: { host, port } };
+  if (isIpv4(host) && isUnicast(host)) return { address: advertised, endpoint: { host, port }, bySource: false };
   const endpoint = { host: source.host, port };
   const nameless = isUnspecified(host) || isIpv4(host);
-  return { address: nameless ? formatAddress(source.host, port) : advertised, endpoint };
+  return { address: nameless ? formatAddress(source.host, port) : advertised, endpoint, bySource: true };
 }

@@ -81,7 +81,7 @@ async function bindMesh(
   options: BindOptions,
 ): Promise<{ mesh: DatagramSocket; multicastError?: Error }> {
   try {
-    return { mesh: await bind(options) };
+    return { mesh: settings.port === 0 ? await bindFreePort(bind, options) : await bind(options) };
   } catch (error) {
     if (!(error instanceof BindError)) throw error;
     if (error.code !== "EMULTICAST") throw openError(settings, error);
@@ -93,10 +93,31 @@ async function bindMesh(
         error,
       );
     }
-    const mesh = await bind({ ...options, joinGroup: undefined, sendsMulticast: false }).catch((cause) => {
-      throw cause instanceof BindError ? openError(settings, cause) : cause;
+    const alone = await bindMesh({ ...settings, multicast: false }, bind, {
+      ...options,
+      joinGroup: undefined,
+      sendsMulticast: false,
     });
-    return { mesh, multicastError: error };
+    return { ...alone, multicastError: error };
+  }
+}
+
+/**
+ * Asked for any port to share, a system may choose one that another mesh shares already. So one is found that is
+ * nobody's; in the moment between, somebody else may take it.
+ */
+async function bindFreePort(
+  bind: (options: BindOptions) => Promise<DatagramSocket>,
+  options: BindOptions,
+): Promise<DatagramSocket> {
+  for (let attempt = 1;; attempt++) {
+    const probe = await bind({ ...options, shared: false, joinGroup: undefined, sendsMulticast: false });
+    await probe.close();
+    try {
+      return await bind({ ...options, port: probe.port });
+    } catch (error) {
+      if (!(error instanceof BindError) || error.code !== "EADDRINUSE" || attempt === 5) throw error;
+    }
   }
 }
 
