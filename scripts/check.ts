@@ -14,6 +14,7 @@ type Command = readonly [command: string, ...args: string[]];
 
 const node = process.execPath;
 const script = (name: string): Command => [node, "--import", "tsx", `scripts/${name}.ts`];
+const examples = filesUnder("examples", ".ts").filter((file) => file.split("/").length === 2);
 const adapters = ["node", "bun", "deno", "memory", "auto"].map((name) => `adapters/${name}.ts`);
 
 const steps: Readonly<Record<string, readonly Command[]>> = {
@@ -27,7 +28,7 @@ const steps: Readonly<Record<string, readonly Command[]>> = {
   ],
   docs: [[DENO, "doc", "--lint", "mod.ts", ...adapters]],
   build: [script("build")],
-  examples: [script("doc_examples")],
+  examples: [script("doc_examples"), ...examples.map((file): Command => [node, "--import", "tsx", file])],
   jsr: [[DENO, "publish", "--config", "jsr.json", "--dry-run", "--allow-dirty"]],
   npm: [script("package_check")],
   size: [script("bundle_size")],

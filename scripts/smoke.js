@@ -13,7 +13,14 @@ for (const name of ["node", "bun", "deno", "memory", "auto"]) {
   assert.ok(file.endsWith(`/node_modules/@warp-mesh/bus/dist/adapters/${name}.js`), file);
 }
 
-const options = { host: "127.0.0.1", port: 0, shared: false, multicastLoopback: true, multicastTtl: 1 };
+const options = {
+  host: "127.0.0.1",
+  port: 0,
+  shared: false,
+  sendsMulticast: false,
+  multicastLoopback: true,
+  multicastTtl: 1,
+};
 const socket = await bind(options, { message() {}, error() {} });
 assert.equal(socket.adapter, expected);
 await socket.close();
