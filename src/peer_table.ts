@@ -118,9 +118,10 @@ export class PeerTable {
 
   #expire(): void {
     this.#timer = undefined;
-    const silentSince = this.#config.clock.now() - this.#config.timeout;
+    const { clock, timeout } = this.#config;
     for (const entry of this.#entries.values()) {
-      if (entry.heardAt > silentSince) break;
+      // The same sum as in #schedule: another that rounds differently could find nobody expired, for ever.
+      if (entry.heardAt + timeout > clock.now()) break;
       this.#entries.delete(entry.id);
       this.#endpoints = undefined;
       this.#config.onExpired({ id: entry.id, address: entry.address });

@@ -182,7 +182,7 @@ export function encodePacket(packet: KeyPacket | BatchPacket): Uint8Array {
     throw new RangeError(`Cannot encode as \`nodeId\` must have 16 bytes: current length is ${packet.nodeId.length}`);
   }
   const keys = packet.type === TYPE_BATCH ? packet.keys : [packet.key];
-  const longest = Math.max(keys.length, ...keys.map((key) => key.length));
+  const longest = keys.reduce((most, key) => Math.max(most, key.length), keys.length);
   if (longest > MAX_BATCH_COUNT) {
     throw new RangeError(`Cannot encode as counts and key lengths must be at most 65535: current value is ${longest}`);
   }
