@@ -7,9 +7,7 @@ export interface TestCounts {
   readonly skipped: number;
 }
 
-/**
- * Reads the closing lines of Node's test runner (`ℹ pass 13`) or of Bun's (` 13 pass`).
- */
+/** Reads the closing lines of Node's test runner (`ℹ pass 13`) or of Bun's (` 13 pass`). */
 export function countsFromOutput(output: string): TestCounts {
   // deno-lint-ignore no-control-regex
   const plain = output.replace(/\x1b\[[\d;]*m/g, "");
@@ -20,6 +18,8 @@ export function countsFromOutput(output: string): TestCounts {
   };
 }
 
+const BROKE_OFF = /<failure message="(?!\d+ test steps? failed)/;
+
 /**
  * Counts the test cases in a report that `deno test --junit-path` wrote. Deno's closing line counts a top-level
  * `describe` as one test; this leaves the groups out, so that the figures of all runtimes can be compared.
@@ -27,7 +27,10 @@ export function countsFromOutput(output: string): TestCounts {
 export function countsFromJunit(path: string): TestCounts {
   const cases = [...readFileSync(path, "utf8").matchAll(/<testcase name="([^"]*)".*?<\/testcase>/gs)];
   const groups = new Set(cases.flatMap(([, name = ""]) => prefixes(name)));
-  const tests = cases.filter(([, name = ""]) => !groups.has(name)).map(([text]) => text);
+  // A group of its own failure is one that broke off: its tests have no result of theirs.
+  const tests = cases
+    .filter(([text, name = ""]) => !groups.has(name) || BROKE_OFF.test(text))
+    .map(([text]) => text);
   const failed = tests.filter((text) => text.includes("<failure")).length;
   const skipped = tests.filter((text) => text.includes("<skipped/>")).length;
   return { passed: tests.length - failed - skipped, failed, skipped };
