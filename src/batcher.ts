@@ -74,9 +74,9 @@ export class Batcher {
     return this.#waiting.size;
   }
 
-  /** Whether `key` is pending. */
+  /** Whether `key` is pending, so that accepting it again would do nothing. False after `close`: it would be refused. */
   has(key: string): boolean {
-    return this.#pending.has(key);
+    return !this.#closed && this.#pending.has(key);
   }
 
   /**
@@ -103,6 +103,7 @@ export class Batcher {
    * ends the wait and withdraws the key: the promise rejects with its reason. `close` rejects with a `ClosedError`.
    */
   wait(key: string, signal?: AbortSignal): Promise<void> {
+    if (signal?.aborted) return Promise.reject(signal.reason);
     return new Promise((resolve, reject) => {
       const onAbort = () => waiter.settle(signal?.reason);
       const waiter: Waiter = {
@@ -139,8 +140,10 @@ export class Batcher {
 
   #admit(): void {
     for (const waiter of this.#waiting) {
-      if (this.#pending.size >= this.#config.queueSize) return;
-      if (!this.#pending.has(waiter.key)) this.#accept(waiter.key);
+      if (!this.#pending.has(waiter.key)) {
+        if (this.#pending.size >= this.#config.queueSize) return;
+        this.#accept(waiter.key);
+      }
       waiter.settle();
     }
   }

@@ -1,0 +1,261 @@
+// When batches leave, what is in them, and who has to wait.
+import { describe, test } from "node:test";
+import { assert, assertEquals, assertRejects, assertStrictEquals, assertThrows } from "@std/assert";
+import { ClosedError, KeyTooLongError } from "../src/errors.ts";
+import { keysOf, makeBatcher } from "./support/batches.ts";
+import { settle, watch } from "./support/outcome.ts";
+import { countListeners } from "./support/signals.ts";
+
+/** A batcher whose queue is full of `a` and `b`. */
+function fullQueue(batchSize = 2) {
+  const rig = makeBatcher({ queueSize: 2, batchSize });
+  assert(rig.batcher.tryAdd("a") && rig.batcher.tryAdd("b"));
+  return rig;
+}
+
+describe("a batch", () => {
+  test("leaves at the end of the turn when the mesh is idle", async () => {
+    const { batcher, clock, readyAt, takeAll } = makeBatcher();
+    for (const key of ["b", "a", "c"]) assert(batcher.tryAdd(key));
+    assertEquals([readyAt, batcher.take(), batcher.pending], [[], undefined, 3]);
+    await clock.advance(0);
+    assertEquals([readyAt, takeAll(), batcher.pending, clock.pending], [[0], [["b", "a", "c"]], 0, 0]);
+  });
+
+  test("gathers what comes within the interval when the mesh is busy", async () => {
+    const { batcher, clock, readyAt, takeAll } = makeBatcher();
+    batcher.tryAdd("a");
+    await clock.advance(30);
+    takeAll();
+    batcher.tryAdd("b");
+    await clock.advance(60);
+    batcher.tryAdd("c");
+    await clock.advance(9.999);
+    assertEquals([readyAt, takeAll()], [[0], []]);
+    await clock.advance(0.001);
+    assertEquals([readyAt, takeAll()], [[0, 100], [["b", "c"]]]);
+  });
+
+  test("leaves at the end of the turn again once nothing was cut for an interval", async () => {
+    const { batcher, clock, readyAt, takeAll } = makeBatcher();
+    batcher.tryAdd("a");
+    await clock.advance(100);
+    batcher.tryAdd("b");
+    await clock.advance(0);
+    assertEquals([readyAt, takeAll()], [[0, 100], [["a"], ["b"]]]);
+  });
+
+  test("leaves at the end of every turn with an interval of 0", async () => {
+    const { batcher, clock, readyAt, takeAll } = makeBatcher({ batchInterval: 0 });
+    for (const key of ["a", "b", "c"]) {
+      batcher.tryAdd(key);
+      await clock.advance(0);
+    }
+    assertEquals([readyAt, takeAll()], [[0, 0, 0], [["a"], ["b"], ["c"]]]);
+  });
+
+  test("leaves at once when it has as many keys as it may", async () => {
+    const { batcher, clock, readyAt, takeAll } = makeBatcher({ batchSize: 3 });
+    for (const key of ["a", "b", "c", "d", "e", "f", "g"]) batcher.tryAdd(key);
+    assertEquals([readyAt, takeAll()], [[0, 0], [["a", "b", "c"], ["d", "e", "f"]]]);
+    await clock.advance(0);
+    assertEquals([readyAt, takeAll()], [[0, 0, 0], [["g"]]]);
+  });
+
+  test("is never empty, though its timer runs out after it was full", async () => {
+    const { batcher, clock, readyAt, takeAll } = makeBatcher({ batchSize: 2 });
+    batcher.tryAdd("a");
+    batcher.tryAdd("b");
+    await clock.advance(1000);
+    assertEquals([readyAt, takeAll(), clock.pending], [[0], [["a", "b"]], 0]);
+  });
+
+  test("is cut before it would pass 1,400 bytes", async () => {
+    const { batcher, clock } = makeBatcher({ batchSize: 65_535 });
+    const keys = Array.from({ length: 40 }, (_, i) => "é".repeat(48) + String(i).padStart(2, "0"));
+    // 98 bytes each, and two for the length: (1400 - 20) / 100.
+    const most = 13;
+    for (const key of keys) batcher.tryAdd(key);
+    await clock.advance(0);
+    const lengths: number[] = [];
+    const taken: string[][] = [];
+    for (let datagram = batcher.take(); datagram !== undefined; datagram = batcher.take()) {
+      lengths.push(datagram.length);
+      taken.push(keysOf(datagram));
+    }
+    assertEquals(taken, Array.from({ length: taken.length }, (_, i) => keys.slice(i * most, (i + 1) * most)));
+    assertEquals(lengths, [1320, 1320, 1320, 120]);
+  });
+
+  test("stays as it was taken until the next is", async () => {
+    const { batcher, clock, takeAll } = makeBatcher({ batchSize: 1 });
+    batcher.tryAdd("a");
+    const first = batcher.take();
+    for (let i = 0; i < 200; i++) batcher.tryAdd(`k${i}`);
+    await clock.advance(200);
+    assertEquals(keysOf(first as Uint8Array), ["a"]);
+    assertEquals(takeAll(), Array.from({ length: 200 }, (_, i) => [`k${i}`]));
+  });
+});
+
+describe("a pending key", () => {
+  test("is not queued again, ready or not", async () => {
+    const { batcher, clock, takeAll } = makeBatcher();
+    assertEquals([batcher.has("a"), batcher.tryAdd("a"), batcher.tryAdd("a"), batcher.has("a")], [
+      false,
+      true,
+      true,
+      true,
+    ]);
+    await clock.advance(0);
+    assertEquals([batcher.tryAdd("a"), batcher.accepted, batcher.pending], [true, 1, 1]);
+    assertEquals(takeAll(), [["a"]]);
+    await clock.advance(1000);
+    assertEquals([takeAll(), batcher.has("a")], [[], false]);
+  });
+
+  test("is sent again when it is published after its datagram was taken", async () => {
+    const { batcher, clock } = makeBatcher();
+    batcher.tryAdd("a");
+    await clock.advance(0);
+    const first = batcher.take();
+    assert(batcher.tryAdd("a"));
+    assertEquals([keysOf(first as Uint8Array), batcher.pending, batcher.accepted], [["a"], 1, 2]);
+    await clock.advance(100);
+    assertEquals(keysOf(batcher.take() as Uint8Array), ["a"]);
+  });
+
+  test("takes no room in a full queue", () => {
+    const { batcher } = fullQueue();
+    assertEquals([batcher.tryAdd("a"), batcher.tryAdd("c"), batcher.waiting, batcher.pending], [true, false, 0, 2]);
+  });
+});
+
+describe("a key", () => {
+  const fits = ["x".repeat(1378), "é".repeat(689), "日".repeat(459) + "x", "🙂".repeat(344) + "xx"];
+  for (const key of fits) {
+    test(`of 1,378 bytes fits: ${key.slice(0, 2)}`, async () => {
+      const { batcher, clock, takeAll } = makeBatcher();
+      for (const each of ["a", key, "b"]) assert(batcher.tryAdd(each));
+      await clock.advance(0);
+      assertEquals(takeAll(), [["a"], [key], ["b"]]);
+    });
+
+    test(`of 1,379 bytes is refused by name: ${key.slice(0, 2)}`, async () => {
+      const { batcher, clock, takeAll } = makeBatcher();
+      batcher.tryAdd("a");
+      const error = assertThrows(() => batcher.tryAdd(`${key}x`), KeyTooLongError);
+      assertEquals([error.bytes, error.limit, error.name], [1379, 1378, "KeyTooLongError"]);
+      assert(error.message.includes("1378") && error.message.includes("1379"), error.message);
+      batcher.tryAdd("b");
+      await clock.advance(0);
+      assertEquals([takeAll(), batcher.accepted], [[["a", "b"]], 2]);
+    });
+  }
+
+  test("that is too long or ill-formed is refused at once when it would have to wait", () => {
+    const { batcher } = fullQueue();
+    assertThrows(() => batcher.tryAdd("x".repeat(1379)), KeyTooLongError);
+    assertThrows(() => batcher.tryAdd("a\ud800"), TypeError);
+    assertEquals(batcher.waiting, 0);
+  });
+
+  test("that has no UTF-8 form is refused", async () => {
+    const { batcher, clock, takeAll } = makeBatcher();
+    for (const key of ["\ud800", "a\udfff", "\ude42\ud83d", "\ud800".repeat(2000)]) {
+      assertThrows(() => batcher.tryAdd(key), TypeError, "well-formed");
+    }
+    batcher.tryAdd("");
+    await clock.advance(0);
+    assertEquals(takeAll(), [[""]]);
+  });
+});
+
+describe("who waits for room", () => {
+  test("is let in first come first served, and not overtaken", async () => {
+    const { batcher, takeAll } = fullQueue();
+    const outcomes = ["c", "d", "e"].map((key) => (batcher.tryAdd(key), watch(batcher.wait(key))));
+    const states = () => outcomes.map(({ state }) => state);
+    await settle();
+    assertEquals([states(), batcher.waiting], [["waiting", "waiting", "waiting"], 3]);
+    assertEquals(keysOf(batcher.take() as Uint8Array), ["a", "b"]);
+    assertEquals([batcher.tryAdd("f"), batcher.waiting, batcher.pending], [false, 1, 2]);
+    await settle();
+    assertEquals(states(), ["fulfilled", "fulfilled", "waiting"]);
+    assertEquals([keysOf(batcher.take() as Uint8Array), batcher.tryAdd("f")], [["c", "d"], true]);
+    await settle();
+    assertEquals([states()[2], takeAll(), batcher.accepted], ["fulfilled", [["e", "f"]], 6]);
+  });
+
+  test("goes with another of the same key, which is sent once", async () => {
+    const { batcher, clock, takeAll } = fullQueue();
+    const outcomes = ["c", "d", "d", "c"].map((key) => watch(batcher.wait(key)));
+    batcher.take();
+    await settle();
+    assertEquals([outcomes.map(({ state }) => state), batcher.waiting], [new Array(4).fill("fulfilled"), 0]);
+    await clock.advance(100);
+    assertEquals(takeAll(), [["c", "d"]]);
+  });
+
+  test("is turned away when the signal has aborted already", async () => {
+    const { batcher } = fullQueue();
+    const reason = new Error("no");
+    const signal = AbortSignal.abort(reason);
+    const listeners = countListeners(signal);
+    assertStrictEquals(await assertRejects(() => batcher.wait("c", signal)), reason);
+    assertEquals([batcher.waiting, listeners.count], [0, 0]);
+  });
+
+  test("withdraws the key when the signal aborts", async () => {
+    const { batcher, clock, takeAll } = fullQueue();
+    const controller = new AbortController();
+    const listeners = countListeners(controller.signal);
+    const outcomes = [batcher.wait("c", controller.signal), batcher.wait("d")].map(watch);
+    assertEquals([batcher.waiting, listeners.count], [2, 1]);
+    const reason = new Error("enough");
+    controller.abort(reason);
+    assertEquals([batcher.waiting, listeners.count], [1, 0]);
+    await settle();
+    assertStrictEquals(outcomes[0]?.reason, reason);
+    assertEquals(outcomes.map(({ state }) => state), ["rejected", "waiting"]);
+    const first = takeAll();
+    await clock.advance(1000);
+    assertEquals([first, takeAll(), batcher.accepted], [[["a", "b"]], [["d"]], 3]);
+  });
+
+  test("keeps its key when the signal aborts after it was let in", async () => {
+    const { batcher, clock, takeAll } = fullQueue();
+    const controller = new AbortController();
+    const listeners = countListeners(controller.signal);
+    const outcome = watch(batcher.wait("c", controller.signal));
+    batcher.take();
+    assertEquals(listeners.count, 0);
+    controller.abort();
+    await settle();
+    await clock.advance(100);
+    assertEquals([outcome.state, takeAll()], ["fulfilled", [["c"]]]);
+  });
+});
+
+describe("close", () => {
+  test("makes what is pending ready, turns away who waits, and refuses the rest", async () => {
+    const { batcher, clock, readyAt, takeAll } = fullQueue(20);
+    const controller = new AbortController();
+    const listeners = countListeners(controller.signal);
+    const outcomes = [batcher.wait("c"), batcher.wait("d", controller.signal)].map(watch);
+    batcher.close();
+    assertEquals([readyAt, batcher.waiting, listeners.count, clock.pending], [[0], 0, 0, 0]);
+    await settle();
+    for (const { state, reason } of outcomes) assert(state === "rejected" && reason instanceof ClosedError);
+    for (const key of ["a", "e"]) assertThrows(() => batcher.tryAdd(key), ClosedError, "publish");
+    assertEquals([batcher.has("a"), batcher.pending], [false, 2]);
+    batcher.close();
+    assertEquals([takeAll(), batcher.pending, readyAt], [[["a", "b"]], 0, [0]]);
+  });
+
+  test("leaves nothing behind when nothing is pending", () => {
+    const { batcher, clock, readyAt } = makeBatcher();
+    batcher.close();
+    assertEquals([readyAt, batcher.take(), clock.pending], [[], undefined, 0]);
+  });
+});

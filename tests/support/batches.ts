@@ -1,0 +1,40 @@
+import { VirtualClock } from "../../adapters/memory_clock.ts";
+import { Batcher, type BatcherConfig } from "../../src/batcher.ts";
+import { type BatchPacket, decodePacket } from "../../src/wire/packet.ts";
+
+/** A batcher on a virtual clock, and what it has said. */
+export interface BatcherRig {
+  readonly batcher: Batcher;
+  readonly clock: VirtualClock;
+  /** When it has called `onReady`. */
+  readonly readyAt: number[];
+  /** The keys of all datagrams that are ready, taken. */
+  takeAll(): string[][];
+}
+
+/** Makes a batcher with the defaults of a mesh. */
+export function makeBatcher(config: Partial<BatcherConfig> = {}): BatcherRig {
+  const clock = new VirtualClock();
+  const readyAt: number[] = [];
+  const batcher = new Batcher({
+    nodeId: new Uint8Array(16).fill(7),
+    batchInterval: 100,
+    batchSize: 20,
+    queueSize: 1000,
+    clock,
+    onReady: () => readyAt.push(clock.now()),
+    ...config,
+  });
+  const takeAll = () => {
+    const taken: string[][] = [];
+    for (let datagram = batcher.take(); datagram !== undefined; datagram = batcher.take()) taken.push(keysOf(datagram));
+    return taken;
+  };
+  return { batcher, clock, readyAt, takeAll };
+}
+
+/** The keys of a batch. */
+export function keysOf(datagram: Uint8Array): string[] {
+  const packet = decodePacket(datagram) as BatchPacket;
+  return packet.keys.map((key) => new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(key));
+}

@@ -1,0 +1,25 @@
+/** What became of a promise so far: fulfilled promises and rejected ones are told apart from those that still wait. */
+export interface Outcome {
+  state: "waiting" | "fulfilled" | "rejected";
+  reason?: unknown;
+}
+
+/** Watches a promise; its outcome is known once the microtasks that are ready have run. */
+export function watch(promise: PromiseLike<unknown>): Outcome {
+  const outcome: Outcome = { state: "waiting" };
+  promise.then(
+    () => {
+      outcome.state = "fulfilled";
+    },
+    (reason) => {
+      outcome.state = "rejected";
+      outcome.reason = reason;
+    },
+  );
+  return outcome;
+}
+
+/** Resolves when the microtasks that are ready now have run, and those that they led to, ten deep. */
+export async function settle(): Promise<void> {
+  for (let i = 0; i < 10; i++) await undefined;
+}
