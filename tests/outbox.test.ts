@@ -1,0 +1,213 @@
+// What leaves a node, in which order, and who is told when it does not.
+import { describe, test } from "node:test";
+import { assertEquals, assertLessOrEqual, assertStrictEquals } from "@std/assert";
+import * as fc from "fast-check";
+import type { Endpoint } from "../src/address.ts";
+import { Outbox, type OutboxConfig } from "../src/outbox.ts";
+import { settle, watch } from "./support/outcome.ts";
+
+const GROUP: Endpoint = { host: "239.0.0.1", port: 7946 };
+const A: Endpoint = { host: "10.0.0.1", port: 1 };
+const B: Endpoint = { host: "10.0.0.2", port: 2 };
+
+/** An outbox whose datagrams are texts, and whose sends end when the test says so. */
+function setUp(config: Partial<OutboxConfig> = {}) {
+  const batches: string[] = [];
+  const sent: string[] = [];
+  const errors: unknown[] = [];
+  const underWay: { readonly end: (error?: Error) => void }[] = [];
+  const outbox = new Outbox({
+    send: (datagram, { host }) => {
+      sent.push(`${new TextDecoder().decode(datagram)} to ${host}`);
+      return new Promise((resolve, reject) => {
+        underWay.push({ end: (error) => error === undefined ? resolve() : reject(error) });
+      });
+    },
+    group: GROUP,
+    endpoints: () => [],
+    take: () => {
+      const batch = batches.shift();
+      return batch === undefined ? undefined : bytes(batch);
+    },
+    onError: (error) => errors.push(error),
+    ...config,
+  });
+  /** Lets what is under way end, one after another, until nothing is. */
+  const run = async () => {
+    for (await settle(); underWay.length > 0; await settle()) underWay.shift()?.end();
+  };
+  return { outbox, batches, sent, errors, underWay, run };
+}
+
+function bytes(text: string): Uint8Array {
+  return new TextEncoder().encode(text);
+}
+
+describe("Outbox", () => {
+  test("sends a batch to the group and to each endpoint, and counts it once", async () => {
+    const { outbox, batches, sent, run } = setUp({ endpoints: () => [A, B] });
+    batches.push("1", "2");
+    outbox.wake();
+    await run();
+    const each = (name: string) => [`${name} to 239.0.0.1`, `${name} to 10.0.0.1`, `${name} to 10.0.0.2`];
+    assertEquals([sent, outbox.broadcasts], [[...each("1"), ...each("2")], 2]);
+  });
+
+  test("begins after the caller's turn on the stack, never within", async () => {
+    const { outbox, sent, run } = setUp();
+    outbox.post(bytes("beat"));
+    assertEquals(sent, []);
+    await run();
+    assertEquals(sent, ["beat to 239.0.0.1"]);
+  });
+
+  test("sends one datagram at a time, letters first", async () => {
+    const { outbox, batches, sent, underWay } = setUp({ endpoints: () => [A] });
+    batches.push("1", "2");
+    outbox.wake();
+    const steps: string[] = [];
+    const step = async () => {
+      await settle();
+      assertEquals(underWay.length, 1);
+      steps.push(sent.at(-1) ?? "");
+      underWay.shift()?.end();
+    };
+    await step();
+    outbox.post(bytes("beat"));
+    outbox.post(bytes("hello"), B);
+    while (steps.length < 7) await step();
+    await settle();
+    assertEquals([steps, underWay.length, sent.length], [
+      ["1 to 239.0.0.1", "1 to 10.0.0.1", "beat to 239.0.0.1", "beat to 10.0.0.1", "hello to 10.0.0.2"]
+        .concat("2 to 239.0.0.1", "2 to 10.0.0.1"),
+      0,
+      7,
+    ]);
+  });
+
+  test("asks for the next batch only when the last is out", async () => {
+    let taken = 0;
+    const { outbox, underWay, run } = setUp({ take: () => taken++ < 2 ? bytes(String(taken)) : undefined });
+    outbox.wake();
+    outbox.wake();
+    await settle();
+    assertEquals([taken, underWay.length], [1, 1]);
+    await run();
+    assertEquals(taken, 3);
+  });
+
+  test("asks where to send for each datagram", async () => {
+    let endpoints = [A];
+    const { outbox, sent, run } = setUp({ group: undefined, endpoints: () => endpoints });
+    outbox.post(bytes("1"));
+    await run();
+    endpoints = [B];
+    outbox.post(bytes("2"));
+    await run();
+    assertEquals(sent, ["1 to 10.0.0.1", "2 to 10.0.0.2"]);
+  });
+
+  test("goes on after a send that failed, in whatever way, and says so", async () => {
+    const failures = [new Error("rejected"), new Error("thrown")];
+    const hosts: string[] = [];
+    const told: [unknown, Endpoint][] = [];
+    const { outbox, batches } = setUp({
+      endpoints: () => [A, B],
+      send: (_, { host }) => {
+        hosts.push(host);
+        if (host === GROUP.host) return Promise.reject(failures[0]);
+        if (host === A.host) throw failures[1];
+        return Promise.resolve();
+      },
+      onError: (error, endpoint) => told.push([error, endpoint]),
+    });
+    batches.push("1", "2");
+    outbox.wake();
+    await outbox.drained();
+    assertEquals(hosts, [GROUP.host, A.host, B.host, GROUP.host, A.host, B.host]);
+    assertEquals(told.map(([, endpoint]) => endpoint), [GROUP, A, GROUP, A]);
+    assertStrictEquals(told[0]?.[0], failures[0]);
+    assertStrictEquals(told[1]?.[0], failures[1]);
+  });
+
+  describe("counts a broadcast", () => {
+    const cases: readonly [string, Endpoint | undefined, readonly Endpoint[], readonly Endpoint[], number][] = [
+      ["that the group took", GROUP, [A], [A], 1],
+      ["not when the group refused it, though a peer took it", GROUP, [A], [GROUP], 0],
+      ["without a group, that one peer took", undefined, [A, B], [A], 1],
+      ["not without a group when no peer took it", undefined, [A, B], [A, B], 0],
+      ["not without a group and peers", undefined, [], [], 0],
+    ];
+    for (const [name, group, endpoints, failing, count] of cases) {
+      test(name, async () => {
+        const { outbox } = setUp({
+          group,
+          endpoints: () => endpoints,
+          send: (_, to) => failing.includes(to) ? Promise.reject(new Error("no")) : Promise.resolve(),
+        });
+        outbox.post(bytes("1"));
+        await outbox.drained();
+        assertEquals(outbox.broadcasts, count);
+      });
+    }
+
+    test("not when it is a letter to one endpoint", async () => {
+      const { outbox, run } = setUp();
+      outbox.post(bytes("1"), A);
+      await run();
+      assertEquals(outbox.broadcasts, 0);
+    });
+  });
+
+  test("is drained when all is out, what came meanwhile included", async () => {
+    const { outbox, batches, sent, underWay, run } = setUp();
+    assertEquals(await outbox.drained(), undefined);
+    outbox.post(bytes("1"));
+    const drained = watch(outbox.drained());
+    await settle();
+    batches.push("2");
+    underWay.shift()?.end();
+    await settle();
+    assertEquals([drained.state, sent.length], ["waiting", 2]);
+    await run();
+    assertEquals(drained.state, "fulfilled");
+  });
+
+  test("sends everything once and in order, one at a time, however it is woken", async () => {
+    const letter = fc.record({ to: fc.option(fc.constantFrom(A, B), { nil: undefined }), fails: fc.boolean() });
+    const step = fc.oneof(letter, fc.constant("batch" as const), fc.constant("wait" as const));
+    await fc.assert(fc.asyncProperty(fc.array(step), async (steps) => {
+      let busy = 0;
+      let most = 0;
+      const out: string[] = [];
+      const { outbox, batches } = setUp({
+        send: async (datagram, { host }) => {
+          most = Math.max(most, ++busy);
+          const name = new TextDecoder().decode(datagram);
+          out.push(host === GROUP.host ? name : `${name} to ${host}`);
+          for (let turns = out.length % 3; turns > 0; turns--) await undefined;
+          busy--;
+          if (name.endsWith("!")) throw new Error(name);
+        },
+      });
+      const letters: string[] = [];
+      const queued: string[] = [];
+      for (const [i, step] of steps.entries()) {
+        if (step === "wait") await undefined;
+        else if (step === "batch") {
+          queued.push(`batch ${i}`);
+          batches.push(`batch ${i}`);
+          outbox.wake();
+        } else {
+          const name = `${i}${step.fails ? "!" : ""}`;
+          letters.push(step.to === undefined ? name : `${name} to ${step.to.host}`);
+          outbox.post(bytes(name), step.to);
+        }
+      }
+      await outbox.drained();
+      assertLessOrEqual(most, 1);
+      assertEquals(out.filter((name) => !name.startsWith("batch")), letters);
+      assertEquals(out.filter((name) => name.startsWith("batch")), queued);
+    }));
+  });
+});
