@@ -1,5 +1,4 @@
 import { spawn } from "node:child_process";
-import { styleText } from "node:util";
 
 /** How {@linkcode run} runs a command. */
 export interface RunOptions {
@@ -61,5 +60,5 @@ export function run(command: string, args: readonly string[], options: RunOption
 
 /** Prints a line that parts the output of one step from that of the one before. */
 export function header(title: string): void {
-  console.log(`\n${styleText("bold", `=== ${title} ===`)}`);
+  console.log(`\n=== ${title} ===`);
 }
