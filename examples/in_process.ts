@@ -1,0 +1,32 @@
+/**
+ * The same code on a bus inside one process: for unit tests, and for a service that runs once.
+ *
+ *     node --import tsx examples/in_process.ts
+ *
+ * @module
+ */
+
+import { InProcessBus, type SyncBus } from "../mod.ts"; // in your own code: "@warp-mesh/bus"
+
+/** A cache that any bus keeps right: a mesh in production, an `InProcessBus` in a test. */
+function cacheOn(bus: SyncBus, prefix: string): Map<string, string> {
+  const cache = new Map<string, string>();
+  bus.subscribe({ prefix }, (event) => {
+    if (event.cause === "publish") cache.delete(event.key);
+    else cache.clear(); // a gap or an overflow names the prefix: anything under it may have changed
+  });
+  return cache;
+}
+
+const bus = new InProcessBus();
+const users = cacheOn(bus, "user:");
+users.set("user:42", "Ada").set("user:43", "Grace");
+
+await bus.publish("user:42");
+console.log(`left in the cache: ${[...users.keys()]}`);
+
+// Here a quorum can be had: the subscribers of the key. A mesh has no acknowledgements yet.
+await bus.publishAndAwait("user:43", 1);
+console.log(`left in the cache: ${users.size} entries`);
+
+await bus.close();
