@@ -7,7 +7,7 @@
 import type { Endpoint } from "./address.ts";
 import type { Clock, Timer } from "./clock.ts";
 import type { MeshEvent } from "./events.ts";
-import { PeerTable } from "./peer_table.ts";
+import { locate, PeerTable } from "./peer_table.ts";
 import { RateLimit } from "./rate_limit.ts";
 
 /**
@@ -69,7 +69,9 @@ export class Membership {
     const heard = this.#peers.hear(id, advertised, source);
     if (heard === "refused") {
       this.refused++;
-      if (this.#refusals.allow()) emit({ type: "peerRefused", peer: { id, address: advertised } });
+      if (this.#refusals.allow()) {
+        emit({ type: "peerRefused", peer: { id, address: locate(advertised, source).address } });
+      }
       return;
     }
     const peer = this.#peers.get(id);

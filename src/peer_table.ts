@@ -135,10 +135,10 @@ function isSame(a: Endpoint, b: Endpoint): boolean {
 }
 
 /**
- * An advertised name is shown as it is but reached at the source's address: looking up names that anyone may send would
- * let strangers drive our resolver.
+ * Where a node is that advertises `advertised` and was heard from `source`. A name is shown as it is but reached at the
+ * source's address: looking up names that anyone may send would let strangers drive our resolver.
  */
-function locate(
+export function locate(
   advertised: string,
   source: Endpoint,
 ): { readonly address: string; readonly endpoint: Endpoint; readonly bySource: boolean } {
