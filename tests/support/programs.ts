@@ -1,0 +1,171 @@
+/**
+ * Programs of this folder, each in a process of its own on a runtime of the test's choice.
+ *
+ * @module
+ */
+
+import { type ChildProcess, spawn } from "node:child_process";
+import process from "node:process";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+import { BUN, DENO, ROOT, stripsTypes } from "../../scripts/runtimes.ts";
+import { patient } from "./meshes.ts";
+
+/** A runtime that programs are run on. */
+export type Runtime = "node" | "deno" | "bun";
+
+/** All of them. */
+export const RUNTIMES: readonly Runtime[] = ["node", "deno", "bun"];
+
+/** How {@linkcode startProgram} runs a program. */
+export interface ProgramOptions {
+  /** What the program gets as arguments. */
+  readonly args?: readonly string[];
+  /** What Deno is called with before the program. @default {all permissions, and what this Deno has of unstable APIs} */
+  readonly denoFlags?: readonly string[];
+  /** A command that runs the rest of its arguments, say in a network namespace. */
+  readonly within?: readonly string[];
+}
+
+/** How a process has ended: its exit code, or the signal that ended it. */
+export type Exit = number | string;
+
+const IN_DENO = process.versions["deno"] !== undefined;
+const IN_BUN = process.versions["bun"] !== undefined;
+// A Deno that runs these tests with the option or without gives the same to its children.
+const HAS_NATIVE_UDP = !IN_DENO ||
+  (globalThis as { Deno?: { listenDatagram?: unknown } }).Deno?.listenDatagram !== undefined;
+const DENO_FLAGS: readonly string[] = ["-A", ...(HAS_NATIVE_UDP ? ["--unstable-net"] : [])];
+
+const running = new Set<ChildProcess>();
+process.on("exit", () => running.forEach((child) => child.kill("SIGKILL")));
+
+/** Starts a TypeScript program of this folder. */
+export function startProgram(runtime: Runtime, file: string, options: ProgramOptions = {}): Program {
+  const { args = [], within = [] } = options;
+  const path = fileURLToPath(new URL(file, import.meta.url));
+  const [command = "", ...words] = [...within, ...commandOf(runtime, options), path, ...args];
+  // The runner of Node tells its children by this variable to print for it alone.
+  const { NODE_TEST_CONTEXT: _, ...env } = process.env;
+  const child = spawn(command, words, { cwd: ROOT, env: { ...env, NO_COLOR: "1" }, stdio: ["pipe", "pipe", "pipe"] });
+  return new Program(`${runtime} ${file} ${args.join(" ")}`.trim(), child);
+}
+
+function commandOf(runtime: Runtime, { denoFlags = DENO_FLAGS }: ProgramOptions): readonly string[] {
+  if (runtime === "deno") return [DENO, "run", "--no-check", ...denoFlags];
+  if (runtime === "bun") return [BUN, "run"];
+  if (IN_DENO || IN_BUN) return [process.env["npm_node_execpath"] ?? "node", "--import", "tsx"];
+  const types = stripsTypes(process.versions.node) ? ["--disable-warning=ExperimentalWarning"] : ["--import", "tsx"];
+  return [process.execPath, ...types];
+}
+
+/** A program that runs, or has ended. */
+export class Program {
+  /** What it is, for messages. */
+  readonly name: string;
+  /** Resolves when it has ended and all of its output was read. */
+  readonly exit: Promise<Exit>;
+  /** The lines of its standard output so far. */
+  readonly lines: string[] = [];
+  readonly #child: ChildProcess;
+  readonly #watchers = new Set<() => void>();
+  #errors = "";
+  #ended: string | undefined;
+
+  constructor(name: string, child: ChildProcess) {
+    this.name = name;
+    this.#child = child;
+    running.add(child);
+    const { stdin, stdout, stderr } = child;
+    if (stdin === null || stdout === null || stderr === null) throw new Error("The program must have pipes");
+    createInterface({ input: stdout }).on("line", (line) => {
+      this.lines.push(line);
+      this.#wake();
+    });
+    stderr.setEncoding("utf8").on("data", (chunk: string) => this.#errors += chunk);
+    // Written to a program that has ended; `exit` tells.
+    stdin.on("error", () => {});
+    this.exit = new Promise((resolve) => {
+      child.on("error", (error) => this.#end(`could not be started: ${error.message}`));
+      child.on("close", (code, signal) => {
+        this.#end(`ended with ${signal ?? code}`);
+        resolve(signal ?? code ?? "no exit code");
+      });
+    });
+  }
+
+  /** What it has printed to standard error. */
+  get errors(): string {
+    return this.#errors;
+  }
+
+  /** Resolves with the first line, from the beginning on, for which `test` returns something. */
+  async line<T>(test: (line: string) => T | undefined, what: string): Promise<T> {
+    let read = 0;
+    const found = new Promise<T>((resolve, reject) => {
+      const look = (): void => {
+        while (read < this.lines.length) {
+          const result = test(this.lines[read++] as string);
+          if (result === undefined) continue;
+          this.#watchers.delete(look);
+          return resolve(result);
+        }
+        if (this.#ended !== undefined) reject(new Error(this.#ended));
+      };
+      this.#watchers.add(look);
+      look();
+    });
+    return await patient(found, () => `${what} of: ${this.describe()}`);
+  }
+
+  /** Writes a line to its standard input. */
+  write(line: string): void {
+    this.#child.stdin?.write(`${line}\n`);
+  }
+
+  /** Ends its standard input. */
+  endInput(): void {
+    this.#child.stdin?.end();
+  }
+
+  /** Resolves with how it has ended, and fails when it does not end by itself. */
+  async ended(): Promise<Exit> {
+    return await patient(this.exit, () => `the end of: ${this.describe()}`);
+  }
+
+  /** Ends it at once if it runs still, and waits for that. */
+  async kill(): Promise<void> {
+    if (this.#ended === undefined) this.#child.kill("SIGKILL");
+    await this.exit;
+  }
+
+  /** What is known of it, for messages. */
+  describe(): string {
+    const output = [...this.lines.slice(-20), this.#errors].join("\n");
+    return `${this.name}, which ${this.#ended ?? "runs"} and has printed:\n${output}`;
+  }
+
+  #end(how: string): void {
+    running.delete(this.#child);
+    this.#ended ??= how;
+    this.#wake();
+  }
+
+  #wake(): void {
+    for (const look of [...this.#watchers]) look();
+  }
+}
+
+/** Runs `body` with a way to start programs that ends all of them, whatever comes of it. */
+export async function withPrograms(body: (start: typeof startProgram) => Promise<void>): Promise<void> {
+  const started: Program[] = [];
+  try {
+    await body((...args) => {
+      const program = startProgram(...args);
+      started.push(program);
+      return program;
+    });
+  } finally {
+    await Promise.all(started.map((program) => program.kill()));
+  }
+}
