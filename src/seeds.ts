@@ -4,7 +4,7 @@
  * @module
  */
 
-import { type Endpoint, isIpv4 } from "./address.ts";
+import { type Endpoint, formatAddress, isIpv4 } from "./address.ts";
 import type { Clock, Timer } from "./clock.ts";
 import type { Resolve } from "./host.ts";
 import type { Seed } from "./options.ts";
@@ -33,6 +33,7 @@ export class Seeds {
   readonly #config: SeedsConfig;
   readonly #found = new Map<Seed, readonly Endpoint[]>();
   readonly #timers = new Map<Seed, Timer>();
+  #endpoints: readonly Endpoint[];
   #closed = false;
 
   constructor(config: SeedsConfig) {
@@ -40,6 +41,7 @@ export class Seeds {
     for (const seed of config.seeds) {
       if (isIpv4(seed.host)) this.#found.set(seed, [{ host: seed.host, port: seed.port || config.port }]);
     }
+    this.#endpoints = this.#unique();
   }
 
   /** Begins to look names up. */
@@ -49,9 +51,9 @@ export class Seeds {
     }
   }
 
-  /** Where the seeds are, as far as is known. */
+  /** Where the seeds are, as far as is known: each endpoint once, though several names may lead to it. */
   endpoints(): readonly Endpoint[] {
-    return [...this.#found.values()].flat();
+    return this.#endpoints;
   }
 
   /** Looks nothing up any more. */
@@ -79,10 +81,15 @@ export class Seeds {
     if (this.#closed) return;
     const hosts = addresses.filter(isIpv4);
     if (hosts.length === 0) throw new Error(`It has no IPv4 address: ${addresses.length} others`);
-    const before = this.#found.get(seed) ?? [];
-    const now = hosts.map((host) => ({ host, port: seed.port || this.#config.port }));
-    this.#found.set(seed, now);
-    const found = now.filter((endpoint) => !before.some((known) => known.host === endpoint.host));
+    const before = new Set(this.#endpoints.map(({ host, port }) => formatAddress(host, port)));
+    this.#found.set(seed, hosts.map((host) => ({ host, port: seed.port || this.#config.port })));
+    this.#endpoints = this.#unique();
+    const found = this.#endpoints.filter(({ host, port }) => !before.has(formatAddress(host, port)));
     if (found.length > 0) this.#config.onFound(found);
+  }
+
+  #unique(): readonly Endpoint[] {
+    const all = [...this.#found.values()].flat();
+    return [...new Map(all.map((endpoint) => [formatAddress(endpoint.host, endpoint.port), endpoint])).values()];
   }
 }
