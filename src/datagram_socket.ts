@@ -122,6 +122,7 @@ export type BindErrorCode =
 
 /** The error of a failed {@linkcode Bind}. */
 export class BindError extends Error {
+  /** `"BindError"`. */
   override readonly name = "BindError";
   /** Why, the same word on every runtime. */
   readonly code: BindErrorCode;

@@ -6,6 +6,7 @@
 
 /** The bus is closed: nothing can be published or subscribed any more. */
 export class ClosedError extends Error {
+  /** `"ClosedError"`. */
   override readonly name = "ClosedError";
 
   /** `action` is what was tried: "publish", "subscribe". */
@@ -16,6 +17,7 @@ export class ClosedError extends Error {
 
 /** The mesh could not be opened on this host: a port in use, an unknown interface, no multicast, no permission. */
 export class MeshOpenError extends Error {
+  /** `"MeshOpenError"`. */
   override readonly name = "MeshOpenError";
   /** The option that cannot be had here. */
   readonly option: string;
@@ -32,6 +34,7 @@ export class MeshOpenError extends Error {
 
 /** A key is longer than a datagram can carry. */
 export class KeyTooLongError extends RangeError {
+  /** `"KeyTooLongError"`. */
   override readonly name = "KeyTooLongError";
   /** Length of the key, in bytes of UTF-8. */
   readonly bytes: number;
@@ -51,6 +54,7 @@ export class KeyTooLongError extends RangeError {
 
 /** Acknowledgements were asked for, and no peer can give them. The original: `ErrQuorumUnsupported`. */
 export class QuorumUnsupportedError extends Error {
+  /** `"QuorumUnsupportedError"`. */
   override readonly name = "QuorumUnsupportedError";
 
   /** Takes no arguments: the message says what to do. */
@@ -61,6 +65,7 @@ export class QuorumUnsupportedError extends Error {
 
 /** Fewer replicas than asked for have taken the event. The original: `ErrQuorumNotSatisfied`. */
 export class QuorumNotSatisfiedError extends Error {
+  /** `"QuorumNotSatisfiedError"`. */
   override readonly name = "QuorumNotSatisfiedError";
   /** How many were asked for. */
   readonly required: number;
@@ -77,6 +82,7 @@ export class QuorumNotSatisfiedError extends Error {
 
 /** A datagram that is none. The one error of the decoder. */
 export class DecodeError extends Error {
+  /** `"DecodeError"`. */
   override readonly name = "DecodeError";
 
   /** `reason` completes "Cannot decode the datagram as …". */

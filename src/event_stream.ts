@@ -9,7 +9,7 @@ import type { MeshEvent } from "./events.ts";
 /** Events kept for a reader that has not come yet or is slow. The oldest give way. */
 const HISTORY = 256;
 
-/** Called with each event. What it throws is dropped: an event about it would call it again. */
+/** Called with each event. What it throws is counted and becomes an `error` event with the stage `"callback"`. */
 export type MeshEventListener = (event: MeshEvent) => void;
 
 /**
@@ -31,7 +31,7 @@ export class EventStream implements MeshEvents {
   #early: MeshEvent[] = [];
   #ended = false;
 
-  /** `onListenerError` gets what a listener threw. MUST NOT emit. */
+  /** `onListenerError` gets what a listener threw. An event about it would call that listener again, so few may follow. */
   constructor(onListenerError: (error: unknown) => void) {
     this.#onListenerError = onListenerError;
   }

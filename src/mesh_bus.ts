@@ -15,6 +15,7 @@ import type { MeshMetrics } from "./mesh_metrics.ts";
 import { checkOptions, type MeshOptions, type Settings } from "./options.ts";
 import { Outbox } from "./outbox.ts";
 import type { MeshPorts } from "./ports.ts";
+import { Receiver } from "./receiver.ts";
 import { Seeds } from "./seeds.ts";
 import { openSockets, type Sockets } from "./sockets.ts";
 import { Subscriptions } from "./subscriptions.ts";
@@ -27,9 +28,9 @@ import {
   type SyncCallback,
   type Topic,
 } from "./sync_bus.ts";
-import { NODE_ID_LENGTH, TYPE_BATCH, TYPE_HEARTBEAT, TYPE_INVALIDATE } from "./wire/layout.ts";
+import { NODE_ID_LENGTH, TYPE_HEARTBEAT } from "./wire/layout.ts";
 import { formatNodeId, stampUuid } from "./wire/node_id.ts";
-import { encodePacket, isFrom, nodeIdOf, packetType, readBatch, readKey, scanPacket } from "./wire/packet.ts";
+import { encodePacket } from "./wire/packet.ts";
 
 /** Longest that `close` waits for what is pending to be sent, in milliseconds. */
 const CLOSE_TIMEOUT = 1000;
@@ -63,11 +64,7 @@ export class MeshBus implements SyncBus {
   readonly #membership: Membership;
   readonly #seeds: Seeds;
   readonly #subscriptions: Subscriptions;
-  #delivered = 0;
-  #keysReceived = 0;
-  #decodeErrors = 0;
-  #invalidKeys = 0;
-  #unknownTypes = 0;
+  readonly #receiver: Receiver;
   #broken = false;
   #closing: Promise<void> | undefined;
 
@@ -80,21 +77,17 @@ export class MeshBus implements SyncBus {
   static async open(config: MeshOptions & MeshPorts): Promise<MeshBus> {
     const settings = checkOptions(config);
     settings.signal?.throwIfAborted();
-    let mesh: MeshBus | undefined;
-    const handlers: DatagramHandlers = {
-      message(data, host, port) {
-        if (mesh !== undefined) mesh.#receive(data, host, port);
-      },
-      error(error, fatal) {
-        if (mesh !== undefined) mesh.#onReceiveError(error, fatal);
-      },
-    };
-    const sockets = await openSockets(settings, config, handlers);
+    let handlers: DatagramHandlers = { message() {}, error() {} };
+    const sockets = await openSockets(settings, config, {
+      message: (data, host, port) => handlers.message(data, host, port),
+      error: (error, fatal) => handlers.error(error, fatal),
+    });
     if (settings.signal?.aborted) {
       await closeSockets(sockets);
       settings.signal.throwIfAborted();
     }
-    mesh = new MeshBus(settings, config, sockets);
+    const mesh = new MeshBus(settings, config, sockets);
+    handlers = mesh.#handlers;
     mesh.#start(settings);
     return mesh;
   }
@@ -121,6 +114,11 @@ export class MeshBus implements SyncBus {
       clock,
       announce: (to) => this.#outbox.post(this.#heartbeat, to),
       emit,
+    });
+    this.#receiver = new Receiver({
+      nodeId: this.#id,
+      onKey: (key) => this.#subscriptions.deliver(key),
+      onHeartbeat: (id, advertised, source) => this.#membership.hear(id, advertised, source),
     });
     this.#seeds = new Seeds({
       seeds: settings.seeds,
@@ -202,21 +200,21 @@ export class MeshBus implements SyncBus {
   }
 
   metrics(): MeshMetrics {
-    const { events, merged, overflows, callbackErrors } = this.#subscriptions.counts;
+    const { events, merged, overflows } = this.#subscriptions.counts;
     return {
       published: this.#outbox.broadcasts,
-      delivered: this.#delivered,
+      delivered: this.#receiver.delivered,
       keysPublished: this.#batcher.accepted,
-      keysReceived: this.#keysReceived,
+      keysReceived: this.#receiver.keys,
       events,
       merged,
       overflows,
-      decodeErrors: this.#decodeErrors,
-      invalidKeys: this.#invalidKeys,
-      unknownTypes: this.#unknownTypes,
+      decodeErrors: this.#receiver.decodeErrors,
+      invalidKeys: this.#receiver.invalidKeys,
+      unknownTypes: this.#receiver.unknownTypes,
       sendErrors: this.#failures.count("send"),
       receiveErrors: this.#failures.count("receive"),
-      callbackErrors,
+      callbackErrors: this.#failures.count("callback"),
       resolveErrors: this.#failures.count("resolve"),
       peersRefused: this.#membership.refused,
       peers: this.#membership.peers.size,
@@ -278,43 +276,15 @@ export class MeshBus implements SyncBus {
     return [...peers, ...strangers];
   }
 
-  #receive(data: Uint8Array, host: string, port: number): void {
-    if (this.#closing !== undefined) return;
-    const end = scanPacket(data);
-    if (end < 0) {
-      this.#decodeErrors++;
-      return;
-    }
-    if (isFrom(data, this.#id)) return;
-    this.#delivered++;
-    switch (packetType(data)) {
-      case TYPE_BATCH:
-        this.#invalidKeys += readBatch(data, end, this.#deliver);
-        break;
-      case TYPE_HEARTBEAT:
-        // An address that is not UTF-8 is as good as none: the source stands in for it.
-        this.#membership.hear(formatNodeId(nodeIdOf(data)), readKey(data) ?? "", { host, port });
-        break;
-      case TYPE_INVALIDATE: {
-        const key = readKey(data);
-        if (key === undefined) this.#invalidKeys++;
-        else this.#deliver(key);
-        break;
-      }
-      default:
-        this.#unknownTypes++;
-    }
-  }
-
-  readonly #deliver = (key: string): void => {
-    this.#keysReceived++;
-    this.#subscriptions.deliver(key);
+  readonly #handlers: DatagramHandlers = {
+    message: (data, host, port) => {
+      if (this.#closing === undefined) this.#receiver.receive(data, host, port);
+    },
+    error: (error, fatal) => {
+      if (fatal) this.#broken = true;
+      this.#failures.report("receive", error);
+    },
   };
-
-  #onReceiveError(error: Error, fatal: boolean): void {
-    if (fatal) this.#broken = true;
-    this.#failures.report("receive", error);
-  }
 
   async #close(): Promise<void> {
     this.#signal?.removeEventListener("abort", this.#onAbort);

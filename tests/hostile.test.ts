@@ -82,7 +82,10 @@ test("100,000 random and mutated datagrams: all counted, nothing thrown, nothing
   const got = node.subscribe("still here");
   await witness.publish("still here");
   await clock.advance(200);
-  assertEquals(await got[Symbol.asyncIterator]().next(), { done: false, value: { key: "still here", cause: "publish" } });
+  assertEquals(await got[Symbol.asyncIterator]().next(), {
+    done: false,
+    value: { key: "still here", cause: "publish" },
+  });
   await clock.run(Promise.all([node.close(), witness.close(), stranger.close()]), 5000);
 });
 
@@ -127,7 +130,14 @@ test("nothing that a datagram says makes a node look up a name or send to a grou
   }, { message() {}, error() {} });
   const targets = new Set<string>();
   network.tap(({ from, to }) => from.host === "10.0.0.1" && targets.add(`${to.host}:${to.port}`));
-  const addresses = ["evil.example:80", "239.0.0.1:7946", "255.255.255.255:7946", "0.0.0.0:0", "not an address", "[::1]:9"];
+  const addresses = [
+    "evil.example:80",
+    "239.0.0.1:7946",
+    "255.255.255.255:7946",
+    "0.0.0.0:0",
+    "not an address",
+    "[::1]:9",
+  ];
   for (const [i, address] of addresses.entries()) {
     const nodeId = new Uint8Array(16).fill(i + 1);
     await stranger.send(

@@ -58,7 +58,11 @@ describe("Publish", () => {
   test("refuses what is no well-formed string", () =>
     withMeshes(async (open) => {
       const mesh = await open();
-      await assertRejects(() => mesh.publish(42 as unknown as string), TypeError, "must be a string: current value is 42");
+      await assertRejects(
+        () => mesh.publish(42 as unknown as string),
+        TypeError,
+        "must be a string: current value is 42",
+      );
       await assertRejects(() => mesh.publish("\uD800"), TypeError, "well-formed");
     }));
 
@@ -105,7 +109,11 @@ describe("PublishAndAwait", () => {
   test("with more rejects as the original does, and publishes nothing", () =>
     withMeshes(async (open) => {
       const mesh = await open();
-      const error = await assertRejects(() => mesh.publishAndAwait("key", 1), QuorumUnsupportedError, "quorum unsupported");
+      const error = await assertRejects(
+        () => mesh.publishAndAwait("key", 1),
+        QuorumUnsupportedError,
+        "quorum unsupported",
+      );
       assertInstanceOf(error, Error);
       assertEquals(mesh.metrics().keysPublished, 0);
       await assertRejects(() => mesh.publishAndAwait("key", -1), RangeError, "current value is -1");

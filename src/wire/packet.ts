@@ -112,7 +112,7 @@ export function readBatch(bytes: Uint8Array, end: number, visit: (key: string) =
 /** An invalidate or a heartbeat, as {@linkcode decodePacket} returns it. */
 export interface KeyPacket {
   /** 1 for an invalidate, 2 for a heartbeat. */
-  readonly type: typeof TYPE_INVALIDATE | typeof TYPE_HEARTBEAT;
+  readonly type: 1 | 2;
   /** The sender, 16 bytes. */
   readonly nodeId: Uint8Array;
   /** Eight bytes that the original writes as 0 and never reads. */
@@ -124,7 +124,7 @@ export interface KeyPacket {
 /** A batch, as {@linkcode decodePacket} returns it. */
 export interface BatchPacket {
   /** 3. */
-  readonly type: typeof TYPE_BATCH;
+  readonly type: 3;
   /** The sender, 16 bytes. */
   readonly nodeId: Uint8Array;
   /** The changed keys: bytes, as they may not be UTF-8. */

@@ -5,7 +5,14 @@
  */
 
 import { deadline } from "@std/async";
-import { type MeshBus, type MeshEvent, type MeshOptions, openMesh, type Subscription, type SyncEvent } from "../../mod.ts";
+import {
+  type MeshBus,
+  type MeshEvent,
+  type MeshOptions,
+  openMesh,
+  type Subscription,
+  type SyncEvent,
+} from "../../mod.ts";
 
 /** Longest that any step of a test may take, in milliseconds. It decides nothing: it only ends a test that hangs. */
 export const PATIENCE = 20_000;
