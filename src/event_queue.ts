@@ -6,8 +6,11 @@
 
 import type { SyncEvent } from "./sync_bus.ts";
 
-/** What became of an event that was offered to a queue. */
-export type Offered = "queued" | "merged" | "overflow";
+/**
+ * What became of an event that was offered to a queue: kept, merged into one of its key, dropped with the overflow event
+ * in its place, or dropped as the overflow event that is still held covers it.
+ */
+export type Offered = "queued" | "merged" | "overflow" | "covered";
 
 /** Undelivered events by key, oldest first, and who waits for the next. Bounded: one event a key, `capacity` keys. */
 export class EventQueue implements AsyncIterableIterator<SyncEvent> {
@@ -34,7 +37,7 @@ export class EventQueue implements AsyncIterableIterator<SyncEvent> {
       return "queued";
     }
     // The overflow event comes last and covers all that follows until it is delivered.
-    if (this.#overflow !== undefined) return "merged";
+    if (this.#overflow !== undefined) return "covered";
     const held = this.#events.get(event.key);
     if (held === undefined && this.#events.size >= this.#capacity) {
       this.#overflow = { key: this.#overflowKey, cause: "overflow" };
@@ -83,9 +86,10 @@ export class EventQueue implements AsyncIterableIterator<SyncEvent> {
 /** One event for two of the same key: the later one, with the higher count of each writer in the clocks. */
 function merge(held: SyncEvent, event: SyncEvent): SyncEvent {
   if (held.vectorClock === undefined || event.vectorClock === undefined) return { ...held, ...event };
-  const vectorClock: Record<string, number> = { ...held.vectorClock };
+  // A map, as writers may have names that every object has, such as `constructor`.
+  const counts = new Map(Object.entries(held.vectorClock));
   for (const [writer, count] of Object.entries(event.vectorClock)) {
-    vectorClock[writer] = Math.max(vectorClock[writer] ?? 0, count);
+    counts.set(writer, Math.max(counts.get(writer) ?? count, count));
   }
-  return { ...held, ...event, vectorClock };
+  return { ...held, ...event, vectorClock: Object.fromEntries(counts) };
 }

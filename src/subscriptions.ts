@@ -5,6 +5,7 @@
  */
 
 import { show } from "./errors.ts";
+import { checkSignal } from "./signal.ts";
 import { Subscriber } from "./subscriber.ts";
 import type { SubscribeOptions, Subscription, SyncCallback, SyncEvent, Topic } from "./sync_bus.ts";
 import { ILL_FORMED, utf8Length } from "./wire/utf8.ts";
@@ -60,12 +61,14 @@ export class Subscriptions {
     }
     const capacity = options?.capacity ?? DEFAULT_CAPACITY;
     if (!Number.isInteger(capacity) || capacity < 1) {
-      throw new RangeError(
-        `Cannot subscribe as \`capacity\` must be an integer from 1: current value is ${show(capacity)}`,
-      );
+      const type = typeof capacity === "number" ? RangeError : TypeError;
+      throw new type(`Cannot subscribe as \`capacity\` must be an integer from 1: current value is ${show(capacity)}`);
     }
+    const signal = options?.signal;
+    if (signal !== undefined) checkSignal("subscribe", signal);
     const subscriber = new Subscriber({
-      topic,
+      // A copy: it is found by its topic again when it closes, whatever the caller does with the object.
+      topic: typeof topic === "string" ? topic : { prefix: topic.prefix },
       serial: ++this.#serial,
       callback,
       capacity,
@@ -73,7 +76,7 @@ export class Subscriptions {
       onThrow: this.#onThrow,
     });
     this.#insert(subscriber);
-    if (options?.signal !== undefined) subscriber.closeOn(options.signal);
+    if (signal !== undefined) subscriber.closeOn(signal);
     return subscriber;
   }
 
@@ -100,13 +103,15 @@ export class Subscriptions {
   /** Hands the event of a published key to its subscribers. Returns how many took it: all but those that overflowed. */
   deliver(key: string, metadata?: EventMetadata): number {
     let taken = 0;
+    // A callback may subscribe: what was not there when the event came is not called with it.
+    const newest = this.#serial;
     const exact = this.#byKey.get(key);
-    if (exact !== undefined) taken += this.#offer(exact, exact.text, metadata);
+    if (exact !== undefined) taken += this.#offer(exact, exact.text, metadata, newest);
     if (this.#byPrefix.size === 0) return taken;
     for (const [length, table] of this.#byPrefix) {
       if (length > key.length) continue;
       const group = table.get(key.substring(0, length));
-      if (group !== undefined) taken += this.#offer(group, detach(key), metadata);
+      if (group !== undefined) taken += this.#offer(group, detach(key), metadata, newest);
     }
     return taken;
   }
@@ -120,20 +125,18 @@ export class Subscriptions {
     }
   }
 
-  #offer(group: Group, key: string, metadata: EventMetadata | undefined): number {
+  #offer(group: Group, key: string, metadata: EventMetadata | undefined, newest: number): number {
     const event: SyncEvent = metadata === undefined
       ? { key, cause: "publish" }
       : { ...metadata, key, cause: "publish" };
-    const newest = this.#serial;
     let taken = 0;
     for (const subscriber of group.subscribers) {
-      // A callback may subscribe: what was not there when the event came is not called with it.
       if (subscriber.serial > newest) continue;
       const offered = subscriber.offer(event);
       this.counts.events++;
-      if (offered === "merged") this.counts.merged++;
+      if (offered === "merged" || offered === "covered") this.counts.merged++;
       if (offered === "overflow") this.counts.overflows++;
-      else taken++;
+      if (offered === "queued" || offered === "merged") taken++;
     }
     return taken;
   }

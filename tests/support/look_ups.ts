@@ -1,0 +1,34 @@
+/** What a piece of code asked of maps and sets. */
+export interface LookUps {
+  /** Calls of `get`, `has`, `set` and `delete`. */
+  direct: number;
+  /** Entries that loops over maps and sets came by, and the ends of those loops. */
+  stepped: number;
+}
+
+type Method = (this: unknown, ...args: unknown[]) => unknown;
+
+/** Runs `action`, which must not be asynchronous, and counts its work on maps and sets: a measure that no machine changes. */
+export function countLookUps(action: () => void): LookUps {
+  const counts: LookUps = { direct: 0, stepped: 0 };
+  const restore: (() => void)[] = [];
+  const spy = (target: object, name: string, count: keyof LookUps) => {
+    const methods = target as Record<string, Method>;
+    const original = methods[name] as Method;
+    methods[name] = function (...args) {
+      counts[count]++;
+      return original.apply(this, args);
+    };
+    restore.push(() => void (methods[name] = original));
+  };
+  for (const name of ["get", "has", "set", "delete"]) spy(Map.prototype, name, "direct");
+  for (const name of ["has", "add", "delete"]) spy(Set.prototype, name, "direct");
+  spy(Object.getPrototypeOf(new Map().entries()) as object, "next", "stepped");
+  spy(Object.getPrototypeOf(new Set().values()) as object, "next", "stepped");
+  try {
+    action();
+  } finally {
+    for (const undo of restore) undo();
+  }
+  return counts;
+}
