@@ -91,12 +91,20 @@ export class DecodeError extends Error {
   }
 }
 
-/** A value as an error message shows it: one line, at most 80 characters. */
+/** A value as an error message shows it: one line, at most 80 characters. Never throws, whatever the value is. */
 export function show(value: unknown): string {
-  const text = typeof value === "string"
-    ? JSON.stringify(value)
-    : Array.isArray(value)
-    ? `[${value.map(show)}]`
-    : String(value);
+  let text: string;
+  try {
+    text = Array.isArray(value)
+      ? `[${value.map((item) => Array.isArray(item) ? "[...]" : plain(item))}]`
+      : plain(value);
+  } catch {
+    // It has no text: an object without a prototype, or one whose toString throws.
+    text = typeof value;
+  }
   return text.length > 80 ? `${text.slice(0, 77)}...` : text;
+}
+
+function plain(value: unknown): string {
+  return typeof value === "string" ? JSON.stringify(value) : String(value).replaceAll(/\s+/g, " ");
 }

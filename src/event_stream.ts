@@ -5,12 +5,16 @@
  */
 
 import type { MeshEvent } from "./events.ts";
+import { isThenable } from "./thenable.ts";
 
 /** Events kept for a reader that has not come yet or is slow. The oldest give way. */
 const HISTORY = 256;
 
-/** Called with each event. What it throws is counted and becomes an `error` event with the stage `"callback"`. */
-export type MeshEventListener = (event: MeshEvent) => void;
+/**
+ * Called with each event. What it throws, or rejects with, is counted and becomes an `error` event with the stage
+ * `"callback"`.
+ */
+export type MeshEventListener = (event: MeshEvent) => unknown;
 
 /**
  * What happens to a mesh. Listen with `mesh.events.listen(callback)`, or iterate with `for await (const event of
@@ -31,7 +35,7 @@ export class EventStream implements MeshEvents {
   #early: MeshEvent[] = [];
   #ended = false;
 
-  /** `onListenerError` gets what a listener threw. An event about it would call that listener again, so few may follow. */
+  /** `onListenerError` gets what a listener threw or rejected with. An event about it calls it again: few may follow. */
   constructor(onListenerError: (error: unknown) => void) {
     this.#onListenerError = onListenerError;
   }
@@ -43,7 +47,10 @@ export class EventStream implements MeshEvents {
       this.#early.push(event);
       if (this.#early.length > HISTORY) this.#early.shift();
     }
-    for (const listener of this.#listeners) this.#call(listener, event);
+    // A copy: a listener may add others, which get the next event first.
+    for (const listener of [...this.#listeners]) {
+      if (this.#listeners.has(listener)) this.#call(listener, event);
+    }
   }
 
   /** Emits the last event and lets all loops end. */
@@ -88,7 +95,8 @@ export class EventStream implements MeshEvents {
 
   #call(listener: MeshEventListener, event: MeshEvent): void {
     try {
-      listener(event);
+      const result: unknown = listener(event);
+      if (isThenable(result)) result.then(undefined, this.#onListenerError);
     } catch (error) {
       this.#onListenerError(error);
     }

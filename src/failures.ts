@@ -5,6 +5,7 @@
  */
 
 import type { Clock } from "./clock.ts";
+import { show } from "./errors.ts";
 import type { MeshEvent, Stage } from "./events.ts";
 import { RateLimit } from "./rate_limit.ts";
 
@@ -34,11 +35,16 @@ export class Failures {
     }
     const { suppressed } = state;
     state.suppressed = 0;
-    this.#emit({ type: "error", stage, error: error instanceof Error ? error : new Error(String(error)), suppressed });
+    this.#emit({ type: "error", stage, error: toError(error), suppressed });
   }
 
   /** How many failures of a stage there were. */
   count(stage: Stage): number {
     return this.#stages.get(stage)?.count ?? 0;
   }
+}
+
+function toError(thrown: unknown): Error {
+  if (thrown instanceof Error) return thrown;
+  return new Error(typeof thrown === "string" ? thrown : show(thrown), { cause: thrown });
 }

@@ -6,6 +6,7 @@
 
 import { EventQueue, type Offered } from "./event_queue.ts";
 import type { Subscription, SyncCallback, SyncEvent, Topic } from "./sync_bus.ts";
+import { isThenable } from "./thenable.ts";
 
 /** What a {@linkcode Subscriber} is made of. */
 export interface SubscriberConfig {
@@ -80,8 +81,4 @@ export class Subscriber implements Subscription {
     }
     return this.#queue;
   }
-}
-
-function isThenable(value: unknown): value is PromiseLike<unknown> {
-  return typeof value === "object" && value !== null && typeof (value as { then?: unknown }).then === "function";
 }
