@@ -1,0 +1,73 @@
+/**
+ * What travels on the simulated network.
+ *
+ * @module
+ */
+
+/** An IPv4 address and a port. */
+export interface SocketAddress {
+  /** An IPv4 literal. */
+  readonly host: string;
+  /** 1 to 65535. */
+  readonly port: number;
+}
+
+/** One datagram, or one of the copies that a multicast or a duplicate makes of it. */
+export interface MemoryDatagram {
+  /** Where it comes from, as the receiver sees it. */
+  readonly from: SocketAddress;
+  /** Where it was sent: a host's address or a group's. */
+  readonly to: SocketAddress;
+  /** Whether `to` is a multicast group. */
+  readonly multicast: boolean;
+  /** Address of the host that this copy is for; of the sending host before copies are made. */
+  readonly receiver: string;
+  /** The network's own copy of the bytes: it may be kept, and MUST NOT be changed. */
+  readonly data: Uint8Array;
+}
+
+/** What became of a datagram. All but `"sent"` are the fate of one copy, so they may come several times or never. */
+export type DatagramFate =
+  /** A socket has sent it: once for each `send`, whatever happens next. */
+  | "sent"
+  /** A socket was handed it. */
+  | "delivered"
+  /** Lost by the `loss` or `drop` faults. */
+  | "lost"
+  /** The two hosts are cut off from each other. */
+  | "partitioned"
+  /** No such host, or no socket there that takes it. */
+  | "unreachable"
+  /** The receive buffer of a socket that was not read for a while was full. */
+  | "overrun";
+
+/** One moment in the life of a datagram, shown to {@linkcode MemoryNetwork.tap}. */
+export interface TappedDatagram extends MemoryDatagram {
+  /** When, on the network's clock, in milliseconds. */
+  readonly time: number;
+  /** What happened. */
+  readonly fate: DatagramFate;
+}
+
+/** How many datagrams a {@linkcode MemoryNetwork} has seen. */
+export interface NetworkStats extends Readonly<Record<DatagramFate, number>> {
+  /** Bytes in the datagrams `sent`, without headers. */
+  readonly sentBytes: number;
+  /** Copies that a fault added. */
+  readonly duplicated: number;
+  /** Copies that a fault held back. */
+  readonly reordered: number;
+  /** Copies that a fault cut short. */
+  readonly truncated: number;
+}
+
+/** Whether an IPv4 literal is a multicast group: 224.0.0.0 to 239.255.255.255. */
+export function isGroup(host: string): boolean {
+  const first = Number.parseInt(host, 10);
+  return first >= 224 && first <= 239;
+}
+
+/** Whether an IPv4 literal never leaves the host: 127.0.0.0 to 127.255.255.255. */
+export function isLoopback(host: string): boolean {
+  return host.startsWith("127.");
+}

@@ -1,0 +1,176 @@
+/**
+ * A process on a simulated host.
+ *
+ * @module
+ */
+
+import type { Clock, Timer } from "../src/clock.ts";
+import type { Bind } from "../src/datagram_socket.ts";
+import type { NetworkInterfaces, RandomBytes, Resolve } from "../src/host.ts";
+import type { MeshPorts } from "../src/ports.ts";
+import { isIpv4 } from "./ipv4.ts";
+import type { Fabric } from "./memory_fabric.ts";
+import type { Machine } from "./memory_machine.ts";
+import { MemorySocket, type SocketOwner } from "./memory_socket.ts";
+
+/** What a process is like. */
+export interface MemoryHostOptions {
+  /**
+   * Whether it has multicast. Without, `bind` with `joinGroup` rejects with `EMULTICAST`, and so does a `send` to a group
+   * with `ENETUNREACH`.
+   * @default {true}
+   */
+  readonly multicast?: boolean | undefined;
+}
+
+/**
+ * One process on a simulated host: all the ports that a mesh needs, and the ways in which a process fails. The ports can
+ * be taken apart and replaced one by one: `{ ...host, resolve: myResolve }`.
+ */
+export interface MemoryHost extends MeshPorts {
+  /** The host's address, an IPv4 literal. */
+  readonly address: string;
+  /** What it does at the moment. */
+  readonly state: "running" | "paused" | "crashed";
+  /**
+   * Stops its event loop, as a long garbage collection or a stopped container does: no timer and no datagram reaches it.
+   * Datagrams wait in the receive buffers, and are lost when these are full. What the test itself calls still runs. Does
+   * nothing unless it is running.
+   */
+  pause(): void;
+  /** Lets it go on: first the timers that have come due, then the datagrams that wait. Does nothing unless it is paused. */
+  resume(): void;
+  /**
+   * Ends it without a word: its sockets are gone, no timer or handler of it is called again, and what it sends or binds
+   * afterwards rejects. {@linkcode MemoryNetwork.host} starts another process on the same host.
+   */
+  crash(): void;
+}
+
+/** The internals of a {@linkcode MemoryHost}. */
+export class HostProcess implements MemoryHost, SocketOwner {
+  readonly address: string;
+  readonly fabric: Fabric;
+  readonly machine: Machine;
+  readonly bind: Bind;
+  readonly clock: Clock;
+  readonly randomBytes: RandomBytes;
+  readonly resolve: Resolve;
+  readonly networkInterfaces: NetworkInterfaces;
+
+  readonly #hasMulticast: boolean;
+  readonly #sockets = new Set<MemorySocket>();
+  readonly #timers = new Set<HostTimer>();
+  #overdue: HostTimer[] = [];
+  #state: "running" | "paused" | "crashed" = "running";
+
+  constructor(fabric: Fabric, address: string, { multicast = true }: MemoryHostOptions = {}) {
+    this.address = address;
+    this.fabric = fabric;
+    this.machine = fabric.machine(address);
+    this.#hasMulticast = multicast;
+    const { clock, random, names } = fabric;
+    this.bind = async (options, handlers) => {
+      if (this.#state === "crashed") throw new Error(`Cannot bind as the process on ${address} has crashed`);
+      const socket = new MemorySocket(this, options, handlers);
+      this.#sockets.add(socket);
+      return socket;
+    };
+    this.clock = {
+      now: () => clock.now(),
+      setTimer: (callback, delay) => this.#start(callback, (call) => clock.setTimer(call, delay)),
+      setTurnEnd: (callback) => this.#start(callback, (call) => clock.setTurnEnd(call)),
+    };
+    this.randomBytes = (length) => random.bytes(length);
+    this.resolve = async (name) => {
+      const addresses = isIpv4(name) ? [name] : names.get(name) ?? [];
+      if (addresses.length > 0) return [...addresses];
+      throw Object.assign(new Error(`Cannot look up a host as its name must be known: current value is ${name}`), {
+        code: "ENOTFOUND",
+      });
+    };
+    this.networkInterfaces = () => [
+      { name: "lo", address: "127.0.0.1", internal: true },
+      { name: "eth0", address, internal: false },
+    ];
+  }
+
+  get state(): "running" | "paused" | "crashed" {
+    return this.#state;
+  }
+
+  get isPaused(): boolean {
+    return this.#state === "paused";
+  }
+
+  get multicast(): boolean {
+    return this.#hasMulticast && this.fabric.multicast;
+  }
+
+  pause(): void {
+    if (this.#state === "running") this.#state = "paused";
+  }
+
+  resume(): void {
+    if (this.#state !== "paused") return;
+    this.#state = "running";
+    const overdue = this.#overdue;
+    this.#overdue = [];
+    for (const timer of overdue) {
+      const isCancelled = !this.#timers.has(timer);
+      if (!isCancelled) timer.start((call) => this.fabric.soon(this.fabric.clock, call));
+    }
+    for (const socket of this.#sockets) socket.resume();
+  }
+
+  crash(): void {
+    this.#state = "crashed";
+    for (const timer of this.#timers) timer.cancel();
+    for (const socket of this.#sockets) void socket.close();
+    this.#overdue = [];
+  }
+
+  soon(callback: () => void): void {
+    this.fabric.soon(this.clock, callback);
+  }
+
+  forget(socket: MemorySocket): void {
+    this.#sockets.delete(socket);
+  }
+
+  #start(callback: () => void, set: (call: () => void) => Timer): Timer {
+    const timer = new HostTimer(this.#timers, () => {
+      if (this.#state === "paused") {
+        this.#overdue.push(timer);
+        return;
+      }
+      timer.cancel();
+      callback();
+    });
+    if (this.#state !== "crashed") timer.start(set);
+    return timer;
+  }
+}
+
+/** A timer that can be set again: when it comes due in a pause, it is due when the pause ends. */
+class HostTimer implements Timer {
+  readonly #all: Set<HostTimer>;
+  readonly #call: () => void;
+  #timer: Timer | undefined;
+
+  constructor(all: Set<HostTimer>, call: () => void) {
+    this.#all = all;
+    this.#call = call;
+  }
+
+  start(set: (call: () => void) => Timer): void {
+    this.#all.add(this);
+    this.#timer = set(this.#call);
+  }
+
+  cancel(): void {
+    this.#timer?.cancel();
+    this.#timer = undefined;
+    this.#all.delete(this);
+  }
+}

@@ -1,0 +1,130 @@
+/**
+ * The ports of one simulated host.
+ *
+ * @module
+ */
+
+import type { BindOptions } from "../src/datagram_socket.ts";
+import { isGroup, isLoopback, type MemoryDatagram } from "./memory_datagram.ts";
+import type { SeededRandom } from "./memory_random.ts";
+
+/** The interfaces that each host has: one for itself and one for the network. */
+export type InterfaceName = "lo" | "eth0";
+
+/** A socket, as the network sees it. */
+export interface BoundSocket {
+  readonly host: string;
+  readonly port: number;
+  readonly shared: boolean;
+  readonly multicastLoopback: boolean;
+  /** Where multicast leaves: one of the host's own addresses. */
+  readonly multicastInterface: string;
+  readonly isClosed: boolean;
+  /** The address that a datagram to `host` comes from. */
+  sourceFor(host: string): string;
+  /** A datagram has come in. */
+  receive(datagram: MemoryDatagram): void;
+}
+
+/** Linux: net.ipv4.ip_local_port_range. */
+const EPHEMERAL = { first: 32_768, count: 28_232 };
+
+/** Which sockets there are on a host, and which of them a datagram is for. What is said of Linux was tried on 6.18. */
+export class Machine {
+  /** An IPv4 literal. */
+  readonly address: string;
+  /** Those of one port, in the order they were bound. */
+  readonly #ports = new Map<number, BoundSocket[]>();
+  readonly #members = { lo: new Map<string, number>(), eth0: new Map<string, number>() };
+
+  constructor(address: string) {
+    this.address = address;
+  }
+
+  /** The port that a socket with these options is to have. Throws a system error when it cannot be bound. */
+  claim({ host, port, shared }: BindOptions, random: SeededRandom): number {
+    if (host !== "0.0.0.0" && !this.owns(host) && !isGroup(host)) {
+      throw systemError("EADDRNOTAVAIL", `the host has ${this.address} and 127.0.0.1`);
+    }
+    if (!Number.isInteger(port) || port < 0 || port > 65_535) {
+      throw new RangeError(`the port must be an integer from 0 to 65535: current value is ${port}`);
+    }
+    if (port === 0) return this.#freePort(random);
+    const taken = this.#ports.get(port)?.find((other) => overlap(other.host, host) && !(other.shared && shared));
+    if (taken === undefined) return port;
+    throw systemError("EADDRINUSE", `${taken.host}:${port} is bound${taken.shared ? " and shared" : ""}`);
+  }
+
+  add(socket: BoundSocket): void {
+    const sockets = this.#ports.get(socket.port);
+    if (sockets === undefined) this.#ports.set(socket.port, [socket]);
+    else sockets.push(socket);
+  }
+
+  remove(socket: BoundSocket): void {
+    const sockets = (this.#ports.get(socket.port) ?? []).filter((other) => other !== socket);
+    if (sockets.length === 0) this.#ports.delete(socket.port);
+    else this.#ports.set(socket.port, sockets);
+  }
+
+  join(group: string, on: InterfaceName): void {
+    this.#members[on].set(group, (this.#members[on].get(group) ?? 0) + 1);
+  }
+
+  leave(group: string, on: InterfaceName): void {
+    const members = (this.#members[on].get(group) ?? 0) - 1;
+    if (members > 0) this.#members[on].set(group, members);
+    else this.#members[on].delete(group);
+  }
+
+  isMember(group: string, on: InterfaceName): boolean {
+    return this.#members[on].has(group);
+  }
+
+  /** Whether a datagram to this address is for this host. */
+  owns(address: string): boolean {
+    return address === this.address || isLoopback(address);
+  }
+
+  /** The interface that has an address. */
+  interfaceOf(address: string): InterfaceName | undefined {
+    if (address === this.address) return "eth0";
+    return isLoopback(address) ? "lo" : undefined;
+  }
+
+  /**
+   * The sockets that a datagram which has come in on an interface is for. Multicast: all on that port, those bound to
+   * 0.0.0.0 too when any socket of the host joined the group. Unicast: one, bound to that very address rather than to
+   * 0.0.0.0, and the one bound last when several are.
+   */
+  receivers({ to: { host, port }, multicast }: MemoryDatagram, on: InterfaceName): readonly BoundSocket[] {
+    const sockets = this.#ports.get(port);
+    if (sockets === undefined) return [];
+    if (multicast) {
+      if (!this.isMember(host, on)) return [];
+      return sockets.filter((socket) => socket.host === "0.0.0.0" || socket.host === host);
+    }
+    const one = sockets.findLast((socket) => socket.host === host) ??
+      sockets.findLast((socket) => socket.host === "0.0.0.0");
+    return one === undefined ? [] : [one];
+  }
+
+  /** A random one that no socket of the host has, on any address. */
+  #freePort(random: SeededRandom): number {
+    const start = random.below(EPHEMERAL.count);
+    for (let i = 0; i < EPHEMERAL.count; i++) {
+      const port = EPHEMERAL.first + (start + i) % EPHEMERAL.count;
+      if (!this.#ports.has(port)) return port;
+    }
+    throw systemError("EADDRINUSE", `all ${EPHEMERAL.count} ephemeral ports are taken`);
+  }
+}
+
+/** An error as the system would make it. */
+export function systemError(code: string, message: string): Error {
+  return Object.assign(new Error(`${code}, ${message}`), { code });
+}
+
+function overlap(a: string, b: string): boolean {
+  return a === b || a === "0.0.0.0" || b === "0.0.0.0";
+}
