@@ -106,5 +106,5 @@ export function show(value: unknown): string {
 }
 
 function plain(value: unknown): string {
-  return typeof value === "string" ? JSON.stringify(value) : String(value).replaceAll(/\s+/g, " ");
+  return typeof value === "string" ? JSON.stringify(value) : String(value).replaceAll(/\s+/g, " ") || typeof value;
 }

@@ -4,8 +4,9 @@
  * @module
  */
 
-import { isIpv4, isMulticast, isUnspecified, parseAddress } from "./address.ts";
+import { isIpv4, isMulticast, isUnicast, isUnspecified, parseAddress } from "./address.ts";
 import { show } from "./errors.ts";
+import { checkSignal } from "./signal.ts";
 import { MAX_BATCH_COUNT } from "./wire/layout.ts";
 
 /** How a mesh is opened. Durations are in milliseconds. */
@@ -162,6 +163,7 @@ export function checkOptions(options: MeshOptions): Settings {
     throw new TypeError(`Cannot open the mesh as the options must be an object: current value is ${show(options)}`);
   }
   const seeds = options.peers ?? [];
+  if (options.signal !== undefined) checkSignal("open the mesh", options.signal);
   if (!Array.isArray(seeds)) throw misuse(TypeError, "peers", "an array of `host:port` texts", seeds);
   return {
     port: integer(options, "port", 7946, 0, 65535),
@@ -177,7 +179,7 @@ export function checkOptions(options: MeshOptions): Settings {
     multicastTtl: integer(options, "multicastTtl", 1, 1, 255),
     multicastLoopback: boolean(options, "multicastLoopback"),
     receiveBuffer: integer(options, "receiveBuffer", RECEIVE_BUFFER, 4096, 2 ** 30),
-    receiveBufferRequired: options.receiveBuffer !== undefined,
+    receiveBufferRequired: (options.receiveBuffer ?? undefined) !== undefined,
     peerTimeout: number(options, "peerTimeout", 60_000, 20, 86_400_000),
     maxPeers: integer(options, "maxPeers", 1024, 1, 65_536),
     signal: options.signal,
@@ -242,7 +244,7 @@ function advertise(text: string | undefined): Settings["advertise"] {
 
 /** A host is an IPv4 literal or a name; digits and dots alone are a literal gone wrong, such as 10.0.0.256. */
 function isHost(host: string): boolean {
-  return isIpv4(host) ? !isMulticast(host) : /^(?=.*[a-zA-Z_-])[a-zA-Z0-9_.-]+$/.test(host);
+  return isIpv4(host) ? isUnicast(host) : /^(?=.*[a-zA-Z_-])[a-zA-Z0-9_.-]+$/.test(host);
 }
 
 function misuse(type: TypeErrorConstructor | RangeErrorConstructor, name: string, rule: string, value: unknown): Error {
