@@ -1,0 +1,100 @@
+// Holds the documents to the code: what they list is all there is, and what they quote is so.
+import { assert, assertEquals } from "@std/assert";
+import { existsSync, readFileSync } from "node:fs";
+import { describe, test } from "node:test";
+import { filesUnder } from "../scripts/runtimes.ts";
+
+interface Vectors {
+  readonly vectors: ReadonlyArray<{ readonly hex: string }>;
+}
+
+const DOCUMENTS = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", ...filesUnder("docs", ".md")];
+
+describe("documents", () => {
+  test("architecture.md names every file of src and adapters, and no other", () => {
+    const named = matches(read("docs/architecture.md"), /^\| +(`[^|]*?\.ts`) +\|/gm).flatMap((cell) =>
+      matches(cell, /`([\w/]+\.ts)`/g)
+    );
+    const files = ["src", "adapters"].flatMap((folder) =>
+      filesUnder(folder, ".ts").map((file) => file.slice(folder.length + 1))
+    );
+    assertEquals([...new Set(named)].sort(), files.sort());
+  });
+
+  test("README.md lists every option", () => {
+    const options = matches(interfaceText("src/options.ts", "MeshOptions"), /^ {2}readonly (\w+)\?:/gm);
+    assertEquals(firstCells(section("Options")), options);
+  });
+
+  test("README.md lists every event of a mesh", () => {
+    const types = matches(read("src/events.ts"), /readonly type: "(\w+)"/g);
+    assertEquals(firstCells(section("Events")), types);
+  });
+
+  test("README.md names every counter", () => {
+    const counters = matches(interfaceText("src/mesh_metrics.ts", "MeshMetrics"), /^ {2}readonly (\w+):/gm);
+    const text = section("Metrics");
+    assertEquals(counters.filter((counter) => !text.includes(`\`${counter}\``)), []);
+  });
+
+  test("README.md names every error class that is exported", () => {
+    const classes = new Set(matches(read("mod.ts"), /\b(?!Type|Range)(\w+Error)\b/g));
+    assertEquals(firstCells(section("API")).filter((name) => name.endsWith("Error")).sort(), [...classes].sort());
+  });
+
+  test("wire.md quotes datagrams as the original encoded them", () => {
+    const { vectors } = JSON.parse(read("tests/vectors/go-warp.json")) as Vectors;
+    const known = new Set(vectors.map(({ hex }) => hex));
+    const quoted = matches(read("docs/wire.md"), /^```text\n(.*?)^```$/gms).map(hexOf);
+    assert(quoted.length > 0);
+    assertEquals(quoted.filter((hex) => !known.has(hex)), []);
+  });
+
+  test("link to files that exist", () => {
+    for (const document of DOCUMENTS) {
+      const links = matches(read(document), /\]\(([^)#:]+)(?:#[^)]*)?\)/g);
+      const broken = links.filter((link) => !existsSync(new URL(link, url(document))));
+      assertEquals(broken, [], document);
+    }
+  });
+});
+
+function url(path: string): URL {
+  return new URL(`../${path}`, import.meta.url);
+}
+
+function read(path: string): string {
+  return readFileSync(url(path), "utf8");
+}
+
+/** The first group of each match. */
+function matches(text: string, pattern: RegExp): string[] {
+  return Array.from(text.matchAll(pattern), ([, group = ""]) => group);
+}
+
+/** A section of the README, up to the next heading. */
+function section(title: string): string {
+  const [, text] = new RegExp(`^#+ ${title}\n(.*?)^#`, "ms").exec(read("README.md")) ?? [];
+  assert(text !== undefined, `README.md has a section ${title}`);
+  return text;
+}
+
+/** What stands in backquotes in the first cells of tables. */
+function firstCells(text: string): string[] {
+  return matches(text, /^\| `(\w+)` +\|/gm);
+}
+
+function interfaceText(path: string, name: string): string {
+  const [, text] = new RegExp(`^export interface ${name} .*?{\n(.*?)^}`, "ms").exec(read(path)) ?? [];
+  assert(text !== undefined, `${path} has an interface ${name}`);
+  return text;
+}
+
+/** The hexadecimal words that lines begin with; what comes after them explains. */
+function hexOf(block: string): string {
+  return block.split("\n").flatMap((line) => {
+    const words = line.split(/ +/);
+    const end = words.findIndex((word) => !/^(?:[0-9a-f]{2})+$/.test(word));
+    return end < 0 ? words : words.slice(0, end);
+  }).join("");
+}
