@@ -142,7 +142,8 @@ export class InProcessBus implements SyncBus {
     const { region, vectorClock, scope } = options;
     const taken = this.#subscriptions.deliver(key, {
       ...(region !== undefined && { region }),
-      ...(vectorClock !== undefined && { vectorClock }),
+      // A copy: publishers count on in the same object, while events wait to be read.
+      ...(vectorClock !== undefined && { vectorClock: { ...vectorClock } }),
       ...(scope !== undefined && { scope }),
     });
     this.#published++;

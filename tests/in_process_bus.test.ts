@@ -1,0 +1,295 @@
+// The bus inside one process, method by method, as the original's InMemoryBus has them.
+import { describe, test } from "node:test";
+import { assert, assertEquals, assertFalse, assertRejects, assertStrictEquals, assertThrows } from "@std/assert";
+import { ClosedError, QuorumNotSatisfiedError } from "../src/errors.ts";
+import { InProcessBus } from "../src/in_process_bus.ts";
+import type { PublishOptions, SyncBus, SyncEvent } from "../src/sync_bus.ts";
+import { settle } from "./support/outcome.ts";
+
+function setUp() {
+  const errors: unknown[] = [];
+  const bus: SyncBus = new InProcessBus({ onError: (error) => errors.push(error) });
+  const events: SyncEvent[] = [];
+  const keep = (event: SyncEvent) => events.push(event);
+  const keys = () => events.map(({ key }) => key);
+  return { bus, errors, events, keep, keys };
+}
+
+const BAD_KEYS: readonly unknown[] = [undefined, null, 5, {}, "\ud800"];
+
+describe("publish", () => {
+  test("delivers to the subscribers of the key before it resolves", async () => {
+    const { bus, keep, events } = setUp();
+    bus.subscribe("user:42", keep);
+    bus.subscribe({ prefix: "user:" }, keep);
+    bus.subscribe("user:4", keep);
+    await bus.publish("user:42");
+    assertEquals(events, new Array(2).fill({ key: "user:42", cause: "publish" }));
+  });
+
+  test("carries region, vector clock and scope, where there are any", async () => {
+    const { bus, keep, events } = setUp();
+    bus.subscribe({ prefix: "" }, keep);
+    const options: PublishOptions = { region: "eu", vectorClock: { a: 1, b: 2 }, scope: "local" };
+    await bus.publish("a", options);
+    await bus.publish("b", { region: "us", scope: "global", signal: new AbortController().signal });
+    await bus.publish("c", {});
+    assertEquals(events, [
+      { region: "eu", vectorClock: { a: 1, b: 2 }, scope: "local", key: "a", cause: "publish" },
+      { region: "us", scope: "global", key: "b", cause: "publish" },
+      { key: "c", cause: "publish" },
+    ]);
+  });
+
+  test("keeps the clock as it was, though the publisher counts on", async () => {
+    const { bus } = setUp();
+    const subscription = bus.subscribe({ prefix: "" });
+    const vectorClock = { me: 1 };
+    await bus.publish("a", { vectorClock });
+    vectorClock.me++;
+    await bus.publish("b", { vectorClock });
+    await bus.close();
+    const clocks: unknown[] = [];
+    for await (const event of subscription) clocks.push(event.vectorClock);
+    assertEquals(clocks, [{ me: 1 }, { me: 2 }]);
+  });
+
+  test("takes the empty key, and any length", async () => {
+    const { bus, keep, keys } = setUp();
+    bus.subscribe({ prefix: "" }, keep);
+    const long = "é".repeat(5000);
+    await bus.publish("");
+    await bus.publish(long);
+    assertEquals(keys(), ["", long]);
+  });
+
+  test("rejects with a TypeError when the key is no well-formed string", async () => {
+    const { bus, keep, events } = setUp();
+    bus.subscribe({ prefix: "" }, keep);
+    for (const key of BAD_KEYS) {
+      const error = await assertRejects(() => bus.publish(key as string), TypeError);
+      assertEquals(error.message.split(":")[0], "Cannot publish as the key must be a well-formed string");
+    }
+    assertEquals([events, bus.metrics()], [[], { published: 0, delivered: 0 }]);
+  });
+
+  test("rejects with the signal's reason when it has aborted, and publishes nothing", async () => {
+    const { bus, keep, events } = setUp();
+    bus.subscribe("k", keep);
+    const reason = new Error("enough");
+    const signal = AbortSignal.abort(reason);
+    for (const promise of [bus.publish("k", { signal }), bus.publishAndAwait("k", 1, { signal })]) {
+      assertStrictEquals(await assertRejects(() => promise), reason);
+    }
+    assertEquals(events, []);
+  });
+
+  test("is not harmed by a callback that throws or rejects", async () => {
+    const { bus, errors, keep, keys } = setUp();
+    const failures = [new Error("thrown"), new Error("rejected")];
+    bus.subscribe("k", () => {
+      throw failures[0];
+    });
+    bus.subscribe("k", () => Promise.reject(failures[1]));
+    bus.subscribe("k", keep);
+    await bus.publish("k");
+    await settle();
+    assertEquals([keys(), errors.length], [["k"], 2]);
+    failures.forEach((failure, i) => assertStrictEquals(errors[i], failure));
+    // Without `onError` they are dropped.
+    const silent = new InProcessBus();
+    silent.subscribe("k", () => Promise.reject(new Error("dropped")));
+    await silent.publish("k");
+    await settle();
+  });
+});
+
+for (const method of ["publishAndAwait", "publishAndAwaitTopology"] as const) {
+  describe(method, () => {
+    test("resolves when as many subscribers have the event", async () => {
+      const { bus, keep, keys } = setUp();
+      bus.subscribe("k", keep);
+      bus.subscribe({ prefix: "" }, keep);
+      await bus[method]("k", 2, { region: "eu" });
+      await bus[method]("k", 1);
+      assertEquals(keys(), ["k", "k", "k", "k"]);
+    });
+
+    test("rejects with a QuorumNotSatisfiedError when there are fewer, and publishes nothing", async () => {
+      const { bus, keep, events } = setUp();
+      bus.subscribe("k", keep);
+      bus.subscribe("other", keep).close();
+      const error = await assertRejects(() => bus[method]("k", 2), QuorumNotSatisfiedError);
+      assertEquals([error.required, error.acknowledged, error.name], [2, 1, "QuorumNotSatisfiedError"]);
+      const none = await assertRejects(() => bus[method]("other", 1), QuorumNotSatisfiedError);
+      assertEquals([none.required, none.acknowledged], [1, 0]);
+      assertEquals([events, bus.metrics()], [[], { published: 0, delivered: 0 }]);
+    });
+
+    test("with 0 is publish", async () => {
+      const { bus, keep, keys } = setUp();
+      await bus[method]("k", 0);
+      bus.subscribe("k", keep);
+      await bus[method]("k", 0);
+      assertEquals([keys(), bus.metrics().published], [["k"], 2]);
+    });
+
+    test("rejects when so many were too slow that fewer have taken the event, for as long as they are", async () => {
+      const { bus } = setUp();
+      const slow = bus.subscribe({ prefix: "" }, { capacity: 1 })[Symbol.asyncIterator]();
+      await bus[method]("a", 1);
+      for (const key of ["b", "c", "d"]) {
+        const error = await assertRejects(() => bus[method](key, 1), QuorumNotSatisfiedError);
+        assertEquals([error.required, error.acknowledged], [1, 0]);
+      }
+      assertEquals(bus.metrics(), { published: 4, delivered: 1 });
+      assertEquals([(await slow.next()).value?.key, (await slow.next()).value?.cause], ["a", "overflow"]);
+      await bus[method]("b", 1);
+      assertEquals(bus.metrics(), { published: 5, delivered: 2 });
+    });
+
+    test("counts an event that was merged as taken", async () => {
+      const { bus } = setUp();
+      bus.subscribe("k");
+      for (let i = 0; i < 3; i++) await bus[method]("k", 1);
+      assertEquals(bus.metrics(), { published: 3, delivered: 3 });
+    });
+
+    test("rejects misuse before anything is published", async () => {
+      const { bus, keep, events } = setUp();
+      bus.subscribe("k", keep);
+      for (const replicas of [-1, 0.5, NaN, Infinity]) {
+        const { message } = await assertRejects(() => bus[method]("k", replicas), RangeError);
+        assertEquals(message, `Cannot publish as the quorum must be an integer from 0: current value is ${replicas}`);
+      }
+      for (const key of BAD_KEYS) await assertRejects(() => bus[method](key as string, 0), TypeError);
+      assertEquals(events, []);
+    });
+  });
+}
+
+describe("subscribe", () => {
+  test("takes a key or a prefix, with a callback or to be iterated, with capacity and signal", async () => {
+    const { bus, keep, keys } = setUp();
+    const controller = new AbortController();
+    bus.subscribe("k1", keep, { signal: controller.signal });
+    const iterated = bus.subscribe({ prefix: "k" }, { capacity: 1, signal: controller.signal });
+    for (const key of ["k1", "k2"]) await bus.publish(key);
+    controller.abort();
+    await bus.publish("k1");
+    const causes: string[] = [];
+    for await (const { cause } of iterated) causes.push(cause);
+    assertEquals([keys(), causes], [["k1"], ["publish", "overflow"]]);
+  });
+});
+
+describe("unsubscribe", () => {
+  test("closes a subscription to the topic, and nothing else", async () => {
+    const { bus, keep, keys } = setUp();
+    const subscription = bus.subscribe("k", keep);
+    bus.unsubscribe("x", subscription);
+    await bus.publish("k");
+    assertFalse(subscription.closed);
+    bus.unsubscribe("k", subscription);
+    bus.unsubscribe("k", subscription);
+    await bus.publish("k");
+    assertEquals([keys(), subscription.closed], [["k"], true]);
+  });
+});
+
+describe("leases", () => {
+  test("revokeLease reaches subscribeLease, until unsubscribeLease", async () => {
+    const { bus, keep, events } = setUp();
+    const called = bus.subscribeLease("session-1", keep);
+    const iterated = bus.subscribeLease("session-1", { capacity: 5 });
+    bus.subscribeLease("session-2", keep);
+    await bus.revokeLease("session-1", { region: "eu" });
+    assertEquals(events, [{ region: "eu", key: "lease:session-1", cause: "publish" }]);
+    bus.unsubscribeLease("session-2", called);
+    assertFalse(called.closed);
+    for (const each of [called, iterated]) bus.unsubscribeLease("session-1", each);
+    await bus.revokeLease("session-1");
+    assertEquals([events.length, called.closed, (await iterated[Symbol.asyncIterator]().next()).value?.key], [
+      1,
+      true,
+      "lease:session-1",
+    ]);
+  });
+
+  test("are keys that begin with lease:", async () => {
+    const { bus, keep, keys } = setUp();
+    bus.subscribe("lease:a", keep);
+    bus.subscribeLease("b", keep);
+    await bus.revokeLease("a");
+    await bus.publish("lease:b");
+    assertEquals(keys(), ["lease:a", "lease:b"]);
+  });
+});
+
+describe("isHealthy", () => {
+  test("is true until the bus is closed", async () => {
+    const { bus } = setUp();
+    assert(bus.isHealthy());
+    await bus.close();
+    assertFalse(bus.isHealthy());
+  });
+});
+
+describe("metrics", () => {
+  test("count keys that were published and events that were taken", async () => {
+    const { bus, keep } = setUp();
+    assertEquals(bus.metrics(), { published: 0, delivered: 0 });
+    await bus.publish("nobody's");
+    bus.subscribe("k", keep);
+    bus.subscribe({ prefix: "" }, keep);
+    await bus.publish("k");
+    await bus.publishAndAwait("k", 2);
+    assertEquals(bus.metrics(), { published: 3, delivered: 4 });
+  });
+});
+
+describe("peers", () => {
+  test("are none", () => assertEquals(setUp().bus.peers(), []));
+});
+
+describe("close", () => {
+  test("ends subscriptions and refuses what comes later", async () => {
+    const { bus, keep, events } = setUp();
+    const called = bus.subscribe("k", keep);
+    const iterated = bus.subscribe("k");
+    const waiting = bus.subscribe("x")[Symbol.asyncIterator]().next();
+    await bus.publish("k");
+    const closed = bus.close();
+    assertStrictEquals(bus.close(), closed);
+    await closed;
+    assertEquals([called.closed, iterated.closed, (await waiting).done], [true, true, true]);
+    const refused = [
+      () => bus.publish("k"),
+      () => bus.publishAndAwait("k", 0),
+      () => bus.publishAndAwaitTopology("k", 0),
+      () => bus.revokeLease("k"),
+    ];
+    for (const publish of refused) await assertRejects(publish, ClosedError, "Cannot publish as the bus is closed");
+    const message = "Cannot subscribe as the bus is closed";
+    assertThrows(() => bus.subscribe("k", keep), ClosedError, message);
+    assertThrows(() => bus.subscribeLease("k"), ClosedError, message);
+    bus.unsubscribe("k", called);
+    bus.unsubscribeLease("k", called);
+    assertEquals([events.length, bus.metrics(), bus.peers()], [1, { published: 1, delivered: 2 }, []]);
+  });
+
+  test("may be called by a callback", async () => {
+    const { bus, keep, keys } = setUp();
+    bus.subscribe("k", () => bus.close());
+    bus.subscribe("k", keep);
+    await bus.publish("k");
+    assertEquals([keys(), bus.isHealthy()], [[], false]);
+  });
+
+  test("is Symbol.asyncDispose", async () => {
+    const { bus } = setUp();
+    await bus[Symbol.asyncDispose]();
+    assertFalse(bus.isHealthy());
+    assertStrictEquals(bus[Symbol.asyncDispose](), bus.close());
+  });
+});
