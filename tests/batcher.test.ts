@@ -15,11 +15,12 @@ function fullQueue(batchSize = 2) {
 
 describe("a batch", () => {
   test("leaves at the end of the turn when the mesh is idle", async () => {
-    const { batcher, clock, readyAt, takeAll } = makeBatcher();
+    const { batcher, clock, readyAt, timers, takeAll } = makeBatcher();
     for (const key of ["b", "a", "c"]) assert(batcher.tryAdd(key));
     assertEquals([readyAt, batcher.take(), batcher.pending], [[], undefined, 3]);
     await clock.advance(0);
     assertEquals([readyAt, takeAll(), batcher.pending, clock.pending], [[0], [["b", "a", "c"]], 0, 0]);
+    assertEquals(timers, []);
   });
 
   test("gathers what comes within the interval when the mesh is busy", async () => {
@@ -36,22 +37,33 @@ describe("a batch", () => {
     assertEquals([readyAt, takeAll()], [[0, 100], [["b", "c"]]]);
   });
 
+  test("waits for the rest of the interval, be it under a millisecond", async () => {
+    const { batcher, clock, readyAt, timers } = makeBatcher();
+    batcher.tryAdd("a");
+    await clock.advance(99.5);
+    batcher.tryAdd("b");
+    await clock.advance(0.499);
+    assertEquals([readyAt, timers], [[0], [0.5]]);
+    await clock.advance(0.001);
+    assertEquals(readyAt, [0, 100]);
+  });
+
   test("leaves at the end of the turn again once nothing was cut for an interval", async () => {
-    const { batcher, clock, readyAt, takeAll } = makeBatcher();
+    const { batcher, clock, readyAt, timers, takeAll } = makeBatcher();
     batcher.tryAdd("a");
     await clock.advance(100);
     batcher.tryAdd("b");
     await clock.advance(0);
-    assertEquals([readyAt, takeAll()], [[0, 100], [["a"], ["b"]]]);
+    assertEquals([readyAt, takeAll(), timers], [[0, 100], [["a"], ["b"]], []]);
   });
 
   test("leaves at the end of every turn with an interval of 0", async () => {
-    const { batcher, clock, readyAt, takeAll } = makeBatcher({ batchInterval: 0 });
+    const { batcher, clock, readyAt, timers, takeAll } = makeBatcher({ batchInterval: 0 });
     for (const key of ["a", "b", "c"]) {
       batcher.tryAdd(key);
       await clock.advance(0);
     }
-    assertEquals([readyAt, takeAll()], [[0, 0, 0], [["a"], ["b"], ["c"]]]);
+    assertEquals([readyAt, takeAll(), timers], [[0, 0, 0], [["a"], ["b"], ["c"]], []]);
   });
 
   test("leaves at once when it has as many keys as it may", async () => {
@@ -123,6 +135,16 @@ describe("a pending key", () => {
     assertEquals([keysOf(first as Uint8Array), batcher.pending, batcher.accepted], [["a"], 1, 2]);
     await clock.advance(100);
     assertEquals(keysOf(batcher.take() as Uint8Array), ["a"]);
+  });
+
+  test("is not forgotten with a batch whose memory held it before", () => {
+    const { batcher, takeAll } = makeBatcher({ batchSize: 1 });
+    // The batch of `a` is used again for `c`, while `a` is pending anew in another.
+    batcher.tryAdd("a");
+    takeAll();
+    for (const key of ["b", "c", "a"]) batcher.tryAdd(key);
+    assertEquals([keysOf(batcher.take() as Uint8Array), keysOf(batcher.take() as Uint8Array)], [["b"], ["c"]]);
+    assertEquals([batcher.has("a"), batcher.pending, takeAll()], [true, 1, [["a"]]]);
   });
 
   test("takes no room in a full queue", () => {

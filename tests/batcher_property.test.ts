@@ -32,7 +32,7 @@ function checkDatagram(datagram: Uint8Array, batchSize: number): string[] {
 }
 
 describe("with a sender that keeps up", () => {
-  const bursts = fc.array(fc.tuple(pause, fc.array(someKey, { maxLength: 8 })), { maxLength: 20 });
+  const bursts = fc.array(fc.tuple(pause, fc.array(someKey, { maxLength: 8 })), { maxLength: 20, size: "max" });
 
   test("every key leaves once, in order, within the interval, and at once when the mesh is idle", async () => {
     await fc.assert(fc.asyncProperty(config, bursts, async ({ batchInterval, batchSize }, bursts) => {
@@ -89,7 +89,7 @@ describe("with a sender that is slow", () => {
 
   test("no key is lost, invented or sent twice, and who waits is let in in order", async () => {
     await fc.assert(
-      fc.asyncProperty(config, fc.array(step, { maxLength: 60 }), async (config, steps) => {
+      fc.asyncProperty(config, fc.array(step, { maxLength: 60, size: "max" }), async (config, steps) => {
         const { batchSize, queueSize } = config;
         const { batcher, clock } = makeBatcher(config);
         // The model: names in the order of acceptance, and who waits.

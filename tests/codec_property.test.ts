@@ -35,7 +35,7 @@ const keyPacket: fc.Arbitrary<KeyPacket> = fc.record({
 const batchPacket: fc.Arbitrary<BatchPacket> = fc.record({
   type: fc.constant(3),
   nodeId,
-  keys: fc.array(key, { maxLength: 30 }),
+  keys: fc.array(key, { maxLength: 30, size: "max" }),
 }, { noNullPrototype: true });
 const packet = fc.oneof(keyPacket, batchPacket);
 const datagram = packet.map(encodePacket);

@@ -77,7 +77,10 @@ describe("a newcomer", () => {
   });
 
   test("can draw no more answers than that, however it times them", async () => {
-    const bursts = fc.array(fc.tuple(fc.double({ min: 0, max: 1500, noNaN: true }), fc.nat(300)), { maxLength: 12 });
+    const bursts = fc.array(fc.tuple(fc.double({ min: 0, max: 1500, noNaN: true }), fc.nat(300)), {
+      maxLength: 12,
+      size: "max",
+    });
     await fc.assert(
       fc.asyncProperty(bursts, async (bursts) => {
         const { membership, clock, sent } = setUp({ maxPeers: 65_536 });
@@ -112,8 +115,10 @@ describe("events", () => {
   test("say who was refused, once a second, while all are counted", async () => {
     const { membership, clock, events, sent } = setUp({ maxPeers: 1 });
     membership.hear("a", "10.0.0.1:1", SOURCE);
-    for (const id of ["b", "c", "d"]) membership.hear(id, "10.0.0.2:1", SOURCE);
-    await clock.advance(1000);
+    for (const id of ["b", "c"]) membership.hear(id, "10.0.0.2:1", SOURCE);
+    await clock.advance(999);
+    membership.hear("d", "10.0.0.2:1", SOURCE);
+    await clock.advance(1);
     membership.hear("e", "10.0.0.2:1", SOURCE);
     const refusals = events.filter(({ type }) => type === "peerRefused");
     const peers = ["b", "e"].map((id) => ({ id, address: "10.0.0.2:1" }));

@@ -8,6 +8,8 @@ export interface BatcherRig {
   readonly clock: VirtualClock;
   /** When it has called `onReady`. */
   readonly readyAt: number[];
+  /** The delays of the timers that it has set. The end of a turn is none. */
+  readonly timers: number[];
   /** The keys of all datagrams that are ready, taken. */
   takeAll(): string[][];
 }
@@ -16,12 +18,20 @@ export interface BatcherRig {
 export function makeBatcher(config: Partial<BatcherConfig> = {}): BatcherRig {
   const clock = new VirtualClock();
   const readyAt: number[] = [];
+  const timers: number[] = [];
   const batcher = new Batcher({
     nodeId: new Uint8Array(16).fill(7),
     batchInterval: 100,
     batchSize: 20,
     queueSize: 1000,
-    clock,
+    clock: {
+      now: () => clock.now(),
+      setTimer(callback, delay) {
+        timers.push(delay);
+        return clock.setTimer(callback, delay);
+      },
+      setTurnEnd: (callback) => clock.setTurnEnd(callback),
+    },
     onReady: () => readyAt.push(clock.now()),
     ...config,
   });
@@ -30,7 +40,7 @@ export function makeBatcher(config: Partial<BatcherConfig> = {}): BatcherRig {
     for (let datagram = batcher.take(); datagram !== undefined; datagram = batcher.take()) taken.push(keysOf(datagram));
     return taken;
   };
-  return { batcher, clock, readyAt, takeAll };
+  return { batcher, clock, readyAt, timers, takeAll };
 }
 
 /** The keys of a batch. */
