@@ -20,8 +20,8 @@ export type MeshEventListener = (event: MeshEvent) => unknown;
  * What happens to a mesh. Listen with `mesh.events.listen(callback)`, or iterate with `for await (const event of
  * mesh.events)`; the loop ends when the mesh is closed.
  *
- * What happened before the first listener or loop, while the mesh opened, is kept for it. A loop that lags behind loses
- * the oldest beyond 256.
+ * What happens while nobody listens, as when the mesh opens, is kept for the listener or loop that comes next. It, and a
+ * loop that lags behind, lose the oldest beyond 256.
  */
 export interface MeshEvents extends AsyncIterable<MeshEvent> {
   /** Calls `listener` with each event until the mesh is closed or the returned function is called. */

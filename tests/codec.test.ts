@@ -271,6 +271,8 @@ describe("node ids", () => {
     const ones = stampUuid(new Uint8Array(16).fill(0xff));
     assertEquals(formatNodeId(ones), "ffffffff-ffff-4fff-bfff-ffffffffffff");
     assertEquals(formatNodeId(stampUuid(new Uint8Array(16))), "00000000-0000-4000-8000-000000000000");
+    const counting = Uint8Array.from({ length: 16 }, (_, i) => 0x11 * i);
+    assertEquals(formatNodeId(stampUuid(counting)), "00112233-4455-4677-8899-aabbccddeeff");
     assertEquals(formatNodeId(NODE_ID), "00112233-4455-6677-8899-aabbccddeeff");
   });
 

@@ -73,7 +73,8 @@ describe("show", () => {
     [Object.create(null), "object"],
     [new Uint8Array(), "object"],
     [new Error("no\nway"), "Error: no way"],
-    ["x".repeat(100), `"${"x".repeat(76)}...`],
+    ["x".repeat(78), `"${"x".repeat(78)}"`],
+    ["x".repeat(79), `"${"x".repeat(76)}...`],
   ];
   for (const [i, [value, text]] of shown.entries()) {
     test(`makes a line of a value (${i})`, () => assertEquals(show(value), text));

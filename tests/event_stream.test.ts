@@ -62,6 +62,16 @@ describe("a listener", () => {
     assertEquals([log.length, log[0], log.at(-1)], [256, "1:44", "1:299"]);
   });
 
+  test("gets what happened while nobody listened", () => {
+    const { stream, log, note, emit } = setUp();
+    const stop = stream.listen(note("1"));
+    emit("a");
+    stop();
+    emit("b");
+    stream.listen(note("2"));
+    assertEquals(log, ["1:a", "2:b"]);
+  });
+
   test("gets what happened before it though the mesh is closed", () => {
     const { stream, log, note, emit } = setUp();
     emit("a");
@@ -196,6 +206,8 @@ describe("a loop", () => {
     }
     emit("c");
     assertEquals((await events.next()).done, true);
+    // It listens no more, so this is kept for who comes next.
+    assertEquals((await stream[Symbol.asyncIterator]().next()).value, joined("c"));
   });
 });
 
