@@ -4,7 +4,7 @@
  * @module
  */
 
-import { isUnspecified } from "./address.ts";
+import { formatAddress, isUnspecified } from "./address.ts";
 import { BindError, type BindOptions, type DatagramHandlers, type DatagramSocket } from "./datagram_socket.ts";
 import { MeshOpenError } from "./errors.ts";
 import { advertisedHost, findInterface } from "./interfaces.ts";
@@ -64,7 +64,8 @@ export async function openSockets(settings: Settings, ports: MeshPorts, handlers
     await mesh.close();
     if (!(error instanceof BindError)) throw error;
     if (error.code === "EADDRINUSE") {
-      throw new MeshOpenError("advertiseAddr", advertise?.port, "its port must be free", error);
+      const value = advertise && formatAddress(advertise.host, advertise.port);
+      throw new MeshOpenError("advertiseAddr", value, "its port must be free", error);
     }
     throw new MeshOpenError(
       "interface",

@@ -1,0 +1,253 @@
+// What this host cannot give is an error that names the option, the rule and the value, and leaves nothing behind.
+// `options.test.ts` has what no host can give.
+
+import { assert, assertEquals, assertInstanceOf, assertRejects, assertStringIncludes } from "@std/assert";
+import { createSocket } from "node:dgram";
+import { networkInterfaces } from "node:os";
+import process from "node:process";
+import { describe, test } from "node:test";
+import { systemPorts } from "../adapters/auto.ts";
+import { BindError, MeshBus, type MeshEvent, MeshOpenError, type MeshOptions, openMesh } from "../mod.ts";
+import { freePort } from "./support/free_port.ts";
+import { happened, patient, peersKnown, withMeshes } from "./support/meshes.ts";
+
+// Not an address of any host: RFC 5737 keeps it for documentation.
+const NOWHERE = "198.51.100.77";
+// On Windows, SO_REUSEADDR lets a socket bind what another has without sharing it.
+const HOLDS = process.platform === "win32" ? { skip: "on Windows a port that is not shared can be taken" } : {};
+// A label of a name has at most 63 characters: the system's resolver says no without asking anybody.
+const UNRESOLVABLE = `${"x".repeat(64)}.invalid`;
+
+/** Opens on the loopback interface, which must fail, and holds what the error says. */
+async function assertCannotOpen(options: MeshOptions, option: string, value: unknown, rule: string): Promise<Error> {
+  const opening = openMesh({ interface: "127.0.0.1", port: 0, ...options });
+  const error = await assertRejects(() => opening, MeshOpenError);
+  assertEquals([error.option, error.value], [option, value], error.message);
+  assertStringIncludes(error.message, "Cannot open the mesh as ");
+  assertStringIncludes(error.message, rule);
+  assertStringIncludes(error.message, `current value of \`${option}\` is ${JSON.stringify(value)}`);
+  return error;
+}
+
+/** Binds a port on all addresses and shares it with nobody: fails unless it is free. */
+function hold(port: number): Promise<{ readonly port: number; readonly release: () => Promise<void> }> {
+  const socket = createSocket({ type: "udp4", reuseAddr: false });
+  return new Promise((resolve, reject) => {
+    socket.once("error", reject);
+    socket.bind({ port, address: "0.0.0.0", exclusive: true }, () =>
+      resolve({
+        port: socket.address().port,
+        release: () => new Promise((resolve) => socket.close(() => resolve())),
+      }));
+  });
+}
+
+/** Runs `body` while a port is held by a socket that does not share it. */
+async function withHeldPort(body: (port: number) => Promise<void>): Promise<void> {
+  const { port, release } = await hold(0);
+  try {
+    await body(port);
+  } finally {
+    await release();
+  }
+}
+
+/** Holds that nobody has the port. */
+async function assertFree(port: number): Promise<void> {
+  const { release } = await hold(port);
+  await release();
+}
+
+describe("an interface that is not there", () => {
+  for (const value of ["nope0", NOWHERE, "0.0.0.0", "239.0.0.1", "::1", "fe80::1%lo", " ", "127.0.0.1 "]) {
+    test(`${JSON.stringify(value)} is refused, and the message lists those that are`, async () => {
+      const port = await freePort();
+      const error = await assertCannotOpen({ interface: value, port }, "interface", value, "`interface` must name one");
+      assertStringIncludes(error.message, "(127.0.0.1)");
+      await assertFree(port);
+    });
+  }
+
+  test("without multicast too", async () => {
+    await assertCannotOpen({ interface: NOWHERE, multicast: false }, "interface", NOWHERE, "`interface` must name one");
+  });
+
+  test("and one that is there can be given by its name", () =>
+    withMeshes(async (open) => {
+      const entries = Object.entries(networkInterfaces());
+      const [name] = entries.find(([, list]) => list?.some(({ address }) => address === "127.0.0.1")) ?? [];
+      assert(name !== undefined);
+      const a = await open({ interface: name });
+      assertEquals(a.address.split(":")[0], "127.0.0.1");
+      const b = await open({ port: a.port });
+      await Promise.all([peersKnown(a, 1), peersKnown(b, 1)]);
+    }));
+});
+
+describe("a port in use", () => {
+  test("by a socket that does not share it", HOLDS, () =>
+    withHeldPort(async (port) => {
+      const error = await assertCannotOpen(
+        { port },
+        "port",
+        port,
+        "`port` must be free, or held by sockets that share it",
+      );
+      assertInstanceOf(error.cause, BindError);
+      assertEquals(error.cause.code, "EADDRINUSE");
+    }));
+
+  test("without multicast, and with one socket", HOLDS, () =>
+    withHeldPort(async (port) => {
+      await assertCannotOpen({ port, multicast: false }, "port", port, "`port` must be free");
+      await assertCannotOpen({ port, advertiseAddr: `127.0.0.1:${port}` }, "port", port, "`port` must be free");
+    }));
+
+  test("is open again when the other is gone", HOLDS, async () => {
+    const { port, release } = await hold(0);
+    await assertCannotOpen({ port }, "port", port, "`port` must be free");
+    await release();
+    await withMeshes(async (open) => assertEquals((await open({ port })).port, port));
+    await assertFree(port);
+  });
+
+  test("by other meshes is no hindrance", () =>
+    withMeshes(async (open) => {
+      const port = await freePort();
+      const nodes = [await open({ port }), await open({ port }), await open({ port, multicast: false })];
+      assertEquals(nodes.map((node) => node.port), [port, port, port]);
+      await assertRejects(() => hold(port), Error);
+    }));
+});
+
+describe("an advertised port in use", () => {
+  test("names `advertiseAddr`, and leaves the port of the mesh free", () =>
+    withHeldPort(async (held) => {
+      const port = await freePort();
+      const error = await assertCannotOpen(
+        { port, advertiseAddr: `127.0.0.1:${held}` },
+        "advertiseAddr",
+        `127.0.0.1:${held}`,
+        "port must be free",
+      );
+      assertInstanceOf(error.cause, BindError);
+      assertEquals(error.cause.code, "EADDRINUSE");
+      await assertFree(port);
+    }));
+
+  test("by another node, as the own port is shared with nobody", () =>
+    withMeshes(async (open) => {
+      const a = await open();
+      await assertCannotOpen({ advertiseAddr: a.address }, "advertiseAddr", a.address, "port must be free");
+    }));
+});
+
+describe("a seed that cannot be looked up", () => {
+  test("is an event and no failure to open", () =>
+    withMeshes(async (open) => {
+      const mesh = await open({ peers: [`${UNRESOLVABLE}:7946`] });
+      const event = await happened(mesh, isResolveError);
+      assert(event.type === "error");
+      assertStringIncludes(event.error.message, "Cannot look up the seed");
+      assertStringIncludes(event.error.message, UNRESOLVABLE.slice(0, 40));
+      assertInstanceOf(event.error.cause, Error);
+      assertEquals([mesh.isHealthy(), mesh.metrics().resolveErrors], [true, 1]);
+    }));
+
+  test("is tried again, and is contacted once it can be", () =>
+    withMeshes(async (open) => {
+      const known = await open({ multicast: false, port: await freePort() });
+      let asked = 0;
+      const resolve = (host: string): Promise<readonly string[]> => {
+        assertEquals(host, "cache.invalid");
+        return ++asked === 1 ? Promise.reject(new Error("no such host, yet")) : Promise.resolve(["127.0.0.1"]);
+      };
+      const mesh = await MeshBus.open({
+        ...systemPorts,
+        resolve,
+        interface: "127.0.0.1",
+        port: 0,
+        multicast: false,
+        peers: [`cache.invalid:${known.port}`],
+      });
+      try {
+        const event = await happened(mesh, isResolveError);
+        assert(event.type === "error");
+        assertStringIncludes(String((event.error.cause as Error).message), "no such host, yet");
+        await peersKnown(mesh, 1);
+        assertEquals([mesh.peers(), asked], [[known.address], 2]);
+      } finally {
+        await mesh.close();
+      }
+    }));
+
+  test("keeps neither the opening nor the publishing waiting, however long the look-up takes", () =>
+    withMeshes(async (open) => {
+      const other = await open();
+      let answer: (addresses: readonly string[]) => void = () => {};
+      const resolve = () => new Promise<readonly string[]>((resolve) => answer = resolve);
+      const options = { interface: "127.0.0.1", port: other.port, peers: ["slow.invalid"] };
+      const mesh = await MeshBus.open({ ...systemPorts, ...options, resolve });
+      try {
+        await peersKnown(other, 1);
+        const got = new Promise((resolve) => other.subscribe("key", resolve));
+        await mesh.publish("key");
+        await patient(got, () => "the key");
+      } finally {
+        await mesh.close();
+      }
+      // Comes when nobody waits any more.
+      answer(["127.0.0.1"]);
+    }));
+
+  test("does not hide another that can be", () =>
+    withMeshes(async (open) => {
+      const known = await open({ multicast: false, port: await freePort() });
+      const mesh = await open({ multicast: false, peers: [UNRESOLVABLE, `localhost:${known.port}`] });
+      await Promise.all([peersKnown(mesh, 1), happened(mesh, isResolveError)]);
+      assertEquals(mesh.peers(), [known.address]);
+    }));
+});
+
+describe("a signal", () => {
+  test("that has aborted: nothing is bound, and the reason is what is thrown", async () => {
+    const port = await freePort();
+    const reason = new Error("not today");
+    const opening = openMesh({ interface: "127.0.0.1", port, signal: AbortSignal.abort(reason) });
+    assertEquals(await assertRejects(() => opening), reason);
+    await assertFree(port);
+  });
+
+  test("that aborts while the mesh opens: it lets go of what it has bound", async () => {
+    const port = await freePort();
+    const controller = new AbortController();
+    const opening = openMesh({ interface: "127.0.0.1", port, signal: controller.signal });
+    controller.abort(new Error("changed my mind"));
+    await assertRejects(() => opening, Error, "changed my mind");
+    await assertFree(port);
+  });
+
+  test("that aborts later closes the mesh and frees its ports", async () => {
+    const controller = new AbortController();
+    const mesh = await openMesh({ interface: "127.0.0.1", port: 0, signal: controller.signal });
+    controller.abort();
+    await mesh.close();
+    await assertFree(mesh.port);
+    await assertFree(Number(mesh.address.split(":")[1]));
+  });
+});
+
+describe("after a close", () => {
+  for (const [title, options] of Object.entries({ "with multicast": {}, "without": { multicast: false } })) {
+    test(`${title}, both ports can be bound by a socket that shares nothing`, async () => {
+      const mesh = await openMesh({ interface: "127.0.0.1", port: 0, ...options });
+      await mesh.close();
+      await assertFree(mesh.port);
+      await assertFree(Number(mesh.address.split(":")[1]));
+    });
+  }
+});
+
+function isResolveError(event: MeshEvent): boolean {
+  return event.type === "error" && event.stage === "resolve";
+}
