@@ -94,19 +94,22 @@ describe("hearing a peer", () => {
     assertEquals([hear("name:3"), table.addresses(), table.endpoints()[0]?.host], ["moved", ["name:3"], SOURCE.host]);
   });
 
-  test("from two hosts in turn does not move it to and fro, until the first was silent for a quarter", async () => {
-    const { table, clock } = setUp({ timeout: 60_000 });
-    const other: Endpoint = { host: "172.17.0.1", port: 5000 };
-    table.hear("n", "0.0.0.0:7946", SOURCE);
-    for (let i = 0; i < 10; i++) {
-      await clock.advance(5000);
-      assertEquals([table.hear("n", ":7946", other), table.hear("n", ":7946", SOURCE)], ["known", "known"]);
-    }
-    await clock.advance(14_999);
-    assertEquals(table.hear("n", ":7946", other), "known");
-    await clock.advance(1);
-    assertEquals([table.hear("n", ":7946", other), table.addresses()], ["moved", ["172.17.0.1:7946"]]);
-  });
+  for (const advertised of [":7946", "", "name:7946"]) {
+    test(`with ${JSON.stringify(advertised)} from two hosts in turn moves it when the first was silent for a quarter`, async () => {
+      const { table, clock } = setUp({ timeout: 60_000 });
+      const other: Endpoint = { host: "172.17.0.1", port: 5000 };
+      const hear = (source: Endpoint) => [table.hear("n", advertised, source), table.endpoints()[0]?.host];
+      hear(SOURCE);
+      for (let i = 0; i < 10; i++) {
+        await clock.advance(5000);
+        assertEquals([hear(other), hear(SOURCE)], [["known", SOURCE.host], ["known", SOURCE.host]]);
+      }
+      await clock.advance(14_999);
+      assertEquals(hear(other), ["known", SOURCE.host]);
+      await clock.advance(1);
+      assertEquals([hear(other), hear(SOURCE)], [["moved", other.host], ["known", other.host]]);
+    });
+  }
 
   test("shares addresses and endpoints between those that advertise the same", () => {
     const { table } = setUp();
@@ -128,6 +131,8 @@ describe("hearing a peer", () => {
     const before = table.endpoints();
     table.hear("a", "10.0.0.1:1", SOURCE);
     assertStrictEquals(table.endpoints(), before);
+    table.hear("b", "10.0.0.2:1", SOURCE);
+    assertEquals(table.endpoints(), [{ host: "10.0.0.1", port: 1 }, { host: "10.0.0.2", port: 1 }]);
   });
 });
 
@@ -214,9 +219,13 @@ describe("expiry", () => {
   test("is over when the table is cleared", async () => {
     const { table, clock, expired } = setUp();
     table.hear("a", "", SOURCE);
+    assertEquals(table.endpoints().length, 1);
     table.clear();
     assertEquals([table.size, table.endpoints(), table.addresses(), clock.pending], [0, [], [], 0]);
     await clock.advance(100_000);
     assertEquals(expired, []);
+    table.hear("a", "", SOURCE);
+    await clock.advance(60_000);
+    assertEquals(expired.length, 1);
   });
 });

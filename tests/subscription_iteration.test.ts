@@ -155,6 +155,15 @@ describe("an undelivered event", () => {
     });
   });
 
+  test("takes over a clock though only one of the two has it", async () => {
+    for (const clocks of [[undefined, { a: 1 }], [{ a: 1 }, undefined]]) {
+      const { subscriptions, subscription } = setUp("k");
+      for (const vectorClock of clocks) subscriptions.deliver("k", vectorClock === undefined ? {} : { vectorClock });
+      const { value } = await subscription[Symbol.asyncIterator]().next();
+      assertEquals(value, { key: "k", cause: "publish", vectorClock: { a: 1 } });
+    }
+  });
+
   test("of an exact subscription is never lost, though its capacity is 1", async () => {
     const { subscriptions, subscription, deliver } = setUp("k", { capacity: 1 });
     for (let i = 0; i < 1000; i++) deliver("k");

@@ -72,5 +72,7 @@ describe("100,000 subscriptions", () => {
     for (const each of all) each.close();
     const after = cost(subscriptions, "x".repeat(200));
     assertEquals([before.direct, after.direct], [1 + 99, 1 + 1]);
+    // A key that was subscribed to costs what one costs that never was.
+    assertEquals(cost(subscriptions, "k0"), cost(subscriptions, "x0"));
   });
 });
