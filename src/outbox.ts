@@ -6,6 +6,9 @@
 
 import type { Endpoint } from "./address.ts";
 
+/** Letters that may wait to be sent. A socket that takes nothing any more must not fill the memory with heartbeats. */
+const MAX_LETTERS = 1024;
+
 /** What an {@linkcode Outbox} is made of. */
 export interface OutboxConfig {
   /** Sends one datagram; rejects when it was not sent. */
@@ -16,8 +19,8 @@ export interface OutboxConfig {
   readonly endpoints: () => Iterable<Endpoint>;
   /** The next batch, which is the outbox's until the next call; `undefined` when there is none. */
   readonly take: () => Uint8Array | undefined;
-  /** Gets what `send` rejected with. MUST NOT throw. */
-  readonly onError: (error: unknown, endpoint: Endpoint) => void;
+  /** Gets what `send` rejected with, once for each datagram that was not sent to one destination. MUST NOT throw. */
+  readonly onError: (error: unknown) => void;
 }
 
 interface Letter {
@@ -43,6 +46,10 @@ export class Outbox {
 
   /** Sends `datagram`, which must stay unchanged, to one endpoint, or to everybody. */
   post(datagram: Uint8Array, to?: Endpoint): void {
+    if (this.#letters.length >= MAX_LETTERS) {
+      this.#config.onError(new Error(`Cannot send as at most ${MAX_LETTERS} heartbeats may wait`));
+      return;
+    }
     this.#letters.push(to === undefined ? { datagram } : { datagram, to });
     this.wake();
   }
@@ -84,7 +91,7 @@ export class Outbox {
       await this.#config.send(datagram, endpoint);
       return true;
     } catch (error) {
-      this.#config.onError(error, endpoint);
+      this.#config.onError(error);
       return false;
     }
   }
