@@ -1,0 +1,197 @@
+import {
+  type Bind,
+  BindError,
+  type BindOptions,
+  type DatagramHandlers,
+  type DatagramSocket,
+} from "../src/datagram_socket.ts";
+import { type Abilities, cannot } from "./abilities.ts";
+import { asError, bindError, checkAddresses, multicastError } from "./bind_error.ts";
+import { Gate } from "./gate.ts";
+import { BUN_SEND_ATTEMPTS, SendQueue } from "./send_queue.ts";
+
+// What is used of Bun, written out: its own types would come along into this package's, and they leave out `flags`.
+
+/** A socket of Bun, as far as it is used here. */
+export interface BunSocket {
+  readonly hostname: string;
+  readonly port: number;
+  send(data: Uint8Array, port: number, address: string): boolean;
+  close(): void;
+  addMembership(group: string, interfaceAddress?: string): boolean;
+  setMulticastInterface(interfaceAddress: string): boolean;
+  setMulticastTTL(ttl: number): number;
+  setMulticastLoopback(on: boolean): boolean;
+}
+
+/** What Bun takes to make a socket, as far as it is used here. */
+export interface BunSocketOptions {
+  readonly hostname: string;
+  readonly port: number;
+  readonly flags?: number;
+  readonly binaryType: "uint8array";
+  readonly socket: {
+    data(socket: BunSocket, data: Uint8Array, port: number, address: string): void;
+    drain(socket: BunSocket): void;
+    error(error: Error): void;
+  };
+}
+
+/** The part of the `Bun` global that is used here. */
+export interface BunUdp {
+  udpSocket(options: BunSocketOptions): Promise<BunSocket>;
+}
+
+/** What `Bun.udpSocket` can do. */
+export const bunAbilities: Abilities = {
+  api: "Bun.udpSocket",
+  receiveBuffer: false,
+  multicastFrom: "any",
+  ttlWithoutJoin: true,
+};
+
+// LIBUS_LISTEN_REUSE_ADDR of Bun's socket library. The options `reuseAddr` and `reusePort` are ignored; this number is
+// not documented, and passed on as it is.
+const REUSE_ADDRESS = 16;
+
+// What the system reports of a datagram sent earlier, when a router or the destination refused it (ICMP), or of one too
+// long, which `send` has reported already. No other runtime has these, and none is trouble with receiving.
+const SEND_TROUBLE: ReadonlySet<unknown> = new Set([
+  "ECONNREFUSED",
+  "EHOSTUNREACH",
+  "ENETUNREACH",
+  "EHOSTDOWN",
+  "ENONET",
+  "ENOPROTOOPT",
+  "EOPNOTSUPP",
+  "EPROTO",
+  "EACCES",
+  "EMSGSIZE",
+]);
+
+const { Bun } = globalThis as { readonly Bun?: BunUdp };
+
+/**
+ * Why `Bun.udpSocket` is not what the options ask for; undefined when it is. Without the receive buffer it serves all
+ * the same, unless they prefer the buffer.
+ */
+export function bunCannot(options: BindOptions): string | undefined {
+  if (Bun === undefined) return "this runtime is not Bun";
+  if (options.receiveBuffer !== undefined && options.preferReceiveBuffer) {
+    return `${bunAbilities.api} cannot set the receive buffer`;
+  }
+  return cannot(bunAbilities, options);
+}
+
+/** Binds a socket of `Bun.udpSocket`. */
+export async function bindBunSocket(options: BindOptions, handlers: DatagramHandlers): Promise<DatagramSocket> {
+  if (Bun === undefined) throw new BindError("EUNSUPPORTED", "Cannot bind a UDP socket as this runtime is not Bun");
+  return await bindBunWith(Bun)(options, handlers);
+}
+
+/** Makes a {@linkcode Bind} of Bun's API, or of something that behaves like it. */
+export function bindBunWith(bun: BunUdp): Bind {
+  return async (options, handlers) => {
+    checkAddresses(options);
+    const { host, port, shared, receiveBuffer } = options;
+    const gate = new Gate(handlers);
+    let socket: BunDatagramSocket | undefined = undefined;
+    let raw: BunSocket;
+    try {
+      raw = await bun.udpSocket({
+        hostname: host,
+        port,
+        ...(shared ? { flags: REUSE_ADDRESS } : {}),
+        binaryType: "uint8array",
+        socket: {
+          data: (_socket, data, port, address) => gate.message(data, address, port),
+          drain: () => socket?.drain(),
+          // Without this handler an error ends the process.
+          error: (error) => SEND_TROUBLE.has(codeOf(error)) || gate.error(asError(error), false),
+        },
+      });
+    } catch (error) {
+      throw bindError(error, options);
+    }
+    try {
+      setUpMulticast(raw, options);
+    } catch (error) {
+      raw.close();
+      throw multicastError(error, options);
+    }
+    socket = new BunDatagramSocket(raw, gate, receiveBuffer === undefined ? [] : ["receiveBuffer"]);
+    gate.open();
+    return socket;
+  };
+}
+
+class BunDatagramSocket implements DatagramSocket {
+  readonly adapter = "bun";
+  readonly unmet: readonly (keyof BindOptions)[];
+  readonly host: string;
+  readonly port: number;
+  readonly #raw: BunSocket;
+  readonly #gate: Gate;
+  readonly #queue: SendQueue = new SendQueue((data, host, port, done) => this.#transmit(data, host, port, done));
+  #blocked: (() => void) | undefined;
+  #closing: Promise<void> | undefined;
+
+  constructor(raw: BunSocket, gate: Gate, unmet: readonly (keyof BindOptions)[]) {
+    this.host = raw.hostname;
+    this.port = raw.port;
+    this.unmet = unmet;
+    this.#raw = raw;
+    this.#gate = gate;
+  }
+
+  send(data: Uint8Array, host: string, port: number): Promise<void> {
+    return this.#queue.send(data, host, port);
+  }
+
+  close(): Promise<void> {
+    if (this.#closing === undefined) {
+      this.#gate.close();
+      this.#queue.close();
+      this.#blocked = undefined;
+      this.#raw.close();
+      this.#closing = Promise.resolve();
+    }
+    return this.#closing;
+  }
+
+  /** The system has room again for a datagram that it did not take. */
+  drain(): void {
+    const again = this.#blocked;
+    this.#blocked = undefined;
+    again?.();
+  }
+
+  #transmit(data: Uint8Array, host: string, port: number, done: (error?: Error) => void, attempt = 1): void {
+    let taken: boolean;
+    try {
+      taken = this.#raw.send(data, port, host);
+    } catch (error) {
+      if (attempt === BUN_SEND_ATTEMPTS) done(asError(error));
+      else this.#transmit(data, host, port, done, attempt + 1);
+      return;
+    }
+    if (taken) done();
+    else this.#blocked = () => this.#transmit(data, host, port, done);
+  }
+}
+
+function setUpMulticast(raw: BunSocket, options: BindOptions): void {
+  const { joinGroup, multicastInterface, multicastLoopback, multicastTtl, sendsMulticast } = options;
+  if (sendsMulticast) {
+    if (multicastInterface !== undefined && !raw.setMulticastInterface(multicastInterface)) {
+      throw new Error("setMulticastInterface returned false");
+    }
+    raw.setMulticastTTL(multicastTtl);
+    raw.setMulticastLoopback(multicastLoopback);
+  }
+  if (joinGroup !== undefined) raw.addMembership(joinGroup, multicastInterface);
+}
+
+function codeOf(error: unknown): unknown {
+  return (error as { readonly code?: unknown } | undefined)?.code;
+}

@@ -1,0 +1,18 @@
+/**
+ * UDP on `Deno.listenDatagram`, which Deno has only with `--unstable-net`.
+ *
+ * @module
+ */
+
+import type { BindOptions, DatagramHandlers, DatagramSocket } from "../src/datagram_socket.ts";
+import { bindDenoSocket } from "./deno_socket.ts";
+
+export type { Abilities } from "./abilities.ts";
+export { denoAbilities, denoCannot } from "./deno_socket.ts";
+
+/**
+ * Binds a socket of `Deno.listenDatagram`; a `Bind`. Rejects with `EUNSUPPORTED` where {@linkcode denoCannot} says why.
+ */
+export function bindDeno(options: BindOptions, handlers: DatagramHandlers): Promise<DatagramSocket> {
+  return bindDenoSocket(options, handlers);
+}

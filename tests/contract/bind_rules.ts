@@ -1,0 +1,92 @@
+import { assert, assertEquals } from "@std/assert";
+import { test } from "node:test";
+import { bytes, Inbox } from "../support/inbox.ts";
+import { type ContractKit, NOWHERE } from "./kit.ts";
+
+/** What `bind` must and must not do. */
+export function bindRules(kit: ContractKit): void {
+  const { address, senders } = kit;
+  const { adapter, fallback, receiveBuffer = true } = kit.contract;
+
+  kit.test("port 0 becomes a real port, and the socket says where it is bound and by whom", async (open) => {
+    const socket = await open();
+    assertEquals(socket.host, address);
+    assert(Number.isInteger(socket.port) && socket.port > 0 && socket.port < 65536, `port ${socket.port}`);
+    assertEquals(socket.adapter, adapter);
+    assertEquals(socket.unmet, []);
+    assertEquals(socket.fallback, fallback);
+  });
+
+  kit.test("host 0.0.0.0 receives at the host's own address", async (open) => {
+    const inbox = new Inbox();
+    const [to, from] = [await open({ host: "0.0.0.0" }, inbox), await open()];
+    assertEquals(to.host, "0.0.0.0");
+    await from.send(bytes("hello"), address, to.port);
+    await kit.until(() => inbox.received.length > 0, "the datagram arrives");
+  });
+
+  kit.test("a port in use is refused, unless both sockets share it", async (open) => {
+    const alone = await open();
+    const error = await kit.assertBindFails({ port: alone.port }, "EADDRINUSE");
+    assert(error.message.includes(`${address}:${alone.port}`), error.message);
+    await kit.assertBindFails({ port: alone.port, shared: true }, "EADDRINUSE");
+    const shared = await open({ shared: true });
+    await kit.assertBindFails({ port: shared.port }, "EADDRINUSE");
+    assertEquals((await open({ port: shared.port, shared: true })).port, shared.port);
+  });
+
+  test("a host that is not this one is refused", async () => {
+    const error = await kit.assertBindFails({ host: NOWHERE }, "EADDRNOTAVAIL");
+    assert(error.message.includes(NOWHERE), error.message);
+  });
+
+  for (const host of ["localhost", "300.1.1.1", "::1", ""]) {
+    test(`a host that is not an IPv4 literal is refused: "${host}"`, async () => {
+      await kit.assertBindFails({ host }, "EADDRNOTAVAIL");
+    });
+  }
+
+  for (const port of [-1, 1.5, 65_536, NaN]) {
+    test(`a port that is none is refused: ${port}`, async () => {
+      const error = await kit.assertBindFails({ port }, "EUNKNOWN");
+      assert(error.message.includes(`${port}`), error.message);
+    });
+  }
+
+  kit.test("a receive buffer is granted or listed as unmet", async (open) => {
+    const inbox = new Inbox();
+    const socket = await open({ receiveBuffer: 1 << 20 }, inbox);
+    assertEquals(socket.unmet, receiveBuffer ? [] : ["receiveBuffer"]);
+    await socket.send(bytes("to myself"), address, socket.port);
+    await kit.until(() => inbox.received.length > 0, "the datagram arrives");
+  });
+
+  test("what the adapter cannot do is refused with the reason", async () => {
+    for (const options of senders.flatMap((sender) => [sender, { ...sender, multicastTtl: 4 }])) {
+      const reason = kit.cannot(options);
+      if (reason === undefined) await kit.withSockets(async (open) => void await open(options));
+      else {
+        const error = await kit.assertBindFails(options, "EUNSUPPORTED");
+        assert(error.message.includes(reason), error.message);
+      }
+    }
+  });
+
+  kit.test("nothing is called back before bind has resolved", async (open) => {
+    const from = await open();
+    const port = await kit.freePort();
+    for (let round = 0; round < 20; round++) {
+      let bound = false;
+      let early = 0;
+      const inbox = new Inbox(() => early += bound ? 0 : 1);
+      const sends = Promise.all(Array.from({ length: 20 }, () => from.send(bytes("now"), address, port)));
+      const to = await open({ port }, inbox);
+      bound = true;
+      await from.send(bytes("last"), address, port);
+      await kit.until(() => inbox.texts.includes("last"), "the last datagram arrives");
+      await sends;
+      assertEquals(early, 0);
+      await to.close();
+    }
+  });
+}

@@ -1,0 +1,120 @@
+import { assert, assertRejects } from "@std/assert";
+import { delay } from "@std/async";
+import { test } from "node:test";
+import {
+  type AdapterName,
+  type Bind,
+  BindError,
+  type BindErrorCode,
+  type BindOptions,
+  type DatagramSocket,
+} from "../../src/datagram_socket.ts";
+import { Inbox } from "../support/inbox.ts";
+
+/** What the contract suite must know of an adapter, beside its `bind`. */
+export interface ContractOptions {
+  /** What its sockets call themselves. */
+  readonly adapter: AdapterName;
+  /** Why its sockets are not the runtime's native ones. */
+  readonly fallback?: string | undefined;
+  /** The address of the host and of the interface that the suite uses. @default {"127.0.0.1"} */
+  readonly address?: string;
+  /** Why the adapter cannot do what the options ask. Such a bind must reject with this reason. */
+  readonly cannot?: (options: BindOptions) => string | undefined;
+  /** Lets a little time pass. An adapter that needs it has a clock of its own. @default {1 ms of real time} */
+  readonly step?: () => Promise<void>;
+  /** Whether the receive buffer can be set. @default {true} */
+  readonly receiveBuffer?: boolean;
+  /** Whether multicast finds its way with no interface named, and stays on this machine. @default {false} */
+  readonly multicastRoute?: boolean;
+}
+
+/** Binds one more socket that the test's end will close. */
+export type Open = (options?: Partial<BindOptions>, inbox?: Inbox) => Promise<DatagramSocket>;
+
+/** Not an address of any host: RFC 5737 keeps it for documentation. */
+export const NOWHERE = "198.51.100.77";
+
+const MAX_STEPS = 10_000;
+
+/** An adapter under test, and what all its tests need. */
+export class ContractKit {
+  readonly bind: Bind;
+  readonly contract: ContractOptions;
+  readonly address: string;
+  /** A socket that has nothing to do with multicast. */
+  readonly plain: BindOptions;
+  /** Sockets that send multicast: bound to the interface's address, bound to none, with no interface named. */
+  readonly senders: readonly BindOptions[];
+  /** Why the adapter cannot do what the options ask. */
+  readonly cannot: (options: BindOptions) => string | undefined;
+  /** Lets a little time pass. */
+  readonly step: () => Promise<void>;
+
+  constructor(bind: Bind, contract: ContractOptions) {
+    const { address = "127.0.0.1", cannot = () => undefined, step = () => delay(1), multicastRoute } = contract;
+    this.bind = bind;
+    this.contract = contract;
+    this.address = address;
+    this.cannot = cannot;
+    this.step = step;
+    const plain = { host: address, port: 0, shared: false, sendsMulticast: false, multicastLoopback: true };
+    this.plain = { ...plain, multicastTtl: 1 };
+    const bound = { ...this.plain, multicastInterface: address, sendsMulticast: true };
+    const unbound = { ...bound, host: "0.0.0.0" };
+    this.senders = [bound, unbound, ...(multicastRoute ? [{ ...unbound, multicastInterface: undefined }] : [])];
+  }
+
+  /** Runs `body` with a way to bind sockets, and closes them in the end. */
+  async withSockets(body: (open: Open) => Promise<void>): Promise<void> {
+    const sockets: DatagramSocket[] = [];
+    try {
+      await body(async (options = {}, inbox = new Inbox()) => {
+        const socket = await this.bind({ ...this.plain, ...options }, inbox);
+        sockets.push(socket);
+        return socket;
+      });
+    } finally {
+      await Promise.all(sockets.map((socket) => socket.close()));
+    }
+  }
+
+  /** Registers a test that binds sockets. */
+  test(title: string, body: (open: Open) => Promise<void>): void {
+    test(title, () => this.withSockets(body));
+  }
+
+  /** Registers a test that is skipped when the adapter cannot do what `options` ask. */
+  testIfAble(title: string, options: BindOptions, body: (open: Open) => Promise<void>): void {
+    const reason = this.cannot(options);
+    test(title, reason === undefined ? {} : { skip: reason }, () => this.withSockets(body));
+  }
+
+  /** Lets time pass until `condition` holds, within a limit. */
+  async until(condition: () => boolean, what: string): Promise<void> {
+    for (let steps = 0; !condition(); steps++) {
+      assert(steps < MAX_STEPS, `Never came true: ${what}`);
+      await this.step();
+    }
+  }
+
+  /** A port that was free a moment ago. */
+  async freePort(): Promise<number> {
+    const socket = await this.bind(this.plain, new Inbox());
+    await socket.close();
+    return socket.port;
+  }
+
+  /** Fails unless `bind` rejects with one of these codes. Resolves to the error. */
+  async assertBindFails(options: Partial<BindOptions>, ...codes: BindErrorCode[]): Promise<BindError> {
+    const error = await assertRejects(() => this.bind({ ...this.plain, ...options }, new Inbox()), BindError);
+    assert(codes.includes(error.code), `code ${error.code}, expected ${codes.join(" or ")}: ${error.message}`);
+    return error;
+  }
+}
+
+/** A group of its own keeps a test from hearing others on this host, which may run at the same time. */
+export function randomGroup(): string {
+  const [a, b] = crypto.getRandomValues(new Uint8Array(2));
+  return `239.77.${a}.${b}`;
+}

@@ -1,0 +1,153 @@
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { MAX_RECEIVE } from "../../src/datagram_socket.ts";
+import { bytes, Inbox } from "../support/inbox.ts";
+import type { ContractKit } from "./kit.ts";
+
+const MAX_SENDS = 100_000;
+
+/** What `send` and the `message` handler must and must not do. */
+export function sendRules(kit: ContractKit): void {
+  const { address, contract } = kit;
+
+  kit.test("a datagram arrives with its source, and the answer finds its way back", async (open) => {
+    const [asked, answered] = [new Inbox(), new Inbox()];
+    const [server, client] = [await open({}, asked), await open({}, answered)];
+    await client.send(bytes("question"), address, server.port);
+    await kit.until(() => asked.received.length === 1, "the question arrives");
+    assertEquals(asked.sources, [`${address}:${client.port}`]);
+    await server.send(bytes("answer"), address, client.port);
+    await kit.until(() => answered.received.length === 1, "the answer arrives");
+    assertEquals([answered.texts, answered.sources], [["answer"], [`${address}:${server.port}`]]);
+  });
+
+  kit.test("200 sends that nobody awaits leave in the order of the calls", async (open) => {
+    const inbox = new Inbox();
+    const [to, from] = [await open({}, inbox), await open()];
+    const expected = Array.from({ length: 200 }, (_, i) => `${i}`);
+    // Two destinations and two sizes, so that no two in a row are alike to the runtime.
+    const other = await open();
+    const sends: Promise<void>[] = [];
+    for (const text of expected) {
+      sends.push(from.send(bytes(text), address, to.port));
+      sends.push(from.send(new Uint8Array(1400), address, other.port));
+    }
+    await Promise.all(sends);
+    await kit.until(() => inbox.received.length === 200, "200 datagrams arrive");
+    assertEquals(inbox.texts, expected);
+  });
+
+  kit.test("a port where nobody listens takes nothing from the next destination", async (open) => {
+    const inbox = new Inbox();
+    const trouble = new Inbox();
+    const [to, from] = [await open({}, inbox), await open({}, trouble)];
+    const dead = await open();
+    await dead.close();
+    const expected: string[] = [];
+    for (let i = 0; i < 20; i++) {
+      const text = `${i}`;
+      expected.push(text);
+      // One pair in a row, one with time between: the refusal arrives before or after the next send.
+      const sends = [from.send(bytes("dead"), address, dead.port)];
+      if (i % 2 === 0) await kit.step();
+      sends.push(from.send(bytes(text), address, to.port));
+      await Promise.all(sends);
+    }
+    await kit.until(() => inbox.received.length === 20, "20 datagrams arrive");
+    assertEquals(inbox.texts, expected);
+    assertEquals(trouble.errors, []);
+  });
+
+  for (const size of [0, 1, 1400, MAX_RECEIVE]) {
+    kit.test(`a datagram of ${size} bytes arrives whole`, async (open) => {
+      const inbox = new Inbox();
+      const [to, from] = [await open({}, inbox), await open()];
+      const data = Uint8Array.from({ length: size }, (_, i) => i * 31);
+      await from.send(data, address, to.port);
+      await kit.until(() => inbox.received.length === 1, "the datagram arrives");
+      assertEquals(inbox.received, [data]);
+    });
+  }
+
+  kit.test("a longer datagram arrives whole or is longer than MAX_RECEIVE still", async (open) => {
+    const inbox = new Inbox();
+    const [to, from] = [await open({}, inbox), await open()];
+    for (const size of [MAX_RECEIVE + 1, 5000, 65_507]) {
+      inbox.received.length = 0;
+      const data = Uint8Array.from({ length: size }, (_, i) => i * 31);
+      await from.send(data, address, to.port);
+      await kit.until(() => inbox.received.length === 1, `the datagram of ${size} bytes arrives`);
+      const [length = 0] = inbox.received.map((received) => received.length);
+      assert(length > MAX_RECEIVE && length <= size, `${length} of ${size} bytes`);
+      assertEquals(inbox.received, [data.slice(0, length)]);
+    }
+  });
+
+  kit.test("a datagram that is too long for UDP rejects, and the next one arrives", async (open) => {
+    const inbox = new Inbox();
+    const trouble = new Inbox();
+    const [to, from] = [await open({}, inbox), await open({}, trouble)];
+    await assertRejects(() => from.send(new Uint8Array(65_508), address, to.port), Error);
+    await from.send(bytes("next"), address, to.port);
+    await kit.until(() => inbox.received.length === 1, "the next datagram arrives");
+    assertEquals(inbox.texts, ["next"]);
+    assertEquals(trouble.errors, []);
+  });
+
+  for (
+    const [host, port] of [["localhost", 9], ["300.1.1.1", 9], ["", 9], [address, 0], [address, 65536]] as const
+  ) {
+    kit.test(`a destination that is none rejects and does not throw: "${host}":${port}`, async (open) => {
+      const inbox = new Inbox();
+      const [to, from] = [await open({}, inbox), await open()];
+      await assertRejects(() => from.send(bytes("lost"), host, port), Error);
+      await from.send(bytes("next"), address, to.port);
+      await kit.until(() => inbox.received.length === 1, "the next datagram arrives");
+      assertEquals(inbox.texts, ["next"]);
+    });
+  }
+
+  kit.test("the sender's memory may be used again once the promise has resolved, and may be part of a larger one", async (open) => {
+    const inbox = new Inbox();
+    const [to, from] = [await open({}, inbox), await open()];
+    const memory = new Uint8Array(64);
+    for (const text of ["one", "two", "three"]) {
+      memory.fill(0xff);
+      const { written } = new TextEncoder().encodeInto(text, memory.subarray(7));
+      await from.send(memory.subarray(7, 7 + written), address, to.port);
+      memory.fill(0xff);
+    }
+    await kit.until(() => inbox.received.length === 3, "three datagrams arrive");
+    assertEquals(inbox.texts, ["one", "two", "three"]);
+  });
+
+  kit.test("the receiver may write to what it is given, and its slice is a copy", async (open) => {
+    const slices: Uint8Array[] = [];
+    const inbox = new Inbox((data) => {
+      slices.push(data.slice());
+      data.fill(0xff);
+    });
+    const [to, from] = [await open({}, inbox), await open()];
+    for (const text of ["one", "two", "three"]) await from.send(bytes(text), address, to.port);
+    await kit.until(() => inbox.received.length === 3, "three datagrams arrive");
+    assertEquals(inbox.texts, ["one", "two", "three"]);
+    assertEquals(slices.map((slice) => new TextDecoder().decode(slice)), ["one", "two", "three"]);
+  });
+
+  // Where time is simulated, none passes while a test sends.
+  if (contract.step === undefined) {
+    kit.test("awaiting one send after another keeps neither timers nor receives waiting", async (open) => {
+      const inbox = new Inbox();
+      const [to, from] = [await open({}, inbox), await open()];
+      let fired = false;
+      const timer = setTimeout(() => fired = true, 1);
+      let sends = 0;
+      while ((!fired || inbox.received.length === 0) && sends < MAX_SENDS) {
+        await from.send(bytes("again"), address, to.port);
+        sends++;
+      }
+      clearTimeout(timer);
+      assert(fired, `no timer fired during ${sends} sends`);
+      assert(inbox.received.length > 0, `nothing was received during ${sends} sends`);
+    });
+  }
+}

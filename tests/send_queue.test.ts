@@ -1,0 +1,107 @@
+import { assertEquals, assertRejects, assertStrictEquals } from "@std/assert";
+import { setImmediate } from "node:timers";
+import { describe, test } from "node:test";
+import { SendQueue, type Transmit } from "../adapters/send_queue.ts";
+import { bytes } from "./support/inbox.ts";
+
+interface Transmission {
+  readonly text: string;
+  readonly done: (error?: Error) => void;
+}
+
+describe("SendQueue", () => {
+  test("has one datagram under way at a time, in the order of the calls", async () => {
+    const { queue, transmissions } = pendingQueue();
+    const sends = ["a", "b", "c"].map((text) => queue.send(bytes(text), "127.0.0.1", 9));
+    assertEquals(texts(transmissions), ["a"]);
+    transmissions[0]?.done();
+    assertEquals(texts(transmissions), ["a", "b"]);
+    transmissions[1]?.done();
+    transmissions[2]?.done();
+    await Promise.all(sends);
+    assertEquals(texts(transmissions), ["a", "b", "c"]);
+  });
+
+  test("an error rejects its own datagram alone", async () => {
+    const { queue, transmissions } = pendingQueue();
+    const [failed, sent] = [queue.send(bytes("a"), "127.0.0.1", 9), queue.send(bytes("b"), "127.0.0.1", 9)];
+    const error = new Error("no");
+    const rejection = assertRejects(() => failed);
+    transmissions[0]?.done(error);
+    transmissions[1]?.done();
+    assertStrictEquals(await rejection, error);
+    await sent;
+  });
+
+  test("lets the event loop turn after 16 datagrams, however they are sent", async () => {
+    const turns: number[] = [];
+    let turn = 0;
+    const queue = new SendQueue((_data, _host, _port, done) => {
+      turns.push(turn);
+      done();
+    });
+    let ended = false;
+    // Sixteen in each turn and no more: this one counts them after the queue's own.
+    function count(): void {
+      turn++;
+      if (!ended) setImmediate(count);
+    }
+    setImmediate(count);
+    await Promise.all(Array.from({ length: 40 }, () => queue.send(bytes("x"), "127.0.0.1", 9)));
+    for (let i = 0; i < 40; i++) await queue.send(bytes("x"), "127.0.0.1", 9);
+    ended = true;
+    assertEquals(turns.length, 80);
+    const perTurn = Array.from({ length: turn + 1 }, (_, i) => turns.filter((at) => at === i).length);
+    assertEquals(perTurn.filter((count) => count > 16), []);
+  });
+
+  test("keeps the order of 5,000 datagrams that nobody awaits", async () => {
+    const sent: string[] = [];
+    const queue = new SendQueue((data, _host, _port, done) => {
+      sent.push(new TextDecoder().decode(data));
+      done();
+    });
+    const expected = Array.from({ length: 5000 }, (_, i) => `${i}`);
+    await Promise.all(expected.map((text) => queue.send(bytes(text), "127.0.0.1", 9)));
+    assertEquals(sent, expected);
+  });
+
+  test("close rejects what is under way and what waits, and nothing more leaves", async () => {
+    const { queue, transmissions } = pendingQueue();
+    const sends = ["a", "b"].map((text) => queue.send(bytes(text), "127.0.0.1", 9));
+    queue.close();
+    const settled = await Promise.allSettled(sends);
+    assertEquals(settled.map(({ status }) => status), ["rejected", "rejected"]);
+    transmissions[0]?.done();
+    await assertRejects(() => queue.send(bytes("c"), "127.0.0.1", 9), Error, "closed");
+    assertEquals(texts(transmissions), ["a"]);
+  });
+
+  for (const port of [0, -1, 1.5, 65_536, NaN]) {
+    test(`refuses port ${port}`, async () => {
+      const { queue, transmissions } = pendingQueue();
+      await assertRejects(() => queue.send(bytes("a"), "127.0.0.1", port), RangeError, `current value is ${port}`);
+      assertEquals(transmissions, []);
+    });
+  }
+
+  for (const host of ["localhost", "1.2.3", "1.2.3.4.5", "256.1.1.1", "01.2.3.4", "::1", " 1.2.3.4", ""]) {
+    test(`refuses host "${host}"`, async () => {
+      const { queue, transmissions } = pendingQueue();
+      await assertRejects(() => queue.send(bytes("a"), host, 9), TypeError, `current value is "${host}"`);
+      assertEquals(transmissions, []);
+    });
+  }
+});
+
+function pendingQueue(): { readonly queue: SendQueue; readonly transmissions: Transmission[] } {
+  const transmissions: Transmission[] = [];
+  const transmit: Transmit = (data, _host, _port, done) => {
+    transmissions.push({ text: new TextDecoder().decode(data), done });
+  };
+  return { queue: new SendQueue(transmit), transmissions };
+}
+
+function texts(transmissions: readonly Transmission[]): string[] {
+  return transmissions.map(({ text }) => text);
+}
