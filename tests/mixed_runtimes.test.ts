@@ -5,45 +5,8 @@ import { createSocket } from "node:dgram";
 import { describe, test } from "node:test";
 import { encodePacket } from "../mod.ts";
 import { freePort } from "./support/free_port.ts";
-import { type MeshProcess, type StartNode, withProcesses } from "./support/mesh_process.ts";
+import { assertMesh, startTrio, withProcesses } from "./support/mesh_process.ts";
 import { RUNTIMES } from "./support/programs.ts";
-
-/** One process on each runtime. */
-async function startTrio(start: StartNode): Promise<[MeshProcess, MeshProcess, MeshProcess]> {
-  const trio = RUNTIMES.map((runtime) => start(runtime)) as [MeshProcess, MeshProcess, MeshProcess];
-  assertEquals(await Promise.all(trio.map((child) => child.started())), RUNTIMES);
-  return trio;
-}
-
-/** Holds that everybody knows everybody, and that what each publishes arrives at all others and not at itself. */
-async function assertMesh(members: readonly MeshProcess[]): Promise<void> {
-  await Promise.all(members.map((member) => member.knows(...othersOf(member, members).map(({ node }) => node))));
-  for (const member of members) {
-    const addresses = othersOf(member, members).map(({ node }) => node.address);
-    assertEquals([...await member.peers()].sort(), addresses.sort());
-  }
-  await Promise.all(members.map((member) => member.publish(...keysOf(member))));
-  for (const member of members) {
-    for (const other of othersOf(member, members)) await Promise.all(keysOf(other).map((key) => member.heard(key)));
-    const own = member.keys().filter((key) => keysOf(member).includes(key));
-    assertEquals(own, []);
-    const { decodeErrors, invalidKeys, sendErrors, receiveErrors } = await member.metrics();
-    assertEquals([decodeErrors, invalidKeys, sendErrors, receiveErrors], [0, 0, 0, 0]);
-  }
-}
-
-function othersOf(member: MeshProcess, members: readonly MeshProcess[]): MeshProcess[] {
-  return members.filter((other) => other !== member);
-}
-
-/** Long and short keys and keys outside ASCII, more of them than fit one datagram. */
-function keysOf({ runtime }: MeshProcess): string[] {
-  return [
-    `${runtime}:key`,
-    `${runtime}:ключ`,
-    ...Array.from({ length: 30 }, (_, i) => `${runtime}:${i}:${"k".repeat(90)}`),
-  ];
-}
 
 describe("a mesh of a Node, a Deno and a Bun process", () => {
   test("each uses its runtime's own sockets, or says why not", () =>

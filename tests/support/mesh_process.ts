@@ -4,9 +4,10 @@
  * @module
  */
 
+import { assertEquals } from "@std/assert";
 import type { MeshEvent, MeshMetrics, MeshOptions } from "../../mod.ts";
 import type { Call } from "./node_process.ts";
-import { type Exit, type Program, type ProgramOptions, type Runtime, withPrograms } from "./programs.ts";
+import { type Exit, type Program, type ProgramOptions, type Runtime, RUNTIMES, withPrograms } from "./programs.ts";
 
 /** What {@linkcode MeshProcess.open} has opened. */
 export interface OpenedNode {
@@ -129,6 +130,17 @@ export class MeshProcess {
     );
   }
 
+  /** Resolves when this node knows `other` once more after it has forgotten it. */
+  async knowsAgain(other: OpenedNode): Promise<void> {
+    let forgotten = false;
+    await this.happened((event): event is MeshEvent => {
+      if (event.type !== "peerLeft" && event.type !== "peerJoined") return false;
+      if (event.peer.id !== other.nodeId) return false;
+      forgotten ||= event.type === "peerLeft";
+      return forgotten && event.type === "peerJoined";
+    }, `return of ${other.address}`);
+  }
+
   /** Ends its input and resolves with how the process has ended. */
   async end(): Promise<Exit> {
     this.#program.endInput();
@@ -165,4 +177,49 @@ export function withProcesses(body: (start: StartNode) => Promise<void>): Promis
       if (exit !== 0) throw new Error(`The ${processes[i]?.runtime} process must end with 0: it ended with ${exit}`);
     }
   });
+}
+
+/** One process on each runtime. */
+export async function startTrio(start: StartNode): Promise<[MeshProcess, MeshProcess, MeshProcess]> {
+  const trio = RUNTIMES.map((runtime) => start(runtime)) as [MeshProcess, MeshProcess, MeshProcess];
+  assertEquals(await Promise.all(trio.map((child) => child.started())), RUNTIMES);
+  return trio;
+}
+
+/**
+ * Holds that everybody knows everybody, and that what each publishes arrives at all others and not at itself. With
+ * `sendErrors`, some of what is sent may be refused.
+ */
+export async function assertMesh(
+  members: readonly MeshProcess[],
+  { sendErrors = false }: { readonly sendErrors?: boolean } = {},
+): Promise<void> {
+  await Promise.all(members.map((member) => member.knows(...othersOf(member, members).map(({ node }) => node))));
+  for (const member of members) {
+    const addresses = othersOf(member, members).map(({ node }) => node.address);
+    assertEquals([...await member.peers()].sort(), addresses.sort());
+  }
+  await Promise.all(members.map((member) => member.publish(...keysOf(member))));
+  for (const member of members) {
+    for (const other of othersOf(member, members)) await Promise.all(keysOf(other).map((key) => member.heard(key)));
+    const own = member.keys().filter((key) => keysOf(member).includes(key));
+    assertEquals(own, []);
+    const metrics = await member.metrics();
+    assertEquals([metrics.decodeErrors, metrics.invalidKeys, metrics.receiveErrors], [0, 0, 0]);
+    if (!sendErrors) assertEquals(metrics.sendErrors, 0);
+  }
+}
+
+function othersOf(member: MeshProcess, members: readonly MeshProcess[]): MeshProcess[] {
+  return members.filter((other) => other !== member);
+}
+
+/** Long and short keys and keys outside ASCII, more of them than fit one datagram. */
+function keysOf({ runtime, node }: MeshProcess): string[] {
+  const prefix = `${runtime} ${node.nodeId}`;
+  return [
+    `${prefix}:key`,
+    `${prefix}:ключ`,
+    ...Array.from({ length: 30 }, (_, i) => `${prefix}:${i}:${"k".repeat(60)}`),
+  ];
 }

@@ -37,6 +37,9 @@ const HAS_NATIVE_UDP = !IN_DENO ||
   (globalThis as { Deno?: { listenDatagram?: unknown } }).Deno?.listenDatagram !== undefined;
 const DENO_FLAGS: readonly string[] = ["-A", ...(HAS_NATIVE_UDP ? ["--unstable-net"] : [])];
 
+// Deno grants every permission to a child whose command is the very text of its own path.
+const DENO_PATH = IN_DENO ? `${ROOT}${DENO.slice(ROOT.length).replace("node_modules", "./node_modules")}` : DENO;
+
 const running = new Set<ChildProcess>();
 process.on("exit", () => running.forEach((child) => child.kill("SIGKILL")));
 
@@ -52,7 +55,7 @@ export function startProgram(runtime: Runtime, file: string, options: ProgramOpt
 }
 
 function commandOf(runtime: Runtime, { denoFlags = DENO_FLAGS }: ProgramOptions): readonly string[] {
-  if (runtime === "deno") return [DENO, "run", "--no-check", ...denoFlags];
+  if (runtime === "deno") return [DENO_PATH, "run", "--no-check", ...denoFlags];
   if (runtime === "bun") return [BUN, "run"];
   if (IN_DENO || IN_BUN) return [process.env["npm_node_execpath"] ?? "node", "--import", "tsx"];
   const types = stripsTypes(process.versions.node) ? ["--disable-warning=ExperimentalWarning"] : ["--import", "tsx"];
