@@ -1,0 +1,36 @@
+/**
+ * The process that answers in `latency.ts`.
+ *
+ * @module
+ */
+
+import { bind } from "../adapters/auto.ts";
+import { openMesh } from "../mod.ts";
+import type { DatagramSocket } from "../src/datagram_socket.ts";
+import { serve } from "./peer.ts";
+
+/** What `latency.ts` asks. */
+export interface EchoRequest {
+  readonly type: "welcome";
+}
+
+/** Where this process is reached. */
+export interface EchoWelcome {
+  readonly port: number;
+  readonly bare: number;
+}
+
+const mesh = await openMesh({ port: 0, interface: "127.0.0.1" });
+let newest = "";
+mesh.subscribe({ prefix: "ping:" }, ({ key }) => {
+  // Each datagram comes twice, by the group and by unicast.
+  if (key === newest) return;
+  newest = key;
+  void mesh.publish(key.replace("ping", "pong"));
+});
+const bare: DatagramSocket = await bind(
+  { host: "127.0.0.1", port: 0, shared: false, sendsMulticast: false, multicastLoopback: false, multicastTtl: 1 },
+  { message: (data, host, port) => void bare.send(data.slice(), host, port), error() {} },
+);
+await serve((_: EchoRequest): EchoWelcome => ({ port: mesh.port, bare: bare.port }));
+await Promise.all([mesh.close(), bare.close()]);

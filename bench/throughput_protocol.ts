@@ -1,0 +1,29 @@
+/** How keys are counted where they arrive; `bare` is datagrams on a bare socket. */
+export type How = "prefix" | "exact" | "bare";
+
+/** What the sending process of `throughput.ts` asks the receiving one. */
+export type ReceiverRequest =
+  | { readonly type: "welcome" }
+  /** Forget what has come, and count from now on. */
+  | { readonly type: "start"; readonly how: How }
+  /** Tell when nothing comes any more. */
+  | { readonly type: "report" };
+
+/** Where the receiving process is reached. */
+export interface ReceiverWelcome {
+  readonly mesh: string;
+  readonly bare: number;
+}
+
+/** What has come since the start. */
+export interface ReceiverReport {
+  /** Keys, or datagrams on the bare socket. */
+  readonly received: number;
+  /** From the first to the last. */
+  readonly ms: number;
+  /** Processor time of the whole process. */
+  readonly cpuMs: number;
+}
+
+/** Different keys that are published over and over, in order. */
+export const KEY_POOL = 100_000;
