@@ -45,6 +45,13 @@ describe("isUtf8", () => {
     });
   }
 
+  test("does not borrow from the bytes after the end", () => {
+    for (const hex of ["c3a9", "e697a5", "f09f9982"]) {
+      const bytes = fromHex(hex);
+      for (let end = 1; end < bytes.length; end++) assertEquals(isUtf8(bytes, 0, end), false, `${end} of ${hex}`);
+    }
+  });
+
   test("agrees with a fatal TextDecoder on every two bytes that are not ASCII", () => {
     const bytes = new Uint8Array(2);
     const differing: string[] = [];
@@ -81,6 +88,18 @@ describe("isUtf8", () => {
       }),
       { numRuns: 2000 },
     );
+  });
+});
+
+describe("isAscii", () => {
+  test("is true up to 0x7f, of the bytes in question", () => {
+    const bytes = Uint8Array.of(0x80, 0x7f, 0x00, 0x80);
+    assertEquals([isAscii(bytes, 1, 3), isAscii(bytes, 0, 1), isAscii(bytes, 2, 4), isAscii(bytes, 1, 1)], [
+      true,
+      false,
+      false,
+      true,
+    ]);
   });
 });
 

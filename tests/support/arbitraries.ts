@@ -20,15 +20,41 @@ export const anyKey: fc.Arbitrary<string> = fc.oneof(
   fc.constantFrom("", "\ufeff", "__proto__", "constructor", "lease:1", "a\0b\n"),
 );
 
-/** Bytes that are nearly UTF-8: whole characters, leads without continuations and the edges of every range. */
+const character: fc.Arbitrary<number[]> = fc.string({ unit: "binary", minLength: 1, maxLength: 1 })
+  .map((text) => [...new TextEncoder().encode(text)]);
+/** The first and the last byte of every range in Unicode 15 table 3-7, and their neighbours. */
+const edges = [
+  0x00,
+  0x7f,
+  0x80,
+  0x8f,
+  0x90,
+  0x9f,
+  0xa0,
+  0xbf,
+  0xc0,
+  0xc1,
+  0xc2,
+  0xdf,
+  0xe0,
+  0xe1,
+  0xec,
+  0xed,
+  0xee,
+  0xef,
+]
+  .concat([0xf0, 0xf1, 0xf3, 0xf4, 0xf5, 0xff]);
+
+/** Bytes that are nearly UTF-8: whole characters, the beginnings and the ends of some, and the edges of every range. */
 export const nearlyUtf8: fc.Arbitrary<Uint8Array<ArrayBuffer>> = fc.array(
   fc.oneof(
-    fc.string({ unit: "binary", minLength: 1, maxLength: 1 }).map((text) => [...new TextEncoder().encode(text)]),
-    fc.array(
-      fc.constantFrom(0x00, 0x41, 0x7f, 0x80, 0x8f, 0x90, 0x9f, 0xa0, 0xbf, 0xc0, 0xc1, 0xc2, 0xdf, 0xe0, 0xe1, 0xec)
-        .chain((low) => fc.constantFrom(low, 0xed, 0xee, 0xef, 0xf0, 0xf1, 0xf3, 0xf4, 0xf5, 0xff)),
-      { maxLength: 4 },
-    ),
+    { weight: 3, arbitrary: character },
+    {
+      weight: 1,
+      arbitrary: fc.tuple(character, fc.integer({ min: -3, max: 3 })).map(([bytes, at]) => bytes.slice(at)),
+    },
+    { weight: 1, arbitrary: fc.tuple(character, fc.nat(3)).map(([bytes, end]) => bytes.slice(0, end)) },
+    { weight: 1, arbitrary: fc.array(fc.constantFrom(...edges), { maxLength: 4 }) },
   ),
   { maxLength: 6 },
 ).map((parts) => Uint8Array.from(parts.flat()));
