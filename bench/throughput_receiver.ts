@@ -48,12 +48,11 @@ const bare = await bind(
   },
   {
     message: arrived,
-    error(error) {
-      throw error;
-    },
+    error: (error) => console.error(error),
   },
 );
 const keys = asciiKeys(KEY_POOL);
+let current: How | undefined;
 let stop = () => {};
 
 await serve(async (request: ReceiverRequest): Promise<ReceiverWelcome | ReceiverReport> => {
@@ -64,12 +63,17 @@ await serve(async (request: ReceiverRequest): Promise<ReceiverWelcome | Receiver
 await Promise.all([mesh.close(), bare.close()]);
 
 function start(how: How): void {
+  if (how !== current) subscribe(how);
+  received = 0;
+  startCpu = process.cpuUsage();
+}
+
+function subscribe(how: How): void {
   stop();
   const topics = how === "prefix" ? [{ prefix: "" }] : how === "exact" ? keys : [];
   const subscriptions = topics.map((topic) => mesh.subscribe(topic, arrived));
   stop = () => subscriptions.forEach((subscription) => subscription.close());
-  received = 0;
-  startCpu = process.cpuUsage();
+  current = how;
 }
 
 async function report(): Promise<ReceiverReport> {
