@@ -43,7 +43,8 @@ interface Waiter {
  * is covered by that datagram, so it is not queued again.
  *
  * On an idle mesh (nothing cut for `batchInterval`) a batch is cut at the end of the current turn; on a busy one
- * `batchInterval` after the last cut. A full batch is cut at once. So no key waits longer than `batchInterval`.
+ * `batchInterval` after the last cut. A full batch is cut at once, and so is one that fills the queue. So no key waits
+ * longer than `batchInterval`.
  */
 export class Batcher {
   /** Keys accepted since the beginning. */
@@ -158,7 +159,9 @@ export class Batcher {
     this.#open.keys.push(key);
     this.accepted++;
     this.#pending.add(key);
-    if (this.#open.writer.count >= this.#config.batchSize) this.#cut();
+    // In a queue that is full nothing more can be gathered; with a batch ready, room will come by itself.
+    const stuck = this.#pending.size >= this.#config.queueSize && this.#ready.length === 0;
+    if (stuck || this.#open.writer.count >= this.#config.batchSize) this.#cut();
     else if (this.#timer === undefined) this.#schedule();
   }
 

@@ -40,6 +40,11 @@ export class EventStream implements MeshEvents {
     this.#onListenerError = onListenerError;
   }
 
+  /** Whether the last event was emitted. */
+  get ended(): boolean {
+    return this.#ended;
+  }
+
   /** Hands an event to all listeners. */
   emit(event: MeshEvent): void {
     if (this.#ended) return;
@@ -71,26 +76,8 @@ export class EventStream implements MeshEvents {
     return () => void this.#listeners.delete(listener);
   }
 
-  async *[Symbol.asyncIterator](): AsyncGenerator<MeshEvent, void, void> {
-    const events: MeshEvent[] = [];
-    let wake: (() => void) | undefined;
-    const stop = this.listen((event) => {
-      events.push(event);
-      if (events.length > HISTORY) events.shift();
-      wake?.();
-    });
-    try {
-      while (true) {
-        const event = events.shift();
-        if (event !== undefined) {
-          yield event;
-          if (event.type === "closed") return;
-        } else if (this.#ended) return;
-        else await new Promise<void>((resolve) => wake = resolve);
-      }
-    } finally {
-      stop();
-    }
+  [Symbol.asyncIterator](): AsyncIterableIterator<MeshEvent> {
+    return new EventLoop(this);
   }
 
   #call(listener: MeshEventListener, event: MeshEvent): void {
@@ -100,5 +87,53 @@ export class EventStream implements MeshEvents {
     } catch (error) {
       this.#onListenerError(error);
     }
+  }
+}
+
+/** One loop over the events. It listens from its first step on, so what nobody waits for is not kept. */
+class EventLoop implements AsyncIterableIterator<MeshEvent> {
+  readonly #stream: EventStream;
+  readonly #events: MeshEvent[] = [];
+  readonly #readers: ((result: IteratorResult<MeshEvent>) => void)[] = [];
+  #stop: (() => void) | undefined;
+  #done = false;
+
+  constructor(stream: EventStream) {
+    this.#stream = stream;
+  }
+
+  next(): Promise<IteratorResult<MeshEvent>> {
+    if (!this.#done) this.#stop ??= this.#stream.listen((event) => this.#take(event));
+    const value = this.#events.shift();
+    if (value !== undefined) return Promise.resolve({ done: false, value });
+    if (this.#done || this.#stream.ended) return Promise.resolve({ done: true, value: undefined });
+    return new Promise((resolve) => this.#readers.push(resolve));
+  }
+
+  return(): Promise<IteratorResult<MeshEvent>> {
+    this.#done = true;
+    this.#stop?.();
+    this.#events.length = 0;
+    this.#release();
+    return Promise.resolve({ done: true, value: undefined });
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this;
+  }
+
+  #take(event: MeshEvent): void {
+    const reader = this.#readers.shift();
+    if (reader === undefined) {
+      this.#events.push(event);
+      if (this.#events.length > HISTORY) this.#events.shift();
+      return;
+    }
+    reader({ done: false, value: event });
+    if (event.type === "closed") this.#release();
+  }
+
+  #release(): void {
+    for (const reader of this.#readers.splice(0)) reader({ done: true, value: undefined });
   }
 }

@@ -74,6 +74,24 @@ describe("a batch", () => {
     assertEquals([readyAt, takeAll()], [[0, 0, 0], [["g"]]]);
   });
 
+  test("leaves at once when the queue is full, as nothing more can be gathered", () => {
+    const { readyAt, takeAll, batcher } = fullQueue(20);
+    assertEquals([readyAt, batcher.pending], [[0], 2]);
+    void batcher.wait("c");
+    void batcher.wait("d");
+    void batcher.wait("e");
+    // Each time room is made, those who waited fill the queue again.
+    assertEquals(takeAll(), [["a", "b"], ["c", "d"]]);
+    assertEquals(batcher.pending, 1);
+  });
+
+  test("gathers on in a queue that is full while others are ready", () => {
+    const { batcher, takeAll } = makeBatcher({ queueSize: 5, batchSize: 2 });
+    for (const key of ["a", "b", "c", "d", "e"]) assert(batcher.tryAdd(key));
+    void batcher.wait("f");
+    assertEquals(takeAll(), [["a", "b"], ["c", "d"], ["e", "f"]]);
+  });
+
   test("is never empty, though its timer runs out after it was full", async () => {
     const { batcher, clock, readyAt, takeAll } = makeBatcher({ batchSize: 2 });
     batcher.tryAdd("a");

@@ -196,6 +196,16 @@ describe("a loop", () => {
     assertEquals([names.length, names[0], names.at(-2), names.at(-1)], [256, "45", "299", "closed"]);
   });
 
+  test("that is left while it waits ends at once", async () => {
+    const { stream, emit } = setUp();
+    const events = stream[Symbol.asyncIterator]();
+    const waiting = events.next();
+    await events.return?.();
+    assertEquals(await waiting, { done: true, value: undefined });
+    emit("a");
+    assertEquals((await stream[Symbol.asyncIterator]().next()).value, joined("a"));
+  });
+
   test("that is left hears no more", async () => {
     const { stream, emit } = setUp();
     emit("a", "b");

@@ -81,8 +81,8 @@ describe("Publish", () => {
       const a = await open({ queueSize: 2 });
       const b = await open({ port: a.port });
       const events = b.subscribe({ prefix: "" });
-      await a.publish("1");
-      await a.publish("2");
+      void a.publish("1");
+      void a.publish("2");
       const controller = new AbortController();
       const third = a.publish("3", { signal: controller.signal });
       assertEquals([a.metrics().pending, a.metrics().waiting], [2, 1]);
