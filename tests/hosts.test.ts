@@ -2,7 +2,8 @@
 
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import type { MeshEvent, MeshOptions } from "../mod.ts";
-import { assertMesh, type MeshProcess, RemoteFailure, type StartNode, withProcesses } from "./support/mesh_process.ts";
+import { assertMesh } from "./support/assert_mesh.ts";
+import { type MeshProcess, RemoteFailure, type StartNode, withProcesses } from "./support/mesh_process.ts";
 import { type Host, hostTest, withHosts } from "./support/netns.ts";
 import { RUNTIMES } from "./support/programs.ts";
 

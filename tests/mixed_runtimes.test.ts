@@ -4,8 +4,9 @@ import { assertEquals, assertMatch } from "@std/assert";
 import { createSocket } from "node:dgram";
 import { describe, test } from "node:test";
 import { encodePacket } from "../mod.ts";
+import { assertMesh } from "./support/assert_mesh.ts";
 import { freePort } from "./support/free_port.ts";
-import { assertMesh, startTrio, withProcesses } from "./support/mesh_process.ts";
+import { startTrio, withProcesses } from "./support/mesh_process.ts";
 import { RUNTIMES } from "./support/programs.ts";
 
 describe("a mesh of a Node, a Deno and a Bun process", () => {
