@@ -17,9 +17,9 @@ const PROBE_MS = quick ? 80 : 300;
 const MAX_PROBES = quick ? 2 : 8;
 // Rates are tried in steps of a tenth.
 const STEP = 0.9;
-// The receiver may be done so much later than the sender. More, and the receive buffer hides that it does not keep up:
-// one of 4 MiB holds about 100 ms.
-const MAX_LAG_MS = 25;
+// The receiver may be done so much later than the sender, a tenth of a round. More, and the receive buffer hides that it
+// does not keep up: one of 4 MiB holds about 100 ms.
+const MAX_LAG_MS = 50;
 
 const WAYS = ["prefix", "exact"] as const;
 type Way = typeof WAYS[number];
@@ -101,10 +101,16 @@ async function holds(way: Way, rate: number): Promise<boolean> {
   return isHeld(await sender.send(way, rate, PROBE_MS)) || isHeld(await sender.send(way, rate, PROBE_MS));
 }
 
-/** A round at the rate that should hold. If it does not, the rate is lowered for it and for those to come. */
+/**
+ * A round at the rate that should hold. If it does, the next one is tried a little faster; if not, this one is made again
+ * slower: the machine's other work comes and goes.
+ */
 async function heldOutcome(way: Way, rates: Record<Way, number>): Promise<Outcome> {
   const outcome = await sender.send(way, rates[way], ROUND_MS);
-  if (isHeld(outcome)) return outcome;
+  if (isHeld(outcome)) {
+    rates[way] /= Math.sqrt(STEP);
+    return outcome;
+  }
   rates[way] *= STEP;
   return await sender.send(way, rates[way], ROUND_MS);
 }
