@@ -16,7 +16,7 @@ const ROUND_MS = 60;
 
 /** Measures rows in turn, round after round, so that what slows the machine down for a while slows all of them down. */
 export async function measure(rows: readonly Row[], quick: boolean): Promise<Figure[]> {
-  const rounds = quick ? 3 : 9;
+  const rounds = quick ? 3 : 7;
   const values = new Map<string, number[]>();
   for (let round = 0; round <= rounds; round++) {
     const bench = new Bench({ time: quick ? ROUND_MS / 4 : ROUND_MS, iterations: 3, warmup: false, throws: true });

@@ -14,7 +14,7 @@ const quick = process.argv.includes("--quick");
 const ROUNDS = quick ? 2 : 5;
 const ROUND_MS = quick ? 100 : 500;
 const PROBE_MS = quick ? 80 : 300;
-const MAX_PROBES = quick ? 2 : 8;
+const MAX_PROBES = quick ? 2 : 6;
 // Rates are tried in steps of a tenth.
 const STEP = 0.9;
 // The receiver may be done so much later than the sender, a tenth of a round. More, and the receive buffer hides that it
