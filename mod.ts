@@ -19,7 +19,7 @@
 
 import { systemPorts } from "./adapters/auto.ts";
 import { MeshBus } from "./src/mesh_bus.ts";
-import type { MeshOptions } from "./src/options.ts";
+import { checkIsObject, type MeshOptions } from "./src/options.ts";
 
 export {
   ClosedError,
@@ -75,6 +75,7 @@ export type { BatchPacket, KeyPacket, Packet, UnknownPacket } from "./src/wire/p
  * @throws {MeshOpenError} when this host cannot give what an option asks: a port in use, an unknown interface, no
  * multicast and no seeds
  */
-export function openMesh(options: MeshOptions = {}): Promise<MeshBus> {
-  return MeshBus.open({ ...options, ...systemPorts });
+export async function openMesh(options: MeshOptions = {}): Promise<MeshBus> {
+  checkIsObject(options);
+  return await MeshBus.open({ ...options, ...systemPorts });
 }

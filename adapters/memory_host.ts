@@ -90,8 +90,8 @@ export class HostProcess implements MemoryHost, SocketOwner {
       });
     };
     this.networkInterfaces = () => [
-      { name: "lo", address: "127.0.0.1", internal: true },
-      { name: "eth0", address, internal: false },
+      { name: "lo", address: "127.0.0.1", internal: true, netmask: "255.0.0.0" },
+      { name: "eth0", address, internal: false, netmask: "255.255.255.0" },
     ];
   }
 

@@ -48,7 +48,7 @@ export const resolve: Resolve = async (host) => {
 export const networkInterfaces: NetworkInterfaces = () => {
   const list: NetworkInterface[] = [];
   for (const [name, addresses = []] of Object.entries(interfacesOf())) {
-    for (const { address, internal } of addresses) list.push({ name, address, internal });
+    for (const { address, internal, netmask } of addresses) list.push({ name, address, internal, netmask });
   }
   return list;
 };

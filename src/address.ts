@@ -12,11 +12,11 @@ export interface Endpoint {
 
 /**
  * Takes `host:port` apart. The host may be empty, a name (letters, digits, `_`, `.` and `-`, at most 253 characters: RFC
- * 1035) or an IPv4 literal, or an IPv6 literal in brackets; the port is 0 to 65535. `undefined` when the text is something
+ * 1035) or an IPv4 literal, or an IPv6 literal in brackets (at most 45 characters); the port is 0 to 65535. `undefined` when the text is something
  * else: others send these texts, and they end up in logs.
  */
 export function parseAddress(text: string): { readonly host: string; readonly port: number } | undefined {
-  const match = /^(\[[0-9a-fA-F:.%]+\]|[\w.-]{0,253}):(\d{1,5})$/.exec(text);
+  const match = /^(\[[0-9a-fA-F:.%]{1,45}\]|[\w.-]{0,253}):(\d{1,5})$/.exec(text);
   if (match === null) return undefined;
   const port = Number(match[2]);
   const host = match[1] as string;

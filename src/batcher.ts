@@ -6,6 +6,7 @@
 
 import type { Clock, Timer } from "./clock.ts";
 import { ClosedError, KeyTooLongError, show } from "./errors.ts";
+import { onAbort } from "./signal.ts";
 import { BatchWriter } from "./wire/batch_writer.ts";
 import { MAX_KEY } from "./wire/layout.ts";
 import { ILL_FORMED, utf8Length } from "./wire/utf8.ts";
@@ -106,18 +107,17 @@ export class Batcher {
   wait(key: string, signal?: AbortSignal): Promise<void> {
     if (signal?.aborted) return Promise.reject(signal.reason);
     return new Promise((resolve, reject) => {
-      const onAbort = () => waiter.settle(signal?.reason);
+      const detach = signal && onAbort(signal, () => waiter.settle(signal.reason));
       const waiter: Waiter = {
         key,
         settle: (error) => {
           this.#waiting.delete(waiter);
-          signal?.removeEventListener("abort", onAbort);
+          detach?.();
           if (error === undefined) resolve();
           else reject(error);
         },
       };
       this.#waiting.add(waiter);
-      signal?.addEventListener("abort", onAbort);
     });
   }
 

@@ -37,7 +37,7 @@ export type MeshEvent =
   | { readonly type: "multicastUnavailable"; readonly error: Error }
   /** A peer was heard for the first time. */
   | { readonly type: "peerJoined"; readonly peer: Peer }
-  /** A peer advertises another address than before. */
+  /** A peer advertises another address than before. At most 16 events a second. */
   | { readonly type: "peerMoved"; readonly peer: Peer }
   /** A peer is no longer there: nothing was heard of it for `peerTimeout`. */
   | { readonly type: "peerLeft"; readonly peer: Peer; readonly reason: "expired" }
@@ -45,7 +45,7 @@ export type MeshEvent =
   | { readonly type: "peerRefused"; readonly peer: Peer }
   /**
    * Something failed that nobody waits for. For each stage at most one event a second: `suppressed` is how many failures
-   * of this stage were not reported since the last one. The counters in `metrics()` have them all.
+   * of this stage were not reported since the last one. The counters in `metrics()` have them all, but for the stage `"close"`.
    */
   | { readonly type: "error"; readonly stage: Stage; readonly error: Error; readonly suppressed: number }
   /** The mesh is closed: the last event. */

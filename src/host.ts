@@ -21,6 +21,8 @@ export interface NetworkInterface {
   readonly address: string;
   /** Whether it reaches this host only. */
   readonly internal: boolean;
+  /** Which part of the address is the network's, as an IPv4 or IPv6 literal such as `255.255.255.0`. */
+  readonly netmask: string;
 }
 
 /** Lists the addresses of this host's interfaces that are up. Throws when that is not permitted. */

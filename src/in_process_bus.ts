@@ -7,7 +7,7 @@
 import { ClosedError, QuorumNotSatisfiedError, show } from "./errors.ts";
 import { Subscriptions } from "./subscriptions.ts";
 import {
-  LEASE_PREFIX,
+  leaseKey,
   type Metrics,
   type PublishOptions,
   type SubscribeOptions,
@@ -90,19 +90,19 @@ export class InProcessBus implements SyncBus {
     this.#subscriptions.remove(topic, subscription);
   }
 
-  revokeLease(id: string, options?: PublishOptions): Promise<void> {
-    return this.publish(LEASE_PREFIX + id, options);
+  async revokeLease(id: string, options?: PublishOptions): Promise<void> {
+    await this.publish(leaseKey(id), options);
   }
 
   subscribeLease(id: string, options?: SubscribeOptions): Subscription;
   subscribeLease(id: string, callback: SyncCallback, options?: SubscribeOptions): Subscription;
   subscribeLease(id: string, first?: SyncCallback | SubscribeOptions, second?: SubscribeOptions): Subscription {
     if (this.#closing !== undefined) throw new ClosedError("subscribe");
-    return this.#subscriptions.add(LEASE_PREFIX + id, first, second);
+    return this.#subscriptions.add(leaseKey(id), first, second);
   }
 
   unsubscribeLease(id: string, subscription: Subscription): void {
-    this.unsubscribe(LEASE_PREFIX + id, subscription);
+    this.unsubscribe(leaseKey(id), subscription);
   }
 
   /** Whether it is open. */

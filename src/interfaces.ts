@@ -4,7 +4,7 @@
  * @module
  */
 
-import { isIpv4 } from "./address.ts";
+import { type Endpoint, isIpv4 } from "./address.ts";
 import { MeshOpenError } from "./errors.ts";
 import type { NetworkInterface, NetworkInterfaces } from "./host.ts";
 
@@ -46,4 +46,42 @@ export function advertisedHost(chosen: string | undefined, list: NetworkInterfac
   } catch {
     return "0.0.0.0";
   }
+}
+
+/** What is known of this host's addresses, to tell where a node must not be made to send. */
+export class LocalAddresses {
+  readonly #own = new Set(["127.0.0.1"]);
+  readonly #broadcast = new Set(["127.255.255.255"]);
+
+  /** `list` may throw: then only the loopback network is known. */
+  constructor(list: NetworkInterfaces) {
+    let all: readonly NetworkInterface[] = [];
+    try {
+      all = list();
+    } catch { /* not permitted: see above */ }
+    for (const { address, netmask } of all) {
+      if (!isIpv4(address)) continue;
+      this.#own.add(address);
+      if (isIpv4(netmask) && netmask !== "255.255.255.255") this.#broadcast.add(broadcastOf(address, netmask));
+    }
+  }
+
+  /**
+   * Whether a node that was heard from `source` may be at `host`: not at the broadcast address of a network of this host,
+   * and at a loopback address only if it is on this host itself. Heartbeats can be forged.
+   */
+  mayBeAt(host: string, source: Endpoint): boolean {
+    if (this.#broadcast.has(host)) return false;
+    return !host.startsWith("127.") || source.host.startsWith("127.") || this.#own.has(source.host);
+  }
+
+  /** Whether `host` is an address of this host. */
+  isOwn(host: string): boolean {
+    return this.#own.has(host);
+  }
+}
+
+function broadcastOf(address: string, netmask: string): string {
+  const mask = netmask.split(".").map(Number);
+  return address.split(".").map((byte, i) => Number(byte) | (~(mask[i] as number) & 255)).join(".");
 }

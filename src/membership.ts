@@ -7,7 +7,7 @@
 import type { Endpoint } from "./address.ts";
 import type { Clock, Timer } from "./clock.ts";
 import type { MeshEvent } from "./events.ts";
-import { locate, PeerTable } from "./peer_table.ts";
+import { PeerTable } from "./peer_table.ts";
 import { RateLimit } from "./rate_limit.ts";
 
 /**
@@ -16,6 +16,9 @@ import { RateLimit } from "./rate_limit.ts";
  */
 const ANSWERS_PER_SECOND = 128;
 
+/** Moves reported, in a burst and per second: a node id can be forged, and a move with each datagram. */
+const MOVES_PER_SECOND = 16;
+
 /** What a {@linkcode Membership} is made of. */
 export interface MembershipConfig {
   /** Time between heartbeats, in milliseconds. */
@@ -23,6 +26,8 @@ export interface MembershipConfig {
   readonly peerTimeout: number;
   readonly maxPeers: number;
   readonly clock: Clock;
+  /** Whether a node heard from `source` may be at `endpoint`. */
+  readonly mayBeAt: (endpoint: Endpoint, source: Endpoint) => boolean;
   /** Sends the node's heartbeat to one endpoint, or to everybody. */
   readonly announce: (to?: Endpoint) => void;
   readonly emit: (event: MeshEvent) => void;
@@ -30,23 +35,26 @@ export interface MembershipConfig {
 
 /** Announces the node at intervals, answers newcomers at once, and forgets the silent. */
 export class Membership {
-  /** Newcomers that were turned away as the table was full. */
+  /** Heartbeats that were turned away: of newcomers to a full table, or with nowhere to reach the sender. */
   refused = 0;
   readonly #config: MembershipConfig;
   readonly #peers: PeerTable;
   readonly #answers: RateLimit;
   readonly #refusals: RateLimit;
+  readonly #moves: RateLimit;
   #timer: Timer | undefined;
 
   constructor(config: MembershipConfig) {
-    const { clock, maxPeers, peerTimeout, emit } = config;
+    const { clock, maxPeers, peerTimeout, mayBeAt, emit } = config;
     this.#config = config;
     this.#answers = new RateLimit(clock, ANSWERS_PER_SECOND, ANSWERS_PER_SECOND);
     this.#refusals = new RateLimit(clock, 1, 1);
+    this.#moves = new RateLimit(clock, MOVES_PER_SECOND, MOVES_PER_SECOND);
     this.#peers = new PeerTable({
       capacity: maxPeers,
       timeout: peerTimeout,
       clock,
+      mayBeAt,
       onExpired: (peer) => emit({ type: "peerLeft", peer, reason: "expired" }),
     });
   }
@@ -70,14 +78,17 @@ export class Membership {
     if (heard === "refused") {
       this.refused++;
       if (this.#refusals.allow()) {
-        emit({ type: "peerRefused", peer: { id, address: locate(advertised, source).address } });
+        emit({ type: "peerRefused", peer: { id, address: this.#peers.locate(advertised, source).address } });
       }
       return;
     }
     const peer = this.#peers.get(id);
     if (heard === "known" || peer === undefined) return;
-    if (heard === "joined" && this.#answers.allow()) announce(peer.endpoint);
-    emit({ type: heard === "joined" ? "peerJoined" : "peerMoved", peer: { id, address: peer.address } });
+    const shown = { id, address: peer.address };
+    if (heard === "joined") {
+      if (this.#answers.allow()) announce(peer.endpoint);
+      emit({ type: "peerJoined", peer: shown });
+    } else if (this.#moves.allow()) emit({ type: "peerMoved", peer: shown });
   }
 
   /** Sends no more heartbeats and forgets everybody. */

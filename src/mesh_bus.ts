@@ -7,20 +7,23 @@
 import { type Endpoint, formatAddress } from "./address.ts";
 import { Batcher } from "./batcher.ts";
 import type { DatagramHandlers } from "./datagram_socket.ts";
+import { Destinations } from "./destinations.ts";
 import { ClosedError, QuorumUnsupportedError, show } from "./errors.ts";
 import { EventStream, type MeshEvents } from "./event_stream.ts";
 import { Failures } from "./failures.ts";
+import { LocalAddresses } from "./interfaces.ts";
 import { Membership } from "./membership.ts";
 import type { MeshMetrics } from "./mesh_metrics.ts";
-import { checkOptions, type MeshOptions, type Settings } from "./options.ts";
+import { checkOptions, checkPorts, type MeshOptions, type Settings } from "./options.ts";
 import { Outbox } from "./outbox.ts";
 import type { MeshPorts } from "./ports.ts";
 import { Receiver } from "./receiver.ts";
 import { Seeds } from "./seeds.ts";
+import { checkSignal } from "./signal.ts";
 import { openSockets, type Sockets } from "./sockets.ts";
 import { Subscriptions } from "./subscriptions.ts";
 import {
-  LEASE_PREFIX,
+  leaseKey,
   type PublishOptions,
   type SubscribeOptions,
   type Subscription,
@@ -63,6 +66,7 @@ export class MeshBus implements SyncBus {
   readonly #outbox: Outbox;
   readonly #membership: Membership;
   readonly #seeds: Seeds;
+  readonly #destinations: Destinations;
   readonly #subscriptions: Subscriptions;
   readonly #receiver: Receiver;
   #broken = false;
@@ -76,6 +80,7 @@ export class MeshBus implements SyncBus {
    */
   static async open(config: MeshOptions & MeshPorts): Promise<MeshBus> {
     const settings = checkOptions(config);
+    checkPorts(config);
     settings.signal?.throwIfAborted();
     let handlers: DatagramHandlers = { message() {}, error() {} };
     const sockets = await openSockets(settings, config, {
@@ -86,10 +91,15 @@ export class MeshBus implements SyncBus {
       await closeSockets(sockets);
       settings.signal.throwIfAborted();
     }
-    const mesh = new MeshBus(settings, config, sockets);
-    handlers = mesh.#handlers;
-    mesh.#start(settings);
-    return mesh;
+    try {
+      const mesh = new MeshBus(settings, config, sockets);
+      handlers = mesh.#handlers;
+      mesh.#start(settings);
+      return mesh;
+    } catch (error) {
+      await closeSockets(sockets);
+      throw error;
+    }
   }
 
   private constructor(settings: Settings, ports: MeshPorts, sockets: Sockets) {
@@ -107,17 +117,24 @@ export class MeshBus implements SyncBus {
     const emit = this.#events.emit.bind(this.#events);
     this.#failures = new Failures(clock, emit);
     this.#subscriptions = new Subscriptions((error) => this.#failures.report("callback", error));
+    const local = new LocalAddresses(ports.networkInterfaces);
+    const { mesh, own } = sockets;
+    const isOwnEndpoint = ({ host, port }: Endpoint) => own !== mesh && port === own.port && local.isOwn(host);
     this.#membership = new Membership({
       heartbeat: settings.heartbeat,
       peerTimeout: settings.peerTimeout,
       maxPeers: settings.maxPeers,
       clock,
+      mayBeAt: (endpoint, source) => !isOwnEndpoint(endpoint) && local.mayBeAt(endpoint.host, source),
       announce: (to) => this.#outbox.post(this.#heartbeat, to),
       emit,
     });
     this.#receiver = new Receiver({
       nodeId: this.#id,
-      onKey: (key) => this.#subscriptions.deliver(key),
+      // A callback may close the bus in the middle of a batch.
+      onKey: (key) => {
+        if (this.#closing === undefined) this.#subscriptions.deliver(key);
+      },
       onHeartbeat: (id, advertised, source) => this.#membership.hear(id, advertised, source),
     });
     this.#seeds = new Seeds({
@@ -136,11 +153,13 @@ export class MeshBus implements SyncBus {
       clock,
       onReady: () => this.#outbox.wake(),
     });
+    this.#destinations = new Destinations(() => this.#membership.peers.endpoints(), () => this.#seeds.endpoints());
     const multicast = settings.multicast && sockets.multicastError === undefined;
     this.#outbox = new Outbox({
       send: (datagram, { host, port }) => sockets.own.send(datagram, host, port),
       group: multicast ? { host: settings.group, port: this.port } : undefined,
-      endpoints: () => this.#destinations(),
+      heartbeatTo: () => this.#destinations.heartbeat,
+      batchTo: () => this.#destinations.batch,
       take: () => this.#batcher.take(),
       onError: (error) => this.#failures.report("send", error),
     });
@@ -159,13 +178,14 @@ export class MeshBus implements SyncBus {
   /** With `replicas` above 0 it rejects with a `QuorumUnsupportedError`: the wire of the original has no acknowledgement. */
   publishAndAwait(key: string, replicas: number, options?: PublishOptions): Promise<void> {
     if (!Number.isInteger(replicas) || replicas < 0) return Promise.reject(misuse("replicas", replicas));
-    return replicas === 0 ? this.publish(key, options) : Promise.reject(new QuorumUnsupportedError());
+    if (replicas === 0) return this.publish(key, options);
+    return Promise.reject(this.#closing === undefined ? new QuorumUnsupportedError() : new ClosedError("publish"));
   }
 
   /** Rejects with a `QuorumUnsupportedError`: the wire of the original has neither zones nor acknowledgements. */
   publishAndAwaitTopology(_key: string, minZones: number, _options?: PublishOptions): Promise<void> {
     if (!Number.isInteger(minZones) || minZones < 0) return Promise.reject(misuse("minZones", minZones));
-    return Promise.reject(new QuorumUnsupportedError());
+    return Promise.reject(this.#closing === undefined ? new QuorumUnsupportedError() : new ClosedError("publish"));
   }
 
   subscribe(topic: Topic, options?: SubscribeOptions): Subscription;
@@ -179,19 +199,19 @@ export class MeshBus implements SyncBus {
     this.#subscriptions.remove(topic, subscription);
   }
 
-  revokeLease(id: string, options?: PublishOptions): Promise<void> {
-    return this.publish(LEASE_PREFIX + id, options);
+  async revokeLease(id: string, options?: PublishOptions): Promise<void> {
+    await this.publish(leaseKey(id), options);
   }
 
   subscribeLease(id: string, options?: SubscribeOptions): Subscription;
   subscribeLease(id: string, callback: SyncCallback, options?: SubscribeOptions): Subscription;
   subscribeLease(id: string, first?: SyncCallback | SubscribeOptions, second?: SubscribeOptions): Subscription {
     if (this.#closing !== undefined) throw new ClosedError("subscribe");
-    return this.#subscriptions.add(LEASE_PREFIX + id, first, second);
+    return this.#subscriptions.add(leaseKey(id), first, second);
   }
 
   unsubscribeLease(id: string, subscription: Subscription): void {
-    this.unsubscribe(LEASE_PREFIX + id, subscription);
+    this.unsubscribe(leaseKey(id), subscription);
   }
 
   /** Whether the node is open and its sockets can receive. */
@@ -241,18 +261,16 @@ export class MeshBus implements SyncBus {
   #start(settings: Settings): void {
     const { own, mesh, multicastError } = this.#sockets;
     this.#signal?.addEventListener("abort", this.#onAbort);
-    for (const socket of new Set([mesh, own])) {
-      const { adapter, fallback, unmet } = socket;
-      if (fallback !== undefined) this.#events.emit({ type: "fallback", adapter, reason: fallback });
-      for (const option of unmet) {
-        if (option !== "receiveBuffer" || settings.receiveBufferRequired) {
-          this.#events.emit({ type: "unsupported", option, adapter });
-        }
-      }
+    const { adapter } = own;
+    const fallbacks = new Set([mesh.fallback, own.fallback].filter((reason) => reason !== undefined));
+    for (const reason of fallbacks) this.#events.emit({ type: "fallback", adapter, reason });
+    for (const option of new Set([...mesh.unmet, ...own.unmet])) {
+      if (option === "receiveBuffer" && !settings.receiveBufferRequired) continue;
+      this.#events.emit({ type: "unsupported", option, adapter });
     }
     if (multicastError !== undefined) this.#events.emit({ type: "multicastUnavailable", error: multicastError });
     const multicast = settings.multicast && multicastError === undefined;
-    this.#events.emit({ type: "opened", nodeId: this.nodeId, address: this.address, adapter: own.adapter, multicast });
+    this.#events.emit({ type: "opened", nodeId: this.nodeId, address: this.address, adapter, multicast });
     this.#membership.start();
     this.#seeds.start();
   }
@@ -263,17 +281,11 @@ export class MeshBus implements SyncBus {
     if (typeof key !== "string") {
       throw new TypeError(`Cannot publish as the key must be a string: current value is ${show(key)}`);
     }
-    signal?.throwIfAborted();
+    if (signal !== undefined) {
+      checkSignal("publish", signal);
+      signal.throwIfAborted();
+    }
     if (!this.#batcher.tryAdd(key)) await this.#batcher.wait(key, signal);
-  }
-
-  #destinations(): readonly Endpoint[] {
-    const peers = this.#membership.peers.endpoints();
-    const seeds = this.#seeds.endpoints();
-    if (seeds.length === 0) return peers;
-    const known = new Set(peers.map(({ host, port }) => formatAddress(host, port)));
-    const strangers = seeds.filter(({ host, port }) => !known.has(formatAddress(host, port)));
-    return [...peers, ...strangers];
   }
 
   readonly #handlers: DatagramHandlers = {

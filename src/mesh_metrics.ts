@@ -16,13 +16,13 @@ export interface MeshMetrics extends Metrics {
   readonly keysPublished: number;
   /** Keys that have arrived, whether or not anyone subscribes to them. */
   readonly keysReceived: number;
-  /** Events handed to subscribers. */
+  /** Events that subscribers were to get, those that were merged or gave way to an overflow event included. */
   readonly events: number;
   /** Events merged into one of the same key, or of an overflow, that was not yet delivered. */
   readonly merged: number;
   /** How often a prefix subscription was too slow, each time one event with the cause `"overflow"`. */
   readonly overflows: number;
-  /** Datagrams that were none: too short, or with another first byte. */
+  /** Datagrams that were none: too short, over 2,048 bytes, or with another first byte. */
   readonly decodeErrors: number;
   /** Keys left out as they were not UTF-8. */
   readonly invalidKeys: number;
@@ -32,11 +32,11 @@ export interface MeshMetrics extends Metrics {
   readonly sendErrors: number;
   /** Times that a socket could not receive. */
   readonly receiveErrors: number;
-  /** Times that a callback of a subscription threw or rejected. */
+  /** Times that a callback of a subscription, or a listener of `mesh.events`, threw or rejected. */
   readonly callbackErrors: number;
   /** Times that a seed could not be looked up. */
   readonly resolveErrors: number;
-  /** Heartbeats of newcomers that were turned away as `maxPeers` were known. */
+  /** Heartbeats turned away: of newcomers when `maxPeers` were known, or with no port to reach the sender at. */
   readonly peersRefused: number;
   /** Peers known now. */
   readonly peers: number;

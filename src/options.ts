@@ -6,6 +6,7 @@
 
 import { isIpv4, isMulticast, isUnicast, isUnspecified, parseAddress } from "./address.ts";
 import { show } from "./errors.ts";
+import type { MeshPorts } from "./ports.ts";
 import { checkSignal } from "./signal.ts";
 import { MAX_BATCH_COUNT } from "./wire/layout.ts";
 
@@ -106,14 +107,15 @@ export interface MeshOptions {
    */
   readonly receiveBuffer?: number;
   /**
-   * Silence after which a peer is forgotten: 20 to 86,400,000.
+   * Silence after which a peer is forgotten: 20 to 86,400,000, and at least twice `heartbeat`. All nodes of a mesh
+   * should have the same `heartbeat`.
    *
-   * @default {60000}
+   * @default {60000}, or three heartbeats if that is more
    */
   readonly peerTimeout?: number;
   /**
-   * Most peers that are kept: 1 to 65,536. Newcomers beyond it are refused, so that forged heartbeats can neither
-   * drive known peers out nor grow memory and traffic without limit.
+   * Most peers that are kept: 1 to 65,536. Newcomers beyond it are refused, so that heartbeats of invented nodes can
+   * neither drive known peers out nor grow memory and traffic without limit.
    *
    * @default {1024}
    */
@@ -159,19 +161,18 @@ const RECEIVE_BUFFER = 4 * 1024 * 1024;
  * @throws {TypeError | RangeError} that names the option, the rule and the value
  */
 export function checkOptions(options: MeshOptions): Settings {
-  if (typeof options !== "object" || options === null) {
-    throw new TypeError(`Cannot open the mesh as the options must be an object: current value is ${show(options)}`);
-  }
+  checkIsObject(options);
   const seeds = options.peers ?? [];
   if (options.signal !== undefined) checkSignal("open the mesh", options.signal);
   if (!Array.isArray(seeds)) throw misuse(TypeError, "peers", "an array of `host:port` texts", seeds);
+  const heartbeat = number(options, "heartbeat", 5000, 10, 3_600_000);
   return {
     port: integer(options, "port", 7946, 0, 65535),
     group: group(options.group ?? "239.0.0.1"),
     interface: interfaceText(options.interface),
     seeds: seeds.map(seed),
     advertise: advertise(options.advertiseAddr),
-    heartbeat: number(options, "heartbeat", 5000, 10, 3_600_000),
+    heartbeat,
     batchInterval: number(options, "batchInterval", 100, 0, 60_000),
     batchSize: integer(options, "batchSize", 20, 1, MAX_BATCH_COUNT),
     queueSize: integer(options, "queueSize", 1000, 1, 1_000_000),
@@ -180,10 +181,32 @@ export function checkOptions(options: MeshOptions): Settings {
     multicastLoopback: boolean(options, "multicastLoopback"),
     receiveBuffer: integer(options, "receiveBuffer", RECEIVE_BUFFER, 4096, 2 ** 30),
     receiveBufferRequired: (options.receiveBuffer ?? undefined) !== undefined,
-    peerTimeout: number(options, "peerTimeout", 60_000, 20, 86_400_000),
+    peerTimeout: peerTimeout(options, heartbeat),
     maxPeers: integer(options, "maxPeers", 1024, 1, 65_536),
     signal: options.signal,
   };
+}
+
+/**
+ * Checks that options are an object at all, before they are spread.
+ *
+ * @throws {TypeError} when they are not
+ */
+export function checkIsObject(options: MeshOptions): void {
+  if (typeof options === "object" && options !== null && !Array.isArray(options)) return;
+  throw new TypeError(`Cannot open the mesh as the options must be an object: current value is ${show(options)}`);
+}
+
+/**
+ * Checks that all ports are there.
+ *
+ * @throws {TypeError} that names the one that is not
+ */
+export function checkPorts(ports: MeshPorts): void {
+  for (const name of ["bind", "randomBytes", "resolve", "networkInterfaces"] as const) {
+    if (typeof ports[name] !== "function") throw misuse(TypeError, name, "a function", ports[name]);
+  }
+  if (typeof ports.clock?.setTimer !== "function") throw misuse(TypeError, "clock", "a clock", ports.clock);
 }
 
 type NumberOption =
@@ -210,6 +233,12 @@ function number(options: MeshOptions, name: NumberOption, fallback: number, min:
   throw misuse(type, name, `a number of milliseconds from ${min} to ${max}`, value);
 }
 
+function peerTimeout(options: MeshOptions, heartbeat: number): number {
+  const value = number(options, "peerTimeout", Math.max(60_000, 3 * heartbeat), 20, 86_400_000);
+  if (value >= 2 * heartbeat) return value;
+  throw misuse(RangeError, "peerTimeout", `at least 2 × \`heartbeat\`, ${2 * heartbeat} ms`, value);
+}
+
 function boolean(options: MeshOptions, name: "multicast" | "multicastLoopback"): boolean {
   const value = options[name] ?? true;
   if (typeof value === "boolean") return value;
@@ -228,11 +257,17 @@ function interfaceText(value: string | undefined): string | undefined {
 }
 
 function seed(text: string): Seed {
-  const parsed = typeof text === "string" ? parseAddress(text) ?? parseAddress(`${text}:0`) : undefined;
+  const full = typeof text === "string" ? parseAddress(text) : undefined;
+  const parsed = typeof text === "string" && full?.port !== 0 ? full ?? parseAddress(`${text}:0`) : undefined;
   if (parsed !== undefined && !isUnspecified(parsed.host) && !parsed.host.includes(":") && isHost(parsed.host)) {
     return { text, ...parsed };
   }
-  throw misuse(TypeError, "peers", "`host:port` texts with an IPv4 literal or a name as host", text);
+  throw misuse(
+    TypeError,
+    "peers",
+    "`host:port` texts with an IPv4 literal or a name as host and a port from 1 to 65535",
+    text,
+  );
 }
 
 function advertise(text: string | undefined): Settings["advertise"] {

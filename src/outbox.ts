@@ -15,8 +15,10 @@ export interface OutboxConfig {
   readonly send: (datagram: Uint8Array, endpoint: Endpoint) => Promise<void>;
   /** Where the group is; absent without multicast. */
   readonly group: Endpoint | undefined;
-  /** Where to send besides the group: peers, and seeds that are not known as peers. */
-  readonly endpoints: () => Iterable<Endpoint>;
+  /** Where heartbeats for everybody go besides the group. */
+  readonly heartbeatTo: () => readonly Endpoint[];
+  /** Where batches go besides the group. */
+  readonly batchTo: () => readonly Endpoint[];
   /** The next batch, which is the outbox's until the next call; `undefined` when there is none. */
   readonly take: () => Uint8Array | undefined;
   /** Gets what `send` rejected with, once for each datagram that was not sent to one destination. MUST NOT throw. */
@@ -68,18 +70,22 @@ export class Outbox {
     await undefined;
     while (true) {
       const letter = this.#letters.shift();
-      const datagram = letter?.datagram ?? this.#config.take();
-      if (datagram === undefined) break;
-      if (letter?.to !== undefined) await this.#send(datagram, letter.to);
-      else await this.#broadcast(datagram);
+      if (letter !== undefined) {
+        if (letter.to !== undefined) await this.#send(letter.datagram, letter.to);
+        else await this.#broadcast(letter.datagram, this.#config.heartbeatTo());
+        continue;
+      }
+      const batch = this.#config.take();
+      if (batch === undefined) break;
+      await this.#broadcast(batch, this.#config.batchTo());
     }
     this.#running = undefined;
   }
 
-  async #broadcast(datagram: Uint8Array): Promise<void> {
-    const { group, endpoints } = this.#config;
+  async #broadcast(datagram: Uint8Array, endpoints: readonly Endpoint[]): Promise<void> {
+    const { group } = this.#config;
     let taken = group !== undefined && await this.#send(datagram, group);
-    for (const endpoint of endpoints()) {
+    for (const endpoint of endpoints) {
       const sent = await this.#send(datagram, endpoint);
       if (group === undefined && sent) taken = true;
     }

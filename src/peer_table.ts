@@ -25,8 +25,20 @@ export interface PeerTableConfig {
   /** Milliseconds of silence after which a peer is gone. */
   readonly timeout: number;
   readonly clock: Clock;
+  /** Whether a node heard from `source` may be at `endpoint`. When not, it is taken to be at `source`. */
+  readonly mayBeAt: (endpoint: Endpoint, source: Endpoint) => boolean;
   /** Called when a peer was silent for `timeout`. */
   readonly onExpired: (peer: Peer) => void;
+}
+
+/** Where a node is taken to be. */
+export interface Place {
+  /** As it is shown: `host:port`. */
+  readonly address: string;
+  /** Where datagrams for it go. */
+  readonly endpoint: Endpoint;
+  /** Whether the host is the source's, and not one that the node advertises. */
+  readonly bySource: boolean;
 }
 
 interface Entry extends Peer {
@@ -59,12 +71,16 @@ export class PeerTable {
     return this.#entries.size;
   }
 
-  /** Notes a heartbeat of the node `id` that advertises `advertised` and came from `source`. */
+  /**
+   * Notes a heartbeat of the node `id` that advertises `advertised` and came from `source`. A newcomer is refused when
+   * the table is full, or when there is nowhere to reach it.
+   */
   hear(id: string, advertised: string, source: Endpoint): Heard {
     const before = this.#entries.get(id);
-    if (before === undefined && this.#entries.size >= this.#config.capacity) return "refused";
+    const place = this.locate(advertised, source);
+    const full = before === undefined && this.#entries.size >= this.#config.capacity;
+    if (full || place.endpoint.port === 0) return "refused";
     const heardAt = this.#config.clock.now();
-    const place = locate(advertised, source);
     const settled = before !== undefined && place.bySource && before.endpoint.port === place.endpoint.port &&
       heardAt - before.locatedAt < this.#config.timeout * SETTLED;
     const stays = settled && before.endpoint.host !== place.endpoint.host;
@@ -101,6 +117,22 @@ export class PeerTable {
     return this.#endpoints;
   }
 
+  /**
+   * Where a node is that advertises `advertised` and was heard from `source`. A name is shown as it is but reached at
+   * the source's address: looking up names that anyone may send would let strangers drive our resolver.
+   */
+  locate(advertised: string, source: Endpoint): Place {
+    const parsed = parseAddress(advertised);
+    const heard = { address: formatAddress(source.host, source.port), endpoint: source, bySource: true };
+    if (parsed === undefined || parsed.port === 0) return heard;
+    const { host, port } = parsed;
+    const named = !isUnspecified(host) && !isIpv4(host);
+    const usable = isIpv4(host) && isUnicast(host);
+    const endpoint = { host: usable ? host : source.host, port };
+    if (!this.#config.mayBeAt(endpoint, source)) return heard;
+    return { address: formatAddress(named ? host : endpoint.host, port), endpoint, bySource: !usable };
+  }
+
   /** Forgets all peers and stops waiting for them. */
   clear(): void {
     this.#timer?.cancel();
@@ -132,23 +164,4 @@ export class PeerTable {
 
 function isSame(a: Endpoint, b: Endpoint): boolean {
   return a.host === b.host && a.port === b.port;
-}
-
-/**
- * Where a node is that advertises `advertised` and was heard from `source`. A name is shown as it is but reached at the
- * source's address: looking up names that anyone may send would let strangers drive our resolver.
- */
-export function locate(
-  advertised: string,
-  source: Endpoint,
-): { readonly address: string; readonly endpoint: Endpoint; readonly bySource: boolean } {
-  const parsed = parseAddress(advertised);
-  if (parsed === undefined || parsed.port === 0) {
-    return { address: formatAddress(source.host, source.port), endpoint: source, bySource: true };
-  }
-  const { host, port } = parsed;
-  if (isIpv4(host) && isUnicast(host)) return { address: advertised, endpoint: { host, port }, bySource: false };
-  const endpoint = { host: source.host, port };
-  const nameless = isUnspecified(host) || isIpv4(host);
-  return { address: nameless ? formatAddress(source.host, port) : advertised, endpoint, bySource: true };
 }

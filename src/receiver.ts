@@ -5,9 +5,10 @@
  */
 
 import type { Endpoint } from "./address.ts";
+import { MAX_RECEIVE } from "./datagram_socket.ts";
 import { TYPE_BATCH, TYPE_HEARTBEAT, TYPE_INVALIDATE } from "./wire/layout.ts";
 import { formatNodeId } from "./wire/node_id.ts";
-import { isFrom, nodeIdOf, packetType, readBatch, readKey, scanPacket } from "./wire/packet.ts";
+import { isFrom, nodeIdOf, packetType, readBatch, readKey, scanPacket, TOO_SHORT } from "./wire/packet.ts";
 
 /** What a {@linkcode Receiver} is made of. The callbacks MUST NOT throw. */
 export interface ReceiverConfig {
@@ -27,7 +28,7 @@ export class Receiver {
   keys = 0;
   /** Keys left out as they were not UTF-8. */
   invalidKeys = 0;
-  /** Datagrams that were none. */
+  /** Datagrams that were none, or longer than any node sends. */
   decodeErrors = 0;
   /** Datagrams of types that are not known. */
   unknownTypes = 0;
@@ -39,7 +40,8 @@ export class Receiver {
 
   /** Takes a datagram that came from `host`:`port`. Keeps nothing of `data`. */
   receive(data: Uint8Array, host: string, port: number): void {
-    const end = scanPacket(data);
+    // The original reads 1,500 bytes, and an adapter may cut what is longer than MAX_RECEIVE: refused everywhere alike.
+    const end = data.length > MAX_RECEIVE ? TOO_SHORT : scanPacket(data);
     if (end < 0) {
       this.decodeErrors++;
       return;

@@ -80,7 +80,7 @@ export class Seeds {
   #update(seed: Seed, addresses: readonly string[]): void {
     if (this.#closed) return;
     const hosts = addresses.filter(isIpv4);
-    if (hosts.length === 0) throw new Error(`It has no IPv4 address: ${addresses.length} others`);
+    if (hosts.length === 0) throw new Error(`It has no IPv4 address: current addresses are [${addresses}]`);
     const before = new Set(this.#endpoints.map(({ host, port }) => formatAddress(host, port)));
     this.#found.set(seed, hosts.map((host) => ({ host, port: seed.port || this.#config.port })));
     this.#endpoints = this.#unique();

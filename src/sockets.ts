@@ -63,9 +63,10 @@ export async function openSockets(settings: Settings, ports: MeshPorts, handlers
   } catch (error) {
     await mesh.close();
     if (!(error instanceof BindError)) throw error;
-    if (error.code === "EADDRINUSE") {
-      const value = advertise && formatAddress(advertise.host, advertise.port);
-      throw new MeshOpenError("advertiseAddr", value, "its port must be free", error);
+    if (advertise !== undefined && (error.code === "EADDRINUSE" || error.code === "EACCES")) {
+      const value = formatAddress(advertise.host, advertise.port);
+      const rule = error.code === "EACCES" ? "binding its port must be permitted" : "its port must be free";
+      throw new MeshOpenError("advertiseAddr", value, rule, error);
     }
     throw new MeshOpenError(
       "interface",

@@ -6,6 +6,7 @@
 
 import { EventQueue, type Offered } from "./event_queue.ts";
 import type { Subscription, SyncCallback, SyncEvent, Topic } from "./sync_bus.ts";
+import { onAbort } from "./signal.ts";
 import { isThenable } from "./thenable.ts";
 
 /** What a {@linkcode Subscriber} is made of. */
@@ -48,10 +49,8 @@ export class Subscriber implements Subscription {
 
   /** Closes it when `signal` aborts, now if it has already. */
   closeOn(signal: AbortSignal): void {
-    if (signal.aborted) return this.close();
-    const onAbort = () => this.close();
-    signal.addEventListener("abort", onAbort);
-    this.#detach = () => signal.removeEventListener("abort", onAbort);
+    if (signal.aborted) this.close();
+    else this.#detach = onAbort(signal, () => this.close());
   }
 
   close(): void {

@@ -24,8 +24,6 @@ export interface SubscriptionCounts {
   merged: number;
   /** Overflow events: how often a prefix subscription was too slow. */
   overflows: number;
-  /** Callbacks that threw or rejected. */
-  callbackErrors: number;
 }
 
 /** Subscribers of one key or prefix. */
@@ -40,7 +38,7 @@ interface Group {
  */
 export class Subscriptions {
   /** Counts since the beginning. */
-  readonly counts: SubscriptionCounts = { events: 0, merged: 0, overflows: 0, callbackErrors: 0 };
+  readonly counts: SubscriptionCounts = { events: 0, merged: 0, overflows: 0 };
   readonly #onCallbackError: (error: unknown) => void;
   readonly #byKey = new Map<string, Group>();
   readonly #byPrefix = new Map<number, Map<string, Group>>();
@@ -55,8 +53,9 @@ export class Subscriptions {
   add(topic: Topic, first?: SyncCallback | SubscribeOptions, second?: SubscribeOptions): Subscription {
     checkTopic("subscribe", topic);
     const callback = typeof first === "function" ? first : undefined;
-    const options = typeof first === "object" ? first : second;
-    if (callback === undefined && first !== options) {
+    const options = typeof first === "object" && first !== null ? first : second;
+    // `undefined` and options may stand first; what follows options is a callback in the wrong place.
+    if (callback === undefined && first !== undefined && (first !== options || second !== undefined)) {
       throw new TypeError(`Cannot subscribe as the callback must be a function: current value is ${show(first)}`);
     }
     const capacity = options?.capacity ?? DEFAULT_CAPACITY;
@@ -73,7 +72,7 @@ export class Subscriptions {
       callback,
       capacity,
       onClose: this.#onClose,
-      onThrow: this.#onThrow,
+      onThrow: this.#onCallbackError,
     });
     this.#insert(subscriber);
     if (signal !== undefined) subscriber.closeOn(signal);
@@ -172,11 +171,6 @@ export class Subscriptions {
     const table = this.#byPrefix.get(topic.prefix.length);
     table?.delete(topic.prefix);
     if (table?.size === 0) this.#byPrefix.delete(topic.prefix.length);
-  };
-
-  readonly #onThrow = (error: unknown): void => {
-    this.counts.callbackErrors++;
-    this.#onCallbackError(error);
   };
 }
 

@@ -5,6 +5,8 @@
  * @module
  */
 
+import { show } from "./errors.ts";
+
 /** How far an event is meant to go. The original writes 0 for local and 1 for global. */
 export type Scope = "local" | "global";
 
@@ -138,5 +140,12 @@ export interface SyncBus {
   [Symbol.asyncDispose](): Promise<void>;
 }
 
-/** What lease keys begin with, as in the original. */
-export const LEASE_PREFIX = "lease:";
+/**
+ * The key of a lease, as in the original.
+ *
+ * @throws {TypeError} when `id` is no string
+ */
+export function leaseKey(id: string): string {
+  if (typeof id === "string") return `lease:${id}`;
+  throw new TypeError(`Cannot use a lease as its id must be a string: current value is ${show(id)}`);
+}

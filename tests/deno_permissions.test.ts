@@ -35,7 +35,7 @@ async function runWith(
 }
 
 function opened(adapter: Adapter): readonly string[] {
-  return adapter === "node" ? ["fallback node", "fallback node", "opened node"] : ["opened deno"];
+  return adapter === "node" ? ["fallback node", "opened node"] : ["opened deno"];
 }
 
 /** The name of the loopback interface: `lo` on Linux, another elsewhere. */

@@ -114,7 +114,7 @@ test("the same on a real socket: the node lives on and still hears its peer", ()
     assert(node.isHealthy());
   }));
 
-test("nothing that a datagram says makes a node look up a name or send to a group, itself or no one", async () => {
+test("nothing that a heartbeat says makes a node look up a name, or send to a group, a network or itself", async () => {
   const network = new MemoryNetwork({ seed: 3 });
   const looked: string[] = [];
   const { bind, clock, randomBytes, networkInterfaces } = network.host("10.0.0.1");
@@ -129,14 +129,19 @@ test("nothing that a datagram says makes a node look up a name or send to a grou
     multicastTtl: 1,
   }, { message() {}, error() {} });
   const targets = new Set<string>();
-  network.tap(({ from, to }) => from.host === "10.0.0.1" && targets.add(`${to.host}:${to.port}`));
+  network.tap(({ from, to }) => from.host !== "10.0.0.66" && targets.add(`${to.host}:${to.port}`));
   const addresses = [
+    node.address,
+    "10.0.0.255:7946",
+    "127.255.255.255:7946",
+    "127.0.0.1:5353",
     "evil.example:80",
     "239.0.0.1:7946",
     "255.255.255.255:7946",
     "0.0.0.0:0",
     "not an address",
     "[::1]:9",
+    `[${"a".repeat(1500)}]:9`,
   ];
   for (const [i, address] of addresses.entries()) {
     const nodeId = new Uint8Array(16).fill(i + 1);
@@ -152,5 +157,30 @@ test("nothing that a datagram says makes a node look up a name or send to a grou
   assertEquals(looked, []);
   const expected = ["10.0.0.66:5000", "10.0.0.66:7946", "10.0.0.66:80", "10.0.0.66:9", "239.0.0.1:7946"];
   assertEquals([...targets].sort(), expected);
+  assert(node.peers().every((address) => address.length < 30), `${node.peers()}`);
+  await network.clock.run(Promise.all([node.close(), stranger.close()]), 5000);
+});
+
+test("a datagram longer than any node sends is refused whole, on every runtime alike", async () => {
+  const network = new MemoryNetwork({ seed: 4 });
+  const node = await network.clock.run(openOn(network, 0), 1000);
+  const stranger = await network.host("10.0.0.66").bind({
+    host: "0.0.0.0",
+    port: 0,
+    shared: false,
+    sendsMulticast: false,
+    multicastLoopback: false,
+    multicastTtl: 1,
+  }, { message() {}, error() {} });
+  const batch = (keys: number) =>
+    encodePacket({
+      type: 3,
+      nodeId: new Uint8Array(16),
+      keys: Array.from({ length: keys }, () => new Uint8Array(98).fill(97)),
+    });
+  await stranger.send(batch(20), "10.0.0.1", 7946); // 2,020 bytes
+  await stranger.send(batch(21), "10.0.0.1", 7946); // 2,120 bytes
+  await network.clock.advance(10);
+  assertEquals([node.metrics().keysReceived, node.metrics().decodeErrors], [20, 1]);
   await network.clock.run(Promise.all([node.close(), stranger.close()]), 5000);
 });

@@ -19,6 +19,7 @@ function setUp(config: Partial<MembershipConfig> = {}) {
     peerTimeout: 60_000,
     maxPeers: 1024,
     clock,
+    mayBeAt: () => true,
     announce: (to) => sent.push({ to: to === undefined ? "all" : formatAddress(to.host, to.port), at: clock.now() }),
     emit: (event) => events.push(event),
     ...config,

@@ -362,8 +362,8 @@ describe("MemoryNetwork", () => {
   describe("a host", () => {
     test("lists its interfaces", () => {
       assertEquals(new MemoryNetwork().host(A).networkInterfaces(), [
-        { name: "lo", address: "127.0.0.1", internal: true },
-        { name: "eth0", address: A, internal: false },
+        { name: "lo", address: "127.0.0.1", internal: true, netmask: "255.0.0.0" },
+        { name: "eth0", address: A, internal: false, netmask: "255.255.255.0" },
       ]);
     });
 

@@ -2,7 +2,16 @@
 
 import { assert, assertEquals, assertInstanceOf, assertRejects, assertThrows } from "@std/assert";
 import { describe, test } from "node:test";
-import { ClosedError, KeyTooLongError, type MeshBus, openMesh, QuorumUnsupportedError } from "../mod.ts";
+import {
+  ClosedError,
+  KeyTooLongError,
+  MeshBus,
+  type MeshOptions,
+  type MeshPorts,
+  openMesh,
+  QuorumUnsupportedError,
+  type SubscribeOptions,
+} from "../mod.ts";
 import { allOf, happened, next, type Open, openMany, withMeshes } from "./support/meshes.ts";
 
 async function pair(open: Open): Promise<[MeshBus, MeshBus]> {
@@ -28,6 +37,14 @@ describe("NewMeshBus", () => {
       assert(event.type === "opened");
       assertEquals([event.nodeId, event.address, event.multicast], [mesh.nodeId, mesh.address, true]);
     }));
+});
+
+test("NewMeshBus refuses options that are no object, and opens nothing", async () => {
+  for (const options of [null, 5, "127.0.0.1", [1]]) {
+    await assertRejects(() => openMesh(options as unknown as MeshOptions), TypeError, "the options must be an object");
+  }
+  const ports = {} as MeshPorts;
+  await assertRejects(() => MeshBus.open(ports), TypeError, "`bind` must be a function: current value is undefined");
 });
 
 describe("Publish", () => {
@@ -89,9 +106,7 @@ describe("Publish", () => {
       controller.abort(new Error("enough"));
       await assertRejects(() => third, Error, "enough");
       assertEquals(a.metrics().waiting, 0);
-      const fourth = a.publish("4");
-      assertEquals(a.metrics().waiting, 1);
-      await fourth;
+      await a.publish("4");
       await allOf(events, ["1", "2", "4"]);
       assertEquals(a.metrics().keysPublished, 3);
     }));
@@ -206,6 +221,21 @@ test("RevokeLease, SubscribeLease and UnsubscribeLease use the key lease:id", ()
     await next(seen);
     assert(called >= 1);
     b.unsubscribeLease("session-2", counted);
+  }));
+
+test("what is no lease, no signal or no callback is refused", () =>
+  withMeshes(async (open) => {
+    const mesh = await open();
+    const lease = { prefix: "x" } as unknown as string;
+    assertThrows(() => mesh.subscribeLease(lease), TypeError, "its id must be a string");
+    await assertRejects(() => mesh.revokeLease(undefined as unknown as string), TypeError, "its id must be a string");
+    const signal = new AbortController() as unknown as AbortSignal;
+    await assertRejects(() => mesh.publish("key", { signal }), TypeError, "`signal` must be an AbortSignal");
+    const swapped = mesh.subscribe.bind(mesh) as unknown as (topic: string, first: unknown, second?: unknown) => void;
+    const options: SubscribeOptions = { capacity: 3 };
+    assertThrows(() => swapped("key", options, () => {}), TypeError, "the callback must be a function");
+    assertThrows(() => swapped("key", null), TypeError, "the callback must be a function");
+    assertEquals(mesh.metrics().keysPublished, 0);
   }));
 
 test("IsHealthy is true from opening until closing", () =>

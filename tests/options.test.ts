@@ -94,16 +94,33 @@ describe("without options", () => {
   });
 });
 
+describe("the expiry of peers", () => {
+  test("is three heartbeats where that is more than a minute", () => {
+    assertEquals(check({ heartbeat: 20_000 }).peerTimeout, 60_000);
+    assertEquals(check({ heartbeat: 120_000 }).peerTimeout, 360_000);
+  });
+
+  test("is refused below two heartbeats, with which live peers would be forgotten", () => {
+    assertEquals(check({ heartbeat: 100, peerTimeout: 200 }).peerTimeout, 200);
+    assertEquals(
+      refusal({ heartbeat: 100, peerTimeout: 199 }, RangeError),
+      "Cannot open the mesh as `peerTimeout` must be at least 2 × `heartbeat`, 200 ms: current value is 199",
+    );
+  });
+});
+
 describe("the option", () => {
   for (const { name, rule, min, max, fallback } of numbers) {
+    // It must be twice the heartbeat, whose smallest value allows the smallest of this.
+    const base = name === "peerTimeout" ? { heartbeat: 10 } : {};
     test(`${name} is ${rule}`, () => {
-      for (const value of [min, max, fallback]) assertEquals(check({ [name]: value })[name], value);
+      for (const value of [min, max, fallback]) assertEquals(check({ ...base, [name]: value })[name], value);
       const whole = rule.startsWith("an integer");
-      if (!whole) assertEquals(check({ [name]: min + 0.5 })[name], min + 0.5);
+      if (!whole) assertEquals(check({ ...base, [name]: min + 0.5 })[name], min + 0.5);
       const outside = [min - 1, max + 1, NaN, Infinity, -Infinity, min - 1e-9, ...(whole ? [min + 0.5] : [])];
       for (const value of outside) {
         const expected = `Cannot open the mesh as \`${name}\` must be ${rule}: current value is ${value}`;
-        assertEquals(refusal({ [name]: value }, RangeError), expected);
+        assertEquals(refusal({ ...base, [name]: value }, RangeError), expected);
       }
       for (
         const [value, shown] of [["5", '"5"'], [true, "true"], [{}, "[object Object]"], [[50], "[50]"], [50n, "50"]]

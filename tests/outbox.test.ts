@@ -24,7 +24,8 @@ function setUp(config: Partial<OutboxConfig> = {}) {
       });
     },
     group: GROUP,
-    endpoints: () => [],
+    heartbeatTo: () => [],
+    batchTo: () => [],
     take: () => {
       const batch = batches.shift();
       return batch === undefined ? undefined : bytes(batch);
@@ -45,7 +46,7 @@ function bytes(text: string): Uint8Array {
 
 describe("Outbox", () => {
   test("sends a batch to the group and to each endpoint, and counts it once", async () => {
-    const { outbox, batches, sent, run } = setUp({ endpoints: () => [A, B] });
+    const { outbox, batches, sent, run } = setUp({ heartbeatTo: () => [A, B], batchTo: () => [A, B] });
     batches.push("1", "2");
     outbox.wake();
     await run();
@@ -62,7 +63,7 @@ describe("Outbox", () => {
   });
 
   test("sends one datagram at a time, letters first", async () => {
-    const { outbox, batches, sent, underWay } = setUp({ endpoints: () => [A] });
+    const { outbox, batches, sent, underWay } = setUp({ heartbeatTo: () => [A], batchTo: () => [A] });
     batches.push("1", "2");
     outbox.wake();
     const steps: string[] = [];
@@ -98,7 +99,7 @@ describe("Outbox", () => {
 
   test("asks where to send for each datagram", async () => {
     let endpoints = [A];
-    const { outbox, sent, run } = setUp({ group: undefined, endpoints: () => endpoints });
+    const { outbox, sent, run } = setUp({ group: undefined, heartbeatTo: () => endpoints, batchTo: () => endpoints });
     outbox.post(bytes("1"));
     await run();
     endpoints = [B];
@@ -111,7 +112,8 @@ describe("Outbox", () => {
     const failures = [new Error("rejected"), new Error("thrown")];
     const hosts: string[] = [];
     const { outbox, batches, errors } = setUp({
-      endpoints: () => [A, B],
+      heartbeatTo: () => [A, B],
+      batchTo: () => [A, B],
       send: (_, { host }) => {
         hosts.push(host);
         if (host === GROUP.host) return Promise.reject(failures[0]);
@@ -153,7 +155,8 @@ describe("Outbox", () => {
       test(name, async () => {
         const { outbox } = setUp({
           group,
-          endpoints: () => endpoints,
+          heartbeatTo: () => endpoints,
+          batchTo: () => endpoints,
           send: (_, to) => failing.includes(to) ? Promise.reject(new Error("no")) : Promise.resolve(),
         });
         outbox.post(bytes("1"));

@@ -16,6 +16,7 @@ function setUp(config: Partial<PeerTableConfig> = {}) {
     capacity: 1024,
     timeout: 60_000,
     clock,
+    mayBeAt: () => true,
     onExpired: (peer) => expired.push(peer),
     ...config,
   });

@@ -1,7 +1,8 @@
 // Seeded worlds on the network in memory.
 
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertRejects } from "@std/assert";
 import { test } from "node:test";
+import { MemoryNetwork } from "../adapters/memory.ts";
 import { MeshBus } from "../mod.ts";
 import { closeWorld, forSeeds, hostAddress, openOn, openWorld, type World } from "./support/worlds.ts";
 
@@ -164,4 +165,64 @@ test("a newcomer is known in one round trip, and knows the others, with no heart
   assert(nodes.every(({ mesh }) => mesh.peers().length === 5));
   await network.clock.run(newcomer.close(), 5000);
   await closeWorld(world);
+});
+
+test("with seeds and no multicast, each key arrives once, though seeds are another address than the nodes behind them", async () => {
+  const seeds = [0, 1, 2].map((i) => `${hostAddress(i)}:7946`);
+  const world = await openWorld({ seed: 5, nodes: 3, options: () => ({ multicast: false, peers: seeds }) });
+  const { network, nodes } = world;
+  await network.clock.runUntil(() => everyoneKnowsEveryone(world), 100);
+  const got = nodes.map(({ mesh }) => {
+    const keys: string[] = [];
+    mesh.subscribe("key", ({ key }) => keys.push(key));
+    return keys;
+  });
+  void nodes[0]?.mesh.publish("key");
+  await network.clock.advance(200);
+  assertEquals(got, [[], ["key"], ["key"]]);
+  await closeWorld(world);
+});
+
+test("a heartbeat longer than the usual expiry forgets nobody", async () => {
+  const world = await openWorld({ seed: 6, nodes: 3, options: () => ({ heartbeat: 120_000 }) });
+  await world.network.clock.runUntil(() => everyoneKnowsEveryone(world), 100);
+  for (let minute = 0; minute < 30; minute++) {
+    await world.network.clock.advance(60_000);
+    assert(everyoneKnowsEveryone(world), `after ${minute} minutes`);
+  }
+  await closeWorld(world);
+});
+
+test("a callback that closes the bus in the middle of a batch gets nothing more", async () => {
+  const world = await openWorld({ seed: 7, nodes: 2 });
+  const [a, b] = world.nodes;
+  assert(a && b);
+  await world.network.clock.advance(100);
+  const got: string[] = [];
+  b.mesh.subscribe({ prefix: "" }, ({ key }) => {
+    got.push(key);
+    void b.mesh.close();
+  });
+  for (const key of ["1", "2", "3"]) void a.mesh.publish(key);
+  await world.network.clock.advance(200);
+  assertEquals(got, ["1"]);
+  await closeWorld(world);
+});
+
+test("sockets are closed when a mesh cannot be made of them", async () => {
+  const network = new MemoryNetwork({ seed: 8 });
+  const host = network.host("10.0.0.1");
+  let open = 0;
+  const bind: typeof host.bind = async (options, handlers) => {
+    const socket = await host.bind(options, handlers);
+    open++;
+    const close = socket.close.bind(socket);
+    socket.close = () => (open--, close());
+    return socket;
+  };
+  const randomBytes = () => {
+    throw new Error("no entropy");
+  };
+  await assertRejects(() => network.clock.run(MeshBus.open({ ...host, bind, randomBytes }), 1000), Error, "no entropy");
+  assertEquals(open, 0);
 });

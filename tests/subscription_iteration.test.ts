@@ -127,7 +127,7 @@ describe("an undelivered event", () => {
   test("has the next of its key merged into it, in its place", async () => {
     const { subscriptions, subscription, deliver } = setUp(ALL);
     assertEquals(deliver("a", "b", "a", "c", "b", "a"), [1, 1, 1, 1, 1, 1]);
-    assertEquals(subscriptions.counts, { events: 6, merged: 3, overflows: 0, callbackErrors: 0 });
+    assertEquals(subscriptions.counts, { events: 6, merged: 3, overflows: 0 });
     assertEquals(await drain(subscription), ["a", "b", "c"]);
   });
 
@@ -167,7 +167,7 @@ describe("an undelivered event", () => {
   test("of an exact subscription is never lost, though its capacity is 1", async () => {
     const { subscriptions, subscription, deliver } = setUp("k", { capacity: 1 });
     for (let i = 0; i < 1000; i++) deliver("k");
-    assertEquals(subscriptions.counts, { events: 1000, merged: 999, overflows: 0, callbackErrors: 0 });
+    assertEquals(subscriptions.counts, { events: 1000, merged: 999, overflows: 0 });
     assertEquals(await drain(subscription), ["k"]);
   });
 });
@@ -176,7 +176,7 @@ describe("a prefix subscription that is full", () => {
   test("gets one event that says so, after those it held", async () => {
     const { subscriptions, subscription, deliver } = setUp({ prefix: "k" }, { capacity: 2 });
     assertEquals(deliver("k1", "k2", "k1", "k3", "k4", "k1"), [1, 1, 1, 0, 0, 0]);
-    assertEquals(subscriptions.counts, { events: 6, merged: 3, overflows: 1, callbackErrors: 0 });
+    assertEquals(subscriptions.counts, { events: 6, merged: 3, overflows: 1 });
     assertEquals(await drain(subscription), ["k1", "k2", "!overflow:k"]);
   });
 

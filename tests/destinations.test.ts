@@ -1,0 +1,51 @@
+// Where batches and heartbeats go besides the group.
+import { describe, test } from "node:test";
+import { assertEquals, assertStrictEquals } from "@std/assert";
+import { type Endpoint, formatAddress } from "../src/address.ts";
+import { Destinations } from "../src/destinations.ts";
+
+function endpoints(...texts: string[]): Endpoint[] {
+  return texts.map((text) => {
+    const [host, port] = text.split(":") as [string, string];
+    return { host, port: Number(port) };
+  });
+}
+
+function shown(list: readonly Endpoint[]): string[] {
+  return list.map(({ host, port }) => formatAddress(host, port));
+}
+
+// What is there: peers, seeds; and the seeds that batches go to as well.
+const cases: readonly [string, string[], string[], string[]][] = [
+  ["a seed that is not known yet", [], ["a:7946"], ["a:7946"]],
+  ["a seed that is a peer itself", ["a:7946"], ["a:7946"], []],
+  ["a seed whose node is known by its own port", ["a:50000"], ["a:7946"], []],
+  ["a seed on another host than the peers", ["a:50000"], ["b:7946"], ["b:7946"]],
+  ["two seeds on a host with one peer", ["a:50000"], ["a:1", "a:2"], ["a:1", "a:2"]],
+  ["two seeds on a host with two peers", ["a:50000", "a:50001"], ["a:1", "a:2"], []],
+  ["two seeds on a host, one of which is a peer", ["a:1"], ["a:1", "a:2"], ["a:2"]],
+  ["two seeds on a host, one of which is a peer, and another peer", ["a:1", "a:50000"], ["a:1", "a:2"], []],
+  ["several hosts", ["a:50000", "c:50000"], ["a:7946", "b:7946", "c:7946"], ["b:7946"]],
+];
+
+describe("batches go to all peers, and to", () => {
+  for (const [name, peers, seeds, extra] of cases) {
+    test(name, () => {
+      const [known, given] = [endpoints(...peers), endpoints(...seeds)];
+      const { batch, heartbeat } = new Destinations(() => known, () => given);
+      assertEquals(shown(batch), [...peers, ...extra]);
+      assertEquals(shown(heartbeat).sort(), [...new Set([...peers, ...seeds])].sort());
+    });
+  }
+});
+
+test("destinations are worked out again only when a list is another", () => {
+  let [peers, seeds] = [endpoints("a:1"), endpoints("b:1")];
+  const destinations = new Destinations(() => peers, () => seeds);
+  const before = destinations.batch;
+  assertStrictEquals(destinations.batch, before);
+  peers = endpoints("a:1", "b:50000");
+  assertEquals(shown(destinations.batch), ["a:1", "b:50000"]);
+  seeds = endpoints("c:1");
+  assertEquals(shown(destinations.batch), ["a:1", "b:50000", "c:1"]);
+});
