@@ -35,7 +35,8 @@ const steps: Readonly<Record<string, readonly Command[]>> = {
 };
 
 const chosen = process.argv.slice(2);
-const failed: string[] = [];
+const failed = chosen.filter((name) => !(name in steps));
+for (const name of failed) console.error(`There is no check "${name}": there are ${Object.keys(steps).join(", ")}`);
 for (const [name, commands] of Object.entries(steps)) {
   if (chosen.length > 0 && !chosen.includes(name)) continue;
   header(name);
