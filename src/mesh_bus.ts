@@ -171,8 +171,16 @@ export class MeshBus implements SyncBus {
   }
 
   publish(key: string, options?: PublishOptions): Promise<void> {
-    if (options === undefined && this.#batcher.has(key)) return ACCEPTED;
-    return this.#publish(key, options?.signal);
+    const signal = options?.signal;
+    try {
+      if (signal !== undefined) {
+        checkSignal("publish", signal);
+        signal.throwIfAborted();
+      }
+      return this.#batcher.tryAdd(key) ? ACCEPTED : this.#batcher.wait(key, signal);
+    } catch (error) {
+      return Promise.reject(error);
+    }
   }
 
   /** With `replicas` above 0 it rejects with a `QuorumUnsupportedError`: the wire of the original has no acknowledgement. */
@@ -276,17 +284,6 @@ export class MeshBus implements SyncBus {
   }
 
   readonly #onAbort = (): void => void this.close();
-
-  async #publish(key: string, signal: AbortSignal | undefined): Promise<void> {
-    if (typeof key !== "string") {
-      throw new TypeError(`Cannot publish as the key must be a string: current value is ${show(key)}`);
-    }
-    if (signal !== undefined) {
-      checkSignal("publish", signal);
-      signal.throwIfAborted();
-    }
-    if (!this.#batcher.tryAdd(key)) await this.#batcher.wait(key, signal);
-  }
 
   readonly #handlers: DatagramHandlers = {
     message: (data, host, port) => {
