@@ -104,7 +104,8 @@ export class Subscriptions {
     let taken = 0;
     // A callback may subscribe: what was not there when the event came is not called with it.
     const newest = this.#serial;
-    const exact = this.#byKey.get(key);
+    // A key fresh from a datagram has no hash yet: looking it up in an empty map would make one.
+    const exact = this.#byKey.size === 0 ? undefined : this.#byKey.get(key);
     if (exact !== undefined) taken += this.#offer(exact, exact.text, metadata, newest);
     if (this.#byPrefix.size === 0) return taken;
     for (const [length, table] of this.#byPrefix) {
