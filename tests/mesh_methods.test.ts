@@ -1,4 +1,4 @@
-// A test for every method of the reference, under its name, on real sockets.
+// A test for every method of the reference, under its name here, on real sockets.
 
 import { assert, assertEquals, assertInstanceOf, assertRejects, assertThrows } from "@std/assert";
 import { describe, test } from "node:test";
@@ -20,7 +20,7 @@ async function pair(open: Open): Promise<[MeshBus, MeshBus]> {
   return [a, b];
 }
 
-describe("NewMeshBus", () => {
+describe("openMesh", () => {
   test("opens with the defaults of the original", () =>
     withMeshes(async (open) => {
       const mesh = await open();
@@ -39,7 +39,7 @@ describe("NewMeshBus", () => {
     }));
 });
 
-test("NewMeshBus refuses options that are no object, and opens nothing", async () => {
+test("openMesh refuses options that are no object, and opens nothing", async () => {
   for (const options of [null, 5, "127.0.0.1", [1]]) {
     await assertRejects(() => openMesh(options as unknown as MeshOptions), TypeError, "the options must be an object");
   }
@@ -47,7 +47,7 @@ test("NewMeshBus refuses options that are no object, and opens nothing", async (
   await assertRejects(() => MeshBus.open(ports), TypeError, "`bind` must be a function: current value is undefined");
 });
 
-describe("Publish", () => {
+describe("publish", () => {
   test("resolves when the key is accepted, whoever listens", () =>
     withMeshes(async (open) => {
       const mesh = await open();
@@ -112,7 +112,7 @@ describe("Publish", () => {
     }));
 });
 
-describe("PublishAndAwait", () => {
+describe("publishAndAwait", () => {
   test("with 0 replicas is publish", () =>
     withMeshes(async (open) => {
       const [a, b] = await pair(open);
@@ -135,7 +135,7 @@ describe("PublishAndAwait", () => {
     }));
 });
 
-test("PublishAndAwaitTopology rejects as the original does", () =>
+test("publishAndAwaitTopology rejects as the original does", () =>
   withMeshes(async (open) => {
     const mesh = await open();
     await assertRejects(() => mesh.publishAndAwaitTopology("key", 2), QuorumUnsupportedError);
@@ -143,7 +143,7 @@ test("PublishAndAwaitTopology rejects as the original does", () =>
     await assertRejects(() => mesh.publishAndAwaitTopology("key", 1.5), RangeError, "current value is 1.5");
   }));
 
-describe("Subscribe", () => {
+describe("subscribe", () => {
   test("with a callback", () =>
     withMeshes(async (open) => {
       const [a, b] = await pair(open);
@@ -190,7 +190,7 @@ describe("Subscribe", () => {
     }));
 });
 
-test("Unsubscribe ends a subscription, and only one of its own key", () =>
+test("unsubscribe ends a subscription, and only one of its own key", () =>
   withMeshes(async (open) => {
     const [a, b] = await pair(open);
     const events = b.subscribe("key");
@@ -204,24 +204,34 @@ test("Unsubscribe ends a subscription, and only one of its own key", () =>
     assertEquals(await events[Symbol.asyncIterator]().next(), { done: true, value: undefined });
   }));
 
-test("RevokeLease, SubscribeLease and UnsubscribeLease use the key lease:id", () =>
-  withMeshes(async (open) => {
-    const [a, b] = await pair(open);
-    const lease = b.subscribeLease("session-1");
-    const plain = b.subscribe("lease:session-1");
-    await a.revokeLease("session-1");
-    assertEquals((await next(lease)).key, "lease:session-1");
-    assertEquals((await next(plain)).key, "lease:session-1");
-    b.unsubscribeLease("session-1", lease);
-    assert(lease.closed);
-    let called = 0;
-    const counted = b.subscribeLease("session-2", () => called++);
-    const seen = b.subscribeLease("session-2");
-    await a.revokeLease("session-2");
-    await next(seen);
-    assert(called >= 1);
-    b.unsubscribeLease("session-2", counted);
-  }));
+describe("leases", () => {
+  test("revokeLease publishes the key lease:id", () =>
+    withMeshes(async (open) => {
+      const [a, b] = await pair(open);
+      const events = b.subscribe("lease:session-1");
+      await a.revokeLease("session-1");
+      assertEquals(await next(events), { key: "lease:session-1", cause: "publish" });
+    }));
+
+  test("subscribeLease subscribes to the key lease:id, to iterate or with a callback", () =>
+    withMeshes(async (open) => {
+      const [a, b] = await pair(open);
+      const events = b.subscribeLease("session-1");
+      const called = new Promise((resolve) => b.subscribeLease("session-1", resolve));
+      await a.publish("lease:session-1");
+      assertEquals(await next(events), { key: "lease:session-1", cause: "publish" });
+      assertEquals(await called, { key: "lease:session-1", cause: "publish" });
+    }));
+
+  test("unsubscribeLease ends a subscription to the lease, and to no other", () =>
+    withMeshes(async (open) => {
+      const mesh = await open();
+      const [events, others] = [mesh.subscribeLease("session-1"), mesh.subscribe("session-1")];
+      mesh.unsubscribeLease("session-1", events);
+      mesh.unsubscribeLease("session-1", others);
+      assertEquals([events.closed, others.closed], [true, false]);
+    }));
+});
 
 test("what is no lease, no signal or no callback is refused", () =>
   withMeshes(async (open) => {
@@ -238,7 +248,7 @@ test("what is no lease, no signal or no callback is refused", () =>
     assertEquals(mesh.metrics().keysPublished, 0);
   }));
 
-test("IsHealthy is true from opening until closing", () =>
+test("isHealthy is true from opening until closing", () =>
   withMeshes(async (open) => {
     const mesh = await open();
     assert(mesh.isHealthy());
@@ -247,7 +257,7 @@ test("IsHealthy is true from opening until closing", () =>
     await closing;
   }));
 
-test("Metrics counts datagrams in published and delivered, as the original does", () =>
+test("metrics counts datagrams in published and delivered, as the original does", () =>
   withMeshes(async (open) => {
     const [a, b] = await pair(open);
     const before = [a.metrics(), b.metrics()] as const;
@@ -262,7 +272,7 @@ test("Metrics counts datagrams in published and delivered, as the original does"
     assertEquals(b.metrics().decodeErrors, 0);
   }));
 
-test("Peers lists the addresses that others advertise, each once and never the own", () =>
+test("peers lists the addresses that others advertise, each once and never the own", () =>
   withMeshes(async (open) => {
     const nodes = await openMany(open, 3);
     for (const node of nodes) {
@@ -271,7 +281,7 @@ test("Peers lists the addresses that others advertise, each once and never the o
     }
   }));
 
-describe("Close", () => {
+describe("close", () => {
   test("sends what is pending, ends everything, and is the same when called again", () =>
     withMeshes(async (open) => {
       const [a, b] = await pair(open);
