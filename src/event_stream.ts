@@ -24,7 +24,10 @@ export type MeshEventListener = (event: MeshEvent) => unknown;
  * loop that lags behind, lose the oldest beyond 256.
  */
 export interface MeshEvents extends AsyncIterable<MeshEvent> {
-  /** Calls `listener` with each event until the mesh is closed or the returned function is called. */
+  /**
+   * Calls `listener` with each event until the mesh is closed or the returned function is called. What was kept is handed
+   * over before this returns.
+   */
   listen(listener: MeshEventListener): () => void;
 }
 
