@@ -4,11 +4,21 @@ import { assert, assertEquals } from "@std/assert";
 import { createSocket } from "node:dgram";
 import { test } from "node:test";
 import { MemoryNetwork, SeededRandom } from "../adapters/memory.ts";
-import { encodePacket, MeshBus } from "../mod.ts";
+import { type BindOptions, encodePacket, MeshBus } from "../mod.ts";
 import { next, openMany, patient, withMeshes } from "./support/meshes.ts";
 import { openOn } from "./support/worlds.ts";
 
 const DATAGRAMS = 100_000;
+
+/** The socket of somebody who is no node. */
+const STRANGER: BindOptions = {
+  host: "0.0.0.0",
+  port: 0,
+  shared: false,
+  sendsMulticast: false,
+  multicastLoopback: false,
+  multicastTtl: 1,
+};
 
 /** Random bytes, real packets of random nodes, and real packets with some bytes changed, cut off or added. */
 function hostileDatagram(random: SeededRandom): Uint8Array {
@@ -49,14 +59,7 @@ test("100,000 random and mutated datagrams: all counted, nothing thrown, nothing
   let events = 0;
   node.subscribe({ prefix: "" }, () => events++);
   const forgotten = node.subscribe({ prefix: "" });
-  const stranger = await network.host("10.0.0.66").bind({
-    host: "0.0.0.0",
-    port: 0,
-    shared: false,
-    sendsMulticast: false,
-    multicastLoopback: false,
-    multicastTtl: 1,
-  }, { message() {}, error() {} });
+  const stranger = await network.host("10.0.0.66").bind(STRANGER, { message() {}, error() {} });
   const before = { ...node.metrics(), timers: clock.pending, sent: network.stats.sent };
   for (let sent = 0; sent < DATAGRAMS; sent++) {
     void stranger.send(hostileDatagram(random), "10.0.0.1", 7946);
@@ -120,14 +123,7 @@ test("nothing that a heartbeat says makes a node look up a name, or send to a gr
   const { bind, clock, randomBytes, networkInterfaces } = network.host("10.0.0.1");
   const resolve = (host: string) => (looked.push(host), Promise.resolve([]));
   const node = await network.clock.run(MeshBus.open({ bind, clock, randomBytes, networkInterfaces, resolve }), 1000);
-  const stranger = await network.host("10.0.0.66").bind({
-    host: "0.0.0.0",
-    port: 5000,
-    shared: false,
-    sendsMulticast: false,
-    multicastLoopback: false,
-    multicastTtl: 1,
-  }, { message() {}, error() {} });
+  const stranger = await network.host("10.0.0.66").bind({ ...STRANGER, port: 5000 }, { message() {}, error() {} });
   const targets = new Set<string>();
   network.tap(({ from, to }) => from.host !== "10.0.0.66" && targets.add(`${to.host}:${to.port}`));
   const addresses = [
@@ -164,14 +160,7 @@ test("nothing that a heartbeat says makes a node look up a name, or send to a gr
 test("a datagram longer than any node sends is refused whole, on every runtime alike", async () => {
   const network = new MemoryNetwork({ seed: 4 });
   const node = await network.clock.run(openOn(network, 0), 1000);
-  const stranger = await network.host("10.0.0.66").bind({
-    host: "0.0.0.0",
-    port: 0,
-    shared: false,
-    sendsMulticast: false,
-    multicastLoopback: false,
-    multicastTtl: 1,
-  }, { message() {}, error() {} });
+  const stranger = await network.host("10.0.0.66").bind(STRANGER, { message() {}, error() {} });
   const batch = (keys: number) =>
     encodePacket({
       type: 3,
