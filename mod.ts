@@ -30,10 +30,12 @@ export {
   QuorumUnsupportedError,
 } from "./src/errors.ts";
 export type { MeshEventListener, MeshEvents } from "./src/event_stream.ts";
-export type { MeshEvent, Stage } from "./src/events.ts";
+export type { GapReason, MeshEvent, Stage } from "./src/events.ts";
 export { InProcessBus } from "./src/in_process_bus.ts";
+export type { LoadGuard } from "./src/load_guard.ts";
 export { MeshBus } from "./src/mesh_bus.ts";
 export type { MeshMetrics } from "./src/mesh_metrics.ts";
+export type { MeshState, MeshStatus, PeerStatus } from "./src/mesh_status.ts";
 export type { MeshOptions } from "./src/options.ts";
 export type { Peer } from "./src/peer_table.ts";
 export type { MeshPorts } from "./src/ports.ts";
@@ -61,6 +63,8 @@ export type {
   Topic,
   VectorClock,
 } from "./src/sync_bus.ts";
+export { decodeExtension, encodeExtension } from "./src/wire/extension.ts";
+export type { Base, Extension, NumberRange, Position } from "./src/wire/extension.ts";
 export { decodePacket, encodePacket } from "./src/wire/packet.ts";
 export type { BatchPacket, KeyPacket, Packet, UnknownPacket } from "./src/wire/packet.ts";
 

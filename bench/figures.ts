@@ -15,7 +15,7 @@ export interface Figure {
 }
 
 /** `share` is from 0 to 1. */
-export type Unit = "ns/key" | "ns/call" | "keys/s" | "datagrams/s" | "ms" | "share" | "bytes";
+export type Unit = "ns/key" | "ns/call" | "keys/s" | "datagrams/s" | "datagrams" | "ms" | "share" | "bytes";
 
 /** Values of one figure, one a round. */
 export interface Rounds {

@@ -1,11 +1,11 @@
 /**
  * Measures the mesh on this Node, Deno and Bun.
  *
- *     npm run bench                       all parts, less than four minutes
+ *     npm run bench                       all parts, about eight minutes
  *     npm run bench -- --quick            the same with few samples, to see that it works
  *     npm run bench -- --json             one JSON document on standard output
  *     npm run bench -- --only node,bun    on some of the runtimes: node, deno, bun
- *     npm run bench -- --part core        some of the parts: codec, core, throughput, latency, size
+ *     npm run bench -- --part core        some of the parts, which `README.md` lists
  *
  * `README.md` beside this file says what the figures mean.
  *
@@ -36,12 +36,17 @@ const RUNTIMES: readonly Runtime[] = [
   { name: "bun", command: BUN, args: [] },
 ];
 
-// The bundle is the same wherever it is made.
+// The bundle and the datagrams are the same wherever they are made.
 const PARTS = [
   { name: "codec", on: ["node", "deno", "bun"] },
   { name: "core", on: ["node", "deno", "bun"] },
   { name: "throughput", on: ["node", "deno", "bun"] },
+  { name: "fullspeed", on: ["node", "deno", "bun"] },
   { name: "latency", on: ["node", "deno", "bun"] },
+  { name: "repair", on: ["node", "deno", "bun"] },
+  { name: "drop", on: ["node", "deno", "bun"] },
+  { name: "silent", on: ["node", "deno", "bun"] },
+  { name: "extension", on: ["node"] },
   { name: "size", on: ["node"] },
 ] as const;
 

@@ -11,8 +11,9 @@ export interface Peer {
 }
 
 /** Starts a module that calls {@linkcode serve} as a process. */
-export function startPeer(url: URL): Peer {
-  const child = spawn(process.execPath, [...runtimeArgs(), fileURLToPath(url)], { stdio: ["pipe", "pipe", "inherit"] });
+export function startPeer(url: URL, args: readonly string[] = []): Peer {
+  const words = [...runtimeArgs(), fileURLToPath(url), ...args];
+  const child = spawn(process.execPath, words, { stdio: ["pipe", "pipe", "inherit"] });
   const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
   const exited = new Promise<void>((resolve) => child.once("close", () => resolve()));
   return {

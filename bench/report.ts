@@ -39,6 +39,7 @@ const SUFFIX: Readonly<Record<Unit, string>> = {
   "ns/call": "ns/call",
   "keys/s": "keys/s",
   "datagrams/s": "datagrams/s",
+  datagrams: "datagrams",
   ms: "ms",
   share: "%",
   bytes: "bytes",
@@ -59,6 +60,7 @@ function amount(value: number, unit: Unit): string {
       return (100 * value).toFixed(2);
     case "ms":
       return value.toFixed(3);
+    case "datagrams":
     case "bytes":
       return value.toFixed(0);
     default:

@@ -115,7 +115,7 @@ async function heldOutcome(way: Way, rates: Record<Way, number>): Promise<Outcom
   return await sender.send(way, rates[way], ROUND_MS);
 }
 
-/** Nothing lost, and next to nothing left in the receive buffer for later. */
-function isHeld({ loss, lag }: Outcome): boolean {
-  return loss === 0 && lag < MAX_LAG_MS;
+/** Nothing lost, not even for a time, and next to nothing left in the receive buffer for later. */
+function isHeld({ loss, missing, lag }: Outcome): boolean {
+  return loss === 0 && missing === 0 && lag < MAX_LAG_MS;
 }

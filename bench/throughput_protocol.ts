@@ -6,12 +6,14 @@ export type ReceiverRequest =
   | { readonly type: "welcome" }
   /** Forget what has come, and count from now on. */
   | { readonly type: "start"; readonly how: How }
-  /** Tell when nothing comes any more. */
-  | { readonly type: "report" };
+  /** Tell when so many keys have come, or nothing comes any more. */
+  | { readonly type: "report"; readonly keys: number };
 
 /** Where the receiving process is reached. */
 export interface ReceiverWelcome {
   readonly mesh: string;
+  /** The port of the mesh. */
+  readonly port: number;
   readonly bare: number;
 }
 
@@ -23,6 +25,8 @@ export interface ReceiverReport {
   readonly ms: number;
   /** Processor time of the whole process. */
   readonly cpuMs: number;
+  /** Datagrams of the mesh that were missing for a time, or for good. */
+  readonly missing: number;
 }
 
 /** Different keys that are published over and over, in order. */

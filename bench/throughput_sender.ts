@@ -19,8 +19,10 @@ export interface Outcome {
   readonly sent: number;
   /** Keys a second that have arrived, over the time that sending or receiving took, whichever took longer. */
   readonly delivered: number;
-  /** Share of what was sent that has not arrived, from 0 to 1. */
+  /** Share of what was sent that has not arrived, after all repairs, from 0 to 1. */
   readonly loss: number;
+  /** Datagrams that were missing for a time; 0 for the control. */
+  readonly missing: number;
   /** How much longer receiving took than sending, in milliseconds. */
   readonly lag: number;
   /** Processor time of the sending process, in nanoseconds for each key that was sent. */
@@ -42,14 +44,15 @@ export class Sender {
   readonly #keys: readonly string[] = asciiKeys(KEY_POOL);
   #nextKey = 0;
 
-  static async open(): Promise<Sender> {
-    const receiver = startPeer(new URL("./throughput_receiver.ts", import.meta.url));
+  /** With `multicast` each datagram goes to the group and to the receiver, as by default, else to the receiver alone. */
+  static async open(multicast = false): Promise<Sender> {
+    const args = multicast ? ["--multicast"] : [];
+    const receiver = startPeer(new URL("./throughput_receiver.ts", import.meta.url), args);
     const target = await receiver.request({ type: "welcome" }) as ReceiverWelcome;
     const mesh = await openMesh({
-      port: 0,
+      port: multicast ? target.port : 0,
       interface: "127.0.0.1",
-      // With multicast each key would arrive twice: by the group and by unicast, as the original sends it.
-      multicast: false,
+      multicast,
       peers: [target.mesh],
       batchSize: 65_535,
       // So long the keys of the last batch wait, which is not full.
@@ -79,13 +82,14 @@ export class Sender {
     const elapsed = performance.now() - start;
     while (this.#mesh.metrics().pending > 0) await setTimeout(5);
     const { user, system } = process.cpuUsage(cpu);
-    const report = await this.#ask<ReceiverReport>({ type: "report" });
+    const report = await this.#ask<ReceiverReport>({ type: "report", keys: sent });
     const keys = how === "bare" ? report.received * KEYS_PER_DATAGRAM : report.received;
     if (keys === 0 || keys > sent) throw new Error(`${keys} keys have arrived of ${sent} that were sent`);
     return {
       sent: (sent / elapsed) * 1000,
       delivered: (keys / Math.max(report.ms, elapsed)) * 1000,
       loss: 1 - keys / sent,
+      missing: how === "bare" ? 0 : report.missing,
       lag: report.ms - elapsed,
       sendCpu: ((user + system) * 1000) / sent,
       receiveCpu: (report.cpuMs * 1e6) / keys,

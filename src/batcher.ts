@@ -8,13 +8,15 @@ import type { Clock, Timer } from "./clock.ts";
 import { ClosedError, KeyTooLongError, show } from "./errors.ts";
 import { onAbort } from "./signal.ts";
 import { BatchWriter } from "./wire/batch_writer.ts";
-import { MAX_KEY } from "./wire/layout.ts";
+import { MAX_KEY, MAX_PLAIN_KEY } from "./wire/layout.ts";
 import { ILL_FORMED, utf8Length } from "./wire/utf8.ts";
 
 /** What a {@linkcode Batcher} is made of. */
 export interface BatcherConfig {
   /** Sender of the batches, 16 bytes. */
   readonly nodeId: Uint8Array;
+  /** Whether batches get numbers, which take room. @default {false} */
+  readonly numbered?: boolean;
   /** Longest that a key waits for others, in milliseconds. */
   readonly batchInterval: number;
   /** Most keys in a datagram. */
@@ -103,7 +105,7 @@ export class Batcher {
         this.#accept(key);
         return true;
       }
-      checkKey(key);
+      this.#check(key);
     } catch (error) {
       this.#pending.delete(key);
       throw error;
@@ -133,14 +135,17 @@ export class Batcher {
     });
   }
 
-  /** The oldest batch that is ready. It is the caller's until the next `take`, and its keys are pending no more. */
-  take(): Uint8Array | undefined {
+  /**
+   * The oldest batch that is ready, with `number` on it. It is the caller's until the next `take`, and its keys are pending
+   * no more.
+   */
+  take(number?: number): Uint8Array | undefined {
     if (this.#taken !== undefined) this.#recycle(this.#taken);
     const batch = this.#taken = this.#ready.shift();
     if (batch === undefined) return undefined;
     for (const key of batch.keys) this.#pending.delete(key);
     this.#admit();
-    return batch.writer.bytes();
+    return batch.writer.bytes(number);
   }
 
   /** Makes what is pending ready, turns away who waits for room, and refuses what comes later. */
@@ -165,7 +170,7 @@ export class Batcher {
   #accept(key: string): void {
     const failure = this.#open.writer.add(key);
     if (failure !== 0) {
-      checkKey(key);
+      this.#check(key);
       this.#cut();
       this.#open.writer.add(key);
     }
@@ -198,7 +203,7 @@ export class Batcher {
   }
 
   #newBatch(): Batch {
-    return { writer: new BatchWriter(this.#config.nodeId), keys: [] };
+    return { writer: new BatchWriter(this.#config.nodeId, this.#config.numbered), keys: [] };
   }
 
   #recycle(batch: Batch): void {
@@ -206,12 +211,13 @@ export class Batcher {
     batch.keys.length = 0;
     if (this.#spare.length < MAX_SPARE) this.#spare.push(batch);
   }
-}
 
-function checkKey(key: string): void {
-  const bytes = utf8Length(key);
-  if (bytes === ILL_FORMED) {
-    throw new TypeError(`Cannot publish as a key must be well-formed Unicode: current value is ${show(key)}`);
+  #check(key: string): void {
+    const limit = this.#config.numbered ? MAX_KEY : MAX_PLAIN_KEY;
+    const bytes = utf8Length(key);
+    if (bytes === ILL_FORMED) {
+      throw new TypeError(`Cannot publish as a key must be well-formed Unicode: current value is ${show(key)}`);
+    }
+    if (bytes > limit) throw new KeyTooLongError(key, bytes, limit);
   }
-  if (bytes > MAX_KEY) throw new KeyTooLongError(key, bytes, MAX_KEY);
 }

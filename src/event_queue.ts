@@ -4,28 +4,31 @@
  * @module
  */
 
-import type { SyncEvent } from "./sync_bus.ts";
+import type { SyncEvent, Topic } from "./sync_bus.ts";
 
 /**
- * What became of an event that was offered to a queue: kept, merged into one of its key, dropped with the overflow event
- * in its place, or dropped as the overflow event that is still held covers it.
+ * What became of an event that was offered to a queue: kept, merged into one that is held and says as much, dropped with
+ * the overflow event in its place, or dropped as the gap or overflow event that is still held covers it.
  */
 export type Offered = "queued" | "merged" | "overflow" | "covered";
 
-/** Undelivered events by key, oldest first, and who waits for the next. Bounded: one event a key, `capacity` keys. */
+/**
+ * Undelivered events by key, oldest first, and who waits for the next. Bounded: one event a key, `capacity` keys, and one
+ * event besides, a gap or an overflow, that comes last and covers all that follows until it is delivered.
+ */
 export class EventQueue implements AsyncIterableIterator<SyncEvent> {
   readonly #capacity: number;
-  readonly #overflowKey: string;
+  readonly #topic: Topic;
   readonly #onAbandoned: () => void;
   readonly #events = new Map<string, SyncEvent>();
   readonly #readers: ((result: IteratorResult<SyncEvent>) => void)[] = [];
-  #overflow: SyncEvent | undefined;
+  #cover: SyncEvent | undefined;
   #ended = false;
 
-  /** `overflowKey` is what an overflow event names; `onAbandoned` is called when the reader leaves its loop. */
-  constructor(capacity: number, overflowKey: string, onAbandoned: () => void) {
+  /** `topic` is what the events are of; `onAbandoned` is called when the reader leaves its loop. */
+  constructor(capacity: number, topic: Topic, onAbandoned: () => void) {
     this.#capacity = capacity;
-    this.#overflowKey = overflowKey;
+    this.#topic = topic;
     this.#onAbandoned = onAbandoned;
   }
 
@@ -36,11 +39,18 @@ export class EventQueue implements AsyncIterableIterator<SyncEvent> {
       reader({ done: false, value: event });
       return "queued";
     }
-    // The overflow event comes last and covers all that follows until it is delivered.
-    if (this.#overflow !== undefined) return "covered";
+    const exact = typeof this.#topic === "string";
+    if (event.cause === "gap") {
+      // One key, one event: the gap says all that the event which is held says, and comes after it.
+      const merged = this.#cover !== undefined || exact && this.#events.delete(event.key);
+      // It says more than an overflow: that others than this subscriber have missed something.
+      this.#cover = event;
+      return merged ? "merged" : "queued";
+    }
+    if (this.#cover !== undefined) return exact ? "merged" : "covered";
     const held = this.#events.get(event.key);
     if (held === undefined && this.#events.size >= this.#capacity) {
-      this.#overflow = { key: this.#overflowKey, cause: "overflow" };
+      this.#cover = { key: exact ? this.#topic : this.#topic.prefix, cause: "overflow" };
       return "overflow";
     }
     this.#events.set(event.key, held === undefined ? event : merge(held, event));
@@ -62,7 +72,7 @@ export class EventQueue implements AsyncIterableIterator<SyncEvent> {
 
   return(): Promise<IteratorResult<SyncEvent>> {
     this.#events.clear();
-    this.#overflow = undefined;
+    this.#cover = undefined;
     this.#onAbandoned();
     this.end();
     return Promise.resolve({ done: true, value: undefined });
@@ -77,9 +87,9 @@ export class EventQueue implements AsyncIterableIterator<SyncEvent> {
       this.#events.delete(key);
       return event;
     }
-    const overflow = this.#overflow;
-    this.#overflow = undefined;
-    return overflow;
+    const cover = this.#cover;
+    this.#cover = undefined;
+    return cover;
   }
 }
 

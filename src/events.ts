@@ -19,6 +19,15 @@ export type Stage =
   /** The mesh could not be closed cleanly. */
   | "close";
 
+/**
+ * Why what a node published can not be had:
+ *
+ * - `overwritten`: it does not hold it any more: too much was lost, or the way to it was cut, for too long.
+ * - `lost`: nothing was heard of it for `peerTimeout`, and it has not said that it leaves.
+ * - `left`: it has left before all was repaired.
+ */
+export type GapReason = "overwritten" | "lost" | "left";
+
 /** What happened, told apart by `type`. */
 export type MeshEvent =
   /** The mesh is open. `adapter` is the runtime's own unless a `fallback` event says why not. */
@@ -39,8 +48,19 @@ export type MeshEvent =
   | { readonly type: "peerJoined"; readonly peer: Peer }
   /** A peer advertises another address than before. At most 16 events a second. */
   | { readonly type: "peerMoved"; readonly peer: Peer }
-  /** A peer is no longer there: nothing was heard of it for `peerTimeout`. */
-  | { readonly type: "peerLeft"; readonly peer: Peer; readonly reason: "expired" }
+  /** A peer is no longer there: nothing was heard of it for `peerTimeout`, or it has said that it leaves. */
+  | { readonly type: "peerLeft"; readonly peer: Peer; readonly reason: "expired" | "left" }
+  /**
+   * Datagrams of the node with this id have not arrived and can not be had: those with the numbers `from` to `to`, or all
+   * from `from` on when nobody knows the end. Every subscription gets an event with the cause `"gap"`.
+   */
+  | {
+    readonly type: "gap";
+    readonly node: string;
+    readonly from: number;
+    readonly to: number | undefined;
+    readonly reason: GapReason;
+  }
   /** A newcomer was turned away as `maxPeers` are known already. At most one event a second; the counter is `peersRefused`. */
   | { readonly type: "peerRefused"; readonly peer: Peer }
   /**

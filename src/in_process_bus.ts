@@ -5,6 +5,7 @@
  */
 
 import { ClosedError, QuorumNotSatisfiedError, show } from "./errors.ts";
+import { type LoadGuard, LoadGuards } from "./load_guard.ts";
 import { Subscriptions } from "./subscriptions.ts";
 import {
   leaseKey,
@@ -40,6 +41,8 @@ import { ILL_FORMED, utf8Length } from "./wire/utf8.ts";
  */
 export class InProcessBus implements SyncBus {
   readonly #subscriptions: Subscriptions;
+  // Without a clock, as no timer may keep a process alive: what guards hold is bounded by their number.
+  readonly #guards = new LoadGuards();
   readonly #onError: (error: unknown) => void;
   #published = 0;
   #delivered = 0;
@@ -105,6 +108,14 @@ export class InProcessBus implements SyncBus {
     this.unsubscribe(leaseKey(id), subscription);
   }
 
+  /**
+   * Taken before a slow load of what `key` names: fresh until the key is published or the bus closed. A guard is good for
+   * the next 65,536 keys that are guarded, however long the load takes.
+   */
+  guard(key: string): LoadGuard {
+    return this.#guards.guard(key);
+  }
+
   /** Whether it is open. */
   isHealthy(): boolean {
     return this.#closing === undefined;
@@ -122,6 +133,7 @@ export class InProcessBus implements SyncBus {
 
   close(): Promise<void> {
     this.#closing ??= Promise.resolve();
+    this.#guards.close();
     this.#subscriptions.closeAll();
     return this.#closing;
   }
@@ -139,6 +151,8 @@ export class InProcessBus implements SyncBus {
   }
 
   #deliver(key: string, options: PublishOptions = {}): number {
+    // First: a callback may ask a guard, or take one for the load that it begins.
+    if (!this.#guards.idle) this.#guards.touch(key);
     const { region, vectorClock, scope } = options;
     const taken = this.#subscriptions.deliver(key, {
       ...(region !== undefined && { region }),

@@ -7,7 +7,7 @@
 import type { Endpoint } from "./address.ts";
 import type { Clock, Timer } from "./clock.ts";
 import type { MeshEvent } from "./events.ts";
-import { PeerTable } from "./peer_table.ts";
+import { type KnownPeer, PeerTable } from "./peer_table.ts";
 import { RateLimit } from "./rate_limit.ts";
 
 /**
@@ -28,8 +28,12 @@ export interface MembershipConfig {
   readonly clock: Clock;
   /** Whether a node heard from `source` may be at `endpoint`. */
   readonly mayBeAt: (endpoint: Endpoint, source: Endpoint) => boolean;
-  /** Sends the node's heartbeat to one endpoint, or to everybody. */
-  readonly announce: (to?: Endpoint) => void;
+  /** Sends the node's heartbeat to one peer, or to everybody. */
+  readonly announce: (to?: KnownPeer) => void;
+  /** Called with each heartbeat that is sent to everybody: at intervals. */
+  readonly onBeat: () => void;
+  /** A peer is not there any more. */
+  readonly onGone: (id: string) => void;
   readonly emit: (event: MeshEvent) => void;
 }
 
@@ -45,7 +49,7 @@ export class Membership {
   #timer: Timer | undefined;
 
   constructor(config: MembershipConfig) {
-    const { clock, maxPeers, peerTimeout, mayBeAt, emit } = config;
+    const { clock, maxPeers, peerTimeout, mayBeAt, emit, onGone } = config;
     this.#config = config;
     this.#answers = new RateLimit(clock, ANSWERS_PER_SECOND, ANSWERS_PER_SECOND);
     this.#refusals = new RateLimit(clock, 1, 1);
@@ -55,7 +59,10 @@ export class Membership {
       timeout: peerTimeout,
       clock,
       mayBeAt,
-      onExpired: (peer) => emit({ type: "peerLeft", peer, reason: "expired" }),
+      onExpired: (peer) => {
+        onGone(peer.id);
+        emit({ type: "peerLeft", peer, reason: "expired" });
+      },
     });
   }
 
@@ -66,15 +73,16 @@ export class Membership {
 
   /** Sends the first heartbeat, and the others at intervals. */
   start(): void {
-    const { announce, clock, heartbeat } = this.#config;
+    const { announce, clock, heartbeat, onBeat } = this.#config;
+    onBeat();
     announce();
     this.#timer = clock.setTimer(() => this.start(), heartbeat);
   }
 
-  /** Notes the heartbeat of another node. */
-  hear(id: string, advertised: string, source: Endpoint): void {
+  /** Notes the heartbeat of another node; `extended` when it speaks the extension. */
+  hear(id: string, advertised: string, source: Endpoint, extended = false): void {
     const { announce, emit } = this.#config;
-    const heard = this.#peers.hear(id, advertised, source);
+    const heard = this.#peers.hear(id, advertised, source, extended);
     if (heard === "refused") {
       this.refused++;
       if (this.#refusals.allow()) {
@@ -86,14 +94,28 @@ export class Membership {
     if (heard === "known" || peer === undefined) return;
     const shown = { id, address: peer.address };
     if (heard === "joined") {
-      if (this.#answers.allow()) announce(peer.endpoint);
+      if (this.#answers.allow()) announce(peer);
       emit({ type: "peerJoined", peer: shown });
     } else if (this.#moves.allow()) emit({ type: "peerMoved", peer: shown });
   }
 
+  /** A peer has said that it leaves. */
+  leave(id: string): void {
+    const { emit, onGone } = this.#config;
+    const peer = this.#peers.remove(id);
+    if (peer === undefined) return;
+    onGone(id);
+    emit({ type: "peerLeft", peer: { id, address: peer.address }, reason: "left" });
+  }
+
+  /** Sends no more heartbeats. */
+  stop(): void {
+    this.#timer?.cancel();
+  }
+
   /** Sends no more heartbeats and forgets everybody. */
   close(): void {
-    this.#timer?.cancel();
+    this.stop();
     this.#peers.clear();
   }
 }

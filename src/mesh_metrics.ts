@@ -6,7 +6,7 @@
 
 import type { Metrics } from "./sync_bus.ts";
 
-/** Counts since the mesh was opened, and three gauges: `peers`, `pending` and `waiting`. */
+/** Counts since the mesh was opened, and gauges, which say `now`. */
 export interface MeshMetrics extends Metrics {
   /** Datagrams broadcast, batches and heartbeats: taken by the group, or without multicast by at least one peer. */
   readonly published: number;
@@ -38,10 +38,32 @@ export interface MeshMetrics extends Metrics {
   readonly resolveErrors: number;
   /** Heartbeats turned away: of newcomers when `maxPeers` were known, or with no port to reach the sender at. */
   readonly peersRefused: number;
+  /** Batches dropped as they had arrived before: copies by multicast and unicast, and repairs that came twice. */
+  readonly duplicates: number;
+  /** Datagrams of others that were found missing. */
+  readonly missing: number;
+  /** Missing datagrams that came after all: asked for again, or late. */
+  readonly repaired: number;
+  /** Gaps: times that datagrams of a node could not be had. */
+  readonly gaps: number;
+  /** Requests for repair that were sent. */
+  readonly requestsSent: number;
+  /** Requests for repair that have come. */
+  readonly requestsReceived: number;
+  /** Requests for repair not granted: of nodes that are no peers, without proof of their address, or too many a second. */
+  readonly requestsRefused: number;
+  /** Datagrams sent again. */
+  readonly repairsSent: number;
+  /** Datagrams dropped as their extension block was malformed, or lacked what their type needs. */
+  readonly malformedExtensions: number;
+  /** Datagrams a second that the node may send now: losses lower it, quiet raises it. */
+  readonly sendRate: number;
+  /** Bytes of sent datagrams held for repair now. */
+  readonly retainedBytes: number;
   /** Peers known now. */
   readonly peers: number;
-  /** Keys accepted and not yet sent. */
+  /** Keys accepted and not yet sent now. */
   readonly pending: number;
-  /** Calls of `publish` that wait for room. */
+  /** Calls of `publish` that wait for room now. */
   readonly waiting: number;
 }

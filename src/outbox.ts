@@ -5,9 +5,20 @@
  */
 
 import type { Endpoint } from "./address.ts";
+import type { Clock } from "./clock.ts";
+import type { Pacer } from "./pacer.ts";
 
 /** Letters that may wait to be sent. A socket that takes nothing any more must not fill the memory with heartbeats. */
 const MAX_LETTERS = 1024;
+
+/** Who gets a datagram besides the group: all peers and seeds, or the peers that speak the extension. */
+export type Circle = "everybody" | "extended";
+
+/** A datagram that is paced, and who gets it: everybody that is known, the group alone, or one. */
+export interface Parcel {
+  readonly datagram: Uint8Array;
+  readonly to: "peers" | "group" | Endpoint;
+}
 
 /** What an {@linkcode Outbox} is made of. */
 export interface OutboxConfig {
@@ -15,44 +26,52 @@ export interface OutboxConfig {
   readonly send: (datagram: Uint8Array, endpoint: Endpoint) => Promise<void>;
   /** Where the group is; absent without multicast. */
   readonly group: Endpoint | undefined;
-  /** Where heartbeats for everybody go besides the group. */
-  readonly heartbeatTo: () => readonly Endpoint[];
+  /** Where letters for a circle go besides the group. */
+  readonly circle: (circle: Circle) => readonly Endpoint[];
   /** Where batches go besides the group. */
   readonly batchTo: () => readonly Endpoint[];
   /** The next batch, which is the outbox's until the next call; `undefined` when there is none. */
   readonly take: () => Uint8Array | undefined;
+  /** The next repair, the same way. Absent when nothing is repaired. */
+  readonly takeRepair?: () => Parcel | undefined;
+  /** How fast batches and repairs may leave. Absent: as fast as the system takes them. */
+  readonly pacer?: Pacer;
+  readonly clock: Clock;
   /** Gets what `send` rejected with, once for each datagram that was not sent to one destination. MUST NOT throw. */
   readonly onError: (error: unknown) => void;
 }
 
 interface Letter {
   readonly datagram: Uint8Array;
-  /** Who gets it; everybody when absent. */
-  readonly to?: Endpoint;
+  readonly to: Endpoint | Circle;
 }
 
 /**
  * One datagram is under way at a time: sends that are not awaited are reordered by Deno, and one buffer is enough.
- * Letters (heartbeats) go before batches.
+ * Letters (heartbeats, requests, answers) go first and are not paced; batches and repairs take turns.
  */
 export class Outbox {
-  /** Datagrams that were broadcast: taken by the group, or without multicast by at least one endpoint. */
+  /** Batches and heartbeats that were broadcast: taken by the group, or without multicast by at least one endpoint. */
   broadcasts = 0;
   readonly #config: OutboxConfig;
   readonly #letters: Letter[] = [];
   #running: Promise<void> | undefined;
+  #isRepairsTurn = false;
+  #endPause: (() => void) | undefined;
+  #onlyLetters = false;
 
   constructor(config: OutboxConfig) {
     this.#config = config;
   }
 
-  /** Sends `datagram`, which must stay unchanged, to one endpoint, or to everybody. */
-  post(datagram: Uint8Array, to?: Endpoint): void {
+  /** Sends `datagram`, which must stay unchanged, to one endpoint, or to the group and a circle. */
+  post(datagram: Uint8Array, to: Endpoint | Circle = "everybody"): void {
     if (this.#letters.length >= MAX_LETTERS) {
       this.#config.onError(new Error(`Cannot send as at most ${MAX_LETTERS} heartbeats may wait`));
       return;
     }
-    this.#letters.push(to === undefined ? { datagram } : { datagram, to });
+    this.#letters.push({ datagram, to });
+    this.#endPause?.();
     this.wake();
   }
 
@@ -66,30 +85,78 @@ export class Outbox {
     while (this.#running !== undefined) await this.#running;
   }
 
+  /** From now on batches stay where they are. */
+  holdBatches(): void {
+    this.#onlyLetters = true;
+    this.#endPause?.();
+  }
+
   async #run(): Promise<void> {
     await undefined;
+    let next: Parcel | undefined;
     while (true) {
-      const letter = this.#letters.shift();
-      if (letter !== undefined) {
-        if (letter.to !== undefined) await this.#send(letter.datagram, letter.to);
-        else await this.#broadcast(letter.datagram, this.#config.heartbeatTo());
+      await this.#sendLetters();
+      next ??= this.#next();
+      if (next === undefined) break;
+      const wait = this.#onlyLetters ? 0 : this.#config.pacer?.wait() ?? 0;
+      if (wait > 0) {
+        await this.#pause(wait);
         continue;
       }
-      const batch = this.#config.take();
-      if (batch === undefined) break;
-      await this.#broadcast(batch, this.#config.batchTo());
+      this.#config.pacer?.spend();
+      await this.#deliver(next);
+      next = undefined;
     }
     this.#running = undefined;
   }
 
-  async #broadcast(datagram: Uint8Array, endpoints: readonly Endpoint[]): Promise<void> {
+  async #sendLetters(): Promise<void> {
+    for (let letter = this.#letters.shift(); letter !== undefined; letter = this.#letters.shift()) {
+      const { datagram, to } = letter;
+      if (typeof to !== "string") await this.#send(datagram, to);
+      else if (await this.#broadcast(datagram, this.#config.circle(to)) && to === "everybody") this.broadcasts++;
+    }
+  }
+
+  /** The next batch or repair. It is the outbox's until the next call. */
+  #next(): Parcel | undefined {
+    const { take, takeRepair } = this.#config;
+    const repair = this.#isRepairsTurn ? takeRepair?.() : undefined;
+    this.#isRepairsTurn = repair === undefined;
+    if (repair !== undefined) return repair;
+    const batch = this.#onlyLetters ? undefined : take();
+    return batch === undefined ? takeRepair?.() : { datagram: batch, to: "peers" };
+  }
+
+  async #deliver({ datagram, to }: Parcel): Promise<void> {
+    const { batchTo, group } = this.#config;
+    if (to === "peers") {
+      if (await this.#broadcast(datagram, batchTo())) this.broadcasts++;
+    } else if (to !== "group") await this.#send(datagram, to);
+    else if (group !== undefined) await this.#send(datagram, group);
+  }
+
+  /** A letter does not wait for the end of it. */
+  async #pause(wait: number): Promise<void> {
+    await new Promise<void>((resolve) => {
+      const timer = this.#config.clock.setTimer(resolve, wait);
+      this.#endPause = () => {
+        timer.cancel();
+        resolve();
+      };
+    });
+    this.#endPause = undefined;
+  }
+
+  /** Whether the group took it, or without multicast at least one endpoint. */
+  async #broadcast(datagram: Uint8Array, endpoints: readonly Endpoint[]): Promise<boolean> {
     const { group } = this.#config;
     let taken = group !== undefined && await this.#send(datagram, group);
     for (const endpoint of endpoints) {
       const sent = await this.#send(datagram, endpoint);
       if (group === undefined && sent) taken = true;
     }
-    if (taken) this.broadcasts++;
+    return taken;
   }
 
   async #send(datagram: Uint8Array, endpoint: Endpoint): Promise<boolean> {

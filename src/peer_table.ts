@@ -6,6 +6,7 @@
 
 import { type Endpoint, formatAddress, isIpv4, isUnicast, isUnspecified, parseAddress } from "./address.ts";
 import type { Clock, Timer } from "./clock.ts";
+import { unique } from "./destinations.ts";
 
 /** A node that was heard. */
 export interface Peer {
@@ -41,9 +42,17 @@ export interface Place {
   readonly bySource: boolean;
 }
 
-interface Entry extends Peer {
+/** A {@linkcode Peer}, and how to reach it. */
+export interface KnownPeer extends Peer {
+  /** Where datagrams for it go. */
   readonly endpoint: Endpoint;
+  /** Whether it speaks the extension. */
+  readonly extended: boolean;
+  /** When its last heartbeat came, by the node's clock. */
   readonly heardAt: number;
+}
+
+interface Entry extends KnownPeer {
   /** When it was last heard from where it is taken to be. */
   readonly locatedAt: number;
 }
@@ -60,6 +69,7 @@ export class PeerTable {
   readonly #config: PeerTableConfig;
   readonly #entries = new Map<string, Entry>();
   #endpoints: readonly Endpoint[] | undefined;
+  #extended: readonly KnownPeer[] | undefined;
   #timer: Timer | undefined;
 
   constructor(config: PeerTableConfig) {
@@ -73,9 +83,10 @@ export class PeerTable {
 
   /**
    * Notes a heartbeat of the node `id` that advertises `advertised` and came from `source`. A newcomer is refused when
-   * the table is full, or when there is nowhere to reach it.
+   * the table is full, or when there is nowhere to reach it. A peer that spoke the extension once is taken to speak it: a
+   * datagram may lose its end.
    */
-  hear(id: string, advertised: string, source: Endpoint): Heard {
+  hear(id: string, advertised: string, source: Endpoint, extension = false): Heard {
     const before = this.#entries.get(id);
     const place = this.locate(advertised, source);
     const full = before === undefined && this.#entries.size >= this.#config.capacity;
@@ -85,10 +96,12 @@ export class PeerTable {
       heardAt - before.locatedAt < this.#config.timeout * SETTLED;
     const stays = settled && before.endpoint.host !== place.endpoint.host;
     const { address, endpoint } = stays ? before : place;
-    const entry: Entry = { id, address, endpoint, heardAt, locatedAt: stays ? before.locatedAt : heardAt };
+    const extended = extension || before?.extended === true;
+    const entry: Entry = { id, address, endpoint, extended, heardAt, locatedAt: stays ? before.locatedAt : heardAt };
     const moved = before !== undefined &&
       (before.address !== entry.address || !isSame(before.endpoint, entry.endpoint));
     if (before === undefined || moved) this.#endpoints = undefined;
+    if (before === undefined || moved || before.extended !== extended) this.#extended = undefined;
     this.#entries.delete(id);
     this.#entries.set(id, entry);
     if (this.#timer === undefined) this.#schedule();
@@ -96,8 +109,27 @@ export class PeerTable {
   }
 
   /** The peer with the node id `id`. */
-  get(id: string): (Peer & { readonly endpoint: Endpoint }) | undefined {
+  get(id: string): KnownPeer | undefined {
     return this.#entries.get(id);
+  }
+
+  /** All peers, who was heard longest ago first. */
+  all(): Iterable<KnownPeer> {
+    return this.#entries.values();
+  }
+
+  /** The peers that speak the extension. */
+  extended(): readonly KnownPeer[] {
+    this.#extended ??= [...this.#entries.values()].filter(({ extended }) => extended);
+    return this.#extended;
+  }
+
+  /** Forgets a peer. */
+  remove(id: string): KnownPeer | undefined {
+    const entry = this.#entries.get(id);
+    this.#entries.delete(id);
+    this.#endpoints = this.#extended = undefined;
+    return entry;
   }
 
   /** The addresses of all peers, each once: several nodes may advertise the same one. */
@@ -107,13 +139,7 @@ export class PeerTable {
 
   /** Where to send so that every peer is reached: each endpoint once, though several nodes may share it. */
   endpoints(): readonly Endpoint[] {
-    if (this.#endpoints === undefined) {
-      const unique = new Map<string, Endpoint>();
-      for (const { endpoint } of this.#entries.values()) {
-        unique.set(formatAddress(endpoint.host, endpoint.port), endpoint);
-      }
-      this.#endpoints = [...unique.values()];
-    }
+    this.#endpoints ??= unique(Array.from(this.#entries.values(), ({ endpoint }) => endpoint));
     return this.#endpoints;
   }
 
@@ -138,7 +164,7 @@ export class PeerTable {
     this.#timer?.cancel();
     this.#timer = undefined;
     this.#entries.clear();
-    this.#endpoints = undefined;
+    this.#endpoints = this.#extended = undefined;
   }
 
   #schedule(): void {
@@ -154,8 +180,7 @@ export class PeerTable {
     for (const entry of this.#entries.values()) {
       // The same sum as in #schedule: another that rounds differently could find nobody expired, for ever.
       if (entry.heardAt + timeout > clock.now()) break;
-      this.#entries.delete(entry.id);
-      this.#endpoints = undefined;
+      this.remove(entry.id);
       this.#config.onExpired({ id: entry.id, address: entry.address });
     }
     this.#schedule();

@@ -6,19 +6,57 @@
 
 import type { Endpoint } from "./address.ts";
 import { MAX_RECEIVE } from "./datagram_socket.ts";
-import { TYPE_BATCH, TYPE_HEARTBEAT, TYPE_INVALIDATE } from "./wire/layout.ts";
-import { formatNodeId } from "./wire/node_id.ts";
-import { isFrom, nodeIdOf, packetType, readBatch, readKey, scanPacket, TOO_SHORT } from "./wire/packet.ts";
+import { type Extension, MALFORMED, NOT_PLAIN_NUMBER, readExtension, readNumber } from "./wire/extension.ts";
+import {
+  TYPE_ACK,
+  TYPE_BATCH,
+  TYPE_CATCH_UP,
+  TYPE_HEARTBEAT,
+  TYPE_INVALIDATE,
+  TYPE_LEAVE,
+  TYPE_NAK,
+  TYPE_STATE,
+} from "./wire/layout.ts";
+import { equalBytes, isFrom, nodeIdOf, packetType, readBatch, readKey, scanPacket, TOO_SHORT } from "./wire/packet.ts";
+
+/** A packet of a type from 0x10, and of whom. */
+export interface Control {
+  readonly type: number;
+  /** The sender: a view. */
+  readonly nodeId: Uint8Array;
+  readonly extension: Extension;
+  readonly source: Endpoint;
+}
 
 /** What a {@linkcode Receiver} is made of. The callbacks MUST NOT throw. */
 export interface ReceiverConfig {
   /** The node's own id, 16 bytes. */
   readonly nodeId: Uint8Array;
+  /** Whether extension blocks are read. */
+  readonly extended: boolean;
   /** Called with each key that another node says has changed. */
   readonly onKey: (key: string) => void;
+  /** Called with the number of each batch that has one, before its keys. False when the batch had arrived before. */
+  readonly onNumber: (nodeId: Uint8Array, number: number, host: string, port: number) => boolean;
   /** Called with each heartbeat of another node: its id, the address that it advertises, and where it came from. */
-  readonly onHeartbeat: (id: string, advertised: string, source: Endpoint) => void;
+  readonly onHeartbeat: (
+    nodeId: Uint8Array,
+    advertised: string,
+    source: Endpoint,
+    extension: Extension | undefined,
+  ) => void;
+  /** Called with each other packet that is for this node and has all the records that its type needs. */
+  readonly onControl: (control: Control) => void;
 }
+
+/** Records that a packet of a type has to have. */
+const NEEDED: ReadonlyMap<number, readonly (keyof Extension)[]> = new Map([
+  [TYPE_NAK, ["stream", "nonce", "ranges"]],
+  [TYPE_ACK, ["stream", "settled"]],
+  [TYPE_LEAVE, ["position"]],
+  [TYPE_CATCH_UP, ["stream", "nonce", "since"]],
+  [TYPE_STATE, ["position"]],
+]);
 
 /** Reads datagrams, leaves out the node's own, and counts. */
 export class Receiver {
@@ -30,6 +68,8 @@ export class Receiver {
   invalidKeys = 0;
   /** Datagrams that were none, or longer than any node sends. */
   decodeErrors = 0;
+  /** Datagrams dropped as their extension block was none. */
+  malformedExtensions = 0;
   /** Datagrams of types that are not known. */
   unknownTypes = 0;
   readonly #config: ReceiverConfig;
@@ -48,13 +88,20 @@ export class Receiver {
     }
     if (isFrom(data, this.#config.nodeId)) return;
     this.delivered++;
-    switch (packetType(data)) {
+    const type = packetType(data);
+    const number = type === TYPE_BATCH && this.#config.extended ? readNumber(data, end) : NOT_PLAIN_NUMBER;
+    const extension = number === NOT_PLAIN_NUMBER && this.#config.extended ? readExtension(data, end) : undefined;
+    if (extension === MALFORMED) {
+      this.malformedExtensions++;
+      return;
+    }
+    switch (type) {
       case TYPE_BATCH:
-        this.invalidKeys += readBatch(data, end, this.#onKey);
+        this.#batch(data, end, extension?.number ?? number, host, port);
         break;
       case TYPE_HEARTBEAT:
         // An address that is not UTF-8 is as good as none: the source stands in for it.
-        this.#config.onHeartbeat(formatNodeId(nodeIdOf(data)), readKey(data) ?? "", { host, port });
+        this.#config.onHeartbeat(nodeIdOf(data), readKey(data) ?? "", { host, port }, extension);
         break;
       case TYPE_INVALIDATE: {
         const key = readKey(data);
@@ -63,8 +110,27 @@ export class Receiver {
         break;
       }
       default:
-        this.unknownTypes++;
+        this.#control(type, data, extension, { host, port });
     }
+  }
+
+  #batch(data: Uint8Array, end: number, number: number, host: string, port: number): void {
+    if (number > 0 && !this.#config.onNumber(nodeIdOf(data), number, host, port)) return;
+    this.invalidKeys += readBatch(data, end, this.#onKey);
+  }
+
+  #control(type: number, data: Uint8Array, extension: Extension | undefined, source: Endpoint): void {
+    const needed = NEEDED.get(type);
+    if (needed === undefined || !this.#config.extended) {
+      this.unknownTypes++;
+      return;
+    }
+    if (extension === undefined || needed.some((name) => extension[name] === undefined)) {
+      this.malformedExtensions++;
+      return;
+    }
+    if (extension.stream !== undefined && !equalBytes(extension.stream, this.#config.nodeId)) return;
+    this.#config.onControl({ type, nodeId: nodeIdOf(data), extension, source });
   }
 
   readonly #onKey = (key: string): void => {

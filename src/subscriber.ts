@@ -38,8 +38,7 @@ export class Subscriber implements Subscription {
     this.serial = config.serial;
     this.#config = config;
     if (config.callback === undefined) {
-      const name = typeof config.topic === "string" ? config.topic : config.topic.prefix;
-      this.#queue = new EventQueue(config.capacity, name, () => this.close());
+      this.#queue = new EventQueue(config.capacity, config.topic, () => this.close());
     }
   }
 

@@ -18,9 +18,9 @@ export type EventMetadata = Omit<SyncEvent, "key" | "cause">;
 
 /** Counts that {@linkcode Subscriptions} keeps. */
 export interface SubscriptionCounts {
-  /** Events given to callbacks and queues, merged ones included. */
+  /** Events given to callbacks and queues, merged ones and those of gaps included. */
   events: number;
-  /** Events merged into one that was still undelivered. */
+  /** Events merged into one that was still undelivered, or covered by one. */
   merged: number;
   /** Overflow events: how often a prefix subscription was too slow. */
   overflows: number;
@@ -99,36 +99,46 @@ export class Subscriptions {
     return count;
   }
 
-  /** Hands the event of a published key to its subscribers. Returns how many took it: all but those that overflowed. */
+  /**
+   * Hands the event of a published key to its subscribers. Returns how many took it: all but the queues of prefixes that
+   * overflow, or hold a gap or overflow event that covers it.
+   */
   deliver(key: string, metadata?: EventMetadata): number {
     let taken = 0;
     // A callback may subscribe: what was not there when the event came is not called with it.
     const newest = this.#serial;
     // A key fresh from a datagram has no hash yet: looking it up in an empty map would make one.
     const exact = this.#byKey.size === 0 ? undefined : this.#byKey.get(key);
-    if (exact !== undefined) taken += this.#offer(exact, exact.text, metadata, newest);
+    if (exact !== undefined) taken += this.#offer(exact, publish(exact.text, metadata), newest);
     if (this.#byPrefix.size === 0) return taken;
     for (const [length, table] of this.#byPrefix) {
       if (length > key.length) continue;
       const group = table.get(key.substring(0, length));
-      if (group !== undefined) taken += this.#offer(group, detach(key), metadata, newest);
+      if (group !== undefined) taken += this.#offer(group, publish(detach(key), metadata), newest);
     }
     return taken;
   }
 
+  /** Tells all that events may have been lost: each gets one for its own key or prefix. */
+  gap(): void {
+    // Maps are walked while callbacks subscribe: what they add is met and left out, so the walk ends.
+    const newest = this.#serial;
+    for (const group of this.#groups()) this.#offer(group, { key: group.text, cause: "gap" }, newest);
+  }
+
   /** Closes all. */
   closeAll(): void {
-    for (const table of [this.#byKey, ...this.#byPrefix.values()]) {
-      for (const { subscribers } of table.values()) {
-        for (const subscriber of subscribers) subscriber.close();
-      }
+    for (const { subscribers } of this.#groups()) {
+      for (const subscriber of subscribers) subscriber.close();
     }
   }
 
-  #offer(group: Group, key: string, metadata: EventMetadata | undefined, newest: number): number {
-    const event: SyncEvent = metadata === undefined
-      ? { key, cause: "publish" }
-      : { ...metadata, key, cause: "publish" };
+  *#groups(): Generator<Group, void, undefined> {
+    yield* this.#byKey.values();
+    for (const table of this.#byPrefix.values()) yield* table.values();
+  }
+
+  #offer(group: Group, event: SyncEvent, newest: number): number {
     let taken = 0;
     for (const subscriber of group.subscribers) {
       if (subscriber.serial > newest) continue;
@@ -173,6 +183,10 @@ export class Subscriptions {
     table?.delete(topic.prefix);
     if (table?.size === 0) this.#byPrefix.delete(topic.prefix.length);
   };
+}
+
+function publish(key: string, metadata: EventMetadata | undefined): SyncEvent {
+  return metadata === undefined ? { key, cause: "publish" } : { ...metadata, key, cause: "publish" };
 }
 
 function checkTopic(action: string, topic: Topic): void {

@@ -6,6 +6,7 @@
  */
 
 import { show } from "./errors.ts";
+import type { LoadGuard } from "./load_guard.ts";
 
 /** How far an event is meant to go. The original writes 0 for local and 1 for global. */
 export type Scope = "local" | "global";
@@ -17,11 +18,12 @@ export type VectorClock = Readonly<Record<string, number>>;
  * Why a subscriber gets an event:
  *
  * - `publish`: the key was published.
- * - `gap`: events may have been lost; `key` is the subscription's own key or prefix.
+ * - `gap`: datagrams were lost and could not be repaired, or a peer crashed and nobody knows what else it published; any
+ *   key may have changed, and `key` is the subscription's own key or prefix. A bus inside one process never sends it.
  * - `overflow`: the subscriber was too slow and events were dropped; `key` is the subscription's own prefix.
  *
  * A consumer that drops what `key` names, and everything that begins with it for a prefix subscription, is right in all
- * three cases.
+ * three cases. Only a `publish` carries what a publisher said.
  */
 export type Cause = "publish" | "gap" | "overflow";
 
@@ -64,7 +66,8 @@ export interface SubscribeOptions {
    *
    * A key whose event is still undelivered is merged into it, so a subscription to one key never holds more than one
    * event and loses nothing. A prefix subscription that is full gets one event with the cause `"overflow"` in place of
-   * what comes until that is delivered.
+   * what comes until that is delivered. An event with the cause `"gap"` needs no room and is never dropped: it comes after
+   * those that are held, in place of an overflow and of what comes until it is delivered.
    *
    * @default {32}
    */
@@ -128,6 +131,12 @@ export interface SyncBus {
   subscribeLease(id: string, callback: SyncCallback, options?: SubscribeOptions): Subscription;
   /** Closes a subscription to the key `"lease:" + id`. */
   unsubscribeLease(id: string, subscription: Subscription): void;
+  /**
+   * To be called before a slow load of what `key` names: the guard tells afterwards whether an invalidation has overtaken
+   * the load, whose result must not be stored then. Nothing needs to be freed. After `close` no guard is fresh. Throws a
+   * `TypeError` when the key is no string.
+   */
+  guard(key: string): LoadGuard;
   /** Whether the bus is open and its transport works. */
   isHealthy(): boolean;
   /** Counts since the bus was opened. */

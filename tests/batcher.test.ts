@@ -117,6 +117,23 @@ describe("a batch", () => {
     assertEquals(lengths, [1320, 1320, 1320, 120]);
   });
 
+  test("is cut before it would pass 1,400 bytes with its number", async () => {
+    const cases: readonly [boolean, number, number[]][] = [[false, 1400, [2, 1]], [true, 722, [1, 1, 1]]];
+    for (const [numbered, length, counts] of cases) {
+      const { batcher, clock } = makeBatcher({ numbered });
+      // 690 bytes each with the two for its length, so that two of them fill a datagram without a number.
+      for (const key of ["a", "b", "c"]) batcher.tryAdd(key.padEnd(688, "."));
+      await clock.advance(0);
+      const taken: Uint8Array[] = [];
+      for (let i = 1; i <= counts.length; i++) {
+        taken.push((batcher.take(numbered ? i : undefined) as Uint8Array).slice());
+      }
+      assertEquals(taken.map((datagram) => keysOf(datagram).length), counts);
+      assertEquals(taken[0]?.length, length);
+      assertEquals(batcher.take(), undefined);
+    }
+  });
+
   test("stays as it was taken until the next is", async () => {
     const { batcher, clock, takeAll } = makeBatcher({ batchSize: 1 });
     batcher.tryAdd("a");
@@ -192,6 +209,17 @@ describe("a key", () => {
       assertEquals([takeAll(), batcher.accepted], [[["a", "b"]], 2]);
     });
   }
+
+  test("of 1,366 bytes fits beside a number, one of 1,367 is refused by name", async () => {
+    const { batcher, clock } = makeBatcher({ numbered: true });
+    const key = "é".repeat(683);
+    assert(batcher.tryAdd(key));
+    const error = assertThrows(() => batcher.tryAdd(`${key}x`), KeyTooLongError);
+    assertEquals([error.bytes, error.limit], [1367, 1366]);
+    await clock.advance(0);
+    const datagram = batcher.take(1) as Uint8Array;
+    assertEquals([keysOf(datagram), datagram.length], [[key], 1400]);
+  });
 
   test("that is too long or ill-formed is refused at once when it would have to wait", () => {
     const { batcher } = fullQueue();

@@ -4,7 +4,8 @@ import { describe, test } from "node:test";
 import { assert, assertEquals, assertInstanceOf, assertLess, assertStrictEquals, assertThrows } from "@std/assert";
 import { DecodeError } from "../src/errors.ts";
 import { BatchWriter } from "../src/wire/batch_writer.ts";
-import { MAX_DATAGRAM, MAX_KEY } from "../src/wire/layout.ts";
+import { decodeExtension } from "../src/wire/extension.ts";
+import { MAX_DATAGRAM, MAX_KEY, MAX_PLAIN_KEY } from "../src/wire/layout.ts";
 import { formatNodeId, stampUuid } from "../src/wire/node_id.ts";
 import {
   type BatchPacket,
@@ -249,7 +250,7 @@ describe("BatchWriter", () => {
     writer.add("first");
     const before = toHex(writer.bytes());
     for (
-      const [key, code] of [["x".repeat(MAX_KEY), NO_ROOM], ["a\ud800", ILL_FORMED], [
+      const [key, code] of [["x".repeat(MAX_PLAIN_KEY), NO_ROOM], ["a\ud800", ILL_FORMED], [
         "é".repeat(700),
         NO_ROOM,
       ]] as const
@@ -260,9 +261,21 @@ describe("BatchWriter", () => {
 
   test("fills a datagram to the last byte and no further", () => {
     const writer = new BatchWriter(NODE_ID);
-    assertEquals([MAX_KEY, writer.add("x".repeat(1379)), writer.add("x".repeat(1378))], [1378, NO_ROOM, 0]);
+    assertEquals([MAX_PLAIN_KEY, writer.add("x".repeat(1379)), writer.add("x".repeat(1378))], [1378, NO_ROOM, 0]);
     assertEquals([writer.bytes().length, MAX_DATAGRAM], [1400, 1400]);
     assertEquals(writer.add(""), NO_ROOM);
+  });
+
+  test("leaves room for a number, and writes it behind the keys", () => {
+    const writer = new BatchWriter(NODE_ID, true);
+    assertEquals([MAX_KEY, writer.add("x".repeat(1367)), writer.add("x".repeat(1366))], [1366, NO_ROOM, 0]);
+    assertEquals([writer.bytes(7).length, writer.add("")], [1400, NO_ROOM]);
+    const { rest } = decodePacket(writer.bytes(2 ** 48 - 1));
+    assertEquals(decodeExtension(rest), { number: 2 ** 48 - 1 });
+    writer.clear();
+    writer.add("a");
+    assertEquals(toHex(writer.bytes(258)).slice(36), "0001" + "000161" + "572b01" + "010006" + "000000000102");
+    assertEquals(toHex(writer.bytes()).slice(36), "0001" + "000161");
   });
 });
 

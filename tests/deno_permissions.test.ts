@@ -61,7 +61,7 @@ for (const [title, adapter] of Object.entries(ADAPTERS)) {
   describe(`Deno ${title}`, () => {
     test("with the permissions that are documented: opens, publishes, receives and closes", async () => {
       const { keys, events } = await runWith(adapter, DOCUMENTED);
-      assertEquals([keys, events], [["user:42"], [...opened(adapter), "peerJoined", "closed"]]);
+      assertEquals([keys, events], [["user:42"], [...opened(adapter), "peerJoined", "peerLeft", "closed"]]);
     });
 
     test("with those, an interface can be given by its name", async () => {
@@ -88,7 +88,7 @@ for (const [title, adapter] of Object.entries(ADAPTERS)) {
 
     test("with the addresses that are used alone: 0.0.0.0 to bind, the group, and those of the nodes", async () => {
       const { keys, events } = await runWith(adapter, ["--allow-net=0.0.0.0,239.0.0.1,127.0.0.1"]);
-      assertEquals([keys, events], [["user:42"], [...opened(adapter), "peerJoined", "closed"]]);
+      assertEquals([keys, events], [["user:42"], [...opened(adapter), "peerJoined", "peerLeft", "closed"]]);
     });
 
     test("a seed given by its name must be permitted by its name", async () => {
@@ -98,7 +98,7 @@ for (const [title, adapter] of Object.entries(ADAPTERS)) {
       assert(forbidden.events?.includes("error resolve"), `${forbidden.events}`);
       assertEquals(forbidden.keys, ["user:42"]);
       const permitted = await runWith(adapter, [`${addresses},localhost`], options);
-      assertEquals(permitted.events, [...opened(adapter), "peerJoined", "closed"]);
+      assertEquals(permitted.events, [...opened(adapter), "peerJoined", "peerLeft", "closed"]);
     });
 
     test("with the group forbidden: an event says that it cannot be sent to, and seeds do", async () => {
@@ -109,7 +109,7 @@ for (const [title, adapter] of Object.entries(ADAPTERS)) {
 
     test("with multicast off, the group need not be permitted", async () => {
       const { keys, events } = await runWith(adapter, ["--allow-net=0.0.0.0,127.0.0.1"], { multicast: false });
-      assertEquals([keys, events], [["user:42"], [...opened(adapter), "peerJoined", "closed"]]);
+      assertEquals([keys, events], [["user:42"], [...opened(adapter), "peerJoined", "peerLeft", "closed"]]);
     });
 
     hostTest(

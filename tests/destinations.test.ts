@@ -2,13 +2,19 @@
 import { describe, test } from "node:test";
 import { assertEquals, assertStrictEquals } from "@std/assert";
 import { type Endpoint, formatAddress } from "../src/address.ts";
-import { Destinations } from "../src/destinations.ts";
+import { Destinations, type Reachable } from "../src/destinations.ts";
 
 function endpoints(...texts: string[]): Endpoint[] {
   return texts.map((text) => {
     const [host, port] = text.split(":") as [string, string];
     return { host, port: Number(port) };
   });
+}
+
+/** Peers, of which all but the first speak the extension. */
+function reachable(peers: readonly Endpoint[]): Reachable {
+  const speakers = peers.slice(1).map((endpoint) => ({ endpoint }));
+  return { endpoints: () => peers, extended: () => speakers };
 }
 
 function shown(list: readonly Endpoint[]): string[] {
@@ -31,7 +37,7 @@ const cases: readonly [string, string[], string[], string[]][] = [
 describe("batches go to all peers, and to", () => {
   for (const [name, peers, seeds, extra] of cases) {
     test(name, () => {
-      const [known, given] = [endpoints(...peers), endpoints(...seeds)];
+      const [known, given] = [reachable(endpoints(...peers)), endpoints(...seeds)];
       const { batch, heartbeat } = new Destinations(() => known, () => given);
       assertEquals(shown(batch), [...peers, ...extra]);
       assertEquals(shown(heartbeat).sort(), [...new Set([...peers, ...seeds])].sort());
@@ -40,12 +46,25 @@ describe("batches go to all peers, and to", () => {
 });
 
 test("destinations are worked out again only when a list is another", () => {
-  let [peers, seeds] = [endpoints("a:1"), endpoints("b:1")];
+  let [peers, seeds] = [reachable(endpoints("a:1")), endpoints("b:1")];
   const destinations = new Destinations(() => peers, () => seeds);
   const before = destinations.batch;
   assertStrictEquals(destinations.batch, before);
-  peers = endpoints("a:1", "b:50000");
+  peers = reachable(endpoints("a:1", "b:50000"));
   assertEquals(shown(destinations.batch), ["a:1", "b:50000"]);
   seeds = endpoints("c:1");
   assertEquals(shown(destinations.batch), ["a:1", "b:50000", "c:1"]);
+});
+
+test("what only the extension knows goes to peers that speak it, to each place once, and to seeds that may", () => {
+  let peers = reachable(endpoints("a:1", "b:1", "b:1", "c:1"));
+  let seeds = endpoints("a:7946", "c:1", "d:1");
+  const destinations = new Destinations(() => peers, () => seeds);
+  const before = destinations.extended;
+  assertEquals(shown(before), ["b:1", "c:1", "d:1"]);
+  assertStrictEquals(destinations.extended, before);
+  peers = reachable(endpoints("a:1"));
+  assertEquals(shown(destinations.extended), ["c:1", "d:1"]);
+  seeds = [];
+  assertEquals(shown(destinations.extended), []);
 });

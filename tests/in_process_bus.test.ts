@@ -3,6 +3,7 @@ import { describe, test } from "node:test";
 import { assert, assertEquals, assertFalse, assertRejects, assertStrictEquals, assertThrows } from "@std/assert";
 import { ClosedError, QuorumNotSatisfiedError } from "../src/errors.ts";
 import { InProcessBus } from "../src/in_process_bus.ts";
+import type { LoadGuard } from "../src/load_guard.ts";
 import type { PublishOptions, SyncBus, SyncEvent } from "../src/sync_bus.ts";
 import { settle } from "./support/outcome.ts";
 
@@ -223,6 +224,89 @@ describe("leases", () => {
     await bus.revokeLease("a");
     await bus.publish("lease:b");
     assertEquals(keys(), ["lease:a", "lease:b"]);
+  });
+});
+
+describe("guard", () => {
+  test("is fresh until its key is published", async () => {
+    const { bus } = setUp();
+    const [one, other, lease] = ["k", "k2", "lease:a"].map((key) => bus.guard(key));
+    const fresh = () => [one, other, lease].map((guard) => guard?.isFresh());
+    assertEquals([one?.key, fresh()], ["k", [true, true, true]]);
+    await bus.publish("k1");
+    assertEquals(fresh(), [true, true, true]);
+    await bus.publish("k");
+    assertEquals(fresh(), [false, true, true]);
+    await bus.publishAndAwait("k2", 0);
+    await bus.revokeLease("a");
+    assertEquals(fresh(), [false, false, false]);
+    assert(bus.guard("k").isFresh());
+  });
+
+  test("stays fresh when a publish is refused", async () => {
+    const { bus } = setUp();
+    const guard = bus.guard("k");
+    await assertRejects(() => bus.publishAndAwait("k", 1), QuorumNotSatisfiedError);
+    await assertRejects(() => bus.publish("k", { signal: AbortSignal.abort() }));
+    assert(guard.isFresh());
+  });
+
+  test("is known to be overtaken by the callbacks of the key, and one that they take is fresh", async () => {
+    const { bus } = setUp();
+    const guard = bus.guard("k");
+    const fresh: boolean[] = [];
+    const taken: LoadGuard[] = [];
+    bus.subscribe("k", () => {
+      fresh.push(guard.isFresh());
+      taken.push(bus.guard("k"));
+    });
+    await bus.publish("k");
+    assertEquals([fresh, taken.map((each) => each.isFresh())], [[false], [true]]);
+  });
+
+  test("keeps a slow load that was overtaken out of a cache", async () => {
+    const { bus } = setUp();
+    const rows = new Map([["k", 1]]);
+    const cache = new Map<string, number>();
+    bus.subscribe({ prefix: "" }, ({ key }) => cache.delete(key));
+    const load = async (change: () => Promise<void>) => {
+      const guard = bus.guard("k");
+      const row = rows.get("k") ?? 0;
+      await change();
+      if (guard.isFresh()) cache.set("k", row);
+    };
+    await load(() => {
+      rows.set("k", 2);
+      return bus.publish("k");
+    });
+    assertEquals([...cache], []);
+    await load(async () => {});
+    assertEquals([...cache], [["k", 2]]);
+  });
+
+  test("is never fresh once the bus is closed", async () => {
+    const { bus } = setUp();
+    const guard = bus.guard("k");
+    await bus.close();
+    assertEquals([guard.isFresh(), bus.guard("k").isFresh(), bus.guard("new").isFresh()], [false, false, false]);
+  });
+
+  test("is good for the next 65,536 keys, and is then given up on the safe side", () => {
+    const { bus } = setUp();
+    const guard = bus.guard("k");
+    for (let i = 1; i < 65_536; i++) bus.guard(`k${i}`);
+    assert(guard.isFresh());
+    for (let i = 0; i < 2 * 65_536; i++) bus.guard(`later${i}`);
+    assertFalse(guard.isFresh());
+    assert(bus.guard("k").isFresh());
+  });
+
+  test("takes any string, and nothing else", () => {
+    const { bus } = setUp();
+    for (const key of ["", "__proto__", "\ud800"]) assert(bus.guard(key).isFresh());
+    for (const key of [undefined, null, 5, {}]) {
+      assertThrows(() => bus.guard(key as string), TypeError, "Cannot guard as the key must be a string");
+    }
   });
 });
 

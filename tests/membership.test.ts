@@ -12,6 +12,8 @@ const SOURCE: Endpoint = { host: "192.168.1.9", port: 5000 };
 function setUp(config: Partial<MembershipConfig> = {}) {
   const clock = new VirtualClock();
   const events: MeshEvent[] = [];
+  const gone: string[] = [];
+  const beats: number[] = [];
   /** Whom a heartbeat went to, and when. */
   const sent: { readonly to: string; readonly at: number }[] = [];
   const membership = new Membership({
@@ -20,11 +22,16 @@ function setUp(config: Partial<MembershipConfig> = {}) {
     maxPeers: 1024,
     clock,
     mayBeAt: () => true,
-    announce: (to) => sent.push({ to: to === undefined ? "all" : formatAddress(to.host, to.port), at: clock.now() }),
+    announce: (to) => {
+      const where = to === undefined ? "all" : formatAddress(to.endpoint.host, to.endpoint.port);
+      sent.push({ to: where, at: clock.now() });
+    },
+    onBeat: () => beats.push(clock.now()),
+    onGone: (id) => gone.push(id),
     emit: (event) => events.push(event),
     ...config,
   });
-  return { membership, clock, events, sent };
+  return { membership, clock, events, sent, gone, beats };
 }
 
 describe("heartbeats", () => {
@@ -36,6 +43,25 @@ describe("heartbeats", () => {
     membership.close();
     await clock.advance(60_000);
     assertEquals([sent.length, clock.pending], [3, 0]);
+  });
+
+  test("are told of as they go out, and not those that are for one", async () => {
+    const { membership, clock, beats } = setUp();
+    membership.start();
+    await clock.advance(10_000);
+    membership.hear("a", "10.0.0.1:7946", SOURCE);
+    assertEquals(beats, [0, 5000, 10_000]);
+  });
+
+  test("stop while those that are there are still known", async () => {
+    const { membership, clock, sent } = setUp();
+    membership.start();
+    membership.hear("a", "10.0.0.1:7946", SOURCE);
+    membership.stop();
+    await clock.advance(20_000);
+    assertEquals([sent.map(({ to }) => to), membership.peers.size], [["all", "10.0.0.1:7946"], 1]);
+    membership.close();
+    assertEquals([membership.peers.size, clock.pending], [0, 0]);
   });
 });
 
@@ -111,6 +137,22 @@ describe("events", () => {
       { type: "peerMoved", peer: { id: "a", address: "name:7946" } },
       { type: "peerLeft", peer: { id: "a", address: "name:7946" }, reason: "expired" },
     ]);
+  });
+
+  test("say who has left, once, and that is not told again when it would have expired", async () => {
+    const { membership, clock, events, gone } = setUp({ peerTimeout: 100 });
+    for (const id of ["a", "b"]) membership.hear(id, "10.0.0.1:7946", SOURCE);
+    membership.leave("a");
+    membership.leave("a");
+    membership.leave("nobody");
+    const left = (id: string, reason: "left" | "expired") => ({
+      type: "peerLeft" as const,
+      peer: { id, address: "10.0.0.1:7946" },
+      reason,
+    });
+    assertEquals([events.slice(2), gone, membership.peers.size], [[left("a", "left")], ["a"], 1]);
+    await clock.advance(100);
+    assertEquals([events.slice(3), gone, clock.pending], [[left("b", "expired")], ["a", "b"], 0]);
   });
 
   test("say who was refused, once a second, while all are counted", async () => {

@@ -57,7 +57,7 @@ describe("publish", () => {
   test("carries any well-formed key that fits, byte for byte", () =>
     withMeshes(async (open) => {
       const [a, b] = await pair(open);
-      const keys = ["", "a", "ключ", "日本", "😀", "\u0000", "\uFEFFbom", "x".repeat(1378), "é".repeat(689)];
+      const keys = ["", "a", "ключ", "日本", "😀", "\u0000", "\uFEFFbom", "x".repeat(1366), "é".repeat(683)];
       const events = b.subscribe({ prefix: "" }, { capacity: 100 });
       for (const key of keys) await a.publish(key);
       await allOf(events, keys);
@@ -66,10 +66,22 @@ describe("publish", () => {
   test("refuses a key that fits no datagram, and names the limit", () =>
     withMeshes(async (open) => {
       const mesh = await open();
-      const error = await assertRejects(() => mesh.publish("x".repeat(1379)), KeyTooLongError, "1378 bytes");
-      assertEquals([error.bytes, error.limit], [1379, 1378]);
-      await assertRejects(() => mesh.publish("é".repeat(690)), KeyTooLongError, "1380 bytes");
+      const error = await assertRejects(() => mesh.publish("x".repeat(1367)), KeyTooLongError, "1366 bytes");
+      assertEquals([error.bytes, error.limit], [1367, 1366]);
+      await assertRejects(() => mesh.publish("é".repeat(684)), KeyTooLongError, "1368 bytes");
       assertEquals(mesh.metrics().pending, 0);
+    }));
+
+  test("takes keys of the original's length with the original's wire, and refuses longer ones", () =>
+    withMeshes(async (open) => {
+      const [a, b] = await openMany(open, 2, { wire: "go-warp" });
+      assert(a && b);
+      const keys = ["x".repeat(1378), "é".repeat(689)];
+      const events = b.subscribe({ prefix: "" });
+      for (const key of keys) await a.publish(key);
+      await allOf(events, keys);
+      const error = await assertRejects(() => a.publish("x".repeat(1379)), KeyTooLongError, "1378 bytes");
+      assertEquals([error.bytes, error.limit], [1379, 1378]);
     }));
 
   test("refuses what is no well-formed string", () =>

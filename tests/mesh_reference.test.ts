@@ -81,12 +81,25 @@ test("BenchmarkMeshPublish: a key that is pending is not queued again", () =>
 
 test("a peer that falls silent is forgotten after peerTimeout", () =>
   withMeshes(async (open) => {
-    const [a, b] = await openMany(open, 2, { peerTimeout: 300, heartbeat: 50 });
-    assert(a && b);
+    const options = { peerTimeout: 300, heartbeat: 50 };
+    const a = await open(options);
+    // With the original's wire nobody says that he leaves.
+    const b = await open({ ...options, port: a.port, wire: "go-warp" });
+    await Promise.all([a, b].map((mesh) => peersKnown(mesh, 1)));
     const left = happened(a, (event) => event.type === "peerLeft");
     await b.close();
     const event = await left;
     assertEquals(event, { type: "peerLeft", peer: { id: b.nodeId, address: b.address }, reason: "expired" });
+    assertEquals(a.peers(), []);
+  }));
+
+test("a peer that closes is forgotten at once, which the original cannot tell", () =>
+  withMeshes(async (open) => {
+    const [a, b] = await openMany(open, 2, { heartbeat: 3_600_000 });
+    assert(a && b);
+    const left = happened(a, (event) => event.type === "peerLeft");
+    await b.close();
+    assertEquals(await left, { type: "peerLeft", peer: { id: b.nodeId, address: b.address }, reason: "left" });
     assertEquals(a.peers(), []);
   }));
 

@@ -41,7 +41,31 @@ const numbers: readonly NumberRule[] = [
     max: 86_400_000,
     fallback: 60_000,
   },
+  {
+    name: "repairBytes",
+    rule: "an integer from 65536 to 1073741824",
+    min: 65_536,
+    max: 1_073_741_824,
+    fallback: 16_777_216,
+  },
+  {
+    name: "repairAge",
+    rule: "a number of milliseconds from 100 to 86400000",
+    min: 100,
+    max: 86_400_000,
+    fallback: 60_000,
+  },
+  { name: "minSendRate", rule: "an integer from 1 to 1000000", min: 1, max: 1_000_000, fallback: 2000 },
+  { name: "maxSendRate", rule: "an integer from 1 to 1000000", min: 1, max: 1_000_000, fallback: 200_000 },
 ];
+
+/** What has to be given with an option so that all of its range is allowed. */
+const company: Readonly<Record<string, MeshOptions>> = {
+  // It must be twice the heartbeat, whose smallest value allows the smallest of this.
+  peerTimeout: { heartbeat: 10 },
+  minSendRate: { maxSendRate: 1_000_000 },
+  maxSendRate: { minSendRate: 1 },
+};
 
 /** Options that the compiler would not let through. */
 function check(options: unknown): Settings {
@@ -73,6 +97,11 @@ describe("without options", () => {
       receiveBufferRequired: false,
       peerTimeout: 60_000,
       maxPeers: 1024,
+      extended: true,
+      repairBytes: 16 * 1024 * 1024,
+      repairAge: 60_000,
+      minSendRate: 2000,
+      maxSendRate: 200_000,
       signal: undefined,
     });
   });
@@ -109,10 +138,30 @@ describe("the expiry of peers", () => {
   });
 });
 
+describe("the send rates", () => {
+  test("give way to one that is given: the least to the most, and the most to the least", () => {
+    const rates = (options: MeshOptions) => {
+      const { minSendRate, maxSendRate } = checkOptions(options);
+      return [minSendRate, maxSendRate];
+    };
+    assertEquals(rates({ maxSendRate: 100 }), [100, 100]);
+    assertEquals(rates({ maxSendRate: 5000 }), [2000, 5000]);
+    assertEquals(rates({ minSendRate: 500_000 }), [500_000, 500_000]);
+    assertEquals(rates({ minSendRate: 1 }), [1, 200_000]);
+    assertEquals(rates({ minSendRate: 300, maxSendRate: 300 }), [300, 300]);
+  });
+
+  test("are refused when the most is below the least", () => {
+    assertEquals(
+      refusal({ minSendRate: 300, maxSendRate: 299 }, RangeError),
+      "Cannot open the mesh as `maxSendRate` must be at least `minSendRate`, 300: current value is 299",
+    );
+  });
+});
+
 describe("the option", () => {
   for (const { name, rule, min, max, fallback } of numbers) {
-    // It must be twice the heartbeat, whose smallest value allows the smallest of this.
-    const base = name === "peerTimeout" ? { heartbeat: 10 } : {};
+    const base = company[name] ?? {};
     test(`${name} is ${rule}`, () => {
       for (const value of [min, max, fallback]) assertEquals(check({ ...base, [name]: value })[name], value);
       const whole = rule.startsWith("an integer");
@@ -132,10 +181,10 @@ describe("the option", () => {
 
     test(`${name} is documented so`, () => {
       const doc = documentation(name);
-      const numbersOf = (text: string) => Number(text.replaceAll(",", ""));
+      const numbersOf = (text: string) => Number(text.replaceAll(/[,_]/g, ""));
       const range = /(?:: |bytes: )([\d,]+) to ([\d,]+)/.exec(doc);
       assertEquals([range?.[1], range?.[2]].map((text) => numbersOf(text ?? "")), [min, max]);
-      const fallbackText = /@default (?:\{([\d,]+)\}|([\d,]+))/.exec(doc);
+      const fallbackText = /@default (?:\{([\d,_]+)\}|([\d,]+))/.exec(doc);
       assertEquals(numbersOf(fallbackText?.[1] ?? fallbackText?.[2] ?? ""), fallback);
     });
   }
@@ -149,6 +198,16 @@ describe("the option", () => {
       }
     });
   }
+
+  test("wire is extended, or that of the original", () => {
+    const extended = (wire?: MeshOptions["wire"]) => check({ wire }).extended;
+    assertEquals([extended(), extended("extended"), extended("go-warp")], [true, true, false]);
+    for (const value of ["", "plain", "Extended", true, false, 0, {}]) {
+      const shown = typeof value === "string" ? JSON.stringify(value) : String(value);
+      const expected = `Cannot open the mesh as \`wire\` must be "extended" or "go-warp": current value is ${shown}`;
+      assertEquals(refusal({ wire: value }, TypeError), expected);
+    }
+  });
 
   test("group is an IPv4 multicast address", () => {
     for (const group of ["224.0.0.0", "239.255.255.255"]) assertEquals(check({ group }).group, group);
@@ -251,7 +310,7 @@ describe("the option advertiseAddr", () => {
 
 describe("any value of any option", () => {
   test("is taken, or refused in one line that names the option", () => {
-    const others = ["group", "interface", "peers", "advertiseAddr", "multicast", "multicastLoopback", "signal"];
+    const others = ["group", "interface", "peers", "advertiseAddr", "multicast", "multicastLoopback", "signal", "wire"];
     const names = [...numbers.map(({ name }) => name), ...others];
     const value = fc.oneof(
       fc.anything({ withBigInt: true, withDate: true, withMap: true, withNullPrototype: true, withTypedArray: true }),

@@ -2,6 +2,7 @@
 import { describe, test } from "node:test";
 import { assertEquals, assertLessOrEqual, assertStrictEquals } from "@std/assert";
 import * as fc from "fast-check";
+import { VirtualClock } from "../adapters/memory_clock.ts";
 import type { Endpoint } from "../src/address.ts";
 import { Outbox, type OutboxConfig } from "../src/outbox.ts";
 import { settle, watch } from "./support/outcome.ts";
@@ -24,12 +25,13 @@ function setUp(config: Partial<OutboxConfig> = {}) {
       });
     },
     group: GROUP,
-    heartbeatTo: () => [],
+    circle: () => [],
     batchTo: () => [],
     take: () => {
       const batch = batches.shift();
       return batch === undefined ? undefined : bytes(batch);
     },
+    clock: new VirtualClock(),
     onError: (error) => errors.push(error),
     ...config,
   });
@@ -46,7 +48,7 @@ function bytes(text: string): Uint8Array {
 
 describe("Outbox", () => {
   test("sends a batch to the group and to each endpoint, and counts it once", async () => {
-    const { outbox, batches, sent, run } = setUp({ heartbeatTo: () => [A, B], batchTo: () => [A, B] });
+    const { outbox, batches, sent, run } = setUp({ circle: () => [A, B], batchTo: () => [A, B] });
     batches.push("1", "2");
     outbox.wake();
     await run();
@@ -63,7 +65,7 @@ describe("Outbox", () => {
   });
 
   test("sends one datagram at a time, letters first", async () => {
-    const { outbox, batches, sent, underWay } = setUp({ heartbeatTo: () => [A], batchTo: () => [A] });
+    const { outbox, batches, sent, underWay } = setUp({ circle: () => [A], batchTo: () => [A] });
     batches.push("1", "2");
     outbox.wake();
     const steps: string[] = [];
@@ -99,7 +101,7 @@ describe("Outbox", () => {
 
   test("asks where to send for each datagram", async () => {
     let endpoints = [A];
-    const { outbox, sent, run } = setUp({ group: undefined, heartbeatTo: () => endpoints, batchTo: () => endpoints });
+    const { outbox, sent, run } = setUp({ group: undefined, circle: () => endpoints, batchTo: () => endpoints });
     outbox.post(bytes("1"));
     await run();
     endpoints = [B];
@@ -112,7 +114,7 @@ describe("Outbox", () => {
     const failures = [new Error("rejected"), new Error("thrown")];
     const hosts: string[] = [];
     const { outbox, batches, errors } = setUp({
-      heartbeatTo: () => [A, B],
+      circle: () => [A, B],
       batchTo: () => [A, B],
       send: (_, { host }) => {
         hosts.push(host);
@@ -155,7 +157,7 @@ describe("Outbox", () => {
       test(name, async () => {
         const { outbox } = setUp({
           group,
-          heartbeatTo: () => endpoints,
+          circle: () => endpoints,
           batchTo: () => endpoints,
           send: (_, to) => failing.includes(to) ? Promise.reject(new Error("no")) : Promise.resolve(),
         });

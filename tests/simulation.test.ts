@@ -78,7 +78,7 @@ test("whatever the network does, nobody hears a key that another did not publish
 
 test("a truncated datagram counts as a decode error, or loses nothing but what was cut off", () =>
   forSeeds(20, async (seed) => {
-    const world = await openWorld({ seed, nodes: 2 });
+    const world = await openWorld({ seed, nodes: 2, options: () => ({ wire: "go-warp" }) });
     world.network.set({ truncate: 1 });
     await publishForASecond(world);
     await world.network.clock.advance(1000);
@@ -88,6 +88,27 @@ test("a truncated datagram counts as a decode error, or loses nothing but what w
     }
     await closeWorld(world);
   }));
+
+test("a truncated extension is malformed, or its batch is delivered without a number, and that only", async () => {
+  let malformed = 0;
+  let whole = 0;
+  await forSeeds(20, async (seed) => {
+    const world = await openWorld({ seed, nodes: 2 });
+    world.network.set({ truncate: 1 });
+    const published = await publishForASecond(world);
+    await world.network.clock.advance(1000);
+    world.nodes.forEach(({ got, mesh }, receiver) => {
+      for (const key of got) assert(published[1 - receiver]?.has(key), `${key} was never published`);
+      const { decodeErrors, malformedExtensions, duplicates, missing } = mesh.metrics();
+      assert(decodeErrors > 0);
+      assertEquals([duplicates, missing], [0, 0]);
+      malformed += malformedExtensions;
+      whole += got.length;
+    });
+    await closeWorld(world);
+  });
+  assert(malformed > 0 && whole > 0, `${malformed} malformed, ${whole} keys`);
+});
 
 test("after a partition longer than the expiry everyone is known again within two heartbeats", () =>
   forSeeds(40, async (seed) => {

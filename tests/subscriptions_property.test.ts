@@ -19,7 +19,8 @@ type Step =
   | { readonly do: "unsubscribe"; readonly which: number; readonly topic?: Topic }
   | { readonly do: "leave"; readonly which: number }
   | { readonly do: "next"; readonly which: number }
-  | { readonly do: "deliver"; readonly key: string; readonly region: string | undefined };
+  | { readonly do: "deliver"; readonly key: string; readonly region: string | undefined }
+  | { readonly do: "gap" };
 
 const step: fc.Arbitrary<Step> = fc.oneof(
   {
@@ -32,6 +33,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
     }),
   },
   { weight: 8, arbitrary: fc.record({ do: fc.constant("deliver" as const), key: text, region }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant("gap" as const) }) },
   { weight: 4, arbitrary: fc.record({ do: fc.constant("next" as const), which: fc.nat(9) }) },
   {
     weight: 2,
@@ -76,12 +78,23 @@ class Model {
       this.expected[waiting] = event;
       return true;
     }
-    if (this.#held.some(({ cause }) => cause === "overflow")) return false;
+    if (this.#held.some(({ cause }) => cause !== "publish")) return typeof this.topic === "string";
     const same = this.#held.findIndex(({ key }) => key === event.key);
     if (same >= 0) this.#held[same] = { ...this.#held[same], ...event };
     else if (this.#held.length < this.#capacity) this.#held.push(event);
-    else this.#held.push({ key: typeof this.topic === "string" ? this.topic : this.topic.prefix, cause: "overflow" });
+    else this.#held.push({ key: this.#name, cause: "overflow" });
     return this.#held.at(-1)?.cause !== "overflow";
+  }
+
+  gap(): void {
+    const event: SyncEvent = { key: this.#name, cause: "gap" };
+    if (!this.iterated || this.expected.includes("waiting")) this.offer(event);
+    else if (typeof this.topic === "string") this.#held = [event];
+    else this.#held = [...this.#held.filter(({ cause }) => cause === "publish"), event];
+  }
+
+  get #name(): string {
+    return typeof this.topic === "string" ? this.topic : this.topic.prefix;
   }
 
   next(): void {
@@ -151,6 +164,10 @@ describe("subscriptions", () => {
               calls.map((each) => JSON.stringify(each)).sort(),
               called.map((each) => JSON.stringify(each)).sort(),
             );
+          },
+          gap() {
+            for (const model of models) if (model.open) model.gap();
+            subscriptions.gap();
           },
         };
         for (const step of steps) (run[step.do] as (step: Step) => void)(step);

@@ -62,6 +62,23 @@ describe("100,000 subscriptions", () => {
     assertLessOrEqual(cost(subscriptions, "x").direct, 1 + 2);
   });
 
+  test("are told of a gap in one walk, each once, though one in ten throws", () => {
+    let errors = 0;
+    const subscriptions = new Subscriptions(() => errors++);
+    const called = new Map<string, number>();
+    for (let i = 0; i < MANY; i++) {
+      subscriptions.add(i % 2 === 0 ? `k${i}` : { prefix: `p${i}` }, ({ key }) => {
+        called.set(key, i);
+        if (i % 10 === 0) throw new Error(key);
+      });
+    }
+    const { direct, stepped } = countLookUps(() => subscriptions.gap());
+    assertEquals([called.size, errors, subscriptions.counts.events], [MANY, MANY / 10, MANY]);
+    // One step to a group and one to its only subscriber, and the ends of the loops; the callbacks look up on their own.
+    assertLessOrEqual(direct, MANY);
+    assertLessOrEqual(stepped, 3 * MANY + 100);
+  });
+
   test("leave nothing behind when they have ended", () => {
     const { subscriptions } = subscribed(TEN);
     const all = Array.from(

@@ -4,18 +4,29 @@
  * @module
  */
 
-import { BATCH_KEY_OVERHEAD, BATCH_KEYS_OFFSET, COUNT_OFFSET, MAX_DATAGRAM, TYPE_BATCH } from "./layout.ts";
-import { writeHeader, writeU16 } from "./packet.ts";
+import { writeNumber } from "./extension.ts";
+import {
+  BATCH_EXTENSION_LENGTH,
+  BATCH_KEY_OVERHEAD,
+  BATCH_KEYS_OFFSET,
+  COUNT_OFFSET,
+  MAX_DATAGRAM,
+  TYPE_BATCH,
+} from "./layout.ts";
+import { writeU16 } from "./integers.ts";
+import { writeHeader } from "./packet.ts";
 import { writeUtf8 } from "./utf8.ts";
 
 /** A batch under way. It owns its bytes and is used again after {@linkcode BatchWriter.clear}. */
 export class BatchWriter {
   readonly #bytes = new Uint8Array(MAX_DATAGRAM);
+  readonly #body: Uint8Array;
   #end = BATCH_KEYS_OFFSET;
   #count = 0;
 
-  /** `nodeId` is the sender's, 16 bytes. */
-  constructor(nodeId: Uint8Array) {
+  /** `nodeId` is the sender's, 16 bytes. With `numbered` there is room for the extension block. */
+  constructor(nodeId: Uint8Array, numbered = false) {
+    this.#body = this.#bytes.subarray(0, MAX_DATAGRAM - (numbered ? BATCH_EXTENSION_LENGTH : 0));
     writeHeader(this.#bytes, TYPE_BATCH, nodeId);
   }
 
@@ -26,11 +37,11 @@ export class BatchWriter {
 
   /**
    * Appends a key. Returns 0 when it is in, else why not, with the batch unchanged: `NO_ROOM` when it would pass
-   * {@linkcode MAX_DATAGRAM} bytes, `ILL_FORMED` when it has no UTF-8 form.
+   * {@linkcode MAX_DATAGRAM} bytes with its extension, `ILL_FORMED` when it has no UTF-8 form.
    */
   add(key: string): number {
     const start = this.#end + BATCH_KEY_OVERHEAD;
-    const end = writeUtf8(key, this.#bytes, start);
+    const end = writeUtf8(key, this.#body, start);
     if (end < 0) return end;
     writeU16(this.#bytes, this.#end, end - start);
     this.#end = end;
@@ -38,10 +49,12 @@ export class BatchWriter {
     return 0;
   }
 
-  /** The datagram: a view that holds until the next `add` or `clear`. */
-  bytes(): Uint8Array {
+  /** The datagram, with the number that the batch gets if any: a view that holds until the next `add` or `clear`. */
+  bytes(number?: number): Uint8Array {
     writeU16(this.#bytes, COUNT_OFFSET, this.#count);
-    return this.#bytes.subarray(0, this.#end);
+    if (number === undefined) return this.#bytes.subarray(0, this.#end);
+    writeNumber(this.#bytes, this.#end, number);
+    return this.#bytes.subarray(0, this.#end + BATCH_EXTENSION_LENGTH);
   }
 
   /** Forgets the keys. */

@@ -14,6 +14,17 @@ export const TYPE_HEARTBEAT = 0x02;
 /** Some keys have changed. */
 export const TYPE_BATCH = 0x03;
 
+/** Batches that the sender misses. Types from 0x10 have no body: an extension block follows the header. */
+export const TYPE_NAK = 0x10;
+/** The sender has all of a stream. */
+export const TYPE_ACK = 0x11;
+/** The sender closes. */
+export const TYPE_LEAVE = 0x12;
+/** What has the receiver published since …? */
+export const TYPE_CATCH_UP = 0x13;
+/** Where the sender's stream is: after a burst, and in answer to requests. */
+export const TYPE_STATE = 0x17;
+
 /** magic u8 · type u8 · node id 16 bytes */
 export const TYPE_OFFSET = 1;
 export const NODE_ID_OFFSET = 2;
@@ -37,5 +48,54 @@ export const MAX_BATCH_COUNT = 0xffff;
  */
 export const MAX_DATAGRAM = 1400;
 
-/** Longest key that fits a datagram, in bytes of UTF-8: 1,378. */
-export const MAX_KEY: number = MAX_DATAGRAM - BATCH_KEYS_OFFSET - BATCH_KEY_OVERHEAD;
+/** Longest key that fits a datagram without an extension, in bytes of UTF-8: 1,378. */
+export const MAX_PLAIN_KEY: number = MAX_DATAGRAM - BATCH_KEYS_OFFSET - BATCH_KEY_OVERHEAD;
+
+/** Extension block: "W+" · version u8 · (tag u8 · length u16 · value) until the datagram ends */
+export const EXTENSION_MAGIC: readonly [number, number] = [0x57, 0x2b];
+export const EXTENSION_VERSION = 1;
+export const EXTENSION_HEADER_LENGTH = 3;
+export const RECORD_HEADER_LENGTH = 3;
+
+/** The number of this batch: u48 */
+export const TAG_NUMBER = 1;
+/** last u48 · oldest u48 · age u32 */
+export const TAG_POSITION = 2;
+/** The node that a packet is about: 16 bytes */
+export const TAG_STREAM = 3;
+/** u32 */
+export const TAG_NONCE = 4;
+/** 8 bytes */
+export const TAG_TOKEN = 5;
+/** (from u48 · to u48) × 1 to 64 */
+export const TAG_RANGES = 6;
+/** u32, milliseconds */
+export const TAG_SINCE = 7;
+/** first u48 · age u32 */
+export const TAG_BASE = 8;
+/** u48 */
+export const TAG_SETTLED = 9;
+
+/** Bytes of the value of each record; of one range for `TAG_RANGES`. */
+export const NUMBER_LENGTH = 6;
+export const AGE_LENGTH = 4;
+export const POSITION_LENGTH: number = 2 * NUMBER_LENGTH + AGE_LENGTH;
+export const NONCE_LENGTH = 4;
+export const TOKEN_LENGTH = 8;
+export const RANGE_LENGTH: number = 2 * NUMBER_LENGTH;
+export const BASE_LENGTH: number = NUMBER_LENGTH + AGE_LENGTH;
+
+/** Most ranges in one packet. */
+export const MAX_RANGES = 64;
+
+/** Highest number of a batch. A million a second would need nine years. */
+export const MAX_NUMBER: number = 2 ** 48 - 1;
+
+/** An age that stands for never, or for longer than 49 days. */
+export const AGE_NEVER = 0xffffffff;
+
+/** What the extension costs a batch: the block and one number, 12 bytes. */
+export const BATCH_EXTENSION_LENGTH: number = EXTENSION_HEADER_LENGTH + RECORD_HEADER_LENGTH + NUMBER_LENGTH;
+
+/** Longest key that fits a datagram with its number, in bytes of UTF-8: 1,366. */
+export const MAX_KEY: number = MAX_PLAIN_KEY - BATCH_EXTENSION_LENGTH;

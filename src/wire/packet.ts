@@ -23,6 +23,7 @@ import {
   TYPE_INVALIDATE,
   TYPE_OFFSET,
 } from "./layout.ts";
+import { readU16, writeU16 } from "./integers.ts";
 import { isAscii, isUtf8, readUtf8 } from "./utf8.ts";
 
 /** {@linkcode scanPacket} found fewer bytes than the datagram claims to have. */
@@ -65,6 +66,15 @@ function scanBatch(bytes: Uint8Array): number {
 /** The type byte of a scanned datagram. */
 export function packetType(bytes: Uint8Array): number {
   return bytes[TYPE_OFFSET] as number;
+}
+
+/** Whether two node ids, or two tokens, are the same. */
+export function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
+  if (a.length !== b.length) return false;
+  for (let i = 0; i < a.length; i++) {
+    if (a[i] !== b[i]) return false;
+  }
+  return true;
 }
 
 /** Whether a scanned datagram comes from the node `id`. */
@@ -205,14 +215,4 @@ export function writeHeader(bytes: Uint8Array, type: number, nodeId: Uint8Array)
   bytes[0] = MAGIC;
   bytes[TYPE_OFFSET] = type;
   bytes.set(nodeId, NODE_ID_OFFSET);
-}
-
-/** Writes a 16-bit integer, high byte first. */
-export function writeU16(bytes: Uint8Array, offset: number, value: number): void {
-  bytes[offset] = value >> 8;
-  bytes[offset + 1] = value & 0xff;
-}
-
-function readU16(bytes: Uint8Array, offset: number): number {
-  return ((bytes[offset] as number) << 8) | (bytes[offset + 1] as number);
 }

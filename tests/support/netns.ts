@@ -20,6 +20,10 @@ export interface Host {
   run(...command: string[]): void;
   /** Drops all multicast that comes in here, unseen by the sender, or that would go out, which the sender is told. */
   blockMulticast(way: "input" | "output"): void;
+  /** Drops this share of the UDP datagrams that come in here, from 0 to 1, each by chance, unseen by the sender. */
+  lose(share: number): void;
+  /** How many datagrams {@linkcode Host.lose} has dropped so far. */
+  lost(): number;
 }
 
 /** A host's interfaces: the first address of a network (`10.77.1.1` is of `10.77.1.0/24`) is `eth0`, the next `eth1`. */
@@ -109,11 +113,21 @@ function hostIn(name: string, addresses: readonly string[]): Host {
   return {
     addresses,
     within,
-    run: (...command) => run(...within, ...command),
+    run: (...command) => void run(...within, ...command),
     blockMulticast(way) {
       run(...within, "nft", "add", "table", "inet", "block");
       run(...within, "nft", `add chain inet block ${way} { type filter hook ${way} priority 0; }`);
       run(...within, "nft", `add rule inet block ${way} ip daddr ${MULTICAST} drop`);
+    },
+    lose(share) {
+      const rule = `meta l4proto udp numgen random mod 10000 < ${Math.round(share * 10_000)} counter drop`;
+      run(...within, "nft", "add table inet loss");
+      run(...within, "nft", "add chain inet loss input { type filter hook input priority 0; }");
+      run(...within, "nft", `add rule inet loss input ${rule}`);
+    },
+    lost() {
+      const rules = run(...within, "nft", "list", "table", "inet", "loss");
+      return Number(/counter packets (\d+)/.exec(rules)?.[1]);
     },
   };
 }
@@ -138,8 +152,9 @@ function deleteStale(): void {
   }
 }
 
-function run(...command: string[]): void {
+function run(...command: string[]): string {
   const [file = "", ...args] = command;
-  const { status, stderr, error } = spawnSync(file, args, { encoding: "utf8" });
+  const { status, stdout, stderr, error } = spawnSync(file, args, { encoding: "utf8" });
   if (status !== 0) throw new Error(`${command.join(" ")}: ${error?.message ?? stderr.trim()}`);
+  return stdout;
 }

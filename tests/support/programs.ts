@@ -136,6 +136,11 @@ export class Program {
     return await patient(this.exit, () => `the end of: ${this.describe()}`);
   }
 
+  /** Sends it a signal, such as `SIGSTOP`, which stops it until `SIGCONT`. */
+  signal(name: "SIGSTOP" | "SIGCONT" | "SIGKILL"): void {
+    this.#child.kill(name);
+  }
+
   /** Ends it at once if it runs still, and waits for that. */
   async kill(): Promise<void> {
     if (this.#ended === undefined) this.#child.kill("SIGKILL");

@@ -1,0 +1,38 @@
+import { SeededRandom } from "../adapters/memory_random.ts";
+import type { Bind } from "../src/datagram_socket.ts";
+
+/** What a socket loses. */
+export interface Loss {
+  /** Share of the datagrams that are lost each way, from 0 to 1. */
+  readonly share: number;
+  /** The same seed loses in the same pattern. */
+  readonly seed: number;
+  /** Whether a datagram that came in is lost in any case. */
+  readonly always: (data: Uint8Array) => boolean;
+  /** Gets each datagram that came in and is lost. */
+  readonly onLost: (data: Uint8Array) => void;
+}
+
+/** Sockets like those of `bind`, on a network that loses datagrams both ways. */
+export function lossy(bind: Bind, { share, seed, always, onLost }: Loss): Bind {
+  const random = new SeededRandom(seed);
+  return async (options, handlers) => {
+    const socket = await bind(options, {
+      message(data, host, port) {
+        if (always(data) || random.chance(share)) onLost(data);
+        else handlers.message(data, host, port);
+      },
+      error: (error, fatal) => handlers.error(error, fatal),
+    });
+    return {
+      ...pick(socket),
+      send: (data, host, port) => random.chance(share) ? Promise.resolve() : socket.send(data, host, port),
+      close: () => socket.close(),
+    };
+  };
+}
+
+/** Sockets are classes, whose getters a spread would not copy. */
+function pick({ adapter, unmet, fallback, host, port }: Awaited<ReturnType<Bind>>) {
+  return { adapter, unmet, fallback, host, port };
+}

@@ -1,0 +1,52 @@
+/**
+ * What a thousand peers cost that say nothing but that they are there: the processor time of a node that knows them, less
+ * that of a node of another mesh that knows nobody at the same time, and by how much its process has grown since it
+ * knew nobody.
+ *
+ * @module
+ */
+
+import process from "node:process";
+import { setTimeout } from "node:timers/promises";
+import { figure, print, type Unit } from "./figures.ts";
+import { startPeer } from "./peer.ts";
+import { PEERS, type SilentNodeRequest, type SilentUsage, type SilentWelcome } from "./silent_protocol.ts";
+
+const quick = process.argv.includes("--quick");
+// Two heartbeats: all that happens once for each peer has happened.
+const SETTLE_MS = quick ? 0 : 10_000;
+const MEASURE_MS = quick ? 500 : 20_000;
+const LOOK_MS = 100;
+
+const node = startPeer(new URL("./silent_node.ts", import.meta.url));
+const alone = startPeer(new URL("./silent_node.ts", import.meta.url));
+const both = [node, alone] as const;
+const ask = <Answer>(peer: typeof node, type: SilentNodeRequest["type"]) =>
+  peer.request({ type } satisfies SilentNodeRequest) as Promise<Answer>;
+const [welcome] = await Promise.all(both.map((peer) => ask<SilentWelcome>(peer, "welcome")));
+const opened = await ask<SilentUsage>(node, "usage");
+const peers = startPeer(new URL("./silent_peers.ts", import.meta.url));
+await peers.request(welcome);
+while ((await ask<SilentUsage>(node, "usage")).peers < PEERS) await setTimeout(LOOK_MS);
+await setTimeout(SETTLE_MS);
+
+const before = await Promise.all(both.map((peer) => ask<SilentUsage>(peer, "usage")));
+const start = performance.now();
+await setTimeout(MEASURE_MS);
+const after = await Promise.all(both.map((peer) => ask<SilentUsage>(peer, "usage")));
+const ms = performance.now() - start;
+const [known, none] = after.map(({ cpuMs }, i) => (cpuMs - (before[i] as SilentUsage).cpuMs) / ms);
+const [{ rss, peers: found }, { peers: strangers }] = after as [SilentUsage, SilentUsage];
+if (known === undefined || none === undefined || found !== PEERS || strangers !== 0) {
+  throw new Error(`One node must know ${PEERS} peers and the other none: they know ${found} and ${strangers}`);
+}
+const single = (name: string, unit: Unit, value: number) =>
+  // Noise, or a garbage collector, can make it less than nothing.
+  figure({ name: `silent.${name}`, unit, values: [Math.max(0, value)] });
+print([
+  single("cpu", "share", known - none),
+  single("cpu.alone", "share", none),
+  single("rss", "bytes", rss - opened.rss),
+  single("rss.alone", "bytes", opened.rss),
+]);
+await Promise.all([...both, peers].map((peer) => peer.end()));

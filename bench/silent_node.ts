@@ -1,0 +1,18 @@
+/**
+ * A node that `silent.ts` measures.
+ *
+ * @module
+ */
+
+import process from "node:process";
+import { openMesh } from "../mod.ts";
+import { serve } from "./peer.ts";
+import type { SilentNodeRequest, SilentUsage, SilentWelcome } from "./silent_protocol.ts";
+
+const mesh = await openMesh({ port: 0, interface: "127.0.0.1" });
+await serve(({ type }: SilentNodeRequest): SilentWelcome | SilentUsage => {
+  if (type === "welcome") return { port: mesh.port, address: mesh.address };
+  const { user, system } = process.cpuUsage();
+  return { cpuMs: (user + system) / 1000, rss: process.memoryUsage().rss, peers: mesh.metrics().peers };
+});
+await mesh.close();

@@ -1,0 +1,20 @@
+/** How many peers there are. */
+export const PEERS = 1000;
+
+/** What `silent.ts` asks a node. */
+export interface SilentNodeRequest {
+  readonly type: "welcome" | "usage";
+}
+
+/** Where the node is reached. */
+export interface SilentWelcome {
+  readonly port: number;
+  readonly address: string;
+}
+
+/** What its process has used so far. */
+export interface SilentUsage {
+  readonly cpuMs: number;
+  readonly rss: number;
+  readonly peers: number;
+}

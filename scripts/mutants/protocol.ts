@@ -1,0 +1,181 @@
+/** One breakage of the protocol: a piece of a source file, which must be there exactly once, and what takes its place. */
+export interface Mutant {
+  readonly name: string;
+  /** From the project's folder. */
+  readonly file: string;
+  readonly find: string;
+  readonly replace: string;
+}
+
+/** Breakages that the storms must notice. */
+export const MUTANTS: readonly Mutant[] = [
+  {
+    name: "the position is not announced after a burst",
+    file: "src/own_stream.ts",
+    find: "if (isDue) post(encodeControl(TYPE_STATE, nodeId, { position: this.position }));",
+    replace: "",
+  },
+  {
+    name: "the position is announced for ever",
+    file: "src/own_stream.ts",
+    find: "const after = ANNOUNCE_AFTER[round];",
+    replace: "const after = ANNOUNCE_AFTER[round] ?? 1000;",
+  },
+  {
+    name: "heartbeats have no position",
+    file: "src/reliability.ts",
+    find: "encodeExtension(to === undefined ? { position } : { position, token: this.own.tokenFor(to) })",
+    replace: "encodeExtension(to === undefined ? {} : { token: this.own.tokenFor(to) })",
+  },
+  {
+    name: "a duplicate is accepted as new",
+    file: "src/peer_streams.ts",
+    find: "this.duplicates++;\n      return false;",
+    replace: "this.duplicates++;",
+  },
+  {
+    name: "the first of a hole is taken for a duplicate",
+    file: "src/window.ts",
+    find: "hole.from > number) return",
+    replace: "hole.from >= number) return",
+  },
+  {
+    name: "a hole begins one too late",
+    file: "src/window.ts",
+    find: "{ from: this.#highest + 1, to: last,",
+    replace: "{ from: Math.min(this.#highest + 2, last), to: last,",
+  },
+  {
+    name: "a hole ends one too early",
+    file: "src/window.ts",
+    find: "this.extend(number - 1, due);",
+    replace: "this.extend(number - 2, due);",
+  },
+  {
+    name: "what is below a repair in the middle of a hole is forgotten",
+    file: "src/window.ts",
+    find: "this.#holes.splice(index, 0, { ...hole, to: number - 1 });",
+    replace: "this.#missing -= number - hole.from;",
+  },
+  {
+    name: "a lost stream is no gap",
+    file: "src/peer_streams.ts",
+    find: 'this.#config.onGap(stream.id, stream.giveUp(now), undefined, "lost");',
+    replace: "stream.giveUp(now);",
+  },
+  {
+    name: "a stream that is heard all the time is lost",
+    file: "src/peer_streams.ts",
+    find: "    stream.heardAt = now;\n",
+    replace: "",
+  },
+  {
+    name: "what is below `oldest` is no gap",
+    file: "src/peer_streams.ts",
+    find: "const gap = window.startAt(position.oldest);\n    if (gap !== undefined)",
+    replace:
+      "window.startAt(position.oldest);\n    const gap = undefined as { from: number; to: number } | undefined;\n    if (gap)",
+  },
+  {
+    name: "a hole is asked for once",
+    file: "src/repair_requests.ts",
+    find: "hole.due = now + this.#retryAfter(stream, hole.attempts);",
+    replace: "hole.due = now + 1e9;",
+  },
+  {
+    name: "requests are not answered",
+    file: "src/own_stream.ts",
+    find: "if (!this.#enqueue(ranges, peer)) this.#answer(peer, nonce);",
+    replace: "",
+  },
+  {
+    name: "a repair is never sent to the group",
+    file: "src/repairs.ts",
+    find: "askers.size > 1 && !isDeaf",
+    replace: "askers.size > 1 && false",
+  },
+  {
+    name: "on first contact nothing older is asked for",
+    file: "src/peer_stream.ts",
+    find: "if (last > 0 && age < this.#covered(now)) return false;",
+    replace: "",
+  },
+  {
+    name: "on first contact only half of the time is covered",
+    file: "src/peer_stream.ts",
+    find: "return (now - this.#since) * (1 + DRIFT) + AGE_GRAIN;",
+    replace: "return (now - this.#since) / 2;",
+  },
+  {
+    name: "a base is taken whatever the age of what is before it",
+    file: "src/peer_stream.ts",
+    find: "if (age >= this.#covered(now)) {",
+    replace: "if (age >= 0) {",
+  },
+  {
+    name: "catching up is not waited for",
+    file: "src/peer_stream.ts",
+    find: "return this.catchUp === undefined && this.window.missing === 0;",
+    replace: "return this.window.missing === 0;",
+  },
+  {
+    name: "leaving says no last position",
+    file: "src/own_stream.ts",
+    find: "encodeControl(TYPE_LEAVE, nodeId, { position: this.position })",
+    replace: "encodeControl(TYPE_LEAVE, nodeId, { position: { last: 0, oldest: 1, age: Infinity } })",
+  },
+  {
+    name: "a node leaves without a word",
+    file: "src/mesh_bus.ts",
+    find: "await this.#reliability.leave(",
+    replace: "await Promise.resolve(",
+  },
+  {
+    name: "a leave is acknowledged at once",
+    file: "src/peer_streams.ts",
+    find: "stream.leavingAt ??= now;",
+    replace: "stream.leavingAt ??= now;\n    this.#config.onSettled(stream, extension.position?.last ?? 0);",
+  },
+  {
+    name: "what a node that leaves still owes is no gap",
+    file: "src/peer_streams.ts",
+    find: 'this.#config.onGap(stream.id, stream.giveUp(now), highest, "left");',
+    replace: "stream.giveUp(now);",
+  },
+  {
+    name: "the numbers of a lost stream are forgotten",
+    file: "src/peer_streams.ts",
+    find: "    stream.lostAt = now;\n",
+    replace: "    stream.lostAt = now;\n    this.#forget(stream);\n",
+  },
+  {
+    name: "the ring does not have the oldest that it says it holds",
+    file: "src/sent_ring.ts",
+    find: "return this.#isHeld(number,",
+    replace: "return number !== this.#oldest && this.#isHeld(number,",
+  },
+  {
+    name: "the ring grows beyond its bound",
+    file: "src/sent_ring.ts",
+    find: "Math.floor(maxBytes / this.#segmentLength)",
+    replace: "Math.floor(8 * maxBytes / this.#segmentLength)",
+  },
+  {
+    name: "a gap soon after another is not told",
+    file: "src/gap_reporter.ts",
+    find: "else this.#timer =",
+    replace: "else if (wait > 1e9) this.#timer =",
+  },
+  {
+    name: "an event does not touch the guard of its key",
+    file: "src/mesh_bus.ts",
+    find: "if (!this.#guards.idle) this.#guards.touch(key);\n        this.#subscriptions",
+    replace: "this.#subscriptions",
+  },
+  {
+    name: 'with `wire: "go-warp"` batches have numbers',
+    file: "src/mesh_bus.ts",
+    find: "numbered: settings.extended,",
+    replace: "numbered: true,",
+  },
+];

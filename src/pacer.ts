@@ -1,0 +1,107 @@
+/**
+ * How fast a node may send: `docs/wire.md`, "Pace".
+ *
+ * @module
+ */
+
+import type { Clock } from "./clock.ts";
+
+/** Datagrams a second at first. */
+const START_RATE = 20_000;
+/** What a loss leaves of the rate. */
+const DECREASE = 0.7;
+/** Losses within so many milliseconds of a decrease are the same loss: the slower rate has not had time to show. */
+const DECREASE_EVERY_MS = 20;
+/** Datagrams a second that an epoch without loss adds. */
+const INCREASE = 1000;
+/** Milliseconds. */
+const EPOCH_MS = 10;
+/** Datagrams that may leave at once: so many milliseconds' worth, as timers are that late, but a few at any rate. */
+const DEPTH_MS = 2;
+const MIN_DEPTH = 16;
+
+/** What a {@linkcode Pacer} is made of. */
+export interface PacerConfig {
+  /** Lowest rate, in datagrams a second, above 0. */
+  readonly min: number;
+  /** Highest rate, in datagrams a second, at least `min`. */
+  readonly max: number;
+  readonly clock: Clock;
+}
+
+/** A token bucket whose rate falls by a share when peers lose what is sent, and rises by steps while they do not. */
+export class Pacer {
+  readonly #clock: Clock;
+  readonly #min: number;
+  readonly #max: number;
+  #rate: number;
+  #tokens: number;
+  #filledAt: number;
+  /** An epoch that is not looked at goes on for longer than its time, and still counts once. */
+  #epochAt: number;
+  #isHeldBack = false;
+  #decreasedAt = -Infinity;
+
+  constructor({ min, max, clock }: PacerConfig) {
+    this.#clock = clock;
+    this.#min = min;
+    this.#max = max;
+    this.#rate = this.#clamp(START_RATE);
+    this.#tokens = this.#depth;
+    this.#filledAt = this.#epochAt = clock.now();
+  }
+
+  /** Datagrams a second, from `min` to `max`. */
+  get rate(): number {
+    return this.#rate;
+  }
+
+  /**
+   * Milliseconds until a datagram may leave, 0 for now. Ask before each one, and do not wait without asking: an answer
+   * above 0 is what lets the rate rise.
+   */
+  wait(): number {
+    this.#passTime(this.#clock.now());
+    if (this.#tokens >= 1) return 0;
+    this.#isHeldBack = true;
+    // Whole microseconds: a shorter wait could be lost in the rounding of the time, and then never end.
+    return Math.ceil(((1 - this.#tokens) * 1e6) / this.#rate) / 1000;
+  }
+
+  /** A datagram has left. One that did not ask first is owed, up to as many as may leave at once. */
+  spend(): void {
+    this.#tokens = Math.max(-this.#depth, this.#tokens - 1);
+  }
+
+  /** A peer that has proved its address has asked for a repair. */
+  onLoss(): void {
+    const now = this.#clock.now();
+    this.#passTime(now);
+    if (now - this.#decreasedAt >= DECREASE_EVERY_MS) {
+      this.#rate = this.#clamp(this.#rate * DECREASE);
+      this.#decreasedAt = now;
+    }
+    this.#beginEpoch(now);
+  }
+
+  get #depth(): number {
+    return Math.max(MIN_DEPTH, (this.#rate * DEPTH_MS) / 1000);
+  }
+
+  #passTime(now: number): void {
+    this.#tokens = Math.min(this.#depth, this.#tokens + ((now - this.#filledAt) * this.#rate) / 1000);
+    this.#filledAt = now;
+    if (now - this.#epochAt < EPOCH_MS) return;
+    if (this.#isHeldBack) this.#rate = this.#clamp(this.#rate + INCREASE);
+    this.#beginEpoch(now);
+  }
+
+  #beginEpoch(now: number): void {
+    this.#epochAt = now;
+    this.#isHeldBack = false;
+  }
+
+  #clamp(rate: number): number {
+    return Math.min(this.#max, Math.max(this.#min, rate));
+  }
+}

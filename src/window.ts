@@ -1,0 +1,164 @@
+/**
+ * Which numbers of a stream have arrived.
+ *
+ * @module
+ */
+
+/** Numbers that have not arrived, from `from` to `to`, and when they are asked for. */
+export interface Hole {
+  from: number;
+  to: number;
+  /** When to ask for them next, by the node's clock. */
+  due: number;
+  /** How often they were asked for. */
+  attempts: number;
+  /** When they were asked for first; 0 before. */
+  askedAt: number;
+}
+
+/** What was given up, and how much of it. */
+export interface Forgotten {
+  readonly from: number;
+  readonly to: number;
+  readonly count: number;
+}
+
+/** What a number meant: `repaired` when it was missing. */
+export type Arrival = "new" | "repaired" | "duplicate";
+
+/**
+ * Most holes that are told apart. Beyond it the first two become one: the batches between them are asked for and delivered
+ * once more, and nothing is lost.
+ */
+const MAX_HOLES = 1024;
+
+/**
+ * Every number up to `highest` has arrived, or was given up, or is in a hole. Memory is bounded by the number of holes,
+ * however far a number jumps; in order, a number costs two comparisons.
+ */
+export class Window {
+  readonly #holes: Hole[] = [];
+  /** When what was repaired last had been asked for first; 0 when it came unasked. */
+  repairAskedAt = 0;
+  #highest = 0;
+  #missing = 0;
+
+  /** The highest number that is known to exist. */
+  get highest(): number {
+    return this.#highest;
+  }
+
+  /** How many numbers are missing. */
+  get missing(): number {
+    return this.#missing;
+  }
+
+  /** What is missing, ascending. */
+  get holes(): readonly Hole[] {
+    return this.#holes;
+  }
+
+  /** All numbers up to this one have arrived or were given up. */
+  get settled(): number {
+    const [first] = this.#holes;
+    return first === undefined ? this.#highest : first.from - 1;
+  }
+
+  /** A batch has arrived. What it shows to be missing is asked for from `due` on. */
+  accept(number: number, due: number): Arrival {
+    if (number === this.#highest + 1) {
+      this.#highest = number;
+      return "new";
+    }
+    if (number > this.#highest) {
+      this.extend(number - 1, due);
+      this.#highest = number;
+      return "new";
+    }
+    const index = this.#indexOf(number);
+    const hole = this.#holes[index];
+    if (hole === undefined || hole.from > number) return "duplicate";
+    this.#missing--;
+    this.repairAskedAt = hole.askedAt;
+    if (hole.from === hole.to) this.#holes.splice(index, 1);
+    else if (hole.from === number) hole.from++;
+    else if (hole.to === number) hole.to--;
+    else {
+      this.#holes.splice(index, 0, { ...hole, to: number - 1 });
+      hole.from = number + 1;
+      this.#merge();
+    }
+    return "repaired";
+  }
+
+  /** All numbers up to `last` exist. Returns how many of them are missing by that. */
+  extend(last: number, due: number): number {
+    const count = last - this.#highest;
+    if (count <= 0) return 0;
+    this.#holes.push({ from: this.#highest + 1, to: last, due, attempts: 0, askedAt: 0 });
+    this.#highest = last;
+    this.#missing += count;
+    this.#merge();
+    return count;
+  }
+
+  /** Splits a hole so that it has `count` numbers, and the rest follows it. */
+  split(hole: Hole, count: number): void {
+    if (hole.to - hole.from < count) return;
+    const to = hole.from + count - 1;
+    this.#holes.splice(this.#holes.indexOf(hole) + 1, 0, { ...hole, from: to + 1 });
+    hole.to = to;
+  }
+
+  /** Nothing below `first` is waited for any more. Returns what was missing there. */
+  startAt(first: number): Forgotten | undefined {
+    let from = 0;
+    let to = 0;
+    let count = 0;
+    while (true) {
+      const [hole] = this.#holes;
+      if (hole === undefined || hole.from >= first) break;
+      if (from === 0) from = hole.from;
+      to = Math.min(hole.to, first - 1);
+      count += to - hole.from + 1;
+      if (hole.to < first) this.#holes.shift();
+      else hole.from = first;
+    }
+    this.#missing -= count;
+    this.#highest = Math.max(this.#highest, first - 1);
+    return count === 0 ? undefined : { from, to, count };
+  }
+
+  /** No number above `last` exists: what arrived with one was forged, or comes again. */
+  endAt(last: number): void {
+    if (last >= this.#highest) return;
+    while (true) {
+      const hole = this.#holes.at(-1);
+      if (hole === undefined || hole.to <= last) break;
+      this.#missing -= hole.to - Math.max(hole.from, last + 1) + 1;
+      if (hole.from > last) this.#holes.pop();
+      else hole.to = last;
+    }
+    this.#highest = last;
+  }
+
+  /** Index of the first hole that ends at `number` or after it. */
+  #indexOf(number: number): number {
+    let low = 0;
+    let high = this.#holes.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if ((this.#holes[middle] as Hole).to < number) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+
+  #merge(): void {
+    const [first, second] = this.#holes;
+    if (this.#holes.length <= MAX_HOLES || first === undefined || second === undefined) return;
+    this.#missing += second.from - first.to - 1;
+    first.to = second.to;
+    this.#holes.splice(1, 1);
+  }
+}

@@ -1,0 +1,293 @@
+/**
+ * The extension block: what nodes of this project tell each other behind the body, where the original does not look.
+ *
+ * @module
+ */
+
+import { DecodeError } from "../errors.ts";
+import { readU16, readU32, readU48, writeU16, writeU32, writeU48 } from "./integers.ts";
+import {
+  AGE_NEVER,
+  BASE_LENGTH,
+  BATCH_EXTENSION_LENGTH,
+  EXTENSION_HEADER_LENGTH,
+  EXTENSION_MAGIC,
+  EXTENSION_VERSION,
+  HEADER_LENGTH,
+  MAX_NUMBER,
+  MAX_RANGES,
+  NODE_ID_LENGTH,
+  NONCE_LENGTH,
+  NUMBER_LENGTH,
+  POSITION_LENGTH,
+  RANGE_LENGTH,
+  RECORD_HEADER_LENGTH,
+  TAG_BASE,
+  TAG_NONCE,
+  TAG_NUMBER,
+  TAG_POSITION,
+  TAG_RANGES,
+  TAG_SETTLED,
+  TAG_SINCE,
+  TAG_STREAM,
+  TAG_TOKEN,
+  TOKEN_LENGTH,
+} from "./layout.ts";
+import { writeHeader } from "./packet.ts";
+
+/** Where a stream is. */
+export interface Position {
+  /** Highest number given so far, 0 for none. */
+  readonly last: number;
+  /** Lowest number from which on all is held for repair, `last` + 1 for none. */
+  readonly oldest: number;
+  /** Milliseconds since `last` was given, `Infinity` for never. */
+  readonly age: number;
+}
+
+/** Numbers from `from` to `to`, both included. */
+export interface NumberRange {
+  /** The first, at least 1. */
+  readonly from: number;
+  /** The last. */
+  readonly to: number;
+}
+
+/** Where a stream begins for a newcomer. */
+export interface Base {
+  /** The first number that may concern it. */
+  readonly first: number;
+  /** Age of the batch before that one in milliseconds, `Infinity` when there was none. */
+  readonly age: number;
+}
+
+/** The records of an extension block. Ages are whole milliseconds. */
+export interface Extension {
+  /** The number of this batch, 1 to 2^48 - 1. */
+  readonly number?: number;
+  /** Where the sender's stream is. */
+  readonly position?: Position;
+  /** The node whose stream the packet is about, 16 bytes. */
+  readonly stream?: Uint8Array;
+  /** What a request and its answer have in common: 0 to 2^32 - 1. */
+  readonly nonce?: number;
+  /** Shows that its bearer has got what was sent to its address, 8 bytes. */
+  readonly token?: Uint8Array;
+  /** Numbers that the sender misses: 1 to 64 ranges, ascending. */
+  readonly ranges?: readonly NumberRange[];
+  /** The age from which on the sender wants to know all, in milliseconds. */
+  readonly since?: number;
+  /** Where the sender's stream begins for who asked. */
+  readonly base?: Base;
+  /** The sender has all of the stream up to this number. */
+  readonly settled?: number;
+}
+
+type Mutable<T> = { -readonly [K in keyof T]: T[K] };
+
+/** {@linkcode readExtension} found a block that is none. */
+export const MALFORMED = "malformed";
+
+/** {@linkcode readNumber} found a block that has to be read by {@linkcode readExtension}. */
+export const NOT_PLAIN_NUMBER = -1;
+
+/**
+ * The number of a scanned batch whose body ends at `end`: 0 when nothing follows the body, {@linkcode NOT_PLAIN_NUMBER}
+ * when something else does. All batches of this version take this way, which makes no object.
+ */
+export function readNumber(bytes: Uint8Array, end: number): number {
+  if (bytes.length === end) return 0;
+  const tag = end + EXTENSION_HEADER_LENGTH;
+  const isPlain = bytes.length === end + BATCH_EXTENSION_LENGTH && isBlock(bytes, end) &&
+    bytes[end + 2] === EXTENSION_VERSION && bytes[tag] === TAG_NUMBER && readU16(bytes, tag + 1) === NUMBER_LENGTH;
+  const number = isPlain ? readU48(bytes, tag + RECORD_HEADER_LENGTH) : 0;
+  return number === 0 ? NOT_PLAIN_NUMBER : number;
+}
+
+/**
+ * Reads the block that begins at `start`. `undefined` when there is none, or one of another version. Never throws; work is
+ * bounded by the bytes. Node ids and tokens are views into the datagram.
+ */
+export function readExtension(bytes: Uint8Array, start: number): Extension | undefined | typeof MALFORMED {
+  if (!isBlock(bytes, start)) return undefined;
+  if (bytes.length < start + EXTENSION_HEADER_LENGTH) return MALFORMED;
+  if (bytes[start + 2] !== EXTENSION_VERSION) return undefined;
+  const found: Mutable<Extension> = {};
+  let seen = 0;
+  for (let offset = start + EXTENSION_HEADER_LENGTH; offset < bytes.length;) {
+    if (offset + RECORD_HEADER_LENGTH > bytes.length) return MALFORMED;
+    const tag = bytes[offset] as number;
+    const value = offset + RECORD_HEADER_LENGTH;
+    const end = value + readU16(bytes, offset + 1);
+    if (end > bytes.length) return MALFORMED;
+    if (tag >= TAG_NUMBER && tag <= TAG_SETTLED) {
+      if ((seen & (1 << tag)) !== 0 || !readRecord(tag, bytes.subarray(value, end), found)) return MALFORMED;
+      seen |= 1 << tag;
+    }
+    offset = end;
+  }
+  return found;
+}
+
+/**
+ * Decodes what follows a packet's body, its `rest`, for tools and tests. `undefined` when it is no extension block, or one
+ * of another version.
+ *
+ * @throws {DecodeError} when the block is malformed
+ */
+export function decodeExtension(rest: Uint8Array): Extension | undefined {
+  const extension = readExtension(rest, 0);
+  if (extension === MALFORMED) throw new DecodeError("its extension block is malformed");
+  return extension;
+}
+
+/**
+ * Encodes an extension block, the counterpart of {@linkcode decodeExtension}. Records are written in the order of their
+ * tags.
+ *
+ * @throws {RangeError} when the block could not be decoded again: a number out of range, an id or a token of another length
+ */
+export function encodeExtension(extension: Extension): Uint8Array {
+  const { number, position, stream, nonce, token, ranges, since, base, settled } = extension;
+  const records: [number, Uint8Array][] = [];
+  if (number !== undefined) records.push([TAG_NUMBER, u48s(number)]);
+  if (position !== undefined) records.push([TAG_POSITION, withAge(u48s(position.last, position.oldest), position.age)]);
+  if (stream !== undefined) records.push([TAG_STREAM, stream]);
+  if (nonce !== undefined) records.push([TAG_NONCE, u32(nonce)]);
+  if (token !== undefined) records.push([TAG_TOKEN, token]);
+  if (ranges !== undefined) records.push([TAG_RANGES, u48s(...ranges.flatMap(({ from, to }) => [from, to]))]);
+  if (since !== undefined) records.push([TAG_SINCE, withAge(new Uint8Array(0), since)]);
+  if (base !== undefined) records.push([TAG_BASE, withAge(u48s(base.first), base.age)]);
+  if (settled !== undefined) records.push([TAG_SETTLED, u48s(settled)]);
+  const bytes = new Uint8Array(
+    records.reduce((sum, [, value]) => sum + RECORD_HEADER_LENGTH + value.length, EXTENSION_HEADER_LENGTH),
+  );
+  bytes.set([...EXTENSION_MAGIC, EXTENSION_VERSION]);
+  let offset = EXTENSION_HEADER_LENGTH;
+  for (const [tag, value] of records) {
+    if (!readRecord(tag, value, {})) throw new RangeError(`Cannot encode as record ${tag} is out of its range`);
+    bytes[offset] = tag;
+    writeU16(bytes, offset + 1, value.length);
+    bytes.set(value, offset + RECORD_HEADER_LENGTH);
+    offset += RECORD_HEADER_LENGTH + value.length;
+  }
+  return bytes;
+}
+
+/** A packet of a type from 0x10: a header and a block. */
+export function encodeControl(type: number, nodeId: Uint8Array, extension: Extension): Uint8Array {
+  const block = encodeExtension(extension);
+  const bytes = new Uint8Array(HEADER_LENGTH + block.length);
+  writeHeader(bytes, type, nodeId);
+  bytes.set(block, HEADER_LENGTH);
+  return bytes;
+}
+
+/** Writes the block of a batch, which is {@linkcode BATCH_EXTENSION_LENGTH} bytes, at `offset`. */
+export function writeNumber(bytes: Uint8Array, offset: number, number: number): void {
+  bytes[offset] = EXTENSION_MAGIC[0];
+  bytes[offset + 1] = EXTENSION_MAGIC[1];
+  bytes[offset + 2] = EXTENSION_VERSION;
+  bytes[offset + 3] = TAG_NUMBER;
+  writeU16(bytes, offset + 4, NUMBER_LENGTH);
+  writeU48(bytes, offset + 6, number);
+}
+
+function isBlock(bytes: Uint8Array, start: number): boolean {
+  return bytes[start] === EXTENSION_MAGIC[0] && bytes[start + 1] === EXTENSION_MAGIC[1];
+}
+
+/** Reads a value into `found`; false when it is malformed. */
+function readRecord(tag: number, value: Uint8Array, found: Mutable<Extension>): boolean {
+  if (tag === TAG_RANGES) return readRanges(value, found);
+  if (value.length !== LENGTHS[tag]) return false;
+  switch (tag) {
+    case TAG_NUMBER:
+      found.number = readU48(value, 0);
+      return found.number > 0;
+    case TAG_POSITION: {
+      const last = readU48(value, 0);
+      const oldest = readU48(value, NUMBER_LENGTH);
+      found.position = { last, oldest, age: readAge(value, 2 * NUMBER_LENGTH) };
+      return oldest > 0 && oldest <= last + 1;
+    }
+    case TAG_STREAM:
+      found.stream = value;
+      return true;
+    case TAG_NONCE:
+      found.nonce = readU32(value, 0);
+      return true;
+    case TAG_TOKEN:
+      found.token = value;
+      return true;
+    case TAG_SINCE:
+      found.since = readAge(value, 0);
+      return true;
+    case TAG_BASE:
+      found.base = { first: readU48(value, 0), age: readAge(value, NUMBER_LENGTH) };
+      return found.base.first > 0;
+    default:
+      found.settled = readU48(value, 0);
+      return true;
+  }
+}
+
+const LENGTHS: Readonly<Record<number, number>> = {
+  [TAG_NUMBER]: NUMBER_LENGTH,
+  [TAG_POSITION]: POSITION_LENGTH,
+  [TAG_STREAM]: NODE_ID_LENGTH,
+  [TAG_NONCE]: NONCE_LENGTH,
+  [TAG_TOKEN]: TOKEN_LENGTH,
+  [TAG_SINCE]: 4,
+  [TAG_BASE]: BASE_LENGTH,
+  [TAG_SETTLED]: NUMBER_LENGTH,
+};
+
+function readRanges(value: Uint8Array, found: Mutable<Extension>): boolean {
+  const count = value.length / RANGE_LENGTH;
+  if (!Number.isInteger(count) || count < 1 || count > MAX_RANGES) return false;
+  const ranges: NumberRange[] = [];
+  let before = 0;
+  for (let offset = 0; offset < value.length; offset += RANGE_LENGTH) {
+    const range = { from: readU48(value, offset), to: readU48(value, offset + NUMBER_LENGTH) };
+    if (range.from <= before || range.to < range.from) return false;
+    before = range.to;
+    ranges.push(range);
+  }
+  found.ranges = ranges;
+  return true;
+}
+
+function readAge(bytes: Uint8Array, offset: number): number {
+  const age = readU32(bytes, offset);
+  return age === AGE_NEVER ? Infinity : age;
+}
+
+function u48s(...values: number[]): Uint8Array {
+  const bytes = new Uint8Array(NUMBER_LENGTH * values.length);
+  values.forEach((value, i) => {
+    if (!Number.isInteger(value) || value < 0 || value > MAX_NUMBER) {
+      throw new RangeError(`Cannot encode as numbers must be integers from 0 to 2^48 - 1: current value is ${value}`);
+    }
+    writeU48(bytes, NUMBER_LENGTH * i, value);
+  });
+  return bytes;
+}
+
+function u32(value: number): Uint8Array {
+  if (!Number.isInteger(value) || value < 0 || value > 0xffffffff) {
+    throw new RangeError(`Cannot encode as a nonce must be an integer from 0 to 2^32 - 1: current value is ${value}`);
+  }
+  const bytes = new Uint8Array(NONCE_LENGTH);
+  writeU32(bytes, 0, value);
+  return bytes;
+}
+
+/** Ages are rounded down: what is younger than it says is not skipped. */
+function withAge(numbers: Uint8Array, age: number): Uint8Array {
+  if (!(age >= 0)) throw new RangeError(`Cannot encode as an age must be a number from 0 up: current value is ${age}`);
+  const bytes = new Uint8Array(numbers.length + 4);
+  bytes.set(numbers);
+  writeU32(bytes, numbers.length, Math.min(Math.floor(age), AGE_NEVER));
+  return bytes;
+}

@@ -1,0 +1,32 @@
+/**
+ * Unsigned integers, high byte first.
+ *
+ * @module
+ */
+
+export function writeU16(bytes: Uint8Array, offset: number, value: number): void {
+  bytes[offset] = value >> 8;
+  bytes[offset + 1] = value & 0xff;
+}
+
+export function readU16(bytes: Uint8Array, offset: number): number {
+  return ((bytes[offset] as number) << 8) | (bytes[offset + 1] as number);
+}
+
+export function writeU32(bytes: Uint8Array, offset: number, value: number): void {
+  writeU16(bytes, offset, value >>> 16);
+  writeU16(bytes, offset + 2, value & 0xffff);
+}
+
+export function readU32(bytes: Uint8Array, offset: number): number {
+  return readU16(bytes, offset) * 0x10000 + readU16(bytes, offset + 2);
+}
+
+export function writeU48(bytes: Uint8Array, offset: number, value: number): void {
+  writeU16(bytes, offset, Math.floor(value / 2 ** 32));
+  writeU32(bytes, offset + 2, value >>> 0);
+}
+
+export function readU48(bytes: Uint8Array, offset: number): number {
+  return readU16(bytes, offset) * 2 ** 32 + readU32(bytes, offset + 2);
+}

@@ -1,0 +1,306 @@
+// How fast a node may send, and what makes that faster and slower.
+import { describe, test } from "node:test";
+import {
+  assert,
+  assertAlmostEquals,
+  assertEquals,
+  assertGreater,
+  assertLessOrEqual,
+  assertStrictEquals,
+} from "@std/assert";
+import * as fc from "fast-check";
+import { Pacer } from "../src/pacer.ts";
+
+function makePacer({ min = 2000, max = 200_000 } = {}) {
+  const time = { now: 5000, asked: 0 };
+  const now = () => {
+    time.asked++;
+    return time.now;
+  };
+  const pacer = new Pacer({ min, max, clock: { now, setTimer: never, setTurnEnd: never } });
+  /** Sends all that may leave now; how many that were. */
+  const drain = () => {
+    let count = 0;
+    for (; pacer.wait() === 0; count++) pacer.spend();
+    return count;
+  };
+  return { pacer, time, drain };
+}
+
+function never(): never {
+  throw new Error("Cannot set a timer as a pacer needs none");
+}
+
+describe("the bucket", () => {
+  test("holds 2 ms worth, and no fewer than 16", () => {
+    for (const [rate, depth] of [[1, 16], [2000, 16], [8000, 16], [20_000, 40], [200_000, 400]] as const) {
+      const { pacer, drain } = makePacer({ min: rate, max: rate });
+      assertEquals(pacer.rate, rate);
+      assertEquals(drain(), depth, `${rate} a second`);
+    }
+  });
+
+  test("says when the next may leave", () => {
+    const { pacer, time, drain } = makePacer({ min: 4000, max: 4000 });
+    drain();
+    assertEquals(pacer.wait(), 0.25);
+    time.now += 0.125;
+    assertEquals(pacer.wait(), 0.125);
+    time.now += 0.125;
+    assertEquals(pacer.wait(), 0);
+    pacer.spend();
+    assertEquals(pacer.wait(), 0.25);
+  });
+
+  test("waits at least the grain of a clock, so that waiting ends", () => {
+    const { pacer, time, drain } = makePacer({ min: 3000, max: 3000 });
+    drain();
+    // So late that a nanosecond more is the same number.
+    time.now = 1e9;
+    drain();
+    for (let sent = 0; sent < 100; sent++) {
+      let waits = 0;
+      for (let wait = pacer.wait(); wait > 0; wait = pacer.wait()) {
+        assert(wait >= 0.001);
+        time.now += wait;
+        assertLessOrEqual(++waits, 2);
+      }
+      pacer.spend();
+    }
+  });
+
+  test("lets no more than its depth leave after a pause, and none while time stands still", () => {
+    const { time, drain } = makePacer({ min: 20_000, max: 20_000 });
+    for (const pause of [3000, 2, 1e9]) {
+      time.now += pause;
+      assertEquals([drain(), drain()], [40, 0]);
+    }
+  });
+
+  test("is owed what left without asking, up to its depth", () => {
+    const { pacer, drain } = makePacer({ min: 20_000, max: 20_000 });
+    drain();
+    pacer.spend();
+    assertEquals(pacer.wait(), 0.1);
+    for (let count = 0; count < 1000; count++) pacer.spend();
+    assertEquals(pacer.wait(), 2.05);
+  });
+
+  test("looks at the clock once for a datagram", () => {
+    const { pacer, time } = makePacer();
+    time.asked = 0;
+    pacer.wait();
+    pacer.spend();
+    assertEquals(time.asked, 1);
+  });
+});
+
+describe("the rate", () => {
+  test("begins at 20,000, or as near as it may", () => {
+    const rates = [[2000, 200_000], [1, 100], [30_000, 40_000]].map(([min, max]) => makePacer({ min, max }).pacer.rate);
+    assertEquals(rates, [20_000, 100, 30_000]);
+  });
+
+  test("rises by 1,000 for 10 ms in which it held the sender back, up to the highest", () => {
+    const { pacer, time, drain } = makePacer({ max: 22_500 });
+    const rates: number[] = [];
+    for (let epoch = 0; epoch < 4; epoch++) {
+      drain();
+      time.now += 9.999;
+      assertEquals([pacer.wait(), pacer.rate], [0, rates.at(-1) ?? 20_000]);
+      time.now += 0.001;
+      pacer.wait();
+      rates.push(pacer.rate);
+    }
+    assertEquals(rates, [21_000, 22_000, 22_500, 22_500]);
+  });
+
+  test("stays when the sender asked and was never held back, or did not ask", () => {
+    const { pacer, time } = makePacer();
+    for (let count = 0; count < 100; count++) {
+      assertEquals(pacer.wait(), 0);
+      pacer.spend();
+      time.now += 3;
+    }
+    time.now += 1000;
+    pacer.wait();
+    assertEquals(pacer.rate, 20_000);
+  });
+
+  test("rises once after a pause, however long", () => {
+    const { pacer, time, drain } = makePacer();
+    drain();
+    time.now += 3000;
+    for (let count = 0; count < 5; count++) pacer.wait();
+    assertEquals(pacer.rate, 21_000);
+    time.now += 3000;
+    pacer.wait();
+    assertEquals(pacer.rate, 21_000);
+  });
+
+  test("falls to 0.7 of it with a loss, once in 20 ms, down to the lowest", () => {
+    const { pacer, time } = makePacer({ min: 9000 });
+    const rates: number[] = [];
+    for (const pause of [0, 0, 19.999, 0.001, 20, 20]) {
+      time.now += pause;
+      pacer.onLoss();
+      rates.push(Math.round(pacer.rate));
+    }
+    assertEquals(rates, [14_000, 14_000, 14_000, 9800, 9000, 9000]);
+  });
+
+  test("does not rise within 10 ms of a loss, even one that does not make it fall", () => {
+    const { pacer, time, drain } = makePacer();
+    pacer.onLoss();
+    const slow = pacer.rate;
+    // A loss every 9 ms, two of three too soon to count.
+    for (const _ of [1, 2]) {
+      drain();
+      time.now += 9;
+      pacer.onLoss();
+    }
+    assertEquals(pacer.rate, slow);
+    time.now += 9;
+    drain();
+    assertEquals(pacer.rate, slow);
+    time.now += 1;
+    pacer.wait();
+    assertEquals(pacer.rate, slow + 1000);
+  });
+
+  test("does not owe a rise to what held the sender back before a loss", () => {
+    const { pacer, time, drain } = makePacer();
+    drain();
+    time.now += 5;
+    pacer.onLoss();
+    const slow = pacer.rate;
+    time.now += 20;
+    pacer.wait();
+    assertEquals(pacer.rate, slow);
+  });
+
+  test("falls and recovers within bounds that a sender feels", () => {
+    const { pacer, time } = makePacer();
+    const sendFor = (ms: number) => {
+      let sent = 0;
+      for (const end = time.now + ms; time.now < end;) {
+        const wait = pacer.wait();
+        if (wait > 0) time.now += wait;
+        else {
+          pacer.spend();
+          sent++;
+        }
+      }
+      return sent;
+    };
+    // 20,000 a second, and 1,000 more every 10 ms: 2,000 and 4,500 in 100 ms.
+    assertAlmostEquals(sendFor(100), 2450, 100);
+    for (let loss = 0; loss < 20; loss++) {
+      pacer.onLoss();
+      time.now += 20;
+    }
+    assertEquals(pacer.rate, 2000);
+    assertAlmostEquals(sendFor(9), 18 + 16, 2);
+    // 198 epochs from there to 200,000.
+    sendFor(2000);
+    assertEquals(pacer.rate, 200_000);
+    assertAlmostEquals(sendFor(100), 20_000, 20);
+  });
+});
+
+/** The same rules over the whole past, each time anew. */
+function rateOf(
+  log: readonly { readonly at: number; readonly what: "asked" | "held" | "loss" }[],
+  min: number,
+  max: number,
+) {
+  const within = (rate: number) => Math.min(max, Math.max(min, rate));
+  let rate = within(20_000);
+  let epoch = { at: 5000, held: 0 };
+  let fellAt = -Infinity;
+  for (const { at, what } of log) {
+    if (at - epoch.at >= 10) {
+      if (epoch.held > 0) rate = within(rate + 1000);
+      epoch = { at, held: 0 };
+    }
+    if (what === "held") epoch.held++;
+    if (what !== "loss") continue;
+    epoch = { at, held: 0 };
+    if (at - fellAt < 20) continue;
+    rate = within(rate * 0.7);
+    fellAt = at;
+  }
+  return rate;
+}
+
+describe("whatever is sent and lost, and however time passes", () => {
+  const step = fc.oneof(
+    { weight: 6, arbitrary: fc.record({ do: fc.constant("send" as const), count: fc.integer({ min: 1, max: 60 }) }) },
+    {
+      weight: 6,
+      arbitrary: fc.record({
+        do: fc.constant("pass" as const),
+        ms: fc.oneof(fc.constantFrom(0, 1, 9.999, 10, 20, 3000), fc.double({ min: 0, max: 15, noNaN: true })),
+      }),
+    },
+    { weight: 1, arbitrary: fc.record({ do: fc.constant("lose" as const) }) },
+  );
+  const bounds = fc.oneof(
+    fc.constantFrom([2000, 200_000], [1, 1_000_000], [1, 1], [1_000_000, 1_000_000]),
+    fc.tuple(fc.integer({ min: 1, max: 30_000 }), fc.integer({ min: 0, max: 30_000 })).map(([min, more]) => [
+      min,
+      min + more,
+    ]),
+  );
+
+  test("the rate is as the rules say, and no stretch of time sees more datagrams than it allows", () => {
+    fc.assert(fc.property(bounds, fc.array(step, { maxLength: 80, size: "max" }), ([min = 1, max = 1], steps) => {
+      const { pacer, time } = makePacer({ min, max });
+      const log: { at: number; what: "asked" | "held" | "loss" }[] = [];
+      const sent: number[] = [];
+      let fastest = pacer.rate;
+      for (const step of steps) {
+        if (step.do === "pass") time.now += step.ms;
+        else if (step.do === "lose") {
+          pacer.onLoss();
+          log.push({ at: time.now, what: "loss" });
+        } else {
+          for (let count = 0; count < step.count; count++) {
+            const wait = pacer.wait();
+            log.push({ at: time.now, what: wait > 0 ? "held" : "asked" });
+            if (wait > 0) time.now += Math.min(wait, 5);
+            else {
+              pacer.spend();
+              sent.push(time.now);
+            }
+          }
+        }
+        assertStrictEquals(pacer.rate, rateOf(log, min, max));
+        assert(pacer.rate >= min && pacer.rate <= max);
+        fastest = Math.max(fastest, pacer.rate);
+      }
+      const depth = Math.max(16, fastest / 500);
+      // From each datagram on: how many there were, less how many the time allows, is never above the depth.
+      let least = Infinity;
+      sent.forEach((at, index) => {
+        const spare = index - ((at - 5000) * fastest) / 1000;
+        least = Math.min(least, spare);
+        assertLessOrEqual(spare - least + 1, depth + 0.001);
+      });
+    }));
+  });
+
+  test("a datagram may leave after the wait that was named", () => {
+    fc.assert(fc.property(bounds, fc.double({ min: 0, max: 1e9, noNaN: true }), ([min = 1, max = 1], start) => {
+      const { pacer, time, drain } = makePacer({ min, max });
+      time.now += start;
+      drain();
+      const wait = pacer.wait();
+      assertGreater(wait, 0);
+      assertLessOrEqual(wait, 1000 / min + 0.001);
+      time.now += wait;
+      // The time itself is rounded.
+      assertLessOrEqual(pacer.wait(), 0.001);
+    }));
+  });
+});

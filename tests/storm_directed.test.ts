@@ -1,0 +1,394 @@
+// Each promise of "nothing is lost silently" on its own, in a world made for it.
+
+import { assert, assertEquals } from "@std/assert";
+import { describe, test } from "node:test";
+import { decodePacket, encodePacket } from "../mod.ts";
+import { gapEvents, gapsOf, keysOf, Scene, type SceneNode } from "./support/storm_scene.ts";
+import { BATCH, CATCH_UP, HEARTBEAT, LEAVE, NAK, STATE } from "./support/storm_wire.ts";
+import { hostAddress } from "./support/worlds.ts";
+
+const ALL_STILL = { heartbeat: 3_600_000 };
+
+async function scene(count: number, options: Parameters<typeof Scene.open>[1] = () => ({})) {
+  const made = await Scene.open(count, options);
+  const [a, b] = made.nodes as [SceneNode, SceneNode];
+  return { made, a, b, clock: made.network.clock };
+}
+
+/** Publishes keys, each in a batch of its own. */
+async function publishAll(made: Scene, { mesh }: SceneNode, keys: readonly string[], pause = 1): Promise<void> {
+  for (const key of keys) {
+    await made.network.clock.run(mesh.publish(key), 1000);
+    await made.advance(pause);
+  }
+}
+
+function names(count: number, start = 1): string[] {
+  return Array.from({ length: count }, (_, i) => `key:${start + i}`);
+}
+
+function statusOf(node: SceneNode, of: SceneNode) {
+  return node.mesh.status().peers.find(({ id }) => id === of.mesh.nodeId);
+}
+
+describe("repair", () => {
+  test("the loss of the last batch is noticed and repaired within 250 ms, with no heartbeat", async () => {
+    const { made, a, b, clock } = await scene(2, () => ALL_STILL);
+    made.loseFirst(a, 1);
+    await publishAll(made, a, ["lost"], 0);
+    const time = await clock.runUntil(() => keysOf(b).includes("lost"), 250);
+    assert(time > 25, "it was not lost");
+    assertEquals([gapsOf(b).length, b.mesh.metrics().missing, b.mesh.metrics().repaired], [0, 1, 1]);
+    await made.close();
+  });
+
+  test("a hole in the middle of a stream is repaired within 50 ms", async () => {
+    const { made, a, b, clock } = await scene(2, () => ALL_STILL);
+    made.loseFirst(a, 3, 4);
+    await publishAll(made, a, names(4), 2);
+    assertEquals(keysOf(b), ["key:1", "key:2"]);
+    await publishAll(made, a, names(2, 5), 2);
+    await clock.runUntil(() => keysOf(b).length === 6, 50);
+    assertEquals(keysOf(b).sort(), names(6));
+    assertEquals([gapEvents(b), b.mesh.metrics().missing, b.mesh.metrics().repaired], [0, 2, 2]);
+    await made.close();
+  });
+
+  test("each of many holes is found, and nothing else is asked for", async () => {
+    const { made, a, b } = await scene(2, () => ALL_STILL);
+    const lost = [2, 3, 5, 9, 10, 11, 20, 39];
+    made.loseFirst(a, ...lost);
+    await publishAll(made, a, names(40), 2);
+    await made.advance(500);
+    assertEquals(keysOf(b).sort(), names(40).sort());
+    assertEquals([b.mesh.metrics().missing, b.mesh.metrics().repaired], [lost.length, lost.length]);
+    for (let number = 1; number <= 40; number++) {
+      // To the group and to the only peer, and again to it.
+      assertEquals(made.sendsOf(a, number).length, lost.includes(number) ? 3 : 2, `batch ${number}`);
+    }
+    await made.close();
+  });
+
+  test("what several have lost is sent once more, to the group", async () => {
+    const { made, a } = await scene(8, () => ALL_STILL);
+    made.loseFirst(a, 2);
+    await publishAll(made, a, names(3), 2);
+    await made.advance(500);
+    for (const node of made.nodes.slice(1)) assertEquals(keysOf(node).sort(), names(3));
+    const repairs = made.sendsOf(a, 2).slice(8);
+    assert(repairs.some(({ multicast }) => multicast));
+    assert(repairs.length <= 2, `${repairs.length} repairs`);
+    await made.close();
+  });
+
+  test("a request that is lost is made again", async () => {
+    const { made, a, b, clock } = await scene(2, () => ALL_STILL);
+    made.loseFirst(a, 1);
+    await publishAll(made, a, ["one"], 2);
+    let asked = 0;
+    made.network.set({ drop: ({ data }) => data[1] === NAK && ++asked <= 3 });
+    await publishAll(made, a, ["two"], 0);
+    await clock.runUntil(() => keysOf(b).length === 2, 1000);
+    assert(asked > 3);
+    await made.close();
+  });
+
+  test("batches that arrive twice, or late, are delivered once", async () => {
+    const { made, a, b } = await scene(2);
+    made.network.set({ duplicate: 1, reorder: 0.5, reorderBy: 20 });
+    await publishAll(made, a, names(50), 2);
+    await made.advance(200);
+    assertEquals(keysOf(b).sort(), names(50).sort());
+    assert(b.mesh.metrics().duplicates >= 100);
+    await made.close();
+  });
+
+  test("a slow receiver cannot push the sender below `minSendRate`, nor hold the others up", async () => {
+    const [min, count] = [1000, 3000];
+    const options = { minSendRate: min, maxSendRate: 20_000, batchSize: 1, queueSize: 10 };
+    const { made, a, b, clock } = await scene(3, () => options);
+    const c = made.nodes[2] as SceneNode;
+    made.network.set({ loss: 0.6 }, { to: b.host.address });
+    const rates: number[] = [];
+    let done = false;
+    const publishing = (async () => {
+      for (const key of names(count)) await a.mesh.publish(key);
+      done = true;
+    })();
+    const start = clock.now();
+    while (!done && clock.now() < start + 10_000) {
+      await made.advance(50);
+      rates.push(a.mesh.metrics().sendRate);
+    }
+    await publishing;
+    // Repairs and batches take turns, so that half of the rate is left for batches in the worst case.
+    assert(clock.now() - start <= 2 * (count / min) * 1000 + 100, `${clock.now() - start} ms`);
+    assert(Math.min(...rates) >= min);
+    assert(Math.min(...rates) < 20_000, "loss did not slow the sender down");
+    await made.advance(100);
+    assertEquals(keysOf(c).length, count);
+    made.network.set({ loss: 0 });
+    await made.advance(5000);
+    assert(gapEvents(b) > 0 || keysOf(b).length === count);
+    await made.close();
+  });
+});
+
+describe("first contact", () => {
+  test("what a node published before it was heard, and after the receiver opened, arrives", async () => {
+    const { made, a } = await scene(1, () => ({ heartbeat: 1000 }));
+    await publishAll(made, a, names(5));
+    await made.advance(3000);
+    made.network.partition([[hostAddress(0)], [hostAddress(1)]]);
+    const b = await made.add({ heartbeat: 1000 });
+    await made.advance(500);
+    await publishAll(made, a, names(20, 6));
+    await made.advance(300);
+    made.network.heal();
+    await made.advance(1500);
+    assertEquals(keysOf(b).sort(), names(20, 6).sort());
+    assertEquals([gapsOf(b).length, statusOf(b, a)?.state], [0, "current"]);
+    await made.close();
+  });
+
+  test("nothing is asked of a node that has long been silent", async () => {
+    const { made, a } = await scene(1, () => ({ heartbeat: 1000 }));
+    await publishAll(made, a, names(5));
+    await made.advance(3000);
+    const b = await made.add({ heartbeat: 1000 });
+    await made.advance(1500);
+    assertEquals(keysOf(b), []);
+    assertEquals(gapsOf(b).length, 0);
+    assertEquals(made.sent.filter(({ data }) => data[1] === CATCH_UP || data[1] === NAK).length, 0);
+    await made.close();
+  });
+
+  test("what the ring no longer holds is a gap", async () => {
+    const { made, a } = await scene(1, () => ({ heartbeat: 1000, repairAge: 200 }));
+    made.network.partition([[hostAddress(0)], [hostAddress(1)]]);
+    const b = await made.add({ heartbeat: 1000 });
+    await made.advance(500);
+    await publishAll(made, a, names(5));
+    await made.advance(500);
+    made.network.heal();
+    await made.advance(1500);
+    assertEquals(keysOf(b), []);
+    assertEquals(gapEvents(b), 1);
+    assertEquals(gapsOf(b).map(({ reason, node }) => [reason, node]), [["overwritten", a.mesh.nodeId]]);
+    await made.close();
+  });
+});
+
+describe("a partition", () => {
+  test("that is shorter than the ring and the timeout leaves no gap", async () => {
+    const { made, a, b } = await scene(2, () => ({ heartbeat: 1000, peerTimeout: 10_000 }));
+    made.network.partition([[hostAddress(0)], [hostAddress(1)]]);
+    await publishAll(made, a, names(200), 20);
+    await publishAll(made, b, names(100, 1000), 20);
+    assertEquals([keysOf(a).length, keysOf(b).length], [0, 0]);
+    made.network.heal();
+    await made.advance(2500);
+    assertEquals([keysOf(a).sort(), keysOf(b).sort()], [names(100, 1000).sort(), names(200).sort()]);
+    assertEquals([gapEvents(a), gapEvents(b)], [0, 0]);
+    assertEquals([statusOf(a, b)?.state, statusOf(b, a)?.state], ["current", "current"]);
+    await made.close();
+  });
+
+  test("that is longer than the ring is a gap of just what is gone, as soon as it ends", async () => {
+    const count = 200;
+    const { made, a, b, clock } = await scene(2, (i) => ({
+      heartbeat: 1000,
+      peerTimeout: 60_000,
+      batchSize: 1,
+      ...(i === 0 ? { repairBytes: 65_536 } : {}),
+    }));
+    made.network.partition([[hostAddress(0)], [hostAddress(1)]]);
+    await publishAll(made, a, names(count).map((name) => name.padEnd(1000, "-")), 5);
+    made.network.heal();
+    await clock.runUntil(() => gapsOf(b).length > 0, 1100);
+    await made.advance(1000);
+    const [gap] = gapsOf(b);
+    assert(gap !== undefined && gap.to !== undefined);
+    assertEquals([gap.from, gap.reason, gap.node, gapsOf(b).length], [1, "overwritten", a.mesh.nodeId, 1]);
+    // The ring holds 65,536 bytes, that is 62 datagrams of 1,036 at most.
+    assert(gap.to >= count - 63 && gap.to < count - 10, `to ${gap.to}`);
+    assertEquals(keysOf(b).length, count - gap.to);
+    assertEquals(gapEvents(b), 1);
+    await made.close();
+  });
+
+  test("that is longer than the timeout is a gap at the timeout, and the stream goes on where it was", async () => {
+    const { made, a, b } = await scene(2, () => ({ heartbeat: 1000, peerTimeout: 5000 }));
+    await publishAll(made, a, names(3));
+    made.network.partition([[hostAddress(0)], [hostAddress(1)]]);
+    await made.advance(7000);
+    await publishAll(made, a, names(3, 4));
+    assertEquals(gapsOf(b).map(({ reason, to }) => [reason, to]), [["lost", undefined]]);
+    assertEquals(gapEvents(b), 1);
+    made.network.heal();
+    await made.advance(2500);
+    assertEquals(keysOf(b), names(6));
+    assertEquals([gapEvents(b), statusOf(b, a)?.state], [1, "current"]);
+    await made.close();
+  });
+});
+
+describe("the end of a node", () => {
+  test("that crashes is one gap, when its time is over", async () => {
+    const { made, a, b } = await scene(2, () => ({ heartbeat: 1000, peerTimeout: 5000 }));
+    await publishAll(made, a, names(3));
+    await made.advance(1000);
+    a.host.crash();
+    await made.advance(3900);
+    assertEquals(gapsOf(b), []);
+    await made.advance(2000);
+    assertEquals(gapsOf(b).map(({ reason, node, to }) => [reason, node, to]), [["lost", a.mesh.nodeId, undefined]]);
+    assertEquals(b.got.filter(({ cause }) => cause !== "publish"), [{ key: "", cause: "gap" }]);
+    assertEquals(b.events.filter(({ type }) => type === "peerLeft").map((event) => "reason" in event && event.reason), [
+      "expired",
+    ]);
+    await made.advance(60_000);
+    assertEquals([gapsOf(b).length, gapEvents(b)], [1, 1]);
+    await made.close();
+  });
+
+  test("that leaves is no gap, though its last batches were lost", async () => {
+    const { made, a, b, clock } = await scene(2, () => ({ heartbeat: 1000, peerTimeout: 5000 }));
+    made.loseFirst(a, 2, 3);
+    await publishAll(made, a, names(2));
+    void a.mesh.publish("key:3");
+    const start = clock.now();
+    await clock.run(a.mesh.close(), 1000);
+    assert(clock.now() - start < 300, `${clock.now() - start} ms`);
+    assertEquals(keysOf(b).sort(), names(3));
+    await made.advance(60_000);
+    assertEquals([gapsOf(b).length, gapEvents(b)], [0, 0]);
+    assertEquals(b.events.filter(({ type }) => type === "peerLeft").map((event) => "reason" in event && event.reason), [
+      "left",
+    ]);
+    assertEquals(b.mesh.peers(), []);
+    await made.close();
+  });
+
+  test("that leaves unheard is a gap when its time is over", async () => {
+    const { made, a, b, clock } = await scene(2, () => ({ heartbeat: 1000, peerTimeout: 5000 }));
+    made.network.partition([[hostAddress(0)], [hostAddress(1)]]);
+    void a.mesh.publish("unheard");
+    await clock.run(a.mesh.close(), 3000);
+    await made.advance(6000);
+    assertEquals(gapsOf(b).map(({ reason }) => reason), ["lost"]);
+    assertEquals(keysOf(b), []);
+    await made.close();
+  });
+
+  test("that leaves in the middle of a long repair is a gap within 4 s", async () => {
+    const { made, a, b, clock } = await scene(2, () => ({ heartbeat: 1000, peerTimeout: 60_000 }));
+    made.network.set({ drop: ({ data }) => data[1] === BATCH });
+    await publishAll(made, a, names(5));
+    await clock.run(a.mesh.close(), 3000);
+    await made.advance(3000);
+    assertEquals(gapsOf(b).map(({ reason, from, to }) => [reason, from, to]), [["left", 1, 5]]);
+    assertEquals(gapEvents(b), 1);
+    await made.close();
+  });
+});
+
+describe("status", () => {
+  test("says what is missing, and since when nothing is known", async () => {
+    const { made, a, b } = await scene(2, () => ({ heartbeat: 1000, peerTimeout: 10_000 }));
+    assertEquals([statusOf(b, a)?.state, statusOf(b, a)?.position, statusOf(b, a)?.missing], ["current", 0, 0]);
+    made.network.set({ drop: ({ data }) => data[1] === BATCH });
+    await publishAll(made, a, names(3), 60);
+    assertEquals([statusOf(b, a)?.state, statusOf(b, a)?.position, statusOf(b, a)?.missing], ["repairing", 0, 3]);
+    assertEquals(b.mesh.status().state, "repairing");
+    made.network.set({ drop: undefined });
+    await made.advance(2000);
+    assertEquals([statusOf(b, a)?.state, statusOf(b, a)?.position, statusOf(b, a)?.missing], ["current", 3, 0]);
+    made.network.cut(a.host.address, b.host.address);
+    await made.advance(5000);
+    const { staleness } = b.mesh.status();
+    assert(staleness >= 4900 && staleness <= 6100, `${staleness}`);
+    made.network.heal();
+    await made.advance(1100);
+    assert(b.mesh.status().staleness <= 1100);
+    await made.close();
+  });
+
+  test("of a mesh alone is current, and with a plain peer staleness has no bound", async () => {
+    const alone = await scene(1);
+    assertEquals([alone.a.mesh.status().state, alone.a.mesh.status().staleness], ["current", 0]);
+    await alone.made.close();
+    const { made, a, b } = await scene(2, (i) => i === 0 ? {} : { wire: "go-warp" });
+    assertEquals([statusOf(a, b)?.state, a.mesh.status().staleness], ["plain", Infinity]);
+    await made.close();
+  });
+});
+
+describe("a load guard", () => {
+  test("is fresh until its key is touched, by another, by the node itself, by a gap or by close", async () => {
+    const { made, a, b } = await scene(2, () => ({ heartbeat: 1000, peerTimeout: 5000 }));
+    const guards = ["other", "own", "untouched"].map((key) => b.mesh.guard(key));
+    const fresh = () => guards.map((guard) => guard.isFresh());
+    await publishAll(made, a, ["something"]);
+    assertEquals(fresh(), [true, true, true]);
+    await publishAll(made, a, ["other"], 5);
+    assertEquals(fresh(), [false, true, true]);
+    await publishAll(made, b, ["own"], 5);
+    assertEquals(fresh(), [false, false, true]);
+    assert(b.mesh.guard("other").isFresh());
+    a.host.crash();
+    await made.advance(7000);
+    assertEquals(fresh(), [false, false, false]);
+    const last = b.mesh.guard("last");
+    assert(last.isFresh());
+    await made.close();
+    assert(!last.isFresh());
+  });
+});
+
+describe('with `wire: "go-warp"`', () => {
+  test("a node sends what the original would, byte for byte, and nothing else", async () => {
+    const { made, a, b } = await scene(3, (i) => i === 0 ? { wire: "go-warp" } : {});
+    made.network.set({ loss: 0.3 });
+    for (const [node, start] of [[a, 1], [b, 100]] as const) await publishAll(made, node, names(20, start), 5);
+    await made.advance(6000);
+    await made.close();
+    const own = made.sent.filter(({ from }) => from.host === a.host.address);
+    assertEquals([...new Set(own.map(({ data }) => data[1]))].sort(), [HEARTBEAT, BATCH]);
+    for (const { data } of own) {
+      const packet = decodePacket(data);
+      assertEquals(packet.rest.length, 0);
+      assert("key" in packet || "keys" in packet);
+      assertEquals(encodePacket(packet), data);
+      if ("keyHash" in packet) assertEquals(packet.keyHash, 0n);
+    }
+    const others = new Set(made.sent.filter(({ from }) => from.host !== a.host.address).map(({ data }) => data[1]));
+    assert(others.has(LEAVE) && others.has(STATE));
+  });
+
+  test("a node gets keys of the others with no gap and no request, whatever is lost", async () => {
+    const { made, a, b } = await scene(
+      2,
+      (i) => ({ heartbeat: 500, peerTimeout: 2000, ...(i === 0 ? { wire: "go-warp" } : {}) }),
+    );
+    made.network.set({ loss: 0.5 });
+    await publishAll(made, b, names(20), 5);
+    await made.advance(1000);
+    b.host.crash();
+    await made.advance(5000);
+    assertEquals([gapsOf(a).length, gapEvents(a)], [0, 0]);
+    assert(keysOf(a).length > 0);
+    await made.close();
+  });
+});
+
+test("nothing but heartbeats is sent on an idle mesh", async () => {
+  const { made, a } = await scene(4, () => ({ heartbeat: 1000 }));
+  await publishAll(made, a, names(10));
+  await made.advance(1000);
+  const before = made.sent.length;
+  await made.advance(20_000);
+  const types = new Set(made.sent.slice(before).map(({ data }) => data[1]));
+  assertEquals([...types], [HEARTBEAT]);
+  await made.close();
+});

@@ -1,0 +1,170 @@
+/**
+ * Runs seeded worlds in which all goes wrong that can: `storm_checks.ts` says what must hold in them nevertheless.
+ *
+ * @module
+ */
+
+import { calmProblem, nodeProblem, restProblem } from "./storm_checks.ts";
+import { describePlan, pick, planStorm, type StormPlan } from "./storm_plan.ts";
+import { makeTrouble } from "./storm_troubles.ts";
+import { StormWorld } from "./storm_world.ts";
+
+/** Time without anything but heartbeats after which a world is at rest, in milliseconds. */
+const QUIET = 2000;
+/** Added to `peerTimeout` and four heartbeats, it is the bound within which everything is repaired or a gap. */
+const GRACE = 10_000;
+
+/** What a world came to. */
+export interface StormReport {
+  readonly seed: number;
+  readonly calm: boolean;
+  /** Keys that were accepted, those that were accepted again included. */
+  readonly keys: number;
+  /** Keys that subscribers got. */
+  readonly events: number;
+  /** Gaps of meshes, by reason. */
+  readonly overwritten: number;
+  readonly lost: number;
+  readonly left: number;
+  /** Batches that were found missing, and those of them that came. */
+  readonly missing: number;
+  readonly repaired: number;
+  /** Datagrams that were sent. */
+  readonly datagrams: number;
+  /** Virtual time. */
+  readonly ms: number;
+  /** The same for the same seed: a hash of when datagrams were sent, and how long they were. */
+  readonly digest: number;
+}
+
+/** What must hold does not. */
+export class StormError extends Error {
+  override readonly name = "StormError";
+  readonly seed: number;
+
+  constructor(plan: StormPlan, time: number, problem: string, options?: ErrorOptions) {
+    const { seed } = plan;
+    super(
+      `World ${seed} at ${time} ms: ${problem}\n  ${describePlan(plan)}\n` +
+        `  WARP_MESH_SEED=${seed} or \`npm run worlds -- --seed ${seed}\` replays it`,
+      options,
+    );
+    this.seed = seed;
+  }
+}
+
+/**
+ * Runs the world of a seed to its end.
+ *
+ * @param trace gets a line for each thing that happens
+ * @throws {StormError} when something does not hold
+ */
+export async function runStorm(seed: number, trace?: (line: string) => void): Promise<StormReport> {
+  const plan = planStorm(seed);
+  const world = new StormWorld(plan, trace);
+  trace?.(describePlan(plan));
+  try {
+    await storm(world);
+    await endStorm(world);
+    await settle(world);
+    for (const node of world.nodes) check(world, nodeProblem(world, node));
+    const totals = totalsOf(world);
+    await closeAll(world);
+    return { ...totals, ms: world.now };
+  } catch (cause) {
+    if (cause instanceof StormError) throw cause;
+    throw new StormError(plan, world.now, `${cause instanceof Error ? cause.stack : cause}`, { cause });
+  }
+}
+
+function check(world: StormWorld, problem?: string): void {
+  const problems = [...world.problems, ...world.tap.misuses, ...(problem === undefined ? [] : [problem])];
+  const [first] = problems;
+  if (first === undefined) return;
+  const more = problems.length > 1 ? `, and ${problems.length - 1} more` : "";
+  throw new StormError(world.plan, world.now, first + more);
+}
+
+async function storm(world: StormWorld): Promise<void> {
+  const { plan, random, network: { clock } } = world;
+  for (const kind of plan.kinds) {
+    await world.open(kind, world.hosts++);
+    if (random.chance(0.2)) await clock.advance(random.below(300));
+  }
+  // Else the first keys leave before anybody is known.
+  if (random.chance(0.5)) await clock.advance(20);
+  const troubles = [...plan.troubles];
+  const end = clock.now() + plan.duration;
+  // A step is 20 ms and a burst is 5.5 keys on average.
+  const bursts = plan.keys / 5.5 / (plan.duration / 20);
+  while (clock.now() < end) {
+    await clock.advance(1 + random.below(39));
+    await world.keepAppointments(false);
+    if (troubles.length > 0 && random.chance(0.1)) await makeTrouble(world, pick(random, troubles));
+    if (random.chance(bursts)) world.traffic(1 + random.below(10));
+    if (random.chance(0.1)) world.guard();
+    check(world);
+  }
+}
+
+async function endStorm(world: StormWorld): Promise<void> {
+  world.storming = false;
+  await world.keepAppointments(true);
+  world.network.heal();
+  world.network.set({
+    loss: world.plan.lastingLoss,
+    duplicate: 0,
+    reorder: 0,
+    truncate: 0,
+    delay: { min: 0.1, max: 2 },
+  });
+  world.note(() => "the storm is over");
+}
+
+async function settle(world: StormWorld): Promise<void> {
+  const { plan, tap, network: { clock } } = world;
+  const bound = clock.now() + plan.peerTimeout + 4 * plan.heartbeat + GRACE;
+  const isQuiet = () => tap.lastNoise <= clock.now() - QUIET;
+  let hasRested = false;
+  while (clock.now() < bound) {
+    await clock.advance(Math.min(bound - clock.now(), 500));
+    check(world);
+    hasRested ||= isQuiet() && restProblem(world) === undefined;
+    if (hasRested && !plan.thorough) return;
+  }
+  // As long as datagrams are lost, some peer may be silent at any moment.
+  if (hasRested && plan.lastingLoss > 0) return;
+  check(world, restProblem(world));
+  if (plan.lastingLoss > 0 || isQuiet()) return;
+  check(world, `P5: something else than heartbeats was sent at ${tap.lastNoise} ms`);
+}
+
+async function closeAll(world: StormWorld): Promise<void> {
+  const { clock } = world.network;
+  const [first, ...others] = world.nodes.filter(({ state }) => state === "running");
+  const close = (node = first) => node?.peer?.close() ?? node?.mesh?.close();
+  if (world.plan.calm) {
+    await clock.run(Promise.resolve(close()), 5000);
+    await clock.advance(300);
+    for (const node of others) check(world, calmProblem(world, node));
+  }
+  await clock.run(Promise.all([close(), ...others.map(close)]), 5000);
+  // What is under way arrives.
+  await clock.advance(1000);
+  const { sent } = world.network.stats;
+  if (clock.pending > 0) check(world, `P8: ${clock.pending} timers are left when all nodes are closed`);
+  await clock.advance(5000);
+  if (world.network.stats.sent > sent) check(world, "P8: something was sent when all nodes were closed");
+}
+
+function totalsOf(world: StormWorld): Omit<StormReport, "ms"> {
+  let [events, missing, repaired] = [0, 0, 0];
+  for (const { mesh, subscriptions } of world.nodes) {
+    const metrics = mesh?.metrics();
+    missing += metrics?.missing ?? 0;
+    repaired += metrics?.repaired ?? 0;
+    for (const { published } of subscriptions) for (const count of published.values()) events += count;
+  }
+  const { plan: { seed, calm }, keys, gaps, tap: { digest }, network: { stats: { sent: datagrams } } } = world;
+  return { seed, calm, keys, events, ...gaps, missing, repaired, datagrams, digest };
+}

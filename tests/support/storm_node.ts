@@ -1,0 +1,162 @@
+/**
+ * A node of a seeded world, with all that was done to it and all that it got.
+ *
+ * @module
+ */
+
+import type { MemoryHost } from "../../adapters/memory.ts";
+import type { LoadGuard, MeshBus, MeshPorts, Subscription, SyncEvent, Topic } from "../../mod.ts";
+import type { MemoryPlainPeer } from "./memory_plain_peer.ts";
+import type { Kind } from "./storm_plan.ts";
+import { senderNumber, senderOf, tellsPosition } from "./storm_wire.ts";
+
+/**
+ * Puts what happens in one moment in order, and remembers when each was: the virtual clock stands still while much
+ * happens.
+ */
+export class Order {
+  #last = 0;
+
+  next(): number {
+    return ++this.#last;
+  }
+}
+
+/** A subscription, and what it got. `order`s are of {@linkcode Order}. */
+export class StormSubscription {
+  readonly topic: Topic;
+  readonly openedAt: number;
+  readonly isCallback: boolean;
+  subscription: Subscription | undefined;
+  /** When it last got an event of a key. */
+  readonly lastEvent = new Map<string, number>();
+  /** How often it got a key with the cause `"publish"`. */
+  readonly published = new Map<string, number>();
+  /** When it last got a gap or an overflow. */
+  lastCover = 0;
+  lastGap = 0;
+  gaps = 0;
+  overflows = 0;
+
+  constructor(topic: Topic, openedAt: number, isCallback: boolean) {
+    this.topic = topic;
+    this.openedAt = openedAt;
+    this.isCallback = isCallback;
+  }
+
+  covers(key: string): boolean {
+    return typeof this.topic === "string" ? this.topic === key : key.startsWith(this.topic.prefix);
+  }
+
+  take({ key, cause }: SyncEvent, order: number): void {
+    const name = typeof this.topic === "string" ? this.topic : this.topic.prefix;
+    if (cause === "publish") {
+      this.lastEvent.set(key, order);
+      this.published.set(key, (this.published.get(key) ?? 0) + 1);
+      return;
+    }
+    // Only an event that names the whole subscription covers it.
+    if (key !== name) return;
+    this.lastCover = order;
+    if (cause === "gap") {
+      this.gaps++;
+      this.lastGap = order;
+    } else this.overflows++;
+  }
+
+  /** Whether it got an event of the key, or one that covers it, after a moment. */
+  hasSince(key: string, order: number): boolean {
+    return this.lastCover > order || (this.lastEvent.get(key) ?? 0) > order;
+  }
+}
+
+/** A guard that was taken, and the moment. */
+export interface TakenGuard {
+  readonly key: string;
+  readonly guard: LoadGuard;
+  readonly order: number;
+  readonly time: number;
+}
+
+/** What a node heard of another's stream: moments of {@linkcode Order}. */
+export interface Heard {
+  readonly first: number;
+  last: number;
+}
+
+/** One process: a restart on the same host is another. */
+export class StormNode {
+  readonly index: number;
+  readonly kind: Kind;
+  readonly host: MemoryHost;
+  mesh: MeshBus | undefined;
+  peer: MemoryPlainPeer | undefined;
+  /** See {@linkcode senderNumber}. */
+  id = 0;
+  nodeId = "";
+  state: "running" | "leaving" | "left" | "crashed" = "running";
+  paused = false;
+  /** Whether another is to follow it on its host. */
+  isReplaced = false;
+  /** The option, in bytes. */
+  repairBytes = 16_777_216;
+  readonly subscriptions: StormSubscription[] = [];
+  /** When each key was accepted last. */
+  readonly accepted = new Map<string, number>();
+  /** How often `publish` was called for each key, and when last. */
+  readonly calls = new Map<string, { count: number; order: number }>();
+  /** Whose position it heard, and when. */
+  readonly heard = new Map<number, Heard>();
+  /** Peers that it declared lost, and when last. */
+  readonly lost = new Map<string, number>();
+  /** Peers that it has forgotten at least once as they were silent. */
+  readonly expired = new Set<string>();
+  /** Gaps of the mesh, in words. */
+  readonly gaps: string[] = [];
+  lastMeshGap = 0;
+  guards: TakenGuard[] = [];
+
+  constructor(index: number, kind: Kind, host: MemoryHost) {
+    this.index = index;
+    this.kind = kind;
+    this.host = host;
+  }
+
+  /** Whether it can be told to do something. */
+  get isUp(): boolean {
+    return this.state === "running" && !this.paused;
+  }
+
+  /** The host's ports, with an ear on what arrives. */
+  ports(order: Order): MeshPorts {
+    const { bind, clock, randomBytes, resolve, networkInterfaces } = this.host;
+    return {
+      bind: (options, handlers) =>
+        bind(options, {
+          message: (data, host, port) => {
+            this.#hear(data, order);
+            handlers.message(data, host, port);
+          },
+          error: (error, fatal) => handlers.error(error, fatal),
+        }),
+      clock,
+      randomBytes,
+      resolve,
+      networkInterfaces,
+    };
+  }
+
+  identify(nodeId: string): void {
+    this.nodeId = nodeId;
+    this.id = senderNumber(nodeId);
+  }
+
+  #hear(data: Uint8Array, order: Order): void {
+    if (!tellsPosition(data)) return;
+    const sender = senderOf(data);
+    const moment = order.next();
+    const heard = this.heard.get(sender);
+    if (heard === undefined) this.heard.set(sender, { first: moment, last: moment });
+    else heard.last = moment;
+  }
+}

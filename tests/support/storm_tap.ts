@@ -1,0 +1,65 @@
+/**
+ * Looks at every datagram of a seeded world.
+ *
+ * @module
+ */
+
+import type { TappedDatagram } from "../../adapters/memory.ts";
+import { bodyEnd, HEARTBEAT, recordsOf, senderOf } from "./storm_wire.ts";
+
+/** Longest datagram that a node sends, in bytes. */
+const MAX_SEND = 1400;
+/** Types from here on are of the extension. */
+const EXTENDED = 0x10;
+
+/** What was sent, as far as it matters in the end. */
+export class StormTap {
+  /** When something else than a heartbeat was sent last, in milliseconds. */
+  lastNoise = 0;
+  /** The same for the same seed: a hash of when datagrams were sent, and how long they were. */
+  digest = 0;
+  /** Who has sent anything that the original does not. */
+  readonly extendedSenders = new Set<number>();
+  /** `host:port` of nodes that send no extension. */
+  readonly plainAddresses = new Set<string>();
+  /** What no node may send, in words. */
+  readonly misuses: string[] = [];
+  readonly #note: ((line: string) => void) | undefined;
+
+  /** `note` gets a line for each datagram that is no heartbeat. */
+  constructor(note?: (line: string) => void) {
+    this.#note = note;
+  }
+
+  see(datagram: TappedDatagram): void {
+    const { fate, data, time } = datagram;
+    if (this.#note !== undefined && data[1] !== HEARTBEAT) this.#note(describe(datagram));
+    if (fate !== "sent") return;
+    this.digest = (Math.imul(this.digest, 31) + data.length + Math.round(time * 1000)) | 0;
+    if (data[1] !== HEARTBEAT) this.lastNoise = time;
+    this.#check(datagram);
+  }
+
+  #check({ data, to, multicast }: TappedDatagram): void {
+    const type = data[1] as number;
+    const end = bodyEnd(data);
+    if (end < 0 || data.length > MAX_SEND) {
+      this.misuses.push(`P7: a datagram of type ${type} with ${data.length} bytes, its body ends at ${end}`);
+    }
+    if (end === data.length && type < EXTENDED) return;
+    this.extendedSenders.add(senderOf(data));
+    if (recordsOf(data, end) === undefined) this.misuses.push(`a malformed extension in a datagram of type ${type}`);
+    if (type >= EXTENDED && !multicast && this.plainAddresses.has(`${to.host}:${to.port}`)) {
+      this.misuses.push(`P7: a datagram of type ${type} to the plain peer ${to.host}:${to.port}`);
+    }
+  }
+}
+
+function describe({ fate, data, from, to, multicast, receiver }: TappedDatagram): string {
+  const records = (recordsOf(data) ?? []).map(({ tag, start, length }) => {
+    const bytes = Array.from(data.subarray(start, start + length), (byte) => byte.toString(16).padStart(2, "0"));
+    return `${tag}=${bytes.join("").replace(/^(00)+/, "")}`;
+  });
+  const target = `${multicast ? "group " : ""}${fate === "sent" ? to.host : receiver}:${to.port}`;
+  return `  ${fate} ${from.host}:${from.port} > ${target} type ${data[1]?.toString(16)} ${records.join(" ")}`;
+}

@@ -1,0 +1,107 @@
+/**
+ * What a test reads of a datagram: written from `docs/wire.md` with no line of this project's core, so that a mistake
+ * there is not repeated here.
+ *
+ * @module
+ */
+
+/** Packet types, as in `docs/wire.md`. */
+export const INVALIDATE = 0x01;
+export const HEARTBEAT = 0x02;
+export const BATCH = 0x03;
+export const NAK = 0x10;
+export const ACK = 0x11;
+export const LEAVE = 0x12;
+export const CATCH_UP = 0x13;
+export const STATE = 0x17;
+
+const HEADER = 18;
+const NUMBER_TAG = 1;
+const POSITION_TAG = 2;
+
+/** Tells nodes apart: 48 random bits of the id in a datagram's header, which must be there. */
+export function senderOf(data: Uint8Array): number {
+  const high = (u8(data, 2) << 16) | (u8(data, 3) << 8) | u8(data, 4);
+  const low = (u8(data, 5) << 16) | (u8(data, 6) << 8) | u8(data, 7);
+  return high * 2 ** 24 + low;
+}
+
+/** The same of a node id as text. */
+export function senderNumber(nodeId: string): number {
+  return Number.parseInt(nodeId.replaceAll("-", "").slice(0, 12), 16);
+}
+
+/** Where the body of a datagram ends; -1 when the original's decoder refuses it. */
+export function bodyEnd(data: Uint8Array): number {
+  if (data.length < HEADER || data[0] !== 0x57) return -1;
+  const type = u8(data, 1);
+  if (type === INVALIDATE || type === HEARTBEAT) {
+    const end = data.length < 28 ? Infinity : 28 + u16(data, 26);
+    return end <= data.length ? end : -1;
+  }
+  if (type !== BATCH) return HEADER;
+  if (data.length < 20) return -1;
+  let end = 20;
+  for (let left = u16(data, 18); left > 0; left--) {
+    if (end + 2 > data.length) return -1;
+    end += 2 + u16(data, end);
+  }
+  return end <= data.length ? end : -1;
+}
+
+/** A record of an extension block. */
+export interface ExtensionRecord {
+  readonly tag: number;
+  readonly start: number;
+  readonly length: number;
+}
+
+/** The records of a datagram's extension block; empty without one, `undefined` when it is cut. */
+export function recordsOf(data: Uint8Array, end: number = bodyEnd(data)): readonly ExtensionRecord[] | undefined {
+  const records: ExtensionRecord[] = [];
+  if (end < 0) return undefined;
+  if (data[end] !== 0x57 || data[end + 1] !== 0x2b || data[end + 2] !== 1) return records;
+  for (let at = end + 3; at < data.length;) {
+    if (at + 3 > data.length) return undefined;
+    const record = { tag: u8(data, at), start: at + 3, length: u16(data, at + 1) };
+    at = record.start + record.length;
+    if (at > data.length) return undefined;
+    records.push(record);
+  }
+  return records;
+}
+
+/** Whether a datagram that has arrived tells where the stream of its sender is: it has a number or a position. */
+export function tellsPosition(data: Uint8Array): boolean {
+  const records = recordsOf(data);
+  return records !== undefined && records.some(({ tag }) => tag === NUMBER_TAG || tag === POSITION_TAG);
+}
+
+/** The number of a batch; 0 when it has none. */
+export function numberOf(data: Uint8Array): number {
+  const record = recordsOf(data)?.find(({ tag }) => tag === NUMBER_TAG);
+  return record === undefined ? 0 : u48(data, record.start);
+}
+
+/** The keys of a batch. */
+export function keysOf(data: Uint8Array): string[] {
+  const keys: string[] = [];
+  for (let at = 20, left = u16(data, 18); left > 0; left--) {
+    const length = u16(data, at);
+    keys.push(new TextDecoder().decode(data.subarray(at + 2, at + 2 + length)));
+    at += 2 + length;
+  }
+  return keys;
+}
+
+export function u48(data: Uint8Array, at: number): number {
+  return u16(data, at) * 2 ** 32 + u16(data, at + 2) * 2 ** 16 + u16(data, at + 4);
+}
+
+function u16(data: Uint8Array, at: number): number {
+  return (u8(data, at) << 8) | u8(data, at + 1);
+}
+
+function u8(data: Uint8Array, at: number): number {
+  return data[at] as number;
+}

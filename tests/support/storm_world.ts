@@ -1,0 +1,284 @@
+/**
+ * A seeded world: its network, its nodes, and what can be done to them.
+ *
+ * @module
+ */
+
+import { MemoryNetwork, SeededRandom } from "../../adapters/memory.ts";
+import { ClosedError, MeshBus, type MeshEvent, type MeshOptions, type Topic } from "../../mod.ts";
+import { MemoryPlainPeer } from "./memory_plain_peer.ts";
+import { guardProblem } from "./storm_checks.ts";
+import { Order, StormNode, StormSubscription } from "./storm_node.ts";
+import { drawOptions, type Kind, pick, type StormPlan } from "./storm_plan.ts";
+import { StormTap } from "./storm_tap.ts";
+import { hostAddress } from "./worlds.ts";
+
+const PORT = 7946;
+const NON_ASCII = ["é", "ключ", "鍵", "🙂"];
+
+interface Appointment {
+  readonly at: number;
+  /** Whether it ends a trouble, and so is kept when the storm ends first. */
+  readonly ends: boolean;
+  readonly call: () => unknown;
+}
+
+/** What happens in it is drawn from the plan's seed, and from nothing else. */
+export class StormWorld {
+  readonly plan: StormPlan;
+  readonly network: MemoryNetwork;
+  readonly random: SeededRandom;
+  readonly nodes: StormNode[] = [];
+  readonly tap: StormTap;
+  /** Who called `publish` for each key. */
+  readonly publishers: Map<string, Set<StormNode>> = new Map();
+  /** What must not happen and has, in words. */
+  readonly problems: string[] = [];
+  /** Keys that were accepted, each time. */
+  keys = 0;
+  /** Gaps of meshes, by reason. */
+  readonly gaps = { overwritten: 0, lost: 0, left: 0 };
+  /** How many hosts there are. */
+  hosts = 0;
+  storming = true;
+  readonly #order = new Order();
+  readonly #trace: ((line: string) => void) | undefined;
+  #appointments: Appointment[] = [];
+  #serial = 0;
+
+  constructor(plan: StormPlan, trace?: (line: string) => void) {
+    this.plan = plan;
+    this.network = new MemoryNetwork({ seed: plan.seed });
+    this.random = new SeededRandom(plan.seed + 2 ** 40);
+    this.#trace = trace;
+    this.tap = new StormTap(trace && ((line) => this.note(() => line)));
+    this.network.tap((datagram) => this.tap.see(datagram));
+  }
+
+  get now(): number {
+    return this.network.clock.now();
+  }
+
+  note(line: () => string): void {
+    this.#trace?.(`${this.now.toFixed(3).padStart(10)}  ${line()}`);
+  }
+
+  /** Calls back after a delay in milliseconds, between two steps of the storm. */
+  later(delay: number, ends: boolean, call: () => unknown): void {
+    this.#appointments.push({ at: this.now + delay, ends, call });
+  }
+
+  /** Makes the calls that are due, or all that end something. */
+  async keepAppointments(all: boolean): Promise<void> {
+    const due = this.#appointments.filter(({ at }) => all || at <= this.now);
+    if (due.length === 0) return;
+    this.#appointments = this.#appointments.filter((appointment) => !due.includes(appointment));
+    for (const { call, ends } of due) {
+      if (ends || !all) await call();
+    }
+  }
+
+  /** Nodes that can be told to do something. */
+  up(): StormNode[] {
+    return this.nodes.filter((node) => node.isUp);
+  }
+
+  anyHost(): string {
+    return hostAddress(this.random.below(this.hosts));
+  }
+
+  async open(kind: Kind, hostIndex: number): Promise<void> {
+    const node = new StormNode(this.nodes.length, kind, this.network.host(hostAddress(hostIndex)));
+    if (kind === "original") await this.#openOriginal(node, hostIndex);
+    else await this.#openMesh(node, hostIndex);
+    this.nodes.push(node);
+    this.note(() => `${node.index} opens on ${node.host.address}: ${kind}, ${node.nodeId}`);
+  }
+
+  publish(node: StormNode): void {
+    const { random } = this;
+    let key = random.chance(0.2) ? `shared:${random.below(10)}` : `${node.index}:${this.#serial++}`;
+    if (random.chance(0.1)) key += pick(random, NON_ASCII);
+    // The original would fill datagrams beyond what it reads itself.
+    if (this.plan.longest > 100 && node.peer === undefined) key = key.padEnd(random.below(this.plan.longest), "-");
+    const publishers = this.publishers.get(key);
+    if (publishers === undefined) this.publishers.set(key, new Set([node]));
+    else publishers.add(node);
+    const count = (node.calls.get(key)?.count ?? 0) + 1;
+    node.calls.set(key, { count, order: this.#order.next() });
+    if (node.peer !== undefined) return node.peer.publish(key);
+    this.note(() => `${node.index} publishes ${short(key)}`);
+    node.mesh?.publish(key).then(() => {
+      if (node.state === "crashed") return;
+      node.accepted.set(key, this.#order.next());
+      this.keys++;
+    }, (error) => {
+      if (!(error instanceof ClosedError)) this.problems.push(`publish of ${short(key)} failed: ${error}`);
+    });
+  }
+
+  /** So many keys, mostly of one node. */
+  traffic(count: number): void {
+    const { random } = this;
+    const publishers = this.up();
+    if (publishers.length === 0) return;
+    const node = pick(random, publishers);
+    for (let i = 0; i < count; i++) this.publish(random.chance(0.2) ? pick(random, publishers) : node);
+  }
+
+  subscribe(node: StormNode, topic: Topic, withCallback: boolean): void {
+    const { mesh } = node;
+    if (mesh === undefined) return;
+    const subscription = new StormSubscription(topic, this.#order.next(), withCallback);
+    node.subscriptions.push(subscription);
+    if (withCallback) {
+      mesh.subscribe(topic, (event) => {
+        this.note(() => `${node.index} gets ${event.cause} ${short(event.key)}`);
+        subscription.take(event, this.#order.next());
+      });
+      return;
+    }
+    const pause = this.random.chance(0.3) ? this.random.between(1, 50) : 0;
+    const iterated = mesh.subscribe(topic, { capacity: pick(this.random, [1, 2, 8, 32, 1000]) });
+    void (async () => {
+      for await (const event of iterated) {
+        subscription.take(event, this.#order.next());
+        if (pause === 0 || !this.storming) continue;
+        await new Promise<void>((resolve) => this.network.clock.setTimer(resolve, pause));
+      }
+    })();
+  }
+
+  anyTopic(): Topic {
+    const { random } = this;
+    const node = random.below(this.nodes.length + 1);
+    return pick<Topic>(random, [
+      `shared:${random.below(10)}`,
+      `${node}:${this.#serial + random.below(20)}`,
+      { prefix: `${node}:` },
+      { prefix: "shared:" },
+      { prefix: "" },
+    ]);
+  }
+
+  /** Takes a load guard somewhere, or looks at one that was taken. */
+  guard(): void {
+    const { random } = this;
+    const nodes = this.up().filter(({ mesh }) => mesh !== undefined);
+    if (nodes.length === 0) return;
+    const node = pick(random, nodes);
+    if (node.guards.length > 3 || (node.guards.length > 0 && random.chance(0.5))) {
+      for (const taken of node.guards.splice(random.below(node.guards.length), 1)) {
+        const problem = guardProblem(node, taken, this.now);
+        if (problem !== undefined) this.problems.push(problem);
+      }
+      return;
+    }
+    const key = random.chance(0.5) ? `shared:${random.below(10)}` : `${node.index ^ 1}:${this.#serial}`;
+    const guard = node.mesh?.guard(key);
+    if (guard === undefined) return;
+    if (!guard.isFresh()) this.problems.push(`P9: a new guard of ${key} on node ${node.index} is not fresh`);
+    node.guards.push({ key, guard, order: this.#order.next(), time: this.now });
+  }
+
+  pause(node: StormNode, time: number): void {
+    this.note(() => `${node.index} is paused for ${time.toFixed()} ms`);
+    node.paused = true;
+    node.host.pause();
+    this.later(time, true, () => {
+      this.note(() => `${node.index} goes on`);
+      node.paused = false;
+      node.host.resume();
+    });
+  }
+
+  crash(node: StormNode): void {
+    this.note(() => `${node.index} crashes`);
+    node.state = "crashed";
+    node.host.crash();
+    this.#maybeRestart(node);
+  }
+
+  leave(node: StormNode): void {
+    this.note(() => `${node.index} leaves`);
+    this.#maybeRestart(node);
+    if (node.peer !== undefined) {
+      node.state = "left";
+      void node.peer.close();
+      return;
+    }
+    node.state = "leaving";
+    void node.mesh?.close().then(() => {
+      if (node.state === "leaving") node.state = "left";
+      this.note(() => `${node.index} has left`);
+    });
+    if (!this.plan.troubles.has("crash") || this.random.chance(0.7)) return;
+    this.later(this.random.between(0, 100), false, () => node.state === "leaving" && this.crash(node));
+  }
+
+  #maybeRestart(node: StormNode): void {
+    if (node.isReplaced || !this.plan.troubles.has("restart") || this.random.chance(0.3)) return;
+    node.isReplaced = true;
+    const host = Number(node.host.address.split(".")[3]) - 1;
+    this.later(this.random.between(0, 2000), false, () => this.open(node.kind, host));
+  }
+
+  async #openOriginal(node: StormNode, hostIndex: number): Promise<void> {
+    const { heartbeat } = this.plan;
+    const group = this.#hasMulticast ? "239.0.0.1" : undefined;
+    node.peer = await MemoryPlainPeer.open(node.host, { heartbeat, group, peers: this.#seedsOf(hostIndex) });
+    node.identify(node.peer.nodeId);
+    // What answers at a seed is not known before it is heard.
+    if (this.plan.reach === "multicast") this.tap.plainAddresses.add(node.peer.address);
+  }
+
+  async #openMesh(node: StormNode, hostIndex: number): Promise<void> {
+    const { random } = this;
+    const options: MeshOptions = {
+      ...drawOptions(random, this.plan),
+      multicast: this.#hasMulticast,
+      peers: this.#seedsOf(hostIndex),
+      ...(node.kind === "go-warp" ? { wire: "go-warp" } : {}),
+    };
+    node.repairBytes = options.repairBytes ?? node.repairBytes;
+    const mesh = await MeshBus.open({ ...options, ...node.ports(this.#order) });
+    node.mesh = mesh;
+    node.identify(mesh.nodeId);
+    if (node.kind === "go-warp") this.tap.plainAddresses.add(mesh.address);
+    mesh.events.listen((event) => this.#onMeshEvent(node, event));
+    if (random.chance(0.9)) this.subscribe(node, { prefix: "" }, true);
+    for (let i = random.below(4); i > 0; i--) this.subscribe(node, this.anyTopic(), random.chance(0.5));
+  }
+
+  get #hasMulticast(): boolean {
+    return this.plan.reach === "multicast" || this.plan.reach === "both";
+  }
+
+  #seedsOf(hostIndex: number): string[] {
+    const { reach, kinds } = this.plan;
+    if (reach === "multicast") return [];
+    const count = reach === "star" ? 1 : Math.max(kinds.length, this.hosts);
+    const hosts = Array.from({ length: count }, (_, i) => i).filter((i) => i !== hostIndex);
+    return hosts.map((i) => `${hostAddress(i)}:${PORT}`);
+  }
+
+  #onMeshEvent(node: StormNode, event: MeshEvent): void {
+    if (event.type === "gap") {
+      const moment = this.#order.next();
+      this.gaps[event.reason]++;
+      node.lastMeshGap = moment;
+      node.gaps.push(`${event.reason} ${event.from} to ${event.to ?? "?"} of ${event.node} at ${this.now} ms`);
+      if (event.reason === "lost") node.lost.set(event.node, moment);
+      this.note(() => `${node.index} has a gap: ${node.gaps.at(-1)}`);
+    } else if (event.type === "peerLeft") {
+      if (event.reason === "expired") node.expired.add(event.peer.id);
+      this.note(() => `${node.index} sees ${event.peer.id} leave: ${event.reason}`);
+    } else if (event.type === "error" && event.stage === "callback") {
+      this.problems.push(`node ${node.index} has an error: ${event.error.stack}`);
+    } else if (event.type === "peerJoined") this.note(() => `${node.index} sees ${event.peer.id}`);
+  }
+}
+
+function short(key: string): string {
+  return key.length > 40 ? `${key.slice(0, 40)}… (${key.length})` : key;
+}

@@ -1,0 +1,283 @@
+// Which numbers of a stream have arrived, against a model that keeps a set of them.
+import { describe, test } from "node:test";
+import { assert, assertEquals, assertLess, assertLessOrEqual } from "@std/assert";
+import * as fc from "fast-check";
+import { type Hole, Window } from "../src/window.ts";
+import { MAX_NUMBER } from "../src/wire/layout.ts";
+
+function shown({ holes }: Window): [number, number][] {
+  return holes.map(({ from, to }) => [from, to]);
+}
+
+function state({ highest, missing, settled }: Window): [highest: number, missing: number, settled: number] {
+  return [highest, missing, settled];
+}
+
+/** A window to which these numbers have come. */
+function windowOf(...numbers: number[]): Window {
+  const window = new Window();
+  for (const number of numbers) window.accept(number, 0);
+  return window;
+}
+
+describe("a window", () => {
+  test("begins with nothing", () => {
+    const window = new Window();
+    assertEquals([state(window), shown(window), window.repairAskedAt], [[0, 0, 0], [], 0]);
+  });
+
+  test("takes numbers in order, and each once", () => {
+    const window = new Window();
+    assertEquals([1, 2, 3].map((number) => window.accept(number, 0)), ["new", "new", "new"]);
+    assertEquals([3, 1, 2].map((number) => window.accept(number, 0)), ["duplicate", "duplicate", "duplicate"]);
+    assertEquals([state(window), shown(window)], [[3, 0, 3], []]);
+  });
+
+  test("has a hole below a number that comes early, and for each position that is ahead", () => {
+    const window = windowOf(1, 5);
+    assertEquals([state(window), shown(window)], [[5, 3, 1], [[2, 4]]]);
+    assertEquals([window.extend(5, 0), window.extend(3, 0), window.extend(0, 0)], [0, 0, 0]);
+    assertEquals([window.extend(7, 0), shown(window)], [2, [[2, 4], [6, 7]]]);
+    assertEquals([window.accept(9, 0), shown(window), window.missing], ["new", [[2, 4], [6, 7], [8, 8]], 6]);
+  });
+
+  test("closes a hole from below, from above, in the middle, and as a whole", () => {
+    const window = windowOf(10);
+    const steps: [number, [number, number][]][] = [
+      [1, [[2, 9]]],
+      [9, [[2, 8]]],
+      [5, [[2, 4], [6, 8]]],
+      [3, [[2, 2], [4, 4], [6, 8]]],
+      [2, [[4, 4], [6, 8]]],
+      [4, [[6, 8]]],
+      [7, [[6, 6], [8, 8]]],
+    ];
+    for (const [number, holes] of steps) {
+      assertEquals([window.accept(number, 0), shown(window)], ["repaired", holes]);
+      assertEquals(window.accept(number, 0), "duplicate");
+    }
+    assertEquals(state(window), [10, 2, 5]);
+  });
+
+  test("asks for a hole when it is due, and keeps that when the hole gets smaller or is split", () => {
+    const window = new Window();
+    window.accept(10, 7);
+    const [hole] = window.holes as [Hole];
+    assertEquals(hole, { from: 1, to: 9, due: 7, attempts: 0, askedAt: 0 });
+    Object.assign(hole, { due: 50, attempts: 2, askedAt: 30 });
+    window.accept(5, 99);
+    assertEquals(window.repairAskedAt, 30);
+    assertEquals(window.holes, [
+      { from: 1, to: 4, due: 50, attempts: 2, askedAt: 30 },
+      { from: 6, to: 9, due: 50, attempts: 2, askedAt: 30 },
+    ]);
+    window.extend(12, 80);
+    assertEquals(window.holes[2], { from: 11, to: 12, due: 80, attempts: 0, askedAt: 0 });
+    window.accept(11, 99);
+    assertEquals(window.repairAskedAt, 0);
+  });
+
+  test("splits a hole so that the first part has so many numbers", () => {
+    const window = windowOf(2, 11, 14);
+    const [one, nine] = window.holes as [Hole, Hole];
+    window.split(one, 1);
+    window.split(nine, 8);
+    window.split(nine, 9);
+    assertEquals(shown(window), [[1, 1], [3, 10], [12, 13]]);
+    nine.attempts = 3;
+    window.split(nine, 7);
+    assertEquals([shown(window), window.holes[2]?.attempts], [[[1, 1], [3, 9], [10, 10], [12, 13]], 3]);
+    window.split(nine, 1);
+    assertEquals([shown(window), window.missing], [[[1, 1], [3, 3], [4, 9], [10, 10], [12, 13]], 11]);
+  });
+
+  test("starts anywhere: what is missing below is given up, and told of once", () => {
+    const window = windowOf(3, 7, 10);
+    assertEquals(window.startAt(1), undefined);
+    assertEquals([window.startAt(6), shown(window)], [{ from: 1, to: 5, count: 4 }, [[6, 6], [8, 9]]]);
+    assertEquals([window.startAt(6), window.startAt(2), window.accept(4, 0)], [undefined, undefined, "duplicate"]);
+    assertEquals([window.startAt(9), shown(window)], [{ from: 6, to: 8, count: 2 }, [[9, 9]]]);
+    assertEquals([window.startAt(20), state(window)], [{ from: 9, to: 9, count: 1 }, [19, 0, 19]]);
+    assertEquals([window.accept(19, 0), window.accept(20, 0)], ["duplicate", "new"]);
+  });
+
+  test("starts beyond all that is known without a gap when nothing is missing", () => {
+    const window = windowOf(1, 2);
+    assertEquals([window.startAt(100), state(window)], [undefined, [99, 0, 99]]);
+  });
+
+  test("ends where the truth says: what is missing above is not, and what comes there is new", () => {
+    const window = windowOf(3, 7, 10);
+    window.endAt(10);
+    window.endAt(11);
+    assertEquals(state(window), [10, 6, 0]);
+    window.endAt(8);
+    assertEquals([state(window), shown(window)], [[8, 6 - 1, 0], [[1, 2], [4, 6], [8, 8]].slice(0)]);
+    window.endAt(4);
+    assertEquals([state(window), shown(window)], [[4, 3, 0], [[1, 2], [4, 4]]]);
+    assertEquals([window.accept(5, 0), window.accept(10, 0)], ["new", "new"]);
+    window.endAt(0);
+    assertEquals([state(window), shown(window)], [[0, 0, 0], []]);
+  });
+
+  test("bears a jump to the highest number, and going back from there", () => {
+    const window = windowOf(1);
+    assertEquals(window.accept(MAX_NUMBER, 0), "new");
+    assertEquals([state(window), shown(window)], [[MAX_NUMBER, MAX_NUMBER - 2, 1], [[2, MAX_NUMBER - 1]]]);
+    assertEquals([window.accept(2 ** 47, 0), window.missing], ["repaired", MAX_NUMBER - 3]);
+    assertEquals(shown(window), [[2, 2 ** 47 - 1], [2 ** 47 + 1, MAX_NUMBER - 1]]);
+    window.endAt(5);
+    assertEquals([state(window), shown(window)], [[5, 4, 1], [[2, 5]]]);
+    window.extend(MAX_NUMBER, 0);
+    assertEquals(window.startAt(MAX_NUMBER), { from: 2, to: MAX_NUMBER - 1, count: MAX_NUMBER - 2 });
+    assertEquals([state(window), shown(window)], [[MAX_NUMBER, 1, MAX_NUMBER - 1], [[MAX_NUMBER, MAX_NUMBER]]]);
+  });
+});
+
+describe("a window with too many holes", () => {
+  /** Every second number arrives, so that each other one is a hole of its own. */
+  function sieve(holes: number): Window {
+    const window = new Window();
+    for (let i = 1; i <= holes; i++) window.accept(2 * i, i);
+    return window;
+  }
+
+  test("tells 1,024 apart, and makes one of the first two beyond that", () => {
+    const window = sieve(1024);
+    assertEquals([window.holes.length, window.missing], [1024, 1024]);
+    window.accept(2050, 0);
+    // 2 lies between the first two: it counts as missing once more.
+    assertEquals([window.holes.length, window.missing, shown(window)[0]], [1024, 1026, [1, 3]]);
+    assertEquals([window.accept(2, 0), window.holes.length], ["repaired", 1024]);
+    // That made two of the first again, and one more than there is room for: it is asked for and delivered again.
+    assertEquals([window.accept(2, 0), window.accept(2, 0)], ["repaired", "repaired"]);
+  });
+
+  test("keeps to it whichever way holes are made", () => {
+    const window = sieve(1024);
+    window.extend(2100, 0);
+    assertEquals(window.holes.length, 1024);
+    window.accept(2075, 0);
+    assertEquals(window.holes.length, 1024);
+    for (const hole of [...window.holes]) window.split(hole, 1);
+    assertLessOrEqual(window.holes.length, 2 * 1024);
+  });
+
+  test("takes 200,000 of them in bounded memory and time", () => {
+    const window = new Window();
+    const before = performance.now();
+    for (let i = 1; i <= 200_000; i++) window.accept(2 * i, 0);
+    assertEquals([window.holes.length, window.highest], [1024, 400_000]);
+    assertLess(performance.now() - before, 2000);
+    assertEquals(window.missing, window.holes.reduce((sum, { from, to }) => sum + to - from + 1, 0));
+  });
+});
+
+type Step =
+  | { readonly do: "accept" | "extend" | "startAt" | "endAt"; readonly number: number }
+  | { readonly do: "split"; readonly which: number; readonly count: number };
+
+/** What a window says, kept the simple way: all that exists, and all that is settled. */
+class Model {
+  highest = 0;
+  settled = new Set<number>();
+
+  get missing(): number[] {
+    return Array.from({ length: this.highest }, (_, i) => i + 1).filter((number) => !this.settled.has(number));
+  }
+
+  accept(number: number): "new" | "repaired" | "duplicate" {
+    const isNew = number > this.highest;
+    const isKnown = this.settled.has(number);
+    this.highest = Math.max(this.highest, number);
+    this.settled.add(number);
+    return isNew ? "new" : isKnown ? "duplicate" : "repaired";
+  }
+
+  extend(last: number): number {
+    const count = Math.max(0, last - this.highest);
+    this.highest += count;
+    return count;
+  }
+
+  startAt(first: number) {
+    const below = this.missing.filter((number) => number < first);
+    for (let number = 1; number < first; number++) this.settled.add(number);
+    this.highest = Math.max(this.highest, first - 1);
+    const [from] = below;
+    return from === undefined ? undefined : { from, to: below.at(-1), count: below.length };
+  }
+
+  endAt(last: number): void {
+    this.highest = Math.min(this.highest, last);
+    this.settled = new Set([...this.settled].filter((number) => number <= last));
+  }
+}
+
+function check(window: Window, model: Model): void {
+  const { missing } = model;
+  const numbers = window.holes.flatMap(({ from, to }) => Array.from({ length: to - from + 1 }, (_, i) => from + i));
+  assertEquals(numbers, missing);
+  assertEquals(state(window), [model.highest, missing.length, (missing[0] ?? model.highest + 1) - 1]);
+  assert(window.holes.every(({ from, to }) => from <= to));
+}
+
+test("whatever comes, a window says what a set of numbers says", () => {
+  const number = fc.integer({ min: 1, max: 40 });
+  const step: fc.Arbitrary<Step> = fc.oneof(
+    { weight: 8, arbitrary: number.map((number) => ({ do: "accept" as const, number })) },
+    { weight: 2, arbitrary: fc.nat(40).map((number) => ({ do: "extend" as const, number })) },
+    { weight: 1, arbitrary: number.map((number) => ({ do: "startAt" as const, number })) },
+    { weight: 1, arbitrary: fc.nat(40).map((number) => ({ do: "endAt" as const, number })) },
+    {
+      weight: 2,
+      arbitrary: fc.record({
+        do: fc.constant("split" as const),
+        which: fc.nat(9),
+        count: fc.integer({ min: 1, max: 9 }),
+      }),
+    },
+  );
+  fc.assert(
+    fc.property(fc.array(step, { maxLength: 60, size: "max" }), (steps) => {
+      const window = new Window();
+      const model = new Model();
+      steps.forEach((step, time) => {
+        if (step.do === "split") {
+          const hole = window.holes[step.which];
+          if (hole !== undefined) {
+            window.split(hole, step.count);
+            assertLessOrEqual(hole.to - hole.from + 1, step.count);
+          }
+        } else if (step.do === "accept") {
+          const holesBefore = window.holes.length;
+          assertEquals(window.accept(step.number, time), model.accept(step.number));
+          assertLessOrEqual(window.holes.length, holesBefore + 1);
+        } else if (step.do === "extend") {
+          assertEquals(window.extend(step.number, time), model.extend(step.number));
+        } else if (step.do === "startAt") {
+          assertEquals(window.startAt(step.number), model.startAt(step.number));
+        } else {
+          window.endAt(step.number);
+          model.endAt(step.number);
+        }
+        check(window, model);
+      });
+    }),
+    { numRuns: 500 },
+  );
+});
+
+test("numbers of any size are told apart as small ones are", () => {
+  const far = fc.constantFrom(0, 2 ** 31 - 20, 2 ** 32 - 20, 2 ** 47, MAX_NUMBER - 60);
+  const steps = fc.array(fc.integer({ min: 1, max: 40 }), { maxLength: 30, size: "max" });
+  fc.assert(fc.property(far, steps, (far, numbers) => {
+    const [near, window] = [new Window(), new Window()];
+    window.startAt(far + 1);
+    for (const number of numbers) {
+      assertEquals(window.accept(far + number, 0), near.accept(number, 0));
+      assertEquals(shown(window), shown(near).map(([from, to]) => [far + from, far + to]));
+      assertEquals([window.missing, window.settled - far], [near.missing, near.settled]);
+    }
+  }));
+});
