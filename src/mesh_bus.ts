@@ -410,24 +410,13 @@ export class MeshBus implements SyncBus {
   async #leave(): Promise<void> {
     const { clock } = this.#ports;
     const until = clock.now() + CLOSE_TIMEOUT;
-    await this.#drainedBy(until);
+    await this.#outbox.drainedBy(until);
     this.#outbox.holdBatches();
     if (this.#reliability === undefined) return;
     // What could not be sent is a gap to the peers, and not a silence.
     while (this.#batcher.take() !== undefined) this.#reliability.own.skip();
     await this.#reliability.leave(Math.max(LEAVE_TIMEOUT, until - clock.now()));
-    await this.#drainedBy(clock.now() + LEAVE_TIMEOUT);
-  }
-
-  async #drainedBy(time: number): Promise<void> {
-    const { clock } = this.#ports;
-    let stop: () => void = () => {};
-    const timeout = new Promise<void>((resolve) => {
-      const timer = clock.setTimer(resolve, time - clock.now());
-      stop = () => timer.cancel();
-    });
-    await Promise.race([this.#outbox.drained(), timeout]);
-    stop();
+    await this.#outbox.drainedBy(clock.now() + LEAVE_TIMEOUT);
   }
 
   #newHeartbeat(to?: KnownPeer): Uint8Array {

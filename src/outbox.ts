@@ -85,6 +85,18 @@ export class Outbox {
     while (this.#running !== undefined) await this.#running;
   }
 
+  /** Resolves when all is sent, or at `time` by the node's clock. */
+  async drainedBy(time: number): Promise<void> {
+    const { clock } = this.#config;
+    let stop: () => void = () => {};
+    const timeout = new Promise<void>((resolve) => {
+      const timer = clock.setTimer(resolve, time - clock.now());
+      stop = () => timer.cancel();
+    });
+    await Promise.race([this.drained(), timeout]);
+    stop();
+  }
+
   /** From now on batches stay where they are. */
   holdBatches(): void {
     this.#onlyLetters = true;

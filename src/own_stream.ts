@@ -17,7 +17,7 @@ import { MAX_NUMBER, TOKEN_LENGTH, TYPE_LEAVE, TYPE_STATE } from "./wire/layout.
 import { equalBytes } from "./wire/packet.ts";
 
 /** When the position is announced after a batch, in milliseconds. The next batch stands for what is still to come. */
-const ANNOUNCE_AFTER: readonly number[] = [30, 90, 210, 450];
+const ANNOUNCE_AFTER: readonly number[] = [20, 60, 120, 220, 450];
 
 /** How often a node that leaves says so, in milliseconds. */
 const LEAVE_EVERY = 30;

@@ -50,6 +50,8 @@ export class PeerStream {
   heardAt: number;
   /** When all that was known to exist had last arrived. What was published after it may be outstanding. */
   settledAt: number;
+  /** When it was last asked how far it is, as what it said was less than what was known. */
+  verifiedAt: number = -Infinity;
   /** Whether nothing was missing when it was heard last. */
   isCurrent = false;
   /** When that was last otherwise. */
@@ -99,21 +101,17 @@ export class PeerStream {
 
   /**
    * A position tells where the stream begins for this node, if it can: when nothing was published since this node has
-   * been open. Returns whether it is known now.
+   * been open; and so does the answer to a catch-up request, with its base. Returns what can not be had.
    */
-  locate({ last, age }: Position, now: number): boolean {
-    if (this.catchUp === undefined) return true;
-    if (last > 0 && age < this.#covered(now)) return false;
-    this.#begin(last + 1);
-    return true;
-  }
-
-  /** The same for the answer to a catch-up request. Returns what can not be had. */
-  locateBy({ first, age }: Base, { oldest }: Position, now: number): Forgotten | undefined {
+  locate({ last, oldest, age }: Position, base: Base | undefined, now: number): Forgotten | undefined {
     if (this.catchUp === undefined) return undefined;
     if (age >= this.#covered(now)) {
-      this.#begin(first);
-    } else if (first <= oldest) {
+      this.#begin(last + 1);
+    } else if (base === undefined) {
+      return undefined;
+    } else if (base.age >= this.#covered(now)) {
+      this.#begin(base.first);
+    } else if (base.first <= oldest) {
       this.#begin(1);
       return this.window.startAt(oldest);
     } else {

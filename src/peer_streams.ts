@@ -25,6 +25,12 @@ const STRAGGLERS = 5000;
 /** How long the numbers of a node that is gone are kept, in milliseconds: it may come back after a partition. */
 const KEEP_DEPARTED = 3_600_000;
 
+/** Requests without an answer after which what a node says unasked is believed. */
+const IN_VAIN = 3;
+
+/** How often a node is asked whether what it says is so, in milliseconds. Late packets look the same. */
+const VERIFY_EVERY = 1000;
+
 /** What {@linkcode PeerStreams} is made of. The callbacks MUST NOT throw. */
 export interface PeerStreamsConfig {
   readonly clock: Clock;
@@ -35,6 +41,8 @@ export interface PeerStreamsConfig {
   readonly capacity: number;
   /** A stream has something to be asked for. */
   readonly onWanting: (stream: PeerStream) => void;
+  /** A stream has said that it is not as far as it is known to be: late, or something was forged. */
+  readonly onContradiction: (stream: PeerStream) => void;
   /** What was published in these numbers can not be had; `to` is absent when nobody knows the end. */
   readonly onGap: (node: string, from: number, to: number | undefined, reason: GapReason) => void;
   /** A node that leaves needs not wait: everything up to `settled` is here. */
@@ -111,13 +119,17 @@ export class PeerStreams {
     const isNewToken = token !== undefined && !(stream.token !== undefined && equalBytes(stream.token, token));
     if (isNewToken) stream.token = token.slice();
     const request = nonce === undefined ? undefined : stream.requests.find((request) => request.nonce === nonce);
-    this.#locate(stream, position, request && base, now);
-    if (request !== undefined) {
+    const { window } = stream;
+    if (position.last < window.highest && request === undefined) this.#verify(stream, now);
+    this.#extend(stream, position, now);
+    if (request === undefined) this.#believe(stream, position, now);
+    else {
       stream.measure(now - request.sentAt);
+      this.#settle(stream, position, base, now);
       // It was asked for more than it has published, so something was forged.
-      if (position.last < request.upTo) stream.window.endAt(position.last);
+      if (position.last < request.upTo) this.#tell(stream, window.endAt(position.last));
     }
-    const { leftAt, window } = stream;
+    const { leftAt } = stream;
     if (leftAt !== undefined && (position.last > window.settled || now - leftAt >= STRAGGLERS)) this.#comeBack(stream);
     if (isNewToken || request === undefined) stream.hurry(now, isNewToken);
     this.#review(stream, now);
@@ -156,20 +168,49 @@ export class PeerStreams {
     }
   }
 
-  #locate(stream: PeerStream, position: Position, base: Base | undefined, now: number): void {
-    const { window } = stream;
-    const count = window.extend(position.last, this.#soon(now));
-    const known = stream.catchUp === undefined;
-    if (known) this.missing += count;
+  #extend(stream: PeerStream, { last }: Position, now: number): void {
+    const count = stream.window.extend(last, this.#soon(now));
     // All that is known to exist has arrived or was given up: it begins somewhere below.
-    if (window.missing === 0) stream.catchUp = undefined;
-    if (!stream.locate(position, now) && base !== undefined) {
-      const gap = stream.locateBy(base, position, now);
-      if (gap !== undefined) this.#config.onGap(stream.id, gap.from, gap.to, "overwritten");
+    if (stream.window.missing === 0) stream.catchUp = undefined;
+    if (stream.catchUp === undefined) this.missing += count;
+  }
+
+  /** The answer to a request is the truth about where the stream begins, and about what is held. */
+  #settle(stream: PeerStream, position: Position, base: Base | undefined, now: number): void {
+    if (stream.catchUp !== undefined) {
+      this.#tell(stream, stream.locate(position, base, now));
+      if (stream.catchUp !== undefined) return;
+      this.missing += stream.window.missing;
     }
-    if (stream.catchUp !== undefined) return;
-    if (!known) this.missing += window.missing;
-    const gap = window.startAt(position.oldest);
+    this.#tell(stream, stream.window.startAt(position.oldest));
+  }
+
+  /**
+   * Anybody can send a position. So it makes numbers known, which can be asked for, but settles none: a forged one would
+   * make this node deaf. When requests have been in vain, as on a way that is open in one direction only, it is believed.
+   */
+  #believe(stream: PeerStream, position: Position, now: number): void {
+    const { catchUp, window } = stream;
+    if (catchUp !== undefined) {
+      if (catchUp.attempts < IN_VAIN) return;
+      this.#tell(stream, stream.locate(position, undefined, now));
+      if (stream.catchUp !== undefined) return;
+    }
+    let first = 1;
+    for (const { to, attempts } of window.holes) {
+      if (to >= position.oldest || attempts < IN_VAIN) break;
+      first = to + 1;
+    }
+    this.#tell(stream, window.startAt(first));
+  }
+
+  #verify(stream: PeerStream, now: number): void {
+    if (now - stream.verifiedAt < VERIFY_EVERY) return;
+    stream.verifiedAt = now;
+    this.#config.onContradiction(stream);
+  }
+
+  #tell(stream: PeerStream, gap: { readonly from: number; readonly to: number } | undefined): void {
     if (gap !== undefined) this.#config.onGap(stream.id, gap.from, gap.to, "overwritten");
   }
 

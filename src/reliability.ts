@@ -94,6 +94,7 @@ export class Reliability {
       peerTimeout: settings.peerTimeout,
       capacity: settings.maxPeers,
       onWanting: (stream) => this.requests.want(stream),
+      onContradiction: (stream) => this.requests.verify(stream),
       onGap,
       onSettled: ({ nodeId: stream, source }, settled) => this.#acknowledge(stream, settled, source),
       onLeft,

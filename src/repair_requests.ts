@@ -17,9 +17,9 @@ import { MAX_RANGES, NONCE_LENGTH, TYPE_CATCH_UP, TYPE_NAK } from "./wire/layout
 
 /**
  * First and second wait for an answer, in milliseconds; two round trips if that is more. With 5 % loss one hole in a hundred
- * is asked for three times: these waits have that done within 50 ms.
+ * is asked for three times: these waits have that done within 30 ms.
  */
-const RETRY = 12;
+const RETRY = 6;
 /** Longest wait for an answer, in milliseconds. */
 const MAX_RETRY = 1000;
 /** Most of a wait that is added at random. */
@@ -73,6 +73,11 @@ export class RepairRequests {
     if (this.#closed) return;
     this.#wanting.add(stream);
     this.#setTimer(this.#config.clock.now() + SPACING);
+  }
+
+  /** Asks how far a stream is. The answer to a request is the truth. */
+  verify(stream: PeerStream): void {
+    if (!this.#closed) this.#send(stream, TYPE_CATCH_UP, { since: 0 }, stream.window.highest, 0);
   }
 
   /** Asks for nothing more. */
@@ -144,7 +149,7 @@ export class RepairRequests {
     stream.requests.unshift({ nonce, sentAt: clock.now(), upTo });
     if (stream.requests.length > MAX_REQUESTS) stream.requests.pop();
     const isUnknownThere = stream.token === undefined && attempts === 1;
-    if (isUnknownThere || attempts % HELLO_EVERY === 0) hello(endpoint);
+    if (isUnknownThere || (attempts > 0 && attempts % HELLO_EVERY === 0)) hello(endpoint);
     const token = stream.token === undefined ? {} : { token: stream.token };
     send(encodeControl(type, nodeId, { stream: stream.nodeId, nonce, ...token, ...what }), endpoint);
     this.sent++;

@@ -11,7 +11,7 @@ import type { Clock, Timer } from "./clock.ts";
 const GATHER = 3;
 
 /** Within this time the same repair is not sent again to the same asker, in milliseconds: the first may be under way. */
-const HOLD = 10;
+const HOLD = 4;
 
 /** Repairs that are remembered, and most that may wait. */
 const MAX_REMEMBERED = 4096;

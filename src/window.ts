@@ -42,6 +42,8 @@ export class Window {
   repairAskedAt = 0;
   #highest = 0;
   #missing = 0;
+  /** What was settled last without having arrived. */
+  #skipped = { from: 0, to: 0 };
 
   /** The highest number that is known to exist. */
   get highest(): number {
@@ -112,6 +114,7 @@ export class Window {
 
   /** Nothing below `first` is waited for any more. Returns what was missing there. */
   startAt(first: number): Forgotten | undefined {
+    if (first - 1 > this.settled) this.#skipped = { from: this.settled + 1, to: first - 1 };
     let from = 0;
     let to = 0;
     let count = 0;
@@ -129,9 +132,14 @@ export class Window {
     return count === 0 ? undefined : { from, to, count };
   }
 
-  /** No number above `last` exists: what arrived with one was forged, or comes again. */
-  endAt(last: number): void {
-    if (last >= this.#highest) return;
+  /**
+   * No number above `last` exists: what arrived with one was forged, or comes again. Returns those up to `last` that were
+   * settled by mistake, as a forged number had gone ahead: what came with them was taken for copies.
+   */
+  endAt(last: number): { from: number; to: number } | undefined {
+    if (last >= this.#highest) return undefined;
+    const { from, to } = this.#skipped;
+    if (to > last) this.#skipped = { from: 0, to: 0 };
     while (true) {
       const hole = this.#holes.at(-1);
       if (hole === undefined || hole.to <= last) break;
@@ -140,6 +148,7 @@ export class Window {
       else hole.to = last;
     }
     this.#highest = last;
+    return to > last && from <= last ? { from, to: last } : undefined;
   }
 
   /** Index of the first hole that ends at `number` or after it. */
