@@ -9,7 +9,10 @@
  * const cache = new Map<string, unknown>();
  * const mesh = await openMesh({ interface: "127.0.0.1" }); // this host only
  *
- * mesh.subscribe({ prefix: "user:" }, (event) => cache.delete(event.key));
+ * mesh.subscribe({ prefix: "user:" }, ({ key, cause }) => {
+ *   if (cause === "publish") cache.delete(key);
+ *   else cache.clear(); // a gap: anything under the prefix may have changed
+ * });
  * await mesh.publish("user:42");
  * await mesh.close();
  * ```

@@ -49,7 +49,8 @@ print(
   ),
 );
 if (sink === undefined || events === 0) throw new Error("Nothing was measured");
-await Promise.all([pending, publisher, unheard, exact, prefix].map(({ mesh }) => mesh.close()));
+// The others hold nothing, and on their clock a node that leaves would wait for ever.
+await publisher.mesh.close();
 
 function pendingRows(): Row[] {
   const keys = asciiKeys(8);

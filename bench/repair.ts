@@ -20,10 +20,10 @@ import { lossy } from "./lossy.ts";
 const quick = process.argv.includes("--quick");
 const SHARE = 0.05;
 const SEED = 1;
-const HOLE_KEYS = quick ? 400 : 12_000;
+const HOLE_KEYS = quick ? 300 : 12_000;
 // Each has a stream of its own, so that tails of several can be lost at once.
 const PUBLISHERS = 8;
-const TAIL_ROUNDS = quick ? 2 : 15;
+const TAIL_ROUNDS = quick ? 1 : 15;
 // After a burst its end is announced for 450 ms. A tail begins when that is over.
 const QUIET_MS = 600;
 const LOOK_MS = 1;

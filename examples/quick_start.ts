@@ -14,7 +14,10 @@ const writer = await openMesh({ interface: "127.0.0.1", port: reader.port });
 
 const cache = new Map([["user:42", "Ada"], ["user:43", "Grace"]]);
 // One subscription with a callback keeps the cache right …
-reader.subscribe({ prefix: "user:" }, (event) => cache.delete(event.key));
+reader.subscribe({ prefix: "user:" }, ({ key, cause }) => {
+  if (cause === "publish") cache.delete(key);
+  else cache.clear(); // a gap: anything under the prefix may have changed
+});
 // … and one that is iterated lets this program wait for the event.
 const changes = reader.subscribe("user:42");
 

@@ -10,8 +10,8 @@ import { gzipSync } from "node:zlib";
 import { run } from "./run.ts";
 import { BUN, CACHE, ROOT } from "./runtimes.ts";
 
-/** Bytes after gzip: 15,047 before losses were repaired, 10,000 for that. */
-const LIMIT = 26_000;
+/** Bytes after gzip: 15,047 before losses were repaired, 11,500 for that. */
+const LIMIT = 27_500;
 
 const folder = join(CACHE, "bundle");
 const { ok } = await run(BUN, ["build", "mod.ts", "--minify", "--target=node", `--outdir=${folder}`], {

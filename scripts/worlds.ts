@@ -98,6 +98,10 @@ async function lead(jobs: number): Promise<void> {
   if (failures.length > 0) {
     const seeds = failures.map(({ failed }) => failed).sort((a, b) => a - b).slice(0, SHOWN_FAILURES);
     console.log(`Failed first: ${seeds.join(", ")}`);
+    // "World 7 at 12 ms: P3: …"
+    const kinds = failures.map(({ message }) => message.split(": ")[1] ?? "");
+    const counts = [...new Set(kinds)].map((kind) => `${kind} ${kinds.filter((other) => other === kind).length}`);
+    console.log(`By property: ${counts.join(", ")}`);
   }
   if (totals.worlds !== count) console.log(`Only ${totals.worlds} of ${count} worlds have run`);
   process.exitCode = failures.length === 0 && totals.worlds === count && ends.every((end) => end === 0) ? 0 : 1;

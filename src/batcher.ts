@@ -73,6 +73,11 @@ export class Batcher {
     return this.#pending.size;
   }
 
+  /** Whether a batch can be taken. */
+  get isReady(): boolean {
+    return this.#ready.length > 0;
+  }
+
   /** How many `add` calls wait for room. */
   get waiting(): number {
     return this.#waiting.size;

@@ -20,6 +20,7 @@ export class GapReporter {
   readonly #tell: () => void;
   #toldAt = -Infinity;
   #timer: Timer | undefined;
+  #closed = false;
 
   /** `tell` MUST NOT throw. */
   constructor(clock: Clock, tell: () => void) {
@@ -30,7 +31,7 @@ export class GapReporter {
   /** There was a gap. */
   report(): void {
     this.count++;
-    if (this.#timer !== undefined) return;
+    if (this.#timer !== undefined || this.#closed) return;
     const wait = this.#toldAt + SPACING - this.#clock.now();
     if (wait <= 0) this.#round();
     else this.#timer = this.#clock.setTimer(() => this.#round(), wait);
@@ -38,6 +39,7 @@ export class GapReporter {
 
   /** Tells nothing more. */
   close(): void {
+    this.#closed = true;
     this.#timer?.cancel();
   }
 

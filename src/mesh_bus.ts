@@ -41,11 +41,11 @@ import { NODE_ID_LENGTH, TYPE_HEARTBEAT } from "./wire/layout.ts";
 import { formatNodeId, stampUuid } from "./wire/node_id.ts";
 import { encodePacket } from "./wire/packet.ts";
 
-/** Longest that `close` waits for what is pending to be sent and for peers to have it, in milliseconds. */
-const CLOSE_TIMEOUT = 1000;
-
-/** Of which at least so much is for the peers. */
-const LEAVE_TIMEOUT = 250;
+/**
+ * When `close` gives up, in milliseconds after it was called: sending what is pending, waiting until the peers have it, and
+ * sending the last words.
+ */
+const CLOSE_DEADLINES = { drain: 600, leave: 950, end: 1000 };
 
 /** What an accepted key gets: one promise for all, as `publish` is called most often for keys that are pending. */
 const ACCEPTED: Promise<void> = Promise.resolve();
@@ -151,8 +151,7 @@ export class MeshBus implements SyncBus {
       announce: (to) => this.#outbox.post(this.#newHeartbeat(to), to?.endpoint),
       onBeat: () => this.#reliability?.streams.expire(),
       onGone: (id) => {
-        this.#reliability?.own.forget(id);
-        this.#reliability?.streams.expire();
+        this.#reliability?.forget(id);
       },
       emit,
     });
@@ -164,7 +163,6 @@ export class MeshBus implements SyncBus {
         multicast,
         peers: () => this.#membership.peers,
         post: (packet, to) => this.#outbox.post(packet, to),
-        hello: (to) => this.#outbox.post(this.#newHeartbeat(), to),
         onRepair: () => this.#outbox.wake(),
         onGap: (node, from, to, reason) => this.#gap(node, from, to, reason),
         onLeft: (id) => this.#membership.leave(id),
@@ -179,13 +177,17 @@ export class MeshBus implements SyncBus {
         if (!this.#guards.idle) this.#guards.touch(key);
         this.#subscriptions.deliver(key);
       },
-      onNumber: (id, number, host, port) => this.#reliability?.accept(id, number, host, port) ?? true,
+      onNumber: (id, number, isRepair, host, port) =>
+        this.#reliability?.accept(id, number, isRepair, host, port) ?? true,
       onHeartbeat: (nodeId, advertised, source, extension) => {
-        if (this.#closing !== undefined) return;
+        if (this.#closing !== undefined) {
+          if (extension !== undefined) this.#reliability?.own.greet(formatNodeId(nodeId), source);
+          return;
+        }
         if (extension !== undefined) this.#reliability?.hear({ nodeId, extension, source });
         const id = formatNodeId(nodeId);
         if (this.#reliability?.streams.hasLeft(id)) return;
-        this.#membership.hear(id, advertised, source, extension !== undefined);
+        this.#membership.hear(id, advertised, source, extension?.position !== undefined);
       },
       onControl: (control) => this.#reliability?.heed(control),
     });
@@ -213,6 +215,7 @@ export class MeshBus implements SyncBus {
       circle: (circle) => circle === "everybody" ? this.#destinations.heartbeat : this.#destinations.extended,
       batchTo: () => this.#destinations.batch,
       take: () => this.#takeBatch(),
+      isReady: (what) => what === "batch" ? this.#batcher.isReady : this.#reliability?.own.hasRepair === true,
       clock,
       ...this.#reliability && {
         takeRepair: this.#reliability.own.takeRepair.bind(this.#reliability.own),
@@ -286,11 +289,13 @@ export class MeshBus implements SyncBus {
 
   /**
    * How far a cache that follows this mesh can be trusted now: for each peer whether everything has arrived, and how old
-   * an invalidation may be that has not. Costs about a microsecond a peer. Without peers after `close`.
+   * an invalidation may be that has not. Costs about a microsecond a peer. In doubt for ever after `close`, and when the
+   * sockets are broken.
    */
   status(): MeshStatus {
-    const streams = this.#closing === undefined ? this.#reliability?.streams : undefined;
+    if (!this.isHealthy()) return { state: "doubt", staleness: Infinity, peers: [] };
     const { heartbeat, peerTimeout } = this.#settings;
+    const streams = this.#reliability?.streams;
     return meshStatus({ clock: this.#ports.clock, heartbeat, peerTimeout, streams, peers: this.#membership.peers });
   }
 
@@ -364,6 +369,7 @@ export class MeshBus implements SyncBus {
     const multicast = settings.multicast && multicastError === undefined;
     this.#events.emit({ type: "opened", nodeId: this.nodeId, address: this.address, adapter, multicast });
     this.#membership.start();
+    this.#reliability?.start();
     this.#seeds.start();
   }
 
@@ -387,6 +393,7 @@ export class MeshBus implements SyncBus {
 
   async #close(): Promise<void> {
     this.#signal?.removeEventListener("abort", this.#onAbort);
+    this.#subscriptions.stop();
     this.#seeds.close();
     this.#batcher.close();
     this.#guards.close();
@@ -409,14 +416,14 @@ export class MeshBus implements SyncBus {
   /** Sends what is pending, and sees to it that peers have it. */
   async #leave(): Promise<void> {
     const { clock } = this.#ports;
-    const until = clock.now() + CLOSE_TIMEOUT;
-    await this.#outbox.drainedBy(until);
+    const start = clock.now();
+    await this.#outbox.drainedBy(start + CLOSE_DEADLINES.drain);
     this.#outbox.holdBatches();
     if (this.#reliability === undefined) return;
     // What could not be sent is a gap to the peers, and not a silence.
     while (this.#batcher.take() !== undefined) this.#reliability.own.skip();
-    await this.#reliability.leave(Math.max(LEAVE_TIMEOUT, until - clock.now()));
-    await this.#outbox.drainedBy(clock.now() + LEAVE_TIMEOUT);
+    await this.#reliability.leave(start + CLOSE_DEADLINES.leave - clock.now());
+    await this.#outbox.drainedBy(start + CLOSE_DEADLINES.end);
   }
 
   #newHeartbeat(to?: KnownPeer): Uint8Array {
@@ -436,6 +443,7 @@ export class MeshBus implements SyncBus {
   }
 
   #gap(node: string, from: number, to: number | undefined, reason: GapReason): void {
+    if (this.#closing !== undefined) return;
     // Guards at once: a round of events may wait.
     this.#guards.touchAll();
     this.#events.emit({ type: "gap", node, from, to, reason });

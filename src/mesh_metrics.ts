@@ -50,7 +50,7 @@ export interface MeshMetrics extends Metrics {
   readonly requestsSent: number;
   /** Requests for repair that have come. */
   readonly requestsReceived: number;
-  /** Requests for repair not granted: of nodes that are no peers, without proof of their address, or too many a second. */
+  /** Requests for repair not granted: without proof of the asker's address, or too many a second. */
   readonly requestsRefused: number;
   /** Datagrams sent again. */
   readonly repairsSent: number;

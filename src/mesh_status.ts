@@ -26,7 +26,7 @@ export interface PeerStatus {
   readonly state: MeshState | "plain";
   /** How long it has been in this state, in milliseconds. */
   readonly stateFor: number;
-  /** Everything up to the datagram with this number has arrived or was told of as a gap. */
+  /** Everything up to the datagram with this number has arrived, or is a gap that is told of within 100 ms. */
   readonly position: number;
   /** How many datagrams are missing and may still come. */
   readonly missing: number;
@@ -38,9 +38,9 @@ export interface PeerStatus {
 export interface MeshStatus {
   /** The worst of the peers that speak the extension; `current` without any. */
   readonly state: MeshState;
-  /** The longest of the peers, in milliseconds. 0 without peers. See {@linkcode PeerStatus.staleness}. */
+  /** The longest of the peers, in milliseconds. 0 for a node that never had one. See {@linkcode PeerStatus.staleness}. */
   readonly staleness: number;
-  /** One for each peer that is there. */
+  /** One for each peer that is there; when all were lost and none has said that it leaves, those that were. */
   readonly peers: readonly PeerStatus[];
 }
 
@@ -64,15 +64,19 @@ export function meshStatus(config: StatusConfig): MeshStatus {
   const { clock, streams, peers, peerTimeout } = config;
   const now = clock.now();
   const list: PeerStatus[] = [];
+  const lost: PeerStatus[] = [];
   for (const stream of streams?.all ?? []) {
-    if (stream.leftAt === undefined && stream.lostAt === undefined) list.push(statusOf(stream, now, config));
+    if (stream.leftAt === undefined) (stream.lostAt === undefined ? list : lost).push(statusOf(stream, now, config));
   }
+  // Who has lost all others at once is more likely cut off than the last that lives.
+  if (list.length === 0) list.push(...lost);
   for (const { id, address, extended, heardAt } of peers.all()) {
     if (extended && streams !== undefined) continue;
     const stateFor = now - heardAt;
     list.push({ id, address, state: "plain", stateFor, position: 0, missing: 0, staleness: Infinity });
   }
-  const heaviest = Math.max(0, ...list.map(({ state }) => BY_WEIGHT.indexOf(state as MeshState)));
+  let heaviest = 0;
+  for (const { state } of list) heaviest = Math.max(heaviest, BY_WEIGHT.indexOf(state as MeshState));
   // A newcomer that there was no room for is followed by nobody.
   const unfollowed = streams !== undefined && now - streams.refusedAt < peerTimeout ? Infinity : 0;
   return {

@@ -129,10 +129,10 @@ export interface MeshOptions {
   readonly wire?: "extended" | "go-warp";
   /**
    * Memory for datagrams that were sent and may be asked for again, in bytes: 65,536 to 1,073,741,824. What has to give
-   * way before a peer asks for it is a gap there. The default holds 0.3 s at full speed, 3.7 million keys of 16 bytes a
-   * second; memory is taken as it is needed.
+   * way before a peer asks for it is a gap there. The default holds 23,400 full datagrams, half a second at full speed; memory is
+   * taken as it is needed.
    *
-   * @default {16777216}
+   * @default {33554432}
    */
   readonly repairBytes?: number;
   /**
@@ -225,7 +225,7 @@ export function checkOptions(options: MeshOptions): Settings {
     peerTimeout: peerTimeout(options, heartbeat),
     maxPeers: integer(options, "maxPeers", 1024, 1, 65_536),
     extended: wire(options.wire) === "extended",
-    repairBytes: integer(options, "repairBytes", 16 * 1024 * 1024, 65_536, 2 ** 30),
+    repairBytes: integer(options, "repairBytes", 32 * 1024 * 1024, 65_536, 2 ** 30),
     repairAge: number(options, "repairAge", 60_000, 100, 86_400_000),
     minSendRate,
     maxSendRate: maxSendRate(options, minSendRate),

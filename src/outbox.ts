@@ -34,6 +34,8 @@ export interface OutboxConfig {
   readonly take: () => Uint8Array | undefined;
   /** The next repair, the same way. Absent when nothing is repaired. */
   readonly takeRepair?: () => Parcel | undefined;
+  /** Whether there is a batch, or a repair. A batch gets its number when it is taken, so it is not taken to wait. */
+  readonly isReady: (what: "batch" | "repair") => boolean;
   /** How fast batches and repairs may leave. Absent: as fast as the system takes them. */
   readonly pacer?: Pacer;
   readonly clock: Clock;
@@ -67,7 +69,9 @@ export class Outbox {
   /** Sends `datagram`, which must stay unchanged, to one endpoint, or to the group and a circle. */
   post(datagram: Uint8Array, to: Endpoint | Circle = "everybody"): void {
     if (this.#letters.length >= MAX_LETTERS) {
-      this.#config.onError(new Error(`Cannot send as at most ${MAX_LETTERS} heartbeats may wait`));
+      this.#config.onError(
+        new Error(`Cannot send as at most ${MAX_LETTERS} heartbeats, requests and answers may wait`),
+      );
       return;
     }
     this.#letters.push({ datagram, to });
@@ -105,19 +109,19 @@ export class Outbox {
 
   async #run(): Promise<void> {
     await undefined;
-    let next: Parcel | undefined;
+    const { isReady, pacer } = this.#config;
     while (true) {
       await this.#sendLetters();
-      next ??= this.#next();
-      if (next === undefined) break;
-      const wait = this.#onlyLetters ? 0 : this.#config.pacer?.wait() ?? 0;
+      if (!isReady("repair") && (this.#onlyLetters || !isReady("batch"))) break;
+      const wait = this.#onlyLetters ? 0 : pacer?.wait() ?? 0;
       if (wait > 0) {
         await this.#pause(wait);
         continue;
       }
-      this.#config.pacer?.spend();
+      const next = this.#next();
+      if (next === undefined) continue;
+      pacer?.spend();
       await this.#deliver(next);
-      next = undefined;
     }
     this.#running = undefined;
   }

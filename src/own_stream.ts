@@ -5,34 +5,29 @@
  */
 
 import type { Endpoint } from "./address.ts";
+import { type Asker, Askers, type KnownAsker } from "./askers.ts";
 import type { Clock, Timer } from "./clock.ts";
 import type { RandomBytes } from "./host.ts";
+import { LEAVE_EVERY, Leaving } from "./leaving.ts";
 import type { Parcel } from "./outbox.ts";
 import type { Pacer } from "./pacer.ts";
-import { RateLimit } from "./rate_limit.ts";
 import { Repairs } from "./repairs.ts";
 import type { SentRing } from "./sent_ring.ts";
-import { type Base, encodeControl, type Extension, type NumberRange, type Position } from "./wire/extension.ts";
-import { MAX_NUMBER, TOKEN_LENGTH, TYPE_LEAVE, TYPE_STATE } from "./wire/layout.ts";
-import { equalBytes } from "./wire/packet.ts";
+import {
+  type Base,
+  encodeControl,
+  type Extension,
+  markRepair,
+  type NumberRange,
+  type Position,
+} from "./wire/extension.ts";
+import { MAX_NUMBER, TYPE_LEAVE, TYPE_STATE } from "./wire/layout.ts";
 
 /** When the position is announced after a batch, in milliseconds. The next batch stands for what is still to come. */
 const ANNOUNCE_AFTER: readonly number[] = [20, 60, 120, 220, 450];
 
-/** How often a node that leaves says so, in milliseconds. */
-const LEAVE_EVERY = 30;
-
-/** Answers to requests a second, without repairs. */
-const ANSWERS_PER_SECOND = 256;
-
 /** Most repairs for one request. */
 const MAX_REPAIRS = 128;
-
-/** A peer that may ask, and where it is. */
-export interface Asker {
-  readonly id: string;
-  readonly endpoint: Endpoint;
-}
 
 /** What an {@linkcode OwnStream} is made of. The callbacks MUST NOT throw. */
 export interface OwnStreamConfig {
@@ -47,29 +42,23 @@ export interface OwnStreamConfig {
   readonly peer: (id: string) => Asker | undefined;
   /** The peers that speak the extension. */
   readonly peers: () => readonly Asker[];
-  /** Sends a packet to one endpoint, or to the group and all peers that speak the extension. */
+  /** Sends a packet to one endpoint, or to the group, all peers that speak the extension, and seeds that may. */
   readonly post: (packet: Uint8Array, to?: Endpoint) => void;
   /** {@linkcode OwnStream.takeRepair} has something to give. */
   readonly onRepair: () => void;
-}
-
-interface Proof {
-  readonly token: Uint8Array;
-  readonly endpoint: Endpoint;
 }
 
 /** One per node. */
 export class OwnStream {
   /** Requests that have come. */
   requests = 0;
-  /** Requests that were not answered: of nodes that are no peers, beyond the rate, or without the token. */
+  /** Requests not granted: without the token, or beyond the rate. */
   refused = 0;
   /** Datagrams sent again. */
   repaired = 0;
   readonly #config: OwnStreamConfig;
   readonly #repairs: Repairs;
-  readonly #answers: RateLimit;
-  readonly #proofs = new Map<string, Proof>();
+  readonly #askers: Askers;
   #timer: Timer | undefined;
   /** Which announcement the timer is for. */
   #round = 0;
@@ -77,10 +66,10 @@ export class OwnStream {
   #leaving: Leaving | undefined;
 
   constructor(config: OwnStreamConfig) {
-    const { clock, multicast, onRepair } = config;
+    const { clock, randomBytes, multicast, peer, onRepair } = config;
     this.#config = config;
     this.#repairs = new Repairs({ clock, multicast, onReady: onRepair });
-    this.#answers = new RateLimit(clock, ANSWERS_PER_SECOND, ANSWERS_PER_SECOND);
+    this.#askers = new Askers({ clock, randomBytes, peer });
   }
 
   /** Where the stream is. */
@@ -104,6 +93,11 @@ export class OwnStream {
     this.#announceFrom(0);
   }
 
+  /** Whether a repair waits. */
+  get hasRepair(): boolean {
+    return this.#repairs.isReady;
+  }
+
   /** The next repair. The datagram holds until the next batch is noted. */
   takeRepair(): Parcel | undefined {
     while (true) {
@@ -113,53 +107,45 @@ export class OwnStream {
       // It has given way meanwhile. Who asked will ask again, and be told.
       if (datagram === undefined) continue;
       this.repaired++;
+      markRepair(datagram);
       return { datagram, to: repair.to ?? "group" };
     }
   }
 
   /** What the heartbeat for one peer says besides the position: the token that shows that the peer has got it. */
-  tokenFor({ id, endpoint }: Asker): Uint8Array {
-    const proof = this.#proofs.get(id);
-    if (proof !== undefined && isSame(proof.endpoint, endpoint)) return proof.token;
-    const token = this.#config.randomBytes(TOKEN_LENGTH).slice();
-    this.#proofs.set(id, { token, endpoint });
-    return token;
+  tokenFor(peer: Asker): Uint8Array {
+    return this.#askers.tokenFor(peer);
   }
 
   /** A peer is gone. */
   forget(id: string): void {
-    this.#proofs.delete(id);
+    this.#askers.forget(id);
     this.#leaving?.settle(id);
   }
 
   /** Answers a negative acknowledgement. */
-  repair(id: string, { nonce, token, ranges = [] }: Extension): void {
-    this.requests++;
-    const peer = this.#config.peer(id);
-    if (peer === undefined || !this.#hasProved(peer, token)) {
-      this.refused++;
-      if (peer !== undefined) this.#answer(peer, nonce);
-      return;
-    }
-    if (!this.#enqueue(ranges, peer)) this.#answer(peer, nonce);
+  repair(id: string, source: Endpoint, request: Extension): void {
+    const asker = this.#note(id, source, request);
+    const isProven = asker.standing === "proven";
+    if (!isProven) this.refused++;
+    if (!isProven || !this.#enqueue(request.ranges ?? [], asker)) this.#answer(asker, request);
   }
 
   /** Answers a catch-up request. */
-  catchUp(id: string, { nonce, since = Infinity }: Extension): void {
-    this.requests++;
-    const peer = this.#config.peer(id);
-    if (peer === undefined) {
-      this.refused++;
-      return;
-    }
+  catchUp(id: string, source: Endpoint, request: Extension): void {
     const { ring } = this.#config;
-    const first = Math.min(Math.max(ring.firstSince(since), ring.oldest), MAX_NUMBER);
-    this.#answer(peer, nonce, { first, age: ring.ageOf(first - 1) });
+    const first = Math.min(Math.max(ring.firstSince(request.since ?? Infinity), ring.oldest), MAX_NUMBER);
+    this.#answer(this.#note(id, source, request), request, { first, age: ring.ageOf(first - 1) });
   }
 
   /** A peer has everything up to `settled`. */
   acknowledge(id: string, settled: number): void {
     if (settled >= this.#config.ring.last) this.#leaving?.settle(id);
+  }
+
+  /** A heartbeat has come while the node leaves: perhaps of a newcomer that knows nothing of it. */
+  greet(id: string, source: Endpoint): void {
+    this.#leaving?.greet(id, source);
   }
 
   /** Batches that were accepted and can not be sent any more: they become a gap. */
@@ -171,12 +157,14 @@ export class OwnStream {
   async leave(peers: readonly Asker[], patience: number): Promise<void> {
     const { clock, nodeId, post } = this.#config;
     this.#timer?.cancel();
-    const leaving = this.#leaving = new Leaving(peers);
     const say = (to?: Endpoint) => post(encodeControl(TYPE_LEAVE, nodeId, { position: this.position }), to);
-    say();
+    const leaving = this.#leaving = new Leaving(peers, clock, say);
     const until = clock.now() + patience;
-    while (leaving.waiting.size > 0 && clock.now() < until) {
-      await leaving.settledWithin(clock, Math.min(LEAVE_EVERY, until - clock.now()));
+    say();
+    // Who has just come hears of what was published for the first time, and may have a question.
+    if (this.next > 1) leaving.linger();
+    while (leaving.goesOn && clock.now() < until) {
+      await leaving.settledWithin(Math.min(LEAVE_EVERY, until - clock.now()));
       for (const endpoint of leaving.waiting.values()) say(endpoint);
     }
   }
@@ -185,7 +173,7 @@ export class OwnStream {
   close(): void {
     this.#timer?.cancel();
     this.#repairs.close();
-    this.#proofs.clear();
+    this.#askers.close();
   }
 
   /** One timer for a whole burst: it is not set again with each batch, as that would cost more than the rest here. */
@@ -220,49 +208,22 @@ export class OwnStream {
     return ranges.every(({ from, to }) => from >= oldest && to <= last);
   }
 
-  #hasProved(peer: Asker, token: Uint8Array | undefined): boolean {
-    const proof = this.#proofs.get(peer.id);
-    return token !== undefined && proof !== undefined && isSame(proof.endpoint, peer.endpoint) &&
-      equalBytes(proof.token, token);
+  #note(id: string, source: Endpoint, { token }: Extension): KnownAsker {
+    this.requests++;
+    const asker = this.#askers.identify(id, source, token);
+    // A node that leaves waits for who needs something of it.
+    if (asker.standing !== "stranger") this.#leaving?.waiting.set(id, asker.endpoint);
+    this.#leaving?.linger();
+    return asker;
   }
 
-  #answer(peer: Asker, nonce: number | undefined, base?: Base): void {
-    if (!this.#answers.allow()) {
+  #answer(asker: KnownAsker, { nonce = 0 }: Extension, base?: Base): void {
+    if (!this.#askers.mayAnswer(asker)) {
       this.refused++;
       return;
     }
     const { nodeId, post } = this.#config;
-    const answer = { position: this.position, token: this.tokenFor(peer), nonce: nonce ?? 0, ...(base && { base }) };
-    post(encodeControl(TYPE_STATE, nodeId, answer), peer.endpoint);
+    const answer = { position: this.position, token: this.#askers.tokenFor(asker), nonce, ...(base && { base }) };
+    post(encodeControl(TYPE_STATE, nodeId, answer), asker.endpoint);
   }
-}
-
-/** The peers that a node which leaves waits for. */
-class Leaving {
-  readonly waiting: Map<string, Endpoint>;
-  #wake: () => void = () => {};
-
-  constructor(peers: readonly Asker[]) {
-    this.waiting = new Map(peers.map(({ id, endpoint }) => [id, endpoint]));
-  }
-
-  settle(id: string): void {
-    this.waiting.delete(id);
-    if (this.waiting.size === 0) this.#wake();
-  }
-
-  /** Resolves when nobody is waited for, or after `time` milliseconds. */
-  async settledWithin(clock: Clock, time: number): Promise<void> {
-    await new Promise<void>((resolve) => {
-      const timer = clock.setTimer(resolve, time);
-      this.#wake = () => {
-        timer.cancel();
-        resolve();
-      };
-    });
-  }
-}
-
-function isSame(a: Endpoint, b: Endpoint): boolean {
-  return a.host === b.host && a.port === b.port;
 }

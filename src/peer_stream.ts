@@ -12,16 +12,26 @@ import type { Base, Position } from "./wire/extension.ts";
 export interface Request {
   readonly nonce: number;
   readonly sentAt: number;
+  readonly to: Endpoint;
   /** The highest number that was asked for, 0 for none. */
   readonly upTo: number;
 }
 
-/** What is asked for when it is not known from where on. */
-export interface CatchUp {
+/** The question how far a stream is, and when it is asked again. */
+export interface Question {
   due: number;
   attempts: number;
-  /** When it was asked for last. */
+  /** When it was asked last. */
   askedAt: number;
+}
+
+/** How long what a node that leaves has not repaired is waited for, in milliseconds: it lingers for one second. */
+export const LEAVE_PATIENCE = 2000;
+
+/** What is asked for when it is not known from where on. */
+export interface CatchUp {
+  /** Since when. */
+  readonly since: number;
   /** Added to the age that is asked for: what the way there and back may take, in milliseconds. */
   margin: number;
 }
@@ -32,6 +42,12 @@ const AGE_GRAIN = 1;
 const DRIFT = 0.001;
 /** Waits up to this long are left alone when a node is heard again, in milliseconds: answers may be on their way. */
 const IMPATIENT = 30;
+/** So often at most a question is asked as its node was heard again, in milliseconds: whoever forges packets asks too. */
+const MAX_HURRY = 1000;
+/** Longest that holes are waited for as batches often come late, in milliseconds. */
+const MAX_LATENESS = 100;
+/** What is left of that with each batch that had to be sent again: half after 14. */
+const FORGET_LATENESS = 0.95;
 /** First margin of a catch-up request, in milliseconds. */
 const FIRST_MARGIN = 50;
 
@@ -50,8 +66,12 @@ export class PeerStream {
   heardAt: number;
   /** When all that was known to exist had last arrived. What was published after it may be outstanding. */
   settledAt: number;
-  /** When it was last asked how far it is, as what it said was less than what was known. */
-  verifiedAt: number = -Infinity;
+  /** Asked as long as it is not known where the stream begins for this node, or whether the node is where it seems to be. */
+  readonly question: Question;
+  /** Where it was when it answered a request last. */
+  provenAt: Endpoint | undefined;
+  /** Set while what it says may be old news, as this node stood still until `since`. */
+  stall: { readonly since: number; readonly until: number } | undefined;
   /** Whether nothing was missing when it was heard last. */
   isCurrent = false;
   /** When that was last otherwise. */
@@ -60,6 +80,10 @@ export class PeerStream {
   token: Uint8Array | undefined;
   /** Time from a request to its answer, in milliseconds; 0 when none was measured. */
   roundTrip = 0;
+  /** How late its batches come when they come out of order, in milliseconds. */
+  lateness = 0;
+  /** What an unasked position has said to be where the stream begins for this node; 0 for nothing. */
+  claimedFirst = 0;
   /** Present while it is not known where the stream begins for this node. */
   catchUp: CatchUp | undefined;
   /** The last that were sent, the newest first. */
@@ -81,7 +105,8 @@ export class PeerStream {
     this.settledAt = since;
     this.changedAt = now;
     this.#since = since;
-    this.catchUp = { due: now, attempts: 0, askedAt: now, margin: FIRST_MARGIN };
+    this.question = { due: now, attempts: 0, askedAt: -Infinity };
+    this.catchUp = { since: now, margin: FIRST_MARGIN };
   }
 
   /** Whether everything that is known to exist has arrived or was given up. */
@@ -101,9 +126,9 @@ export class PeerStream {
 
   /**
    * A position tells where the stream begins for this node, if it can: when nothing was published since this node has
-   * been open; and so does the answer to a catch-up request, with its base. Returns what can not be had.
+   * been open; and so does the answer to a catch-up request of `askedAt`, with its base. Returns what can not be had.
    */
-  locate({ last, oldest, age }: Position, base: Base | undefined, now: number): Forgotten | undefined {
+  locate({ last, oldest, age }: Position, base: Base | undefined, askedAt: number, now: number): Forgotten | undefined {
     if (this.catchUp === undefined) return undefined;
     if (age >= this.#covered(now)) {
       this.#begin(last + 1);
@@ -115,7 +140,7 @@ export class PeerStream {
       this.#begin(1);
       return this.window.startAt(oldest);
     } else {
-      this.catchUp.margin = 2 * this.catchUp.margin + (now - this.catchUp.askedAt);
+      this.catchUp.margin = 2 * this.catchUp.margin + (now - askedAt);
     }
     return undefined;
   }
@@ -129,13 +154,42 @@ export class PeerStream {
     for (const hole of this.window.holes) {
       if (hole.due > soon) hole.due = now;
     }
-    if (this.catchUp !== undefined && this.catchUp.due > soon) this.catchUp.due = now;
   }
 
-  /** A request is answered `time` milliseconds after it was sent first. The figure falls at once and rises slowly. */
+  /** It was heard: a question that was given up is asked once more. */
+  askAgain(now: number): void {
+    const { question } = this;
+    if (question.due === Infinity && now - question.askedAt >= MAX_HURRY) question.due = now;
+  }
+
+  /** It has answered a request. */
+  prove({ to, sentAt }: Request, now: number): void {
+    if (this.provenAt === undefined) this.window.widen();
+    this.provenAt = to;
+    this.question.attempts = 0;
+    this.question.due = now;
+    if (this.stall !== undefined && sentAt >= this.stall.since) this.stall = undefined;
+  }
+
+  /** A missing batch has come: late by `time` milliseconds, or sent again. What is often late is waited for longer. */
+  learn(isRepair: boolean, time: number): void {
+    if (isRepair) this.lateness *= FORGET_LATENESS;
+    else this.lateness = Math.min(MAX_LATENESS, Math.max(this.lateness, time));
+  }
+
+  /** A request was answered `time` milliseconds after it was sent. Smoothed as in RFC 6298. */
   measure(time: number): void {
-    const isFirst = this.roundTrip === 0;
-    this.roundTrip = isFirst ? time : Math.min(time, this.roundTrip + (time - this.roundTrip) / 16);
+    this.roundTrip = this.roundTrip === 0 ? time : this.roundTrip + (time - this.roundTrip) / 8;
+  }
+
+  /** Notes what an unasked position says of where the stream begins. It is not believed as long as the node can be asked. */
+  claim({ last, age }: Position, now: number): void {
+    if (this.catchUp !== undefined && age >= this.#covered(now)) this.claimedFirst = last + 1;
+  }
+
+  /** Believes what was claimed, as nobody can be asked any more. */
+  believeClaim(): void {
+    if (this.catchUp !== undefined && this.claimedFirst > 0) this.#begin(this.claimedFirst);
   }
 
   /** Gives up all that is missing. Numbers that are not known yet count when they are heard of. Returns the first. */

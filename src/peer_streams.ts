@@ -8,16 +8,13 @@ import type { Endpoint } from "./address.ts";
 import type { Clock } from "./clock.ts";
 import type { GapReason } from "./events.ts";
 import type { Jitter } from "./jitter.ts";
-import { PeerStream } from "./peer_stream.ts";
+import { LEAVE_PATIENCE, type PeerStream } from "./peer_stream.ts";
+import { StreamTable } from "./stream_table.ts";
 import type { Base, Extension, Position } from "./wire/extension.ts";
-import { formatNodeId } from "./wire/node_id.ts";
 import { equalBytes } from "./wire/packet.ts";
 
 /** Shortest and longest wait before a hole is asked for, in milliseconds: most reordering is over by then. */
 const HOLE_DELAY: readonly [number, number] = [2, 8];
-
-/** How long what a node that leaves has not repaired is waited for, in milliseconds: it lingers for one second. */
-const LEAVE_PATIENCE = 2000;
 
 /** How long heartbeats of a node that has left are taken for overtaken ones, in milliseconds. */
 const STRAGGLERS = 5000;
@@ -25,11 +22,14 @@ const STRAGGLERS = 5000;
 /** How long the numbers of a node that is gone are kept, in milliseconds: it may come back after a partition. */
 const KEEP_DEPARTED = 3_600_000;
 
-/** Requests without an answer after which what a node says unasked is believed. */
-const IN_VAIN = 3;
+/** How long requests have to be in vain before what a node says unasked is believed, in milliseconds. */
+const IN_VAIN = 1000;
 
 /** How often a node is asked whether what it says is so, in milliseconds. Late packets look the same. */
 const VERIFY_EVERY = 1000;
+
+/** How long what was received before a stall may still be read after it, in milliseconds. */
+const STALL_ECHO = 1000;
 
 /** What {@linkcode PeerStreams} is made of. The callbacks MUST NOT throw. */
 export interface PeerStreamsConfig {
@@ -41,8 +41,8 @@ export interface PeerStreamsConfig {
   readonly capacity: number;
   /** A stream has something to be asked for. */
   readonly onWanting: (stream: PeerStream) => void;
-  /** A stream has said that it is not as far as it is known to be: late, or something was forged. */
-  readonly onContradiction: (stream: PeerStream) => void;
+  /** What a stream says, or what is known of it, may not be so: it has to be asked. */
+  readonly onDoubt: (stream: PeerStream) => void;
   /** What was published in these numbers can not be had; `to` is absent when nobody knows the end. */
   readonly onGap: (node: string, from: number, to: number | undefined, reason: GapReason) => void;
   /** A node that leaves needs not wait: everything up to `settled` is here. */
@@ -51,7 +51,7 @@ export interface PeerStreamsConfig {
   readonly onLeft: (id: string) => void;
 }
 
-/** By node id. One that was heard last is found without a look-up. */
+/** Takes numbers and positions, and tells what follows: requests, gaps, departures. */
 export class PeerStreams {
   /** Batches that had arrived before. */
   duplicates = 0;
@@ -62,33 +62,31 @@ export class PeerStreams {
   /** When a newcomer was last turned away as there was no room, by the node's clock. */
   refusedAt: number = -Infinity;
   readonly #config: PeerStreamsConfig;
-  readonly #openedAt: number;
-  readonly #streams = new Map<string, PeerStream>();
-  #latest: PeerStream | undefined;
+  readonly #table: StreamTable;
 
   constructor(config: PeerStreamsConfig) {
     this.#config = config;
-    this.#openedAt = config.clock.now();
+    this.#table = new StreamTable(2 * config.capacity, config.clock.now());
   }
 
   /** All streams, those of nodes that are gone among them. */
   get all(): Iterable<PeerStream> {
-    return this.#streams.values();
+    return this.#table.all;
   }
 
   /** The stream of a node. */
   get(id: string): PeerStream | undefined {
-    return this.#streams.get(id);
+    return this.#table.get(id);
   }
 
   /** Notes a batch with a number; `nodeId` may be a view. False when it had arrived before. */
-  accept(nodeId: Uint8Array, number: number, host: string, port: number): boolean {
+  accept(nodeId: Uint8Array, number: number, isRepair: boolean, host: string, port: number): boolean {
     const now = this.#config.clock.now();
     const stream = this.#hear(nodeId, host, port, now);
     if (stream === undefined) return true;
     const { window } = stream;
     const before = window.missing;
-    const arrival = window.accept(number, this.#soon(now));
+    const arrival = window.accept(number, now, this.#soon(stream, now));
     if (arrival === "duplicate") {
       this.duplicates++;
       return false;
@@ -98,17 +96,19 @@ export class PeerStreams {
     // Nothing can be missing below the first.
     if (window.settled === window.highest) stream.catchUp = undefined;
     if (stream.catchUp === undefined) {
-      if (arrival === "repaired") this.repaired++;
-      else this.missing += window.missing - before;
+      if (arrival === "repaired") {
+        this.repaired++;
+        stream.learn(isRepair, now - window.foundAt);
+      } else this.missing += window.missing - before;
     }
-    if (arrival === "repaired" && window.repairAskedAt > 0) stream.measure(now - window.repairAskedAt);
     this.#review(stream, now);
     return true;
   }
 
   /**
-   * Notes the position of a stream, from a heartbeat or a state packet. `extension` may answer a request; when it does not,
-   * or brings a token, what was asked for in vain is asked for at once.
+   * Notes the position of a stream, from a heartbeat or a state packet. First it makes numbers known, then it settles what it
+   * can: all that it says when it answers a request, next to nothing when not. What was asked for in vain is asked for at
+   * once, as its node is there.
    */
   hear(nodeId: Uint8Array, source: Endpoint, extension: Extension): void {
     const { position, nonce, base, token } = extension;
@@ -125,7 +125,8 @@ export class PeerStreams {
     if (request === undefined) this.#believe(stream, position, now);
     else {
       stream.measure(now - request.sentAt);
-      this.#settle(stream, position, base, now);
+      stream.prove(request, now);
+      this.#settle(stream, position, base, request.sentAt, now);
       // It was asked for more than it has published, so something was forged.
       if (position.last < request.upTo) this.#tell(stream, window.endAt(position.last));
     }
@@ -139,8 +140,10 @@ export class PeerStreams {
   leave(nodeId: Uint8Array, source: Endpoint, extension: Extension): void {
     const now = this.#config.clock.now();
     this.hear(nodeId, source, extension);
-    const stream = this.#find(nodeId);
+    const stream = this.#table.find(nodeId);
     if (stream === undefined) return;
+    // Its first leave was heeded, and the acknowledgement was lost.
+    if (stream.leftAt !== undefined) return this.#config.onSettled(stream, stream.window.settled);
     stream.leavingAt ??= now;
     stream.hurry(now, true);
     this.#review(stream, now);
@@ -148,37 +151,54 @@ export class PeerStreams {
 
   /** Whether a node has just left, so that a heartbeat of it has been overtaken. */
   hasLeft(id: string): boolean {
-    const leftAt = this.#streams.get(id)?.leftAt;
+    const leftAt = this.#table.get(id)?.leftAt;
     return leftAt !== undefined && this.#config.clock.now() - leftAt < STRAGGLERS;
   }
 
   /** Gives up streams that were silent for too long, and forgets those that have been gone for long. */
   expire(): void {
+    for (const stream of this.#table.all) this.expireOne(stream);
+  }
+
+  /** The same for one stream. */
+  expireOne(stream: PeerStream): void {
     const now = this.#config.clock.now();
-    for (const stream of this.#streams.values()) {
-      const { leavingAt, leftAt, lostAt } = stream;
-      const goneAt = leftAt ?? lostAt;
-      if (goneAt !== undefined) {
-        if (now - goneAt >= KEEP_DEPARTED) this.#forget(stream);
-      } else if (leavingAt !== undefined) {
-        if (now - leavingAt >= LEAVE_PATIENCE) this.#giveUpLeaving(stream, now);
-      } else if (now - stream.heardAt >= this.#config.peerTimeout) {
-        this.#lose(stream, now);
-      }
+    const { leavingAt, leftAt, lostAt } = stream;
+    const goneAt = leftAt ?? lostAt;
+    if (goneAt !== undefined) {
+      if (now - goneAt >= KEEP_DEPARTED) this.#table.forget(stream);
+    } else if (leavingAt !== undefined) {
+      if (now - leavingAt >= LEAVE_PATIENCE) this.#giveUpLeaving(stream, now);
+    } else if (now - stream.heardAt >= this.#config.peerTimeout) {
+      this.#lose(stream, now);
+    }
+  }
+
+  /**
+   * This node stood still from `since` on, and may have dropped what came meanwhile: what is read now may be old. All are
+   * asked how far they are.
+   */
+  stalled(since: number): void {
+    const now = this.#config.clock.now();
+    for (const stream of this.#table.all) {
+      if (this.#table.isGone(stream)) continue;
+      stream.settledAt = Math.min(stream.settledAt, since);
+      stream.stall = { since: now, until: now + STALL_ECHO };
+      this.#config.onDoubt(stream);
     }
   }
 
   #extend(stream: PeerStream, { last }: Position, now: number): void {
-    const count = stream.window.extend(last, this.#soon(now));
+    const count = stream.window.extend(last, now, this.#soon(stream, now));
     // All that is known to exist has arrived or was given up: it begins somewhere below.
     if (stream.window.missing === 0) stream.catchUp = undefined;
     if (stream.catchUp === undefined) this.missing += count;
   }
 
   /** The answer to a request is the truth about where the stream begins, and about what is held. */
-  #settle(stream: PeerStream, position: Position, base: Base | undefined, now: number): void {
+  #settle(stream: PeerStream, position: Position, base: Base | undefined, askedAt: number, now: number): void {
     if (stream.catchUp !== undefined) {
-      this.#tell(stream, stream.locate(position, base, now));
+      this.#tell(stream, stream.locate(position, base, askedAt, now));
       if (stream.catchUp !== undefined) return;
       this.missing += stream.window.missing;
     }
@@ -191,23 +211,26 @@ export class PeerStreams {
    */
   #believe(stream: PeerStream, position: Position, now: number): void {
     const { catchUp, window } = stream;
+    stream.claim(position, now);
     if (catchUp !== undefined) {
-      if (catchUp.attempts < IN_VAIN) return;
-      this.#tell(stream, stream.locate(position, undefined, now));
-      if (stream.catchUp !== undefined) return;
+      if (stream.question.attempts === 0 || now - catchUp.since < IN_VAIN) return;
+      // As if it had answered that it has no more than what it holds.
+      this.#tell(stream, stream.locate(position, { first: position.oldest, age: 0 }, now, now));
+      return;
     }
+    // A node that was never proved to be there was asked for no hole in particular.
+    const asked = stream.question.attempts > 0 ? stream.changedAt : Infinity;
     let first = 1;
-    for (const { to, attempts } of window.holes) {
-      if (to >= position.oldest || attempts < IN_VAIN) break;
+    for (const { to, askedAt } of window.holes) {
+      if (to >= position.oldest || now - (askedAt || asked) < IN_VAIN) break;
       first = to + 1;
     }
     this.#tell(stream, window.startAt(first));
   }
 
   #verify(stream: PeerStream, now: number): void {
-    if (now - stream.verifiedAt < VERIFY_EVERY) return;
-    stream.verifiedAt = now;
-    this.#config.onContradiction(stream);
+    const [last] = stream.requests;
+    if (last === undefined || now - last.sentAt >= VERIFY_EVERY) this.#config.onDoubt(stream);
   }
 
   #tell(stream: PeerStream, gap: { readonly from: number; readonly to: number } | undefined): void {
@@ -223,75 +246,52 @@ export class PeerStreams {
       this.#config.onWanting(stream);
       return;
     }
-    stream.settledAt = now;
-    if (stream.leavingAt === undefined) return;
+    if (stream.stall !== undefined && now >= stream.stall.until) stream.stall = undefined;
+    if (stream.stall === undefined) stream.settledAt = now;
+    if (stream.leavingAt === undefined || stream.leftAt !== undefined) return;
     this.#config.onSettled(stream, stream.window.settled);
     this.#depart(stream, now);
   }
 
   #hear(nodeId: Uint8Array, host: string, port: number, now: number): PeerStream | undefined {
-    const stream = this.#find(nodeId) ?? this.#admit(nodeId, { host, port }, now);
-    if (stream === undefined) return undefined;
+    const stream = this.#table.find(nodeId) ?? this.#table.admit(nodeId, { host, port }, now);
+    if (stream === undefined) {
+      this.refusedAt = now;
+      return undefined;
+    }
     if (stream.source.port !== port || stream.source.host !== host) stream.source = { host, port };
     stream.heardAt = now;
+    stream.askAgain(now);
     if (stream.lostAt !== undefined) this.#comeBack(stream);
     return stream;
   }
 
-  #find(nodeId: Uint8Array): PeerStream | undefined {
-    const latest = this.#latest;
-    if (latest !== undefined && equalBytes(latest.nodeId, nodeId)) return latest;
-    return this.#latest = this.#streams.get(formatNodeId(nodeId));
-  }
-
-  #admit(nodeId: Uint8Array, source: Endpoint, now: number): PeerStream | undefined {
-    if (this.#streams.size >= 2 * this.#config.capacity && !this.#forgetOne()) {
-      this.refusedAt = now;
-      return undefined;
-    }
-    const stream = new PeerStream(nodeId, formatNodeId(nodeId), source, this.#openedAt, now);
-    this.#streams.set(stream.id, stream);
-    return this.#latest = stream;
-  }
-
   #comeBack(stream: PeerStream): void {
     stream.lostAt = stream.leftAt = stream.leavingAt = undefined;
+    this.#table.markBack(stream);
   }
 
   #lose(stream: PeerStream, now: number): void {
     this.#config.onGap(stream.id, stream.giveUp(now), undefined, "lost");
     stream.lostAt = now;
+    this.#table.markGone(stream);
   }
 
   #giveUpLeaving(stream: PeerStream, now: number): void {
     const { highest } = stream.window;
-    this.#config.onGap(stream.id, stream.giveUp(now), highest, "left");
+    stream.believeClaim();
+    if (!stream.isSettled) this.#config.onGap(stream.id, stream.giveUp(now), highest, "left");
     this.#depart(stream, now);
   }
 
   #depart(stream: PeerStream, now: number): void {
     if (stream.leftAt !== undefined) return;
     stream.leftAt = now;
+    this.#table.markGone(stream);
     this.#config.onLeft(stream.id);
   }
 
-  /** Makes room for a newcomer: whoever has been gone for longest gives way. */
-  #forgetOne(): boolean {
-    let first: PeerStream | undefined;
-    for (const stream of this.#streams.values()) {
-      const goneAt = stream.leftAt ?? stream.lostAt;
-      if (goneAt !== undefined && goneAt < (first?.leftAt ?? first?.lostAt ?? Infinity)) first = stream;
-    }
-    if (first !== undefined) this.#forget(first);
-    return first !== undefined;
-  }
-
-  #forget(stream: PeerStream): void {
-    this.#streams.delete(stream.id);
-    if (this.#latest === stream) this.#latest = undefined;
-  }
-
-  #soon(now: number): number {
-    return now + this.#config.jitter.between(...HOLE_DELAY);
+  #soon(stream: PeerStream, now: number): number {
+    return now + stream.lateness + this.#config.jitter.between(...HOLE_DELAY);
   }
 }

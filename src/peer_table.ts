@@ -4,7 +4,15 @@
  * @module
  */
 
-import { type Endpoint, formatAddress, isIpv4, isUnicast, isUnspecified, parseAddress } from "./address.ts";
+import {
+  type Endpoint,
+  formatAddress,
+  isIpv4,
+  isSameEndpoint,
+  isUnicast,
+  isUnspecified,
+  parseAddress,
+} from "./address.ts";
 import type { Clock, Timer } from "./clock.ts";
 import { unique } from "./destinations.ts";
 
@@ -99,7 +107,7 @@ export class PeerTable {
     const extended = extension || before?.extended === true;
     const entry: Entry = { id, address, endpoint, extended, heardAt, locatedAt: stays ? before.locatedAt : heardAt };
     const moved = before !== undefined &&
-      (before.address !== entry.address || !isSame(before.endpoint, entry.endpoint));
+      (before.address !== entry.address || !isSameEndpoint(before.endpoint, entry.endpoint));
     if (before === undefined || moved) this.#endpoints = undefined;
     if (before === undefined || moved || before.extended !== extended) this.#extended = undefined;
     this.#entries.delete(id);
@@ -185,8 +193,4 @@ export class PeerTable {
     }
     this.#schedule();
   }
-}
-
-function isSame(a: Endpoint, b: Endpoint): boolean {
-  return a.host === b.host && a.port === b.port;
 }

@@ -6,7 +6,7 @@
 
 import type { Endpoint } from "./address.ts";
 import { MAX_RECEIVE } from "./datagram_socket.ts";
-import { type Extension, MALFORMED, NOT_PLAIN_NUMBER, readExtension, readNumber } from "./wire/extension.ts";
+import { type Extension, isRepair, MALFORMED, NOT_PLAIN_NUMBER, readExtension, readNumber } from "./wire/extension.ts";
 import {
   TYPE_ACK,
   TYPE_BATCH,
@@ -37,7 +37,7 @@ export interface ReceiverConfig {
   /** Called with each key that another node says has changed. */
   readonly onKey: (key: string) => void;
   /** Called with the number of each batch that has one, before its keys. False when the batch had arrived before. */
-  readonly onNumber: (nodeId: Uint8Array, number: number, host: string, port: number) => boolean;
+  readonly onNumber: (nodeId: Uint8Array, number: number, isRepair: boolean, host: string, port: number) => boolean;
   /** Called with each heartbeat of another node: its id, the address that it advertises, and where it came from. */
   readonly onHeartbeat: (
     nodeId: Uint8Array,
@@ -97,7 +97,7 @@ export class Receiver {
     }
     switch (type) {
       case TYPE_BATCH:
-        this.#batch(data, end, extension?.number ?? number, host, port);
+        this.#batch(data, end, extension?.number ?? extension?.repair ?? number, host, port);
         break;
       case TYPE_HEARTBEAT:
         // An address that is not UTF-8 is as good as none: the source stands in for it.
@@ -115,7 +115,7 @@ export class Receiver {
   }
 
   #batch(data: Uint8Array, end: number, number: number, host: string, port: number): void {
-    if (number > 0 && !this.#config.onNumber(nodeIdOf(data), number, host, port)) return;
+    if (number > 0 && !this.#config.onNumber(nodeIdOf(data), number, isRepair(data, end), host, port)) return;
     this.invalidKeys += readBatch(data, end, this.#onKey);
   }
 

@@ -6,11 +6,12 @@
  */
 
 import type { Endpoint } from "./address.ts";
+import type { Asker } from "./askers.ts";
 import type { GapReason } from "./events.ts";
 import { Jitter } from "./jitter.ts";
 import type { Settings } from "./options.ts";
 import type { Circle } from "./outbox.ts";
-import { type Asker, OwnStream } from "./own_stream.ts";
+import { OwnStream } from "./own_stream.ts";
 import { Pacer } from "./pacer.ts";
 import { PeerStreams } from "./peer_streams.ts";
 import type { KnownPeer, PeerTable } from "./peer_table.ts";
@@ -19,6 +20,7 @@ import { RateLimit } from "./rate_limit.ts";
 import type { Control } from "./receiver.ts";
 import { RepairRequests } from "./repair_requests.ts";
 import { SentRing } from "./sent_ring.ts";
+import { StallWatch } from "./stall_watch.ts";
 import { encodeControl, encodeExtension } from "./wire/extension.ts";
 import { TYPE_ACK, TYPE_CATCH_UP, TYPE_LEAVE, TYPE_NAK, TYPE_STATE } from "./wire/layout.ts";
 import { formatNodeId } from "./wire/node_id.ts";
@@ -39,8 +41,6 @@ export interface ReliabilityConfig {
   readonly peers: () => PeerTable;
   /** Sends a packet to one endpoint, or to the group and a circle. */
   readonly post: (packet: Uint8Array, to: Endpoint | Circle) => void;
-  /** Sends the node's heartbeat to an endpoint. */
-  readonly hello: (to: Endpoint) => void;
   /** A repair is ready to be taken. */
   readonly onRepair: () => void;
   readonly onGap: (node: string, from: number, to: number | undefined, reason: GapReason) => void;
@@ -56,10 +56,11 @@ export class Reliability {
   readonly pacer: Pacer;
   readonly #config: ReliabilityConfig;
   readonly #acks: RateLimit;
+  readonly #stallWatch: StallWatch;
   #closing = false;
 
   constructor(config: ReliabilityConfig) {
-    const { nodeId, settings, ports, multicast, peers, post, hello, onRepair, onGap, onLeft } = config;
+    const { nodeId, settings, ports, multicast, peers, post, onRepair, onGap, onLeft } = config;
     const { clock, randomBytes } = ports;
     const jitter = new Jitter(randomBytes);
     this.#config = config;
@@ -85,8 +86,7 @@ export class Reliability {
       randomBytes,
       endpointOf: (id) => peers().get(id)?.endpoint,
       send: post,
-      hello,
-      onTick: () => this.streams.expire(),
+      onLeaving: (stream) => this.streams.expireOne(stream),
     });
     this.streams = new PeerStreams({
       clock,
@@ -94,11 +94,17 @@ export class Reliability {
       peerTimeout: settings.peerTimeout,
       capacity: settings.maxPeers,
       onWanting: (stream) => this.requests.want(stream),
-      onContradiction: (stream) => this.requests.verify(stream),
+      onDoubt: (stream) => this.requests.verify(stream),
       onGap,
       onSettled: ({ nodeId: stream, source }, settled) => this.#acknowledge(stream, settled, source),
       onLeft,
     });
+    this.#stallWatch = new StallWatch(clock, (since) => this.streams.stalled(since));
+  }
+
+  /** Begins to watch the event loop. */
+  start(): void {
+    this.#stallWatch.start();
   }
 
   /** What a heartbeat says behind its body, to one peer or to everybody. */
@@ -108,13 +114,20 @@ export class Reliability {
   }
 
   /** Notes a batch with a number. False when it had arrived before. */
-  accept(nodeId: Uint8Array, number: number, host: string, port: number): boolean {
-    return !this.#closing && this.streams.accept(nodeId, number, host, port);
+  accept(nodeId: Uint8Array, number: number, isRepair: boolean, host: string, port: number): boolean {
+    return !this.#closing && this.streams.accept(nodeId, number, isRepair, host, port);
   }
 
   /** Notes the heartbeat of a node, before its place in the peer table is. */
   hear(control: Pick<Control, "nodeId" | "extension" | "source">): void {
     if (!this.#closing) this.streams.hear(control.nodeId, control.source, control.extension);
+  }
+
+  /** A peer is gone. */
+  forget(id: string): void {
+    this.own.forget(id);
+    const stream = this.streams.get(id);
+    if (stream !== undefined) this.streams.expireOne(stream);
   }
 
   /** Heeds a packet of a type from 0x10. */
@@ -125,10 +138,10 @@ export class Reliability {
         this.hear(control);
         break;
       case TYPE_NAK:
-        this.own.repair(formatNodeId(nodeId), extension);
+        this.own.repair(formatNodeId(nodeId), source, extension);
         break;
       case TYPE_CATCH_UP:
-        this.own.catchUp(formatNodeId(nodeId), extension);
+        this.own.catchUp(formatNodeId(nodeId), source, extension);
         break;
       case TYPE_ACK:
         this.own.acknowledge(formatNodeId(nodeId), extension.settled ?? 0);
@@ -145,6 +158,7 @@ export class Reliability {
   beginClose(): void {
     this.#closing = true;
     this.requests.close();
+    this.#stallWatch.close();
   }
 
   /** Says that the node leaves until all peers that are there have everything, for at most `patience` milliseconds. */

@@ -4,13 +4,12 @@
  * @module
  */
 
-import type { Endpoint } from "./address.ts";
+import { type Endpoint, isSameEndpoint } from "./address.ts";
 import type { Clock, Timer } from "./clock.ts";
 import type { RandomBytes } from "./host.ts";
 import type { Jitter } from "./jitter.ts";
-import type { PeerStream } from "./peer_stream.ts";
+import { LEAVE_PATIENCE, type PeerStream } from "./peer_stream.ts";
 import { RateLimit } from "./rate_limit.ts";
-import type { Hole } from "./window.ts";
 import { encodeControl, type Extension, type NumberRange } from "./wire/extension.ts";
 import { readU32 } from "./wire/integers.ts";
 import { MAX_RANGES, NONCE_LENGTH, TYPE_CATCH_UP, TYPE_NAK } from "./wire/layout.ts";
@@ -24,15 +23,18 @@ const RETRY = 6;
 const MAX_RETRY = 1000;
 /** Most of a wait that is added at random. */
 const SPREAD = 0.25;
-/** Shortest time between two packets of requests, in milliseconds: holes of a burst share one. */
+/** Shortest time between two packets of requests to a node, in milliseconds: holes of a burst share one. */
 const SPACING = 2;
 /** Most numbers of one stream that are under way: 180 kB, less than the smallest receive buffer of a system. */
 const MAX_UNDER_WAY = 128;
-/** Requests a second to nodes whose heartbeat was not heard: a forged source must not be flooded. */
-const STRANGERS_PER_SECOND = 32;
-/** Every so many unanswered requests, the own heartbeat goes before: the other answers only nodes that it knows. */
-const HELLO_EVERY = 4;
-
+/** Requests a second, to all nodes together. */
+const REQUESTS_PER_SECOND = 2000;
+/**
+ * Those to nodes that have not answered from where they are taken to be. Anybody can name any address: such a node gets
+ * short questions only, this many a second in all, {@linkcode MAX_UNANSWERED} in a row, and one a second when it is heard.
+ */
+const STRANGERS_PER_SECOND = 128;
+const MAX_UNANSWERED = 4;
 /** Requests whose answer is known when it comes late. */
 const MAX_REQUESTS = 8;
 
@@ -46,10 +48,8 @@ export interface RepairRequestsConfig {
   /** Where a peer is; `undefined` when no heartbeat of it was heard. */
   readonly endpointOf: (id: string) => Endpoint | undefined;
   readonly send: (packet: Uint8Array, to: Endpoint) => void;
-  /** Sends the own heartbeat. */
-  readonly hello: (to: Endpoint) => void;
-  /** Called now and then as long as something is missing. */
-  readonly onTick: () => void;
+  /** Something was missing of a node that leaves; it may have left by now. */
+  readonly onLeaving: (stream: PeerStream) => void;
 }
 
 /** One timer for all streams; it runs only while something is missing. */
@@ -57,27 +57,31 @@ export class RepairRequests {
   /** Packets sent. */
   sent = 0;
   readonly #config: RepairRequestsConfig;
+  readonly #all: RateLimit;
   readonly #strangers: RateLimit;
-  readonly #wanting = new Set<PeerStream>();
+  /** The streams that want something, and when each asks next. */
+  readonly #wanting = new Map<PeerStream, number>();
   #timer: Timer | undefined;
   #timerAt = Infinity;
   #closed = false;
 
   constructor(config: RepairRequestsConfig) {
     this.#config = config;
+    this.#all = new RateLimit(config.clock, REQUESTS_PER_SECOND / 10, REQUESTS_PER_SECOND);
     this.#strangers = new RateLimit(config.clock, STRANGERS_PER_SECOND, STRANGERS_PER_SECOND);
   }
 
   /** A stream has something to be asked for, or less than before. When exactly is found out at the next tick. */
   want(stream: PeerStream): void {
     if (this.#closed) return;
-    this.#wanting.add(stream);
-    this.#setTimer(this.#config.clock.now() + SPACING);
+    const at = this.#config.clock.now() + SPACING;
+    if ((this.#wanting.get(stream) ?? Infinity) > at) this.#wanting.set(stream, at);
+    this.#setTimer(at);
   }
 
-  /** Asks how far a stream is. The answer to a request is the truth. */
+  /** Asks how far a stream is: the answer to a request is the truth. */
   verify(stream: PeerStream): void {
-    if (!this.#closed) this.#send(stream, TYPE_CATCH_UP, { since: 0 }, stream.window.highest, 0);
+    if (!this.#closed) this.#inquire(stream);
   }
 
   /** Asks for nothing more. */
@@ -95,90 +99,103 @@ export class RepairRequests {
   }
 
   #tick(): void {
+    const now = this.#config.clock.now();
     this.#timerAt = Infinity;
-    this.#config.onTick();
-    for (const stream of this.#wanting) {
+    let next = Infinity;
+    for (const [stream, at] of this.#wanting) {
       if (!stream.isWanting) {
         this.#wanting.delete(stream);
         continue;
       }
-      if (stream.catchUp !== undefined) this.#catchUp(stream);
-      else this.#ask(stream);
-      this.#setTimer(this.#nextAsk(stream));
+      let nextAt = at;
+      if (at <= now) {
+        if (stream.leavingAt !== undefined) this.#config.onLeaving(stream);
+        nextAt = this.#ask(stream, now);
+        this.#wanting.set(stream, nextAt);
+      }
+      next = Math.min(next, nextAt);
     }
+    this.#setTimer(next);
   }
 
-  #catchUp(stream: PeerStream): void {
-    const now = this.#config.clock.now();
-    const { catchUp } = stream;
-    if (catchUp === undefined || catchUp.due > now) return;
-    catchUp.attempts++;
-    catchUp.askedAt = now;
-    catchUp.due = now + this.#retryAfter(stream, catchUp.attempts);
-    this.#send(stream, TYPE_CATCH_UP, { since: Math.ceil(stream.reach(now)) }, 0, catchUp.attempts);
+  /** Asks for what is due, and returns when it asks next. */
+  #ask(stream: PeerStream, now: number): number {
+    const spaced = (stream.requests[0]?.sentAt ?? -Infinity) + SPACING;
+    if (now < spaced) return spaced;
+    const isProven = this.#isProven(stream);
+    if (isProven && stream.catchUp === undefined) return this.#askForHoles(stream, now);
+    const question = stream.question;
+    if (question.due <= now) {
+      if (!this.#inquire(stream)) return now + RETRY;
+      question.attempts++;
+      question.askedAt = now;
+      const isInVain = !isProven && question.attempts >= MAX_UNANSWERED;
+      question.due = isInVain ? Infinity : now + this.#retryAfter(stream, question.attempts);
+    }
+    return this.#leavingBy(stream, question.due, now);
   }
 
-  #ask(stream: PeerStream): void {
-    const now = this.#config.clock.now();
-    if (now < this.#spacedOut(stream)) return;
-    let left = MAX_UNDER_WAY - underWay(stream, now);
-    let attempts = 0;
+  #inquire(stream: PeerStream): boolean {
+    const since = stream.catchUp === undefined ? 0 : Math.ceil(stream.reach(this.#config.clock.now()));
+    return this.#send(stream, TYPE_CATCH_UP, { since }, stream.window.highest);
+  }
+
+  #askForHoles(stream: PeerStream, now: number): number {
+    const { window } = stream;
+    let left = MAX_UNDER_WAY;
+    for (const { attempts, due, from, to } of window.holes) {
+      if (attempts > 0 && due > now) left -= to - from + 1;
+    }
+    let next = Infinity;
     const ranges: NumberRange[] = [];
     // The list grows where a hole is split; what is split off waits.
-    for (const hole of [...stream.window.holes]) {
-      if (left <= 0 || ranges.length >= MAX_RANGES) break;
-      if (hole.due > now) continue;
-      stream.window.split(hole, left);
-      left -= hole.to - hole.from + 1;
-      hole.attempts++;
-      if (hole.attempts === 1) hole.askedAt = now;
-      hole.due = now + this.#retryAfter(stream, hole.attempts);
-      attempts = Math.max(attempts, hole.attempts);
-      ranges.push({ from: hole.from, to: hole.to });
+    for (const hole of [...window.holes]) {
+      if (hole.due <= now && left > 0 && ranges.length < MAX_RANGES) {
+        window.split(hole, left);
+        left -= hole.to - hole.from + 1;
+        hole.attempts++;
+        if (hole.attempts === 1) hole.askedAt = now;
+        hole.due = now + this.#retryAfter(stream, hole.attempts);
+        ranges.push({ from: hole.from, to: hole.to });
+      }
+      // What waits for room is looked at when something that is under way has come, or is due again.
+      if (hole.due > now || left > 0) next = Math.min(next, hole.due);
     }
     const last = ranges.at(-1);
-    if (last !== undefined) this.#send(stream, TYPE_NAK, { ranges }, last.to, attempts);
+    if (last !== undefined) this.#send(stream, TYPE_NAK, { ranges }, last.to);
+    return this.#leavingBy(stream, Math.max(next, now + SPACING), now);
   }
 
-  #send(stream: PeerStream, type: number, what: Extension, upTo: number, attempts: number): void {
-    const { nodeId, clock, randomBytes, endpointOf, send, hello } = this.#config;
-    const known = endpointOf(stream.id);
-    if (known === undefined && !this.#strangers.allow()) return;
-    const endpoint = known ?? stream.source;
+  #send(stream: PeerStream, type: number, what: Extension, upTo: number): boolean {
+    const { nodeId, clock, randomBytes, send } = this.#config;
+    if (!this.#all.allow() || (!this.#isProven(stream) && !this.#strangers.allow())) return false;
     const nonce = readU32(randomBytes(NONCE_LENGTH), 0);
-    stream.requests.unshift({ nonce, sentAt: clock.now(), upTo });
+    const to = this.#endpointOf(stream);
+    stream.requests.unshift({ nonce, sentAt: clock.now(), upTo, to });
     if (stream.requests.length > MAX_REQUESTS) stream.requests.pop();
-    const isUnknownThere = stream.token === undefined && attempts === 1;
-    if (isUnknownThere || (attempts > 0 && attempts % HELLO_EVERY === 0)) hello(endpoint);
     const token = stream.token === undefined ? {} : { token: stream.token };
-    send(encodeControl(type, nodeId, { stream: stream.nodeId, nonce, ...token, ...what }), endpoint);
+    send(encodeControl(type, nodeId, { stream: stream.nodeId, nonce, ...token, ...what }), to);
     this.sent++;
+    return true;
   }
 
-  #nextAsk(stream: PeerStream): number {
-    if (stream.catchUp !== undefined) return stream.catchUp.due;
-    const isFull = underWay(stream, this.#config.clock.now()) >= MAX_UNDER_WAY;
-    let next = Infinity;
-    for (const { due, attempts } of stream.window.holes) {
-      if (due < next && (attempts > 0 || !isFull)) next = due;
-    }
-    return Math.max(next, this.#spacedOut(stream));
+  #endpointOf(stream: PeerStream): Endpoint {
+    return this.#config.endpointOf(stream.id) ?? stream.source;
   }
 
-  #spacedOut({ requests: [last] }: PeerStream): number {
-    return last === undefined ? 0 : last.sentAt + SPACING;
+  #isProven(stream: PeerStream): boolean {
+    return stream.provenAt !== undefined && isSameEndpoint(stream.provenAt, this.#endpointOf(stream));
+  }
+
+  /** A node that leaves is looked at when it must have left, whether or not something is due. */
+  #leavingBy(stream: PeerStream, next: number, now: number): number {
+    return stream.leavingAt === undefined
+      ? next
+      : Math.min(next, Math.max(now + SPACING, stream.leavingAt + LEAVE_PATIENCE));
   }
 
   #retryAfter({ roundTrip }: PeerStream, attempts: number): number {
     const wait = Math.min(MAX_RETRY, Math.max(RETRY, 2 * roundTrip) * 2 ** Math.min(Math.max(0, attempts - 2), 10));
     return wait * (1 + this.#config.jitter.between(0, SPREAD));
   }
-}
-
-/** How many numbers were asked for and may still come. */
-function underWay({ window }: PeerStream, now: number): number {
-  return window.holes.reduce(
-    (sum, { attempts, due, from, to }: Hole) => attempts > 0 && due > now ? sum + to - from + 1 : sum,
-    0,
-  );
 }

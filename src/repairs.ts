@@ -13,8 +13,8 @@ const GATHER = 3;
 /** Within this time the same repair is not sent again to the same asker, in milliseconds: the first may be under way. */
 const HOLD = 4;
 
-/** Repairs that are remembered, and most that may wait. */
-const MAX_REMEMBERED = 4096;
+/** Most repairs that may wait, each asker of a number counted, and most numbers that are remembered. */
+const MAX_WAITING = 4096;
 
 /** How long a repair to the group is remembered, in milliseconds. Who asks again does not hear the group. */
 const GROUP_MEMORY = 1000;
@@ -25,17 +25,16 @@ export interface Repair {
   readonly to?: Endpoint;
 }
 
-interface Waiting extends Repair {
-  readonly sent: Sent;
-}
-
-interface Sent {
-  readonly askedAt: number;
-  /** When it was sent; `Infinity` as long as it waits. */
-  at: number;
-  /** Askers that were sent it, by id. */
-  readonly askers: Set<string>;
-  readonly byGroup: boolean;
+/** A number that was asked for. */
+interface Entry {
+  /** Who waits for it. */
+  readonly waiting: Map<string, Endpoint>;
+  /** Who was sent it of late, each by itself, and when. */
+  readonly served: Map<string, number>;
+  /** When the last of them was. */
+  servedAt: number;
+  /** When it was sent to the group last. */
+  groupAt: number;
 }
 
 /** What {@linkcode Repairs} is made of. */
@@ -50,9 +49,11 @@ export interface RepairsConfig {
 /** Requests are gathered for a moment, each number once, and answered in the order in which they came. */
 export class Repairs {
   readonly #config: RepairsConfig;
-  readonly #asked = new Map<number, Map<string, Endpoint>>();
-  readonly #sent = new Map<number, Sent>();
-  readonly #ready: Waiting[] = [];
+  readonly #entries = new Map<number, Entry>();
+  /** Numbers that somebody waits for: still gathered, and to be sent. */
+  readonly #gathered: number[] = [];
+  readonly #ready: number[] = [];
+  #waiting = 0;
   #timer: Timer | undefined;
 
   constructor(config: RepairsConfig) {
@@ -60,60 +61,80 @@ export class Repairs {
   }
 
   /**
-   * A peer asks for a number. With `alone`, nobody else can ask for it. False when it is not needed, as the last answer
-   * is still on its way, or when too many wait already.
+   * A peer asks for a number. With `alone`, nobody else can ask for it. False when it is not needed, as it waits for it
+   * already or the last answer is still on its way, or when too many wait.
    */
   ask(number: number, id: string, endpoint: Endpoint, alone: boolean): boolean {
-    const sent = this.#sent.get(number);
+    if (this.#waiting >= MAX_WAITING) return false;
     const { clock } = this.#config;
-    const isOnItsWay = sent !== undefined && clock.now() - sent.at < HOLD && (sent.byGroup || sent.askers.has(id));
-    const askers = this.#asked.get(number);
-    const isFull = this.#asked.size + this.#ready.length >= MAX_REMEMBERED;
-    if (isOnItsWay || (askers === undefined && isFull)) return false;
-    if (askers === undefined) this.#asked.set(number, new Map([[id, endpoint]]));
-    else askers.set(id, endpoint);
+    const now = clock.now();
+    const entry = this.#entries.get(number) ?? this.#newEntry(now);
+    const { waiting, served, groupAt } = entry;
+    const isOnItsWay = now - Math.max(groupAt, served.get(id) ?? -Infinity) < HOLD;
+    if (isOnItsWay || waiting.has(id)) return false;
+    // In the order in which they were asked for last.
+    this.#entries.delete(number);
+    this.#entries.set(number, entry);
+    waiting.set(id, endpoint);
+    this.#waiting++;
+    if (waiting.size === 1) this.#gathered.push(number);
     if (alone) this.#release();
     else this.#timer ??= clock.setTimer(() => this.#release(), GATHER);
     return true;
   }
 
-  /** The next to be sent. */
+  /** Whether one is to be sent. */
+  get isReady(): boolean {
+    return this.#ready.length > 0;
+  }
+
+  /** The next to be sent. When several wait for it by now, it goes to the group; who does not hear that, asks again. */
   take(): Repair | undefined {
-    const next = this.#ready.shift();
-    if (next !== undefined) next.sent.at = this.#config.clock.now();
-    return next;
+    const number = this.#ready[0];
+    const entry = number === undefined ? undefined : this.#entries.get(number);
+    if (number === undefined || entry === undefined) return undefined;
+    const { waiting } = entry;
+    const now = this.#config.clock.now();
+    if (this.#config.multicast && waiting.size > 1 && now - entry.groupAt >= GROUP_MEMORY) {
+      entry.groupAt = now;
+      this.#waiting -= waiting.size;
+      waiting.clear();
+      this.#ready.shift();
+      return { number };
+    }
+    const [first] = waiting;
+    if (first === undefined) return undefined;
+    const [id, to] = first;
+    if (now - entry.servedAt >= HOLD) entry.served.clear();
+    entry.served.set(id, now);
+    entry.servedAt = now;
+    waiting.delete(id);
+    this.#waiting--;
+    if (waiting.size === 0) this.#ready.shift();
+    return { number, to };
   }
 
   /** Sends no more. */
   close(): void {
     this.#timer?.cancel();
-    this.#asked.clear();
-    this.#ready.length = 0;
+    this.#entries.clear();
+    this.#gathered.length = this.#ready.length = 0;
   }
 
   #release(): void {
     this.#timer?.cancel();
     this.#timer = undefined;
-    const now = this.#config.clock.now();
-    for (const [number, askers] of this.#asked) {
-      const before = this.#sent.get(number);
-      const isDeaf = before?.byGroup && now - before.at < GROUP_MEMORY;
-      const byGroup = this.#config.multicast && askers.size > 1 && !isDeaf;
-      const sent = { askedAt: now, at: Infinity, askers: new Set(askers.keys()), byGroup };
-      if (byGroup) this.#ready.push({ number, sent });
-      else for (const to of askers.values()) this.#ready.push({ number, to, sent });
-      this.#remember(number, sent);
-    }
-    this.#asked.clear();
+    this.#ready.push(...this.#gathered.splice(0));
     if (this.#ready.length > 0) this.#config.onReady();
   }
 
-  #remember(number: number, sent: Sent): void {
-    this.#sent.delete(number);
-    this.#sent.set(number, sent);
-    for (const [oldest, { askedAt }] of this.#sent) {
-      if (this.#sent.size <= MAX_REMEMBERED && sent.askedAt - askedAt < GROUP_MEMORY) break;
-      this.#sent.delete(oldest);
+  /** Those that nobody waits for give way, once they are old or too many. */
+  #newEntry(now: number): Entry {
+    for (const [oldest, { waiting, servedAt, groupAt }] of this.#entries) {
+      const isOld = now - Math.max(servedAt, groupAt) >= GROUP_MEMORY;
+      if (waiting.size > 0 || (!isOld && this.#entries.size < 2 * MAX_WAITING)) break;
+      this.#entries.delete(oldest);
     }
+    return { waiting: new Map(), served: new Map(), servedAt: -Infinity, groupAt: -Infinity };
   }
 }

@@ -43,6 +43,7 @@ export class Subscriptions {
   readonly #byKey = new Map<string, Group>();
   readonly #byPrefix = new Map<number, Map<string, Group>>();
   #serial = 0;
+  #stopped = false;
 
   /** `onCallbackError` gets what a callback threw or rejected with. */
   constructor(onCallbackError: (error: unknown) => void) {
@@ -126,6 +127,11 @@ export class Subscriptions {
     for (const group of this.#groups()) this.#offer(group, { key: group.text, cause: "gap" }, newest);
   }
 
+  /** From now on nothing is delivered, not even to those whose turn was still to come. */
+  stop(): void {
+    this.#stopped = true;
+  }
+
   /** Closes all. */
   closeAll(): void {
     for (const { subscribers } of this.#groups()) {
@@ -141,6 +147,7 @@ export class Subscriptions {
   #offer(group: Group, event: SyncEvent, newest: number): number {
     let taken = 0;
     for (const subscriber of group.subscribers) {
+      if (this.#stopped) break;
       if (subscriber.serial > newest) continue;
       const offered = subscriber.offer(event);
       this.counts.events++;

@@ -10,9 +10,11 @@ export interface Hole {
   to: number;
   /** When to ask for them next, by the node's clock. */
   due: number;
+  /** When they were found missing. */
+  readonly foundAt: number;
   /** How often they were asked for. */
   attempts: number;
-  /** When they were asked for first; 0 before. */
+  /** When they were asked for first; 0 before that. */
   askedAt: number;
 }
 
@@ -26,24 +28,29 @@ export interface Forgotten {
 /** What a number meant: `repaired` when it was missing. */
 export type Arrival = "new" | "repaired" | "duplicate";
 
-/**
- * Most holes that are told apart. Beyond it the first two become one: the batches between them are asked for and delivered
- * once more, and nothing is lost.
- */
-const MAX_HOLES = 1024;
+/** Most holes that are told apart, and so many before the node has shown that it is there: ids are easily forged. */
+const MAX_HOLES = 256;
+const MAX_UNPROVEN_HOLES = 64;
 
 /**
  * Every number up to `highest` has arrived, or was given up, or is in a hole. Memory is bounded by the number of holes,
  * however far a number jumps; in order, a number costs two comparisons.
  */
 export class Window {
+  /** When what was repaired last had been found missing. */
+  foundAt = 0;
   readonly #holes: Hole[] = [];
-  /** When what was repaired last had been asked for first; 0 when it came unasked. */
-  repairAskedAt = 0;
+  /** Beyond it the first two holes become one: what lies between is asked for and delivered once more. */
+  #maxHoles = MAX_UNPROVEN_HOLES;
   #highest = 0;
   #missing = 0;
   /** What was settled last without having arrived. */
   #skipped = { from: 0, to: 0 };
+
+  /** The node is there: more holes are told apart from now on. */
+  widen(): void {
+    this.#maxHoles = MAX_HOLES;
+  }
 
   /** The highest number that is known to exist. */
   get highest(): number {
@@ -66,14 +73,14 @@ export class Window {
     return first === undefined ? this.#highest : first.from - 1;
   }
 
-  /** A batch has arrived. What it shows to be missing is asked for from `due` on. */
-  accept(number: number, due: number): Arrival {
+  /** A batch has arrived. What it shows to be missing, as found at `now`, is asked for from `due` on. */
+  accept(number: number, now: number, due: number): Arrival {
     if (number === this.#highest + 1) {
       this.#highest = number;
       return "new";
     }
     if (number > this.#highest) {
-      this.extend(number - 1, due);
+      this.extend(number - 1, now, due);
       this.#highest = number;
       return "new";
     }
@@ -81,7 +88,7 @@ export class Window {
     const hole = this.#holes[index];
     if (hole === undefined || hole.from > number) return "duplicate";
     this.#missing--;
-    this.repairAskedAt = hole.askedAt;
+    this.foundAt = hole.foundAt;
     if (hole.from === hole.to) this.#holes.splice(index, 1);
     else if (hole.from === number) hole.from++;
     else if (hole.to === number) hole.to--;
@@ -94,10 +101,10 @@ export class Window {
   }
 
   /** All numbers up to `last` exist. Returns how many of them are missing by that. */
-  extend(last: number, due: number): number {
+  extend(last: number, now: number, due: number): number {
     const count = last - this.#highest;
     if (count <= 0) return 0;
-    this.#holes.push({ from: this.#highest + 1, to: last, due, attempts: 0, askedAt: 0 });
+    this.#holes.push({ from: this.#highest + 1, to: last, foundAt: now, due, attempts: 0, askedAt: 0 });
     this.#highest = last;
     this.#missing += count;
     this.#merge();
@@ -165,7 +172,7 @@ export class Window {
 
   #merge(): void {
     const [first, second] = this.#holes;
-    if (this.#holes.length <= MAX_HOLES || first === undefined || second === undefined) return;
+    if (this.#holes.length <= this.#maxHoles || first === undefined || second === undefined) return;
     this.#missing += second.from - first.to - 1;
     first.to = second.to;
     this.#holes.splice(1, 1);

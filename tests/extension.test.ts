@@ -10,7 +10,9 @@ import {
   encodeControl,
   encodeExtension,
   type Extension,
+  isRepair,
   MALFORMED,
+  markRepair,
   NOT_PLAIN_NUMBER,
   readExtension,
   readNumber,
@@ -74,7 +76,8 @@ function readInPlace(bytes: Uint8Array): ReturnType<typeof readExtension> {
   const end = scanPacket(bytes);
   const number = packetType(bytes) === BATCH ? readNumber(bytes, end) : NOT_PLAIN_NUMBER;
   if (number === NOT_PLAIN_NUMBER) return readExtension(bytes, end);
-  return number === 0 ? undefined : { number };
+  if (number === 0) return undefined;
+  return isRepair(bytes, end) ? { repair: number } : { number };
 }
 
 /** A receiver with the node id of the streams in the vectors, and what it has made of what it got. */
@@ -84,7 +87,8 @@ function setUp({ extended = true, nodeId = STREAM } = {}) {
     nodeId,
     extended,
     onKey: (key) => calls.push(key),
-    onNumber: (id, number, host, port) => calls.push(["number", toHex(id), number, host, port]) > 0,
+    onNumber: (id, number, isRepair, host, port) =>
+      calls.push([isRepair ? "repair" : "number", toHex(id), number, host, port]) > 0,
     onHeartbeat: (id, advertised, { host, port }, extension) =>
       calls.push(["heartbeat", toHex(id), advertised, host, port, extension && view(extension)]),
     onControl: ({ type, nodeId, extension, source }) =>
@@ -101,7 +105,7 @@ function setUp({ extended = true, nodeId = STREAM } = {}) {
 describe("vectors of the extension", () => {
   test("are there, of every kind", () => {
     const count = (result: Vector["result"]) => vectors.filter((vector) => vector.result === result).length;
-    assertEquals([count("read"), count("ignored"), count("malformed"), count("lacking")], [28, 7, 33, 12]);
+    assertEquals([count("read"), count("ignored"), count("malformed"), count("lacking")], [31, 7, 36, 12]);
     const types = vectors.filter(({ result }) => result === "read").map(({ hex }) => packetType(fromHex(hex)));
     assertEquals([...new Set(types)].sort((a, b) => a - b), [2, 3, 0x10, 0x11, 0x12, 0x13, 0x17]);
     assert(vectors.every(({ result, why }) => result === "read" || why !== undefined));
@@ -155,8 +159,9 @@ describe("a receiver", () => {
       if (isDropped) {
         assertEquals(got, []);
       } else if (type === BATCH) {
-        const { number } = extension ?? {};
-        const noted = number === undefined ? [] : [["number", id, number, "10.0.0.9", 5000]];
+        const { number, repair = number } = extension ?? {};
+        const what = number === undefined && Object.keys(extension ?? {})[0] === "repair" ? "repair" : "number";
+        const noted = repair === undefined ? [] : [[what, id, repair, "10.0.0.9", 5000]];
         assertEquals(got, [...noted, ...keysOf(bytes)]);
       } else if (type === HEARTBEAT) {
         assertEquals(got, [["heartbeat", id, "10.0.0.1:7946", "10.0.0.9", 5000, extension]]);
@@ -293,6 +298,7 @@ const anyExtension: fc.Arbitrary<Extension> = fc.record({
   since: age,
   base: fc.tuple(number, age).map(([first, age]) => ({ first, age })),
   settled: fc.oneof(fc.constant(0), number),
+  repair: number,
 }, { requiredKeys: [], noNullPrototype: true });
 
 function recordsOf(block: Uint8Array): Uint8Array[] {
@@ -312,7 +318,7 @@ describe("any extension", () => {
   });
 
   test("may have its records in any order, with unknown ones between them", () => {
-    const unknown = fc.tuple(fc.oneof(fc.constant(0), fc.integer({ min: 10, max: 255 })), fc.uint8Array()).map(
+    const unknown = fc.tuple(fc.oneof(fc.constant(0), fc.integer({ min: 11, max: 255 })), fc.uint8Array()).map(
       ([tag, value]) => Uint8Array.of(tag, value.length >> 8, value.length & 0xff, ...value),
     );
     const shuffled = fc.tuple(anyExtension, fc.array(unknown, { maxLength: 5 })).chain(([extension, others]) => {
@@ -384,6 +390,16 @@ describe("the number of a batch", () => {
     }));
   });
 
+  test("becomes that of one that is sent again in place, with nothing else changed", () => {
+    fc.assert(fc.property(number, fc.uint8Array({ maxLength: 40 }), (number, body) => {
+      const datagram = Uint8Array.of(...body, ...encodeExtension({ number }));
+      assertEquals(isRepair(datagram, body.length), false);
+      markRepair(datagram);
+      assertEquals([isRepair(datagram, body.length), readNumber(datagram, body.length)], [true, number]);
+      assertEquals(datagram, Uint8Array.of(...body, ...encodeExtension({ repair: number })));
+    }));
+  });
+
   test("is left to the reader of extensions unless nothing else follows the body", () => {
     const nearly = fc.tuple(number, fc.nat(BATCH_EXTENSION_LENGTH - 1), fc.nat(255)).map(([number, at, byte]) => {
       const block = encodeExtension({ number });
@@ -398,10 +414,12 @@ describe("the number of a batch", () => {
         const quick = readNumber(bytes, start);
         const read = readExtension(bytes, start);
         if (quick === 0) assertEquals(rest.length, 0);
-        else if (quick !== NOT_PLAIN_NUMBER) assertEquals(read, { number: quick });
-        else {
+        else if (quick !== NOT_PLAIN_NUMBER) {
+          assertEquals(read, isRepair(bytes, start) ? { repair: quick } : { number: quick });
+        } else {
           // What it leaves to the other is no plain number.
-          const isPlain = read !== undefined && read !== MALFORMED && Object.keys(read).join() === "number" &&
+          const isPlain = read !== undefined && read !== MALFORMED &&
+            ["number", "repair"].includes(Object.keys(read).join()) &&
             rest.length === BATCH_EXTENSION_LENGTH;
           assertEquals(isPlain, false);
         }
@@ -414,7 +432,7 @@ describe("the number of a batch", () => {
 /** A block whose records are nearly right: known tags and their lengths, or lengths near them, and any bytes. */
 const hostileBlock: fc.Arbitrary<Uint8Array<ArrayBuffer>> = fc.array(
   fc.tuple(
-    fc.oneof(fc.integer({ min: 0, max: 11 }), fc.nat(255)),
+    fc.oneof(fc.integer({ min: 0, max: 12 }), fc.nat(255)),
     fc.oneof(fc.constantFrom(0, 4, 6, 8, 10, 12, 16, 24), fc.nat(30)),
     fc.oneof(fc.constant(0), fc.constant(255), fc.constant(undefined)),
     fc.uint8Array({ minLength: 30, maxLength: 30 }),
@@ -481,6 +499,7 @@ describe("encodeExtension refuses", () => {
       `numbers must be integers from 0 to 2^48 - 1: current value is ${number}`,
     ]),
     ["the number 0", { number: 0 }, "record 1 is out of its range"],
+    ["the number 0 of what is sent again", { repair: 0 }, "record 10 is out of its range"],
     ["a position whose oldest is 0", { position: { ...good, oldest: 0 } }, "record 2 is out of its range"],
     ["a position whose oldest is above last + 1", { position: { ...good, oldest: 5 } }, "record 2 is out of its range"],
     ["a position whose last is no integer", { position: { ...good, last: 0.5 } }, "current value is 0.5"],

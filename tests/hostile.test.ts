@@ -4,7 +4,9 @@ import { assert, assertEquals } from "@std/assert";
 import { createSocket } from "node:dgram";
 import { test } from "node:test";
 import { MemoryNetwork, SeededRandom } from "../adapters/memory.ts";
-import { type BindOptions, encodePacket, MeshBus } from "../mod.ts";
+import { type BindOptions, encodeExtension, encodePacket, type Extension, MeshBus, type MeshOptions } from "../mod.ts";
+import { encodeControl } from "../src/wire/extension.ts";
+import { fromHex } from "./support/hex.ts";
 import { next, openMany, patient, withMeshes } from "./support/meshes.ts";
 import { openOn } from "./support/worlds.ts";
 
@@ -172,4 +174,219 @@ test("a datagram longer than any node sends is refused whole, on every runtime a
   await network.clock.advance(10);
   assertEquals([node.metrics().keysReceived, node.metrics().decodeErrors], [20, 1]);
   await network.clock.run(Promise.all([node.close(), stranger.close()]), 5000);
+});
+
+/** Where somebody listens who has nothing to do with the mesh. */
+const VICTIM = "10.0.0.77";
+const HIGHEST = 2 ** 48 - 1;
+
+function idOf(mesh: MeshBus): Uint8Array {
+  return fromHex(mesh.nodeId.replaceAll("-", ""));
+}
+
+function heartbeat(nodeId: Uint8Array, address: string, extension: Extension = {}): Uint8Array {
+  const body = encodePacket({ type: 2, nodeId, keyHash: 0n, key: new TextEncoder().encode(address) });
+  return Uint8Array.of(...body, ...encodeExtension(extension));
+}
+
+function batch(nodeId: Uint8Array, key: string, number: number): Uint8Array {
+  const body = encodePacket({ type: 3, nodeId, keys: [new TextEncoder().encode(key)] });
+  return Uint8Array.of(...body, ...encodeExtension({ number }));
+}
+
+/**
+ * Three nodes, a stranger who sends what it likes, and a victim at whose address everything that arrives is counted.
+ */
+async function underAttack(options: MeshOptions = {}) {
+  const network = new MemoryNetwork({ seed: 11 });
+  const { clock } = network;
+  const limits = { maxPeers: 20, heartbeat: 500, peerTimeout: 2000, repairAge: 60_000 };
+  const nodes = await clock.run(Promise.all([0, 1, 2].map((i) => openOn(network, i, { ...limits, ...options }))), 1000);
+  const [a, b, c] = nodes as [MeshBus, MeshBus, MeshBus];
+  await clock.advance(600);
+  const stranger = await network.host("10.0.0.66").bind(STRANGER, { message() {}, error() {} });
+  const toVictim = { datagrams: 0, bytes: 0 };
+  const toStranger = { datagrams: 0, bytes: 0 };
+  const forged = { datagrams: 0, bytes: 0 };
+  network.tap(({ fate, from, to, data }) => {
+    if (fate !== "sent") return;
+    const count = from.host === "10.0.0.66"
+      ? forged
+      : to.host === VICTIM
+      ? toVictim
+      : to.host === "10.0.0.66"
+      ? toStranger
+      : undefined;
+    if (count === undefined) return;
+    count.datagrams++;
+    count.bytes += data.length;
+  });
+  const port = (mesh: MeshBus) => Number(mesh.address.split(":")[1]);
+  const send = (datagram: Uint8Array, to: MeshBus = a) =>
+    void stranger.send(datagram, to.address.split(":")[0] ?? "", port(to));
+  /** The mesh delivers everything, and gets to be current. */
+  const assertAlive = async () => {
+    await clock.advance(limits.peerTimeout + 2500);
+    const got = nodes.map((node) => {
+      const keys = new Set<string>();
+      node.subscribe({ prefix: "alive:" }, ({ key }) => keys.add(key));
+      return keys;
+    });
+    for (let i = 0; i < 30; i++) {
+      for (const [from, node] of nodes.entries()) void node.publish(`alive:${from}:${i}`);
+      await clock.advance(50);
+    }
+    await clock.advance(2000);
+    assertEquals(got.map(({ size }) => size), [60, 60, 60]);
+    for (const node of nodes) {
+      const { state, peers } = node.status();
+      assertEquals([state, peers.length, peers.map(({ missing }) => missing)], ["current", 2, [0, 0]]);
+      assertEquals(node.metrics().peers, 2);
+    }
+  };
+  const close = async () => {
+    await clock.run(Promise.all([...nodes.map((node) => node.close()), stranger.close()]), 5000);
+    assertEquals(clock.pending, 0);
+  };
+  return { network, clock, a, b, c, nodes, stranger, send, toVictim, toStranger, forged, assertAlive, close };
+}
+
+test("forged batches with any number, of unknown nodes and of known ones, stop nothing and grow nothing", async () => {
+  const { a, b, clock, send, toStranger, assertAlive, close } = await underAttack();
+  const random = new SeededRandom(3);
+  for (let i = 0; i < 4000; i++) {
+    const id = i % 4 === 0 ? idOf(b) : bytes(random, 16);
+    send(batch(id, `forged:${i}`, i % 3 === 0 ? HIGHEST - random.below(1000) : 1 + random.below(1e6)));
+    if (i % 20 === 19) await clock.advance(1);
+  }
+  assert(a.status().peers.length <= 2 * 20, `${a.status().peers.length} streams`);
+  assert(a.metrics().requestsSent > 0);
+  // A second and a half have passed; requests to strangers are 128 at once and 128 a second.
+  assert(toStranger.datagrams <= 128 * 3, `${toStranger.datagrams} datagrams`);
+  await assertAlive();
+  await close();
+});
+
+test("forged positions of known nodes make nobody deaf", async () => {
+  for (
+    const position of [
+      { last: HIGHEST - 1, oldest: 1, age: 0 },
+      { last: HIGHEST - 1, oldest: HIGHEST, age: 0 },
+      { last: 1000, oldest: 1001, age: Infinity },
+      { last: 0, oldest: 1, age: Infinity },
+    ]
+  ) {
+    const { a, b, clock, send, assertAlive, close } = await underAttack();
+    for (let i = 0; i < 200; i++) {
+      send(heartbeat(idOf(b), b.address, { position }));
+      send(
+        encodeControl(0x17, idOf(b), { position, nonce: i, token: new Uint8Array(8), base: { first: 999, age: 1e6 } }),
+      );
+      if (i % 10 === 9) await clock.advance(5);
+    }
+    assert(a.status().peers.length <= 40);
+    const got: string[] = [];
+    a.subscribe({ prefix: "now:" }, ({ key, cause }) => got.push(`${key} ${cause}`));
+    for (let i = 0; i < 10; i++) {
+      void b.publish(`now:${i}`);
+      await clock.advance(20);
+    }
+    await clock.advance(500);
+    assertEquals([...got].sort(), Array.from({ length: 10 }, (_, i) => `now:${i} publish`));
+    assertEquals(a.metrics().gaps, 0);
+    await assertAlive();
+    await close();
+  }
+});
+
+test("forged leaves end nothing for long", async () => {
+  const { a, b, c, clock, send, toStranger, forged, assertAlive, close } = await underAttack();
+  const random = new SeededRandom(4);
+  for (let i = 0; i < 1000; i++) {
+    const id = i % 3 === 0 ? idOf(b) : i % 3 === 1 ? idOf(c) : bytes(random, 16);
+    const last = [0, 5, HIGHEST][i % 3] as number;
+    send(encodeControl(0x12, id, { position: { last, oldest: 1, age: 0 } }));
+    if (i % 20 === 19) await clock.advance(10);
+  }
+  assert(a.status().peers.length <= 40);
+  assert(toStranger.bytes <= 1.5 * forged.bytes, `${toStranger.bytes} bytes for ${forged.bytes}`);
+  // What has left is not believed to be back for five seconds.
+  await clock.advance(5000);
+  await assertAlive();
+  await close();
+});
+
+test("forged requests draw bounded answers, and no repair to who has not proved its address", async () => {
+  const { a, b, clock, send, toStranger, forged, assertAlive, close } = await underAttack();
+  for (let i = 0; i < 100; i++) void a.publish(`key:${i}`.padEnd(60, "."));
+  await clock.advance(600);
+  const random = new SeededRandom(5);
+  const repairsBefore = a.metrics().repairsSent;
+  const start = clock.now();
+  for (let i = 0; i < 6000; i++) {
+    const id = i % 2 === 0 ? idOf(b) : bytes(random, 16);
+    const asked = { stream: idOf(a), nonce: i };
+    const token = i % 3 === 0 ? {} : { token: bytes(random, 8) };
+    const ranges = i % 5 === 0 ? [{ from: 1, to: HIGHEST }] : [{ from: 1 + random.below(50), to: 60 }];
+    if (i % 7 === 0) send(encodeControl(0x13, id, { ...asked, since: random.below(2 ** 32) }));
+    else send(encodeControl(0x10, id, { ...asked, ...token, ranges }));
+    if (i % 30 === 29) await clock.advance(2);
+  }
+  await clock.advance(10);
+  const seconds = (clock.now() - start) / 1000;
+  assertEquals(a.metrics().repairsSent, repairsBefore);
+  assert(a.metrics().requestsReceived >= 5900 && a.metrics().requestsRefused > 4000, `${a.metrics().requestsRefused}`);
+  assert(toStranger.datagrams <= 256 * (1 + seconds), `${toStranger.datagrams} answers in ${seconds} s`);
+  assert(toStranger.bytes <= 1.5 * forged.bytes);
+  assertEquals(a.metrics().sendRate, 20_000);
+  await assertAlive();
+  await close();
+});
+
+test("a victim that forged heartbeats name gets heartbeats, batches and a few questions, and no flood", async () => {
+  const heard = async (extension: Extension) => {
+    const { a, clock, send, toVictim, forged, assertAlive, close } = await underAttack();
+    // 15 nodes that are said to be where the victim is, each of which is said to have published.
+    for (let i = 1; i <= 15; i++) send(heartbeat(new Uint8Array(16).fill(i), `${VICTIM}:${5000 + i}`, extension));
+    await clock.advance(1);
+    assertEquals(a.metrics().peers, 17);
+    for (let i = 0; i < 300; i++) {
+      const id = new Uint8Array(16).fill(1 + (i % 15));
+      send(encodeControl(0x13, id, { stream: idOf(a), nonce: i, since: 1000 }));
+      send(encodeControl(0x10, id, { stream: idOf(a), nonce: i, ranges: [{ from: 1, to: HIGHEST }] }));
+      await clock.advance(1);
+    }
+    await clock.advance(1700);
+    const result = { ...toVictim };
+    const asked = forged.bytes;
+    await assertAlive();
+    await close();
+    return { ...result, asked };
+  };
+  const { datagrams, bytes, asked } = await heard({ position: { last: 1000, oldest: 1, age: 0 } });
+  // For each forged peer: the answer to a newcomer, four heartbeats and four questions; and 256 answers and those of 0.3 s.
+  assert(datagrams <= 15 * (1 + 4 + 4) + 256 * 1.4, `${datagrams} datagrams`);
+  assert(bytes <= 1.5 * asked, `${bytes} bytes for ${asked}`);
+});
+
+test("a flood of malformed extensions is dropped and counted", async () => {
+  const { a, b, clock, send, assertAlive, close } = await underAttack();
+  const block = fromHex("572b01" + "010006" + "000000000000");
+  const body = encodePacket({ type: 3, nodeId: idOf(b), keys: [new TextEncoder().encode("never")] });
+  let got = 0;
+  a.subscribe("never", () => got++);
+  const before = a.metrics().malformedExtensions;
+  for (let i = 0; i < 1000; i++) {
+    send(Uint8Array.of(...body, ...block.subarray(0, 2 + (i % 11))));
+    send(Uint8Array.of(...body, ...block));
+    if (i % 20 === 19) await clock.advance(1);
+  }
+  await clock.advance(10);
+  // Three bytes are a whole block without records: such a batch is delivered.
+  const whole = 1000 / 11;
+  const malformed = a.metrics().malformedExtensions - before;
+  assert(Math.abs(malformed - (2000 - whole)) < 2, `${malformed}`);
+  assert(Math.abs(got - whole) < 2, `${got}`);
+  await assertAlive();
+  await close();
 });

@@ -46,7 +46,7 @@ const numbers: readonly NumberRule[] = [
     rule: "an integer from 65536 to 1073741824",
     min: 65_536,
     max: 1_073_741_824,
-    fallback: 16_777_216,
+    fallback: 33_554_432,
   },
   {
     name: "repairAge",
@@ -98,7 +98,7 @@ describe("without options", () => {
       peerTimeout: 60_000,
       maxPeers: 1024,
       extended: true,
-      repairBytes: 16 * 1024 * 1024,
+      repairBytes: 32 * 1024 * 1024,
       repairAge: 60_000,
       minSendRate: 2000,
       maxSendRate: 200_000,

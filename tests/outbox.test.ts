@@ -4,7 +4,8 @@ import { assertEquals, assertLessOrEqual, assertStrictEquals } from "@std/assert
 import * as fc from "fast-check";
 import { VirtualClock } from "../adapters/memory_clock.ts";
 import type { Endpoint } from "../src/address.ts";
-import { Outbox, type OutboxConfig } from "../src/outbox.ts";
+import { Outbox, type OutboxConfig, type Parcel } from "../src/outbox.ts";
+import { Pacer } from "../src/pacer.ts";
 import { settle, watch } from "./support/outcome.ts";
 
 const GROUP: Endpoint = { host: "239.0.0.1", port: 7946 };
@@ -31,6 +32,7 @@ function setUp(config: Partial<OutboxConfig> = {}) {
       const batch = batches.shift();
       return batch === undefined ? undefined : bytes(batch);
     },
+    isReady: (what) => what === "batch" && batches.length > 0,
     clock: new VirtualClock(),
     onError: (error) => errors.push(error),
     ...config,
@@ -90,13 +92,16 @@ describe("Outbox", () => {
 
   test("asks for the next batch only when the last is out", async () => {
     let taken = 0;
-    const { outbox, underWay, run } = setUp({ take: () => taken++ < 2 ? bytes(String(taken)) : undefined });
+    const { outbox, underWay, run } = setUp({
+      take: () => bytes(String(++taken)),
+      isReady: (what) => what === "batch" && taken < 2,
+    });
     outbox.wake();
     outbox.wake();
     await settle();
     assertEquals([taken, underWay.length], [1, 1]);
     await run();
-    assertEquals(taken, 3);
+    assertEquals(taken, 2);
   });
 
   test("asks where to send for each datagram", async () => {
@@ -225,5 +230,138 @@ describe("Outbox", () => {
       assertEquals(out.filter((name) => !name.startsWith("batch")), letters);
       assertEquals(out.filter((name) => name.startsWith("batch")), queued);
     }));
+  });
+});
+
+/** An outbox with a pacer, whose sends end at once, and when each datagram left. */
+function paced({ rate = 1000, repairs = [] as Parcel[] } = {}) {
+  const clock = new VirtualClock();
+  const pacer = new Pacer({ min: rate, max: rate, clock });
+  const batches: string[] = [];
+  const sent: { readonly name: string; readonly to: string; readonly at: number }[] = [];
+  const outbox = new Outbox({
+    send: (datagram, { host }) => {
+      sent.push({ name: new TextDecoder().decode(datagram), to: host, at: clock.now() });
+      return Promise.resolve();
+    },
+    group: GROUP,
+    circle: (circle) => circle === "everybody" ? [A, B] : [B],
+    batchTo: () => [A],
+    take: () => {
+      const batch = batches.shift();
+      return batch === undefined ? undefined : bytes(batch);
+    },
+    takeRepair: () => repairs.shift(),
+    isReady: (what) => (what === "batch" ? batches : repairs).length > 0,
+    pacer,
+    clock,
+    onError: () => {},
+  });
+  return { outbox, clock, pacer, batches, repairs, sent };
+}
+
+function names(prefix: string, count: number): string[] {
+  return Array.from({ length: count }, (_, i) => `${prefix}${i}`);
+}
+
+describe("a paced Outbox", () => {
+  // What may leave at once: see `Pacer`.
+  const BURST = 16;
+
+  test("lets a burst go and then one batch in 1 / rate", async () => {
+    const { outbox, clock, batches, sent } = paced({ rate: 1000 });
+    batches.push(...names("", BURST + 10));
+    outbox.wake();
+    await clock.advance(0);
+    assertEquals(sent.length, 2 * BURST);
+    await clock.advance(10);
+    assertEquals(sent.length, 2 * (BURST + 10));
+    const times = sent.filter(({ to }) => to === A.host).slice(BURST).map(({ at }) => Math.round(at));
+    assertEquals(times, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
+    await outbox.drained();
+    assertEquals(clock.pending, 0);
+  });
+
+  test("counts a broadcast once, however many it goes to", async () => {
+    const { outbox, clock, batches, sent, pacer } = paced({ rate: 1 });
+    batches.push(...names("", BURST));
+    outbox.wake();
+    await clock.advance(0);
+    assertEquals([sent.length, outbox.broadcasts, pacer.wait() > 900], [2 * BURST, BURST, true]);
+  });
+
+  test("lets letters pass at once, also while a batch waits, and spends nothing on them", async () => {
+    const { outbox, clock, batches, sent, pacer } = paced({ rate: 1 });
+    batches.push(...names("", BURST + 1));
+    outbox.wake();
+    await clock.advance(500);
+    const { length } = sent;
+    const wait = pacer.wait();
+    outbox.post(bytes("beat"));
+    outbox.post(bytes("state"), "extended");
+    outbox.post(bytes("answer"), A);
+    await clock.advance(0);
+    assertEquals(sent.slice(length).map(({ name, to }) => `${name} to ${to}`), [
+      ...["beat to 239.0.0.1", "beat to 10.0.0.1", "beat to 10.0.0.2"],
+      ...["state to 239.0.0.1", "state to 10.0.0.2"],
+      "answer to 10.0.0.1",
+    ]);
+    assertEquals(pacer.wait(), wait);
+    await clock.advance(500);
+    assertEquals(sent.at(-1)?.name, String(BURST));
+  });
+
+  test("lets batches and repairs take turns, and either go on alone", async () => {
+    const { outbox, clock, batches, repairs, sent } = paced();
+    batches.push("b1", "b2", "b3");
+    for (const name of names("r", 5)) repairs.push({ datagram: bytes(name), to: A });
+    outbox.wake();
+    await clock.advance(0);
+    const order = sent.filter(({ to }) => to === A.host).map(({ name }) => name);
+    assertEquals(order, ["b1", "r0", "b2", "r1", "b3", "r2", "r3", "r4"]);
+    batches.push("b4", "b5");
+    outbox.wake();
+    await clock.advance(20);
+    assertEquals(sent.slice(-4).map(({ name }) => name), ["b4", "b4", "b5", "b5"]);
+  });
+
+  test("sends repairs where they are to go: to one, or to the group alone", async () => {
+    const { outbox, clock, repairs, sent } = paced();
+    repairs.push({ datagram: bytes("r1"), to: B }, { datagram: bytes("r2"), to: "group" });
+    outbox.wake();
+    await clock.advance(0);
+    assertEquals(sent.map(({ name, to }) => `${name} to ${to}`), ["r1 to 10.0.0.2", "r2 to 239.0.0.1"]);
+  });
+
+  test("spends on repairs as on batches", async () => {
+    const { outbox, clock, repairs, sent } = paced({ rate: 1000 });
+    for (const name of names("r", BURST + 5)) repairs.push({ datagram: bytes(name), to: A });
+    outbox.wake();
+    await clock.advance(0);
+    assertEquals(sent.length, BURST);
+    await clock.advance(5);
+    assertEquals(sent.length, BURST + 5);
+  });
+
+  test("does not take a batch before it may leave, as it gets its number by that", async () => {
+    const { outbox, clock, batches } = paced({ rate: 1 });
+    batches.push(...names("", BURST + 3));
+    outbox.wake();
+    await clock.advance(500);
+    assertEquals(batches.length, 3);
+  });
+
+  test("told to hold batches, it leaves them where they are, and sends letters and repairs at once", async () => {
+    const { outbox, clock, batches, repairs, sent } = paced({ rate: 1 });
+    batches.push(...names("", BURST + 3));
+    outbox.wake();
+    await clock.advance(500);
+    for (const name of ["r1", "r2"]) repairs.push({ datagram: bytes(name), to: A });
+    outbox.holdBatches();
+    outbox.post(bytes("leave"), A);
+    await clock.advance(0);
+    assertEquals(sent.slice(2 * BURST).map(({ name }) => name), ["leave", "r1", "r2"]);
+    assertEquals([batches.length, clock.pending], [3, 0]);
+    await outbox.drained();
   });
 });

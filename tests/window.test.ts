@@ -1,6 +1,6 @@
 // Which numbers of a stream have arrived, against a model that keeps a set of them.
 import { describe, test } from "node:test";
-import { assert, assertEquals, assertLess, assertLessOrEqual } from "@std/assert";
+import { assert, assertEquals, assertLessOrEqual } from "@std/assert";
 import * as fc from "fast-check";
 import { type Hole, Window } from "../src/window.ts";
 import { MAX_NUMBER } from "../src/wire/layout.ts";
@@ -16,29 +16,29 @@ function state({ highest, missing, settled }: Window): [highest: number, missing
 /** A window to which these numbers have come. */
 function windowOf(...numbers: number[]): Window {
   const window = new Window();
-  for (const number of numbers) window.accept(number, 0);
+  for (const number of numbers) window.accept(number, 0, 0);
   return window;
 }
 
 describe("a window", () => {
   test("begins with nothing", () => {
     const window = new Window();
-    assertEquals([state(window), shown(window), window.repairAskedAt], [[0, 0, 0], [], 0]);
+    assertEquals([state(window), shown(window)], [[0, 0, 0], []]);
   });
 
   test("takes numbers in order, and each once", () => {
     const window = new Window();
-    assertEquals([1, 2, 3].map((number) => window.accept(number, 0)), ["new", "new", "new"]);
-    assertEquals([3, 1, 2].map((number) => window.accept(number, 0)), ["duplicate", "duplicate", "duplicate"]);
+    assertEquals([1, 2, 3].map((number) => window.accept(number, 0, 0)), ["new", "new", "new"]);
+    assertEquals([3, 1, 2].map((number) => window.accept(number, 0, 0)), ["duplicate", "duplicate", "duplicate"]);
     assertEquals([state(window), shown(window)], [[3, 0, 3], []]);
   });
 
   test("has a hole below a number that comes early, and for each position that is ahead", () => {
     const window = windowOf(1, 5);
     assertEquals([state(window), shown(window)], [[5, 3, 1], [[2, 4]]]);
-    assertEquals([window.extend(5, 0), window.extend(3, 0), window.extend(0, 0)], [0, 0, 0]);
-    assertEquals([window.extend(7, 0), shown(window)], [2, [[2, 4], [6, 7]]]);
-    assertEquals([window.accept(9, 0), shown(window), window.missing], ["new", [[2, 4], [6, 7], [8, 8]], 6]);
+    assertEquals([window.extend(5, 0, 0), window.extend(3, 0, 0), window.extend(0, 0, 0)], [0, 0, 0]);
+    assertEquals([window.extend(7, 0, 0), shown(window)], [2, [[2, 4], [6, 7]]]);
+    assertEquals([window.accept(9, 0, 0), shown(window), window.missing], ["new", [[2, 4], [6, 7], [8, 8]], 6]);
   });
 
   test("closes a hole from below, from above, in the middle, and as a whole", () => {
@@ -53,28 +53,29 @@ describe("a window", () => {
       [7, [[6, 6], [8, 8]]],
     ];
     for (const [number, holes] of steps) {
-      assertEquals([window.accept(number, 0), shown(window)], ["repaired", holes]);
-      assertEquals(window.accept(number, 0), "duplicate");
+      assertEquals([window.accept(number, 0, 0), shown(window)], ["repaired", holes]);
+      assertEquals(window.accept(number, 0, 0), "duplicate");
     }
     assertEquals(state(window), [10, 2, 5]);
   });
 
   test("asks for a hole when it is due, and keeps that when the hole gets smaller or is split", () => {
     const window = new Window();
-    window.accept(10, 7);
+    window.accept(10, 5, 7);
     const [hole] = window.holes as [Hole];
-    assertEquals(hole, { from: 1, to: 9, due: 7, attempts: 0, askedAt: 0 });
+    assertEquals(hole, { from: 1, to: 9, foundAt: 5, due: 7, attempts: 0, askedAt: 0 });
     Object.assign(hole, { due: 50, attempts: 2, askedAt: 30 });
-    window.accept(5, 99);
-    assertEquals(window.repairAskedAt, 30);
+    window.accept(5, 99, 99);
     assertEquals(window.holes, [
-      { from: 1, to: 4, due: 50, attempts: 2, askedAt: 30 },
-      { from: 6, to: 9, due: 50, attempts: 2, askedAt: 30 },
+      { from: 1, to: 4, foundAt: 5, due: 50, attempts: 2, askedAt: 30 },
+      { from: 6, to: 9, foundAt: 5, due: 50, attempts: 2, askedAt: 30 },
     ]);
-    window.extend(12, 80);
-    assertEquals(window.holes[2], { from: 11, to: 12, due: 80, attempts: 0, askedAt: 0 });
-    window.accept(11, 99);
-    assertEquals(window.repairAskedAt, 0);
+    window.extend(12, 60, 80);
+    assertEquals(window.holes[2], { from: 11, to: 12, foundAt: 60, due: 80, attempts: 0, askedAt: 0 });
+    window.accept(11, 99, 99);
+    assertEquals(window.foundAt, 60);
+    window.accept(2, 99, 99);
+    assertEquals(window.foundAt, 5);
   });
 
   test("splits a hole so that the first part has so many numbers", () => {
@@ -95,10 +96,10 @@ describe("a window", () => {
     const window = windowOf(3, 7, 10);
     assertEquals(window.startAt(1), undefined);
     assertEquals([window.startAt(6), shown(window)], [{ from: 1, to: 5, count: 4 }, [[6, 6], [8, 9]]]);
-    assertEquals([window.startAt(6), window.startAt(2), window.accept(4, 0)], [undefined, undefined, "duplicate"]);
+    assertEquals([window.startAt(6), window.startAt(2), window.accept(4, 0, 0)], [undefined, undefined, "duplicate"]);
     assertEquals([window.startAt(9), shown(window)], [{ from: 6, to: 8, count: 2 }, [[9, 9]]]);
     assertEquals([window.startAt(20), state(window)], [{ from: 9, to: 9, count: 1 }, [19, 0, 19]]);
-    assertEquals([window.accept(19, 0), window.accept(20, 0)], ["duplicate", "new"]);
+    assertEquals([window.accept(19, 0, 0), window.accept(20, 0, 0)], ["duplicate", "new"]);
   });
 
   test("starts beyond all that is known without a gap when nothing is missing", () => {
@@ -110,25 +111,37 @@ describe("a window", () => {
     const window = windowOf(3, 7, 10);
     window.endAt(10);
     window.endAt(11);
-    assertEquals(state(window), [10, 6, 0]);
+    assertEquals(state(window), [10, 7, 0]);
     window.endAt(8);
-    assertEquals([state(window), shown(window)], [[8, 6 - 1, 0], [[1, 2], [4, 6], [8, 8]].slice(0)]);
+    assertEquals([state(window), shown(window)], [[8, 6, 0], [[1, 2], [4, 6], [8, 8]]]);
     window.endAt(4);
     assertEquals([state(window), shown(window)], [[4, 3, 0], [[1, 2], [4, 4]]]);
-    assertEquals([window.accept(5, 0), window.accept(10, 0)], ["new", "new"]);
+    assertEquals([window.accept(5, 0, 0), window.accept(10, 0, 0)], ["new", "new"]);
     window.endAt(0);
     assertEquals([state(window), shown(window)], [[0, 0, 0], []]);
   });
 
+  test("ends and tells what was settled by mistake: what came meanwhile was taken for copies", () => {
+    const window = windowOf(1, 2);
+    window.startAt(1000);
+    assertEquals([window.accept(3, 0, 0), window.accept(500, 0, 0)], ["duplicate", "duplicate"]);
+    assertEquals([window.endAt(10), window.endAt(10), window.endAt(5)], [{ from: 3, to: 10 }, undefined, undefined]);
+    const started = windowOf(1, 2);
+    started.startAt(7);
+    started.accept(9, 0, 0);
+    assertEquals([started.endAt(8), state(started)], [undefined, [8, 2, 6]]);
+    assertEquals([started.endAt(2), state(started)], [undefined, [2, 0, 2]]);
+  });
+
   test("bears a jump to the highest number, and going back from there", () => {
     const window = windowOf(1);
-    assertEquals(window.accept(MAX_NUMBER, 0), "new");
+    assertEquals(window.accept(MAX_NUMBER, 0, 0), "new");
     assertEquals([state(window), shown(window)], [[MAX_NUMBER, MAX_NUMBER - 2, 1], [[2, MAX_NUMBER - 1]]]);
-    assertEquals([window.accept(2 ** 47, 0), window.missing], ["repaired", MAX_NUMBER - 3]);
+    assertEquals([window.accept(2 ** 47, 0, 0), window.missing], ["repaired", MAX_NUMBER - 3]);
     assertEquals(shown(window), [[2, 2 ** 47 - 1], [2 ** 47 + 1, MAX_NUMBER - 1]]);
     window.endAt(5);
     assertEquals([state(window), shown(window)], [[5, 4, 1], [[2, 5]]]);
-    window.extend(MAX_NUMBER, 0);
+    window.extend(MAX_NUMBER, 0, 0);
     assertEquals(window.startAt(MAX_NUMBER), { from: 2, to: MAX_NUMBER - 1, count: MAX_NUMBER - 2 });
     assertEquals([state(window), shown(window)], [[MAX_NUMBER, 1, MAX_NUMBER - 1], [[MAX_NUMBER, MAX_NUMBER]]]);
   });
@@ -138,37 +151,48 @@ describe("a window with too many holes", () => {
   /** Every second number arrives, so that each other one is a hole of its own. */
   function sieve(holes: number): Window {
     const window = new Window();
-    for (let i = 1; i <= holes; i++) window.accept(2 * i, i);
+    window.widen();
+    for (let i = 1; i <= holes; i++) window.accept(2 * i, i, i);
     return window;
   }
 
-  test("tells 1,024 apart, and makes one of the first two beyond that", () => {
-    const window = sieve(1024);
-    assertEquals([window.holes.length, window.missing], [1024, 1024]);
-    window.accept(2050, 0);
+  test("tells 64 apart before the node has shown that it is there", () => {
+    const window = new Window();
+    for (let i = 1; i <= 64; i++) window.accept(2 * i, 0, 0);
+    assertEquals([window.holes.length, window.missing], [64, 64]);
+    window.accept(130, 0, 0);
+    assertEquals([window.holes.length, shown(window)[0]], [64, [1, 3]]);
+    window.widen();
+    for (let i = 66; i <= 80; i++) window.accept(2 * i, 0, 0);
+    assertEquals(window.holes.length, 79);
+  });
+
+  test("tells 256 apart, and makes one of the first two beyond that", () => {
+    const window = sieve(256);
+    assertEquals([window.holes.length, window.missing], [256, 256]);
+    window.accept(514, 0, 0);
     // 2 lies between the first two: it counts as missing once more.
-    assertEquals([window.holes.length, window.missing, shown(window)[0]], [1024, 1026, [1, 3]]);
-    assertEquals([window.accept(2, 0), window.holes.length], ["repaired", 1024]);
+    assertEquals([window.holes.length, window.missing, shown(window)[0]], [256, 258, [1, 3]]);
+    assertEquals([window.accept(2, 0, 0), window.holes.length], ["repaired", 256]);
     // That made two of the first again, and one more than there is room for: it is asked for and delivered again.
-    assertEquals([window.accept(2, 0), window.accept(2, 0)], ["repaired", "repaired"]);
+    assertEquals([window.accept(2, 0, 0), window.accept(2, 0, 0)], ["repaired", "repaired"]);
   });
 
   test("keeps to it whichever way holes are made", () => {
-    const window = sieve(1024);
-    window.extend(2100, 0);
-    assertEquals(window.holes.length, 1024);
-    window.accept(2075, 0);
-    assertEquals(window.holes.length, 1024);
+    const window = sieve(256);
+    window.extend(600, 0, 0);
+    assertEquals(window.holes.length, 256);
+    window.accept(575, 0, 0);
+    assertEquals(window.holes.length, 256);
     for (const hole of [...window.holes]) window.split(hole, 1);
-    assertLessOrEqual(window.holes.length, 2 * 1024);
+    assertLessOrEqual(window.holes.length, 2 * 256);
   });
 
-  test("takes 200,000 of them in bounded memory and time", () => {
+  test("takes 200,000 of them in bounded memory", () => {
     const window = new Window();
-    const before = performance.now();
-    for (let i = 1; i <= 200_000; i++) window.accept(2 * i, 0);
-    assertEquals([window.holes.length, window.highest], [1024, 400_000]);
-    assertLess(performance.now() - before, 2000);
+    window.widen();
+    for (let i = 1; i <= 200_000; i++) window.accept(2 * i, 0, 0);
+    assertEquals([window.holes.length, window.highest], [256, 400_000]);
     assertEquals(window.missing, window.holes.reduce((sum, { from, to }) => sum + to - from + 1, 0));
   });
 });
@@ -241,6 +265,7 @@ test("whatever comes, a window says what a set of numbers says", () => {
   fc.assert(
     fc.property(fc.array(step, { maxLength: 60, size: "max" }), (steps) => {
       const window = new Window();
+      window.widen();
       const model = new Model();
       steps.forEach((step, time) => {
         if (step.do === "split") {
@@ -251,10 +276,10 @@ test("whatever comes, a window says what a set of numbers says", () => {
           }
         } else if (step.do === "accept") {
           const holesBefore = window.holes.length;
-          assertEquals(window.accept(step.number, time), model.accept(step.number));
+          assertEquals(window.accept(step.number, time, time), model.accept(step.number));
           assertLessOrEqual(window.holes.length, holesBefore + 1);
         } else if (step.do === "extend") {
-          assertEquals(window.extend(step.number, time), model.extend(step.number));
+          assertEquals(window.extend(step.number, time, time), model.extend(step.number));
         } else if (step.do === "startAt") {
           assertEquals(window.startAt(step.number), model.startAt(step.number));
         } else {
@@ -273,9 +298,10 @@ test("numbers of any size are told apart as small ones are", () => {
   const steps = fc.array(fc.integer({ min: 1, max: 40 }), { maxLength: 30, size: "max" });
   fc.assert(fc.property(far, steps, (far, numbers) => {
     const [near, window] = [new Window(), new Window()];
+    for (const each of [near, window]) each.widen();
     window.startAt(far + 1);
     for (const number of numbers) {
-      assertEquals(window.accept(far + number, 0), near.accept(number, 0));
+      assertEquals(window.accept(far + number, 0, 0), near.accept(number, 0, 0));
       assertEquals(shown(window), shown(near).map(([from, to]) => [far + from, far + to]));
       assertEquals([window.missing, window.settled - far], [near.missing, near.settled]);
     }

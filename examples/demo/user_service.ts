@@ -35,7 +35,6 @@ export class UserService {
     mesh.subscribe({ prefix: "user:" }, ({ key, cause }) => {
       // A gap or an overflow means that any key of the prefix may have changed.
       if (cause !== "publish") service.#cache.clear();
-      // The event comes by multicast and by unicast: the second one finds nothing.
       else if (service.#cache.delete(key)) onEvicted(key);
     });
     return service;

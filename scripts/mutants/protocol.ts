@@ -48,8 +48,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "a hole ends one too early",
     file: "src/window.ts",
-    find: "this.extend(number - 1, due);",
-    replace: "this.extend(number - 2, due);",
+    find: "this.extend(number - 1, now, due);",
+    replace: "this.extend(number - 2, now, due);",
   },
   {
     name: "what is below a repair in the middle of a hole is forgotten",
@@ -72,9 +72,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "what is below `oldest` is no gap",
     file: "src/peer_streams.ts",
-    find: "const gap = window.startAt(position.oldest);\n    if (gap !== undefined)",
-    replace:
-      "window.startAt(position.oldest);\n    const gap = undefined as { from: number; to: number } | undefined;\n    if (gap)",
+    find: "this.#tell(stream, stream.window.startAt(position.oldest));",
+    replace: "stream.window.startAt(position.oldest);",
   },
   {
     name: "a hole is asked for once",
@@ -85,20 +84,20 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "requests are not answered",
     file: "src/own_stream.ts",
-    find: "if (!this.#enqueue(ranges, peer)) this.#answer(peer, nonce);",
-    replace: "",
+    find: "!this.#enqueue(request.ranges ?? [], asker)) this.#answer(asker, request);",
+    replace: "this.requests < 0) this.#answer(asker, request);",
   },
   {
     name: "a repair is never sent to the group",
     file: "src/repairs.ts",
-    find: "askers.size > 1 && !isDeaf",
-    replace: "askers.size > 1 && false",
+    find: "waiting.size > 1 && now",
+    replace: "waiting.size > Infinity && now",
   },
   {
     name: "on first contact nothing older is asked for",
     file: "src/peer_stream.ts",
-    find: "if (last > 0 && age < this.#covered(now)) return false;",
-    replace: "",
+    find: "if (age >= this.#covered(now)) {",
+    replace: "if (age >= 0) {",
   },
   {
     name: "on first contact only half of the time is covered",
@@ -109,14 +108,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "a base is taken whatever the age of what is before it",
     file: "src/peer_stream.ts",
-    find: "if (age >= this.#covered(now)) {",
-    replace: "if (age >= 0) {",
-  },
-  {
-    name: "catching up is not waited for",
-    file: "src/peer_stream.ts",
-    find: "return this.catchUp === undefined && this.window.missing === 0;",
-    replace: "return this.window.missing === 0;",
+    find: "base.age >= this.#covered(now)",
+    replace: "base.age >= 0",
   },
   {
     name: "leaving says no last position",
@@ -173,9 +166,39 @@ export const MUTANTS: readonly Mutant[] = [
     replace: "this.#subscriptions",
   },
   {
-    name: 'with `wire: "go-warp"` batches have numbers',
+    name: 'with `wire: "go-warp"` a node extends what it sends',
     file: "src/mesh_bus.ts",
-    find: "numbered: settings.extended,",
-    replace: "numbered: true,",
+    find: "this.#reliability = settings.extended\n      ?",
+    replace: "this.#reliability = settings.extended || true\n      ?",
+  },
+  {
+    name: "what was given up is still asked for",
+    file: "src/peer_stream.ts",
+    find: "const from = this.window.settled + 1;\n    this.#begin(this.window.highest + 1);",
+    replace: "const from = this.window.settled + 1;",
+  },
+  {
+    name: "the numbers of a node that has left are forgotten",
+    file: "src/peer_streams.ts",
+    find: "    stream.leftAt = now;\n",
+    replace: "    stream.leftAt = now;\n    this.#forget(stream);\n",
+  },
+  {
+    name: "`minSendRate` is no floor",
+    file: "src/pacer.ts",
+    find: "Math.max(this.#min, rate)",
+    replace: "Math.max(1, rate)",
+  },
+  {
+    name: "the status is current whatever is missing",
+    file: "src/mesh_status.ts",
+    find: 'isSettled ? "current" : "repairing"',
+    replace: '"current"',
+  },
+  {
+    name: "a round of gap events does not touch the guards",
+    file: "src/mesh_bus.ts",
+    find: "this.#guards.touchAll();\n      this.#subscriptions.gap();",
+    replace: "this.#subscriptions.gap();",
   },
 ];

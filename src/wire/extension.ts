@@ -27,6 +27,7 @@ import {
   TAG_NUMBER,
   TAG_POSITION,
   TAG_RANGES,
+  TAG_REPAIR,
   TAG_SETTLED,
   TAG_SINCE,
   TAG_STREAM,
@@ -81,6 +82,8 @@ export interface Extension {
   readonly base?: Base;
   /** The sender has all of the stream up to this number. */
   readonly settled?: number;
+  /** The number of this batch, which is sent again. */
+  readonly repair?: number;
 }
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
@@ -99,9 +102,20 @@ export function readNumber(bytes: Uint8Array, end: number): number {
   if (bytes.length === end) return 0;
   const tag = end + EXTENSION_HEADER_LENGTH;
   const isPlain = bytes.length === end + BATCH_EXTENSION_LENGTH && isBlock(bytes, end) &&
-    bytes[end + 2] === EXTENSION_VERSION && bytes[tag] === TAG_NUMBER && readU16(bytes, tag + 1) === NUMBER_LENGTH;
+    bytes[end + 2] === EXTENSION_VERSION && (bytes[tag] === TAG_NUMBER || bytes[tag] === TAG_REPAIR) &&
+    readU16(bytes, tag + 1) === NUMBER_LENGTH;
   const number = isPlain ? readU48(bytes, tag + RECORD_HEADER_LENGTH) : 0;
   return number === 0 ? NOT_PLAIN_NUMBER : number;
+}
+
+/** Whether a batch with a plain number is one that is sent again. */
+export function isRepair(bytes: Uint8Array, end: number): boolean {
+  return bytes[end + EXTENSION_HEADER_LENGTH] === TAG_REPAIR;
+}
+
+/** Makes a batch with a plain number, its whole datagram, one that is sent again. */
+export function markRepair(datagram: Uint8Array): void {
+  datagram[datagram.length - BATCH_EXTENSION_LENGTH + EXTENSION_HEADER_LENGTH] = TAG_REPAIR;
 }
 
 /**
@@ -120,7 +134,7 @@ export function readExtension(bytes: Uint8Array, start: number): Extension | und
     const value = offset + RECORD_HEADER_LENGTH;
     const end = value + readU16(bytes, offset + 1);
     if (end > bytes.length) return MALFORMED;
-    if (tag >= TAG_NUMBER && tag <= TAG_SETTLED) {
+    if (tag >= TAG_NUMBER && tag <= TAG_REPAIR) {
       if ((seen & (1 << tag)) !== 0 || !readRecord(tag, bytes.subarray(value, end), found)) return MALFORMED;
       seen |= 1 << tag;
     }
@@ -148,7 +162,7 @@ export function decodeExtension(rest: Uint8Array): Extension | undefined {
  * @throws {RangeError} when the block could not be decoded again: a number out of range, an id or a token of another length
  */
 export function encodeExtension(extension: Extension): Uint8Array {
-  const { number, position, stream, nonce, token, ranges, since, base, settled } = extension;
+  const { number, position, stream, nonce, token, ranges, since, base, settled, repair } = extension;
   const records: [number, Uint8Array][] = [];
   if (number !== undefined) records.push([TAG_NUMBER, u48s(number)]);
   if (position !== undefined) records.push([TAG_POSITION, withAge(u48s(position.last, position.oldest), position.age)]);
@@ -159,6 +173,7 @@ export function encodeExtension(extension: Extension): Uint8Array {
   if (since !== undefined) records.push([TAG_SINCE, withAge(new Uint8Array(0), since)]);
   if (base !== undefined) records.push([TAG_BASE, withAge(u48s(base.first), base.age)]);
   if (settled !== undefined) records.push([TAG_SETTLED, u48s(settled)]);
+  if (repair !== undefined) records.push([TAG_REPAIR, u48s(repair)]);
   const bytes = new Uint8Array(
     records.reduce((sum, [, value]) => sum + RECORD_HEADER_LENGTH + value.length, EXTENSION_HEADER_LENGTH),
   );
@@ -226,9 +241,12 @@ function readRecord(tag: number, value: Uint8Array, found: Mutable<Extension>): 
     case TAG_BASE:
       found.base = { first: readU48(value, 0), age: readAge(value, NUMBER_LENGTH) };
       return found.base.first > 0;
-    default:
+    case TAG_SETTLED:
       found.settled = readU48(value, 0);
       return true;
+    default:
+      found.repair = readU48(value, 0);
+      return found.repair > 0;
   }
 }
 
@@ -241,6 +259,7 @@ const LENGTHS: Readonly<Record<number, number>> = {
   [TAG_SINCE]: 4,
   [TAG_BASE]: BASE_LENGTH,
   [TAG_SETTLED]: NUMBER_LENGTH,
+  [TAG_REPAIR]: NUMBER_LENGTH,
 };
 
 function readRanges(value: Uint8Array, found: Mutable<Extension>): boolean {

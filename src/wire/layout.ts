@@ -75,6 +75,8 @@ export const TAG_SINCE = 7;
 export const TAG_BASE = 8;
 /** u48 */
 export const TAG_SETTLED = 9;
+/** In place of the number when a batch is sent again: u48 */
+export const TAG_REPAIR = 10;
 
 /** Bytes of the value of each record; of one range for `TAG_RANGES`. */
 export const NUMBER_LENGTH = 6;

@@ -5,8 +5,7 @@
  * @module
  */
 
-import type { MemoryHost } from "../../adapters/memory.ts";
-import type { Clock, DatagramSocket, Timer } from "../../mod.ts";
+import type { Clock, DatagramSocket, MeshPorts, Timer } from "../../mod.ts";
 import { BATCH, bodyEnd, HEARTBEAT, keysOf } from "./storm_wire.ts";
 
 /** How a {@linkcode MemoryPlainPeer} is opened. Names and meanings are the original's, durations are milliseconds. */
@@ -42,11 +41,12 @@ export class MemoryPlainPeer {
   #socket: DatagramSocket | undefined;
   #batch: string[] = [];
 
-  static async open(host: MemoryHost, options: MemoryPlainPeerOptions): Promise<MemoryPlainPeer> {
-    const peer = new MemoryPlainPeer(host, options);
+  /** Opens a peer on the ports of the host with this address. */
+  static async open(address: string, ports: MeshPorts, options: MemoryPlainPeerOptions): Promise<MemoryPlainPeer> {
+    const peer = new MemoryPlainPeer(address, ports, options);
     const { group } = peer.#options;
     const message = (data: Uint8Array) => peer.#receive(data.subarray(0, RECEIVE_SIZE));
-    peer.#socket = await host.bind({
+    peer.#socket = await ports.bind({
       host: "0.0.0.0",
       port: PORT,
       shared: true,
@@ -58,12 +58,12 @@ export class MemoryPlainPeer {
     return peer;
   }
 
-  private constructor(host: MemoryHost, options: MemoryPlainPeerOptions) {
+  private constructor(address: string, { clock, randomBytes }: MeshPorts, options: MemoryPlainPeerOptions) {
     this.#options = { group: "239.0.0.1", peers: [], batchInterval: 100, batchSize: 20, ...options };
-    this.#clock = host.clock;
-    this.#id = host.randomBytes(16);
+    this.#clock = clock;
+    this.#id = randomBytes(16);
     this.nodeId = Array.from(this.#id, (byte) => byte.toString(16).padStart(2, "0")).join("");
-    this.address = `${host.address}:${PORT}`;
+    this.address = `${address}:${PORT}`;
     const { heartbeat, batchInterval } = this.#options;
     this.#every(heartbeat, () => this.#broadcast(this.#encodeHeartbeat()));
     this.#every(batchInterval, () => this.#flush());

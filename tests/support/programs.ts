@@ -138,7 +138,8 @@ export class Program {
 
   /** Sends it a signal, such as `SIGSTOP`, which stops it until `SIGCONT`. */
   signal(name: "SIGSTOP" | "SIGCONT" | "SIGKILL"): void {
-    this.#child.kill(name);
+    // Deno's own method does not return when it continues a process that is stopped.
+    if (this.#child.pid !== undefined) process.kill(this.#child.pid, name);
   }
 
   /** Ends it at once if it runs still, and waits for that. */

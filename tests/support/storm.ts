@@ -11,6 +11,8 @@ import { StormWorld } from "./storm_world.ts";
 
 /** Time without anything but heartbeats after which a world is at rest, in milliseconds. */
 const QUIET = 2000;
+/** How often it is looked whether all is well, in milliseconds. */
+const STEP = 500;
 /** Added to `peerTimeout` and four heartbeats, it is the bound within which everything is repaired or a gap. */
 const GRACE = 10_000;
 
@@ -116,6 +118,7 @@ async function endStorm(world: StormWorld): Promise<void> {
     duplicate: 0,
     reorder: 0,
     truncate: 0,
+    drop: undefined,
     delay: { min: 0.1, max: 2 },
   });
   world.note(() => "the storm is over");
@@ -127,16 +130,26 @@ async function settle(world: StormWorld): Promise<void> {
   const isQuiet = () => tap.lastNoise <= clock.now() - QUIET;
   let hasRested = false;
   while (clock.now() < bound) {
-    await clock.advance(Math.min(bound - clock.now(), 500));
+    const before = world.network.stats.sent;
+    await clock.advance(Math.min(bound - clock.now(), STEP));
     check(world);
-    hasRested ||= isQuiet() && restProblem(world) === undefined;
-    if (hasRested && !plan.thorough) return;
+    const sent = world.network.stats.sent - before;
+    if (!isQuiet() || restProblem(world) !== undefined) continue;
+    if (sent > mostHeartbeats(world)) check(world, `P5: ${sent} heartbeats in ${STEP} ms`);
+    hasRested = true;
+    if (!plan.thorough) return;
   }
   // As long as datagrams are lost, some peer may be silent at any moment.
   if (hasRested && plan.lastingLoss > 0) return;
   check(world, restProblem(world));
   if (plan.lastingLoss > 0 || isQuiet()) return;
   check(world, `P5: something else than heartbeats was sent at ${tap.lastNoise} ms`);
+}
+
+/** Heartbeats in a step: each node's to the group and wherever a node is, was or may be, and one more as they are not in step. */
+function mostHeartbeats({ plan, nodes, hosts }: StormWorld): number {
+  const running = nodes.filter(({ state }) => state === "running").length;
+  return running * (1 + nodes.length + hosts) * (1 + Math.ceil(STEP / plan.heartbeat));
 }
 
 async function closeAll(world: StormWorld): Promise<void> {

@@ -5,10 +5,11 @@
  */
 
 import type { MemoryHost } from "../../adapters/memory.ts";
-import type { LoadGuard, MeshBus, MeshPorts, Subscription, SyncEvent, Topic } from "../../mod.ts";
+import type { Clock, DatagramSocket, LoadGuard, MeshBus, MeshPorts, SyncEvent, Topic } from "../../mod.ts";
 import type { MemoryPlainPeer } from "./memory_plain_peer.ts";
 import type { Kind } from "./storm_plan.ts";
-import { senderNumber, senderOf, tellsPosition } from "./storm_wire.ts";
+import type { StormTap } from "./storm_tap.ts";
+import { BATCH, numberOf, senderNumber, senderOf, tellsPosition } from "./storm_wire.ts";
 
 /**
  * Puts what happens in one moment in order, and remembers when each was: the virtual clock stands still while much
@@ -27,7 +28,6 @@ export class StormSubscription {
   readonly topic: Topic;
   readonly openedAt: number;
   readonly isCallback: boolean;
-  subscription: Subscription | undefined;
   /** When it last got an event of a key. */
   readonly lastEvent = new Map<string, number>();
   /** How often it got a key with the cause `"publish"`. */
@@ -80,8 +80,18 @@ export interface TakenGuard {
 
 /** What a node heard of another's stream: moments of {@linkcode Order}. */
 export interface Heard {
-  readonly first: number;
   last: number;
+  /** The highest number of a batch that has arrived, and how often one was passed over. */
+  highest: number;
+  holes: number;
+}
+
+/** How a host's clock is not that of the network. */
+export interface Skew {
+  /** What it says at the network's 0, in milliseconds. */
+  readonly start: number;
+  /** How fast it runs: 1 is as the network's. */
+  readonly rate: number;
 }
 
 /** One process: a restart on the same host is another. */
@@ -99,7 +109,9 @@ export class StormNode {
   /** Whether another is to follow it on its host. */
   isReplaced = false;
   /** The option, in bytes. */
-  repairBytes = 16_777_216;
+  repairBytes = 33_554_432;
+  /** Whether it keeps for repair all that is sent in a world: 32 MiB for a minute. */
+  keepsAll = true;
   readonly subscriptions: StormSubscription[] = [];
   /** When each key was accepted last. */
   readonly accepted = new Map<string, number>();
@@ -111,15 +123,23 @@ export class StormNode {
   readonly lost = new Map<string, number>();
   /** Peers that it has forgotten at least once as they were silent. */
   readonly expired = new Set<string>();
+  /** When it began, and when it began to leave, in milliseconds. */
+  openedAt = 0;
+  leavesAt = Infinity;
+  /** How many of its gaps a calm world may have. */
+  excusedGaps = 0;
   /** Gaps of the mesh, in words. */
   readonly gaps: string[] = [];
   lastMeshGap = 0;
   guards: TakenGuard[] = [];
 
-  constructor(index: number, kind: Kind, host: MemoryHost) {
+  readonly #skew: Skew;
+
+  constructor(index: number, kind: Kind, host: MemoryHost, skew: Skew) {
     this.index = index;
     this.kind = kind;
     this.host = host;
+    this.#skew = skew;
   }
 
   /** Whether it can be told to do something. */
@@ -127,22 +147,34 @@ export class StormNode {
     return this.state === "running" && !this.paused;
   }
 
-  /** The host's ports, with an ear on what arrives. */
-  ports(order: Order): MeshPorts {
+  /** The host's ports, with an eye on what is sent and what arrives. The tap of the network would cost more. */
+  ports(order: Order, tap: StormTap): MeshPorts {
     const { bind, clock, randomBytes, resolve, networkInterfaces } = this.host;
+    const watchedBind: MeshPorts["bind"] = async (options, handlers) => {
+      const socket = await bind(options, {
+        message: (data, host, port) => {
+          this.#hear(data, order);
+          handlers.message(data, host, port);
+        },
+        error: (error, fatal) => handlers.error(error, fatal),
+      });
+      const send: DatagramSocket["send"] = (data, host, port) => {
+        if (this.host.state !== "crashed") tap.see(data, host, port, clock.now());
+        return socket.send(data, host, port);
+      };
+      const { adapter, unmet, host, port } = socket;
+      return { adapter, unmet, host, port, send, close: () => socket.close() };
+    };
+    return { bind: watchedBind, clock: this.#ownClock(), randomBytes, resolve, networkInterfaces };
+  }
+
+  #ownClock(): Clock {
+    const { clock } = this.host;
+    const { start, rate } = this.#skew;
     return {
-      bind: (options, handlers) =>
-        bind(options, {
-          message: (data, host, port) => {
-            this.#hear(data, order);
-            handlers.message(data, host, port);
-          },
-          error: (error, fatal) => handlers.error(error, fatal),
-        }),
-      clock,
-      randomBytes,
-      resolve,
-      networkInterfaces,
+      now: () => start + clock.now() * rate,
+      setTimer: (callback, delay) => clock.setTimer(callback, delay / rate),
+      setTurnEnd: (callback) => clock.setTurnEnd(callback),
     };
   }
 
@@ -154,9 +186,12 @@ export class StormNode {
   #hear(data: Uint8Array, order: Order): void {
     if (!tellsPosition(data)) return;
     const sender = senderOf(data);
-    const moment = order.next();
-    const heard = this.heard.get(sender);
-    if (heard === undefined) this.heard.set(sender, { first: moment, last: moment });
-    else heard.last = moment;
+    let heard = this.heard.get(sender);
+    if (heard === undefined) this.heard.set(sender, heard = { last: 0, highest: 0, holes: 0 });
+    heard.last = order.next();
+    if (data[1] !== BATCH) return;
+    const number = numberOf(data);
+    if (number > heard.highest + 1) heard.holes++;
+    heard.highest = Math.max(heard.highest, number);
   }
 }

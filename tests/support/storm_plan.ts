@@ -15,6 +15,7 @@ export type Trouble =
   | "delay"
   | "spike"
   | "truncate"
+  | "filter"
   | "partition"
   | "cut"
   | "pause"
@@ -32,6 +33,7 @@ const HARMFUL: readonly Trouble[] = [
   "loss",
   "spike",
   "truncate",
+  "filter",
   "partition",
   "cut",
   "pause",
@@ -64,6 +66,8 @@ export interface StormPlan {
   readonly longest: number;
   /** Loss that stays when the storm is over: a chance. */
   readonly lastingLoss: number;
+  /** Each host has a clock of its own, that begins elsewhere and is a little fast or slow. */
+  readonly skewed: boolean;
   /** The world runs to the end of its bound, even when all is well before. */
   readonly thorough: boolean;
 }
@@ -95,6 +99,7 @@ export function planStorm(seed: number): StormPlan {
     keys: 20 + random.below(random.chance(0.3) ? 280 : 80),
     longest: random.chance(0.2) ? 1300 : 24,
     lastingLoss,
+    skewed: random.chance(0.3),
     thorough: random.chance(0.1),
   };
 }
@@ -142,5 +147,7 @@ export function describePlan(plan: StormPlan): string {
     .filter(([, count]) => count > 0);
   return `${plan.calm ? "calm" : "stormy"}, ${counts.map(([kind, count]) => `${count} ${kind}`).join(" + ")}, ` +
     `${plan.reach}, heartbeat ${plan.heartbeat}, peerTimeout ${plan.peerTimeout}, ${plan.duration} ms of ` +
-    `${[...plan.troubles].join(" ") || "nothing"}, lasting loss ${plan.lastingLoss}`;
+    `${[...plan.troubles].join(" ") || "nothing"}, lasting loss ${plan.lastingLoss}${
+      plan.skewed ? ", skewed clocks" : ""
+    }`;
 }

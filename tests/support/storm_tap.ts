@@ -1,5 +1,5 @@
 /**
- * Looks at every datagram of a seeded world.
+ * Looks at every datagram that the nodes of a seeded world send.
  *
  * @module
  */
@@ -24,24 +24,12 @@ export class StormTap {
   readonly plainAddresses = new Set<string>();
   /** What no node may send, in words. */
   readonly misuses: string[] = [];
-  readonly #note: ((line: string) => void) | undefined;
 
-  /** `note` gets a line for each datagram that is no heartbeat. */
-  constructor(note?: (line: string) => void) {
-    this.#note = note;
-  }
-
-  see(datagram: TappedDatagram): void {
-    const { fate, data, time } = datagram;
-    if (this.#note !== undefined && data[1] !== HEARTBEAT) this.#note(describe(datagram));
-    if (fate !== "sent") return;
+  /** A node sends a datagram, at a time in milliseconds. */
+  see(data: Uint8Array, host: string, port: number, time: number): void {
     this.digest = (Math.imul(this.digest, 31) + data.length + Math.round(time * 1000)) | 0;
-    if (data[1] !== HEARTBEAT) this.lastNoise = time;
-    this.#check(datagram);
-  }
-
-  #check({ data, to, multicast }: TappedDatagram): void {
     const type = data[1] as number;
+    if (type !== HEARTBEAT) this.lastNoise = time;
     const end = bodyEnd(data);
     if (end < 0 || data.length > MAX_SEND) {
       this.misuses.push(`P7: a datagram of type ${type} with ${data.length} bytes, its body ends at ${end}`);
@@ -49,13 +37,14 @@ export class StormTap {
     if (end === data.length && type < EXTENDED) return;
     this.extendedSenders.add(senderOf(data));
     if (recordsOf(data, end) === undefined) this.misuses.push(`a malformed extension in a datagram of type ${type}`);
-    if (type >= EXTENDED && !multicast && this.plainAddresses.has(`${to.host}:${to.port}`)) {
-      this.misuses.push(`P7: a datagram of type ${type} to the plain peer ${to.host}:${to.port}`);
+    if (type >= EXTENDED && this.plainAddresses.has(`${host}:${port}`)) {
+      this.misuses.push(`P7: a datagram of type ${type} to the plain peer ${host}:${port}`);
     }
   }
 }
 
-function describe({ fate, data, from, to, multicast, receiver }: TappedDatagram): string {
+/** One line on a datagram, for who follows a world. */
+export function describeDatagram({ fate, data, from, to, multicast, receiver }: TappedDatagram): string {
   const records = (recordsOf(data) ?? []).map(({ tag, start, length }) => {
     const bytes = Array.from(data.subarray(start, start + length), (byte) => byte.toString(16).padStart(2, "0"));
     return `${tag}=${bytes.join("").replace(/^(00)+/, "")}`;

@@ -41,6 +41,12 @@ const TROUBLES: Readonly<Record<Trouble, (world: StormWorld) => void | Promise<v
     network.set({ delay: { min: 0, max: random.between(100, 1000) } }, anyDirection(world));
     world.later(random.between(50, 500), true, () => network.set({ delay: { min: 0.1, max: 1 } }));
   },
+  filter: (world) => {
+    const { network, random } = world;
+    const [strikesGroup, host] = [random.chance(0.5), random.chance(0.5) ? undefined : world.anyHost()];
+    network.set({ drop: ({ multicast, receiver }) => multicast === strikesGroup && receiver === (host ?? receiver) });
+    world.later(outage(world), true, () => network.set({ drop: undefined }));
+  },
   partition: (world) => {
     const { network, random } = world;
     const hosts = Array.from({ length: world.hosts }, (_, i) => hostAddress(i));

@@ -17,6 +17,7 @@ export const STATE = 0x17;
 
 const HEADER = 18;
 const NUMBER_TAG = 1;
+const REPAIR_TAG = 10;
 const POSITION_TAG = 2;
 
 /** Tells nodes apart: 48 random bits of the id in a datagram's header, which must be there. */
@@ -74,13 +75,18 @@ export function recordsOf(data: Uint8Array, end: number = bodyEnd(data)): readon
 /** Whether a datagram that has arrived tells where the stream of its sender is: it has a number or a position. */
 export function tellsPosition(data: Uint8Array): boolean {
   const records = recordsOf(data);
-  return records !== undefined && records.some(({ tag }) => tag === NUMBER_TAG || tag === POSITION_TAG);
+  return records !== undefined && records.some(({ tag }) => isNumber(tag) || tag === POSITION_TAG);
 }
 
 /** The number of a batch; 0 when it has none. */
 export function numberOf(data: Uint8Array): number {
-  const record = recordsOf(data)?.find(({ tag }) => tag === NUMBER_TAG);
+  const record = recordsOf(data)?.find(({ tag }) => isNumber(tag));
   return record === undefined ? 0 : u48(data, record.start);
+}
+
+/** A batch that is sent again has another tag before its number. */
+function isNumber(tag: number): boolean {
+  return tag === NUMBER_TAG || tag === REPAIR_TAG;
 }
 
 /** The keys of a batch. */

@@ -1,0 +1,537 @@
+// What a node knows of the streams of others: what has arrived, what is missing, and what is a gap.
+import { describe, test } from "node:test";
+import { assert, assertEquals, assertGreater, assertGreaterOrEqual, assertLessOrEqual } from "@std/assert";
+import * as fc from "fast-check";
+import { VirtualClock } from "../adapters/memory.ts";
+import type { Endpoint } from "../src/address.ts";
+import { Jitter } from "../src/jitter.ts";
+import type { PeerStream } from "../src/peer_stream.ts";
+import { PeerStreams } from "../src/peer_streams.ts";
+import type { Extension } from "../src/wire/extension.ts";
+import { MAX_NUMBER } from "../src/wire/layout.ts";
+import { formatNodeId } from "../src/wire/node_id.ts";
+
+const SOURCE: Endpoint = { host: "10.0.0.9", port: 5000 };
+const PEER_TIMEOUT = 10_000;
+const HOUR = 3_600_000;
+
+function idOf(index: number): Uint8Array {
+  const id = new Uint8Array(16);
+  new DataView(id.buffer).setUint32(0, index);
+  return id;
+}
+
+const A = idOf(1);
+
+type Gap = readonly [node: number, from: number, to: number | undefined, reason: string];
+
+/** Streams on a virtual clock, and what they have told. */
+function setUp({ capacity = 10 } = {}) {
+  const clock = new VirtualClock();
+  const gaps: Gap[] = [];
+  const wanted: string[] = [];
+  const doubted: string[] = [];
+  const settled: [number, number][] = [];
+  const left: string[] = [];
+  const streams = new PeerStreams({
+    clock,
+    jitter: new Jitter(() => Uint8Array.of(1, 2, 3, 4)),
+    peerTimeout: PEER_TIMEOUT,
+    capacity,
+    onWanting: ({ id }) => wanted.push(id),
+    onDoubt: ({ id }) => doubted.push(id),
+    onGap: (node, from, to, reason) => gaps.push([Number.parseInt(node.slice(0, 8), 16), from, to, reason]),
+    onSettled: ({ nodeId }, last) => settled.push([new DataView(nodeId.buffer).getUint32(0), last]),
+    onLeft: (id) => left.push(id),
+  });
+  const accept = (number: number, id = A, isRepair = false) =>
+    streams.accept(id, number, isRepair, SOURCE.host, SOURCE.port);
+  const position = (last: number, oldest = 1, age = 0, rest: Extension = {}, id = A) =>
+    streams.hear(id, SOURCE, { position: { last, oldest, age }, ...rest });
+  const stream = (id = A) => streams.get(formatNodeId(id)) as PeerStream;
+  /** The answer to a request that the test says was made. */
+  const answer = (last: number, rest: Extension & { oldest?: number; age?: number; upTo?: number } = {}, id = A) => {
+    const { oldest = 1, age = 0, upTo = 0, ...records } = rest;
+    const nonce = 1000 + stream(id).requests.length;
+    stream(id).requests.unshift({ nonce, sentAt: clock.now(), upTo, to: SOURCE });
+    position(last, oldest, age, { ...records, nonce }, id);
+  };
+  const holes = (id = A) => stream(id).window.holes.map(({ from, to }) => [from, to]);
+  return { streams, clock, gaps, wanted, doubted, settled, left, accept, position, answer, stream, holes };
+}
+
+/** One whose beginning is known, with so many batches. */
+function known(count = 0) {
+  const rig = setUp();
+  rig.position(0, 1, Infinity);
+  for (let number = 1; number <= count; number++) rig.accept(number);
+  rig.wanted.length = 0;
+  return rig;
+}
+
+describe("first contact", () => {
+  test("with a node that has published nothing leaves nothing to ask for", () => {
+    const { position, stream, wanted, gaps } = setUp();
+    position(0, 1, Infinity);
+    assertEquals([stream().isSettled, stream().isWanting, stream().isCurrent, wanted, gaps], [
+      true,
+      false,
+      true,
+      [],
+      [],
+    ]);
+  });
+
+  test("with one that published last before this node was opened, by both clocks, leaves nothing either", async () => {
+    for (const [age, isKnown] of [[1000, false], [1001.9, false], [1002, true], [5000, true]] as const) {
+      const { position, answer, stream, clock, wanted, streams, holes } = setUp();
+      await clock.advance(1000);
+      position(50, 1, age);
+      assertEquals([stream().isSettled, wanted.length], [false, 1], "unasked, anybody may say so");
+      answer(50, { age });
+      assertEquals(stream().isSettled, isKnown, `age ${age}`);
+      if (isKnown) assertEquals([holes(), stream().window.settled, streams.missing], [[], 50, 0]);
+    }
+  });
+
+  test("delivers what comes, and counts nothing as missing before it is known what is", () => {
+    const { accept, streams, stream, wanted } = setUp();
+    assertEquals([accept(7), accept(9), accept(7)], [true, true, false]);
+    assertEquals([streams.missing, streams.duplicates, stream().catchUp === undefined], [0, 1, false]);
+    assertGreater(wanted.length, 0);
+  });
+
+  test("by its first batch needs no question", () => {
+    const { accept, stream, streams } = setUp();
+    accept(1);
+    assertEquals([stream().isSettled, streams.missing], [true, 0]);
+    accept(3);
+    assertEquals([stream().catchUp, streams.missing], [undefined, 1]);
+  });
+
+  test("is told where the stream begins by the answer to its question", async () => {
+    const { position, answer, stream, clock, streams, holes, gaps } = setUp();
+    await clock.advance(1000);
+    position(50, 1, 10);
+    answer(50, { base: { first: 41, age: 1100 } });
+    assertEquals([holes(), streams.missing, gaps, stream().catchUp], [[[41, 50]], 10, [], undefined]);
+  });
+
+  test("is not told by an answer that it has not asked for", () => {
+    const { position, stream } = setUp();
+    position(50, 1, 0, { nonce: 77, base: { first: 51, age: Infinity } });
+    position(50, 1, 0, { base: { first: 51, age: Infinity } });
+    assert(stream().catchUp !== undefined);
+    assertEquals(stream().window.missing, 50);
+  });
+
+  test("asks again with a larger margin when the answer does not reach far enough", async () => {
+    const { position, answer, stream, clock } = setUp();
+    await clock.advance(1000);
+    position(50, 1, 10);
+    const before = stream().reach(clock.now());
+    answer(50, { base: { first: 45, age: 900 } });
+    assert(stream().catchUp !== undefined);
+    assertGreaterOrEqual(stream().reach(clock.now()), before + 50);
+    answer(50, { base: { first: 41, age: 1002 } });
+    assertEquals(stream().catchUp, undefined);
+  });
+
+  test("has a gap when what it wants is not held any more, and only then", async () => {
+    for (
+      const [first, oldest, age, expected] of [
+        [11, 11, 500, [[1, 1, 10, "overwritten"]]],
+        [11, 11, 2000, []],
+        [1, 1, Infinity, []],
+      ] as const
+    ) {
+      const { position, answer, clock, gaps, holes, streams } = setUp();
+      await clock.advance(1000);
+      position(20, oldest, 10);
+      answer(20, { oldest, base: { first, age } });
+      assertEquals([gaps, holes(), streams.missing > 0], [expected as unknown as Gap[], [[first, 20]], true]);
+    }
+  });
+});
+
+describe("what is missing", () => {
+  test("is what is below a number or a position, and is asked for", () => {
+    const { accept, position, streams, holes, wanted, stream } = known(3);
+    accept(6);
+    assertEquals([holes(), streams.missing, wanted.length > 0, stream().isCurrent], [[[4, 5]], 2, true, false]);
+    position(8);
+    assertEquals([holes(), streams.missing], [[[4, 5], [7, 8]], 4]);
+    for (const number of [8, 4, 7, 5]) assert(accept(number));
+    assertEquals([holes(), streams.missing, streams.repaired, stream().isCurrent], [[], 4, 4, true]);
+  });
+
+  test("is asked for 2 to 8 ms after it was noticed", async () => {
+    const dues: number[] = [];
+    const { accept, stream, clock } = known();
+    for (let i = 1; i <= 200; i++) {
+      await clock.advance(1);
+      accept(2 * i);
+      const due = (stream().window.holes.at(-1)?.due ?? 0) - clock.now();
+      assert(due >= 2 && due <= 8, `${due}`);
+      dues.push(due);
+    }
+    assertGreater(Math.max(...dues) - Math.min(...dues), 4);
+  });
+
+  test("is asked for later by as much as batches have come late, and that is forgotten with repairs", async () => {
+    const { accept, stream, clock } = known();
+    const wait = () => (stream().window.holes.at(-1)?.due ?? 0) - clock.now();
+    accept(2);
+    assert(wait() <= 8);
+    await clock.advance(30);
+    accept(1);
+    accept(4);
+    assert(wait() >= 32 && wait() <= 38, `${wait()}`);
+    await clock.advance(500);
+    accept(3);
+    accept(6);
+    assert(wait() >= 102 && wait() <= 108, `${wait()}`);
+    for (let number = 8; number <= 200; number += 2) {
+      accept(number - 3, A, true);
+      accept(number);
+    }
+    assert(wait() >= 2 && wait() <= 9, `${wait()}`);
+  });
+
+  test("and was overwritten is a gap as soon as an answer says so, and once", () => {
+    const { accept, position, answer, gaps, holes, streams } = known(3);
+    accept(10);
+    position(10, 7);
+    answer(10, { oldest: 3 });
+    assertEquals(gaps, []);
+    answer(10, { oldest: 7 });
+    answer(10, { oldest: 7 });
+    answer(12, { oldest: 9 });
+    assertEquals([gaps, holes()], [[[1, 4, 6, "overwritten"], [1, 7, 8, "overwritten"]], [[9, 9], [11, 12]]]);
+    assertEquals([accept(5), streams.duplicates], [false, 1]);
+  });
+
+  test("and was overwritten is a gap when requests were in vain for a second, as on a way that is open one way only", async () => {
+    const { accept, position, gaps, stream, clock } = known(3);
+    accept(10);
+    for (const hole of stream().window.holes) Object.assign(hole, { askedAt: clock.now() + 1, attempts: 1 });
+    await clock.advance(1000);
+    position(10, 10);
+    assertEquals(gaps, []);
+    await clock.advance(1);
+    position(10, 9);
+    assertEquals(gaps, []);
+    position(10, 10);
+    assertEquals(gaps, [[1, 4, 9, "overwritten"]]);
+  });
+
+  test("and was never published is forgotten without a gap when the truth is told", () => {
+    const { accept, position, answer, gaps, holes, stream } = known(3);
+    position(MAX_NUMBER - 1);
+    assertEquals([holes(), stream().isSettled], [[[4, MAX_NUMBER - 1]], false]);
+    position(5);
+    position(5, 1, 0, { nonce: 99 });
+    answer(5, { upTo: 5 });
+    assertEquals(holes(), [[4, MAX_NUMBER - 1]]);
+    answer(5, { upTo: 131 });
+    assertEquals([holes(), gaps], [[[4, 5]], []]);
+    assertEquals([accept(4), accept(5), accept(6), stream().isSettled], [true, true, true, true]);
+  });
+
+  test("is found out, and is a gap, when a forged number had gone ahead and was given up", async () => {
+    const { accept, position, answer, gaps, clock, streams, doubted } = known(3);
+    position(MAX_NUMBER - 1);
+    await clock.advance(PEER_TIMEOUT);
+    streams.expire();
+    assertEquals(gaps, [[1, 4, undefined, "lost"]]);
+    // The node was there all the time, and what it published is taken for copies.
+    assertEquals([accept(4), accept(5)], [false, false]);
+    position(6);
+    assertEquals(doubted.length, 1);
+    answer(6, { upTo: MAX_NUMBER - 1 });
+    assertEquals(gaps.slice(1), [[1, 4, 6, "overwritten"]]);
+    assertEquals([accept(7), accept(9)], [true, true]);
+  });
+
+  test("is not settled by what anybody may have sent", () => {
+    for (
+      const [last, oldest, age] of [[1000, 1001, 0], [MAX_NUMBER - 1, MAX_NUMBER, 0], [1000, 1, Infinity]] as const
+    ) {
+      const { accept, position, gaps } = known(3);
+      position(last, oldest, age);
+      assertEquals([gaps, accept(4), accept(5), accept(7)], [[], true, true, true]);
+    }
+  });
+
+  test("comes late or again without being counted twice", () => {
+    const { accept, streams } = known(1);
+    accept(4);
+    assertEquals([accept(2), accept(2), accept(3)], [true, false, true]);
+    assertEquals([streams.missing, streams.repaired, streams.duplicates], [2, 2, 1]);
+  });
+
+  test("is asked for with the time of an answer in mind, which is measured and smoothed", async () => {
+    const { position, stream, clock } = known(1);
+    const measure = async (time: number) => {
+      stream().requests.unshift({ nonce: time, sentAt: clock.now(), upTo: 0, to: SOURCE });
+      await clock.advance(time);
+      position(1, 1, 0, { nonce: time });
+      return stream().roundTrip;
+    };
+    assertEquals([stream().roundTrip, await measure(8), await measure(16), await measure(9)], [0, 8, 9, 9]);
+  });
+
+  test("is asked for where the node has answered from", () => {
+    const { answer, stream } = known(1);
+    assertEquals(stream().provenAt, undefined);
+    answer(1);
+    assertEquals(stream().provenAt, SOURCE);
+  });
+});
+
+describe("a stream that was silent for peerTimeout", () => {
+  test("is lost: a gap from what is settled on, with no end, told once", async () => {
+    const { streams, accept, clock, gaps, stream, left } = known(3);
+    accept(6);
+    await clock.advance(PEER_TIMEOUT - 1);
+    streams.expire();
+    assertEquals(gaps, []);
+    await clock.advance(1);
+    streams.expire();
+    streams.expire();
+    await clock.advance(PEER_TIMEOUT);
+    streams.expire();
+    assertEquals([gaps, stream().isWanting, left], [[[1, 4, undefined, "lost"]], false, []]);
+  });
+
+  test("goes on where it was when it is heard again", async () => {
+    const { streams, accept, position, answer, clock, gaps, holes, stream } = known(3);
+    await clock.advance(PEER_TIMEOUT);
+    streams.expire();
+    assertEquals(gaps, [[1, 4, undefined, "lost"]]);
+    gaps.length = 0;
+    position(20, 1, 500);
+    assertEquals([holes(), stream().isWanting, gaps], [[[4, 20]], true, []]);
+    assertEquals([accept(3), accept(4)], [false, true]);
+    answer(20, { oldest: 11 });
+    assertEquals(gaps, [[1, 5, 10, "overwritten"]]);
+  });
+
+  test("is forgotten after an hour", async () => {
+    const { streams, clock, stream } = known(3);
+    await clock.advance(PEER_TIMEOUT);
+    streams.expire();
+    await clock.advance(HOUR - 1);
+    streams.expire();
+    assert(stream() !== undefined);
+    await clock.advance(1);
+    streams.expire();
+    assertEquals([stream(), [...streams.all]], [undefined, []]);
+  });
+});
+
+describe("a node that leaves", () => {
+  const leave = (rig: ReturnType<typeof known>, last: number, oldest = 1) =>
+    rig.streams.leave(A, SOURCE, { position: { last, oldest, age: 5 } });
+
+  test("and has nothing that is missing here is acknowledged and gone at once", async () => {
+    const rig = known(3);
+    leave(rig, 3);
+    const id = formatNodeId(A);
+    assertEquals([rig.settled, rig.left, rig.gaps, rig.streams.hasLeft(id)], [[[1, 3]], [id], [], true]);
+    leave(rig, 3);
+    assertEquals([rig.settled.length, rig.left.length], [2, 1]);
+    await rig.clock.advance(PEER_TIMEOUT);
+    rig.streams.expire();
+    assertEquals(rig.gaps, []);
+  });
+
+  test("is asked at once for what is missing, and is gone when that has come", () => {
+    const rig = known(3);
+    rig.accept(6);
+    leave(rig, 8);
+    assertEquals([rig.settled, rig.left, rig.holes()], [[], [], [[4, 5], [7, 8]]]);
+    assert(rig.stream().window.holes.every(({ due }) => due <= rig.clock.now()));
+    for (const number of [4, 5, 7]) rig.accept(number);
+    assertEquals(rig.left, []);
+    rig.accept(8);
+    assertEquals([rig.settled, rig.left.length, rig.gaps], [[[1, 8]], 1, []]);
+  });
+
+  test("and is not repaired within 2 s leaves a gap", async () => {
+    const rig = known(3);
+    rig.accept(6);
+    leave(rig, 8);
+    await rig.clock.advance(1999);
+    rig.streams.expire();
+    assertEquals([rig.gaps, rig.left], [[], []]);
+    await rig.clock.advance(1);
+    rig.streams.expire();
+    rig.streams.expire();
+    assertEquals([rig.gaps, rig.left.length, rig.stream().isWanting], [[[1, 4, 8, "left"]], 1, false]);
+  });
+
+  test("before it is known where its stream begins leaves a gap, and is asked no more", async () => {
+    const rig = setUp();
+    rig.streams.leave(A, SOURCE, { position: { last: 8, oldest: 1, age: 0 } });
+    assertEquals(rig.left, []);
+    await rig.clock.advance(2000);
+    rig.streams.expire();
+    assertEquals([rig.gaps, rig.left.length, rig.stream().isWanting], [[[1, 1, 8, "left"]], 1, false]);
+  });
+
+  test("before anything was known of it leaves no gap when it says that it has long been silent", async () => {
+    const rig = setUp();
+    await rig.clock.advance(1000);
+    rig.streams.leave(A, SOURCE, { position: { last: 8, oldest: 1, age: 5000 } });
+    assertEquals(rig.left, []);
+    await rig.clock.advance(2000);
+    rig.streams.expire();
+    assertEquals([rig.gaps, rig.left.length, rig.stream().isWanting], [[], 1, false]);
+  });
+
+  test("and could not send all leaves a gap as soon as an answer says so", () => {
+    const rig = known(3);
+    leave(rig, 5, 6);
+    assertEquals([rig.gaps, rig.left], [[], []]);
+    rig.answer(5, { oldest: 6 });
+    assertEquals([rig.gaps, rig.left.length, rig.settled], [[[1, 4, 5, "overwritten"]], 1, [[1, 5]]]);
+  });
+
+  test("has left for 5 s: a heartbeat that comes in that time was overtaken", async () => {
+    const rig = known(3);
+    const id = formatNodeId(A);
+    leave(rig, 3);
+    await rig.clock.advance(4999);
+    rig.position(3);
+    assertEquals(rig.streams.hasLeft(id), true);
+    await rig.clock.advance(1);
+    rig.position(3);
+    assertEquals([rig.streams.hasLeft(id), rig.stream().leftAt], [false, undefined]);
+  });
+
+  test("has not left when it goes on to publish", () => {
+    for (const go of ["batch", "position"] as const) {
+      const rig = known(3);
+      leave(rig, 3);
+      if (go === "batch") rig.accept(4);
+      else rig.position(4);
+      assertEquals([rig.streams.hasLeft(formatNodeId(A)), rig.stream().leavingAt], [false, undefined], go);
+      assertEquals(rig.gaps, []);
+    }
+  });
+});
+
+describe("a node that has stood still", () => {
+  test("asks all that are there how far they are, and is as stale as it was until one answers to that", async () => {
+    const { streams, position, answer, stream, clock, doubted } = known(3);
+    position(0, 1, Infinity, {}, idOf(2));
+    streams.leave(idOf(2), SOURCE, { position: { last: 0, oldest: 1, age: Infinity } });
+    await clock.advance(5000);
+    const sentBefore = { nonce: 5, sentAt: clock.now() - 1, upTo: 0, to: SOURCE };
+    streams.stalled(1000);
+    assertEquals([doubted, stream().settledAt], [[formatNodeId(A)], 0]);
+    await clock.advance(10);
+    // What was under way before it stood still may be read now.
+    stream().requests.unshift(sentBefore);
+    position(3, 1, 0, { nonce: 5 });
+    position(3);
+    assertEquals(stream().settledAt, 0);
+    answer(3);
+    assertEquals(stream().settledAt, clock.now());
+  });
+
+  test("believes what it hears a second later", async () => {
+    const { streams, position, stream, clock } = known(3);
+    await clock.advance(5000);
+    position(3);
+    streams.stalled(4000);
+    assertEquals(stream().settledAt, 4000);
+    await clock.advance(999);
+    position(3);
+    assertEquals(stream().settledAt, 4000);
+    await clock.advance(1);
+    position(3);
+    assertEquals(stream().settledAt, clock.now());
+  });
+});
+
+describe("room", () => {
+  test("is there for twice as many streams as peers, and who is gone gives way, the one that went first", async () => {
+    const { streams, accept, clock, stream, position } = setUp({ capacity: 5 });
+    for (let i = 1; i <= 10; i++) accept(1, idOf(i));
+    assertEquals([[...streams.all].length, accept(1, idOf(11)), accept(1, idOf(11))], [10, true, true]);
+    assertEquals([[...streams.all].length, streams.refusedAt, streams.duplicates], [10, 0, 0]);
+    await clock.advance(100);
+    for (const i of [4, 7]) {
+      streams.leave(idOf(i), SOURCE, { position: { last: 1, oldest: 1, age: 0 } });
+      await clock.advance(1);
+    }
+    assertEquals([accept(1, idOf(12)), accept(1, idOf(12)), stream(idOf(4))], [true, false, undefined]);
+    position(1, 1, 0, {}, idOf(13));
+    assertEquals([stream(idOf(7)), stream(idOf(13)) !== undefined, [...streams.all].length], [undefined, true, 10]);
+    accept(1, idOf(14));
+    assertEquals([streams.refusedAt, stream(idOf(14))], [102, undefined]);
+  });
+
+  test("is bounded whatever is forged", () => {
+    const { streams } = setUp({ capacity: 16 });
+    for (let i = 0; i < 20_000; i++) streams.accept(idOf(i), MAX_NUMBER - (i % 7), false, "10.0.0.66", i % 65_536);
+    assertLessOrEqual([...streams.all].length, 32);
+  });
+});
+
+test("a view of the node id is not kept", () => {
+  const { streams, accept } = setUp();
+  const view = idOf(5);
+  accept(1, view);
+  view.fill(9);
+  assert(streams.get(formatNodeId(idOf(5))) !== undefined);
+  assertEquals([accept(1, idOf(5)), accept(1, view)], [false, true]);
+});
+
+test("however batches arrive, each is delivered once, and what is missing is what has not come", async () => {
+  const event = fc.oneof(
+    { weight: 6, arbitrary: fc.record({ do: fc.constant("arrive" as const), which: fc.nat(60) }) },
+    { weight: 3, arbitrary: fc.constant({ do: "publish" as const }) },
+    { weight: 1, arbitrary: fc.constant({ do: "position" as const }) },
+    { weight: 1, arbitrary: fc.constant({ do: "answer" as const }) },
+    { weight: 1, arbitrary: fc.record({ do: fc.constant("forge" as const), ahead: fc.integer({ min: 1, max: 50 }) }) },
+  );
+  await fc.assert(
+    fc.asyncProperty(fc.array(event, { maxLength: 80, size: "max" }), async (events) => {
+      const rig = known();
+      const delivered = new Set<number>();
+      let published = 0;
+      let isForged = false;
+      for (const event of events) {
+        await rig.clock.advance(1);
+        if (event.do === "publish") published++;
+        else if (event.do === "position") rig.position(published);
+        else if (event.do === "forge") {
+          rig.position(published + event.ahead);
+          isForged = true;
+        } else if (event.do === "answer") {
+          rig.answer(published, { upTo: published + 60 });
+          isForged = false;
+        } else if (published > 0) {
+          const number = 1 + (event.which % published);
+          assertEquals(rig.accept(number), !delivered.has(number));
+          delivered.add(number);
+        }
+        const numbers = rig.holes().flatMap(([from = 0, to = 0]) =>
+          Array.from({ length: to - from + 1 }, (_, i) => from + i)
+        );
+        for (const number of numbers) assert(!delivered.has(number));
+        if (!isForged) assert(numbers.every((number) => number <= published));
+        assertEquals(rig.stream().isSettled, numbers.length === 0);
+      }
+      rig.answer(published, { upTo: published + 60 });
+      for (let number = 1; number <= published; number++) {
+        assertEquals(rig.accept(number), !delivered.has(number));
+      }
+      assertEquals([rig.stream().isSettled, rig.gaps, rig.stream().window.settled], [true, [], published]);
+    }),
+    { numRuns: 150 },
+  );
+});

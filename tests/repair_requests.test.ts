@@ -1,0 +1,396 @@
+// When a node asks for what is missing, whom, and for how much.
+import { describe, test } from "node:test";
+import { assert, assertEquals, assertGreater, assertGreaterOrEqual, assertLessOrEqual } from "@std/assert";
+import * as fc from "fast-check";
+import { SeededRandom, VirtualClock } from "../adapters/memory.ts";
+import type { Endpoint } from "../src/address.ts";
+import { Jitter } from "../src/jitter.ts";
+import { PeerStream } from "../src/peer_stream.ts";
+import { RepairRequests } from "../src/repair_requests.ts";
+import { decodeExtension, type Extension } from "../src/wire/extension.ts";
+import { MAX_NUMBER, TYPE_CATCH_UP, TYPE_NAK } from "../src/wire/layout.ts";
+import { formatNodeId } from "../src/wire/node_id.ts";
+import { decodePacket } from "../src/wire/packet.ts";
+import { toHex } from "./support/hex.ts";
+
+const NODE_ID = new Uint8Array(16).fill(0xaa);
+const HOME: Endpoint = { host: "10.0.0.1", port: 7946 };
+const SOURCE: Endpoint = { host: "10.0.0.9", port: 5000 };
+const TOKEN = new Uint8Array(8).fill(5);
+/** First wait for an answer, at least: `docs/wire.md`, "Repair". */
+const RETRY = 6;
+
+interface Asked {
+  readonly at: number;
+  readonly type: number;
+  readonly extension: Extension;
+  readonly to: string;
+}
+
+/** A stream whose beginning is known and of which nothing has come, but for an answer within a millisecond. */
+function newStream({ index = 1, token = true, catchUp = false, opened = 0, now = 0, roundTrip = 1 } = {}): PeerStream {
+  const nodeId = new Uint8Array(16).fill(index);
+  const stream = new PeerStream(nodeId, formatNodeId(nodeId), SOURCE, opened, now);
+  if (!catchUp) stream.catchUp = undefined;
+  if (token) stream.token = TOKEN;
+  if (roundTrip > 0) {
+    stream.measure(roundTrip);
+    stream.prove({ nonce: 0, sentAt: 0, upTo: 0, to: HOME }, now);
+  }
+  return stream;
+}
+
+function setUp(
+  { seed = 1, known = true, onLeaving = (_stream: PeerStream): void => {}, onAsk = (_asked: Asked): void => {} } = {},
+) {
+  const clock = new VirtualClock();
+  const random = new SeededRandom(seed);
+  const randomBytes = (length: number) => Uint8Array.from({ length }, () => random.below(256));
+  const asked: Asked[] = [];
+  const requests = new RepairRequests({
+    nodeId: NODE_ID,
+    clock,
+    jitter: new Jitter(randomBytes),
+    randomBytes,
+    endpointOf: () => known ? HOME : undefined,
+    send: (packet, to) => {
+      const { type, nodeId, rest } = decodePacket(packet);
+      assertEquals(nodeId, NODE_ID);
+      asked.push({ at: clock.now(), type, extension: decodeExtension(rest) ?? {}, to: to.host });
+      onAsk(asked.at(-1) as Asked);
+    },
+    onLeaving,
+  });
+  return { requests, clock, asked };
+}
+
+function rangesOf(asked: readonly Asked[]): [number, number][][] {
+  return asked.map(({ extension }) => (extension.ranges ?? []).map(({ from, to }) => [from, to]));
+}
+
+describe("what is missing", () => {
+  test("is asked for when it is due and not before, all holes in one packet", async () => {
+    const { requests, clock, asked } = setUp();
+    const stream = newStream();
+    for (const number of [3, 5, 9]) stream.window.accept(number, 8, 8);
+    requests.want(stream);
+    await clock.advance(7.9);
+    assertEquals(asked, []);
+    await clock.advance(0.1);
+    const [{ type, extension: { nonce, ...extension }, to }] = asked as [Asked];
+    assertEquals([asked.length, type, to, typeof nonce], [1, TYPE_NAK, HOME.host, "number"]);
+    const ranges = [{ from: 1, to: 2 }, { from: 4, to: 4 }, { from: 6, to: 8 }];
+    assertEquals(extension, { stream: stream.nodeId, token: TOKEN, ranges });
+    assertEquals(stream.requests.map(({ nonce, sentAt, upTo }) => [nonce, sentAt, upTo]), [[nonce, 8, 8]]);
+    assertEquals(requests.sent, 1);
+    assertEquals(stream.window.holes.map(({ askedAt, attempts }) => [askedAt, attempts]), Array(3).fill([8, 1]));
+    await clock.advance(20);
+    assert(stream.window.holes.every(({ askedAt, attempts }) => askedAt === 8 && attempts > 1));
+  });
+
+  test("and comes unasked is not asked for", async () => {
+    const { requests, clock, asked } = setUp();
+    const stream = newStream();
+    stream.window.accept(2, 8, 8);
+    requests.want(stream);
+    await clock.advance(7);
+    stream.window.accept(1, 0, 0);
+    await clock.advance(1000);
+    assertEquals([asked, clock.pending], [[], 0]);
+  });
+
+  test("is asked for again: twice soon, then after twice the time each, up to a second, by up to a quarter later", async () => {
+    for (const roundTrip of [1, 50]) {
+      const { requests, clock, asked } = setUp({ seed: roundTrip + 1 });
+      const stream = newStream({ roundTrip });
+      stream.window.accept(2, 0, 0);
+      requests.want(stream);
+      await clock.advance(20_000);
+      const waits = asked.slice(1).map(({ at }, i) => at - (asked[i]?.at ?? 0));
+      const first = Math.max(RETRY, 2 * roundTrip);
+      for (const [i, wait] of waits.entries()) {
+        const least = Math.min(1000, first * 2 ** Math.max(0, i - 1));
+        assertGreaterOrEqual(wait, least - 0.01);
+        // The clock may be late by a microsecond.
+        assertLessOrEqual(wait, 1.25 * least + 0.01);
+      }
+      assertGreater(new Set(waits.map((wait) => wait.toFixed(2))).size, waits.length / 2);
+      assert(waits.length >= 17, `${waits.length} waits`);
+      assertEquals(new Set(asked.map(({ extension }) => extension.nonce)).size, asked.length);
+    }
+  });
+
+  test("leaves 2 ms between two packets", async () => {
+    const { requests, clock, asked } = setUp();
+    const stream = newStream();
+    for (let i = 1; i <= 40; i++) stream.window.accept(2 * i, i / 4, i / 4);
+    requests.want(stream);
+    await clock.advance(60);
+    assertGreater(asked.length, 5);
+    asked.slice(1).forEach(({ at }, i) => assertGreaterOrEqual(at - (asked[i]?.at ?? 0), 2));
+  });
+
+  test("is asked for by at most 64 ranges in a packet, and the rest follows", async () => {
+    const { requests, clock, asked } = setUp();
+    const stream = newStream();
+    for (let i = 1; i <= 100; i++) stream.window.accept(2 * i, 0, 0);
+    requests.want(stream);
+    await clock.advance(5);
+    assertEquals(rangesOf(asked).map(({ length }) => length), [64, 36]);
+    assertEquals(rangesOf(asked).flat(), Array.from({ length: 100 }, (_, i) => [2 * i + 1, 2 * i + 1]));
+  });
+
+  test("is asked for by at most 128 numbers that are under way, and on as they come", async () => {
+    const { requests, clock, asked } = setUp();
+    const stream = newStream();
+    stream.window.accept(1001, 0, 0);
+    requests.want(stream);
+    await clock.advance(4);
+    assertEquals(rangesOf(asked), [[[1, 128]]]);
+    for (let number = 1; number <= 40; number++) stream.window.accept(number, 0, 0);
+    requests.want(stream);
+    await clock.advance(3);
+    assertEquals(rangesOf(asked), [[[1, 128]], [[129, 168]]]);
+    assertEquals(stream.requests.map(({ upTo }) => upTo), [168, 128]);
+  });
+
+  test("and will never come is asked for as seldom, however much it is", async () => {
+    const { requests, clock, asked } = setUp();
+    const stream = newStream();
+    stream.window.accept(MAX_NUMBER, 0, 0);
+    requests.want(stream);
+    await clock.advance(10_000);
+    assertLessOrEqual(asked.length, 20);
+    assert(asked.every(({ extension: { ranges = [] } }) => ranges.every(({ to }) => to <= 128)));
+    assertLessOrEqual(stream.window.holes.length, 3);
+  });
+
+  test("of a stream that was lost is not asked for", async () => {
+    const { requests, clock, asked } = setUp();
+    const stream = newStream();
+    stream.window.accept(2, 20, 20);
+    requests.want(stream);
+    stream.lostAt = 0;
+    await clock.advance(1000);
+    assertEquals([asked, clock.pending], [[], 0]);
+  });
+
+  test("of several streams is asked for each by itself, with one timer", async () => {
+    const { requests, clock, asked } = setUp();
+    const streams = [1, 2, 3].map((index) => newStream({ index }));
+    for (const stream of streams) {
+      stream.window.accept(2, 5, 5);
+      requests.want(stream);
+    }
+    assertEquals(clock.pending, 1);
+    await clock.advance(5);
+    assertEquals(asked.map(({ extension: { stream } }) => toHex(stream ?? NODE_ID).slice(0, 2)), ["01", "02", "03"]);
+    for (const stream of streams) stream.window.accept(1, 0, 0);
+    await clock.advance(1000);
+    assertEquals([asked.length, clock.pending], [3, 0]);
+  });
+});
+
+describe("a node that has not answered from where it is taken to be", () => {
+  test("gets short questions only: four, and one each time it is heard, once a second", async () => {
+    for (const catchUp of [false, true]) {
+      const { requests, clock, asked } = setUp();
+      const stream = newStream({ roundTrip: 0, catchUp });
+      stream.window.accept(2000, 0, 0);
+      requests.want(stream);
+      await clock.advance(60_000);
+      assertEquals(
+        asked.map(({ type, extension }) => [type, extension.ranges]),
+        Array(4).fill([TYPE_CATCH_UP, undefined]),
+      );
+      assertEquals(stream.requests[0]?.upTo, 2000);
+      for (let i = 0; i < 100; i++) {
+        stream.askAgain(clock.now());
+        requests.want(stream);
+        await clock.advance(50);
+      }
+      assert(asked.length - 4 >= 4 && asked.length - 4 <= 6, `${asked.length}`);
+      assertEquals(clock.pending, 0);
+    }
+  });
+
+  test("is asked for what is missing as soon as it has answered", async () => {
+    const { requests, clock, asked } = setUp();
+    const stream = newStream({ roundTrip: 0 });
+    stream.window.accept(9, 0, 0);
+    requests.want(stream);
+    await clock.advance(3);
+    const [request] = stream.requests;
+    assert(request !== undefined);
+    stream.prove(request, clock.now());
+    requests.want(stream);
+    await clock.advance(3);
+    assertEquals(asked.map(({ type }) => type), [TYPE_CATCH_UP, TYPE_NAK]);
+  });
+
+  test("has not proved another address by that", async () => {
+    const { requests, clock, asked } = setUp();
+    const stream = newStream({ roundTrip: 0 });
+    stream.prove({ nonce: 0, sentAt: 0, upTo: 0, to: SOURCE }, 0);
+    stream.window.accept(9, 0, 0);
+    requests.want(stream);
+    await clock.advance(1000);
+    assertEquals(asked.map(({ type, to }) => [type, to]), Array(4).fill([TYPE_CATCH_UP, HOME.host]));
+  });
+
+  test("is asked where it was heard when its heartbeat was not; all together 128 times a second", async () => {
+    const { requests, clock, asked } = setUp({ known: false });
+    const streams = Array.from({ length: 200 }, (_, i) => newStream({ index: i + 1, roundTrip: 0 }));
+    const wantAll = () =>
+      streams.forEach((stream) => {
+        stream.window.extend(2, 0, 0);
+        stream.askAgain(clock.now());
+        requests.want(stream);
+      });
+    wantAll();
+    await clock.advance(20);
+    assertEquals(asked[0]?.to, SOURCE.host);
+    assertLessOrEqual(asked.length, 128 + 3);
+    for (let i = 0; i < 50; i++) {
+      wantAll();
+      await clock.advance(100);
+    }
+    assertLessOrEqual(asked.length, 128 + 5.02 * 128 + 1);
+    assertGreater(asked.length, 4 * 128);
+  });
+});
+
+test("a node that leaves is looked at when it must have left", async () => {
+  const looked: number[] = [];
+  const { requests, clock } = setUp({
+    onLeaving: (stream) => {
+      looked.push(clock.now());
+      if (clock.now() >= 2000) stream.giveUp(clock.now());
+    },
+  });
+  const stream = newStream();
+  stream.window.extend(2, 0, 0);
+  stream.leavingAt = 0;
+  requests.want(stream);
+  await clock.advance(10_000);
+  assertEquals(looked.at(-1), 2000);
+});
+
+test("all nodes together are asked 2,000 times a second, and 200 times at once", async () => {
+  const { requests, clock, asked } = setUp();
+  const streams = Array.from({ length: 250 }, (_, i) => newStream({ index: i }));
+  for (const stream of streams) {
+    for (let i = 1; i <= 50; i++) stream.window.accept(2 * i, i * 4, i * 4);
+    requests.want(stream);
+  }
+  await clock.advance(500);
+  assertLessOrEqual(asked.length, 200 + 1000 + 1);
+  assertGreater(asked.length, 900);
+});
+
+describe("a stream whose beginning is not known", () => {
+  test("is asked for what this node can have missed, and again", async () => {
+    const { requests, clock, asked } = setUp();
+    await clock.advance(1000);
+    const stream = newStream({ catchUp: true, now: 1000 });
+    stream.window.extend(50, 0, 0);
+    requests.want(stream);
+    await clock.advance(3);
+    const [{ type, extension, to, at }] = asked as [Asked];
+    assertEquals([type, to, extension.stream, extension.token, extension.ranges], [
+      TYPE_CATCH_UP,
+      HOME.host,
+      stream.nodeId,
+      TOKEN,
+      undefined,
+    ]);
+    // 1 ms and a thousandth for the clocks, and a margin for the way.
+    assertGreaterOrEqual(extension.since ?? 0, at * 1.001 + 1);
+    assertLessOrEqual(extension.since ?? Infinity, at * 1.001 + 60);
+    assertEquals(stream.requests[0]?.upTo, 50);
+    await clock.advance(5000);
+    assert(asked.length > 8 && asked.length < 20, `${asked.length}`);
+    assert(asked.every((each) => each.type === TYPE_CATCH_UP));
+    assertGreater(asked.at(-1)?.extension.since ?? 0, 5000);
+    stream.catchUp = undefined;
+    stream.window.startAt(51);
+    await clock.advance(2000);
+    assertEquals(clock.pending, 0);
+  });
+});
+
+describe("a node that contradicts itself", () => {
+  test("is asked for the truth at once", () => {
+    const { requests, asked, clock } = setUp();
+    const stream = newStream();
+    stream.window.extend(1000, 0, 0);
+    stream.window.startAt(1001);
+    requests.verify(stream);
+    const [{ type, extension, to }] = asked as [Asked];
+    assertEquals([type, extension.since, to, clock.pending], [TYPE_CATCH_UP, 0, HOME.host, 0]);
+    assertEquals(stream.requests.map(({ nonce, upTo }) => [nonce, upTo]), [[extension.nonce, 1000]]);
+  });
+});
+
+test("eight requests are remembered, the last first", async () => {
+  const { requests, clock, asked } = setUp();
+  const stream = newStream();
+  stream.window.accept(2, 0, 0);
+  requests.want(stream);
+  await clock.advance(10_000);
+  const nonces = asked.map(({ extension }) => extension.nonce as number).reverse();
+  assertGreater(nonces.length, 8);
+  assertEquals(stream.requests.map(({ nonce }) => nonce), nonces.slice(0, 8));
+});
+
+test("closed, it asks for nothing more, and has no timer", async () => {
+  const { requests, clock, asked } = setUp();
+  const stream = newStream();
+  stream.window.accept(9, 0, 0);
+  requests.want(stream);
+  requests.close();
+  requests.want(stream);
+  requests.verify(stream);
+  await clock.advance(1000);
+  assertEquals([asked, clock.pending], [[], 0]);
+});
+
+test("whatever is lost, all that is missing is asked for until it has come, and little else", async () => {
+  const world = fc.record({
+    seed: fc.nat(1_000_000),
+    missing: fc.uniqueArray(fc.integer({ min: 1, max: 400 }), { minLength: 1, maxLength: 200, size: "max" }),
+    loss: fc.constantFrom(0, 0.2, 0.6),
+    delay: fc.constantFrom(0.5, 5, 40),
+  });
+  await fc.assert(
+    fc.asyncProperty(world, async ({ seed, missing, loss, delay }) => {
+      const random = new SeededRandom(seed + 1);
+      const stream = newStream();
+      const gone = new Set(missing);
+      const { requests, clock } = setUp({
+        seed,
+        onAsk: ({ extension: { ranges = [] } }) => {
+          const numbers = ranges.flatMap(({ from, to }) => Array.from({ length: to - from + 1 }, (_, i) => from + i));
+          assert(ranges.length <= 64 && numbers.length <= 128);
+          for (const number of numbers) {
+            assert(gone.has(number), `${number} was not missing`);
+            if (random.next() < loss) continue;
+            clock.setTimer(() => {
+              stream.window.accept(number, 0, 0);
+              requests.want(stream);
+            }, delay);
+          }
+        },
+      });
+      for (let number = 1; number <= 401; number++) {
+        if (!gone.has(number)) stream.window.accept(number, 2 + random.next() * 6, 2 + random.next() * 6);
+      }
+      requests.want(stream);
+      await clock.runUntil(() => stream.window.missing === 0, 60_000);
+      assertEquals(stream.window.missing, 0);
+      await clock.advance(2000);
+      assertEquals(clock.pending, 0);
+    }),
+    { numRuns: 25 },
+  );
+});
