@@ -29,6 +29,7 @@ const { positionals } = parseArgs({ allowPositionals: true });
 const chosen = MUTANTS.filter(({ name }) => positionals.every((word) => name.includes(word)));
 const rotten = MUTANTS.filter(({ file, find }) => readFileSync(join(ROOT, file), "utf8").split(find).length !== 2);
 for (const { name, file } of rotten) console.error(`"${name}": its piece of ${file} is not there exactly once`);
+if (chosen.length === 0) console.error(`No breakage has "${positionals.join(" ")}" in its name`);
 if (rotten.length > 0 || chosen.length === 0) process.exit(1);
 
 const survivors: string[] = [];

@@ -39,6 +39,11 @@ const { values } = parseArgs({
 
 const count = Number(values.count);
 const from = Number(values.from);
+if (!(Number.isInteger(count) && count > 0 && Number.isInteger(from))) {
+  throw new RangeError(
+    `Cannot run worlds as \`--count\` and \`--from\` must be integers from 1: they are ${values.count} and ${values.from}`,
+  );
+}
 if (values.seed !== undefined) await tell(Number(values.seed));
 else if (values.step !== undefined) await work(Number(values.step));
 else await lead(Math.min(Number(values.jobs), count));

@@ -41,6 +41,8 @@ export interface MembershipConfig {
 export class Membership {
   /** Heartbeats that were turned away: of newcomers to a full table, or with nowhere to reach the sender. */
   refused = 0;
+  /** When a node that does not speak the extension was last turned away, by the node's clock. */
+  refusedAt: number = -Infinity;
   readonly #config: MembershipConfig;
   readonly #peers: PeerTable;
   readonly #answers: RateLimit;
@@ -85,6 +87,7 @@ export class Membership {
     const heard = this.#peers.hear(id, advertised, source, extended);
     if (heard === "refused") {
       this.refused++;
+      if (!extended) this.refusedAt = this.#config.clock.now();
       if (this.#refusals.allow()) {
         emit({ type: "peerRefused", peer: { id, address: this.#peers.locate(advertised, source).address } });
       }

@@ -296,7 +296,8 @@ export class MeshBus implements SyncBus {
     if (!this.isHealthy()) return { state: "doubt", staleness: Infinity, peers: [] };
     const { heartbeat, peerTimeout } = this.#settings;
     const streams = this.#reliability?.streams;
-    return meshStatus({ clock: this.#ports.clock, heartbeat, peerTimeout, streams, peers: this.#membership.peers });
+    const { peers, refusedAt } = this.#membership;
+    return meshStatus({ clock: this.#ports.clock, heartbeat, peerTimeout, streams, peers, refusedAt });
   }
 
   /** Whether the node is open and its sockets can receive. */

@@ -56,7 +56,7 @@ export interface MeshMetrics extends Metrics {
   readonly repairsSent: number;
   /** Datagrams dropped as their extension block was malformed, or lacked what their type needs. */
   readonly malformedExtensions: number;
-  /** Datagrams a second that the node may send now: losses lower it, quiet raises it. */
+  /** Datagrams a second that the node may send now: losses lower it, quiet raises it. `Infinity` with `wire: "go-warp"`. */
   readonly sendRate: number;
   /** Bytes of sent datagrams held for repair now. */
   readonly retainedBytes: number;

@@ -38,9 +38,9 @@ export interface PeerStatus {
 export interface MeshStatus {
   /** The worst of the peers that speak the extension; `current` without any. */
   readonly state: MeshState;
-  /** The longest of the peers, in milliseconds. 0 for a node that never had one. See {@linkcode PeerStatus.staleness}. */
+  /** The longest of these peers, in milliseconds, 0 without any. See {@linkcode PeerStatus.staleness}. */
   readonly staleness: number;
-  /** One for each peer that is there; when all were lost and none has said that it leaves, those that were. */
+  /** One for each peer that is there; when none is, those that were lost in the last hour. */
   readonly peers: readonly PeerStatus[];
 }
 
@@ -51,6 +51,8 @@ export interface StatusConfig {
   readonly peerTimeout: number;
   /** Absent when the node speaks the original's wire only: then every peer is plain. */
   readonly streams: PeerStreams | undefined;
+  /** When a plain newcomer was last turned away, by the clock. */
+  readonly refusedAt: number;
   readonly peers: PeerTable;
 }
 
@@ -78,7 +80,8 @@ export function meshStatus(config: StatusConfig): MeshStatus {
   let heaviest = 0;
   for (const { state } of list) heaviest = Math.max(heaviest, BY_WEIGHT.indexOf(state as MeshState));
   // A newcomer that there was no room for is followed by nobody.
-  const unfollowed = streams !== undefined && now - streams.refusedAt < peerTimeout ? Infinity : 0;
+  const refusedAt = Math.max(config.refusedAt, streams?.refusedAt ?? -Infinity);
+  const unfollowed = now - refusedAt < peerTimeout ? Infinity : 0;
   return {
     state: BY_WEIGHT[heaviest] as MeshState,
     staleness: list.reduce((longest, { staleness }) => Math.max(longest, staleness), unfollowed),

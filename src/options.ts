@@ -149,7 +149,8 @@ export interface MeshOptions {
    */
   readonly minSendRate?: number;
   /**
-   * Datagrams a second that the node never exceeds, batches and repairs: 1 to 1,000,000. One sent to many peers counts once.
+   * Datagrams a second that the node does not exceed in the long run, batches and repairs: 1 to 1,000,000. 2 ms of that, or
+   * 16, may leave at a time. One that is sent to many peers counts once.
    *
    * @default {200000}, or `minSendRate` if that is more
    */
@@ -295,7 +296,8 @@ function maxSendRate(options: MeshOptions, least: number): number {
   throw misuse(RangeError, "maxSendRate", `at least \`minSendRate\`, ${least}`, value);
 }
 
-function wire(value: MeshOptions["wire"] = "extended"): "extended" | "go-warp" {
+function wire(option: MeshOptions["wire"]): "extended" | "go-warp" {
+  const value = option ?? "extended";
   if (value === "extended" || value === "go-warp") return value;
   throw misuse(TypeError, "wire", '"extended" or "go-warp"', value);
 }

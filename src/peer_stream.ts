@@ -7,6 +7,7 @@
 import type { Endpoint } from "./address.ts";
 import { type Forgotten, Window } from "./window.ts";
 import type { Base, Position } from "./wire/extension.ts";
+import { AGE_NEVER } from "./wire/layout.ts";
 
 /** A request that was sent, to tell its answer by. */
 export interface Request {
@@ -130,11 +131,11 @@ export class PeerStream {
    */
   locate({ last, oldest, age }: Position, base: Base | undefined, askedAt: number, now: number): Forgotten | undefined {
     if (this.catchUp === undefined) return undefined;
-    if (age >= this.#covered(now)) {
+    if (this.#covers(age, now)) {
       this.#begin(last + 1);
     } else if (base === undefined) {
       return undefined;
-    } else if (base.age >= this.#covered(now)) {
+    } else if (base.first === 1 || this.#covers(base.age, now)) {
       this.#begin(base.first);
     } else if (base.first <= oldest) {
       this.#begin(1);
@@ -184,7 +185,7 @@ export class PeerStream {
 
   /** Notes what an unasked position says of where the stream begins. It is not believed as long as the node can be asked. */
   claim({ last, age }: Position, now: number): void {
-    if (this.catchUp !== undefined && age >= this.#covered(now)) this.claimedFirst = last + 1;
+    if (this.catchUp !== undefined && this.#covers(age, now)) this.claimedFirst = last + 1;
   }
 
   /** Believes what was claimed, as nobody can be asked any more. */
@@ -203,6 +204,12 @@ export class PeerStream {
   #begin(first: number): void {
     this.catchUp = undefined;
     this.window.startAt(first);
+  }
+
+  /** Whether what has this age is from before this node was open. Ages above {@linkcode AGE_NEVER} are not told apart. */
+  #covers(age: number, now: number): boolean {
+    const covered = this.#covered(now);
+    return age >= covered && covered < AGE_NEVER;
   }
 
   #covered(now: number): number {

@@ -172,6 +172,7 @@ export class Reliability {
   close(): void {
     this.beginClose();
     this.own.close();
+    this.ring.clear();
   }
 
   #acknowledge(stream: Uint8Array, settled: number, to: Endpoint): void {

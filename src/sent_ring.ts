@@ -107,6 +107,14 @@ export class SentRing {
     return ++this.#last;
   }
 
+  /** Holds nothing any more. */
+  clear(): void {
+    while (this.#count > 0) this.#dropSegment();
+    this.#spare = undefined;
+    this.#oldest = this.#last + 1;
+    this.#droppedAt = this.#lastAt;
+  }
+
   /** Gives a number to what is never held, and holds nothing below it any more. Returns the number. */
   skip(): number {
     while (this.#count > 0) this.#dropSegment();

@@ -35,6 +35,7 @@ function setUp({ extended = true } = {}) {
       peerTimeout: PEER_TIMEOUT,
       streams: extended ? streams : undefined,
       peers,
+      refusedAt: -Infinity,
     });
   /** A heartbeat of a node that has published `last` batches. */
   const beat = (id: Uint8Array, last = 0) => {

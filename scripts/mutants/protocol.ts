@@ -96,7 +96,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "on first contact nothing older is asked for",
     file: "src/peer_stream.ts",
-    find: "if (age >= this.#covered(now)) {",
+    find: "if (this.#covers(age, now)) {",
     replace: "if (age >= 0) {",
   },
   {
@@ -108,7 +108,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "a base is taken whatever the age of what is before it",
     file: "src/peer_stream.ts",
-    find: "base.age >= this.#covered(now)",
+    find: "this.#covers(base.age, now)",
     replace: "base.age >= 0",
   },
   {
