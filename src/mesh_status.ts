@@ -57,7 +57,7 @@ export interface StatusConfig {
 }
 
 /** Heartbeats of silence after which a peer is in doubt: one may be lost, and another be late. */
-const DOUBT_AFTER = 2;
+export const DOUBT_AFTER = 2;
 
 const BY_WEIGHT: readonly MeshState[] = ["current", "repairing", "doubt"];
 
@@ -72,9 +72,9 @@ export function meshStatus(config: StatusConfig): MeshStatus {
   }
   // Who has lost all others at once is more likely cut off than the last that lives.
   if (list.length === 0) list.push(...lost);
-  for (const { id, address, extended, heardAt } of peers.all()) {
+  for (const { id, address, extended, joinedAt } of peers.all()) {
     if (extended && streams !== undefined) continue;
-    const stateFor = now - heardAt;
+    const stateFor = now - joinedAt;
     list.push({ id, address, state: "plain", stateFor, position: 0, missing: 0, staleness: Infinity });
   }
   let heaviest = 0;
@@ -91,12 +91,13 @@ export function meshStatus(config: StatusConfig): MeshStatus {
 
 function statusOf(stream: PeerStream, now: number, { heartbeat, peers }: StatusConfig): PeerStatus {
   const { id, window, heardAt, settledAt, changedAt, isSettled } = stream;
-  const isSilent = now - heardAt > DOUBT_AFTER * heartbeat;
+  const doubtAt = heardAt + DOUBT_AFTER * heartbeat;
+  const isSilent = now > doubtAt;
   return {
     id,
     address: peers.get(id)?.address,
     state: isSilent ? "doubt" : isSettled ? "current" : "repairing",
-    stateFor: now - (isSilent ? heardAt : changedAt),
+    stateFor: now - (isSilent ? doubtAt : changedAt),
     position: window.settled,
     missing: window.missing,
     staleness: now - settledAt,

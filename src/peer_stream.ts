@@ -65,7 +65,9 @@ export class PeerStream {
   /** Where it was heard. */
   source: Endpoint;
   heardAt: number;
-  /** When all that was known to exist had last arrived. What was published after it may be outstanding. */
+  /** When it was last heard how far it is: by a number or a position that nothing known was above. */
+  knownAt: number;
+  /** The same, when all up to there had arrived. What was published after it may be outstanding. */
   settledAt: number;
   /** Asked as long as it is not known where the stream begins for this node, or whether the node is where it seems to be. */
   readonly question: Question;
@@ -103,6 +105,7 @@ export class PeerStream {
     this.id = id;
     this.source = source;
     this.heardAt = now;
+    this.knownAt = since;
     this.settledAt = since;
     this.changedAt = now;
     this.#since = since;
@@ -197,7 +200,7 @@ export class PeerStream {
   giveUp(now: number): number {
     const from = this.window.settled + 1;
     this.#begin(this.window.highest + 1);
-    this.settledAt = now;
+    this.knownAt = this.settledAt = now;
     return from;
   }
 

@@ -35,7 +35,9 @@ const STALL_ECHO = 1000;
 export interface PeerStreamsConfig {
   readonly clock: Clock;
   readonly jitter: Jitter;
-  /** Silence after which a stream is lost, in milliseconds. */
+  /** Silence after which a stream is in doubt, in milliseconds. */
+  readonly doubtAfter: number;
+  /** Silence after which it is lost, in milliseconds. */
   readonly peerTimeout: number;
   /** Most streams of nodes that are there, and as many again of those that are gone. */
   readonly capacity: number;
@@ -91,6 +93,7 @@ export class PeerStreams {
       this.duplicates++;
       return false;
     }
+    if (arrival === "new") stream.knownAt = now;
     // The leave was forged: its sender goes on.
     if (stream.leftAt !== undefined) this.#comeBack(stream);
     // Nothing can be missing below the first.
@@ -120,7 +123,8 @@ export class PeerStreams {
     if (isNewToken) stream.token = token.slice();
     const request = nonce === undefined ? undefined : stream.requests.find((request) => request.nonce === nonce);
     const { window } = stream;
-    if (position.last < window.highest && request === undefined) this.#verify(stream, now);
+    if (position.last >= window.highest || request !== undefined) stream.knownAt = now;
+    else this.#verify(stream, now);
     this.#extend(stream, position, now);
     if (request === undefined) this.#believe(stream, position, now);
     else {
@@ -247,7 +251,7 @@ export class PeerStreams {
       return;
     }
     if (stream.stall !== undefined && now >= stream.stall.until) stream.stall = undefined;
-    if (stream.stall === undefined) stream.settledAt = now;
+    if (stream.stall === undefined) stream.settledAt = stream.knownAt;
     if (stream.leavingAt === undefined || stream.leftAt !== undefined) return;
     this.#config.onSettled(stream, stream.window.settled);
     this.#depart(stream, now);
@@ -260,6 +264,7 @@ export class PeerStreams {
       return undefined;
     }
     if (stream.source.port !== port || stream.source.host !== host) stream.source = { host, port };
+    if (now - stream.heardAt > this.#config.doubtAfter) stream.changedAt = now;
     stream.heardAt = now;
     stream.askAgain(now);
     if (stream.lostAt !== undefined) this.#comeBack(stream);

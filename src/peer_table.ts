@@ -56,7 +56,8 @@ export interface KnownPeer extends Peer {
   readonly endpoint: Endpoint;
   /** Whether it speaks the extension. */
   readonly extended: boolean;
-  /** When its last heartbeat came, by the node's clock. */
+  /** When its first and its last heartbeat came, by the node's clock. */
+  readonly joinedAt: number;
   readonly heardAt: number;
 }
 
@@ -105,7 +106,9 @@ export class PeerTable {
     const stays = settled && before.endpoint.host !== place.endpoint.host;
     const { address, endpoint } = stays ? before : place;
     const extended = extension || before?.extended === true;
-    const entry: Entry = { id, address, endpoint, extended, heardAt, locatedAt: stays ? before.locatedAt : heardAt };
+    const joinedAt = before?.joinedAt ?? heardAt;
+    const locatedAt = stays ? before.locatedAt : heardAt;
+    const entry: Entry = { id, address, endpoint, extended, joinedAt, heardAt, locatedAt };
     const moved = before !== undefined &&
       (before.address !== entry.address || !isSameEndpoint(before.endpoint, entry.endpoint));
     if (before === undefined || moved) this.#endpoints = undefined;

@@ -97,7 +97,7 @@ export class Receiver {
     }
     switch (type) {
       case TYPE_BATCH:
-        this.#batch(data, end, extension?.number ?? extension?.repair ?? number, host, port);
+        this.#batch(data, end, number, extension, host, port);
         break;
       case TYPE_HEARTBEAT:
         // An address that is not UTF-8 is as good as none: the source stands in for it.
@@ -114,8 +114,17 @@ export class Receiver {
     }
   }
 
-  #batch(data: Uint8Array, end: number, number: number, host: string, port: number): void {
-    if (number > 0 && !this.#config.onNumber(nodeIdOf(data), number, isRepair(data, end), host, port)) return;
+  #batch(
+    data: Uint8Array,
+    end: number,
+    plainNumber: number,
+    extension: Extension | undefined,
+    host: string,
+    port: number,
+  ): void {
+    const number = extension?.number ?? extension?.repair ?? plainNumber;
+    const again = extension === undefined ? isRepair(data, end) : extension.repair !== undefined;
+    if (number > 0 && !this.#config.onNumber(nodeIdOf(data), number, again, host, port)) return;
     this.invalidKeys += readBatch(data, end, this.#onKey);
   }
 

@@ -11,6 +11,7 @@ import type { GapReason } from "./events.ts";
 import { Jitter } from "./jitter.ts";
 import type { Settings } from "./options.ts";
 import type { Circle } from "./outbox.ts";
+import { DOUBT_AFTER } from "./mesh_status.ts";
 import { OwnStream } from "./own_stream.ts";
 import { Pacer } from "./pacer.ts";
 import { PeerStreams } from "./peer_streams.ts";
@@ -91,6 +92,7 @@ export class Reliability {
     this.streams = new PeerStreams({
       clock,
       jitter,
+      doubtAfter: DOUBT_AFTER * settings.heartbeat,
       peerTimeout: settings.peerTimeout,
       capacity: settings.maxPeers,
       onWanting: (stream) => this.requests.want(stream),

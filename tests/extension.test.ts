@@ -160,7 +160,7 @@ describe("a receiver", () => {
         assertEquals(got, []);
       } else if (type === BATCH) {
         const { number, repair = number } = extension ?? {};
-        const what = number === undefined && Object.keys(extension ?? {})[0] === "repair" ? "repair" : "number";
+        const what = number === undefined ? "repair" : "number";
         const noted = repair === undefined ? [] : [[what, id, repair, "10.0.0.9", 5000]];
         assertEquals(got, [...noted, ...keysOf(bytes)]);
       } else if (type === HEARTBEAT) {

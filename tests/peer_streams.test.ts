@@ -36,6 +36,7 @@ function setUp({ capacity = 10 } = {}) {
   const streams = new PeerStreams({
     clock,
     jitter: new Jitter(() => Uint8Array.of(1, 2, 3, 4)),
+    doubtAfter: 2000,
     peerTimeout: PEER_TIMEOUT,
     capacity,
     onWanting: ({ id }) => wanted.push(id),
