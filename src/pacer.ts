@@ -7,7 +7,7 @@
 import type { Clock } from "./clock.ts";
 
 /** Datagrams a second at first. */
-const START_RATE = 20_000;
+const START_RATE = 30_000;
 /** What a loss leaves of the rate. */
 const DECREASE = 0.7;
 /** Losses within so many milliseconds of a decrease are the same loss: the slower rate has not had time to show. */

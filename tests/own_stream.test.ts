@@ -14,7 +14,7 @@ import { decodePacket } from "../src/wire/packet.ts";
 import { settle, watch } from "./support/outcome.ts";
 
 const NODE_ID = new Uint8Array(16).fill(1);
-const START = 20_000;
+const START = 30_000;
 /** Where requests come from. */
 const AT: Endpoint = { host: "10.0.9.9", port: 9 };
 /** When the position is announced after a batch: `docs/wire.md`, "Numbers". */

@@ -96,23 +96,23 @@ describe("the bucket", () => {
 });
 
 describe("the rate", () => {
-  test("begins at 20,000, or as near as it may", () => {
-    const rates = [[2000, 200_000], [1, 100], [30_000, 40_000]].map(([min, max]) => makePacer({ min, max }).pacer.rate);
-    assertEquals(rates, [20_000, 100, 30_000]);
+  test("begins at 30,000, or as near as it may", () => {
+    const rates = [[2000, 200_000], [1, 100], [35_000, 40_000]].map(([min, max]) => makePacer({ min, max }).pacer.rate);
+    assertEquals(rates, [30_000, 100, 35_000]);
   });
 
   test("rises by 1,000 for 10 ms in which it held the sender back, up to the highest", () => {
-    const { pacer, time, drain } = makePacer({ max: 22_500 });
+    const { pacer, time, drain } = makePacer({ max: 32_500 });
     const rates: number[] = [];
     for (let epoch = 0; epoch < 4; epoch++) {
       drain();
       time.now += 9.999;
-      assertEquals([pacer.wait(), pacer.rate], [0, rates.at(-1) ?? 20_000]);
+      assertEquals([pacer.wait(), pacer.rate], [0, rates.at(-1) ?? 30_000]);
       time.now += 0.001;
       pacer.wait();
       rates.push(pacer.rate);
     }
-    assertEquals(rates, [21_000, 22_000, 22_500, 22_500]);
+    assertEquals(rates, [31_000, 32_000, 32_500, 32_500]);
   });
 
   test("stays when the sender asked and was never held back, or did not ask", () => {
@@ -124,7 +124,7 @@ describe("the rate", () => {
     }
     time.now += 1000;
     pacer.wait();
-    assertEquals(pacer.rate, 20_000);
+    assertEquals(pacer.rate, 30_000);
   });
 
   test("rises once after a pause, however long", () => {
@@ -132,21 +132,21 @@ describe("the rate", () => {
     drain();
     time.now += 3000;
     for (let count = 0; count < 5; count++) pacer.wait();
-    assertEquals(pacer.rate, 21_000);
+    assertEquals(pacer.rate, 31_000);
     time.now += 3000;
     pacer.wait();
-    assertEquals(pacer.rate, 21_000);
+    assertEquals(pacer.rate, 31_000);
   });
 
   test("falls to 0.7 of it with a loss, once in 20 ms, down to the lowest", () => {
-    const { pacer, time } = makePacer({ min: 9000 });
+    const { pacer, time } = makePacer({ min: 14_000 });
     const rates: number[] = [];
     for (const pause of [0, 0, 19.999, 0.001, 20, 20]) {
       time.now += pause;
       pacer.onLoss();
       rates.push(Math.round(pacer.rate));
     }
-    assertEquals(rates, [14_000, 14_000, 14_000, 9800, 9000, 9000]);
+    assertEquals(rates, [21_000, 21_000, 21_000, 14_700, 14_000, 14_000]);
   });
 
   test("does not rise within 10 ms of a loss, even one that does not make it fall", () => {
@@ -193,8 +193,8 @@ describe("the rate", () => {
       }
       return sent;
     };
-    // 20,000 a second, and 1,000 more every 10 ms: 2,000 and 4,500 in 100 ms.
-    assertAlmostEquals(sendFor(100), 2450, 100);
+    // 30,000 a second, and 1,000 more every 10 ms: 3,000 and 450 in 100 ms.
+    assertAlmostEquals(sendFor(100), 3450, 100);
     for (let loss = 0; loss < 20; loss++) {
       pacer.onLoss();
       time.now += 20;
@@ -215,7 +215,7 @@ function rateOf(
   max: number,
 ) {
   const within = (rate: number) => Math.min(max, Math.max(min, rate));
-  let rate = within(20_000);
+  let rate = within(30_000);
   let epoch = { at: 5000, held: 0 };
   let fellAt = -Infinity;
   for (const { at, what } of log) {
