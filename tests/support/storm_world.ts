@@ -16,8 +16,8 @@ import { hostAddress } from "./worlds.ts";
 
 const PORT = 7946;
 /**
- * Who opens later than this before another leaves may hear of it for the first time by its leave, in milliseconds, and then
- * not be answered any more: two ways there and back with the longest delay and reordering of a calm world.
+ * When one of two opens later than this before the other leaves, the leave may be the first that is heard, in milliseconds, and
+ * no question is answered any more: two ways there and back with the longest delay and reordering of a calm world.
  */
 const ACQUAINTANCE = 500;
 /** Two clocks differ by twice that at most: a little less than the protocol allows for. */
@@ -295,7 +295,8 @@ export class StormWorld {
       node.gaps.push(`${event.reason} ${event.from} to ${event.to ?? "?"} of ${event.node} at ${this.now} ms`);
       if (event.reason === "lost") node.lost.set(event.node, moment);
       const publisher = this.nodes.find(({ nodeId }) => nodeId === event.node);
-      if (publisher !== undefined && node.openedAt > publisher.leavesAt - ACQUAINTANCE) node.excusedGaps++;
+      const together = publisher === undefined ? 0 : Math.max(node.openedAt, publisher.openedAt);
+      if (publisher !== undefined && together > publisher.leavesAt - ACQUAINTANCE) node.excusedGaps++;
       // One that leaves skips what it cannot send in time.
       const isHeld = publisher?.keepsAll && publisher.state === "running";
       if (isHeld && event.reason === "overwritten") {
