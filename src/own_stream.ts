@@ -21,7 +21,7 @@ import {
   type NumberRange,
   type Position,
 } from "./wire/extension.ts";
-import { MAX_NUMBER, TYPE_LEAVE, TYPE_STATE } from "./wire/layout.ts";
+import { TYPE_LEAVE, TYPE_STATE } from "./wire/layout.ts";
 
 /** When the position is announced after a batch, in milliseconds. The next batch stands for what is still to come. */
 const ANNOUNCE_AFTER: readonly number[] = [20, 60, 120, 220, 450];
@@ -134,7 +134,7 @@ export class OwnStream {
   /** Answers a catch-up request. */
   catchUp(id: string, source: Endpoint, request: Extension): void {
     const { ring } = this.#config;
-    const first = Math.min(Math.max(ring.firstSince(request.since ?? Infinity), ring.oldest), MAX_NUMBER);
+    const first = ring.firstSince(request.since ?? Infinity);
     this.#answer(this.#note(id, source, request), request, { first, age: ring.ageOf(first - 1) });
   }
 
