@@ -99,10 +99,13 @@ export class PeerStreams {
     // Nothing can be missing below the first.
     if (window.settled === window.highest) stream.catchUp = undefined;
     if (stream.catchUp === undefined) {
+      let found = window.missing - before;
       if (arrival === "repaired") {
+        found++;
         this.repaired++;
         stream.learn(isRepair, now - window.foundAt);
-      } else this.missing += window.missing - before;
+      }
+      this.missing += found;
     }
     this.#review(stream, now);
     return true;
@@ -193,20 +196,27 @@ export class PeerStreams {
   }
 
   #extend(stream: PeerStream, { last }: Position, now: number): void {
-    const count = stream.window.extend(last, now, this.#soon(stream, now));
+    const { window } = stream;
+    const before = window.missing;
+    window.extend(last, now, this.#soon(stream, now));
     // All that is known to exist has arrived or was given up: it begins somewhere below.
-    if (stream.window.missing === 0) stream.catchUp = undefined;
-    if (stream.catchUp === undefined) this.missing += count;
+    if (window.missing === 0) stream.catchUp = undefined;
+    if (stream.catchUp === undefined) this.missing += window.missing - before;
   }
 
   /** The answer to a request is the truth about where the stream begins, and about what is held. */
   #settle(stream: PeerStream, position: Position, base: Base | undefined, askedAt: number, now: number): void {
     if (stream.catchUp !== undefined) {
-      this.#tell(stream, stream.locate(position, base, askedAt, now));
+      this.#locate(stream, position, base, askedAt, now);
       if (stream.catchUp !== undefined) return;
-      this.missing += stream.window.missing;
     }
     this.#tell(stream, stream.window.startAt(position.oldest));
+  }
+
+  /** Finds out where the stream begins for this node, if that can be told. What has not come since is missing. */
+  #locate(stream: PeerStream, position: Position, base: Base | undefined, askedAt: number, now: number): void {
+    this.#tell(stream, stream.locate(position, base, askedAt, now));
+    if (stream.catchUp === undefined) this.missing += stream.window.missing;
   }
 
   /**
@@ -219,7 +229,7 @@ export class PeerStreams {
     if (catchUp !== undefined) {
       if (stream.question.attempts === 0 || now - catchUp.since < IN_VAIN) return;
       // As if it had answered that it has no more than what it holds.
-      this.#tell(stream, stream.locate(position, { first: position.oldest, age: 0 }, now, now));
+      this.#locate(stream, position, { first: position.oldest, age: 0 }, now, now);
       return;
     }
     // A node that was never proved to be there was asked for no hole in particular.

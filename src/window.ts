@@ -100,15 +100,14 @@ export class Window {
     return "repaired";
   }
 
-  /** All numbers up to `last` exist. Returns how many of them are missing by that. */
-  extend(last: number, now: number, due: number): number {
+  /** All numbers up to `last` exist. */
+  extend(last: number, now: number, due: number): void {
     const count = last - this.#highest;
-    if (count <= 0) return 0;
+    if (count <= 0) return;
     this.#holes.push({ from: this.#highest + 1, to: last, foundAt: now, due, attempts: 0, askedAt: 0 });
     this.#highest = last;
     this.#missing += count;
     this.#merge();
-    return count;
   }
 
   /** Splits a hole so that it has `count` numbers, and the rest follows it. */

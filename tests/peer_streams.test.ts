@@ -118,6 +118,22 @@ describe("first contact", () => {
     assertEquals([holes(), streams.missing, gaps, stream().catchUp], [[[41, 50]], 10, [], undefined]);
   });
 
+  test("is believed what it hears when its questions were in vain for a second, and counts what is missing then", async () => {
+    const { accept, position, stream, clock, streams, holes, gaps } = setUp();
+    await clock.advance(1000);
+    position(50, 1, 10);
+    accept(48);
+    stream().question.attempts = 1;
+    await clock.advance(999);
+    position(50, 1, 10);
+    assertEquals([stream().catchUp === undefined, streams.missing], [false, 0]);
+    await clock.advance(1);
+    position(50, 1, 10);
+    assertEquals([stream().catchUp, holes(), streams.missing, gaps], [undefined, [[1, 47], [49, 50]], 49, []]);
+    for (let number = 1; number <= 50; number++) accept(number, A, true);
+    assertEquals([streams.missing, streams.repaired, stream().isSettled], [49, 49, true]);
+  });
+
   test("is not told by an answer that it has not asked for", () => {
     const { position, stream } = setUp();
     position(50, 1, 0, { nonce: 77, base: { first: 51, age: Infinity } });
@@ -454,6 +470,23 @@ describe("a node that has stood still", () => {
     await clock.advance(1);
     position(3);
     assertEquals(stream().settledAt, clock.now());
+  });
+});
+
+describe("more holes than are told apart", () => {
+  test("count as missing what lies between those that become one, as it is asked for again", () => {
+    const { accept, answer, position, streams, stream } = known();
+    position(0);
+    answer(0);
+    for (let number = 2; number <= 512; number += 2) accept(number);
+    assertEquals([stream().window.holes.length, streams.missing], [256, 256]);
+    position(515);
+    assertEquals([stream().window.holes.length, streams.missing], [256, 260]);
+    // In the middle of the last: two holes more, and the first two become one again.
+    accept(514);
+    assertEquals([stream().window.holes.length, streams.missing, streams.repaired], [256, 261, 1]);
+    for (let number = 1; number <= 515; number++) accept(number, A, true);
+    assertEquals([streams.missing, streams.repaired, stream().window.missing], [261, 261, 0]);
   });
 });
 

@@ -1,5 +1,5 @@
 /**
- * What must hold in a seeded world. Each check returns in words what does not: P1 to P10 are
+ * What must hold in a seeded world. Each check returns in words what does not: P1 to P11 are
  *
  * - P1: what a node has accepted, each subscriber gets, or an event that covers it;
  * - P2: nothing that cannot lose a key makes a gap;
@@ -10,7 +10,8 @@
  * - P7: the original can read all that it is sent, and `wire: "go-warp"` sends nothing else than it does;
  * - P8: a closed world is still;
  * - P9: a load guard is fresh until it is touched;
- * - P10: what is kept for repair is not told to be gone.
+ * - P10: what is kept for repair is not told to be gone;
+ * - P11: nothing is counted as repaired that was not counted as missing.
  *
  * @module
  */
@@ -110,7 +111,8 @@ export function nodeProblem(world: StormWorld, node: StormNode): string | undefi
     return `P7: node ${index}, an original, got ${peer.malformed} malformed datagrams`;
   }
   if (mesh !== undefined && node.state === "running") {
-    const { retainedBytes } = mesh.metrics();
+    const { retainedBytes, missing, repaired } = mesh.metrics();
+    if (repaired > missing) return `P11: node ${index} has ${missing} missing and ${repaired} repaired`;
     if (retainedBytes > node.repairBytes + RING_SLACK) return `P4: node ${index} keeps ${retainedBytes} bytes`;
     for (const taken of node.guards) {
       const problem = guardProblem(node, taken, world.now);
