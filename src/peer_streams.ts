@@ -86,7 +86,7 @@ export class PeerStreams {
     const now = this.#config.clock.now();
     const stream = this.#hear(nodeId, host, port, now);
     if (stream === undefined) return true;
-    const { window } = stream;
+    const { window, catchUp } = stream;
     const before = window.missing;
     const arrival = window.accept(number, now, this.#soon(stream, now));
     if (arrival === "duplicate") {
@@ -98,7 +98,7 @@ export class PeerStreams {
     if (stream.leftAt !== undefined) this.#comeBack(stream);
     // Nothing can be missing below the first.
     if (window.settled === window.highest) stream.catchUp = undefined;
-    if (stream.catchUp === undefined) {
+    if (catchUp === undefined) {
       let found = window.missing - before;
       if (arrival === "repaired") {
         found++;
