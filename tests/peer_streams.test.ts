@@ -102,6 +102,12 @@ describe("first contact", () => {
     assertGreater(wanted.length, 0);
   });
 
+  test("by all of its batches, in any order, is made, and nothing was missing or repaired", () => {
+    const { accept, stream, streams } = setUp();
+    for (const number of [3, 1, 2]) accept(number);
+    assertEquals([stream().isSettled, streams.missing, streams.repaired], [true, 0, 0]);
+  });
+
   test("by its first batch needs no question", () => {
     const { accept, stream, streams } = setUp();
     accept(1);
