@@ -5,7 +5,7 @@
  */
 
 import type { Endpoint } from "./address.ts";
-import { type Forgotten, Window } from "./window.ts";
+import { type Forgotten, type HoleCount, Window } from "./window.ts";
 import type { Base, Position } from "./wire/extension.ts";
 import { AGE_NEVER } from "./wire/layout.ts";
 
@@ -24,6 +24,8 @@ export interface Question {
   attempts: number;
   /** When it was asked last. */
   askedAt: number;
+  /** When it is asked again once it was given up and its node is heard, in milliseconds after that. */
+  patience: number;
 }
 
 /** How long what a node that leaves has not repaired is waited for, in milliseconds: it lingers for one second. */
@@ -43,8 +45,11 @@ const AGE_GRAIN = 1;
 const DRIFT = 0.001;
 /** Waits up to this long are left alone when a node is heard again, in milliseconds: answers may be on their way. */
 const IMPATIENT = 30;
-/** So often at most a question is asked as its node was heard again, in milliseconds: whoever forges packets asks too. */
-const MAX_HURRY = 1000;
+/**
+ * A question that was given up is asked again when its node is heard so many milliseconds later, at first and at most:
+ * whoever forges packets has it asked too.
+ */
+const ASK_AGAIN: readonly [number, number] = [1000, 4000];
 /** Longest that holes are waited for as batches often come late, in milliseconds. */
 const MAX_LATENESS = 100;
 /** What is left of that with each batch that had to be sent again: half after 14. */
@@ -61,7 +66,7 @@ export class PeerStream {
   readonly id: string;
   /** The other node, 16 bytes. */
   readonly nodeId: Uint8Array;
-  readonly window: Window = new Window();
+  readonly window: Window;
   /** Where it was heard. */
   source: Endpoint;
   heardAt: number;
@@ -83,6 +88,8 @@ export class PeerStream {
   token: Uint8Array | undefined;
   /** Time from a request to its answer, in milliseconds; 0 when none was measured. */
   roundTrip = 0;
+  /** When the last repair came. */
+  repairedAt: number = -Infinity;
   /** How late its batches come when they come out of order, in milliseconds. */
   lateness = 0;
   /** What an unasked position has said to be where the stream begins for this node; 0 for nothing. */
@@ -100,7 +107,8 @@ export class PeerStream {
   /** From when on nothing must be missed, until the beginning of the stream is known. */
   readonly #since: number;
 
-  constructor(nodeId: Uint8Array, id: string, source: Endpoint, since: number, now: number) {
+  constructor(nodeId: Uint8Array, id: string, source: Endpoint, since: number, now: number, holes: HoleCount) {
+    this.window = new Window(holes);
     this.nodeId = nodeId.slice();
     this.id = id;
     this.source = source;
@@ -109,7 +117,7 @@ export class PeerStream {
     this.settledAt = since;
     this.changedAt = now;
     this.#since = since;
-    this.question = { due: now, attempts: 0, askedAt: -Infinity };
+    this.question = { due: now, attempts: 0, askedAt: -Infinity, patience: ASK_AGAIN[0] };
     this.catchUp = { since: now, margin: FIRST_MARGIN };
   }
 
@@ -163,22 +171,27 @@ export class PeerStream {
   /** It was heard: a question that was given up is asked once more. */
   askAgain(now: number): void {
     const { question } = this;
-    if (question.due === Infinity && now - question.askedAt >= MAX_HURRY) question.due = now;
+    if (question.due !== Infinity || now - question.askedAt < question.patience) return;
+    question.due = now;
+    question.patience = Math.min(2 * question.patience, ASK_AGAIN[1]);
   }
 
   /** It has answered a request. */
   prove({ to, sentAt }: Request, now: number): void {
-    if (this.provenAt === undefined) this.window.widen();
+    if (this.provenAt === undefined) this.window.trust();
     this.provenAt = to;
     this.question.attempts = 0;
     this.question.due = now;
+    this.question.patience = ASK_AGAIN[0];
     if (this.stall !== undefined && sentAt >= this.stall.since) this.stall = undefined;
   }
 
-  /** A missing batch has come: late by `time` milliseconds, or sent again. What is often late is waited for longer. */
-  learn(isRepair: boolean, time: number): void {
-    if (isRepair) this.lateness *= FORGET_LATENESS;
-    else this.lateness = Math.min(MAX_LATENESS, Math.max(this.lateness, time));
+  /** A missing batch has come: late, or sent again. What is often late is waited for longer. */
+  learn(isRepair: boolean, now: number): void {
+    if (isRepair) {
+      this.repairedAt = now;
+      this.lateness *= FORGET_LATENESS;
+    } else this.lateness = Math.min(MAX_LATENESS, Math.max(this.lateness, now - this.window.foundAt));
   }
 
   /** A request was answered `time` milliseconds after it was sent. Smoothed as in RFC 6298. */

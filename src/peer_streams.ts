@@ -103,7 +103,7 @@ export class PeerStreams {
       if (arrival === "repaired") {
         found++;
         this.repaired++;
-        stream.learn(isRepair, now - window.foundAt);
+        stream.learn(isRepair, now);
       }
       this.missing += found;
     }

@@ -21,6 +21,9 @@ import { MAX_RANGES, NONCE_LENGTH, TYPE_CATCH_UP, TYPE_NAK } from "./wire/layout
 const RETRY = 6;
 /** Longest wait for an answer, in milliseconds. */
 const MAX_RETRY = 1000;
+/** So often at most the wait is doubled as long as repairs come, and for how long after one, in milliseconds: to 48 ms. */
+const MAX_DOUBLINGS = 3;
+const REPAIRS_COME = 250;
 /** Most of a wait that is added at random. */
 const SPREAD = 0.25;
 /** Shortest time between two packets of requests to a node, in milliseconds: holes of a burst share one. */
@@ -31,10 +34,13 @@ const MAX_UNDER_WAY = 128;
 const REQUESTS_PER_SECOND = 2000;
 /**
  * Those to nodes that have not answered from where they are taken to be. Anybody can name any address: such a node gets
- * short questions only, this many a second in all, {@linkcode MAX_UNANSWERED} in a row, and one a second when it is heard.
+ * short questions only, this many a second in all, {@linkcode MAX_UNANSWERED} in a row, and then one when it is heard 1 s,
+ * 2 s, and each 4 s later.
  */
 const STRANGERS_PER_SECOND = 128;
 const MAX_UNANSWERED = 4;
+/** When what was beyond a limit is tried again, in milliseconds. */
+const LIMITED = 50;
 /** Requests whose answer is known when it comes late. */
 const MAX_REQUESTS = 8;
 
@@ -110,7 +116,10 @@ export class RepairRequests {
       let nextAt = at;
       if (at <= now) {
         if (stream.leavingAt !== undefined) this.#config.onLeaving(stream);
+        const { sent } = this;
         nextAt = this.#ask(stream, now);
+        // Who was asked goes behind those who wait for the same limits, and is met again below.
+        if (this.sent > sent) this.#wanting.delete(stream);
         this.#wanting.set(stream, nextAt);
       }
       next = Math.min(next, nextAt);
@@ -126,7 +135,7 @@ export class RepairRequests {
     if (isProven && stream.catchUp === undefined) return this.#askForHoles(stream, now);
     const question = stream.question;
     if (question.due <= now) {
-      if (!this.#inquire(stream)) return now + RETRY;
+      if (!this.#inquire(stream)) return now + LIMITED;
       question.attempts++;
       question.askedAt = now;
       const isInVain = !isProven && question.attempts >= MAX_UNANSWERED;
@@ -148,8 +157,8 @@ export class RepairRequests {
     }
     let next = Infinity;
     const ranges: NumberRange[] = [];
-    // The list grows where a hole is split; what is split off waits.
-    for (const hole of [...window.holes]) {
+    // The list grows where a hole is split: what is split off comes next, and waits.
+    for (const hole of window.holes) {
       if (hole.due <= now && left > 0 && ranges.length < MAX_RANGES) {
         window.split(hole, left);
         left -= hole.to - hole.from + 1;
@@ -168,7 +177,8 @@ export class RepairRequests {
 
   #send(stream: PeerStream, type: number, what: Extension, upTo: number): boolean {
     const { nodeId, clock, randomBytes, send } = this.#config;
-    if (!this.#all.allow() || (!this.#isProven(stream) && !this.#strangers.allow())) return false;
+    // Strangers use up nothing of what is for all.
+    if (!(this.#isProven(stream) || this.#strangers.allow()) || !this.#all.allow()) return false;
     const nonce = readU32(randomBytes(NONCE_LENGTH), 0);
     const to = this.#endpointOf(stream);
     stream.requests.unshift({ nonce, sentAt: clock.now(), upTo, to });
@@ -194,8 +204,9 @@ export class RepairRequests {
       : Math.min(next, Math.max(now + SPACING, stream.leavingAt + LEAVE_PATIENCE));
   }
 
-  #retryAfter({ roundTrip }: PeerStream, attempts: number): number {
-    const wait = Math.min(MAX_RETRY, Math.max(RETRY, 2 * roundTrip) * 2 ** Math.min(Math.max(0, attempts - 2), 10));
-    return wait * (1 + this.#config.jitter.between(0, SPREAD));
+  #retryAfter({ roundTrip, repairedAt }: PeerStream, attempts: number): number {
+    const most = this.#config.clock.now() - repairedAt < REPAIRS_COME ? MAX_DOUBLINGS : Infinity;
+    const wait = Math.max(RETRY, 2 * roundTrip) * 2 ** Math.min(Math.max(0, attempts - 2), most);
+    return Math.min(MAX_RETRY, wait) * (1 + this.#config.jitter.between(0, SPREAD));
   }
 }

@@ -15,6 +15,8 @@ const HOLD = 4;
 
 /** Most repairs that may wait, each asker of a number counted, and most numbers that are remembered. */
 const MAX_WAITING = 4096;
+/** Most that one asker may wait for: what an honest one has under way. So none can take the room of the others. */
+const MAX_WAITING_EACH = 128;
 
 /** How long a repair to the group is remembered, in milliseconds. Who asks again does not hear the group. */
 const GROUP_MEMORY = 1000;
@@ -54,6 +56,8 @@ export class Repairs {
   readonly #gathered: number[] = [];
   readonly #ready: number[] = [];
   #waiting = 0;
+  /** By asker. */
+  readonly #waitingEach = new Map<string, number>();
   #timer: Timer | undefined;
 
   constructor(config: RepairsConfig) {
@@ -65,7 +69,7 @@ export class Repairs {
    * already or the last answer is still on its way, or when too many wait.
    */
   ask(number: number, id: string, endpoint: Endpoint, alone: boolean): boolean {
-    if (this.#waiting >= MAX_WAITING) return false;
+    if (this.#waiting >= MAX_WAITING || (this.#waitingEach.get(id) ?? 0) >= MAX_WAITING_EACH) return false;
     const { clock } = this.#config;
     const now = clock.now();
     const entry = this.#entries.get(number) ?? this.#newEntry(now);
@@ -76,7 +80,7 @@ export class Repairs {
     this.#entries.delete(number);
     this.#entries.set(number, entry);
     waiting.set(id, endpoint);
-    this.#waiting++;
+    this.#count(id, 1);
     if (waiting.size === 1) this.#gathered.push(number);
     if (alone) this.#release();
     else this.#timer ??= clock.setTimer(() => this.#release(), GATHER);
@@ -97,7 +101,7 @@ export class Repairs {
     const now = this.#config.clock.now();
     if (this.#config.multicast && waiting.size > 1 && now - entry.groupAt >= GROUP_MEMORY) {
       entry.groupAt = now;
-      this.#waiting -= waiting.size;
+      for (const id of waiting.keys()) this.#count(id, -1);
       waiting.clear();
       this.#ready.shift();
       return { number };
@@ -109,7 +113,7 @@ export class Repairs {
     entry.served.set(id, now);
     entry.servedAt = now;
     waiting.delete(id);
-    this.#waiting--;
+    this.#count(id, -1);
     if (waiting.size === 0) this.#ready.shift();
     return { number, to };
   }
@@ -118,7 +122,15 @@ export class Repairs {
   close(): void {
     this.#timer?.cancel();
     this.#entries.clear();
+    this.#waitingEach.clear();
     this.#gathered.length = this.#ready.length = 0;
+  }
+
+  #count(id: string, change: 1 | -1): void {
+    this.#waiting += change;
+    const count = (this.#waitingEach.get(id) ?? 0) + change;
+    if (count === 0) this.#waitingEach.delete(id);
+    else this.#waitingEach.set(id, count);
   }
 
   #release(): void {

@@ -6,6 +6,7 @@
 
 import type { Endpoint } from "./address.ts";
 import { PeerStream } from "./peer_stream.ts";
+import type { HoleCount } from "./window.ts";
 import { formatNodeId } from "./wire/node_id.ts";
 import { equalBytes } from "./wire/packet.ts";
 
@@ -13,6 +14,7 @@ import { equalBytes } from "./wire/packet.ts";
 export class StreamTable {
   readonly #capacity: number;
   readonly #openedAt: number;
+  readonly #holes: HoleCount = { holes: 0 };
   readonly #streams = new Map<string, PeerStream>();
   /** Those of nodes that are gone, the longest gone first. */
   readonly #gone = new Set<PeerStream>();
@@ -48,7 +50,7 @@ export class StreamTable {
       if (longest === undefined) return undefined;
       this.forget(longest);
     }
-    const stream = new PeerStream(nodeId, formatNodeId(nodeId), source, this.#openedAt, now);
+    const stream = new PeerStream(nodeId, formatNodeId(nodeId), source, this.#openedAt, now, this.#holes);
     this.#streams.set(stream.id, stream);
     return this.#latest = stream;
   }

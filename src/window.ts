@@ -28,9 +28,19 @@ export interface Forgotten {
 /** What a number meant: `repaired` when it was missing. */
 export type Arrival = "new" | "repaired" | "duplicate";
 
-/** Most holes that are told apart, and so many before the node has shown that it is there: ids are easily forged. */
-const MAX_HOLES = 256;
-const MAX_UNPROVEN_HOLES = 64;
+/**
+ * Most holes that are told apart: what a quarter lost leaves of the 8,000 datagrams that come in the first quarter of a
+ * second, in which the sender hears of it and slows down.
+ */
+const MAX_HOLES = 2048;
+/** Of all windows together, 4 MB; once there are so many, and before a node has shown that it is there, as ids are easily forged: */
+const MAX_SHARED_HOLES = 32_768;
+const MAX_UNTRUSTED_HOLES = 64;
+
+/** How many holes the windows that share it have together. */
+export interface HoleCount {
+  holes: number;
+}
 
 /**
  * Every number up to `highest` has arrived, or was given up, or is in a hole. Memory is bounded by the number of holes,
@@ -40,16 +50,20 @@ export class Window {
   /** When what was repaired last had been found missing. */
   foundAt = 0;
   readonly #holes: Hole[] = [];
-  /** Beyond it the first two holes become one: what lies between is asked for and delivered once more. */
-  #maxHoles = MAX_UNPROVEN_HOLES;
+  readonly #shared: HoleCount;
+  #isTrusted = false;
   #highest = 0;
   #missing = 0;
   /** What was settled last without having arrived. */
   #skipped = { from: 0, to: 0 };
 
+  constructor(shared: HoleCount = { holes: 0 }) {
+    this.#shared = shared;
+  }
+
   /** The node is there: more holes are told apart from now on. */
-  widen(): void {
-    this.#maxHoles = MAX_HOLES;
+  trust(): void {
+    this.#isTrusted = true;
   }
 
   /** The highest number that is known to exist. */
@@ -89,11 +103,11 @@ export class Window {
     if (hole === undefined || hole.from > number) return "duplicate";
     this.#missing--;
     this.foundAt = hole.foundAt;
-    if (hole.from === hole.to) this.#holes.splice(index, 1);
+    if (hole.from === hole.to) this.#remove(index);
     else if (hole.from === number) hole.from++;
     else if (hole.to === number) hole.to--;
     else {
-      this.#holes.splice(index, 0, { ...hole, to: number - 1 });
+      this.#insert(index, { ...hole, to: number - 1 });
       hole.from = number + 1;
       this.#merge();
     }
@@ -104,7 +118,8 @@ export class Window {
   extend(last: number, now: number, due: number): void {
     const count = last - this.#highest;
     if (count <= 0) return;
-    this.#holes.push({ from: this.#highest + 1, to: last, foundAt: now, due, attempts: 0, askedAt: 0 });
+    const hole: Hole = { from: this.#highest + 1, to: last, foundAt: now, due, attempts: 0, askedAt: 0 };
+    this.#insert(this.#holes.length, hole);
     this.#highest = last;
     this.#missing += count;
     this.#merge();
@@ -114,7 +129,7 @@ export class Window {
   split(hole: Hole, count: number): void {
     if (hole.to - hole.from < count) return;
     const to = hole.from + count - 1;
-    this.#holes.splice(this.#holes.indexOf(hole) + 1, 0, { ...hole, from: to + 1 });
+    this.#insert(this.#holes.indexOf(hole) + 1, { ...hole, from: to + 1 });
     hole.to = to;
   }
 
@@ -130,7 +145,7 @@ export class Window {
       if (from === 0) from = hole.from;
       to = Math.min(hole.to, first - 1);
       count += to - hole.from + 1;
-      if (hole.to < first) this.#holes.shift();
+      if (hole.to < first) this.#remove(0);
       else hole.from = first;
     }
     this.#missing -= count;
@@ -150,7 +165,7 @@ export class Window {
       const hole = this.#holes.at(-1);
       if (hole === undefined || hole.to <= last) break;
       this.#missing -= hole.to - Math.max(hole.from, last + 1) + 1;
-      if (hole.from > last) this.#holes.pop();
+      if (hole.from > last) this.#remove(this.#holes.length - 1);
       else hole.to = last;
     }
     this.#highest = last;
@@ -169,11 +184,33 @@ export class Window {
     return low;
   }
 
+  #insert(index: number, hole: Hole): void {
+    this.#holes.splice(index, 0, hole);
+    this.#shared.holes++;
+  }
+
+  #remove(index: number): void {
+    this.#holes.splice(index, 1);
+    this.#shared.holes--;
+  }
+
+  /**
+   * With too many, the last two become one: what lies between is asked for and delivered once more. The first are those
+   * that repairs are on their way for.
+   */
   #merge(): void {
-    const [first, second] = this.#holes;
-    if (this.#holes.length <= this.#maxHoles || first === undefined || second === undefined) return;
-    this.#missing += second.from - first.to - 1;
-    first.to = second.to;
-    this.#holes.splice(1, 1);
+    const mayHave = this.#isTrusted && this.#shared.holes <= MAX_SHARED_HOLES ? MAX_HOLES : MAX_UNTRUSTED_HOLES;
+    const last = this.#holes.at(-1);
+    const before = this.#holes.at(-2);
+    if (this.#holes.length <= mayHave || before === undefined || last === undefined) return;
+    this.#missing += last.from - before.to - 1;
+    before.to = last.to;
+    // As if none of it had been asked for, if some of it was not.
+    if (last.attempts < before.attempts) {
+      before.attempts = last.attempts;
+      before.askedAt = last.askedAt;
+    }
+    before.due = Math.min(before.due, last.due);
+    this.#remove(this.#holes.length - 1);
   }
 }

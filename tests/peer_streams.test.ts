@@ -190,7 +190,8 @@ describe("what is missing", () => {
 
   test("is asked for 2 to 8 ms after it was noticed", async () => {
     const dues: number[] = [];
-    const { accept, stream, clock } = known();
+    const { accept, answer, stream, clock } = known();
+    answer(0);
     for (let i = 1; i <= 200; i++) {
       await clock.advance(1);
       accept(2 * i);
@@ -484,15 +485,16 @@ describe("more holes than are told apart", () => {
     const { accept, answer, position, streams, stream } = known();
     position(0);
     answer(0);
-    for (let number = 2; number <= 512; number += 2) accept(number);
-    assertEquals([stream().window.holes.length, streams.missing], [256, 256]);
-    position(515);
-    assertEquals([stream().window.holes.length, streams.missing], [256, 260]);
-    // In the middle of the last: two holes more, and the first two become one again.
-    accept(514);
-    assertEquals([stream().window.holes.length, streams.missing, streams.repaired], [256, 261, 1]);
-    for (let number = 1; number <= 515; number++) accept(number, A, true);
-    assertEquals([streams.missing, streams.repaired, stream().window.missing], [261, 261, 0]);
+    for (let number = 2; number <= 4096; number += 2) accept(number);
+    assertEquals([stream().window.holes.length, streams.missing], [2048, 2048]);
+    // 4096 lies between the last two.
+    position(4099);
+    assertEquals([stream().window.holes.length, streams.missing], [2048, 2052]);
+    // In the middle of the last: there is no room for two, so it counts as missing again.
+    accept(4098);
+    assertEquals([stream().window.holes.length, streams.missing, streams.repaired], [2048, 2053, 1]);
+    for (let number = 1; number <= 4099; number++) accept(number, A, true);
+    assertEquals([streams.missing, streams.repaired, stream().window.missing], [2053, 2053, 0]);
   });
 });
 

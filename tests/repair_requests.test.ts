@@ -5,7 +5,7 @@ import * as fc from "fast-check";
 import { SeededRandom, VirtualClock } from "../adapters/memory.ts";
 import type { Endpoint } from "../src/address.ts";
 import { Jitter } from "../src/jitter.ts";
-import { PeerStream } from "../src/peer_stream.ts";
+import { PeerStream, type Request } from "../src/peer_stream.ts";
 import { RepairRequests } from "../src/repair_requests.ts";
 import { decodeExtension, type Extension } from "../src/wire/extension.ts";
 import { MAX_NUMBER, TYPE_CATCH_UP, TYPE_NAK } from "../src/wire/layout.ts";
@@ -30,7 +30,7 @@ interface Asked {
 /** A stream whose beginning is known and of which nothing has come, but for an answer within a millisecond. */
 function newStream({ index = 1, token = true, catchUp = false, opened = 0, now = 0, roundTrip = 1 } = {}): PeerStream {
   const nodeId = new Uint8Array(16).fill(index);
-  const stream = new PeerStream(nodeId, formatNodeId(nodeId), SOURCE, opened, now);
+  const stream = new PeerStream(nodeId, formatNodeId(nodeId), SOURCE, opened, now, { holes: 0 });
   if (!catchUp) stream.catchUp = undefined;
   if (token) stream.token = TOKEN;
   if (roundTrip > 0) {
@@ -192,7 +192,7 @@ describe("what is missing", () => {
 });
 
 describe("a node that has not answered from where it is taken to be", () => {
-  test("gets short questions only: four, and one each time it is heard, once a second", async () => {
+  test("gets short questions only: four, and one when it is heard 1 s, 2 s, and each 4 s later", async () => {
     for (const catchUp of [false, true]) {
       const { requests, clock, asked } = setUp();
       const stream = newStream({ roundTrip: 0, catchUp });
@@ -204,13 +204,18 @@ describe("a node that has not answered from where it is taken to be", () => {
         Array(4).fill([TYPE_CATCH_UP, undefined]),
       );
       assertEquals(stream.requests[0]?.upTo, 2000);
-      for (let i = 0; i < 100; i++) {
+      const start = clock.now();
+      for (let i = 0; i < 300; i++) {
         stream.askAgain(clock.now());
         requests.want(stream);
         await clock.advance(50);
       }
-      assert(asked.length - 4 >= 4 && asked.length - 4 <= 6, `${asked.length}`);
+      // Heard every 50 ms, and asked 2 ms after that.
+      const [, ...waits] = asked.slice(4).map(({ at }, i, all) => Math.round(at - (all[i - 1]?.at ?? start)));
+      assertEquals(waits, [2050, 4050, 4050, 4050]);
       assertEquals(clock.pending, 0);
+      stream.prove(stream.requests[0] as Request, clock.now());
+      assertEquals(stream.question.patience, 1000);
     }
   });
 
@@ -257,6 +262,30 @@ describe("a node that has not answered from where it is taken to be", () => {
     }
     assertLessOrEqual(asked.length, 128 + 5.02 * 128 + 1);
     assertGreater(asked.length, 4 * 128);
+  });
+
+  test("is asked in its turn, however many others there are, and these take nothing from who has answered", async () => {
+    const { requests, clock, asked } = setUp({ known: false });
+    const crowd = Array.from({ length: 1000 }, (_, i) => newStream({ index: i % 200, roundTrip: 0 }));
+    for (const stream of crowd) {
+      stream.window.extend(2, 0, 0);
+      requests.want(stream);
+    }
+    await clock.advance(10_000);
+    const [late, proven] = [newStream({ index: 254, roundTrip: 0 }), newStream({ index: 255, roundTrip: 0 })];
+    proven.prove({ nonce: 0, sentAt: 0, upTo: 0, to: SOURCE }, clock.now());
+    const start = clock.now();
+    for (const stream of [late, proven]) {
+      stream.window.extend(2, 0, 0);
+      requests.want(stream);
+    }
+    await clock.advance(10_000);
+    const waited = (stream: PeerStream) =>
+      (asked.find((each) => each.extension.stream?.[0] === stream.nodeId[0])?.at ?? Infinity) - start;
+    assertLessOrEqual(waited(proven), 3);
+    // 1,001 at 128 a second, and 50 ms.
+    assertLessOrEqual(waited(late), 7_900);
+    assertGreater(waited(late), 1_000);
   });
 });
 

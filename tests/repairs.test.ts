@@ -111,7 +111,7 @@ describe("a number that was sent again", () => {
 describe("a flood", () => {
   test("of numbers: 4,096 wait, and more are refused until some are sent", async () => {
     const { ask, takeAll, clock } = setUp();
-    const asked = Array.from({ length: 10_000 }, (_, i) => ask(i + 1));
+    const asked = Array.from({ length: 10_000 }, (_, i) => ask(i + 1, String(i % 100)));
     assertEquals(asked.filter(Boolean).length, 4096);
     await clock.advance(GATHER);
     assertEquals(ask(20_000), false);
@@ -131,13 +131,29 @@ describe("a flood", () => {
   test("that is over is forgotten: nothing is refused after it", async () => {
     const { ask, takeAll, clock } = setUp();
     for (let round = 0; round < 5; round++) {
-      for (let number = 1; number <= 4096; number++) ask(round * 4096 + number);
+      for (let number = 1; number <= 4096; number++) ask(round * 4096 + number, String(number % 50));
       await clock.advance(GATHER);
       assertEquals(takeAll().length, 4096);
     }
-    assertEquals([ask(1), ask(5 * 4096)], [true, false]);
+    // The last went to 4096 % 50.
+    assertEquals([ask(1), ask(5 * 4096, "46")], [true, false]);
     await clock.advance(GATHER + HOLD);
     assertEquals(takeAll(), ["1 to host-a"]);
+  });
+
+  test("of one asker leaves room for the others: 128 of it wait, and as many again once those are sent", async () => {
+    for (const multicast of [true, false]) {
+      const { ask, takeAll, clock } = setUp({ multicast });
+      for (const round of [0, 1, 2]) {
+        const asked = Array.from({ length: 1000 }, (_, i) => ask(1000 * round + i));
+        assertEquals(asked.filter(Boolean).length, 128);
+        // Half of it to both.
+        const others = Array.from({ length: 64 }, (_, i) => ask(1000 * round + i, "b"));
+        assert(others.every(Boolean));
+        await clock.advance(GATHER);
+        assertEquals(takeAll().length, multicast ? 128 : 192);
+      }
+    }
   });
 });
 

@@ -153,7 +153,7 @@ describe("a window with too many holes", () => {
   /** Every second number arrives, so that each other one is a hole of its own. */
   function sieve(holes: number): Window {
     const window = new Window();
-    window.widen();
+    window.trust();
     for (let i = 1; i <= holes; i++) window.accept(2 * i, i, i);
     return window;
   }
@@ -163,39 +163,79 @@ describe("a window with too many holes", () => {
     for (let i = 1; i <= 64; i++) window.accept(2 * i, 0, 0);
     assertEquals([window.holes.length, window.missing], [64, 64]);
     window.accept(130, 0, 0);
-    assertEquals([window.holes.length, shown(window)[0]], [64, [1, 3]]);
-    window.widen();
+    assertEquals([window.holes.length, shown(window)[63]], [64, [127, 129]]);
+    window.trust();
     for (let i = 66; i <= 80; i++) window.accept(2 * i, 0, 0);
     assertEquals(window.holes.length, 79);
   });
 
-  test("tells 256 apart, and makes one of the first two beyond that", () => {
-    const window = sieve(256);
-    assertEquals([window.holes.length, window.missing], [256, 256]);
-    window.accept(514, 0, 0);
-    // 2 lies between the first two: it counts as missing once more.
-    assertEquals([window.holes.length, window.missing, shown(window)[0]], [256, 258, [1, 3]]);
-    assertEquals([window.accept(2, 0, 0), window.holes.length], ["repaired", 256]);
-    // That made two of the first again, and one more than there is room for: it is asked for and delivered again.
-    assertEquals([window.accept(2, 0, 0), window.accept(2, 0, 0)], ["repaired", "repaired"]);
+  test("tells 2,048 apart, and makes one of the last two beyond that", () => {
+    const window = sieve(2048);
+    assertEquals([window.holes.length, window.missing], [2048, 2048]);
+    window.accept(4098, 0, 0);
+    // 4096 lies between the last two: it counts as missing once more.
+    assertEquals([window.holes.length, window.missing, shown(window)[2047]], [2048, 2050, [4095, 4097]]);
+    assertEquals([window.accept(1, 0, 0), window.holes.length], ["repaired", 2047]);
+    // Now there is room for one more.
+    assertEquals([window.accept(4096, 0, 0), window.holes.length], ["repaired", 2048]);
+    assertEquals(window.accept(4096, 0, 0), "duplicate");
+  });
+
+  test("asks for what two have become as for the one that was asked for less", () => {
+    const window = sieve(2048);
+    Object.assign(window.holes[2047] as Hole, { attempts: 2, askedAt: 10, due: 9_000 });
+    window.accept(4098, 5_000, 5_005);
+    assertEquals(window.holes[2047], { from: 4095, to: 4097, foundAt: 2048, attempts: 0, askedAt: 0, due: 5_005 });
+    window.accept(4100, 6_000, 6_005);
+    assertEquals(window.holes[2047], { from: 4095, to: 4099, foundAt: 2048, attempts: 0, askedAt: 0, due: 5_005 });
   });
 
   test("keeps to it whichever way holes are made", () => {
-    const window = sieve(256);
-    window.extend(600, 0, 0);
-    assertEquals(window.holes.length, 256);
-    window.accept(575, 0, 0);
-    assertEquals(window.holes.length, 256);
+    const window = sieve(2048);
+    window.extend(4200, 0, 0);
+    assertEquals(window.holes.length, 2048);
+    window.accept(4150, 0, 0);
+    assertEquals(window.holes.length, 2048);
     for (const hole of [...window.holes]) window.split(hole, 1);
-    assertLessOrEqual(window.holes.length, 2 * 256);
+    assertLessOrEqual(window.holes.length, 2 * 2048);
+  });
+
+  test("is filled from below at once, however many there are", () => {
+    const window = sieve(4096);
+    let count = 0;
+    while (window.holes[0] !== undefined) {
+      // In the middle of the first hole whenever it has one.
+      const { from, to } = window.holes[0];
+      window.accept((from + to) >> 1, 0, 0);
+      count++;
+    }
+    assertEquals([count, window.missing, window.settled], [4096 + 2048, 0, 8192]);
   });
 
   test("takes 200,000 of them in bounded memory", () => {
     const window = new Window();
-    window.widen();
+    window.trust();
     for (let i = 1; i <= 200_000; i++) window.accept(2 * i, 0, 0);
-    assertEquals([window.holes.length, window.highest], [256, 400_000]);
+    assertEquals([window.holes.length, window.highest], [2048, 400_000]);
     assertEquals(window.missing, window.holes.reduce((sum, { from, to }) => sum + to - from + 1, 0));
+  });
+
+  test("shares what there is for all: beyond 32,768 each has 64, until others have less", () => {
+    const shared = { holes: 0 };
+    const windows = Array.from({ length: 20 }, () => new Window(shared));
+    for (const window of windows) {
+      window.trust();
+      for (let i = 1; i <= 3000; i++) window.accept(2 * i, 0, 0);
+    }
+    assertEquals(windows.slice(0, 16).map(({ holes }) => holes.length), Array(16).fill(2048));
+    assertEquals(windows.slice(16).map(({ holes }) => holes.length), Array(4).fill(64));
+    assertEquals(shared.holes, 16 * 2048 + 4 * 64);
+    const [first, last] = [windows[0], windows[19]] as [Window, Window];
+    first.startAt(6001);
+    for (let i = 3001; i <= 3010; i++) last.accept(2 * i, 0, 0);
+    assertEquals([last.holes.length, shared.holes], [74, 15 * 2048 + 4 * 64 + 10]);
+    for (const window of windows) window.endAt(0);
+    assertEquals(shared.holes, 0);
   });
 });
 
@@ -264,8 +304,9 @@ test("whatever comes, a window says what a set of numbers says", () => {
   );
   fc.assert(
     fc.property(fc.array(step, { maxLength: 60, size: "max" }), (steps) => {
-      const window = new Window();
-      window.widen();
+      const shared = { holes: 0 };
+      const window = new Window(shared);
+      window.trust();
       const model = new Model();
       steps.forEach((step, time) => {
         if (step.do === "split") {
@@ -288,6 +329,7 @@ test("whatever comes, a window says what a set of numbers says", () => {
           model.endAt(step.number);
         }
         check(window, model);
+        assertEquals(shared.holes, window.holes.length);
       });
     }),
     { numRuns: 500 },
@@ -299,7 +341,7 @@ test("numbers of any size are told apart as small ones are", () => {
   const steps = fc.array(fc.integer({ min: 1, max: 40 }), { maxLength: 30, size: "max" });
   fc.assert(fc.property(far, steps, (far, numbers) => {
     const [near, window] = [new Window(), new Window()];
-    for (const each of [near, window]) each.widen();
+    for (const each of [near, window]) each.trust();
     window.startAt(far + 1);
     for (const number of numbers) {
       assertEquals(window.accept(far + number, 0, 0), near.accept(number, 0, 0));
