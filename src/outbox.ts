@@ -112,6 +112,8 @@ export class Outbox {
     const { isReady, pacer } = this.#config;
     while (true) {
       await this.#sendLetters();
+      // One that was posted since the last left and before this went on has woken nobody.
+      if (this.#letters.length > 0) continue;
       if (!isReady("repair") && (this.#onlyLetters || !isReady("batch"))) break;
       const wait = this.#onlyLetters ? 0 : pacer?.wait() ?? 0;
       if (wait > 0) {

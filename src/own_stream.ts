@@ -127,8 +127,8 @@ export class OwnStream {
   repair(id: string, source: Endpoint, request: Extension): void {
     const asker = this.#note(id, source, request);
     const isProven = asker.standing === "proven";
-    if (!isProven) this.refused++;
-    if (!isProven || !this.#enqueue(request.ranges ?? [], asker)) this.#answer(asker, request);
+    if (isProven && this.#enqueue(request.ranges ?? [], asker)) return;
+    if (this.#answer(asker, request) && !isProven) this.refused++;
   }
 
   /** Answers a catch-up request. */
@@ -217,13 +217,15 @@ export class OwnStream {
     return asker;
   }
 
-  #answer(asker: KnownAsker, { nonce = 0 }: Extension, base?: Base): void {
+  /** False when that would be beyond the rate: the request is refused. */
+  #answer(asker: KnownAsker, { nonce = 0 }: Extension, base?: Base): boolean {
     if (!this.#askers.mayAnswer(asker)) {
       this.refused++;
-      return;
+      return false;
     }
     const { nodeId, post } = this.#config;
     const answer = { position: this.position, token: this.#askers.tokenFor(asker), nonce, ...(base && { base }) };
     post(encodeControl(TYPE_STATE, nodeId, answer), asker.endpoint);
+    return true;
   }
 }

@@ -24,8 +24,6 @@ export interface Question {
   attempts: number;
   /** When it was asked last. */
   askedAt: number;
-  /** When it is asked again once it was given up and its node is heard, in milliseconds after that. */
-  patience: number;
 }
 
 /** How long what a node that leaves has not repaired is waited for, in milliseconds: it lingers for one second. */
@@ -45,11 +43,15 @@ const AGE_GRAIN = 1;
 const DRIFT = 0.001;
 /** Waits up to this long are left alone when a node is heard again, in milliseconds: answers may be on their way. */
 const IMPATIENT = 30;
+/** Questions in a row, when none of them is answered. */
+export const MAX_UNANSWERED = 4;
 /**
- * A question that was given up is asked again when its node is heard so many milliseconds later, at first and at most:
- * whoever forges packets has it asked too.
+ * After those one is asked when its node is heard so many milliseconds later, then twice as many, up to a second; after
+ * {@linkcode MAX_IN_VAIN} in all it takes {@linkcode ASK_SELDOM}. Whoever forges packets has it asked too.
  */
-const ASK_AGAIN: readonly [number, number] = [1000, 4000];
+const ASK_AGAIN: readonly [number, number] = [100, 1000];
+const MAX_IN_VAIN = 16;
+const ASK_SELDOM = 8000;
 /** Longest that holes are waited for as batches often come late, in milliseconds. */
 const MAX_LATENESS = 100;
 /** What is left of that with each batch that had to be sent again: half after 14. */
@@ -117,7 +119,7 @@ export class PeerStream {
     this.settledAt = since;
     this.changedAt = now;
     this.#since = since;
-    this.question = { due: now, attempts: 0, askedAt: -Infinity, patience: ASK_AGAIN[0] };
+    this.question = { due: now, attempts: 0, askedAt: -Infinity };
     this.catchUp = { since: now, margin: FIRST_MARGIN };
   }
 
@@ -171,9 +173,11 @@ export class PeerStream {
   /** It was heard: a question that was given up is asked once more. */
   askAgain(now: number): void {
     const { question } = this;
-    if (question.due !== Infinity || now - question.askedAt < question.patience) return;
-    question.due = now;
-    question.patience = Math.min(2 * question.patience, ASK_AGAIN[1]);
+    if (question.due !== Infinity) return;
+    const [first, most] = ASK_AGAIN;
+    const { attempts } = question;
+    const patience = attempts < MAX_IN_VAIN ? Math.min(first * 2 ** (attempts - MAX_UNANSWERED), most) : ASK_SELDOM;
+    if (now - question.askedAt >= patience) question.due = now;
   }
 
   /** It has answered a request. */
@@ -182,7 +186,6 @@ export class PeerStream {
     this.provenAt = to;
     this.question.attempts = 0;
     this.question.due = now;
-    this.question.patience = ASK_AGAIN[0];
     if (this.stall !== undefined && sentAt >= this.stall.since) this.stall = undefined;
   }
 

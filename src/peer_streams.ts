@@ -122,9 +122,11 @@ export class PeerStreams {
     const now = this.#config.clock.now();
     const stream = this.#hear(nodeId, source.host, source.port, now);
     if (stream === undefined) return;
-    const isNewToken = token !== undefined && !(stream.token !== undefined && equalBytes(stream.token, token));
-    if (isNewToken) stream.token = token.slice();
     const request = nonce === undefined ? undefined : stream.requests.find((request) => request.nonce === nonce);
+    // Anybody can send a token. One that is not right is replaced with the answer to the request that it is shown with.
+    const isNewToken = token !== undefined &&
+      (stream.token === undefined || (request !== undefined && !equalBytes(stream.token, token)));
+    if (isNewToken) stream.token = token.slice();
     const { window } = stream;
     if (position.last >= window.highest || request !== undefined) stream.knownAt = now;
     else this.#verify(stream, now);
@@ -135,7 +137,7 @@ export class PeerStreams {
       stream.prove(request, now);
       this.#settle(stream, position, base, request.sentAt, now);
       // It was asked for more than it has published, so something was forged.
-      if (position.last < request.upTo) this.#tell(stream, window.endAt(position.last));
+      if (position.last < request.upTo) this.#endAt(stream, position.last);
     }
     const { leftAt } = stream;
     if (leftAt !== undefined && (position.last > window.settled || now - leftAt >= STRAGGLERS)) this.#comeBack(stream);
@@ -217,6 +219,14 @@ export class PeerStreams {
   #locate(stream: PeerStream, position: Position, base: Base | undefined, askedAt: number, now: number): void {
     this.#tell(stream, stream.locate(position, base, askedAt, now));
     if (stream.catchUp === undefined) this.missing += stream.window.missing;
+  }
+
+  /** What is above `last` was forged, and never missing. */
+  #endAt(stream: PeerStream, last: number): void {
+    const { window, catchUp } = stream;
+    const before = window.missing;
+    this.#tell(stream, window.endAt(last));
+    if (catchUp === undefined) this.missing -= before - window.missing;
   }
 
   /**

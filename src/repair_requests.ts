@@ -8,7 +8,7 @@ import { type Endpoint, isSameEndpoint } from "./address.ts";
 import type { Clock, Timer } from "./clock.ts";
 import type { RandomBytes } from "./host.ts";
 import type { Jitter } from "./jitter.ts";
-import { LEAVE_PATIENCE, type PeerStream } from "./peer_stream.ts";
+import { LEAVE_PATIENCE, MAX_UNANSWERED, type PeerStream } from "./peer_stream.ts";
 import { RateLimit } from "./rate_limit.ts";
 import { encodeControl, type Extension, type NumberRange } from "./wire/extension.ts";
 import { readU32 } from "./wire/integers.ts";
@@ -34,11 +34,10 @@ const MAX_UNDER_WAY = 128;
 const REQUESTS_PER_SECOND = 2000;
 /**
  * Those to nodes that have not answered from where they are taken to be. Anybody can name any address: such a node gets
- * short questions only, this many a second in all, {@linkcode MAX_UNANSWERED} in a row, and then one when it is heard 1 s,
- * 2 s, and each 4 s later.
+ * short questions only, this many a second in all, {@linkcode MAX_UNANSWERED} in a row, and then one now and then when it
+ * is heard.
  */
 const STRANGERS_PER_SECOND = 128;
-const MAX_UNANSWERED = 4;
 /** When what was beyond a limit is tried again, in milliseconds. */
 const LIMITED = 50;
 /** Requests whose answer is known when it comes late. */

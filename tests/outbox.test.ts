@@ -194,6 +194,18 @@ describe("Outbox", () => {
     assertEquals(drained.state, "fulfilled");
   });
 
+  test("sends a letter that is posted in any turn after the last one has left", async () => {
+    for (let turns = 0; turns < 12; turns++) {
+      const out: string[] = [];
+      const { outbox } = setUp({ send: async (datagram) => void out.push(new TextDecoder().decode(datagram)) });
+      outbox.post(bytes("a"), A);
+      for (let i = 0; i < turns; i++) await undefined;
+      outbox.post(bytes("b"), A);
+      await outbox.drained();
+      assertEquals(out, ["a", "b"], `${turns} turns`);
+    }
+  });
+
   test("sends everything once and in order, one at a time, however it is woken", async () => {
     const letter = fc.record({ to: fc.option(fc.constantFrom(A, B), { nil: undefined }), fails: fc.boolean() });
     const step = fc.oneof(letter, fc.constant("batch" as const), fc.constant("wait" as const));
