@@ -40,7 +40,7 @@ export interface MeshMetrics extends Metrics {
   readonly peersRefused: number;
   /** Batches dropped as they had arrived before: copies by multicast and unicast, and repairs that came twice. */
   readonly duplicates: number;
-  /** Datagrams of others that were found missing. */
+  /** Datagrams of others that were found missing. Those of a node count from its first answer on: it may be an invention. */
   readonly missing: number;
   /** Missing datagrams that came after all: asked for again, or late. */
   readonly repaired: number;

@@ -128,6 +128,11 @@ export class PeerStream {
     return this.catchUp === undefined && this.window.missing === 0;
   }
 
+  /** Whether what is missing is known, and by somebody who is there. */
+  get isCounted(): boolean {
+    return this.catchUp === undefined && this.provenAt !== undefined;
+  }
+
   /** Whether requests have to be sent. */
   get isWanting(): boolean {
     return this.lostAt === undefined && !this.isSettled;

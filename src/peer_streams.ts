@@ -57,7 +57,7 @@ export interface PeerStreamsConfig {
 export class PeerStreams {
   /** Batches that had arrived before. */
   duplicates = 0;
-  /** Numbers that were found missing. */
+  /** Numbers that were found missing of nodes that have answered: others may be inventions. */
   missing = 0;
   /** Missing ones that have arrived after all. */
   repaired = 0;
@@ -86,7 +86,7 @@ export class PeerStreams {
     const now = this.#config.clock.now();
     const stream = this.#hear(nodeId, host, port, now);
     if (stream === undefined) return true;
-    const { window, catchUp } = stream;
+    const { window, catchUp, isCounted } = stream;
     const before = window.missing;
     const arrival = window.accept(number, now, this.#soon(stream, now));
     if (arrival === "duplicate") {
@@ -98,14 +98,11 @@ export class PeerStreams {
     if (stream.leftAt !== undefined) this.#comeBack(stream);
     // Nothing can be missing below the first.
     if (window.settled === window.highest) stream.catchUp = undefined;
-    if (catchUp === undefined) {
-      let found = window.missing - before;
-      if (arrival === "repaired") {
-        found++;
-        this.repaired++;
-        stream.learn(isRepair, now);
-      }
-      this.missing += found;
+    const isRepaired = arrival === "repaired";
+    if (isRepaired && catchUp === undefined) stream.learn(isRepair, now);
+    if (isCounted) {
+      this.missing += window.missing - before + Number(isRepaired);
+      this.repaired += Number(isRepaired);
     }
     this.#review(stream, now);
     return true;
@@ -127,7 +124,7 @@ export class PeerStreams {
     const isNewToken = token !== undefined &&
       (stream.token === undefined || (request !== undefined && !equalBytes(stream.token, token)));
     if (isNewToken) stream.token = token.slice();
-    const { window } = stream;
+    const { window, isCounted } = stream;
     if (position.last >= window.highest || request !== undefined) stream.knownAt = now;
     else this.#verify(stream, now);
     this.#extend(stream, position, now);
@@ -137,8 +134,9 @@ export class PeerStreams {
       stream.prove(request, now);
       this.#settle(stream, position, base, request.sentAt, now);
       // It was asked for more than it has published, so something was forged.
-      if (position.last < request.upTo) this.#endAt(stream, position.last);
+      if (position.last < request.upTo) this.#endAt(stream, position.last, isCounted);
     }
+    if (!isCounted && stream.isCounted) this.missing += window.missing;
     const { leftAt } = stream;
     if (leftAt !== undefined && (position.last > window.settled || now - leftAt >= STRAGGLERS)) this.#comeBack(stream);
     if (isNewToken || request === undefined) stream.hurry(now, isNewToken);
@@ -203,30 +201,24 @@ export class PeerStreams {
     window.extend(last, now, this.#soon(stream, now));
     // All that is known to exist has arrived or was given up: it begins somewhere below.
     if (window.missing === 0) stream.catchUp = undefined;
-    if (stream.catchUp === undefined) this.missing += window.missing - before;
+    if (stream.isCounted) this.missing += window.missing - before;
   }
 
   /** The answer to a request is the truth about where the stream begins, and about what is held. */
   #settle(stream: PeerStream, position: Position, base: Base | undefined, askedAt: number, now: number): void {
     if (stream.catchUp !== undefined) {
-      this.#locate(stream, position, base, askedAt, now);
+      this.#tell(stream, stream.locate(position, base, askedAt, now));
       if (stream.catchUp !== undefined) return;
     }
     this.#tell(stream, stream.window.startAt(position.oldest));
   }
 
-  /** Finds out where the stream begins for this node, if that can be told. What has not come since is missing. */
-  #locate(stream: PeerStream, position: Position, base: Base | undefined, askedAt: number, now: number): void {
-    this.#tell(stream, stream.locate(position, base, askedAt, now));
-    if (stream.catchUp === undefined) this.missing += stream.window.missing;
-  }
-
   /** What is above `last` was forged, and never missing. */
-  #endAt(stream: PeerStream, last: number): void {
-    const { window, catchUp } = stream;
+  #endAt(stream: PeerStream, last: number, isCounted: boolean): void {
+    const { window } = stream;
     const before = window.missing;
     this.#tell(stream, window.endAt(last));
-    if (catchUp === undefined) this.missing -= before - window.missing;
+    if (isCounted) this.missing -= before - window.missing;
   }
 
   /**
@@ -239,7 +231,7 @@ export class PeerStreams {
     if (catchUp !== undefined) {
       if (stream.question.attempts === 0 || now - catchUp.since < IN_VAIN) return;
       // As if it had answered that it has no more than what it holds.
-      this.#locate(stream, position, { first: position.oldest, age: 0 }, now, now);
+      this.#tell(stream, stream.locate(position, { first: position.oldest, age: 0 }, now, now));
       return;
     }
     // A node that was never proved to be there was asked for no hole in particular.

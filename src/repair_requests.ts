@@ -20,7 +20,7 @@ import { MAX_RANGES, NONCE_LENGTH, TYPE_CATCH_UP, TYPE_NAK } from "./wire/layout
  */
 const RETRY = 6;
 /** Longest wait for an answer, in milliseconds. */
-const MAX_RETRY = 1000;
+const MAX_RETRY = 250;
 /** So often at most the wait is doubled as long as repairs come, and for how long after one, in milliseconds: to 48 ms. */
 const MAX_DOUBLINGS = 3;
 const REPAIRS_COME = 250;
@@ -30,6 +30,8 @@ const SPREAD = 0.25;
 const SPACING = 2;
 /** Most numbers of one stream that are under way: 180 kB, less than the smallest receive buffer of a system. */
 const MAX_UNDER_WAY = 128;
+/** Most that were asked for and have not come: what never comes is not asked for beyond them. */
+const MAX_ASKED = 512;
 /** Requests a second, to all nodes together. */
 const REQUESTS_PER_SECOND = 2000;
 /**
@@ -134,7 +136,7 @@ export class RepairRequests {
     if (isProven && stream.catchUp === undefined) return this.#askForHoles(stream, now);
     const question = stream.question;
     if (question.due <= now) {
-      if (!this.#inquire(stream)) return now + LIMITED;
+      if (!this.#inquire(stream)) return this.#leavingBy(stream, now + LIMITED, now);
       question.attempts++;
       question.askedAt = now;
       const isInVain = !isProven && question.attempts >= MAX_UNANSWERED;
@@ -144,40 +146,60 @@ export class RepairRequests {
   }
 
   #inquire(stream: PeerStream): boolean {
+    if (!this.#mayAsk(stream)) return false;
     const since = stream.catchUp === undefined ? 0 : Math.ceil(stream.reach(this.#config.clock.now()));
-    return this.#send(stream, TYPE_CATCH_UP, { since }, stream.window.highest);
+    this.#send(stream, TYPE_CATCH_UP, { since }, stream.window.highest);
+    return true;
   }
 
   #askForHoles(stream: PeerStream, now: number): number {
     const { window } = stream;
-    let left = MAX_UNDER_WAY;
-    for (const { attempts, due, from, to } of window.holes) {
-      if (attempts > 0 && due > now) left -= to - from + 1;
+    const wait = this.#answerTime(stream);
+    let room = MAX_UNDER_WAY;
+    let fresh = MAX_ASKED;
+    let freeAt = Infinity;
+    for (const { attempts, lastAskedAt, from, to } of window.holes) {
+      if (attempts === 0) continue;
+      fresh -= to - from + 1;
+      if (now - lastAskedAt >= wait) continue;
+      room -= to - from + 1;
+      freeAt = Math.min(freeAt, lastAskedAt + wait);
     }
     let next = Infinity;
     const ranges: NumberRange[] = [];
     // The list grows where a hole is split: what is split off comes next, and waits.
     for (const hole of window.holes) {
-      if (hole.due <= now && left > 0 && ranges.length < MAX_RANGES) {
-        window.split(hole, left);
-        left -= hole.to - hole.from + 1;
+      const most = hole.attempts === 0 ? Math.min(room, fresh) : room;
+      if (hole.due <= now && most > 0 && ranges.length < MAX_RANGES) {
+        if (ranges.length === 0 && !this.#mayAsk(stream)) return this.#leavingBy(stream, now + LIMITED, now);
+        window.split(hole, most);
+        const count = hole.to - hole.from + 1;
+        room -= count;
+        if (hole.attempts === 0) {
+          fresh -= count;
+          hole.askedAt = now;
+        }
         hole.attempts++;
-        if (hole.attempts === 1) hole.askedAt = now;
+        hole.lastAskedAt = now;
         hole.due = now + this.#retryAfter(stream, hole.attempts);
         ranges.push({ from: hole.from, to: hole.to });
       }
-      // What waits for room is looked at when something that is under way has come, or is due again.
-      if (hole.due > now || left > 0) next = Math.min(next, hole.due);
+      // What waits for room is looked at when something that was asked for has come, or must be lost.
+      if (hole.due > now || most > 0) next = Math.min(next, hole.due);
     }
     const last = ranges.at(-1);
     if (last !== undefined) this.#send(stream, TYPE_NAK, { ranges }, last.to);
+    if (room <= 0) next = Math.min(next, freeAt, now + wait);
     return this.#leavingBy(stream, Math.max(next, now + SPACING), now);
   }
 
-  #send(stream: PeerStream, type: number, what: Extension, upTo: number): boolean {
+  /** Whether one more request is within the limits. Strangers use up nothing of what is for all. */
+  #mayAsk(stream: PeerStream): boolean {
+    return (this.#isProven(stream) || this.#strangers.allow()) && this.#all.allow();
+  }
+
+  #send(stream: PeerStream, type: number, what: Extension, upTo: number): void {
     const { nodeId, clock, randomBytes, send } = this.#config;
-    // Strangers use up nothing of what is for all.
-    if (!(this.#isProven(stream) || this.#strangers.allow()) || !this.#all.allow()) return false;
     const nonce = readU32(randomBytes(NONCE_LENGTH), 0);
     const to = this.#endpointOf(stream);
     stream.requests.unshift({ nonce, sentAt: clock.now(), upTo, to });
@@ -185,7 +207,6 @@ export class RepairRequests {
     const token = stream.token === undefined ? {} : { token: stream.token };
     send(encodeControl(type, nodeId, { stream: stream.nodeId, nonce, ...token, ...what }), to);
     this.sent++;
-    return true;
   }
 
   #endpointOf(stream: PeerStream): Endpoint {
@@ -203,9 +224,14 @@ export class RepairRequests {
       : Math.min(next, Math.max(now + SPACING, stream.leavingAt + LEAVE_PATIENCE));
   }
 
-  #retryAfter({ roundTrip, repairedAt }: PeerStream, attempts: number): number {
-    const most = this.#config.clock.now() - repairedAt < REPAIRS_COME ? MAX_DOUBLINGS : Infinity;
-    const wait = Math.max(RETRY, 2 * roundTrip) * 2 ** Math.min(Math.max(0, attempts - 2), most);
+  /** Longest time that an answer usually takes. */
+  #answerTime({ roundTrip }: PeerStream): number {
+    return Math.max(RETRY, 2 * roundTrip);
+  }
+
+  #retryAfter(stream: PeerStream, attempts: number): number {
+    const most = this.#config.clock.now() - stream.repairedAt < REPAIRS_COME ? MAX_DOUBLINGS : Infinity;
+    const wait = this.#answerTime(stream) * 2 ** Math.min(Math.max(0, attempts - 2), most);
     return Math.min(MAX_RETRY, wait) * (1 + this.#config.jitter.between(0, SPREAD));
   }
 }

@@ -14,7 +14,7 @@ import { equalBytes } from "./wire/packet.ts";
 export class StreamTable {
   readonly #capacity: number;
   readonly #openedAt: number;
-  readonly #holes: HoleCount = { holes: 0 };
+  readonly #holes: HoleCount = { trusted: 0, untrusted: 0 };
   readonly #streams = new Map<string, PeerStream>();
   /** Those of nodes that are gone, the longest gone first. */
   readonly #gone = new Set<PeerStream>();

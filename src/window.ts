@@ -16,6 +16,8 @@ export interface Hole {
   attempts: number;
   /** When they were asked for first; 0 before that. */
   askedAt: number;
+  /** When they were asked for last; 0 before that. */
+  lastAskedAt: number;
 }
 
 /** What was given up, and how much of it. */
@@ -33,13 +35,19 @@ export type Arrival = "new" | "repaired" | "duplicate";
  * second, in which the sender hears of it and slows down.
  */
 const MAX_HOLES = 2048;
-/** Of all windows together, 4 MB; once there are so many, and before a node has shown that it is there, as ids are easily forged: */
+/** The same before the node has shown that it is there: ids are easily forged. */
+const MAX_UNTRUSTED_HOLES = 512;
+/** Most of all windows of either kind together; each has room for {@linkcode MIN_HOLES} all the same. */
 const MAX_SHARED_HOLES = 32_768;
-const MAX_UNTRUSTED_HOLES = 64;
+const MAX_SHARED_UNTRUSTED_HOLES = 8192;
+const MIN_HOLES = 64;
 
 /** How many holes the windows that share it have together. */
 export interface HoleCount {
-  holes: number;
+  /** Of nodes that have shown that they are there. */
+  trusted: number;
+  /** Of the others. */
+  untrusted: number;
 }
 
 /**
@@ -57,13 +65,15 @@ export class Window {
   /** What was settled last without having arrived. */
   #skipped = { from: 0, to: 0 };
 
-  constructor(shared: HoleCount = { holes: 0 }) {
+  constructor(shared: HoleCount = { trusted: 0, untrusted: 0 }) {
     this.#shared = shared;
   }
 
   /** The node is there: more holes are told apart from now on. */
   trust(): void {
+    this.#count(-this.#holes.length);
     this.#isTrusted = true;
+    this.#count(this.#holes.length);
   }
 
   /** The highest number that is known to exist. */
@@ -118,7 +128,15 @@ export class Window {
   extend(last: number, now: number, due: number): void {
     const count = last - this.#highest;
     if (count <= 0) return;
-    const hole: Hole = { from: this.#highest + 1, to: last, foundAt: now, due, attempts: 0, askedAt: 0 };
+    const hole: Hole = {
+      from: this.#highest + 1,
+      to: last,
+      foundAt: now,
+      due,
+      attempts: 0,
+      askedAt: 0,
+      lastAskedAt: 0,
+    };
     this.#insert(this.#holes.length, hole);
     this.#highest = last;
     this.#missing += count;
@@ -186,12 +204,23 @@ export class Window {
 
   #insert(index: number, hole: Hole): void {
     this.#holes.splice(index, 0, hole);
-    this.#shared.holes++;
+    this.#count(1);
   }
 
   #remove(index: number): void {
     this.#holes.splice(index, 1);
-    this.#shared.holes--;
+    this.#count(-1);
+  }
+
+  #count(change: number): void {
+    if (this.#isTrusted) this.#shared.trusted += change;
+    else this.#shared.untrusted += change;
+  }
+
+  get #room(): number {
+    const { trusted, untrusted } = this.#shared;
+    if (this.#isTrusted) return trusted <= MAX_SHARED_HOLES ? MAX_HOLES : MIN_HOLES;
+    return untrusted <= MAX_SHARED_UNTRUSTED_HOLES ? MAX_UNTRUSTED_HOLES : MIN_HOLES;
   }
 
   /**
@@ -199,16 +228,16 @@ export class Window {
    * that repairs are on their way for.
    */
   #merge(): void {
-    const mayHave = this.#isTrusted && this.#shared.holes <= MAX_SHARED_HOLES ? MAX_HOLES : MAX_UNTRUSTED_HOLES;
     const last = this.#holes.at(-1);
     const before = this.#holes.at(-2);
-    if (this.#holes.length <= mayHave || before === undefined || last === undefined) return;
+    if (this.#holes.length <= this.#room || before === undefined || last === undefined) return;
     this.#missing += last.from - before.to - 1;
     before.to = last.to;
     // As if none of it had been asked for, if some of it was not.
     if (last.attempts < before.attempts) {
       before.attempts = last.attempts;
       before.askedAt = last.askedAt;
+      before.lastAskedAt = last.lastAskedAt;
     }
     before.due = Math.min(before.due, last.due);
     this.#remove(this.#holes.length - 1);

@@ -61,10 +61,11 @@ function setUp({ capacity = 10 } = {}) {
   return { streams, clock, gaps, wanted, doubted, settled, left, accept, position, answer, stream, holes };
 }
 
-/** One whose beginning is known, with so many batches. */
+/** One whose beginning is known, with so many batches, and that has answered a question. */
 function known(count = 0) {
   const rig = setUp();
   rig.position(0, 1, Infinity);
+  rig.answer(0, { age: Infinity });
   for (let number = 1; number <= count; number++) rig.accept(number);
   rig.wanted.length = 0;
   return rig;
@@ -109,11 +110,11 @@ describe("first contact", () => {
   });
 
   test("by its first batch needs no question", () => {
-    const { accept, stream, streams } = setUp();
+    const { accept, stream, streams, holes } = setUp();
     accept(1);
     assertEquals([stream().isSettled, streams.missing], [true, 0]);
     accept(3);
-    assertEquals([stream().catchUp, streams.missing], [undefined, 1]);
+    assertEquals([stream().catchUp, holes()], [undefined, [[2, 2]]]);
   });
 
   test("is told where the stream begins by the answer to its question", async () => {
@@ -124,20 +125,34 @@ describe("first contact", () => {
     assertEquals([holes(), streams.missing, gaps, stream().catchUp], [[[41, 50]], 10, [], undefined]);
   });
 
-  test("is believed what it hears when its questions were in vain for a second, and counts what is missing then", async () => {
-    const { accept, position, stream, clock, streams, holes, gaps } = setUp();
+  test("is believed what it hears when its questions were in vain for a second", async () => {
+    const { accept, position, stream, clock, holes, gaps } = setUp();
     await clock.advance(1000);
     position(50, 1, 10);
     accept(48);
     stream().question.attempts = 1;
     await clock.advance(999);
     position(50, 1, 10);
-    assertEquals([stream().catchUp === undefined, streams.missing], [false, 0]);
+    assertEquals(stream().catchUp === undefined, false);
     await clock.advance(1);
     position(50, 1, 10);
-    assertEquals([stream().catchUp, holes(), streams.missing, gaps], [undefined, [[1, 47], [49, 50]], 49, []]);
-    for (let number = 1; number <= 50; number++) accept(number, A, true);
-    assertEquals([streams.missing, streams.repaired, stream().isSettled], [49, 49, true]);
+    assertEquals([stream().catchUp, holes(), gaps], [undefined, [[1, 47], [49, 50]], []]);
+  });
+
+  test("that is never answered counts nothing as missing or repaired, as its node may be an invention", () => {
+    for (const isLocated of [true, false]) {
+      const { accept, position, answer, streams, stream } = setUp();
+      if (isLocated) position(0, 1, Infinity);
+      accept(MAX_NUMBER - 1);
+      accept(7);
+      position(MAX_NUMBER);
+      assertEquals([stream().window.missing, streams.missing, streams.repaired], [MAX_NUMBER - 2, 0, 0]);
+      // What is above the truth never was.
+      answer(9, { base: { first: 1, age: 0 }, upTo: MAX_NUMBER });
+      assertEquals([stream().window.missing, streams.missing, streams.repaired], [8, 8, 0]);
+      for (let number = 1; number <= 9; number++) accept(number, A, true);
+      assertEquals([streams.missing, streams.repaired], [8, 8]);
+    }
   });
 
   test("is not told by an answer that it has not asked for", () => {
@@ -306,7 +321,8 @@ describe("what is missing", () => {
   });
 
   test("is asked for where the node has answered from", () => {
-    const { answer, stream } = known(1);
+    const { answer, position, stream } = setUp();
+    position(1);
     assertEquals(stream().provenAt, undefined);
     answer(1);
     assertEquals(stream().provenAt, SOURCE);

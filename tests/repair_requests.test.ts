@@ -30,7 +30,7 @@ interface Asked {
 /** A stream whose beginning is known and of which nothing has come, but for an answer within a millisecond. */
 function newStream({ index = 1, token = true, catchUp = false, opened = 0, now = 0, roundTrip = 1 } = {}): PeerStream {
   const nodeId = new Uint8Array(16).fill(index);
-  const stream = new PeerStream(nodeId, formatNodeId(nodeId), SOURCE, opened, now, { holes: 0 });
+  const stream = new PeerStream(nodeId, formatNodeId(nodeId), SOURCE, opened, now, { trusted: 0, untrusted: 0 });
   if (!catchUp) stream.catchUp = undefined;
   if (token) stream.token = TOKEN;
   if (roundTrip > 0) {
@@ -99,17 +99,17 @@ describe("what is missing", () => {
     assertEquals([asked, clock.pending], [[], 0]);
   });
 
-  test("is asked for again: twice soon, then after twice the time each, up to a second, by up to a quarter later", async () => {
+  test("is asked for again: twice soon, then after twice the time each, up to 250 ms, by up to a quarter later", async () => {
     for (const roundTrip of [1, 50]) {
       const { requests, clock, asked } = setUp({ seed: roundTrip + 1 });
       const stream = newStream({ roundTrip });
       stream.window.accept(2, 0, 0);
       requests.want(stream);
-      await clock.advance(20_000);
+      await clock.advance(6000);
       const waits = asked.slice(1).map(({ at }, i) => at - (asked[i]?.at ?? 0));
       const first = Math.max(RETRY, 2 * roundTrip);
       for (const [i, wait] of waits.entries()) {
-        const least = Math.min(1000, first * 2 ** Math.max(0, i - 1));
+        const least = Math.min(250, first * 2 ** Math.max(0, i - 1));
         assertGreaterOrEqual(wait, least - 0.01);
         // The clock may be late by a microsecond.
         assertLessOrEqual(wait, 1.25 * least + 0.01);
@@ -154,15 +154,32 @@ describe("what is missing", () => {
     assertEquals(stream.requests.map(({ upTo }) => upTo), [168, 128]);
   });
 
+  test("is asked for on when answers do not come, by at most 512 numbers", async () => {
+    const { requests, clock, asked } = setUp();
+    const stream = newStream();
+    stream.window.accept(1001, 0, 0);
+    requests.want(stream);
+    await clock.advance(200);
+    assertEquals(Math.max(...rangesOf(asked).flat().map(([, to = 0]) => to)), 512);
+    const firsts = [1, 129, 257, 385].map((from) => asked.findIndex((_, i) => rangesOf(asked)[i]?.[0]?.[0] === from));
+    const times = firsts.map((index) => asked[index]?.at ?? Infinity);
+    for (const [i, time] of times.slice(1).entries()) assertGreaterOrEqual(time - (times[i] ?? 0), RETRY);
+    for (let number = 1; number <= 100; number++) stream.window.accept(number, 0, 0);
+    requests.want(stream);
+    await clock.advance(200);
+    assertEquals(Math.max(...rangesOf(asked).flat().map(([, to = 0]) => to)), 612);
+  });
+
   test("and will never come is asked for as seldom, however much it is", async () => {
     const { requests, clock, asked } = setUp();
     const stream = newStream();
     stream.window.accept(MAX_NUMBER, 0, 0);
     requests.want(stream);
     await clock.advance(10_000);
-    assertLessOrEqual(asked.length, 20);
-    assert(asked.every(({ extension: { ranges = [] } }) => ranges.every(({ to }) => to <= 128)));
-    assertLessOrEqual(stream.window.holes.length, 3);
+    // Four parts, each four times a second.
+    assertLessOrEqual(asked.length, 4 * (8 + 10 * 4));
+    assert(asked.every(({ extension: { ranges = [] } }) => ranges.every(({ to }) => to <= 512)));
+    assertLessOrEqual(stream.window.holes.length, 6);
   });
 
   test("of a stream that was lost is not asked for", async () => {
@@ -340,7 +357,7 @@ describe("a stream whose beginning is not known", () => {
     assertLessOrEqual(extension.since ?? Infinity, at * 1.001 + 60);
     assertEquals(stream.requests[0]?.upTo, 50);
     await clock.advance(5000);
-    assert(asked.length > 8 && asked.length < 20, `${asked.length}`);
+    assert(asked.length > 15 && asked.length < 30, `${asked.length}`);
     assert(asked.every((each) => each.type === TYPE_CATCH_UP));
     assertGreater(asked.at(-1)?.extension.since ?? 0, 5000);
     stream.catchUp = undefined;

@@ -105,6 +105,31 @@ describe("repair", () => {
     await made.close();
   });
 
+  test("a burst of which a quarter is lost on a long way is there within 5 s, each key once", async () => {
+    const count = 8000;
+    const { made, a, b, clock } = await scene(2, () => ({ batchSize: 1, queueSize: 100, minSendRate: 30_000 }));
+    // Has answered once: who has not is asked with care.
+    made.loseFirst(a, 1);
+    await publishAll(made, a, ["first"], 300);
+    // By the group and by unicast.
+    made.network.set({ loss: 0.5, delay: { min: 10, max: 12 } });
+    let done = false;
+    let most = 0;
+    const publishing = (async () => {
+      for (const key of names(count)) await a.mesh.publish(key);
+      done = true;
+    })();
+    while (!done) {
+      await made.advance(5);
+      most = Math.max(most, statusOf(b, a)?.missing ?? 0);
+    }
+    await publishing;
+    assert(most > 256, `at most ${most} were missing`);
+    await clock.runUntil(() => keysOf(b).length > count, 5000);
+    assertEquals([keysOf(b).length, new Set(keysOf(b)).size, gapEvents(b)], [count + 1, count + 1, 0]);
+    await made.close();
+  });
+
   test("a slow receiver cannot push the sender below `minSendRate`, nor hold the others up", async () => {
     const [min, count] = [1000, 3000];
     const options = { minSendRate: min, maxSendRate: 20_000, batchSize: 1, queueSize: 10 };

@@ -2,7 +2,7 @@
 import { describe, test } from "node:test";
 import { assert, assertEquals, assertLessOrEqual } from "@std/assert";
 import * as fc from "fast-check";
-import { type Hole, Window } from "../src/window.ts";
+import { type Hole, type HoleCount, Window } from "../src/window.ts";
 import { MAX_NUMBER } from "../src/wire/layout.ts";
 
 function shown({ holes }: Window): [number, number][] {
@@ -65,15 +65,15 @@ describe("a window", () => {
     const window = new Window();
     window.accept(10, 5, 7);
     const [hole] = window.holes as [Hole];
-    assertEquals(hole, { from: 1, to: 9, foundAt: 5, due: 7, attempts: 0, askedAt: 0 });
-    Object.assign(hole, { due: 50, attempts: 2, askedAt: 30 });
+    assertEquals(hole, { from: 1, to: 9, foundAt: 5, due: 7, attempts: 0, askedAt: 0, lastAskedAt: 0 });
+    Object.assign(hole, { due: 50, attempts: 2, askedAt: 30, lastAskedAt: 36 });
     window.accept(5, 99, 99);
     assertEquals(window.holes, [
-      { from: 1, to: 4, foundAt: 5, due: 50, attempts: 2, askedAt: 30 },
-      { from: 6, to: 9, foundAt: 5, due: 50, attempts: 2, askedAt: 30 },
+      { from: 1, to: 4, foundAt: 5, due: 50, attempts: 2, askedAt: 30, lastAskedAt: 36 },
+      { from: 6, to: 9, foundAt: 5, due: 50, attempts: 2, askedAt: 30, lastAskedAt: 36 },
     ]);
     window.extend(12, 60, 80);
-    assertEquals(window.holes[2], { from: 11, to: 12, foundAt: 60, due: 80, attempts: 0, askedAt: 0 });
+    assertEquals(window.holes[2], { from: 11, to: 12, foundAt: 60, due: 80, attempts: 0, askedAt: 0, lastAskedAt: 0 });
     window.accept(11, 99, 99);
     assertEquals(window.foundAt, 60);
     window.accept(2, 99, 99);
@@ -158,15 +158,15 @@ describe("a window with too many holes", () => {
     return window;
   }
 
-  test("tells 64 apart before the node has shown that it is there", () => {
+  test("tells 512 apart before the node has shown that it is there", () => {
     const window = new Window();
-    for (let i = 1; i <= 64; i++) window.accept(2 * i, 0, 0);
-    assertEquals([window.holes.length, window.missing], [64, 64]);
-    window.accept(130, 0, 0);
-    assertEquals([window.holes.length, shown(window)[63]], [64, [127, 129]]);
+    for (let i = 1; i <= 512; i++) window.accept(2 * i, 0, 0);
+    assertEquals([window.holes.length, window.missing], [512, 512]);
+    window.accept(1026, 0, 0);
+    assertEquals([window.holes.length, shown(window)[511]], [512, [1023, 1025]]);
     window.trust();
-    for (let i = 66; i <= 80; i++) window.accept(2 * i, 0, 0);
-    assertEquals(window.holes.length, 79);
+    for (let i = 514; i <= 520; i++) window.accept(2 * i, 0, 0);
+    assertEquals(window.holes.length, 519);
   });
 
   test("tells 2,048 apart, and makes one of the last two beyond that", () => {
@@ -183,11 +183,27 @@ describe("a window with too many holes", () => {
 
   test("asks for what two have become as for the one that was asked for less", () => {
     const window = sieve(2048);
-    Object.assign(window.holes[2047] as Hole, { attempts: 2, askedAt: 10, due: 9_000 });
+    Object.assign(window.holes[2047] as Hole, { attempts: 2, askedAt: 10, lastAskedAt: 20, due: 9_000 });
     window.accept(4098, 5_000, 5_005);
-    assertEquals(window.holes[2047], { from: 4095, to: 4097, foundAt: 2048, attempts: 0, askedAt: 0, due: 5_005 });
+    assertEquals(window.holes[2047], {
+      from: 4095,
+      to: 4097,
+      foundAt: 2048,
+      attempts: 0,
+      askedAt: 0,
+      lastAskedAt: 0,
+      due: 5_005,
+    });
     window.accept(4100, 6_000, 6_005);
-    assertEquals(window.holes[2047], { from: 4095, to: 4099, foundAt: 2048, attempts: 0, askedAt: 0, due: 5_005 });
+    assertEquals(window.holes[2047], {
+      from: 4095,
+      to: 4099,
+      foundAt: 2048,
+      attempts: 0,
+      askedAt: 0,
+      lastAskedAt: 0,
+      due: 5_005,
+    });
   });
 
   test("keeps to it whichever way holes are made", () => {
@@ -221,22 +237,42 @@ describe("a window with too many holes", () => {
   });
 
   test("shares what there is for all: beyond 32,768 each has 64, until others have less", () => {
-    const shared = { holes: 0 };
-    const windows = Array.from({ length: 20 }, () => new Window(shared));
-    for (const window of windows) {
-      window.trust();
-      for (let i = 1; i <= 3000; i++) window.accept(2 * i, 0, 0);
-    }
+    const shared = { trusted: 0, untrusted: 0 };
+    const windows = crowd(20, shared);
+    for (const window of windows) window.trust();
+    for (const window of windows) fill(window);
     assertEquals(windows.slice(0, 16).map(({ holes }) => holes.length), Array(16).fill(2048));
     assertEquals(windows.slice(16).map(({ holes }) => holes.length), Array(4).fill(64));
-    assertEquals(shared.holes, 16 * 2048 + 4 * 64);
+    assertEquals(shared, { trusted: 16 * 2048 + 4 * 64, untrusted: 0 });
     const [first, last] = [windows[0], windows[19]] as [Window, Window];
     first.startAt(6001);
     for (let i = 3001; i <= 3010; i++) last.accept(2 * i, 0, 0);
-    assertEquals([last.holes.length, shared.holes], [74, 15 * 2048 + 4 * 64 + 10]);
+    assertEquals([last.holes.length, shared.trusted], [74, 15 * 2048 + 4 * 64 + 10]);
     for (const window of windows) window.endAt(0);
-    assertEquals(shared.holes, 0);
+    assertEquals(shared.trusted, 0);
   });
+
+  test("shares less, and apart, with nodes that have not shown that they are there", () => {
+    const shared = { trusted: 0, untrusted: 0 };
+    const windows = crowd(100, shared);
+    for (const window of windows) fill(window);
+    assertEquals(windows.map(({ holes }) => holes.length), [...Array(16).fill(512), ...Array(84).fill(64)]);
+    assertEquals(shared, { trusted: 0, untrusted: 16 * 512 + 84 * 64 });
+    windows[0]?.trust();
+    assertEquals(shared, { trusted: 512, untrusted: 15 * 512 + 84 * 64 });
+    const other = new Window(shared);
+    other.trust();
+    fill(other);
+    assertEquals(other.holes.length, 2048);
+  });
+
+  function crowd(size: number, shared: HoleCount): Window[] {
+    return Array.from({ length: size }, () => new Window(shared));
+  }
+
+  function fill(window: Window): void {
+    for (let i = 1; i <= 3000; i++) window.accept(2 * i, 0, 0);
+  }
 });
 
 type Step =
@@ -304,7 +340,7 @@ test("whatever comes, a window says what a set of numbers says", () => {
   );
   fc.assert(
     fc.property(fc.array(step, { maxLength: 60, size: "max" }), (steps) => {
-      const shared = { holes: 0 };
+      const shared = { trusted: 0, untrusted: 0 };
       const window = new Window(shared);
       window.trust();
       const model = new Model();
@@ -329,7 +365,7 @@ test("whatever comes, a window says what a set of numbers says", () => {
           model.endAt(step.number);
         }
         check(window, model);
-        assertEquals(shared.holes, window.holes.length);
+        assertEquals(shared, { trusted: window.holes.length, untrusted: 0 });
       });
     }),
     { numRuns: 500 },

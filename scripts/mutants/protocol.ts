@@ -54,7 +54,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "what is below a repair in the middle of a hole is forgotten",
     file: "src/window.ts",
-    find: "this.#holes.splice(index, 0, { ...hole, to: number - 1 });",
+    find: "this.#insert(index, { ...hole, to: number - 1 });",
     replace: "this.#missing -= number - hole.from;",
   },
   {
@@ -84,8 +84,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "requests are not answered",
     file: "src/own_stream.ts",
-    find: "!this.#enqueue(request.ranges ?? [], asker)) this.#answer(asker, request);",
-    replace: "this.requests < 0) this.#answer(asker, request);",
+    find: "if (isProven && this.#enqueue(request.ranges ?? [], asker)) return;",
+    replace: "if (isProven) return;",
   },
   {
     name: "a repair is never sent to the group",
