@@ -19,7 +19,7 @@ import { MAX_RANGES, NONCE_LENGTH, TYPE_CATCH_UP, TYPE_NAK } from "./wire/layout
  * is asked for three times: these waits have that done within 30 ms.
  */
 const RETRY = 6;
-/** Longest wait for an answer, in milliseconds. */
+/** Longest wait for an answer, in milliseconds; two round trips if that is more. */
 const MAX_RETRY = 250;
 /** So often at most the wait is doubled as long as repairs come, and for how long after one, in milliseconds: to 48 ms. */
 const MAX_DOUBLINGS = 3;
@@ -231,7 +231,8 @@ export class RepairRequests {
 
   #retryAfter(stream: PeerStream, attempts: number): number {
     const most = this.#config.clock.now() - stream.repairedAt < REPAIRS_COME ? MAX_DOUBLINGS : Infinity;
-    const wait = this.#answerTime(stream) * 2 ** Math.min(Math.max(0, attempts - 2), most);
-    return Math.min(MAX_RETRY, wait) * (1 + this.#config.jitter.between(0, SPREAD));
+    const first = this.#answerTime(stream);
+    const wait = Math.min(first * 2 ** Math.min(Math.max(0, attempts - 2), most), Math.max(MAX_RETRY, first));
+    return wait * (1 + this.#config.jitter.between(0, SPREAD));
   }
 }
