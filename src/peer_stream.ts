@@ -199,6 +199,9 @@ export class PeerStream {
     if (isRepair) {
       this.repairedAt = now;
       this.lateness *= FORGET_LATENESS;
+      // It may have waited its turn, so it tells only that a round trip is shorter than was thought.
+      const { askedOnceAt } = this.window;
+      if (askedOnceAt > 0 && now - askedOnceAt < this.roundTrip) this.measure(now - askedOnceAt);
     } else this.lateness = Math.min(MAX_LATENESS, Math.max(this.lateness, now - this.window.foundAt));
   }
 

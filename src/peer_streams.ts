@@ -130,7 +130,8 @@ export class PeerStreams {
     this.#extend(stream, position, now);
     if (request === undefined) this.#believe(stream, position, now);
     else {
-      stream.measure(now - request.sentAt);
+      // While this node stood still the answer may have lain here.
+      if (stream.stall === undefined || request.sentAt >= stream.stall.since) stream.measure(now - request.sentAt);
       stream.prove(request, now);
       this.#settle(stream, position, base, request.sentAt, now);
       // It was asked for more than it has published, so something was forged.

@@ -68,6 +68,8 @@ export class RepairRequests {
   readonly #strangers: RateLimit;
   /** The streams that want something, and when each asks next. */
   readonly #wanting = new Map<PeerStream, number>();
+  /** When strangers may be asked again, all at the same moment: who comes between would go before those who wait. */
+  #strangersAt = -Infinity;
   #timer: Timer | undefined;
   #timerAt = Infinity;
   #closed = false;
@@ -136,7 +138,7 @@ export class RepairRequests {
     if (isProven && stream.catchUp === undefined) return this.#askForHoles(stream, now);
     const question = stream.question;
     if (question.due <= now) {
-      if (!this.#inquire(stream)) return this.#leavingBy(stream, now + LIMITED, now);
+      if (!this.#inquire(stream)) return this.#leavingBy(stream, this.#limitedUntil(stream, now), now);
       question.attempts++;
       question.askedAt = now;
       const isInVain = !isProven && question.attempts >= MAX_UNANSWERED;
@@ -154,7 +156,7 @@ export class RepairRequests {
 
   #askForHoles(stream: PeerStream, now: number): number {
     const { window } = stream;
-    const wait = this.#answerTime(stream);
+    const wait = Math.min(MAX_RETRY, this.#answerTime(stream));
     let room = MAX_UNDER_WAY;
     let fresh = MAX_ASKED;
     let freeAt = Infinity;
@@ -171,6 +173,7 @@ export class RepairRequests {
     for (const hole of window.holes) {
       const most = hole.attempts === 0 ? Math.min(room, fresh) : room;
       if (hole.due <= now && most > 0 && ranges.length < MAX_RANGES) {
+        // Only who is proven is asked for holes.
         if (ranges.length === 0 && !this.#mayAsk(stream)) return this.#leavingBy(stream, now + LIMITED, now);
         window.split(hole, most);
         const count = hole.to - hole.from + 1;
@@ -195,7 +198,16 @@ export class RepairRequests {
 
   /** Whether one more request is within the limits. Strangers use up nothing of what is for all. */
   #mayAsk(stream: PeerStream): boolean {
-    return (this.#isProven(stream) || this.#strangers.allow()) && this.#all.allow();
+    if (this.#isProven(stream)) return this.#all.allow();
+    const now = this.#config.clock.now();
+    if (now < this.#strangersAt) return false;
+    if (this.#strangers.allow() && this.#all.allow()) return true;
+    this.#strangersAt = now + LIMITED;
+    return false;
+  }
+
+  #limitedUntil(stream: PeerStream, now: number): number {
+    return this.#isProven(stream) ? now + LIMITED : this.#strangersAt;
   }
 
   #send(stream: PeerStream, type: number, what: Extension, upTo: number): void {

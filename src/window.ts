@@ -57,6 +57,8 @@ export interface HoleCount {
 export class Window {
   /** When what was repaired last had been found missing. */
   foundAt = 0;
+  /** When it had been asked for, if that was once; else 0. */
+  askedOnceAt = 0;
   readonly #holes: Hole[] = [];
   readonly #shared: HoleCount;
   #isTrusted = false;
@@ -113,6 +115,7 @@ export class Window {
     if (hole === undefined || hole.from > number) return "duplicate";
     this.#missing--;
     this.foundAt = hole.foundAt;
+    this.askedOnceAt = hole.attempts === 1 ? hole.lastAskedAt : 0;
     if (hole.from === hole.to) this.#remove(index);
     else if (hole.from === number) hole.from++;
     else if (hole.to === number) hole.to--;

@@ -8,6 +8,7 @@ import { Jitter } from "../src/jitter.ts";
 import type { PeerStream } from "../src/peer_stream.ts";
 import { PeerStreams } from "../src/peer_streams.ts";
 import type { Extension } from "../src/wire/extension.ts";
+import type { Hole } from "../src/window.ts";
 import { MAX_NUMBER } from "../src/wire/layout.ts";
 import { formatNodeId } from "../src/wire/node_id.ts";
 
@@ -318,6 +319,45 @@ describe("what is missing", () => {
       return stream().roundTrip;
     };
     assertEquals([stream().roundTrip, await measure(8), await measure(16), await measure(9)], [0, 8, 9, 9]);
+  });
+
+  test("shows by a repair that was asked for once that an answer takes less time", async () => {
+    const { accept, stream, clock } = known();
+    await clock.advance(1);
+    stream().measure(800);
+    accept(3);
+    const [hole] = stream().window.holes;
+    assert(hole !== undefined);
+    Object.assign(hole, { attempts: 1, askedAt: clock.now(), lastAskedAt: clock.now() });
+    await clock.advance(80);
+    accept(1, A, true);
+    assertEquals(stream().roundTrip, 800 - 720 / 8);
+    // Twice: it may be the answer to the first. Late, and not sent again: it is no answer.
+    Object.assign(hole, { attempts: 2 });
+    accept(2, A, true);
+    accept(5);
+    Object.assign(stream().window.holes[0] as Hole, { attempts: 1, askedAt: clock.now(), lastAskedAt: clock.now() });
+    accept(4);
+    assertEquals(stream().roundTrip, 710);
+    // Longer than that it may have waited for its turn.
+    accept(7);
+    Object.assign(stream().window.holes[0] as Hole, { attempts: 1, askedAt: clock.now(), lastAskedAt: clock.now() });
+    await clock.advance(2000);
+    accept(6, A, true);
+    assertEquals(stream().roundTrip, 710);
+  });
+
+  test("takes no time for that of an answer in which this node stood still", async () => {
+    const { streams, position, stream, clock } = known();
+    stream().requests.unshift({ nonce: 7, sentAt: clock.now(), upTo: 0, to: SOURCE });
+    await clock.advance(3000);
+    streams.stalled(10);
+    position(0, 1, 0, { nonce: 7 });
+    assertEquals(stream().roundTrip, 0);
+    stream().requests.unshift({ nonce: 8, sentAt: clock.now(), upTo: 0, to: SOURCE });
+    await clock.advance(4);
+    position(0, 1, 0, { nonce: 8 });
+    assertEquals(stream().roundTrip, 4);
   });
 
   test("is asked for where the node has answered from", () => {

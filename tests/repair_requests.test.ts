@@ -283,22 +283,28 @@ describe("a node that has not answered from where it is taken to be", () => {
     assertGreater(asked.length, 4 * 128);
   });
 
-  test("is asked in its turn, however many others there are, and these take nothing from who has answered", async () => {
+  test("is asked in its turn, however many others are heard, and these take nothing from who has answered", async () => {
     const { requests, clock, asked } = setUp({ known: false });
     const crowd = Array.from({ length: 1000 }, (_, i) => newStream({ index: i % 200, roundTrip: 0 }));
-    for (const stream of crowd) {
+    const want = (stream: PeerStream) => {
       stream.window.extend(2, 0, 0);
+      stream.askAgain(clock.now());
       requests.want(stream);
-    }
-    await clock.advance(10_000);
+    };
+    /** Each of the crowd is heard once a second. */
+    const hear = async (ms: number) => {
+      for (let i = 0; i < ms; i++) {
+        want(crowd[i % 1000] as PeerStream);
+        await clock.advance(1);
+      }
+    };
+    for (const stream of crowd) want(stream);
+    await hear(10_000);
     const [late, proven] = [newStream({ index: 254, roundTrip: 0 }), newStream({ index: 255, roundTrip: 0 })];
     proven.prove({ nonce: 0, sentAt: 0, upTo: 0, to: SOURCE }, clock.now());
     const start = clock.now();
-    for (const stream of [late, proven]) {
-      stream.window.extend(2, 0, 0);
-      requests.want(stream);
-    }
-    await clock.advance(10_000);
+    for (const stream of [late, proven]) want(stream);
+    await hear(10_000);
     const waited = (stream: PeerStream) =>
       (asked.find((each) => each.extension.stream?.[0] === stream.nodeId[0])?.at ?? Infinity) - start;
     assertLessOrEqual(waited(proven), 3);

@@ -130,6 +130,30 @@ describe("repair", () => {
     await made.close();
   });
 
+  test("one answer that was late, as a node stood still, does not hold up repairs for long", async () => {
+    for (const index of [0, 1]) {
+      const { made, a, b, clock } = await scene(2, () => ({ batchSize: 1, queueSize: 5000 }));
+      const still = made.nodes[index] as SceneNode;
+      // The second shows that the first is missing, and the answer to the question for it is late.
+      made.loseFirst(a, 1);
+      await publishAll(made, a, ["first"], 0);
+      await publishAll(made, a, ["second"], 0);
+      await clock.runUntil(() => b.mesh.metrics().requestsSent > 0, 1000);
+      still.host.pause();
+      await made.advance(3000);
+      still.host.resume();
+      await made.advance(3000);
+      assertEquals(keysOf(b).length, 2);
+      // By the group and by unicast.
+      made.network.set({ loss: 0.5 });
+      const count = 4000;
+      for (const key of names(count)) await a.mesh.publish(key);
+      await clock.runUntil(() => keysOf(b).length === count + 2, 5000);
+      assertEquals(gapEvents(b), 0);
+      await made.close();
+    }
+  });
+
   test("a slow receiver cannot push the sender below `minSendRate`, nor hold the others up", async () => {
     const [min, count] = [1000, 3000];
     const options = { minSendRate: min, maxSendRate: 20_000, batchSize: 1, queueSize: 10 };
