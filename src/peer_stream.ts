@@ -50,7 +50,7 @@ export const MAX_UNANSWERED = 4;
  * {@linkcode MAX_IN_VAIN} in all it takes {@linkcode ASK_SELDOM}. Whoever forges packets has it asked too.
  */
 const ASK_AGAIN: readonly [number, number] = [100, 1000];
-const MAX_IN_VAIN = 16;
+const MAX_IN_VAIN = 32;
 const ASK_SELDOM = 8000;
 /** Longest that holes are waited for as batches often come late, in milliseconds. */
 const MAX_LATENESS = 100;

@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { Endpoint } from "./address.ts";
+import { type Endpoint, formatAddress } from "./address.ts";
 import type { Clock, Timer } from "./clock.ts";
 
 /** How long a number is held back for other askers, in milliseconds: one datagram to the group then serves all. */
@@ -15,7 +15,7 @@ const HOLD = 4;
 
 /** Most repairs that may wait, each asker of a number counted, and most numbers that are remembered. */
 const MAX_WAITING = 4096;
-/** Most that one asker may wait for: what an honest one has under way. So none can take the room of the others. */
+/** Most that may wait for one address, whatever ids ask there: what an honest node has under way. */
 const MAX_WAITING_EACH = 128;
 
 /** How long a repair to the group is remembered, in milliseconds. Who asks again does not hear the group. */
@@ -56,7 +56,7 @@ export class Repairs {
   readonly #gathered: number[] = [];
   readonly #ready: number[] = [];
   #waiting = 0;
-  /** By asker. */
+  /** By address. */
   readonly #waitingEach = new Map<string, number>();
   #timer: Timer | undefined;
 
@@ -69,7 +69,12 @@ export class Repairs {
    * already or the last answer is still on its way, or when too many wait.
    */
   ask(number: number, id: string, endpoint: Endpoint, alone: boolean): boolean {
-    if (this.#waiting >= MAX_WAITING || (this.#waitingEach.get(id) ?? 0) >= MAX_WAITING_EACH) return false;
+    if (
+      this.#waiting >= MAX_WAITING ||
+      (this.#waitingEach.get(formatAddress(endpoint.host, endpoint.port)) ?? 0) >= MAX_WAITING_EACH
+    ) {
+      return false;
+    }
     const { clock } = this.#config;
     const now = clock.now();
     const entry = this.#entries.get(number) ?? this.#newEntry(now);
@@ -80,7 +85,7 @@ export class Repairs {
     this.#entries.delete(number);
     this.#entries.set(number, entry);
     waiting.set(id, endpoint);
-    this.#count(id, 1);
+    this.#count(endpoint, 1);
     if (waiting.size === 1) this.#gathered.push(number);
     if (alone) this.#release();
     else this.#timer ??= clock.setTimer(() => this.#release(), GATHER);
@@ -101,7 +106,7 @@ export class Repairs {
     const now = this.#config.clock.now();
     if (this.#config.multicast && waiting.size > 1 && now - entry.groupAt >= GROUP_MEMORY) {
       entry.groupAt = now;
-      for (const id of waiting.keys()) this.#count(id, -1);
+      for (const endpoint of waiting.values()) this.#count(endpoint, -1);
       waiting.clear();
       this.#ready.shift();
       return { number };
@@ -113,7 +118,7 @@ export class Repairs {
     entry.served.set(id, now);
     entry.servedAt = now;
     waiting.delete(id);
-    this.#count(id, -1);
+    this.#count(to, -1);
     if (waiting.size === 0) this.#ready.shift();
     return { number, to };
   }
@@ -126,11 +131,12 @@ export class Repairs {
     this.#gathered.length = this.#ready.length = 0;
   }
 
-  #count(id: string, change: 1 | -1): void {
+  #count(endpoint: Endpoint, change: 1 | -1): void {
     this.#waiting += change;
-    const count = (this.#waitingEach.get(id) ?? 0) + change;
-    if (count === 0) this.#waitingEach.delete(id);
-    else this.#waitingEach.set(id, count);
+    const name = formatAddress(endpoint.host, endpoint.port);
+    const count = (this.#waitingEach.get(name) ?? 0) + change;
+    if (count === 0) this.#waitingEach.delete(name);
+    else this.#waitingEach.set(name, count);
   }
 
   #release(): void {

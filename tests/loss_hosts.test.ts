@@ -10,8 +10,8 @@ const ADDRESSES = ["10.77.1.1", "10.77.1.2", "10.77.1.3"] as const;
 const KEYS = 5_000;
 // At a quarter lost each way, 20 heartbeats in a row are lost in one of 10^12 runs.
 const OPTIONS: MeshOptions = { heartbeat: 250, peerTimeout: 5_000 };
-// Within this time after the last publish all is settled. A quarter lost each way, 44 % of all questions are in vain: 20 in a
-// row, which take this long, in one of 10^7 runs.
+// Within this time after the last publish all is settled. With a quarter lost each way 44 % of all questions are in vain: 20 in
+// a row, for which this is enough, in one of 10^7 cases.
 const WITHIN_MS = 18_000;
 // What the project set itself for a quarter lost.
 const MOST_COVERED = 0.001;

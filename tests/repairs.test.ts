@@ -141,6 +141,13 @@ describe("a flood", () => {
     assertEquals(takeAll(), ["1 to host-a"]);
   });
 
+  test("of many ids at one address is that of one asker", () => {
+    const { repairs, ask } = setUp();
+    const asked = Array.from({ length: 1000 }, (_, i) => repairs.ask(i, `id-${i}`, at("a"), false));
+    assertEquals(asked.filter(Boolean).length, 128);
+    assertEquals([ask(2000), ask(2000, "b")], [false, true]);
+  });
+
   test("of one asker leaves room for the others: 128 of it wait, and as many again once those are sent", async () => {
     for (const multicast of [true, false]) {
       const { ask, takeAll, clock } = setUp({ multicast });
