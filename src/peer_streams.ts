@@ -235,11 +235,11 @@ export class PeerStreams {
       this.#tell(stream, stream.locate(position, { first: position.oldest, age: 0 }, now, now));
       return;
     }
-    // A node that was never proved to be there was asked for no hole in particular.
-    const asked = stream.question.attempts > 0 ? stream.changedAt : Infinity;
+    // Holes are asked for from the first on; a node that was never proved to be there is asked for none in particular.
+    const asked = window.holes[0]?.askedAt || (stream.question.attempts > 0 ? stream.changedAt : Infinity);
     let first = 1;
-    for (const { to, askedAt } of window.holes) {
-      if (to >= position.oldest || now - (askedAt || asked) < IN_VAIN) break;
+    for (const { to, foundAt } of window.holes) {
+      if (to >= position.oldest || now - Math.max(asked, foundAt) < IN_VAIN) break;
       first = to + 1;
     }
     this.#tell(stream, window.startAt(first));

@@ -42,8 +42,8 @@ const REQUESTS_PER_SECOND = 2000;
 const STRANGERS_PER_SECOND = 128;
 /** When what was beyond a limit is tried again, in milliseconds. */
 const LIMITED = 50;
-/** Requests whose answer is known when it comes late. */
-const MAX_REQUESTS = 8;
+/** Requests whose answers are known: one may be sent every 2 ms, and the answer take 128. */
+const MAX_REQUESTS = 64;
 
 /** What {@linkcode RepairRequests} is made of. The callbacks MUST NOT throw. */
 export interface RepairRequestsConfig {
@@ -196,7 +196,7 @@ export class RepairRequests {
     return this.#leavingBy(stream, Math.max(next, now + SPACING), now);
   }
 
-  /** Whether one more request is within the limits. Strangers use up nothing of what is for all. */
+  /** Whether one more request is within the limits. Strangers that are refused use up nothing of what is for all. */
   #mayAsk(stream: PeerStream): boolean {
     if (this.#isProven(stream)) return this.#all.allow();
     const now = this.#config.clock.now();

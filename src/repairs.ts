@@ -128,7 +128,7 @@ export class Repairs {
     this.#timer?.cancel();
     this.#entries.clear();
     this.#waitingEach.clear();
-    this.#gathered.length = this.#ready.length = 0;
+    this.#waiting = this.#gathered.length = this.#ready.length = 0;
   }
 
   #count(endpoint: Endpoint, change: 1 | -1): void {

@@ -291,6 +291,13 @@ describe("a negative acknowledgement", () => {
     assertEquals(repairs().map(([first]) => first), Array.from({ length: 128 }, (_, i) => (201 + i) % 251));
   });
 
+  test("without the token is refused once, whether that is said or is beyond the rate", () => {
+    const { own, posted, send } = setUp();
+    send(1);
+    for (let i = 0; i < 1000; i++) own.repair("a", AT, { nonce: i, ranges: [range(1)] });
+    assertEquals([posted.length, own.requests, own.refused], [256, 1000, 1000]);
+  });
+
   test("for all of 2^48 numbers costs no more than for what is held", () => {
     const { own, send, posted } = setUp();
     send(10);

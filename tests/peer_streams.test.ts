@@ -321,6 +321,44 @@ describe("what is missing", () => {
     assertEquals([stream().roundTrip, await measure(8), await measure(16), await measure(9)], [0, 8, 9, 9]);
   });
 
+  test("that was forged is not counted any more when the truth is told", () => {
+    const { position, answer, streams } = known(3);
+    position(50);
+    assertEquals(streams.missing, 47);
+    answer(5, { upTo: 50 });
+    assertEquals(streams.missing, 2);
+  });
+
+  test("that has never been asked for is a gap too, when what was asked for before it is in vain", async () => {
+    const { accept, position, gaps, stream, clock } = known();
+    await clock.advance(1);
+    for (let number = 2; number <= 20; number += 2) accept(number);
+    Object.assign(stream().window.holes[0] as Hole, { askedAt: clock.now(), attempts: 1 });
+    await clock.advance(500);
+    accept(22);
+    await clock.advance(500);
+    position(22, 23);
+    assertEquals(gaps, [[1, 1, 19, "overwritten"]]);
+    await clock.advance(500);
+    position(22, 23);
+    assertEquals(gaps.slice(1), []);
+    Object.assign(stream().window.holes[0] as Hole, { askedAt: clock.now() - 1000, attempts: 1 });
+    position(22, 23);
+    assertEquals(gaps.slice(1), [[1, 21, 21, "overwritten"]]);
+  });
+
+  test("is asked for with the first token that came, until an answer brings another", () => {
+    const { position, answer, stream } = known();
+    const [first, forged, next] = [1, 2, 3].map((byte) => new Uint8Array(8).fill(byte));
+    assert(first && forged && next);
+    position(0, 1, 0, { token: first });
+    position(0, 1, 0, { token: forged });
+    position(0, 1, 0, { token: forged, nonce: 1 });
+    assertEquals(stream().token, first);
+    answer(0, { token: next });
+    assertEquals(stream().token, next);
+  });
+
   test("shows by a repair that was asked for once that an answer takes less time", async () => {
     const { accept, stream, clock } = known();
     await clock.advance(1);
@@ -537,6 +575,17 @@ describe("a node that has stood still", () => {
 });
 
 describe("more holes than are told apart", () => {
+  test("of one stream leave the others less room", () => {
+    const { accept, answer, stream } = setUp({ capacity: 20 });
+    for (let index = 1; index <= 18; index++) {
+      accept(1, idOf(index));
+      answer(1, {}, idOf(index));
+      for (let number = 3; number <= 5000; number += 2) accept(number, idOf(index));
+    }
+    const counts = Array.from({ length: 18 }, (_, i) => stream(idOf(i + 1)).window.holes.length);
+    assertEquals(counts, [...Array(16).fill(2048), 64, 64]);
+  });
+
   test("count as missing what lies between those that become one, as it is asked for again", () => {
     const { accept, answer, position, streams, stream } = known();
     position(0);

@@ -170,6 +170,42 @@ describe("what is missing", () => {
     assertEquals(Math.max(...rangesOf(asked).flat().map(([, to = 0]) => to)), 612);
   });
 
+  test("is asked for every 60 ms at the latest as long as repairs come", async () => {
+    const { requests, clock, asked } = setUp();
+    const stream = newStream();
+    stream.window.accept(2, 0, 0);
+    requests.want(stream);
+    for (let i = 0; i < 20; i++) {
+      stream.learn(true, clock.now());
+      await clock.advance(100);
+    }
+    const waits = asked.slice(1).map(({ at }, i) => at - (asked[i]?.at ?? 0));
+    // 8 × 6 ms, and up to a quarter more.
+    assertLessOrEqual(Math.max(...waits), 60.01);
+    assertGreater(Math.max(...waits), 48);
+    // The last repair came 100 ms ago, and 150 ms later no more are said to come.
+    const before = asked.length;
+    await clock.advance(3000);
+    assertGreater(Math.max(...asked.slice(before).map(({ at }, i) => at - (asked[before + i - 1]?.at ?? 0))), 240);
+  });
+
+  test("is under way again when it was asked for again", async () => {
+    const { requests, clock, asked } = setUp();
+    const stream = newStream({ roundTrip: 50 });
+    stream.window.accept(129, 0, 0);
+    requests.want(stream);
+    // Asked twice: at 2 ms, and 100 to 125 ms later.
+    await clock.advance(130);
+    assertEquals(rangesOf(asked), [[[1, 128]], [[1, 128]]]);
+    const second = asked[1]?.at ?? 0;
+    stream.window.accept(257, 130, 130);
+    requests.want(stream);
+    await clock.advance(1000);
+    const next = asked.find(({ at, extension }) => at > second && extension.ranges?.[0]?.from === 130);
+    assertGreaterOrEqual((next?.at ?? 0) - second, 100);
+    assertLessOrEqual((next?.at ?? Infinity) - second, 103);
+  });
+
   test("and will never come is asked for as seldom, however much it is", async () => {
     const { requests, clock, asked } = setUp();
     const stream = newStream();
@@ -386,15 +422,15 @@ describe("a node that contradicts itself", () => {
   });
 });
 
-test("eight requests are remembered, the last first", async () => {
+test("64 requests are remembered, the last first", async () => {
   const { requests, clock, asked } = setUp();
   const stream = newStream();
   stream.window.accept(2, 0, 0);
   requests.want(stream);
-  await clock.advance(10_000);
+  await clock.advance(30_000);
   const nonces = asked.map(({ extension }) => extension.nonce as number).reverse();
-  assertGreater(nonces.length, 8);
-  assertEquals(stream.requests.map(({ nonce }) => nonce), nonces.slice(0, 8));
+  assertGreater(nonces.length, 64);
+  assertEquals(stream.requests.map(({ nonce }) => nonce), nonces.slice(0, 64));
 });
 
 test("closed, it asks for nothing more, and has no timer", async () => {
