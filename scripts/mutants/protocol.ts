@@ -42,8 +42,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "a hole begins one too late",
     file: "src/window.ts",
-    find: "{ from: this.#highest + 1, to: last,",
-    replace: "{ from: Math.min(this.#highest + 2, last), to: last,",
+    find: "from: this.#highest + 1,",
+    replace: "from: Math.min(this.#highest + 2, last),",
   },
   {
     name: "a hole ends one too early",
