@@ -32,6 +32,19 @@ export {
   QuorumNotSatisfiedError,
   QuorumUnsupportedError,
 } from "./src/errors.ts";
+export type {
+  DiagnoseOptions,
+  Diagnosis,
+  Finding,
+  FindingCode,
+  InterfaceDiagnosis,
+  NodeDiagnosis,
+  Observed,
+  PeerDiagnosis,
+  PeerSettings,
+  Severity,
+  Ways,
+} from "./src/diagnosis.ts";
 export type { MeshEventListener, MeshEvents } from "./src/event_stream.ts";
 export type { GapReason, MeshEvent, Stage } from "./src/events.ts";
 export { InProcessBus } from "./src/in_process_bus.ts";
@@ -39,8 +52,10 @@ export type { LoadGuard } from "./src/load_guard.ts";
 export { MeshBus } from "./src/mesh_bus.ts";
 export type { MeshMetrics } from "./src/mesh_metrics.ts";
 export type { MeshState, MeshStatus, PeerStatus } from "./src/mesh_status.ts";
+export type { Discover } from "./src/discovery.ts";
+export type { Family } from "./src/family.ts";
 export type { MeshOptions } from "./src/options.ts";
-export type { Peer } from "./src/peer_table.ts";
+export type { Peer } from "./src/peer.ts";
 export type { MeshPorts } from "./src/ports.ts";
 export type { Clock, Timer } from "./src/clock.ts";
 export { BindError } from "./src/datagram_socket.ts";
@@ -52,7 +67,7 @@ export type {
   DatagramHandlers,
   DatagramSocket,
 } from "./src/datagram_socket.ts";
-export type { NetworkInterface, NetworkInterfaces, RandomBytes, Resolve } from "./src/host.ts";
+export type { NetworkInterface, NetworkInterfaces, RandomBytes, Resolve, ResolveSrv, SrvRecord } from "./src/host.ts";
 export type {
   Cause,
   Metrics,
@@ -68,7 +83,9 @@ export type {
 } from "./src/sync_bus.ts";
 export { decodeExtension, encodeExtension } from "./src/wire/extension.ts";
 export type { Base, Extension, NumberRange, Position } from "./src/wire/extension.ts";
+export type { ToldPeer } from "./src/wire/told_peers.ts";
 export { decodePacket, encodePacket } from "./src/wire/packet.ts";
+export type { Measure, Report } from "./src/wire/probe.ts";
 export type { BatchPacket, KeyPacket, Packet, UnknownPacket } from "./src/wire/packet.ts";
 
 /**

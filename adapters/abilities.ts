@@ -4,6 +4,8 @@ import type { BindOptions } from "../src/datagram_socket.ts";
 export interface Abilities {
   /** The API, as users know it. */
   readonly api: string;
+  /** Whether it has sockets of IPv6 that carry no IPv4. */
+  readonly ipv6: boolean;
   /** Whether the system's receive buffer can be set. */
   readonly receiveBuffer: boolean;
   /**
@@ -23,8 +25,9 @@ const DEFAULT_MULTICAST_TTL = 1;
  * {@linkcode DatagramSocket.unmet} tells of it.
  */
 export function cannot(abilities: Abilities, options: BindOptions): string | undefined {
-  const { api, multicastFrom, ttlWithoutJoin } = abilities;
+  const { api, ipv6, multicastFrom, ttlWithoutJoin } = abilities;
   const { host, joinGroup, multicastInterface, multicastTtl, sendsMulticast } = options;
+  if (!ipv6 && host.includes(":")) return `${api} cannot keep IPv4 out of a socket of IPv6`;
   if (!sendsMulticast) return undefined;
   if (multicastInterface !== undefined && multicastFrom !== "any") {
     if (multicastFrom === "default") return `${api} cannot choose the interface that multicast leaves by`;

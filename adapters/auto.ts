@@ -6,7 +6,7 @@
 
 import type { BindOptions, DatagramHandlers, DatagramSocket } from "../src/datagram_socket.ts";
 import type { MeshPorts } from "../src/ports.ts";
-import { networkInterfaces, randomBytes, resolve, systemClock } from "./system.ts";
+import { networkInterfaces, randomBytes, resolve, resolveSrv, systemClock } from "./system.ts";
 
 /**
  * Binds a socket of the runtime's native API, or of `node:dgram` where that API cannot do what the options ask: the
@@ -30,7 +30,7 @@ export async function bind(options: BindOptions, handlers: DatagramHandlers): Pr
 }
 
 /** The ports that `openMesh` uses: those of the runtime at hand. */
-export const systemPorts: MeshPorts = { bind, clock: systemClock, randomBytes, resolve, networkInterfaces };
+export const systemPorts: MeshPorts = { bind, clock: systemClock, randomBytes, resolve, resolveSrv, networkInterfaces };
 
 async function fallBack(options: BindOptions, handlers: DatagramHandlers, reason: string): Promise<DatagramSocket> {
   const { bindDgram } = await import("./dgram_socket.ts");

@@ -1,5 +1,5 @@
 import { BindError, type BindErrorCode, type BindOptions } from "../src/datagram_socket.ts";
-import { isIpv4 } from "./ipv4.ts";
+import { type Family, familyOf, isLinkLocal, isOf, placeOf } from "./literal.ts";
 
 // Deno native has names where the others have codes, and sometimes neither.
 const CODES: Readonly<Record<string, BindErrorCode>> = {
@@ -13,8 +13,11 @@ const CODES: Readonly<Record<string, BindErrorCode>> = {
   NotCapable: "EACCES",
 };
 
-/** Throws a {@linkcode BindError} when an address in `options` is none, before a runtime makes something else of it. */
-export function checkAddresses(options: BindOptions): void {
+/**
+ * Throws a {@linkcode BindError} when an address in `options` is none, before a runtime makes something else of it.
+ * Returns the family of the socket.
+ */
+export function checkAddresses(options: BindOptions): Family {
   const { host, port, joinGroup, multicastInterface } = options;
   if (!(Number.isInteger(port) && port >= 0 && port < 65_536)) {
     throw new BindError(
@@ -22,42 +25,63 @@ export function checkAddresses(options: BindOptions): void {
       `Cannot bind a UDP socket as its port must be an integer from 0 to 65535: current value is ${port}`,
     );
   }
-  if (!isIpv4(host)) {
+  const family = familyOf(host);
+  if (family === undefined) {
     throw new BindError(
       "EADDRNOTAVAIL",
-      `Cannot bind a UDP socket as its host must be an IPv4 literal: it is "${host}"`,
+      `Cannot bind a UDP socket as its host must be an IPv4 or IPv6 literal: current value is "${host}"`,
     );
   }
-  if (joinGroup !== undefined && !isIpv4(joinGroup)) {
+  if (isLinkLocal(host) && !host.includes("%")) {
+    throw new BindError(
+      "EADDRNOTAVAIL",
+      `Cannot bind a UDP socket as a link-local host must name its interface after a "%": current value is "${host}"`,
+    );
+  }
+  if (joinGroup !== undefined) checkMembership(family, joinGroup, multicastInterface);
+  else checkInterface(family, multicastInterface);
+  return family;
+}
+
+/** Throws a {@linkcode BindError} when what is to be joined or left is no address. */
+export function checkMembership(family: Family, group: string, multicastInterface: string | undefined): void {
+  if (!isOf(family, group)) {
     throw new BindError(
       "EMULTICAST",
-      `Cannot join a multicast group as it must be an IPv4 literal: current value is "${joinGroup}"`,
+      `Cannot join a multicast group as it must be an IPv${family} literal: current value is "${group}"`,
     );
   }
+  checkInterface(family, multicastInterface);
+}
+
+function checkInterface(family: Family, multicastInterface: string | undefined): void {
+  if (multicastInterface === undefined || family === 6) return;
   // 0.0.0.0 means "the system's choice" to every runtime: the caller says that by leaving the interface out.
-  if (multicastInterface !== undefined && (!isIpv4(multicastInterface) || multicastInterface === "0.0.0.0")) {
-    throw new BindError(
-      "EMULTICAST",
-      `Cannot set up multicast as the interface must be the IPv4 literal of one of its addresses: ` +
-        `current value is "${multicastInterface}"`,
-    );
-  }
+  if (isOf(4, multicastInterface) && multicastInterface !== "0.0.0.0") return;
+  throw new BindError(
+    "EMULTICAST",
+    `Cannot set up multicast as the interface must be the IPv4 literal of one of its addresses: ` +
+      `current value is "${multicastInterface}"`,
+  );
 }
 
 /** Makes one error of what the runtimes say when a socket cannot be bound. */
 export function bindError(cause: unknown, options: BindOptions): BindError {
   const { host, port, shared } = options;
-  const action = `Cannot bind a UDP socket to ${host}:${port}${shared ? " (shared)" : ""}`;
+  const action = `Cannot bind a UDP socket to ${placeOf(host, port)}${shared ? " (shared)" : ""}`;
   const code = codeOf(cause);
   return new BindError(code, `${action}${reason(code, shared)}: ${messageOf(cause)}`, { cause });
 }
+
+/** What is known of the multicast that could not be set up. */
+export type MulticastPlan = Pick<BindOptions, "joinGroup" | "multicastInterface">;
 
 /**
  * Makes one error of what the runtimes say when multicast cannot be set up: ENODEV, EINVAL, EADDRNOTAVAIL, or an error
  * without a code.
  */
-export function multicastError(cause: unknown, options: BindOptions): BindError {
-  const { joinGroup, multicastInterface } = options;
+export function multicastError(cause: unknown, { joinGroup, multicastInterface }: MulticastPlan): BindError {
+  if (cause instanceof BindError) return cause;
   const action = joinGroup === undefined ? "set up the sending of multicast" : `join the multicast group ${joinGroup}`;
   const place = multicastInterface === undefined ? "the system's default interface" : `interface ${multicastInterface}`;
   const code = codeOf(cause) === "EACCES" ? "EACCES" : "EMULTICAST";

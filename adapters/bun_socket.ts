@@ -8,17 +8,20 @@ import {
 import { type Abilities, cannot } from "./abilities.ts";
 import { asError, bindError, checkAddresses, multicastError } from "./bind_error.ts";
 import { Gate } from "./gate.ts";
+import { runtimeName } from "./interface_names.ts";
+import { canonical, type Family } from "./literal.ts";
+import { Memberships } from "./memberships.ts";
 import { BUN_SEND_ATTEMPTS, SendQueue } from "./send_queue.ts";
 
 // What is used of Bun, written out: its own types would come along into this package's, and they leave out `flags`.
 
 /** A socket of Bun, as far as it is used here. */
 export interface BunSocket {
-  readonly hostname: string;
   readonly port: number;
   send(data: Uint8Array, port: number, address: string): boolean;
   close(): void;
   addMembership(group: string, interfaceAddress?: string): boolean;
+  dropMembership(group: string, interfaceAddress?: string): boolean;
   setMulticastInterface(interfaceAddress: string): boolean;
   setMulticastTTL(ttl: number): number;
   setMulticastLoopback(on: boolean): boolean;
@@ -45,14 +48,16 @@ export interface BunUdp {
 /** What `Bun.udpSocket` can do. */
 export const bunAbilities: Abilities = {
   api: "Bun.udpSocket",
+  ipv6: true,
   receiveBuffer: false,
   multicastFrom: "any",
   ttlWithoutJoin: true,
 };
 
-// LIBUS_LISTEN_REUSE_ADDR of Bun's socket library. The options `reuseAddr` and `reusePort` are ignored; this number is
-// not documented, and passed on as it is.
+// LIBUS_LISTEN_REUSE_ADDR and LIBUS_SOCKET_IPV6_ONLY of Bun's socket library. The options `reuseAddr` and `reusePort` are
+// ignored; these numbers are not documented, and passed on as they are.
 const REUSE_ADDRESS = 16;
+const IPV6_ONLY = 8;
 
 // What the system reports of a datagram sent earlier, when a router or the destination refused it (ICMP), or of one too
 // long, which `send` has reported already. No other runtime has these, and none is trouble with receiving.
@@ -92,8 +97,9 @@ export async function bindBunSocket(options: BindOptions, handlers: DatagramHand
 /** Makes a {@linkcode Bind} of Bun's API, or of something that behaves like it. */
 export function bindBunWith(bun: BunUdp): Bind {
   return async (options, handlers) => {
-    checkAddresses(options);
-    const { host, port, shared, receiveBuffer } = options;
+    const family = checkAddresses(options);
+    const { host, port, shared, joinGroup, multicastInterface } = options;
+    const flags = (shared ? REUSE_ADDRESS : 0) + (family === 6 ? IPV6_ONLY : 0);
     const gate = new Gate(handlers);
     let socket: BunDatagramSocket | undefined = undefined;
     let raw: BunSocket;
@@ -101,7 +107,7 @@ export function bindBunWith(bun: BunUdp): Bind {
       raw = await bun.udpSocket({
         hostname: host,
         port,
-        ...(shared ? { flags: REUSE_ADDRESS } : {}),
+        ...(flags === 0 ? {} : { flags }),
         binaryType: "uint8array",
         socket: {
           data: (_socket, data, port, address) => gate.message(data, address, port),
@@ -113,16 +119,28 @@ export function bindBunWith(bun: BunUdp): Bind {
     } catch (error) {
       throw bindError(error, options);
     }
+    const memberships = new Memberships(family, {
+      add: (group, at) => raw.addMembership(group, at),
+      drop: (group, at) => raw.dropMembership(group, at),
+    });
     try {
-      setUpMulticast(raw, options);
+      setUpSending(raw, options, family);
+      if (joinGroup !== undefined) await memberships.join(joinGroup, multicastInterface);
     } catch (error) {
       raw.close();
       throw multicastError(error, options);
     }
-    socket = new BunDatagramSocket(raw, gate, receiveBuffer === undefined ? [] : ["receiveBuffer"]);
+    socket = new BunDatagramSocket(raw, { options, family, gate, memberships });
     gate.open();
     return socket;
   };
+}
+
+interface Parts {
+  readonly options: BindOptions;
+  readonly family: Family;
+  readonly gate: Gate;
+  readonly memberships: Memberships;
 }
 
 class BunDatagramSocket implements DatagramSocket {
@@ -130,28 +148,45 @@ class BunDatagramSocket implements DatagramSocket {
   readonly unmet: readonly (keyof BindOptions)[];
   readonly host: string;
   readonly port: number;
+  readonly receiveBuffer = undefined;
   readonly #raw: BunSocket;
   readonly #gate: Gate;
-  readonly #queue: SendQueue = new SendQueue((data, host, port, done) => this.#transmit(data, host, port, done));
+  readonly #memberships: Memberships;
+  readonly #queue: SendQueue;
   #blocked: (() => void) | undefined;
   #closing: Promise<void> | undefined;
 
-  constructor(raw: BunSocket, gate: Gate, unmet: readonly (keyof BindOptions)[]) {
-    this.host = raw.hostname;
+  constructor(raw: BunSocket, { options, family, gate, memberships }: Parts) {
+    this.host = canonical(options.host);
     this.port = raw.port;
-    this.unmet = unmet;
+    this.unmet = options.receiveBuffer === undefined ? [] : ["receiveBuffer"];
     this.#raw = raw;
     this.#gate = gate;
+    this.#memberships = memberships;
+    const renew = options.sendsMulticast && options.multicastInterface !== undefined;
+    this.#queue = new SendQueue((data, host, port, done) => this.#transmit(data, host, port, done), {
+      family,
+      renew: renew ? () => canLeave(raw, options, family) : undefined,
+    });
   }
 
   send(data: Uint8Array, host: string, port: number): Promise<void> {
     return this.#queue.send(data, host, port);
   }
 
+  join(group: string, multicastInterface: string | undefined): Promise<void> {
+    return this.#memberships.join(group, multicastInterface);
+  }
+
+  leave(group: string, multicastInterface: string | undefined): Promise<void> {
+    return this.#memberships.leave(group, multicastInterface);
+  }
+
   close(): Promise<void> {
     if (this.#closing === undefined) {
       this.#gate.close();
       this.#queue.close();
+      this.#memberships.close();
       this.#blocked = undefined;
       this.#raw.close();
       this.#closing = Promise.resolve();
@@ -180,16 +215,23 @@ class BunDatagramSocket implements DatagramSocket {
   }
 }
 
-function setUpMulticast(raw: BunSocket, options: BindOptions): void {
-  const { joinGroup, multicastInterface, multicastLoopback, multicastTtl, sendsMulticast } = options;
-  if (sendsMulticast) {
-    if (multicastInterface !== undefined && !raw.setMulticastInterface(multicastInterface)) {
-      throw new Error("setMulticastInterface returned false");
-    }
-    raw.setMulticastTTL(multicastTtl);
-    raw.setMulticastLoopback(multicastLoopback);
+function setUpSending(raw: BunSocket, options: BindOptions, family: Family): void {
+  const { multicastInterface, multicastLoopback, multicastTtl, sendsMulticast } = options;
+  if (!sendsMulticast) return;
+  if (multicastInterface !== undefined && !raw.setMulticastInterface(runtimeName(family, multicastInterface))) {
+    throw new Error("setMulticastInterface returned false");
   }
-  if (joinGroup !== undefined) raw.addMembership(joinGroup, multicastInterface);
+  raw.setMulticastTTL(multicastTtl);
+  raw.setMulticastLoopback(multicastLoopback);
+}
+
+/** Names the interface that multicast leaves by again: the system holds on to the one that it was. */
+function canLeave(raw: BunSocket, { multicastInterface }: BindOptions, family: Family): boolean {
+  try {
+    return raw.setMulticastInterface(runtimeName(family, multicastInterface ?? ""));
+  } catch {
+    return false;
+  }
 }
 
 function codeOf(error: unknown): unknown {

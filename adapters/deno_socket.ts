@@ -10,6 +10,7 @@ import {
 import { type Abilities, cannot } from "./abilities.ts";
 import { asError, bindError, checkAddresses, multicastError } from "./bind_error.ts";
 import { Gate } from "./gate.ts";
+import { Memberships } from "./memberships.ts";
 import { SendQueue } from "./send_queue.ts";
 
 // What is used of Deno, written out: its own types are there only on Deno, and only with its unstable library.
@@ -21,10 +22,16 @@ export interface DenoAddress {
   readonly port: number;
 }
 
+/** A group that a socket of Deno has joined, as far as it is used here. */
+export interface DenoMembership {
+  setTTL(ttl: number): Promise<unknown>;
+  leave(): Promise<unknown>;
+}
+
 /** A socket of Deno, as far as it is used here. */
 export interface DenoSocket {
   readonly addr: DenoAddress;
-  joinMulticastV4(group: string, interfaceAddress: string): Promise<{ setTTL(ttl: number): Promise<unknown> }>;
+  joinMulticastV4(group: string, interfaceAddress: string): Promise<DenoMembership>;
   send(data: Uint8Array, address: DenoAddress): Promise<number>;
   receive(buffer: Uint8Array): Promise<[Uint8Array, DenoAddress]>;
   close(): void;
@@ -60,6 +67,8 @@ const { Deno } = globalThis as { readonly Deno?: DenoUdp };
 /** What `Deno.listenDatagram` can do on this system. */
 export const denoAbilities: Abilities = {
   api: "Deno.listenDatagram",
+  // One on :: takes what is meant for IPv4 too, and no option changes it; nor does it tell the zone of a source.
+  ipv6: false,
   receiveBuffer: false,
   // There is no call to choose it. Linux sends from the interface whose address the socket is bound to.
   multicastFrom: Deno?.build.os === "linux" ? "bound" : "default",
@@ -86,14 +95,17 @@ export async function bindDenoSocket(options: BindOptions, handlers: DatagramHan
 export function bindDenoWith(listenDatagram: ListenDatagram): Bind {
   return async (options, handlers) => {
     checkAddresses(options);
+    const { joinGroup, multicastInterface } = options;
     const raw = listen(listenDatagram, options);
+    const memberships = membershipsOf(raw, options);
     try {
-      await join(raw, options);
+      if (joinGroup !== undefined) await memberships.join(joinGroup, multicastInterface);
     } catch (error) {
       raw.close();
       throw multicastError(error, options);
     }
-    return new DenoDatagramSocket(raw, handlers, options.receiveBuffer === undefined ? [] : ["receiveBuffer"]);
+    const unmet = options.receiveBuffer === undefined ? [] : ["receiveBuffer" as const];
+    return new DenoDatagramSocket(raw, memberships, handlers, unmet);
   };
 }
 
@@ -102,17 +114,25 @@ class DenoDatagramSocket implements DatagramSocket {
   readonly unmet: readonly (keyof BindOptions)[];
   readonly host: string;
   readonly port: number;
+  readonly receiveBuffer = undefined;
   readonly #raw: DenoSocket;
+  readonly #memberships: Memberships;
   readonly #gate: Gate;
   readonly #queue: SendQueue;
   readonly #receiving: Promise<void>;
   #closing: Promise<void> | undefined;
 
-  constructor(raw: DenoSocket, handlers: DatagramHandlers, unmet: readonly (keyof BindOptions)[]) {
+  constructor(
+    raw: DenoSocket,
+    memberships: Memberships,
+    handlers: DatagramHandlers,
+    unmet: readonly (keyof BindOptions)[],
+  ) {
     this.host = raw.addr.hostname;
     this.port = raw.addr.port;
     this.unmet = unmet;
     this.#raw = raw;
+    this.#memberships = memberships;
     this.#gate = new Gate(handlers);
     this.#queue = new SendQueue((data, hostname, port, done) => {
       raw.send(data, { transport: "udp", hostname, port }).then(() => done(), (error) => done(asError(error)));
@@ -125,10 +145,19 @@ class DenoDatagramSocket implements DatagramSocket {
     return this.#queue.send(data, host, port);
   }
 
+  join(group: string, multicastInterface: string | undefined): Promise<void> {
+    return this.#memberships.join(group, multicastInterface);
+  }
+
+  leave(group: string, multicastInterface: string | undefined): Promise<void> {
+    return this.#memberships.leave(group, multicastInterface);
+  }
+
   close(): Promise<void> {
     if (this.#closing === undefined) {
       this.#gate.close();
       this.#queue.close();
+      this.#memberships.close();
       this.#closing = this.#receiving;
       this.#raw.close();
     }
@@ -171,11 +200,21 @@ function listen(listenDatagram: ListenDatagram, options: BindOptions): DenoSocke
   }
 }
 
-async function join(raw: DenoSocket, options: BindOptions): Promise<void> {
-  const { joinGroup, multicastInterface = "0.0.0.0", multicastTtl, sendsMulticast } = options;
-  if (joinGroup === undefined) return;
-  const membership = await raw.joinMulticastV4(joinGroup, multicastInterface);
-  if (sendsMulticast) await membership.setTTL(multicastTtl);
+function membershipsOf(raw: DenoSocket, { sendsMulticast, multicastTtl }: BindOptions): Memberships {
+  const joined = new Map<string, DenoMembership>();
+  return new Memberships(4, {
+    async add(group, at = "0.0.0.0") {
+      const membership = await raw.joinMulticastV4(group, at);
+      joined.set(`${group}%${at}`, membership);
+      if (sendsMulticast) await membership.setTTL(multicastTtl);
+    },
+    async drop(group, at = "0.0.0.0") {
+      const key = `${group}%${at}`;
+      const membership = joined.get(key);
+      joined.delete(key);
+      await membership?.leave();
+    },
+  });
 }
 
 function turn(): Promise<void> {

@@ -1,4 +1,5 @@
 import { createSocket, type Socket, type SocketOptions } from "node:dgram";
+import { platform } from "node:os";
 // Deno 2.9 runs what `node:dgram` puts off (`process.nextTick`) only once this module is loaded: without it, the
 // callback of a `close` is never called.
 import "node:process";
@@ -7,14 +8,20 @@ import { type BindOptions, type DatagramHandlers, type DatagramSocket, MAX_RECEI
 import type { Abilities } from "./abilities.ts";
 import { asError, bindError, checkAddresses, multicastError } from "./bind_error.ts";
 import { Gate } from "./gate.ts";
+import { runtimeName } from "./interface_names.ts";
+import { canonical, type Family } from "./literal.ts";
+import { Memberships } from "./memberships.ts";
 import { BUN_SEND_ATTEMPTS, SendQueue, type Transmit } from "./send_queue.ts";
+import { ZoneGuess } from "./zone_guess.ts";
 
 const IS_DENO = "Deno" in globalThis;
 const IS_BUN = "Bun" in globalThis;
+const IS_LINUX = platform() === "linux";
 
 /** What `node:dgram` can do on this runtime. */
 export const nodeAbilities: Abilities = {
   api: "node:dgram",
+  ipv6: true,
   // Deno takes the value for the size of what it allocates per receive.
   receiveBuffer: !IS_DENO,
   multicastFrom: "any",
@@ -38,18 +45,32 @@ export async function bindDgram(
   handlers: DatagramHandlers,
   fallback?: string,
 ): Promise<DatagramSocket> {
-  checkAddresses(options);
+  const family = checkAddresses(options);
   const gate = new Gate(handlers);
-  const raw = await listen(options, gate);
+  const raw = await listen(options, family, gate);
+  const memberships = new Memberships(family, {
+    add: (group, at) => raw.addMembership(group, at),
+    drop: (group, at) => raw.dropMembership(group, at),
+  });
   try {
-    setUpMulticast(raw, options);
+    setUpSending(raw, options, family);
+    if (options.joinGroup !== undefined) await memberships.join(options.joinGroup, options.multicastInterface);
   } catch (error) {
     await closeRaw(raw);
     throw multicastError(error, options);
   }
   const unmet = setReceiveBuffer(raw, options.receiveBuffer) ? [] : ["receiveBuffer" as const];
   gate.open();
-  return new NodeSocket(raw, gate, unmet, fallback);
+  return new NodeSocket(raw, { options, family, gate, memberships, unmet, fallback });
+}
+
+interface Parts {
+  readonly options: BindOptions;
+  readonly family: Family;
+  readonly gate: Gate;
+  readonly memberships: Memberships;
+  readonly unmet: readonly (keyof BindOptions)[];
+  readonly fallback: string | undefined;
 }
 
 class NodeSocket implements DatagramSocket {
@@ -58,40 +79,57 @@ class NodeSocket implements DatagramSocket {
   readonly fallback: string | undefined;
   readonly host: string;
   readonly port: number;
+  readonly receiveBuffer: number | undefined;
   readonly #raw: Socket;
   readonly #gate: Gate;
+  readonly #memberships: Memberships;
   readonly #queue: SendQueue;
   #closing: Promise<void> | undefined;
 
-  constructor(raw: Socket, gate: Gate, unmet: readonly (keyof BindOptions)[], fallback: string | undefined) {
-    const { address, port } = raw.address();
-    this.host = address;
-    this.port = port;
+  constructor(raw: Socket, { options, family, gate, memberships, unmet, fallback }: Parts) {
+    // Deno leaves the zone out of what it says itself.
+    this.host = canonical(options.host);
+    this.port = raw.address().port;
+    this.receiveBuffer = receiveBufferOf(raw);
     this.unmet = unmet;
     this.fallback = fallback;
     this.#raw = raw;
     this.#gate = gate;
-    this.#queue = new SendQueue(again(transmitOn(raw), IS_BUN ? BUN_SEND_ATTEMPTS : 1));
+    this.#memberships = memberships;
+    const transmit = again(transmitOn(raw), IS_BUN ? BUN_SEND_ATTEMPTS : 1);
+    const renew = options.sendsMulticast && options.multicastInterface !== undefined;
+    this.#queue = new SendQueue(transmit, { family, renew: renew ? () => canLeave(raw, options, family) : undefined });
   }
 
   send(data: Uint8Array, host: string, port: number): Promise<void> {
     return this.#queue.send(data, host, port);
   }
 
+  join(group: string, multicastInterface: string | undefined): Promise<void> {
+    return this.#memberships.join(group, multicastInterface);
+  }
+
+  leave(group: string, multicastInterface: string | undefined): Promise<void> {
+    return this.#memberships.leave(group, multicastInterface);
+  }
+
   close(): Promise<void> {
     if (this.#closing === undefined) {
       this.#gate.close();
       this.#queue.close();
+      this.#memberships.close();
       this.#closing = closeRaw(this.#raw);
     }
     return this.#closing;
   }
 }
 
-function listen(options: BindOptions, gate: Gate): Promise<Socket> {
+function listen(options: BindOptions, family: Family, gate: Gate): Promise<Socket> {
   return new Promise((resolve, reject) => {
     const { host, port, shared } = options;
-    const settings: SocketOptions = { type: "udp4", reuseAddr: shared, lookup: echo };
+    const settings: SocketOptions = family === 4
+      ? { type: "udp4", reuseAddr: shared, lookup: echoIpv4 }
+      : { type: "udp6", reuseAddr: shared, lookup: echoIpv6, ipv6Only: true };
     if (IS_DENO) settings.recvBufferSize = DENO_RECEIVE_SIZE;
     const raw = createSocket(settings);
     let bound = false;
@@ -102,7 +140,10 @@ function listen(options: BindOptions, gate: Gate): Promise<Socket> {
 
     // Never taken off: an `error` event that nobody listens to ends the process.
     raw.on("error", (error) => bound ? gate.error(error, false) : fail(error));
-    raw.on("message", (data, from) => gate.message(plain(data), from.address, from.port));
+    if (IS_DENO && family === 6) {
+      const zones = new ZoneGuess(host.split("%")[1] ?? options.multicastInterface);
+      raw.on("message", (data, from) => gate.message(plain(data), zones.complete(from.address), from.port));
+    } else raw.on("message", (data, from) => gate.message(plain(data), from.address, from.port));
     raw.once("listening", () => {
       bound = true;
       resolve(raw);
@@ -118,12 +159,14 @@ function listen(options: BindOptions, gate: Gate): Promise<Socket> {
 
 // All addresses are literals. The runtime's own look-up costs a trip through a thread pool for each datagram, and it
 // reads the bytes only after it.
-function echo(
-  address: string,
-  _family: unknown,
-  callback: (error: Error | null, address: string, family: number) => void,
-): void {
+type Found = (error: Error | null, address: string, family: number) => void;
+
+function echoIpv4(address: string, _family: unknown, callback: Found): void {
   callback(null, address, 4);
+}
+
+function echoIpv6(address: string, _family: unknown, callback: Found): void {
+  callback(null, address, 6);
 }
 
 // A Buffer's `slice` is a view where that of a Uint8Array is a copy, so a receiver could keep what it thinks it copied.
@@ -131,14 +174,22 @@ function plain(data: Uint8Array): Uint8Array {
   return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
 }
 
-function setUpMulticast(raw: Socket, options: BindOptions): void {
-  const { joinGroup, multicastInterface, multicastLoopback, multicastTtl, sendsMulticast } = options;
-  if (sendsMulticast) {
-    if (multicastInterface !== undefined) raw.setMulticastInterface(multicastInterface);
-    raw.setMulticastTTL(multicastTtl);
-    raw.setMulticastLoopback(multicastLoopback);
+function setUpSending(raw: Socket, options: BindOptions, family: Family): void {
+  const { multicastInterface, multicastLoopback, multicastTtl, sendsMulticast } = options;
+  if (!sendsMulticast) return;
+  if (multicastInterface !== undefined) raw.setMulticastInterface(runtimeName(family, multicastInterface));
+  raw.setMulticastTTL(multicastTtl);
+  raw.setMulticastLoopback(multicastLoopback);
+}
+
+/** Names the interface that multicast leaves by again: the system holds on to the one that it was. */
+function canLeave(raw: Socket, { multicastInterface }: BindOptions, family: Family): boolean {
+  try {
+    raw.setMulticastInterface(runtimeName(family, multicastInterface ?? ""));
+    return true;
+  } catch {
+    return false;
   }
-  if (joinGroup !== undefined) raw.addMembership(joinGroup, multicastInterface);
 }
 
 /** Asks for less and less, as some systems refuse what is over their limit where Linux grants the limit. */
@@ -152,6 +203,17 @@ function setReceiveBuffer(raw: Socket, wish: number | undefined): boolean {
     } catch {
       if (!(size >= MIN_RECEIVE_BUFFER)) return false;
     }
+  }
+}
+
+/** Linux doubles what is asked for, to make up for its bookkeeping, and tells the double. */
+function receiveBufferOf(raw: Socket): number | undefined {
+  if (!nodeAbilities.receiveBuffer) return undefined;
+  try {
+    const size = raw.getRecvBufferSize();
+    return IS_LINUX ? size / 2 : size;
+  } catch {
+    return undefined;
   }
 }
 

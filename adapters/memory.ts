@@ -21,9 +21,10 @@
  */
 
 import type { Clock } from "../src/clock.ts";
+import type { SrvRecord } from "../src/host.ts";
 import { VirtualClock } from "./memory_clock.ts";
-import { isIpv4 } from "./ipv4.ts";
-import { isLoopback, type NetworkStats, type TappedDatagram } from "./memory_datagram.ts";
+import { checkHost } from "./memory_address.ts";
+import type { NetworkStats, TappedDatagram } from "./memory_datagram.ts";
 import { Fabric } from "./memory_fabric.ts";
 import type { Direction, Faults } from "./memory_faults.ts";
 import { HostProcess, type MemoryHost, type MemoryHostOptions } from "./memory_host.ts";
@@ -83,6 +84,12 @@ export class MemoryNetwork<C extends Clock = VirtualClock> {
    * or that has no address, makes `resolve` reject. `localhost` is in it from the start.
    */
   readonly names: Map<string, readonly string[]>;
+  /**
+   * What the hosts' `resolveSrv` knows: names such as `_warp-mesh._udp.cache` and their SRV records. It may be changed at
+   * any time. A name that is not in it, or that has no record, makes `resolveSrv` reject; the targets are names that
+   * {@linkcode MemoryNetwork.names} knows, or addresses.
+   */
+  readonly services: Map<string, readonly SrvRecord[]>;
   readonly #fabric: Fabric;
 
   /**
@@ -103,6 +110,7 @@ export class MemoryNetwork<C extends Clock = VirtualClock> {
     this.clock = options.clock ?? new VirtualClock() as Clock as C;
     this.#fabric = new Fabric({ clock: this.clock, random, receiveBuffer, poison });
     this.names = this.#fabric.names;
+    this.services = this.#fabric.services;
     this.set(options);
   }
 
@@ -126,13 +134,13 @@ export class MemoryNetwork<C extends Clock = VirtualClock> {
 
   /**
    * Starts a process on the host with this address. Each call starts another one: those of one host share its address and
-   * ports, and each is paused and crashes by itself.
+   * ports, and each is paused and crashes by itself. A host has one address besides that of its loopback interface, and
+   * one of IPv6 no link-local one: what it sends to any group comes from that address.
    *
-   * @throws {TypeError} when `address` is not an IPv4 literal that one host can have
+   * @throws {TypeError} when `address` is not an IPv4 or IPv6 literal that one host can have
    */
   host(address: string, options?: MemoryHostOptions): MemoryHost {
-    checkHost(address);
-    return new HostProcess(this.#fabric, address, options);
+    return new HostProcess(this.#fabric, checkHost(address, "start a host"), options);
   }
 
   /**
@@ -173,11 +181,4 @@ export class MemoryNetwork<C extends Clock = VirtualClock> {
       this.#fabric.taps.delete(callback);
     };
   }
-}
-
-function checkHost(address: string): void {
-  const isHost = isIpv4(address) && !address.startsWith("0.") && !isLoopback(address) &&
-    Number.parseInt(address, 10) < 224;
-  if (isHost) return;
-  throw new TypeError(`Cannot start a host as its address must be a unicast IPv4 literal: current value is ${address}`);
 }

@@ -4,9 +4,9 @@
  * @module
  */
 
-/** An IPv4 address and a port. */
+/** An address and a port. */
 export interface SocketAddress {
-  /** An IPv4 literal. */
+  /** An IPv4 or IPv6 literal. */
   readonly host: string;
   /** 1 to 65535. */
   readonly port: number;
@@ -61,13 +61,7 @@ export interface NetworkStats extends Readonly<Record<DatagramFate, number>> {
   readonly truncated: number;
 }
 
-/** Whether an IPv4 literal is a multicast group: 224.0.0.0 to 239.255.255.255. */
-export function isGroup(host: string): boolean {
-  const first = Number.parseInt(host, 10);
-  return first >= 224 && first <= 239;
-}
-
-/** Whether an IPv4 literal never leaves the host: 127.0.0.0 to 127.255.255.255. */
+/** Whether a literal never leaves the host: 127.0.0.0 to 127.255.255.255, and ::1. */
 export function isLoopback(host: string): boolean {
-  return host.startsWith("127.");
+  return host.startsWith("127.") || host === "::1";
 }

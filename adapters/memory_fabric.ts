@@ -5,10 +5,11 @@
  */
 
 import type { Clock, Timer } from "../src/clock.ts";
+import type { SrvRecord } from "../src/host.ts";
+import { isGroup } from "./literal.ts";
 import { VirtualClock } from "./memory_clock.ts";
 import {
   type DatagramFate,
-  isGroup,
   isLoopback,
   type MemoryDatagram,
   type NetworkStats,
@@ -54,6 +55,7 @@ export class Fabric {
   readonly poison: boolean;
   readonly links: Links = new Links();
   readonly names: Map<string, readonly string[]> = new Map([["localhost", ["127.0.0.1"]]]);
+  readonly services: Map<string, readonly SrvRecord[]> = new Map();
   readonly taps: Set<(datagram: TappedDatagram) => void> = new Set();
   multicast = true;
 
@@ -94,6 +96,22 @@ export class Fabric {
     return machine;
   }
 
+  /**
+   * Gives a host another address. Sockets and groups stay; faults and cuts are those of the addresses.
+   *
+   * @throws {TypeError} when a host has it that has sockets
+   */
+  readdress(machine: Machine, to: string): void {
+    const other = this.#machines.get(to);
+    if (other === machine) return;
+    if (other !== undefined && !other.isIdle) {
+      throw new TypeError(`Cannot change a host's address as it must be free: current value is ${to}`);
+    }
+    if (this.#machines.get(machine.address) === machine) this.#machines.delete(machine.address);
+    machine.address = to;
+    this.#machines.set(to, machine);
+  }
+
   /** Calls back at this moment, after what is due already. */
   soon(clock: Clock, callback: () => void): Timer {
     // The shortest timer of a real event loop is 1 ms: too long for one datagram after another.
@@ -114,7 +132,7 @@ export class Fabric {
     this.note(datagram, "sent");
     if (multicast) return this.#multicast(socket, source, datagram);
     if (source.owns(to.host)) return this.#depart(datagram, source, source, "lo", this.clock.now());
-    const target = this.#machines.get(to.host);
+    const target = isLoopback(from.host) ? undefined : this.#machines.get(to.host);
     if (target === undefined) return this.note({ ...datagram, receiver: to.host }, "unreachable");
     this.#carry(datagram, source, target);
   }
@@ -129,7 +147,7 @@ export class Fabric {
 
   #multicast(socket: BoundSocket, source: Machine, datagram: MemoryDatagram): void {
     const group = datagram.to.host;
-    const from = isLoopback(socket.multicastInterface) ? "lo" : "eth0";
+    const from = socket.multicastVia;
     // What leaves on `lo` comes back on `lo`, whatever the loopback flag says: measured on Linux 6.18.
     if ((socket.multicastLoopback || from === "lo") && source.isMember(group, from)) {
       this.#depart(datagram, source, source, from, this.clock.now());
@@ -207,7 +225,9 @@ export class Fabric {
     if (source !== target && !this.links.isOpen(source.address, target.address)) {
       return this.note(datagram, "partitioned");
     }
-    const sockets = target.receivers(datagram, via);
+    // The host may have another address by now.
+    const isHere = datagram.multicast || target.owns(datagram.to.host);
+    const sockets = isHere ? target.receivers(datagram, via) : [];
     if (sockets.length === 0) this.note(datagram, "unreachable");
     for (const socket of sockets) {
       if (!socket.isClosed) socket.receive(datagram);

@@ -6,9 +6,10 @@
 
 import type { Clock, Timer } from "../src/clock.ts";
 import type { Bind } from "../src/datagram_socket.ts";
-import type { NetworkInterfaces, RandomBytes, Resolve } from "../src/host.ts";
+import type { NetworkInterface, NetworkInterfaces, RandomBytes, Resolve, ResolveSrv } from "../src/host.ts";
 import type { MeshPorts } from "../src/ports.ts";
-import { isIpv4 } from "./ipv4.ts";
+import { isIpv4 } from "./literal.ts";
+import { checkHost } from "./memory_address.ts";
 import type { Fabric } from "./memory_fabric.ts";
 import type { Machine } from "./memory_machine.ts";
 import { MemorySocket, type SocketOwner } from "./memory_socket.ts";
@@ -28,7 +29,7 @@ export interface MemoryHostOptions {
  * be taken apart and replaced one by one: `{ ...host, resolve: myResolve }`.
  */
 export interface MemoryHost extends MeshPorts {
-  /** The host's address, an IPv4 literal. */
+  /** The host's address on `eth0`, an IPv4 or IPv6 literal. */
   readonly address: string;
   /** What it does at the moment. */
   readonly state: "running" | "paused" | "crashed";
@@ -45,17 +46,27 @@ export interface MemoryHost extends MeshPorts {
    * afterwards rejects. {@linkcode MemoryNetwork.host} starts another process on the same host.
    */
   crash(): void;
+  /**
+   * Gives its host another address of the same family, as a new lease or a move does; all processes there have it. What is
+   * sent to the old one, or is on its way there, reaches nobody. As on Linux, sockets bound to no address go on with the
+   * new one and groups stay joined, while one that is bound to the old address, or sends multicast by it, sends no more:
+   * `ENETUNREACH` (IPv4), or goes on sending from an address that nobody can answer (IPv6). Faults, cuts and partitions
+   * belong to the addresses.
+   *
+   * @throws {TypeError} when it is not a unicast literal of the host's family, or another host has it
+   */
+  readdress(to: string): void;
 }
 
 /** The internals of a {@linkcode MemoryHost}. */
 export class HostProcess implements MemoryHost, SocketOwner {
-  readonly address: string;
   readonly fabric: Fabric;
   readonly machine: Machine;
   readonly bind: Bind;
   readonly clock: Clock;
   readonly randomBytes: RandomBytes;
   readonly resolve: Resolve;
+  readonly resolveSrv: ResolveSrv;
   readonly networkInterfaces: NetworkInterfaces;
 
   readonly #hasMulticast: boolean;
@@ -65,13 +76,12 @@ export class HostProcess implements MemoryHost, SocketOwner {
   #state: "running" | "paused" | "crashed" = "running";
 
   constructor(fabric: Fabric, address: string, { multicast = true }: MemoryHostOptions = {}) {
-    this.address = address;
     this.fabric = fabric;
     this.machine = fabric.machine(address);
     this.#hasMulticast = multicast;
-    const { clock, random, names } = fabric;
+    const { clock, random, names, services } = fabric;
     this.bind = async (options, handlers) => {
-      if (this.#state === "crashed") throw new Error(`Cannot bind as the process on ${address} has crashed`);
+      if (this.#state === "crashed") throw new Error(`Cannot bind as the process on ${this.address} has crashed`);
       const socket = new MemorySocket(this, options, handlers);
       this.#sockets.add(socket);
       return socket;
@@ -82,17 +92,14 @@ export class HostProcess implements MemoryHost, SocketOwner {
       setTurnEnd: (callback) => this.#start(callback, (call) => clock.setTurnEnd(call)),
     };
     this.randomBytes = (length) => random.bytes(length);
-    this.resolve = async (name) => {
-      const addresses = isIpv4(name) ? [name] : names.get(name) ?? [];
-      if (addresses.length > 0) return [...addresses];
-      throw Object.assign(new Error(`Cannot look up a host as its name must be known: current value is ${name}`), {
-        code: "ENOTFOUND",
-      });
-    };
-    this.networkInterfaces = () => [
-      { name: "lo", address: "127.0.0.1", internal: true, netmask: "255.0.0.0" },
-      { name: "eth0", address, internal: false, netmask: "255.255.255.0" },
-    ];
+    // No name has a colon: it is an IPv6 literal.
+    this.resolve = async (name) => isIpv4(name) || name.includes(":") ? [name] : known(names, name, "name");
+    this.resolveSrv = async (name) => known(services, name, "service");
+    this.networkInterfaces = () => interfacesOf(this.machine);
+  }
+
+  get address(): string {
+    return this.machine.address;
   }
 
   get state(): "running" | "paused" | "crashed" {
@@ -130,6 +137,10 @@ export class HostProcess implements MemoryHost, SocketOwner {
     this.#overdue = [];
   }
 
+  readdress(to: string): void {
+    this.fabric.readdress(this.machine, checkHost(to, "change a host's address", this.machine.family));
+  }
+
   soon(callback: () => void): void {
     this.fabric.soon(this.clock, callback);
   }
@@ -150,6 +161,24 @@ export class HostProcess implements MemoryHost, SocketOwner {
     if (this.#state !== "crashed") timer.start(set);
     return timer;
   }
+}
+
+/** A copy of what a table has for a name. Throws as a resolver does when that is nothing. */
+function known<T>(table: ReadonlyMap<string, readonly T[]>, name: string, what: string): T[] {
+  const list = table.get(name) ?? [];
+  if (list.length > 0) return [...list];
+  const rule = `Cannot look up a ${what} as the network must know it: current value is ${name}`;
+  throw Object.assign(new Error(rule), { code: "ENOTFOUND" });
+}
+
+function interfacesOf({ address, family }: Machine): readonly NetworkInterface[] {
+  const lo: NetworkInterface = { name: "lo", address: "127.0.0.1", internal: true, netmask: "255.0.0.0" };
+  if (family === 4) return [lo, { name: "eth0", address, internal: false, netmask: "255.255.255.0" }];
+  return [
+    lo,
+    { name: "lo", address: "::1", internal: true, netmask: "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff" },
+    { name: "eth0", address, internal: false, netmask: "ffff:ffff:ffff:ffff::" },
+  ];
 }
 
 /** A timer that can be set again: when it comes due in a pause, it is due when the pause ends. */

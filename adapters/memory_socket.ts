@@ -5,17 +5,24 @@
  */
 
 import type { AdapterName, BindError, BindOptions, DatagramHandlers, DatagramSocket } from "../src/datagram_socket.ts";
-import { bindError, checkAddresses, multicastError } from "./bind_error.ts";
-import { isIpv4 } from "./ipv4.ts";
-import { isGroup, isLoopback, type MemoryDatagram } from "./memory_datagram.ts";
+import { bindError, checkAddresses, checkMembership, multicastError } from "./bind_error.ts";
+import { canonical, type Family, isGroup, isOf, placeOf } from "./literal.ts";
+import { isLoopback, type MemoryDatagram } from "./memory_datagram.ts";
 import type { Fabric } from "./memory_fabric.ts";
-import { type BoundSocket, type InterfaceName, type Machine, systemError } from "./memory_machine.ts";
+import {
+  type BoundSocket,
+  type InterfaceName,
+  loopbackOf,
+  type Machine,
+  systemError,
+  unspecifiedFor,
+} from "./memory_machine.ts";
 
 /** Sends between two turns of the event loop: as many as the other adapters make. */
 const SENDS_PER_TURN = 16;
 
-/** Most bytes in a datagram of IPv4. */
-const MAX_DATAGRAM = 65_507;
+/** Most bytes in a datagram. */
+const MAX_DATAGRAM: Readonly<Record<Family, number>> = { 4: 65_507, 6: 65_527 };
 
 /** What code that keeps a datagram finds in it afterwards. */
 const POISON = 0xaa;
@@ -24,7 +31,7 @@ const POISON = 0xaa;
 const OFFSET = 5;
 
 /** The memory that every datagram is handed over in, one at a time. */
-const received = new Uint8Array(OFFSET + MAX_DATAGRAM).fill(POISON);
+const received = new Uint8Array(OFFSET + MAX_DATAGRAM[6]).fill(POISON);
 
 /** The process that a socket belongs to. */
 export interface SocketOwner {
@@ -39,19 +46,26 @@ export interface SocketOwner {
   forget(socket: MemorySocket): void;
 }
 
+interface Membership {
+  readonly group: string;
+  readonly on: InterfaceName;
+}
+
 /** Bound from the moment it is made; the constructor throws a `BindError` when that cannot be. */
 export class MemorySocket implements DatagramSocket, BoundSocket {
   readonly adapter: AdapterName = "memory";
   readonly unmet: readonly (keyof BindOptions)[] = [];
   readonly host: string;
   readonly port: number;
+  readonly receiveBuffer: number;
   readonly shared: boolean;
   readonly multicastLoopback: boolean;
-  readonly multicastInterface: string;
 
   readonly #owner: SocketOwner;
   readonly #handlers: DatagramHandlers;
-  readonly #group: string | undefined;
+  readonly #family: Family;
+  readonly #multicastInterface: string | undefined;
+  readonly #joined = new Map<string, Membership>();
   readonly #bufferSize: number;
   #inbox: MemoryDatagram[] = [];
   #inboxSize = 0;
@@ -61,17 +75,24 @@ export class MemorySocket implements DatagramSocket, BoundSocket {
 
   constructor(owner: SocketOwner, options: BindOptions, handlers: DatagramHandlers) {
     const { machine, fabric } = owner;
-    this.port = portFor(owner, options);
-    this.host = options.host;
+    this.#family = checkAddresses(options);
+    this.host = canonical(options.host);
+    this.port = attempt(
+      () => machine.claim({ ...options, host: this.host }, fabric.random),
+      (cause) => bindError(cause, options),
+    );
     this.shared = options.shared;
     this.multicastLoopback = options.multicastLoopback;
-    this.multicastInterface = options.multicastInterface ?? ownAddress(options.host) ?? machine.address;
+    this.#multicastInterface = options.multicastInterface;
     this.#owner = owner;
     this.#handlers = handlers;
     // Linux doubles what is asked for, to make up for its bookkeeping.
     this.#bufferSize = options.receiveBuffer === undefined ? fabric.receiveBuffer : 2 * options.receiveBuffer;
-    this.#group = options.joinGroup;
-    if (this.#group !== undefined) machine.join(this.#group, this.#joinedOn);
+    this.receiveBuffer = this.#bufferSize / 2;
+    attempt(() => {
+      this.#interfaceCalled(options.multicastInterface);
+      if (options.joinGroup !== undefined) this.#join(options.joinGroup, options.multicastInterface);
+    }, (cause) => multicastError(cause, options));
     machine.add(this);
   }
 
@@ -80,17 +101,32 @@ export class MemorySocket implements DatagramSocket, BoundSocket {
   }
 
   async send(data: Uint8Array, host: string, port: number): Promise<void> {
-    const { fabric, machine, multicast } = this.#owner;
+    const { fabric, machine } = this.#owner;
     this.#checkOpen();
-    checkDestination(data, host, port);
-    if (isGroup(host) && !multicast) throw sendError("ENETUNREACH", "a group needs a host with multicast", host);
-    const to = { host: host === "0.0.0.0" ? "127.0.0.1" : host, port };
-    if (isLoopback(this.host) && !machine.owns(to.host) && !isGroup(host)) {
-      throw sendError("EINVAL", `what leaves ${this.host} must stay on this host`, host);
-    }
+    checkDestination(data, host, port, this.#family);
+    const literal = canonical(host);
+    const to = { host: literal === unspecifiedFor(host) ? loopbackOf(this.#family) : literal, port };
+    this.#checkWay(to.host);
     fabric.send(this, machine, data, to);
     await (++this.#sends % SENDS_PER_TURN === 0 ? fabric.nextTurn() : undefined);
     this.#checkOpen();
+  }
+
+  async join(group: string, multicastInterface: string | undefined): Promise<void> {
+    this.#checkOpen("join a multicast group");
+    checkMembership(this.#family, group, multicastInterface);
+    attempt(
+      () => this.#join(group, multicastInterface),
+      (cause) => multicastError(cause, { joinGroup: group, multicastInterface }),
+    );
+  }
+
+  async leave(group: string, multicastInterface: string | undefined): Promise<void> {
+    this.#checkOpen("leave a multicast group");
+    checkMembership(this.#family, group, multicastInterface);
+    const on = this.#joinsOn(multicastInterface);
+    const literal = canonical(group);
+    if (on !== undefined && this.#joined.delete(`${literal}%${on}`)) this.#owner.machine.leave(literal, on);
   }
 
   close(): Promise<void> {
@@ -98,7 +134,8 @@ export class MemorySocket implements DatagramSocket, BoundSocket {
     const { fabric, machine } = this.#owner;
     this.#closed = Promise.resolve();
     machine.remove(this);
-    if (this.#group !== undefined) machine.leave(this.#group, this.#joinedOn);
+    for (const { group, on } of this.#joined.values()) machine.leave(group, on);
+    this.#joined.clear();
     for (const datagram of this.#inbox) fabric.note(datagram, "unreachable");
     this.#inbox = [];
     this.#owner.forget(this);
@@ -108,8 +145,13 @@ export class MemorySocket implements DatagramSocket, BoundSocket {
   sourceFor(host: string): string {
     const own = ownAddress(this.host);
     if (own !== undefined) return own;
-    if (isGroup(host)) return this.multicastInterface;
-    return this.#owner.machine.interfaceOf(host) === "lo" ? "127.0.0.1" : this.#owner.machine.address;
+    const { machine } = this.#owner;
+    const via = isGroup(host) ? this.multicastVia : machine.interfaceOf(host);
+    return via === "lo" ? loopbackOf(this.#family) : machine.address;
+  }
+
+  get multicastVia(): InterfaceName {
+    return this.#joinsOn(this.#multicastInterface) ?? "eth0";
   }
 
   receive(datagram: MemoryDatagram): void {
@@ -150,18 +192,62 @@ export class MemorySocket implements DatagramSocket, BoundSocket {
     }
   }
 
-  get #joinedOn(): InterfaceName {
-    return this.#owner.machine.interfaceOf(this.multicastInterface) ?? "eth0";
+  #join(group: string, multicastInterface: string | undefined): void {
+    const { machine, multicast } = this.#owner;
+    if (!multicast) throw systemError("ENODEV", "the host has no multicast");
+    if (!isGroup(group)) throw systemError("EINVAL", "a group is from 224.0.0.0 to 239.255.255.255, or in ff00::/8");
+    const on = this.#interfaceCalled(multicastInterface);
+    const membership = { group: canonical(group), on };
+    const key = `${membership.group}%${on}`;
+    if (this.#joined.has(key)) return;
+    this.#joined.set(key, membership);
+    machine.join(membership.group, on);
   }
 
-  #checkOpen(): void {
-    if (this.isClosed) throw new Error(`Cannot send as the socket must be open: ${this.host}:${this.port} is closed`);
+  #interfaceCalled(multicastInterface: string | undefined): InterfaceName {
+    const found = this.#joinsOn(multicastInterface);
+    if (found !== undefined) return found;
+    const { address } = this.#owner.machine;
+    throw systemError(
+      "ENODEV",
+      this.#family === 4 ? `the host has ${address} and 127.0.0.1` : "the host has eth0 and lo",
+    );
+  }
+
+  /** With no interface named, that of the address that the socket is bound to. */
+  #joinsOn(multicastInterface: string | undefined): InterfaceName | undefined {
+    const { machine } = this.#owner;
+    if (multicastInterface !== undefined) return machine.interfaceCalled(multicastInterface, this.#family);
+    return isLoopback(this.host) ? "lo" : "eth0";
+  }
+
+  /** Fails where Linux 6.18 does. It lets a socket of IPv6 send from any address that it was once bound to. */
+  #checkWay(host: string): void {
+    const { machine, multicast } = this.#owner;
+    if (isGroup(host) && !multicast) throw sendError("ENETUNREACH", "a group needs a host with multicast", host);
+    if (this.#family === 6) return;
+    const own = ownAddress(this.host);
+    if (own !== undefined && !machine.owns(own)) {
+      throw sendError("ENETUNREACH", `the host must have ${own} still, which it had when the socket was bound`, host);
+    }
+    if (isGroup(host)) {
+      if (this.#joinsOn(this.#multicastInterface) !== undefined) return;
+      throw sendError("ENETUNREACH", `the host must have ${this.#multicastInterface} still`, host);
+    }
+    if (isLoopback(this.host) && !machine.owns(host)) {
+      throw sendError("EINVAL", `what leaves ${this.host} must stay on this host`, host);
+    }
+  }
+
+  #checkOpen(action = "send"): void {
+    if (!this.isClosed) return;
+    throw new Error(`Cannot ${action} as the socket must be open: ${placeOf(this.host, this.port)} is closed`);
   }
 }
 
 /** The address of this host that a bound address stands for; `undefined` when it stands for all or for a group. */
 function ownAddress(bound: string): string | undefined {
-  return bound === "0.0.0.0" || isGroup(bound) ? undefined : bound;
+  return bound === unspecifiedFor(bound) || isGroup(bound) ? undefined : bound;
 }
 
 /**
@@ -172,23 +258,6 @@ function memoryOf(length: number): number {
   return 256 + 2 ** (32 - Math.clz32(length + 384 - 1));
 }
 
-/** The port to bind, when all that is asked for can be had. */
-function portFor({ machine, fabric, multicast }: SocketOwner, options: BindOptions): number {
-  const { joinGroup, multicastInterface } = options;
-  checkAddresses(options);
-  const port = attempt(() => machine.claim(options, fabric.random), (cause) => bindError(cause, options));
-  attempt(() => {
-    if (joinGroup !== undefined && !multicast) throw systemError("ENODEV", "the host has no multicast");
-    if (joinGroup !== undefined && !isGroup(joinGroup)) {
-      throw systemError("EINVAL", "a group is from 224.0.0.0 to 239.255.255.255");
-    }
-    if (multicastInterface !== undefined && machine.interfaceOf(multicastInterface) === undefined) {
-      throw systemError("ENODEV", `the host has ${machine.address} and 127.0.0.1`);
-    }
-  }, (cause) => multicastError(cause, options));
-  return port;
-}
-
 function attempt<T>(step: () => T, errorFrom: (cause: unknown) => BindError): T {
   try {
     return step();
@@ -197,11 +266,11 @@ function attempt<T>(step: () => T, errorFrom: (cause: unknown) => BindError): T 
   }
 }
 
-function checkDestination(data: Uint8Array, host: string, port: number): void {
-  if (data.length > MAX_DATAGRAM) {
-    throw sendError("EMSGSIZE", `a datagram has at most ${MAX_DATAGRAM} bytes`, data.length);
+function checkDestination(data: Uint8Array, host: string, port: number, family: Family): void {
+  if (data.length > MAX_DATAGRAM[family]) {
+    throw sendError("EMSGSIZE", `a datagram has at most ${MAX_DATAGRAM[family]} bytes`, data.length);
   }
-  if (!isIpv4(host)) throw sendError("EINVAL", "`host` must be an IPv4 literal", host);
+  if (!isOf(family, host)) throw sendError("EINVAL", `\`host\` must be an IPv${family} literal`, host);
   if (!Number.isInteger(port) || port < 1 || port > 65_535) {
     throw sendError("EINVAL", "`port` must be an integer from 1 to 65535", port);
   }

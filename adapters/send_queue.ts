@@ -1,5 +1,5 @@
 import { setImmediate } from "node:timers";
-import { isIpv4 } from "./ipv4.ts";
+import { type Family, isGroup, isIpv4, isOf } from "./literal.ts";
 
 /** Hands one datagram to the system and calls `done` once, during the call or later. MUST NOT throw. */
 export type Transmit = (data: Uint8Array, host: string, port: number, done: (error?: Error) => void) => void;
@@ -27,6 +27,26 @@ const MAX_SPENT = 1024;
  */
 export const BUN_SEND_ATTEMPTS = 3;
 
+/** What else a {@linkcode SendQueue} can be told. */
+export interface SendQueueOptions {
+  /**
+   * The socket's family.
+   * @default {4}
+   */
+  readonly family?: Family;
+  /**
+   * Called when a datagram to a group was not sent: names the interface that multicast leaves by again, as it may have
+   * gone and come back. The datagram is sent once more when it returns true.
+   */
+  readonly renew?: (() => boolean) | undefined;
+}
+
+// Naming an interface of IPv6 takes a look at all that there are.
+const RENEW_EVERY_MS = 100;
+
+// How many literals of IPv6 a socket knows to be such: the look at one takes as long as the system takes to send.
+const MAX_KNOWN = 1024;
+
 /**
  * The sends of one socket, one at a time in the order of the calls: Deno reorders what is under way together, and one
  * of Bun that would block must be made again before the next. It lets the event loop turn in between, and settles by
@@ -34,6 +54,10 @@ export const BUN_SEND_ATTEMPTS = 3;
  */
 export class SendQueue {
   readonly #transmit: Transmit;
+  readonly #family: Family;
+  readonly #renew: (() => boolean) | undefined;
+  readonly #known = new Set<string>();
+  #renewed = -Infinity;
   #sends: (Send | undefined)[] = [];
   #next = 0;
   #current: Send | undefined;
@@ -41,16 +65,20 @@ export class SendQueue {
   #waitsForTurn = false;
   #closed = false;
 
-  constructor(transmit: Transmit) {
+  constructor(transmit: Transmit, { family = 4, renew }: SendQueueOptions = {}) {
     this.#transmit = transmit;
+    this.#family = family;
+    this.#renew = renew;
   }
 
   /** Implements {@linkcode DatagramSocket.send}. */
   send(data: Uint8Array, host: string, port: number): Promise<void> {
     return new Promise((resolve, reject) => {
       if (this.#closed) return reject(closedError());
-      if (!isIpv4(host)) {
-        return reject(new TypeError(`Cannot send as the host must be an IPv4 literal: current value is "${host}"`));
+      if (!(this.#family === 4 ? isIpv4(host) : this.#isIpv6(host))) {
+        return reject(
+          new TypeError(`Cannot send as the host must be an IPv${this.#family} literal: current value is "${host}"`),
+        );
       }
       // Deno sends what is meant for a port above 65535 to that one.
       if (!(Number.isInteger(port) && port > 0 && port < 65_536)) {
@@ -103,10 +131,29 @@ export class SendQueue {
   #settle(send: Send, error: Error | undefined): void {
     // The socket was closed meanwhile, and the promise is settled.
     if (this.#current !== send) return;
+    if (error !== undefined && this.#mayRenew(send.host)) {
+      return this.#transmit(send.data, send.host, send.port, (error) => this.#settle(send, error));
+    }
     this.#current = undefined;
     if (error === undefined) send.resolve();
     else send.reject(error);
     this.#advance();
+  }
+
+  #mayRenew(host: string): boolean {
+    if (this.#renew === undefined || !isGroup(host)) return false;
+    const now = performance.now();
+    if (now < this.#renewed + RENEW_EVERY_MS) return false;
+    this.#renewed = now;
+    return this.#renew();
+  }
+
+  #isIpv6(host: string): boolean {
+    if (this.#known.has(host)) return true;
+    if (!isOf(6, host)) return false;
+    if (this.#known.size === MAX_KNOWN) this.#known.clear();
+    this.#known.add(host);
+    return true;
   }
 
   #waitForTurn(): void {

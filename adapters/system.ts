@@ -1,5 +1,5 @@
 /**
- * The clock, the random source, the look-up of names and the list of interfaces, the same on Node, Deno and Bun.
+ * The clock, the random source, the look-ups of names and the list of interfaces, the same on Node, Deno and Bun.
  *
  * @module
  */
@@ -43,6 +43,8 @@ export const resolve: Resolve = async (host) => {
   const addresses = await lookup(host, { all: true });
   return addresses.map(({ address }) => address);
 };
+
+export { resolveSrv } from "./srv.ts";
 
 /** On Deno it needs `--allow-sys=networkInterfaces`, else it throws. */
 export const networkInterfaces: NetworkInterfaces = () => {

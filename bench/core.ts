@@ -157,10 +157,12 @@ async function open(options: MeshOptions, clock: Clock): Promise<{ mesh: MeshBus
     bind(_, given) {
       handlers = given;
       const socket = { adapter: "memory", unmet: [], host: "127.0.0.1", port: 7946 } as const;
-      return Promise.resolve({ ...socket, send: () => Promise.resolve(), close: () => Promise.resolve() });
+      const done = () => Promise.resolve();
+      return Promise.resolve({ ...socket, receiveBuffer: undefined, send: done, join: done, leave: done, close: done });
     },
     resolve: (host) => Promise.resolve([host]),
     randomBytes: (length) => crypto.getRandomValues(new Uint8Array(length)),
+    resolveSrv: () => Promise.reject(new Error("no look-ups")),
     networkInterfaces: () => [],
   });
   return { mesh, receive: (data) => handlers?.message(data, "127.0.0.2", 9) };

@@ -36,9 +36,11 @@ async function lengthsOf(wire: NonNullable<MeshOptions["wire"]>): Promise<number
         return Promise.resolve();
       };
       const socket = { adapter: "memory", unmet: [], host: "127.0.0.1", port: 7946 } as const;
-      return Promise.resolve({ ...socket, send, close: () => Promise.resolve() });
+      const done = () => Promise.resolve();
+      return Promise.resolve({ ...socket, receiveBuffer: undefined, send, join: done, leave: done, close: done });
     },
     resolve: (host) => Promise.resolve([host]),
+    resolveSrv: () => Promise.reject(new Error("no look-ups")),
     networkInterfaces: () => [],
   });
   await Promise.all(KEYS.map((key) => mesh.publish(key)));

@@ -27,12 +27,14 @@ export function lossy(bind: Bind, { share, seed, always, onLost }: Loss): Bind {
     return {
       ...pick(socket),
       send: (data, host, port) => random.chance(share) ? Promise.resolve() : socket.send(data, host, port),
+      join: (group, on) => socket.join(group, on),
+      leave: (group, on) => socket.leave(group, on),
       close: () => socket.close(),
     };
   };
 }
 
 /** Sockets are classes, whose getters a spread would not copy. */
-function pick({ adapter, unmet, fallback, host, port }: Awaited<ReturnType<Bind>>) {
-  return { adapter, unmet, fallback, host, port };
+function pick({ adapter, unmet, fallback, host, port, receiveBuffer }: Awaited<ReturnType<Bind>>) {
+  return { adapter, unmet, fallback, host, port, receiveBuffer };
 }

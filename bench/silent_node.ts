@@ -11,8 +11,12 @@ import type { SilentNodeRequest, SilentUsage, SilentWelcome } from "./silent_pro
 
 const mesh = await openMesh({ port: 0, interface: "127.0.0.1" });
 await serve(({ type }: SilentNodeRequest): SilentWelcome | SilentUsage => {
-  if (type === "welcome") return { port: mesh.port, address: mesh.address };
+  if (type === "welcome") return { port: mesh.port, nodeId: [...parseNodeId(mesh.nodeId)] };
   const { user, system } = process.cpuUsage();
   return { cpuMs: (user + system) / 1000, rss: process.memoryUsage().rss, peers: mesh.metrics().peers };
 });
 await mesh.close();
+
+function parseNodeId(text: string): Uint8Array {
+  return Uint8Array.from(text.replaceAll("-", "").match(/../g) ?? [], (byte) => parseInt(byte, 16));
+}

@@ -1,34 +1,38 @@
 /**
- * A thousand nodes that have nothing to say but heartbeats, in the process that `silent.ts` starts. Each has an address of
- * the loopback network; its heartbeats go to the group and to the node that is measured, and it answers that node's
- * questions, as a real one does.
+ * A thousand nodes that have nothing to say but heartbeats, in the process that `silent.ts` starts. Each has a socket and an
+ * address of the loopback network. Its heartbeats go to the group and say that it hears the measured node; it answers
+ * that node's questions, as a real one does.
  *
  * @module
  */
 
-import { createSocket } from "node:dgram";
+import { createSocket, type Socket } from "node:dgram";
 import { clearInterval, setInterval, setTimeout } from "node:timers";
 import { randomBytes } from "../adapters/system.ts";
 import { encodePacket } from "../mod.ts";
-import { encodeControl, encodeExtension, MALFORMED, readExtension } from "../src/wire/extension.ts";
+import { encodeControl, encodeExtension, type Extension, MALFORMED, readExtension } from "../src/wire/extension.ts";
 import {
   HEADER_LENGTH,
   NODE_ID_LENGTH,
+  PATH_GROUP,
+  PATH_HEARD,
   TOKEN_LENGTH,
   TYPE_CATCH_UP,
   TYPE_HEARTBEAT,
   TYPE_STATE,
 } from "../src/wire/layout.ts";
-import { formatNodeId, stampUuid } from "../src/wire/node_id.ts";
-import { packetType } from "../src/wire/packet.ts";
+import { stampUuid } from "../src/wire/node_id.ts";
+import { packetType, scanPacket } from "../src/wire/packet.ts";
+import { writeHeard } from "../src/wire/told_peers.ts";
 import { serve } from "./peer.ts";
 import { PEERS, type SilentWelcome } from "./silent_protocol.ts";
 
 interface SilentPeer {
+  readonly socket: Socket;
   readonly id: Uint8Array;
   readonly token: Uint8Array;
-  readonly forAll: Uint8Array;
-  readonly forOne: Uint8Array;
+  /** A heartbeat without its extension. */
+  readonly body: Uint8Array;
 }
 
 const GROUP = "239.0.0.1";
@@ -39,33 +43,16 @@ const PER_TICK = (PEERS * TICK_MS) / HEARTBEAT_MS;
 const POSITION = { last: 1000, oldest: 1001, age: 3_600_000 };
 const BASE = { first: POSITION.last + 1, age: POSITION.age };
 
-const socket = createSocket("udp4");
-await new Promise<void>((resolve) => socket.bind(0, "0.0.0.0", resolve));
-socket.setMulticastInterface("127.0.0.1");
-socket.setMulticastLoopback(true);
-const peers = Array.from({ length: PEERS }, (_, i) => silentPeer(i));
-const byId = new Map(peers.map((peer) => [formatNodeId(peer.id), peer]));
+const peers = await Promise.all(Array.from({ length: PEERS }, (_, i) => silentPeer(i)));
 let timer: ReturnType<typeof setInterval> | undefined;
 
-socket.on("message", (data, { address, port }) => {
-  if (packetType(data) !== TYPE_CATCH_UP) return;
-  const question = readExtension(data, HEADER_LENGTH);
-  if (question === undefined || question === MALFORMED) return;
-  const { nonce, stream } = question;
-  const asked = stream && byId.get(formatNodeId(stream));
-  if (nonce === undefined || asked === undefined) return;
-  const answer = encodeControl(TYPE_STATE, asked.id, { position: POSITION, nonce, token: asked.token, base: BASE });
-  socket.send(answer, port, address);
-});
-
-await serve(({ port, address }: SilentWelcome) => {
-  const [host = "", own = ""] = address.split(":");
+await serve(({ port, nodeId }: SilentWelcome) => {
+  const heard = writeHeard([Uint8Array.from(nodeId)]);
+  const heartbeats = peers.map((peer) => heartbeat(peer, { path: PATH_GROUP, heard }));
   let next = 0;
   const tick = () => {
-    for (let i = 0; i < PER_TICK; i++) {
-      const { forAll, forOne } = peers[next++ % PEERS] as SilentPeer;
-      socket.send(forAll, port, GROUP);
-      socket.send(forOne, Number(own), host);
+    for (let i = 0; i < PER_TICK; i++, next = (next + 1) % PEERS) {
+      peers[next]?.socket.send(heartbeats[next] as Uint8Array, port, GROUP);
     }
   };
   // The first of all at twenty times the speed, so that they are known soon.
@@ -74,18 +61,34 @@ await serve(({ port, address }: SilentWelcome) => {
   return {};
 });
 clearInterval(timer);
-socket.close();
+for (const { socket } of peers) socket.close();
 
-function silentPeer(i: number): SilentPeer {
+async function silentPeer(i: number): Promise<SilentPeer> {
   const [id, token] = [stampUuid(randomBytes(NODE_ID_LENGTH)), randomBytes(TOKEN_LENGTH)];
-  const text = `127.1.${Math.floor(i / 250)}.${1 + (i % 250)}:${socket.address().port}`;
-  const key = new TextEncoder().encode(text);
-  const body = encodePacket({ type: TYPE_HEARTBEAT, nodeId: id, keyHash: 0n, key });
-  const withBlock = (block: Uint8Array) => Uint8Array.from([...body, ...block]);
-  return {
-    id,
-    token,
-    forAll: withBlock(encodeExtension({ position: POSITION })),
-    forOne: withBlock(encodeExtension({ position: POSITION, token })),
-  };
+  const host = `127.1.${Math.floor(i / 250)}.${1 + (i % 250)}`;
+  const socket = createSocket("udp4");
+  await new Promise<void>((resolve) => socket.bind(0, host, resolve));
+  socket.setMulticastInterface("127.0.0.1");
+  const key = new TextEncoder().encode(`${host}:${socket.address().port}`);
+  const peer = { socket, id, token, body: encodePacket({ type: TYPE_HEARTBEAT, nodeId: id, keyHash: 0n, key }) };
+  socket.on("message", (data, { address, port }) => {
+    const answer = answerTo(peer, data);
+    if (answer !== undefined) socket.send(answer, port, address);
+  });
+  return peer;
+}
+
+function answerTo(peer: SilentPeer, data: Uint8Array): Uint8Array | undefined {
+  const type = packetType(data);
+  const question = readExtension(data, type === TYPE_CATCH_UP ? HEADER_LENGTH : scanPacket(data));
+  if (question === undefined || question === MALFORMED || question.nonce === undefined) return undefined;
+  const { id, token } = peer;
+  const { nonce } = question;
+  if (type === TYPE_HEARTBEAT) return heartbeat(peer, { echo: nonce, path: PATH_HEARD, token });
+  if (type !== TYPE_CATCH_UP) return undefined;
+  return encodeControl(TYPE_STATE, id, { position: POSITION, nonce, token, base: BASE });
+}
+
+function heartbeat({ body }: SilentPeer, extension: Extension): Uint8Array {
+  return Uint8Array.from([...body, ...encodeExtension({ position: POSITION, ...extension })]);
 }

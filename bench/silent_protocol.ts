@@ -6,10 +6,10 @@ export interface SilentNodeRequest {
   readonly type: "welcome" | "usage";
 }
 
-/** Where the node is reached. */
+/** Where the node is reached, and who it is: 16 bytes. */
 export interface SilentWelcome {
   readonly port: number;
-  readonly address: string;
+  readonly nodeId: readonly number[];
 }
 
 /** What its process has used so far. */

@@ -13,8 +13,8 @@ import { type MeshBus, openMesh } from "../mod.ts"; // in your own code: "@warp-
 const local = { interface: "127.0.0.1", port: 0, multicast: false };
 const first = await openMesh(local);
 const second = await openMesh({ ...local, peers: [first.address] });
-// Nodes do not tell each other of third ones, so a node knows its seeds and whoever has it as a seed.
-const third = await openMesh({ ...local, peers: [first.address, second.address] });
+// One seed is enough: it tells of the others.
+const third = await openMesh({ ...local, peers: [first.address] });
 const nodes = { first, second, third };
 
 for (const [name, node] of Object.entries(nodes)) {

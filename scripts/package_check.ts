@@ -11,6 +11,7 @@ import { BUN, CACHE, DENO, npm, ROOT } from "./runtimes.ts";
 
 const PACK = join(CACHE, "pack");
 const SMOKE = join(CACHE, "smoke");
+const PROGRAM = join("node_modules", "@warp-mesh", "bus", "dist", "cli", "main.js");
 const PUBLINT = join(ROOT, "node_modules", "publint", "src", "cli.js");
 const ATTW = join(ROOT, "node_modules", "@arethetypeswrong", "cli", "dist", "index.js");
 
@@ -47,10 +48,15 @@ async function smokeTests(): Promise<boolean[]> {
     [DENO, ["run", "-A", "--unstable-net", "smoke.js", "deno"]],
     [DENO, ["run", "-A", "smoke.js", "node"]],
     [BUN, ["smoke.js", "bun"]],
+    [process.execPath, [PROGRAM, "doctor", "--help"]],
+    [DENO, ["run", "-A", PROGRAM, "doctor", "--help"]],
+    [BUN, [PROGRAM, "doctor", "--help"]],
   ];
   const passed: boolean[] = [];
   for (const [command, args] of commands) {
     passed.push((await run(command, args, { cwd: SMOKE, timeout: 30_000 })).ok);
   }
+  // As a user calls it, who does not know the name of the program.
+  passed.push(await npm(["exec", "--offline", "--", "@warp-mesh/bus", "doctor", "--help"], SMOKE));
   return passed;
 }

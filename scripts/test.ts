@@ -26,8 +26,10 @@ interface TestRun {
   readonly env?: Readonly<Record<string, string>>;
 }
 
-/** What the matrix adds to `npm test`: other versions, on which the benchmarks and most seeded worlds say nothing new. */
+/** What the matrix adds to `npm test`: other versions, on which most seeded worlds say nothing new. */
 const FEWER = { WARP_MESH_WORLDS: "400" };
+/** Nor do the benchmarks, and the tests with five hosts, which start processes on all three runtimes by themselves. */
+const ONCE = /(?:\/bench|\/(?:discovery|dns|doctor|interfaces|membership|paths)_hosts)\.test\.ts$/;
 
 // Four times what the slowest takes on two cores.
 const RUN_TIMEOUT_MS = 900_000;
@@ -70,7 +72,12 @@ function testRuns(): TestRun[] {
   return [
     ...nodes.map((version) => nodeRun(version, tests)),
     denoRun("Deno", ["--unstable-net"], denoTests),
-    ...(values.matrix ? [{ ...denoRun("Deno without --unstable-net", [], denoTests), env: FEWER }] : []),
+    ...(values.matrix
+      ? [{
+        ...denoRun("Deno without --unstable-net", [], denoTests.filter((file) => !ONCE.test(file))),
+        env: FEWER,
+      }]
+      : []),
     bunRun(tests),
   ];
 }
@@ -86,7 +93,7 @@ function nodeRun(version: string, files: readonly string[]): TestRun {
     args: [...types, ...runner],
     ...(version === process.versions.node
       ? { files }
-      : { files: files.filter((file) => !file.endsWith("bench.test.ts")), env: FEWER }),
+      : { files: files.filter((file) => !ONCE.test(file)), env: FEWER }),
   };
 }
 

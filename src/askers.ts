@@ -32,6 +32,8 @@ export type Standing = keyof typeof ANSWERS_PER_SECOND;
 /** An {@linkcode Asker}, and what it has shown. */
 export interface KnownAsker extends Asker {
   readonly standing: Standing;
+  /** Whether it has shown that it is there, by the token or otherwise. */
+  readonly isProven: boolean;
 }
 
 /** What {@linkcode Askers} are made of. */
@@ -39,7 +41,7 @@ export interface AskersConfig {
   readonly clock: Clock;
   readonly randomBytes: RandomBytes;
   /** A peer, when a heartbeat of it was heard. */
-  readonly peer: (id: string) => Asker | undefined;
+  readonly peer: (id: string) => (Asker & { readonly isProven?: boolean }) | undefined;
 }
 
 interface Proof {
@@ -75,7 +77,8 @@ export class Askers {
     const proof = (peer === undefined ? this.#strangers : this.#peers).get(id);
     const isProven = token !== undefined && proof !== undefined && isSameEndpoint(proof.endpoint, endpoint) &&
       equalBytes(proof.token, token);
-    return { id, endpoint, standing: isProven ? "proven" : peer === undefined ? "stranger" : "peer" };
+    const standing = isProven ? "proven" : peer === undefined ? "stranger" : "peer";
+    return { id, endpoint, standing, isProven: isProven || peer?.isProven === true };
   }
 
   /** Whether one more answer is within the rate. */

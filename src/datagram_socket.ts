@@ -5,9 +5,16 @@
  * @module
  */
 
-/** What to bind, and how. Addresses are IPv4 literals: names are looked up before they get here. */
+/**
+ * What to bind, and how. Addresses are IPv4 or IPv6 literals: names are looked up before they get here. The family of
+ * `host` is the socket's, and every other address must be of it.
+ */
 export interface BindOptions {
-  /** Local address, `"0.0.0.0"` for all. */
+  /**
+   * Local address, `"0.0.0.0"` or `"::"` for all. A socket of IPv6 never carries IPv4 (`IPV6_V6ONLY`), so one of each may
+   * have the same port. A link-local address needs its zone, the name of the interface: `"fe80::1%eth0"` (on Windows the
+   * index).
+   */
   readonly host: string;
   /** Local port, 0 to 65535; 0 lets the system choose. */
   readonly port: number;
@@ -17,11 +24,12 @@ export interface BindOptions {
    * bound MUST make `bind` reject.
    */
   readonly shared: boolean;
-  /** Multicast group to join, on the interface that has the address `multicastInterface`. */
+  /** Multicast group to join, on the interface `multicastInterface`. */
   readonly joinGroup?: string | undefined;
   /**
-   * IPv4 address of the interface to join on and, with `sendsMulticast`, to send multicast from; without it, the
-   * system's routes decide. An address that is not this host's MUST make `bind` reject, never fall to another interface.
+   * The interface to join on and, with `sendsMulticast`, to send multicast from: its IPv4 address on a socket of IPv4,
+   * its name (`"eth0"`) on one of IPv6, as the systems themselves have it. Without it, the system's routes decide. One
+   * that this host does not have MUST make `bind` reject, never fall to another interface.
    */
   readonly multicastInterface?: string | undefined;
   /**
@@ -51,7 +59,8 @@ export interface BindOptions {
  */
 export interface DatagramHandlers {
   /**
-   * One datagram has arrived from `host`:`port`. `data` is the receiver's only during the call: an adapter MAY use
+   * One datagram has arrived from `host`:`port`. `host` is a literal of the socket's family, and one that `send` takes:
+   * an IPv6 address as RFC 5952 writes it, with its zone when it is link-local (`"fe80::1%eth0"`). `data` is the receiver's only during the call: an adapter MAY use
    * the memory again, so what is kept MUST be copied, and the receiver MAY write to it. A datagram of up to
    * {@linkcode MAX_RECEIVE} bytes arrives whole. A longer one MAY arrive cut, but never to less than
    * `MAX_RECEIVE + 1` bytes: `data.length > MAX_RECEIVE` tells it apart. MUST NOT throw.
@@ -72,14 +81,20 @@ export interface DatagramSocket {
   readonly unmet: readonly (keyof BindOptions)[];
   /** Why this is not the runtime's native adapter; absent when it is. */
   readonly fallback?: string | undefined;
-  /** The local address it is bound to. */
+  /** The local address it is bound to, an IPv6 one as RFC 5952 writes it. */
   readonly host: string;
   /** The local port it is bound to, never 0. */
   readonly port: number;
   /**
-   * Sends one datagram, an empty one too, to an IPv4 literal. Resolves when the system has taken it, rejects when it
-   * was not sent; never throws. `data` MUST stay unchanged until then. Anything but an IPv4 literal rejects: there is
-   * no look-up of names per datagram.
+   * Bytes of receive buffer that the system has granted, without what it adds for its own bookkeeping (Linux shows twice
+   * as much): less than {@linkcode BindOptions.receiveBuffer} when that was over the system's limit. Undefined where the
+   * runtime cannot tell.
+   */
+  readonly receiveBuffer: number | undefined;
+  /**
+   * Sends one datagram, an empty one too, to a literal of the socket's family. Resolves when the system has taken it,
+   * rejects when it was not sent; never throws. `data` MUST stay unchanged until then. Anything but such a literal
+   * rejects: there is no look-up of names per datagram.
    *
    * - Datagrams leave in the order of the calls, whether or not the caller awaits each.
    * - A caller that awaits one send after another does not starve timers and receives: the adapter yields for it.
@@ -87,6 +102,22 @@ export interface DatagramSocket {
    * - Sends under way when the socket closes reject, and so do later ones.
    */
   send(data: Uint8Array, host: string, port: number): Promise<void>;
+  /**
+   * Joins a group on one more interface, which is named as in {@linkcode BindOptions.multicastInterface}. Resolves too
+   * when the socket has joined it there already. Calls are done in their order.
+   *
+   * An interface that went and came back, under its old name and address, takes part again only after another join. In
+   * between the caller SHOULD leave: systems keep what was joined on the interface that is gone, Linux at most 20 for each
+   * socket of IPv4. Sending needs no more: a socket finds the new interface by itself.
+   *
+   * Rejects with a {@linkcode BindError} `EMULTICAST` when that cannot be, and with an `Error` once the socket is closed.
+   */
+  join(group: string, multicastInterface: string | undefined): Promise<void>;
+  /**
+   * Leaves a group on one interface. Resolves too when the socket has not joined it there, or the interface is gone;
+   * rejects with an `Error` once the socket is closed, which leaves all groups.
+   */
+  leave(group: string, multicastInterface: string | undefined): Promise<void>;
   /** Stops receiving and frees the port. Resolves when both are done; a second call returns the same promise. */
   close(): Promise<void>;
 }
@@ -108,7 +139,7 @@ export type Bind = (options: BindOptions, handlers: DatagramHandlers) => Promise
  * - `EADDRNOTAVAIL`: `host` is not an address of this host.
  * - `EACCES`: not allowed (a port below 1024, a Deno permission).
  * - `EMULTICAST`: the group could not be joined, or multicast not be set up, on that interface: a host without
- *   multicast, a `multicastInterface` that is not an address of this host, a group that is none.
+ *   multicast, a `multicastInterface` that this host does not have, a group that is none.
  * - `EUNSUPPORTED`: the adapter cannot do what the options ask on this runtime. `adapters/auto.ts` then takes another.
  * - `EUNKNOWN`: anything else.
  */

@@ -41,65 +41,63 @@ function countByHost(endpoints: readonly Endpoint[]): Map<string, number> {
 
 /** Peers, as {@linkcode Destinations} looks at them. Each list is another array when something has changed. */
 export interface Reachable {
-  /** Where every peer is, each place once. */
+  /** Where every peer is that can be reached, each place once. */
   endpoints(): readonly Endpoint[];
-  /** The peers that speak the extension. */
-  extended(): readonly { readonly endpoint: Endpoint }[];
+  /** Where those of them are that have to be sent copies of what goes to the group. */
+  copies(): readonly Endpoint[];
+  /** Those that speak the extension. */
+  extendedCopies(): readonly Endpoint[];
 }
 
 /**
- * The destinations of heartbeats (all peers and seeds: that is how the nodes behind a seed are found), of batches (all
- * peers, and seeds that none of them stands for) and of what only the extension knows. They are worked out again only when
- * one of the lists is another.
+ * Where batches go besides the group, and where what only the extension knows does: to the peers that need copies, and to
+ * seeds that no peer stands for. They are worked out again only when one of the lists is another.
  */
 export class Destinations {
   readonly #reachable: () => Reachable;
-  readonly #seedsNow: () => readonly Endpoint[];
-  #peers: readonly Endpoint[] | undefined;
+  readonly #openSeeds: () => readonly Endpoint[];
+  #known: readonly Endpoint[] | undefined;
   #seeds: readonly Endpoint[] | undefined;
-  #speakers: ReturnType<Reachable["extended"]> | undefined;
-  #heartbeat: readonly Endpoint[] = [];
+  #copies: readonly Endpoint[] | undefined;
+  #speakers: readonly Endpoint[] | undefined;
+  #uncovered: readonly Endpoint[] = [];
   #batch: readonly Endpoint[] = [];
   #extended: readonly Endpoint[] = [];
-  #uncovered: readonly Endpoint[] = [];
 
   /** Both give the same arrays as long as nothing has changed. */
-  constructor(reachable: () => Reachable, seeds: () => readonly Endpoint[]) {
+  constructor(reachable: () => Reachable, openSeeds: () => readonly Endpoint[]) {
     this.#reachable = reachable;
-    this.#seedsNow = seeds;
-  }
-
-  /** Where heartbeats go. */
-  get heartbeat(): readonly Endpoint[] {
-    this.#update();
-    return this.#heartbeat;
+    this.#openSeeds = openSeeds;
   }
 
   /** Where batches go. */
   get batch(): readonly Endpoint[] {
-    this.#update();
+    this.#cover();
+    const copies = this.#reachable().copies();
+    if (copies !== this.#copies) {
+      this.#copies = copies;
+      this.#batch = unique([...copies, ...this.#uncovered]);
+    }
     return this.#batch;
   }
 
   /** Where what only the extension knows goes: peers that speak it, and seeds that may. */
   get extended(): readonly Endpoint[] {
-    this.#update();
-    const speakers = this.#reachable().extended();
+    this.#cover();
+    const speakers = this.#reachable().extendedCopies();
     if (speakers !== this.#speakers) {
       this.#speakers = speakers;
-      this.#extended = unique([...speakers.map(({ endpoint }) => endpoint), ...this.#uncovered]);
+      this.#extended = unique([...speakers, ...this.#uncovered]);
     }
     return this.#extended;
   }
 
-  #update(): void {
-    const [peers, seeds] = [this.#reachable().endpoints(), this.#seedsNow()];
-    if (peers === this.#peers && seeds === this.#seeds) return;
-    this.#peers = peers;
+  #cover(): void {
+    const [known, seeds] = [this.#reachable().endpoints(), this.#openSeeds()];
+    if (known === this.#known && seeds === this.#seeds) return;
+    this.#known = known;
     this.#seeds = seeds;
-    this.#heartbeat = [...peers, ...strangers(seeds, peers)];
-    this.#uncovered = uncoveredSeeds(peers, seeds);
-    this.#batch = [...peers, ...this.#uncovered];
-    this.#speakers = undefined;
+    this.#uncovered = uncoveredSeeds(known, seeds);
+    this.#copies = this.#speakers = undefined;
   }
 }

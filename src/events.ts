@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { Peer } from "./peer_table.ts";
+import type { Peer } from "./peer.ts";
 
 /** Where something failed. */
 export type Stage =
@@ -16,6 +16,8 @@ export type Stage =
   | "callback"
   /** A seed could not be looked up. It is tried again. The counter is `resolveErrors`. */
   | "resolve"
+  /** The group could not be joined on an interface, or a socket not be bound there. It is tried again each second. */
+  | "interface"
   /** The mesh could not be closed cleanly. */
   | "close";
 
@@ -44,12 +46,21 @@ export type MeshEvent =
   | { readonly type: "unsupported"; readonly option: string; readonly adapter: string }
   /** This host has no multicast on the interface in question: the mesh reaches its seeds and their answers only. */
   | { readonly type: "multicastUnavailable"; readonly error: Error }
+  /** The node takes part on an interface that was not there before, or not with this address. */
+  | { readonly type: "interfaceJoined"; readonly name: string | undefined; readonly address: string }
+  /** An interface that the node used is gone, or has another address. */
+  | { readonly type: "interfaceGone"; readonly name: string | undefined; readonly address: string }
+  /** The node advertises another address than before, as that of its host has changed. */
+  | { readonly type: "addressChanged"; readonly address: string }
   /** A peer was heard for the first time. */
   | { readonly type: "peerJoined"; readonly peer: Peer }
   /** A peer advertises another address than before. At most 16 events a second. */
   | { readonly type: "peerMoved"; readonly peer: Peer }
-  /** A peer is no longer there: nothing was heard of it for `peerTimeout`, or it has said that it leaves. */
-  | { readonly type: "peerLeft"; readonly peer: Peer; readonly reason: "expired" | "left" }
+  /**
+   * A peer is no longer there: nothing was heard of it for `peerTimeout`, it has said that it leaves, or another node
+   * answers from its address, as of a process that was started again.
+   */
+  | { readonly type: "peerLeft"; readonly peer: Peer; readonly reason: "expired" | "left" | "replaced" }
   /**
    * Datagrams of the node with this id have not arrived and can not be had: those with the numbers `from` to `to`, or all
    * from `from` on when nobody knows the end. Every subscription gets an event with the cause `"gap"`.

@@ -13,6 +13,20 @@ export type RandomBytes = (length: number) => Uint8Array;
  */
 export type Resolve = (host: string) => Promise<readonly string[]>;
 
+/** What one SRV record (RFC 2782) names. Priority and weight are left out: a mesh contacts all. */
+export interface SrvRecord {
+  /** Name of the target; `"."` or empty when the domain says that there is no such service. */
+  readonly host: string;
+  /** Port at which the service is on that host. */
+  readonly port: number;
+}
+
+/**
+ * Looks up the SRV records of a name such as `_warp-mesh._udp.cache.default.svc`. Rejects when there are none or the
+ * look-up fails. MUST NOT block: the mesh goes on while a look-up is under way.
+ */
+export type ResolveSrv = (name: string) => Promise<readonly SrvRecord[]>;
+
 /** One address of one network interface of this host. */
 export interface NetworkInterface {
   /** The system's name: `lo`, `eth0`, `Ethernet 2`. */

@@ -1,43 +1,86 @@
 /**
- * Heartbeats: the node's own, and those of its peers.
+ * Who is there: heartbeats of the node, and what those of others mean.
  *
  * @module
  */
 
-import type { Endpoint } from "./address.ts";
+import { type Endpoint, isSameEndpoint } from "./address.ts";
+import type { Challenge } from "./challenges.ts";
 import type { Clock, Timer } from "./clock.ts";
+import { strangers, unique } from "./destinations.ts";
 import type { MeshEvent } from "./events.ts";
-import { type KnownPeer, PeerTable } from "./peer_table.ts";
+import { Handshake, type Saying } from "./handshake.ts";
+import type { RandomBytes } from "./host.ts";
+import { Introductions } from "./introductions.ts";
+import type { Jitter } from "./jitter.ts";
+import { Paths } from "./paths.ts";
+import type { KnownPeer, PeerEntry } from "./peer.ts";
+import { PeerTable } from "./peer_table.ts";
+import { type PlaceRules, usableHost } from "./place.ts";
 import { RateLimit } from "./rate_limit.ts";
+import { SeedGreeter } from "./seed_greeter.ts";
+import { Suspicion } from "./suspicion.ts";
+import type { Extension } from "./wire/extension.ts";
+import { MAX_HEARD, PATH_DEAF, PATH_GROUP, PATH_HEARD } from "./wire/layout.ts";
+import { formatNodeId } from "./wire/node_id.ts";
+import { equalBytes } from "./wire/packet.ts";
+import { type ToldPeer, writeHeard } from "./wire/told_peers.ts";
 
-/**
- * Newcomers answered at once, in a burst and per second. Forged ids cannot make the node send more than that; a newcomer
- * beyond it hears of the node by the next heartbeat.
- */
-const ANSWERS_PER_SECOND = 128;
-
+/** Part of the time between heartbeats by which it is shorter at random, so that nodes do not fall into step. */
+const SPREAD = 0.15;
+/** Peers that a heartbeat tells of, and the one that welcomes a node. */
+const TOLD = { heartbeat: 4, welcome: 24 };
 /** Moves reported, in a burst and per second: a node id can be forged, and a move with each datagram. */
 const MOVES_PER_SECOND = 16;
 
-/** What a {@linkcode Membership} is made of. */
+/** What a {@linkcode Membership} is made of. The callbacks MUST NOT throw. */
 export interface MembershipConfig {
+  /** The node's own id, 16 bytes. */
+  readonly nodeId: Uint8Array;
   /** Time between heartbeats, in milliseconds. */
   readonly heartbeat: number;
   readonly peerTimeout: number;
+  readonly quietTimeout: number;
   readonly maxPeers: number;
+  /** Whether the node speaks the original's wire only. */
+  readonly isPlain: boolean;
+  /** Whether there is a group to send to. */
+  readonly multicast: () => boolean;
   readonly clock: Clock;
-  /** Whether a node heard from `source` may be at `endpoint`. */
-  readonly mayBeAt: (endpoint: Endpoint, source: Endpoint) => boolean;
-  /** Sends the node's heartbeat to one peer, or to everybody. */
-  readonly announce: (to?: KnownPeer) => void;
-  /** Called with each heartbeat that is sent to everybody: at intervals. */
+  readonly jitter: Jitter;
+  readonly randomBytes: RandomBytes;
+  readonly rules: PlaceRules;
+  /** Seeds that are greeted with each heartbeat until they answer. */
+  readonly seeds: () => readonly Endpoint[];
+  /** Whether this node alone is reached at an endpoint. */
+  readonly isOwn: (endpoint: Endpoint) => boolean;
+  /** Makes a heartbeat. */
+  readonly encode: (saying: Saying) => Uint8Array;
+  /** Sends it to the group, to one endpoint or to several. */
+  readonly post: (heartbeat: Uint8Array, to: "group" | Endpoint | readonly Endpoint[]) => void;
+  /** The token for a peer that has answered; absent when there are none. */
+  readonly tokenFor: (peer: KnownPeer) => Uint8Array | undefined;
+  /** When anything else than a heartbeat was last heard of a node. */
+  readonly heardAt: (id: string) => number;
+  /** Called with each round of heartbeats. */
   readonly onBeat: () => void;
+  /** A peer has answered from `to`, so many milliseconds after it was asked. */
+  readonly onProven: (peer: KnownPeer, to: Endpoint, time: number) => void;
   /** A peer is not there any more. */
   readonly onGone: (id: string) => void;
   readonly emit: (event: MeshEvent) => void;
 }
 
-/** Announces the node at intervals, answers newcomers at once, and forgets the silent. */
+/** A heartbeat of another node. */
+export interface Heartbeat {
+  /** 16 bytes: a view. */
+  readonly nodeId: Uint8Array;
+  readonly advertised: string;
+  readonly source: Endpoint;
+  readonly extension: Extension | undefined;
+}
+
+/** Announces the node, finds others, and forgets those that are gone. */
 export class Membership {
   /** Heartbeats that were turned away: of newcomers to a full table, or with nowhere to reach the sender. */
   refused = 0;
@@ -45,26 +88,50 @@ export class Membership {
   refusedAt: number = -Infinity;
   readonly #config: MembershipConfig;
   readonly #peers: PeerTable;
-  readonly #answers: RateLimit;
+  readonly #paths: Paths;
+  readonly #suspicion: Suspicion;
+  readonly #handshake: Handshake;
+  readonly #introductions: Introductions;
+  readonly #seeds: SeedGreeter;
   readonly #refusals: RateLimit;
   readonly #moves: RateLimit;
   #timer: Timer | undefined;
 
   constructor(config: MembershipConfig) {
-    const { clock, maxPeers, peerTimeout, mayBeAt, emit, onGone } = config;
+    const { nodeId, clock, heartbeat, maxPeers, peerTimeout, quietTimeout, randomBytes, rules, heardAt } = config;
+    const { encode, isOwn, isPlain, post, seeds } = config;
     this.#config = config;
-    this.#answers = new RateLimit(clock, ANSWERS_PER_SECOND, ANSWERS_PER_SECOND);
     this.#refusals = new RateLimit(clock, 1, 1);
     this.#moves = new RateLimit(clock, MOVES_PER_SECOND, MOVES_PER_SECOND);
-    this.#peers = new PeerTable({
+    const introductions = this.#introductions = new Introductions(clock);
+    const peers = this.#peers = new PeerTable({
       capacity: maxPeers,
-      timeout: peerTimeout,
+      plainCapacity: isPlain ? maxPeers : Math.ceil(maxPeers / 2),
+      heartbeat,
+      quietTimeout,
       clock,
-      mayBeAt,
-      onExpired: (peer) => {
-        onGone(peer.id);
-        emit({ type: "peerLeft", peer, reason: "expired" });
-      },
+      rules,
+      onEvicted: (peer) => this.#gone(peer, "expired"),
+    });
+    const paths = this.#paths = new Paths({ nodeId, heartbeat, clock, peers });
+    const say = (saying: Saying, to: Endpoint) => post(encode(saying), to);
+    this.#handshake = new Handshake({ clock, randomBytes, peers, paths, say });
+    this.#seeds = new SeedGreeter({ seeds, isOwn, clock, peers, introductions, ask: (to) => this.#handshake.ask(to) });
+    // It tells one that is silent whether its multicast is heard, too.
+    const ask = (entry: PeerEntry) => {
+      if (entry.probes === 1) this.#seeds.doubt(entry.id);
+      this.#handshake.ask(entry.endpoint, entry);
+    };
+    this.#suspicion = new Suspicion({
+      heartbeat,
+      peerTimeout,
+      quietTimeout,
+      clock,
+      peers,
+      heardAt,
+      onLook: () => this.#paths.expire().forEach(ask),
+      ask,
+      onLost: (entry, isReplaced) => this.#remove(entry.id, isReplaced ? "replaced" : "expired"),
     });
   }
 
@@ -73,52 +140,211 @@ export class Membership {
     return this.#peers;
   }
 
-  /** Sends the first heartbeat, and the others at intervals. */
-  start(): void {
-    const { announce, clock, heartbeat, onBeat } = this.#config;
-    onBeat();
-    announce();
-    this.#timer = clock.setTimer(() => this.start(), heartbeat);
+  /** Addresses that others have told of and that were not asked. */
+  get introductionsRefused(): number {
+    return this.#introductions.refused;
   }
 
-  /** Notes the heartbeat of another node; `extended` when it speaks the extension. */
-  hear(id: string, advertised: string, source: Endpoint, extended = false): void {
-    const { announce, emit } = this.#config;
-    const heard = this.#peers.hear(id, advertised, source, extended);
-    if (heard === "refused") {
-      this.refused++;
-      if (!extended) this.refusedAt = this.#config.clock.now();
-      if (this.#refusals.allow()) {
-        emit({ type: "peerRefused", peer: { id, address: this.#peers.locate(advertised, source).address } });
+  /** Sends the first heartbeat, and the others at intervals. */
+  start(): void {
+    this.beat();
+    this.#suspicion.start();
+    this.#seeds.start();
+  }
+
+  /** Sends a round of heartbeats now, and the next an interval later. */
+  beat(): void {
+    this.#timer?.cancel();
+    const { clock, encode, heartbeat, jitter, multicast, onBeat, post } = this.#config;
+    onBeat();
+    const peers = this.#told(TOLD.heartbeat);
+    if (multicast()) {
+      const heard = this.#paths.heard().map(({ nodeId }) => nodeId);
+      for (let i = 0; i === 0 || i < heard.length; i += MAX_HEARD) {
+        post(encode({ path: PATH_GROUP, heard: writeHeard(heard.slice(i, i + MAX_HEARD)), ...peers }), "group");
       }
-      return;
     }
-    const peer = this.#peers.get(id);
-    if (heard === "known" || peer === undefined) return;
-    const shown = { id, address: peer.address };
-    if (heard === "joined") {
-      if (this.#answers.allow()) announce(peer);
-      emit({ type: "peerJoined", peer: shown });
-    } else if (this.#moves.allow()) emit({ type: "peerMoved", peer: shown });
+    const without = this.#peers.withoutGroup();
+    for (const path of [PATH_DEAF, PATH_HEARD]) {
+      const to = without.filter((entry) => this.#paths.pathTo(entry) === path).map(({ endpoint }) => endpoint);
+      if (to.length > 0) post(encode({ path, ...peers }), unique(to));
+    }
+    this.#seeds.round();
+    this.#timer = clock.setTimer(() => this.beat(), heartbeat * (1 - jitter.between(0, SPREAD)));
+  }
+
+  /** The node can be heard where it could not before. */
+  appear(): void {
+    this.#peers.relocate();
+    this.beat();
+  }
+
+  /** Seeds of which it is not known who is there. The same array as long as nothing has changed. */
+  openSeeds(): readonly Endpoint[] {
+    return this.#seeds.open();
+  }
+
+  /** Those of some seeds at which nobody has answered, and where no peer is. */
+  silent(seeds: readonly Endpoint[]): readonly Endpoint[] {
+    return strangers(seeds, this.#peers.endpoints()).filter((seed) => !this.#seeds.isAnswered(seed));
+  }
+
+  /** The user's resolver has named addresses. */
+  greet(endpoints: readonly Endpoint[]): void {
+    this.#seeds.greet(endpoints);
+  }
+
+  /** Notes a heartbeat of another node. */
+  hear({ nodeId, advertised, source, extension }: Heartbeat): void {
+    const { emit } = this.#config;
+    const id = formatNodeId(nodeId);
+    const extended = extension?.position !== undefined;
+    const answered = this.#handshake.redeem(extension?.echo, id);
+    if (answered !== undefined) this.#introductions.answered(answered.to);
+    const isProof = answered !== undefined;
+    const heard = this.#peers.hear({ id, nodeId, advertised, source, extended, isProof });
+    const entry = this.#peers.get(id);
+    if (entry === undefined || heard === "refused") {
+      // Who was asked already, and has answered, is in vain asked again.
+      if (extended && !isProof) this.#handshake.meetRefused(source, id, extension?.nonce);
+      return this.#refuse(id, advertised, source, extended);
+    }
+    if (extension !== undefined) this.#paths.note(entry, extension);
+    const isWelcome = answered !== undefined && this.#prove(entry, answered);
+    if (extension?.nonce !== undefined || isWelcome) this.#reply(entry, source, extension?.nonce, isWelcome);
+    if (isWelcome) this.#followTo(entry, source);
+    else if (extension?.nonce === undefined) this.#inquire(entry, source, extension?.path, heard === "joined");
+    if (heard === "joined") emit({ type: "peerJoined", peer: { id, address: entry.address } });
+    else if (heard === "moved" && this.#moves.allow()) {
+      emit({ type: "peerMoved", peer: { id, address: entry.address } });
+    }
+    if (entry.isProven) extension?.peers?.forEach((told) => this.#consider(told, source));
+  }
+
+  /** Notes a question of the node's own that has come back to it: it is itself where it was sent. */
+  hearOwn(nonce: number): void {
+    const challenge = this.#handshake.redeem(nonce, "");
+    if (challenge !== undefined) this.#seeds.answered(challenge.to);
   }
 
   /** A peer has said that it leaves. */
   leave(id: string): void {
-    const { emit, onGone } = this.#config;
-    const peer = this.#peers.remove(id);
-    if (peer === undefined) return;
-    onGone(id);
-    emit({ type: "peerLeft", peer: { id, address: peer.address }, reason: "left" });
+    this.#remove(id, "left");
   }
 
   /** Sends no more heartbeats. */
   stop(): void {
     this.#timer?.cancel();
+    this.#suspicion.close();
+    this.#handshake.close();
+    this.#seeds.close();
   }
 
   /** Sends no more heartbeats and forgets everybody. */
   close(): void {
     this.stop();
     this.#peers.clear();
+    this.#introductions.clear();
+  }
+
+  /** Answers a question, and welcomes a node that has shown for the first time where it is: there, and nowhere else. */
+  #reply(entry: PeerEntry, source: Endpoint, nonce: number | undefined, isWelcome: boolean): void {
+    const { encode, post, tokenFor } = this.#config;
+    const token = isWelcome ? tokenFor(entry) : undefined;
+    const welcome = isWelcome ? { ...this.#told(TOLD.welcome), ...token && { token } } : {};
+    const isThere = entry.isAt(source);
+    if (nonce !== undefined) this.#handshake.answer(entry, nonce, source, isThere ? welcome : {});
+    if (isWelcome && !(nonce !== undefined && isThere)) {
+      post(encode({ path: this.#paths.pathTo(entry), ...welcome }), entry.endpoint);
+    }
+  }
+
+  /** Who was asked at a seed, which processes of a host may share, answers from its own address. */
+  #followTo(entry: PeerEntry, source: Endpoint): void {
+    if (!entry.isAt(source) && isSameEndpoint(entry.wanted, source)) this.#handshake.tryAt(entry, source);
+  }
+
+  /** Asks what is not known of a node that was heard. */
+  #inquire(entry: PeerEntry, source: Endpoint, path: number | undefined, isNew: boolean): void {
+    const { clock, heartbeat } = this.#config;
+    const { wanted, endpoint, helloAt, reachedAt } = entry;
+    const now = clock.now();
+    if (!entry.extended) {
+      if (isNew) this.#handshake.greetPlain(entry);
+    } else if (!entry.isProven) {
+      if (now - helloAt >= heartbeat / 2) this.#handshake.hello(entry);
+    } else if (!entry.isAt(source)) {
+      // It may have moved; or it has several interfaces, and multicast leaves by sockets of their own.
+      const hasMoved = isSameEndpoint(wanted, source);
+      const isOwnSocket = path !== PATH_GROUP || source.port === endpoint.port;
+      const pause = hasMoved ? heartbeat / 4 : heartbeat;
+      if (now - helloAt > pause && (hasMoved || (isOwnSocket && now - reachedAt > heartbeat))) {
+        this.#handshake.hello(entry);
+        this.#handshake.tryAt(entry, source);
+      }
+    }
+    // What it advertises is hearsay until it is heard from there.
+    const isHearsay = !isSameEndpoint(wanted, endpoint) && !isSameEndpoint(wanted, source);
+    if (isHearsay && this.#introductions.mayAsk(wanted, "claim")) this.#handshake.ask(wanted, entry);
+  }
+
+  /** A peer tells of a node. */
+  #consider({ id, host, port }: ToldPeer, source: Endpoint): void {
+    const { nodeId, rules } = this.#config;
+    if (equalBytes(id, nodeId)) return;
+    const known = this.#peers.get(formatNodeId(id));
+    if (known !== undefined && (known.isProven || !known.extended)) return;
+    const endpoint = { host, port };
+    if (usableHost(host, rules.family) !== host || !rules.mayBeAt(endpoint, source)) return;
+    if (this.#introductions.mayAsk(endpoint, "peer")) this.#handshake.ask(endpoint);
+  }
+
+  /** Whether the peer has to be welcomed. */
+  #prove(entry: PeerEntry, { to, id, sentAt }: Challenge): boolean {
+    const time = this.#config.clock.now() - sentAt;
+    entry.roundTrip = entry.roundTrip === 0 ? time : entry.roundTrip + (time - entry.roundTrip) / 8;
+    entry.isDeafTo = false;
+    if (id === undefined) this.#seeds.answered(to, entry.id);
+    if (!this.#peers.prove(entry, to)) return false;
+    this.#replace(entry);
+    this.#config.onProven(entry, entry.endpoint, time);
+    return true;
+  }
+
+  /** A process that was started again may have the address of its predecessor, of which nothing will be heard. */
+  #replace(entry: PeerEntry): void {
+    const now = this.#config.clock.now();
+    for (const other of this.#peers.all()) {
+      if (other !== entry && other.isProven && other.isAt(entry.endpoint)) other.replacedAt = now;
+    }
+  }
+
+  #told(count: number): { readonly peers?: readonly ToldPeer[] } {
+    const all = this.#peers.tell(count).map(({ nodeId, endpoint: { host, port } }) => ({ id: nodeId, host, port }));
+    // A zone is of use on this host only.
+    const peers = all.filter(({ host }) => !host.includes("%"));
+    return peers.length === 0 ? {} : { peers };
+  }
+
+  /** Who finds no room may find some by showing where it is; and it may have room itself. */
+  #refuse(id: string, advertised: string, source: Endpoint, extended: boolean): void {
+    const { clock, emit } = this.#config;
+    this.refused++;
+    if (!extended) this.refusedAt = clock.now();
+    if (!this.#refusals.allow()) return;
+    const { address } = this.#peers.locate(advertised, source);
+    emit({ type: "peerRefused", peer: { id, address } });
+  }
+
+  #remove(id: string, reason: "expired" | "left" | "replaced"): void {
+    const peer = this.#peers.remove(id);
+    if (peer !== undefined) this.#gone(peer, reason);
+  }
+
+  #gone({ id, address }: KnownPeer, reason: "expired" | "left" | "replaced"): void {
+    const { emit, onGone } = this.#config;
+    this.#seeds.doubt(id);
+    onGone(id);
+    emit({ type: "peerLeft", peer: { id, address }, reason });
   }
 }

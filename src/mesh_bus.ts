@@ -4,29 +4,32 @@
  * @module
  */
 
-import { type Endpoint, formatAddress } from "./address.ts";
 import { Batcher } from "./batcher.ts";
 import type { DatagramHandlers } from "./datagram_socket.ts";
+import { diagnose } from "./diagnose.ts";
+import type { DiagnoseOptions, Diagnosis } from "./diagnosis.ts";
 import { Destinations } from "./destinations.ts";
 import { ClosedError, QuorumUnsupportedError, show } from "./errors.ts";
 import type { GapReason } from "./events.ts";
 import { EventStream, type MeshEvents } from "./event_stream.ts";
 import { Failures } from "./failures.ts";
 import { GapReporter } from "./gap_reporter.ts";
-import { LocalAddresses } from "./interfaces.ts";
+import type { Saying } from "./handshake.ts";
+import { Jitter } from "./jitter.ts";
+import { Links } from "./links.ts";
 import { type LoadGuard, LoadGuards } from "./load_guard.ts";
 import { Membership } from "./membership.ts";
 import type { MeshMetrics } from "./mesh_metrics.ts";
 import { type MeshStatus, meshStatus } from "./mesh_status.ts";
 import { checkOptions, checkPorts, type MeshOptions, type Settings } from "./options.ts";
 import { Outbox } from "./outbox.ts";
-import type { KnownPeer } from "./peer_table.ts";
 import type { MeshPorts } from "./ports.ts";
+import { Presence } from "./presence.ts";
+import { Probes } from "./probes.ts";
 import { Receiver } from "./receiver.ts";
 import { Reliability } from "./reliability.ts";
 import { Seeds } from "./seeds.ts";
 import { checkSignal } from "./signal.ts";
-import { openSockets, type Sockets } from "./sockets.ts";
 import { Subscriptions } from "./subscriptions.ts";
 import {
   leaseKey,
@@ -37,9 +40,9 @@ import {
   type SyncCallback,
   type Topic,
 } from "./sync_bus.ts";
-import { NODE_ID_LENGTH, TYPE_HEARTBEAT } from "./wire/layout.ts";
+import { NODE_ID_LENGTH, TYPE_ANSWER, TYPE_PROBE } from "./wire/layout.ts";
+import { encodeExtension } from "./wire/extension.ts";
 import { formatNodeId, stampUuid } from "./wire/node_id.ts";
-import { encodePacket } from "./wire/packet.ts";
 
 /**
  * When `close` gives up, in milliseconds after it was called: sending what is pending, waiting until the peers have it, and
@@ -60,15 +63,13 @@ const ACCEPTED: Promise<void> = Promise.resolve();
 export class MeshBus implements SyncBus {
   /** This node's id in the mesh, a UUID, new for each `open`. */
   readonly nodeId: string;
-  /** Where others reach this node, `host:port`: what its heartbeats say. */
-  readonly address: string;
   /** UDP port of the mesh: the option `port`, or what the system chose for 0. */
   readonly port: number;
   readonly #id: Uint8Array;
-  readonly #heartbeat: Uint8Array;
   readonly #ports: MeshPorts;
   readonly #signal: AbortSignal | undefined;
-  readonly #sockets: Sockets;
+  readonly #links: Links;
+  readonly #presence: Presence;
   readonly #events: EventStream;
   readonly #failures: Failures;
   readonly #batcher: Batcher;
@@ -79,6 +80,7 @@ export class MeshBus implements SyncBus {
   readonly #subscriptions: Subscriptions;
   readonly #receiver: Receiver;
   readonly #reliability: Reliability | undefined;
+  readonly #probes: Probes | undefined;
   readonly #guards: LoadGuards;
   readonly #gaps: GapReporter;
   readonly #settings: Settings;
@@ -97,37 +99,34 @@ export class MeshBus implements SyncBus {
     checkPorts(config);
     settings.signal?.throwIfAborted();
     let handlers: DatagramHandlers = { message() {}, error() {} };
-    const sockets = await openSockets(settings, config, {
+    const links = await Links.open(settings, config, {
       message: (data, host, port) => handlers.message(data, host, port),
       error: (error, fatal) => handlers.error(error, fatal),
     });
     if (settings.signal?.aborted) {
-      await closeSockets(sockets);
+      await links.close();
       settings.signal.throwIfAborted();
     }
     try {
-      const mesh = new MeshBus(settings, config, sockets);
+      const mesh = new MeshBus(settings, config, links);
       handlers = mesh.#handlers;
       mesh.#start(settings);
       return mesh;
     } catch (error) {
-      await closeSockets(sockets);
+      await links.close();
       throw error;
     }
   }
 
-  private constructor(settings: Settings, ports: MeshPorts, sockets: Sockets) {
-    const { clock, resolve, randomBytes } = ports;
+  private constructor(settings: Settings, ports: MeshPorts, links: Links) {
+    const { clock, randomBytes } = ports;
     this.#id = stampUuid(randomBytes(NODE_ID_LENGTH));
     this.nodeId = formatNodeId(this.#id);
-    this.address = formatAddress(sockets.host, sockets.port);
-    this.port = sockets.mesh.port;
-    const key = new TextEncoder().encode(this.address);
-    this.#heartbeat = encodePacket({ type: TYPE_HEARTBEAT, nodeId: this.#id, keyHash: 0n, key });
+    this.port = links.mesh.port;
     this.#ports = ports;
     this.#settings = settings;
     this.#signal = settings.signal;
-    this.#sockets = sockets;
+    this.#links = links;
     this.#events = new EventStream((error) => this.#failures.report("callback", error));
     const emit = this.#events.emit.bind(this.#events);
     this.#failures = new Failures(clock, emit);
@@ -138,21 +137,37 @@ export class MeshBus implements SyncBus {
       this.#guards.touchAll();
       this.#subscriptions.gap();
     });
-    const multicast = settings.multicast && sockets.multicastError === undefined;
-    const local = new LocalAddresses(ports.networkInterfaces);
-    const { mesh, own } = sockets;
-    const isOwnEndpoint = ({ host, port }: Endpoint) => own !== mesh && port === own.port && local.isOwn(host);
+    const multicast = () => links.hasMulticast;
+    const presence = this.#presence = new Presence({
+      nodeId: this.#id,
+      links,
+      ports,
+      onJoined: () => this.#membership.appear(),
+      onError: (error) => this.#failures.report("interface", error),
+      emit,
+    });
+    const jitter = new Jitter(randomBytes);
     this.#membership = new Membership({
+      nodeId: this.#id,
       heartbeat: settings.heartbeat,
       peerTimeout: settings.peerTimeout,
+      quietTimeout: settings.quietTimeout,
       maxPeers: settings.maxPeers,
+      isPlain: !settings.extended,
+      multicast,
       clock,
-      mayBeAt: (endpoint, source) => !isOwnEndpoint(endpoint) && local.mayBeAt(endpoint.host, source),
-      announce: (to) => this.#outbox.post(this.#newHeartbeat(to), to?.endpoint),
+      jitter,
+      randomBytes,
+      rules: { family: settings.family, mayBeAt: presence.mayBeAt.bind(presence) },
+      seeds: () => this.#seeds.few(),
+      isOwn: presence.isOwn.bind(presence),
+      encode: (saying) => this.#newHeartbeat(saying),
+      post: (heartbeat, to) => this.#outbox.post(heartbeat, to),
+      tokenFor: (peer) => this.#reliability?.own.tokenFor(peer),
+      heardAt: (id) => this.#reliability?.heardAt(id) ?? -Infinity,
       onBeat: () => this.#reliability?.streams.expire(),
-      onGone: (id) => {
-        this.#reliability?.forget(id);
-      },
+      onProven: ({ id }, to, time) => this.#reliability?.streams.prove(id, to, time),
+      onGone: (id) => this.#reliability?.forget(id),
       emit,
     });
     this.#reliability = settings.extended
@@ -160,12 +175,24 @@ export class MeshBus implements SyncBus {
         nodeId: this.#id,
         settings,
         ports,
+        jitter,
         multicast,
         peers: () => this.#membership.peers,
         post: (packet, to) => this.#outbox.post(packet, to),
         onRepair: () => this.#outbox.wake(),
         onGap: (node, from, to, reason) => this.#gap(node, from, to, reason),
         onLeft: (id) => this.#membership.leave(id),
+      })
+      : undefined;
+    const { group, heartbeat } = settings;
+    this.#probes = settings.extended
+      ? new Probes({
+        nodeId: this.#id,
+        clock,
+        randomBytes,
+        peer: (id) => this.#membership.peers.get(id),
+        report: () => ({ port: this.port, group, heartbeat: Math.floor(heartbeat), multicast: links.hasMulticast }),
+        post: (packet, to) => this.#outbox.post(packet, to),
       })
       : undefined;
     this.#receiver = new Receiver({
@@ -187,16 +214,21 @@ export class MeshBus implements SyncBus {
         if (extension !== undefined) this.#reliability?.hear({ nodeId, extension, source });
         const id = formatNodeId(nodeId);
         if (this.#reliability?.streams.hasLeft(id)) return;
-        this.#membership.hear(id, advertised, source, extension?.position !== undefined);
+        this.#membership.hear({ nodeId, advertised, source, extension });
       },
-      onControl: (control) => this.#reliability?.heed(control),
+      onControl: (control) => {
+        const isProbe = control.type === TYPE_PROBE || control.type === TYPE_ANSWER;
+        if (!isProbe) this.#reliability?.heed(control);
+        else if (this.#closing === undefined) this.#probes?.heed(control);
+      },
+      onOwnQuestion: (nonce) => this.#membership.hearOwn(nonce),
+      onOwnProbe: (nonce) => this.#probes?.heardOwn(nonce),
     });
     this.#seeds = new Seeds({
-      seeds: settings.seeds,
+      settings,
+      ports,
       port: this.port,
-      clock,
-      resolve,
-      onFound: (endpoints) => endpoints.forEach((endpoint) => this.#outbox.post(this.#newHeartbeat(), endpoint)),
+      onNamed: (endpoints) => this.#membership.greet(endpoints),
       onError: (error) => this.#failures.report("resolve", error),
     });
     this.#batcher = new Batcher({
@@ -208,11 +240,12 @@ export class MeshBus implements SyncBus {
       clock,
       onReady: () => this.#outbox.wake(),
     });
-    this.#destinations = new Destinations(() => this.#membership.peers, () => this.#seeds.endpoints());
+    this.#destinations = new Destinations(() => this.#membership.peers, () => this.#membership.openSeeds());
     this.#outbox = new Outbox({
-      send: (datagram, { host, port }) => sockets.own.send(datagram, host, port),
-      group: multicast ? { host: settings.group, port: this.port } : undefined,
-      circle: (circle) => circle === "everybody" ? this.#destinations.heartbeat : this.#destinations.extended,
+      send: (datagram, { host, port }) => links.own.send(datagram, host, port),
+      sendToGroup: (datagram) => links.sendToGroup(datagram),
+      hasGroup: multicast,
+      extendedTo: () => this.#destinations.extended,
       batchTo: () => this.#destinations.batch,
       take: () => this.#takeBatch(),
       isReady: (what) => what === "batch" ? this.#batcher.isReady : this.#reliability?.own.hasRepair === true,
@@ -223,6 +256,11 @@ export class MeshBus implements SyncBus {
       },
       onError: (error) => this.#failures.report("send", error),
     });
+  }
+
+  /** Where others reach this node, `host:port`: what its heartbeats say. It changes when the host's address does. */
+  get address(): string {
+    return this.#presence.address;
   }
 
   /** What happens to this node besides the events that it carries. */
@@ -294,10 +332,35 @@ export class MeshBus implements SyncBus {
    */
   status(): MeshStatus {
     if (!this.isHealthy()) return { state: "doubt", staleness: Infinity, peers: [] };
-    const { heartbeat, peerTimeout } = this.#settings;
+    const { heartbeat, quietTimeout } = this.#settings;
     const streams = this.#reliability?.streams;
     const { peers, refusedAt } = this.#membership;
-    return meshStatus({ clock: this.#ports.clock, heartbeat, peerTimeout, streams, peers, refusedAt });
+    return meshStatus({ clock: this.#ports.clock, heartbeat, quietTimeout, streams, peers, refusedAt });
+  }
+
+  /**
+   * Looks for what is wrong: asks the peers, at most 32 of them, by each way, with small and large datagrams, and sends
+   * what must come back to this node itself. Harmless: a peer gets about ten datagrams, and at most a hundred when it does
+   * not answer. Ends when everything was answered, or after `timeout`. Of a closed node it says so.
+   *
+   * Never rejects for what the network does: with a `TypeError` or `RangeError` for options out of range, and with the
+   * reason of `signal` when it aborts.
+   */
+  async diagnose(options?: DiagnoseOptions): Promise<Diagnosis> {
+    return await diagnose({
+      nodeId: this.#id,
+      id: this.nodeId,
+      address: () => this.address,
+      isHealthy: () => this.isHealthy(),
+      settings: this.#settings,
+      ports: this.#ports,
+      links: this.#links,
+      local: this.#presence.local,
+      membership: this.#membership,
+      seeds: this.#seeds,
+      probes: this.#probes,
+      status: () => this.status(),
+    }, options);
   }
 
   /** Whether the node is open and its sockets can receive. */
@@ -324,6 +387,7 @@ export class MeshBus implements SyncBus {
       callbackErrors: this.#failures.count("callback"),
       resolveErrors: this.#failures.count("resolve"),
       peersRefused: this.#membership.refused,
+      introductionsRefused: this.#membership.introductionsRefused,
       duplicates: streams?.duplicates ?? 0,
       missing: streams?.missing ?? 0,
       repaired: streams?.repaired ?? 0,
@@ -357,7 +421,7 @@ export class MeshBus implements SyncBus {
   }
 
   #start(settings: Settings): void {
-    const { own, mesh, multicastError } = this.#sockets;
+    const { own, mesh, multicastError, hasMulticast } = this.#links;
     this.#signal?.addEventListener("abort", this.#onAbort);
     const { adapter } = own;
     const fallbacks = new Set([mesh.fallback, own.fallback].filter((reason) => reason !== undefined));
@@ -367,9 +431,10 @@ export class MeshBus implements SyncBus {
       this.#events.emit({ type: "unsupported", option, adapter });
     }
     if (multicastError !== undefined) this.#events.emit({ type: "multicastUnavailable", error: multicastError });
-    const multicast = settings.multicast && multicastError === undefined;
-    this.#events.emit({ type: "opened", nodeId: this.nodeId, address: this.address, adapter, multicast });
+    const { nodeId, address } = this;
+    this.#events.emit({ type: "opened", nodeId, address, adapter, multicast: hasMulticast });
     this.#membership.start();
+    this.#presence.start();
     this.#reliability?.start();
     this.#seeds.start();
   }
@@ -399,7 +464,9 @@ export class MeshBus implements SyncBus {
     this.#batcher.close();
     this.#guards.close();
     this.#gaps.close();
+    this.#presence.close();
     this.#membership.stop();
+    this.#probes?.close();
     this.#reliability?.beginClose();
     await this.#leave();
     this.#isClosed = true;
@@ -407,7 +474,7 @@ export class MeshBus implements SyncBus {
     this.#membership.close();
     this.#subscriptions.closeAll();
     try {
-      await closeSockets(this.#sockets);
+      await this.#links.close();
     } catch (error) {
       this.#failures.report("close", error);
     }
@@ -427,13 +494,9 @@ export class MeshBus implements SyncBus {
     await this.#outbox.drainedBy(start + CLOSE_DEADLINES.end);
   }
 
-  #newHeartbeat(to?: KnownPeer): Uint8Array {
-    if (this.#reliability === undefined) return this.#heartbeat;
-    const extension = this.#reliability.heartbeatExtension(to);
-    const bytes = new Uint8Array(this.#heartbeat.length + extension.length);
-    bytes.set(this.#heartbeat);
-    bytes.set(extension, this.#heartbeat.length);
-    return bytes;
+  #newHeartbeat(saying: Saying): Uint8Array {
+    const position = this.#reliability?.own.position;
+    return this.#presence.heartbeat(position && encodeExtension({ position, ...saying }));
   }
 
   #takeBatch(): Uint8Array | undefined {
@@ -449,13 +512,6 @@ export class MeshBus implements SyncBus {
     this.#guards.touchAll();
     this.#events.emit({ type: "gap", node, from, to, reason });
     this.#gaps.report();
-  }
-}
-
-async function closeSockets({ mesh, own }: Sockets): Promise<void> {
-  const results = await Promise.allSettled([mesh.close(), own.close()]);
-  for (const result of results) {
-    if (result.status === "rejected") throw result.reason;
   }
 }
 

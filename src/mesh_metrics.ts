@@ -8,7 +8,7 @@ import type { Metrics } from "./sync_bus.ts";
 
 /** Counts since the mesh was opened, and gauges, which say `now`. */
 export interface MeshMetrics extends Metrics {
-  /** Datagrams broadcast, batches and heartbeats: taken by the group, or without multicast by at least one peer. */
+  /** Batches and rounds of heartbeats: taken by the group, or without multicast by at least one peer. */
   readonly published: number;
   /** Datagrams of other nodes that were read, of every type. */
   readonly delivered: number;
@@ -38,6 +38,8 @@ export interface MeshMetrics extends Metrics {
   readonly resolveErrors: number;
   /** Heartbeats turned away: of newcomers when `maxPeers` were known, or with no port to reach the sender at. */
   readonly peersRefused: number;
+  /** Addresses that other nodes have told of and that were not asked, as too many were. */
+  readonly introductionsRefused: number;
   /** Batches dropped as they had arrived before: copies by multicast and unicast, and repairs that came twice. */
   readonly duplicates: number;
   /** Datagrams of others that were found missing. Those of a node count from its first answer on: it may be an invention. */

@@ -48,7 +48,7 @@ export interface MeshStatus {
 export interface StatusConfig {
   readonly clock: Clock;
   readonly heartbeat: number;
-  readonly peerTimeout: number;
+  readonly quietTimeout: number;
   /** Absent when the node speaks the original's wire only: then every peer is plain. */
   readonly streams: PeerStreams | undefined;
   /** When a plain newcomer was last turned away, by the clock. */
@@ -63,7 +63,7 @@ const BY_WEIGHT: readonly MeshState[] = ["current", "repairing", "doubt"];
 
 /** Works the status out, in a time that grows with the number of peers. */
 export function meshStatus(config: StatusConfig): MeshStatus {
-  const { clock, streams, peers, peerTimeout } = config;
+  const { clock, streams, peers, quietTimeout } = config;
   const now = clock.now();
   const list: PeerStatus[] = [];
   const lost: PeerStatus[] = [];
@@ -81,7 +81,7 @@ export function meshStatus(config: StatusConfig): MeshStatus {
   for (const { state } of list) heaviest = Math.max(heaviest, BY_WEIGHT.indexOf(state as MeshState));
   // A newcomer that there was no room for is followed by nobody.
   const refusedAt = Math.max(config.refusedAt, streams?.refusedAt ?? -Infinity);
-  const unfollowed = now - refusedAt < peerTimeout ? Infinity : 0;
+  const unfollowed = now - refusedAt < quietTimeout ? Infinity : 0;
   return {
     state: BY_WEIGHT[heaviest] as MeshState,
     staleness: list.reduce((longest, { staleness }) => Math.max(longest, staleness), unfollowed),

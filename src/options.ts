@@ -4,9 +4,12 @@
  * @module
  */
 
-import { isIpv4, isMulticast, isUnicast, isUnspecified, parseAddress } from "./address.ts";
+import { isUnspecified, parseAddress } from "./address.ts";
+import type { Discover } from "./discovery.ts";
 import { show } from "./errors.ts";
+import { DEFAULT_GROUPS, type Family, familyOf, GROUP_RULES, groupLiteral, hostLiteral, isHostName } from "./family.ts";
 import type { MeshPorts } from "./ports.ts";
+import { parseSeed, type Seed } from "./seed.ts";
 import { checkSignal } from "./signal.ts";
 import { MAX_BATCH_COUNT } from "./wire/layout.ts";
 
@@ -20,38 +23,69 @@ export interface MeshOptions {
    */
   readonly port?: number;
   /**
-   * Multicast group of the mesh, the same on every node of it: an IPv4 literal from 224.0.0.0 to 239.255.255.255.
+   * Multicast group of the mesh, the same on every node of it: an IPv4 literal from 224.0.0.0 to 239.255.255.255, or an
+   * IPv6 literal from ff00:: up, without a zone.
    *
    * Several meshes on one host and network need a port each: a system may deliver the datagrams of one group to a socket
    * that has joined another on the same port.
    *
-   * @default {"239.0.0.1"}
+   * @default {"239.0.0.1"}, or `"ff12::5752:1"` in a mesh of IPv6
    */
   readonly group?: string;
   /**
-   * Interface to join the group on and to send from, by name (`"eth0"`) or by its IPv4 address. `"127.0.0.1"` keeps the
-   * mesh on this host.
+   * Whether the mesh is one of IPv4 or of IPv6. A mesh has one family: its nodes talk by addresses of that alone. A
+   * service in both opens two meshes, which may share the port.
+   *
+   * @default that of `group`, else 4
+   */
+  readonly family?: Family;
+  /**
+   * Interface to join the group on and to send from, by name (`"eth0"`) or by its address. `"127.0.0.1"` keeps the mesh on
+   * this host. A list of them, at most 64, or `"all"` for those that have multicast: the group is joined on each, and
+   * heard and sent to there.
    *
    * @default the one that the system's routes choose
    */
-  readonly interface?: string;
+  readonly interface?: string | readonly string[];
   /**
-   * Seeds: nodes to contact at once, `host:port`, or `host` for the port of the mesh. A host is an IPv4 literal or a
-   * name; all its IPv4 addresses are contacted, and it is looked up again every 30 s. One that cannot be looked up is
-   * an `error` event and is tried again.
+   * Seeds: nodes to contact at once, at most 1024 texts. `host:port`, or `host` for the port of the mesh: an address (of
+   * IPv6: `[fd00::1]:7946`, `[fd00::1]`, `fd00::1`), or a name, all of whose addresses of the mesh's family are
+   * contacted. `srv:name`: the hosts and ports of its SRV records, whatever their priority and weight; `.` as the only
+   * target says that there are none.
+   *
+   * Names are looked up in the background and again every `resolveInterval`. What an answer names takes the place of what
+   * the one before named. A look-up that fails leaves that as it is, is an `error` event and is tried again after 1, 2, 4 … s.
+   * Addresses beyond 1024 in all, and targets beyond 256 of a service, are left out at random.
    *
    * @default {[]}
    */
   readonly peers?: readonly string[];
   /**
+   * Time after which names are looked up again, less up to a tenth at random: 100 to 86,400,000. The default is the
+   * TTL that cluster DNS commonly gives: that of the `kubernetes` block in the Corefile of kubeadm.
+   *
+   * @default {30000}
+   */
+  readonly resolveInterval?: number;
+  /**
+   * Where else seeds come from: lists of texts as in `peers`, each of which takes the place of the one before. An
+   * iterable, or a function that makes one and gets a signal that aborts when the mesh closes; `return()` of the iterator
+   * is called then. A list is taken at most every 100 ms.
+   *
+   * What can not be used is left out and is an `error` event, and so is what is thrown: a function is then called again,
+   * after 1, 2, 4 … s up to `resolveInterval`. The last list stays when there are no more.
+   */
+  readonly discover?: Discover;
+  /**
    * Address under which others can reach this node, `host:port`.
    *
    * A node has a port of its own beside the shared `port`, from which it sends and at which it is reached. When this
    * names `port` itself, one socket serves as both. Any other port is bound as the own one; 0 lets the system choose
-   * it. An empty or unspecified host (`":7946"`, `"0.0.0.0:7946"`) is filled in as in the default.
+   * it. An empty or unspecified host (`":7946"`, `"0.0.0.0:7946"`) is filled in as in the default. A literal must be of the
+   * mesh's family, one of IPv6 in brackets.
    *
-   * @default the address of `interface`, else the first IPv4 address of this host that is not loopback, and a port that
-   * the system chooses
+   * @default the address of `interface`, else the first address of this host that is of the mesh's family and not loopback,
+   * and a port that the system chooses
    */
   readonly advertiseAddr?: string;
   /**
@@ -81,7 +115,7 @@ export interface MeshOptions {
    */
   readonly queueSize?: number;
   /**
-   * Whether to use multicast. Without it the mesh consists of its seeds and of those who have it as a seed.
+   * Whether to use multicast. Without it the node finds others by its seeds, or is found as one.
    *
    * @default {true}
    */
@@ -107,15 +141,19 @@ export interface MeshOptions {
    */
   readonly receiveBuffer?: number;
   /**
-   * Silence after which a peer is forgotten: 20 to 86,400,000, and at least twice `heartbeat`. All nodes of a mesh
-   * should have the same `heartbeat`.
+   * Silence after which a peer is lost: 20 to 86,400,000, and at least twice `heartbeat`. It was asked again and again by
+   * then. One that cannot be asked, as it is a Go node or has never answered, is lost after 60 s unless this is given. All
+   * nodes of a mesh should have the same `heartbeat`.
    *
-   * @default {60000}, or three heartbeats if that is more
+   * A peer that is lost is a gap: what it published last may not have arrived. A larger value rides out longer cuts.
+   *
+   * @default {15000}: three heartbeats
    */
   readonly peerTimeout?: number;
   /**
    * Most peers that are kept: 1 to 65,536. Newcomers beyond it are refused, so that heartbeats of invented nodes can
-   * neither drive known peers out nor grow memory and traffic without limit.
+   * neither drive known peers out nor grow memory and traffic without limit; but one that answers takes the place of one
+   * that never did. Go nodes, which answer nothing, may be half of them.
    *
    * @default {1024}
    */
@@ -163,8 +201,14 @@ export interface MeshOptions {
 export interface Settings {
   readonly port: number;
   readonly group: string;
+  readonly family: Family;
+  /** The one interface that was named. */
   readonly interface: string | undefined;
+  /** All interfaces, or those of a list, each once. */
+  readonly interfaces: "all" | readonly string[] | undefined;
   readonly seeds: readonly Seed[];
+  readonly resolveInterval: number;
+  readonly discover: Discover | undefined;
   readonly advertise: { readonly host: string; readonly port: number } | undefined;
   readonly heartbeat: number;
   readonly batchInterval: number;
@@ -176,6 +220,8 @@ export interface Settings {
   readonly receiveBuffer: number;
   readonly receiveBufferRequired: boolean;
   readonly peerTimeout: number;
+  /** The same for peers that cannot be asked. */
+  readonly quietTimeout: number;
   readonly maxPeers: number;
   readonly extended: boolean;
   readonly repairBytes: number;
@@ -185,12 +231,14 @@ export interface Settings {
   readonly signal: AbortSignal | undefined;
 }
 
-/** A seed as it was given, taken apart. The port 0 stands for the port of the mesh. */
-export interface Seed {
-  readonly text: string;
-  readonly host: string;
-  readonly port: number;
-}
+/** Most texts in `peers`: as many as there may be addresses of seeds, so that each has room. */
+const MAX_PEERS = 1024;
+
+/** Most interfaces in a list: Linux joins 20 groups with one socket (`net.ipv4.igmp_max_memberships`) unless told otherwise. */
+const MAX_INTERFACES = 64;
+
+/** Silence after which the original forgets a peer, in milliseconds. */
+const QUIET_TIMEOUT = 60_000;
 
 /** Receive buffer asked for by default, in bytes: with it, Node lost nothing at 100,000 datagrams a second. */
 const RECEIVE_BUFFER = 4 * 1024 * 1024;
@@ -202,18 +250,20 @@ const RECEIVE_BUFFER = 4 * 1024 * 1024;
  */
 export function checkOptions(options: MeshOptions): Settings {
   checkIsObject(options);
-  const seeds = options.peers ?? [];
   if (options.signal !== undefined) checkSignal("open the mesh", options.signal);
-  if (!Array.isArray(seeds)) throw misuse(TypeError, "peers", "an array of `host:port` texts", seeds);
+  const family = familyOption(options);
   const heartbeat = number(options, "heartbeat", 5000, 10, 3_600_000);
   const most = integer(options, "maxSendRate", 1_000_000, 1, 1_000_000);
   const minSendRate = integer(options, "minSendRate", Math.min(2000, most), 1, 1_000_000);
   return {
     port: integer(options, "port", 7946, 0, 65535),
-    group: group(options.group ?? "239.0.0.1"),
-    interface: interfaceText(options.interface),
-    seeds: seeds.map(seed),
-    advertise: advertise(options.advertiseAddr),
+    group: group(options.group ?? DEFAULT_GROUPS[family], family),
+    family,
+    ...interfaces(options.interface),
+    seeds: seeds(options.peers ?? [], family),
+    resolveInterval: number(options, "resolveInterval", 30_000, 100, 86_400_000),
+    discover: discover(options.discover ?? undefined),
+    advertise: advertise(options.advertiseAddr, family),
     heartbeat,
     batchInterval: number(options, "batchInterval", 100, 0, 60_000),
     batchSize: integer(options, "batchSize", 20, 1, MAX_BATCH_COUNT),
@@ -224,6 +274,7 @@ export function checkOptions(options: MeshOptions): Settings {
     receiveBuffer: integer(options, "receiveBuffer", RECEIVE_BUFFER, 4096, 2 ** 30),
     receiveBufferRequired: (options.receiveBuffer ?? undefined) !== undefined,
     peerTimeout: peerTimeout(options, heartbeat),
+    quietTimeout: options.peerTimeout ?? Math.max(QUIET_TIMEOUT, 3 * heartbeat),
     maxPeers: integer(options, "maxPeers", 1024, 1, 65_536),
     extended: wire(options.wire) === "extended",
     repairBytes: integer(options, "repairBytes", 32 * 1024 * 1024, 65_536, 2 ** 30),
@@ -250,7 +301,7 @@ export function checkIsObject(options: MeshOptions): void {
  * @throws {TypeError} that names the one that is not
  */
 export function checkPorts(ports: MeshPorts): void {
-  for (const name of ["bind", "randomBytes", "resolve", "networkInterfaces"] as const) {
+  for (const name of ["bind", "randomBytes", "resolve", "resolveSrv", "networkInterfaces"] as const) {
     if (typeof ports[name] !== "function") throw misuse(TypeError, name, "a function", ports[name]);
   }
   if (typeof ports.clock?.setTimer !== "function") throw misuse(TypeError, "clock", "a clock", ports.clock);
@@ -258,6 +309,7 @@ export function checkPorts(ports: MeshPorts): void {
 
 type NumberOption =
   | "port"
+  | "resolveInterval"
   | "heartbeat"
   | "batchInterval"
   | "batchSize"
@@ -285,7 +337,7 @@ function number(options: MeshOptions, name: NumberOption, fallback: number, min:
 }
 
 function peerTimeout(options: MeshOptions, heartbeat: number): number {
-  const value = number(options, "peerTimeout", Math.max(60_000, 3 * heartbeat), 20, 86_400_000);
+  const value = number(options, "peerTimeout", 3 * heartbeat, 20, 86_400_000);
   if (value >= 2 * heartbeat) return value;
   throw misuse(RangeError, "peerTimeout", `at least 2 × \`heartbeat\`, ${2 * heartbeat} ms`, value);
 }
@@ -308,41 +360,60 @@ function boolean(options: MeshOptions, name: "multicast" | "multicastLoopback"):
   throw misuse(TypeError, name, "true or false", value);
 }
 
-function group(value: string): string {
-  if (typeof value === "string" && isIpv4(value) && isMulticast(value)) return value;
-  throw misuse(TypeError, "group", "an IPv4 multicast address, 224.0.0.0 to 239.255.255.255", value);
+function familyOption({ family, group }: MeshOptions): Family {
+  const value = family ?? (typeof group === "string" ? familyOf(group) : undefined) ?? 4;
+  if (value === 4 || value === 6) return value;
+  throw misuse(TypeError, "family", "4 or 6", value);
 }
 
-function interfaceText(value: string | undefined): string | undefined {
-  if (value === undefined || value === "") return undefined;
-  if (typeof value === "string") return value;
-  throw misuse(TypeError, "interface", "the name or the IPv4 address of an interface", value);
+function group(value: string, family: Family): string {
+  const literal = typeof value === "string" ? groupLiteral(value, family) : undefined;
+  if (literal !== undefined) return literal;
+  // Without a group that is one, `family` is 4 unless it was given.
+  const other = typeof value === "string" && groupLiteral(value, family === 4 ? 6 : 4) !== undefined;
+  throw misuse(TypeError, "group", other ? `${GROUP_RULES[family]}, as \`family\` is ${family}` : ANY_GROUP, value);
 }
 
-function seed(text: string): Seed {
-  const full = typeof text === "string" ? parseAddress(text) : undefined;
-  const parsed = typeof text === "string" && full?.port !== 0 ? full ?? parseAddress(`${text}:0`) : undefined;
-  if (parsed !== undefined && !isUnspecified(parsed.host) && !parsed.host.includes(":") && isHost(parsed.host)) {
-    return { text, ...parsed };
-  }
-  throw misuse(
-    TypeError,
-    "peers",
-    "`host:port` texts with an IPv4 literal or a name as host and a port from 1 to 65535",
-    text,
-  );
+const ANY_GROUP = `${GROUP_RULES[4]}, or ${GROUP_RULES[6]}`;
+
+function interfaces(value: MeshOptions["interface"]): Pick<Settings, "interface" | "interfaces"> {
+  if (value === undefined || value === "") return { interface: undefined, interfaces: undefined };
+  if (value === "all") return { interface: undefined, interfaces: "all" };
+  if (typeof value === "string") return { interface: value, interfaces: undefined };
+  const isList = Array.isArray(value) && value.length > 0 && value.length <= MAX_INTERFACES &&
+    value.every((item) => typeof item === "string" && item !== "" && item !== "all");
+  if (isList) return { interface: undefined, interfaces: [...new Set(value)] };
+  const rule = `the name or an address of an interface, a list of 1 to ${MAX_INTERFACES} of those, or "all"`;
+  throw misuse(TypeError, "interface", rule, value);
 }
 
-function advertise(text: string | undefined): Settings["advertise"] {
+function seeds(texts: readonly string[], family: Family): readonly Seed[] {
+  if (!Array.isArray(texts)) throw misuse(TypeError, "peers", "an array of `host:port` texts", texts);
+  if (texts.length > MAX_PEERS) throw misuse(RangeError, "peers", `at most ${MAX_PEERS} texts`, texts.length);
+  return texts.map((text) => {
+    const seed = parseSeed(text, family);
+    if (typeof seed === "string") throw misuse(TypeError, "peers", seed, text);
+    return seed;
+  });
+}
+
+function discover(value: Discover | undefined): Discover | undefined {
+  if (value === undefined || typeof value === "function") return value;
+  if (typeof value === "object" && typeof value[Symbol.asyncIterator] === "function") return value;
+  throw misuse(TypeError, "discover", "an async iterable of arrays of texts, or a function that returns one", value);
+}
+
+function advertise(text: string | undefined, family: Family): Settings["advertise"] {
   if (text === undefined || text === "") return undefined;
   const parsed = typeof text === "string" ? parseAddress(text) : undefined;
-  if (parsed !== undefined && (isUnspecified(parsed.host) || isHost(parsed.host))) return parsed;
-  throw misuse(TypeError, "advertiseAddr", "`host:port` with an IPv4 literal or a name as host", text);
-}
-
-/** A host is an IPv4 literal or a name; digits and dots alone are a literal gone wrong, such as 10.0.0.256. */
-function isHost(host: string): boolean {
-  return isIpv4(host) ? isUnicast(host) : /^(?=.*[a-zA-Z_-])[a-zA-Z0-9_.-]+$/.test(host);
+  if (parsed !== undefined) {
+    if (isUnspecified(parsed.host)) return parsed;
+    const literal = hostLiteral(parsed.host, family);
+    if (literal !== undefined) return { host: literal, port: parsed.port };
+    if (familyOf(parsed.host) === undefined && isHostName(parsed.host)) return parsed;
+  }
+  const literal = family === 4 ? "an IPv4 literal" : "an IPv6 literal in brackets";
+  throw misuse(TypeError, "advertiseAddr", `\`host:port\` with ${literal} or a name as host`, text);
 }
 
 function misuse(type: TypeErrorConstructor | RangeErrorConstructor, name: string, rule: string, value: unknown): Error {

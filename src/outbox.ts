@@ -11,8 +11,11 @@ import type { Pacer } from "./pacer.ts";
 /** Letters that may wait to be sent. A socket that takes nothing any more must not fill the memory with heartbeats. */
 const MAX_LETTERS = 1024;
 
-/** Who gets a datagram besides the group: all peers and seeds, or the peers that speak the extension. */
-export type Circle = "everybody" | "extended";
+/** The group alone, or the group and where the peers are that speak the extension and do not hear it. */
+export type Circle = "group" | "extended";
+
+/** Where a letter goes. */
+export type Recipients = Endpoint | readonly Endpoint[] | Circle;
 
 /** A datagram that is paced, and who gets it: everybody that is known, the group alone, or one. */
 export interface Parcel {
@@ -24,10 +27,12 @@ export interface Parcel {
 export interface OutboxConfig {
   /** Sends one datagram; rejects when it was not sent. */
   readonly send: (datagram: Uint8Array, endpoint: Endpoint) => Promise<void>;
-  /** Where the group is; absent without multicast. */
-  readonly group: Endpoint | undefined;
-  /** Where letters for a circle go besides the group. */
-  readonly circle: (circle: Circle) => readonly Endpoint[];
+  /** Sends one datagram to the group; rejects when it was not sent. */
+  readonly sendToGroup: (datagram: Uint8Array) => Promise<void>;
+  /** Whether there is a group to send to. */
+  readonly hasGroup: () => boolean;
+  /** Where letters for the circle `"extended"` go besides the group. */
+  readonly extendedTo: () => readonly Endpoint[];
   /** Where batches go besides the group. */
   readonly batchTo: () => readonly Endpoint[];
   /** The next batch, which is the outbox's until the next call; `undefined` when there is none. */
@@ -45,7 +50,7 @@ export interface OutboxConfig {
 
 interface Letter {
   readonly datagram: Uint8Array;
-  readonly to: Endpoint | Circle;
+  readonly to: Recipients;
 }
 
 /**
@@ -53,7 +58,7 @@ interface Letter {
  * Letters (heartbeats, requests, answers) go first and are not paced; batches and repairs take turns.
  */
 export class Outbox {
-  /** Batches and heartbeats that were broadcast: taken by the group, or without multicast by at least one endpoint. */
+  /** Batches and rounds of heartbeats: taken by the group, or without multicast by at least one endpoint. */
   broadcasts = 0;
   readonly #config: OutboxConfig;
   readonly #letters: Letter[] = [];
@@ -66,8 +71,8 @@ export class Outbox {
     this.#config = config;
   }
 
-  /** Sends `datagram`, which must stay unchanged, to one endpoint, or to the group and a circle. */
-  post(datagram: Uint8Array, to: Endpoint | Circle = "everybody"): void {
+  /** Sends `datagram`, which must stay unchanged, to one endpoint, to several, or to a circle. */
+  post(datagram: Uint8Array, to: Recipients): void {
     if (this.#letters.length >= MAX_LETTERS) {
       this.#config.onError(
         new Error(`Cannot send as at most ${MAX_LETTERS} heartbeats, requests and answers may wait`),
@@ -131,8 +136,12 @@ export class Outbox {
   async #sendLetters(): Promise<void> {
     for (let letter = this.#letters.shift(); letter !== undefined; letter = this.#letters.shift()) {
       const { datagram, to } = letter;
-      if (typeof to !== "string") await this.#send(datagram, to);
-      else if (await this.#broadcast(datagram, this.#config.circle(to)) && to === "everybody") this.broadcasts++;
+      const { hasGroup, extendedTo } = this.#config;
+      if (typeof to !== "string" && "port" in to) await this.#send(datagram, to);
+      else if (to === "extended") await this.#broadcast(datagram, extendedTo());
+      else if (to === "group") {
+        if (await this.#broadcast(datagram, [])) this.broadcasts++;
+      } else if (await this.#sendAll(datagram, to) && !hasGroup()) this.broadcasts++;
     }
   }
 
@@ -147,11 +156,11 @@ export class Outbox {
   }
 
   async #deliver({ datagram, to }: Parcel): Promise<void> {
-    const { batchTo, group } = this.#config;
+    const { batchTo } = this.#config;
     if (to === "peers") {
       if (await this.#broadcast(datagram, batchTo())) this.broadcasts++;
     } else if (to !== "group") await this.#send(datagram, to);
-    else if (group !== undefined) await this.#send(datagram, group);
+    else await this.#sendToGroup(datagram);
   }
 
   /** A letter does not wait for the end of it. */
@@ -168,13 +177,31 @@ export class Outbox {
 
   /** Whether the group took it, or without multicast at least one endpoint. */
   async #broadcast(datagram: Uint8Array, endpoints: readonly Endpoint[]): Promise<boolean> {
-    const { group } = this.#config;
-    let taken = group !== undefined && await this.#send(datagram, group);
-    for (const endpoint of endpoints) {
-      const sent = await this.#send(datagram, endpoint);
-      if (group === undefined && sent) taken = true;
+    const hasGroup = this.#config.hasGroup();
+    const isTaken = await this.#sendToGroup(datagram);
+    const isSent = await this.#sendAll(datagram, endpoints);
+    return isTaken || (!hasGroup && isSent);
+  }
+
+  /** Whether the group took it. */
+  async #sendToGroup(datagram: Uint8Array): Promise<boolean> {
+    if (!this.#config.hasGroup()) return false;
+    try {
+      await this.#config.sendToGroup(datagram);
+      return true;
+    } catch (error) {
+      this.#config.onError(error);
+      return false;
     }
-    return taken;
+  }
+
+  /** Whether at least one endpoint took it. */
+  async #sendAll(datagram: Uint8Array, endpoints: readonly Endpoint[]): Promise<boolean> {
+    let isSent = false;
+    for (const endpoint of endpoints) {
+      if (await this.#send(datagram, endpoint)) isSent = true;
+    }
+    return isSent;
   }
 
   async #send(datagram: Uint8Array, endpoint: Endpoint): Promise<boolean> {

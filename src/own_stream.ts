@@ -37,9 +37,9 @@ export interface OwnStreamConfig {
   readonly randomBytes: RandomBytes;
   readonly ring: SentRing;
   readonly pacer: Pacer;
-  readonly multicast: boolean;
+  readonly multicast: () => boolean;
   /** A peer, when a heartbeat of it was heard. */
-  readonly peer: (id: string) => Asker | undefined;
+  readonly peer: (id: string) => (Asker & { readonly isProven?: boolean }) | undefined;
   /** The peers that speak the extension. */
   readonly peers: () => readonly Asker[];
   /** Sends a packet to one endpoint, or to the group, all peers that speak the extension, and seeds that may. */
@@ -212,7 +212,7 @@ export class OwnStream {
     this.requests++;
     const asker = this.#askers.identify(id, source, token);
     // A node that leaves waits for who needs something of it.
-    if (asker.standing !== "stranger") this.#leaving?.waiting.set(id, asker.endpoint);
+    if (asker.isProven) this.#leaving?.waiting.set(id, asker.endpoint);
     this.#leaving?.linger();
     return asker;
   }

@@ -186,7 +186,7 @@ export class PeerStream {
   }
 
   /** It has answered a request. */
-  prove({ to, sentAt }: Request, now: number): void {
+  prove({ to, sentAt }: Pick<Request, "to" | "sentAt">, now: number): void {
     if (this.provenAt === undefined) this.window.trust();
     this.provenAt = to;
     this.question.attempts = 0;

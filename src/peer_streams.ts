@@ -37,8 +37,10 @@ export interface PeerStreamsConfig {
   readonly jitter: Jitter;
   /** Silence after which a stream is in doubt, in milliseconds. */
   readonly doubtAfter: number;
-  /** Silence after which it is lost, in milliseconds. */
-  readonly peerTimeout: number;
+  /** Silence after which it is lost when no heartbeat of its node was heard either, in milliseconds. */
+  readonly quietTimeout: number;
+  /** Whether its node is a peer: then that decides. */
+  readonly isPeer: (id: string) => boolean;
   /** Most streams of nodes that are there, and as many again of those that are gone. */
   readonly capacity: number;
   /** A stream has something to be asked for. */
@@ -168,7 +170,29 @@ export class PeerStreams {
     for (const stream of this.#table.all) this.expireOne(stream);
   }
 
-  /** The same for one stream. */
+  /** The node of a stream is lost. */
+  lose(stream: PeerStream): void {
+    const isThere = stream.leftAt === undefined && stream.lostAt === undefined && stream.leavingAt === undefined;
+    if (isThere) this.#lose(stream, this.#config.clock.now());
+  }
+
+  /** A node has answered from `to`, `time` milliseconds after it was asked. */
+  prove(id: string, to: Endpoint, time: number): void {
+    const stream = this.#table.get(id);
+    if (stream === undefined) return;
+    const now = this.#config.clock.now();
+    const { isCounted, question } = stream;
+    const { due } = question;
+    stream.measure(time);
+    stream.prove({ to, sentAt: now - time }, now);
+    // The answer to a question may be on its way.
+    if (due < Infinity) question.due = due;
+    if (!isCounted && stream.isCounted) this.missing += stream.window.missing;
+    stream.hurry(now, true);
+    this.#review(stream, now);
+  }
+
+  /** The same as {@linkcode PeerStreams.expire} for one stream. */
   expireOne(stream: PeerStream): void {
     const now = this.#config.clock.now();
     const { leavingAt, leftAt, lostAt } = stream;
@@ -177,7 +201,7 @@ export class PeerStreams {
       if (now - goneAt >= KEEP_DEPARTED) this.#table.forget(stream);
     } else if (leavingAt !== undefined) {
       if (now - leavingAt >= LEAVE_PATIENCE) this.#giveUpLeaving(stream, now);
-    } else if (now - stream.heardAt >= this.#config.peerTimeout) {
+    } else if (now - stream.heardAt >= this.#config.quietTimeout && !this.#config.isPeer(stream.id)) {
       this.#lose(stream, now);
     }
   }

@@ -4,82 +4,65 @@
  * @module
  */
 
-import {
-  type Endpoint,
-  formatAddress,
-  isIpv4,
-  isSameEndpoint,
-  isUnicast,
-  isUnspecified,
-  parseAddress,
-} from "./address.ts";
-import type { Clock, Timer } from "./clock.ts";
+import { type Endpoint, formatAddress, isSameEndpoint } from "./address.ts";
+import type { Clock } from "./clock.ts";
 import { unique } from "./destinations.ts";
-
-/** A node that was heard. */
-export interface Peer {
-  /** Its node id, as a UUID in lower case. */
-  readonly id: string;
-  /** `host:port` that it advertises, or where it was heard when it advertises no usable one. */
-  readonly address: string;
-}
+import { type KnownPeer, PeerEntry } from "./peer.ts";
+import { locate, type Place, type PlaceRules } from "./place.ts";
 
 /** What a heartbeat meant to the table. */
 export type Heard = "joined" | "moved" | "known" | "refused";
+
+/**
+ * A peer that is heard from two addresses in turn stays where it was heard first until it was silent there for this part of
+ * `quietTimeout`, three heartbeats of 5 s in 60 s; or, if it has answered there, for so many heartbeats.
+ */
+const SETTLED = 1 / 4;
+const PROOF_SETTLED = 2;
+/** Heartbeats of silence for which others are told of a peer that speaks the extension. They come every 0.85 to 1. */
+const TOLD_FOR = 1.25;
 
 /** What a {@linkcode PeerTable} is made of. */
 export interface PeerTableConfig {
   /** Most peers that are kept. A newcomer to a full table is refused, so that forged ids cannot drive real peers out. */
   readonly capacity: number;
-  /** Milliseconds of silence after which a peer is gone. */
-  readonly timeout: number;
+  /** Most of them that do not speak the extension: they cannot show that they are there. */
+  readonly plainCapacity: number;
+  /** Time between heartbeats, and silence after which a peer that answers nothing is gone, in milliseconds. */
+  readonly heartbeat: number;
+  readonly quietTimeout: number;
   readonly clock: Clock;
-  /** Whether a node heard from `source` may be at `endpoint`. When not, it is taken to be at `source`. */
-  readonly mayBeAt: (endpoint: Endpoint, source: Endpoint) => boolean;
-  /** Called when a peer was silent for `timeout`. */
-  readonly onExpired: (peer: Peer) => void;
+  readonly rules: PlaceRules;
+  /** A peer had to make room for another. */
+  readonly onEvicted: (peer: KnownPeer) => void;
 }
 
-/** Where a node is taken to be. */
-export interface Place {
-  /** As it is shown: `host:port`. */
-  readonly address: string;
-  /** Where datagrams for it go. */
-  readonly endpoint: Endpoint;
-  /** Whether the host is the source's, and not one that the node advertises. */
-  readonly bySource: boolean;
-}
-
-/** A {@linkcode Peer}, and how to reach it. */
-export interface KnownPeer extends Peer {
-  /** Where datagrams for it go. */
-  readonly endpoint: Endpoint;
+/** A heartbeat, as the table looks at it. */
+export interface HeardPeer {
+  readonly id: string;
+  /** 16 bytes; may be a view. */
+  readonly nodeId: Uint8Array;
+  /** The address that it carries. */
+  readonly advertised: string;
+  readonly source: Endpoint;
   /** Whether it speaks the extension. */
   readonly extended: boolean;
-  /** When its first and its last heartbeat came, by the node's clock. */
-  readonly joinedAt: number;
-  readonly heardAt: number;
+  /** Whether it answers a question that was sent to one address alone. */
+  readonly isProof?: boolean;
 }
 
-interface Entry extends KnownPeer {
-  /** When it was last heard from where it is taken to be. */
-  readonly locatedAt: number;
-}
-
-/**
- * A peer that advertises no host may be heard from two addresses of its host in turn (multicast leaves by one, unicast
- * by another). It stays where it was heard first until it was silent there for this part of the timeout: three
- * heartbeats of 5 s in 60 s.
- */
-const SETTLED = 1 / 4;
-
-/** Peers by node id, in the order in which they were last heard, so the first is the next to expire. */
+/** Peers by node id, in the order in which they were last heard. */
 export class PeerTable {
   readonly #config: PeerTableConfig;
-  readonly #entries = new Map<string, Entry>();
+  readonly #entries = new Map<string, PeerEntry>();
   #endpoints: readonly Endpoint[] | undefined;
-  #extended: readonly KnownPeer[] | undefined;
-  #timer: Timer | undefined;
+  #copies: readonly Endpoint[] | undefined;
+  #extendedCopies: readonly Endpoint[] | undefined;
+  #extended: readonly PeerEntry[] | undefined;
+  #reachable: readonly PeerEntry[] | undefined;
+  /** How many peers do not speak the extension. */
+  #plain = 0;
+  readonly #told = { proven: 0, plain: 0 };
 
   constructor(config: PeerTableConfig) {
     this.#config = config;
@@ -91,41 +74,60 @@ export class PeerTable {
   }
 
   /**
-   * Notes a heartbeat of the node `id` that advertises `advertised` and came from `source`. A newcomer is refused when
-   * the table is full, or when there is nowhere to reach it. A peer that spoke the extension once is taken to speak it: a
+   * Notes a heartbeat. A newcomer to a full table is refused; if it answers a question, it takes the place of the one that
+   * was heard longest ago of those that never answered any. A peer that spoke the extension once is taken to speak it: a
    * datagram may lose its end.
    */
-  hear(id: string, advertised: string, source: Endpoint, extension = false): Heard {
+  hear(heard: HeardPeer): Heard {
+    const { id, nodeId, source, extended, isProof = false } = heard;
+    const now = this.#config.clock.now();
     const before = this.#entries.get(id);
-    const place = this.locate(advertised, source);
-    const full = before === undefined && this.#entries.size >= this.#config.capacity;
-    if (full || place.endpoint.port === 0) return "refused";
-    const heardAt = this.#config.clock.now();
-    const settled = before !== undefined && place.bySource && before.endpoint.port === place.endpoint.port &&
-      heardAt - before.locatedAt < this.#config.timeout * SETTLED;
-    const stays = settled && before.endpoint.host !== place.endpoint.host;
-    const { address, endpoint } = stays ? before : place;
-    const extended = extension || before?.extended === true;
-    const joinedAt = before?.joinedAt ?? heardAt;
-    const locatedAt = stays ? before.locatedAt : heardAt;
-    const entry: Entry = { id, address, endpoint, extended, joinedAt, heardAt, locatedAt };
-    const moved = before !== undefined &&
-      (before.address !== entry.address || !isSameEndpoint(before.endpoint, entry.endpoint));
-    if (before === undefined || moved) this.#endpoints = undefined;
-    if (before === undefined || moved || before.extended !== extended) this.#extended = undefined;
+    const isAsBefore = before !== undefined && before.advertised === heard.advertised && before.heardFrom(source);
+    const place = isAsBefore ? before.place : this.locate(heard.advertised, source);
+    if (place.endpoint.port === 0 || (before === undefined && !this.#hasRoom(extended, isProof))) return "refused";
+    const entry = before ?? new PeerEntry(id, nodeId, place, source, now);
+    if (!isAsBefore) entry.note(heard.advertised, source, place);
+    const isMoved = before !== undefined && this.#place(entry, place, now);
+    this.#contact(entry, source, now);
+    entry.heardAt = now;
+    entry.probes = 0;
+    entry.replacedAt = Infinity;
+    if (before === undefined || (extended && !entry.extended)) this.changed();
+    if (before === undefined) this.#plain += extended ? 0 : 1;
+    else if (extended && !entry.extended) this.#plain--;
+    entry.extended ||= extended;
     this.#entries.delete(id);
     this.#entries.set(id, entry);
-    if (this.#timer === undefined) this.#schedule();
-    return before === undefined ? "joined" : moved ? "moved" : "known";
+    return before === undefined ? "joined" : isMoved ? "moved" : "known";
+  }
+
+  /**
+   * A peer has answered from an endpoint. It is reached there from now on if that is what it advertises, or if it does not
+   * answer where it was taken to be. False when that was known.
+   */
+  prove(entry: PeerEntry, endpoint: Endpoint): boolean {
+    const { clock, heartbeat } = this.#config;
+    const now = clock.now();
+    const isNew = !entry.isProven;
+    const isThere = entry.isAt(endpoint);
+    const isBetter = isNew || isSameEndpoint(endpoint, entry.wanted) ||
+      now - entry.reachedAt > PROOF_SETTLED * heartbeat;
+    if (!isThere && !isBetter) return false;
+    entry.endpoint = endpoint;
+    entry.isProven = true;
+    entry.hellos = 0;
+    entry.reachedAt = now;
+    if (isNew || !isThere) this.changed();
+    return isNew || !isThere;
   }
 
   /** The peer with the node id `id`. */
-  get(id: string): KnownPeer | undefined {
+  get(id: string): PeerEntry | undefined {
     return this.#entries.get(id);
   }
 
   /** All peers, who was heard longest ago first. */
-  all(): Iterable<KnownPeer> {
+  all(): Iterable<PeerEntry> {
     return this.#entries.values();
   }
 
@@ -136,10 +138,12 @@ export class PeerTable {
   }
 
   /** Forgets a peer. */
-  remove(id: string): KnownPeer | undefined {
+  remove(id: string): PeerEntry | undefined {
     const entry = this.#entries.get(id);
+    if (entry === undefined) return undefined;
     this.#entries.delete(id);
-    this.#endpoints = this.#extended = undefined;
+    if (!entry.extended) this.#plain--;
+    this.changed();
     return entry;
   }
 
@@ -148,52 +152,131 @@ export class PeerTable {
     return [...new Set(Array.from(this.#entries.values(), (entry) => entry.address))];
   }
 
-  /** Where to send so that every peer is reached: each endpoint once, though several nodes may share it. */
+  /** The peers that can be reached and do not say that they hear the group. The original never says so. */
+  withoutGroup(): readonly PeerEntry[] {
+    return this.#reach().filter(({ hearsUs }) => !hearsUs);
+  }
+
+  /** Where they are, each place once. The same array as long as nothing has changed. */
+  copies(): readonly Endpoint[] {
+    this.#copies ??= unique(this.withoutGroup().map(({ endpoint }) => endpoint));
+    return this.#copies;
+  }
+
+  /** Those of them that speak the extension. */
+  extendedCopies(): readonly Endpoint[] {
+    const speakers = () => this.withoutGroup().filter(({ extended }) => extended);
+    this.#extendedCopies ??= unique(speakers().map(({ endpoint }) => endpoint));
+    return this.#extendedCopies;
+  }
+
+  /** Where the peers are that can be reached, each place once. The same array as long as nothing has changed. */
   endpoints(): readonly Endpoint[] {
-    this.#endpoints ??= unique(Array.from(this.#entries.values(), ({ endpoint }) => endpoint));
+    this.#endpoints ??= unique(this.#reach().map(({ endpoint }) => endpoint));
     return this.#endpoints;
   }
 
   /**
-   * Where a node is that advertises `advertised` and was heard from `source`. A name is shown as it is but reached at
-   * the source's address: looking up names that anyone may send would let strangers drive our resolver.
+   * The next few of the peers that can be reached, all in turn: those that are proven, and others where there is room. Not
+   * those that are silent: who asks them gets no answer, and leaves them alone for long.
    */
-  locate(advertised: string, source: Endpoint): Place {
-    const parsed = parseAddress(advertised);
-    const heard = { address: formatAddress(source.host, source.port), endpoint: source, bySource: true };
-    if (parsed === undefined || parsed.port === 0) return heard;
-    const { host, port } = parsed;
-    const named = !isUnspecified(host) && !isIpv4(host);
-    const usable = isIpv4(host) && isUnicast(host);
-    const endpoint = { host: usable ? host : source.host, port };
-    if (!this.#config.mayBeAt(endpoint, source)) return heard;
-    return { address: formatAddress(named ? host : endpoint.host, port), endpoint, bySource: !usable };
-  }
-
-  /** Forgets all peers and stops waiting for them. */
-  clear(): void {
-    this.#timer?.cancel();
-    this.#timer = undefined;
-    this.#entries.clear();
-    this.#endpoints = this.#extended = undefined;
-  }
-
-  #schedule(): void {
-    const [oldest] = this.#entries.values();
-    if (oldest === undefined) return;
-    const { clock, timeout } = this.#config;
-    this.#timer = clock.setTimer(() => this.#expire(), oldest.heardAt + timeout - clock.now());
-  }
-
-  #expire(): void {
-    this.#timer = undefined;
-    const { clock, timeout } = this.#config;
-    for (const entry of this.#entries.values()) {
-      // The same sum as in #schedule: another that rounds differently could find nobody expired, for ever.
-      if (entry.heardAt + timeout > clock.now()) break;
-      this.remove(entry.id);
-      this.#config.onExpired({ id: entry.id, address: entry.address });
+  tell(count: number): readonly KnownPeer[] {
+    const all = this.#reach();
+    const proven = this.#tellFrom("proven", all.filter(({ extended }) => extended), count);
+    if (proven.length === count) return proven;
+    // Many may have been heard from one place, and but one of them be there.
+    const places = new Map<string, PeerEntry>();
+    for (const entry of all) {
+      if (!entry.extended) places.set(formatAddress(entry.endpoint.host, entry.endpoint.port), entry);
     }
-    this.#schedule();
+    return [...proven, ...this.#tellFrom("plain", [...places.values()], count - proven.length)];
+  }
+
+  /** Something that the lists depend on has changed. */
+  changed(): void {
+    this.#endpoints = this.#copies = this.#extendedCopies = undefined;
+    this.#extended = this.#reachable = undefined;
+  }
+
+  /** Where a node is that advertises `advertised` and was heard from `source`. */
+  locate(advertised: string, source: Endpoint): Place {
+    return locate(advertised, source, this.#config.rules);
+  }
+
+  /** The addresses of this host have changed: where peers may be is judged anew with their next heartbeats. */
+  relocate(): void {
+    for (const entry of this.#entries.values()) entry.advertised = "";
+  }
+
+  /** Forgets all peers. */
+  clear(): void {
+    this.#entries.clear();
+    this.#plain = 0;
+    this.changed();
+  }
+
+  /** The original answers nothing: it is reached where it was heard. */
+  #reach(): readonly PeerEntry[] {
+    this.#reachable ??= [...this.#entries.values()].filter(({ extended, isProven }) => !extended || isProven);
+    return this.#reachable;
+  }
+
+  get #settled(): number {
+    return SETTLED * this.#config.quietTimeout;
+  }
+
+  #tellFrom(kind: "proven" | "plain", all: readonly PeerEntry[], count: number): readonly PeerEntry[] {
+    const few: PeerEntry[] = [];
+    for (let i = 0; i < all.length && few.length < count; i++) {
+      const entry = all[this.#told[kind]++ % all.length] as PeerEntry;
+      if (this.#isHeard(entry)) few.push(entry);
+    }
+    return few;
+  }
+
+  #isHeard({ extended, heardAt, replacedAt }: PeerEntry): boolean {
+    const patience = extended ? TOLD_FOR * this.#config.heartbeat : this.#settled;
+    return replacedAt === Infinity && this.#config.clock.now() - heardAt < patience;
+  }
+
+  #hasRoom(isExtended: boolean, isProof: boolean): boolean {
+    const { capacity, plainCapacity } = this.#config;
+    if (!isExtended && this.#plain >= plainCapacity) return false;
+    if (this.#entries.size < capacity) return true;
+    if (!isProof) return false;
+    for (const entry of this.#entries.values()) {
+      if (!entry.extended || entry.isProven) continue;
+      this.remove(entry.id);
+      this.#config.onEvicted(entry);
+      return true;
+    }
+    return false;
+  }
+
+  /**
+   * A peer that advertises no host may be heard from two addresses of its host in turn (multicast leaves by one, unicast
+   * by another). It stays where it was heard first until it was silent there for a while.
+   */
+  #place(entry: PeerEntry, { address, endpoint, bySource }: Place, now: number): boolean {
+    const isSame = entry.address === address && isSameEndpoint(entry.wanted, endpoint);
+    const isSettled = bySource && entry.wanted.port === endpoint.port && now - entry.placedAt < this.#settled;
+    if (!isSame && isSettled && entry.wanted.host !== endpoint.host) return false;
+    entry.placedAt = now;
+    if (isSame) return false;
+    entry.address = address;
+    entry.wanted = endpoint;
+    return true;
+  }
+
+  /** What is proven is left by another proof only; else a node is where it was heard, there where it wants to be first. */
+  #contact(entry: PeerEntry, source: Endpoint, now: number): void {
+    if (entry.isAt(source)) entry.reachedAt = now;
+    else if (!entry.isProven) {
+      const isWanted = isSameEndpoint(source, entry.wanted);
+      if (!isWanted && now - entry.reachedAt < this.#settled) return;
+      entry.endpoint = source;
+      entry.reachedAt = now;
+      this.changed();
+    }
   }
 }

@@ -6,7 +6,7 @@
 
 import type { Clock } from "./clock.ts";
 import type { Bind } from "./datagram_socket.ts";
-import type { NetworkInterfaces, RandomBytes, Resolve } from "./host.ts";
+import type { NetworkInterfaces, RandomBytes, Resolve, ResolveSrv } from "./host.ts";
 
 /** The ports of a mesh. `openMesh` fills in those of the runtime; `MemoryNetwork` has simulated ones. */
 export interface MeshPorts {
@@ -18,6 +18,8 @@ export interface MeshPorts {
   readonly randomBytes: RandomBytes;
   /** Looks up host names. */
   readonly resolve: Resolve;
+  /** Looks up SRV records. */
+  readonly resolveSrv: ResolveSrv;
   /** Lists the interfaces of this host. */
   readonly networkInterfaces: NetworkInterfaces;
 }

@@ -9,12 +9,14 @@ import { MAX_RECEIVE } from "./datagram_socket.ts";
 import { type Extension, isRepair, MALFORMED, NOT_PLAIN_NUMBER, readExtension, readNumber } from "./wire/extension.ts";
 import {
   TYPE_ACK,
+  TYPE_ANSWER,
   TYPE_BATCH,
   TYPE_CATCH_UP,
   TYPE_HEARTBEAT,
   TYPE_INVALIDATE,
   TYPE_LEAVE,
   TYPE_NAK,
+  TYPE_PROBE,
   TYPE_STATE,
 } from "./wire/layout.ts";
 import { equalBytes, isFrom, nodeIdOf, packetType, readBatch, readKey, scanPacket, TOO_SHORT } from "./wire/packet.ts";
@@ -26,6 +28,8 @@ export interface Control {
   readonly nodeId: Uint8Array;
   readonly extension: Extension;
   readonly source: Endpoint;
+  /** Bytes of the datagram. */
+  readonly length: number;
 }
 
 /** What a {@linkcode Receiver} is made of. The callbacks MUST NOT throw. */
@@ -47,6 +51,10 @@ export interface ReceiverConfig {
   ) => void;
   /** Called with each other packet that is for this node and has all the records that its type needs. */
   readonly onControl: (control: Control) => void;
+  /** Called with the nonce of each probe of the node itself: its multicast has come back. */
+  readonly onOwnProbe?: (nonce: number) => void;
+  /** Called with the nonce of a question of this node that has come back to it, as when its address is among its seeds. */
+  readonly onOwnQuestion?: (nonce: number) => void;
 }
 
 /** Records that a packet of a type has to have. */
@@ -55,6 +63,8 @@ const NEEDED: ReadonlyMap<number, readonly (keyof Extension)[]> = new Map([
   [TYPE_ACK, ["stream", "settled"]],
   [TYPE_LEAVE, ["position"]],
   [TYPE_CATCH_UP, ["stream", "nonce", "since"]],
+  [TYPE_PROBE, ["nonce", "measure"]],
+  [TYPE_ANSWER, ["stream", "nonce", "report"]],
   [TYPE_STATE, ["position"]],
 ]);
 
@@ -81,14 +91,18 @@ export class Receiver {
   /** Takes a datagram that came from `host`:`port`. Keeps nothing of `data`. */
   receive(data: Uint8Array, host: string, port: number): void {
     // The original reads 1,500 bytes, and an adapter may cut what is longer than MAX_RECEIVE: refused everywhere alike.
-    const end = data.length > MAX_RECEIVE ? TOO_SHORT : scanPacket(data);
+    // Nobody can be answered at port 0.
+    const end = data.length > MAX_RECEIVE || port === 0 ? TOO_SHORT : scanPacket(data);
     if (end < 0) {
       this.decodeErrors++;
       return;
     }
-    if (isFrom(data, this.#config.nodeId)) return;
-    this.delivered++;
     const type = packetType(data);
+    if (isFrom(data, this.#config.nodeId)) {
+      if (type === TYPE_PROBE || type === TYPE_HEARTBEAT) this.#ownQuestion(type, data, end);
+      return;
+    }
+    this.delivered++;
     const number = type === TYPE_BATCH && this.#config.extended ? readNumber(data, end) : NOT_PLAIN_NUMBER;
     const extension = number === NOT_PLAIN_NUMBER && this.#config.extended ? readExtension(data, end) : undefined;
     if (extension === MALFORMED) {
@@ -139,7 +153,14 @@ export class Receiver {
       return;
     }
     if (extension.stream !== undefined && !equalBytes(extension.stream, this.#config.nodeId)) return;
-    this.#config.onControl({ type, nodeId: nodeIdOf(data), extension, source });
+    this.#config.onControl({ type, nodeId: nodeIdOf(data), extension, source, length: data.length });
+  }
+
+  #ownQuestion(type: number, data: Uint8Array, end: number): void {
+    const extension = readExtension(data, end);
+    if (extension === undefined || extension === MALFORMED || extension.nonce === undefined) return;
+    if (type === TYPE_PROBE) this.#config.onOwnProbe?.(extension.nonce);
+    else this.#config.onOwnQuestion?.(extension.nonce);
   }
 
   readonly #onKey = (key: string): void => {

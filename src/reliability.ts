@@ -6,23 +6,23 @@
  */
 
 import type { Endpoint } from "./address.ts";
-import type { Asker } from "./askers.ts";
 import type { GapReason } from "./events.ts";
-import { Jitter } from "./jitter.ts";
+import type { Jitter } from "./jitter.ts";
 import type { Settings } from "./options.ts";
 import type { Circle } from "./outbox.ts";
 import { DOUBT_AFTER } from "./mesh_status.ts";
 import { OwnStream } from "./own_stream.ts";
 import { Pacer } from "./pacer.ts";
 import { PeerStreams } from "./peer_streams.ts";
-import type { KnownPeer, PeerTable } from "./peer_table.ts";
+import type { KnownPeer } from "./peer.ts";
+import type { PeerTable } from "./peer_table.ts";
 import type { MeshPorts } from "./ports.ts";
 import { RateLimit } from "./rate_limit.ts";
 import type { Control } from "./receiver.ts";
 import { RepairRequests } from "./repair_requests.ts";
 import { SentRing } from "./sent_ring.ts";
 import { StallWatch } from "./stall_watch.ts";
-import { encodeControl, encodeExtension } from "./wire/extension.ts";
+import { encodeControl } from "./wire/extension.ts";
 import { TYPE_ACK, TYPE_CATCH_UP, TYPE_LEAVE, TYPE_NAK, TYPE_STATE } from "./wire/layout.ts";
 import { formatNodeId } from "./wire/node_id.ts";
 
@@ -38,7 +38,8 @@ export interface ReliabilityConfig {
   readonly nodeId: Uint8Array;
   readonly settings: Settings;
   readonly ports: MeshPorts;
-  readonly multicast: boolean;
+  readonly jitter: Jitter;
+  readonly multicast: () => boolean;
   readonly peers: () => PeerTable;
   /** Sends a packet to one endpoint, or to the group and a circle. */
   readonly post: (packet: Uint8Array, to: Endpoint | Circle) => void;
@@ -61,9 +62,8 @@ export class Reliability {
   #closing = false;
 
   constructor(config: ReliabilityConfig) {
-    const { nodeId, settings, ports, multicast, peers, post, onRepair, onGap, onLeft } = config;
+    const { nodeId, settings, ports, jitter, multicast, peers, post, onRepair, onGap, onLeft } = config;
     const { clock, randomBytes } = ports;
-    const jitter = new Jitter(randomBytes);
     this.#config = config;
     this.#acks = new RateLimit(clock, ACKS_PER_SECOND, ACKS_PER_SECOND);
     this.ring = new SentRing({ maxBytes: settings.repairBytes, maxAge: settings.repairAge, clock });
@@ -93,7 +93,8 @@ export class Reliability {
       clock,
       jitter,
       doubtAfter: DOUBT_AFTER * settings.heartbeat,
-      peerTimeout: settings.peerTimeout,
+      quietTimeout: settings.quietTimeout,
+      isPeer: (id) => peers().get(id) !== undefined,
       capacity: settings.maxPeers,
       onWanting: (stream) => this.requests.want(stream),
       onDoubt: (stream) => this.requests.verify(stream),
@@ -109,10 +110,9 @@ export class Reliability {
     this.#stallWatch.start();
   }
 
-  /** What a heartbeat says behind its body, to one peer or to everybody. */
-  heartbeatExtension(to: Asker | undefined): Uint8Array {
-    const { position } = this.own;
-    return encodeExtension(to === undefined ? { position } : { position, token: this.own.tokenFor(to) });
+  /** When a batch or a state of a node was last heard. */
+  heardAt(id: string): number {
+    return this.streams.get(id)?.heardAt ?? -Infinity;
   }
 
   /** Notes a batch with a number. False when it had arrived before. */
@@ -129,7 +129,7 @@ export class Reliability {
   forget(id: string): void {
     this.own.forget(id);
     const stream = this.streams.get(id);
-    if (stream !== undefined) this.streams.expireOne(stream);
+    if (stream !== undefined) this.streams.lose(stream);
   }
 
   /** Heeds a packet of a type from 0x10. */
@@ -166,7 +166,7 @@ export class Reliability {
   /** Says that the node leaves until all peers that are there have everything, for at most `patience` milliseconds. */
   async leave(patience: number): Promise<void> {
     const { peers, ports: { clock }, settings: { heartbeat } } = this.#config;
-    const isThere = ({ heardAt }: KnownPeer) => clock.now() - heardAt < ABSENT_AFTER * heartbeat;
+    const isThere = ({ heardAt, isProven }: KnownPeer) => isProven && clock.now() - heardAt < ABSENT_AFTER * heartbeat;
     await this.own.leave(peers().extended().filter(isThere), patience);
   }
 

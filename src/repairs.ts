@@ -43,7 +43,7 @@ interface Entry {
 export interface RepairsConfig {
   readonly clock: Clock;
   /** Whether there is a group to send to. */
-  readonly multicast: boolean;
+  readonly multicast: () => boolean;
   /** Called when {@linkcode Repairs.take} has something to give. */
   readonly onReady: () => void;
 }
@@ -104,7 +104,7 @@ export class Repairs {
     if (number === undefined || entry === undefined) return undefined;
     const { waiting } = entry;
     const now = this.#config.clock.now();
-    if (this.#config.multicast && waiting.size > 1 && now - entry.groupAt >= GROUP_MEMORY) {
+    if (this.#config.multicast() && waiting.size > 1 && now - entry.groupAt >= GROUP_MEMORY) {
       entry.groupAt = now;
       for (const endpoint of waiting.values()) this.#count(endpoint, -1);
       waiting.clear();

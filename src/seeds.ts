@@ -4,92 +4,199 @@
  * @module
  */
 
-import { type Endpoint, formatAddress, isIpv4 } from "./address.ts";
-import type { Clock, Timer } from "./clock.ts";
-import type { Resolve } from "./host.ts";
-import type { Seed } from "./options.ts";
+import type { Endpoint } from "./address.ts";
+import { BackOff } from "./back_off.ts";
+import { Discovery } from "./discovery.ts";
+import { show } from "./errors.ts";
+import { Jitter } from "./jitter.ts";
+import type { Settings } from "./options.ts";
+import type { MeshPorts } from "./ports.ts";
+import { parseSeed, type Seed } from "./seed.ts";
+import { MAX_SEED_ADDRESSES, pick, SeedPool } from "./seed_pool.ts";
+import { type Leaf, MAX_TARGETS, type SeedSource, seedSource, type SourceContext } from "./seed_source.ts";
 
-/** Time after which a name is looked up again, in milliseconds: the TTL that cluster DNS commonly gives. */
-export const RESOLVE_INTERVAL = 30_000;
-
-/** First pause after a look-up that failed, in milliseconds; it doubles up to {@linkcode RESOLVE_INTERVAL}. */
-export const RESOLVE_RETRY = 1_000;
+/** Most items that are taken of a list of `discover`: as many as may be in `peers`. */
+export const MAX_LISTED = 1024;
 
 /** What {@linkcode Seeds} are made of. */
 export interface SeedsConfig {
-  readonly seeds: readonly Seed[];
+  readonly settings: Pick<Settings, "seeds" | "discover" | "family" | "resolveInterval">;
+  readonly ports: Pick<MeshPorts, "clock" | "resolve" | "resolveSrv" | "randomBytes">;
   /** Port of the seeds that name none. */
   readonly port: number;
-  readonly clock: Clock;
-  readonly resolve: Resolve;
-  /** Called with places that were not known before. */
-  readonly onFound: (endpoints: readonly Endpoint[]) => void;
-  /** Called when a look-up has failed. It is tried again. */
+  /** Called with what each answer and each list names, the same addresses again and again; not with the literals of `peers`. */
+  readonly onNamed: (endpoints: readonly Endpoint[]) => void;
+  /** Called when something has failed or was left out. It is tried again. */
   readonly onError: (error: Error) => void;
+}
+
+/** What was left out so far. */
+export interface SeedCounts {
+  /** Answers and lists of which a part was left out as they were too long. */
+  readonly truncated: number;
+  /** Addresses, records and items of lists left out as none of them can be a seed. */
+  readonly unusable: number;
 }
 
 /** Literals are known at once; names are looked up in the background, again and again, and never block anyone. */
 export class Seeds {
   readonly #config: SeedsConfig;
-  readonly #found = new Map<Seed, readonly Endpoint[]>();
-  readonly #timers = new Map<Seed, Timer>();
-  #endpoints: readonly Endpoint[];
-  #closed = false;
+  readonly #jitter: Jitter;
+  readonly #pool: SeedPool<Leaf>;
+  readonly #context: SourceContext;
+  /** The seeds of `peers` by their texts; literals need no source. */
+  readonly #given = new Map<string, SeedSource | undefined>();
+  readonly #listed = new Map<string, SeedSource | undefined>();
+  readonly #list: Leaf = { origin: { text: "discover" } };
+  readonly #discovery: Discovery | undefined;
+  /** The texts of those that have had an address. */
+  readonly #resolved = new Set<string>();
+  readonly #counts = { truncated: 0, unusable: 0 };
+  readonly #cutBefore = new WeakSet<object>();
+  #isClosed = false;
 
   constructor(config: SeedsConfig) {
+    const { settings, ports, port, onError } = config;
+    const { family, resolveInterval: interval, discover } = settings;
     this.#config = config;
-    for (const seed of config.seeds) {
-      if (isIpv4(seed.host)) this.#found.set(seed, [{ host: seed.host, port: seed.port || config.port }]);
-    }
-    this.#endpoints = this.#unique();
+    const jitter = this.#jitter = new Jitter(ports.randomBytes);
+    this.#pool = new SeedPool(
+      jitter,
+      ({ origin }, length) => this.#cut(origin, MAX_SEED_ADDRESSES, "addresses", length),
+    );
+    this.#context = {
+      family,
+      port,
+      interval,
+      ports,
+      jitter,
+      onAnswer: (leaf, endpoints) => this.#update(leaf, endpoints),
+      onError,
+      onUnusable: (count) => this.#counts.unusable += count,
+      onCut: (seed, targets) => this.#cut(seed, MAX_TARGETS, "targets", targets),
+    };
+    for (const seed of settings.seeds) this.#add(seed);
+    this.#pool.commit();
+    this.#discovery = discover && new Discovery({
+      discover,
+      clock: ports.clock,
+      backOff: new BackOff(interval, jitter),
+      onList: (list) => this.#take(list),
+      onError,
+    });
   }
 
-  /** Begins to look names up. */
+  /** Begins to look names up, and to follow `discover`. */
   start(): void {
-    for (const seed of this.#config.seeds) {
-      if (!isIpv4(seed.host)) void this.#lookUp(seed, RESOLVE_RETRY);
-    }
+    for (const source of this.#given.values()) source?.start();
+    this.#discovery?.start();
   }
 
-  /** Where the seeds are, as far as is known: each endpoint once, though several names may lead to it. */
+  /**
+   * Where the seeds are, as far as is known: each endpoint once, though several names may lead to it, at most
+   * {@linkcode MAX_SEED_ADDRESSES}. The same array as long as nothing has changed.
+   */
   endpoints(): readonly Endpoint[] {
-    return this.#endpoints;
+    return this.#pool.endpoints;
   }
 
-  /** Looks nothing up any more. */
+  /** The texts of those that have had no address so far. */
+  get unresolved(): readonly string[] {
+    const sources = [...this.#given, ...this.#listed].filter(([, source]) => source !== undefined);
+    return sources.map(([text]) => text).filter((text) => !this.#resolved.has(text));
+  }
+
+  /**
+   * Those of them that are contacted until they answer: addresses that were given as such, and those of names that have no
+   * more than 16. The same array as long as nothing has changed.
+   */
+  few(): readonly Endpoint[] {
+    return this.#pool.few;
+  }
+
+  /** What was left out so far. */
+  get counts(): SeedCounts {
+    return { ...this.#counts };
+  }
+
+  /** Looks nothing up any more. What comes later is ignored. */
   close(): void {
-    this.#closed = true;
-    for (const timer of this.#timers.values()) timer.cancel();
-    this.#timers.clear();
+    this.#isClosed = true;
+    this.#discovery?.close();
+    for (const source of this.#given.values()) source?.close();
+    for (const source of this.#listed.values()) source?.close();
   }
 
-  async #lookUp(seed: Seed, retry: number): Promise<void> {
-    let failure: Error | undefined;
-    try {
-      this.#update(seed, await this.#config.resolve(seed.host));
-    } catch (cause) {
-      failure = new Error(`Cannot look up the seed ${JSON.stringify(seed.text)}`, { cause });
+  #add(seed: Seed): void {
+    if (this.#given.has(seed.text)) return;
+    if (seed.kind === "literal") this.#pool.set({ origin: seed }, [this.#endpoint(seed)]);
+    this.#given.set(seed.text, seed.kind === "literal" ? undefined : seedSource(seed, this.#context));
+  }
+
+  #endpoint({ host, port }: Seed): Endpoint {
+    return { host, port: port || this.#config.port };
+  }
+
+  #update(leaf: Leaf, endpoints: readonly Endpoint[]): void {
+    if (this.#isClosed) return;
+    if (endpoints.length > 0) this.#resolved.add(leaf.origin.text);
+    this.#pool.set(leaf, endpoints);
+    this.#pool.commit();
+    const named = this.#pool.listed(leaf);
+    if (named.length > 0) this.#config.onNamed(named);
+  }
+
+  /** A list of `discover` takes the place of the one before. */
+  #take(list: readonly unknown[]): void {
+    const seeds = this.#read(list);
+    for (const [text, source] of this.#listed) {
+      if (seeds.has(text)) continue;
+      this.#listed.delete(text);
+      this.#resolved.delete(text);
+      source?.close();
+      source?.withdraw();
     }
-    if (this.#closed) return;
-    if (failure !== undefined) this.#config.onError(failure);
-    const pause = failure === undefined ? RESOLVE_INTERVAL : Math.min(retry, RESOLVE_INTERVAL);
-    const next = failure === undefined ? RESOLVE_RETRY : retry * 2;
-    this.#timers.set(seed, this.#config.clock.setTimer(() => void this.#lookUp(seed, next), pause));
+    const literals: Endpoint[] = [];
+    for (const [text, seed] of seeds) {
+      const isLiteral = seed.kind === "literal";
+      if (isLiteral) literals.push(this.#endpoint(seed));
+      if (this.#listed.has(text)) continue;
+      const source = isLiteral ? undefined : seedSource(seed, this.#context);
+      this.#listed.set(text, source);
+      source?.start();
+    }
+    this.#update(this.#list, literals);
   }
 
-  #update(seed: Seed, addresses: readonly string[]): void {
-    if (this.#closed) return;
-    const hosts = addresses.filter(isIpv4);
-    if (hosts.length === 0) throw new Error(`It has no IPv4 address: current addresses are [${addresses}]`);
-    const before = new Set(this.#endpoints.map(({ host, port }) => formatAddress(host, port)));
-    this.#found.set(seed, hosts.map((host) => ({ host, port: seed.port || this.#config.port })));
-    this.#endpoints = this.#unique();
-    const found = this.#endpoints.filter(({ host, port }) => !before.has(formatAddress(host, port)));
-    if (found.length > 0) this.#config.onFound(found);
+  /** The seeds of a list, by their texts, but for those that `peers` has. */
+  #read(list: readonly unknown[]): ReadonlyMap<string, Seed> {
+    const seeds = new Map<string, Seed>();
+    const broken: string[] = [];
+    for (const item of list) {
+      const seed = parseSeed(item, this.#context.family);
+      if (typeof seed === "string") broken.push(`must be ${seed}: current value is ${show(item)}`);
+      else if (!this.#given.has(seed.text)) seeds.set(seed.text, seed);
+    }
+    if (broken.length > 0) {
+      this.#counts.unusable += broken.length;
+      const part = `${broken.length} of ${list.length} items that \`discover\` lists`;
+      this.#config.onError(new TypeError(`Cannot take ${part} as each ${broken[0]}`));
+    }
+    if (seeds.size <= MAX_LISTED) return seeds;
+    this.#cut(this.#list.origin, MAX_LISTED, "items", seeds.size);
+    return new Map(pick([...seeds], MAX_LISTED, ([text]) => this.#listed.has(text), this.#jitter));
   }
 
-  #unique(): readonly Endpoint[] {
-    const all = [...this.#found.values()].flat();
-    return [...new Map(all.map((endpoint) => [formatAddress(endpoint.host, endpoint.port), endpoint])).values()];
+  /** Counts each time, and reports the first of each origin. */
+  #cut(origin: Leaf["origin"], limit: number, what: string, length: number): void {
+    this.#counts.truncated++;
+    if (this.#cutBefore.has(origin)) return;
+    this.#cutBefore.add(origin);
+    this.#config.onError(
+      new Error(
+        `Cannot contact all ${what} of ${show(origin.text)} as there may be at most ${limit} in all: ` +
+          `current number is ${length}`,
+      ),
+    );
   }
 }

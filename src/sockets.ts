@@ -1,106 +1,124 @@
 /**
- * The one or two sockets of a node.
+ * Binds the sockets of a node, and says what cannot be bound in the words of the options.
  *
  * @module
  */
 
-import { formatAddress, isUnspecified } from "./address.ts";
+import { formatAddress } from "./address.ts";
 import { BindError, type BindOptions, type DatagramHandlers, type DatagramSocket } from "./datagram_socket.ts";
 import { MeshOpenError } from "./errors.ts";
-import { advertisedHost, findInterface } from "./interfaces.ts";
+import { type Link, UNSPECIFIED } from "./interfaces.ts";
 import type { Settings } from "./options.ts";
 import type { MeshPorts } from "./ports.ts";
 
-/** What a node sends and receives with. */
-export interface Sockets {
-  /** Bound to the port of the mesh: receives multicast, and what is sent to the shared port. */
+/** The socket on the port of the mesh, and why there is no multicast, when there should be. */
+export interface MeshSocket {
   readonly mesh: DatagramSocket;
-  /** Sends everything, and receives what is sent to this node alone. The same socket when the node advertises `port`. */
-  readonly own: DatagramSocket;
-  /** Host that the node advertises. */
-  readonly host: string;
-  /** Port that the node advertises. */
-  readonly port: number;
-  /** Why there is no multicast, when there should be. */
   readonly multicastError?: Error;
 }
 
-/** Binds the sockets that the settings ask for. Nothing stays bound when it rejects. */
-export async function openSockets(settings: Settings, ports: MeshPorts, handlers: DatagramHandlers): Promise<Sockets> {
-  const { advertise } = settings;
-  const address = findInterface(settings.interface, ports.networkInterfaces);
-  const single = advertise !== undefined && advertise.port !== 0 && advertise.port === settings.port;
-  const common = {
-    multicastInterface: address,
-    multicastLoopback: settings.multicastLoopback,
-    multicastTtl: settings.multicastTtl,
-    receiveBuffer: settings.receiveBuffer,
-    preferReceiveBuffer: settings.receiveBufferRequired,
-  };
-  const bind = (options: BindOptions) => ports.bind(options, handlers);
-  const { mesh, multicastError } = await bindMesh(settings, bind, {
-    ...common,
-    host: "0.0.0.0",
-    port: settings.port,
-    shared: true,
-    joinGroup: settings.multicast ? settings.group : undefined,
-    sendsMulticast: single && settings.multicast,
-  });
-  const host = advertise === undefined || isUnspecified(advertise.host)
-    ? advertisedHost(address, ports.networkInterfaces)
-    : advertise.host;
-  const found = { mesh, host, ...(multicastError !== undefined && { multicastError }) };
-  if (single) return { ...found, own: mesh, port: mesh.port };
-  try {
-    const own = await bind({
-      ...common,
-      host: address ?? "0.0.0.0",
-      port: advertise?.port ?? 0,
-      shared: false,
-      sendsMulticast: settings.multicast && multicastError === undefined,
+/** Binds sockets as the settings ask. */
+export class Binder {
+  readonly #settings: Settings;
+  readonly #ports: MeshPorts;
+  readonly #handlers: DatagramHandlers;
+
+  constructor(settings: Settings, ports: MeshPorts, handlers: DatagramHandlers) {
+    this.#settings = settings;
+    this.#ports = ports;
+    this.#handlers = handlers;
+  }
+
+  /** Whether one socket is on the port of the mesh and the node's own. */
+  get isOne(): boolean {
+    const { advertise, port } = this.#settings;
+    return advertise !== undefined && advertise.port !== 0 && advertise.port === port;
+  }
+
+  /** Binds the port of the mesh, which is shared, and joins the group on `link`, if there is one to join it on. */
+  async mesh(link: Link | undefined): Promise<MeshSocket> {
+    const { group, multicast, port } = this.#settings;
+    const joins = multicast && link !== undefined;
+    const options = this.#options(link, {
+      port,
+      shared: true,
+      joinGroup: joins ? group : undefined,
+      sendsMulticast: this.isOne && joins,
     });
-    return { ...found, own, port: own.port };
-  } catch (error) {
-    await mesh.close();
-    if (!(error instanceof BindError)) throw error;
-    if (advertise !== undefined && (error.code === "EADDRINUSE" || error.code === "EACCES")) {
-      const value = formatAddress(advertise.host, advertise.port);
-      const rule = error.code === "EACCES" ? "binding its port must be permitted" : "its port must be free";
-      throw new MeshOpenError("advertiseAddr", value, rule, error);
+    try {
+      return { mesh: await this.#bindMesh(options) };
+    } catch (error) {
+      if (!(error instanceof BindError)) throw error;
+      if (error.code !== "EMULTICAST") throw openError(this.#settings, error);
+      this.checkHasSeeds(error);
+      const { mesh } = await this.mesh(undefined);
+      return { mesh, multicastError: error };
     }
+  }
+
+  /**
+   * A host without multicast needs seeds.
+   *
+   * @throws {MeshOpenError} when there are none
+   */
+  checkHasSeeds(cause: Error): void {
+    const { seeds, discover } = this.#settings;
+    if (seeds.length > 0 || discover !== undefined) return;
     throw new MeshOpenError(
-      "interface",
-      settings.interface,
-      "a socket must be bound to the interface's address",
-      error,
+      "peers",
+      seeds,
+      "a host without multicast needs seeds: give `peers`, or an `interface` that has multicast, or `multicast: false`",
+      cause,
     );
   }
-}
 
-async function bindMesh(
-  settings: Settings,
-  bind: (options: BindOptions) => Promise<DatagramSocket>,
-  options: BindOptions,
-): Promise<{ mesh: DatagramSocket; multicastError?: Error }> {
-  try {
-    return { mesh: settings.port === 0 ? await bindFreePort(bind, options) : await bind(options) };
-  } catch (error) {
-    if (!(error instanceof BindError)) throw error;
-    if (error.code !== "EMULTICAST") throw openError(settings, error);
-    if (settings.seeds.length === 0) {
-      throw new MeshOpenError(
-        "peers",
-        settings.seeds,
-        "a host without multicast needs seeds: give `peers`, or an `interface` that has multicast, or `multicast: false`",
-        error,
-      );
+  /** Binds the node's own socket, to one address or to all. */
+  async own(host: string, link: Link | undefined, port: number, sendsMulticast: boolean): Promise<DatagramSocket> {
+    const { advertise } = this.#settings;
+    try {
+      return await this.#bind(this.#options(link, { host, port, shared: false, sendsMulticast }));
+    } catch (error) {
+      if (!(error instanceof BindError)) throw error;
+      if (advertise !== undefined && (error.code === "EADDRINUSE" || error.code === "EACCES")) {
+        const value = formatAddress(advertise.host, advertise.port);
+        const rule = error.code === "EACCES" ? "binding its port must be permitted" : "its port must be free";
+        throw new MeshOpenError("advertiseAddr", value, rule, error);
+      }
+      const rule = "a socket must be bound to the interface's address";
+      throw new MeshOpenError("interface", this.#settings.interface, rule, error);
     }
-    const alone = await bindMesh({ ...settings, multicast: false }, bind, {
+  }
+
+  /** Binds a socket that sends multicast from one interface. */
+  async sender(link: Link): Promise<DatagramSocket> {
+    const { family } = this.#settings;
+    // Some sockets send multicast from the interface whose address they are bound to, and from no other.
+    const host = family === 4 && link.ref !== undefined ? link.address : UNSPECIFIED[family];
+    return await this.#bind(this.#options(link, { host, port: 0, shared: false, sendsMulticast: true }));
+  }
+
+  #options(
+    link: Link | undefined,
+    options: Pick<BindOptions, "port" | "shared" | "sendsMulticast"> & Partial<BindOptions>,
+  ): BindOptions {
+    const { family, multicastLoopback, multicastTtl, receiveBuffer, receiveBufferRequired } = this.#settings;
+    return {
+      host: UNSPECIFIED[family],
+      multicastInterface: link?.ref,
+      multicastLoopback,
+      multicastTtl,
+      receiveBuffer,
+      preferReceiveBuffer: receiveBufferRequired,
       ...options,
-      joinGroup: undefined,
-      sendsMulticast: false,
-    });
-    return { ...alone, multicastError: error };
+    };
+  }
+
+  #bind(options: BindOptions): Promise<DatagramSocket> {
+    return this.#ports.bind(options, this.#handlers);
+  }
+
+  #bindMesh(options: BindOptions): Promise<DatagramSocket> {
+    return options.port === 0 ? bindFreePort((options) => this.#bind(options), options) : this.#bind(options);
   }
 }
 
@@ -127,7 +145,7 @@ function openError(settings: Settings, cause: BindError): MeshOpenError {
   const rule = {
     EADDRINUSE: "`port` must be free, or held by sockets that share it (SO_REUSEADDR)",
     EACCES: "binding `port` must be permitted",
-    EADDRNOTAVAIL: "`port` must be bound on 0.0.0.0",
+    EADDRNOTAVAIL: `\`port\` must be bound on ${UNSPECIFIED[settings.family]}`,
     EMULTICAST: "the host must have multicast",
     EUNSUPPORTED: "this runtime must have sockets that do what the options ask",
     EUNKNOWN: "`port` must be bound",

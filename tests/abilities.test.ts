@@ -4,9 +4,15 @@ import { type Abilities, cannot } from "../adapters/abilities.ts";
 import type { BindOptions } from "../src/datagram_socket.ts";
 import { LOCAL } from "./support/sockets.ts";
 
-const all: Abilities = { api: "all", receiveBuffer: true, multicastFrom: "any", ttlWithoutJoin: true };
+const all: Abilities = { api: "all", ipv6: true, receiveBuffer: true, multicastFrom: "any", ttlWithoutJoin: true };
 const bound: Abilities = { ...all, api: "bound", multicastFrom: "bound" };
-const least: Abilities = { api: "least", receiveBuffer: false, multicastFrom: "default", ttlWithoutJoin: false };
+const least: Abilities = {
+  api: "least",
+  ipv6: false,
+  receiveBuffer: false,
+  multicastFrom: "default",
+  ttlWithoutJoin: false,
+};
 
 const own: BindOptions = { ...LOCAL, host: "0.0.0.0", sendsMulticast: true, multicastInterface: "127.0.0.1" };
 const joined: BindOptions = { ...own, shared: true, joinGroup: "239.0.0.1" };
@@ -21,6 +27,13 @@ describe("cannot", () => {
   test("a socket that sends no multicast is in every API's power", () => {
     for (const options of [LOCAL, own, joined, { ...own, multicastTtl: 9 }]) {
       assertEquals(cannot(least, { ...options, sendsMulticast: false }), undefined);
+    }
+  });
+
+  test("a socket of IPv6 alone", () => {
+    for (const host of ["::", "::1", "fe80::1%eth0"]) {
+      assertEquals(cannot(least, { ...LOCAL, host }), "least cannot keep IPv4 out of a socket of IPv6");
+      assertEquals(cannot(all, { ...LOCAL, host }), undefined);
     }
   });
 

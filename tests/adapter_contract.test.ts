@@ -1,3 +1,4 @@
+import { networkInterfaces } from "node:os";
 import process from "node:process";
 import { test } from "node:test";
 import { bind } from "../adapters/auto.ts";
@@ -5,49 +6,73 @@ import { bindBun, bunCannot } from "../adapters/bun.ts";
 import { bindDeno, denoCannot } from "../adapters/deno.ts";
 import { MemoryNetwork } from "../adapters/memory.ts";
 import { bindNode, nodeAbilities } from "../adapters/node.ts";
-import type { BindOptions } from "../src/datagram_socket.ts";
+import type { Bind } from "../src/datagram_socket.ts";
 import { adapterContract, type ContractOptions } from "./adapter_contract.ts";
+import { deleteSecond, FIRST, linkLocal, makeSecond, MORE_IPV6, SECOND } from "./support/cables.ts";
+import { LOCAL } from "./support/sockets.ts";
+
+type Family = 4 | 6;
 
 // Set by adapter_namespace.test.ts, where multicast cannot get out.
-const address = process.env["WARP_MESH_CONTRACT_ADDRESS"];
-const host = address === undefined ? {} : { address, multicastRoute: true };
+const hasCables = process.env["WARP_MESH_CONTRACT_CABLES"] === "1";
+const addresses = Object.values(networkInterfaces()).flatMap((list = []) => list.map(({ address }) => address));
 
-const dgram: ContractOptions = { ...host, adapter: "node", receiveBuffer: nodeAbilities.receiveBuffer };
-adapterContract("node:dgram", bindNode, dgram);
-
-if ("Bun" in globalThis) {
-  const native: ContractOptions = { ...host, adapter: "bun", receiveBuffer: false };
-  adapterContract("Bun.udpSocket", bindBun, { ...native, cannot: bunCannot });
-  adapterContract("auto", bind, native);
-} else if ("Deno" in globalThis) {
-  const fallback = denoCannot(plainOptions());
-  if (fallback === undefined) {
-    const native: ContractOptions = { ...host, adapter: "deno", receiveBuffer: false };
-    adapterContract("Deno.listenDatagram", bindDeno, { ...native, cannot: denoCannot });
-    adapterContract("auto", bind, native);
-  } else {
-    test("adapter contract: Deno.listenDatagram", { skip: fallback }, () => {});
-    adapterContract("auto", bind, { ...dgram, fallback });
+const places: Readonly<Record<Family, Partial<ContractOptions>>> = hasCables
+  ? {
+    4: {
+      address: FIRST.ipv4,
+      multicastRoute: true,
+      second: { address: SECOND.ipv4, multicastInterface: SECOND.ipv4, delete: deleteSecond, make: makeSecond },
+    },
+    6: {
+      family: 6,
+      address: FIRST.ipv6,
+      multicastInterface: FIRST.device,
+      multicast: true,
+      multicastRoute: true,
+      second: { address: SECOND.ipv6, multicastInterface: SECOND.device, delete: deleteSecond, make: makeSecond },
+      more: [...MORE_IPV6, linkLocal() ?? "none"],
+    },
   }
-} else {
-  adapterContract("auto", bind, dgram);
+  : { 4: {}, 6: { family: 6 } };
+
+for (const family of [4, 6] as const) {
+  if (family === 6 && !addresses.includes(hasCables ? FIRST.ipv6 : "::1")) {
+    test("adapter contract: IPv6", { skip: "this host has no IPv6" }, () => {});
+    continue;
+  }
+  const local = { ...LOCAL, host: family === 4 ? "127.0.0.1" : "::1" };
+  const contract = (name: string, adapter: Bind, options: ContractOptions) =>
+    adapterContract(name, adapter, { ...places[family], ...options });
+  const dgram: ContractOptions = { adapter: "node", receiveBuffer: nodeAbilities.receiveBuffer };
+  contract("node:dgram", bindNode, dgram);
+
+  if ("Bun" in globalThis) {
+    const native: ContractOptions = { adapter: "bun", receiveBuffer: false };
+    contract("Bun.udpSocket", bindBun, { ...native, cannot: bunCannot });
+    contract("auto", bind, native);
+  } else if ("Deno" in globalThis) {
+    const isThere = denoCannot(LOCAL) === undefined;
+    const fallback = denoCannot(local);
+    if (isThere) {
+      contract("Deno.listenDatagram", bindDeno, { adapter: "deno", receiveBuffer: false, cannot: denoCannot });
+    } else test("adapter contract: Deno.listenDatagram", { skip: fallback ?? "" }, () => {});
+    if (fallback === undefined) contract("auto", bind, { adapter: "deno", receiveBuffer: false });
+    else contract("auto", bind, { ...dgram, fallback });
+  } else {
+    contract("auto", bind, dgram);
+  }
 }
 
-const network = new MemoryNetwork();
-adapterContract("memory", network.host("10.0.0.1").bind, {
-  adapter: "memory",
-  address: "10.0.0.1",
-  multicastRoute: true,
-  step: () => network.clock.advance(1),
-});
-
-function plainOptions(): BindOptions {
-  return {
-    host: "127.0.0.1",
-    port: 0,
-    shared: false,
-    sendsMulticast: false,
-    multicastLoopback: true,
-    multicastTtl: 1,
-  };
+for (const [family, address] of [[4, "10.0.0.1"], [6, "fd00::1"]] as const) {
+  const network = new MemoryNetwork();
+  adapterContract("memory", network.host(address).bind, {
+    adapter: "memory",
+    family,
+    address,
+    multicastInterface: family === 4 ? address : "eth0",
+    multicast: true,
+    multicastRoute: true,
+    step: () => network.clock.advance(1),
+  });
 }

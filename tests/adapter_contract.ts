@@ -1,20 +1,33 @@
-import { describe } from "node:test";
+import { assert } from "@std/assert";
+import { describe, test } from "node:test";
 import type { Bind } from "../src/datagram_socket.ts";
 import { bindRules } from "./contract/bind_rules.ts";
 import { closeRules } from "./contract/close_rules.ts";
+import { ipv6Rules } from "./contract/ipv6_rules.ts";
+import { joinRules } from "./contract/join_rules.ts";
 import { ContractKit, type ContractOptions } from "./contract/kit.ts";
 import { multicastRules } from "./contract/multicast_rules.ts";
 import { sendRules } from "./contract/send_rules.ts";
 
 export type { ContractOptions } from "./contract/kit.ts";
 
-/** Tests every MUST of `src/datagram_socket.ts` against one adapter, on the runtime at hand. */
+/** Tests every MUST of `src/datagram_socket.ts` against one adapter, on the runtime at hand, for one family. */
 export function adapterContract(name: string, bind: Bind, contract: ContractOptions): void {
   const kit = new ContractKit(bind, contract);
-  describe(`adapter contract: ${name}`, () => {
+  const reason = kit.cannot(kit.plain);
+  describe(`adapter contract: ${name}, IPv${kit.family}`, () => {
+    if (reason !== undefined) {
+      test("a family that the adapter cannot do is refused with the reason", async () => {
+        const error = await kit.assertBindFails({}, "EUNSUPPORTED");
+        assert(error.message.includes(reason), error.message);
+      });
+      return;
+    }
     describe("bind", () => bindRules(kit));
     describe("send and receive", () => sendRules(kit));
     describe("multicast", () => multicastRules(kit));
+    describe("join and leave", () => joinRules(kit));
     describe("close", () => closeRules(kit));
+    if (kit.family === 6) describe("IPv6", () => ipv6Rules(kit));
   });
 }

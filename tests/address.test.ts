@@ -2,7 +2,17 @@
 import { describe, test } from "node:test";
 import { assert, assertEquals } from "@std/assert";
 import * as fc from "fast-check";
-import { formatAddress, isIpv4, isMulticast, isUnicast, isUnspecified, parseAddress } from "../src/address.ts";
+import {
+  canonicalIpv6,
+  formatAddress,
+  isIpv4,
+  isIpv6,
+  isLiteral,
+  isMulticast,
+  isUnicast,
+  isUnspecified,
+  parseAddress,
+} from "../src/address.ts";
 import { anyString } from "./support/arbitraries.ts";
 
 describe("parseAddress", () => {
@@ -125,6 +135,112 @@ describe("isIpv4", () => {
       assertEquals(isIpv4(numbers.join(".")), expected);
     }));
   });
+});
+
+describe("isIpv6", () => {
+  const good = [
+    "::",
+    "::1",
+    "1::",
+    "fd00::1",
+    "FD00:0::1",
+    "1:2:3:4:5:6:7:8",
+    "1:2:3:4:5:6:7::",
+    "::2:3:4:5:6:7:8",
+    "0001:0:0:0:0:0:0:FFFF",
+    "::1.2.3.4",
+    "::ffff:1.2.3.4",
+    "1:2:3:4:5:6:1.2.3.4",
+    "ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255",
+  ];
+  const bad = [
+    "",
+    ":",
+    ":::",
+    "1",
+    "1:2:3:4:5:6:7",
+    "1:2:3:4:5:6:7:8:9",
+    "1:2:3:4:5:6:7:8::",
+    "::1::",
+    "1::2::3",
+    "1:::2",
+    ":1::",
+    "1:",
+    "::1:",
+    "::12345",
+    "::g",
+    "::-1",
+    "::+1",
+    ":: 1",
+    " ::1",
+    "::1\n",
+    "[::1]",
+    "::1%lo",
+    "fe80::1%eth0",
+    "::1/64",
+    "1.2.3.4",
+    "1.2.3.4::",
+    "1.2.3.4::1",
+    "::1.2.3.4:5",
+    "::1.2.3",
+    "::1.2.3.256",
+    "1:2:3:4:5:6:7:1.2.3.4",
+    "::\u0661",
+  ];
+  for (const text of good) test(`takes ${JSON.stringify(text)}`, () => assertEquals(isIpv6(text), true));
+  for (const text of bad) test(`refuses ${JSON.stringify(text)}`, () => assertEquals(isIpv6(text), false));
+
+  test("takes whatever numbers are written", () => {
+    fc.assert(fc.property(fc.ipV6(), (text) => assertEquals(isIpv6(text), true)));
+  });
+
+  test("takes long hostile texts in no time", () => {
+    for (const part of ["a", ":", "::", "0:", "1.", "."]) assertEquals(isIpv6(part.repeat(500_000)), false);
+  });
+
+  test("isLiteral takes both families", () => {
+    for (const text of ["1.2.3.4", "::1"]) assertEquals(isLiteral(text), true, text);
+    for (const text of ["a", "1.2.3", "::1%lo", ""]) assertEquals(isLiteral(text), false, text);
+  });
+});
+
+describe("canonicalIpv6", () => {
+  // Those of RFC 5952, 4 and its own.
+  const forms: Readonly<Record<string, string>> = {
+    "2001:0DB8::0001": "2001:db8::1",
+    "2001:db8:0:0:0:0:2:1": "2001:db8::2:1",
+    "2001:db8:0:1:1:1:1:1": "2001:db8:0:1:1:1:1:1",
+    "2001:db8::1:1:1:1:1": "2001:db8:0:1:1:1:1:1",
+    "2001:0:0:1:0:0:0:1": "2001:0:0:1::1",
+    "2001:db8:0:0:1:0:0:1": "2001:db8::1:0:0:1",
+    "0:0:0:0:0:0:0:0": "::",
+    "0:0:0:0:0:0:0:1": "::1",
+    "1:0:0:0:0:0:0:0": "1::",
+    "1:2:3:4:5:6:7::": "1:2:3:4:5:6:7:0",
+    "::ffff:1.2.3.4": "::ffff:102:304",
+  };
+  for (const [text, expected] of Object.entries(forms)) {
+    test(`makes ${expected} of ${text}`, () => assertEquals(canonicalIpv6(text), expected));
+  }
+
+  test("means the same address, and changes nothing the second time", () => {
+    fc.assert(fc.property(fc.ipV6(), (text) => {
+      const once = canonicalIpv6(text);
+      assertEquals([isIpv6(once), canonicalIpv6(once)], [true, once]);
+      assertEquals(groups(once), groups(text));
+    }));
+  });
+
+  /** All eight numbers, spelled out. */
+  function groups(text: string): string {
+    const hex = text.replace(
+      /(\d+)\.(\d+)\.(\d+)\.(\d+)$/,
+      (_, a, b, c, d) => `${(a * 256 + +b).toString(16)}:${(c * 256 + +d).toString(16)}`,
+    );
+    const [head = [], tail = []] = hex.split("::").map((half) => half.split(":").filter((part) => part !== ""));
+    const zeros = new Array<string>(8 - head.length - tail.length).fill("0");
+    return [...head, ...zeros, ...tail].map((part) => parseInt(part, 16).toString(16)).join(":");
+  }
 });
 
 describe("addresses", () => {

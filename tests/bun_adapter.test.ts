@@ -3,7 +3,7 @@ import { assert, assertEquals, assertRejects } from "@std/assert";
 import { describe, test } from "node:test";
 import { bindBun } from "../adapters/bun.ts";
 import { bindBunWith, type BunSocket, type BunSocketOptions } from "../adapters/bun_socket.ts";
-import { BindError } from "../src/datagram_socket.ts";
+import { BindError, type BindOptions } from "../src/datagram_socket.ts";
 import { bytes, Inbox } from "./support/inbox.ts";
 import { LOCAL } from "./support/sockets.ts";
 
@@ -11,11 +11,12 @@ import { LOCAL } from "./support/sockets.ts";
 type Answer = boolean | Error;
 
 class FakeSocket implements BunSocket {
-  readonly hostname = "127.0.0.1";
   readonly port = 4242;
   readonly sent: string[] = [];
   readonly answers: Answer[] = [];
   readonly options: BunSocketOptions;
+  readonly memberships: string[] = [];
+  readonly interfaces: string[] = [];
   closed = false;
   hasInterface = true;
 
@@ -34,11 +35,18 @@ class FakeSocket implements BunSocket {
     this.closed = true;
   }
 
-  addMembership(): boolean {
+  addMembership(group: string, interfaceAddress?: string): boolean {
+    this.memberships.push(`+${group} on ${interfaceAddress}`);
     return true;
   }
 
-  setMulticastInterface(): boolean {
+  dropMembership(group: string, interfaceAddress?: string): boolean {
+    this.memberships.push(`-${group} on ${interfaceAddress}`);
+    return true;
+  }
+
+  setMulticastInterface(interfaceAddress: string): boolean {
+    this.interfaces.push(interfaceAddress);
     return this.hasInterface;
   }
 
@@ -105,6 +113,34 @@ describe("bindBun", () => {
     assertEquals((await bound({ shared: true })).raw.options.flags, 16);
   });
 
+  test("keeps IPv4 out of sockets of IPv6 by the flag for IPV6_V6ONLY", async () => {
+    assertEquals((await bound({ host: "::1" })).raw.options.flags, 8);
+    assertEquals((await bound({ host: "::1", shared: true })).raw.options.flags, 24);
+  });
+
+  test("joins and leaves while open, on the interface named or by the system's choice", async () => {
+    const { socket, raw } = await bound();
+    await socket.join("239.0.0.1", "127.0.0.1");
+    await socket.join("239.0.0.2", undefined);
+    await socket.leave("239.0.0.1", "127.0.0.1");
+    assertEquals(raw.memberships, [
+      "+239.0.0.1 on 127.0.0.1",
+      "+239.0.0.2 on undefined",
+      "-239.0.0.1 on 127.0.0.1",
+    ]);
+  });
+
+  test("names the interface that multicast leaves by again when a group cannot be reached", async () => {
+    const { socket, raw } = await bound({ sendsMulticast: true, multicastInterface: "127.0.0.1" });
+    const trouble = () => [failure("ENODEV"), failure("ENODEV"), failure("ENODEV")];
+    raw.answers.push(...trouble());
+    await assertRejects(() => socket.send(bytes("to a host"), "127.0.0.1", 9), Error, "ENODEV");
+    assertEquals(raw.interfaces, ["127.0.0.1"]);
+    raw.answers.push(...trouble());
+    await socket.send(bytes("to a group"), "239.0.0.1", 9);
+    assertEquals([raw.interfaces, raw.sent], [["127.0.0.1", "127.0.0.1"], ["to a group"]]);
+  });
+
   test("closes the socket when the interface for sending is refused", async () => {
     let raw: FakeSocket | undefined;
     const bind = bindBunWith({
@@ -127,7 +163,7 @@ describe("bindBun", () => {
   }
 });
 
-async function bound(options: { readonly shared?: boolean } = {}) {
+async function bound(options: Partial<BindOptions> = {}) {
   let raw: FakeSocket | undefined = undefined as FakeSocket | undefined;
   const bind = bindBunWith({
     udpSocket(options) {

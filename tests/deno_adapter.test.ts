@@ -11,6 +11,7 @@ class FakeSocket implements DenoSocket {
   readonly addr: DenoAddress = { transport: "udp", hostname: "127.0.0.1", port: 4242 };
   readonly options: DenoSocketOptions;
   readonly joined: string[] = [];
+  readonly left: string[] = [];
   readonly ttls: number[] = [];
   bufferSize = 0;
   receives = 0;
@@ -27,7 +28,10 @@ class FakeSocket implements DenoSocket {
   joinMulticastV4(group: string, interfaceAddress: string) {
     if (this.joinError !== undefined) return Promise.reject(this.joinError);
     this.joined.push(`${group} on ${interfaceAddress}`);
-    return Promise.resolve({ setTTL: (ttl: number) => Promise.resolve(this.ttls.push(ttl)) });
+    return Promise.resolve({
+      setTTL: (ttl: number) => Promise.resolve(this.ttls.push(ttl)),
+      leave: () => Promise.resolve(this.left.push(`${group} on ${interfaceAddress}`)),
+    });
   }
 
   send(data: Uint8Array): Promise<number> {
@@ -102,6 +106,20 @@ describe("bindDeno", () => {
     const unnamed = await bound([], { joinGroup: "239.0.0.1", multicastTtl: 9 });
     assertEquals([unnamed.raw.joined, unnamed.raw.ttls], [["239.0.0.1 on 0.0.0.0"], []]);
     await Promise.all([named.socket.close(), unnamed.socket.close()]);
+  });
+
+  test("joins and leaves while open, and what was not joined is not left", async () => {
+    const { socket, raw } = await bound([]);
+    await socket.join("239.0.0.1", "127.0.0.1");
+    raw.joinError = Object.assign(named("AddrInUse"), { code: "EADDRINUSE" });
+    await socket.join("239.0.0.1", "127.0.0.1");
+    await socket.leave("239.0.0.2", "127.0.0.1");
+    await socket.leave("239.0.0.1", undefined);
+    assertEquals(raw.left, []);
+    await socket.leave("239.0.0.1", "127.0.0.1");
+    await socket.leave("239.0.0.1", "127.0.0.1");
+    assertEquals([raw.joined, raw.left], [["239.0.0.1 on 127.0.0.1"], ["239.0.0.1 on 127.0.0.1"]]);
+    await socket.close();
   });
 
   test("closes the socket when the group cannot be joined, for an error without a code too", async () => {

@@ -1,8 +1,8 @@
-// Where batches and heartbeats go besides the group.
+// Where batches go besides the group, and what only the extension knows.
 import { describe, test } from "node:test";
 import { assertEquals, assertStrictEquals } from "@std/assert";
 import { type Endpoint, formatAddress } from "../src/address.ts";
-import { Destinations, type Reachable } from "../src/destinations.ts";
+import { Destinations, type Reachable, strangers, unique } from "../src/destinations.ts";
 
 function endpoints(...texts: string[]): Endpoint[] {
   return texts.map((text) => {
@@ -11,10 +11,12 @@ function endpoints(...texts: string[]): Endpoint[] {
   });
 }
 
-/** Peers, of which all but the first speak the extension. */
-function reachable(peers: readonly Endpoint[]): Reachable {
-  const speakers = peers.slice(1).map((endpoint) => ({ endpoint }));
-  return { endpoints: () => peers, extended: () => speakers };
+/** Peers, of which all but the first speak the extension; those of them that hear the group need no copies. */
+function reachable(peers: readonly Endpoint[], hearing: readonly Endpoint[] = []): Reachable {
+  const names = new Set(shown(hearing));
+  const copies = peers.filter(({ host, port }) => !names.has(formatAddress(host, port)));
+  const speakers = copies.filter((peer) => peer !== peers[0]);
+  return { endpoints: () => peers, copies: () => copies, extendedCopies: () => speakers };
 }
 
 function shown(list: readonly Endpoint[]): string[] {
@@ -34,13 +36,15 @@ const cases: readonly [string, string[], string[], string[]][] = [
   ["several hosts", ["a:50000", "c:50000"], ["a:7946", "b:7946", "c:7946"], ["b:7946"]],
 ];
 
-describe("batches go to all peers, and to", () => {
+describe("batches go to all peers that need copies, and to", () => {
   for (const [name, peers, seeds, extra] of cases) {
     test(name, () => {
       const [known, given] = [reachable(endpoints(...peers)), endpoints(...seeds)];
-      const { batch, heartbeat } = new Destinations(() => known, () => given);
+      const { batch } = new Destinations(() => known, () => given);
       assertEquals(shown(batch), [...peers, ...extra]);
-      assertEquals(shown(heartbeat).sort(), [...new Set([...peers, ...seeds])].sort());
+      // Who hears the group stands for its seed all the same.
+      const hearing = reachable(endpoints(...peers), endpoints(...peers));
+      assertEquals(shown(new Destinations(() => hearing, () => given).batch), extra);
     });
   }
 });
@@ -54,6 +58,25 @@ test("destinations are worked out again only when a list is another", () => {
   assertEquals(shown(destinations.batch), ["a:1", "b:50000"]);
   seeds = endpoints("c:1");
   assertEquals(shown(destinations.batch), ["a:1", "b:50000", "c:1"]);
+});
+
+test("destinations are worked out again when a peer begins to hear the group, or hears it no more", () => {
+  const peers = endpoints("a:1", "b:1");
+  const [some, all] = [reachable(peers, endpoints("b:1")), reachable(peers)];
+  const none: readonly Endpoint[] = [];
+  let now = some;
+  const destinations = new Destinations(() => ({ ...now, endpoints: () => peers }), () => none);
+  assertEquals([shown(destinations.batch), shown(destinations.extended)], [["a:1"], []]);
+  now = all;
+  assertEquals([shown(destinations.batch), shown(destinations.extended)], [["a:1", "b:1"], ["b:1"]]);
+  now = some;
+  assertEquals([shown(destinations.batch), shown(destinations.extended)], [["a:1"], []]);
+});
+
+test("endpoints are strangers by host and port, and each is one however often it is named", () => {
+  const all = endpoints("a:1", "a:2", "b:1", "a:1");
+  assertEquals(shown(strangers(all, endpoints("a:1", "c:1"))), ["a:2", "b:1"]);
+  assertEquals(shown(unique(all)), ["a:1", "a:2", "b:1"]);
 });
 
 test("what only the extension knows goes to peers that speak it, to each place once, and to seeds that may", () => {

@@ -42,6 +42,13 @@ describe("documents", () => {
     assertEquals(firstCells(section("API")).filter((name) => name.endsWith("Error")).sort(), [...classes].sort());
   });
 
+  test("troubleshooting.md has a section for each finding", () => {
+    const [, union = ""] = /export type FindingCode =([^;]*);/.exec(read("src/diagnosis.ts")) ?? [];
+    const codes = matches(union, /"([\w-]+)"/g);
+    assert(codes.length > 20);
+    assertEquals(matches(read("docs/troubleshooting.md"), /^## ([\w-]+)$/gm).sort(), codes.sort());
+  });
+
   test("wire.md quotes datagrams that are test vectors", () => {
     const files = ["tests/vectors/go-warp.json", "tests/vectors/extension.json"];
     const known = new Set(files.flatMap((file) => (JSON.parse(read(file)) as Vectors).vectors.map(({ hex }) => hex)));

@@ -42,7 +42,7 @@ const NEVER = 2 ** 32 - 1;
 
 /** An extension in the words of the vectors. */
 function view(extension: Extension): Record<string, unknown> {
-  const { position, stream, token, ranges, since, base, ...rest } = extension;
+  const { position, stream, token, ranges, since, base, heard, peers, ...rest } = extension;
   return {
     ...rest,
     ...position && { position: { ...position, age: ageView(position.age) } },
@@ -51,6 +51,8 @@ function view(extension: Extension): Record<string, unknown> {
     ...ranges && { ranges: ranges.map(({ from, to }) => [from, to]) },
     ...since !== undefined && { since: ageView(since) },
     ...base && { base: { ...base, age: ageView(base.age) } },
+    ...heard && { heard: toHex(heard) },
+    ...peers && { peers: peers.map((peer) => ({ ...peer, id: toHex(peer.id) })) },
   };
 }
 
@@ -105,9 +107,9 @@ function setUp({ extended = true, nodeId = STREAM } = {}) {
 describe("vectors of the extension", () => {
   test("are there, of every kind", () => {
     const count = (result: Vector["result"]) => vectors.filter((vector) => vector.result === result).length;
-    assertEquals([count("read"), count("ignored"), count("malformed"), count("lacking")], [31, 7, 36, 12]);
+    assertEquals([count("read"), count("ignored"), count("malformed"), count("lacking")], [49, 7, 62, 17]);
     const types = vectors.filter(({ result }) => result === "read").map(({ hex }) => packetType(fromHex(hex)));
-    assertEquals([...new Set(types)].sort((a, b) => a - b), [2, 3, 0x10, 0x11, 0x12, 0x13, 0x17]);
+    assertEquals([...new Set(types)].sort((a, b) => a - b), [2, 3, 0x10, 0x11, 0x12, 0x13, 0x14, 0x15, 0x17]);
     assert(vectors.every(({ result, why }) => result === "read" || why !== undefined));
   });
 
@@ -193,7 +195,7 @@ describe("a receiver", () => {
 
   test("ignores what is about the stream of another, and counts nothing", () => {
     const about = vectors.filter(({ result, extension }) => result === "read" && extension?.stream !== undefined);
-    assertEquals(about.length, 8);
+    assertEquals(about.length, 12);
     for (const { hex, name } of about) {
       const { receiver, receive } = setUp({ nodeId: new Uint8Array(16).fill(1) });
       assertEquals([receive(fromHex(hex)), receiver.malformedExtensions, receiver.unknownTypes], [[], 0, 0], name);
@@ -202,11 +204,11 @@ describe("a receiver", () => {
 
   test("counts the types that are kept as unknown", () => {
     const { receiver, receive } = setUp();
-    for (const type of [0x14, 0x15, 0x16, 0x18, 0xff]) {
+    for (const type of [0x16, 0x18, 0xff]) {
       const packet = encodeControl(type, new Uint8Array(16), { position: { last: 0, oldest: 1, age: Infinity } });
       assertEquals(receive(packet), []);
     }
-    assertEquals([receiver.unknownTypes, receiver.malformedExtensions], [5, 0]);
+    assertEquals([receiver.unknownTypes, receiver.malformedExtensions], [3, 0]);
   });
 
   test("delivers nothing of a batch whose number was had", () => {
@@ -288,6 +290,22 @@ const ranges = fc.uniqueArray(number, { minLength: 1, maxLength: 128, size: "max
   });
 });
 const id = fc.uint8Array({ minLength: 16, maxLength: 16 });
+const port = fc.integer({ min: 1, max: 65_535 });
+const hostOf = {
+  4: fc.ipV4(),
+  // As they are written: what is read is that text.
+  6: fc.constantFrom("::", "::1", "fd00::1", "2001:db8:0:1::ff00", "fe80::a0b:c0d", "1:2:3:4:5:6:7:8"),
+};
+const peersOf = (family: 4 | 6) =>
+  fc.array(fc.record({ id, host: hostOf[family], port }, { noNullPrototype: true }), { maxLength: 32 });
+const reportOf = (family: 4 | 6) =>
+  fc.record({
+    port: fc.nat(0xffff),
+    heartbeat: fc.nat(NEVER),
+    asker: fc.nat(3),
+    multicast: fc.boolean(),
+    group: hostOf[family],
+  }, { noNullPrototype: true });
 const anyExtension: fc.Arbitrary<Extension> = fc.record({
   number,
   position,
@@ -299,6 +317,14 @@ const anyExtension: fc.Arbitrary<Extension> = fc.record({
   base: fc.tuple(number, age).map(([first, age]) => ({ first, age })),
   settled: fc.oneof(fc.constant(0), number),
   repair: number,
+  echo: fc.oneof(fc.nat(3), fc.integer({ min: 2 ** 31, max: NEVER })),
+  path: fc.nat(2),
+  heard: fc.array(fc.uint8Array({ minLength: 4, maxLength: 4 }), { maxLength: 256 }).map((ids) =>
+    Uint8Array.from(ids.flatMap((id) => [...id]))
+  ),
+  peers: fc.oneof(peersOf(4), peersOf(6)),
+  measure: fc.record({ size: fc.nat(0xffff), byGroup: fc.boolean() }, { noNullPrototype: true }),
+  report: fc.oneof(reportOf(4), reportOf(6)),
 }, { requiredKeys: [], noNullPrototype: true });
 
 function recordsOf(block: Uint8Array): Uint8Array[] {
@@ -318,7 +344,7 @@ describe("any extension", () => {
   });
 
   test("may have its records in any order, with unknown ones between them", () => {
-    const unknown = fc.tuple(fc.oneof(fc.constant(0), fc.integer({ min: 11, max: 255 })), fc.uint8Array()).map(
+    const unknown = fc.tuple(fc.oneof(fc.constant(0), fc.integer({ min: 100, max: 255 })), fc.uint8Array()).map(
       ([tag, value]) => Uint8Array.of(tag, value.length >> 8, value.length & 0xff, ...value),
     );
     const shuffled = fc.tuple(anyExtension, fc.array(unknown, { maxLength: 5 })).chain(([extension, others]) => {
@@ -357,11 +383,13 @@ describe("any extension", () => {
     }));
   });
 
-  test("gives node ids and tokens as views into the datagram", () => {
-    const block = encodeExtension({ stream: STREAM, token: new Uint8Array(8) });
-    const { stream, token } = decodeExtension(block) ?? {};
-    assertStrictEquals(stream?.buffer, block.buffer);
-    assertStrictEquals(token?.buffer, block.buffer);
+  test("gives node ids, tokens and what is heard as views into the datagram", () => {
+    const peers = [{ id: STREAM, host: "10.0.0.1", port: 1 }];
+    const block = encodeExtension({ stream: STREAM, token: new Uint8Array(8), heard: new Uint8Array(4), peers });
+    const read = decodeExtension(block);
+    for (const bytes of [read?.stream, read?.token, read?.heard, read?.peers?.[0]?.id]) {
+      assertStrictEquals(bytes?.buffer, block.buffer);
+    }
   });
 });
 
@@ -432,10 +460,10 @@ describe("the number of a batch", () => {
 /** A block whose records are nearly right: known tags and their lengths, or lengths near them, and any bytes. */
 const hostileBlock: fc.Arbitrary<Uint8Array<ArrayBuffer>> = fc.array(
   fc.tuple(
-    fc.oneof(fc.integer({ min: 0, max: 12 }), fc.nat(255)),
-    fc.oneof(fc.constantFrom(0, 4, 6, 8, 10, 12, 16, 24), fc.nat(30)),
-    fc.oneof(fc.constant(0), fc.constant(255), fc.constant(undefined)),
-    fc.uint8Array({ minLength: 30, maxLength: 30 }),
+    fc.oneof(fc.integer({ min: 0, max: 16 }), fc.nat(255)),
+    fc.oneof(fc.constantFrom(0, 1, 4, 6, 8, 10, 12, 16, 23, 24, 35, 45), fc.nat(50)),
+    fc.oneof(fc.constantFrom(0, 4, 6, 255), fc.constant(undefined)),
+    fc.uint8Array({ minLength: 50, maxLength: 50 }),
     fc.oneof({ weight: 20, arbitrary: fc.constant(0) }, fc.integer({ min: -3, max: 3 })),
   ),
   { maxLength: 6 },
@@ -491,6 +519,8 @@ describe("hostile bytes", () => {
 describe("encodeExtension refuses", () => {
   const [nodeId, token] = [new Uint8Array(16), new Uint8Array(8)];
   const good = { last: 3, oldest: 1, age: 0 };
+  const peer = { id: nodeId, host: "10.0.0.1", port: 1 };
+  const told = (count: number) => Array.from({ length: count }, () => peer);
   const range = (from: number, to: number) => ({ from, to });
   const cases: readonly [string, Extension, string][] = [
     ...[-1, 1.5, NaN, Infinity, 2 ** 48].map((number): [string, Extension, string] => [
@@ -535,6 +565,47 @@ describe("encodeExtension refuses", () => {
     ["a base beyond the numbers", { base: { first: 2 ** 48, age: 1 } }, `current value is ${2 ** 48}`],
     ["settled beyond the numbers", { settled: 2 ** 48 }, `current value is ${2 ** 48}`],
     ["a negative settled", { settled: -1 }, "current value is -1"],
+    ...[-1, 0.5, 65_536].map((size): [string, Extension, string] => [
+      `the size ${size} of an answer`,
+      { measure: { size, byGroup: false } },
+      "a record of a probe is out of its range",
+    ]),
+    ...[{ port: 65_536 }, { heartbeat: 0.5 }, { heartbeat: 2 ** 32 }, { asker: 4 }, { group: "mesh" }, { group: "" }]
+      .map(
+        (wrong): [string, Extension, string] => [
+          `a report with ${JSON.stringify(wrong)}`,
+          { report: { port: 1, heartbeat: 1, asker: 0, multicast: true, group: "239.0.0.1", ...wrong } },
+          "out of its range",
+        ],
+      ),
+    ...[-1, 0.5, 2 ** 32, NaN].map((echo): [string, Extension, string] => [
+      `the echo ${echo}`,
+      { echo },
+      `a nonce must be an integer from 0 to 2^32 - 1: current value is ${echo}`,
+    ]),
+    ["the path 3", { path: 3 }, "record 12 is out of its range"],
+    ["half an id that is heard", { heard: new Uint8Array(6) }, "record 13 is out of its range"],
+    ["257 that are heard", { heard: new Uint8Array(4 * 257) }, "record 13 is out of its range"],
+    ["33 peers", { peers: told(33) }, "at most 32"],
+    ...[0, -1, 1.5, 65_537, NaN].map((port): [string, Extension, string] => [
+      `a peer with the port ${port}`,
+      { peers: [...told(2), { ...peer, port }] },
+      "a port from 1 to 65535 and an address as RFC 5952 writes it, all of one family and at most 32: current value is 10.0.0.1",
+    ]),
+    ...["", "name", "10.0.0.256", "10.0.0", "010.0.0.1", "fd00::1"].map((host): [string, Extension, string] => [
+      `a peer at ${JSON.stringify(host)} after one of IPv4`,
+      { peers: [peer, { ...peer, host }] },
+      `current value is ${host} port 1`,
+    ]),
+    ...["FD00::1", "fd00:0::1", "fe80::1%eth0", "10.0.0.1", "::ffff:10.0.0.1"].map((
+      host,
+    ): [string, Extension, string] => [
+      `a peer at ${host} after one of IPv6`,
+      { peers: [{ ...peer, host: "fd00::2" }, { ...peer, host }] },
+      `current value is ${host} port 1`,
+    ]),
+    ["a peer with an id of 15 bytes", { peers: [{ ...peer, id: nodeId.subarray(1) }, peer] }, "an id of 16 bytes"],
+    ["a peer with an id of 17 bytes", { peers: [{ ...peer, id: new Uint8Array(17) }, peer] }, "an id of 16 bytes"],
   ];
   for (const [name, extension, text] of cases) {
     test(name, () => {

@@ -12,7 +12,7 @@ interface Import {
 const ROOT = new URL("../", import.meta.url);
 const PORTS = ["src/clock.ts", "src/datagram_socket.ts", "src/host.ts", "src/ports.ts"];
 
-const files = ["mod.ts", ...filesIn("src"), ...filesIn("adapters")];
+const files = ["mod.ts", ...filesIn("src"), ...filesIn("adapters"), ...filesIn("cli")];
 const imports = files.flatMap(importsOf);
 
 describe("imports", () => {
@@ -42,6 +42,12 @@ describe("imports", () => {
     assertEquals(breaches((file, target) => file === "mod.ts" && !inSrc(target) && !inAdapters(target)), []);
   });
 
+  test("of the program reach all of these, and what the runtimes bring; nothing reaches it", () => {
+    const allowed = (target: string) => files.includes(target) || target.startsWith("node:");
+    assertEquals(imports.filter(({ file, target }) => inCli(file) && !allowed(target)), []);
+    assertEquals(breaches((file, target) => inCli(target) && !inCli(file)), []);
+  });
+
   test("make no cycle", () => {
     assertEquals(files.filter((file) => reached(file).has(file)), []);
   });
@@ -61,6 +67,10 @@ function inSrc(path: string): boolean {
 
 function inAdapters(path: string): boolean {
   return path.startsWith("adapters/");
+}
+
+function inCli(path: string): boolean {
+  return path.startsWith("cli/");
 }
 
 function breaches(isBreach: (file: string, target: string) => boolean): string[] {

@@ -9,6 +9,7 @@ interface NpmManifest {
   readonly license: string;
   readonly type: string;
   readonly engines: { readonly node: string };
+  readonly bin: Readonly<Record<string, string>>;
   readonly exports: Readonly<Record<string, string | Readonly<Record<string, string>>>>;
   readonly dependencies?: unknown;
   readonly peerDependencies?: unknown;
@@ -42,11 +43,17 @@ describe("manifests", () => {
     }
   });
 
-  test("export modules that exist, one per adapter", () => {
+  test("export modules that exist, one per adapter, and the program", () => {
     for (const [path, module] of Object.entries(jsr.exports)) {
       assert(existsSync(new URL(`../${module}`, import.meta.url)), `${path} is ${module}, which does not exist`);
     }
-    assertEquals(Object.keys(jsr.exports), [".", "./node", "./bun", "./deno", "./memory", "./auto"]);
+    assertEquals(Object.keys(jsr.exports), [".", "./node", "./bun", "./deno", "./memory", "./auto", "./cli"]);
+  });
+
+  test("have one program, which npx takes by the name of the package", () => {
+    assertEquals(Object.values(npm.bin), [npm.exports["./cli"]].map((target) => `${Object(target).default}`.slice(2)));
+    const [line] = readFileSync(new URL("../cli/main.ts", import.meta.url), "utf8").split("\n");
+    assertEquals(line, "#!/usr/bin/env node");
   });
 
   test("ask for nothing at run time", () => {

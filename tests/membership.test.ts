@@ -1,194 +1,486 @@
-// Heartbeats of the node, and answers to those of others.
+// Heartbeats of the node, and what those of others call for. How nodes prove where they are: membership_proof.test.ts.
 import { describe, test } from "node:test";
-import { assertEquals, assertLessOrEqual } from "@std/assert";
+import { assert, assertEquals, assertGreaterOrEqual, assertLessOrEqual } from "@std/assert";
 import * as fc from "fast-check";
-import { VirtualClock } from "../adapters/memory_clock.ts";
-import { type Endpoint, formatAddress } from "../src/address.ts";
 import type { MeshEvent } from "../src/events.ts";
-import { Membership, type MembershipConfig } from "../src/membership.ts";
+import { Jitter } from "../src/jitter.ts";
+import { writeHeard } from "../src/wire/told_peers.ts";
+import { HEARTBEAT, MembershipRig, OWN, PEER_TIMEOUT, QUIET_TIMEOUT } from "./support/membership_rig.ts";
+import { addressOf, idOf, nameOf, placeOf } from "./support/peers.ts";
 
-const SOURCE: Endpoint = { host: "192.168.1.9", port: 5000 };
+/** Heard by multicast, and proved. */
+const GROUP = { path: 2 } as const;
 
-function setUp(config: Partial<MembershipConfig> = {}) {
-  const clock = new VirtualClock();
-  const events: MeshEvent[] = [];
-  const gone: string[] = [];
-  const beats: number[] = [];
-  /** Whom a heartbeat went to, and when. */
-  const sent: { readonly to: string; readonly at: number }[] = [];
-  const membership = new Membership({
-    heartbeat: 5000,
-    peerTimeout: 60_000,
-    maxPeers: 1024,
-    clock,
-    mayBeAt: () => true,
-    announce: (to) => {
-      const where = to === undefined ? "all" : formatAddress(to.endpoint.host, to.endpoint.port);
-      sent.push({ to: where, at: clock.now() });
-    },
-    onBeat: () => beats.push(clock.now()),
-    onGone: (id) => gone.push(id),
-    emit: (event) => events.push(event),
-    ...config,
-  });
-  return { membership, clock, events, sent, gone, beats };
+function left(index: number, reason: "expired" | "left" | "replaced"): MeshEvent {
+  return { type: "peerLeft", peer: { id: nameOf(index), address: addressOf(index) }, reason };
 }
 
 describe("heartbeats", () => {
-  test("go out at once and at intervals, until closed", async () => {
-    const { membership, clock, sent } = setUp();
-    membership.start();
-    await clock.advance(14_999);
-    assertEquals(sent, [0, 5000, 10_000].map((at) => ({ to: "all", at })));
-    membership.close();
-    await clock.advance(60_000);
-    assertEquals([sent.length, clock.pending], [3, 0]);
+  test("go out at once and at intervals, to the group, until closed", async () => {
+    const rig = new MembershipRig();
+    rig.membership.start();
+    await rig.clock.advance(3 * HEARTBEAT - 0.001);
+    assertEquals(
+      rig.sent,
+      [0, 1, 2].map((i) => ({ at: i * HEARTBEAT, to: "group", path: 2, heard: new Uint8Array() })),
+    );
+    assertEquals(rig.beats, [0, HEARTBEAT, 2 * HEARTBEAT]);
+    rig.membership.close();
+    await rig.clock.advance(60_000);
+    assertEquals([rig.sent.length, rig.clock.pending], [3, 0]);
   });
 
-  test("are told of as they go out, and not those that are for one", async () => {
-    const { membership, clock, beats } = setUp();
-    membership.start();
-    await clock.advance(10_000);
-    membership.hear("a", "10.0.0.1:7946", SOURCE);
-    assertEquals(beats, [0, 5000, 10_000]);
+  test("come after 0.85 to 1 of the time between them, so that nodes do not fall into step", async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.uint8Array({ minLength: 4, maxLength: 4 }), async (seed) => {
+        const rig = new MembershipRig({ jitter: new Jitter(() => seed) });
+        rig.membership.start();
+        await rig.clock.advance(40 * HEARTBEAT);
+        const times = rig.beats.slice(1).map((at, i) => (at - (rig.beats[i] ?? 0)) / HEARTBEAT);
+        assertGreaterOrEqual(times.length, 40);
+        for (const time of times) assert(time >= 0.85 && time <= 1, `${time}`);
+        assertGreaterOrEqual(Math.max(...times) - Math.min(...times), 0.05);
+      }),
+      { numRuns: 20 },
+    );
   });
 
   test("stop while those that are there are still known", async () => {
-    const { membership, clock, sent } = setUp();
-    membership.start();
-    membership.hear("a", "10.0.0.1:7946", SOURCE);
-    membership.stop();
-    await clock.advance(20_000);
-    assertEquals([sent.map(({ to }) => to), membership.peers.size], [["all", "10.0.0.1:7946"], 1]);
-    membership.close();
-    assertEquals([membership.peers.size, clock.pending], [0, 0]);
+    const rig = new MembershipRig();
+    rig.membership.start();
+    rig.meet(1);
+    rig.membership.stop();
+    await rig.clock.advance(20_000);
+    assertEquals([rig.sent, rig.membership.peers.size, rig.clock.pending], [[], 1, 0]);
+    rig.membership.close();
+    assertEquals(rig.membership.peers.size, 0);
+  });
+
+  test("go to the peers that do not hear the group as well, and say whether theirs are heard", async () => {
+    const rig = new MembershipRig();
+    rig.membership.start();
+    rig.meet(1, 2, 3);
+    await rig.clock.advance(HEARTBEAT - 1);
+    rig.hear(1, { extension: { path: 1 } });
+    rig.hear(2, { extension: GROUP });
+    rig.hear(3);
+    rig.hearPlain(4);
+    rig.forget();
+    await rig.clock.advance(1);
+    const paths = rig.sent.map(({ to, path, nonce }) => [to, path, nonce]).sort();
+    assertEquals(
+      paths,
+      [[addressOf(2), 1], [addressOf(3), 0], [addressOf(4), 0], ["group", 2]]
+        .map((each) => [...each, undefined]).sort(),
+    );
+  });
+
+  test("go to peers alone without multicast", async () => {
+    const rig = new MembershipRig({ multicast: () => false });
+    rig.membership.start();
+    assertEquals(rig.sent, []);
+    rig.meet(1);
+    await rig.clock.advance(HEARTBEAT);
+    assertEquals(rig.sent.map(({ to, path }) => [to, path]), [[addressOf(1), 0]]);
+  });
+
+  test("list who was heard by multicast in the last 1.5 heartbeats", async () => {
+    const rig = new MembershipRig();
+    rig.meet(1, 2);
+    rig.hear(1, { extension: GROUP });
+    rig.membership.start();
+    assertEquals(rig.sentTo("group").map(({ heard }) => heard), [writeHeard([idOf(1)])]);
+    await rig.clock.advance(HEARTBEAT);
+    assertEquals(rig.sentTo("group").at(-1)?.heard, writeHeard([idOf(1)]));
+    await rig.clock.advance(HEARTBEAT);
+    assertEquals(rig.sentTo("group").at(-1)?.heard, new Uint8Array());
+  });
+
+  for (const [count, datagrams] of [[255, 1], [256, 1], [257, 2], [600, 3]] as const) {
+    test(`to the group are ${datagrams} when ${count} peers are heard, with at most 256 ids each`, () => {
+      const rig = new MembershipRig();
+      const ids = Array.from({ length: count }, (_, i) => i + 1);
+      for (const index of ids) rig.hear(index, { extension: GROUP });
+      rig.forget();
+      rig.membership.start();
+      const lists = rig.sentTo("group").map(({ heard }) => heard ?? new Uint8Array());
+      assertEquals([lists.length, lists.every(({ length }) => length <= 1024)], [datagrams, true]);
+      assertEquals(lists.flatMap((list) => [...list]), [...writeHeard(ids.map(idOf))]);
+    });
+  }
+
+  test("tell of four peers each, all in turn, and of none that was silent for 1.25 heartbeats", async () => {
+    const rig = new MembershipRig();
+    rig.meet(1, 2, 3, 4, 5, 6);
+    rig.forget();
+    rig.membership.start();
+    const goOn = async (...indexes: readonly number[]) => {
+      await rig.clock.advance(HEARTBEAT - 1);
+      for (const index of indexes) rig.hear(index);
+      await rig.clock.advance(1);
+    };
+    await goOn(1, 2, 3, 4, 5, 6);
+    await goOn(1, 2, 3, 4, 5, 6);
+    await goOn(1, 2, 3, 4);
+    // Five and six were heard 1 ms before the beat then, and now 1,601 ms; then 3,201.
+    await goOn(1, 2, 3, 4);
+    const lists = rig.sentTo("group").map(({ peers }) => peers ?? []);
+    const told = lists.map((peers) => peers.map(({ id }) => new DataView(id.buffer).getUint32(0)));
+    assertEquals(told.map(({ length }) => length), [4, 4, 4, 4, 4]);
+    const times = [1, 2, 3, 4, 5, 6].map((index) => told.slice(0, 3).flat().filter((each) => each === index).length);
+    assertEquals(times, [2, 2, 2, 2, 2, 2]);
+    assertEquals(told[4]?.slice().sort(), [1, 2, 3, 4]);
+    assertEquals(lists.flat().find(({ id }) => id[3] === 1), { id: idOf(1), ...placeOf(1) });
+  });
+
+  test("tell the same to all in one round", async () => {
+    const rig = new MembershipRig();
+    rig.meet(1, 2, 3, 4, 5, 6);
+    rig.membership.start();
+    const [group, ...others] = rig.sent.filter(({ at }) => at === 0);
+    assertEquals(others.length, 6);
+    for (const each of others) assertEquals(each.peers, group?.peers);
+  });
+
+  test("tell of nobody who has not answered, and of nobody by an address with a zone", async () => {
+    const rig = new MembershipRig({ rules: { family: 6, mayBeAt: () => true } });
+    const linkLocal = { host: "fe80::1%eth0", port: 5000 };
+    rig.hear(1);
+    rig.hear(2, { source: linkLocal, advertised: "[fd00::2]:5000" });
+    rig.answer(2, {}, "[fe80::1%eth0]:5000");
+    rig.forget();
+    rig.membership.start();
+    assertEquals(rig.sentTo("group").map(({ peers }) => peers), [undefined]);
   });
 });
 
-describe("a newcomer", () => {
-  test("is answered at once, where it is reached, and once only", async () => {
-    const { membership, clock, sent } = setUp();
-    membership.hear("a", "10.0.0.1:7946", SOURCE);
-    membership.hear("b", "0.0.0.0:7946", SOURCE);
-    membership.hear("c", "239.0.0.1:7946", SOURCE);
-    const answers = ["10.0.0.1:7946", "192.168.1.9:7946", "192.168.1.9:7946"].map((to) => ({ to, at: 0 }));
-    assertEquals(sent, answers);
-    await clock.advance(1000);
-    membership.hear("a", "10.0.0.1:7946", SOURCE);
-    membership.hear("a", "10.0.0.2:7946", SOURCE);
-    assertEquals(sent, answers);
+describe("a newcomer that speaks the original's wire", () => {
+  test("gets a heartbeat at once, where it was heard, once only", async () => {
+    const rig = new MembershipRig();
+    rig.hearPlain(1);
+    rig.hearPlain(2, { advertised: "0.0.0.0:7946", source: placeOf(2) });
+    const answers = [1, 2].map((index) => ({ at: 0, to: addressOf(index), path: 0 }));
+    // The second advertises a port from which it was not heard: that is hearsay.
+    assertEquals(rig.sent.filter(({ nonce }) => nonce === undefined), answers);
+    assertEquals(rig.sent.flatMap(({ to, nonce }) => nonce === undefined ? [] : [to]), ["10.0.0.2:7946"]);
+    rig.forget();
+    await rig.clock.advance(1000);
+    rig.hearPlain(1);
+    rig.hearPlain(2, { advertised: "0.0.0.0:7946" });
+    assertEquals(rig.sent, []);
   });
 
-  test("is answered again when it comes back", async () => {
-    const { membership, clock, sent } = setUp({ peerTimeout: 100 });
-    membership.hear("a", "10.0.0.1:7946", SOURCE);
-    await clock.advance(100);
-    membership.hear("a", "10.0.0.1:7946", SOURCE);
-    assertEquals(sent.map(({ at }) => at), [0, 100]);
+  test("is reached where it was heard, and gets copies whatever it hears", async () => {
+    const rig = new MembershipRig();
+    rig.membership.start();
+    rig.hearPlain(1, { advertised: "10.7.7.7:7946" });
+    assertEquals([rig.membership.peers.copies(), rig.membership.peers.extendedCopies()], [[placeOf(1)], []]);
+    await rig.clock.advance(2 * HEARTBEAT);
+    assertEquals(rig.sentTo(addressOf(1)).map(({ at }) => at), [0, HEARTBEAT, 2 * HEARTBEAT]);
+    // One datagram has gone where it says that it is.
+    assertEquals(rig.sentTo("10.7.7.7:7946").length, 1);
   });
 
   test("is answered with 127 others in a burst, and 128 in a second", async () => {
-    const { membership, clock, sent } = setUp({ maxPeers: 65_536 });
+    const rig = new MembershipRig({ maxPeers: 65_536 });
     const forge = (count: number) => {
-      const before = sent.length;
-      const first = membership.peers.size;
-      for (let i = 0; i < count; i++) membership.hear(`${first + i}`, "10.0.0.1:7946", SOURCE);
-      return sent.length - before;
+      const before = rig.sent.length;
+      const first = rig.membership.peers.size;
+      for (let i = 0; i < count; i++) rig.hearPlain(first + i);
+      return rig.sent.length - before;
     };
     const counts = [forge(1000), forge(1000)];
-    await clock.advance(500);
+    await rig.clock.advance(500);
     counts.push(forge(1000));
-    await clock.advance(10_000);
+    await rig.clock.advance(10_000);
     counts.push(forge(1000));
-    assertEquals([counts, membership.peers.size], [[128, 0, 64, 128], 4000]);
+    assertEquals([counts, rig.membership.peers.size], [[128, 0, 64, 128], 4000]);
   });
 
-  test("can draw no more answers than that, however it times them", async () => {
-    const bursts = fc.array(fc.tuple(fc.double({ min: 0, max: 1500, noNaN: true }), fc.nat(300)), {
-      maxLength: 12,
-      size: "max",
-    });
-    await fc.assert(
-      fc.asyncProperty(bursts, async (bursts) => {
-        const { membership, clock, sent } = setUp({ maxPeers: 65_536 });
-        for (const [pause, count] of bursts) {
-          await clock.advance(pause);
-          for (let i = 0; i < count; i++) membership.hear(`${membership.peers.size}`, "10.0.0.1:7946", SOURCE);
-        }
-        for (const [i, { at }] of sent.entries()) {
-          const sinceThen = sent.length - i;
-          assertLessOrEqual(sinceThen, 128 + 0.128 * ((sent.at(-1)?.at ?? at) - at) + 1e-6);
-        }
-      }),
-      { numRuns: 30 },
+  test("is lost after quietTimeout, and greeted again when it comes back", async () => {
+    const rig = new MembershipRig();
+    rig.membership.start();
+    rig.hearPlain(1);
+    await rig.clock.advance(QUIET_TIMEOUT - 0.001);
+    assertEquals(rig.membership.peers.size, 1);
+    await rig.clock.advance(0.001);
+    assertEquals([rig.membership.peers.size, rig.gone, rig.events.at(-1)], [0, [nameOf(1)], left(1, "expired")]);
+    rig.forget();
+    rig.hearPlain(1);
+    assertEquals(rig.sent, [{ at: QUIET_TIMEOUT, to: addressOf(1), path: 0 }]);
+  });
+});
+
+describe("a peer that falls silent", () => {
+  test("is asked after 1.25 heartbeats, 16 times in each, and lost after peerTimeout", async () => {
+    const rig = new MembershipRig();
+    rig.meet(1);
+    rig.membership.start();
+    await rig.clock.advance(PEER_TIMEOUT - 0.001);
+    const questions = rig.sentTo(addressOf(1)).filter(({ nonce }) => nonce !== undefined);
+    assertEquals(questions.map(({ at }) => at), Array.from({ length: 28 }, (_, i) => 2000 + 100 * i));
+    assertEquals(new Set(questions.map(({ nonce }) => nonce)).size, 28);
+    assertEquals(rig.gone, []);
+    await rig.clock.advance(0.001);
+    assertEquals([rig.gone, rig.events], [[nameOf(1)], [left(1, "expired")]]);
+  });
+
+  test("and answers any of those questions is there", async () => {
+    const rig = new MembershipRig();
+    rig.meet(1);
+    rig.membership.start();
+    await rig.clock.advance(2350);
+    const [first] = rig.sentTo(addressOf(1)).filter(({ nonce }) => nonce !== undefined);
+    rig.hear(1, { extension: { echo: first?.nonce ?? 0 } });
+    await rig.clock.advance(PEER_TIMEOUT - 1);
+    assertEquals(rig.gone, []);
+    await rig.clock.advance(1);
+    assertEquals(rig.gone, [nameOf(1)]);
+  });
+});
+
+test("a peer that was heard by multicast and falls silent is asked as any other, and not twice", async () => {
+  const rig = new MembershipRig();
+  rig.meet(1);
+  rig.membership.start();
+  rig.hear(1, { extension: GROUP });
+  await rig.clock.advance(PEER_TIMEOUT - 1);
+  const questions = rig.sentTo(addressOf(1)).filter(({ nonce }) => nonce !== undefined);
+  assertEquals(questions.map(({ at }) => at), Array.from({ length: 28 }, (_, i) => 2000 + 100 * i));
+  // The first tell it that it is heard by multicast, the others that it is not.
+  assertEquals(questions.map(({ path, at }) => path === (at <= 2400 ? 1 : 0)), questions.map(() => true));
+});
+
+describe("a peer whose multicast is heard no more", () => {
+  /** It is heard by what it sends to this node alone, twice in a heartbeat. */
+  const goOn = async (rig: MembershipRig, heartbeats: number) => {
+    for (let i = 0; i < 2 * heartbeats; i++) {
+      await rig.clock.advance(HEARTBEAT / 2);
+      rig.hear(1, { extension: { path: 1 } });
+    }
+  };
+  const questions = (rig: MembershipRig) => rig.sentTo(addressOf(1)).filter(({ nonce }) => nonce !== undefined);
+
+  test("is told so after 1.5 heartbeats, each quarter of one, until it answers", async () => {
+    const rig = new MembershipRig();
+    rig.meet(1);
+    rig.membership.start();
+    rig.hear(1, { extension: { path: 2, heard: writeHeard([idOf(OWN)]) } });
+    await goOn(rig, 1.5);
+    assertEquals(questions(rig), []);
+    await goOn(rig, 1.5);
+    // The look at 1.5 heartbeats finds it heard, that at 1.75 does not.
+    assertEquals(
+      questions(rig).map(({ at, path }) => [at, path]),
+      [2800, 3200, 3600, 4000, 4400, 4800].map((at) => [at, 0]),
     );
+    rig.hear(1, { extension: { path: 1, echo: questions(rig).at(-1)?.nonce ?? 0 } });
+    rig.forget();
+    await goOn(rig, 3);
+    assertEquals(questions(rig), []);
+  });
+
+  test("is told no more when it is heard by multicast again", async () => {
+    const rig = new MembershipRig();
+    rig.meet(1);
+    rig.membership.start();
+    rig.hear(1, { extension: GROUP });
+    await goOn(rig, 2);
+    assertEquals(questions(rig).length, 2);
+    rig.hear(1, { extension: GROUP });
+    await goOn(rig, 1.5);
+    assertEquals(questions(rig).length, 2);
+  });
+});
+
+describe("copies", () => {
+  const copies = (rig: MembershipRig) => rig.membership.peers.copies().map(({ host }) => host);
+
+  test("go to a peer again within two heartbeats after it last said that it hears us", async () => {
+    const rig = new MembershipRig();
+    rig.meet(1);
+    rig.membership.start();
+    rig.hear(1, { extension: { path: 2, heard: writeHeard([idOf(OWN)]) } });
+    for (let i = 0; i < 7; i++) {
+      assertEquals(copies(rig), []);
+      await rig.clock.advance(HEARTBEAT / 4);
+      rig.hear(1, { extension: GROUP });
+    }
+    // 1.75 heartbeats are over, and it is found out at the next look, a quarter later at most.
+    await rig.clock.advance(HEARTBEAT / 4);
+    assertEquals([copies(rig), rig.clock.now()], [[placeOf(1).host], 2 * HEARTBEAT]);
+  });
+
+  test("go to it at once when it says that it does not", () => {
+    const rig = new MembershipRig();
+    rig.meet(1);
+    rig.hear(1, { extension: { path: 1 } });
+    assertEquals(copies(rig), []);
+    rig.hear(1, { extension: { path: 0 } });
+    assertEquals(copies(rig), [placeOf(1).host]);
   });
 });
 
 describe("events", () => {
   test("say who joined, moved and expired", async () => {
-    const { membership, clock, events } = setUp({ peerTimeout: 100 });
-    membership.hear("a", ":7946", SOURCE);
-    membership.hear("a", ":7946", SOURCE);
-    membership.hear("a", "name:7946", SOURCE);
-    await clock.advance(100);
-    assertEquals(events, [
-      { type: "peerJoined", peer: { id: "a", address: "192.168.1.9:7946" } },
-      { type: "peerMoved", peer: { id: "a", address: "name:7946" } },
-      { type: "peerLeft", peer: { id: "a", address: "name:7946" }, reason: "expired" },
+    const rig = new MembershipRig();
+    rig.membership.start();
+    rig.hear(1);
+    rig.hear(1);
+    rig.hear(1, { advertised: "name:5000" });
+    await rig.clock.advance(QUIET_TIMEOUT);
+    const id = nameOf(1);
+    assertEquals(rig.events, [
+      { type: "peerJoined", peer: { id, address: addressOf(1) } },
+      { type: "peerMoved", peer: { id, address: "name:5000" } },
+      { type: "peerLeft", peer: { id, address: "name:5000" }, reason: "expired" },
     ]);
   });
 
-  test("say who has left, once, and that is not told again when it would have expired", async () => {
-    const { membership, clock, events, gone } = setUp({ peerTimeout: 100 });
-    for (const id of ["a", "b"]) membership.hear(id, "10.0.0.1:7946", SOURCE);
-    membership.leave("a");
-    membership.leave("a");
-    membership.leave("nobody");
-    const left = (id: string, reason: "left" | "expired") => ({
-      type: "peerLeft" as const,
-      peer: { id, address: "10.0.0.1:7946" },
-      reason,
-    });
-    assertEquals([events.slice(2), gone, membership.peers.size], [[left("a", "left")], ["a"], 1]);
-    await clock.advance(100);
-    assertEquals([events.slice(3), gone, clock.pending], [[left("b", "expired")], ["a", "b"], 0]);
+  test("say who has left, once", () => {
+    const rig = new MembershipRig();
+    rig.meet(1, 2);
+    for (const id of [nameOf(1), nameOf(1), "nobody"]) rig.membership.leave(id);
+    assertEquals([rig.events, rig.gone, rig.membership.peers.size], [[left(1, "left")], [nameOf(1)], 1]);
+  });
+
+  test("say that a peer has moved 16 times in a second, whatever its id says", async () => {
+    const rig = new MembershipRig();
+    rig.meet(1);
+    for (let i = 0; i < 100; i++) rig.hear(1, { advertised: `10.7.7.7:${i + 1}` });
+    assertEquals(rig.events.length, 16);
+    await rig.clock.advance(1000);
+    for (let i = 0; i < 100; i++) rig.hear(1, { advertised: `10.7.7.8:${i + 1}` });
+    assertEquals(rig.events.length, 32);
+    assertEquals(rig.membership.peers.addresses(), ["10.7.7.8:100"]);
   });
 
   test("say who was refused, once a second, while all are counted", async () => {
-    const { membership, clock, events, sent } = setUp({ maxPeers: 1 });
-    membership.hear("a", "10.0.0.1:1", SOURCE);
-    for (const id of ["b", "c"]) membership.hear(id, "10.0.0.2:1", SOURCE);
-    await clock.advance(999);
-    membership.hear("d", "10.0.0.2:1", SOURCE);
-    await clock.advance(1);
-    membership.hear("e", "10.0.0.2:1", SOURCE);
-    const refusals = events.filter(({ type }) => type === "peerRefused");
-    const peers = ["b", "e"].map((id) => ({ id, address: "10.0.0.2:1" }));
+    const rig = new MembershipRig({ maxPeers: 1 });
+    rig.hearPlain(1);
+    for (const index of [2, 3]) rig.hearPlain(index);
+    await rig.clock.advance(999);
+    rig.hearPlain(4);
+    assertEquals(rig.membership.refusedAt, 999);
+    await rig.clock.advance(1);
+    rig.hearPlain(5);
+    const refusals = rig.events.filter(({ type }) => type === "peerRefused");
+    const peers = [2, 5].map((index) => ({ id: nameOf(index), address: addressOf(index) }));
     assertEquals(refusals, peers.map((peer) => ({ type: "peerRefused", peer })));
-    assertEquals([membership.refused, sent.length, membership.peers.size], [4, 1, 1]);
+    assertEquals([rig.membership.refused, rig.sent.length, rig.membership.peers.size], [4, 1, 1]);
   });
 
   test("show a refused newcomer's address as a peer's: what it says, if that is one, else where it was heard", async () => {
-    const { membership, clock, events } = setUp({ maxPeers: 1 });
-    membership.hear("a", "10.0.0.1:1", SOURCE);
+    const rig = new MembershipRig({ maxPeers: 1 });
+    rig.hearPlain(1);
     for (const advertised of ["", "\u001b[2J\n", "0.0.0.0:1", "x".repeat(1000)]) {
-      membership.hear("b", advertised, SOURCE);
-      await clock.advance(2000);
+      rig.hearPlain(2, { advertised });
+      await rig.clock.advance(2000);
     }
-    const addresses = events.flatMap((event) => event.type === "peerRefused" ? [event.peer.address] : []);
-    assertEquals(addresses, ["192.168.1.9:5000", "192.168.1.9:5000", "192.168.1.9:1", "192.168.1.9:5000"]);
+    const addresses = rig.events.flatMap((event) => event.type === "peerRefused" ? [event.peer.address] : []);
+    assertEquals(addresses, [addressOf(2), addressOf(2), "10.0.0.2:1", addressOf(2)]);
+  });
+});
+
+describe("a full table", () => {
+  test("asks newcomers that speak the extension whether they are there, 16 at once and in a second", async () => {
+    const rig = new MembershipRig({ maxPeers: 1 });
+    rig.meet(1);
+    for (let index = 2; index < 102; index++) rig.hear(index);
+    assertEquals(rig.sent.map(({ to, path, nonce }) => [to, path, nonce !== undefined]), [
+      ...Array.from({ length: 16 }, (_, i) => [addressOf(2 + i), 0, true]),
+    ]);
+    await rig.clock.advance(1000);
+    for (let index = 2; index < 102; index++) rig.hear(index);
+    assertEquals([rig.sent.length, rig.membership.refused, rig.membership.refusedAt], [32, 200, -Infinity]);
+  });
+
+  test("answers the questions of newcomers, so that they know that it is there", () => {
+    const rig = new MembershipRig({ maxPeers: 1 });
+    rig.meet(1);
+    for (let index = 2; index < 22; index++) rig.hear(index, { extension: { nonce: index } });
+    const shown = rig.sent.map((
+      { to, path, echo, nonce, peers, token },
+    ) => [to, path, echo, nonce !== undefined, peers, token]);
+    // The first 16 are asked as well.
+    const expected = Array.from({ length: 20 }, (_, i) => [addressOf(2 + i), 0, 2 + i, i < 16, undefined, undefined]);
+    assertEquals(shown, expected);
+  });
+
+  test("of which half are plain refuses other plain ones", () => {
+    const rig = new MembershipRig({ maxPeers: 5 });
+    for (let index = 1; index <= 4; index++) rig.hearPlain(index);
+    rig.meet(5, 6);
+    assertEquals([rig.membership.peers.size, rig.membership.refused], [5, 1]);
+  });
+
+  test("takes one in that answers, for one that was heard longest ago and never did: it is gone, and then it joins", async () => {
+    const rig = new MembershipRig({ maxPeers: 3 });
+    rig.meet(1);
+    rig.hear(2);
+    await rig.clock.advance(1);
+    rig.hear(3);
+    rig.forget();
+    rig.hear(4);
+    rig.answer(4);
+    assertEquals(rig.events.filter(({ type }) => type !== "peerRefused"), [
+      left(2, "expired"),
+      { type: "peerJoined", peer: { id: nameOf(4), address: addressOf(4) } },
+    ]);
+    assertEquals([rig.gone, rig.entry(4).isProven], [[nameOf(2)], true]);
+  });
+
+  test("has no room for one that answers when all have answered, or can not", () => {
+    const rig = new MembershipRig({ maxPeers: 2 });
+    rig.meet(1);
+    rig.hearPlain(2);
+    rig.hear(3);
+    rig.answer(3);
+    assertEquals([rig.membership.peers.get(nameOf(3)), rig.gone], [undefined, []]);
   });
 });
 
 describe("100,000 forged heartbeats", () => {
-  test("cost a bounded table, 128 answers, two timers and one event beyond those of the table", () => {
-    const { membership, clock, events, sent } = setUp();
-    membership.start();
-    for (let i = 0; i < 100_000; i++) membership.hear(`${i}`, `10.0.${(i >> 8) & 255}.${i & 255}:7946`, SOURCE);
-    assertEquals([membership.peers.size, membership.refused], [1024, 98_976]);
-    assertEquals([sent.length, events.length, clock.pending], [1 + 128, 1024 + 1, 2]);
-    membership.close();
-    assertEquals([membership.peers.size, clock.pending], [0, 0]);
+  // Plain nodes can not show that they are there: they get half of the table, unless the node is one itself.
+  const kinds = [
+    ["plain ones", { extension: undefined, isPlain: false, room: 512, timers: 2, datagrams: 128 }],
+    ["plain ones, to a plain node", { extension: undefined, isPlain: true, room: 1024, timers: 2, datagrams: 128 }],
+    // Those that speak the extension and found no room are asked, 16 of them.
+    ["extended ones", { extension: {}, isPlain: false, room: 1024, timers: 3, datagrams: 128 + 16 }],
+  ] as const;
+  for (const [name, { extension, isPlain, room, timers, datagrams }] of kinds) {
+    test(`${name}, cost ${room} places, ${datagrams} datagrams, ${timers} timers and one event beyond those of the table`, () => {
+      const rig = new MembershipRig({ isPlain });
+      rig.membership.start();
+      for (let i = 0; i < 100_000; i++) rig.hear(i, { extension });
+      const { membership, clock, sent, events } = rig;
+      assertEquals([membership.peers.size, membership.refused], [room, 100_000 - room]);
+      assertEquals([sent.length, events.length, clock.pending], [1 + datagrams, room + 1, timers]);
+      membership.close();
+      assertEquals([membership.peers.size, clock.pending], [0, 0]);
+    });
+  }
+
+  test("draw no more than 128 answers and 128 a second, however they are timed", async () => {
+    const bursts = fc.array(fc.tuple(fc.double({ min: 0, max: 1500, noNaN: true }), fc.nat(300), fc.boolean()), {
+      maxLength: 12,
+      size: "max",
+    });
+    await fc.assert(
+      fc.asyncProperty(bursts, async (bursts) => {
+        const rig = new MembershipRig({ maxPeers: 65_536 });
+        for (const [pause, count, isPlain] of bursts) {
+          await rig.clock.advance(pause);
+          for (let i = 0; i < count; i++) {
+            rig.hear(rig.membership.peers.size, { extension: isPlain ? undefined : {} });
+          }
+        }
+        const end = rig.sent.at(-1)?.at ?? 0;
+        for (const [i, { at }] of rig.sent.entries()) {
+          assertLessOrEqual(rig.sent.length - i, 128 + 0.128 * (end - at) + 1e-6);
+        }
+      }),
+      { numRuns: 30 },
+    );
   });
 });

@@ -5,12 +5,12 @@ import { VirtualClock } from "../adapters/memory.ts";
 import { Jitter } from "../src/jitter.ts";
 import { meshStatus } from "../src/mesh_status.ts";
 import { PeerStreams } from "../src/peer_streams.ts";
-import { PeerTable } from "../src/peer_table.ts";
 import { formatNodeId } from "../src/wire/node_id.ts";
+import { tableOn } from "./support/peers.ts";
 
 const SOURCE = { host: "10.0.0.9", port: 5000 };
 const HEARTBEAT = 1000;
-const PEER_TIMEOUT = 10_000;
+const QUIET_TIMEOUT = 10_000;
 const [A, B] = [1, 2].map((byte) => new Uint8Array(16).fill(byte)) as [Uint8Array, Uint8Array];
 const [ID_A, ID_B] = [formatNodeId(A), formatNodeId(B)];
 
@@ -20,7 +20,8 @@ function setUp({ extended = true } = {}) {
     clock,
     jitter: new Jitter(() => Uint8Array.of(1, 2, 3, 4)),
     doubtAfter: 2 * HEARTBEAT,
-    peerTimeout: PEER_TIMEOUT,
+    quietTimeout: QUIET_TIMEOUT,
+    isPeer: (id) => peers.get(id) !== undefined,
     capacity: 1,
     onWanting: () => {},
     onDoubt: () => {},
@@ -28,23 +29,25 @@ function setUp({ extended = true } = {}) {
     onSettled: () => {},
     onLeft: (id) => peers.remove(id),
   });
-  const peers = new PeerTable({ capacity: 9, timeout: PEER_TIMEOUT, clock, mayBeAt: () => true, onExpired: () => {} });
+  const { table: peers } = tableOn(clock, { capacity: 9, heartbeat: HEARTBEAT, quietTimeout: QUIET_TIMEOUT });
   const status = () =>
     meshStatus({
       clock,
       heartbeat: HEARTBEAT,
-      peerTimeout: PEER_TIMEOUT,
+      quietTimeout: QUIET_TIMEOUT,
       streams: extended ? streams : undefined,
       peers,
       refusedAt: -Infinity,
     });
+  const hear = (nodeId: Uint8Array, extended: boolean) =>
+    peers.hear({ id: formatNodeId(nodeId), nodeId, advertised: "10.0.0.1:7946", source: SOURCE, extended });
   /** A heartbeat of a node that has published `last` batches. */
   const beat = (id: Uint8Array, last = 0) => {
     streams.hear(id, SOURCE, { position: { last, oldest: 1, age: last === 0 ? Infinity : 0 } });
-    peers.hear(formatNodeId(id), "10.0.0.1:7946", SOURCE, true);
+    hear(id, true);
   };
   const batch = (id: Uint8Array, number: number) => streams.accept(id, number, false, SOURCE.host, SOURCE.port);
-  return { clock, streams, peers, status, beat, batch };
+  return { clock, streams, peers, status, hear, beat, batch };
 }
 
 describe("a mesh without peers", () => {
@@ -113,9 +116,11 @@ describe("a peer", () => {
     beat(B);
     streams.leave(A, SOURCE, { position: { last: 0, oldest: 1, age: Infinity } });
     assertEquals(status().peers.map(({ id }) => id), [ID_B]);
-    await clock.advance(PEER_TIMEOUT);
+    await clock.advance(QUIET_TIMEOUT);
     streams.expire();
+    assertEquals(status().peers.map(({ id, state }) => [id, state]), [[ID_B, "doubt"]]);
     peers.remove(ID_B);
+    streams.expire();
     await clock.advance(500);
     const { state, staleness, peers: list } = status();
     // Who has lost all others may be cut off itself.
@@ -132,19 +137,19 @@ describe("a peer", () => {
   });
 
   test("that is plain is as stale as can be, and does not make the mesh any worse", async () => {
-    const { clock, status, beat, peers } = setUp();
+    const { clock, status, beat, hear } = setUp();
     beat(A);
-    peers.hear("go", "10.0.0.7:7946", SOURCE, false);
+    hear(B, false);
     await clock.advance(100);
-    const plain = { id: "go", address: "10.0.0.7:7946", state: "plain", stateFor: 100, position: 0, missing: 0 };
+    const plain = { id: ID_B, address: "10.0.0.1:7946", state: "plain", stateFor: 100, position: 0, missing: 0 };
     const { state, staleness, peers: list } = status();
     assertEquals([state, staleness, list.length], ["current", Infinity, 2]);
     assertEquals(list[1] as unknown, { ...plain, staleness: Infinity });
   });
 
   test("is plain whoever it is when the node speaks the original's wire", () => {
-    const { status, peers } = setUp({ extended: false });
-    peers.hear(ID_A, "10.0.0.1:7946", SOURCE, true);
+    const { status, hear } = setUp({ extended: false });
+    hear(A, true);
     const { state, staleness, peers: [peer] } = status();
     assertEquals([state, staleness, peer?.state, peer?.id], ["current", Infinity, "plain", ID_A]);
   });
@@ -172,9 +177,9 @@ describe("the mesh", () => {
     await clock.advance(HEARTBEAT);
     batch(new Uint8Array(16).fill(3), 1);
     assertEquals([status().staleness, status().peers.length], [Infinity, 2]);
-    await clock.advance(PEER_TIMEOUT - 1);
+    await clock.advance(QUIET_TIMEOUT - 1);
     assertEquals(status().staleness, Infinity);
     await clock.advance(1);
-    assertEquals(status().staleness, HEARTBEAT + PEER_TIMEOUT);
+    assertEquals(status().staleness, HEARTBEAT + QUIET_TIMEOUT);
   });
 });

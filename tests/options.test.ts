@@ -4,6 +4,7 @@ import { describe, test } from "node:test";
 import { assert, assertEquals, assertLess, assertStrictEquals, assertThrows } from "@std/assert";
 import * as fc from "fast-check";
 import { checkOptions, type MeshOptions, type Settings } from "../src/options.ts";
+import type { Seed } from "../src/seed.ts";
 
 interface NumberRule {
   readonly name: keyof MeshOptions & keyof Settings;
@@ -33,13 +34,20 @@ const numbers: readonly NumberRule[] = [
     max: 3_600_000,
     fallback: 5000,
   },
+  {
+    name: "resolveInterval",
+    rule: "a number of milliseconds from 100 to 86400000",
+    min: 100,
+    max: 86_400_000,
+    fallback: 30_000,
+  },
   { name: "batchInterval", rule: "a number of milliseconds from 0 to 60000", min: 0, max: 60_000, fallback: 100 },
   {
     name: "peerTimeout",
     rule: "a number of milliseconds from 20 to 86400000",
     min: 20,
     max: 86_400_000,
-    fallback: 60_000,
+    fallback: 15_000,
   },
   {
     name: "repairBytes",
@@ -83,8 +91,12 @@ describe("without options", () => {
     assertEquals(checkOptions({}), {
       port: 7946,
       group: "239.0.0.1",
+      family: 4,
       interface: undefined,
+      interfaces: undefined,
       seeds: [],
+      resolveInterval: 30_000,
+      discover: undefined,
       advertise: undefined,
       heartbeat: 5000,
       batchInterval: 100,
@@ -95,7 +107,8 @@ describe("without options", () => {
       multicastLoopback: true,
       receiveBuffer: 4 * 1024 * 1024,
       receiveBufferRequired: false,
-      peerTimeout: 60_000,
+      peerTimeout: 15_000,
+      quietTimeout: 60_000,
       maxPeers: 1024,
       extended: true,
       repairBytes: 32 * 1024 * 1024,
@@ -108,7 +121,7 @@ describe("without options", () => {
 
   test("undefined and null are as good as absent", () => {
     const names = numbers.map(({ name }) => name);
-    for (const name of [...names, "peers", "group", "multicast", "multicastLoopback"]) {
+    for (const name of [...names, "peers", "group", "family", "discover", "multicast", "multicastLoopback"]) {
       for (const value of [undefined, null]) assertEquals(check({ [name]: value }), checkOptions({}), name);
     }
     for (const name of ["interface", "advertiseAddr"]) {
@@ -125,8 +138,11 @@ describe("without options", () => {
 
 describe("the expiry of peers", () => {
   test("is three heartbeats where that is more than a minute", () => {
-    assertEquals(check({ heartbeat: 20_000 }).peerTimeout, 60_000);
-    assertEquals(check({ heartbeat: 120_000 }).peerTimeout, 360_000);
+    const timeouts = (options: MeshOptions) => [check(options).peerTimeout, check(options).quietTimeout];
+    assertEquals(timeouts({ heartbeat: 20_000 }), [60_000, 60_000]);
+    assertEquals(timeouts({ heartbeat: 100 }), [300, 60_000]);
+    assertEquals(timeouts({ heartbeat: 120_000 }), [360_000, 360_000]);
+    assertEquals(timeouts({ heartbeat: 100, peerTimeout: 1000 }), [1000, 1000]);
   });
 
   test("is refused below two heartbeats, with which live peers would be forgotten", () => {
@@ -209,21 +225,93 @@ describe("the option", () => {
     }
   });
 
-  test("group is an IPv4 multicast address", () => {
-    for (const group of ["224.0.0.0", "239.255.255.255"]) assertEquals(check({ group }).group, group);
-    const rule = "Cannot open the mesh as `group` must be an IPv4 multicast address, 224.0.0.0 to 239.255.255.255";
-    for (
-      const group of ["", "223.255.255.255", "240.0.0.0", "10.0.0.1", "239.0.0.256", "239.0.0", "ff02::1", "all", 239]
-    ) {
+  test("group is a multicast address, and says of which family the mesh is", () => {
+    const groups = (options: MeshOptions) => {
+      const { group, family } = checkOptions(options);
+      return [group, family];
+    };
+    for (const group of ["224.0.0.0", "239.255.255.255"]) assertEquals(groups({ group }), [group, 4]);
+    assertEquals(groups({ group: "FF12:0::5752:0001" }), ["ff12::5752:1", 6]);
+    for (const group of ["ff00::", "ffff::ffff"]) assertEquals(groups({ group }), [group, 6]);
+    const rule = "Cannot open the mesh as `group` must be an IPv4 multicast address, 224.0.0.0 to 239.255.255.255, " +
+      "or an IPv6 multicast address, ff00::/8";
+    const v4 = ["", "223.255.255.255", "240.0.0.0", "10.0.0.1", "239.0.0.256", "239.0.0", "all", 239];
+    const v6 = [
+      "fd00::1",
+      "::",
+      "::1",
+      "fe02::1",
+      "ff::1",
+      "ff:1:2::",
+      "ff02::1%eth0",
+      "[ff02::1]",
+      "ff02::1::2",
+      "ff02::g",
+    ];
+    for (const group of [...v4, ...v6]) {
       assertEquals(refusal({ group }, TypeError), `${rule}: current value is ${JSON.stringify(group)}`);
     }
   });
 
-  test("interface is a text", () => {
-    for (const text of ["eth0", "127.0.0.1", "Ethernet 2"]) assertEquals(check({ interface: text }).interface, text);
-    const rule = "Cannot open the mesh as `interface` must be the name or the IPv4 address of an interface";
-    for (const value of [0, true, {}, null]) {
-      assertEquals(refusal({ interface: value }, TypeError), `${rule}: current value is ${value}`);
+  test("family is 4 or 6, and the group is of that family", () => {
+    const groups = (options: MeshOptions) => {
+      const { group, family } = checkOptions(options);
+      return [group, family];
+    };
+    assertEquals([groups({}), groups({ family: 4 })], [["239.0.0.1", 4], ["239.0.0.1", 4]]);
+    assertEquals(groups({ family: 6 }), ["ff12::5752:1", 6]);
+    assertEquals(groups({ family: 6, group: "ff02::fb" }), ["ff02::fb", 6]);
+    for (const [value, shown] of [[5, "5"], ["6", '"6"'], [true, "true"], [{}, "[object Object]"]]) {
+      const expected = `Cannot open the mesh as \`family\` must be 4 or 6: current value is ${shown}`;
+      assertEquals(refusal({ family: value }, TypeError), expected);
+    }
+    assertEquals(
+      refusal({ family: 4, group: "ff02::fb" }, TypeError),
+      "Cannot open the mesh as `group` must be an IPv4 multicast address, 224.0.0.0 to 239.255.255.255, as `family` is 4: " +
+        'current value is "ff02::fb"',
+    );
+    assertEquals(
+      refusal({ family: 6, group: "239.0.0.1" }, TypeError),
+      "Cannot open the mesh as `group` must be an IPv6 multicast address, ff00::/8, as `family` is 6: " +
+        'current value is "239.0.0.1"',
+    );
+  });
+
+  test("interface is a text, a list of texts, or all", () => {
+    const chosen = (value: unknown) => {
+      const settings = check({ interface: value });
+      return [settings.interface, settings.interfaces];
+    };
+    for (const text of ["eth0", "127.0.0.1", "Ethernet 2", "::1", "All"]) assertEquals(chosen(text), [text, undefined]);
+    assertEquals(chosen("all"), [undefined, "all"]);
+    assertEquals(chosen(["eth0"]), [undefined, ["eth0"]]);
+    assertEquals(chosen(["eth0", "10.0.0.1", "eth0"]), [undefined, ["eth0", "10.0.0.1"]]);
+    const rule = "Cannot open the mesh as `interface` must be the name or an address of an interface, " +
+      'a list of 1 to 64 of those, or "all"';
+    const bad = [[0, "0"], [true, "true"], [{}, "[object Object]"], [null, "null"], [[], "[]"], [[""], '[""]'], [
+      [5],
+      "[5]",
+    ]];
+    for (const [value, shown] of [...bad, [["eth0", "all"], '["eth0","all"]']]) {
+      assertEquals(refusal({ interface: value }, TypeError), `${rule}: current value is ${shown}`);
+    }
+    const names = Array.from({ length: 65 }, (_, i) => `eth${i}`);
+    assertEquals(checkOptions({ interface: names.slice(1) }).interfaces, names.slice(1));
+    refusal({ interface: names }, TypeError);
+  });
+
+  test("discover is an async iterable, or a function", () => {
+    async function* lists(): AsyncGenerator<readonly string[]> {}
+    for (const value of [lists, lists()]) assertStrictEquals(check({ discover: value }).discover, value);
+    const rule =
+      "Cannot open the mesh as `discover` must be an async iterable of arrays of texts, or a function that returns one";
+    for (
+      const [value, shown] of [[5, "5"], ["a:1", '"a:1"'], [["a:1"], '["a:1"]'], [{}, "[object Object]"], [
+        true,
+        "true",
+      ]]
+    ) {
+      assertEquals(refusal({ discover: value }, TypeError), `${rule}: current value is ${shown}`);
     }
   });
 
@@ -245,33 +333,93 @@ describe("the option", () => {
 });
 
 describe("the option peers", () => {
-  const good: Readonly<Record<string, readonly [string, number]>> = {
-    "10.0.0.1:7946": ["10.0.0.1", 7946],
-    "10.0.0.1": ["10.0.0.1", 0],
-    "127.0.0.1:1": ["127.0.0.1", 1],
-    "cache.default.svc.cluster.local:65535": ["cache.default.svc.cluster.local", 65535],
-    "localhost": ["localhost", 0],
-    "my_host-1.": ["my_host-1.", 0],
-    "1and1.example:80": ["1and1.example", 80],
+  const good: Readonly<Record<string, readonly [Seed["kind"], string, number]>> = {
+    "10.0.0.1:7946": ["literal", "10.0.0.1", 7946],
+    "10.0.0.1": ["literal", "10.0.0.1", 0],
+    "127.0.0.1:1": ["literal", "127.0.0.1", 1],
+    "cache.default.svc.cluster.local:65535": ["name", "cache.default.svc.cluster.local", 65535],
+    "localhost": ["name", "localhost", 0],
+    "my_host-1.": ["name", "my_host-1.", 0],
+    "1and1.example:80": ["name", "1and1.example", 80],
+    "srv:_warp-mesh._udp.cache.default.svc": ["srv", "_warp-mesh._udp.cache.default.svc", 0],
+    "srv:cache": ["srv", "cache", 0],
+    "srv": ["name", "srv", 0],
+    // A port: the name of a service has a letter.
+    "srv:7946": ["name", "srv", 7946],
+  };
+  const good6: typeof good = {
+    "[fd00::1]:7946": ["literal", "fd00::1", 7946],
+    "[FD00:0:0::0001]": ["literal", "fd00::1", 0],
+    "::1": ["literal", "::1", 0],
+    "fd00::1:7946": ["literal", "fd00::1:7946", 0],
+    "1:2:3:4:5:6:7:8": ["literal", "1:2:3:4:5:6:7:8", 0],
+    "[fe80::1%eth0]:1": ["literal", "fe80::1%eth0", 1],
+    "fe80::1%2": ["literal", "fe80::1%2", 0],
+    "cache:1": ["name", "cache", 1],
+    "srv:cache": ["srv", "cache", 0],
   };
   const rule = "Cannot open the mesh as `peers` must be `host:port` texts with an IPv4 literal or a name as host";
+  const rule6 = "Cannot open the mesh as `peers` must be `host:port` texts with an IPv6 literal in brackets";
 
-  test("takes literals and names, with a port or without", () => {
-    const expected = Object.entries(good).map(([text, [host, port]]) => ({ text, host, port }));
-    assertEquals(checkOptions({ peers: Object.keys(good) }).seeds, expected);
+  test("takes literals, names and services, with a port or without", () => {
+    for (const [family, texts] of [[4, good], [6, good6]] as const) {
+      const expected = Object.entries(texts).map(([text, [kind, host, port]]) => ({ text, kind, host, port }));
+      assertEquals(checkOptions({ family, peers: Object.keys(texts) }).seeds, expected);
+    }
   });
 
-  const none = ["", ":7946", "0.0.0.0:7946", "[::]:7946", "0"];
-  const many = ["239.0.0.1:7946", "224.0.0.1", "255.255.255.255:7946", "240.0.0.1", "0.1.2.3:7946"];
-  const wrong = ["[::1]:7946", "::1", "10.0.0.256:1", "10.0.0:1", "1.2.3.4.5", "a:65536", "a:-1", "a:", "a:b", "a:1:2"];
-  for (const text of [...none, ...many, ...wrong, "a b:1", " a", "http://a:1", "a/b", "a".repeat(300), "ä:1"]) {
-    test(`refuses ${JSON.stringify(text).slice(0, 40)}, alone or among others`, () => {
-      const { message } = assertThrows(() => checkOptions({ peers: [text] }), TypeError);
+  function refuses(options: MeshOptions, rule: string, text: string): void {
+    test(`refuses ${JSON.stringify(text).slice(0, 40)} ${options.family ?? ""}, alone or among others`, () => {
+      const { message } = assertThrows(() => checkOptions({ ...options, peers: [text] }), TypeError);
       assertEquals(message.slice(0, rule.length), rule);
       assert(message.includes(JSON.stringify(text).slice(0, 50)), message);
-      assertThrows(() => checkOptions({ peers: ["10.0.0.1", text] }), TypeError, rule);
+      assertThrows(() => checkOptions({ ...options, peers: ["cache", text] }), TypeError, rule);
     });
   }
+
+  const none = ["", ":7946", "0.0.0.0:7946", "[::]:7946", "0", "srv:", "[]", "[]:1"];
+  const many = ["239.0.0.1:7946", "224.0.0.1", "255.255.255.255:7946", "240.0.0.1", "0.1.2.3:7946"];
+  const wrong = [
+    "10.0.0.256:1",
+    "10.0.0:1",
+    "1.2.3.4.5",
+    "a:65536",
+    "a:-1",
+    "a:0",
+    "a:",
+    "a:b",
+    "a:1:2",
+    "[a]:1",
+    "[10.0.0.1]:1",
+  ];
+  const srv = ["srv:a:1", "srv:a b", "srv:[::1]", "srv:srv:a", `srv:${"a".repeat(300)}`, "SRV:a"];
+  const texts = ["a b:1", " a", "http://a:1", "a/b", "a".repeat(300), "ä:1", "a\n:1", "a:1\n", "a: 1", "a:1e3"];
+  for (const text of [...none, ...many, ...wrong, ...srv, ...texts]) refuses({}, rule, text);
+  const wrong6 = [
+    "ff02::1",
+    "[ff02::1]:1",
+    "::",
+    "[::]:1",
+    "fe80::1",
+    "[fd00::1%eth0]:1",
+    "[::ffff:10.0.0.1]:1",
+    "[fd00::1",
+    "[fd00::g]:1",
+  ];
+  const more6 = [
+    "[fd00::1]:65536",
+    "[fd00::1]:0",
+    "[fd00::1]1",
+    "[[::1]]:1",
+    "[fe80::1%]:1",
+    "[fe80::1%a b]:1",
+    "1:2:3:4:5:6:7:8:9",
+  ];
+  for (const text of [...wrong6, ...more6]) refuses({ family: 6 }, rule6, text);
+
+  const other = (family: 4 | 6) => `Cannot open the mesh as \`peers\` must be of the mesh's family, IPv${family}`;
+  for (const text of ["[::1]:7946", "::1", "[fe80::1%eth0]:1"]) refuses({}, other(4), text);
+  for (const text of ["10.0.0.1", "10.0.0.1:1"]) refuses({ family: 6 }, other(6), text);
 
   test("refuses what is no text, and what is no array", () => {
     for (const value of [5, null, undefined, {}, ["10.0.0.1"]]) {
@@ -282,19 +430,28 @@ describe("the option peers", () => {
       assertEquals(refusal({ peers: value }, TypeError).slice(0, expected.length), expected);
     }
   });
+
+  test("takes 1024 texts", () => {
+    const peers = Array.from({ length: 1025 }, (_, i) => `n${i}`);
+    assertEquals(checkOptions({ peers: peers.slice(1) }).seeds.length, 1024);
+    const expected = "Cannot open the mesh as `peers` must be at most 1024 texts: current value is 1025";
+    assertEquals(refusal({ peers }, RangeError), expected);
+  });
 });
 
 describe("the option advertiseAddr", () => {
-  test("takes a literal, a name or no host, with a port", () => {
-    const good: Readonly<Record<string, readonly [string, number]>> = {
-      "10.0.0.1:7946": ["10.0.0.1", 7946],
+  test("takes a literal of the mesh's family, a name or no host, with a port", () => {
+    const both: Readonly<Record<string, readonly [string, number]>> = {
       "node-1.example:0": ["node-1.example", 0],
       ":7946": ["", 7946],
       "0.0.0.0:0": ["0.0.0.0", 0],
       "[::]:7946": ["::", 7946],
     };
-    for (const [text, [host, port]] of Object.entries(good)) {
-      assertEquals(checkOptions({ advertiseAddr: text }).advertise, { host, port });
+    const own = { 4: { "10.0.0.1:7946": ["10.0.0.1", 7946] }, 6: { "[FD00:0::1]:7946": ["fd00::1", 7946] } };
+    for (const family of [4, 6] as const) {
+      for (const [text, [host, port]] of Object.entries({ ...both, ...own[family] })) {
+        assertEquals(checkOptions({ family, advertiseAddr: text }).advertise, { host, port });
+      }
     }
   });
 
@@ -306,11 +463,42 @@ describe("the option advertiseAddr", () => {
       assertEquals(refusal({ advertiseAddr: value }, TypeError), `${rule}: current value is ${shown}`);
     });
   }
+
+  const rule6 =
+    "Cannot open the mesh as `advertiseAddr` must be `host:port` with an IPv6 literal in brackets or a name as host";
+  for (
+    const value of [
+      "10.0.0.1:1",
+      "::1",
+      "[::1]",
+      "[ff02::1]:1",
+      "[::ffff:10.0.0.1]:1",
+      "[fd00::g]:1",
+      "fd00::1:1",
+      "1.2.3:1",
+    ]
+  ) {
+    test(`refuses ${JSON.stringify(value)} in a mesh of IPv6`, () => {
+      const expected = `${rule6}: current value is ${JSON.stringify(value)}`;
+      assertEquals(refusal({ family: 6, advertiseAddr: value }, TypeError), expected);
+    });
+  }
 });
 
 describe("any value of any option", () => {
   test("is taken, or refused in one line that names the option", () => {
-    const others = ["group", "interface", "peers", "advertiseAddr", "multicast", "multicastLoopback", "signal", "wire"];
+    const others = [
+      "group",
+      "family",
+      "discover",
+      "interface",
+      "peers",
+      "advertiseAddr",
+      "multicast",
+      "multicastLoopback",
+      "signal",
+      "wire",
+    ];
     const names = [...numbers.map(({ name }) => name), ...others];
     const value = fc.oneof(
       fc.anything({ withBigInt: true, withDate: true, withMap: true, withNullPrototype: true, withTypedArray: true }),

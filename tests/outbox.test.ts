@@ -18,15 +18,17 @@ function setUp(config: Partial<OutboxConfig> = {}) {
   const sent: string[] = [];
   const errors: unknown[] = [];
   const underWay: { readonly end: (error?: Error) => void }[] = [];
+  const send: OutboxConfig["send"] = (datagram, { host }) => {
+    sent.push(`${new TextDecoder().decode(datagram)} to ${host}`);
+    return new Promise((resolve, reject) => {
+      underWay.push({ end: (error) => error === undefined ? resolve() : reject(error) });
+    });
+  };
   const outbox = new Outbox({
-    send: (datagram, { host }) => {
-      sent.push(`${new TextDecoder().decode(datagram)} to ${host}`);
-      return new Promise((resolve, reject) => {
-        underWay.push({ end: (error) => error === undefined ? resolve() : reject(error) });
-      });
-    },
-    group: GROUP,
-    circle: () => [],
+    send,
+    sendToGroup: (datagram) => (config.send ?? send)(datagram, GROUP),
+    hasGroup: () => true,
+    extendedTo: () => [],
     batchTo: () => [],
     take: () => {
       const batch = batches.shift();
@@ -50,7 +52,7 @@ function bytes(text: string): Uint8Array {
 
 describe("Outbox", () => {
   test("sends a batch to the group and to each endpoint, and counts it once", async () => {
-    const { outbox, batches, sent, run } = setUp({ circle: () => [A, B], batchTo: () => [A, B] });
+    const { outbox, batches, sent, run } = setUp({ batchTo: () => [A, B] });
     batches.push("1", "2");
     outbox.wake();
     await run();
@@ -60,14 +62,14 @@ describe("Outbox", () => {
 
   test("begins after the caller's turn on the stack, never within", async () => {
     const { outbox, sent, run } = setUp();
-    outbox.post(bytes("beat"));
+    outbox.post(bytes("beat"), "group");
     assertEquals(sent, []);
     await run();
     assertEquals(sent, ["beat to 239.0.0.1"]);
   });
 
   test("sends one datagram at a time, letters first", async () => {
-    const { outbox, batches, sent, underWay } = setUp({ circle: () => [A], batchTo: () => [A] });
+    const { outbox, batches, sent, underWay } = setUp({ batchTo: () => [A] });
     batches.push("1", "2");
     outbox.wake();
     const steps: string[] = [];
@@ -78,15 +80,16 @@ describe("Outbox", () => {
       underWay.shift()?.end();
     };
     await step();
-    outbox.post(bytes("beat"));
+    outbox.post(bytes("beat"), "group");
+    outbox.post(bytes("beat for two"), [A, B]);
     outbox.post(bytes("hello"), B);
-    while (steps.length < 7) await step();
+    while (steps.length < 8) await step();
     await settle();
     assertEquals([steps, underWay.length, sent.length], [
-      ["1 to 239.0.0.1", "1 to 10.0.0.1", "beat to 239.0.0.1", "beat to 10.0.0.1", "hello to 10.0.0.2"]
-        .concat("2 to 239.0.0.1", "2 to 10.0.0.1"),
+      ["1 to 239.0.0.1", "1 to 10.0.0.1", "beat to 239.0.0.1", "beat for two to 10.0.0.1", "beat for two to 10.0.0.2"]
+        .concat("hello to 10.0.0.2", "2 to 239.0.0.1", "2 to 10.0.0.1"),
       0,
-      7,
+      8,
     ]);
   });
 
@@ -106,20 +109,27 @@ describe("Outbox", () => {
 
   test("asks where to send for each datagram", async () => {
     let endpoints = [A];
-    const { outbox, sent, run } = setUp({ group: undefined, circle: () => endpoints, batchTo: () => endpoints });
-    outbox.post(bytes("1"));
-    await run();
+    const { outbox, batches, sent, run } = setUp({
+      hasGroup: () => false,
+      extendedTo: () => endpoints,
+      batchTo: () => endpoints,
+    });
+    const send = async (name: string) => {
+      outbox.post(bytes(`state ${name}`), "extended");
+      batches.push(name);
+      outbox.wake();
+      await run();
+    };
+    await send("1");
     endpoints = [B];
-    outbox.post(bytes("2"));
-    await run();
-    assertEquals(sent, ["1 to 10.0.0.1", "2 to 10.0.0.2"]);
+    await send("2");
+    assertEquals(sent, ["state 1 to 10.0.0.1", "1 to 10.0.0.1", "state 2 to 10.0.0.2", "2 to 10.0.0.2"]);
   });
 
   test("goes on after a send that failed, in whatever way, and says so", async () => {
     const failures = [new Error("rejected"), new Error("thrown")];
     const hosts: string[] = [];
     const { outbox, batches, errors } = setUp({
-      circle: () => [A, B],
       batchTo: () => [A, B],
       send: (_, { host }) => {
         hosts.push(host);
@@ -150,40 +160,82 @@ describe("Outbox", () => {
     assertEquals([sent.at(-1), errors.length], ["again to 10.0.0.1", 976]);
   });
 
-  describe("counts a broadcast", () => {
-    const cases: readonly [string, Endpoint | undefined, readonly Endpoint[], readonly Endpoint[], number][] = [
-      ["that the group took", GROUP, [A], [A], 1],
-      ["not when the group refused it, though a peer took it", GROUP, [A], [GROUP], 0],
-      ["without a group, that one peer took", undefined, [A, B], [A], 1],
-      ["not without a group when no peer took it", undefined, [A, B], [A, B], 0],
-      ["not without a group and peers", undefined, [], [], 0],
+  describe("counts a batch", () => {
+    const cases: readonly [string, boolean, readonly Endpoint[], readonly Endpoint[], number][] = [
+      ["that the group took", true, [A], [A], 1],
+      ["not when the group refused it, though a peer took it", true, [A], [GROUP], 0],
+      ["without a group, that one peer took", false, [A, B], [A], 1],
+      ["not without a group when no peer took it", false, [A, B], [A, B], 0],
+      ["not without a group and peers", false, [], [], 0],
     ];
-    for (const [name, group, endpoints, failing, count] of cases) {
+    for (const [name, hasGroup, endpoints, failing, count] of cases) {
       test(name, async () => {
-        const { outbox } = setUp({
-          group,
-          circle: () => endpoints,
+        const { outbox, batches } = setUp({
+          hasGroup: () => hasGroup,
           batchTo: () => endpoints,
           send: (_, to) => failing.includes(to) ? Promise.reject(new Error("no")) : Promise.resolve(),
         });
-        outbox.post(bytes("1"));
+        batches.push("1");
+        outbox.wake();
+        await outbox.drained();
+        assertEquals(outbox.broadcasts, count);
+      });
+    }
+  });
+
+  describe("counts a round of heartbeats", () => {
+    const cases: readonly [string, boolean, "group" | readonly Endpoint[], readonly Endpoint[], number][] = [
+      ["that the group took", true, "group", [], 1],
+      ["not when the group refused it", true, "group", [GROUP], 0],
+      ["not by what goes to some besides the group", true, [A, B], [], 0],
+      ["without a group by what goes to some, and one took", false, [A, B], [A], 1],
+      ["not without a group when none took it", false, [A, B], [A, B], 0],
+      ["not without a group when it is for the group", false, "group", [], 0],
+    ];
+    for (const [name, hasGroup, to, failing, count] of cases) {
+      test(name, async () => {
+        const { outbox } = setUp({
+          hasGroup: () => hasGroup,
+          send: (_, to) => failing.includes(to) ? Promise.reject(new Error("no")) : Promise.resolve(),
+        });
+        outbox.post(bytes("1"), to);
         await outbox.drained();
         assertEquals(outbox.broadcasts, count);
       });
     }
 
-    test("not when it is a letter to one endpoint", async () => {
-      const { outbox, run } = setUp();
-      outbox.post(bytes("1"), A);
-      await run();
-      assertEquals(outbox.broadcasts, 0);
+    test("not when it is a letter to one endpoint, or to the circle of those that speak the extension", async () => {
+      for (const hasGroup of [true, false]) {
+        const { outbox, sent, run } = setUp({ hasGroup: () => hasGroup, extendedTo: () => [B] });
+        outbox.post(bytes("1"), A);
+        outbox.post(bytes("2"), "extended");
+        await run();
+        const group = hasGroup ? ["2 to 239.0.0.1"] : [];
+        assertEquals([sent, outbox.broadcasts], [["1 to 10.0.0.1", ...group, "2 to 10.0.0.2"], 0]);
+      }
     });
+  });
+
+  test("asks for each datagram whether there is a group: it may come and go", async () => {
+    const out: string[] = [];
+    let there = true;
+    const { outbox } = setUp({
+      send: async (datagram, { host }) => void out.push(`${new TextDecoder().decode(datagram)} to ${host}`),
+      hasGroup: () => there,
+    });
+    for (const name of ["1", "2", "3"]) {
+      there = name !== "2";
+      outbox.post(bytes(name), "group");
+      outbox.post(bytes(name), "extended");
+      await outbox.drained();
+    }
+    assertEquals(out, ["1", "1", "3", "3"].map((name) => `${name} to ${GROUP.host}`));
   });
 
   test("is drained when all is out, what came meanwhile included", async () => {
     const { outbox, batches, sent, underWay, run } = setUp();
     assertEquals(await outbox.drained(), undefined);
-    outbox.post(bytes("1"));
+    outbox.post(bytes("1"), "group");
     const drained = watch(outbox.drained());
     await settle();
     batches.push("2");
@@ -207,7 +259,7 @@ describe("Outbox", () => {
   });
 
   test("sends everything once and in order, one at a time, however it is woken", async () => {
-    const letter = fc.record({ to: fc.option(fc.constantFrom(A, B), { nil: undefined }), fails: fc.boolean() });
+    const letter = fc.record({ to: fc.constantFrom(A, B, "group" as const), fails: fc.boolean() });
     const step = fc.oneof(letter, fc.constant("batch" as const), fc.constant("wait" as const));
     await fc.assert(fc.asyncProperty(fc.array(step, { maxLength: 40, size: "max" }), async (steps) => {
       let busy = 0;
@@ -233,7 +285,7 @@ describe("Outbox", () => {
           outbox.wake();
         } else {
           const name = `${i}${step.fails ? "!" : ""}`;
-          letters.push(step.to === undefined ? name : `${name} to ${step.to.host}`);
+          letters.push(step.to === "group" ? name : `${name} to ${step.to.host}`);
           outbox.post(bytes(name), step.to);
         }
       }
@@ -256,8 +308,12 @@ function paced({ rate = 1000, repairs = [] as Parcel[] } = {}) {
       sent.push({ name: new TextDecoder().decode(datagram), to: host, at: clock.now() });
       return Promise.resolve();
     },
-    group: GROUP,
-    circle: (circle) => circle === "everybody" ? [A, B] : [B],
+    sendToGroup: (datagram) => {
+      sent.push({ name: new TextDecoder().decode(datagram), to: GROUP.host, at: clock.now() });
+      return Promise.resolve();
+    },
+    hasGroup: () => true,
+    extendedTo: () => [B],
     batchTo: () => [A],
     take: () => {
       const batch = batches.shift();
@@ -309,7 +365,8 @@ describe("a paced Outbox", () => {
     await clock.advance(500);
     const { length } = sent;
     const wait = pacer.wait();
-    outbox.post(bytes("beat"));
+    outbox.post(bytes("beat"), "group");
+    outbox.post(bytes("beat"), [A, B]);
     outbox.post(bytes("state"), "extended");
     outbox.post(bytes("answer"), A);
     await clock.advance(0);

@@ -47,7 +47,7 @@ function setUp({ peers = [asker("a")], multicast = true, maxBytes = 65_536, maxA
     randomBytes: (length) => Uint8Array.from({ length }, () => random.below(256)),
     ring,
     pacer,
-    multicast,
+    multicast: () => multicast,
     peer: (id) => known.get(id),
     peers: () => [...known.values()],
     post: (packet, to) => {

@@ -13,7 +13,7 @@ import { MAX_NUMBER } from "../src/wire/layout.ts";
 import { formatNodeId } from "../src/wire/node_id.ts";
 
 const SOURCE: Endpoint = { host: "10.0.0.9", port: 5000 };
-const PEER_TIMEOUT = 10_000;
+const QUIET_TIMEOUT = 10_000;
 const HOUR = 3_600_000;
 
 function idOf(index: number): Uint8Array {
@@ -34,11 +34,14 @@ function setUp({ capacity = 10 } = {}) {
   const doubted: string[] = [];
   const settled: [number, number][] = [];
   const left: string[] = [];
+  /** Nodes whose heartbeats are heard: the membership decides when they are lost. */
+  const peers = new Set<string>();
   const streams = new PeerStreams({
     clock,
     jitter: new Jitter(() => Uint8Array.of(1, 2, 3, 4)),
     doubtAfter: 2000,
-    peerTimeout: PEER_TIMEOUT,
+    quietTimeout: QUIET_TIMEOUT,
+    isPeer: (id) => peers.has(id),
     capacity,
     onWanting: ({ id }) => wanted.push(id),
     onDoubt: ({ id }) => doubted.push(id),
@@ -59,7 +62,7 @@ function setUp({ capacity = 10 } = {}) {
     position(last, oldest, age, { ...records, nonce }, id);
   };
   const holes = (id = A) => stream(id).window.holes.map(({ from, to }) => [from, to]);
-  return { streams, clock, gaps, wanted, doubted, settled, left, accept, position, answer, stream, holes };
+  return { streams, clock, gaps, wanted, doubted, settled, left, peers, accept, position, answer, stream, holes };
 }
 
 /** One whose beginning is known, with so many batches, and that has answered a question. */
@@ -281,7 +284,7 @@ describe("what is missing", () => {
   test("is found out, and is a gap, when a forged number had gone ahead and was given up", async () => {
     const { accept, position, answer, gaps, clock, streams, doubted } = known(3);
     position(MAX_NUMBER - 1);
-    await clock.advance(PEER_TIMEOUT);
+    await clock.advance(QUIET_TIMEOUT);
     streams.expire();
     assertEquals(gaps, [[1, 4, undefined, "lost"]]);
     // The node was there all the time, and what it published is taken for copies.
@@ -407,24 +410,24 @@ describe("what is missing", () => {
   });
 });
 
-describe("a stream that was silent for peerTimeout", () => {
+describe("a stream that was silent for quietTimeout, and whose node is no peer,", () => {
   test("is lost: a gap from what is settled on, with no end, told once", async () => {
     const { streams, accept, clock, gaps, stream, left } = known(3);
     accept(6);
-    await clock.advance(PEER_TIMEOUT - 1);
+    await clock.advance(QUIET_TIMEOUT - 1);
     streams.expire();
     assertEquals(gaps, []);
     await clock.advance(1);
     streams.expire();
     streams.expire();
-    await clock.advance(PEER_TIMEOUT);
+    await clock.advance(QUIET_TIMEOUT);
     streams.expire();
     assertEquals([gaps, stream().isWanting, left], [[[1, 4, undefined, "lost"]], false, []]);
   });
 
   test("goes on where it was when it is heard again", async () => {
     const { streams, accept, position, answer, clock, gaps, holes, stream } = known(3);
-    await clock.advance(PEER_TIMEOUT);
+    await clock.advance(QUIET_TIMEOUT);
     streams.expire();
     assertEquals(gaps, [[1, 4, undefined, "lost"]]);
     gaps.length = 0;
@@ -437,7 +440,7 @@ describe("a stream that was silent for peerTimeout", () => {
 
   test("is forgotten after an hour", async () => {
     const { streams, clock, stream } = known(3);
-    await clock.advance(PEER_TIMEOUT);
+    await clock.advance(QUIET_TIMEOUT);
     streams.expire();
     await clock.advance(HOUR - 1);
     streams.expire();
@@ -445,6 +448,67 @@ describe("a stream that was silent for peerTimeout", () => {
     await clock.advance(1);
     streams.expire();
     assertEquals([stream(), [...streams.all]], [undefined, []]);
+  });
+});
+
+describe("a stream whose node is a peer", () => {
+  test("is not lost, however long it is silent, until the peer is", async () => {
+    const { streams, peers, accept, clock, gaps, stream, left } = known(3);
+    peers.add(formatNodeId(A));
+    accept(6);
+    await clock.advance(10 * QUIET_TIMEOUT);
+    streams.expire();
+    assertEquals(gaps, []);
+    streams.lose(stream());
+    streams.lose(stream());
+    assertEquals([gaps, stream().isWanting, left], [[[1, 4, undefined, "lost"]], false, []]);
+  });
+
+  test("and that is lost goes on where it was when it is heard again", () => {
+    const { streams, accept, gaps, stream } = known(3);
+    streams.lose(stream());
+    assertEquals([accept(4), stream().lostAt], [true, undefined]);
+    streams.lose(stream());
+    assertEquals(gaps, [[1, 4, undefined, "lost"], [1, 5, undefined, "lost"]]);
+  });
+
+  test("that leaves, or has left, is not lost by that", async () => {
+    const leaving = known(3);
+    leaving.streams.leave(A, SOURCE, { position: { last: 5, oldest: 1, age: 0 } });
+    leaving.streams.lose(leaving.stream());
+    assertEquals(leaving.gaps, []);
+    await leaving.clock.advance(2000);
+    leaving.streams.expire();
+    assertEquals(leaving.gaps, [[1, 4, 5, "left"]]);
+    leaving.streams.lose(leaving.stream());
+    assertEquals(leaving.gaps.length, 1);
+  });
+});
+
+describe("a node that answers a heartbeat", () => {
+  const id = formatNodeId(A);
+  const THERE: Endpoint = { host: "10.0.0.8", port: 6000 };
+
+  test("is asked there from then on, at once for what is missing, and what is missing counts", async () => {
+    const { streams, accept, position, stream, wanted, clock } = setUp();
+    position(0, 1, Infinity);
+    accept(1);
+    accept(4);
+    assertEquals([streams.missing, stream().provenAt], [0, undefined]);
+    await clock.advance(1);
+    assert(stream().window.holes.every(({ due }) => due > clock.now()));
+    wanted.length = 0;
+    streams.prove(id, THERE, 12);
+    assertEquals([streams.missing, stream().provenAt, wanted], [2, THERE, [id]]);
+    assert(stream().window.holes.every(({ due }) => due <= clock.now()));
+    streams.prove(id, THERE, 12);
+    assertEquals(streams.missing, 2);
+  });
+
+  test("of whom no stream is known changes nothing", () => {
+    const { streams, wanted } = setUp();
+    streams.prove(id, THERE, 12);
+    assertEquals([[...streams.all], wanted], [[], []]);
   });
 });
 
@@ -459,7 +523,7 @@ describe("a node that leaves", () => {
     assertEquals([rig.settled, rig.left, rig.gaps, rig.streams.hasLeft(id)], [[[1, 3]], [id], [], true]);
     leave(rig, 3);
     assertEquals([rig.settled.length, rig.left.length], [2, 1]);
-    await rig.clock.advance(PEER_TIMEOUT);
+    await rig.clock.advance(QUIET_TIMEOUT);
     rig.streams.expire();
     assertEquals(rig.gaps, []);
   });

@@ -13,6 +13,11 @@ declare class TextDecoder {
   decode(bytes: Uint8Array): string;
 }
 
+declare class AbortController {
+  readonly signal: AbortSignal;
+  abort(reason?: unknown): void;
+}
+
 interface AbortSignal {
   readonly aborted: boolean;
   readonly reason: unknown;

@@ -35,7 +35,7 @@ function newStream({ index = 1, token = true, catchUp = false, opened = 0, now =
   if (token) stream.token = TOKEN;
   if (roundTrip > 0) {
     stream.measure(roundTrip);
-    stream.prove({ nonce: 0, sentAt: 0, upTo: 0, to: HOME }, now);
+    stream.prove({ sentAt: 0, to: HOME }, now);
   }
   return stream;
 }
@@ -291,7 +291,7 @@ describe("a node that has not answered from where it is taken to be", () => {
   test("has not proved another address by that", async () => {
     const { requests, clock, asked } = setUp();
     const stream = newStream({ roundTrip: 0 });
-    stream.prove({ nonce: 0, sentAt: 0, upTo: 0, to: SOURCE }, 0);
+    stream.prove({ sentAt: 0, to: SOURCE }, 0);
     stream.window.accept(9, 0, 0);
     requests.want(stream);
     await clock.advance(1000);
@@ -337,7 +337,7 @@ describe("a node that has not answered from where it is taken to be", () => {
     for (const stream of crowd) want(stream);
     await hear(10_000);
     const [late, proven] = [newStream({ index: 254, roundTrip: 0 }), newStream({ index: 255, roundTrip: 0 })];
-    proven.prove({ nonce: 0, sentAt: 0, upTo: 0, to: SOURCE }, clock.now());
+    proven.prove({ sentAt: 0, to: SOURCE }, clock.now());
     const start = clock.now();
     for (const stream of [late, proven]) want(stream);
     await hear(10_000);

@@ -16,7 +16,7 @@ function at(id: string): Endpoint {
 function setUp({ multicast = true } = {}) {
   const clock = new VirtualClock();
   const ready: number[] = [];
-  const repairs = new Repairs({ clock, multicast, onReady: () => ready.push(clock.now()) });
+  const repairs = new Repairs({ clock, multicast: () => multicast, onReady: () => ready.push(clock.now()) });
   const ask = (number: number, id = "a", alone = false) => repairs.ask(number, id, at(id), alone);
   const takeAll = () => {
     const taken: string[] = [];

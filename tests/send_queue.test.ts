@@ -85,6 +85,48 @@ describe("SendQueue", () => {
     });
   }
 
+  test("to a group that cannot be reached it sends once more, where the interface can be named again", async () => {
+    let renewals = 0;
+    let isBack = true;
+    const tries: string[] = [];
+    const failing = new Set(["239.0.0.1", "10.0.0.1"]);
+    const queue = new SendQueue((_data, host, _port, done) => {
+      tries.push(host);
+      done(failing.has(host) ? new Error("no") : undefined);
+    }, {
+      renew: () => {
+        renewals++;
+        if (isBack) failing.delete("239.0.0.1");
+        return isBack;
+      },
+    });
+    await assertRejects(() => queue.send(bytes("a"), "10.0.0.1", 9));
+    assertEquals(renewals, 0);
+    await queue.send(bytes("a"), "239.0.0.1", 9);
+    assertEquals([renewals, tries], [1, ["10.0.0.1", "239.0.0.1", "239.0.0.1"]]);
+    failing.add("239.0.0.1");
+    isBack = false;
+    await assertRejects(() => queue.send(bytes("a"), "239.0.0.1", 9));
+    await assertRejects(() => queue.send(bytes("a"), "239.0.0.1", 9));
+    // Not again within 100 ms, unless this machine stood still for so long.
+    assertEquals(tries.filter((host) => host === "239.0.0.1").length, 4);
+    queue.close();
+  });
+
+  test("is of one family", async () => {
+    const sent: string[] = [];
+    const queue = new SendQueue((_data, host, _port, done) => {
+      sent.push(host);
+      done();
+    }, { family: 6 });
+    for (let i = 0; i < 2000; i++) await queue.send(bytes("a"), `fd00::${i.toString(16)}`, 9);
+    await queue.send(bytes("a"), "fe80::1%eth0", 9);
+    assertEquals(sent.length, 2001);
+    for (const host of ["127.0.0.1", "fd00::1%eth0", "::ffff:1.2.3.4", "::g", "localhost", ""]) {
+      await assertRejects(() => queue.send(bytes("a"), host, 9), TypeError, "IPv6 literal");
+    }
+  });
+
   for (const host of ["localhost", "1.2.3", "1.2.3.4.5", "256.1.1.1", "01.2.3.4", "::1", " 1.2.3.4", ""]) {
     test(`refuses host "${host}"`, async () => {
       const { queue, transmissions } = pendingQueue();

@@ -134,8 +134,8 @@ test("a node that crashes is forgotten after 60 s, one that is started again is 
     const { network, nodes } = world;
     await network.clock.runUntil(() => everyoneKnowsEveryone(world), 5000);
     const host = network.host(hostAddress(9));
-    const { bind, clock, randomBytes, resolve, networkInterfaces } = host;
-    const ports = { bind, clock, randomBytes, resolve, networkInterfaces };
+    const { bind, clock, randomBytes, resolve, resolveSrv, networkInterfaces } = host;
+    const ports = { bind, clock, randomBytes, resolve, resolveSrv, networkInterfaces };
     const mesh = await network.clock.run(MeshBus.open(ports), 1000);
     await network.clock.runUntil(() => nodes.every((node) => node.mesh.peers().length === 3), 100);
     host.crash();

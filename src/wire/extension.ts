@@ -16,18 +16,26 @@ import {
   HEADER_LENGTH,
   MAX_NUMBER,
   MAX_RANGES,
+  MEASURE_LENGTH,
   NODE_ID_LENGTH,
   NONCE_LENGTH,
   NUMBER_LENGTH,
+  PATH_GROUP,
   POSITION_LENGTH,
   RANGE_LENGTH,
   RECORD_HEADER_LENGTH,
   TAG_BASE,
+  TAG_ECHO,
+  TAG_HEARD,
+  TAG_MEASURE,
   TAG_NONCE,
   TAG_NUMBER,
+  TAG_PATH,
+  TAG_PEERS,
   TAG_POSITION,
   TAG_RANGES,
   TAG_REPAIR,
+  TAG_REPORT,
   TAG_SETTLED,
   TAG_SINCE,
   TAG_STREAM,
@@ -35,6 +43,8 @@ import {
   TOKEN_LENGTH,
 } from "./layout.ts";
 import { writeHeader } from "./packet.ts";
+import { type Measure, readMeasure, readReport, type Report, writeMeasure, writeReport } from "./probe.ts";
+import { isHeard, readPeers, type ToldPeer, writePeers } from "./told_peers.ts";
 
 /** Where a stream is. */
 export interface Position {
@@ -84,6 +94,18 @@ export interface Extension {
   readonly settled?: number;
   /** The number of this batch, which is sent again. */
   readonly repair?: number;
+  /** The nonce of the heartbeat that this one answers: 0 to 2^32 - 1. */
+  readonly echo?: number;
+  /** 2: sent to the group. Else to one node, whose multicast the sender hears, 1, or not, 0. */
+  readonly path?: number;
+  /** The first 4 bytes of the id of each node whose multicast the sender hears: at most 256. */
+  readonly heard?: Uint8Array;
+  /** Nodes that the sender knows, all with addresses of one family: at most 32. */
+  readonly peers?: readonly ToldPeer[];
+  /** How a probe is to be answered. */
+  readonly measure?: Measure;
+  /** What the sender answers of itself. */
+  readonly report?: Report;
 }
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
@@ -120,7 +142,7 @@ export function markRepair(datagram: Uint8Array): void {
 
 /**
  * Reads the block that begins at `start`. `undefined` when there is none, or one of another version. Never throws; work is
- * bounded by the bytes. Node ids and tokens are views into the datagram.
+ * bounded by the bytes. Ids, tokens and lists of ids are views into the datagram.
  */
 export function readExtension(bytes: Uint8Array, start: number): Extension | undefined | typeof MALFORMED {
   if (!isBlock(bytes, start)) return undefined;
@@ -134,7 +156,7 @@ export function readExtension(bytes: Uint8Array, start: number): Extension | und
     const value = offset + RECORD_HEADER_LENGTH;
     const end = value + readU16(bytes, offset + 1);
     if (end > bytes.length) return MALFORMED;
-    if (tag >= TAG_NUMBER && tag <= TAG_REPAIR) {
+    if (tag >= TAG_NUMBER && tag <= TAG_REPORT) {
       if ((seen & (1 << tag)) !== 0 || !readRecord(tag, bytes.subarray(value, end), found)) return MALFORMED;
       seen |= 1 << tag;
     }
@@ -163,6 +185,7 @@ export function decodeExtension(rest: Uint8Array): Extension | undefined {
  */
 export function encodeExtension(extension: Extension): Uint8Array {
   const { number, position, stream, nonce, token, ranges, since, base, settled, repair } = extension;
+  const { echo, path, heard, peers, measure, report } = extension;
   const records: [number, Uint8Array][] = [];
   if (number !== undefined) records.push([TAG_NUMBER, u48s(number)]);
   if (position !== undefined) records.push([TAG_POSITION, withAge(u48s(position.last, position.oldest), position.age)]);
@@ -174,6 +197,12 @@ export function encodeExtension(extension: Extension): Uint8Array {
   if (base !== undefined) records.push([TAG_BASE, withAge(u48s(base.first), base.age)]);
   if (settled !== undefined) records.push([TAG_SETTLED, u48s(settled)]);
   if (repair !== undefined) records.push([TAG_REPAIR, u48s(repair)]);
+  if (echo !== undefined) records.push([TAG_ECHO, u32(echo)]);
+  if (path !== undefined) records.push([TAG_PATH, Uint8Array.of(path)]);
+  if (heard !== undefined) records.push([TAG_HEARD, heard]);
+  if (peers !== undefined) records.push([TAG_PEERS, writePeers(peers)]);
+  if (measure !== undefined) records.push([TAG_MEASURE, writeMeasure(measure)]);
+  if (report !== undefined) records.push([TAG_REPORT, writeReport(report)]);
   const bytes = new Uint8Array(
     records.reduce((sum, [, value]) => sum + RECORD_HEADER_LENGTH + value.length, EXTENSION_HEADER_LENGTH),
   );
@@ -215,6 +244,8 @@ function isBlock(bytes: Uint8Array, start: number): boolean {
 /** Reads a value into `found`; false when it is malformed. */
 function readRecord(tag: number, value: Uint8Array, found: Mutable<Extension>): boolean {
   if (tag === TAG_RANGES) return readRanges(value, found);
+  if (tag === TAG_HEARD || tag === TAG_PEERS) return readList(tag, value, found);
+  if (tag === TAG_REPORT) return isSet(found, "report", readReport(value));
   if (value.length !== LENGTHS[tag]) return false;
   switch (tag) {
     case TAG_NUMBER:
@@ -244,6 +275,14 @@ function readRecord(tag: number, value: Uint8Array, found: Mutable<Extension>): 
     case TAG_SETTLED:
       found.settled = readU48(value, 0);
       return true;
+    case TAG_ECHO:
+      found.echo = readU32(value, 0);
+      return true;
+    case TAG_PATH:
+      found.path = value[0] as number;
+      return found.path <= PATH_GROUP;
+    case TAG_MEASURE:
+      return isSet(found, "measure", readMeasure(value));
     default:
       found.repair = readU48(value, 0);
       return found.repair > 0;
@@ -260,7 +299,28 @@ const LENGTHS: Readonly<Record<number, number>> = {
   [TAG_BASE]: BASE_LENGTH,
   [TAG_SETTLED]: NUMBER_LENGTH,
   [TAG_REPAIR]: NUMBER_LENGTH,
+  [TAG_ECHO]: NONCE_LENGTH,
+  [TAG_PATH]: 1,
+  [TAG_MEASURE]: MEASURE_LENGTH,
 };
+
+function readList(tag: number, value: Uint8Array, found: Mutable<Extension>): boolean {
+  if (tag === TAG_HEARD) {
+    found.heard = value;
+    return isHeard(value);
+  }
+  return isSet(found, "peers", readPeers(value));
+}
+
+/** Sets what was read; false when nothing was. */
+function isSet<K extends keyof Extension>(
+  found: Mutable<Extension>,
+  name: K,
+  value: Extension[K] | undefined,
+): boolean {
+  if (value !== undefined) (found as Record<K, Extension[K]>)[name] = value;
+  return value !== undefined;
+}
 
 function readRanges(value: Uint8Array, found: Mutable<Extension>): boolean {
   const count = value.length / RANGE_LENGTH;

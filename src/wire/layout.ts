@@ -22,6 +22,10 @@ export const TYPE_ACK = 0x11;
 export const TYPE_LEAVE = 0x12;
 /** What has the receiver published since …? */
 export const TYPE_CATCH_UP = 0x13;
+/** Is the receiver there, and which ways are open? Nobody is noted for it. */
+export const TYPE_PROBE = 0x14;
+/** The answer to a probe. */
+export const TYPE_ANSWER = 0x15;
 /** Where the sender's stream is: after a burst, and in answer to requests. */
 export const TYPE_STATE = 0x17;
 
@@ -77,8 +81,41 @@ export const TAG_BASE = 8;
 export const TAG_SETTLED = 9;
 /** In place of the number when a batch is sent again: u48 */
 export const TAG_REPAIR = 10;
+/** The nonce of the heartbeat that this one answers: u32 */
+export const TAG_ECHO = 11;
+/** By which way a heartbeat is sent: u8, one of the three below */
+export const TAG_PATH = 12;
+/** Nodes whose multicast the sender hears: the first 4 bytes of the id of each */
+export const TAG_HEARD = 13;
+/** Nodes that the sender knows: family u8, 4 or 6 · (id 16 bytes · address 4 or 16 bytes · port u16) × n */
+export const TAG_PEERS = 14;
+/** How a probe is to be answered: size u16, in bytes, 0 for as short as can be · way u8, 0 to the asker, 1 to the group */
+export const TAG_MEASURE = 15;
+/** What a node answers of itself: port u16 · heartbeat u32, ms · asker u8, 0 to 3 · flags u8 · group, 4 or 16 bytes */
+export const TAG_REPORT = 16;
+/** Any bytes, read by nobody: a datagram of a size that is to be tried. */
+export const TAG_PADDING = 17;
 
-/** Bytes of the value of each record; of one range for `TAG_RANGES`. */
+/** To one node, whose multicast the sender does not hear. */
+export const PATH_DEAF = 0;
+/** To one node, whose multicast the sender hears. */
+export const PATH_HEARD = 1;
+/** To the group. */
+export const PATH_GROUP = 2;
+
+/** In a report: nobody who is known asks. */
+export const ASKER_UNKNOWN = 0;
+/** The asker is heard, and has answered no question. */
+export const ASKER_HEARD = 1;
+/** It has answered, but not at the address that it advertises. */
+export const ASKER_PROVEN = 2;
+/** It has answered at the address that it advertises. */
+export const ASKER_AT_ADDRESS = 3;
+
+/** In a report: the node sends and hears multicast. */
+export const FLAG_MULTICAST = 1;
+
+/** Bytes of the value of each record; of one range for `TAG_RANGES`; without the group for `TAG_REPORT`. */
 export const NUMBER_LENGTH = 6;
 export const AGE_LENGTH = 4;
 export const POSITION_LENGTH: number = 2 * NUMBER_LENGTH + AGE_LENGTH;
@@ -86,6 +123,16 @@ export const NONCE_LENGTH = 4;
 export const TOKEN_LENGTH = 8;
 export const RANGE_LENGTH: number = 2 * NUMBER_LENGTH;
 export const BASE_LENGTH: number = NUMBER_LENGTH + AGE_LENGTH;
+
+export const MEASURE_LENGTH = 3;
+export const REPORT_LENGTH = 8;
+
+/** Bytes of an id in a list of nodes heard by multicast. */
+export const SHORT_ID_LENGTH = 4;
+/** Most of them in one heartbeat: 1 kB. */
+export const MAX_HEARD = 256;
+/** Most nodes that one heartbeat tells of: 1,088 bytes with IPv6 addresses. */
+export const MAX_TOLD = 32;
 
 /** Most ranges in one packet. */
 export const MAX_RANGES = 64;

@@ -17,8 +17,16 @@ export interface ContractOptions {
   readonly adapter: AdapterName;
   /** Why its sockets are not the runtime's native ones. */
   readonly fallback?: string | undefined;
-  /** The address of the host and of the interface that the suite uses. @default {"127.0.0.1"} */
+  /** Of which family the sockets are. @default {4} */
+  readonly family?: 4 | 6;
+  /** The address of the host and of the interface that the suite uses. @default {"127.0.0.1" or "::1"} */
   readonly address?: string;
+  /**
+   * What a socket calls that interface. @default {`address`, and for IPv6 "lo"}
+   */
+  readonly multicastInterface?: string;
+  /** Whether multicast is heard on that interface. @default {for IPv4; on `lo` there is none of IPv6} */
+  readonly multicast?: boolean;
   /** Why the adapter cannot do what the options ask. Such a bind must reject with this reason. */
   readonly cannot?: (options: BindOptions) => string | undefined;
   /** Lets a little time pass. An adapter that needs it has a clock of its own. @default {1 ms of real time} */
@@ -27,13 +35,25 @@ export interface ContractOptions {
   readonly receiveBuffer?: boolean;
   /** Whether multicast finds its way with no interface named, and stays on this machine. @default {false} */
   readonly multicastRoute?: boolean;
+  /** A second interface, for tests of several. */
+  readonly second?: SecondInterface;
+  /** More addresses of the host, as RFC 5952 writes them, the link-local one of the interface with its zone. */
+  readonly more?: readonly string[];
+}
+
+/** An interface that can be deleted, and made again as it was. */
+export interface SecondInterface {
+  readonly address: string;
+  readonly multicastInterface: string;
+  delete(): void;
+  make(): void;
 }
 
 /** Binds one more socket that the test's end will close. */
 export type Open = (options?: Partial<BindOptions>, inbox?: Inbox) => Promise<DatagramSocket>;
 
-/** Not an address of any host: RFC 5737 keeps it for documentation. */
-export const NOWHERE = "198.51.100.77";
+/** Not an address of any host: RFC 5737 and RFC 3849 keep them for documentation. */
+const NOWHERE = { 4: "198.51.100.77", 6: "2001:db8::77" } as const;
 
 const MAX_STEPS = 10_000;
 
@@ -41,7 +61,17 @@ const MAX_STEPS = 10_000;
 export class ContractKit {
   readonly bind: Bind;
   readonly contract: ContractOptions;
+  readonly family: 4 | 6;
   readonly address: string;
+  readonly multicastInterface: string;
+  /** The address that stands for all of the host's. */
+  readonly any: string;
+  /** An address that no host has. */
+  readonly nowhere: string;
+  /** Most bytes in a datagram. */
+  readonly maxDatagram: number;
+  /** Whether multicast is heard. */
+  readonly multicast: boolean;
   /** A socket that has nothing to do with multicast. */
   readonly plain: BindOptions;
   /** Sockets that send multicast: bound to the interface's address, bound to none, with no interface named. */
@@ -52,17 +82,26 @@ export class ContractKit {
   readonly step: () => Promise<void>;
 
   constructor(bind: Bind, contract: ContractOptions) {
-    const { address = "127.0.0.1", cannot = () => undefined, step = () => delay(1), multicastRoute } = contract;
+    const { family = 4, cannot = () => undefined, step = () => delay(1), multicastRoute } = contract;
+    const { address = family === 4 ? "127.0.0.1" : "::1", multicast = family === 4 } = contract;
+    const { multicastInterface = family === 4 ? address : "lo" } = contract;
     this.bind = bind;
     this.contract = contract;
+    this.family = family;
     this.address = address;
+    this.multicastInterface = multicastInterface;
+    this.any = family === 4 ? "0.0.0.0" : "::";
+    this.nowhere = NOWHERE[family];
+    this.maxDatagram = family === 4 ? 65_507 : 65_527;
+    this.multicast = multicast;
     this.cannot = cannot;
     this.step = step;
     const plain = { host: address, port: 0, shared: false, sendsMulticast: false, multicastLoopback: true };
     this.plain = { ...plain, multicastTtl: 1 };
-    const bound = { ...this.plain, multicastInterface: address, sendsMulticast: true };
-    const unbound = { ...bound, host: "0.0.0.0" };
-    this.senders = [bound, unbound, ...(multicastRoute ? [{ ...unbound, multicastInterface: undefined }] : [])];
+    const bound = { ...this.plain, multicastInterface, sendsMulticast: true };
+    const unbound = { ...bound, host: this.any };
+    const senders = [bound, unbound, ...(multicastRoute ? [{ ...unbound, multicastInterface: undefined }] : [])];
+    this.senders = multicast ? senders : [];
   }
 
   /** Runs `body` with a way to bind sockets, and closes them in the end. */
@@ -114,7 +153,9 @@ export class ContractKit {
 }
 
 /** A group of its own keeps a test from hearing others on this host, which may run at the same time. */
-export function randomGroup(): string {
-  const [a, b] = crypto.getRandomValues(new Uint8Array(2));
-  return `239.77.${a}.${b}`;
+export function randomGroup(family: 4 | 6, scope: "link" | "site" = "site"): string {
+  const [a = 0, b = 0] = crypto.getRandomValues(new Uint8Array(2));
+  if (family === 4) return `239.77.${a}.${b}`;
+  // Those with a wider scope than the link are sent from an address that is valid there.
+  return `${scope === "link" ? "ff12" : "ff15"}::77:${(256 * a + b).toString(16)}`;
 }

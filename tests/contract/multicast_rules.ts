@@ -1,7 +1,17 @@
 import { assert, assertEquals, assertInstanceOf } from "@std/assert";
 import { test } from "node:test";
 import { bytes, Inbox } from "../support/inbox.ts";
-import { type ContractKit, NOWHERE, randomGroup } from "./kit.ts";
+import { type ContractKit, randomGroup } from "./kit.ts";
+
+const NO_INTERFACES = {
+  4: ["0.0.0.0", "eth0", "lo", "::1", ""],
+  6: ["nowhere0", "::", "::1", "127.0.0.1", "constructor", ""],
+} as const;
+
+const NO_GROUPS = {
+  4: ["10.1.2.3", "ff15::77", "not a group", ""],
+  6: ["fd00::1", "239.77.1.1", "ff15::77%lo", "not a group", ""],
+} as const;
 
 /** What sockets that join a group, or send to one, must and must not do. */
 export function multicastRules(kit: ContractKit): void {
@@ -10,11 +20,11 @@ export function multicastRules(kit: ContractKit): void {
   for (const options of senders) {
     const { host, multicastInterface } = options;
     const way = `from ${host} by interface ${multicastInterface ?? "of the system's choice"}`;
-    const joining = { host: "0.0.0.0", shared: true, multicastInterface };
+    const joining = { host: kit.any, shared: true, multicastInterface };
 
     kit.testIfAble(`${way}: all sockets that share the port hear it once`, options, async (open) => {
       const [first, second] = [new Inbox(), new Inbox()];
-      const joined = { ...joining, joinGroup: randomGroup() };
+      const joined = { ...joining, joinGroup: randomGroup(kit.family) };
       const { port } = await open(joined, first);
       await open({ ...joined, port }, second);
       const from = await open(options);
@@ -30,7 +40,7 @@ export function multicastRules(kit: ContractKit): void {
     if (address.startsWith("127.")) continue;
     kit.testIfAble(`${way}: without loopback nobody on this host hears it`, options, async (open) => {
       const inbox = new Inbox();
-      const joined = { ...joining, joinGroup: randomGroup() };
+      const joined = { ...joining, joinGroup: randomGroup(kit.family) };
       const { port } = await open(joined, inbox);
       const quiet = await open({ ...options, multicastLoopback: false });
       const loud = await open(options);
@@ -42,7 +52,7 @@ export function multicastRules(kit: ContractKit): void {
   }
 
   for (const options of senders.slice(1)) {
-    const joinGroup = randomGroup();
+    const joinGroup = randomGroup(kit.family);
     const both = { ...options, shared: true, joinGroup };
     const title = `one socket may join, share and send, by interface ${
       options.multicastInterface ?? "of the system's choice"
@@ -57,25 +67,25 @@ export function multicastRules(kit: ContractKit): void {
     });
   }
 
-  for (const multicastInterface of [NOWHERE, "0.0.0.0", "eth0", "lo", "::1", ""]) {
-    test(`an interface that is not an address of this host is refused: "${multicastInterface}"`, async () => {
-      const options = { host: "0.0.0.0", multicastInterface };
-      const error = await kit.assertBindFails({ ...options, joinGroup: randomGroup() }, "EMULTICAST");
+  for (const multicastInterface of [kit.nowhere, ...NO_INTERFACES[kit.family]]) {
+    test(`an interface that this host does not have is refused: "${multicastInterface}"`, async () => {
+      const options = { host: kit.any, multicastInterface };
+      const error = await kit.assertBindFails({ ...options, joinGroup: randomGroup(kit.family) }, "EMULTICAST");
       assert(error.message.includes(multicastInterface), error.message);
       await kit.assertBindFails({ ...options, sendsMulticast: true }, "EMULTICAST", "EUNSUPPORTED");
     });
   }
 
-  for (const joinGroup of ["10.1.2.3", "not a group", ""]) {
+  for (const joinGroup of NO_GROUPS[kit.family]) {
     test(`a group that is none is refused: "${joinGroup}"`, async () => {
-      const error = await kit.assertBindFails({ joinGroup, multicastInterface: address }, "EMULTICAST");
+      const error = await kit.assertBindFails({ joinGroup, multicastInterface: kit.multicastInterface }, "EMULTICAST");
       assert(error.message.includes(joinGroup), error.message);
     });
   }
 
   kit.test("a socket that could not be set up whole is closed", async (open) => {
     const port = await kit.freePort();
-    const join = { port, joinGroup: randomGroup(), multicastInterface: NOWHERE };
+    const join = { port, joinGroup: NO_GROUPS[kit.family][0], multicastInterface: kit.multicastInterface };
     const error = await kit.assertBindFails(join, "EMULTICAST");
     assertInstanceOf(error.cause, Error);
     assertEquals((await open({ port })).port, port);

@@ -6,14 +6,17 @@
  */
 
 import { spawnSync } from "node:child_process";
-import { existsSync, readdirSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import process from "node:process";
 import { test } from "node:test";
+import { type Cable, Wire } from "./wire.ts";
 
 /** A namespace that programs can be run in. */
 export interface Host {
-  /** Its IPv4 addresses, one for each network that it is on; empty when it is on none. */
+  /** Its addresses, one for each network that it is on; empty when it is on none. */
   readonly addresses: readonly string[];
+  /** What joins it to those networks, in the same order. */
+  readonly cables: readonly Cable[];
   /** The command to put before another for that to run here. */
   readonly within: readonly string[];
   /** Runs a command here. Throws when it fails. */
@@ -24,15 +27,30 @@ export interface Host {
   lose(share: number): void;
   /** How many datagrams {@linkcode Host.lose} has dropped so far. */
   lost(): number;
+  /** Gives the interface `eth0` another address, first taking the old one away. */
+  move(address: string): void;
+  /** Plugs in a cable to the network of this address, with that address: the interface has this name. */
+  attach(device: string, address: string): void;
+  /** Takes an interface away. */
+  detach(device: string): void;
+  /** Lets programs that are started here from now on ask a name server, and look for names in the domain `search` too. */
+  resolveBy(server: string, search: string): void;
 }
 
-/** A host's interfaces: the first address of a network (`10.77.1.1` is of `10.77.1.0/24`) is `eth0`, the next `eth1`. */
+/**
+ * A host's interfaces: the first address of a network (`10.77.1.1` is of `10.77.1.0/24`, `fd77::1` of `fd77::/64`) is
+ * `eth0`, the next `eth1`.
+ */
 export type HostPlan = readonly string[];
 
 // The namespaces of a process that was killed are found by its id in their names, and deleted by the next.
 const PREFIX = "warp-mesh-";
 const FOLDER = "/run/netns";
 const MULTICAST = "224.0.0.0/4";
+// What `ip netns exec` puts in the place of files of /etc.
+const ETC = "/etc/netns";
+// An address of IPv6 cannot be used for a second or two while the system asks whether another host has it, unless told otherwise.
+const USE_AT_ONCE = "for name in all default; do echo 0 > /proc/sys/net/ipv6/conf/$name/accept_dad; done";
 
 let count = 0;
 
@@ -67,10 +85,10 @@ export function hostTest(title: string, body: () => Promise<void>): void {
 
 let reason: string | undefined;
 
-/** Runs `body` with hosts, whose `lo` is up, and deletes them whatever comes of it. */
+/** Runs `body` with hosts, whose `lo` is up, and what joins them, and deletes all of it whatever comes of it. */
 export async function withHosts(
   plans: readonly HostPlan[],
-  body: (hosts: readonly Host[]) => Promise<void>,
+  body: (hosts: readonly Host[], wire: Wire) => Promise<void>,
 ): Promise<void> {
   deleteStale();
   const names: string[] = [];
@@ -82,62 +100,117 @@ export async function withHosts(
   };
   try {
     const center = add();
-    for (const network of new Set(plans.flat().map(networkOf))) {
-      run("ip", "-n", center, "link", "add", bridgeOf(network), "type", "bridge", "mcast_snooping", "0");
-      run("ip", "-n", center, "link", "set", bridgeOf(network), "up");
-    }
+    const wire = new Wire((...command) => run(...within(center), ...command));
     const hosts = plans.map((plan) => {
       const name = add();
       run("ip", "-n", name, "link", "set", "lo", "up");
-      plan.forEach((address, i) => connect(center, name, `eth${i}`, address));
-      return hostIn(name, plan);
+      if (plan.some((address) => address.includes(":"))) run(...within(name), "sh", "-e", "-c", USE_AT_ONCE);
+      const host = hostIn(name, center);
+      plan.forEach((address, i) => host.attach(`eth${i}`, address));
+      return host;
     });
-    await body(hosts);
+    await body(hosts, wire);
   } finally {
-    for (const name of names) spawnSync("ip", ["netns", "delete", name]);
+    for (const name of names) remove(name);
   }
 }
 
-/** A cable from a host to the switch of a network, by way of which it reaches everything else if it is the first. */
-function connect(center: string, name: string, device: string, address: string): void {
-  const port = `port${count++}`;
-  run("ip", "link", "add", device, "netns", name, "type", "veth", "peer", "name", port, "netns", center);
-  run("ip", "-n", center, "link", "set", port, "master", bridgeOf(networkOf(address)), "up");
-  run("ip", "-n", name, "address", "add", `${address}/24`, "dev", device);
-  run("ip", "-n", name, "link", "set", device, "up");
-  if (device === "eth0") run("ip", "-n", name, "route", "add", "default", "via", `${networkOf(address)}.254`);
+function within(name: string): readonly string[] {
+  return ["ip", "netns", "exec", name];
 }
 
-function hostIn(name: string, addresses: readonly string[]): Host {
-  const within = ["ip", "netns", "exec", name];
+function hostIn(name: string, center: string): Host {
+  const inside = within(name);
+  const nft = (command: string): string => run(...inside, "nft", command);
+  const cables: Cable[] = [];
+  const addresses: string[] = [];
   return {
+    cables,
     addresses,
-    within,
-    run: (...command) => void run(...within, ...command),
+    within: inside,
+    run: (...command) => void run(...inside, ...command),
     blockMulticast(way) {
-      run(...within, "nft", "add", "table", "inet", "block");
-      run(...within, "nft", `add chain inet block ${way} { type filter hook ${way} priority 0; }`);
-      run(...within, "nft", `add rule inet block ${way} ip daddr ${MULTICAST} drop`);
+      nft("add table inet block");
+      nft(`add chain inet block ${way} { type filter hook ${way} priority 0; }`);
+      nft(`add rule inet block ${way} ip daddr ${MULTICAST} drop`);
     },
     lose(share) {
       const rule = `meta l4proto udp numgen random mod 10000 < ${Math.round(share * 10_000)} counter drop`;
-      run(...within, "nft", "add table inet loss");
-      run(...within, "nft", "add chain inet loss input { type filter hook input priority 0; }");
-      run(...within, "nft", `add rule inet loss input ${rule}`);
+      nft("add table inet loss");
+      nft("add chain inet loss input { type filter hook input priority 0; }");
+      nft(`add rule inet loss input ${rule}`);
     },
     lost() {
-      const rules = run(...within, "nft", "list", "table", "inet", "loss");
+      const rules = run(...inside, "nft", "list", "table", "inet", "loss");
       return Number(/counter packets (\d+)/.exec(rules)?.[1]);
+    },
+    move(address) {
+      run("ip", "-n", name, "address", "delete", prefixed(addresses[0] ?? ""), "dev", "eth0");
+      assign(name, "eth0", address);
+      addresses[0] = address;
+    },
+    attach(device, address) {
+      const cable = connect(center, name, device, networkOf(address));
+      assign(name, device, address);
+      cables.push(cable);
+      addresses.push(address);
+    },
+    detach(device) {
+      run("ip", "-n", name, "link", "delete", device);
+      const i = cables.findIndex((cable) => cable.device === device);
+      cables.splice(i, 1);
+      addresses.splice(i, 1);
+    },
+    resolveBy(server, search) {
+      mkdirSync(`${ETC}/${name}`, { recursive: true });
+      // What does not answer within a second does not: nothing is lost here.
+      const lines = [`nameserver ${server}`, `search ${search}`, "options timeout:1 attempts:1", ""];
+      writeFileSync(`${ETC}/${name}/resolv.conf`, lines.join("\n"));
+      writeFileSync(`${ETC}/${name}/nsswitch.conf`, "hosts: files dns\n");
     },
   };
 }
 
+/** A cable from a host to the switch of a network, which is there from the first one on. */
+function connect(center: string, name: string, device: string, network: string): Cable {
+  const bridge = bridgeOf(network);
+  if (spawnSync("ip", ["-n", center, "link", "show", bridge]).status !== 0) {
+    run("ip", "-n", center, "link", "add", bridge, "type", "bridge", "mcast_snooping", "0");
+    run("ip", "-n", center, "link", "set", bridge, "up");
+  }
+  const number = count++;
+  const port = `port${number}`;
+  const mac = `02:00:00:00:${hex(number >> 8)}:${hex(number & 255)}`;
+  const ends = ["address", mac, "netns", name, "type", "veth", "peer", "name", port, "netns", center];
+  run("ip", "link", "add", device, ...ends);
+  run("ip", "-n", center, "link", "set", port, "master", bridge, "up");
+  run("ip", "-n", name, "link", "set", device, "up");
+  return { device, port, mac };
+}
+
+/** Gives an interface an address. By way of the first one everything else is reached. */
+function assign(name: string, device: string, address: string): void {
+  const isIpv6 = address.includes(":");
+  run("ip", "-n", name, "address", "add", prefixed(address), "dev", device, ...(isIpv6 ? ["nodad"] : []));
+  if (device !== "eth0") return;
+  const via = `${networkOf(address)}${isIpv6 ? "::" : "."}254`;
+  run("ip", "-n", name, ...(isIpv6 ? ["-6"] : []), "route", "replace", "default", "via", via);
+}
+
+function prefixed(address: string): string {
+  return `${address}/${address.includes(":") ? 64 : 24}`;
+}
+
+function hex(byte: number): string {
+  return byte.toString(16).padStart(2, "0");
+}
+
 function networkOf(address: string): string {
-  return address.slice(0, address.lastIndexOf("."));
+  return address.includes(":") ? address.slice(0, address.indexOf("::")) : address.slice(0, address.lastIndexOf("."));
 }
 
 function bridgeOf(network: string): string {
-  return `br${network.replaceAll(".", "-")}`;
+  return `br${network.replaceAll(/[.:]/g, "-")}`;
 }
 
 function nextName(): string {
@@ -148,8 +221,15 @@ function deleteStale(): void {
   if (!existsSync(FOLDER)) return;
   for (const name of readdirSync(FOLDER).filter((name) => name.startsWith(PREFIX))) {
     const [pid] = name.slice(PREFIX.length).split("-");
-    if (!existsSync(`/proc/${pid}`)) spawnSync("ip", ["netns", "delete", name]);
+    if (!existsSync(`/proc/${pid}`)) remove(name);
   }
+}
+
+function remove(name: string): void {
+  spawnSync("ip", ["netns", "delete", name]);
+  rmSync(`${ETC}/${name}`, { recursive: true, force: true });
+  // The folder itself is deleted with the last that is in it.
+  spawnSync("rmdir", [ETC], { stdio: "ignore" });
 }
 
 function run(...command: string[]): string {

@@ -149,7 +149,7 @@ export class StormNode {
 
   /** The host's ports, with an eye on what is sent and what arrives. The tap of the network would cost more. */
   ports(order: Order, tap: StormTap): MeshPorts {
-    const { bind, clock, randomBytes, resolve, networkInterfaces } = this.host;
+    const { bind, clock, randomBytes, resolve, resolveSrv, networkInterfaces } = this.host;
     const watchedBind: MeshPorts["bind"] = async (options, handlers) => {
       const socket = await bind(options, {
         message: (data, host, port) => {
@@ -162,10 +162,12 @@ export class StormNode {
         if (this.host.state !== "crashed") tap.see(data, host, port, clock.now());
         return socket.send(data, host, port);
       };
-      const { adapter, unmet, host, port } = socket;
-      return { adapter, unmet, host, port, send, close: () => socket.close() };
+      const { adapter, unmet, host, port, receiveBuffer } = socket;
+      const join: DatagramSocket["join"] = (group, on) => socket.join(group, on);
+      const leave: DatagramSocket["leave"] = (group, on) => socket.leave(group, on);
+      return { adapter, unmet, host, port, receiveBuffer, send, join, leave, close: () => socket.close() };
     };
-    return { bind: watchedBind, clock: this.#ownClock(), randomBytes, resolve, networkInterfaces };
+    return { bind: watchedBind, clock: this.#ownClock(), randomBytes, resolve, resolveSrv, networkInterfaces };
   }
 
   #ownClock(): Clock {

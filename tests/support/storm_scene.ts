@@ -36,8 +36,8 @@ export class Scene {
 
   async add(options: MeshOptions = {}): Promise<SceneNode> {
     const host = this.network.host(hostAddress(this.nodes.length));
-    const { bind, clock, randomBytes, resolve, networkInterfaces } = host;
-    const mesh = await MeshBus.open({ ...options, bind, clock, randomBytes, resolve, networkInterfaces });
+    const { bind, clock, randomBytes, resolve, resolveSrv, networkInterfaces } = host;
+    const mesh = await MeshBus.open({ ...options, bind, clock, randomBytes, resolve, resolveSrv, networkInterfaces });
     const node: SceneNode = { host, mesh, got: [], events: [] };
     mesh.subscribe({ prefix: "" }, (event) => node.got.push(event));
     mesh.events.listen((event) => node.events.push(event));

@@ -48,8 +48,8 @@ export async function openWorld({ seed, nodes: count, options }: WorldOptions): 
 
 /** Opens a node on the host of `index`. */
 export function openOn(network: MemoryNetwork, index: number, options?: MeshOptions): Promise<MeshBus> {
-  const { bind, clock, randomBytes, resolve, networkInterfaces } = network.host(hostAddress(index));
-  return MeshBus.open({ ...options, bind, clock, randomBytes, resolve, networkInterfaces });
+  const { bind, clock, randomBytes, resolve, resolveSrv, networkInterfaces } = network.host(hostAddress(index));
+  return MeshBus.open({ ...options, bind, clock, randomBytes, resolve, resolveSrv, networkInterfaces });
 }
 
 /** Closes all nodes. Nothing is left that would ever happen. */

@@ -1,0 +1,69 @@
+/**
+ * Listens for nodes that answer nothing, as those of go-warp, on interfaces that the mesh does not use.
+ *
+ * @module
+ */
+
+import { bind } from "../adapters/auto.ts";
+import type { BindOptions, NetworkInterface } from "../mod.ts";
+import { formatNodeId } from "../src/wire/node_id.ts";
+import { nodeIdOf, scanPacket } from "../src/wire/packet.ts";
+import { pause } from "./pause.ts";
+
+/** A node that was heard. */
+export interface Heard {
+  readonly id: string;
+  /** Where it sends from, an IPv4 literal. */
+  readonly host: string;
+  readonly port: number;
+  readonly from: NetworkInterface;
+}
+
+/** What to listen to. */
+export interface Listening {
+  /** Interfaces of IPv4: go-warp speaks nothing else. */
+  readonly interfaces: readonly NetworkInterface[];
+  readonly group: string;
+  readonly port: number;
+  /** For how long, in milliseconds. */
+  readonly time: number;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/**
+ * Joins the group there, unless another process of this host has the port: all that share a port hear what one of them has
+ * joined, and its mesh would grow together with that of the other network.
+ */
+export async function listen({ interfaces, group, port, time, signal }: Listening): Promise<readonly Heard[]> {
+  if (interfaces.length === 0) return [];
+  const options: BindOptions = {
+    host: "0.0.0.0",
+    port,
+    shared: false,
+    sendsMulticast: false,
+    multicastLoopback: true,
+    multicastTtl: 1,
+  };
+  const found = new Map<string, Heard>();
+  try {
+    await (await bind(options, { message() {}, error() {} })).close();
+    const socket = await bind({ ...options, shared: true }, {
+      message(data, host, port) {
+        const from = interfaces.find((one) => isInNetwork(host, one));
+        if (scanPacket(data) < 0 || from === undefined) return;
+        const id = formatNodeId(nodeIdOf(data));
+        found.set(id, { id, host, port, from });
+      },
+      error() {},
+    });
+    await Promise.allSettled(interfaces.map(({ address }) => socket.join(group, address)));
+    await pause(time, signal);
+    await socket.close();
+  } catch { /* The port is taken. */ }
+  return [...found.values()];
+}
+
+function isInNetwork(host: string, { address, netmask }: NetworkInterface): boolean {
+  const [a, b, mask] = [host, address, netmask].map((text) => text.split(".").map(Number));
+  return a?.length === 4 && a.every((byte, i) => (byte & (mask?.[i] ?? 0)) === ((b?.[i] ?? 0) & (mask?.[i] ?? 0)));
+}

@@ -1,0 +1,199 @@
+/**
+ * What a node finds out about itself and its peers.
+ *
+ * @module
+ */
+
+import type { MeshState } from "./mesh_status.ts";
+
+/**
+ * How bad a finding is:
+ *
+ * - `error`: nodes do not find each other, or what they publish is lost.
+ * - `warning`: it works, but at a price, or not for everybody.
+ * - `info`: good to know.
+ */
+export type Severity = "error" | "warning" | "info";
+
+/**
+ * What was found, one word for each cause. `docs/troubleshooting.md` has a section for each, and says which the program
+ * `doctor` alone can find.
+ */
+export type FindingCode =
+  | "advertised-unreachable"
+  | "cannot-open"
+  | "closed"
+  | "interface-without-multicast"
+  | "loss"
+  | "mtu"
+  | "multicast-blocked"
+  | "multicast-in-closed"
+  | "multicast-loopback"
+  | "multicast-off"
+  | "multicast-out-closed"
+  | "nobody-there"
+  | "not-measured"
+  | "other-group"
+  | "other-heartbeat"
+  | "other-port"
+  | "peer-advertised-unreachable"
+  | "peer-hears-nothing"
+  | "peer-silent"
+  | "peers-refused"
+  | "plain-peers"
+  | "receive-buffer"
+  | "seed-refused"
+  | "seed-silent"
+  | "seed-unresolved"
+  | "stale"
+  | "unicast-in-closed"
+  | "unicast-out-closed"
+  | "wrong-interface";
+
+/** One cause, and what to do about it. */
+export interface Finding {
+  /** Which cause. */
+  readonly code: FindingCode;
+  /** How bad it is. */
+  readonly severity: Severity;
+  /** What it is about: addresses, an interface or an option. */
+  readonly subject: string;
+  /** What was found. */
+  readonly message: string;
+  /** What to do. */
+  readonly advice: string;
+}
+
+/** Whether a way is open; null when that is not known. */
+export interface Ways {
+  /** From the peer to this node. */
+  readonly in: boolean | null;
+  /** From this node to the peer. */
+  readonly out: boolean | null;
+}
+
+/** What a peer says of its own mesh. */
+export interface PeerSettings {
+  /** UDP port. */
+  readonly port: number;
+  /** Multicast group. */
+  readonly group: string;
+  /** Milliseconds. */
+  readonly heartbeat: number;
+  /** Whether it sends and hears multicast. */
+  readonly multicast: boolean;
+}
+
+/** What was found out about a peer. Times are in milliseconds, sizes in bytes; null stands for what is not known. */
+export interface PeerDiagnosis {
+  /** Its node id. */
+  readonly id: string;
+  /** What it advertises, `host:port`. */
+  readonly address: string;
+  /** Where it is reached, `host:port`. */
+  readonly endpoint: string;
+  /** Whether it speaks the original's wire only: then it can not be asked. */
+  readonly plain: boolean;
+  /** Whether it was asked: at most 32 peers are. */
+  readonly asked: boolean;
+  /** Ways from one to the other alone. */
+  readonly unicast: Ways;
+  /** Ways by the group. */
+  readonly multicast: Ways;
+  /** Half of the questions were answered within this time. */
+  readonly roundTrip: number | null;
+  /** Questions that were sent to measure it. */
+  readonly questions: number;
+  /** Those of them that were not answered. */
+  readonly lost: number;
+  /** The largest datagram that passes, of those that were tried, the largest of which has 1,400 bytes. */
+  readonly largest: { readonly in: number | null; readonly out: number | null };
+  /** Whether it is reached where it advertises to be. */
+  readonly isAtAddress: boolean | null;
+  /** Whether it reaches this node where this one advertises to be. */
+  readonly reachesAddress: boolean | null;
+  /** Null when it has not answered. */
+  readonly settings: PeerSettings | null;
+  /** As in `status()`. */
+  readonly state: MeshState | "plain" | null;
+  /** Milliseconds for which an invalidation of it could be outstanding by now. */
+  readonly staleness: number | null;
+}
+
+/** What was found out about an interface that the mesh uses. */
+export interface InterfaceDiagnosis {
+  /** Null when the system chooses. */
+  readonly name: string | null;
+  /** Its address that the mesh uses. */
+  readonly address: string;
+  /** Whether the group is joined there. */
+  readonly multicast: boolean;
+  /** Whether the node's own multicast has come back from there; null when it was not to. */
+  readonly returned: boolean | null;
+}
+
+/** What is known of the node itself. */
+export interface NodeDiagnosis {
+  /** Its node id. */
+  readonly id: string;
+  /** What it advertises, `host:port`. */
+  readonly address: string;
+  /** Whether it is open and its sockets can receive. */
+  readonly isHealthy: boolean;
+  /** Which sockets it has: `"node"`, `"bun"`, `"deno"` or `"memory"`. */
+  readonly adapter: string;
+  /** Family of its mesh. */
+  readonly family: 4 | 6;
+  /** UDP port of its mesh. */
+  readonly port: number;
+  /** Multicast group of its mesh. */
+  readonly group: string;
+  /** Milliseconds. */
+  readonly heartbeat: number;
+  /** Whether it speaks the extension; else no peer can be asked. */
+  readonly extended: boolean;
+  /** What the options ask for; `receiveBuffer` in bytes. */
+  readonly asked: { readonly multicast: boolean; readonly multicastLoopback: boolean; readonly receiveBuffer: number };
+  /** Bytes of receive buffer that the system has granted; null when it does not tell. */
+  readonly receiveBuffer: number | null;
+  /** Whether `receiveBuffer` is more than a default. */
+  readonly receiveBufferRequired: boolean;
+  /** Why there is no multicast though it was asked for. */
+  readonly multicastError: string | null;
+  /** Addresses of seeds at which nobody has answered, without those of this host. */
+  readonly silentSeeds: readonly string[];
+  /** Seeds that have had no address so far. */
+  readonly unresolvedSeeds: readonly string[];
+  /** Newcomers that were turned away. */
+  readonly peersRefused: number;
+}
+
+/** What is measured. */
+export interface Observed {
+  /** The node itself. */
+  readonly node: NodeDiagnosis;
+  /** Interfaces that the mesh uses. */
+  readonly interfaces: readonly InterfaceDiagnosis[];
+  /** All peers. */
+  readonly peers: readonly PeerDiagnosis[];
+}
+
+/** What `mesh.diagnose()` resolves with: plain data, fit for JSON. */
+export interface Diagnosis extends Observed {
+  /** Whether no finding is an error. */
+  readonly ok: boolean;
+  /** Worst first. */
+  readonly findings: readonly Finding[];
+}
+
+/** How to diagnose. */
+export interface DiagnoseOptions {
+  /**
+   * Longest that it may take, in milliseconds: 100 to 60,000. It ends sooner when everything was answered.
+   *
+   * @default {2000}
+   */
+  readonly timeout?: number;
+  /** Ends it: the promise rejects with its reason. */
+  readonly signal?: AbortSignal;
+}

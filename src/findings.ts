@@ -1,0 +1,165 @@
+/**
+ * What measurements mean: each cause by its name, and what to do about it.
+ *
+ * @module
+ */
+
+import type { Finding, Observed, PeerDiagnosis } from "./diagnosis.ts";
+import { about, finding, inOrder, named } from "./finding.ts";
+import { localMulticast, losses, multicast, sizes, unicast } from "./way_findings.ts";
+
+/** Heartbeats for which what a peer has published may be outstanding without a word. */
+const FRESH = 3;
+
+const JUDGES: readonly ((seen: Observed) => readonly Finding[])[] = [
+  unicast,
+  localMulticast,
+  presence,
+  sizes,
+  addresses,
+  multicast,
+  options,
+  losses,
+  freshness,
+  system,
+];
+
+/** Findings, worst first. */
+export function findings(seen: Observed): readonly Finding[] {
+  if (!seen.node.isHealthy) return [closed(seen)];
+  return inOrder(JUDGES.flatMap((judge) => judge(seen)));
+}
+
+function closed({ node }: Observed): Finding {
+  return finding("closed", "error", node.address, [
+    "The node is closed, or its sockets can not receive any more.",
+    'Open it again. The last `error` event of the stage "receive" says why a socket broke.',
+  ]);
+}
+
+function addresses({ node, interfaces, peers }: Observed): readonly Finding[] {
+  const cannot = peers.filter(({ reachesAddress }) => reachesAddress === false);
+  // Of several networks, a node advertises its address in one.
+  const isNobody = interfaces.length < 2 && peers.every(({ reachesAddress }) => reachesAddress !== true);
+  const advertised = finding("advertised-unreachable", isNobody ? "error" : "warning", node.address, [
+    `${count(cannot)} answered where this node sends from, but can not reach it at the address that it advertises. ` +
+    "Go nodes that do not hear its multicast do not reach it at all.",
+    "Give `advertiseAddr` an address and port of this node that they can reach, or leave it out.",
+  ]);
+  return [
+    ...cannot.length === 0 ? [] : [advertised],
+    ...about(
+      "peer-advertised-unreachable",
+      "warning",
+      peers,
+      peers.filter(({ isAtAddress }) => isAtAddress === false),
+      [
+        "They are reached where they send from, but not at the addresses that they advertise.",
+        "Give their `advertiseAddr` an address and port that others can reach, or leave it out.",
+      ],
+    ),
+  ];
+}
+
+function options({ node, peers }: Observed): readonly Finding[] {
+  const differing = (name: "group" | "port" | "heartbeat") =>
+    peers.filter(({ settings }) => settings !== null && settings[name] !== node[name]);
+  const theirs = (name: "group" | "port" | "heartbeat") =>
+    [...new Set(differing(name).map(({ settings }) => settings?.[name]))].join(", ");
+  const groups = differing("group").filter(({ settings }) => settings?.multicast && node.asked.multicast);
+  const portsOfMesh = differing("port").filter((peer) => !groups.includes(peer) && peer.settings?.multicast);
+  return [
+    about("other-group", "warning", peers, groups, [
+      `They use the group ${theirs("group")}, this node ${node.group}.`,
+      "Give all nodes of a mesh the same `group`, and each of two meshes a port of its own.",
+    ]),
+    about("other-port", "warning", peers, node.asked.multicast ? portsOfMesh : [], [
+      `The port of their mesh is ${
+        theirs("port")
+      }, of this node's ${node.port}: they do not hear each other's multicast.`,
+      "Give all nodes of a mesh the same `port`.",
+    ]),
+    about("other-heartbeat", "warning", peers, differing("heartbeat"), [
+      `They have a heartbeat of ${
+        theirs("heartbeat")
+      } ms, this node of ${node.heartbeat} ms: losses are judged wrongly.`,
+      "Give all nodes of a mesh the same `heartbeat`.",
+    ]),
+  ].flat();
+}
+
+function presence({ node, peers }: Observed): readonly Finding[] {
+  const { silentSeeds, unresolvedSeeds, group, port, asked, heartbeat } = node;
+  const isLonely = peers.length === 0;
+  const ways = [
+    ...asked.multicast ? [`multicast to ${group}:${port}`] : [],
+    ...silentSeeds.length > 0 ? ["seeds"] : [],
+  ];
+  const found: Finding[] = [];
+  if (unresolvedSeeds.length > 0) {
+    found.push(finding("seed-unresolved", isLonely ? "error" : "warning", named(unresolvedSeeds), [
+      "No address was found so far: the resolver knows none, or does not answer.",
+      "See that the name is spelt right, and that this host's resolver knows it. It is asked again and again.",
+    ]));
+  }
+  if (isLonely) {
+    found.push(finding("nobody-there", "error", node.address, [
+      `No other node was heard${
+        ways.length > 0 ? `, by ${ways.join(" or ")}` : ": there is neither multicast nor a seed"
+      }.`,
+      `Start another node with the same \`port\` and \`group\`, and wait for ${heartbeat} ms. If there is one, name it ` +
+      "in `peers`, and run `npx @warp-mesh/bus doctor` with the options of the node: it looks further.",
+    ]));
+  }
+  if (silentSeeds.length > 0) {
+    found.push(finding("seed-silent", "warning", named(silentSeeds), [
+      "Nobody has answered there.",
+      "See that a node runs there, that this is the `port` of its mesh or what it advertises, and that firewalls let " +
+      "UDP to it pass; or take it out of `peers`.",
+    ]));
+  }
+  if (node.peersRefused > 0) {
+    found.push(finding("peers-refused", "warning", "maxPeers", [
+      `Newcomers were turned away ${node.peersRefused} times, as there is no room for them.`,
+      "Raise `maxPeers`; if there are not that many nodes, somebody invents some.",
+    ]));
+  }
+  return found;
+}
+
+function freshness({ node, peers }: Observed): readonly Finding[] {
+  const stale = peers.filter(({ staleness, state }) => (staleness ?? 0) > FRESH * node.heartbeat || state === "doubt");
+  return about("stale", "warning", peers, stale, [
+    `What they published in the last ${Math.round(Math.max(...stale.map(({ staleness }) => staleness ?? 0)))} ms may ` +
+    "not have arrived here.",
+    "See the other findings: without any, wait for it to be repaired, or for a `gap` event.",
+  ]);
+}
+
+function system({ node, peers }: Observed): readonly Finding[] {
+  const { asked, receiveBuffer, receiveBufferRequired, extended } = node;
+  const plain = extended ? peers.filter((peer) => peer.plain) : [];
+  const left = peers.filter((peer) => !peer.asked && !peer.plain);
+  const found: Finding[] = [];
+  if (receiveBuffer !== null && receiveBuffer < asked.receiveBuffer) {
+    found.push(finding("receive-buffer", receiveBufferRequired ? "warning" : "info", "receiveBuffer", [
+      `The system has granted ${receiveBuffer} bytes of ${asked.receiveBuffer}: bursts above that are lost, and repaired.`,
+      `On Linux: sysctl -w net.core.rmem_max=${asked.receiveBuffer}, and open the node again.`,
+    ]));
+  }
+  return [
+    ...found,
+    ...about("plain-peers", "info", peers, plain, [
+      "They speak go-warp's wire only: they can not be asked, and what they send can be lost silently.",
+      'Nothing to do for Go nodes. Nodes of this package have the option `wire: "go-warp"`: leave it out.',
+    ]),
+    ...about("not-measured", "info", peers, extended ? left : [], [
+      "They were not asked, as there are many.",
+      "Run it on other nodes as well.",
+    ]),
+  ];
+}
+
+function count(peers: readonly PeerDiagnosis[]): string {
+  return peers.length === 1 ? "1 peer has" : `${peers.length} peers have`;
+}

@@ -1,0 +1,138 @@
+/**
+ * Questions and answers by which nodes show each other where they are.
+ *
+ * @module
+ */
+
+import type { Endpoint } from "./address.ts";
+import { type Challenge, Challenges } from "./challenges.ts";
+import type { Clock, Timer } from "./clock.ts";
+import type { RandomBytes } from "./host.ts";
+import type { Paths } from "./paths.ts";
+import type { PeerEntry } from "./peer.ts";
+import type { PeerTable } from "./peer_table.ts";
+import { RateLimit } from "./rate_limit.ts";
+import type { Extension } from "./wire/extension.ts";
+
+/**
+ * Questions to nodes that have not answered, in a burst and per second, and answers to theirs. Forged ids cannot make the
+ * node send more than that.
+ */
+const QUESTIONS_PER_SECOND = 128;
+const ANSWERS_PER_SECOND = 1024;
+/** Newcomers to a full table that are asked whether they are there, in a burst and per second: who answers finds room. */
+const REFUSED_QUESTIONS_PER_SECOND = 16;
+/**
+ * When a node that was heard, and does not answer, is asked again, in milliseconds after the time before. Then it is asked
+ * when it is heard.
+ */
+export const ASK_AGAIN: readonly number[] = [100, 300, 900];
+/** How often it is looked whether somebody is to be asked again, in milliseconds. */
+const RETRY_EVERY = 100;
+
+/** What a heartbeat says behind its body, besides where the node's stream is. */
+export type Saying = Pick<Extension, "nonce" | "echo" | "path" | "heard" | "peers" | "token">;
+
+/** What a {@linkcode Handshake} is made of. The callbacks MUST NOT throw. */
+export interface HandshakeConfig {
+  readonly clock: Clock;
+  readonly randomBytes: RandomBytes;
+  readonly peers: PeerTable;
+  readonly paths: Paths;
+  /** Sends a heartbeat that says this. */
+  readonly say: (saying: Saying, to: Endpoint) => void;
+}
+
+/** One per node. */
+export class Handshake {
+  readonly #config: HandshakeConfig;
+  readonly #challenges: Challenges;
+  readonly #questions: RateLimit;
+  readonly #answers: RateLimit;
+  readonly #refusedQuestions: RateLimit;
+  /** Those that are asked again. */
+  readonly #asked = new Set<PeerEntry>();
+  #timer: Timer | undefined;
+
+  constructor(config: HandshakeConfig) {
+    const { clock, randomBytes } = config;
+    this.#config = config;
+    this.#challenges = new Challenges(clock, randomBytes);
+    this.#questions = new RateLimit(clock, QUESTIONS_PER_SECOND, QUESTIONS_PER_SECOND);
+    this.#answers = new RateLimit(clock, ANSWERS_PER_SECOND, ANSWERS_PER_SECOND);
+    this.#refusedQuestions = new RateLimit(clock, REFUSED_QUESTIONS_PER_SECOND, REFUSED_QUESTIONS_PER_SECOND);
+  }
+
+  /** Asks a node, or whoever is at an address. */
+  ask(to: Endpoint, entry?: PeerEntry): void {
+    const { paths, say } = this.#config;
+    say({ path: paths.pathTo(entry), nonce: this.#challenges.issue(to, entry?.id) }, to);
+  }
+
+  /** Asks a node whether it is where it was heard, and again when it does not answer. */
+  hello(entry: PeerEntry): void {
+    if (!this.#questions.allow()) return;
+    this.#note(entry);
+    this.ask(entry.endpoint, entry);
+  }
+
+  /** Asks a node at another place than where it is taken to be. */
+  tryAt(entry: PeerEntry, to: Endpoint): void {
+    if (this.#questions.allow()) this.ask(to, entry);
+  }
+
+  /** Answers a newcomer for whom there is no room, and asks it where it is. */
+  meetRefused(source: Endpoint, id: string, nonce: number | undefined): void {
+    const { paths, say } = this.#config;
+    const echo = nonce !== undefined && this.#answers.allow() ? { echo: nonce } : {};
+    const question = this.#refusedQuestions.allow() ? { nonce: this.#challenges.issue(source, id) } : {};
+    if ("echo" in echo || "nonce" in question) say({ path: paths.pathTo(undefined), ...echo, ...question }, source);
+  }
+
+  /** A newcomer that does not speak the extension hears of this node at once. */
+  greetPlain(entry: PeerEntry): void {
+    const { paths, say } = this.#config;
+    if (this.#questions.allow()) say({ path: paths.pathTo(entry) }, entry.endpoint);
+  }
+
+  /** Answers a question, to where it came from; with one of its own, if the asker is not proven. */
+  answer(entry: PeerEntry, nonce: number, source: Endpoint, more: Saying): void {
+    const { paths, say } = this.#config;
+    if (!this.#answers.allow()) return;
+    const own = entry.isProven ? {} : { nonce: this.#challenges.issue(source, entry.id) };
+    if (!entry.isProven) this.#note(entry);
+    say({ path: paths.pathTo(entry), echo: nonce, ...own, ...more }, source);
+  }
+
+  /** The question that a node answers, if it was asked that. */
+  redeem(nonce: number | undefined, id: string): Challenge | undefined {
+    return nonce === undefined ? undefined : this.#challenges.redeem(nonce, id);
+  }
+
+  /** Asks nothing more. */
+  close(): void {
+    this.#timer?.cancel();
+    this.#asked.clear();
+    this.#challenges.clear();
+  }
+
+  #note(entry: PeerEntry): void {
+    const { clock } = this.#config;
+    entry.hellos++;
+    entry.helloAt = clock.now();
+    this.#asked.add(entry);
+    this.#timer ??= clock.setTimer(() => this.#retry(), RETRY_EVERY);
+  }
+
+  #retry(): void {
+    const { clock, peers } = this.#config;
+    this.#timer = undefined;
+    for (const entry of [...this.#asked]) {
+      const pause = ASK_AGAIN[entry.hellos - 1];
+      const isOver = pause === undefined || entry.isProven || peers.get(entry.id) !== entry;
+      if (isOver) this.#asked.delete(entry);
+      else if (clock.now() - entry.helloAt >= pause) this.hello(entry);
+    }
+    if (this.#asked.size > 0) this.#timer ??= clock.setTimer(() => this.#retry(), RETRY_EVERY);
+  }
+}

@@ -1,0 +1,263 @@
+/**
+ * The sockets of a node on the interfaces that it uses, while these come and go.
+ *
+ * @module
+ */
+
+import { type Endpoint, isUnspecified } from "./address.ts";
+import type { DatagramHandlers, DatagramSocket } from "./datagram_socket.ts";
+import type { NetworkInterface } from "./host.ts";
+import { advertisedHost, checkInterfaces, type Link, linksOf, listed, UNSPECIFIED } from "./interfaces.ts";
+import type { Settings } from "./options.ts";
+import type { MeshPorts } from "./ports.ts";
+import { Binder } from "./sockets.ts";
+
+/** What has changed at the interfaces. */
+export interface LinkChanges {
+  /** Those on which the node takes part from now on. */
+  readonly joined: readonly Link[];
+  /** Those that are gone. */
+  readonly gone: readonly Link[];
+  /** What could not be done. It is tried again. */
+  readonly errors: readonly Error[];
+}
+
+/** An interface that is used. */
+interface OpenLink {
+  readonly link: Link;
+  /** Sends multicast from there; absent as long as the group could not be joined there. */
+  sender: DatagramSocket | undefined;
+  /** Whether all has been done there that is to be done. */
+  isDone: boolean;
+  /** Whether it was told that something could not. */
+  hasFailed: boolean;
+}
+
+/** What a node sends and receives with. */
+export class Links {
+  /** Bound to the port of the mesh: receives multicast, and what is sent to the shared port. */
+  readonly mesh: DatagramSocket;
+  readonly #settings: Settings;
+  readonly #binder: Binder;
+  readonly #open = new Map<string, OpenLink>();
+  #multicastError: Error | undefined;
+  readonly #ownSends: boolean;
+  #own: DatagramSocket;
+  #host: string;
+  #last: Promise<unknown> = Promise.resolve();
+  #isClosed = false;
+
+  /** Binds the sockets that the settings ask for. Nothing stays bound when it rejects. */
+  static async open(settings: Settings, ports: MeshPorts, handlers: DatagramHandlers): Promise<Links> {
+    checkInterfaces(settings, ports);
+    const binder = new Binder(settings, ports, handlers);
+    const links = linksOf(settings, listed(ports.networkInterfaces));
+    const [first] = links;
+    const isOneLink = settings.interfaces === undefined;
+    const { mesh, multicastError } = await binder.mesh(isOneLink ? first : undefined);
+    try {
+      const hasMulticast = settings.multicast && isOneLink && multicastError === undefined;
+      const own = binder.isOne
+        ? mesh
+        : await binder.own(ownHost(settings, first), first, settings.advertise?.port ?? 0, hasMulticast);
+      const opened = new Links(settings, binder, mesh, own, links, hasMulticast);
+      await opened.#begin(multicastError);
+      return opened;
+    } catch (error) {
+      await mesh.close();
+      throw error;
+    }
+  }
+
+  private constructor(
+    settings: Settings,
+    binder: Binder,
+    mesh: DatagramSocket,
+    own: DatagramSocket,
+    links: readonly Link[],
+    ownSendsMulticast: boolean,
+  ) {
+    this.#settings = settings;
+    this.#binder = binder;
+    this.mesh = mesh;
+    this.#own = own;
+    this.#host = this.#hostFor(links);
+    this.#ownSends = ownSendsMulticast;
+    const sender = ownSendsMulticast ? own : undefined;
+    const isDone = sender !== undefined || !settings.multicast;
+    // One interface that has no multicast is told of otherwise.
+    const hasFailed = !isDone && settings.interfaces === undefined;
+    for (const link of links) this.#open.set(keyOf(link), { link, sender, isDone, hasFailed });
+  }
+
+  /** Sends everything but multicast, and receives what is sent to this node alone. */
+  get own(): DatagramSocket {
+    return this.#own;
+  }
+
+  /** Host and port that the node advertises. */
+  get advertised(): Endpoint {
+    return { host: this.#host, port: this.#own.port };
+  }
+
+  /** Whether multicast can be sent. */
+  get hasMulticast(): boolean {
+    for (const { sender } of this.#open.values()) if (sender !== undefined) return true;
+    return false;
+  }
+
+  /** Whether something could not be done that is to be tried again. */
+  get isIncomplete(): boolean {
+    for (const { isDone } of this.#open.values()) if (!isDone) return true;
+    return false;
+  }
+
+  /** Why there was no multicast when the node was opened, when there should have been. */
+  get multicastError(): Error | undefined {
+    return this.#multicastError;
+  }
+
+  /** The interfaces that the node uses now, and what sends multicast from there. */
+  get all(): readonly { readonly link: Link; readonly sender: DatagramSocket | undefined }[] {
+    return Array.from(this.#open.values(), ({ link, sender }) => ({ link, sender }));
+  }
+
+  /** Sends to the group, from each interface. Rejects when none took it. */
+  async sendToGroup(datagram: Uint8Array): Promise<void> {
+    const { group } = this.#settings;
+    let failure: unknown = new Error("Cannot send to the group as no interface has multicast now");
+    let isTaken = false;
+    for (const { sender } of this.#open.values()) {
+      if (sender === undefined) continue;
+      try {
+        await sender.send(datagram, group, this.mesh.port);
+        isTaken = true;
+      } catch (error) {
+        failure = error;
+      }
+    }
+    if (!isTaken) throw failure;
+  }
+
+  /**
+   * Follows a new list of addresses, and tries again what could not be done before. One call after the other. Never rejects.
+   */
+  update(list: readonly NetworkInterface[]): Promise<LinkChanges> {
+    const done = this.#last.then(() => this.#update(list));
+    this.#last = done;
+    return done;
+  }
+
+  async #update(list: readonly NetworkInterface[]): Promise<LinkChanges> {
+    const links = linksOf(this.#settings, list);
+    const wanted = new Set(links.map(keyOf));
+    const gone: Link[] = [];
+    const joined: Link[] = [];
+    const errors: Error[] = [];
+    for (const [key, open] of this.#open) {
+      if (wanted.has(key)) continue;
+      this.#open.delete(key);
+      await this.#leave(open);
+      gone.push(open.link);
+    }
+    for (const link of links) {
+      const before = this.#open.get(keyOf(link));
+      const open: OpenLink = before ?? { link, sender: undefined, isDone: false, hasFailed: false };
+      if (this.#isClosed || open.isDone) continue;
+      this.#open.set(keyOf(link), open);
+      try {
+        await this.#rebind(link);
+        if (this.#settings.multicast) await this.#join(open);
+        open.isDone = true;
+        open.hasFailed = false;
+        joined.push(link);
+      } catch (error) {
+        if (!open.hasFailed) errors.push(error instanceof Error ? error : new Error(String(error)));
+        open.hasFailed = true;
+      }
+    }
+    const [first] = links;
+    if (first !== undefined && this.#open.get(keyOf(first))?.isDone) this.#host = this.#hostFor(links);
+    return { joined, gone, errors };
+  }
+
+  /** Closes all sockets. */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    const senders = Array.from(this.#open.values(), ({ sender }) => sender).filter((sender) => sender !== undefined);
+    const sockets = new Set([this.mesh, this.#own, ...senders]);
+    const results = await Promise.allSettled(Array.from(sockets, (socket) => socket.close()));
+    for (const result of results) {
+      if (result.status === "rejected") throw result.reason;
+    }
+  }
+
+  /** Joins the group on several interfaces: one of them is enough. */
+  async #begin(multicastError: Error | undefined): Promise<void> {
+    this.#multicastError = multicastError;
+    if (this.#settings.interfaces === undefined || !this.#settings.multicast) return;
+    for (const open of this.#open.values()) {
+      try {
+        await this.#join(open);
+        open.isDone = true;
+      } catch (error) {
+        this.#multicastError ??= error as Error;
+      }
+    }
+    if (this.hasMulticast) this.#multicastError = undefined;
+    else if (this.#multicastError !== undefined) {
+      const cause = this.#multicastError;
+      try {
+        this.#binder.checkHasSeeds(cause);
+      } catch (error) {
+        await this.close();
+        throw error;
+      }
+    }
+  }
+
+  async #join(open: OpenLink): Promise<void> {
+    const { link } = open;
+    await this.mesh.join(this.#settings.group, link.ref);
+    // Where the system chooses the interface it does so for each datagram; else a socket knows the one that is gone.
+    const isAnywhere = link.ref === undefined && this.#ownSends;
+    open.sender = isAnywhere ? this.#own : await this.#binder.sender(link);
+    if (this.#isClosed) await open.sender.close();
+  }
+
+  async #leave({ link, sender }: OpenLink): Promise<void> {
+    try {
+      await this.mesh.leave(this.#settings.group, link.ref);
+      if (sender !== this.#own && sender !== this.mesh) await sender?.close();
+    } catch { /* The mesh is closed. */ }
+  }
+
+  /** A socket that was bound to an address that is gone is bound to the new one, with its port if that can be had. */
+  async #rebind(link: Link): Promise<void> {
+    const { interface: one } = this.#settings;
+    const old = this.#own;
+    if (one === undefined || old === this.mesh || old.host === link.address) return;
+    let own: DatagramSocket;
+    try {
+      own = await this.#binder.own(link.address, link, old.port, false);
+    } catch {
+      own = await this.#binder.own(link.address, link, 0, false);
+    }
+    this.#own = own;
+    await (this.#isClosed ? own : old).close();
+  }
+
+  #hostFor(links: readonly Link[]): string {
+    const { advertise, family } = this.#settings;
+    return advertise === undefined || isUnspecified(advertise.host) ? advertisedHost(links, family) : advertise.host;
+  }
+}
+
+/** The own socket is bound to the address of the one interface that was named, else to all. */
+function ownHost({ interface: one, family }: Settings, link: Link | undefined): string {
+  return one === undefined || link === undefined ? UNSPECIFIED[family] : link.address;
+}
+
+function keyOf({ name, address, ref }: Link): string {
+  return `${name} ${address} ${ref}`;
+}

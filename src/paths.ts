@@ -1,0 +1,91 @@
+/**
+ * Who hears whom by multicast.
+ *
+ * @module
+ */
+
+import type { Clock } from "./clock.ts";
+import type { PeerEntry } from "./peer.ts";
+import type { PeerTable } from "./peer_table.ts";
+import type { Extension } from "./wire/extension.ts";
+import { PATH_DEAF, PATH_GROUP, PATH_HEARD } from "./wire/layout.ts";
+import { listsNode } from "./wire/told_peers.ts";
+
+/** Heartbeats for which a peer counts as heard by multicast after one came that way. They come every 0.85 to 1. */
+const HEARD_FOR = 1.5;
+/** Heartbeats for which a peer counts as hearing this node after it has said so. */
+const HEARS_FOR = 1.75;
+
+/** What {@linkcode Paths} are made of. */
+export interface PathsConfig {
+  /** The node's own id, 16 bytes. */
+  readonly nodeId: Uint8Array;
+  /** Time between heartbeats, in milliseconds. */
+  readonly heartbeat: number;
+  readonly clock: Clock;
+  readonly peers: PeerTable;
+}
+
+/**
+ * A peer that says that it hears this node's multicast gets no copies. It has to go on saying so: a path that is lost is
+ * not told of by those who do not hear.
+ */
+export class Paths {
+  readonly #config: PathsConfig;
+
+  constructor(config: PathsConfig) {
+    this.#config = config;
+  }
+
+  /** Notes what a heartbeat of a peer shows and says. */
+  note(entry: PeerEntry, { path, heard }: Extension): void {
+    const { clock, nodeId } = this.#config;
+    const now = clock.now();
+    if (path === PATH_GROUP) {
+      entry.groupAt = now;
+      entry.isDeafTo = false;
+    } else if (path !== undefined) entry.aloneAt = now;
+    if (path === PATH_HEARD || (heard !== undefined && listsNode(heard, nodeId))) {
+      entry.hearsUsAt = now;
+      this.#set(entry, true);
+    } else if (path === PATH_DEAF) this.#set(entry, false);
+  }
+
+  /** What to say to one peer: whether its multicast is heard. */
+  pathTo(entry: PeerEntry | undefined): number {
+    return entry !== undefined && this.#isHeard(entry) ? PATH_HEARD : PATH_DEAF;
+  }
+
+  /** The peers whose multicast is heard. */
+  heard(): readonly PeerEntry[] {
+    return [...this.#config.peers.all()].filter((entry) => this.#isHeard(entry));
+  }
+
+  /** Time has passed. Returns those who have to be told that they are not heard any more. */
+  expire(): readonly PeerEntry[] {
+    const { clock, heartbeat, peers } = this.#config;
+    const now = clock.now();
+    const silent: PeerEntry[] = [];
+    for (const entry of peers.all()) {
+      if (entry.hearsUs && now - entry.hearsUsAt > HEARS_FOR * heartbeat) this.#set(entry, false);
+      if (entry.groupAt > -Infinity && !this.#isHeard(entry)) {
+        entry.groupAt = -Infinity;
+        entry.isDeafTo = entry.isProven;
+      }
+      // One that is silent is asked whether it is there, which tells it as well.
+      if (entry.isDeafTo && entry.probes === 0) silent.push(entry);
+    }
+    return silent;
+  }
+
+  #isHeard({ groupAt }: PeerEntry): boolean {
+    const { clock, heartbeat } = this.#config;
+    return clock.now() - groupAt <= HEARD_FOR * heartbeat;
+  }
+
+  #set(entry: PeerEntry, hearsUs: boolean): void {
+    if (entry.hearsUs === hearsUs) return;
+    entry.hearsUs = hearsUs;
+    this.#config.peers.changed();
+  }
+}

@@ -1,0 +1,104 @@
+/**
+ * A node that was heard.
+ *
+ * @module
+ */
+
+import { type Endpoint, isSameEndpoint } from "./address.ts";
+import type { Place } from "./place.ts";
+
+/** A node that was heard. */
+export interface Peer {
+  /** Its node id, as a UUID in lower case. */
+  readonly id: string;
+  /** `host:port` that it advertises, or where it was heard when it advertises no usable one. */
+  readonly address: string;
+}
+
+/** A {@linkcode Peer}, and how to reach it. */
+export interface KnownPeer extends Peer {
+  /** Its node id, 16 bytes. */
+  readonly nodeId: Uint8Array;
+  /** Where datagrams for it go. */
+  readonly endpoint: Endpoint;
+  /** Whether it has answered from there. One that does not speak the extension answers nothing. */
+  readonly isProven: boolean;
+  /** Whether it speaks the extension. */
+  readonly extended: boolean;
+  /** Whether it hears this node's multicast, so that it needs no copies. */
+  readonly hearsUs: boolean;
+  /** When its first and its last heartbeat came, by the node's clock. */
+  readonly joinedAt: number;
+  readonly heardAt: number;
+}
+
+/** What is kept of a peer. Its parts belong to those who work with them: table, paths, proofs, suspicion. */
+export class PeerEntry implements KnownPeer {
+  readonly id: string;
+  readonly nodeId: Uint8Array;
+  readonly joinedAt: number;
+  address: string;
+  /** What its last heartbeat said, where that came from, and where it was taken to be by that: mostly as before. */
+  advertised = "";
+  source: Endpoint;
+  place: Place;
+  /** Where it wants to be reached. */
+  wanted: Endpoint;
+  endpoint: Endpoint;
+  isProven = false;
+  extended = false;
+  hearsUs = false;
+  heardAt: number;
+  /** When it was last heard from where it wants to be, or from where it is taken to be: its place is settled. */
+  placedAt: number;
+  /** When it was last heard from `endpoint`, or has answered from there. */
+  reachedAt: number;
+  /** When it was last heard by multicast. */
+  groupAt: number = -Infinity;
+  /** When a heartbeat for this node alone last came. */
+  aloneAt: number = -Infinity;
+  /** When it last said that it hears this node's multicast. */
+  hearsUsAt: number = -Infinity;
+  /** Whether it has yet to be told that its multicast does not arrive. */
+  isDeafTo = false;
+  /** Times that it was asked whether it is where it is taken to be, since it last proved it, and when it was last. */
+  hellos = 0;
+  helloAt: number = -Infinity;
+  /** Times that it was asked whether it is there, since it was last heard. */
+  probes = 0;
+  /** When another node answered from where this one is. */
+  replacedAt: number = Infinity;
+  /** Smoothed time from a question to its answer, in milliseconds; 0 when none was measured. */
+  roundTrip = 0;
+
+  constructor(id: string, nodeId: Uint8Array, place: Place, source: Endpoint, now: number) {
+    this.id = id;
+    this.nodeId = nodeId.slice();
+    this.address = place.address;
+    this.wanted = place.endpoint;
+    this.endpoint = this.source = source;
+    this.place = place;
+    this.joinedAt =
+      this.heardAt =
+      this.placedAt =
+      this.reachedAt =
+        now;
+  }
+
+  /** Notes what a heartbeat says. */
+  note(advertised: string, source: Endpoint, place: Place): void {
+    this.advertised = advertised;
+    this.source = source;
+    this.place = place;
+  }
+
+  /** Whether its last heartbeat came from `source`. */
+  heardFrom(source: Endpoint): boolean {
+    return isSameEndpoint(this.source, source);
+  }
+
+  /** Whether it is taken to be at `endpoint`. */
+  isAt(endpoint: Endpoint): boolean {
+    return isSameEndpoint(this.endpoint, endpoint);
+  }
+}

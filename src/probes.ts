@@ -1,0 +1,149 @@
+/**
+ * Probes: by them a node finds out, when it is asked to, which ways to others are open. Whoever gets one answers it, and
+ * notes nobody for it.
+ *
+ * @module
+ */
+
+import type { Endpoint } from "./address.ts";
+import type { Clock } from "./clock.ts";
+import type { RandomBytes } from "./host.ts";
+import type { PeerEntry } from "./peer.ts";
+import { RateLimit } from "./rate_limit.ts";
+import type { Control } from "./receiver.ts";
+import { encodeControl } from "./wire/extension.ts";
+import { readU32 } from "./wire/integers.ts";
+import {
+  ASKER_AT_ADDRESS,
+  ASKER_HEARD,
+  ASKER_PROVEN,
+  ASKER_UNKNOWN,
+  MAX_DATAGRAM,
+  NONCE_LENGTH,
+  TYPE_ANSWER,
+  TYPE_PROBE,
+} from "./wire/layout.ts";
+import { formatNodeId } from "./wire/node_id.ts";
+import { equalBytes } from "./wire/packet.ts";
+import { padded, type Report } from "./wire/probe.ts";
+
+/** Shortest probe, in bytes: no shorter than its answer, so that answers multiply nothing that was sent with a forged source. */
+export const PROBE_LENGTH = 80;
+/** Answers in a burst and per second, and those of them that are long or go to the group. */
+const ANSWERS_PER_SECOND = 1024;
+const LARGE_ANSWERS_PER_SECOND = 256;
+
+/** What is asked. */
+export interface Probe {
+  /** Whom it is for; all others are silent. */
+  readonly node: Uint8Array;
+  /** Bytes of the probe. */
+  readonly size?: number;
+  /** Bytes that the answer should have. */
+  readonly answerSize?: number;
+  /** Whether the answer is to go to the group. */
+  readonly byGroup?: boolean;
+}
+
+/** What {@linkcode Probes} are made of. The callbacks MUST NOT throw. */
+export interface ProbesConfig {
+  /** The node's own id, 16 bytes. */
+  readonly nodeId: Uint8Array;
+  readonly clock: Clock;
+  readonly randomBytes: RandomBytes;
+  readonly peer: (id: string) => PeerEntry | undefined;
+  /** What the node answers of itself. */
+  readonly report: () => Omit<Report, "asker">;
+  readonly post: (packet: Uint8Array, to: Endpoint | "group") => void;
+}
+
+interface Open {
+  readonly node: Uint8Array;
+  readonly onAnswer: (report: Report | undefined, length: number) => void;
+}
+
+/** One per node. */
+export class Probes {
+  /** Called when the node closes. */
+  readonly onClose: Set<() => void> = new Set();
+  readonly #config: ProbesConfig;
+  readonly #open = new Map<number, Open>();
+  readonly #answers: RateLimit;
+  readonly #largeAnswers: RateLimit;
+
+  constructor(config: ProbesConfig) {
+    const { clock } = config;
+    this.#config = config;
+    this.#answers = new RateLimit(clock, ANSWERS_PER_SECOND, ANSWERS_PER_SECOND);
+    this.#largeAnswers = new RateLimit(clock, LARGE_ANSWERS_PER_SECOND, LARGE_ANSWERS_PER_SECOND);
+  }
+
+  /** A probe, and its nonce. `onAnswer` gets the length of the first answer, and what it says: nothing when the probe itself came back. */
+  make(probe: Probe, onAnswer: Open["onAnswer"]): { readonly nonce: number; readonly packet: Uint8Array } {
+    const { node, size = PROBE_LENGTH, answerSize = 0, byGroup = false } = probe;
+    const nonce = readU32(this.#config.randomBytes(NONCE_LENGTH), 0);
+    this.#open.set(nonce, { node, onAnswer });
+    const measure = { size: answerSize, byGroup };
+    const packet = encodeControl(TYPE_PROBE, this.#config.nodeId, { stream: node, nonce, measure });
+    return { nonce, packet: padded(packet, size) };
+  }
+
+  /** Makes a probe and sends it. Returns its nonce. */
+  ask(probe: Probe, to: Endpoint | "group", onAnswer: Open["onAnswer"]): number {
+    const { nonce, packet } = this.make(probe, onAnswer);
+    this.#config.post(packet, to);
+    return nonce;
+  }
+
+  /** Answers to this probe come too late. */
+  forget(nonce: number): void {
+    this.#open.delete(nonce);
+  }
+
+  /** Answers a probe, or notes an answer. */
+  heed(control: Control): void {
+    const { type, nodeId, extension: { nonce = 0, report }, length } = control;
+    if (type === TYPE_PROBE) return this.#answer(control);
+    const open = this.#open.get(nonce);
+    if (open === undefined || !equalBytes(open.node, nodeId)) return;
+    this.#open.delete(nonce);
+    open.onAnswer(report, length);
+  }
+
+  /** A probe of the node itself has come back to it. */
+  heardOwn(nonce: number): void {
+    const open = this.#open.get(nonce);
+    if (open === undefined || !equalBytes(open.node, this.#config.nodeId)) return;
+    this.#open.delete(nonce);
+    open.onAnswer(undefined, 0);
+  }
+
+  /** Asks nothing any more. */
+  close(): void {
+    for (const callback of [...this.onClose]) callback();
+    this.#open.clear();
+  }
+
+  #answer({ nodeId, extension, source, length }: Control): void {
+    const { nodeId: ownId, peer, report, post } = this.#config;
+    const { nonce = 0, measure: { size, byGroup } = { size: 0, byGroup: false } } = extension;
+    const asker = peer(formatNodeId(nodeId));
+    const packet = encodeControl(TYPE_ANSWER, ownId, {
+      stream: nodeId,
+      nonce,
+      report: { ...report(), asker: standingOf(asker) },
+    });
+    // Who has shown that it listens there may have more than it sent.
+    const most = asker?.isProven && asker.isAt(source) ? MAX_DATAGRAM : length;
+    const answer = padded(packet, Math.min(size, most));
+    if (answer.length > most || (byGroup && asker === undefined)) return;
+    if (!this.#answers.allow() || ((byGroup || answer.length > length) && !this.#largeAnswers.allow())) return;
+    post(answer, byGroup ? "group" : source);
+  }
+}
+
+function standingOf(asker: PeerEntry | undefined): number {
+  if (asker === undefined) return ASKER_UNKNOWN;
+  if (!asker.isProven) return ASKER_HEARD;
+  return asker.isAt(asker.wanted) ? ASKER_AT_ADDRESS : ASKER_PROVEN;
+}

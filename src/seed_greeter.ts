@@ -1,0 +1,158 @@
+/**
+ * Seeds: greeted until it is known who is there.
+ *
+ * @module
+ */
+
+import { type Endpoint, formatAddress } from "./address.ts";
+import type { Clock, Timer } from "./clock.ts";
+import { strangers } from "./destinations.ts";
+import { ASK_AGAIN } from "./handshake.ts";
+import type { Introductions } from "./introductions.ts";
+import type { PeerTable } from "./peer_table.ts";
+
+/** Seeds that are greeted in one round: all in turn. */
+const SEEDS_A_ROUND = 128;
+/** Most seeds of which it is remembered who has answered there. */
+const BEHIND_SEEDS = 4096;
+/** How long a seed at which this node has heard itself is left alone, in milliseconds: another process may take the port. */
+const SELF_FOR = 60_000;
+/** Stands for this node. */
+const SELF = "";
+
+/** What a {@linkcode SeedGreeter} is made of. */
+export interface SeedGreeterConfig {
+  /** Addresses that are greeted with each round of heartbeats. Another array when they are others. */
+  readonly seeds: () => readonly Endpoint[];
+  /** Whether this node alone is reached at an endpoint. */
+  readonly isOwn: (endpoint: Endpoint) => boolean;
+  readonly clock: Clock;
+  readonly peers: PeerTable;
+  readonly introductions: Introductions;
+  /** Asks whoever is at an address. */
+  readonly ask: (to: Endpoint) => void;
+}
+
+/** A seed may be the shared port of a host: who answers there is reached elsewhere. So it is noted who that was. */
+export class SeedGreeter {
+  readonly #config: SeedGreeterConfig;
+  readonly #behind = new Map<string, { readonly id: string; readonly at: number }>();
+  /** The same by node id. */
+  readonly #names = new Map<string, Set<string>>();
+  #open: { readonly of: readonly Endpoint[]; readonly seeds: readonly Endpoint[] } | undefined;
+  #next = 0;
+  #rounds = 0;
+  /** Where the next greeting of named addresses begins. */
+  #named = 0;
+  #timer: Timer | undefined;
+  #isClosed = false;
+
+  constructor(config: SeedGreeterConfig) {
+    this.#config = config;
+  }
+
+  /** Seeds of which it is not known who is there. The same array as long as nothing has changed. */
+  open(): readonly Endpoint[] {
+    const { isOwn, seeds } = this.#config;
+    const of = seeds();
+    if (this.#open?.of !== of) {
+      this.#open = { of, seeds: of.filter((seed) => !isOwn(seed) && !this.isAnswered(seed)) };
+    }
+    return this.#open.seeds;
+  }
+
+  /** Greets them soon again, as a node that was just opened waits for nothing more. */
+  start(): void {
+    this.#timer?.cancel();
+    this.#rounds = 0;
+    this.#soon();
+  }
+
+  /** Greets those where nobody has answered. */
+  round(): void {
+    const { ask, clock, peers } = this.#config;
+    for (const name of [...this.#names.get(SELF) ?? []]) {
+      if (clock.now() - (this.#behind.get(name)?.at ?? 0) < SELF_FOR) continue;
+      this.#forget(name);
+      this.#open = undefined;
+    }
+    const seeds = strangers(this.open(), peers.endpoints());
+    for (let i = 0; i < Math.min(seeds.length, SEEDS_A_ROUND); i++) ask(seeds[this.#next++ % seeds.length] as Endpoint);
+  }
+
+  /** The user's resolver has named addresses. Those that are not seeds, as they are too many, are asked once each time. */
+  greet(endpoints: readonly Endpoint[]): void {
+    const { ask, introductions, isOwn, peers, seeds } = this.#config;
+    const silent = strangers(endpoints, peers.endpoints()).filter((seed) => !isOwn(seed) && !this.isAnswered(seed));
+    const others = strangers(silent, seeds());
+    if (others.length < silent.length) {
+      for (const endpoint of strangers(silent, others)) ask(endpoint);
+      this.start();
+    }
+    // All in turn, as there may be more than can be asked at once.
+    const start = this.#named;
+    for (let i = 0; i < others.length; i++) {
+      const endpoint = others[(start + i) % others.length] as Endpoint;
+      if (!introductions.mayAsk(endpoint, "resolver")) break;
+      this.#named = (start + i + 1) % others.length;
+      ask(endpoint);
+    }
+  }
+
+  /** A node has answered at an address at which it was not known who is there; this one itself when `id` is absent. */
+  answered({ host, port }: Endpoint, id: string = SELF): void {
+    const name = formatAddress(host, port);
+    this.#forget(name);
+    this.#behind.set(name, { id, at: this.#config.clock.now() });
+    const names = this.#names.get(id) ?? new Set();
+    this.#names.set(id, names.add(name));
+    const [oldest] = this.#behind.keys();
+    if (this.#behind.size > BEHIND_SEEDS && oldest !== undefined) this.#forget(oldest);
+    this.#open = undefined;
+  }
+
+  /**
+   * A peer is silent, or gone. Another process may be at the seed where it has answered, as when it was started again: whoever
+   * is there is greeted.
+   */
+  doubt(id: string): void {
+    const names = this.#names.get(id);
+    if (names === undefined || this.#isClosed) return;
+    const before = this.open();
+    for (const name of [...names]) this.#forget(name);
+    this.#open = undefined;
+    const again = strangers(this.open(), before);
+    for (const seed of again.slice(0, SEEDS_A_ROUND)) this.#config.ask(seed);
+  }
+
+  /** Greets nobody any more. */
+  close(): void {
+    this.#isClosed = true;
+    this.#timer?.cancel();
+    this.#behind.clear();
+    this.#names.clear();
+  }
+
+  /** Whether a node that has answered there is known. */
+  isAnswered({ host, port }: Endpoint): boolean {
+    const behind = this.#behind.get(formatAddress(host, port));
+    return behind !== undefined && (behind.id === SELF || this.#config.peers.get(behind.id) !== undefined);
+  }
+
+  #soon(): void {
+    const pause = ASK_AGAIN[this.#rounds++];
+    if (pause === undefined || this.#isClosed || this.open().length === 0) return;
+    this.#timer = this.#config.clock.setTimer(() => {
+      this.round();
+      this.#soon();
+    }, pause);
+  }
+
+  #forget(name: string): void {
+    const { id } = this.#behind.get(name) ?? {};
+    if (id === undefined) return;
+    this.#behind.delete(name);
+    const names = this.#names.get(id);
+    if (names?.delete(name) && names.size === 0) this.#names.delete(id);
+  }
+}

@@ -1,0 +1,206 @@
+/**
+ * One round of measurements: which ways to the peers are open, how long they take and how much they carry.
+ *
+ * @module
+ */
+
+import type { Clock, Timer } from "./clock.ts";
+import type { PeerEntry } from "./peer.ts";
+import type { Probe, Probes } from "./probes.ts";
+import { MAX_DATAGRAM } from "./wire/layout.ts";
+import type { Report } from "./wire/probe.ts";
+
+/** Answers of each peer by which the time is measured. */
+const PINGS = 5;
+/** In how many parts the time is cut. In all but the last two it is asked for what has not been answered yet. */
+const PARTS = 8;
+/** The part from which on smaller datagrams are tried: by then three of the largest were lost. */
+const LADDER_FROM = 3;
+/** Bytes that fit, with 28 of headers, where an IPv4 packet may have 1400, 1300, 1280 (IPv6's least), 1200, 1000 and 576. */
+const LADDER: readonly number[] = [1372, 1272, 1252, 1172, 972, 548];
+
+/** By which way a probe goes, and by which its answer comes. */
+export type Way = "there" | "out" | "in" | "group";
+
+const BY_WAY: Readonly<Record<Way, { readonly toGroup: boolean; readonly byGroup: boolean }>> = {
+  there: { toGroup: false, byGroup: false },
+  out: { toGroup: true, byGroup: false },
+  in: { toGroup: false, byGroup: true },
+  group: { toGroup: true, byGroup: true },
+};
+
+/** What was found out of one peer. */
+export class SurveyedPeer {
+  readonly entry: PeerEntry;
+  /** Times from question to answer, in milliseconds. */
+  readonly times: number[] = [];
+  /** When the questions were sent that are not answered, by nonce. */
+  readonly waiting: Map<number, number> = new Map();
+  readonly answered: Set<Way> = new Set();
+  report: Report | undefined;
+  /** The largest datagram, in bytes, that arrived there, and that came from there; 0 for none. */
+  out = 0;
+  in = 0;
+  /** It sends no large answers: it does not know this node by the address that it sends from. */
+  isShort = false;
+
+  constructor(entry: PeerEntry) {
+    this.entry = entry;
+  }
+}
+
+/** What a {@linkcode Survey} is made of. */
+export interface SurveyConfig {
+  readonly clock: Clock;
+  readonly probes: Probes;
+  readonly nodeId: Uint8Array;
+  /** Peers that can be asked. */
+  readonly peers: readonly PeerEntry[];
+  readonly hasGroup: boolean;
+  /** The node's group and port: who has others does not hear what it sends to its own. */
+  readonly group: string;
+  readonly port: number;
+  /** Sends to the group from one interface each. */
+  readonly loops: readonly ((packet: Uint8Array) => void)[];
+  /** Longest that it may take, in milliseconds. */
+  readonly timeout: number;
+}
+
+/** Ends as soon as everything was answered. */
+export class Survey {
+  readonly peers: readonly SurveyedPeer[];
+  /** For each of `loops` whether what was sent came back. */
+  readonly returned: boolean[];
+  /** By the node's clock. */
+  readonly startedAt: number;
+  readonly #config: SurveyConfig;
+  readonly #nonces: number[] = [];
+  readonly #done: () => void;
+  /** Resolves when it is over. */
+  readonly end: Promise<void>;
+  #timer: Timer | undefined;
+  #isOver = false;
+
+  constructor(config: SurveyConfig) {
+    this.#config = config;
+    this.startedAt = config.clock.now();
+    this.peers = config.peers.map((entry) => new SurveyedPeer(entry));
+    this.returned = config.loops.map(() => false);
+    let done = () => {};
+    this.end = new Promise((resolve) => done = resolve);
+    this.#done = done;
+    this.#round(0);
+  }
+
+  /** Ends it now. */
+  stop(): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    this.#timer?.cancel();
+    for (const nonce of this.#nonces) this.#config.probes.forget(nonce);
+    this.#done();
+  }
+
+  /** Questions of a peer that were lost: one that was sent just now may be under way. */
+  lostOf({ waiting }: SurveyedPeer): number {
+    const { clock, timeout } = this.#config;
+    return [...waiting.values()].filter((sentAt) => clock.now() - sentAt >= timeout / PARTS).length;
+  }
+
+  #round(part: number): void {
+    const { clock, timeout } = this.#config;
+    if (part < PARTS - 1) {
+      if (part < PARTS / 2) this.#loop();
+      for (const peer of this.peers) this.#ask(peer, part);
+    }
+    this.#finish();
+    if (this.#isOver) return;
+    const next = () => part + 1 < PARTS ? this.#round(part + 1) : this.stop();
+    this.#timer = clock.setTimer(next, timeout / PARTS);
+  }
+
+  #loop(): void {
+    const { loops, nodeId, probes } = this.#config;
+    loops.forEach((send, i) => {
+      if (this.returned[i]) return;
+      const { nonce, packet } = probes.make({ node: nodeId }, () => {
+        this.returned[i] = true;
+        this.#finish();
+      });
+      this.#nonces.push(nonce);
+      send(packet);
+    });
+  }
+
+  #ask(peer: SurveyedPeer, part: number): void {
+    if (peer.times.length < PINGS) this.#ping(peer);
+    if (this.#sharesGroup(peer)) {
+      if (!peer.answered.has("out")) this.#try(peer, "out");
+      if (!peer.answered.has("in")) this.#try(peer, "in");
+      if (part >= 2 && !hasAll(peer)) this.#try(peer, "group");
+    }
+    if (peer.times.length > 0) this.#weigh(peer, part < LADDER_FROM ? [MAX_DATAGRAM] : [MAX_DATAGRAM, ...LADDER]);
+  }
+
+  #ping(peer: SurveyedPeer): void {
+    const { clock } = this.#config;
+    const sentAt = clock.now();
+    const nonce = this.#send(peer, "there", {}, () => {
+      peer.waiting.delete(nonce);
+      peer.times.push(clock.now() - sentAt);
+      if (peer.times.length === 1) this.#weigh(peer, [MAX_DATAGRAM]);
+      if (peer.times.length < PINGS) this.#ping(peer);
+    });
+    peer.waiting.set(nonce, sentAt);
+  }
+
+  #try(peer: SurveyedPeer, way: Way): void {
+    this.#send(peer, way, {}, () => {});
+  }
+
+  /** Tries datagrams of these sizes, in both directions. */
+  #weigh(peer: SurveyedPeer, sizes: readonly number[]): void {
+    for (const size of sizes) {
+      if (size > peer.out) this.#send(peer, "there", { size }, () => peer.out = Math.max(peer.out, size));
+      if (size <= peer.in || peer.isShort) continue;
+      this.#send(peer, "there", { answerSize: size }, (length) => {
+        if (length < size) peer.isShort = true;
+        else peer.in = Math.max(peer.in, size);
+      });
+    }
+  }
+
+  #send(peer: SurveyedPeer, way: Way, size: Partial<Probe>, onAnswer: (length: number) => void): number {
+    const { toGroup, byGroup } = BY_WAY[way];
+    const { nodeId, endpoint } = peer.entry;
+    const probe = { node: nodeId, byGroup, ...size };
+    const nonce = this.#config.probes.ask(probe, toGroup ? "group" : endpoint, (report, length) => {
+      peer.report = report;
+      peer.answered.add(way);
+      onAnswer(length);
+      this.#finish();
+    });
+    this.#nonces.push(nonce);
+    return nonce;
+  }
+
+  #sharesGroup({ report }: SurveyedPeer): boolean {
+    return this.#config.hasGroup && (report === undefined || sharesGroup(report, this.#config));
+  }
+
+  #finish(): void {
+    const isComplete = (peer: SurveyedPeer) =>
+      peer.times.length >= PINGS && peer.out === MAX_DATAGRAM && (peer.isShort || peer.in === MAX_DATAGRAM) &&
+      (!this.#sharesGroup(peer) || hasAll(peer));
+    if (this.returned.every((isBack) => isBack) && this.peers.every(isComplete)) this.stop();
+  }
+}
+
+/** Whether a node should hear the multicast of one with this group and port. */
+export function sharesGroup(report: Omit<Report, "asker">, { group, port }: { group: string; port: number }): boolean {
+  return report.multicast && report.group === group && report.port === port;
+}
+
+function hasAll({ answered }: SurveyedPeer): boolean {
+  return answered.has("there") && answered.has("out") && answered.has("in");
+}

@@ -1,0 +1,112 @@
+/**
+ * When a peer that is silent is lost.
+ *
+ * @module
+ */
+
+import type { Clock, Timer } from "./clock.ts";
+import type { PeerEntry } from "./peer.ts";
+import type { PeerTable } from "./peer_table.ts";
+
+/** Heartbeats of silence after which a peer is asked whether it is there. They come every 0.85 to 1. */
+const SUSPECT_AFTER = 1.25;
+/** How often it is asked then, in heartbeats: with a tenth of all datagrams lost, 28 questions fail together once in 10^20. */
+const ASK_EVERY = 1 / 16;
+/** Questions without an answer before a verdict, each in a turn of the event loop of its own. */
+const LEAST_QUESTIONS = 4;
+/** Heartbeats after a stall within which another is no reason to wait anew: a node that often stalls gives verdicts too. */
+const STALLS_APART = 4;
+/** How often all are looked at, in heartbeats. */
+const LOOK_EVERY = 1 / 4;
+/** Shortest time between two looks, in milliseconds. */
+const SHORTEST = 2;
+
+/** What a {@linkcode Suspicion} is made of. The callbacks MUST NOT throw. */
+export interface SuspicionConfig {
+  /** Time between heartbeats, in milliseconds. */
+  readonly heartbeat: number;
+  /** Silence after which a peer that can be asked is lost. */
+  readonly peerTimeout: number;
+  /** The same for one that cannot: it speaks the original's wire only, or has never answered. */
+  readonly quietTimeout: number;
+  readonly clock: Clock;
+  readonly peers: PeerTable;
+  /** When anything else than a heartbeat was last heard of a node. */
+  readonly heardAt: (id: string) => number;
+  /** Called at each look. */
+  readonly onLook: () => void;
+  /** Asks a peer whether it is there. */
+  readonly ask: (entry: PeerEntry) => void;
+  /** A peer is lost, or another node has taken its place. */
+  readonly onLost: (entry: PeerEntry, isReplaced: boolean) => void;
+}
+
+/**
+ * Silence alone is no verdict: a heartbeat may be lost, the peer may stand still for a moment, and so may this node. So a
+ * silent peer is asked, again and again, until it answers or its time is over. A node that has stood still itself begins
+ * anew.
+ */
+export class Suspicion {
+  readonly #config: SuspicionConfig;
+  #timer: Timer | undefined;
+  #dueAt = Infinity;
+  /** When this node last began to run after it had stood still. */
+  #wokeAt = -Infinity;
+
+  constructor(config: SuspicionConfig) {
+    this.#config = config;
+  }
+
+  /** Begins to look. */
+  start(): void {
+    this.#lookAfter(LOOK_EVERY * this.#config.heartbeat);
+  }
+
+  /** Looks no more. */
+  close(): void {
+    this.#timer?.cancel();
+  }
+
+  #lookAfter(delay: number): void {
+    const { clock } = this.#config;
+    this.#dueAt = clock.now() + delay;
+    this.#timer = clock.setTimer(() => this.#look(), delay);
+  }
+
+  #look(): void {
+    const { clock, heartbeat, peers, heardAt, onLook, ask, onLost } = this.#config;
+    const now = clock.now();
+    const hasStalled = now - this.#dueAt > LOOK_EVERY * heartbeat;
+    if (hasStalled && now - this.#wokeAt > STALLS_APART * heartbeat) this.#wokeAt = now;
+    onLook();
+    let next = now + LOOK_EVERY * heartbeat;
+    for (const entry of peers.all()) {
+      let suspectAt = entry.heardAt + SUSPECT_AFTER * heartbeat;
+      if (suspectAt <= now) {
+        entry.heardAt = Math.max(entry.heardAt, heardAt(entry.id));
+        suspectAt = entry.heardAt + SUSPECT_AFTER * heartbeat;
+      }
+      if (suspectAt > now) {
+        next = Math.min(next, suspectAt);
+        continue;
+      }
+      const lostAt = this.#lostAt(entry);
+      if (now >= lostAt) onLost(entry, entry.replacedAt < Infinity);
+      else if (entry.isProven) {
+        entry.probes++;
+        ask(entry);
+        next = Math.min(next, now + ASK_EVERY * heartbeat, lostAt);
+      } else next = Math.min(next, lostAt);
+    }
+    this.#lookAfter(Math.max(SHORTEST, next - now));
+  }
+
+  #lostAt({ heardAt, replacedAt, isProven, probes }: PeerEntry): number {
+    const { heartbeat, peerTimeout, quietTimeout } = this.#config;
+    const awake = this.#wokeAt + SUSPECT_AFTER * heartbeat;
+    if (!isProven) return Math.max(heardAt + quietTimeout, awake);
+    const silence = Math.min(heardAt + peerTimeout, Math.max(heardAt, replacedAt) + SUSPECT_AFTER * heartbeat);
+    // The sum that is waited for is the one that is compared.
+    return probes < LEAST_QUESTIONS ? Infinity : Math.max(silence, awake);
+  }
+}

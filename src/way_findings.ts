@@ -1,0 +1,155 @@
+/**
+ * What measurements of the ways to peers mean.
+ *
+ * @module
+ */
+
+import type { Finding, Observed, PeerDiagnosis } from "./diagnosis.ts";
+import { about, finding, named } from "./finding.ts";
+import { MAX_DATAGRAM } from "./wire/layout.ts";
+
+/** Of the questions, the part that may be lost without a word; and that above which large ones may be lost like all others. */
+const FEW = 0.25;
+const MANY = 1 / 3;
+
+/** Multicast that does not even come back to its own host. */
+export function localMulticast({ node, interfaces, peers }: Observed): readonly Finding[] {
+  const { asked, port, group, multicastError } = node;
+  if (!asked.multicast) return [];
+  const without = interfaces.filter(({ multicast }) => !multicast);
+  const deaf = interfaces.filter(({ returned }) => returned === false);
+  const severity = peers.length === 0 ? "error" : "warning";
+  const found: Finding[] = [];
+  if (without.length > 0) {
+    found.push(finding("interface-without-multicast", severity, namesOf(without), [
+      `The group ${group} can not be joined there${multicastError === null ? "" : ` (${multicastError})`}.`,
+      "Name an `interface` that has multicast, or seeds in `peers` and `multicast: false`.",
+    ]));
+  }
+  if (deaf.length > 0) {
+    found.push(finding("multicast-loopback", severity, namesOf(deaf), [
+      `What this node sends to ${group}:${port} there does not come back to this host itself.`,
+      `Let this host's firewall pass UDP to and from ${group} and port ${port}.`,
+    ]));
+  }
+  return found;
+}
+
+/** Multicast that passes within this host, and not between hosts. */
+export function multicast({ node, interfaces, peers }: Observed): readonly Finding[] {
+  const isOwnFault = interfaces.length > 0 && interfaces.every(({ returned }) => returned === false);
+  if (isOwnFault) return [];
+  const list = peers.filter((peer) => !hearsNothing(peer));
+  const isBlocked = ({ multicast }: PeerDiagnosis) => multicast.in === false && multicast.out === false;
+  const copies = "Without it each publish is sent once more for each of them.";
+  const network = "Let the network carry multicast (IGMP snooping needs a querier; routers forward it only with " +
+    "`multicastTtl` above 1). Where it can not, as in most clouds and overlay networks, set `multicast: false`.";
+  return [
+    about("multicast-blocked", "warning", peers, list.filter(isBlocked), [
+      `Multicast to ${node.group}:${node.port} passes in neither direction, though they answer. ${copies}`,
+      network,
+    ]),
+    about(
+      "multicast-out-closed",
+      "warning",
+      peers,
+      list.filter((peer) => peer.multicast.out === false && !isBlocked(peer)),
+      [
+        `They do not hear this node's multicast to ${node.group}:${node.port}; this node hears theirs. ${copies}`,
+        `Let multicast pass from this host, and let theirs receive UDP to port ${node.port}. ${network}`,
+      ],
+    ),
+    about(
+      "multicast-in-closed",
+      "warning",
+      peers,
+      list.filter((peer) => peer.multicast.in === false && !isBlocked(peer)),
+      [
+        `This node does not hear their multicast to ${node.group}:${node.port}; they hear this node's.`,
+        `Let this host receive UDP to ${node.group}, port ${node.port}, and multicast pass from theirs. ${network}`,
+      ],
+    ),
+  ].flat();
+}
+
+/** What one sends to the other alone. */
+export function unicast({ node, peers }: Observed): readonly Finding[] {
+  const deaf = peers.filter(hearsNothing);
+  const silent = peers.filter(({ asked, settings, unicast, multicast }) =>
+    asked && settings === null && unicast.out === null && multicast.out === null
+  );
+  const out = peers.filter((peer) => peer.unicast.out === false && !hearsNothing(peer));
+  const into = peers.filter((peer) => peer.unicast.in === false);
+  const onePort = `\`advertiseAddr: ":${node.port}"\``;
+  return [
+    about("peer-hears-nothing", "error", peers, deaf, [
+      "They are heard, but nothing that this node sends arrives there.",
+      `Let their hosts receive UDP from ${hostOf(node.address)}: to port ${node.port} and to ${ports(deaf)}.`,
+    ]),
+    about("unicast-out-closed", "error", peers, out, [
+      "Nothing that this node sends to their addresses arrives there, though they are heard.",
+      `Let their hosts receive UDP from ${hostOf(node.address)} to ${ports(out)}. ` +
+      `Their ${onePort} makes do with port ${node.port} alone.`,
+    ]),
+    about("unicast-in-closed", "error", peers, into, [
+      `Nothing that they send to ${node.address} arrives, though they hear this node.`,
+      `Let this host receive UDP to port ${portOf(node.address)}. ${onePort} makes do with port ${node.port} alone.`,
+    ]),
+    about("peer-silent", "warning", peers, silent, [
+      "They were heard before and answer nothing now.",
+      "See that their processes run and do not stand still, and that nothing has cut the network. They are lost when " +
+      "`peerTimeout` is over.",
+    ]),
+  ].flat();
+}
+
+/** Datagrams that are too long for the way. */
+export function sizes({ peers }: Observed): readonly Finding[] {
+  const cut = peers.filter(({ largest, lost, questions }) =>
+    lost <= MANY * questions && [largest.in, largest.out].some((size) => size !== null && size < MAX_DATAGRAM)
+  );
+  const least = (way: "in" | "out") =>
+    Math.min(MAX_DATAGRAM, ...cut.map(({ largest }) => largest[way] ?? MAX_DATAGRAM));
+  const most = Math.min(least("in"), least("out"));
+  return about("mtu", "error", peers, cut, [
+    `Datagrams of at most ${least("out")} bytes arrive there, and of ${least("in")} from there: larger ones vanish. ` +
+    `A full one has ${MAX_DATAGRAM}.`,
+    `Give the way an MTU of ${MAX_DATAGRAM + 28} or more (of a tunnel, an overlay network, a VPN), or let routers ` +
+    'say "fragmentation needed" (ICMP 3/4, ICMPv6 2). Until then keep 32 + `batchSize` × (2 + bytes of a key) ' +
+    `at or below ${most} on every node.`,
+  ]);
+}
+
+/** Questions that were lost. */
+export function losses({ peers }: Observed): readonly Finding[] {
+  const lossy = peers.filter(({ roundTrip, lost, questions }) => roundTrip !== null && lost > FEW * questions);
+  const [lost, all] = [sum(lossy, "lost"), sum(lossy, "questions")];
+  return about("loss", "warning", peers, lossy, [
+    `${lost} of ${all} small questions to them were not answered.`,
+    "Look for a full link, a full receive buffer (`receiveBuffer`) or a process whose event loop stands still.",
+  ]);
+}
+
+function hearsNothing({ unicast, multicast }: PeerDiagnosis): boolean {
+  return unicast.out === false && multicast.out === false;
+}
+
+function namesOf(interfaces: Observed["interfaces"]): string {
+  return named(interfaces.map(({ name, address }) => name === null ? address : `${name} (${address})`));
+}
+
+function ports(peers: readonly PeerDiagnosis[]): string {
+  return `the port each advertises (${named(peers.map(({ endpoint }) => endpoint))})`;
+}
+
+function sum(peers: readonly PeerDiagnosis[], name: "lost" | "questions"): number {
+  return peers.reduce((sum, peer) => sum + peer[name], 0);
+}
+
+function hostOf(address: string): string {
+  return address.slice(0, address.lastIndexOf(":"));
+}
+
+function portOf(address: string): string {
+  return address.slice(address.lastIndexOf(":") + 1);
+}

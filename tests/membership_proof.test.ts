@@ -1,0 +1,518 @@
+// How nodes show each other where they are, and what is sent to who has not: docs/wire.md, "Who is where".
+import { describe, test } from "node:test";
+import { assert, assertEquals, assertLessOrEqual } from "@std/assert";
+import * as fc from "fast-check";
+import type { Endpoint } from "../src/address.ts";
+import type { MeshEvent } from "../src/events.ts";
+import { HEARTBEAT, MembershipRig, OWN, type SentHeartbeat } from "./support/membership_rig.ts";
+import { addressOf, idOf, nameOf, placeOf } from "./support/peers.ts";
+
+const ELSEWHERE: Endpoint = { host: "10.7.7.7", port: 7946 };
+const ELSEWHERE_TEXT = "10.7.7.7:7946";
+const MINUTE = 60_000;
+
+function told(...indexes: readonly number[]) {
+  return indexes.map((index) => ({ id: idOf(index), ...placeOf(index) }));
+}
+
+function isQuestion({ nonce, echo, peers, token, heard }: SentHeartbeat): boolean {
+  return nonce !== undefined && echo === undefined && peers === undefined && token === undefined && heard === undefined;
+}
+
+describe("a newcomer", () => {
+  test("by multicast: is asked, answers and asks, is answered and welcomed, and welcomes", () => {
+    const rig = new MembershipRig();
+    rig.meet(2, 3);
+    rig.hear(1, { extension: { path: 2 } });
+    assertEquals(rig.sent, [{ at: 0, to: addressOf(1), path: 1, nonce: rig.nonceTo(addressOf(1)) as number }]);
+    assertEquals(rig.membership.peers.endpoints(), [placeOf(2), placeOf(3)]);
+    rig.answer(1, { nonce: 77, path: 1 });
+    const token = idOf(1).slice(0, 8);
+    assertEquals(rig.sent.slice(1), [{ at: 0, to: addressOf(1), path: 1, echo: 77, peers: told(2, 3, 1), token }]);
+    assertEquals([rig.entry(1).isProven, rig.entry(1).hearsUs], [true, true]);
+    // Its welcome calls for nothing.
+    rig.hear(1, { extension: { path: 1, token: new Uint8Array(8), peers: [] } });
+    assertEquals(rig.sent.length, 2);
+    assertEquals(rig.proven, [{ id: nameOf(1), to: addressOf(1), time: 0 }]);
+    assertEquals(rig.events, [{ type: "peerJoined", peer: { id: nameOf(1), address: addressOf(1) } } as MeshEvent]);
+  });
+
+  test("that asks first is answered with a question, and welcomed with its answer", () => {
+    const rig = new MembershipRig();
+    rig.hear(1, { extension: { path: 0, nonce: 77 } });
+    const nonce = rig.nonceTo(addressOf(1)) as number;
+    assertEquals(rig.sent, [{ at: 0, to: addressOf(1), path: 0, echo: 77, nonce }]);
+    assertEquals([rig.entry(1).isProven, rig.membership.peers.endpoints()], [false, []]);
+    rig.answer(1);
+    assertEquals(rig.sent.slice(1), [
+      { at: 0, to: addressOf(1), path: 0, peers: told(1), token: idOf(1).slice(0, 8) },
+    ]);
+  });
+
+  test("is told of 24 peers at most, and the next of the next ones", () => {
+    const rig = new MembershipRig();
+    const all = Array.from({ length: 40 }, (_, i) => i + 1);
+    rig.meet(...all);
+    const toldOf = new Set<number>();
+    for (const index of [50, 51]) {
+      rig.hear(index);
+      rig.answer(index);
+      const indexes = (rig.sent.at(-1)?.peers ?? []).map(({ id }) => new DataView(id.buffer).getUint32(0));
+      assertEquals([indexes.length, new Set(indexes).size], [24, 24]);
+      for (const each of indexes) toldOf.add(each);
+      rig.membership.leave(nameOf(index));
+    }
+    // Two welcomes tell of all 40: each newcomer is the 41st, and may be told of itself.
+    assertEquals(all.filter((index) => !toldOf.has(index)), []);
+  });
+
+  test("is welcomed once; questions of a peer are answered with nothing but the echo", () => {
+    const rig = new MembershipRig();
+    rig.meet(1);
+    for (const nonce of [5, 6]) rig.hear(1, { extension: { nonce } });
+    assertEquals(rig.sent, [5, 6].map((echo) => ({ at: 0, to: addressOf(1), path: 0, echo })));
+  });
+
+  test("that answers with another question's nonce, or after another did, is not proven", () => {
+    const rig = new MembershipRig();
+    for (const index of [1, 2]) rig.hear(index);
+    const [first, second] = [rig.nonceTo(addressOf(1)) as number, rig.nonceTo(addressOf(2)) as number];
+    rig.forget();
+    rig.hear(1, { extension: { echo: second } });
+    rig.hear(2, { extension: { echo: first } });
+    rig.hear(3, { extension: { echo: first } });
+    rig.hear(1, { extension: { echo: 4_000_000_000 } });
+    assertEquals([1, 2, 3].map((index) => rig.entry(index).isProven), [false, false, false]);
+    assertEquals([rig.proven, rig.membership.peers.endpoints()], [[], []]);
+    rig.hear(1, { extension: { echo: first } });
+    assertEquals([1, 2, 3].map((index) => rig.entry(index).isProven), [true, false, false]);
+  });
+
+  test("that asks from elsewhere than it was asked at gets the welcome where it was asked", () => {
+    const rig = new MembershipRig();
+    rig.hear(1);
+    const echo = rig.nonceTo(addressOf(1)) as number;
+    rig.forget();
+    rig.hear(1, { source: ELSEWHERE, extension: { echo, nonce: 77 } });
+    const shown = rig.sent.map(({ to, echo, peers, token }) => [to, echo, peers !== undefined, token !== undefined]);
+    assertEquals(shown, [[ELSEWHERE_TEXT, 77, false, false], [addressOf(1), undefined, true, true]]);
+  });
+
+  test("is reached where it has answered from, though the datagrams with the answer come from anywhere", () => {
+    const rig = new MembershipRig();
+    rig.hear(1);
+    rig.hear(1, { source: ELSEWHERE, extension: { echo: rig.nonceTo(addressOf(1)) as number } });
+    assertEquals(rig.membership.peers.endpoints(), [placeOf(1)]);
+  });
+});
+
+describe("a node that was heard and does not answer", () => {
+  const questions = (rig: MembershipRig) => rig.sentTo(addressOf(1)).map(({ at }) => at);
+
+  test("is asked again after 0.1, 0.3 and 0.9 s, then no more by itself, and gets nothing else", async () => {
+    const rig = new MembershipRig();
+    rig.membership.start();
+    await rig.clock.advance(50);
+    rig.hear(1);
+    await rig.clock.advance(20 * HEARTBEAT);
+    // Those who are asked again are looked for each 100 ms.
+    assertEquals(questions(rig), [50, 150, 450, 1350]);
+    assertEquals(rig.sentTo(addressOf(1)).every(isQuestion), true);
+    const nonces = rig.sentTo(addressOf(1)).map(({ nonce }) => nonce);
+    assertEquals(new Set(nonces).size, 4);
+  });
+
+  test("is asked when it is heard half a heartbeat later or more", async () => {
+    const rig = new MembershipRig();
+    rig.hear(1);
+    await rig.clock.advance(1300 + HEARTBEAT / 2 - 1);
+    rig.forget();
+    rig.hear(1);
+    assertEquals(questions(rig), []);
+    await rig.clock.advance(1);
+    for (let i = 0; i < 5; i++) rig.hear(1);
+    assertEquals(questions(rig), [1300 + HEARTBEAT / 2]);
+    await rig.clock.advance(HEARTBEAT / 2);
+    rig.hear(1);
+    assertEquals(questions(rig), [1300 + HEARTBEAT / 2, 1300 + HEARTBEAT]);
+  });
+
+  test("is asked no more when it has answered", async () => {
+    const rig = new MembershipRig();
+    rig.hear(1);
+    await rig.clock.advance(100);
+    rig.answer(1);
+    rig.forget();
+    await rig.clock.advance(10_000);
+    assertEquals([rig.sent, rig.clock.pending], [[], 0]);
+  });
+
+  test("is asked no more when it is gone, or the node stops", async () => {
+    for (const end of ["leave", "stop"] as const) {
+      const rig = new MembershipRig();
+      rig.hear(1);
+      if (end === "leave") rig.membership.leave(nameOf(1));
+      else rig.membership.stop();
+      rig.forget();
+      await rig.clock.advance(10_000);
+      assertEquals([rig.sent, rig.clock.pending], [[], 0], end);
+    }
+  });
+
+  test("that it never moves the address that it is reached at by more than it is asked: 128 questions a second in all", async () => {
+    const rig = new MembershipRig({ maxPeers: 65_536 });
+    for (let index = 1; index <= 1000; index++) rig.hear(index);
+    assertEquals(rig.sent.length, 128);
+    await rig.clock.advance(10_000);
+    assertLessOrEqual(rig.sent.length, 128 + 1280);
+    assert(rig.sent.every(isQuestion));
+  });
+
+  test("whose questions are answered 1,024 times at once and a second", async () => {
+    const rig = new MembershipRig();
+    const ask = (count: number) => {
+      rig.forget();
+      for (let i = 0; i < count; i++) rig.hear(1 + (i % 100), { extension: { nonce: i } });
+      return rig.sent.length;
+    };
+    const counts = [ask(2000), ask(10)];
+    await rig.clock.advance(50);
+    counts.push(ask(2000));
+    assertEquals(counts, [1024, 0, 51]);
+  });
+});
+
+describe("the address that a node advertises and is not heard from", () => {
+  const to = (rig: MembershipRig) => rig.sentTo(ELSEWHERE_TEXT).map(({ at }) => at);
+
+  test("gets one datagram, a question for that node", () => {
+    const rig = new MembershipRig();
+    for (let i = 0; i < 10; i++) rig.hear(1, { advertised: ELSEWHERE_TEXT });
+    assertEquals([to(rig), rig.sentTo(ELSEWHERE_TEXT).every(isQuestion)], [[0], true]);
+    rig.hear(2, { extension: { echo: rig.nonceTo(ELSEWHERE_TEXT) as number } });
+    assertEquals(rig.entry(2).isProven, false);
+  });
+
+  test("gets one whoever advertises it, under whatever ids: plain ones and those that have proved where they are", () => {
+    const rig = new MembershipRig({ maxPeers: 65_536 });
+    rig.meet(1);
+    for (let index = 1; index < 5000; index++) {
+      rig.hear(index, { advertised: ELSEWHERE_TEXT, extension: index % 2 === 0 ? undefined : {} });
+    }
+    assertEquals(to(rig), [0]);
+  });
+
+  test("gets another after 1, 2, 4 minutes while it is advertised, and up to an hour", async () => {
+    const rig = new MembershipRig();
+    rig.meet(1);
+    for (let i = 0; i <= 4 * 60 * 6; i++) {
+      rig.hear(1, { advertised: ELSEWHERE_TEXT });
+      await rig.clock.advance(10_000);
+    }
+    assertEquals(to(rig).map((at) => at / MINUTE), [0, 1, 3, 7, 15, 31, 63, 123, 183]);
+  });
+
+  test("and answers there, is where it is reached", () => {
+    const rig = new MembershipRig();
+    rig.hear(1, { advertised: ELSEWHERE_TEXT });
+    const [here, there] = [rig.nonceTo(addressOf(1)) as number, rig.nonceTo(ELSEWHERE_TEXT) as number];
+    rig.hear(1, { advertised: ELSEWHERE_TEXT, extension: { echo: here } });
+    rig.forget();
+    rig.hear(1, { advertised: ELSEWHERE_TEXT, extension: { echo: there } });
+    assertEquals(rig.membership.peers.endpoints(), [ELSEWHERE]);
+    // It is welcomed there, with the token for that place.
+    assertEquals(rig.sent.map(({ to, token }) => [to, token !== undefined]), [[ELSEWHERE_TEXT, true]]);
+    assertEquals(rig.proven, [{ id: nameOf(1), to: ELSEWHERE_TEXT, time: 0 }]);
+  });
+
+  test("is no hearsay when it is heard from there", () => {
+    const rig = new MembershipRig();
+    rig.hear(1);
+    rig.answer(1);
+    assertEquals(rig.sent.filter(isQuestion).length, 1);
+  });
+});
+
+describe("an address that a peer tells of", () => {
+  const tell = (rig: MembershipRig, by: number, ...indexes: readonly number[]) =>
+    rig.hear(by, { extension: { peers: told(...indexes) } });
+
+  test("gets one question, for whoever is there", () => {
+    const rig = new MembershipRig();
+    rig.meet(1);
+    for (let i = 0; i < 10; i++) tell(rig, 1, 2, 3);
+    assertEquals(rig.sent.map(({ to, path }) => [to, path]), [[addressOf(2), 0], [addressOf(3), 0]]);
+    assert(rig.sent.every(isQuestion));
+    // Whoever answers is proven there: a process that was started again, with an id that nobody has told of.
+    rig.answer(9, {}, addressOf(3));
+    assertEquals(rig.membership.peers.endpoints(), [placeOf(1), placeOf(3)]);
+    assertEquals(rig.membership.peers.size, 2);
+  });
+
+  test("gets one whoever names it, how often and under which ids", () => {
+    const rig = new MembershipRig();
+    rig.meet(1, 2, 3, 4);
+    for (let i = 0; i < 1000; i++) {
+      rig.hear(1 + (i % 4), { extension: { peers: [{ id: idOf(100 + i), ...ELSEWHERE }] } });
+    }
+    assertEquals(rig.sent.map(({ to }) => to), [ELSEWHERE_TEXT]);
+    // And none more when a node advertises it.
+    rig.hear(5, { advertised: ELSEWHERE_TEXT });
+    assertEquals(rig.sentTo(ELSEWHERE_TEXT).length, 1);
+  });
+
+  test("gets nothing when the peer has not proved where it is", () => {
+    const rig = new MembershipRig();
+    rig.hear(1, { extension: { peers: told(2) } });
+    rig.hear(1, { extension: { nonce: 3, peers: told(2) } });
+    assertEquals(rig.sentTo(addressOf(2)), []);
+    // Its answer, and what it says with it, is heeded.
+    rig.answer(1, { peers: told(2) });
+    assertEquals(rig.sentTo(addressOf(2)).length, 1);
+  });
+
+  test("gets nothing when it is that of this node, or of one that is known", () => {
+    const rig = new MembershipRig();
+    rig.meet(1, 2);
+    rig.hearPlain(3);
+    rig.forget();
+    tell(rig, 1, OWN, 1, 2, 3);
+    assertEquals(rig.sent, []);
+    // A node that is known at another place, too: it is asked where it is heard.
+    rig.hear(1, { extension: { peers: [{ id: idOf(2), ...ELSEWHERE }, { id: idOf(3), ...ELSEWHERE }] } });
+    assertEquals(rig.sent, []);
+  });
+
+  test("gets one when the node is known and has never answered: it may be elsewhere", () => {
+    const rig = new MembershipRig();
+    rig.meet(1);
+    rig.hear(2, { source: ELSEWHERE });
+    rig.forget();
+    tell(rig, 1, 2);
+    assertEquals(rig.sentTo(addressOf(2)).length, 0, "what it advertises was asked already");
+    rig.hear(1, { extension: { peers: [{ id: idOf(2), host: "10.8.8.8", port: 1 }] } });
+    assertEquals(rig.sentTo("10.8.8.8:1").length, 1);
+  });
+
+  const unusable = ["239.0.0.1", "255.255.255.255", "0.0.0.0", "fd00::1", "10.0.0.255"];
+  test(`gets nothing when no node can be there: ${unusable.join(", ")}`, () => {
+    const mayBeAt = ({ host }: Endpoint) => host !== "10.0.0.255";
+    const rig = new MembershipRig({ rules: { family: 4, mayBeAt } });
+    rig.meet(1);
+    rig.hear(1, { extension: { peers: unusable.map((host, i) => ({ id: idOf(50 + i), host, port: 7946 })) } });
+    assertEquals(rig.sent, []);
+  });
+
+  test("gets another after a minute while it is told of, and at once when somebody has answered there", async () => {
+    const rig = new MembershipRig();
+    rig.meet(1);
+    const goOn = async (ms: number) => {
+      for (let i = 0; i < ms / 1000; i++) {
+        await rig.clock.advance(1000);
+        tell(rig, 1, 2);
+      }
+    };
+    await goOn(4 * MINUTE);
+    assertEquals(rig.sentTo(addressOf(2)).map(({ at }) => at), [1000, 61_000, 181_000]);
+    rig.answer(2);
+    rig.membership.leave(nameOf(2));
+    rig.forget();
+    tell(rig, 1, 2);
+    assertEquals(rig.sentTo(addressOf(2)).length, 1);
+  });
+
+  test("is one of 256 that are asked at once; what is beyond is counted", () => {
+    const rig = new MembershipRig();
+    rig.meet(1);
+    for (let i = 0; i < 20; i++) tell(rig, 1, ...Array.from({ length: 20 }, (_, j) => 1000 + 20 * i + j));
+    assertEquals([rig.sent.length, rig.membership.introductionsRefused], [256, 400 - 256]);
+  });
+});
+
+describe("a peer that is heard from elsewhere than where it has answered", () => {
+  test("is left there while it is heard there too, or has answered of late", async () => {
+    const rig = new MembershipRig();
+    rig.meet(1);
+    for (let i = 0; i < 20; i++) {
+      await rig.clock.advance(HEARTBEAT / 2);
+      rig.hear(1, { source: ELSEWHERE });
+      rig.hear(1);
+    }
+    assertEquals([rig.sent, rig.membership.peers.endpoints()], [[], [placeOf(1)]]);
+  });
+
+  test("for more than a heartbeat is asked at both places, and moved when it answers there alone for two", async () => {
+    const rig = new MembershipRig();
+    const answerThere = () => {
+      const echo = rig.nonceTo(ELSEWHERE_TEXT) as number;
+      rig.hear(1, { source: ELSEWHERE, extension: { echo } });
+    };
+    rig.meet(1);
+    await rig.clock.advance(HEARTBEAT);
+    rig.hear(1, { source: ELSEWHERE });
+    assertEquals(rig.sent, []);
+    await rig.clock.advance(1);
+    rig.hear(1, { source: ELSEWHERE });
+    assertEquals(rig.sent.map(({ to }) => to).sort(), [addressOf(1), ELSEWHERE_TEXT].sort());
+    answerThere();
+    assertEquals(rig.membership.peers.endpoints(), [placeOf(1)]);
+    await rig.clock.advance(HEARTBEAT + 1);
+    rig.hear(1, { source: ELSEWHERE });
+    assertEquals(rig.sentTo(ELSEWHERE_TEXT).length, 2);
+    answerThere();
+    assertEquals(rig.membership.peers.endpoints(), [ELSEWHERE]);
+  });
+
+  test("as its id was forged, and answers where it is, is left there", async () => {
+    const rig = new MembershipRig();
+    rig.meet(1);
+    for (let i = 0; i < 20; i++) {
+      await rig.clock.advance(HEARTBEAT / 2);
+      rig.hear(1, { source: ELSEWHERE, advertised: ELSEWHERE_TEXT });
+      if (rig.sentTo(addressOf(1)).length > 0) {
+        rig.answer(1);
+        rig.forget();
+      }
+    }
+    assertEquals(rig.membership.peers.endpoints(), [placeOf(1)]);
+  });
+});
+
+describe("a process that was started again where another was", () => {
+  test("replaces it: the other is lost after 1.25 heartbeats of silence", async () => {
+    const rig = new MembershipRig();
+    rig.membership.start();
+    rig.meet(1);
+    await rig.clock.advance(1000);
+    rig.hear(2, { source: placeOf(1), advertised: addressOf(1) });
+    rig.answer(2, {}, addressOf(1));
+    assertEquals([rig.membership.peers.size, rig.membership.peers.endpoints()], [2, [placeOf(1)]]);
+    const proved = rig.clock.now();
+    await rig.clock.advance(1.25 * HEARTBEAT - 1);
+    rig.hear(2, { source: placeOf(1), advertised: addressOf(1) });
+    assertEquals(rig.gone, []);
+    await rig.clock.advance(1);
+    const peer = { id: nameOf(1), address: addressOf(1) };
+    assertEquals(rig.events.filter(({ type }) => type === "peerLeft"), [{
+      type: "peerLeft",
+      peer,
+      reason: "replaced",
+    }]);
+    assertEquals([rig.clock.now(), rig.membership.peers.size], [proved + 1.25 * HEARTBEAT, 1]);
+  });
+
+  test("does not when the other is heard: they share a port", async () => {
+    const rig = new MembershipRig();
+    rig.membership.start();
+    rig.meet(1);
+    rig.hear(2, { source: placeOf(1), advertised: addressOf(1) });
+    rig.answer(2, {}, addressOf(1));
+    for (let i = 0; i < 20; i++) {
+      await rig.clock.advance(HEARTBEAT / 2);
+      for (const index of [1, 2]) rig.hear(index, { source: placeOf(1), advertised: addressOf(1) });
+    }
+    assertEquals([rig.gone, rig.membership.peers.size], [[], 2]);
+  });
+});
+
+describe("the node behind a seed", () => {
+  const SEED: Endpoint = { host: placeOf(1).host, port: 7946 };
+  const SEEDS = [SEED];
+  const SEED_TEXT = "10.0.0.1:7946";
+
+  /** It has answered at the seed, and then at its own address. */
+  const settled = async () => {
+    const rig = new MembershipRig({ seeds: () => SEEDS });
+    rig.membership.start();
+    rig.answer(1, {}, SEED_TEXT);
+    assertEquals(rig.membership.openSeeds(), []);
+    for (let i = 0; i < 3 && rig.nonceTo(addressOf(1)) === undefined; i++) {
+      await rig.clock.advance(HEARTBEAT);
+      rig.hear(1);
+    }
+    rig.answer(1);
+    rig.forget();
+    return rig;
+  };
+
+  test("is reached at its own address once it has answered there: the seed may be shared", async () => {
+    const rig = await settled();
+    assertEquals(rig.membership.peers.endpoints(), [placeOf(1)]);
+  });
+
+  test("that is silent for 1.25 heartbeats: the seed is asked at once, as another process may be there", async () => {
+    const rig = await settled();
+    const start = rig.clock.now();
+    await rig.clock.advance(1.25 * HEARTBEAT);
+    assertEquals(rig.sentTo(SEED_TEXT).map(({ at }) => at), [start + 1.25 * HEARTBEAT]);
+    assertEquals([rig.sentTo(SEED_TEXT).every(isQuestion), rig.membership.openSeeds()], [true, [SEED]]);
+    rig.hear(2, { extension: { echo: rig.nonceTo(SEED_TEXT) as number } });
+    assertEquals(rig.membership.openSeeds(), []);
+  });
+
+  test("stands for it: it is asked no more while that one is there", async () => {
+    const rig = await settled();
+    for (let i = 0; i < 20; i++) {
+      await rig.clock.advance(HEARTBEAT);
+      rig.hear(1);
+    }
+    assertEquals(rig.sentTo(SEED_TEXT), []);
+  });
+});
+
+describe("round trips", () => {
+  test("are what passes from a question to its answer, smoothed by an eighth", async () => {
+    const rig = new MembershipRig();
+    rig.hear(1);
+    await rig.clock.advance(40);
+    rig.answer(1);
+    assertEquals([rig.entry(1).roundTrip, rig.proven], [40, [{ id: nameOf(1), to: addressOf(1), time: 40 }]]);
+    rig.membership.start();
+    await rig.clock.advance(1.25 * HEARTBEAT);
+    await rig.clock.advance(80);
+    rig.answer(1);
+    assertEquals(rig.entry(1).roundTrip, 45);
+  });
+});
+
+test("whatever is heard: who has not answered is sent questions alone, and hearsay one of them", async () => {
+  const place = fc.nat(5);
+  const word = fc.record({
+    pause: fc.constantFrom(0, 0, 0, 50, 400, HEARTBEAT),
+    index: fc.nat(4),
+    source: place,
+    advertised: fc.integer({ min: 6, max: 9 }),
+    asks: fc.boolean(),
+    answers: fc.option(place, { nil: undefined }),
+    tells: fc.array(fc.integer({ min: 10, max: 14 }), { maxLength: 4 }),
+  });
+  await fc.assert(
+    fc.asyncProperty(fc.array(word, { maxLength: 40, size: "max" }), async (words) => {
+      const rig = new MembershipRig();
+      rig.membership.start();
+      /** Addresses that somebody has ever answered at. */
+      const answered = new Set<string>();
+      for (const { pause, index, source, advertised, asks, answers, tells } of words) {
+        await rig.clock.advance(pause);
+        const echo = answers === undefined ? undefined : rig.nonceTo(addressOf(answers));
+        if (echo !== undefined) answered.add(addressOf(answers ?? 0));
+        const peers = tells.map((index) => ({ id: idOf(index), ...placeOf(index) }));
+        rig.hear(index, {
+          source: placeOf(source),
+          advertised: addressOf(advertised),
+          extension: { peers, ...asks && { nonce: 1 }, ...echo !== undefined && { echo } },
+        });
+      }
+      await rig.clock.advance(HEARTBEAT);
+      for (const each of rig.sent) {
+        if (each.to === "group" || answered.has(each.to)) continue;
+        // A peer gets an answer wherever it asks from.
+        const { nonce, echo, peers, token } = each;
+        assertEquals([(nonce ?? echo) !== undefined, peers, token], [true, undefined, undefined], each.to);
+      }
+      // From 6 up nobody has ever been heard: all that is known of them is hearsay.
+      for (let index = 6; index <= 14; index++) assertLessOrEqual(rig.sentTo(addressOf(index)).length, 1);
+    }),
+    { numRuns: 200 },
+  );
+});

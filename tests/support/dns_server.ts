@@ -1,0 +1,76 @@
+/**
+ * A program: a name server that answers with records that it is told by lines of JSON on standard input, and prints what
+ * it is asked. `name_server.ts` is its other side. It ends when its input ends.
+ *
+ * @module
+ */
+
+import { type Answer, AUTHORITATIVE_ANSWER, decode, encode } from "dns-packet";
+import { createSocket } from "node:dgram";
+import process from "node:process";
+import { createInterface } from "node:readline";
+
+/** Records by name. A name that has none of a type, but others, is answered with none; any other does not exist. */
+export interface Records {
+  readonly [name: string]: {
+    readonly A?: readonly string[];
+    readonly AAAA?: readonly string[];
+    readonly SRV?: readonly { readonly target: string; readonly port: number }[];
+  };
+}
+
+/** What the server is told. It prints `{"told": true}` when it heeds it. */
+export interface Told {
+  readonly records: Records;
+  /** Whether it answers everything with SERVFAIL. */
+  readonly fails: boolean;
+}
+
+/** What the server was asked. */
+export interface Question {
+  readonly from: string;
+  readonly name: string;
+  readonly type: string;
+  /** In milliseconds of the system's clock. */
+  readonly at: number;
+}
+
+// RFC 1035, 4.1.1.
+const SERVER_FAILURE = 2;
+const NAME_ERROR = 3;
+// Nobody caches here: the records change.
+const TTL = 0;
+
+let told: Told = { records: {}, fails: false };
+
+function answersTo(name: string, type: string): Answer[] | undefined {
+  const records = told.records[name.toLowerCase()];
+  if (records === undefined) return undefined;
+  if (type === "A" || type === "AAAA") return (records[type] ?? []).map((data) => ({ name, type, ttl: TTL, data }));
+  if (type !== "SRV") return [];
+  return (records.SRV ?? []).map((data) => ({ name, type, ttl: TTL, data: { ...data, priority: 0, weight: 0 } }));
+}
+
+const socket = createSocket({ type: "udp6", ipv6Only: false });
+socket.on("message", (message, { address, port }) => {
+  const { id = 0, questions = [] } = decode(message);
+  const [question] = questions;
+  if (question === undefined) return;
+  const { name, type } = question;
+  const at = performance.timeOrigin + performance.now();
+  console.log(
+    JSON.stringify({ question: { from: address.replace(/^::ffff:/, ""), name, type, at } satisfies Question }),
+  );
+  const answers = answersTo(name, type);
+  const code = told.fails ? SERVER_FAILURE : answers === undefined ? NAME_ERROR : 0;
+  const body = { id, questions, answers: told.fails ? [] : answers ?? [] };
+  socket.send(encode({ type: "response", flags: AUTHORITATIVE_ANSWER | code, ...body }), port, address);
+});
+socket.bind(53, () => console.log(JSON.stringify({ told: true })));
+
+const input = createInterface({ input: process.stdin });
+input.on("line", (line) => {
+  told = JSON.parse(line) as Told;
+  console.log(JSON.stringify({ told: true }));
+});
+input.on("close", () => socket.close());

@@ -1,0 +1,163 @@
+/**
+ * A membership on a virtual clock, and nodes that a test speaks for.
+ *
+ * @module
+ */
+
+import { VirtualClock } from "../../adapters/memory_clock.ts";
+import { type Endpoint, formatAddress } from "../../src/address.ts";
+import type { MeshEvent } from "../../src/events.ts";
+import { Jitter } from "../../src/jitter.ts";
+import type { Saying } from "../../src/handshake.ts";
+import { Membership, type MembershipConfig } from "../../src/membership.ts";
+import type { PeerEntry } from "../../src/peer.ts";
+import type { Extension } from "../../src/wire/extension.ts";
+import { addressOf, idOf, nameOf, placeOf } from "./peers.ts";
+
+/** Time between heartbeats: a 16th of it is 100 ms. */
+export const HEARTBEAT = 1600;
+export const PEER_TIMEOUT: number = 3 * HEARTBEAT;
+export const QUIET_TIMEOUT = 60_000;
+
+/** The number of the node itself. */
+export const OWN = 1_000_000;
+
+/** A heartbeat that the membership has sent: to the group, or to one of those that it was posted to. */
+export interface SentHeartbeat extends Saying {
+  readonly at: number;
+  /** `"group"`, or `host:port`. */
+  readonly to: string;
+}
+
+/** What a node says, and from where. */
+export interface Word {
+  readonly advertised?: string;
+  readonly source?: Endpoint;
+  /** `undefined`: it does not speak the extension. */
+  readonly extension?: Extension | undefined;
+}
+
+/** Where its stream is: with that a node speaks the extension. */
+export const POSITION: NonNullable<Extension["position"]> = { last: 0, oldest: 1, age: Infinity };
+
+/** No delay at all: heartbeats come when they are said to. */
+class Still extends Jitter {
+  constructor() {
+    super(() => Uint8Array.of(0, 0, 0, 1));
+  }
+
+  override between(min: number): number {
+    return min;
+  }
+}
+
+const NO_SEEDS: readonly Endpoint[] = [];
+
+/** A {@linkcode Membership}, and all that comes out of it. */
+export class MembershipRig {
+  readonly clock: VirtualClock;
+  readonly events: MeshEvent[] = [];
+  readonly sent: SentHeartbeat[] = [];
+  readonly beats: number[] = [];
+  readonly gone: string[] = [];
+  readonly proven: { readonly id: string; readonly to: string; readonly time: number }[] = [];
+  readonly membership: Membership;
+  #nonces = 0;
+
+  constructor(config: Partial<MembershipConfig> = {}, clock: VirtualClock = new VirtualClock()) {
+    this.clock = clock;
+    const sayings = new WeakMap<Uint8Array, Saying>();
+    this.membership = new Membership({
+      nodeId: idOf(OWN),
+      heartbeat: HEARTBEAT,
+      peerTimeout: PEER_TIMEOUT,
+      quietTimeout: QUIET_TIMEOUT,
+      maxPeers: 1024,
+      isPlain: false,
+      multicast: () => true,
+      clock,
+      jitter: new Still(),
+      randomBytes: (length) => {
+        const bytes = new Uint8Array(length);
+        new DataView(bytes.buffer).setUint32(0, ++this.#nonces);
+        return bytes;
+      },
+      rules: { family: 4, mayBeAt: () => true },
+      seeds: () => NO_SEEDS,
+      isOwn: () => false,
+      encode: (saying) => {
+        const bytes = new Uint8Array(1);
+        sayings.set(bytes, saying);
+        return bytes;
+      },
+      post: (heartbeat, to) => {
+        const all: readonly (Endpoint | "group")[] = to === "group" || "port" in to ? [to] : to;
+        for (const each of all) {
+          const where = each === "group" ? each : formatAddress(each.host, each.port);
+          this.sent.push({ at: clock.now(), to: where, ...sayings.get(heartbeat) });
+        }
+      },
+      tokenFor: ({ nodeId }) => nodeId.slice(0, 8),
+      heardAt: () => -Infinity,
+      onBeat: () => this.beats.push(clock.now()),
+      onProven: ({ id }, to, time) => this.proven.push({ id, to: formatAddress(to.host, to.port), time }),
+      onGone: (id) => this.gone.push(id),
+      emit: (event) => this.events.push(event),
+      ...config,
+    });
+  }
+
+  /** A heartbeat of a node, from where it says that it is, unless told otherwise. */
+  hear(index: number, word: Word = {}): void {
+    const { advertised = addressOf(index), source = placeOf(index) } = word;
+    const extension = "extension" in word ? word.extension : {};
+    this.membership.hear({
+      nodeId: idOf(index),
+      advertised,
+      source,
+      extension: extension && { position: POSITION, ...extension },
+    });
+  }
+
+  /** A node that speaks the original's wire is heard. */
+  hearPlain(index: number, word: Word = {}): void {
+    this.hear(index, { ...word, extension: undefined });
+  }
+
+  /** A node answers the last question that was sent to an address, or to where it is. */
+  answer(index: number, extension: Extension = {}, to: string = addressOf(index)): void {
+    const echo = this.nonceTo(to);
+    if (echo === undefined) throw new Error(`${to} was asked nothing`);
+    this.hear(index, { extension: { path: 0, echo, ...extension } });
+  }
+
+  /** A node is heard, asked, and answers. What was sent meanwhile is forgotten. */
+  meet(...indexes: readonly number[]): void {
+    for (const index of indexes) {
+      this.hear(index);
+      this.answer(index);
+    }
+    this.forget();
+  }
+
+  /** The nonce of the last question that was sent to an address. */
+  nonceTo(to: string): number | undefined {
+    return this.sent.filter((each) => each.to === to && each.nonce !== undefined).at(-1)?.nonce;
+  }
+
+  /** What was sent to an address, or to all. */
+  sentTo(to?: string): readonly SentHeartbeat[] {
+    return this.sent.filter((each) => to === undefined || each.to === to);
+  }
+
+  /** What was sent is forgotten, and so are the events. */
+  forget(): void {
+    this.sent.length = this.events.length = this.proven.length = 0;
+  }
+
+  entry(index: number): PeerEntry {
+    const entry = this.membership.peers.get(nameOf(index));
+    if (entry === undefined) throw new Error(`Node ${index} is not known`);
+    return entry;
+  }
+}

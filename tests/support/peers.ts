@@ -1,0 +1,73 @@
+/**
+ * Peers by number, and a table of them on a clock.
+ *
+ * @module
+ */
+
+import type { Clock } from "../../src/clock.ts";
+import type { Endpoint } from "../../src/address.ts";
+import type { KnownPeer, PeerEntry } from "../../src/peer.ts";
+import { type HeardPeer, PeerTable, type PeerTableConfig } from "../../src/peer_table.ts";
+import { formatNodeId } from "../../src/wire/node_id.ts";
+
+/** The id of a node, 16 bytes. */
+export function idOf(index: number): Uint8Array {
+  const id = new Uint8Array(16);
+  new DataView(id.buffer).setUint32(0, index);
+  return id;
+}
+
+/** The same as text. */
+export function nameOf(index: number): string {
+  return formatNodeId(idOf(index));
+}
+
+/** Where a node is unless a test says otherwise: 10.0.0.1:5000 for the first, and so on. */
+export function placeOf(index: number): Endpoint {
+  return { host: `10.${index >> 16}.${(index >> 8) & 255}.${index & 255}`, port: 5000 };
+}
+
+/** `host:port`. */
+export function addressOf(index: number): string {
+  const { host, port } = placeOf(index);
+  return `${host}:${port}`;
+}
+
+/** A heartbeat of a node that speaks the extension, from where it says that it is. */
+export function heardFrom(index: number, rest: Partial<HeardPeer> = {}): HeardPeer {
+  return {
+    id: nameOf(index),
+    nodeId: idOf(index),
+    advertised: addressOf(index),
+    source: placeOf(index),
+    extended: true,
+    ...rest,
+  };
+}
+
+/** A table, and those that had to make room. */
+export function tableOn(
+  clock: Clock,
+  config: Partial<PeerTableConfig> = {},
+): { readonly table: PeerTable; readonly evicted: KnownPeer[] } {
+  const evicted: KnownPeer[] = [];
+  const table = new PeerTable({
+    capacity: 1024,
+    plainCapacity: 1024,
+    heartbeat: 1000,
+    quietTimeout: 60_000,
+    clock,
+    rules: { family: 4, mayBeAt: () => true },
+    onEvicted: (peer) => evicted.push(peer),
+    ...config,
+  });
+  return { table, evicted };
+}
+
+/** Hears a node, and lets it prove where it is unless told otherwise. */
+export function join(table: PeerTable, index: number, { proven = true, extended = true } = {}): PeerEntry {
+  table.hear(heardFrom(index, { extended }));
+  const entry = table.get(nameOf(index)) as PeerEntry;
+  if (proven) table.prove(entry, placeOf(index));
+  return entry;
+}
