@@ -177,7 +177,7 @@ export class Links {
       }
     }
     const [first] = links;
-    if (first !== undefined && this.#open.get(keyOf(first))?.isDone) this.#host = this.#hostFor(links);
+    if (first !== undefined && this.#isBoundTo(first)) this.#host = this.#hostFor(links);
     return { joined, gone, errors };
   }
 
@@ -236,7 +236,7 @@ export class Links {
   async #rebind(link: Link): Promise<void> {
     const { interface: one } = this.#settings;
     const old = this.#own;
-    if (one === undefined || old === this.mesh || old.host === link.address) return;
+    if (one === undefined || old === this.mesh || this.#isBoundTo(link)) return;
     let own: DatagramSocket;
     try {
       own = await this.#binder.own(link.address, link, old.port, false);
@@ -245,6 +245,12 @@ export class Links {
     }
     this.#own = own;
     await (this.#isClosed ? own : old).close();
+  }
+
+  /** Whether the own socket can be reached at the address of an interface. */
+  #isBoundTo({ address }: Link): boolean {
+    const { interface: one } = this.#settings;
+    return one === undefined || this.#own === this.mesh || this.#own.host === address;
   }
 
   #hostFor(links: readonly Link[]): string {

@@ -218,7 +218,9 @@ export class Membership {
     else if (heard === "moved" && this.#moves.allow()) {
       emit({ type: "peerMoved", peer: { id, address: entry.address } });
     }
-    if (entry.isProven) extension?.peers?.forEach((told) => this.#consider(told, source));
+    // Not what anybody says in its name from elsewhere.
+    const isItself = entry.isProven && source.host === entry.endpoint.host;
+    if (isItself) extension?.peers?.forEach((told) => this.#consider(told, source));
   }
 
   /** Notes a question of the node's own that has come back to it: it is itself where it was sent. */

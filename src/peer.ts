@@ -66,6 +66,9 @@ export class PeerEntry implements KnownPeer {
   helloAt: number = -Infinity;
   /** Times that it was asked whether it is there, since it was last heard. */
   probes = 0;
+  /** For how long this node had stood still in all when the peer was heard at `stalledFrom`, in milliseconds. */
+  stalled = 0;
+  stalledFrom: number = -Infinity;
   /** When another node answered from where this one is. */
   replacedAt: number = Infinity;
   /** Smoothed time from a question to its answer, in milliseconds; 0 when none was measured. */

@@ -14,8 +14,6 @@ const SUSPECT_AFTER = 1.25;
 const ASK_EVERY = 1 / 16;
 /** Questions without an answer before a verdict, each in a turn of the event loop of its own. */
 const LEAST_QUESTIONS = 4;
-/** Heartbeats after a stall within which another is no reason to wait anew: a node that often stalls gives verdicts too. */
-const STALLS_APART = 4;
 /** How often all are looked at, in heartbeats. */
 const LOOK_EVERY = 1 / 4;
 /** Shortest time between two looks, in milliseconds. */
@@ -43,15 +41,16 @@ export interface SuspicionConfig {
 
 /**
  * Silence alone is no verdict: a heartbeat may be lost, the peer may stand still for a moment, and so may this node. So a
- * silent peer is asked, again and again, until it answers or its time is over. A node that has stood still itself begins
- * anew.
+ * silent peer is asked, again and again, until it answers or its time is over. The time for which this node has stood still
+ * itself does not count.
  */
 export class Suspicion {
   readonly #config: SuspicionConfig;
   #timer: Timer | undefined;
   #dueAt = Infinity;
-  /** When this node last began to run after it had stood still. */
-  #wokeAt = -Infinity;
+  /** For how long this node has stood still in all, in milliseconds, and whether it had before the last look. */
+  #stalled = 0;
+  #hasStalled = false;
 
   constructor(config: SuspicionConfig) {
     this.#config = config;
@@ -76,8 +75,12 @@ export class Suspicion {
   #look(): void {
     const { clock, heartbeat, peers, heardAt, onLook, ask, onLost } = this.#config;
     const now = clock.now();
-    const hasStalled = now - this.#dueAt > LOOK_EVERY * heartbeat;
-    if (hasStalled && now - this.#wokeAt > STALLS_APART * heartbeat) this.#wokeAt = now;
+    const late = now - this.#dueAt;
+    const hasStalled = late > LOOK_EVERY * heartbeat;
+    if (hasStalled) this.#stalled += late;
+    // What has come meanwhile is read after this.
+    const mayJudge = !hasStalled || this.#hasStalled;
+    this.#hasStalled = hasStalled;
     onLook();
     let next = now + LOOK_EVERY * heartbeat;
     for (const entry of peers.all()) {
@@ -86,27 +89,33 @@ export class Suspicion {
         entry.heardAt = Math.max(entry.heardAt, heardAt(entry.id));
         suspectAt = entry.heardAt + SUSPECT_AFTER * heartbeat;
       }
+      if (entry.heardAt !== entry.stalledFrom) {
+        const wasBefore = hasStalled && entry.heardAt <= this.#dueAt;
+        entry.stalled = this.#stalled - (wasBefore ? late : 0);
+        entry.stalledFrom = entry.heardAt;
+      }
       if (suspectAt > now) {
         next = Math.min(next, suspectAt);
         continue;
       }
       const lostAt = this.#lostAt(entry);
-      if (now >= lostAt) onLost(entry, entry.replacedAt < Infinity);
+      if (now >= lostAt && mayJudge) onLost(entry, entry.replacedAt < Infinity);
       else if (entry.isProven) {
         entry.probes++;
         ask(entry);
-        next = Math.min(next, now + ASK_EVERY * heartbeat, lostAt);
-      } else next = Math.min(next, lostAt);
+        next = Math.min(next, now + ASK_EVERY * heartbeat, mayJudge ? lostAt : Infinity);
+      } else next = Math.min(next, mayJudge ? lostAt : now + ASK_EVERY * heartbeat);
     }
     this.#lookAfter(Math.max(SHORTEST, next - now));
   }
 
-  #lostAt({ heardAt, replacedAt, isProven, probes }: PeerEntry): number {
+  /** While this node stands still, it hears nobody. */
+  #lostAt({ heardAt, replacedAt, isProven, probes, stalled }: PeerEntry): number {
     const { heartbeat, peerTimeout, quietTimeout } = this.#config;
-    const awake = this.#wokeAt + SUSPECT_AFTER * heartbeat;
-    if (!isProven) return Math.max(heardAt + quietTimeout, awake);
+    const deaf = this.#stalled - stalled;
+    if (!isProven) return heardAt + quietTimeout + deaf;
     const silence = Math.min(heardAt + peerTimeout, Math.max(heardAt, replacedAt) + SUSPECT_AFTER * heartbeat);
     // The sum that is waited for is the one that is compared.
-    return probes < LEAST_QUESTIONS ? Infinity : Math.max(silence, awake);
+    return probes < LEAST_QUESTIONS ? Infinity : silence + deaf;
   }
 }

@@ -22,8 +22,11 @@ const VICTIMS = 20;
 const BURST = 50;
 /** Time in which an address that has not answered gets one datagram of a node at most, in milliseconds. */
 const ONCE_IN = 30_000;
-/** Addresses that have not answered and get a datagram of one node: at once, and in a second. As in `docs/wire.md`. */
-const PROBES = { burst: 256, perSecond: 64 };
+/**
+ * Addresses that have not answered and get a datagram of one node, at once and in a second: those that are claimed and
+ * those in lists. As in `docs/wire.md`.
+ */
+const PROBES = { burst: 64 + 256, perSecond: 16 + 64 };
 /** The same of all that a node sends: answers, questions, requests and heartbeats to the stranger and to others. */
 const SENDS = { burst: 1500, perSecond: 700 };
 
