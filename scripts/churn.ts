@@ -149,6 +149,9 @@ function runWorker(job: number, jobs: number, take: (line: Line) => void): Promi
   createInterface({ input: child.stdout }).on("line", (line) => take(JSON.parse(line) as Line));
   return new Promise((resolve, reject) => {
     child.on("error", reject);
-    child.on("close", resolve);
+    child.on("close", (code, signal) => {
+      if (code !== 0) console.log(`Process ${job} of ${jobs} ended with ${signal ?? code}`);
+      resolve(code);
+    });
   });
 }

@@ -22,10 +22,10 @@ export const MUTANTS: readonly Mutant[] = [
     replace: "const after = ANNOUNCE_AFTER[round] ?? 1000;",
   },
   {
-    name: "heartbeats have no position",
-    file: "src/reliability.ts",
-    find: "encodeExtension(to === undefined ? { position } : { position, token: this.own.tokenFor(to) })",
-    replace: "encodeExtension(to === undefined ? {} : { token: this.own.tokenFor(to) })",
+    name: "heartbeats do not say where the stream is",
+    file: "src/mesh_bus.ts",
+    find: "encodeExtension({ position, ...saying })",
+    replace: "encodeExtension({ position: { last: 0, oldest: 1, age: Infinity }, ...saying })",
   },
   {
     name: "a duplicate is accepted as new",
