@@ -15,8 +15,6 @@ import type { PeerTable } from "./peer_table.ts";
 const SEEDS_A_ROUND = 128;
 /** Most seeds of which it is remembered who has answered there. */
 const BEHIND_SEEDS = 4096;
-/** How long a seed at which this node has heard itself is left alone, in milliseconds: another process may take the port. */
-const SELF_FOR = 60_000;
 /** Stands for this node. */
 const SELF = "";
 
@@ -36,7 +34,7 @@ export interface SeedGreeterConfig {
 /** A seed may be the shared port of a host: who answers there is reached elsewhere. So it is noted who that was. */
 export class SeedGreeter {
   readonly #config: SeedGreeterConfig;
-  readonly #behind = new Map<string, { readonly id: string; readonly at: number }>();
+  readonly #behind = new Map<string, string>();
   /** The same by node id. */
   readonly #names = new Map<string, Set<string>>();
   #open: { readonly of: readonly Endpoint[]; readonly seeds: readonly Endpoint[] } | undefined;
@@ -51,7 +49,7 @@ export class SeedGreeter {
     this.#config = config;
   }
 
-  /** Seeds of which it is not known who is there. The same array as long as nothing has changed. */
+  /** Seeds of which it is not known who is there, this node itself or another. The same array as long as nothing has changed. */
   open(): readonly Endpoint[] {
     const { isOwn, seeds } = this.#config;
     const of = seeds();
@@ -70,13 +68,8 @@ export class SeedGreeter {
 
   /** Greets those where nobody has answered. */
   round(): void {
-    const { ask, clock, peers } = this.#config;
-    for (const name of [...this.#names.get(SELF) ?? []]) {
-      if (clock.now() - (this.#behind.get(name)?.at ?? 0) < SELF_FOR) continue;
-      this.#forget(name);
-      this.#open = undefined;
-    }
-    const seeds = strangers(this.open(), peers.endpoints());
+    const { ask, peers } = this.#config;
+    const seeds = strangers(this.#unknown(), peers.endpoints());
     for (let i = 0; i < Math.min(seeds.length, SEEDS_A_ROUND); i++) ask(seeds[this.#next++ % seeds.length] as Endpoint);
   }
 
@@ -103,7 +96,7 @@ export class SeedGreeter {
   answered({ host, port }: Endpoint, id: string = SELF): void {
     const name = formatAddress(host, port);
     this.#forget(name);
-    this.#behind.set(name, { id, at: this.#config.clock.now() });
+    this.#behind.set(name, id);
     const names = this.#names.get(id) ?? new Set();
     this.#names.set(id, names.add(name));
     const [oldest] = this.#behind.keys();
@@ -135,13 +128,21 @@ export class SeedGreeter {
 
   /** Whether a node that has answered there is known. */
   isAnswered({ host, port }: Endpoint): boolean {
-    const behind = this.#behind.get(formatAddress(host, port));
-    return behind !== undefined && (behind.id === SELF || this.#config.peers.get(behind.id) !== undefined);
+    const id = this.#behind.get(formatAddress(host, port));
+    return id !== undefined && (id === SELF || this.#config.peers.get(id) !== undefined);
+  }
+
+  /** Where this node hears itself, it is asked again and again all the same: another process may take the port. */
+  #unknown(): readonly Endpoint[] {
+    const self = this.#names.get(SELF);
+    if (self === undefined) return this.open();
+    const { seeds } = this.#config;
+    return [...this.open(), ...seeds().filter(({ host, port }) => self.has(formatAddress(host, port)))];
   }
 
   #soon(): void {
     const pause = ASK_AGAIN[this.#rounds++];
-    if (pause === undefined || this.#isClosed || this.open().length === 0) return;
+    if (pause === undefined || this.#isClosed || this.#unknown().length === 0) return;
     this.#timer = this.#config.clock.setTimer(() => {
       this.round();
       this.#soon();
@@ -149,7 +150,7 @@ export class SeedGreeter {
   }
 
   #forget(name: string): void {
-    const { id } = this.#behind.get(name) ?? {};
+    const id = this.#behind.get(name);
     if (id === undefined) return;
     this.#behind.delete(name);
     const names = this.#names.get(id);

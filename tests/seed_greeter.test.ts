@@ -188,16 +188,16 @@ describe("addresses that a resolver names", () => {
     assertEquals([asked.length, clock.pending], [9, 0]);
   });
 
-  test("are left alone where this node is itself, for a minute where it may share the port", async () => {
-    const { greeter, clock, asked } = setUp([seedOf(1), { ...seedOf(2), port: OWN_PORT }]);
+  test("at which this node hears itself are greeted with each round, as others may share the port, and sent nothing else", () => {
+    const { greeter, table, to } = setUp([seedOf(1), { ...seedOf(2), port: OWN_PORT }]);
     assertEquals(greeter.open(), [seedOf(1)]);
     greeter.answered(seedOf(1));
-    assertEquals(greeter.open(), []);
-    await clock.advance(59_999);
+    assertEquals([greeter.open(), greeter.isAnswered(seedOf(1))], [[], true]);
+    for (let i = 0; i < 3; i++) greeter.round();
+    assertEquals(to(), Array(3).fill("10.0.0.1:7946"));
+    join(table, 1);
+    greeter.answered(seedOf(1), nameOf(1));
     greeter.round();
-    assertEquals(asked, []);
-    await clock.advance(1);
-    greeter.round();
-    assertEquals([asked.length, greeter.open()], [1, [seedOf(1)]]);
+    assertEquals([to().length, greeter.open()], [3, []]);
   });
 });

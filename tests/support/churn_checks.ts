@@ -70,7 +70,9 @@ export function memoryProblem(world: ChurnWorld): string | undefined {
 function forgottenAt(world: ChurnWorld, node: ChurnNode, gone: ChurnNode): number {
   const { longestWay, patience, heartbeat, lossy, now } = world;
   const { goneAt, state } = gone;
-  const told = state === "closed" && hasAnswered(world, node, gone, goneAt) &&
+  // One that has moved may be looked for where it was, when what says so is lost.
+  const isLost = lossy && goneAt - node.movedAt < 10 * heartbeat;
+  const told = state === "closed" && !isLost && hasAnswered(world, node, gone, goneAt) &&
     !world.wereApart(node, gone, goneAt - longestWay, goneAt + LEAVE_INSISTS);
   const time = told
     ? (lossy ? LEAVE_INSISTS : LEAVE_TIME)
