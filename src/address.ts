@@ -42,11 +42,6 @@ export function isIpv6(text: string): boolean {
   return countGroups(head, false) + countGroups(tail, true) < 8;
 }
 
-/** Whether `text` is an IPv4 literal or an IPv6 literal without a zone. */
-export function isLiteral(text: string): boolean {
-  return isIpv4(text) || isIpv6(text);
-}
-
 /**
  * The one text of an IPv6 literal: small letters, no leading zeros, and `::` for the longest run of zeros (RFC 5952, 4),
  * also where an IPv4 literal might stand at the end. `text` must be such a literal, without a zone.

@@ -20,7 +20,7 @@ import type { Extension } from "./wire/extension.ts";
  */
 const QUESTIONS_PER_SECOND = 128;
 const ANSWERS_PER_SECOND = 1024;
-/** Newcomers to a full table that are asked whether they are there, in a burst and per second: who answers finds room. */
+/** Newcomers to a full table that ask nothing and are asked where they are, in a burst and per second: who answers finds room. */
 const REFUSED_QUESTIONS_PER_SECOND = 16;
 /**
  * When a node that was heard, and does not answer, is asked again, in milliseconds after the time before. Then it is asked
@@ -63,10 +63,10 @@ export class Handshake {
     this.#refusedQuestions = new RateLimit(clock, REFUSED_QUESTIONS_PER_SECOND, REFUSED_QUESTIONS_PER_SECOND);
   }
 
-  /** Asks a node, or whoever is at an address. */
-  ask(to: Endpoint, entry?: PeerEntry): void {
+  /** Asks a node, or whoever is at an address; or a node whether the host is its own too. */
+  ask(to: Endpoint, entry?: PeerEntry, isAside = false): void {
     const { paths, say } = this.#config;
-    say({ path: paths.pathTo(entry), nonce: this.#challenges.issue(to, entry?.id) }, to);
+    say({ path: paths.pathTo(entry), nonce: this.#challenges.issue(to, entry?.id, isAside) }, to);
   }
 
   /** Asks a node whether it is where it was heard, and again when it does not answer. */
@@ -81,12 +81,16 @@ export class Handshake {
     if (this.#questions.allow()) this.ask(to, entry);
   }
 
-  /** Answers a newcomer for whom there is no room, and asks it where it is. */
-  meetRefused(source: Endpoint, id: string, nonce: number | undefined): void {
+  /**
+   * Answers a newcomer for whom there is no room, and asks it where it is: in the answer, which is sent anyway, or by
+   * itself. One that has answered, and finds no room all the same, is asked in vain.
+   */
+  meetRefused(source: Endpoint, id: string, nonce: number | undefined, isProof: boolean): void {
     const { paths, say } = this.#config;
-    const echo = nonce !== undefined && this.#answers.allow() ? { echo: nonce } : {};
-    const question = this.#refusedQuestions.allow() ? { nonce: this.#challenges.issue(source, id) } : {};
-    if ("echo" in echo || "nonce" in question) say({ path: paths.pathTo(undefined), ...echo, ...question }, source);
+    const limit = nonce === undefined ? this.#refusedQuestions : this.#answers;
+    if ((nonce === undefined && isProof) || !limit.allow()) return;
+    const question = isProof ? {} : { nonce: this.#challenges.issue(source, id) };
+    say({ path: paths.pathTo(undefined), ...nonce !== undefined && { echo: nonce }, ...question }, source);
   }
 
   /** A newcomer that does not speak the extension hears of this node at once. */

@@ -27,7 +27,7 @@ interface Bounds {
 const BOUNDS: Readonly<Record<Introducer, Bounds>> = {
   claim: { capacity: 1024, burst: 64, perSecond: 16, hostBurst: 8, hostPerSecond: 0.1 },
   peer: { capacity: 4096, burst: 256, perSecond: 64, hostBurst: 64, hostPerSecond: 1 },
-  resolver: { capacity: 4096, burst: 1024, perSecond: 64, hostBurst: 1024, hostPerSecond: 64 },
+  resolver: { capacity: 4096, burst: 512, perSecond: 64, hostBurst: 512, hostPerSecond: 64 },
 };
 
 /** Hosts of which it is remembered how many addresses were asked. */

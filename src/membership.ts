@@ -30,6 +30,8 @@ import { type ToldPeer, writeHeard } from "./wire/told_peers.ts";
 const SPREAD = 0.15;
 /** Peers that a heartbeat tells of, and the one that welcomes a node. */
 const TOLD = { heartbeat: 4, welcome: 24 };
+/** Heartbeats after which a peer that may have moved is asked again. They come every 0.85 to 1. */
+const LEAST_PAUSE = 0.8;
 /** Moves reported, in a burst and per second: a node id can be forged, and a move with each datagram. */
 const MOVES_PER_SECOND = 16;
 
@@ -205,11 +207,12 @@ export class Membership {
     const heard = this.#peers.hear({ id, nodeId, advertised, source, extended, isProof });
     const entry = this.#peers.get(id);
     if (entry === undefined || heard === "refused") {
-      // Who was asked already, and has answered, is in vain asked again.
-      if (extended && !isProof) this.#handshake.meetRefused(source, id, extension?.nonce);
+      if (extended) this.#handshake.meetRefused(source, id, extension?.nonce, isProof);
       return this.#refuse(id, advertised, source, extended);
     }
-    if (extension !== undefined) this.#paths.note(entry, extension);
+    // Not what anybody says in its name from elsewhere.
+    const isItself = !entry.isProven || isProof || entry.isOn(source.host);
+    if (extension !== undefined && isItself) this.#paths.note(entry, extension);
     const isWelcome = answered !== undefined && this.#prove(entry, answered);
     if (extension?.nonce !== undefined || isWelcome) this.#reply(entry, source, extension?.nonce, isWelcome);
     if (isWelcome) this.#followTo(entry, source);
@@ -218,9 +221,7 @@ export class Membership {
     else if (heard === "moved" && this.#moves.allow()) {
       emit({ type: "peerMoved", peer: { id, address: entry.address } });
     }
-    // Not what anybody says in its name from elsewhere.
-    const isItself = entry.isProven && source.host === entry.endpoint.host;
-    if (isItself) extension?.peers?.forEach((told) => this.#consider(told, source));
+    if (entry.isProven && isItself) extension?.peers?.forEach((told) => this.#consider(told, source));
   }
 
   /** Notes a question of the node's own that has come back to it: it is itself where it was sent. */
@@ -279,15 +280,24 @@ export class Membership {
       // It may have moved; or it has several interfaces, and multicast leaves by sockets of their own.
       const hasMoved = isSameEndpoint(wanted, source);
       const isOwnSocket = path !== PATH_GROUP || source.port === endpoint.port;
-      const pause = hasMoved ? heartbeat / 4 : heartbeat;
-      if (now - helloAt > pause && (hasMoved || (isOwnSocket && now - reachedAt > heartbeat))) {
+      const pause = (hasMoved ? 1 / 4 : LEAST_PAUSE) * heartbeat;
+      if (isOwnSocket && this.#peers.follow(entry, source)) {
+        this.#settle(entry, entry.roundTrip);
+        this.#reply(entry, source, undefined, true);
+      } else if (now - helloAt > pause && (hasMoved || (isOwnSocket && now - reachedAt > heartbeat))) {
         this.#handshake.hello(entry);
         this.#handshake.tryAt(entry, source);
-      }
+      } else if (!isOwnSocket) this.#askAside(entry, source.host);
     }
     // What it advertises is hearsay until it is heard from there.
     const isHearsay = !isSameEndpoint(wanted, endpoint) && !isSameEndpoint(wanted, source);
     if (isHearsay && this.#introductions.mayAsk(wanted, "claim")) this.#handshake.ask(wanted, entry);
+  }
+
+  /** What a peer says by the group counts from hosts that are its own. It is asked at the port at which it is reached. */
+  #askAside(entry: PeerEntry, host: string): void {
+    const endpoint = { host, port: entry.endpoint.port };
+    if (!entry.isOn(host) && this.#introductions.mayAsk(endpoint, "claim")) this.#handshake.ask(endpoint, entry, true);
   }
 
   /** A peer tells of a node. */
@@ -302,15 +312,24 @@ export class Membership {
   }
 
   /** Whether the peer has to be welcomed. */
-  #prove(entry: PeerEntry, { to, id, sentAt }: Challenge): boolean {
+  #prove(entry: PeerEntry, { to, id, sentAt, isAside }: Challenge): boolean {
+    if (isAside) {
+      entry.settleOn(to.host);
+      return false;
+    }
     const time = this.#config.clock.now() - sentAt;
     entry.roundTrip = entry.roundTrip === 0 ? time : entry.roundTrip + (time - entry.roundTrip) / 8;
     entry.isDeafTo = false;
     if (id === undefined) this.#seeds.answered(to, entry.id);
     if (!this.#peers.prove(entry, to)) return false;
+    this.#settle(entry, time);
+    return true;
+  }
+
+  /** A peer is reached where it was not before. */
+  #settle(entry: PeerEntry, time: number): void {
     this.#replace(entry);
     this.#config.onProven(entry, entry.endpoint, time);
-    return true;
   }
 
   /** A process that was started again may have the address of its predecessor, of which nothing will be heard. */

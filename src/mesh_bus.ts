@@ -386,6 +386,8 @@ export class MeshBus implements SyncBus {
       receiveErrors: this.#failures.count("receive"),
       callbackErrors: this.#failures.count("callback"),
       resolveErrors: this.#failures.count("resolve"),
+      seedsTruncated: this.#seeds.counts.truncated,
+      seedsUnusable: this.#seeds.counts.unusable,
       peersRefused: this.#membership.refused,
       introductionsRefused: this.#membership.introductionsRefused,
       duplicates: streams?.duplicates ?? 0,

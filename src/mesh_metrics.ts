@@ -36,6 +36,10 @@ export interface MeshMetrics extends Metrics {
   readonly callbackErrors: number;
   /** Times that a seed could not be looked up. */
   readonly resolveErrors: number;
+  /** Answers of the resolver, and lists of `discover`, of which a part was left out as they were too long. */
+  readonly seedsTruncated: number;
+  /** Addresses and records of such answers, and items of such lists, left out as they can be no seed. */
+  readonly seedsUnusable: number;
   /** Heartbeats turned away: of newcomers when `maxPeers` were known, or with no port to reach the sender at. */
   readonly peersRefused: number;
   /** Addresses that other nodes have told of and that were not asked, as too many were. */

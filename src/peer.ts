@@ -32,6 +32,9 @@ export interface KnownPeer extends Peer {
   readonly heardAt: number;
 }
 
+/** Most hosts that are remembered of a peer besides the one at which it is reached. */
+const MAX_HOSTS = 16;
+
 /** What is kept of a peer. Its parts belong to those who work with them: table, paths, proofs, suspicion. */
 export class PeerEntry implements KnownPeer {
   readonly id: string;
@@ -61,6 +64,11 @@ export class PeerEntry implements KnownPeer {
   hearsUsAt: number = -Infinity;
   /** Whether it has yet to be told that its multicast does not arrive. */
   isDeafTo = false;
+  /** Other hosts at which it has answered: it may have several interfaces. */
+  readonly hosts: Set<string> = new Set();
+  /** Where it has answered while it was taken to be elsewhere, and when. */
+  elsewhere: Endpoint | undefined;
+  elsewhereAt: number = -Infinity;
   /** Times that it was asked whether it is where it is taken to be, since it last proved it, and when it was last. */
   hellos = 0;
   helloAt: number = -Infinity;
@@ -98,6 +106,16 @@ export class PeerEntry implements KnownPeer {
   /** Whether its last heartbeat came from `source`. */
   heardFrom(source: Endpoint): boolean {
     return isSameEndpoint(this.source, source);
+  }
+
+  /** Whether a host is its own, as far as it has shown. */
+  isOn(host: string): boolean {
+    return this.endpoint.host === host || this.hosts.has(host);
+  }
+
+  /** Notes that it has shown that a host is its own. */
+  settleOn(host: string): void {
+    if (this.hosts.size < MAX_HOSTS) this.hosts.add(host);
   }
 
   /** Whether it is taken to be at `endpoint`. */

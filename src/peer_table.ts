@@ -112,13 +112,26 @@ export class PeerTable {
     const isThere = entry.isAt(endpoint);
     const isBetter = isNew || isSameEndpoint(endpoint, entry.wanted) ||
       now - entry.reachedAt > PROOF_SETTLED * heartbeat;
-    if (!isThere && !isBetter) return false;
+    if (!isThere && !isBetter) {
+      entry.settleOn(endpoint.host);
+      entry.elsewhere = endpoint;
+      entry.elsewhereAt = now;
+      return false;
+    }
     entry.endpoint = endpoint;
     entry.isProven = true;
     entry.hellos = 0;
     entry.reachedAt = now;
     if (isNew || !isThere) this.changed();
     return isNew || !isThere;
+  }
+
+  /** A peer is heard from an endpoint. It is reached there from now on if it has answered from there, and not since where it was. */
+  follow(entry: PeerEntry, source: Endpoint): boolean {
+    const { clock, heartbeat } = this.#config;
+    const { elsewhere, elsewhereAt } = entry;
+    const isFresh = clock.now() - elsewhereAt <= PROOF_SETTLED * heartbeat && elsewhereAt > entry.reachedAt;
+    return isFresh && elsewhere !== undefined && isSameEndpoint(elsewhere, source) && this.prove(entry, source);
   }
 
   /** The peer with the node id `id`. */

@@ -21,8 +21,7 @@ export class SeedPool<Key> {
   readonly #jitter: Jitter;
   readonly #onCut: (key: Key, length: number) => void;
   readonly #lists = new Map<Key, readonly Endpoint[]>();
-  #endpoints: ReadonlyMap<string, Endpoint> = new Map();
-  #array: readonly Endpoint[] = [];
+  #endpoints: readonly Endpoint[] = [];
   #few: readonly Endpoint[] = [];
 
   /** `onCut` is called whenever a list is cut, with the length that it had. */
@@ -33,7 +32,7 @@ export class SeedPool<Key> {
 
   /** Each address once. The same array as long as no list has changed. */
   get endpoints(): readonly Endpoint[] {
-    return this.#array;
+    return this.#endpoints;
   }
 
   /** Puts a list in the place of the one before. It counts from the next `commit` on. */
@@ -53,37 +52,16 @@ export class SeedPool<Key> {
     return this.#lists.get(key) ?? [];
   }
 
-  /** Takes a list away, at the next `commit`. */
-  delete(key: Key): void {
-    this.#lists.delete(key);
-  }
-
   /** The addresses of the lists that have but a few. The same array as long as they are the same. */
   get few(): readonly Endpoint[] {
     return this.#few;
   }
 
-  /** Works out the addresses of all lists; returns those that are new. */
-  commit(): readonly Endpoint[] {
-    this.#pickFew();
-    const endpoints = new Map<string, Endpoint>();
-    for (const list of this.#lists.values()) {
-      for (const endpoint of list) endpoints.set(nameOf(endpoint), endpoint);
-    }
-    const found = [...endpoints].filter(([name]) => !this.#endpoints.has(name)).map(([, endpoint]) => endpoint);
-    if (found.length === 0 && endpoints.size === this.#endpoints.size) return found;
-    this.#endpoints = endpoints;
-    this.#array = [...endpoints.values()];
-    return found;
-  }
-
-  #pickFew(): void {
-    const few = new Map<string, Endpoint>();
-    for (const list of this.#lists.values()) {
-      if (list.length <= FEW) { for (const endpoint of list) few.set(nameOf(endpoint), endpoint); }
-    }
-    const isSame = few.size === this.#few.length && this.#few.every((endpoint) => few.has(nameOf(endpoint)));
-    if (!isSame) this.#few = [...few.values()];
+  /** Works out the addresses of all lists. */
+  commit(): void {
+    const lists = [...this.#lists.values()];
+    this.#endpoints = together(lists, this.#endpoints);
+    this.#few = together(lists.filter(({ length }) => length <= FEW), this.#few);
   }
 
   /** The greatest length to which all lists, with one more, can be cut so that they fit; at least 1. */
@@ -104,6 +82,16 @@ export class SeedPool<Key> {
     const known = new Set(before.map(nameOf));
     return pick(list, length, (endpoint) => known.has(nameOf(endpoint)), this.#jitter);
   }
+}
+
+/** Each address of some lists once; the array of before when it has the same ones. */
+function together(lists: readonly (readonly Endpoint[])[], before: readonly Endpoint[]): readonly Endpoint[] {
+  const all = new Map<string, Endpoint>();
+  for (const list of lists) {
+    for (const endpoint of list) all.set(nameOf(endpoint), endpoint);
+  }
+  const isSame = all.size === before.length && before.every((endpoint) => all.has(nameOf(endpoint)));
+  return isSame ? before : [...all.values()];
 }
 
 /** `count` of a list at random: those that `isFirst` picks out, and then others. */

@@ -18,6 +18,11 @@ const LEAST_QUESTIONS = 4;
 const LOOK_EVERY = 1 / 4;
 /** Shortest time between two looks, in milliseconds. */
 const SHORTEST = 2;
+/**
+ * Turns of the event loop between the end of a peer's time and the verdict. Timers run before what has come is read, of
+ * which Node reads up to 32 datagrams of a socket in one turn.
+ */
+const TURNS = 32;
 
 /** What a {@linkcode Suspicion} is made of. The callbacks MUST NOT throw. */
 export interface SuspicionConfig {
@@ -47,6 +52,9 @@ export interface SuspicionConfig {
 export class Suspicion {
   readonly #config: SuspicionConfig;
   #timer: Timer | undefined;
+  /** The turn that is waited for, and those whose time is over. */
+  #turn: Timer | undefined;
+  #due: readonly PeerEntry[] = [];
   #dueAt = Infinity;
   /** For how long this node has stood still in all, in milliseconds, and whether it had before the last look. */
   #stalled = 0;
@@ -64,6 +72,7 @@ export class Suspicion {
   /** Looks no more. */
   close(): void {
     this.#timer?.cancel();
+    this.#turn?.cancel();
   }
 
   #lookAfter(delay: number): void {
@@ -73,7 +82,7 @@ export class Suspicion {
   }
 
   #look(): void {
-    const { clock, heartbeat, peers, heardAt, onLook, ask, onLost } = this.#config;
+    const { clock, heartbeat, peers, onLook, ask } = this.#config;
     const now = clock.now();
     const late = now - this.#dueAt;
     const hasStalled = late > LOOK_EVERY * heartbeat;
@@ -83,10 +92,11 @@ export class Suspicion {
     this.#hasStalled = hasStalled;
     onLook();
     let next = now + LOOK_EVERY * heartbeat;
+    const due: PeerEntry[] = [];
     for (const entry of peers.all()) {
       let suspectAt = entry.heardAt + SUSPECT_AFTER * heartbeat;
       if (suspectAt <= now) {
-        entry.heardAt = Math.max(entry.heardAt, heardAt(entry.id));
+        this.#recall(entry);
         suspectAt = entry.heardAt + SUSPECT_AFTER * heartbeat;
       }
       if (entry.heardAt !== entry.stalledFrom) {
@@ -99,14 +109,37 @@ export class Suspicion {
         continue;
       }
       const lostAt = this.#lostAt(entry);
-      if (now >= lostAt && mayJudge) onLost(entry, entry.replacedAt < Infinity);
+      if (now >= lostAt && mayJudge) due.push(entry);
       else if (entry.isProven) {
         entry.probes++;
         ask(entry);
         next = Math.min(next, now + ASK_EVERY * heartbeat, mayJudge ? lostAt : Infinity);
       } else next = Math.min(next, mayJudge ? lostAt : now + ASK_EVERY * heartbeat);
     }
+    if (this.#due.length === 0) this.#judge(due, TURNS);
     this.#lookAfter(Math.max(SHORTEST, next - now));
+  }
+
+  /** Those are lost of whom nothing is read in so many turns of the event loop. */
+  #judge(due: readonly PeerEntry[], turns: number): void {
+    const { clock, peers, onLost } = this.#config;
+    this.#due = due;
+    if (due.length === 0) return;
+    if (turns > 0) {
+      this.#turn = clock.setTurnEnd(() => this.#judge(due, turns - 1));
+      return;
+    }
+    this.#due = [];
+    for (const entry of due) {
+      if (peers.get(entry.id) !== entry) continue;
+      this.#recall(entry);
+      if (clock.now() >= this.#lostAt(entry)) onLost(entry, entry.replacedAt < Infinity);
+    }
+  }
+
+  /** Whatever was heard of a peer counts. */
+  #recall(entry: PeerEntry): void {
+    entry.heardAt = Math.max(entry.heardAt, this.#config.heardAt(entry.id));
   }
 
   /** While this node stands still, it hears nobody. */

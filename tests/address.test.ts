@@ -7,7 +7,6 @@ import {
   formatAddress,
   isIpv4,
   isIpv6,
-  isLiteral,
   isMulticast,
   isUnicast,
   isUnspecified,
@@ -196,11 +195,6 @@ describe("isIpv6", () => {
 
   test("takes long hostile texts in no time", () => {
     for (const part of ["a", ":", "::", "0:", "1.", "."]) assertEquals(isIpv6(part.repeat(500_000)), false);
-  });
-
-  test("isLiteral takes both families", () => {
-    for (const text of ["1.2.3.4", "::1"]) assertEquals(isLiteral(text), true, text);
-    for (const text of ["a", "1.2.3", "::1%lo", ""]) assertEquals(isLiteral(text), false, text);
   });
 });
 

@@ -174,7 +174,7 @@ describe("those who name addresses", () => {
     const ask = (introducer: Introducer, from: number) =>
       Array.from({ length: 2000 }, (_, i) => introductions.mayAsk(placeOf(from + i), introducer)).filter(Boolean)
         .length;
-    assertEquals([ask("claim", 0), ask("peer", 2000), ask("resolver", 4000)], [64, 256, 1024]);
+    assertEquals([ask("claim", 0), ask("peer", 2000), ask("resolver", 4000)], [64, 256, 512]);
   });
 
   test("are one to an address: what a stranger has claimed, a peer does not make asked again", () => {

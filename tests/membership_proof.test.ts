@@ -356,11 +356,44 @@ describe("a peer that is heard from elsewhere than where it has answered", () =>
     assertEquals(rig.sent.map(({ to }) => to).sort(), [addressOf(1), ELSEWHERE_TEXT].sort());
     answerThere();
     assertEquals(rig.membership.peers.endpoints(), [placeOf(1)]);
+    await rig.clock.advance(HEARTBEAT - 1);
+    rig.hear(1, { source: ELSEWHERE });
+    assertEquals(rig.membership.peers.endpoints(), [placeOf(1)]);
+    rig.forget();
+    await rig.clock.advance(1);
+    rig.hear(1, { source: ELSEWHERE });
+    assertEquals(rig.membership.peers.endpoints(), [ELSEWHERE]);
+    // It has answered there already, so nothing has to arrive once more.
+    const welcome = { at: 2 * HEARTBEAT + 1, to: ELSEWHERE_TEXT, path: 0, peers: [{ id: idOf(1), ...ELSEWHERE }] };
+    assertEquals(rig.sent, [{ ...welcome, token: idOf(1).slice(0, 8) }]);
+    assertEquals(rig.proven, [{ id: nameOf(1), to: ELSEWHERE_TEXT, time: 0 }]);
+  });
+
+  test("is not moved there when it has answered since at the old place", async () => {
+    const rig = new MembershipRig();
+    rig.meet(1);
     await rig.clock.advance(HEARTBEAT + 1);
     rig.hear(1, { source: ELSEWHERE });
-    assertEquals(rig.sentTo(ELSEWHERE_TEXT).length, 2);
-    answerThere();
-    assertEquals(rig.membership.peers.endpoints(), [ELSEWHERE]);
+    rig.hear(1, { source: ELSEWHERE, extension: { echo: rig.nonceTo(ELSEWHERE_TEXT) as number } });
+    await rig.clock.advance(10);
+    rig.answer(1);
+    for (let i = 0; i < 3; i++) {
+      await rig.clock.advance(HEARTBEAT);
+      rig.hear(1, { source: ELSEWHERE });
+      assertEquals(rig.membership.peers.endpoints(), [placeOf(1)], `${i}`);
+    }
+  });
+
+  test("is not moved to where it has not answered", async () => {
+    const rig = new MembershipRig();
+    rig.meet(1);
+    for (let i = 0; i < 10; i++) {
+      await rig.clock.advance(0.85 * HEARTBEAT);
+      rig.hear(1, { source: { ...ELSEWHERE, port: 1000 + i } });
+    }
+    // Each heartbeat but the first, after which it was silent for less than a heartbeat, asks at both places.
+    assertEquals(rig.sentTo(addressOf(1)).length, 9);
+    assertEquals(rig.membership.peers.endpoints(), [placeOf(1)]);
   });
 
   test("as its id was forged, and answers where it is, is left there", async () => {
@@ -375,6 +408,86 @@ describe("a peer that is heard from elsewhere than where it has answered", () =>
       }
     }
     assertEquals(rig.membership.peers.endpoints(), [placeOf(1)]);
+  });
+});
+
+describe("what is said in the name of a peer from a host that it has not shown to be its own", () => {
+  const group = { path: 2, heard: idOf(OWN).subarray(0, 4) };
+  const OTHER_PORT = `${ELSEWHERE.host}:${placeOf(1).port}`;
+
+  test("about multicast is not heeded: it goes on getting copies, and is not told that it is heard", () => {
+    const rig = new MembershipRig();
+    rig.meet(1);
+    for (const extension of [{ path: 1 }, { path: 2 }, group]) rig.hear(1, { source: ELSEWHERE, extension });
+    assertEquals(rig.membership.peers.copies(), [placeOf(1)]);
+    rig.forget();
+    rig.hear(1, { extension: { nonce: 5 } });
+    assertEquals(rig.sent.map(({ path }) => path), [0]);
+    rig.hear(1, { extension: group });
+    assertEquals(rig.membership.peers.copies(), []);
+    // Nor that it is deaf.
+    rig.hear(1, { source: ELSEWHERE, extension: { path: 0 } });
+    assertEquals(rig.membership.peers.copies(), []);
+  });
+
+  test("is heeded once it has answered there: of several interfaces, multicast leaves by each", () => {
+    const rig = new MembershipRig();
+    rig.meet(1);
+    for (let i = 0; i < 3; i++) rig.hear(1, { source: ELSEWHERE, extension: group });
+    // Where it is reached there: the port of the socket for multicast may be closed to others.
+    assertEquals(rig.sent.map(({ to }) => to), [OTHER_PORT]);
+    assert(rig.sent.every(isQuestion));
+    rig.hear(1, { extension: { echo: rig.nonceTo(OTHER_PORT) as number } });
+    assertEquals([rig.membership.peers.endpoints(), rig.proven], [[placeOf(1)], []]);
+    rig.hear(1, { source: ELSEWHERE, extension: group });
+    assertEquals(rig.membership.peers.copies(), []);
+    assertEquals([rig.sent.length, rig.events], [1, []]);
+  });
+
+  test("is asked about at no more than 64 addresses at once, and 17 hosts of a peer are believed", () => {
+    const rig = new MembershipRig();
+    rig.meet(1);
+    for (let i = 0; i < 200; i++) {
+      rig.hear(1, { source: { host: `10.8.0.${i}`, port: 7946 }, extension: group });
+    }
+    assertEquals(rig.sent.length, 64);
+    for (const { to } of [...rig.sent]) rig.hear(1, { extension: { echo: rig.nonceTo(to) as number } });
+    assertEquals(rig.entry(1).hosts.size, 16);
+  });
+});
+
+describe("a newcomer for whom there is no room", () => {
+  const full = () => {
+    const rig = new MembershipRig({ maxPeers: 2 });
+    rig.meet(1, 2);
+    return rig;
+  };
+
+  test("and that asks is answered and asked by one datagram, however many others are refused", () => {
+    const rig = full();
+    for (let i = 0; i < 100; i++) rig.hear(100 + i);
+    assertEquals(rig.sent.length, 16);
+    assert(rig.sent.every(isQuestion));
+    rig.forget();
+    for (let i = 0; i < 100; i++) rig.hear(300 + i, { extension: { nonce: i } });
+    assertEquals(rig.sent.map(({ echo }) => echo), Array.from({ length: 100 }, (_, i) => i));
+    assert(
+      rig.sent.every(({ nonce, peers, token }) => nonce !== undefined && peers === undefined && token === undefined),
+    );
+  });
+
+  test("and that has answered in vain is answered, and asked no more: two full tables do not go on for ever", () => {
+    const rig = full();
+    rig.hear(3);
+    const echo = rig.nonceTo(addressOf(3)) as number;
+    rig.forget();
+    rig.hear(3, { extension: { echo, nonce: 9 } });
+    assertEquals(rig.sent, [{ at: 0, to: addressOf(3), path: 0, echo: 9 }]);
+    rig.hear(4);
+    const other = rig.nonceTo(addressOf(4)) as number;
+    rig.forget();
+    rig.hear(4, { extension: { echo: other } });
+    assertEquals(rig.sent, []);
   });
 });
 

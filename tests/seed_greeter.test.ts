@@ -168,13 +168,15 @@ describe("addresses that a resolver names", () => {
     assertEquals(to(), ["10.0.0.1:7946"]);
   });
 
-  test("are asked 1,024 at once, and the others when they are named again", async () => {
+  test("are asked 512 at once, and the others when they are named again", async () => {
     const { greeter, clock, asked } = setUp([]);
     const all = Array.from({ length: 1100 }, (_, i) => seedOf(i));
     greeter.greet(all);
-    assertEquals(asked.length, 1024);
-    await clock.advance(30_000);
-    greeter.greet(all);
+    for (const sum of [512, 1024]) {
+      assertEquals(asked.length, sum);
+      await clock.advance(30_000);
+      greeter.greet(all);
+    }
     assertEquals(new Set(asked.map(({ to }) => to)).size, 1100);
   });
 

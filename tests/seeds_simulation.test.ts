@@ -1,6 +1,6 @@
 // Whole nodes that know each other by names, services and lists alone, on a network without multicast.
 import { describe, test } from "node:test";
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertGreater, assertGreaterOrEqual, assertLessOrEqual } from "@std/assert";
 import { MemoryNetwork } from "../adapters/memory.ts";
 import type { MeshBus } from "../src/mesh_bus.ts";
 import type { MeshOptions } from "../src/options.ts";
@@ -90,6 +90,48 @@ describe("without multicast", () => {
       list([hostAddress(1)]);
       await network.clock.advance(100);
       assertEquals([hostsOf(a), hostsOf(b)], [[hostAddress(1)], [hostAddress(0)]]);
+    });
+  });
+
+  test("an answer of 10,000 records, and a list of as many: some are asked, each once, and the rest is counted", async () => {
+    const network = new MemoryNetwork({ seed: 10 });
+    const many = Array.from({ length: 10_000 }, (_, i) => `10.9.${i >> 8}.${i & 255}`);
+    network.names.set("crowd", [...many, "not an address", "224.0.0.1"]);
+    network.names.set("cache", [hostAddress(1)]);
+    const asked: string[] = [];
+    network.tap(({ fate, to }) => {
+      if (fate === "sent" && to.host.startsWith("10.9")) asked.push(to.host);
+    });
+    async function* discover(): AsyncGenerator<readonly string[]> {
+      yield [...many.map((host) => host.replace("10.9.", "10.99.")), "", "no:port:here"];
+    }
+    const options = (index: number) => index === 0 ? { peers: ["crowd", "cache"], discover } : {};
+    await withNodes(network, options, async (open) => {
+      const [a, b] = [await open(0), await open(1)];
+      await network.clock.advance(HEARTBEAT);
+      assertEquals([hostsOf(a), hostsOf(b)], [[hostAddress(1)], [hostAddress(0)]]);
+      assertEquals(new Set(asked).size, asked.length);
+      assertLessOrEqual(asked.length, 600);
+      assertGreater(asked.length, 256);
+      const { seedsTruncated, seedsUnusable, resolveErrors, sendErrors } = a.metrics();
+      assertEquals(sendErrors, 0);
+      assertGreaterOrEqual(seedsTruncated, 2);
+      assertEquals([seedsUnusable, b.metrics().seedsUnusable], [4, 0]);
+      assertGreaterOrEqual(resolveErrors, 2);
+    });
+  });
+
+  test("an answer without a record is an error, and asked for again", async () => {
+    const network = new MemoryNetwork({ seed: 11 });
+    network.names.set("cache", []);
+    await withNodes(network, (index) => index === 0 ? { peers: ["cache"] } : {}, async (open) => {
+      const [a] = [await open(0), await open(1)];
+      await network.clock.advance(1000);
+      assertEquals([hostsOf(a), a.metrics().seedsUnusable], [[], 0]);
+      assertGreaterOrEqual(a.metrics().resolveErrors, 1);
+      network.names.set("cache", [hostAddress(1)]);
+      await network.clock.advance(INTERVAL + HEARTBEAT);
+      assertEquals(hostsOf(a), [hostAddress(1)]);
     });
   });
 });

@@ -250,6 +250,66 @@ describe("a node that stood still", () => {
   }
 });
 
+describe("what has come when the time of a peer is over, and was not read yet", () => {
+  /** Turns of the event loop between the end and the verdict. */
+  const TURNS = 32;
+
+  /** The node stands still for too short a time to notice, and reads a datagram so many turns after it goes on. */
+  async function wakeAndRead(turns: number, read: (world: ReturnType<typeof setUp>) => void) {
+    const world = setUp();
+    const { table, host, network, advance } = world;
+    join(table, 1);
+    await advance(PEER_TIMEOUT - 1);
+    host.pause();
+    await advance(LOOK / 2);
+    let left = turns;
+    const turn = () => void (left-- === 0 ? read(world) : network.clock.setTurnEnd(turn));
+    host.resume();
+    network.clock.setTimer(turn, 0);
+    await advance(0);
+    return world;
+  }
+
+  for (const turns of [0, 1, 2, TURNS - 1]) {
+    test(`counts, read ${turns} turns of the event loop later`, async () => {
+      const { lost, advance } = await wakeAndRead(turns, ({ hear }) => hear(1));
+      await advance(PEER_TIMEOUT - 0.001);
+      assertEquals(lost, []);
+      await advance(0.001);
+      assertEquals(times(lost), [2 * PEER_TIMEOUT - 1 + LOOK / 2]);
+    });
+  }
+
+  test("counts, whatever it is: a batch, too", async () => {
+    const { lost, advance } = await wakeAndRead(3, ({ otherwise, clock }) => otherwise.set(nameOf(1), clock.now()));
+    await advance(SUSPECT);
+    assertEquals(lost, []);
+  });
+
+  test("is too late after that", async () => {
+    const { lost } = await wakeAndRead(TURNS + 1, ({ hear }) => hear(1));
+    assertEquals(times(lost), [PEER_TIMEOUT - 1 + LOOK / 2]);
+  });
+
+  test("is no matter to others: one that has left meanwhile is not lost, one that says nothing is", async () => {
+    const { table, lost, network, advance } = setUp();
+    for (const index of [1, 2]) join(table, index);
+    await advance(PEER_TIMEOUT - 1);
+    network.clock.setTimer(() => network.clock.setTurnEnd(() => table.remove(nameOf(1))), 1);
+    await advance(1);
+    assertEquals(lost, [{ at: PEER_TIMEOUT, id: nameOf(2), isReplaced: false }]);
+  });
+
+  test("is not waited for when the node closes", async () => {
+    const { table, lost, suspicion, network, advance } = setUp();
+    join(table, 1);
+    await advance(PEER_TIMEOUT - 1);
+    network.clock.setTimer(() => network.clock.setTurnEnd(() => suspicion.close()), 1);
+    await advance(PEER_TIMEOUT);
+    assertEquals([lost, network.clock.pending], [[], 0]);
+  });
+});
+
 describe("a peer whose place another has taken", () => {
   const replace = (entry: PeerEntry, at: number) => {
     entry.replacedAt = at;
