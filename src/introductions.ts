@@ -30,6 +30,9 @@ const BOUNDS: Readonly<Record<Introducer, Bounds>> = {
   resolver: { capacity: 4096, burst: 512, perSecond: 64, hostBurst: 512, hostPerSecond: 64 },
 };
 
+/** Addresses that have answered and are silent now: they are no hearsay. */
+const LOST = 1024;
+
 /** Hosts of which it is remembered how many addresses were asked. */
 const HOSTS = 1024;
 
@@ -44,14 +47,19 @@ interface Asked {
 /**
  * Anybody can name any address, so no more than one small datagram goes to one that has not answered, however often and
  * by whomever it is named. A question may be lost, so it is not the last one for ever: an address that others go on naming
- * is asked again after a minute, then after two, four, up to an hour.
+ * is asked again after a minute, then after two, four, up to an hour. One that has answered before is asked once in each
+ * heartbeat: a network may be cut between two nodes, and a third go on telling each of the other.
  */
 export class Introductions {
   readonly #clock: Clock;
+  /** Time between heartbeats, in milliseconds. */
+  readonly #heartbeat: number;
   readonly #kinds: Readonly<Record<Introducer, Kind>>;
+  readonly #lost = new Set<string>();
 
-  constructor(clock: Clock) {
+  constructor(clock: Clock, heartbeat: number) {
     this.#clock = clock;
+    this.#heartbeat = heartbeat;
     const kind = (introducer: Introducer) => new Kind(clock, BOUNDS[introducer]);
     this.#kinds = { claim: kind("claim"), peer: kind("peer"), resolver: kind("resolver") };
   }
@@ -66,18 +74,30 @@ export class Introductions {
   mayAsk(endpoint: Endpoint, introducer: Introducer): boolean {
     const name = formatAddress(endpoint.host, endpoint.port);
     const now = this.#clock.now();
+    const pause = introducer === "peer" && this.#lost.has(name) ? this.#heartbeat : undefined;
     // By whomever it was named.
-    const isResting = introducer !== "resolver" && Object.values(this.#kinds).some((kind) => kind.isResting(name, now));
+    const isResting = introducer !== "resolver" &&
+      Object.values(this.#kinds).some((kind) => kind.isResting(name, now, pause));
     return !isResting && this.#kinds[introducer].take(name, endpoint.host, now);
   }
 
   /** Somebody has answered there. */
   answered({ host, port }: Endpoint): void {
-    for (const kind of Object.values(this.#kinds)) kind.forget(formatAddress(host, port), host);
+    const name = formatAddress(host, port);
+    this.#lost.delete(name);
+    for (const kind of Object.values(this.#kinds)) kind.forget(name, host);
+  }
+
+  /** A node has answered there, and is silent now. */
+  lost({ host, port }: Endpoint): void {
+    this.#lost.add(formatAddress(host, port));
+    const [oldest] = this.#lost;
+    if (this.#lost.size > LOST && oldest !== undefined) this.#lost.delete(oldest);
   }
 
   /** Keeps nothing. */
   clear(): void {
+    this.#lost.clear();
     for (const kind of Object.values(this.#kinds)) kind.clear();
   }
 }
@@ -98,10 +118,10 @@ class Kind {
     this.#rate = new RateLimit(clock, bounds.burst, bounds.perSecond);
   }
 
-  isResting(name: string, now: number): boolean {
+  isResting(name: string, now: number, pause?: number): boolean {
     const asked = this.#asked.get(name);
     const [first, longest] = AGAIN;
-    return asked !== undefined && now - asked.at < Math.min(first * 2 ** (asked.times - 1), longest);
+    return asked !== undefined && now - asked.at < (pause ?? Math.min(first * 2 ** (asked.times - 1), longest));
   }
 
   take(name: string, host: string, now: number): boolean {

@@ -105,7 +105,7 @@ export class Membership {
     this.#config = config;
     this.#refusals = new RateLimit(clock, 1, 1);
     this.#moves = new RateLimit(clock, MOVES_PER_SECOND, MOVES_PER_SECOND);
-    const introductions = this.#introductions = new Introductions(clock);
+    const introductions = this.#introductions = new Introductions(clock, heartbeat);
     const peers = this.#peers = new PeerTable({
       capacity: maxPeers,
       plainCapacity: isPlain ? maxPeers : Math.ceil(maxPeers / 2),
@@ -359,7 +359,9 @@ export class Membership {
 
   #remove(id: string, reason: "expired" | "left" | "replaced"): void {
     const peer = this.#peers.remove(id);
-    if (peer !== undefined) this.#gone(peer, reason);
+    if (peer === undefined) return;
+    if (reason === "expired" && peer.isProven) this.#introductions.lost(peer.endpoint);
+    this.#gone(peer, reason);
   }
 
   #gone({ id, address }: KnownPeer, reason: "expired" | "left" | "replaced"): void {

@@ -9,10 +9,11 @@ import { placeOf } from "./support/peers.ts";
 
 const A: Endpoint = { host: "10.0.0.1", port: 7946 };
 const MINUTE = 60_000;
+const HEARTBEAT = 5000;
 
 function setUp() {
   const clock = new VirtualClock();
-  return { clock, introductions: new Introductions(clock) };
+  return { clock, introductions: new Introductions(clock, HEARTBEAT) };
 }
 
 describe("an address", () => {
@@ -55,6 +56,39 @@ describe("an address", () => {
     assertEquals(introductions.mayAsk(A, "peer"), false);
     await clock.advance(1);
     assertEquals(introductions.mayAsk(A, "peer"), true);
+  });
+
+  test("that has answered and is silent is asked once in each heartbeat while a peer names it, until it answers", async () => {
+    const { introductions, clock } = setUp();
+    introductions.mayAsk(A, "peer");
+    introductions.answered(A);
+    introductions.lost(A);
+    const askedIn = async (seconds: number, introducer: Introducer) => {
+      let count = 0;
+      for (let i = 0; i < seconds; i++) {
+        if (introductions.mayAsk(A, introducer)) count++;
+        await clock.advance(1000);
+      }
+      return count;
+    };
+    assertEquals(await askedIn(60, "peer"), 12);
+    // A stranger's claim is none of a peer.
+    assertEquals(await askedIn(60, "claim"), 0);
+    introductions.answered(A);
+    assertEquals(await askedIn(60, "peer"), 1);
+  });
+
+  test("that has answered is one of 1,024 that are remembered: those lost longest ago are hearsay again", async () => {
+    const { introductions, clock } = setUp();
+    for (let i = 0; i <= 1024; i++) introductions.lost(placeOf(i));
+    const mayAsk = (i: number) => introductions.mayAsk(placeOf(i), "peer");
+    assertEquals([mayAsk(0), mayAsk(1)], [true, true]);
+    await clock.advance(HEARTBEAT);
+    assertEquals([mayAsk(0), mayAsk(1)], [false, true]);
+    introductions.clear();
+    mayAsk(1);
+    await clock.advance(HEARTBEAT);
+    assertEquals(mayAsk(1), false);
   });
 
   test("that has answered is asked anew, as if it had never been", async () => {

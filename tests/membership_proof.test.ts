@@ -321,6 +321,37 @@ describe("an address that a peer tells of", () => {
     assertEquals(rig.sentTo(addressOf(2)).length, 1);
   });
 
+  test("of a peer that was lost gets one in each heartbeat: a third may see both sides of a broken way", async () => {
+    const rig = new MembershipRig();
+    rig.membership.start();
+    rig.meet(1, 2);
+    const goOn = async (heartbeats: number) => {
+      for (let i = 0; i < 4 * heartbeats; i++) {
+        await rig.clock.advance(HEARTBEAT / 4);
+        tell(rig, 1, 2);
+      }
+    };
+    await goOn(3);
+    assertEquals(rig.gone, [nameOf(2)]);
+    rig.forget();
+    await goOn(5);
+    assertEquals(rig.sentTo(addressOf(2)).length, 5);
+    assert(rig.sentTo(addressOf(2)).every(isQuestion));
+    rig.answer(2);
+    assertEquals(rig.entry(2).isProven, true);
+  });
+
+  test("of a peer that has left gets one", async () => {
+    const rig = new MembershipRig();
+    rig.meet(1, 2);
+    rig.membership.leave(nameOf(2));
+    for (let i = 0; i < 10; i++) {
+      await rig.clock.advance(HEARTBEAT);
+      tell(rig, 1, 2);
+    }
+    assertEquals(rig.sentTo(addressOf(2)).length, 1);
+  });
+
   test("is one of 256 that are asked at once; what is beyond is counted", () => {
     const rig = new MembershipRig();
     rig.meet(1);

@@ -18,7 +18,7 @@ const OWN_PORT = 1234;
 function setUp(seeds: readonly Endpoint[]) {
   const clock = new VirtualClock();
   const { table } = tableOn(clock);
-  const introductions = new Introductions(clock);
+  const introductions = new Introductions(clock, 1000);
   const asked: { readonly at: number; readonly to: string }[] = [];
   const greeter = new SeedGreeter({
     seeds: () => seeds,
