@@ -19,7 +19,7 @@ import { Jitter } from "./jitter.ts";
 import { Links } from "./links.ts";
 import { type LoadGuard, LoadGuards } from "./load_guard.ts";
 import { Membership } from "./membership.ts";
-import type { MeshMetrics } from "./mesh_metrics.ts";
+import { type MeshMetrics, meshMetrics } from "./mesh_metrics.ts";
 import { type MeshStatus, meshStatus } from "./mesh_status.ts";
 import { checkOptions, checkPorts, type MeshOptions, type Settings } from "./options.ts";
 import { Outbox } from "./outbox.ts";
@@ -369,42 +369,17 @@ export class MeshBus implements SyncBus {
   }
 
   metrics(): MeshMetrics {
-    const { events, merged, overflows } = this.#subscriptions.counts;
-    const { own, streams, requests, ring, pacer } = this.#reliability ?? {};
-    return {
-      published: this.#outbox.broadcasts,
-      delivered: this.#receiver.delivered,
-      keysPublished: this.#batcher.accepted,
-      keysReceived: this.#receiver.keys,
-      events,
-      merged,
-      overflows,
-      decodeErrors: this.#receiver.decodeErrors,
-      invalidKeys: this.#receiver.invalidKeys,
-      unknownTypes: this.#receiver.unknownTypes,
-      sendErrors: this.#failures.count("send"),
-      receiveErrors: this.#failures.count("receive"),
-      callbackErrors: this.#failures.count("callback"),
-      resolveErrors: this.#failures.count("resolve"),
-      seedsTruncated: this.#seeds.counts.truncated,
-      seedsUnusable: this.#seeds.counts.unusable,
-      peersRefused: this.#membership.refused,
-      introductionsRefused: this.#membership.introductionsRefused,
-      duplicates: streams?.duplicates ?? 0,
-      missing: streams?.missing ?? 0,
-      repaired: streams?.repaired ?? 0,
-      gaps: this.#gaps.count,
-      requestsSent: requests?.sent ?? 0,
-      requestsReceived: own?.requests ?? 0,
-      requestsRefused: own?.refused ?? 0,
-      repairsSent: own?.repaired ?? 0,
-      malformedExtensions: this.#receiver.malformedExtensions,
-      sendRate: pacer?.rate ?? Infinity,
-      retainedBytes: ring?.bytes ?? 0,
-      peers: this.#membership.peers.size,
-      pending: this.#batcher.pending,
-      waiting: this.#batcher.waiting,
-    };
+    return meshMetrics({
+      subscriptions: this.#subscriptions,
+      outbox: this.#outbox,
+      receiver: this.#receiver,
+      batcher: this.#batcher,
+      failures: this.#failures,
+      seeds: this.#seeds,
+      membership: this.#membership,
+      gaps: this.#gaps,
+      reliability: this.#reliability,
+    });
   }
 
   /** Addresses of the peers, `host:port` as they advertise them. */

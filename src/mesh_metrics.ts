@@ -4,6 +4,15 @@
  * @module
  */
 
+import type { Batcher } from "./batcher.ts";
+import type { Failures } from "./failures.ts";
+import type { GapReporter } from "./gap_reporter.ts";
+import type { Membership } from "./membership.ts";
+import type { Outbox } from "./outbox.ts";
+import type { Receiver } from "./receiver.ts";
+import type { Reliability } from "./reliability.ts";
+import type { Seeds } from "./seeds.ts";
+import type { Subscriptions } from "./subscriptions.ts";
 import type { Metrics } from "./sync_bus.ts";
 
 /** Counts since the mesh was opened, and gauges, which say `now`. */
@@ -72,4 +81,59 @@ export interface MeshMetrics extends Metrics {
   readonly pending: number;
   /** Calls of `publish` that wait for room now. */
   readonly waiting: number;
+}
+
+/** The parts of a node that count. */
+export interface MeshParts {
+  readonly subscriptions: Subscriptions;
+  readonly outbox: Outbox;
+  readonly receiver: Receiver;
+  readonly batcher: Batcher;
+  readonly failures: Failures;
+  readonly seeds: Seeds;
+  readonly membership: Membership;
+  readonly gaps: GapReporter;
+  readonly reliability: Reliability | undefined;
+}
+
+/** What they have counted. */
+export function meshMetrics(parts: MeshParts): MeshMetrics {
+  const { subscriptions, outbox, receiver, batcher, failures, seeds, membership, gaps, reliability } = parts;
+  const { events, merged, overflows } = subscriptions.counts;
+  const { truncated, unusable } = seeds.counts;
+  const { own, streams, requests, ring, pacer } = reliability ?? {};
+  return {
+    published: outbox.broadcasts,
+    delivered: receiver.delivered,
+    keysPublished: batcher.accepted,
+    keysReceived: receiver.keys,
+    events,
+    merged,
+    overflows,
+    decodeErrors: receiver.decodeErrors,
+    invalidKeys: receiver.invalidKeys,
+    unknownTypes: receiver.unknownTypes,
+    sendErrors: failures.count("send"),
+    receiveErrors: failures.count("receive"),
+    callbackErrors: failures.count("callback"),
+    resolveErrors: failures.count("resolve"),
+    seedsTruncated: truncated,
+    seedsUnusable: unusable,
+    peersRefused: membership.refused,
+    introductionsRefused: membership.introductionsRefused,
+    duplicates: streams?.duplicates ?? 0,
+    missing: streams?.missing ?? 0,
+    repaired: streams?.repaired ?? 0,
+    gaps: gaps.count,
+    requestsSent: requests?.sent ?? 0,
+    requestsReceived: own?.requests ?? 0,
+    requestsRefused: own?.refused ?? 0,
+    repairsSent: own?.repaired ?? 0,
+    malformedExtensions: receiver.malformedExtensions,
+    sendRate: pacer?.rate ?? Infinity,
+    retainedBytes: ring?.bytes ?? 0,
+    peers: membership.peers.size,
+    pending: batcher.pending,
+    waiting: batcher.waiting,
+  };
 }
