@@ -73,6 +73,7 @@ export class Handshake {
   hello(entry: PeerEntry): void {
     if (!this.#questions.allow()) return;
     this.#note(entry);
+    if (entry.askedAt <= entry.reachedAt) entry.askedAt = entry.helloAt;
     this.ask(entry.endpoint, entry);
   }
 

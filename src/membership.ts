@@ -32,6 +32,8 @@ const SPREAD = 0.15;
 const TOLD = { heartbeat: 4, welcome: 24 };
 /** Heartbeats after which a peer that may have moved is asked again. They come every 0.85 to 1. */
 const LEAST_PAUSE = 0.8;
+/** The same when multicast comes from a host that is its own: that of IPv6 leaves by link-local addresses. */
+const ASIDE_PAUSE = 4;
 /** Moves reported, in a burst and per second: a node id can be forged, and a move with each datagram. */
 const MOVES_PER_SECOND = 16;
 
@@ -88,6 +90,8 @@ export class Membership {
   refused = 0;
   /** When a node that does not speak the extension was last turned away, by the node's clock. */
   refusedAt: number = -Infinity;
+  /** The same of any node. */
+  lastRefusedAt: number = -Infinity;
   readonly #config: MembershipConfig;
   readonly #peers: PeerTable;
   readonly #paths: Paths;
@@ -280,14 +284,15 @@ export class Membership {
       // It may have moved; or it has several interfaces, and multicast leaves by sockets of their own.
       const hasMoved = isSameEndpoint(wanted, source);
       const isOwnSocket = path !== PATH_GROUP || source.port === endpoint.port;
-      const pause = (hasMoved ? 1 / 4 : LEAST_PAUSE) * heartbeat;
+      const isAside = path === PATH_GROUP && entry.isOn(source.host);
+      const pause = (hasMoved ? 1 / 4 : isAside ? ASIDE_PAUSE : LEAST_PAUSE) * heartbeat;
       if (isOwnSocket && this.#peers.follow(entry, source)) {
         this.#settle(entry, entry.roundTrip);
         this.#reply(entry, source, undefined, true);
       } else if (now - helloAt > pause && (hasMoved || (isOwnSocket && now - reachedAt > heartbeat))) {
         this.#handshake.hello(entry);
         this.#handshake.tryAt(entry, source);
-      } else if (!isOwnSocket) this.#askAside(entry, source.host);
+      } else if (path === PATH_GROUP) this.#askAside(entry, source.host);
     }
     // What it advertises is hearsay until it is heard from there.
     const isHearsay = !isSameEndpoint(wanted, endpoint) && !isSameEndpoint(wanted, source);
@@ -351,7 +356,8 @@ export class Membership {
   #refuse(id: string, advertised: string, source: Endpoint, extended: boolean): void {
     const { clock, emit } = this.#config;
     this.refused++;
-    if (!extended) this.refusedAt = clock.now();
+    this.lastRefusedAt = clock.now();
+    if (!extended) this.refusedAt = this.lastRefusedAt;
     if (!this.#refusals.allow()) return;
     const { address } = this.#peers.locate(advertised, source);
     emit({ type: "peerRefused", peer: { id, address } });

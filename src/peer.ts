@@ -56,6 +56,8 @@ export class PeerEntry implements KnownPeer {
   placedAt: number;
   /** When it was last heard from `endpoint`, or has answered from there. */
   reachedAt: number;
+  /** When it was asked at `endpoint` for the first time since. */
+  askedAt: number = -Infinity;
   /** When it was last heard by multicast. */
   groupAt: number = -Infinity;
   /** When a heartbeat for this node alone last came. */
@@ -115,7 +117,7 @@ export class PeerEntry implements KnownPeer {
 
   /** Notes that it has shown that a host is its own. */
   settleOn(host: string): void {
-    if (this.hosts.size < MAX_HOSTS) this.hosts.add(host);
+    if (this.hosts.size < MAX_HOSTS && !this.isOn(host)) this.hosts.add(host);
   }
 
   /** Whether it is taken to be at `endpoint`. */

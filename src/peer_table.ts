@@ -19,6 +19,8 @@ export type Heard = "joined" | "moved" | "known" | "refused";
  */
 const SETTLED = 1 / 4;
 const PROOF_SETTLED = 2;
+/** Heartbeats in which it has to answer when it is asked there. */
+const ANSWER_WITHIN = 1 / 2;
 /** Heartbeats of silence for which others are told of a peer that speaks the extension. They come every 0.85 to 1. */
 const TOLD_FOR = 1.25;
 
@@ -110,15 +112,19 @@ export class PeerTable {
     const now = clock.now();
     const isNew = !entry.isProven;
     const isThere = entry.isAt(endpoint);
-    const isBetter = isNew || isSameEndpoint(endpoint, entry.wanted) ||
-      now - entry.reachedAt > PROOF_SETTLED * heartbeat;
+    const { askedAt, reachedAt } = entry;
+    const isSilent = now - reachedAt > PROOF_SETTLED * heartbeat && askedAt > reachedAt &&
+      now - askedAt > ANSWER_WITHIN * heartbeat;
+    const isBetter = isNew || isSameEndpoint(endpoint, entry.wanted) || isSilent;
     if (!isThere && !isBetter) {
       entry.settleOn(endpoint.host);
       entry.elsewhere = endpoint;
       entry.elsewhereAt = now;
       return false;
     }
+    const { host } = entry.endpoint;
     entry.endpoint = endpoint;
+    if (!isNew) entry.settleOn(host);
     entry.isProven = true;
     entry.hellos = 0;
     entry.reachedAt = now;

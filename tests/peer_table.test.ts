@@ -178,9 +178,37 @@ describe("an answer", () => {
     await clock.advance(500);
     hear("10.0.0.1:7946");
     await clock.advance(2 * HEARTBEAT);
+    // It was asked there and has had time to answer.
+    entry().askedAt = clock.now() - HEARTBEAT;
     assertEquals([table.prove(entry(), OTHER), at()], [false, "192.168.1.9:5000"]);
     await clock.advance(0.001);
     assertEquals([table.prove(entry(), OTHER), at()], [true, "172.17.0.1:5000"]);
+  });
+
+  test("from elsewhere does not move one that was not asked there of late, or has had no time to answer", async () => {
+    const { table, hear, entry, at, clock } = setUp();
+    hear("10.0.0.1:7946");
+    table.prove(entry(), SOURCE);
+    entry().askedAt = clock.now();
+    await clock.advance(10 * HEARTBEAT);
+    assertEquals(table.prove(entry(), OTHER), false);
+    entry().askedAt = clock.now();
+    await clock.advance(HEARTBEAT / 2);
+    assertEquals([table.prove(entry(), OTHER), at()], [false, "192.168.1.9:5000"]);
+    await clock.advance(0.001);
+    assertEquals([table.prove(entry(), OTHER), at()], [true, "172.17.0.1:5000"]);
+  });
+
+  test("shows that a host is its own, wherever it is reached", () => {
+    const { table, hear, entry } = setUp();
+    hear("10.0.0.1:7946");
+    const owns = () => [SOURCE, OTHER, { host: "10.0.0.1" }].map(({ host }) => entry().isOn(host));
+    table.prove(entry(), SOURCE);
+    assertEquals(owns(), [true, false, false]);
+    table.prove(entry(), OTHER);
+    assertEquals(owns(), [true, true, false]);
+    table.prove(entry(), { host: "10.0.0.1", port: 7946 });
+    assertEquals(owns(), [true, true, true]);
   });
 
   test("from where it wants to be moves it at once, and from there it is not moved back for two heartbeats", async () => {
