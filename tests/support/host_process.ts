@@ -5,113 +5,24 @@
  */
 
 import type { MeshEvent, MeshMetrics, MeshOptions } from "../../mod.ts";
-import type { HostCall } from "./host_node.ts";
-import { type Program, type ProgramOptions, type Runtime, withPrograms } from "./programs.ts";
+import { CalledProcess, type Timed, withCalledProcesses } from "./called_process.ts";
+import type { HostCall, HostLine, OpenedNode } from "./host_node.ts";
+import type { ProgramOptions, Runtime } from "./programs.ts";
 
-/** What happened to a node, and when, in milliseconds of the system's clock. */
-export interface Timed<T> {
-  readonly at: number;
-  readonly value: T;
-}
+export { now } from "./obey.ts";
 
-interface Line {
-  readonly id?: number;
-  readonly started?: true;
-  readonly result?: unknown;
-  readonly error?: { readonly message: string };
-  readonly node?: number;
-  readonly at?: number;
-  readonly event?: MeshEvent;
-  readonly key?: string;
-  readonly cause?: string;
-}
-
-type NodeLine = Line & { readonly at: number };
-
-/** Milliseconds of the system's clock, as events have them. */
-export function now(): number {
-  return performance.timeOrigin + performance.now();
-}
+type NodeLine = HostLine & { readonly at: number };
 
 /** A process that runs `host_node.ts`. */
-export class HostProcess {
-  readonly runtime: Runtime;
-  readonly #program: Program;
-  #calls = 0;
+export class HostProcess extends CalledProcess<HostCall, HostLine> {
   #nodes = 0;
-  #isKilled = false;
-
-  constructor(runtime: Runtime, program: Program) {
-    this.runtime = runtime;
-    this.#program = program;
-  }
-
-  /** Whether it was ended by {@linkcode HostProcess.kill}. */
-  get isKilled(): boolean {
-    return this.#isKilled;
-  }
-
-  /** Resolves when the program runs. */
-  async started(): Promise<void> {
-    await this.line(({ started }) => started, "the first line");
-  }
 
   /** Opens a node where `options` say: without an interface, it must be in a namespace that nothing leaves. */
   async open(options: MeshOptions = {}): Promise<HostNode> {
-    const number = this.#nodes++;
-    const { value } = await this.call(number, { do: "open", options });
-    return new HostNode(this, number, value as OpenedHostNode);
+    const node = this.#nodes++;
+    const { value } = await this.call({ node, do: "open", options });
+    return new HostNode(this, node, value as OpenedNode);
   }
-
-  /** Ends it at once, and waits for that. Resolves with the time of it. */
-  async kill(): Promise<number> {
-    this.#isKilled = true;
-    const at = now();
-    // Deno's own method closes the input first: a process that gets that far leaves in good order.
-    this.#program.signal("SIGKILL");
-    await this.#program.exit;
-    return at;
-  }
-
-  /** Ends its input, for it to close its nodes and end by itself, and waits for that. */
-  async end(): Promise<void> {
-    if (this.#isKilled) return;
-    this.#program.endInput();
-    const exit = await this.#program.ended();
-    if (exit !== 0) throw new Error(`The process must end with 0: it has ended with ${exit}: ${this.describe()}`);
-  }
-
-  /** What is known of it, for messages. */
-  describe(): string {
-    return this.#program.describe();
-  }
-
-  /** Resolves with the answer, and with the time at which it was asked. */
-  async call(node: number, call: HostCall): Promise<Timed<unknown>> {
-    const id = this.#calls++;
-    this.#program.write(JSON.stringify({ id, node, ...call }));
-    const answer = await this.line((line) => line.id === id ? line : undefined, `an answer to ${call.do}`);
-    if (answer.error !== undefined) {
-      throw new Error(`The ${this.runtime} process has failed to ${call.do}: ${answer.error.message}`);
-    }
-    return { at: answer.at ?? NaN, value: answer.result };
-  }
-
-  /** Resolves with the first result of `test`, of all lines since the start. */
-  line<T>(test: (line: Line) => T | undefined, what: string): Promise<T> {
-    return this.#program.line((text) => test(JSON.parse(text) as Line), what);
-  }
-
-  /** All lines so far. */
-  lines(): readonly Line[] {
-    return this.#program.lines.map((text) => JSON.parse(text) as Line);
-  }
-}
-
-interface OpenedHostNode {
-  readonly nodeId: string;
-  readonly address: string;
-  readonly port: number;
 }
 
 /** A node of such a process. */
@@ -123,7 +34,7 @@ export class HostNode {
   readonly port: number;
   readonly #number: number;
 
-  constructor(process: HostProcess, number: number, { nodeId, address, port }: OpenedHostNode) {
+  constructor(process: HostProcess, number: number, { nodeId, address, port }: OpenedNode) {
     this.process = process;
     this.#number = number;
     this.nodeId = nodeId;
@@ -138,22 +49,22 @@ export class HostNode {
 
   /** Publishes keys. Resolves when all are accepted, with the time at which it was asked. */
   async publish(...keys: string[]): Promise<number> {
-    return (await this.process.call(this.#number, { do: "publish", keys })).at;
+    return (await this.process.call({ node: this.#number, do: "publish", keys })).at;
   }
 
   /** Addresses of its peers, sorted. */
   async peers(): Promise<readonly string[]> {
-    const { value } = await this.process.call(this.#number, { do: "peers" });
+    const { value } = await this.process.call({ node: this.#number, do: "peers" });
     return [...value as readonly string[]].sort();
   }
 
   async metrics(): Promise<MeshMetrics> {
-    return (await this.process.call(this.#number, { do: "metrics" })).value as MeshMetrics;
+    return (await this.process.call({ node: this.#number, do: "metrics" })).value as MeshMetrics;
   }
 
   /** Closes it. Resolves with the time at which it was asked. */
   async close(): Promise<number> {
-    return (await this.process.call(this.#number, { do: "close" })).at;
+    return (await this.process.call({ node: this.#number, do: "close" })).at;
   }
 
   /** Resolves with the first event, since it was opened, for which `test` holds. */
@@ -230,17 +141,10 @@ export type StartCluster = (workers: number) => HostProcess;
 export function withHostProcesses(
   body: (start: StartHostProcess, startCluster: StartCluster) => Promise<void>,
 ): Promise<void> {
-  return withPrograms(async (start) => {
-    const processes: HostProcess[] = [];
-    const add = (runtime: Runtime, file: string, options?: ProgramOptions): HostProcess => {
-      const started = new HostProcess(runtime, start(runtime, file, options));
-      processes.push(started);
-      return started;
-    };
-    await body(
-      (runtime, options) => add(runtime, "host_node.ts", options),
-      (workers) => add("node", "cluster_node.ts", { args: [`${workers}`] }),
-    );
-    await Promise.all(processes.map((process) => process.end()));
-  });
+  return withCalledProcesses((start) =>
+    body(
+      (runtime, options) => start(HostProcess, runtime, "host_node.ts", options),
+      (workers) => start(HostProcess, "node", "cluster_node.ts", { args: [`${workers}`] }),
+    )
+  );
 }

@@ -5,11 +5,10 @@
  * @module
  */
 
-import process from "node:process";
-import { createInterface } from "node:readline";
 import { setImmediate, setTimeout } from "node:timers/promises";
 import { type MeshBus, type MeshOptions, openMesh } from "../../mod.ts";
 import { type Accepted, AcceptedRuns, keyOf, Ledger, type Tally } from "./loss_ledger.ts";
+import { obey, print } from "./obey.ts";
 
 /** How keys are published. */
 export interface Burst {
@@ -56,10 +55,6 @@ const accepted: Record<string, AcceptedRuns> = {};
 let mesh: MeshBus | undefined;
 let stopping = false;
 let publishing: Promise<void> | undefined;
-
-function print(line: unknown): void {
-  console.log(JSON.stringify(line, (_, value) => value instanceof Error ? { message: value.message } : value));
-}
 
 async function open(options: MeshOptions, busy: readonly [number, number] | undefined): Promise<unknown> {
   const opened = await openMesh(options);
@@ -159,18 +154,7 @@ async function answer(call: LossCall): Promise<unknown> {
   }
 }
 
-async function obey(line: string): Promise<void> {
-  const { id, ...call } = JSON.parse(line) as LossCall & { readonly id: number };
-  try {
-    print({ id, result: await answer(call) ?? null });
-  } catch (error) {
-    print({ id, error: String(error) });
-  }
-}
-
-const input = createInterface({ input: process.stdin });
-input.on("line", (line) => void obey(line));
-input.on("close", () => {
+obey(answer, () => {
   stopping = true;
   void mesh?.close();
 });

@@ -5,9 +5,12 @@
  */
 
 import type { MeshEvent, MeshMetrics, MeshOptions, MeshStatus } from "../../mod.ts";
+import { CalledProcess } from "./called_process.ts";
+import type { OpenedNode } from "./host_node.ts";
 import type { Accepted } from "./loss_ledger.ts";
 import type { Burst, LossCall, Settled } from "./loss_node.ts";
-import { type Program, type ProgramOptions, type Runtime, withPrograms } from "./programs.ts";
+import type { ProgramLine } from "./obey.ts";
+import { type ProgramOptions, type Runtime, withPrograms } from "./programs.ts";
 
 /** An event of the mesh, and when it came, in milliseconds of the system's clock. */
 export interface TimedEvent {
@@ -15,124 +18,86 @@ export interface TimedEvent {
   readonly at: number;
 }
 
-interface Line {
-  readonly id?: number;
-  readonly result?: unknown;
-  readonly error?: string;
+interface Line extends ProgramLine {
   readonly event?: MeshEvent;
   readonly cause?: string;
   readonly progress?: number;
-  readonly at?: number;
 }
 
 /** Accepted keys by stream. */
 export type Streams = Readonly<Record<string, Accepted>>;
 
 /** A process that runs `loss_node.ts`. */
-export class LossProcess {
-  readonly runtime: Runtime;
+export class LossProcess extends CalledProcess<LossCall, Line> {
   /** What `open` has opened. */
-  node: { readonly nodeId: string; readonly address: string; readonly port: number } = {
-    nodeId: "",
-    address: "",
-    port: 0,
-  };
-  readonly #program: Program;
-  #calls = 0;
-
-  constructor(runtime: Runtime, program: Program) {
-    this.runtime = runtime;
-    this.#program = program;
-  }
+  node: OpenedNode = { nodeId: "", address: "", port: 0 };
 
   /** Opens the node. With `busy`, each so many keys its callback keeps the process busy for so many milliseconds. */
   async open(options: MeshOptions, busy?: readonly [keys: number, ms: number]): Promise<void> {
-    this.node = await this.#call({ do: "open", options, ...(busy && { busy }) }) as typeof this.node;
+    this.node = (await this.call({ do: "open", options, ...(busy && { busy }) })).value as OpenedNode;
   }
 
   /** Publishes so many keys; resolves with what was accepted when all are. */
   async publish(burst: Burst & { readonly count: number }): Promise<Streams> {
-    return await this.#call({ do: "publish", burst }) as Streams;
+    return (await this.call({ do: "publish", burst })).value as Streams;
   }
 
   /** Begins to publish. */
   async start(burst: Omit<Burst, "count">): Promise<void> {
-    await this.#call({ do: "publish", burst });
+    await this.call({ do: "publish", burst });
   }
 
   /** Ends what `start` began; resolves with what was accepted. */
   async stop(): Promise<Streams> {
-    return await this.#call({ do: "stop" }) as Streams;
+    return (await this.call({ do: "stop" })).value as Streams;
   }
 
   /** Resolves when so many keys of a stream have come. */
   async reached(stream: string, count: number): Promise<void> {
-    await this.#call({ do: "reached", stream, count });
+    await this.call({ do: "reached", stream, count });
   }
 
   /** Resolves when every key is delivered or covered by a later gap, or after `within` milliseconds with what is not. */
   async settle(streams: Streams, within: number): Promise<Settled> {
-    return await this.#call({ do: "settle", streams, within }) as Settled;
+    return (await this.call({ do: "settle", streams, within })).value as Settled;
   }
 
   /** Resolves with the status when all peers are current and nothing is missing, or after `within` milliseconds. */
   async current(within: number): Promise<MeshStatus> {
-    return await this.#call({ do: "current", within }) as MeshStatus;
+    return (await this.call({ do: "current", within })).value as MeshStatus;
   }
 
   async metrics(): Promise<MeshMetrics> {
-    return await this.#call({ do: "metrics" }) as MeshMetrics;
+    return (await this.call({ do: "metrics" })).value as MeshMetrics;
   }
 
   async close(): Promise<void> {
-    await this.#call({ do: "close" });
+    await this.call({ do: "close" });
   }
 
   /** Resolves with the first event of the mesh, since the start, for which `test` holds. */
   happened(test: (event: MeshEvent) => boolean, what: string): Promise<TimedEvent> {
-    return this.#line(({ event, at = NaN }) => event !== undefined && test(event) ? { event, at } : undefined, what);
+    return this.line(({ event, at = NaN }) => event !== undefined && test(event) ? { event, at } : undefined, what);
   }
 
   /** Events of the mesh so far. */
   events(): readonly MeshEvent[] {
-    return this.#lines().flatMap(({ event }) => event === undefined ? [] : [event]);
+    return this.lines().flatMap(({ event }) => event === undefined ? [] : [event]);
   }
 
   /** When gaps were delivered to the subscription so far, in milliseconds of the system's clock. */
   gapsAt(): readonly number[] {
-    return this.#lines().flatMap(({ cause, at = NaN }) => cause === "gap" ? [at] : []);
+    return this.lines().flatMap(({ cause, at = NaN }) => cause === "gap" ? [at] : []);
   }
 
   /** How many keys this publisher has said were accepted, and when it said so last. */
   progress(): readonly [count: number, at: number] {
-    const { progress = 0, at = 0 } = this.#lines().findLast(({ progress }) => progress !== undefined) ?? {};
+    const { progress = 0, at = 0 } = this.lines().findLast(({ progress }) => progress !== undefined) ?? {};
     return [progress, at];
   }
 
   signal(name: "SIGSTOP" | "SIGCONT" | "SIGKILL"): void {
-    this.#program.signal(name);
-  }
-
-  /** Ends its input, for it to close and end by itself, and waits for that. */
-  async end(): Promise<void> {
-    this.#program.endInput();
-    await this.#program.ended();
-  }
-
-  #lines(): Line[] {
-    return this.#program.lines.map((text) => JSON.parse(text) as Line);
-  }
-
-  async #call(call: LossCall): Promise<unknown> {
-    const id = this.#calls++;
-    this.#program.write(JSON.stringify({ id, ...call }));
-    const { result, error } = await this.#line((line) => line.id === id ? line : undefined, `an answer to ${call.do}`);
-    if (error !== undefined) throw new Error(`The ${this.runtime} process has failed to ${call.do}: ${error}`);
-    return result;
-  }
-
-  #line<T>(test: (line: Line) => T | undefined, what: string): Promise<T> {
-    return this.#program.line((text) => test(JSON.parse(text) as Line), what);
+    this.program.signal(name);
   }
 }
 
