@@ -6,7 +6,7 @@
 
 import { calmProblem, nodeProblem, restProblem } from "./storm_checks.ts";
 import { describePlan, pick, planStorm, type StormPlan } from "./storm_plan.ts";
-import { makeTrouble } from "./storm_troubles.ts";
+import { LONGEST_SPIKE, makeTrouble } from "./storm_troubles.ts";
 import { StormWorld } from "./storm_world.ts";
 
 /** Time without anything but heartbeats after which a world is at rest, in milliseconds. */
@@ -128,13 +128,16 @@ async function settle(world: StormWorld): Promise<void> {
   const { plan, tap, network: { clock } } = world;
   const bound = clock.now() + plan.peerTimeout + 4 * plan.heartbeat + GRACE;
   const isQuiet = () => tap.lastNoise <= clock.now() - QUIET;
+  // What was slow has arrived by then, and peers that were asked whether they are there have answered.
+  const calmAt = clock.now() + (plan.troubles.has("spike") ? LONGEST_SPIKE : 0);
   let hasRested = false;
   while (clock.now() < bound) {
+    const isCalm = clock.now() >= calmAt;
     const before = world.network.stats.sent;
     await clock.advance(Math.min(bound - clock.now(), STEP));
     check(world);
     const sent = world.network.stats.sent - before;
-    if (!isQuiet() || restProblem(world) !== undefined) continue;
+    if (!isCalm || !isQuiet() || restProblem(world) !== undefined) continue;
     if (sent > mostHeartbeats(world)) check(world, `P5: ${sent} heartbeats in ${STEP} ms`);
     hasRested = true;
     if (!plan.thorough) return;

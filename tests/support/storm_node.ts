@@ -126,6 +126,8 @@ export class StormNode {
   /** When it began, and when it began to leave, in milliseconds. */
   openedAt = 0;
   leavesAt = Infinity;
+  /** When it heard of others for the first time, by their ids. */
+  readonly metAt = new Map<string, number>();
   /** How many of its gaps a calm world may have. */
   excusedGaps = 0;
   /** Gaps of the mesh, in words. */

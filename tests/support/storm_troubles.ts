@@ -10,6 +10,8 @@ import { hostAddress } from "./worlds.ts";
 
 /** Most newcomers in a world, as each costs datagrams of all others. */
 const MOST_NEWCOMERS = 4;
+/** Longest that datagrams take while the network is slow. */
+export const LONGEST_SPIKE = 1000;
 
 /** Makes one trouble begin, worse, or better. */
 export async function makeTrouble(world: StormWorld, trouble: Trouble): Promise<void> {
@@ -38,7 +40,7 @@ const TROUBLES: Readonly<Record<Trouble, (world: StormWorld) => void | Promise<v
   },
   spike: (world) => {
     const { network, random } = world;
-    network.set({ delay: { min: 0, max: random.between(100, 1000) } }, anyDirection(world));
+    network.set({ delay: { min: 0, max: random.between(100, LONGEST_SPIKE) } }, anyDirection(world));
     world.later(random.between(50, 500), true, () => network.set({ delay: { min: 0.1, max: 1 } }));
   },
   filter: (world) => {

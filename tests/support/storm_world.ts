@@ -295,7 +295,8 @@ export class StormWorld {
       node.gaps.push(`${event.reason} ${event.from} to ${event.to ?? "?"} of ${event.node} at ${this.now} ms`);
       if (event.reason === "lost") node.lost.set(event.node, moment);
       const publisher = this.nodes.find(({ nodeId }) => nodeId === event.node);
-      const together = publisher === undefined ? 0 : Math.max(node.openedAt, publisher.openedAt);
+      // They may have met late, as the only one that both knew was away.
+      const together = node.metAt.get(event.node) ?? Infinity;
       if (publisher !== undefined && together > publisher.leavesAt - ACQUAINTANCE) node.excusedGaps++;
       // One that leaves skips what it cannot send in time.
       const isHeld = publisher?.keepsAll && publisher.state === "running";
@@ -308,7 +309,10 @@ export class StormWorld {
       this.note(() => `${node.index} sees ${event.peer.id} leave: ${event.reason}`);
     } else if (event.type === "error" && event.stage === "callback") {
       this.problems.push(`node ${node.index} has an error: ${event.error.stack}`);
-    } else if (event.type === "peerJoined") this.note(() => `${node.index} sees ${event.peer.id}`);
+    } else if (event.type === "peerJoined") {
+      if (!node.metAt.has(event.peer.id)) node.metAt.set(event.peer.id, this.now);
+      this.note(() => `${node.index} sees ${event.peer.id}`);
+    }
   }
 }
 
