@@ -252,7 +252,7 @@ describe("a node that stood still", () => {
 
 describe("what has come when the time of a peer is over, and was not read yet", () => {
   /** Turns of the event loop between the end and the verdict. */
-  const TURNS = 32;
+  const TURNS = 8;
 
   /** The node stands still for too short a time to notice, and reads a datagram so many turns after it goes on. */
   async function wakeAndRead(turns: number, read: (world: ReturnType<typeof setUp>) => void) {
@@ -263,7 +263,7 @@ describe("what has come when the time of a peer is over, and was not read yet", 
     host.pause();
     await advance(LOOK / 2);
     let left = turns;
-    const turn = () => void (left-- === 0 ? read(world) : network.clock.setTurnEnd(turn));
+    const turn = () => void (left-- === 0 ? read(world) : network.clock.setTimer(turn, 0));
     host.resume();
     network.clock.setTimer(turn, 0);
     await advance(0);
@@ -295,7 +295,7 @@ describe("what has come when the time of a peer is over, and was not read yet", 
     const { table, lost, network, advance } = setUp();
     for (const index of [1, 2]) join(table, index);
     await advance(PEER_TIMEOUT - 1);
-    network.clock.setTimer(() => network.clock.setTurnEnd(() => table.remove(nameOf(1))), 1);
+    network.clock.setTimer(() => network.clock.setTimer(() => table.remove(nameOf(1)), 0), 1);
     await advance(1);
     assertEquals(lost, [{ at: PEER_TIMEOUT, id: nameOf(2), isReplaced: false }]);
   });
@@ -304,7 +304,7 @@ describe("what has come when the time of a peer is over, and was not read yet", 
     const { table, lost, suspicion, network, advance } = setUp();
     join(table, 1);
     await advance(PEER_TIMEOUT - 1);
-    network.clock.setTimer(() => network.clock.setTurnEnd(() => suspicion.close()), 1);
+    network.clock.setTimer(() => network.clock.setTimer(() => suspicion.close(), 0), 1);
     await advance(PEER_TIMEOUT);
     assertEquals([lost, network.clock.pending], [[], 0]);
   });
