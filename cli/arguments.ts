@@ -10,11 +10,13 @@ import type { MeshOptions } from "../mod.ts";
 /** What to do. */
 export type Call =
   | { readonly do: "help" }
+  | { readonly do: "version" }
   /** `wait` and `timeout` are in milliseconds; `wait` is absent when it depends on the heartbeat. */
   | {
     readonly do: "doctor";
     readonly options: MeshOptions;
     readonly isJson: boolean;
+    readonly isStrict: boolean;
     readonly isScouting: boolean;
     readonly wait: number | undefined;
     readonly timeout: number;
@@ -28,18 +30,23 @@ Joins a mesh as one more node, and says why nodes do not see each other. Give it
   --port <number>        port of the mesh                          (7946)
   --group <address>      multicast group                           (239.0.0.1, ff12::5752:1)
   --family <4|6>         IPv4 or IPv6                              (that of the group)
-  --interface <name>     name or address; may be repeated; "all"   (what the system chooses)
-  --peers <host:port>    seeds; may be repeated, or a list: a,b
+  --interface <name>     name or address, or a list: a,b; "all"    (what the system chooses)
+  --peers <host:port>    seeds, or a list: a,b
   --advertise <address>  host:port under which others reach this node
   --heartbeat <ms>       time between heartbeats                   (5000)
   --no-multicast         seeds only
-  --wait <ms>            longest wait for others                   (two heartbeats)
+  --wait <ms>            longest wait for others                   (1.2 heartbeats, alone 2)
   --timeout <ms>         longest wait for their answers            (2000)
   --no-scout             do not look for nodes with other options, on other interfaces
+  --strict               end with 1 when there are warnings as well
   --json                 print JSON
-  --help                 print this
+  --version, -v          print the version
+  --help, -h             print this
 
-Exit code: 0 when no finding is an error, 1 when one is, 2 when it was called wrongly.
+--interface and --peers may be repeated.
+
+Exit code: 0 when all is well or there are warnings, 1 when a finding is an error (with --strict, or a warning),
+2 when it was called wrongly, 74 when its output can not be written, 70 when it fails itself, 128 + n after signal n.
 What each finding means: docs/troubleshooting.md
 `;
 
@@ -57,13 +64,12 @@ export class UsageError extends Error {
 export function readArguments(args: readonly string[]): Call {
   const { values, positionals } = parse(args);
   if (values.help) return { do: "help" };
+  if (values.version) return { do: "version" };
   const [command, ...others] = positionals;
-  if (command !== "doctor" || others.length > 0) {
-    throw new UsageError(`Cannot run as the command must be "doctor": current value is "${positionals.join(" ")}"`);
-  }
+  if (command !== "doctor" || others.length > 0) throw misuse('the command must be "doctor"', positionals.join(" "));
   const { advertise, family, group, heartbeat, port } = values;
-  const names = values.interface ?? [];
-  const peers = (values.peers ?? []).flatMap((list) => list.split(",")).map((text) => text.trim());
+  const names = listOf("interface", values.interface);
+  const peers = listOf("peers", values.peers);
   return {
     do: "doctor",
     options: {
@@ -72,11 +78,12 @@ export function readArguments(args: readonly string[]): Call {
       ...family !== undefined && { family: familyOf(family) },
       ...names.length > 0 && { interface: names.length === 1 ? names[0] as string : names },
       ...peers.length > 0 && { peers },
-      ...advertise !== undefined && { advertiseAddr: advertise },
+      ...advertise !== undefined && { advertiseAddr: textOf("advertise", advertise) },
       ...heartbeat !== undefined && { heartbeat: numberOf("heartbeat", heartbeat) },
       ...values["no-multicast"] && { multicast: false },
     },
     isJson: values.json ?? false,
+    isStrict: values.strict ?? false,
     isScouting: !values["no-scout"],
     wait: values.wait === undefined ? undefined : durationOf("wait", values.wait, 0),
     timeout: durationOf("timeout", values.timeout ?? "2000", 100),
@@ -97,31 +104,63 @@ const OPTIONS = {
   wait: { type: "string" },
   timeout: { type: "string" },
   "no-scout": { type: "boolean" },
+  strict: { type: "boolean" },
   json: { type: "boolean" },
+  version: { type: "boolean", short: "v" },
   help: { type: "boolean", short: "h" },
 } as const;
 
+/** The texts of `parseArgs` itself name no rule, and differ from runtime to runtime. */
 function parse(args: readonly string[]): Parsed {
-  try {
-    return parseArgs({ args: [...args], options: OPTIONS, allowPositionals: true });
-  } catch (error) {
-    throw new UsageError(`Cannot run: ${(error as Error).message}`);
+  const { tokens } = parseArgs({
+    args: [...args],
+    options: OPTIONS,
+    allowPositionals: true,
+    strict: false,
+    tokens: true,
+  });
+  for (const token of tokens) {
+    if (token.kind !== "option") continue;
+    const { inlineValue, name, rawName, value } = token;
+    if (!Object.hasOwn(OPTIONS, name)) throw misuse("options must be those that --help lists", rawName);
+    const { type } = OPTIONS[name as keyof typeof OPTIONS];
+    if (type === "boolean" && value !== undefined) throw misuse(`${rawName} must have no value`, value);
+    if (type === "string" && value === undefined) throw misuse(`${rawName} must have a value`);
+    // It may be the next option, before which the value was forgotten.
+    if (type === "string" && !inlineValue && value?.startsWith("-")) {
+      throw misuse(`${rawName} must have a value, one that begins with "-" as in ${rawName}=-1`, value);
+    }
   }
+  return parseArgs({ args: [...args], options: OPTIONS, allowPositionals: true });
+}
+
+function misuse(rule: string, value?: string): UsageError {
+  return new UsageError(`Cannot run as ${rule}: current value is ${value === undefined ? "none" : `"${value}"`}`);
+}
+
+/** An empty one is mostly a variable of the shell that is not set: the default would be another network. */
+function textOf(name: string, text: string): string {
+  if (text.trim() !== "") return text.trim();
+  throw misuse(`--${name} must not be empty`, text);
+}
+
+function listOf(name: string, lists: readonly string[] = []): readonly string[] {
+  return lists.flatMap((list) => list.split(",")).map((text) => textOf(name, text));
 }
 
 function numberOf(name: string, text: string): number {
   const value = text.trim() === "" ? NaN : Number(text);
   if (Number.isFinite(value)) return value;
-  throw new UsageError(`Cannot run as --${name} must be a number: current value is "${text}"`);
+  throw misuse(`--${name} must be a number`, text);
 }
 
 function durationOf(name: string, text: string, least: number): number {
   const value = numberOf(name, text);
   if (value >= least && value <= 60_000) return value;
-  throw new UsageError(`Cannot run as --${name} must be from ${least} to 60000 ms: current value is "${text}"`);
+  throw misuse(`--${name} must be from ${least} to 60000 ms`, text);
 }
 
 function familyOf(text: string): 4 | 6 {
   if (text === "4" || text === "6") return text === "4" ? 4 : 6;
-  throw new UsageError(`Cannot run as --family must be 4 or 6: current value is "${text}"`);
+  throw misuse("--family must be 4 or 6", text);
 }

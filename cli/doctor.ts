@@ -16,18 +16,20 @@ import {
   openMesh,
 } from "../mod.ts";
 import { inOrder } from "../src/finding.ts";
+import { UsageError } from "./arguments.ts";
 import { listen } from "./listen.ts";
 import { pause } from "./pause.ts";
 import { isRefused, scout } from "./scout.ts";
-import { heardStrangers, othersOf, questionsOf, scoutFindings, type Stranger, strangersOf } from "./scout_plan.ts";
+import { othersOf, questionsOf, scoutFindings } from "./scout_plan.ts";
+import { type Stranger, Strangers } from "./strangers.ts";
 
-/** Shortest and longest wait for others, in milliseconds, unless told otherwise. */
-const WAIT = { min: 1000, max: 30_000 };
-/** Shortest time without a newcomer after which none is waited for, in milliseconds. */
+/** Shortest and longest wait for others, in milliseconds, unless told otherwise; and that for two heartbeats. */
+const WAIT = { min: 1000, max: 60_000, heartbeats: 30_000 };
+/** Time without a newcomer after which none is waited for, in milliseconds. */
 const QUIET = 500;
 /** How long answers from elsewhere are waited for, in milliseconds. */
 const SCOUT_TIME = 700;
-/** Heartbeats after which one was heard of each node. */
+/** Heartbeats after which one was heard of each node: of Go's, which answer nothing, this is all. */
 const HEARD_AFTER = 1.2;
 /** Silent seeds that are asked whether nobody listens there. */
 const MOST_SEEDS = 8;
@@ -45,15 +47,17 @@ export interface DoctorReport {
   readonly node: NodeDiagnosis | null;
   readonly interfaces: Diagnosis["interfaces"];
   readonly peers: Diagnosis["peers"];
-  /** Nodes that have answered and are none of the mesh's. */
+  /** Nodes that have answered and are none of the mesh's: the first 64. */
   readonly strangers: readonly Stranger[];
+  /** How many there are besides. */
+  readonly moreStrangers: number;
 }
 
 /** How to examine. */
 export interface Examination {
   readonly options: MeshOptions;
   readonly isScouting: boolean;
-  /** Longest wait for others, in milliseconds. Two heartbeats when it is absent. */
+  /** Longest wait for others, in milliseconds. When it is absent, 1.2 heartbeats, and two when something is wrong. */
   readonly wait: number | undefined;
   /** Longest wait for answers, in milliseconds. */
   readonly timeout: number;
@@ -64,7 +68,7 @@ export interface Examination {
 /**
  * Opens a node and closes it again.
  *
- * @throws {TypeError | RangeError} when an option is out of range
+ * @throws {UsageError} when the mesh refuses an option
  */
 export async function examine({ options, isScouting, wait, timeout, signal }: Examination): Promise<DoctorReport> {
   let mesh: MeshBus;
@@ -72,33 +76,49 @@ export async function examine({ options, isScouting, wait, timeout, signal }: Ex
     mesh = await openMesh({ ...options, ...signal && { signal } });
   } catch (error) {
     if (error instanceof MeshOpenError) return notOpened(error);
-    throw error;
+    const isMisuse = error instanceof TypeError || error instanceof RangeError;
+    throw isMisuse ? new UsageError(error.message, { cause: error }) : error;
   }
   try {
     const watch = new Watch(mesh, signal);
     const asking = { timeout, ...signal && { signal } };
-    const heartbeat = options.heartbeat ?? 5000;
-    const longest = wait ?? Math.min(WAIT.max, Math.max(WAIT.min, 2 * heartbeat));
-    const end = performance.now() + longest;
-    await watch.quiet(Math.min(longest, Math.max(QUIET, heartbeat / 2)), end);
+    const { least, longest } = waitOf(options.heartbeat ?? 5000, wait);
+    const start = performance.now();
+    const end = start + longest;
+    await watch.quiet(start + least, end);
     let diagnosis = await mesh.diagnose(asking);
     // Who was met a moment ago may only not have been heard again.
     if (diagnosis.findings.some(({ severity }) => severity !== "info") && performance.now() < end) {
       await pause(end - performance.now(), signal);
       diagnosis = await mesh.diagnose(asking);
     }
-    const seeds = await seedFindings(diagnosis, watch, timeout);
-    const strangers = isScouting ? await findStrangers(diagnosis, watch) : [];
-    if (isScouting && strangers.length === 0 && diagnosis.peers.length === 0) {
+    const strangers = new Strangers(diagnosis, watch.known);
+    const [known] = await Promise.all([
+      refine(diagnosis, watch, { timeout, isScouting }),
+      isScouting ? askStrangers(diagnosis, strangers) : undefined,
+    ]);
+    if (isScouting && strangers.list.length === 0 && diagnosis.peers.length === 0) {
       await mesh.close();
-      strangers.push(...await hearStrangers(diagnosis, signal));
+      await hearStrangers(diagnosis, strangers, signal);
     }
     signal?.throwIfAborted();
     const { findings: _, ok: __, ...seen } = diagnosis;
-    return reportOf([...scoutFindings(diagnosis, strangers), ...seeds], { ...seen, strangers });
+    const { list, more } = strangers;
+    return reportOf([...scoutFindings(diagnosis, list), ...known], { ...seen, strangers: list, moreStrangers: more });
   } finally {
     await mesh.close();
   }
+}
+
+/** The wait for others when somebody is there, and when nobody is or something is wrong; in milliseconds. */
+export function waitOf(
+  heartbeat: number,
+  wait: number | undefined,
+): { readonly least: number; readonly longest: number } {
+  const all = HEARD_AFTER * heartbeat;
+  const usual = Math.max(WAIT.min, all, Math.min(WAIT.heartbeats, 2 * heartbeat));
+  const longest = wait ?? Math.min(WAIT.max, usual);
+  return { least: Math.min(all, longest), longest };
 }
 
 /** What has happened to a node. */
@@ -121,28 +141,31 @@ class Watch {
     });
   }
 
-  /** Resolves when there is somebody, and nobody has come for so long; at `end` in any case. */
-  async quiet(time: number, end: number): Promise<void> {
+  /** Resolves after `start` when there is somebody, and nobody has come for a while; at `end` in any case. */
+  async quiet(start: number, end: number): Promise<void> {
     for (let now = performance.now(); now < end && !this.#signal?.aborted; now = performance.now()) {
-      const left = this.known.size > 1 ? this.#changedAt + time - now : time;
+      const left = this.known.size > 1 ? Math.max(start, this.#changedAt + QUIET) - now : QUIET;
       if (left <= 0) return;
       await pause(Math.min(left, end - now), this.#signal);
     }
   }
 }
 
-async function findStrangers(diagnosis: Diagnosis, { known }: Watch): Promise<Stranger[]> {
-  const answers = await scout(questionsOf(diagnosis, interfacesOfHost()), SCOUT_TIME);
-  return strangersOf(answers, diagnosis, known);
+async function askStrangers(diagnosis: Diagnosis, strangers: Strangers): Promise<void> {
+  await scout(questionsOf(diagnosis, interfacesOfHost()), SCOUT_TIME, (answer) => strangers.answered(answer));
 }
 
 /** Those that answer nothing say every `heartbeat` that they are there. */
-async function hearStrangers(diagnosis: Diagnosis, signal: AbortSignal | undefined): Promise<readonly Stranger[]> {
+async function hearStrangers(
+  diagnosis: Diagnosis,
+  strangers: Strangers,
+  signal: AbortSignal | undefined,
+): Promise<void> {
   const { asked, family, group, heartbeat, port } = diagnosis.node;
-  if (family !== 4 || !asked.multicast) return [];
+  if (family !== 4 || !asked.multicast) return;
   const interfaces = othersOf(diagnosis, interfacesOfHost());
-  const heard = await listen({ interfaces, group, port, time: Math.min(WAIT.max, HEARD_AFTER * heartbeat), signal });
-  return heardStrangers(heard, diagnosis);
+  const time = Math.min(WAIT.max, HEARD_AFTER * heartbeat);
+  await listen({ interfaces, group, port, time, signal, onHeard: (heard) => strangers.heard(heard) });
 }
 
 function interfacesOfHost(): readonly NetworkInterface[] {
@@ -154,17 +177,17 @@ function interfacesOfHost(): readonly NetworkInterface[] {
   }
 }
 
-/** Of silent seeds, more than the node can know. */
-async function seedFindings(
+/** The findings of the node, with what only the program can know or do. */
+async function refine(
   { findings, node, peers }: Diagnosis,
   watch: Watch,
-  time: number,
+  { timeout, isScouting }: Pick<Examination, "timeout" | "isScouting">,
 ): Promise<readonly Finding[]> {
   const severity = peers.length === 0 ? "error" : "warning";
   const seeds = node.silentSeeds.slice(0, MOST_SEEDS);
   const results = await Promise.all(seeds.map((seed) => {
     const [, host = "", port = ""] = /^\[?(.*?)\]?:(\d+)$/.exec(seed) ?? [];
-    return isRefused(host, Number(port), Math.min(time, SCOUT_TIME));
+    return isRefused(host, Number(port), Math.min(timeout, SCOUT_TIME));
   }));
   const refused = seeds.filter((_, i) => results[i]);
   const silent = node.silentSeeds.length > refused.length;
@@ -178,11 +201,18 @@ async function seedFindings(
       advice: "Start the node there, or name the `port` of its mesh.",
     });
   }
-  return found.map((finding) =>
-    finding.code === "seed-unresolved" && watch.failures.size > 0
-      ? { ...finding, message: [...watch.failures].join("; ") }
-      : finding
-  );
+  return found.map((finding) => {
+    if (finding.code === "nobody-there") return { ...finding, advice: adviceAlone(node, isScouting) };
+    const isExplained = finding.code === "seed-unresolved" && watch.failures.size > 0;
+    return isExplained ? { ...finding, message: [...watch.failures].join("; ") } : finding;
+  });
+}
+
+/** The node's own advice is to run this program. */
+function adviceAlone({ port }: NodeDiagnosis, isScouting: boolean): string {
+  return "Start another node with the same `port` and `group`. If one runs, give this its options, which --help lists; " +
+    `let firewalls at both ends pass UDP to port ${port} and to the ports that the nodes advertise; or name that node ` +
+    `as a seed, --peers host:${port}.${isScouting ? "" : " Without --no-scout this looks further."}`;
 }
 
 function notOpened(error: MeshOpenError): DoctorReport {
@@ -192,12 +222,12 @@ function notOpened(error: MeshOpenError): DoctorReport {
     "with another --advertise, or on another host.";
   const subject = `${option}: ${JSON.stringify(value)}`;
   const finding: Finding = { code: "cannot-open", severity: "error", subject, message, advice };
-  return reportOf([finding], { node: null, interfaces: [], peers: [], strangers: [] });
+  return reportOf([finding], { node: null, interfaces: [], peers: [], strangers: [], moreStrangers: 0 });
 }
 
 function reportOf(
   findings: readonly Finding[],
-  seen: Pick<DoctorReport, "node" | "interfaces" | "peers" | "strangers">,
+  seen: Omit<DoctorReport, "version" | "ok" | "findings">,
 ): DoctorReport {
   // That nobody is there is no cause where another is known.
   const isExplained = findings.some(({ code, severity }) => severity === "error" && code !== "nobody-there");

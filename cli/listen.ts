@@ -28,14 +28,16 @@ export interface Listening {
   /** For how long, in milliseconds. */
   readonly time: number;
   readonly signal?: AbortSignal | undefined;
+  /** Called for each datagram of a node. */
+  readonly onHeard: (heard: Heard) => void;
 }
 
 /**
  * Joins the group there, unless another process of this host has the port: all that share a port hear what one of them has
  * joined, and its mesh would grow together with that of the other network.
  */
-export async function listen({ interfaces, group, port, time, signal }: Listening): Promise<readonly Heard[]> {
-  if (interfaces.length === 0) return [];
+export async function listen({ interfaces, group, port, time, signal, onHeard }: Listening): Promise<void> {
+  if (interfaces.length === 0) return;
   const options: BindOptions = {
     host: "0.0.0.0",
     port,
@@ -44,15 +46,13 @@ export async function listen({ interfaces, group, port, time, signal }: Listenin
     multicastLoopback: true,
     multicastTtl: 1,
   };
-  const found = new Map<string, Heard>();
   try {
     await (await bind(options, { message() {}, error() {} })).close();
     const socket = await bind({ ...options, shared: true }, {
       message(data, host, port) {
         const from = interfaces.find((one) => isInNetwork(host, one));
         if (scanPacket(data) < 0 || from === undefined) return;
-        const id = formatNodeId(nodeIdOf(data));
-        found.set(id, { id, host, port, from });
+        onHeard({ id: formatNodeId(nodeIdOf(data)), host, port, from });
       },
       error() {},
     });
@@ -60,7 +60,6 @@ export async function listen({ interfaces, group, port, time, signal }: Listenin
     await pause(time, signal);
     await socket.close();
   } catch { /* The port is taken. */ }
-  return [...found.values()];
 }
 
 function isInNetwork(host: string, { address, netmask }: NetworkInterface): boolean {

@@ -9,33 +9,51 @@
  * @module
  */
 
+import { constants } from "node:os";
 import process from "node:process";
+import { Output } from "./output.ts";
 import { program } from "./program.ts";
 
-const INTERRUPTED = 130;
+/** Exit codes besides those of {@linkcode program}: `EX_SOFTWARE` and `EX_IOERR` of sysexits.h, and what shells make of a signal. */
+const FAILED = 70;
+const NOT_WRITTEN = 74;
+const SIGNALLED = 128;
+
+/** What asks it to end: a key, a supervisor, a terminal that was closed, a key or a closed window on Windows. */
+const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK"] as const;
 
 // A node that vanishes without a word is a gap to the others.
 const controller = new AbortController();
-for (const name of ["SIGINT", "SIGTERM"] as const) process.once(name, () => controller.abort(name));
+const listeners = SIGNALS.filter((name) => constants.signals[name] !== undefined).map((name) => {
+  const abort = () => controller.abort(name);
+  process.once(name, abort);
+  return () => process.off(name, abort);
+});
 
-const written: Promise<void>[] = [];
-try {
-  const code = await program(process.argv.slice(2), {
-    out: (text) => written.push(write(process.stdout, text)),
-    err: (text) => written.push(write(process.stderr, text)),
-    hasColours: process.stdout.isTTY === true && !process.env["NO_COLOR"],
-    signal: controller.signal,
-  });
-  await Promise.all(written);
-  // A look-up of a name that is under way can not be called off, and would keep the process for some seconds.
-  process.exit(code);
-} catch (error) {
-  if (!controller.signal.aborted) throw error;
-  process.exit(INTERRUPTED);
-}
+// A look-up of a name that is under way can not be called off, and would keep the process for some seconds.
+process.exit(await run(new Output(process.stdout), new Output(process.stderr), controller.signal));
 
-function write(stream: typeof process.stdout | typeof process.stderr, text: string): Promise<void> {
-  return new Promise((resolve) => {
-    stream.write(text, () => resolve());
-  });
+async function run(out: Output, err: Output, signal: AbortSignal): Promise<number> {
+  try {
+    const code = await program(process.argv.slice(2), {
+      out: (text) => out.write(text),
+      err: (text) => err.write(text),
+      hasColours: process.stdout.isTTY === true && !process.env["NO_COLOR"],
+      signal,
+    });
+    signal.throwIfAborted();
+    // There is no node any more that has to leave, and a reader may take its time.
+    for (const remove of listeners) remove();
+    const failure = await out.end();
+    await err.end();
+    if (failure === undefined) return code;
+    err.write(`Cannot write to standard output: ${failure.message}\n`);
+    await err.end();
+    return NOT_WRITTEN;
+  } catch (error) {
+    if (signal.aborted) return SIGNALLED + constants.signals[signal.reason as typeof SIGNALS[number]];
+    err.write(`${error instanceof Error ? error.stack : error}\n`);
+    await err.end();
+    return FAILED;
+  }
 }

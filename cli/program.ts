@@ -5,8 +5,9 @@
  */
 
 import { readArguments, USAGE, UsageError } from "./arguments.ts";
-import { examine } from "./doctor.ts";
+import { type DoctorReport, examine } from "./doctor.ts";
 import { coloured, plain, render } from "./render.ts";
+import { VERSION } from "./version.ts";
 
 /** Where the program writes, and what ends it. */
 export interface Surroundings {
@@ -18,12 +19,12 @@ export interface Surroundings {
 
 /** Exit codes. */
 const OK = 0;
-const FOUND_ERRORS = 1;
+const FOUND = 1;
 const MISUSE = 2;
 
 /**
- * Does what the arguments say. Resolves with the exit code: 0, 1 when a finding is an error, 2 for wrong arguments.
- * Rejects with the reason of `signal` when it aborts.
+ * Does what the arguments say. Resolves with the exit code: 0, 1 when a finding is an error, or with `--strict` a warning,
+ * 2 for wrong arguments. Rejects with the reason of `signal` when it aborts.
  */
 export async function program(
   args: readonly string[],
@@ -31,17 +32,21 @@ export async function program(
 ): Promise<number> {
   try {
     const call = readArguments(args);
-    if (call.do === "help") {
-      out(USAGE);
+    if (call.do !== "doctor") {
+      out(call.do === "help" ? USAGE : `${VERSION}\n`);
       return OK;
     }
     const report = await examine({ ...call, ...signal && { signal } });
     out(call.isJson ? `${JSON.stringify(report, null, 2)}\n` : render(report, hasColours ? coloured : plain));
-    return report.ok ? OK : FOUND_ERRORS;
+    return isWell(report, call.isStrict) ? OK : FOUND;
   } catch (error) {
-    const isMisuse = error instanceof UsageError || error instanceof TypeError || error instanceof RangeError;
-    if (!isMisuse || signal?.aborted) throw error;
-    err(`${error.message}\n${error instanceof UsageError ? `\n${USAGE}` : ""}`);
+    if (!(error instanceof UsageError) || signal?.aborted) throw error;
+    // What the mesh refuses is one value of options that exist.
+    err(`${error.message}\n${error.cause === undefined ? `\n${USAGE}` : ""}`);
     return MISUSE;
   }
+}
+
+function isWell({ ok, findings }: DoctorReport, isStrict: boolean): boolean {
+  return isStrict ? findings.every(({ severity }) => severity === "info") : ok;
 }

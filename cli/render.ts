@@ -25,12 +25,13 @@ const MARKS: Readonly<Record<Severity, readonly [mark: string, format: Format]>>
   warning: ["▲", "yellow"],
   info: ["●", "cyan"],
 };
-/** Peers of which all is shown. */
+/** Peers, and strangers, of which all is shown. */
 const MOST_PEERS = 32;
+const MOST_STRANGERS = 32;
 
 /** The report as text, with a line break at its end. */
 export function render(report: DoctorReport, paint: Paint): string {
-  const { node, interfaces, peers, strangers, findings } = report;
+  const { node, interfaces, peers, strangers, moreStrangers, findings } = report;
   const lines: string[] = [];
   if (node !== null) {
     const { address, adapter, group, heartbeat, id, port } = node;
@@ -46,16 +47,16 @@ export function render(report: DoctorReport, paint: Paint): string {
       "",
       paint("bold", `Peers (${peers.length})`),
       ...table([PEER_HEAD, ...peers.slice(0, MOST_PEERS).map(peerRow)], paint),
-      ...peers.length > MOST_PEERS ? [`  and ${peers.length - MOST_PEERS} more`] : [],
+      ...more(peers.length - MOST_PEERS),
       "",
     );
   }
   if (strangers.length > 0) {
     lines.push(
-      paint("bold", `Nodes of other meshes (${strangers.length})`),
+      paint("bold", `Nodes of other meshes (${strangers.length + moreStrangers})`),
       ...table([
         ["address", "heard at", "port", "group", "heartbeat", "multicast"],
-        ...strangers.map((one) => [
+        ...strangers.slice(0, MOST_STRANGERS).map((one) => [
           one.address,
           one.interface,
           `${one.port}`,
@@ -64,6 +65,7 @@ export function render(report: DoctorReport, paint: Paint): string {
           yes(one.multicast),
         ]),
       ], paint),
+      ...more(strangers.length - MOST_STRANGERS + moreStrangers),
       "",
     );
   }
@@ -115,6 +117,10 @@ function table(rows: readonly (readonly string[])[], paint: Paint): readonly str
     const line = `  ${row.map((cell, j) => cell.padEnd(widths[j] ?? 0)).join("  ")}`.trimEnd();
     return i === 0 ? paint("dim", line) : line;
   });
+}
+
+function more(count: number): readonly string[] {
+  return count > 0 ? [`  and ${count} more`] : [];
 }
 
 function yes(value: boolean | null): string {

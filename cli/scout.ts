@@ -10,9 +10,10 @@ import { bind } from "../adapters/auto.ts";
 import { randomBytes } from "../adapters/system.ts";
 import type { NetworkInterface, Report } from "../mod.ts";
 import { encodeControl, readExtension } from "../src/wire/extension.ts";
-import { HEADER_LENGTH, NODE_ID_LENGTH, TYPE_ANSWER, TYPE_PROBE } from "../src/wire/layout.ts";
+import { readU32 } from "../src/wire/integers.ts";
+import { HEADER_LENGTH, NODE_ID_LENGTH, NONCE_LENGTH, TYPE_ANSWER, TYPE_PROBE } from "../src/wire/layout.ts";
 import { formatNodeId, stampUuid } from "../src/wire/node_id.ts";
-import { nodeIdOf, packetType, scanPacket } from "../src/wire/packet.ts";
+import { equalBytes, nodeIdOf, packetType, scanPacket } from "../src/wire/packet.ts";
 import { padded } from "../src/wire/probe.ts";
 import { pause } from "./pause.ts";
 
@@ -43,28 +44,31 @@ const QUESTION_LENGTH = 80;
 const TIMES = 2;
 
 /**
- * Asks, and gathers answers for `time` milliseconds. Joins no group: what this host has joined on an interface is heard by
+ * Asks, and tells of answers for `time` milliseconds. Joins no group: what this host has joined on an interface is heard by
  * all of its processes on that port, and would join meshes that are apart. Whoever answers notes nobody. What can not be
  * sent is left out.
  */
-export async function scout(questions: readonly Question[], time: number): Promise<readonly Answer[]> {
-  const answers: Answer[] = [];
+export async function scout(
+  questions: readonly Question[],
+  time: number,
+  onAnswer: (answer: Answer) => void,
+): Promise<void> {
   const id = stampUuid(randomBytes(NODE_ID_LENGTH));
+  const nonce = readU32(randomBytes(NONCE_LENGTH), 0);
   const packet = padded(
-    encodeControl(TYPE_PROBE, id, { nonce: 0, measure: { size: 0, byGroup: false } }),
+    encodeControl(TYPE_PROBE, id, { nonce, measure: { size: 0, byGroup: false } }),
     QUESTION_LENGTH,
   );
   const asked = questions.map((question) => {
     const onMessage = (data: Uint8Array, host: string, port: number) => {
-      const read = readAnswer(data);
-      if (read !== undefined) answers.push({ ...read, host, port, question });
+      const read = readAnswer(data, id, nonce);
+      if (read !== undefined) onAnswer({ ...read, host, port, question });
     };
     return question.by === "multicast" ? askGroup(question, packet, onMessage) : askAll(question, packet, onMessage);
   });
   const ends = await Promise.allSettled(asked);
   if (ends.some(({ status }) => status === "fulfilled")) await pause(time, undefined);
   await Promise.allSettled(ends.map((end) => end.status === "fulfilled" ? end.value() : undefined));
-  return answers;
 }
 
 /**
@@ -137,9 +141,15 @@ async function askAll({ from, host, port }: Question, packet: Uint8Array, messag
   }
 }
 
-function readAnswer(data: Uint8Array): { readonly id: string; readonly report: Report } | undefined {
+function readAnswer(
+  data: Uint8Array,
+  id: Uint8Array,
+  nonce: number,
+): { readonly id: string; readonly report: Report } | undefined {
   if (scanPacket(data) !== HEADER_LENGTH || packetType(data) !== TYPE_ANSWER) return undefined;
   const extension = readExtension(data, HEADER_LENGTH);
-  const report = typeof extension === "object" ? extension.report : undefined;
-  return report && { id: formatNodeId(nodeIdOf(data)), report };
+  if (typeof extension !== "object" || extension.nonce !== nonce) return undefined;
+  const { report, stream } = extension;
+  if (report === undefined || stream === undefined || !equalBytes(stream, id)) return undefined;
+  return { id: formatNodeId(nodeIdOf(data)), report };
 }

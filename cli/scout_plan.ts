@@ -6,8 +6,9 @@
 
 import type { Diagnosis, Finding, FindingCode, NetworkInterface } from "../mod.ts";
 import { DEFAULT_GROUPS } from "../src/family.ts";
-import type { Heard } from "./listen.ts";
-import type { Answer, Question } from "./scout.ts";
+import { named } from "../src/finding.ts";
+import type { Question } from "./scout.ts";
+import { isUsed, type Stranger } from "./strangers.ts";
 
 /** Port of a mesh that was given none. */
 const DEFAULT_PORT = 7946;
@@ -15,22 +16,6 @@ const DEFAULT_PORT = 7946;
 const MOST_INTERFACES = 8;
 /** All nodes of a network, of IPv6 (RFC 4291, 2.7.1). */
 const ALL_NODES = "ff02::1";
-
-/** A node that is none of the mesh's. */
-export interface Stranger {
-  readonly id: string;
-  /** Where it answered from, `host:port`. */
-  readonly address: string;
-  /** The interface of this host at which its answer came in. */
-  readonly interface: string;
-  /** Whether the mesh uses that interface. */
-  readonly isOnMesh: boolean;
-  readonly port: number;
-  readonly group: string;
-  /** Milliseconds; null when it answers nothing, as a Go node. */
-  readonly heartbeat: number | null;
-  readonly multicast: boolean;
-}
 
 /**
  * Questions to other interfaces, groups and ports. A mesh that keeps to the loopback interface is looked for there only.
@@ -71,44 +56,12 @@ export function othersOf(
   return ours.filter((one) => !one.internal && !used.includes(one)).slice(0, MOST_INTERFACES);
 }
 
-/** Who has answered and is neither the node itself nor one of `known`, each once, rather where the mesh is. */
-export function strangersOf(
-  answers: readonly Answer[],
-  { interfaces }: Pick<Diagnosis, "interfaces">,
-  known: ReadonlySet<string>,
-): Stranger[] {
-  const found = new Map<string, Stranger>();
-  for (const { id, host, port, report, question: { from } } of answers) {
-    const isOnMesh = isUsed(from, interfaces);
-    if (known.has(id) || (found.has(id) && !isOnMesh)) continue;
-    const address = host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
-    const { port: meshPort, group, heartbeat, multicast } = report;
-    found.set(id, { id, address, interface: from.name, isOnMesh, port: meshPort, group, heartbeat, multicast });
-  }
-  return [...found.values()];
-}
-
-/** Nodes that were heard on other interfaces, in the group of the mesh, and have answered nothing. */
-export function heardStrangers(heard: readonly Heard[], { node }: Pick<Diagnosis, "node">): readonly Stranger[] {
-  const { group, port: meshPort } = node;
-  return heard.map(({ id, host, port, from }) => ({
-    id,
-    address: `${host}:${port}`,
-    interface: from.name,
-    isOnMesh: false,
-    port: meshPort,
-    group,
-    heartbeat: null,
-    multicast: true,
-  }));
-}
-
-/** Why the strangers are none of the mesh's. */
+/** Why the strangers are none of the mesh's. Beside peers they may well be of another, which is nobody's fault. */
 export function scoutFindings(
   { node, interfaces, peers }: Pick<Diagnosis, "node" | "interfaces" | "peers">,
   strangers: readonly Stranger[],
 ): readonly Finding[] {
-  const severity = peers.length === 0 ? "error" : "warning";
+  const isAlone = peers.length === 0;
   const left = new Set(strangers);
   const found: Finding[] = [];
   /** One finding for those of the rest that `test` holds for. */
@@ -120,42 +73,53 @@ export function scoutFindings(
     const some = [...left].filter(test);
     if (some.length === 0) return;
     for (const one of some) left.delete(one);
-    // With a mesh around, another on another port is one of its own.
-    const weight = code === "other-port" && severity !== "error" ? "info" : severity;
-    const subject = some.map(({ address }) => address).slice(0, 3).join(", ");
-    found.push({ code, severity: weight, subject, ...text(some) });
+    const { message, remedy, apart = "give each a `port` of its own" } = text(some);
+    const advice = isAlone
+      ? `${remedy[0]?.toUpperCase()}${remedy.slice(1)}`
+      : `If it is another mesh, ${apart}. If it is this one, ${remedy}`;
+    const subject = named(some.map(({ address }) => address));
+    found.push({ code, severity: isAlone ? "error" : "info", subject, message, advice });
   };
   const used = interfaces.map(({ name, address }) => name ?? address).join(", ");
   const addresses = (some: readonly Stranger[]) => JSON.stringify(some.slice(0, 3).map(seedOf));
   sort("other-port", ({ port }) => port !== node.port, (some) => ({
     message: `${nodes(some)} the port ${values(some, "port")}; this node uses ${node.port}.`,
-    advice: "Give all nodes of a mesh the same `port`.",
+    remedy: "give all nodes of a mesh the same `port`.",
+    apart: "that is as it should be",
   }));
   sort("other-group", ({ group }) => group !== node.group, (some) => ({
     message: `${nodes(some)} the group ${values(some, "group")} on port ${node.port}; this node uses ${node.group}.`,
-    advice: "Give all nodes of a mesh the same `group`, or the port of its own that each of two meshes needs.",
+    remedy: `give all nodes of a mesh the same \`group\`${
+      isAlone ? ", or the port of its own that each of two meshes needs" : ""
+    }.`,
   }));
   sort("wrong-interface", ({ isOnMesh }) => !isOnMesh, (some) => ({
     message: `${many(some)} on ${values(some, "interface")} of this host; this node uses ${used}.`,
-    advice: `Set \`interface: ${JSON.stringify(some[0]?.interface)}\`, or "all".`,
+    remedy: `set \`interface: ${JSON.stringify(some[0]?.interface)}\`, or "all".`,
   }));
   sort("multicast-off", ({ multicast }) => !multicast || !node.asked.multicast, (some) => ({
     message:
       `${nodes(some)} the same port and group, but ${some[0]?.multicast ? "this node does" : "they do"} not use ` +
       "multicast, and neither has the other as a seed.",
-    advice: `Name one of them as a seed, \`peers: ${addresses(some)}\`, or use multicast everywhere.`,
+    remedy: `name one of them as a seed, \`peers: ${addresses(some)}\`, or use multicast everywhere.`,
   }));
   sort("multicast-blocked", () => true, (some) => ({
     message: `${nodes(some)} the same port and group and answer when they are asked directly, but multicast to ` +
       `${node.group}:${node.port} does not pass between them and this node.`,
-    advice:
-      `Name one of them as a seed, \`peers: ${addresses(some)}\`; or let the network carry multicast, and firewalls ` +
+    remedy:
+      `name one of them as a seed, \`peers: ${addresses(some)}\`; or let the network carry multicast, and firewalls ` +
       `pass UDP to ${node.group}, port ${node.port}.`,
   }));
   return found;
 }
 
-type Text = Pick<Finding, "message" | "advice">;
+interface Text {
+  readonly message: string;
+  /** What to do when it is one mesh. */
+  readonly remedy: string;
+  /** What to do when there are two. */
+  readonly apart?: string;
+}
 
 function nodes(some: readonly Stranger[]): string {
   return some.length === 1 ? "A node is there that uses" : `${some.length} nodes are there that use`;
@@ -166,7 +130,7 @@ function many(some: readonly Stranger[]): string {
 }
 
 function values(some: readonly Stranger[], name: "port" | "group" | "interface"): string {
-  return [...new Set(some.map((one) => one[name]))].join(", ");
+  return named([...new Set(some.map((one) => `${one[name]}`))]);
 }
 
 /** Its host, and the port of its mesh: its own port is another when it is started again. */
@@ -185,10 +149,6 @@ function oneOfEach(list: readonly NetworkInterface[], family: 4 | 6): readonly N
 
 function isLoopback(used: readonly NetworkInterface[]): boolean {
   return used.length > 0 && used.every(({ internal }) => internal);
-}
-
-function isUsed({ name, address }: NetworkInterface, interfaces: Diagnosis["interfaces"]): boolean {
-  return interfaces.some((one) => one.name === name || one.address === address);
 }
 
 function broadcastOf({ address, netmask }: NetworkInterface): string | undefined {

@@ -1,5 +1,6 @@
 /**
- * Breaks the protocol in one way after another, and shows that the storms notice each.
+ * Breaks the protocol in one way after another, and shows that each is noticed: in repair by storms; in who is there by
+ * worlds of nodes that come and go, or by the tests of that.
  *
  *     npm run mutants                   all
  *     npm run mutants -- hole           those whose name has the word
@@ -15,19 +16,37 @@ import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync }
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { type Mutant, MUTANTS } from "./mutants/protocol.ts";
+import { MEMBERSHIP } from "./mutants/membership.ts";
+import type { Judge, Mutant } from "./mutants/mutant.ts";
+import { PROTOCOL } from "./mutants/protocol.ts";
 import { ROOT } from "./runtimes.ts";
 
-/** Worlds that a breakage has to survive before and after the directed tests, which take as long as some hundred. */
-const WORLDS = [100, 1000] as const;
+/** Storms that a breakage has to survive before and after the directed tests, which take as long as some hundred. */
+const STORMS = [100, 1000] as const;
+/** Churn worlds of each kind. */
+const CHURN = 2;
+/** Tests of what churn worlds show. */
+const MEMBERSHIP_TESTS = [
+  "membership",
+  "membership_proof",
+  "suspicion",
+  "paths",
+  "introductions",
+  "challenges",
+  "peer_table",
+  "heartbeats",
+  "seed_greeter",
+  "destinations",
+];
 const JOBS = 2;
 /** A breakage may make a world run for ever. */
 const TIMEOUT_MS = 120_000;
 const COPIED = ["src", "adapters", "tests", "scripts", "mod.ts", "package.json"];
 
 const { positionals } = parseArgs({ allowPositionals: true });
-const chosen = MUTANTS.filter(({ name }) => positionals.every((word) => name.includes(word)));
-const rotten = MUTANTS.filter(({ file, find }) => readFileSync(join(ROOT, file), "utf8").split(find).length !== 2);
+const mutants = [...PROTOCOL, ...MEMBERSHIP];
+const chosen = mutants.filter(({ name }) => positionals.every((word) => name.includes(word)));
+const rotten = mutants.filter(({ file, find }) => readFileSync(join(ROOT, file), "utf8").split(find).length !== 2);
 for (const { name, file } of rotten) console.error(`"${name}": its piece of ${file} is not there exactly once`);
 if (chosen.length === 0) console.error(`No breakage has "${positionals.join(" ")}" in its name`);
 if (rotten.length > 0 || chosen.length === 0) process.exit(1);
@@ -35,47 +54,55 @@ if (rotten.length > 0 || chosen.length === 0) process.exit(1);
 const survivors: string[] = [];
 const waiting = [...chosen];
 const start = performance.now();
-const healthy = await inCopy((folder) => verdictOn(folder));
-if (healthy !== undefined) {
-  console.error(`The storms fail as it is: ${healthy}`);
+for (const judge of new Set(chosen.map(({ judge }) => judge))) {
+  const healthy = await inCopy((folder) => verdictOf(judge, folder));
+  if (healthy === undefined) continue;
+  console.error(`The ${judge === "storms" ? "storms" : "churn worlds"} fail as it is: ${healthy}`);
   process.exit(1);
 }
 await Promise.all(Array.from({ length: JOBS }, () =>
   inCopy(async (folder) => {
-    for (let mutant = waiting.shift(); mutant !== undefined; mutant = waiting.shift()) await judge(folder, mutant);
+    for (let mutant = waiting.shift(); mutant !== undefined; mutant = waiting.shift()) await tryOut(folder, mutant);
   })));
 const seconds = Math.round((performance.now() - start) / 1000);
 console.log(`\n${chosen.length - survivors.length} of ${chosen.length} breakages were noticed, ${seconds} s`);
 for (const name of survivors) console.error(`Not noticed: ${name}`);
 process.exitCode = survivors.length === 0 ? 0 : 1;
 
-async function judge(folder: string, { name, file, find, replace }: Mutant): Promise<void> {
+async function tryOut(folder: string, { name, file, find, replace, judge }: Mutant): Promise<void> {
   const path = join(folder, file);
   const source = readFileSync(path, "utf8");
   writeFileSync(path, source.replace(find, () => replace));
   const begun = performance.now();
-  const verdict = await verdictOn(folder);
+  // What cannot be loaded fails everywhere, and shows nothing.
+  const { ok } = await node(folder, "mod.ts");
+  const verdict = ok ? await verdictOf(judge, folder) : undefined;
   writeFileSync(path, source);
+  const why = verdict ?? (ok ? "by nothing" : "it cannot be loaded");
   const time = `${((performance.now() - begun) / 1000).toFixed(1)} s`;
-  console.log(`${verdict === undefined ? "SURVIVED" : "noticed "}  ${name} (${verdict ?? "by nothing"}, ${time})`);
+  console.log(`${verdict === undefined ? "SURVIVED" : "noticed "}  ${name} (${why}, ${time})`);
   if (verdict === undefined) survivors.push(name);
 }
 
-/** What the storms in a folder find; `undefined` for nothing. */
-async function verdictOn(folder: string): Promise<string | undefined> {
-  return await inWorlds(folder, 1, WORLDS[0]) ?? await inTests(folder) ??
-    await inWorlds(folder, 1 + WORLDS[0], WORLDS[1]);
+/** What a judge finds in a folder; `undefined` for nothing. */
+async function verdictOf(judge: Judge, folder: string): Promise<string | undefined> {
+  if (judge === "churn") {
+    return await inWorlds(folder, "churn", 1, CHURN) ?? await inTests(folder, MEMBERSHIP_TESTS);
+  }
+  return await inWorlds(folder, "worlds", 1, STORMS[0]) ?? await inTests(folder, ["storm_directed"]) ??
+    await inWorlds(folder, "worlds", 1 + STORMS[0], STORMS[1]);
 }
 
-async function inWorlds(folder: string, from: number, count: number): Promise<string | undefined> {
+async function inWorlds(folder: string, script: string, from: number, count: number): Promise<string | undefined> {
   const share = ["--from", String(from), "--count", String(count), "--jobs", "1", "--bail"];
-  const { ok, output } = await node(folder, "scripts/worlds.ts", ...share);
+  const { ok, output } = await node(folder, `scripts/${script}.ts`, ...share);
   if (ok) return undefined;
-  return /World \d+ at [^\n]*/.exec(output)?.[0].slice(0, 100) ?? "a world that does not end";
+  return /World (\w+ )?\d+ at [^\n]*/.exec(output)?.[0].slice(0, 100) ?? "a world that does not end";
 }
 
-async function inTests(folder: string): Promise<string | undefined> {
-  const { ok, output } = await node(folder, "--test", "--test-reporter=tap", "tests/storm_directed.test.ts");
+async function inTests(folder: string, names: readonly string[]): Promise<string | undefined> {
+  const files = names.map((name) => `tests/${name}.test.ts`);
+  const { ok, output } = await node(folder, "--test", "--test-reporter=tap", ...files);
   return ok ? undefined : /not ok \d+ - ([^\n]*)/.exec(output)?.[1] ?? "a directed test that does not end";
 }
 

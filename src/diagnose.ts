@@ -4,192 +4,167 @@
  * @module
  */
 
-import { formatAddress } from "./address.ts";
-import type { DiagnoseOptions, Diagnosis, NodeDiagnosis, Observed, PeerDiagnosis, Ways } from "./diagnosis.ts";
+import { flawOf } from "./advertised.ts";
+import type { Timer } from "./clock.ts";
+import type { DiagnoseOptions, Diagnosis } from "./diagnosis.ts";
 import { show } from "./errors.ts";
-import { findings } from "./findings.ts";
-import type { LocalAddresses } from "./interfaces.ts";
-import type { Links } from "./links.ts";
-import type { Membership } from "./membership.ts";
-import type { MeshStatus } from "./mesh_status.ts";
-import type { Settings } from "./options.ts";
-import type { PeerEntry } from "./peer.ts";
-import type { MeshPorts } from "./ports.ts";
-import type { Seeds } from "./seeds.ts";
+import { findings, MOST_ASKED } from "./findings.ts";
+import { Jitter } from "./jitter.ts";
+import { observe, type ObserveConfig } from "./observe.ts";
 import type { Probes } from "./probes.ts";
-import { checkSignal } from "./signal.ts";
-import { sharesGroup, Survey, type SurveyedPeer, type Way } from "./survey.ts";
-import { ASKER_AT_ADDRESS, ASKER_PROVEN } from "./wire/layout.ts";
+import { pick } from "./seed_pool.ts";
+import { checkSignal, onAbort } from "./signal.ts";
+import { Survey } from "./survey.ts";
 
-/** Peers that are asked. Each gets about ten datagrams, and a hundred when nothing is answered. */
-const MOST = 32;
-/** Heartbeats for which what was heard shows that a way is open. */
-const RECENT = 1.5;
+/** Part of the time that must be left when the first peer comes, or its answers would come too late. */
+const LEAST_LEFT = 1 / 2;
 const TIMEOUT = { default: 2000, min: 100, max: 60_000 };
 
-/** What is looked at. */
-export interface DiagnoseConfig {
+/** What a {@linkcode Diagnoser} is made of. */
+export interface DiagnoserConfig extends ObserveConfig {
   readonly nodeId: Uint8Array;
-  readonly id: string;
-  readonly address: () => string;
-  readonly isHealthy: () => boolean;
-  readonly settings: Settings;
-  readonly ports: MeshPorts;
-  readonly links: Links;
-  readonly local: LocalAddresses;
-  readonly membership: Membership;
-  readonly seeds: Seeds;
   /** Absent when the node speaks the original's wire only. */
   readonly probes: Probes | undefined;
-  readonly status: () => MeshStatus;
 }
 
-/** Rejects for misuse and when `signal` aborts, never for what the network does. */
-export async function diagnose(config: DiagnoseConfig, options: DiagnoseOptions = {}): Promise<Diagnosis> {
+/** What all share who ask at the same time. */
+interface Round {
+  readonly end: Promise<void>;
+  survey: Survey | undefined;
+  callers: number;
+}
+
+/** One per node. Diagnoses that ran side by side would get in each other's way: each fills the queue of what is to be sent. */
+export class Diagnoser {
+  readonly #config: DiagnoserConfig;
+  #round: Round | undefined;
+  /** Ends the wait for the first peer. */
+  #endWait: () => void = () => {};
+
+  constructor(config: DiagnoserConfig) {
+    this.#config = config;
+  }
+
+  /** Rejects for misuse and when `signal` aborts, never for what the network does. */
+  async diagnose(options: DiagnoseOptions = {}): Promise<Diagnosis> {
+    const timeout = checked(options);
+    const { signal } = options;
+    signal?.throwIfAborted();
+    const config = this.#config;
+    const round = config.isHealthy() ? this.#round ??= this.#begin(timeout) : undefined;
+    if (round !== undefined) {
+      round.callers++;
+      await endOr(round.end, signal);
+      round.callers--;
+      if (round.callers === 0) this.#stop(round);
+    }
+    signal?.throwIfAborted();
+    const { address, local, membership, settings: { family } } = config;
+    const seen = observe(config, round?.survey);
+    const found = findings(seen, flawOf(address(), membership.peers.all(), { family, local: local() }));
+    return { ok: found.every(({ severity }) => severity !== "error"), findings: found, ...seen };
+  }
+
+  /** Somebody has joined. */
+  met(): void {
+    this.#endWait();
+  }
+
+  /** Ends what is under way. */
+  close(): void {
+    if (this.#round !== undefined) this.#stop(this.#round);
+  }
+
+  #begin(timeout: number): Round {
+    let end = () => {};
+    const round = { end: new Promise<void>((resolve) => end = resolve), survey: this.#survey(timeout), callers: 0 };
+    void this.#run(round, timeout).then(end);
+    return round;
+  }
+
+  /** A node that was just opened may have met nobody yet. */
+  async #run(round: Round, timeout: number): Promise<void> {
+    const { membership: { peers }, ports: { clock } } = this.#config;
+    const end = clock.now() + timeout;
+    if (peers.size === 0) {
+      await this.#wait(timeout);
+      const left = end - clock.now();
+      if (this.#round === round && peers.size > 0 && left >= LEAST_LEFT * timeout) {
+        round.survey?.stop();
+        round.survey = this.#survey(left);
+      }
+    }
+    await round.survey?.end;
+    if (this.#round === round) this.#round = undefined;
+  }
+
+  #wait(timeout: number): Promise<void> {
+    return new Promise((resolve) => {
+      const timer: Timer = this.#config.ports.clock.setTimer(() => this.#endWait(), timeout);
+      this.#endWait = () => {
+        timer.cancel();
+        this.#endWait = () => {};
+        resolve();
+      };
+    });
+  }
+
+  #stop(round: Round): void {
+    if (this.#round !== round) return;
+    this.#round = undefined;
+    round.survey?.stop();
+    this.#endWait();
+  }
+
+  #survey(timeout: number): Survey | undefined {
+    const { links, membership, nodeId, ports, probes, settings } = this.#config;
+    if (probes === undefined) return undefined;
+    const { group, multicastLoopback } = settings;
+    const port = links.mesh.port;
+    const peers = [...membership.peers.all()].filter(({ extended }) => extended);
+    const loops = new Map<object, (packet: Uint8Array) => void>();
+    for (const { sender } of links.all) {
+      if (sender === undefined || !multicastLoopback) continue;
+      // What cannot be sent does not come back, and that is found.
+      loops.set(sender, (packet) => void sender.send(packet, group, port).catch(() => {}));
+    }
+    return new Survey({
+      clock: ports.clock,
+      probes,
+      nodeId,
+      peers: pick(peers, MOST_ASKED, () => false, new Jitter(ports.randomBytes)),
+      hasGroup: links.hasMulticast,
+      group,
+      port,
+      loops,
+      timeout,
+    });
+  }
+}
+
+/** Resolves when either has happened. */
+function endOr(end: Promise<void>, signal: AbortSignal | undefined): Promise<void> {
+  if (signal === undefined) return end;
+  return new Promise((resolve) => {
+    const takeBack = onAbort(signal, resolve);
+    void end.then(() => {
+      takeBack();
+      resolve();
+    });
+  });
+}
+
+/** The time that it may take. */
+function checked(options: DiagnoseOptions): number {
+  if (typeof options !== "object" || options === null) {
+    throw new TypeError(`Cannot diagnose as the options must be an object: current value is ${show(options)}`);
+  }
   const { timeout = TIMEOUT.default, signal } = options;
-  if (!(timeout >= TIMEOUT.min && timeout <= TIMEOUT.max)) {
+  if (typeof timeout !== "number" || !(timeout >= TIMEOUT.min && timeout <= TIMEOUT.max)) {
+    const type = typeof timeout === "number" ? RangeError : TypeError;
     const rule = `a number of milliseconds from ${TIMEOUT.min} to ${TIMEOUT.max}`;
-    throw new RangeError(`Cannot diagnose as \`timeout\` must be ${rule}: current value is ${show(timeout)}`);
+    throw new type(`Cannot diagnose as \`timeout\` must be ${rule}: current value is ${show(timeout)}`);
   }
   if (signal !== undefined) checkSignal("diagnose", signal);
-  signal?.throwIfAborted();
-  const { links, membership, nodeId, ports, settings } = config;
-  const probes = config.isHealthy() ? config.probes : undefined;
-  const { clock } = ports;
-  const { group, multicastLoopback } = settings;
-  const asked = [...membership.peers.all()].filter(({ extended }) => extended && probes !== undefined).slice(0, MOST);
-  const open = links.all.filter(({ sender }) => sender !== undefined);
-  const loops = multicastLoopback && probes !== undefined ? open : [];
-  const survey = probes === undefined ? undefined : new Survey({
-    clock,
-    probes,
-    nodeId,
-    peers: asked,
-    hasGroup: links.hasMulticast,
-    group,
-    port: links.mesh.port,
-    // What cannot be sent does not come back, and that is found.
-    loops: loops.map(({ sender }) => (packet) => void sender?.send(packet, group, links.mesh.port).catch(() => {})),
-    timeout,
-  });
-  const stop = () => survey?.stop();
-  signal?.addEventListener("abort", stop);
-  probes?.onClose.add(stop);
-  await survey?.end;
-  probes?.onClose.delete(stop);
-  signal?.removeEventListener("abort", stop);
-  signal?.throwIfAborted();
-  const seen: Observed = {
-    node: describe(config),
-    interfaces: links.all.map(({ link: { name, address }, sender }) => {
-      const i = loops.findIndex((one) => one.sender === sender && sender !== undefined);
-      return { name: name ?? null, address, multicast: sender !== undefined, returned: survey?.returned[i] ?? null };
-    }),
-    peers: describePeers(config, survey),
-  };
-  const found = findings(seen);
-  return { ok: found.every(({ severity }) => severity !== "error"), findings: found, ...seen };
-}
-
-function describe(config: DiagnoseConfig): NodeDiagnosis {
-  const { address, id, isHealthy, links, local, membership, seeds, settings } = config;
-  // A node that has itself among its seeds, as when all have the same list, does not answer itself.
-  const others = seeds.endpoints().filter(({ host, port }) =>
-    !local.isOwn(host) || (port !== links.mesh.port && port !== links.own.port)
-  );
-
-  const { family, group, heartbeat, extended, multicast, multicastLoopback, receiveBuffer } = settings;
-  return {
-    id,
-    address: address(),
-    isHealthy: isHealthy(),
-    port: links.mesh.port,
-    adapter: links.own.adapter,
-    family,
-    group,
-    heartbeat,
-    extended,
-    asked: { multicast, multicastLoopback, receiveBuffer },
-    receiveBuffer: links.mesh.receiveBuffer ?? null,
-    receiveBufferRequired: settings.receiveBufferRequired,
-    multicastError: links.multicastError?.message ?? null,
-    silentSeeds: membership.silent(others).map(({ host, port }) => formatAddress(host, port)),
-    unresolvedSeeds: seeds.unresolved,
-    peersRefused: membership.refused,
-  };
-}
-
-function describePeers(config: DiagnoseConfig, survey: Survey | undefined): PeerDiagnosis[] {
-  const surveyed = new Map(survey?.peers.map((peer) => [peer.entry.id, peer]));
-  const states = new Map(config.status().peers.map((status) => [status.id, status]));
-  return Array.from(config.membership.peers.all(), (entry) => {
-    const { id, address, endpoint: { host, port }, extended, isProven, wanted } = entry;
-    const peer = surveyed.get(id);
-    const { report } = peer ?? {};
-    const { state, staleness = Infinity } = states.get(id) ?? {};
-    const isHeard = peer !== undefined && peer.times.length > 0;
-    const lost = peer === undefined ? 0 : survey?.lostOf(peer) ?? 0;
-    return {
-      id,
-      address,
-      endpoint: formatAddress(host, port),
-      plain: !extended,
-      asked: peer !== undefined,
-      ...waysOf(config, entry, survey, peer),
-      roundTrip: isHeard ? median(peer.times) : null,
-      questions: isHeard ? peer.times.length + lost : lost,
-      lost,
-      // Nothing is too short to pass: it is not known why nothing came.
-      largest: { in: peer?.in || null, out: peer?.out || null },
-      isAtAddress: isProven ? entry.isAt(wanted) : null,
-      reachesAddress: report === undefined || report.asker < ASKER_PROVEN ? null : report.asker === ASKER_AT_ADDRESS,
-      settings: report === undefined ? null : {
-        port: report.port,
-        group: report.group,
-        heartbeat: report.heartbeat,
-        multicast: report.multicast,
-      },
-      state: state ?? null,
-      staleness: Number.isFinite(staleness) ? staleness : null,
-    };
-  });
-}
-
-/**
- * What was answered shows the way there and the way back. What was not shows that one of them is closed, and when the
- * other is open it is known which. Of a peer that has answered nothing, and may have crashed just now, its heartbeats show
- * the way back, if they come during the survey or have come in vain before.
- */
-function waysOf(
-  { ports, settings, links, local }: DiagnoseConfig,
-  entry: PeerEntry,
-  survey: Survey | undefined,
-  peer: SurveyedPeer | undefined,
-): Pick<PeerDiagnosis, "unicast" | "multicast"> {
-  const { aloneAt, endpoint, groupAt, heardAt, isProven, joinedAt } = entry;
-  const { heartbeat, group, multicastLoopback } = settings;
-  const now = ports.clock.now();
-  const answered = peer?.answered ?? new Set();
-  const isThere = answered.size > 0 || heardAt >= (survey?.startedAt ?? now) ||
-    (!isProven && heardAt - joinedAt > heartbeat / 2);
-  const isHeard = (time: number) => isThere && answered.size === 0 && now - time <= RECENT * heartbeat;
-  const has = (...ways: readonly Way[]) => ways.some((way) => answered.has(way));
-  const alone = { in: has("there", "out") || isHeard(aloneAt), out: has("there", "in") };
-  const byGroup = { in: has("in", "group") || isHeard(groupAt), out: has("out", "group") };
-  const isAnyIn = alone.in || byGroup.in;
-  const judge = (ways: typeof alone, isAsked: boolean): Ways => ({
-    in: ways.in || (isAsked && answered.size > 0 ? false : null),
-    out: ways.out || (isAsked && isAnyIn ? false : null),
-  });
-  const { report } = peer ?? {};
-  // Who is on this host hears it only when that is wanted.
-  const isWanted = links.hasMulticast && (multicastLoopback || !local.isOwn(endpoint.host));
-  const isShared = report === undefined || sharesGroup(report, { group, port: links.mesh.port });
-  const isAsked = peer !== undefined;
-  return { unicast: judge(alone, isAsked), multicast: judge(byGroup, isAsked && isWanted && isShared) };
-}
-
-function median(times: readonly number[]): number {
-  const sorted = [...times].sort((a, b) => a - b);
-  return sorted[sorted.length >> 1] as number;
+  return timeout;
 }

@@ -32,6 +32,7 @@ export type FindingCode =
   | "multicast-off"
   | "multicast-out-closed"
   | "nobody-there"
+  | "not-known-there"
   | "not-measured"
   | "other-group"
   | "other-heartbeat"
@@ -102,13 +103,17 @@ export interface PeerDiagnosis {
   readonly multicast: Ways;
   /** Half of the questions were answered within this time. */
   readonly roundTrip: number | null;
-  /** Questions that were sent to measure it. */
+  /** Questions that were sent to measure it: five, and up to 24 when some were lost. Not those that may be under way. */
   readonly questions: number;
   /** Those of them that were not answered. */
   readonly lost: number;
   /** The largest datagram that passes, of those that were tried, the largest of which has 1,400 bytes. */
   readonly largest: { readonly in: number | null; readonly out: number | null };
-  /** Whether it is reached where it advertises to be. */
+  /** The same of what this node sends by the group. */
+  readonly largestToGroup: number | null;
+  /** Whether it knows this node; null as well when both have met less than two heartbeats ago. */
+  readonly isKnownThere: boolean | null;
+  /** Whether it is reached where it advertises to be, as others read that. */
   readonly isAtAddress: boolean | null;
   /** Whether it reaches this node where this one advertises to be. */
   readonly reachesAddress: boolean | null;
@@ -160,11 +165,14 @@ export interface NodeDiagnosis {
   readonly receiveBufferRequired: boolean;
   /** Why there is no multicast though it was asked for. */
   readonly multicastError: string | null;
-  /** Addresses of seeds at which nobody has answered, without those of this host. */
+  /**
+   * Addresses of seeds at which nobody has answered, without those of this host. Those of names that have more than 16,
+   * which are not all asked, only when nobody at all has answered there.
+   */
   readonly silentSeeds: readonly string[];
   /** Seeds that have had no address so far. */
   readonly unresolvedSeeds: readonly string[];
-  /** Newcomers that were turned away. */
+  /** Heartbeats of newcomers that were turned away so far; 0 when none was in the last three heartbeats. */
   readonly peersRefused: number;
 }
 
@@ -189,7 +197,8 @@ export interface Diagnosis extends Observed {
 /** How to diagnose. */
 export interface DiagnoseOptions {
   /**
-   * Longest that it may take, in milliseconds: 100 to 60,000. It ends sooner when everything was answered.
+   * Longest that it may take, in milliseconds: 100 to 60,000. It ends sooner when everything was answered. Who asks while
+   * the node is being diagnosed shares that diagnosis, and the time that it takes.
    *
    * @default {2000}
    */

@@ -4,14 +4,26 @@
  * @module
  */
 
+import type { Flaw } from "./advertised.ts";
 import type { Finding, Observed, PeerDiagnosis } from "./diagnosis.ts";
 import { about, finding, inOrder, named } from "./finding.ts";
 import { localMulticast, losses, multicast, sizes, unicast } from "./way_findings.ts";
 
 /** Heartbeats for which what a peer has published may be outstanding without a word. */
 const FRESH = 3;
+/** Peers that are asked. Each gets about ten datagrams, and up to 150 when much is lost. */
+export const MOST_ASKED = 32;
 
-const JUDGES: readonly ((seen: Observed) => readonly Finding[])[] = [
+/** What follows for nodes that take an address as it is. */
+const FLAWS: Readonly<Record<Flaw, string>> = {
+  broadcast: "It is the address of all hosts of a network.",
+  loopback: "Each host is there itself, and sends to itself.",
+  name: "It is a name: nodes of this package look none up, and take the address that this node sends from.",
+  taken: "Another node is there.",
+  unspecified: "It names no host, as none of this one's interfaces can be named to others.",
+};
+
+const JUDGES: readonly ((seen: Observed, flaw: Flaw | undefined) => readonly Finding[])[] = [
   unicast,
   localMulticast,
   presence,
@@ -25,9 +37,9 @@ const JUDGES: readonly ((seen: Observed) => readonly Finding[])[] = [
 ];
 
 /** Findings, worst first. */
-export function findings(seen: Observed): readonly Finding[] {
+export function findings(seen: Observed, flaw?: Flaw): readonly Finding[] {
   if (!seen.node.isHealthy) return [closed(seen)];
-  return inOrder(JUDGES.flatMap((judge) => judge(seen)));
+  return inOrder(JUDGES.flatMap((judge) => judge(seen, flaw)));
 }
 
 function closed({ node }: Observed): Finding {
@@ -37,17 +49,9 @@ function closed({ node }: Observed): Finding {
   ]);
 }
 
-function addresses({ node, interfaces, peers }: Observed): readonly Finding[] {
-  const cannot = peers.filter(({ reachesAddress }) => reachesAddress === false);
-  // Of several networks, a node advertises its address in one.
-  const isNobody = interfaces.length < 2 && peers.every(({ reachesAddress }) => reachesAddress !== true);
-  const advertised = finding("advertised-unreachable", isNobody ? "error" : "warning", node.address, [
-    `${count(cannot)} answered where this node sends from, but can not reach it at the address that it advertises. ` +
-    "Go nodes that do not hear its multicast do not reach it at all.",
-    "Give `advertiseAddr` an address and port of this node that they can reach, or leave it out.",
-  ]);
+function addresses({ node, interfaces, peers }: Observed, flaw: Flaw | undefined): readonly Finding[] {
   return [
-    ...cannot.length === 0 ? [] : [advertised],
+    ...advertised({ node, interfaces, peers }, flaw),
     ...about(
       "peer-advertised-unreachable",
       "warning",
@@ -61,9 +65,34 @@ function addresses({ node, interfaces, peers }: Observed): readonly Finding[] {
   ];
 }
 
+function advertised({ node, interfaces, peers }: Observed, flaw: Flaw | undefined): readonly Finding[] {
+  const cannot = peers.filter(({ reachesAddress }) => reachesAddress === false);
+  const hasPlain = peers.some(({ plain }) => plain);
+  // Without interfaces to list there is nothing better to advertise, and nodes of this package know what is meant.
+  const isFlawed = flaw !== undefined && flaw !== "name" && (hasPlain || flaw !== "unspecified");
+  if (!isFlawed && cannot.length === 0) {
+    return flaw !== "name" ? [] : [finding("advertised-unreachable", hasPlain ? "warning" : "info", node.address, [
+      FLAWS.name,
+      "Go nodes look it up: see that their hosts know it, as this one's.",
+    ])];
+  }
+  // Of several networks, a node advertises its address in one.
+  const isNobody = interfaces.length < 2 && cannot.length > 0 &&
+    peers.every(({ reachesAddress }) => reachesAddress !== true);
+  const why = isFlawed
+    ? FLAWS[flaw]
+    : `${count(cannot)} answered where this node sends from, but can not reach it at the address that it advertises.`;
+  return [finding("advertised-unreachable", isNobody || (isFlawed && hasPlain) ? "error" : "warning", node.address, [
+    `${why} Go nodes that do not hear its multicast do not reach it at all.`,
+    "Give `advertiseAddr` an address and port of this node that they can reach, or leave it out.",
+  ])];
+}
+
 function options({ node, peers }: Observed): readonly Finding[] {
+  // It is told in whole milliseconds.
+  const own = { ...node, heartbeat: Math.floor(node.heartbeat) };
   const differing = (name: "group" | "port" | "heartbeat") =>
-    peers.filter(({ settings }) => settings !== null && settings[name] !== node[name]);
+    peers.filter(({ settings }) => settings !== null && settings[name] !== own[name]);
   const theirs = (name: "group" | "port" | "heartbeat") =>
     [...new Set(differing(name).map(({ settings }) => settings?.[name]))].join(", ");
   const groups = differing("group").filter(({ settings }) => settings?.multicast && node.asked.multicast);
@@ -120,7 +149,7 @@ function presence({ node, peers }: Observed): readonly Finding[] {
   }
   if (node.peersRefused > 0) {
     found.push(finding("peers-refused", "warning", "maxPeers", [
-      `Newcomers were turned away ${node.peersRefused} times, as there is no room for them.`,
+      `Newcomers were turned away ${node.peersRefused} times, and just now, as there is no room for them.`,
       "Raise `maxPeers`; if there are not that many nodes, somebody invents some.",
     ]));
   }
@@ -139,7 +168,8 @@ function freshness({ node, peers }: Observed): readonly Finding[] {
 function system({ node, peers }: Observed): readonly Finding[] {
   const { asked, receiveBuffer, receiveBufferRequired, extended } = node;
   const plain = extended ? peers.filter((peer) => peer.plain) : [];
-  const left = peers.filter((peer) => !peer.asked && !peer.plain);
+  // Of fewer, those that were not asked have come meanwhile.
+  const left = peers.length > MOST_ASKED ? peers.filter((peer) => !peer.asked && !peer.plain) : [];
   const found: Finding[] = [];
   if (receiveBuffer !== null && receiveBuffer < asked.receiveBuffer) {
     found.push(finding("receive-buffer", receiveBufferRequired ? "warning" : "info", "receiveBuffer", [
@@ -153,9 +183,13 @@ function system({ node, peers }: Observed): readonly Finding[] {
       "They speak go-warp's wire only: they can not be asked, and what they send can be lost silently.",
       'Nothing to do for Go nodes. Nodes of this package have the option `wire: "go-warp"`: leave it out.',
     ]),
+    ...about("not-known-there", "error", peers, peers.filter(({ isKnownThere }) => isKnownThere === false), [
+      "They answer, but do not know this node: there is no room for it. They send it no copies.",
+      "Raise `maxPeers` there; if there are not that many nodes, somebody invents some.",
+    ]),
     ...about("not-measured", "info", peers, extended ? left : [], [
-      "They were not asked, as there are many.",
-      "Run it on other nodes as well.",
+      `They were not asked, as there are more than ${MOST_ASKED}.`,
+      "Run it again, or on other nodes as well: each time it asks others.",
     ]),
   ];
 }

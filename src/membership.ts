@@ -34,6 +34,8 @@ const TOLD = { heartbeat: 4, welcome: 24 };
 const LEAST_PAUSE = 0.8;
 /** The same when multicast comes from a host that is its own: that of IPv6 leaves by link-local addresses. */
 const ASIDE_PAUSE = 4;
+/** Times that a node is asked that was heard and does not answer, when peers go on telling of it. */
+const MOST_HELLOS = 12;
 /** Moves reported, in a burst and per second: a node id can be forged, and a move with each datagram. */
 const MOVES_PER_SECOND = 16;
 
@@ -312,8 +314,15 @@ export class Membership {
     const known = this.#peers.get(formatNodeId(id));
     if (known !== undefined && (known.isProven || !known.extended)) return;
     const endpoint = { host, port };
+    if (known?.isAt(endpoint)) return this.#askHeard(known);
     if (usableHost(host, rules.family) !== host || !rules.mayBeAt(endpoint, source)) return;
     if (this.#introductions.mayAsk(endpoint, "peer")) this.#handshake.ask(endpoint);
+  }
+
+  /** It was heard from where a peer knows it to be: that all questions so far were lost is likelier than that it is not there. */
+  #askHeard(entry: PeerEntry): void {
+    const { clock, heartbeat } = this.#config;
+    if (entry.hellos < MOST_HELLOS && clock.now() - entry.helloAt >= heartbeat) this.#handshake.hello(entry);
   }
 
   /** Whether the peer has to be welcomed. */

@@ -6,7 +6,7 @@
 
 import { Batcher } from "./batcher.ts";
 import type { DatagramHandlers } from "./datagram_socket.ts";
-import { diagnose } from "./diagnose.ts";
+import { Diagnoser } from "./diagnose.ts";
 import type { DiagnoseOptions, Diagnosis } from "./diagnosis.ts";
 import { Destinations } from "./destinations.ts";
 import { ClosedError, QuorumUnsupportedError, show } from "./errors.ts";
@@ -81,6 +81,7 @@ export class MeshBus implements SyncBus {
   readonly #receiver: Receiver;
   readonly #reliability: Reliability | undefined;
   readonly #probes: Probes | undefined;
+  readonly #diagnoser: Diagnoser;
   readonly #guards: LoadGuards;
   readonly #gaps: GapReporter;
   readonly #settings: Settings;
@@ -168,7 +169,10 @@ export class MeshBus implements SyncBus {
       onBeat: () => this.#reliability?.streams.expire(),
       onProven: ({ id }, to, time) => this.#reliability?.streams.prove(id, to, time),
       onGone: (id) => this.#reliability?.forget(id),
-      emit,
+      emit: (event) => {
+        if (event.type === "peerJoined") this.#diagnoser.met();
+        emit(event);
+      },
     });
     this.#reliability = settings.extended
       ? new Reliability({
@@ -230,6 +234,20 @@ export class MeshBus implements SyncBus {
       port: this.port,
       onNamed: (endpoints) => this.#membership.greet(endpoints),
       onError: (error) => this.#failures.report("resolve", error),
+    });
+    this.#diagnoser = new Diagnoser({
+      nodeId: this.#id,
+      id: this.nodeId,
+      address: () => this.address,
+      isHealthy: () => this.isHealthy(),
+      settings,
+      ports,
+      links,
+      local: () => presence.local,
+      membership: this.#membership,
+      seeds: this.#seeds,
+      probes: this.#probes,
+      status: () => this.status(),
     });
     this.#batcher = new Batcher({
       nodeId: this.#id,
@@ -340,27 +358,15 @@ export class MeshBus implements SyncBus {
 
   /**
    * Looks for what is wrong: asks the peers, at most 32 of them, by each way, with small and large datagrams, and sends
-   * what must come back to this node itself. Harmless: a peer gets about ten datagrams, and at most a hundred when it does
-   * not answer. Ends when everything was answered, or after `timeout`. Of a closed node it says so.
+   * what must come back to this node itself. Harmless: a peer gets about ten datagrams, and at most 150 when much of
+   * that is lost. Ends when everything was answered, or after `timeout`; without any peer it waits as long for the first.
+   * Who asks meanwhile gets the same diagnosis. Of a closed node it says so.
    *
    * Never rejects for what the network does: with a `TypeError` or `RangeError` for options out of range, and with the
    * reason of `signal` when it aborts.
    */
   async diagnose(options?: DiagnoseOptions): Promise<Diagnosis> {
-    return await diagnose({
-      nodeId: this.#id,
-      id: this.nodeId,
-      address: () => this.address,
-      isHealthy: () => this.isHealthy(),
-      settings: this.#settings,
-      ports: this.#ports,
-      links: this.#links,
-      local: this.#presence.local,
-      membership: this.#membership,
-      seeds: this.#seeds,
-      probes: this.#probes,
-      status: () => this.status(),
-    }, options);
+    return await this.#diagnoser.diagnose(options);
   }
 
   /** Whether the node is open and its sockets can receive. */
@@ -443,6 +449,7 @@ export class MeshBus implements SyncBus {
     this.#gaps.close();
     this.#presence.close();
     this.#membership.stop();
+    this.#diagnoser.close();
     this.#probes?.close();
     this.#reliability?.beginClose();
     await this.#leave();

@@ -27,11 +27,14 @@ import { formatNodeId } from "./wire/node_id.ts";
 import { equalBytes } from "./wire/packet.ts";
 import { padded, type Report } from "./wire/probe.ts";
 
-/** Shortest probe, in bytes: no shorter than its answer, so that answers multiply nothing that was sent with a forged source. */
+/** Shortest probe, in bytes: no shorter than its answer. */
 export const PROBE_LENGTH = 80;
-/** Answers in a burst and per second, and those of them that are long or go to the group. */
-const ANSWERS_PER_SECOND = 1024;
-const LARGE_ANSWERS_PER_SECOND = 256;
+/**
+ * Answers in a burst and per second: to peers that are proven; to all others; of each, those that are long or go to the
+ * group; and to probes that are for whoever gets them, as one to the group is answered by all, wherever it says it is
+ * from. What strangers ask leaves peers theirs.
+ */
+const PER_SECOND = { proven: 1024, provenLarge: 256, others: 128, othersLarge: 16, anyone: 8 };
 
 /** What is asked. */
 export interface Probe {
@@ -64,18 +67,15 @@ interface Open {
 
 /** One per node. */
 export class Probes {
-  /** Called when the node closes. */
-  readonly onClose: Set<() => void> = new Set();
   readonly #config: ProbesConfig;
   readonly #open = new Map<number, Open>();
-  readonly #answers: RateLimit;
-  readonly #largeAnswers: RateLimit;
+  readonly #limits: Readonly<Record<keyof typeof PER_SECOND, RateLimit>>;
 
   constructor(config: ProbesConfig) {
     const { clock } = config;
     this.#config = config;
-    this.#answers = new RateLimit(clock, ANSWERS_PER_SECOND, ANSWERS_PER_SECOND);
-    this.#largeAnswers = new RateLimit(clock, LARGE_ANSWERS_PER_SECOND, LARGE_ANSWERS_PER_SECOND);
+    const limits = Object.entries(PER_SECOND).map(([name, most]) => [name, new RateLimit(clock, most, most)]);
+    this.#limits = Object.fromEntries(limits);
   }
 
   /** A probe, and its nonce. `onAnswer` gets the length of the first answer, and what it says: nothing when the probe itself came back. */
@@ -120,24 +120,29 @@ export class Probes {
 
   /** Asks nothing any more. */
   close(): void {
-    for (const callback of [...this.onClose]) callback();
     this.#open.clear();
   }
 
   #answer({ nodeId, extension, source, length }: Control): void {
     const { nodeId: ownId, peer, report, post } = this.#config;
-    const { nonce = 0, measure: { size, byGroup } = { size: 0, byGroup: false } } = extension;
+    const { nonce = 0, stream, measure: { size, byGroup } = { size: 0, byGroup: false } } = extension;
     const asker = peer(formatNodeId(nodeId));
+    const isThere = asker?.isOn(source.host) === true;
+    const isProven = isThere && asker.isProven;
+    // The group hears what one of it has asked for, from where that one is, and of one node alone.
+    if (byGroup && (!isThere || stream === undefined)) return;
+    const { anyone, others, othersLarge, proven, provenLarge } = this.#limits;
+    if (!(stream === undefined ? anyone : isProven ? proven : others).allow()) return;
     const packet = encodeControl(TYPE_ANSWER, ownId, {
       stream: nodeId,
       nonce,
       report: { ...report(), asker: standingOf(asker) },
     });
     // Who has shown that it listens there may have more than it sent.
-    const most = asker?.isProven && asker.isAt(source) ? MAX_DATAGRAM : length;
+    const most = isProven && asker.isAt(source) ? MAX_DATAGRAM : length;
     const answer = padded(packet, Math.min(size, most));
-    if (answer.length > most || (byGroup && asker === undefined)) return;
-    if (!this.#answers.allow() || ((byGroup || answer.length > length) && !this.#largeAnswers.allow())) return;
+    if (answer.length > most) return;
+    if ((byGroup || answer.length > length) && !(isProven ? provenLarge : othersLarge).allow()) return;
     post(answer, byGroup ? "group" : source);
   }
 }

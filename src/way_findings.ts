@@ -8,9 +8,13 @@ import type { Finding, Observed, PeerDiagnosis } from "./diagnosis.ts";
 import { about, finding, named } from "./finding.ts";
 import { MAX_DATAGRAM } from "./wire/layout.ts";
 
-/** Of the questions, the part that may be lost without a word; and that above which large ones may be lost like all others. */
+/** Of the questions, the part that may be lost without a word. */
 const FEW = 0.25;
-const MANY = 1 / 3;
+/**
+ * Questions that must be lost beyond that: of 24 then eleven. When each way loses a tenth, that is so of one peer in 400;
+ * when each loses 40 %, of 49 in 50.
+ */
+const BAD_LUCK = 4;
 
 /** Multicast that does not even come back to its own host. */
 export function localMulticast({ node, interfaces, peers }: Observed): readonly Finding[] {
@@ -18,7 +22,8 @@ export function localMulticast({ node, interfaces, peers }: Observed): readonly 
   if (!asked.multicast) return [];
   const without = interfaces.filter(({ multicast }) => !multicast);
   const deaf = interfaces.filter(({ returned }) => returned === false);
-  const severity = peers.length === 0 ? "error" : "warning";
+  const isAnyWell = interfaces.some(({ multicast, returned }) => multicast && returned !== false);
+  const severity = peers.length === 0 && !isAnyWell ? "error" : "warning";
   const found: Finding[] = [];
   if (without.length > 0) {
     found.push(finding("interface-without-multicast", severity, namesOf(without), [
@@ -105,24 +110,41 @@ export function unicast({ node, peers }: Observed): readonly Finding[] {
 
 /** Datagrams that are too long for the way. */
 export function sizes({ peers }: Observed): readonly Finding[] {
-  const cut = peers.filter(({ largest, lost, questions }) =>
-    lost <= MANY * questions && [largest.in, largest.out].some((size) => size !== null && size < MAX_DATAGRAM)
+  const cut = peers.filter(({ largest }) => [largest.in, largest.out].some(isShort));
+  const cutByGroup = peers.filter(({ largest, largestToGroup }) =>
+    isShort(largestToGroup) && largestToGroup < (largest.out ?? MAX_DATAGRAM)
   );
   const least = (way: "in" | "out") =>
     Math.min(MAX_DATAGRAM, ...cut.map(({ largest }) => largest[way] ?? MAX_DATAGRAM));
-  const most = Math.min(least("in"), least("out"));
-  return about("mtu", "error", peers, cut, [
-    `Datagrams of at most ${least("out")} bytes arrive there, and of ${least("in")} from there: larger ones vanish. ` +
-    `A full one has ${MAX_DATAGRAM}.`,
+  const leastByGroup = Math.min(...cutByGroup.map(({ largestToGroup }) => largestToGroup ?? MAX_DATAGRAM));
+  const remedy = (most: number) =>
     `Give the way an MTU of ${MAX_DATAGRAM + 28} or more (of a tunnel, an overlay network, a VPN), or let routers ` +
     'say "fragmentation needed" (ICMP 3/4, ICMPv6 2). Until then keep 32 + `batchSize` × (2 + bytes of a key) ' +
-    `at or below ${most} on every node.`,
-  ]);
+    `at or below ${most} on every node.`;
+  return [
+    ...about("mtu", "error", peers, cut, [
+      `Datagrams of at most ${least("out")} bytes arrive there, and of ${least("in")} from there: larger ones ` +
+      `vanish. A full one has ${MAX_DATAGRAM}.`,
+      remedy(Math.min(least("in"), least("out"))),
+    ]),
+    // What is lost is sent again, to each alone.
+    ...about("mtu", "warning", peers, cutByGroup, [
+      `By multicast, datagrams of at most ${leastByGroup} bytes arrive there: larger ones vanish, and are sent again to ` +
+      `each alone. A full one has ${MAX_DATAGRAM}.`,
+      remedy(leastByGroup),
+    ]),
+  ];
+}
+
+function isShort(size: number | null): size is number {
+  return size !== null && size < MAX_DATAGRAM;
 }
 
 /** Questions that were lost. */
 export function losses({ peers }: Observed): readonly Finding[] {
-  const lossy = peers.filter(({ roundTrip, lost, questions }) => roundTrip !== null && lost > FEW * questions);
+  const lossy = peers.filter(({ roundTrip, lost, questions }) =>
+    roundTrip !== null && lost > FEW * questions + BAD_LUCK
+  );
   const [lost, all] = [sum(lossy, "lost"), sum(lossy, "questions")];
   return about("loss", "warning", peers, lossy, [
     `${lost} of ${all} small questions to them were not answered.`,

@@ -1,17 +1,26 @@
 // The program `doctor`: what it takes, what it prints, what it ends with, and what it makes of answers from elsewhere.
+import { createSocket } from "node:dgram";
+import { existsSync, readFileSync } from "node:fs";
+import process from "node:process";
 import { describe, test } from "node:test";
-import { assert, assertEquals, assertMatch, assertStringIncludes, assertThrows } from "@std/assert";
-import { readArguments, UsageError } from "../cli/arguments.ts";
-import type { DoctorReport } from "../cli/doctor.ts";
+import { assert, assertEquals, assertMatch, assertRejects, assertStringIncludes, assertThrows } from "@std/assert";
+import { readArguments, USAGE, UsageError } from "../cli/arguments.ts";
+import { type DoctorReport, waitOf } from "../cli/doctor.ts";
 import { program } from "../cli/program.ts";
 import { coloured, plain, render } from "../cli/render.ts";
 import type { Answer, Question } from "../cli/scout.ts";
 import { isRefused, scout } from "../cli/scout.ts";
-import { questionsOf, scoutFindings, type Stranger, strangersOf } from "../cli/scout_plan.ts";
-import type { Diagnosis, NetworkInterface, NodeDiagnosis } from "../mod.ts";
-import { assertError, checkUp } from "./support/doctor.ts";
+import { questionsOf, scoutFindings } from "../cli/scout_plan.ts";
+import { type Stranger, Strangers } from "../cli/strangers.ts";
+import type { Diagnosis, NetworkInterface, NodeDiagnosis, Report } from "../mod.ts";
+import { encodeControl, readExtension } from "../src/wire/extension.ts";
+import { HEADER_LENGTH, TYPE_ANSWER } from "../src/wire/layout.ts";
+import { formatNodeId, stampUuid } from "../src/wire/node_id.ts";
+import { nodeIdOf } from "../src/wire/packet.ts";
+import { assertError, checkUp, ON_FULL_DISK, SAYS_PID, WITHOUT_READER } from "./support/doctor.ts";
 import { happened, openMany, patient, withMeshes } from "./support/meshes.ts";
-import { withPrograms } from "./support/programs.ts";
+import { PlainPeer } from "./support/plain_peer.ts";
+import { RUNTIMES, withPrograms } from "./support/programs.ts";
 
 const NODE: NodeDiagnosis = {
   id: "node",
@@ -41,7 +50,25 @@ const EMPTY: DoctorReport = {
   interfaces: [ETH0],
   peers: [],
   strangers: [],
+  moreStrangers: 0,
 };
+
+const REPORT: Report = { port: 7946, heartbeat: 5000, asker: 0, multicast: true, group: "239.0.0.1" };
+
+function answerOf(id: string, from: NetworkInterface): Answer {
+  const question: Question = { by: "multicast", from, host: "239.0.0.1", port: 7946 };
+  return { id, host: "10.0.0.9", port: 50000, report: REPORT, question };
+}
+
+function strangersOf(
+  answers: readonly Answer[],
+  seen: Pick<Diagnosis, "interfaces">,
+  known: ReadonlySet<string> = new Set(),
+): readonly Stranger[] {
+  const strangers = new Strangers({ node: NODE, ...seen }, known);
+  for (const answer of answers) strangers.answered(answer);
+  return strangers.list;
+}
 
 /** Runs the program in this process. */
 async function call(...args: readonly string[]): Promise<{ readonly code: number; out: string; err: string }> {
@@ -59,12 +86,13 @@ describe("arguments", () => {
       do: "doctor",
       options: {},
       isJson: false,
+      isStrict: false,
       isScouting: true,
       wait: undefined,
       timeout: 2000,
     });
     const all = "doctor --port 7950 --group 239.1.1.1 --family 4 --interface eth0 --peers a:1,b --peers [::1]:2 " +
-      "--advertise :7950 --heartbeat 500 --no-multicast --wait 0 --timeout 100 --no-scout --json";
+      "--advertise :7950 --heartbeat 500 --no-multicast --wait 0 --timeout 100 --no-scout --strict --json";
     assertEquals(readArguments(all.split(" ")), {
       do: "doctor",
       options: {
@@ -78,12 +106,15 @@ describe("arguments", () => {
         multicast: false,
       },
       isJson: true,
+      isStrict: true,
       isScouting: false,
       wait: 0,
       timeout: 100,
     });
-    const list = readArguments(["doctor", "--interface", "eth0", "--interface", "eth1"]);
-    assertEquals(list.do === "doctor" && list.options.interface, ["eth0", "eth1"]);
+    for (const args of ["--interface eth0 --interface eth1", "--interface=eth0,eth1", "--interface eth0,\teth1"]) {
+      const list = readArguments(["doctor", ...args.split(" ")]);
+      assertEquals(list.do === "doctor" && list.options.interface, ["eth0", "eth1"]);
+    }
   });
 
   const wrong: readonly [string, string][] = [
@@ -92,12 +123,24 @@ describe("arguments", () => {
     ["doctor now", 'current value is "doctor now"'],
     ["doctor --port x", '--port must be a number: current value is "x"'],
     ["doctor --heartbeat=", '--heartbeat must be a number: current value is ""'],
-    ["doctor --wait -1", "--wait"],
+    ["doctor --wait=-1", '--wait must be from 0 to 60000 ms: current value is "-1"'],
     ["doctor --wait 60001", "--wait must be from 0 to 60000 ms"],
     ["doctor --timeout 99", "--timeout must be from 100 to 60000 ms"],
     ["doctor --family 5", '--family must be 4 or 6: current value is "5"'],
-    ["doctor --grup 239.0.0.1", "--grup"],
-    ["doctor --json=yes", "--json"],
+    // An unset variable of a shell: the system would choose another network.
+    ["doctor --interface=", '--interface must not be empty: current value is ""'],
+    ["doctor --interface eth0,", '--interface must not be empty: current value is ""'],
+    ["doctor --peers a,,b", '--peers must not be empty: current value is ""'],
+    ["doctor --advertise=", '--advertise must not be empty: current value is ""'],
+    ["doctor --grup 239.0.0.1", 'options must be those that --help lists: current value is "--grup"'],
+    ["doctor --toString", 'options must be those that --help lists: current value is "--toString"'],
+    ["doctor -hx", 'options must be those that --help lists: current value is "-x"'],
+    ["doctor --json=yes", '--json must have no value: current value is "yes"'],
+    ["doctor --port", "--port must have a value: current value is none"],
+    [
+      "doctor --port --json",
+      '--port must have a value, one that begins with "-" as in --port=-1: current value is "--json"',
+    ],
   ];
   for (const [text, rule] of wrong) {
     test(`are refused: ${text === "" ? "none" : text}`, async () => {
@@ -105,18 +148,21 @@ describe("arguments", () => {
       const { message } = assertThrows(() => readArguments(args), UsageError, rule);
       const { code, err, out } = await call(...args);
       assertEquals([code, out], [2, ""]);
-      assertStringIncludes(err, message);
-      assertStringIncludes(err, "Usage: npx @warp-mesh/bus doctor");
+      assertEquals(err, `${message}\n\n${USAGE}`);
     });
   }
 
   test("that the mesh refuses are misuse too", async () => {
     const { code, err, out } = await call("doctor", "--port", "70000");
     assertEquals([code, out], [2, ""]);
-    assertStringIncludes(
-      err,
-      "Cannot open the mesh as `port` must be an integer from 0 to 65535: current value is 70000",
-    );
+    assertEquals(err, "Cannot open the mesh as `port` must be an integer from 0 to 65535: current value is 70000\n");
+  });
+
+  test("are not to blame for what fails besides", async () => {
+    const out = () => {
+      throw new TypeError("a bug");
+    };
+    await assertRejects(() => program(["--help"], { out, err() {}, hasColours: false }), TypeError, "a bug");
   });
 
   test("may ask how it is called", async () => {
@@ -124,6 +170,24 @@ describe("arguments", () => {
       const { code, err, out } = await call(...args);
       assertEquals([code, err], [0, ""]);
       assertStringIncludes(out, "--interface <name>");
+    }
+  });
+
+  test("may ask for the version, which is that of the package", async () => {
+    const { version } = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8"));
+    for (const args of [["--version"], ["-v"], ["doctor", "--version"]]) {
+      assertEquals(await call(...args), { code: 0, out: `${version}\n`, err: "" });
+    }
+  });
+
+  test("are there when the help lists them", () => {
+    const listed = [...USAGE.matchAll(/^ {2}(--[\w-]+)(?: <.*?>)?(?:, (-\w))? {2}/gm)];
+    assert(listed.length > 10);
+    for (const [, name = "", short] of listed) {
+      // Those with a value want one, others none; none is unknown.
+      const { message } = assertThrows(() => readArguments(["doctor", `${name}=`, "--family", "5"]), UsageError);
+      assertMatch(message, /^Cannot run as --/, name);
+      if (short !== undefined) assert(["help", "version"].includes(readArguments([short]).do), short);
     }
   });
 });
@@ -148,6 +212,51 @@ describe("a run on this host", () => {
         assertEquals(finding.severity, "info");
       }
     }));
+
+  test("ends with 1 for a warning only when it is to be strict", () =>
+    withMeshes(async (open) => {
+      const { port } = await open({ heartbeat: 900 });
+      const args = ["--json", "--no-scout", "--interface", "127.0.0.1", "--heartbeat", "300", "--port", `${port}`];
+      for (const [strict, expected] of [[[], 0], [["--strict"], 1]] as const) {
+        const { code, out } = await call("doctor", ...args, ...strict);
+        const { ok, findings } = JSON.parse(out) as DoctorReport;
+        const warnings = findings.filter(({ severity }) => severity === "warning").map((finding) => finding.code);
+        assertEquals([code, ok, warnings], [expected, true, ["other-heartbeat"]], out);
+      }
+      const { code, out } = await call("doctor", ...args, "--heartbeat", "900", "--strict");
+      assertEquals([code, (JSON.parse(out) as DoctorReport).ok], [0, true], out);
+    }));
+
+  test("waits for nodes that answer nothing, as Go's, until each has said that it is there", () =>
+    withMeshes(async (open) => {
+      const heartbeat = 2000;
+      const { nodeId, port } = await open({ heartbeat });
+      // It says so for the first time in 2 s, when another was found long ago.
+      const peer = await PlainPeer.open({ port, heartbeat });
+      try {
+        const args = ["--no-scout", "--interface", "127.0.0.1", "--heartbeat", `${heartbeat}`, "--port", `${port}`];
+        const { code, out } = await call("doctor", "--json", ...args);
+        const { findings, peers } = JSON.parse(out) as DoctorReport;
+        assertEquals(peers.map(({ id, plain }) => [plain, id === nodeId]).sort(), [[false, true], [true, false]], out);
+        assertEquals([code, findings.some((finding) => finding.code === "plain-peers")], [0, true], out);
+      } finally {
+        await peer.close();
+      }
+    }));
+
+  test("waits for 1.2 heartbeats, and alone for two, unless it is told otherwise", () => {
+    const waits: readonly (readonly [heartbeat: number, wait: number | undefined, least: number, longest: number])[] = [
+      [5000, undefined, 6000, 10_000],
+      [100, undefined, 120, 1000],
+      [20_000, undefined, 24_000, 30_000],
+      [40_000, undefined, 48_000, 48_000],
+      [3_600_000, undefined, 60_000, 60_000],
+      [5000, 0, 0, 0],
+      [5000, 3000, 3000, 3000],
+      [500, 20_000, 600, 20_000],
+    ];
+    for (const [heartbeat, wait, least, longest] of waits) assertEquals(waitOf(heartbeat, wait), { least, longest });
+  });
 
   test("leaves the mesh when it has done, and says so", () =>
     withMeshes(async (open) => {
@@ -174,36 +283,79 @@ describe("a run on this host", () => {
   test("as a program: one alone on the loopback interface finds nobody", () =>
     withPrograms(async (start) => {
       const args = ["--interface", "127.0.0.1", "--port", "0", "--heartbeat", "100", "--wait", "200"];
-      assertError(await checkUp(start, "node", args), "nobody-there");
+      const { advice } = assertError(await checkUp(start, "node", args), "nobody-there");
+      // It does not send who runs it to itself.
+      assertEquals(/npx|doctor/.test(advice), false, advice);
+      assertStringIncludes(advice, "--peers host:");
       const wrong = start("node", "../../cli/main.ts", { args: ["doctor", "--port", "x"] });
       assertEquals(await wrong.ended(), 2, wrong.describe());
     }));
 
-  test("that is interrupted leaves the mesh first", () =>
+  for (const [signal, expected] of [["SIGINT", 130], ["SIGTERM", 143], ["SIGHUP", 129]] as const) {
+    for (const runtime of RUNTIMES) {
+      test(`on ${runtime} that gets ${signal} leaves the mesh first`, () =>
+        withMeshes((open) =>
+          withPrograms(async (start) => {
+            const mesh = await open({ heartbeat: 300 });
+            const joined = happened(mesh, ({ type }) => type === "peerJoined");
+            const args = `--interface 127.0.0.1 --port ${mesh.port} --wait 60000 --heartbeat 60000`.split(" ");
+            const run = start(runtime, "../../cli/main.ts", { args: ["doctor", ...args], within: SAYS_PID });
+            const pid = await run.line(Number, "the id");
+            await joined;
+            const left = happened(mesh, ({ type }) => type === "peerLeft");
+            process.kill(pid, signal);
+            const event = await left;
+            assertEquals(event.type === "peerLeft" && event.reason, "left");
+            assertEquals([await run.ended(), run.errors, run.lines.length], [expected, "", 1], run.describe());
+          })
+        ));
+    }
+  }
+});
+
+describe("output", () => {
+  for (const runtime of RUNTIMES) {
+    test(`on ${runtime} that nobody reads ends it quietly`, () =>
+      withPrograms(async (start) => {
+        const run = start(runtime, "../../cli/main.ts", { args: ["--help"], within: WITHOUT_READER });
+        assertEquals([await run.ended(), run.errors], [0, ""], run.describe());
+      }));
+
+    test(
+      `on ${runtime} that can not be written is no finding`,
+      { skip: existsSync("/dev/full") ? false : "This system has no /dev/full" },
+      () =>
+        withPrograms(async (start) => {
+          const run = start(runtime, "../../cli/main.ts", { args: ["--help"], within: ON_FULL_DISK });
+          assertEquals(await run.ended(), 74, run.describe());
+          assertMatch(run.errors, /^Cannot write to standard output: .*no space left on device.*\n$/i);
+        }),
+    );
+  }
+
+  test("that nobody reads leaves the code of the report", () =>
     withMeshes((open) =>
       withPrograms(async (start) => {
-        const mesh = await open({ heartbeat: 300 });
-        const joined = happened(mesh, ({ type }) => type === "peerJoined");
-        const args = [
-          "doctor",
-          "--interface",
-          "127.0.0.1",
-          "--port",
-          `${mesh.port}`,
-          "--wait",
-          "60000",
-          "--heartbeat",
-          "60000",
-        ];
-        const run = start("node", "../../cli/main.ts", { args });
-        await joined;
-        const left = happened(mesh, ({ type }) => type === "peerLeft");
-        run.interrupt();
-        const event = await left;
-        assertEquals(event.type === "peerLeft" && event.reason, "left");
-        assertEquals(await run.ended(), 130, run.describe());
+        const { port } = await open({ heartbeat: 300 });
+        const args = `doctor --no-scout --interface 127.0.0.1 --heartbeat 300 --port ${port}`.split(" ");
+        for (const [strict, heartbeat, expected] of [["--json", "300", 0], ["--strict", "200", 1]] as const) {
+          const run = start("node", "../../cli/main.ts", {
+            args: [...args, strict, "--heartbeat", heartbeat],
+            within: WITHOUT_READER,
+          });
+          assertEquals([await run.ended(), run.errors], [expected, ""], run.describe());
+        }
       })
     ));
+
+  test("tells of what fails in the program itself by a code of its own", () =>
+    withPrograms(async (start) => {
+      const bug = "Object.defineProperty(process.stdout,'isTTY',{get(){throw(new(TypeError)('a-bug'))}})";
+      const within = ["env", `NODE_OPTIONS=--import=data:text/javascript,${bug}`];
+      const run = start("node", "../../cli/main.ts", { args: ["--help"], within });
+      assertEquals([await run.ended(), run.lines], [70, []], run.describe());
+      assertStringIncludes(run.errors, "TypeError: a-bug\n");
+    }));
 });
 
 describe("scouting", () => {
@@ -259,9 +411,9 @@ describe("scouting", () => {
     withMeshes(async (open) => {
       const mesh = await open({ group: "239.9.9.9", heartbeat: 500 });
       const question: Question = { by: "broadcast", from: lo, host: "127.255.255.255", port: mesh.port };
-      const answers = await scout([question, { ...question, host: "256.1.1.1" }], 300);
-      const strangers = strangersOf(answers, { interfaces: [LO0] }, new Set());
-      assertEquals(strangers, [{
+      const answers: Answer[] = [];
+      await scout([question, { ...question, host: "256.1.1.1" }], 300, (answer) => answers.push(answer));
+      assertEquals(strangersOf(answers, { interfaces: [LO0] }), [{
         id: mesh.nodeId,
         address: mesh.address,
         interface: "lo",
@@ -274,6 +426,72 @@ describe("scouting", () => {
       assertEquals(strangersOf(answers, { interfaces: [LO0] }, new Set([mesh.nodeId])), []);
       assertEquals(mesh.peers(), []);
     }));
+
+  test("heeds answers to its own question only", async () => {
+    const socket = createSocket("udp4");
+    const id = stampUuid(crypto.getRandomValues(new Uint8Array(16)));
+    const asked: { readonly nonce: number; readonly stream: string }[] = [];
+    socket.on("message", async (data, { address, port }) => {
+      const extension = readExtension(data, HEADER_LENGTH);
+      const nonce = typeof extension === "object" ? extension.nonce ?? 0 : 0;
+      const stream = nodeIdOf(data).slice();
+      asked.push({ nonce, stream: formatNodeId(stream) });
+      const send = (control: Parameters<typeof encodeControl>[2]) =>
+        new Promise((resolve) => socket.send(encodeControl(TYPE_ANSWER, id, control), port, address, resolve));
+      await send({ stream, nonce: (nonce + 1) % 2 ** 32, report: { ...REPORT, port: 1 } });
+      await send({ stream: id, nonce, report: { ...REPORT, port: 2 } });
+      await send({ nonce, report: { ...REPORT, port: 3 } });
+      await send({ stream, nonce });
+      await send({ stream, nonce, report: { ...REPORT, port: 4 } });
+    });
+    await new Promise<void>((resolve) => socket.bind(0, "127.0.0.1", resolve));
+    try {
+      const question: Question = { by: "multicast", from: lo, host: "127.0.0.1", port: socket.address().port };
+      const answers: Answer[] = [];
+      for (let i = 0; i < 2; i++) await scout([question], 300, (answer) => answers.push(answer));
+      // Each question is sent twice.
+      assertEquals(answers.map((answer) => [answer.id, answer.report.port]), Array(4).fill([formatNodeId(id), 4]));
+      // Nobody knows either beforehand.
+      assertEquals([new Set(asked.map(({ nonce }) => nonce)).size, new Set(asked.map((one) => one.stream)).size], [
+        2,
+        2,
+      ]);
+    } finally {
+      await new Promise<void>((resolve) => socket.close(resolve));
+    }
+  });
+
+  test("keeps 64 strangers, however many are invented, and counts the others once each", () => {
+    const strangers = new Strangers({ node: NODE, interfaces: [ETH0] }, new Set());
+    for (let i = 0; i < 10_000; i++) {
+      strangers.answered({ ...answerOf(`${i % 5000}`, eth0), report: { ...REPORT, port: 1 + i % 5000 } });
+    }
+    for (let i = 0; i < 100; i++) strangers.heard({ id: `heard ${i}`, host: "10.0.5.9", port: 7946, from: eth1 });
+    assertEquals([strangers.list.length, strangers.more], [64, 5036]);
+    const [finding, ...others] = scoutFindings({ node: NODE, interfaces: [ETH0], peers: [] }, strangers.list);
+    assertEquals(others, []);
+    assertStringIncludes(finding?.message ?? "", "the port 1, 2, 3 and 61 more; this node uses 7946");
+    assertEquals(finding?.subject, "10.0.0.9:50000, 10.0.0.9:50000, 10.0.0.9:50000 and 61 more");
+  });
+
+  test("takes no node with impossible options for one, and none that has become a peer meanwhile", () => {
+    const known = new Set(["self"]);
+    const strangers = new Strangers({ node: NODE, interfaces: [ETH0] }, known);
+    const nonsense: readonly Partial<Report>[] = [
+      { port: 0 },
+      { heartbeat: 9 },
+      { heartbeat: 3_600_001 },
+      { group: "10.0.0.1" },
+      { group: "::1" },
+    ];
+    for (const [i, part] of nonsense.entries()) {
+      strangers.answered({ ...answerOf(`${i}`, eth0), report: { ...REPORT, ...part } });
+    }
+    for (const id of ["self", "peer", "other"]) strangers.answered(answerOf(id, eth0));
+    strangers.answered({ ...answerOf("six", eth0), report: { ...REPORT, group: "ff12::5752:1" } });
+    known.add("peer");
+    assertEquals([strangers.list.map(({ id }) => id), strangers.more], [["other", "six"], 0]);
+  });
 
   test("tells a port where somebody listens from one where nobody does", () =>
     withMeshes(async (open) => {
@@ -323,28 +541,23 @@ describe("scouting", () => {
     });
   }
 
-  test("finds one cause for each stranger, milder beside peers", () => {
+  test("finds one cause for each stranger; beside peers it blames none, and first thinks of another mesh", () => {
     const strangers = causes.map(([id, difference]) => ({ ...stranger, id, ...difference }));
     const peers = [{}] as unknown as Diagnosis["peers"];
     const found = scoutFindings({ node: NODE, interfaces: [ETH0], peers }, strangers);
-    assertEquals(found.map(({ code, severity }) => [code, severity]), [
-      ["other-port", "info"],
-      ...causes.slice(1).map(([code]) => [code, "warning"]),
-    ]);
+    assertEquals(found.map(({ code, severity }) => [code, severity]), causes.map(([code]) => [code, "info"]));
+    for (const [i, { advice, code }] of found.entries()) {
+      const [isOther = "", isThis = ""] = advice.split(". If it is this one, ");
+      const apart = code === "other-port" ? "that is as it should be" : "give each a `port` of its own";
+      assertEquals(isOther, `If it is another mesh, ${apart}`);
+      assertStringIncludes(isThis, causes[i]?.[3] ?? "");
+    }
     assertEquals(scoutFindings({ node: NODE, interfaces: [ETH0], peers: [] }, []), []);
   });
 
   test("takes a stranger to be where the mesh is, if it answers there too", () => {
-    const report = { port: 7946, heartbeat: 5000, asker: 0, multicast: true, group: "239.0.0.1" };
-    const answer = (id: string, from: NetworkInterface): Answer => ({
-      id,
-      host: "10.0.0.9",
-      port: 50000,
-      report,
-      question: { by: "multicast", from, host: "239.0.0.1", port: 7946 },
-    });
-    const answers = [answer("a", eth1), answer("a", eth0), answer("a", eth1), answer("b", eth1), answer("c", eth0)];
-    const found = strangersOf(answers, { interfaces: [ETH0] }, new Set(["c"]));
+    const answers = [["a", eth1], ["a", eth0], ["a", eth1], ["b", eth1], ["c", eth0]] as const;
+    const found = strangersOf(answers.map(([id, from]) => answerOf(id, from)), { interfaces: [ETH0] }, new Set(["c"]));
     assertEquals(found.map(({ id, interface: name, isOnMesh }) => [id, name, isOnMesh]), [
       ["a", "eth0", true],
       ["b", "eth1", false],
@@ -365,6 +578,8 @@ describe("the table", () => {
     questions: 5,
     lost: 1,
     largest: { in: 1400, out: 1172 },
+    largestToGroup: 1400,
+    isKnownThere: true,
     isAtAddress: true,
     reachesAddress: true,
     settings: null,
@@ -417,5 +632,9 @@ describe("the table", () => {
     assertMatch(text, /\n {2}10\.0\.5\.9:7 +eth1 +7946 +239\.0\.0\.1 +500 ms +yes\n/);
     assertStringIncludes(text, "  and 8 more\n");
     assertEquals(render({ ...EMPTY, node: null }, plain), "✔ All is well\n");
+    const [one] = strangers as [Stranger];
+    const many = render({ ...EMPTY, strangers: Array(64).fill(one), moreStrangers: 4936 }, plain);
+    assertStringIncludes(many, "Nodes of other meshes (5000)\n");
+    assertEquals([many.split("10.0.5.9:7 ").length - 1, many.includes("  and 4968 more\n")], [32, true]);
   });
 });

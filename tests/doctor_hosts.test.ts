@@ -212,3 +212,14 @@ scene("doctor: neither uses multicast, and nobody is a seed", LAN, async ({ open
   assertStringIncludes(assertError(await doctor(), "multicast-off").advice, "10.77.1.2:7946");
   assertError(await doctor(["--no-multicast"]), "multicast-off");
 });
+
+scene("doctor: two meshes with seeds only in one network are two", LAN, async ({ open, doctor }) => {
+  const [ours, others] = await Promise.all([open(1, { multicast: false }), open(2, { multicast: false })]);
+  const checkup = await doctor(["--no-multicast", "--peers", "10.77.1.2", "--strict"]);
+  assertWarnings(checkup);
+  const { findings, peers, strangers } = checkup.report;
+  assertEquals([peers.map(({ id }) => id), strangers.map(({ id }) => id)], [[ours.nodeId], [others.nodeId]]);
+  const { advice, severity } = findings.find(({ code }) => code === "multicast-off") ?? {};
+  assertEquals(severity, "info");
+  assertMatch(advice ?? "", /^If it is another mesh, give each a `port` of its own\. If it is this one, name /);
+});

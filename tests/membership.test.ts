@@ -402,8 +402,7 @@ describe("a full table", () => {
     const shown = rig.sent.map((
       { to, path, echo, nonce, peers, token },
     ) => [to, path, echo, nonce !== undefined, peers, token]);
-    // The first 16 are asked as well.
-    const expected = Array.from({ length: 20 }, (_, i) => [addressOf(2 + i), 0, 2 + i, i < 16, undefined, undefined]);
+    const expected = Array.from({ length: 20 }, (_, i) => [addressOf(2 + i), 0, 2 + i, true, undefined, undefined]);
     assertEquals(shown, expected);
   });
 

@@ -341,6 +341,23 @@ describe("an address that a peer tells of", () => {
     assertEquals(rig.entry(2).isProven, true);
   });
 
+  test("from where that node was heard gets twelve, one in a heartbeat: all questions may have been lost", async () => {
+    const rig = new MembershipRig();
+    rig.meet(1);
+    rig.hear(2);
+    for (let i = 0; i < 40; i++) {
+      await rig.clock.advance(HEARTBEAT / 2);
+      tell(rig, 1, 2);
+    }
+    // The first, and those after 0.1, 0.3 and 0.9 s.
+    const expected = [0, 100, 400, 1300, ...Array.from({ length: 8 }, (_, i) => HEARTBEAT * (2 + i) - HEARTBEAT / 2)];
+    const asked = rig.sentTo(addressOf(2)).map(({ at }) => at);
+    assertEquals(asked.length, expected.length);
+    for (const [i, at] of asked.entries()) assertLessOrEqual(Math.abs(at - (expected[i] ?? 0)), HEARTBEAT);
+    rig.answer(2);
+    assertEquals(rig.entry(2).isProven, true);
+  });
+
   test("of a peer that has left gets one", async () => {
     const rig = new MembershipRig();
     rig.meet(1, 2);
@@ -578,6 +595,15 @@ describe("the node behind a seed", () => {
     rig.forget();
     return rig;
   };
+
+  test("is asked at its own address as soon as it answers from there: another may get what goes to the seed", () => {
+    const rig = new MembershipRig({ seeds: () => SEEDS });
+    rig.membership.start();
+    rig.answer(1, {}, SEED_TEXT);
+    assertEquals([rig.membership.peers.endpoints(), rig.sentTo(addressOf(1)).map(isQuestion)], [[SEED], [true]]);
+    rig.answer(1);
+    assertEquals([rig.membership.peers.endpoints(), rig.clock.now()], [[placeOf(1)], 0]);
+  });
 
   test("is reached at its own address once it has answered there: the seed may be shared", async () => {
     const rig = await settled();

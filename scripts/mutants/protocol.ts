@@ -1,14 +1,7 @@
-/** One breakage of the protocol: a piece of a source file, which must be there exactly once, and what takes its place. */
-export interface Mutant {
-  readonly name: string;
-  /** From the project's folder. */
-  readonly file: string;
-  readonly find: string;
-  readonly replace: string;
-}
+import { judgedBy, type Mutant } from "./mutant.ts";
 
-/** Breakages that the storms must notice. */
-export const MUTANTS: readonly Mutant[] = [
+/** Breakages of repair, which the storms must notice. */
+export const PROTOCOL: readonly Mutant[] = judgedBy("storms", [
   {
     name: "the position is not announced after a burst",
     file: "src/own_stream.ts",
@@ -138,8 +131,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "the numbers of a lost stream are forgotten",
     file: "src/peer_streams.ts",
-    find: "    stream.lostAt = now;\n",
-    replace: "    stream.lostAt = now;\n    this.#forget(stream);\n",
+    find: "    stream.lostAt = now;\n    this.#table.markGone(stream);",
+    replace: "    stream.lostAt = now;\n    this.#table.forget(stream);",
   },
   {
     name: "the ring does not have the oldest that it says it holds",
@@ -180,8 +173,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "the numbers of a node that has left are forgotten",
     file: "src/peer_streams.ts",
-    find: "    stream.leftAt = now;\n",
-    replace: "    stream.leftAt = now;\n    this.#forget(stream);\n",
+    find: "    stream.leftAt = now;\n    this.#table.markGone(stream);",
+    replace: "    stream.leftAt = now;\n    this.#table.forget(stream);",
   },
   {
     name: "`minSendRate` is no floor",
@@ -201,4 +194,4 @@ export const MUTANTS: readonly Mutant[] = [
     find: "this.#guards.touchAll();\n      this.#subscriptions.gap();",
     replace: "this.#subscriptions.gap();",
   },
-];
+]);

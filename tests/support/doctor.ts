@@ -9,6 +9,15 @@ import type { Finding } from "../../mod.ts";
 import type { DoctorReport } from "../../cli/doctor.ts";
 import { type Exit, type ProgramOptions, type Runtime, type startProgram } from "./programs.ts";
 
+/** For `within`: its standard output is a pipe that nobody reads any more. */
+export const WITHOUT_READER: readonly string[] = shell('exec 3> >(exec true); wait $!; exec "$@" >&3 3>&-');
+
+/** For `within`: its standard output is a disk that is full. */
+export const ON_FULL_DISK: readonly string[] = shell('exec "$@" > /dev/full');
+
+/** For `within`: its first line is the id of its process. */
+export const SAYS_PID: readonly string[] = shell('echo $$; exec "$@"');
+
 /** What came of it. */
 export interface Checkup {
   readonly exit: Exit;
@@ -44,4 +53,8 @@ export function assertWarnings({ exit, report }: Checkup, ...codes: readonly Fin
   const text = JSON.stringify(report, null, 1);
   assertEquals(found.sort(), [...codes].sort(), text);
   assertEquals([exit, report.ok], [0, true], text);
+}
+
+function shell(script: string): readonly string[] {
+  return ["bash", "-c", script, "bash"];
 }

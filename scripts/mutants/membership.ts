@@ -1,0 +1,155 @@
+import { judgedBy, type Mutant } from "./mutant.ts";
+
+/** Breakages of discovery and membership, which the worlds of nodes that come and go, or the tests of both, must notice. */
+export const MEMBERSHIP: readonly Mutant[] = judgedBy("churn", [
+  {
+    name: "an answer goes without a question of its own",
+    file: "src/handshake.ts",
+    find: "const own = entry.isProven ? {} : { nonce: this.#challenges.issue(source, entry.id) };",
+    replace: "const own = {};",
+  },
+  {
+    name: "anybody may answer a question that was for another",
+    file: "src/challenges.ts",
+    find: "challenge === undefined || (challenge.id !== undefined && challenge.id !== id)",
+    replace: "challenge === undefined",
+  },
+  {
+    name: "a welcome goes to where the answer came from",
+    file: "src/membership.ts",
+    find: "...welcome }), entry.endpoint);",
+    replace: "...welcome }), source);",
+  },
+  {
+    name: "who is asked at a seed is not asked at its own address",
+    file: "src/membership.ts",
+    find: "if (isWelcome) this.#followTo(entry, source);",
+    replace: "if (isWelcome) {}",
+  },
+  {
+    name: "an address of hearsay is asked whenever it is named",
+    file: "src/introductions.ts",
+    find: "return !isResting && ",
+    replace: "return ",
+  },
+  {
+    name: "a peer that was lost is hearsay",
+    file: "src/membership.ts",
+    find: 'if (reason === "expired" && peer.isProven) this.#introductions.lost(peer.endpoint);',
+    replace: "",
+  },
+  {
+    name: "a list of peers is heeded whoever sends it",
+    file: "src/membership.ts",
+    find: "if (entry.isProven && isItself) extension",
+    replace: "extension",
+  },
+  {
+    name: "others are told of peers that are silent",
+    file: "src/peer_table.ts",
+    find: "if (this.#isHeard(entry)) few.push(entry);",
+    replace: "few.push(entry);",
+  },
+  {
+    name: "who has not answered gets more than questions",
+    file: "src/peer_table.ts",
+    find: "filter(({ extended, isProven }) => !extended || isProven)",
+    replace: "filter(() => true)",
+  },
+  {
+    name: "plain peers may fill the table",
+    file: "src/peer_table.ts",
+    find: "if (!isExtended && this.#plain >= plainCapacity) return false;",
+    replace: "",
+  },
+  {
+    name: "a newcomer for whom there is no room is not answered",
+    file: "src/membership.ts",
+    find: "if (extended) this.#handshake.meetRefused(source, id, extension?.nonce, isProof);",
+    replace: "",
+  },
+  {
+    name: "an answer from elsewhere moves a peer at once",
+    file: "src/peer_table.ts",
+    find: "if (!isThere && !isBetter) {",
+    replace: "if (isBetter && !isBetter) {",
+  },
+  {
+    name: "a peer that has moved is left where it was",
+    file: "src/peer_table.ts",
+    find: "&& this.prove(entry, source);",
+    replace: "&& false;",
+  },
+  {
+    name: "every host is a peer's own",
+    file: "src/peer.ts",
+    find: "return this.endpoint.host === host || this.hosts.has(host);",
+    replace: "return true;",
+  },
+  {
+    name: "the list of who is heard is not heeded",
+    file: "src/paths.ts",
+    find: "path === PATH_HEARD || (heard !== undefined && listsNode(heard, nodeId))",
+    replace: "path === PATH_HEARD",
+  },
+  {
+    name: "a peer that says that it does not hear gets no copies",
+    file: "src/paths.ts",
+    find: "} else if (path === PATH_DEAF) this.#set(entry, false);",
+    replace: "}",
+  },
+  {
+    name: "a peer that has said once that it hears is taken to hear for long",
+    file: "src/paths.ts",
+    find: "const HEARS_FOR = 1.75;",
+    replace: "const HEARS_FOR = 175;",
+  },
+  {
+    name: "a peer that was heard once is taken to be heard for long",
+    file: "src/paths.ts",
+    find: "const HEARD_FOR = 1.5;",
+    replace: "const HEARD_FOR = 150;",
+  },
+  {
+    name: "a verdict does not wait until what has come was read",
+    file: "src/suspicion.ts",
+    find: "this.#judge(due, TURNS)",
+    replace: "this.#judge(due, 0)",
+  },
+  {
+    name: "the time for which the node has stood still counts as silence",
+    file: "src/suspicion.ts",
+    find: "if (hasStalled) this.#stalled += late;",
+    replace: "",
+  },
+  {
+    name: "the timer of a closed suspicion goes on",
+    file: "src/suspicion.ts",
+    find: "this.#timer?.cancel();\n    this.#turn",
+    replace: "this.#turn",
+  },
+  {
+    name: "a process whose place another has taken stays as long as any other",
+    file: "src/membership.ts",
+    find: "this.#replace(entry);\n",
+    replace: "",
+  },
+  {
+    name: "a seed is taken for answered for ever",
+    file: "src/seed_greeter.ts",
+    find: "if (names === undefined || this.#isClosed) return;",
+    replace: "return;",
+  },
+  {
+    name: "a seed at which a node has heard itself is greeted no more",
+    file: "src/seed_greeter.ts",
+    find: "if (self === undefined) return this.open();",
+    replace: "return this.open();",
+  },
+  {
+    name: "one peer of a host stands for all of its seeds",
+    file: "src/destinations.ts",
+    find: "(spare.get(host) ?? 0) < (wanted.get(host) ?? 0)",
+    replace: "(spare.get(host) ?? 0) < 1",
+  },
+]);

@@ -1,0 +1,21 @@
+/** A breakage: a piece of a source file, which must be there exactly once, and what takes its place. */
+export interface Breakage {
+  readonly name: string;
+  /** From the project's folder. */
+  readonly file: string;
+  readonly find: string;
+  readonly replace: string;
+}
+
+/** What must notice it: storms (`scripts/worlds.ts`), or worlds of nodes that come and go (`scripts/churn.ts`). */
+export type Judge = "storms" | "churn";
+
+/** A {@linkcode Breakage}, and by what it is judged. */
+export interface Mutant extends Breakage {
+  readonly judge: Judge;
+}
+
+/** Breakages that have the same judge. */
+export function judgedBy(judge: Judge, breakages: readonly Breakage[]): readonly Mutant[] {
+  return breakages.map((breakage) => ({ ...breakage, judge }));
+}

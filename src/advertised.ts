@@ -1,0 +1,56 @@
+/**
+ * Whether an advertised address is one that can be right, as far as it shows without asking anybody.
+ *
+ * Nodes of this package take a node to be where they hear it when it says something that can not be. Others take what it
+ * says as it is.
+ *
+ * @module
+ */
+
+import { type Endpoint, isSameEndpoint, isUnspecified, parseAddress } from "./address.ts";
+import { type Family, familyOf } from "./family.ts";
+import type { LocalAddresses } from "./interfaces.ts";
+import type { PeerEntry } from "./peer.ts";
+import { usableHost } from "./place.ts";
+
+/** What is wrong: an address that each host has itself, one of all hosts, none, one where another node is; or it is a name. */
+export type Flaw = "loopback" | "broadcast" | "unspecified" | "taken" | "name";
+
+/** What is known of a host and its mesh. */
+export interface Surroundings {
+  readonly family: Family;
+  readonly local: LocalAddresses;
+}
+
+/** What is wrong with the address that a node itself advertises. Nothing when all of its peers are on its own host. */
+export function flawOf(
+  advertised: string,
+  peers: Iterable<PeerEntry>,
+  { family, local }: Surroundings,
+): Flaw | undefined {
+  const { host, port } = parseAddress(advertised) ?? { host: "", port: 0 };
+  const endpoints = Array.from(peers, ({ endpoint }) => endpoint);
+  if (endpoints.some((endpoint) => isSameEndpoint(endpoint, { host, port }))) return "taken";
+  if (endpoints.every((endpoint) => local.isOwn(endpoint.host))) return undefined;
+  if (isUnspecified(host)) return "unspecified";
+  if (isLoopback(host)) return "loopback";
+  if (familyOf(host) !== family) return "name";
+  return local.mayBeAt(host, { host, port }) ? undefined : "broadcast";
+}
+
+/** Whether a peer is reached where it advertises to be; null when that is not known. */
+export function isWhereItSays(entry: PeerEntry, { family, local }: Surroundings): boolean | null {
+  const { advertised, endpoint, isProven, wanted } = entry;
+  const { host, port } = parseAddress(advertised) ?? { host: "", port: 0 };
+  const said: Endpoint = { host: usableHost(host, family) ?? host, port };
+  const isElsewhere = !local.isOwn(endpoint.host);
+  if (isElsewhere && (isLoopback(host) || !local.mayBeAt(host, endpoint))) return false;
+  if (!isProven) return null;
+  // A name, and a zone, mean nothing here: it is where it says that from.
+  const isLiteral = familyOf(host) !== undefined && !isUnspecified(host) && !host.includes("%");
+  return isLiteral ? isSameEndpoint(said, endpoint) : entry.isAt(wanted);
+}
+
+function isLoopback(host: string): boolean {
+  return /^127(?:\.\d+){3}$/.test(host) || host === "::1" || /^(?:.+\.)?localhost\.?$/i.test(host);
+}

@@ -1,0 +1,416 @@
+// What `diagnose` makes of what only looks bad, and of causes that hide behind others.
+import { describe, test } from "node:test";
+import { assert, assertEquals, assertLessOrEqual, assertRejects, assertStringIncludes } from "@std/assert";
+import { type Diagnosis, MeshBus } from "../mod.ts";
+import { findings } from "../src/findings.ts";
+import { A, assertCodes, B, C, codesOf, HEARTBEAT, Lan, lose, subjectOf, withLan } from "./support/diagnosed_lan.ts";
+
+function numbersOf({ peers }: Diagnosis): readonly (readonly [lost: number, questions: number])[] {
+  return peers.map(({ lost, questions }) => [lost, questions]);
+}
+
+describe("a long way", () => {
+  for (const [roundTrip, timeout] of [[400, 2000], [600, 2000], [900, 2000], [50, 200], [40, 100]] as const) {
+    test(
+      `of ${roundTrip} ms there and back is no loss within ${timeout} ms`,
+      withLan(async (lan) => {
+        lan.network.set({ delay: { min: roundTrip / 2, max: roundTrip / 2 } });
+        const mesh = await lan.three({}, 5);
+        const diagnosis = await lan.diagnose(mesh, { timeout });
+        assertCodes(diagnosis);
+        for (const [lost, questions] of numbersOf(diagnosis)) {
+          assertEquals(lost, 0);
+          assert(questions >= 5, `${questions}`);
+        }
+      }),
+    );
+  }
+
+  for (const roundTrip of [600, 900]) {
+    test(
+      `of ${roundTrip} ms does not hide that it is narrow`,
+      withLan(async (lan) => {
+        lan.network.set({ delay: { min: roundTrip / 2, max: roundTrip / 2 }, drop: ({ data }) => data.length > 1172 });
+        const mesh = await lan.three({}, 5);
+        assertCodes(await lan.diagnose(mesh), "error mtu");
+      }),
+    );
+  }
+
+  test("of 600 ms that loses a tenth is not taken for narrow, for 40 seeds", async () => {
+    for (let seed = 1; seed <= 40; seed++) {
+      await withLan(async (lan) => {
+        lan.network.set({ delay: { min: 300, max: 300 }, loss: 0.1 });
+        const mesh = await lan.three({}, 5);
+        assertEquals(codesOf(await lan.diagnose(mesh)).filter((code) => code !== "warning loss"), [], `seed ${seed}`);
+      }, seed)();
+    }
+  });
+});
+
+describe("loss", () => {
+  /** In how many of 40 diagnoses it is told of. */
+  async function told(loss: number): Promise<number> {
+    let count = 0;
+    for (let seed = 1; seed <= 40; seed++) {
+      await withLan(async (lan) => {
+        const mesh = await lan.three();
+        lan.network.set({ loss });
+        const diagnosis = await lan.diagnose(mesh);
+        for (const [, questions] of numbersOf(diagnosis)) assertLessOrEqual(questions, 30);
+        if (codesOf(diagnosis).includes("warning loss")) count++;
+      }, seed)();
+    }
+    return count;
+  }
+
+  test("of a twentieth or a tenth each way is hardly ever told of, that of 40 % always", async () => {
+    assertEquals(await told(0.05), 0);
+    assertLessOrEqual(await told(0.1), 2);
+    assertEquals(await told(0.4), 40);
+  });
+});
+
+describe("a peer that has no room for this node", () => {
+  test(
+    "is found, and its multicast is not taken for closed",
+    withLan(async (lan) => {
+      await lan.open(C);
+      await lan.open(B, { maxPeers: 1 });
+      await lan.pass(3);
+      const mesh = await lan.open(A);
+      await lan.pass(4);
+      const diagnosis = await lan.diagnose(mesh);
+      assertCodes(diagnosis, "error not-known-there");
+      assertEquals(subjectOf(diagnosis, "not-known-there"), lan.nodes[1]?.address);
+      const peer = diagnosis.peers.find(({ id }) => id === lan.nodes[1]?.nodeId);
+      assertEquals([peer?.multicast, peer?.isKnownThere], [{ in: true, out: true }, false]);
+    }),
+  );
+
+  test(
+    "says nothing of multicast that is not heard",
+    withLan(async (lan) => {
+      lose(lan, B, A, ({ multicast }) => multicast);
+      await lan.open(C);
+      await lan.open(B, { maxPeers: 1, peers: [A] });
+      await lan.pass(3);
+      const mesh = await lan.open(A, { peers: [B] });
+      await lan.pass(4);
+      const { peers } = await lan.diagnose(mesh);
+      const peer = peers.find(({ id }) => id === lan.nodes[1]?.nodeId);
+      assertEquals([peer?.multicast, peer?.isKnownThere], [{ in: null, out: true }, false]);
+    }),
+  );
+
+  test(
+    "is not one that was met a moment ago",
+    withLan(async (lan) => {
+      await lan.open(C);
+      await lan.open(B, { maxPeers: 1 });
+      await lan.pass(3);
+      const mesh = await lan.open(A);
+      await lan.pass(0.5);
+      const diagnosis = await lan.diagnose(mesh, { timeout: 500 });
+      assertCodes(diagnosis);
+      assertEquals(diagnosis.peers.map(({ isKnownThere }) => isKnownThere).sort(), [null, true]);
+    }),
+  );
+});
+
+describe("options", () => {
+  test("that are no whole numbers are equal all the same", async () => {
+    for (const heartbeat of [1000 / 3, 10.5]) {
+      await withLan(async (lan) => {
+        const mesh = await lan.three({ heartbeat });
+        assertCodes(await lan.diagnose(mesh));
+      })();
+    }
+  });
+});
+
+describe("newcomers", () => {
+  test(
+    "that were turned away are forgotten when they come no more",
+    withLan(async (lan) => {
+      const mesh = await lan.open(A, { maxPeers: 1 });
+      await lan.open(B);
+      const newcomer = await lan.open(C);
+      await lan.pass(3);
+      assertCodes(await lan.diagnose(mesh), "warning peers-refused");
+      await lan.network.clock.run(newcomer.close(), 5000);
+      await lan.pass(3.1);
+      const diagnosis = await lan.diagnose(mesh);
+      assertCodes(diagnosis);
+      assertEquals(diagnosis.node.peersRefused, 0);
+      assert(mesh.metrics().peersRefused > 0);
+    }),
+  );
+
+  test(
+    "that come during a diagnosis are not taken for too many",
+    withLan(async (lan) => {
+      const mesh = await lan.open(A);
+      await lan.open(B);
+      await lan.pass(3);
+      lan.network.partition([[A], [B]]);
+      const diagnosing = mesh.diagnose();
+      await lan.network.clock.advance(500);
+      await lan.open(C);
+      lan.network.partition([[A, C], [B]]);
+      const diagnosis = await lan.network.clock.run(diagnosing, 5000);
+      assertEquals(diagnosis.peers.map(({ asked }) => asked).sort(), [false, true]);
+      assertEquals(codesOf(diagnosis).filter((code) => code.includes("not-measured")), []);
+    }),
+  );
+});
+
+describe("a name with more than 16 addresses", () => {
+  const HOSTS = Array.from({ length: 30 }, (_, i) => `10.0.1.${i + 1}`);
+  const OPTIONS = { multicast: false, peers: ["cache.svc"] };
+
+  test("whose nodes are all there: nobody is silent, with and without loss", async () => {
+    for (const loss of [0, 0.1]) {
+      await withLan(async (lan) => {
+        lan.network.set({ loss });
+        lan.network.names.set("cache.svc", HOSTS);
+        for (const host of HOSTS) await lan.open(host, OPTIONS);
+        await lan.pass(4);
+        for (const mesh of lan.nodes.slice(0, 5)) {
+          const { node, peers } = await lan.diagnose(mesh);
+          assertEquals([node.silentSeeds, peers.length], [[], 29]);
+        }
+      }, 5)();
+    }
+  });
+
+  test(
+    "of which one has answered",
+    withLan(async (lan) => {
+      lan.network.names.set("cache.svc", HOSTS);
+      const mesh = await lan.open(A, { ...OPTIONS, peers: ["cache.svc", "10.0.0.9"] });
+      await lan.open(HOSTS[7] as string, { multicast: false });
+      await lan.pass(4);
+      const { node } = await lan.diagnose(mesh);
+      // What was named in the options is asked again and again.
+      assertEquals(node.silentSeeds, ["10.0.0.9:7946"]);
+    }),
+  );
+
+  test(
+    "of which nobody has answered",
+    withLan(async (lan) => {
+      lan.network.names.set("cache.svc", HOSTS);
+      const mesh = await lan.open(A, OPTIONS);
+      await lan.pass(4);
+      const diagnosis = await lan.diagnose(mesh);
+      assertCodes(diagnosis, "error nobody-there", "warning seed-silent");
+      assertEquals(diagnosis.node.silentSeeds.length, 30);
+    }),
+  );
+});
+
+describe("multicast that carries less than goes from one to the other", () => {
+  test(
+    "is found by its size",
+    withLan(async (lan) => {
+      lan.network.set({ drop: ({ multicast, data }) => multicast && data.length > 1172 });
+      const mesh = await lan.three();
+      const diagnosis = await lan.diagnose(mesh);
+      assertCodes(diagnosis, "warning mtu");
+      const [{ message, advice } = { message: "", advice: "" }] = diagnosis.findings;
+      assertStringIncludes(message, "2 of 2 peers: By multicast, datagrams of at most 1172 bytes arrive there");
+      assertStringIncludes(advice, "at or below 1172");
+      assertEquals(diagnosis.peers.map(({ largest, largestToGroup }) => [largest, largestToGroup]), [
+        [{ in: 1400, out: 1400 }, 1172],
+        [{ in: 1400, out: 1400 }, 1172],
+      ]);
+    }),
+  );
+});
+
+describe("a node that was just opened", () => {
+  for (const after of [0, 1, 5]) {
+    test(
+      `waits for the first that answers, ${after} ms later, by seeds and by multicast`,
+      async () => {
+        for (const options of [{ multicast: false, peers: [A] }, {}]) {
+          await withLan(async (lan) => {
+            lan.network.set({ delay: { min: 5, max: 5 } });
+            for (const host of [A, B, C]) await lan.open(host, options);
+            await lan.network.clock.advance(after);
+            for (const mesh of [...lan.nodes].reverse()) {
+              const diagnosis = await lan.diagnose(mesh);
+              assertCodes(diagnosis);
+              assert(diagnosis.peers.length > 0);
+            }
+          })();
+        }
+      },
+    );
+  }
+
+  test(
+    "waits no longer than it may, for nobody and for one that comes late",
+    withLan(async (lan) => {
+      const { clock } = lan.network;
+      const mesh = await lan.open(A);
+      await lan.pass(3);
+      const before = clock.now();
+      assertCodes(await lan.diagnose(mesh), "error nobody-there");
+      assertEquals(Math.round(clock.now() - before), 2000);
+      const diagnosing = mesh.diagnose({ timeout: 1000 });
+      await clock.advance(900);
+      await lan.open(B);
+      const diagnosis = await clock.run(diagnosing, 5000);
+      assertCodes(diagnosis);
+      assertEquals([Math.round(clock.now() - before), diagnosis.peers[0]?.asked], [2900, false]);
+    }),
+  );
+
+  test(
+    "waits no more when it is closed, and when who asked gives up",
+    withLan(async (lan) => {
+      const mesh = await lan.open(A, { wire: "go-warp" });
+      const controller = new AbortController();
+      const diagnosing = mesh.diagnose({ timeout: 60_000, signal: controller.signal });
+      controller.abort(new Error("enough"));
+      await assertRejects(() => diagnosing, Error, "enough");
+      const [diagnosis] = await lan.network.clock.run(
+        Promise.all([mesh.diagnose({ timeout: 60_000 }), mesh.close()]),
+        2000,
+      );
+      assertCodes(diagnosis, "error closed");
+    }),
+  );
+});
+
+describe("diagnoses at the same time", () => {
+  test(
+    "are one: many callers send no more than one does, and find the same",
+    withLan(async (lan) => {
+      const mesh = await lan.open(A);
+      for (let i = 1; i <= 40; i++) await lan.open(`10.0.1.${i}`);
+      await lan.pass(3);
+      lan.network.set({ drop: ({ data }) => data[1] === 0x15 && data.length > 600 });
+      const all = await lan.network.clock.run(Promise.all(Array.from({ length: 8 }, () => mesh.diagnose())), 5000);
+      for (const diagnosis of all) assertCodes(diagnosis, "error mtu", "info not-measured");
+      assertEquals(mesh.metrics().sendErrors, 0);
+    }),
+  );
+
+  test(
+    "go on for the others when one of them gives up",
+    withLan(async (lan) => {
+      const mesh = await lan.three();
+      lan.network.cut(A, B);
+      const controller = new AbortController();
+      const first = mesh.diagnose({ signal: controller.signal });
+      const second = mesh.diagnose();
+      await lan.network.clock.advance(500);
+      controller.abort(new Error("enough"));
+      await assertRejects(() => first, Error, "enough");
+      assertCodes(await lan.network.clock.run(second, 5000), "error peer-hears-nothing");
+    }),
+  );
+
+  test(
+    "ask others each time, when there are many",
+    withLan(async (lan) => {
+      const mesh = await lan.open(A);
+      for (let i = 1; i <= 64; i++) await lan.open(`10.0.1.${i}`);
+      await lan.pass(3);
+      const asked = new Set<string>();
+      for (let i = 0; i < 3; i++) {
+        const { peers } = await lan.diagnose(mesh);
+        assertEquals(peers.filter((peer) => peer.asked).length, 32);
+        for (const { id } of peers.filter((peer) => peer.asked)) asked.add(id);
+      }
+      assert(asked.size > 45, `${asked.size}`);
+    }),
+  );
+});
+
+describe("an advertised address that can not be right", () => {
+  /** What is found at the node that advertises it, and at another. */
+  async function found(
+    advertiseAddr: string | ((other: MeshBus) => string),
+    isPlainThere: boolean,
+    at = B,
+  ): Promise<readonly (readonly string[])[]> {
+    const codes: (readonly string[])[] = [];
+    await withLan(async (lan) => {
+      const other = await lan.open(at);
+      const mesh = await lan.open(A, {
+        advertiseAddr: typeof advertiseAddr === "string" ? advertiseAddr : advertiseAddr(other),
+      });
+      if (isPlainThere) await lan.open(C, { wire: "go-warp" });
+      await lan.pass(4);
+      for (const node of [mesh, other]) {
+        codes.push(codesOf(await lan.diagnose(node)).filter((code) => code !== "info plain-peers"));
+      }
+    }, 2)();
+    return codes;
+  }
+
+  for (const address of ["127.0.0.1:7950", "localhost:7950", "10.0.0.255:7950"]) {
+    test(`as ${address}, is found at both ends`, async () => {
+      const theirs = ["warning peer-advertised-unreachable"];
+      assertEquals(await found(address, false), [["warning advertised-unreachable"], theirs]);
+      assertEquals(await found(address, true), [["error advertised-unreachable"], theirs]);
+    });
+  }
+
+  test("as that of another node, is found at both ends", async () => {
+    const theirs = ["warning peer-advertised-unreachable"];
+    assertEquals(await found(({ address }) => address, false), [["warning advertised-unreachable"], theirs]);
+    assertEquals(await found(({ address }) => address, true), [["error advertised-unreachable"], theirs]);
+  });
+
+  test("may be a name, which only Go nodes look up", async () => {
+    assertEquals(await found("node.example:7950", false), [["info advertised-unreachable"], []]);
+    assertEquals(await found("node.example:7950", true), [["warning advertised-unreachable"], []]);
+  });
+
+  test("is not one that is filled in, the right one, or a loopback address where all are on one host", async () => {
+    for (const address of ["0.0.0.0:7950", ":7950", `${A}:7951`]) assertEquals(await found(address, true), [[], []]);
+    assertEquals(await found("127.0.0.1:7950", false, A), [[], []]);
+  });
+
+  test(
+    "is none at all: Go nodes take it as it is",
+    withLan(async (lan) => {
+      const ports = { networkInterfaces: () => [] };
+      const mesh = await lan.open(A, {}, ports);
+      const other = await lan.open(B);
+      await lan.pass(3);
+      assertCodes(await lan.diagnose(mesh));
+      await lan.open(C, { wire: "go-warp" });
+      await lan.pass(2);
+      assertCodes(await lan.diagnose(mesh), "error advertised-unreachable", "info plain-peers");
+      assertCodes(await lan.diagnose(other), "info plain-peers");
+    }),
+  );
+});
+
+test("an interface without multicast explains nothing beside one that is well", async () => {
+  const lan = new Lan();
+  const mesh = await MeshBus.open({ ...lan.network.host(A), heartbeat: HEARTBEAT });
+  lan.nodes.push(mesh);
+  const { node, interfaces, peers } = await lan.diagnose(mesh, { timeout: 100 });
+  const without = { name: "tun0", address: B, multicast: false, returned: null };
+  const deaf = { name: "eth1", address: C, multicast: true, returned: false };
+  const judged = (...others: readonly Diagnosis["interfaces"][number][]) =>
+    findings({ node, interfaces: others, peers }).map(({ code, severity }) => `${severity} ${code}`);
+  assertEquals(judged(...interfaces, without, deaf), [
+    "error nobody-there",
+    "warning interface-without-multicast",
+    "warning multicast-loopback",
+  ]);
+  assertEquals(judged(without, deaf), [
+    "error interface-without-multicast",
+    "error multicast-loopback",
+    "error nobody-there",
+  ]);
+  await lan.close();
+});
