@@ -35,6 +35,9 @@ Joins a mesh as one more node, and says why nodes do not see each other. Give it
   --advertise <address>  host:port under which others reach this node
   --heartbeat <ms>       time between heartbeats                   (5000)
   --no-multicast         seeds only
+  --no-loopback          multicast does not come back to this host
+  --ttl <number>         routers that multicast may pass, and one  (1)
+  --receive-buffer <n>   bytes of receive buffer that must be had
   --wait <ms>            longest wait for others                   (1.2 heartbeats, alone 2)
   --timeout <ms>         longest wait for their answers            (2000)
   --no-scout             do not look for nodes with other options, on other interfaces
@@ -67,7 +70,7 @@ export function readArguments(args: readonly string[]): Call {
   if (values.version) return { do: "version" };
   const [command, ...others] = positionals;
   if (command !== "doctor" || others.length > 0) throw misuse('the command must be "doctor"', positionals.join(" "));
-  const { advertise, family, group, heartbeat, port } = values;
+  const { advertise, family, group, heartbeat, port, "receive-buffer": receiveBuffer, ttl } = values;
   const names = listOf("interface", values.interface);
   const peers = listOf("peers", values.peers);
   return {
@@ -81,6 +84,9 @@ export function readArguments(args: readonly string[]): Call {
       ...advertise !== undefined && { advertiseAddr: textOf("advertise", advertise) },
       ...heartbeat !== undefined && { heartbeat: numberOf("heartbeat", heartbeat) },
       ...values["no-multicast"] && { multicast: false },
+      ...values["no-loopback"] && { multicastLoopback: false },
+      ...ttl !== undefined && { multicastTtl: numberOf("ttl", ttl) },
+      ...receiveBuffer !== undefined && { receiveBuffer: numberOf("receive-buffer", receiveBuffer) },
     },
     isJson: values.json ?? false,
     isStrict: values.strict ?? false,
@@ -101,6 +107,9 @@ const OPTIONS = {
   advertise: { type: "string" },
   heartbeat: { type: "string" },
   "no-multicast": { type: "boolean" },
+  "no-loopback": { type: "boolean" },
+  ttl: { type: "string" },
+  "receive-buffer": { type: "string" },
   wait: { type: "string" },
   timeout: { type: "string" },
   "no-scout": { type: "boolean" },

@@ -117,7 +117,7 @@ export class Diagnoser {
   }
 
   #survey(timeout: number): Survey | undefined {
-    const { links, membership, nodeId, ports, probes, settings } = this.#config;
+    const { failures, links, membership, nodeId, ports, probes, settings } = this.#config;
     if (probes === undefined) return undefined;
     const { group, multicastLoopback } = settings;
     const port = links.mesh.port;
@@ -125,8 +125,8 @@ export class Diagnoser {
     const loops = new Map<object, (packet: Uint8Array) => void>();
     for (const { sender } of links.all) {
       if (sender === undefined || !multicastLoopback) continue;
-      // What cannot be sent does not come back, and that is found.
-      loops.set(sender, (packet) => void sender.send(packet, group, port).catch(() => {}));
+      const send = (packet: Uint8Array) => sender.send(packet, group, port);
+      loops.set(sender, (packet) => void send(packet).catch((error) => failures.report("send", error)));
     }
     return new Survey({
       clock: ports.clock,

@@ -22,6 +22,7 @@ export type Severity = "error" | "warning" | "info";
 export type FindingCode =
   | "advertised-unreachable"
   | "cannot-open"
+  | "cannot-send"
   | "closed"
   | "interface-without-multicast"
   | "loss"
@@ -165,6 +166,8 @@ export interface NodeDiagnosis {
   readonly receiveBufferRequired: boolean;
   /** Why there is no multicast though it was asked for. */
   readonly multicastError: string | null;
+  /** Why the last datagram could not be sent, if that was within 1.5 heartbeats. */
+  readonly sendError: string | null;
   /**
    * Addresses of seeds at which nobody has answered, without those of this host. Those of names that have more than 16,
    * which are not all asked, only when nobody at all has answered there.

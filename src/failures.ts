@@ -9,11 +9,25 @@ import { show } from "./errors.ts";
 import type { MeshEvent, Stage } from "./events.ts";
 import { RateLimit } from "./rate_limit.ts";
 
+/** What has failed last, and when by the node's clock. */
+export interface Failure {
+  readonly error: Error;
+  readonly at: number;
+}
+
+/** Those of a stage. */
+interface Failed {
+  readonly limit: RateLimit;
+  last: Failure;
+  count: number;
+  suppressed: number;
+}
+
 /** Failures by stage. */
 export class Failures {
   readonly #clock: Clock;
   readonly #emit: (event: MeshEvent) => void;
-  readonly #stages = new Map<Stage, { readonly limit: RateLimit; count: number; suppressed: number }>();
+  readonly #stages = new Map<Stage, Failed>();
 
   /** `emit` gets at most one `error` event a second for each stage. */
   constructor(clock: Clock, emit: (event: MeshEvent) => void) {
@@ -22,12 +36,14 @@ export class Failures {
   }
 
   /** Counts a failure, and reports it if none of its stage was in the last second. */
-  report(stage: Stage, error: unknown): void {
+  report(stage: Stage, thrown: unknown): void {
+    const last = { error: toError(thrown), at: this.#clock.now() };
     let state = this.#stages.get(stage);
     if (state === undefined) {
-      state = { limit: new RateLimit(this.#clock, 1, 1), count: 0, suppressed: 0 };
+      state = { limit: new RateLimit(this.#clock, 1, 1), last, count: 0, suppressed: 0 };
       this.#stages.set(stage, state);
     }
+    state.last = last;
     state.count++;
     if (!state.limit.allow()) {
       state.suppressed++;
@@ -35,7 +51,12 @@ export class Failures {
     }
     const { suppressed } = state;
     state.suppressed = 0;
-    this.#emit({ type: "error", stage, error: toError(error), suppressed });
+    this.#emit({ type: "error", stage, error: last.error, suppressed });
+  }
+
+  /** The last failure of a stage. */
+  last(stage: Stage): Failure | undefined {
+    return this.#stages.get(stage)?.last;
   }
 
   /** How many failures of a stage there were. */

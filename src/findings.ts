@@ -5,7 +5,7 @@
  */
 
 import type { Flaw } from "./advertised.ts";
-import type { Finding, Observed, PeerDiagnosis } from "./diagnosis.ts";
+import type { Finding, FindingCode, Observed, PeerDiagnosis } from "./diagnosis.ts";
 import { about, finding, inOrder, named } from "./finding.ts";
 import { localMulticast, losses, multicast, sizes, unicast } from "./way_findings.ts";
 
@@ -24,6 +24,7 @@ const FLAWS: Readonly<Record<Flaw, string>> = {
 };
 
 const JUDGES: readonly ((seen: Observed, flaw: Flaw | undefined) => readonly Finding[])[] = [
+  sending,
   unicast,
   localMulticast,
   presence,
@@ -36,10 +37,25 @@ const JUDGES: readonly ((seen: Observed, flaw: Flaw | undefined) => readonly Fin
   system,
 ];
 
+/** What follows when a host sends nothing. */
+const OF_MUTE: ReadonlySet<FindingCode> = new Set(
+  [
+    "multicast-blocked",
+    "multicast-loopback",
+    "multicast-out-closed",
+    "peer-hears-nothing",
+    "peer-silent",
+    "seed-silent",
+    "unicast-out-closed",
+  ] as const,
+);
+
 /** Findings, worst first. */
 export function findings(seen: Observed, flaw?: Flaw): readonly Finding[] {
   if (!seen.node.isHealthy) return [closed(seen)];
-  return inOrder(JUDGES.flatMap((judge) => judge(seen, flaw)));
+  const list = inOrder(JUDGES.flatMap((judge) => judge(seen, flaw)));
+  const isMute = list.some(({ code, severity }) => code === "cannot-send" && severity === "error");
+  return isMute ? list.filter(({ code }) => !OF_MUTE.has(code)) : list;
 }
 
 function closed({ node }: Observed): Finding {
@@ -47,6 +63,17 @@ function closed({ node }: Observed): Finding {
     "The node is closed, or its sockets can not receive any more.",
     'Open it again. The last `error` event of the stage "receive" says why a socket broke.',
   ]);
+}
+
+/** Who does not get what was not sent is not to blame for it. */
+function sending({ node: { address, sendError }, peers }: Observed): readonly Finding[] {
+  if (sendError === null) return [];
+  const hears = peers.some(({ unicast, multicast }) => unicast.out === true || multicast.out === true);
+  return [finding("cannot-send", hears ? "warning" : "error", address, [
+    `This host does not send what it is given: ${sendError}.`,
+    "See what its firewall does with output (EPERM: nft list ruleset), and whether it has a route to everybody " +
+    "(ENETUNREACH, EHOSTUNREACH: ip route get ADDRESS).",
+  ])];
 }
 
 function addresses({ node, interfaces, peers }: Observed, flaw: Flaw | undefined): readonly Finding[] {

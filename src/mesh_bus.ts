@@ -247,6 +247,7 @@ export class MeshBus implements SyncBus {
       membership: this.#membership,
       seeds: this.#seeds,
       probes: this.#probes,
+      failures: this.#failures,
       status: () => this.status(),
     });
     this.#batcher = new Batcher({

@@ -7,6 +7,7 @@
 import { type Endpoint, formatAddress } from "./address.ts";
 import { isWhereItSays } from "./advertised.ts";
 import { strangers } from "./destinations.ts";
+import type { Failures } from "./failures.ts";
 import type { NodeDiagnosis, Observed, PeerDiagnosis, Ways } from "./diagnosis.ts";
 import type { LocalAddresses } from "./interfaces.ts";
 import type { Links } from "./links.ts";
@@ -38,6 +39,7 @@ export interface ObserveConfig {
   readonly membership: Membership;
   readonly seeds: Seeds;
   readonly status: () => MeshStatus;
+  readonly failures: Failures;
 }
 
 /** Puts together what is known, and what a survey has found, if there was one. */
@@ -55,6 +57,7 @@ export function observe(config: ObserveConfig, survey: Survey | undefined): Obse
 function describe(config: ObserveConfig): NodeDiagnosis {
   const { address, id, isHealthy, links, membership, ports: { clock }, seeds, settings } = config;
   const { family, group, heartbeat, extended, multicast, multicastLoopback, quietTimeout, receiveBuffer } = settings;
+  const lastSent = config.failures.last("send");
   const turnedAwayFor = clock.now() - membership.lastRefusedAt;
   return {
     id,
@@ -70,6 +73,9 @@ function describe(config: ObserveConfig): NodeDiagnosis {
     receiveBuffer: links.mesh.receiveBuffer ?? null,
     receiveBufferRequired: settings.receiveBufferRequired,
     multicastError: links.multicastError?.message ?? null,
+    sendError: lastSent !== undefined && clock.now() - lastSent.at <= RECENT * heartbeat
+      ? lastSent.error.message
+      : null,
     silentSeeds: silentSeeds(config).map(({ host, port }) => formatAddress(host, port)),
     unresolvedSeeds: seeds.unresolved,
     peersRefused: turnedAwayFor <= Math.min(TURNED_AWAY_FOR * heartbeat, quietTimeout) ? membership.refused : 0,

@@ -100,11 +100,18 @@ export function unicast({ node, peers }: Observed): readonly Finding[] {
       `Nothing that they send to ${node.address} arrives, though they hear this node.`,
       `Let this host receive UDP to port ${portOf(node.address)}. ${onePort} makes do with port ${node.port} alone.`,
     ]),
-    about("peer-silent", "warning", peers, silent, [
-      "They were heard before and answer nothing now.",
-      "See that their processes run and do not stand still, and that nothing has cut the network. They are lost when " +
-      "`peerTimeout` is over.",
-    ]),
+    // Cut off from everybody, or from some.
+    about(
+      "peer-silent",
+      silent.length === peers.filter(({ asked }) => asked).length ? "error" : "warning",
+      peers,
+      silent,
+      [
+        "They were heard before and answer nothing now.",
+        "See that their processes run and do not stand still, and that nothing has cut the network. They are lost when " +
+        "`peerTimeout` is over.",
+      ],
+    ),
   ].flat();
 }
 

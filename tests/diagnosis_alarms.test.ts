@@ -1,7 +1,7 @@
 // What `diagnose` makes of what only looks bad, and of causes that hide behind others.
 import { describe, test } from "node:test";
 import { assert, assertEquals, assertLessOrEqual, assertRejects, assertStringIncludes } from "@std/assert";
-import { type Diagnosis, MeshBus } from "../mod.ts";
+import { type Bind, type Diagnosis, MeshBus } from "../mod.ts";
 import { findings } from "../src/findings.ts";
 import { A, assertCodes, B, C, codesOf, HEARTBEAT, Lan, lose, subjectOf, withLan } from "./support/diagnosed_lan.ts";
 
@@ -414,3 +414,66 @@ test("an interface without multicast explains nothing beside one that is well", 
   ]);
   await lan.close();
 });
+
+describe("a host that does not send what it is given", () => {
+  /** A network of three, of which the first does not send to some, as its firewall or its routes say. */
+  const refusing = (isRefused: (to: string) => boolean, body: (lan: Lan, mesh: MeshBus) => Promise<void>) =>
+    withLan(async (lan) => {
+      const host = lan.network.host(A);
+      const bind: Bind = async (options, handlers) => {
+        const socket = await host.bind(options, handlers);
+        const send: typeof socket.send = (data, to, port) =>
+          isRefused(to) ? Promise.reject(new Error(`send EPERM ${to}:${port}`)) : socket.send(data, to, port);
+        return new Proxy(socket, {
+          get(target, name) {
+            if (name === "send") return send;
+            const value: unknown = Reflect.get(target, name, target);
+            return typeof value === "function" ? value.bind(target) : value;
+          },
+        });
+      };
+      const [mesh] = [await lan.open(A, {}, { ...host, bind }), await lan.open(B), await lan.open(C)];
+      await body(lan, mesh);
+    });
+
+  let isShut = false;
+
+  test(
+    "at all: that is said, and nobody else is blamed",
+    refusing(() => isShut, async (lan, mesh) => {
+      isShut = false;
+      await lan.pass(3);
+      assertCodes(await lan.diagnose(mesh));
+      isShut = true;
+      const diagnosis = await lan.diagnose(mesh);
+      assertCodes(diagnosis, "error cannot-send");
+      assertStringIncludes(diagnosis.findings[0]?.message ?? "", "send EPERM");
+      isShut = false;
+      await lan.pass(2);
+      assertCodes(await lan.diagnose(mesh));
+    }),
+  );
+
+  test(
+    "to one of two is a warning: the other is reached",
+    refusing((to) => isShut && to === B, async (lan, mesh) => {
+      isShut = false;
+      await lan.pass(3);
+      isShut = true;
+      const codes = codesOf(await lan.diagnose(mesh));
+      assert(codes.includes("warning cannot-send"), `${codes}`);
+      isShut = false;
+    }),
+  );
+});
+
+test(
+  "peers that are all silent are an error: this node may be the one that is cut off; some of them are a warning",
+  withLan(async (lan) => {
+    const mesh = await lan.three();
+    lan.network.set({ loss: 1 }, { from: B });
+    assert(codesOf(await lan.diagnose(mesh)).some((code) => code === "warning peer-silent"));
+    lan.network.set({ loss: 1 }, { from: C });
+    assert(codesOf(await lan.diagnose(mesh)).some((code) => code === "error peer-silent"));
+  }),
+);

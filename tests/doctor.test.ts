@@ -36,6 +36,7 @@ const NODE: NodeDiagnosis = {
   receiveBuffer: null,
   receiveBufferRequired: false,
   multicastError: null,
+  sendError: null,
   silentSeeds: [],
   unresolvedSeeds: [],
   peersRefused: 0,
@@ -92,7 +93,7 @@ describe("arguments", () => {
       timeout: 2000,
     });
     const all = "doctor --port 7950 --group 239.1.1.1 --family 4 --interface eth0 --peers a:1,b --peers [::1]:2 " +
-      "--advertise :7950 --heartbeat 500 --no-multicast --wait 0 --timeout 100 --no-scout --strict --json";
+      "--advertise :7950 --heartbeat 500 --no-multicast --no-loopback --ttl 4 --receive-buffer 65536 --wait 0 --timeout 100 --no-scout --strict --json";
     assertEquals(readArguments(all.split(" ")), {
       do: "doctor",
       options: {
@@ -104,6 +105,9 @@ describe("arguments", () => {
         advertiseAddr: ":7950",
         heartbeat: 500,
         multicast: false,
+        multicastLoopback: false,
+        multicastTtl: 4,
+        receiveBuffer: 65_536,
       },
       isJson: true,
       isStrict: true,

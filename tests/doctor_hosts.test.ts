@@ -223,3 +223,14 @@ scene("doctor: two meshes with seeds only in one network are two", LAN, async ({
   assertEquals(severity, "info");
   assertMatch(advice ?? "", /^If it is another mesh, give each a `port` of its own\. If it is this one, name /);
 });
+
+scene("doctor: this host's own firewall lets nothing out", LAN, async ({ open, own, doctor }) => {
+  await Promise.all([open(1), open(2)]);
+  own.run("nft", "add table inet mute");
+  own.run("nft", "add chain inet mute output { type filter hook output priority 0; }");
+  own.run("nft", 'add rule inet mute output oifname "eth0" meta l4proto udp drop');
+  for (const runtime of RUNTIMES) {
+    const { advice } = assertError(await doctor([], runtime), "cannot-send");
+    assertStringIncludes(advice, "nft list ruleset");
+  }
+});
