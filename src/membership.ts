@@ -4,38 +4,32 @@
  * @module
  */
 
-import { type Endpoint, isSameEndpoint } from "./address.ts";
+import type { Endpoint } from "./address.ts";
 import type { Challenge } from "./challenges.ts";
 import type { Clock, Timer } from "./clock.ts";
 import { strangers, unique } from "./destinations.ts";
 import type { MeshEvent } from "./events.ts";
 import { Handshake, type Saying } from "./handshake.ts";
 import type { RandomBytes } from "./host.ts";
+import { Inquiries } from "./inquiries.ts";
 import { Introductions } from "./introductions.ts";
 import type { Jitter } from "./jitter.ts";
 import { Paths } from "./paths.ts";
 import type { KnownPeer, PeerEntry } from "./peer.ts";
 import { PeerTable } from "./peer_table.ts";
-import { type PlaceRules, usableHost } from "./place.ts";
+import type { PlaceRules } from "./place.ts";
 import { RateLimit } from "./rate_limit.ts";
 import { SeedGreeter } from "./seed_greeter.ts";
 import { Suspicion } from "./suspicion.ts";
 import type { Extension } from "./wire/extension.ts";
 import { MAX_HEARD, PATH_DEAF, PATH_GROUP, PATH_HEARD } from "./wire/layout.ts";
 import { formatNodeId } from "./wire/node_id.ts";
-import { equalBytes } from "./wire/packet.ts";
 import { type ToldPeer, writeHeard } from "./wire/told_peers.ts";
 
 /** Part of the time between heartbeats by which it is shorter at random, so that nodes do not fall into step. */
 const SPREAD = 0.15;
 /** Peers that a heartbeat tells of, and the one that welcomes a node. */
 const TOLD = { heartbeat: 4, welcome: 24 };
-/** Heartbeats after which a peer that may have moved is asked again. They come every 0.85 to 1. */
-const LEAST_PAUSE = 0.8;
-/** The same when multicast comes from a host that is its own: that of IPv6 leaves by link-local addresses. */
-const ASIDE_PAUSE = 4;
-/** Times that a node is asked that was heard and does not answer, when peers go on telling of it. */
-const MOST_HELLOS = 12;
 /** Moves reported, in a burst and per second: a node id can be forged, and a move with each datagram. */
 const MOVES_PER_SECOND = 16;
 
@@ -100,6 +94,7 @@ export class Membership {
   readonly #suspicion: Suspicion;
   readonly #handshake: Handshake;
   readonly #introductions: Introductions;
+  readonly #inquiries: Inquiries;
   readonly #seeds: SeedGreeter;
   readonly #refusals: RateLimit;
   readonly #moves: RateLimit;
@@ -123,7 +118,20 @@ export class Membership {
     });
     const paths = this.#paths = new Paths({ nodeId, heartbeat, clock, peers });
     const say = (saying: Saying, to: Endpoint) => post(encode(saying), to);
-    this.#handshake = new Handshake({ clock, randomBytes, peers, paths, say });
+    const handshake = this.#handshake = new Handshake({ clock, randomBytes, peers, paths, say });
+    this.#inquiries = new Inquiries({
+      nodeId,
+      heartbeat,
+      clock,
+      rules,
+      peers,
+      handshake,
+      introductions,
+      onFollowed: (entry, source) => {
+        this.#settle(entry, entry.roundTrip);
+        this.#reply(entry, source, undefined, true);
+      },
+    });
     this.#seeds = new SeedGreeter({ seeds, isOwn, clock, peers, introductions, ask: (to) => this.#handshake.ask(to) });
     // It tells one that is silent whether its multicast is heard, too.
     const ask = (entry: PeerEntry) => {
@@ -221,13 +229,13 @@ export class Membership {
     if (extension !== undefined && isItself) this.#paths.note(entry, extension);
     const isWelcome = answered !== undefined && this.#prove(entry, answered);
     if (extension?.nonce !== undefined || isWelcome) this.#reply(entry, source, extension?.nonce, isWelcome);
-    if (isWelcome) this.#followTo(entry, source);
-    else if (extension?.nonce === undefined) this.#inquire(entry, source, extension?.path, heard === "joined");
+    if (isWelcome) this.#inquiries.welcomed(entry, source);
+    else if (extension?.nonce === undefined) this.#inquiries.heard(entry, source, extension?.path, heard === "joined");
     if (heard === "joined") emit({ type: "peerJoined", peer: { id, address: entry.address } });
     else if (heard === "moved" && this.#moves.allow()) {
       emit({ type: "peerMoved", peer: { id, address: entry.address } });
     }
-    if (entry.isProven && isItself) extension?.peers?.forEach((told) => this.#consider(told, source));
+    if (entry.isProven && isItself) extension?.peers?.forEach((told) => this.#inquiries.told(told, source));
   }
 
   /** Notes a question of the node's own that has come back to it: it is itself where it was sent. */
@@ -266,63 +274,6 @@ export class Membership {
     if (isWelcome && !(nonce !== undefined && isThere)) {
       post(encode({ path: this.#paths.pathTo(entry), ...welcome }), entry.endpoint);
     }
-  }
-
-  /** Who was asked at a seed, which processes of a host may share, answers from its own address. */
-  #followTo(entry: PeerEntry, source: Endpoint): void {
-    if (!entry.isAt(source) && isSameEndpoint(entry.wanted, source)) this.#handshake.tryAt(entry, source);
-  }
-
-  /** Asks what is not known of a node that was heard. */
-  #inquire(entry: PeerEntry, source: Endpoint, path: number | undefined, isNew: boolean): void {
-    const { clock, heartbeat } = this.#config;
-    const { wanted, endpoint, helloAt, reachedAt } = entry;
-    const now = clock.now();
-    if (!entry.extended) {
-      if (isNew) this.#handshake.greetPlain(entry);
-    } else if (!entry.isProven) {
-      if (now - helloAt >= heartbeat / 2) this.#handshake.hello(entry);
-    } else if (!entry.isAt(source)) {
-      // It may have moved; or it has several interfaces, and multicast leaves by sockets of their own.
-      const hasMoved = isSameEndpoint(wanted, source);
-      const isOwnSocket = path !== PATH_GROUP || source.port === endpoint.port;
-      const isAside = path === PATH_GROUP && entry.isOn(source.host);
-      const pause = (hasMoved ? 1 / 4 : isAside ? ASIDE_PAUSE : LEAST_PAUSE) * heartbeat;
-      if (isOwnSocket && this.#peers.follow(entry, source)) {
-        this.#settle(entry, entry.roundTrip);
-        this.#reply(entry, source, undefined, true);
-      } else if (now - helloAt > pause && (hasMoved || (isOwnSocket && now - reachedAt > heartbeat))) {
-        this.#handshake.hello(entry);
-        this.#handshake.tryAt(entry, source);
-      } else if (path === PATH_GROUP) this.#askAside(entry, source.host);
-    }
-    // What it advertises is hearsay until it is heard from there.
-    const isHearsay = !isSameEndpoint(wanted, endpoint) && !isSameEndpoint(wanted, source);
-    if (isHearsay && this.#introductions.mayAsk(wanted, "claim")) this.#handshake.ask(wanted, entry);
-  }
-
-  /** What a peer says by the group counts from hosts that are its own. It is asked at the port at which it is reached. */
-  #askAside(entry: PeerEntry, host: string): void {
-    const endpoint = { host, port: entry.endpoint.port };
-    if (!entry.isOn(host) && this.#introductions.mayAsk(endpoint, "claim")) this.#handshake.ask(endpoint, entry, true);
-  }
-
-  /** A peer tells of a node. */
-  #consider({ id, host, port }: ToldPeer, source: Endpoint): void {
-    const { nodeId, rules } = this.#config;
-    if (equalBytes(id, nodeId)) return;
-    const known = this.#peers.get(formatNodeId(id));
-    if (known !== undefined && (known.isProven || !known.extended)) return;
-    const endpoint = { host, port };
-    if (known?.isAt(endpoint)) return this.#askHeard(known);
-    if (usableHost(host, rules.family) !== host || !rules.mayBeAt(endpoint, source)) return;
-    if (this.#introductions.mayAsk(endpoint, "peer")) this.#handshake.ask(endpoint);
-  }
-
-  /** It was heard from where a peer knows it to be: that all questions so far were lost is likelier than that it is not there. */
-  #askHeard(entry: PeerEntry): void {
-    const { clock, heartbeat } = this.#config;
-    if (entry.hellos < MOST_HELLOS && clock.now() - entry.helloAt >= heartbeat) this.#handshake.hello(entry);
   }
 
   /** Whether the peer has to be welcomed. */

@@ -23,7 +23,7 @@ export const MEMBERSHIP: readonly Mutant[] = judgedBy("churn", [
   {
     name: "who is asked at a seed is not asked at its own address",
     file: "src/membership.ts",
-    find: "if (isWelcome) this.#followTo(entry, source);",
+    find: "if (isWelcome) this.#inquiries.welcomed(entry, source);",
     replace: "if (isWelcome) {}",
   },
   {
