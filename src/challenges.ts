@@ -19,8 +19,6 @@ export interface Challenge {
   /** Whom it was for; absent when it is not known who is there. */
   readonly id: string | undefined;
   readonly sentAt: number;
-  /** Whether the node is reached elsewhere, and has only to show that this host is its own as well. */
-  readonly isAside: boolean;
 }
 
 /** Whoever repeats the nonce of a question has got it: it listens where the question was sent. */
@@ -35,9 +33,9 @@ export class Challenges {
   }
 
   /** The nonce of a new question, for the node `id` or for whoever is there. */
-  issue(to: Endpoint, id?: string, isAside = false): number {
+  issue(to: Endpoint, id?: string): number {
     const nonce = readU32(this.#randomBytes(NONCE_LENGTH), 0);
-    this.#open.set(nonce, { to, id, sentAt: this.#clock.now(), isAside });
+    this.#open.set(nonce, { to, id, sentAt: this.#clock.now() });
     const [oldest] = this.#open.keys();
     if (this.#open.size > CAPACITY && oldest !== undefined) this.#open.delete(oldest);
     return nonce;

@@ -19,7 +19,7 @@ const FLAWS: Readonly<Record<Flaw, string>> = {
   broadcast: "It is the address of all hosts of a network.",
   loopback: "Each host is there itself, and sends to itself.",
   name: "It is a name: nodes of this package look none up, and take the address that this node sends from.",
-  taken: "Another node is there.",
+  taken: "Another node has that address too, and takes what is sent there.",
   unspecified: "It names no host, as none of this one's interfaces can be named to others.",
 };
 
@@ -37,6 +37,9 @@ const JUDGES: readonly ((seen: Observed, flaw: Flaw | undefined) => readonly Fin
   system,
 ];
 
+const NOTHING: ReadonlySet<FindingCode> = new Set();
+/** What follows when another process has the address of the node. */
+const OF_TWINS: ReadonlySet<FindingCode> = new Set(["unicast-in-closed", "unicast-out-closed"] as const);
 /** What follows when a host sends nothing. */
 const OF_MUTE: ReadonlySet<FindingCode> = new Set(
   [
@@ -54,8 +57,10 @@ const OF_MUTE: ReadonlySet<FindingCode> = new Set(
 export function findings(seen: Observed, flaw?: Flaw): readonly Finding[] {
   if (!seen.node.isHealthy) return [closed(seen)];
   const list = inOrder(JUDGES.flatMap((judge) => judge(seen, flaw)));
+  // Two processes that share a port take each other's datagrams.
+  const twins = flaw === "taken" ? OF_TWINS : NOTHING;
   const isMute = list.some(({ code, severity }) => code === "cannot-send" && severity === "error");
-  return isMute ? list.filter(({ code }) => !OF_MUTE.has(code)) : list;
+  return list.filter(({ code }) => !twins.has(code) && !(isMute && OF_MUTE.has(code)));
 }
 
 function closed({ node }: Observed): Finding {
@@ -66,11 +71,14 @@ function closed({ node }: Observed): Finding {
 }
 
 /** Who does not get what was not sent is not to blame for it. */
-function sending({ node: { address, sendError }, peers }: Observed): readonly Finding[] {
+function sending({ node: { address, sendError }, interfaces, peers }: Observed): readonly Finding[] {
   if (sendError === null) return [];
-  const hears = peers.some(({ unicast, multicast }) => unicast.out === true || multicast.out === true);
-  return [finding("cannot-send", hears ? "warning" : "error", address, [
-    `This host does not send what it is given: ${sendError}.`,
+  const ways = peers.flatMap(({ unicast, multicast }) => [unicast.out, multicast.out]);
+  // What it sends to itself comes back, or not.
+  const seen = [...ways, ...interfaces.map(({ returned }) => returned)].filter((isOut) => isOut !== null);
+  const isMute = seen.length > 0 && !seen.includes(true);
+  return [finding("cannot-send", isMute ? "error" : "warning", address, [
+    `This host does not send ${isMute ? "" : "all of "}what it is given: ${sendError}.`,
     "See what its firewall does with output (EPERM: nft list ruleset), and whether it has a route to everybody " +
     "(ENETUNREACH, EHOSTUNREACH: ip route get ADDRESS).",
   ])];
@@ -109,9 +117,13 @@ function advertised({ node, interfaces, peers }: Observed, flaw: Flaw | undefine
   const why = isFlawed
     ? FLAWS[flaw]
     : `${count(cannot)} answered where this node sends from, but can not reach it at the address that it advertises.`;
-  return [finding("advertised-unreachable", isNobody || (isFlawed && hasPlain) ? "error" : "warning", node.address, [
+  const isError = isNobody || (isFlawed && (hasPlain || flaw === "taken"));
+  return [finding("advertised-unreachable", isError ? "error" : "warning", node.address, [
     `${why} Go nodes that do not hear its multicast do not reach it at all.`,
-    "Give `advertiseAddr` an address and port of this node that they can reach, or leave it out.",
+    flaw === "taken"
+      ? "Of several processes of a host that advertise one port, one gets all that is sent there. Leave `advertiseAddr` " +
+        "out, or give each process a port of its own in it."
+      : "Give `advertiseAddr` an address and port of this node that they can reach, or leave it out.",
   ])];
 }
 

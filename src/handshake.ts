@@ -63,17 +63,16 @@ export class Handshake {
     this.#refusedQuestions = new RateLimit(clock, REFUSED_QUESTIONS_PER_SECOND, REFUSED_QUESTIONS_PER_SECOND);
   }
 
-  /** Asks a node, or whoever is at an address; or a node whether the host is its own too. */
-  ask(to: Endpoint, entry?: PeerEntry, isAside = false): void {
+  /** Asks a node, or whoever is at an address. */
+  ask(to: Endpoint, entry?: PeerEntry): void {
     const { paths, say } = this.#config;
-    say({ path: paths.pathTo(entry), nonce: this.#challenges.issue(to, entry?.id, isAside) }, to);
+    say({ path: paths.pathTo(entry), nonce: this.#challenges.issue(to, entry?.id) }, to);
   }
 
   /** Asks a node whether it is where it was heard, and again when it does not answer. */
   hello(entry: PeerEntry): void {
     if (!this.#questions.allow()) return;
     this.#note(entry);
-    if (entry.askedAt <= entry.reachedAt) entry.askedAt = entry.helloAt;
     this.ask(entry.endpoint, entry);
   }
 
@@ -134,7 +133,7 @@ export class Handshake {
     this.#timer = undefined;
     for (const entry of [...this.#asked]) {
       const pause = ASK_AGAIN[entry.hellos - 1];
-      const isOver = pause === undefined || entry.isProven || peers.get(entry.id) !== entry;
+      const isOver = pause === undefined || entry.hellos === 0 || peers.get(entry.id) !== entry;
       if (isOver) this.#asked.delete(entry);
       else if (clock.now() - entry.helloAt >= pause) this.hello(entry);
     }

@@ -18,8 +18,15 @@ import type { ToldPeer } from "./wire/told_peers.ts";
 
 /** Heartbeats after which a peer that may have moved is asked again. They come every 0.85 to 1. */
 const LEAST_PAUSE = 0.8;
-/** The same when multicast comes from a host that is its own: that of IPv6 leaves by link-local addresses. */
+/** The same when multicast comes from a host that is its own, as it does with IPv6, which leaves by link-local addresses. */
 const ASIDE_PAUSE = 4;
+/** And when it is heard from the host that it advertises. */
+const MOVED_PAUSE = 1 / 4;
+/** Times that it is asked on a host without an answer before the pause is twice as long with each more. */
+const FREE_TRIES = 8;
+/** Questions without an answer after which it is reached where it is heard; and when that is the multicast of an own host. */
+const QUESTIONS = 3;
+const ASIDE_QUESTIONS = 8;
 /** Times that a node is asked that was heard and does not answer, when peers go on telling of it. */
 const MOST_HELLOS = 12;
 
@@ -62,15 +69,17 @@ export class Inquiries {
       if (now - helloAt >= heartbeat / 2) handshake.hello(entry);
     } else if (!entry.isAt(source)) {
       // It may have moved; or it has several interfaces, and multicast leaves by sockets of their own.
-      const hasMoved = isSameEndpoint(wanted, source);
-      const isOwnSocket = path !== PATH_GROUP || source.port === endpoint.port;
-      const isAside = path === PATH_GROUP && entry.isOn(source.host);
-      const pause = (hasMoved ? 1 / 4 : isAside ? ASIDE_PAUSE : LEAST_PAUSE) * heartbeat;
-      if (isOwnSocket && peers.follow(entry, source)) onFollowed(entry, source);
-      else if (now - helloAt > pause && (hasMoved || (isOwnSocket && now - reachedAt > heartbeat))) {
-        handshake.hello(entry);
-        handshake.tryAt(entry, source);
-      } else if (path === PATH_GROUP) this.#askAside(entry, source.host);
+      const isByGroup = path === PATH_GROUP;
+      const hasMoved = this.#hasMoved(entry, source, isByGroup);
+      const isOwnSocket = !isByGroup || source.port === endpoint.port;
+      const isAside = isByGroup && entry.isOn(source.host);
+      const place = hasMoved ? wanted : source;
+      const isSilent = now - reachedAt > heartbeat;
+      if (isOwnSocket && peers.follow(entry, source, isAside ? ASIDE_QUESTIONS : QUESTIONS)) onFollowed(entry, source);
+      else if ((hasMoved || (isOwnSocket && isSilent)) && this.#mayTry(entry, place.host, hasMoved, isAside)) {
+        if (isSilent) handshake.hello(entry);
+        handshake.tryAt(entry, place);
+      } else if (isByGroup && !hasMoved) this.#askAside(entry, source.host);
     }
     // What it advertises is hearsay until it is heard from there.
     const isHearsay = !isSameEndpoint(wanted, endpoint) && !isSameEndpoint(wanted, source);
@@ -89,11 +98,32 @@ export class Inquiries {
     if (introductions.mayAsk(endpoint, "peer")) handshake.ask(endpoint);
   }
 
+  /** Whether a peer may be asked now on a host from which it is heard; if so, it counts. Who never answers there is asked ever less. */
+  #mayTry(entry: PeerEntry, host: string, hasMoved: boolean, isAside: boolean): boolean {
+    const { clock, heartbeat } = this.#config;
+    const now = clock.now();
+    if (entry.triedHost !== host) {
+      entry.triedHost = host;
+      entry.tries = 0;
+    }
+    const pause = hasMoved ? MOVED_PAUSE : isAside && entry.hellos === 0 ? ASIDE_PAUSE : LEAST_PAUSE;
+    if (now - entry.inquiredAt <= pause * 2 ** Math.max(0, entry.tries - FREE_TRIES) * heartbeat) return false;
+    entry.inquiredAt = now;
+    entry.tries++;
+    return true;
+  }
+
+  /** Whether it is heard from where it advertises to be, and is reached elsewhere. Multicast may leave by another port. */
+  #hasMoved({ endpoint, wanted }: PeerEntry, source: Endpoint, isByGroup: boolean): boolean {
+    if (isSameEndpoint(wanted, source)) return true;
+    return isByGroup && wanted.host === source.host && wanted.host !== endpoint.host;
+  }
+
   /** What a peer says by the group counts from hosts that are its own. It is asked at the port at which it is reached. */
   #askAside(entry: PeerEntry, host: string): void {
     const { handshake, introductions } = this.#config;
     const endpoint = { host, port: entry.endpoint.port };
-    if (!entry.isOn(host) && introductions.mayAsk(endpoint, "claim")) handshake.ask(endpoint, entry, true);
+    if (!entry.isOn(host) && introductions.mayAsk(endpoint, "claim")) handshake.ask(endpoint, entry);
   }
 
   /** It was heard from where a peer knows it to be: that all questions so far were lost is likelier than that it is not there. */

@@ -30,14 +30,17 @@ const BOUNDS: Readonly<Record<Introducer, Bounds>> = {
   resolver: { capacity: 4096, burst: 512, perSecond: 64, hostBurst: 512, hostPerSecond: 64 },
 };
 
-/** Addresses that have answered and are silent now: they are no hearsay. */
-const LOST = 1024;
+/** The first, and the longest. Each is twice as long as the one before. */
+type Pauses = readonly [number, number];
+
+/** Addresses that have answered and are silent now, and for how long they are no hearsay, in milliseconds. */
+const LOST = { most: 1024, time: 3_600_000 };
 
 /** Hosts of which it is remembered how many addresses were asked. */
 const HOSTS = 1024;
 
 /** After this time an address that is still named is asked once more, then after twice as long, up to the longest, in milliseconds. */
-const AGAIN: readonly [number, number] = [60_000, 3_600_000];
+const AGAIN: Pauses = [60_000, 3_600_000];
 
 interface Asked {
   readonly at: number;
@@ -47,15 +50,17 @@ interface Asked {
 /**
  * Anybody can name any address, so no more than one small datagram goes to one that has not answered, however often and
  * by whomever it is named. A question may be lost, so it is not the last one for ever: an address that others go on naming
- * is asked again after a minute, then after two, four, up to an hour. One that has answered before is asked once in each
- * heartbeat: a network may be cut between two nodes, and a third go on telling each of the other.
+ * is asked again after a minute, then after two, four, up to an hour. One that has answered in the last hour is asked
+ * sooner, after one heartbeat, two, four, up to a minute: a network may be cut between two nodes, and a third go on telling
+ * each of the other.
  */
 export class Introductions {
   readonly #clock: Clock;
   /** Time between heartbeats, in milliseconds. */
   readonly #heartbeat: number;
   readonly #kinds: Readonly<Record<Introducer, Kind>>;
-  readonly #lost = new Set<string>();
+  /** Since when. */
+  readonly #lost = new Map<string, number>();
 
   constructor(clock: Clock, heartbeat: number) {
     this.#clock = clock;
@@ -74,10 +79,11 @@ export class Introductions {
   mayAsk(endpoint: Endpoint, introducer: Introducer): boolean {
     const name = formatAddress(endpoint.host, endpoint.port);
     const now = this.#clock.now();
-    const pause = introducer === "peer" && this.#lost.has(name) ? this.#heartbeat : undefined;
+    const isLost = introducer === "peer" && now - (this.#lost.get(name) ?? -Infinity) < LOST.time;
+    const pauses: Pauses = isLost ? [this.#heartbeat, AGAIN[0]] : AGAIN;
     // By whomever it was named.
     const isResting = introducer !== "resolver" &&
-      Object.values(this.#kinds).some((kind) => kind.isResting(name, now, pause));
+      Object.values(this.#kinds).some((kind) => kind.isResting(name, now, pauses));
     return !isResting && this.#kinds[introducer].take(name, endpoint.host, now);
   }
 
@@ -85,20 +91,27 @@ export class Introductions {
   answered({ host, port }: Endpoint): void {
     const name = formatAddress(host, port);
     this.#lost.delete(name);
-    for (const kind of Object.values(this.#kinds)) kind.forget(name, host);
+    this.#forget(name, host);
   }
 
   /** A node has answered there, and is silent now. */
   lost({ host, port }: Endpoint): void {
-    this.#lost.add(formatAddress(host, port));
-    const [oldest] = this.#lost;
-    if (this.#lost.size > LOST && oldest !== undefined) this.#lost.delete(oldest);
+    const name = formatAddress(host, port);
+    this.#forget(name, host);
+    this.#lost.delete(name);
+    this.#lost.set(name, this.#clock.now());
+    const [oldest] = this.#lost.keys();
+    if (this.#lost.size > LOST.most && oldest !== undefined) this.#lost.delete(oldest);
   }
 
   /** Keeps nothing. */
   clear(): void {
     this.#lost.clear();
     for (const kind of Object.values(this.#kinds)) kind.clear();
+  }
+
+  #forget(name: string, host: string): void {
+    for (const kind of Object.values(this.#kinds)) kind.forget(name, host);
   }
 }
 
@@ -118,10 +131,9 @@ class Kind {
     this.#rate = new RateLimit(clock, bounds.burst, bounds.perSecond);
   }
 
-  isResting(name: string, now: number, pause?: number): boolean {
+  isResting(name: string, now: number, [first, longest]: Pauses): boolean {
     const asked = this.#asked.get(name);
-    const [first, longest] = AGAIN;
-    return asked !== undefined && now - asked.at < (pause ?? Math.min(first * 2 ** (asked.times - 1), longest));
+    return asked !== undefined && now - asked.at < Math.min(first * 2 ** (asked.times - 1), longest);
   }
 
   take(name: string, host: string, now: number): boolean {

@@ -135,8 +135,11 @@ export class Membership {
     this.#seeds = new SeedGreeter({ seeds, isOwn, clock, peers, introductions, ask: (to) => this.#handshake.ask(to) });
     // It tells one that is silent whether its multicast is heard, too.
     const ask = (entry: PeerEntry) => {
-      if (entry.probes === 1) this.#seeds.doubt(entry.id);
+      const { elsewhere, elsewhereAt, id, probes, reachedAt } = entry;
+      if (probes === 1) this.#seeds.doubt(id);
       this.#handshake.ask(entry.endpoint, entry);
+      // It has answered from there since.
+      if (elsewhere !== undefined && elsewhereAt > reachedAt) this.#handshake.ask(elsewhere, entry);
     };
     this.#suspicion = new Suspicion({
       heartbeat,
@@ -230,7 +233,9 @@ export class Membership {
     const isWelcome = answered !== undefined && this.#prove(entry, answered);
     if (extension?.nonce !== undefined || isWelcome) this.#reply(entry, source, extension?.nonce, isWelcome);
     if (isWelcome) this.#inquiries.welcomed(entry, source);
-    else if (extension?.nonce === undefined) this.#inquiries.heard(entry, source, extension?.path, heard === "joined");
+    else if (extension?.nonce === undefined && !isProof) {
+      this.#inquiries.heard(entry, source, extension?.path, heard === "joined");
+    }
     if (heard === "joined") emit({ type: "peerJoined", peer: { id, address: entry.address } });
     else if (heard === "moved" && this.#moves.allow()) {
       emit({ type: "peerMoved", peer: { id, address: entry.address } });
@@ -277,11 +282,7 @@ export class Membership {
   }
 
   /** Whether the peer has to be welcomed. */
-  #prove(entry: PeerEntry, { to, id, sentAt, isAside }: Challenge): boolean {
-    if (isAside) {
-      entry.settleOn(to.host);
-      return false;
-    }
+  #prove(entry: PeerEntry, { to, id, sentAt }: Challenge): boolean {
     const time = this.#config.clock.now() - sentAt;
     entry.roundTrip = entry.roundTrip === 0 ? time : entry.roundTrip + (time - entry.roundTrip) / 8;
     entry.isDeafTo = false;

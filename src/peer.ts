@@ -32,7 +32,7 @@ export interface KnownPeer extends Peer {
   readonly heardAt: number;
 }
 
-/** Most hosts that are remembered of a peer besides the one at which it is reached. */
+/** Most hosts that are remembered of a peer besides the one at which it is reached: the oldest gives way. */
 const MAX_HOSTS = 16;
 
 /** What is kept of a peer. Its parts belong to those who work with them: table, paths, proofs, suspicion. */
@@ -56,8 +56,6 @@ export class PeerEntry implements KnownPeer {
   placedAt: number;
   /** When it was last heard from `endpoint`, or has answered from there. */
   reachedAt: number;
-  /** When it was asked at `endpoint` for the first time since. */
-  askedAt: number = -Infinity;
   /** When it was last heard by multicast. */
   groupAt: number = -Infinity;
   /** When a heartbeat for this node alone last came. */
@@ -66,14 +64,18 @@ export class PeerEntry implements KnownPeer {
   hearsUsAt: number = -Infinity;
   /** Whether it has yet to be told that its multicast does not arrive. */
   isDeafTo = false;
-  /** Other hosts at which it has answered: it may have several interfaces. */
+  /** Other hosts at which it has answered, the last one last: it may have several interfaces. */
   readonly hosts: Set<string> = new Set();
   /** Where it has answered while it was taken to be elsewhere, and when. */
   elsewhere: Endpoint | undefined;
   elsewhereAt: number = -Infinity;
-  /** Times that it was asked whether it is where it is taken to be, since it last proved it, and when it was last. */
+  /** Times that it was asked whether it is at `endpoint`, since it was heard or has answered there, and when it was last. */
   hellos = 0;
   helloAt: number = -Infinity;
+  /** When it was last asked at two places, as it was heard elsewhere; on which host, and how often that has not answered. */
+  inquiredAt: number = -Infinity;
+  triedHost = "";
+  tries = 0;
   /** Times that it was asked whether it is there, since it was last heard. */
   probes = 0;
   /** For how long this node had stood still in all when the peer was heard at `stalledFrom`, in milliseconds. */
@@ -117,7 +119,11 @@ export class PeerEntry implements KnownPeer {
 
   /** Notes that it has shown that a host is its own. */
   settleOn(host: string): void {
-    if (this.hosts.size < MAX_HOSTS && !this.isOn(host)) this.hosts.add(host);
+    if (this.endpoint.host === host) return;
+    this.hosts.delete(host);
+    this.hosts.add(host);
+    const [oldest] = this.hosts;
+    if (this.hosts.size > MAX_HOSTS && oldest !== undefined) this.hosts.delete(oldest);
   }
 
   /** Whether it is taken to be at `endpoint`. */

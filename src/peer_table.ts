@@ -19,8 +19,6 @@ export type Heard = "joined" | "moved" | "known" | "refused";
  */
 const SETTLED = 1 / 4;
 const PROOF_SETTLED = 2;
-/** Heartbeats in which it has to answer when it is asked there. */
-const ANSWER_WITHIN = 1 / 2;
 /** Heartbeats of silence for which others are told of a peer that speaks the extension. They come every 0.85 to 1. */
 const TOLD_FOR = 1.25;
 
@@ -104,40 +102,31 @@ export class PeerTable {
   }
 
   /**
-   * A peer has answered from an endpoint. It is reached there from now on if that is what it advertises, or if it does not
-   * answer where it was taken to be. False when that was known.
+   * A peer has answered from an endpoint. It is reached there from now on if that is what it advertises, or if it was not
+   * proven anywhere. Whether it is reached elsewhere than before, or for the first time.
    */
   prove(entry: PeerEntry, endpoint: Endpoint): boolean {
-    const { clock, heartbeat } = this.#config;
-    const now = clock.now();
-    const isNew = !entry.isProven;
     const isThere = entry.isAt(endpoint);
-    const { askedAt, reachedAt } = entry;
-    const isSilent = now - reachedAt > PROOF_SETTLED * heartbeat && askedAt > reachedAt &&
-      now - askedAt > ANSWER_WITHIN * heartbeat;
-    const isBetter = isNew || isSameEndpoint(endpoint, entry.wanted) || isSilent;
-    if (!isThere && !isBetter) {
-      entry.settleOn(endpoint.host);
-      entry.elsewhere = endpoint;
-      entry.elsewhereAt = now;
-      return false;
-    }
-    const { host } = entry.endpoint;
-    entry.endpoint = endpoint;
-    if (!isNew) entry.settleOn(host);
-    entry.isProven = true;
-    entry.hellos = 0;
-    entry.reachedAt = now;
-    if (isNew || !isThere) this.changed();
-    return isNew || !isThere;
+    if (entry.triedHost === endpoint.host) entry.tries = 0;
+    if (isThere || !entry.isProven || isSameEndpoint(endpoint, entry.wanted)) return this.#settle(entry, endpoint);
+    entry.settleOn(endpoint.host);
+    entry.elsewhere = endpoint;
+    entry.elsewhereAt = this.#config.clock.now();
+    return false;
   }
 
-  /** A peer is heard from an endpoint. It is reached there from now on if it has answered from there, and not since where it was. */
-  follow(entry: PeerEntry, source: Endpoint): boolean {
+  /**
+   * A peer is heard from an endpoint. It is reached there from now on if it has answered from there of late, and was neither
+   * heard where it was for two heartbeats nor has answered so many questions there.
+   */
+  follow(entry: PeerEntry, source: Endpoint, questions: number): boolean {
     const { clock, heartbeat } = this.#config;
-    const { elsewhere, elsewhereAt } = entry;
-    const isFresh = clock.now() - elsewhereAt <= PROOF_SETTLED * heartbeat && elsewhereAt > entry.reachedAt;
-    return isFresh && elsewhere !== undefined && isSameEndpoint(elsewhere, source) && this.prove(entry, source);
+    const { elsewhere, elsewhereAt, hellos, reachedAt } = entry;
+    const settled = PROOF_SETTLED * heartbeat;
+    const now = clock.now();
+    const isSilent = hellos >= questions && now - reachedAt > settled;
+    const isThere = elsewhere !== undefined && isSameEndpoint(elsewhere, source) && now - elsewhereAt <= settled;
+    return isSilent && isThere && this.#settle(entry, source);
   }
 
   /** The peer with the node id `id`. */
@@ -287,10 +276,26 @@ export class PeerTable {
     return true;
   }
 
+  /** A peer is reached at an endpoint. Whether it was not before. */
+  #settle(entry: PeerEntry, endpoint: Endpoint): boolean {
+    const isNew = !entry.isProven || !entry.isAt(endpoint);
+    const { host } = entry.endpoint;
+    const wasProven = entry.isProven;
+    entry.endpoint = endpoint;
+    if (wasProven) entry.settleOn(host);
+    entry.isProven = true;
+    entry.hellos = 0;
+    entry.reachedAt = this.#config.clock.now();
+    if (isNew) this.changed();
+    return isNew;
+  }
+
   /** What is proven is left by another proof only; else a node is where it was heard, there where it wants to be first. */
   #contact(entry: PeerEntry, source: Endpoint, now: number): void {
-    if (entry.isAt(source)) entry.reachedAt = now;
-    else if (!entry.isProven) {
+    if (entry.isAt(source)) {
+      entry.reachedAt = now;
+      if (entry.isProven) entry.hellos = 0;
+    } else if (!entry.isProven) {
       const isWanted = isSameEndpoint(source, entry.wanted);
       if (!isWanted && now - entry.reachedAt < this.#settled) return;
       entry.endpoint = source;

@@ -34,7 +34,7 @@ export const PROBE_LENGTH = 80;
  * group; and to probes that are for whoever gets them, as one to the group is answered by all, wherever it says it is
  * from. What strangers ask leaves peers theirs.
  */
-const PER_SECOND = { proven: 1024, provenLarge: 256, others: 128, othersLarge: 16, anyone: 8 };
+const PER_SECOND = { proven: 1024, provenLarge: 256, others: 128, othersLarge: 16, anyone: 16 };
 
 /** What is asked. */
 export interface Probe {

@@ -32,7 +32,7 @@ test("whoever repeats it has answered, and the answer says where it was asked an
   await clock.advance(100);
   const nonce = challenges.issue(A);
   await clock.advance(7.5);
-  assertEquals(challenges.redeem(nonce, "a"), { to: A, id: undefined, sentAt: 100, isAside: false });
+  assertEquals(challenges.redeem(nonce, "a"), { to: A, id: undefined, sentAt: 100 });
 });
 
 test("it is answered once", () => {
@@ -47,7 +47,7 @@ test("one that is for a node is answered by that alone: another's answer leaves 
   const nonce = challenges.issue(B, "b");
   assertEquals([challenges.redeem(nonce, "a"), challenges.redeem(nonce, "b")], [
     undefined,
-    { to: B, id: "b", sentAt: 0, isAside: false },
+    { to: B, id: "b", sentAt: 0 },
   ]);
 });
 

@@ -315,6 +315,25 @@ describe("diagnoses at the same time", () => {
   );
 
   test(
+    "ask nobody any more when all of them have given up",
+    withLan(async (lan) => {
+      const mesh = await lan.three();
+      lan.network.cut(A, B);
+      const controller = new AbortController();
+      const asking = [mesh.diagnose({ signal: controller.signal }), mesh.diagnose({ signal: controller.signal })];
+      await lan.network.clock.advance(500);
+      controller.abort(new Error("enough"));
+      for (const diagnosis of asking) await assertRejects(() => diagnosis, Error, "enough");
+      let probes = 0;
+      lan.network.tap(({ fate, data }) => {
+        if (fate === "sent" && data[1] === 0x14) probes++;
+      });
+      await lan.network.clock.advance(1500);
+      assertEquals(probes, 0);
+    }),
+  );
+
+  test(
     "ask others each time, when there are many",
     withLan(async (lan) => {
       const mesh = await lan.open(A);
@@ -363,7 +382,7 @@ describe("an advertised address that can not be right", () => {
 
   test("as that of another node, is found at both ends", async () => {
     const theirs = ["warning peer-advertised-unreachable"];
-    assertEquals(await found(({ address }) => address, false), [["warning advertised-unreachable"], theirs]);
+    assertEquals(await found(({ address }) => address, false), [["error advertised-unreachable"], theirs]);
     assertEquals(await found(({ address }) => address, true), [["error advertised-unreachable"], theirs]);
   });
 

@@ -58,24 +58,33 @@ describe("an address", () => {
     assertEquals(introductions.mayAsk(A, "peer"), true);
   });
 
-  test("that has answered and is silent is asked once in each heartbeat while a peer names it, until it answers", async () => {
+  test("that has answered and is silent is asked after 1, 2, 4 … heartbeats, up to a minute, while a peer names it", async () => {
     const { introductions, clock } = setUp();
     introductions.mayAsk(A, "peer");
     introductions.answered(A);
     introductions.lost(A);
     const askedIn = async (seconds: number, introducer: Introducer) => {
-      let count = 0;
+      const asked: number[] = [];
       for (let i = 0; i < seconds; i++) {
-        if (introductions.mayAsk(A, introducer)) count++;
+        if (introductions.mayAsk(A, introducer)) asked.push(i);
         await clock.advance(1000);
       }
-      return count;
+      return asked;
     };
-    assertEquals(await askedIn(60, "peer"), 12);
+    assertEquals(await askedIn(200, "peer"), [0, 5, 15, 35, 75, 135, 195]);
     // A stranger's claim is none of a peer.
-    assertEquals(await askedIn(60, "claim"), 0);
+    assertEquals(await askedIn(60, "claim"), []);
     introductions.answered(A);
-    assertEquals(await askedIn(60, "peer"), 1);
+    assertEquals(await askedIn(60, "peer"), [0]);
+  });
+
+  test("that has answered is hearsay again when it was silent for an hour", async () => {
+    const { introductions, clock } = setUp();
+    introductions.lost(A);
+    await clock.advance(60 * MINUTE);
+    assertEquals(introductions.mayAsk(A, "peer"), true);
+    await clock.advance(MINUTE - 1);
+    assertEquals(introductions.mayAsk(A, "peer"), false);
   });
 
   test("that has answered is one of 1,024 that are remembered: those lost longest ago are hearsay again", async () => {

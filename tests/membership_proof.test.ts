@@ -321,7 +321,7 @@ describe("an address that a peer tells of", () => {
     assertEquals(rig.sentTo(addressOf(2)).length, 1);
   });
 
-  test("of a peer that was lost gets one in each heartbeat: a third may see both sides of a broken way", async () => {
+  test("of a peer that was lost gets one after 1, 2, 4 heartbeats: a third may see both sides of a broken way", async () => {
     const rig = new MembershipRig();
     rig.membership.start();
     rig.meet(1, 2);
@@ -334,8 +334,11 @@ describe("an address that a peer tells of", () => {
     await goOn(3);
     assertEquals(rig.gone, [nameOf(2)]);
     rig.forget();
-    await goOn(5);
-    assertEquals(rig.sentTo(addressOf(2)).length, 5);
+    const lostAt = rig.clock.now();
+    await goOn(8);
+    const asked = rig.sentTo(addressOf(2)).map(({ at }) => (at - lostAt) / HEARTBEAT);
+    // The first as soon as it is lost.
+    assertEquals(asked, [1, 3, 7]);
     assert(rig.sentTo(addressOf(2)).every(isQuestion));
     rig.answer(2);
     assertEquals(rig.entry(2).isProven, true);
@@ -432,6 +435,81 @@ describe("a peer that is heard from elsewhere than where it has answered", () =>
     }
   });
 
+  test("by multicast, from a host of its own, is left where it is unless eight questions there are lost", async () => {
+    const rig = new MembershipRig();
+    rig.meet(1);
+    // As IPv6 does: from a link-local address of the same socket.
+    const aside = { host: "10.9.0.1", port: placeOf(1).port };
+    let asked = 0;
+    let answered = 0;
+    const goOn = async (lost: number) => {
+      rig.forget();
+      rig.hear(1, { source: aside, extension: { path: 2 } });
+      const echo = rig.nonceTo(`${aside.host}:${aside.port}`);
+      if (echo !== undefined) rig.hear(1, { source: aside, extension: { echo } });
+      for (let i = 0; i < 9; i++) {
+        await rig.clock.advance(HEARTBEAT / 10);
+        asked = rig.entry(1).hellos;
+        if (asked <= lost) continue;
+        answered++;
+        rig.answer(1);
+      }
+    };
+    for (let i = 0; i < 60; i++) {
+      await goOn(6);
+      assertEquals([rig.membership.peers.endpoints(), rig.events], [[placeOf(1)], []], `${i}`);
+    }
+    assert(answered >= 5, `${answered}`);
+    for (let i = 0; i < 12; i++) await goOn(Infinity);
+    assertEquals(rig.membership.peers.endpoints(), [aside]);
+  });
+
+  test("by multicast from hosts of its own, and answers, is asked in each fourth heartbeat", async () => {
+    const rig = new MembershipRig();
+    rig.meet(1);
+    const aside = { host: "10.9.0.1", port: placeOf(1).port };
+    const asked: number[] = [];
+    for (let i = 0; i < 40; i++) {
+      rig.forget();
+      rig.hear(1, { source: aside, extension: { path: 2 } });
+      if (rig.sentTo(addressOf(1)).length > 0) {
+        asked.push(i);
+        rig.answer(1);
+      }
+      const echo = rig.nonceTo(`${aside.host}:${aside.port}`);
+      if (echo !== undefined) rig.hear(1, { source: aside, extension: { echo } });
+      await rig.clock.advance(0.95 * HEARTBEAT);
+    }
+    assertEquals(asked.slice(1).map((at, i) => at - (asked[i] ?? 0)), Array(asked.length - 1).fill(5));
+    // From a socket for multicast alone it is not asked at all.
+    rig.forget();
+    for (let i = 0; i < 20; i++) {
+      rig.hear(1, { source: { ...aside, port: 33_333 }, extension: { path: 2 } });
+      await rig.clock.advance(0.95 * HEARTBEAT);
+    }
+    assertEquals(rig.sent, []);
+  });
+
+  test("by multicast from where it advertises to be now, on another port, is asked where it advertises until it answers", async () => {
+    const rig = new MembershipRig();
+    rig.meet(1);
+    const [host, port] = ["10.0.5.5", placeOf(1).port];
+    const move = () =>
+      rig.hear(1, { advertised: `${host}:${port}`, source: { host, port: 33_333 }, extension: { path: 2 } });
+    for (let i = 0; i < 5; i++) {
+      await rig.clock.advance(HEARTBEAT);
+      rig.forget();
+      move();
+      assertEquals(rig.sentTo(`${host}:${port}`).length >= 1, true, `${i}`);
+    }
+    rig.hear(1, {
+      source: { host, port },
+      advertised: `${host}:${port}`,
+      extension: { echo: rig.nonceTo(`${host}:${port}`) as number },
+    });
+    assertEquals(rig.membership.peers.endpoints(), [{ host, port }]);
+  });
+
   test("is not moved to where it has not answered", async () => {
     const rig = new MembershipRig();
     rig.meet(1);
@@ -439,8 +517,10 @@ describe("a peer that is heard from elsewhere than where it has answered", () =>
       await rig.clock.advance(0.85 * HEARTBEAT);
       rig.hear(1, { source: { ...ELSEWHERE, port: 1000 + i } });
     }
-    // Each heartbeat but the first, after which it was silent for less than a heartbeat, asks at both places.
-    assertEquals(rig.sentTo(addressOf(1)).length, 9);
+    // Each heartbeat but the first, after which it was silent for less than a heartbeat, asks at both places; and the
+    // old one is asked again 0.1, 0.3 and 0.9 s later.
+    assertEquals(rig.sentTo(`${ELSEWHERE.host}:1001`).length, 1);
+    assert(rig.sentTo(addressOf(1)).length >= 9);
     assertEquals(rig.membership.peers.endpoints(), [placeOf(1)]);
   });
 
@@ -502,6 +582,47 @@ describe("what is said in the name of a peer from a host that it has not shown t
     for (const { to } of [...rig.sent]) rig.hear(1, { extension: { echo: rig.nonceTo(to) as number } });
     assertEquals(rig.entry(1).hosts.size, 16);
   });
+});
+
+test("a list of peers is heeded from hosts of the peer alone", () => {
+  const rig = new MembershipRig();
+  rig.meet(1);
+  rig.hear(1, { source: ELSEWHERE, extension: { peers: told(50) } });
+  assertEquals(rig.sentTo(addressOf(50)), []);
+  rig.entry(1).settleOn(ELSEWHERE.host);
+  rig.hear(1, { source: ELSEWHERE, extension: { peers: told(50) } });
+  assertEquals(rig.sentTo(addressOf(50)).length, 1);
+});
+
+test("who is heard from where it says that it is, and never answers there, is asked ever less", async () => {
+  const rig = new MembershipRig();
+  rig.meet(1);
+  const asked: number[] = [];
+  for (let i = 0; i < 400; i++) {
+    rig.forget();
+    rig.hear(1);
+    rig.hear(1, { source: ELSEWHERE, advertised: ELSEWHERE_TEXT });
+    if (rig.sentTo(ELSEWHERE_TEXT).length > 0) asked.push(i);
+    // It is heard where it has answered: there it is not asked.
+    assertEquals(rig.sentTo(addressOf(1)), []);
+    await rig.clock.advance(0.9 * HEARTBEAT);
+  }
+  assertLessOrEqual(asked.length, 18);
+  assert(asked.filter((i) => i < 12).length >= 8, `${asked}`);
+  rig.hear(1, { source: ELSEWHERE, advertised: ELSEWHERE_TEXT, extension: { echo: rig.nonceTo(ELSEWHERE_TEXT) ?? 0 } });
+});
+
+test("a peer that has answered elsewhere since is asked whether it is there at both places", async () => {
+  const rig = new MembershipRig();
+  rig.membership.start();
+  rig.meet(1);
+  await rig.clock.advance(HEARTBEAT + 1);
+  rig.hear(1, { source: ELSEWHERE });
+  rig.hear(1, { source: ELSEWHERE, extension: { echo: rig.nonceTo(ELSEWHERE_TEXT) as number } });
+  rig.forget();
+  await rig.clock.advance(1.3 * HEARTBEAT);
+  assert(rig.sentTo(ELSEWHERE_TEXT).length > 0);
+  assert(rig.sentTo(addressOf(1)).length > 0);
 });
 
 describe("a newcomer for whom there is no room", () => {

@@ -171,32 +171,37 @@ describe("an answer", () => {
     });
   }
 
-  test("from elsewhere moves one that is proven only when it was not heard there for two heartbeats", async () => {
+  test("from elsewhere moves one that is proven only when it is heard there, and was asked in vain where it was for long", async () => {
     const { table, hear, entry, at, clock } = setUp();
     hear("10.0.0.1:7946");
     table.prove(entry(), SOURCE);
-    await clock.advance(500);
-    hear("10.0.0.1:7946");
     await clock.advance(2 * HEARTBEAT);
-    // It was asked there and has had time to answer.
-    entry().askedAt = clock.now() - HEARTBEAT;
-    assertEquals([table.prove(entry(), OTHER), at()], [false, "192.168.1.9:5000"]);
+    assertEquals(table.prove(entry(), OTHER), false);
+    entry().hellos = 3;
+    assertEquals([table.follow(entry(), OTHER, 3), at()], [false, "192.168.1.9:5000"]);
     await clock.advance(0.001);
-    assertEquals([table.prove(entry(), OTHER), at()], [true, "172.17.0.1:5000"]);
+    assertEquals(table.follow(entry(), { ...OTHER, port: 1 }, 3), false);
+    assertEquals(table.follow(entry(), OTHER, 4), false);
+    assertEquals([table.follow(entry(), OTHER, 3), at()], [true, "172.17.0.1:5000"]);
+    assertEquals([entry().hellos, entry().reachedAt], [0, clock.now()]);
+    assertEquals(table.follow(entry(), OTHER, 0), false);
   });
 
-  test("from elsewhere does not move one that was not asked there of late, or has had no time to answer", async () => {
-    const { table, hear, entry, at, clock } = setUp();
+  test("from elsewhere counts for two heartbeats, and what is heard or answered from where it is takes questions back", async () => {
+    const { table, hear, entry, clock } = setUp();
     hear("10.0.0.1:7946");
     table.prove(entry(), SOURCE);
-    entry().askedAt = clock.now();
-    await clock.advance(10 * HEARTBEAT);
-    assertEquals(table.prove(entry(), OTHER), false);
-    entry().askedAt = clock.now();
-    await clock.advance(HEARTBEAT / 2);
-    assertEquals([table.prove(entry(), OTHER), at()], [false, "192.168.1.9:5000"]);
-    await clock.advance(0.001);
-    assertEquals([table.prove(entry(), OTHER), at()], [true, "172.17.0.1:5000"]);
+    for (const answer of [() => table.prove(entry(), SOURCE), () => hear("10.0.0.1:7946")]) {
+      entry().hellos = 8;
+      answer();
+      assertEquals(entry().hellos, 0);
+    }
+    table.prove(entry(), OTHER);
+    entry().hellos = 8;
+    await clock.advance(2 * HEARTBEAT + 0.001);
+    assertEquals(table.follow(entry(), OTHER, 3), false);
+    table.prove(entry(), OTHER);
+    assertEquals(table.follow(entry(), OTHER, 3), true);
   });
 
   test("shows that a host is its own, wherever it is reached", () => {
@@ -209,6 +214,21 @@ describe("an answer", () => {
     assertEquals(owns(), [true, true, false]);
     table.prove(entry(), { host: "10.0.0.1", port: 7946 });
     assertEquals(owns(), [true, true, true]);
+  });
+
+  test("shows that of 17 hosts, the last ones", () => {
+    const { table, hear, entry } = setUp();
+    hear("10.0.0.1:7946");
+    table.prove(entry(), SOURCE);
+    const hostOf = (i: number) => `10.8.0.${i}`;
+    for (let i = 0; i < 20; i++) {
+      table.prove(entry(), { host: hostOf(i), port: 1 });
+      // One that shows itself again and again stays.
+      table.prove(entry(), { host: hostOf(0), port: 1 });
+    }
+    const owned = Array.from({ length: 20 }, (_, i) => i).filter((i) => entry().isOn(hostOf(i)));
+    assertEquals(owned, [0, ...Array.from({ length: 15 }, (_, i) => 5 + i)]);
+    assertEquals([entry().hosts.size, entry().isOn(SOURCE.host)], [16, true]);
   });
 
   test("from where it wants to be moves it at once, and from there it is not moved back for two heartbeats", async () => {

@@ -71,6 +71,10 @@ class Asker {
     return this.answers.length;
   }
 
+  async send(to: string, data: Uint8Array): Promise<void> {
+    await this.#socket?.send(data, to, 7946);
+  }
+
   async close(): Promise<void> {
     await this.#socket?.close();
   }
@@ -119,10 +123,10 @@ describe("a probe of a stranger", () => {
   );
 
   test(
-    "is answered 128 times in a burst when it names the node, and 8 times when it is for all",
+    "is answered 128 times in a burst when it names the node, and 16 times when it is for all",
     withAsker(async (lan, asker, { nodeId: stream }) => {
       assertEquals(await asker.count(lan, B, 1000, { stream }), 128);
-      assertEquals(await asker.count(lan, B, 1000, {}), 8);
+      assertEquals(await asker.count(lan, B, 1000, {}), 16);
     }),
   );
 
@@ -132,7 +136,7 @@ describe("a probe of a stranger", () => {
       for (const host of [A, B, C]) await lan.open(host);
       await lan.pass(1);
       const asker = await new Asker().open(lan);
-      assertEquals(await asker.count(lan, GROUP, 100, {}), 3 * 8);
+      assertEquals(await asker.count(lan, GROUP, 100, {}), 3 * 16);
       await asker.close();
     }),
   );
@@ -173,6 +177,20 @@ describe("a probe of a stranger", () => {
       await lan.network.clock.run(flooding, 100);
       assertCodes(diagnosis);
       assertEquals(diagnosis.peers.map(({ lost, questions }) => [lost, questions]), [[0, 5]]);
+      await asker.close();
+    }),
+  );
+
+  test(
+    "of one that was heard and is not proven is answered by the group 16 times in a burst",
+    withLan(async (lan) => {
+      const { nodeId: stream } = await lan.open(B);
+      await lan.pass(1);
+      const asker = await new Asker().open(lan);
+      const body = [0, 0, ...encodeExtension({ position: { last: 0, oldest: 1, age: 0 } })];
+      await asker.send(B, Uint8Array.of(0x57, 0x02, ...STRANGER, ...body));
+      await lan.network.clock.advance(1);
+      assertEquals(await asker.count(lan, B, 100, { byGroup: true, stream }), 16);
       await asker.close();
     }),
   );

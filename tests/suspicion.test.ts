@@ -3,6 +3,7 @@ import { describe, test } from "node:test";
 import { assert, assertEquals, assertGreaterOrEqual, assertLessOrEqual } from "@std/assert";
 import * as fc from "fast-check";
 import { MemoryNetwork } from "../adapters/memory.ts";
+import type { Clock } from "../src/clock.ts";
 import type { PeerEntry } from "../src/peer.ts";
 import { Suspicion } from "../src/suspicion.ts";
 import { heardFrom, join, nameOf, tableOn } from "./support/peers.ts";
@@ -50,6 +51,14 @@ function setUp({ heartbeat = HEARTBEAT, peerTimeout = PEER_TIMEOUT, quietTimeout
   const hear = (index: number) => table.hear(heardFrom(index));
   const advance = (ms: number) => network.clock.advance(ms);
   return { network, host, clock, table, suspicion, asked, lost, looks, otherwise, hear, advance };
+}
+
+function systemOf(clock: Clock): Clock {
+  return {
+    now: () => clock.now(),
+    setTimer: (call, delay) => clock.setTimer(call, delay),
+    setTurnEnd: (call) => clock.setTurnEnd(call),
+  };
 }
 
 function times(list: readonly Told[], index?: number): number[] {
@@ -298,6 +307,38 @@ describe("what has come when the time of a peer is over, and was not read yet", 
     network.clock.setTimer(() => network.clock.setTimer(() => table.remove(nameOf(1)), 0), 1);
     await advance(1);
     assertEquals(lost, [{ at: PEER_TIMEOUT, id: nameOf(2), isReplaced: false }]);
+  });
+
+  test("is waited for by one look at a time: those whose time is over meanwhile are looked at again", async () => {
+    const network = new MemoryNetwork();
+    const { clock } = network;
+    // A turn takes a millisecond, as it does in truth, and a look comes each 2 ms.
+    const slow: Clock = { ...systemOf(clock), setTimer: (call, delay) => clock.setTimer(call, Math.max(1, delay)) };
+    const { table } = tableOn(slow, { heartbeat: 10, quietTimeout: 100 });
+    const lost: string[] = [];
+    const suspicion = new Suspicion({
+      heartbeat: 10,
+      peerTimeout: 30,
+      quietTimeout: 100,
+      clock: slow,
+      peers: table,
+      heardAt: () => -Infinity,
+      onLook: () => {},
+      ask: () => {},
+      onLost: ({ id }) => {
+        lost.push(id);
+        table.remove(id);
+      },
+    });
+    suspicion.start();
+    join(table, 1);
+    await clock.advance(3);
+    join(table, 2);
+    await clock.advance(30 - 3 + 5);
+    assertEquals(lost, []);
+    suspicion.close();
+    await clock.advance(100);
+    assertEquals([lost, clock.pending], [[], 0]);
   });
 
   test("is not waited for when the node closes", async () => {
