@@ -19,6 +19,7 @@ import { inOrder } from "../src/finding.ts";
 import { UsageError } from "./arguments.ts";
 import { listen } from "./listen.ts";
 import { pause } from "./pause.ts";
+import { findHolder, type PortHolder } from "./port_holder.ts";
 import { isRefused, scout } from "./scout.ts";
 import { othersOf, questionsOf, scoutFindings } from "./scout_plan.ts";
 import { type Stranger, Strangers } from "./strangers.ts";
@@ -63,6 +64,8 @@ export interface Examination {
   readonly timeout: number;
   /** Ends it: the promise rejects with its reason, when the node has left the mesh. */
   readonly signal?: AbortSignal;
+  /** Called when the node is open, with how long it listens, in milliseconds: when all is well, and when it is not. */
+  readonly onListening?: (least: number, longest: number) => void;
 }
 
 /**
@@ -70,10 +73,13 @@ export interface Examination {
  *
  * @throws {UsageError} when the mesh refuses an option
  */
-export async function examine({ options, isScouting, wait, timeout, signal }: Examination): Promise<DoctorReport> {
+export async function examine(examination: Examination): Promise<DoctorReport> {
+  const { options, isScouting, wait, timeout, signal, onListening } = examination;
+  let holder: PortHolder | undefined;
   let mesh: MeshBus;
   try {
-    mesh = await openMesh({ ...options, ...signal && { signal } });
+    holder = await findHolder(options, signal);
+    mesh = await openMesh({ ...holder?.options(options) ?? options, ...signal && { signal } });
   } catch (error) {
     if (error instanceof MeshOpenError) return notOpened(error);
     const isMisuse = error instanceof TypeError || error instanceof RangeError;
@@ -81,16 +87,20 @@ export async function examine({ options, isScouting, wait, timeout, signal }: Ex
   }
   try {
     const watch = new Watch(mesh, signal);
-    const asking = { timeout, ...signal && { signal } };
+    const diagnose = async () => {
+      const diagnosis = await mesh.diagnose({ timeout, ...signal && { signal } });
+      return holder?.judged(diagnosis) ?? diagnosis;
+    };
     const { least, longest } = waitOf(options.heartbeat ?? 5000, wait);
     const start = performance.now();
     const end = start + longest;
+    onListening?.(least, longest);
     await watch.quiet(start + least, end);
-    let diagnosis = await mesh.diagnose(asking);
+    let diagnosis = await diagnose();
     // Who was met a moment ago may only not have been heard again.
     if (diagnosis.findings.some(({ severity }) => severity !== "info") && performance.now() < end) {
       await pause(end - performance.now(), signal);
-      diagnosis = await mesh.diagnose(asking);
+      diagnosis = await diagnose();
     }
     const strangers = new Strangers(diagnosis, watch.known);
     const [known] = await Promise.all([
@@ -104,7 +114,9 @@ export async function examine({ options, isScouting, wait, timeout, signal }: Ex
     signal?.throwIfAborted();
     const { findings: _, ok: __, ...seen } = diagnosis;
     const { list, more } = strangers;
-    return reportOf([...scoutFindings(diagnosis, list), ...known], { ...seen, strangers: list, moreStrangers: more });
+    const outside = scoutFindings(diagnosis, list);
+    const found = [...holder?.withoutMulticast(outside) ?? outside, ...known, ...holder ? [holder.finding] : []];
+    return reportOf(found, { ...seen, strangers: list, moreStrangers: more });
   } finally {
     await mesh.close();
   }

@@ -39,6 +39,7 @@ async function run(out: Output, err: Output, signal: AbortSignal): Promise<numbe
       out: (text) => out.write(text),
       err: (text) => err.write(text),
       hasColours: process.stdout.isTTY === true && !process.env["NO_COLOR"],
+      isWatched: process.stderr.isTTY === true,
       signal,
     });
     signal.throwIfAborted();

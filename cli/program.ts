@@ -14,6 +14,8 @@ export interface Surroundings {
   readonly out: (text: string) => void;
   readonly err: (text: string) => void;
   readonly hasColours: boolean;
+  /** Whether somebody waits before a terminal, and is told what for. */
+  readonly isWatched?: boolean;
   readonly signal?: AbortSignal;
 }
 
@@ -28,7 +30,7 @@ const MISUSE = 2;
  */
 export async function program(
   args: readonly string[],
-  { out, err, hasColours, signal }: Surroundings,
+  { out, err, hasColours, isWatched = false, signal }: Surroundings,
 ): Promise<number> {
   try {
     const call = readArguments(args);
@@ -36,15 +38,23 @@ export async function program(
       out(call.do === "help" ? USAGE : `${VERSION}\n`);
       return OK;
     }
-    const report = await examine({ ...call, ...signal && { signal } });
+    const onListening = (...times: readonly [number, number]) => err(listening(...times));
+    const report = await examine({ ...call, ...signal && { signal }, ...isWatched && { onListening } });
     out(call.isJson ? `${JSON.stringify(report, null, 2)}\n` : render(report, hasColours ? coloured : plain));
     return isWell(report, call.isStrict) ? OK : FOUND;
   } catch (error) {
     if (!(error instanceof UsageError) || signal?.aborted) throw error;
     // What the mesh refuses is one value of options that exist.
-    err(`${error.message}\n${error.cause === undefined ? `\n${USAGE}` : ""}`);
+    err(`${error.message}\n${error.cause === undefined ? "--help lists the options\n" : ""}`);
     return MISUSE;
   }
+}
+
+function listening(least: number, longest: number): string {
+  const seconds = (time: number) => `${Math.round(time / 100) / 10} s`;
+  return `Listening for ${seconds(least)}${
+    longest > least ? `, or ${seconds(longest)} if something is wrong` : ""
+  } …\n`;
 }
 
 function isWell({ ok, findings }: DoctorReport, isStrict: boolean): boolean {

@@ -19,8 +19,8 @@ import { pause } from "./pause.ts";
 
 /** A question, and where it goes. */
 export interface Question {
-  /** `multicast` to a group, `broadcast` to all of a network, whatever their group. */
-  readonly by: "multicast" | "broadcast";
+  /** `multicast` to a group, `broadcast` to all of a network, whatever their group, `unicast` to one address. */
+  readonly by: "multicast" | "broadcast" | "unicast";
   /** Where it leaves. */
   readonly from: NetworkInterface;
   /** An IPv4 literal, or an IPv6 one. */
@@ -44,7 +44,7 @@ const QUESTION_LENGTH = 80;
 const TIMES = 2;
 
 /**
- * Asks, and tells of answers for `time` milliseconds. Joins no group: what this host has joined on an interface is heard by
+ * Asks, and tells of answers for `time` milliseconds, or until `signal` aborts. Joins no group: what this host has joined on an interface is heard by
  * all of its processes on that port, and would join meshes that are apart. Whoever answers notes nobody. What can not be
  * sent is left out.
  */
@@ -52,6 +52,7 @@ export async function scout(
   questions: readonly Question[],
   time: number,
   onAnswer: (answer: Answer) => void,
+  signal?: AbortSignal,
 ): Promise<void> {
   const id = stampUuid(randomBytes(NODE_ID_LENGTH));
   const nonce = readU32(randomBytes(NONCE_LENGTH), 0);
@@ -64,10 +65,10 @@ export async function scout(
       const read = readAnswer(data, id, nonce);
       if (read !== undefined) onAnswer({ ...read, host, port, question });
     };
-    return question.by === "multicast" ? askGroup(question, packet, onMessage) : askAll(question, packet, onMessage);
+    return question.by === "broadcast" ? askAll(question, packet, onMessage) : ask(question, packet, onMessage);
   });
   const ends = await Promise.allSettled(asked);
-  if (ends.some(({ status }) => status === "fulfilled")) await pause(time, undefined);
+  if (ends.some(({ status }) => status === "fulfilled")) await pause(time, signal);
   await Promise.allSettled(ends.map((end) => end.status === "fulfilled" ? end.value() : undefined));
 }
 
@@ -95,14 +96,14 @@ export function isRefused(host: string, port: number, time: number): Promise<boo
 type OnMessage = (data: Uint8Array, host: string, port: number) => void;
 type Close = () => Promise<void>;
 
-async function askGroup({ from, host, port }: Question, packet: Uint8Array, message: OnMessage): Promise<Close> {
+async function ask({ by, from, host, port }: Question, packet: Uint8Array, message: OnMessage): Promise<Close> {
   const isIpv6 = host.includes(":");
   const socket = await bind({
     host: isIpv6 ? "::" : from.address,
     port: 0,
     shared: false,
     multicastInterface: isIpv6 ? from.name : from.address,
-    sendsMulticast: true,
+    sendsMulticast: by === "multicast",
     multicastLoopback: true,
     multicastTtl: 1,
   }, { message, error() {} });

@@ -43,6 +43,7 @@ export type FindingCode =
   | "peer-silent"
   | "peers-refused"
   | "plain-peers"
+  | "port-shared"
   | "receive-buffer"
   | "seed-refused"
   | "seed-silent"

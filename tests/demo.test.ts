@@ -1,4 +1,4 @@
-import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertFalse, assertMatch, assertThrows } from "@std/assert";
 import { delay } from "@std/async";
 import { type ChildProcess, spawn } from "node:child_process";
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { describe, test } from "node:test";
-import { readSettings } from "../examples/demo/settings.ts";
+import { readSettings, USAGE } from "../examples/demo/settings.ts";
 import { ROOT } from "../scripts/runtimes.ts";
 import { patient } from "./support/meshes.ts";
 import { Program } from "./support/programs.ts";
@@ -56,6 +56,27 @@ describe("demo", () => {
     assertThrows(() => readSettings(["--bound", "soon"]), RangeError, "current value is soon");
     assertThrows(() => readSettings(["--deaf", "perl"]), RangeError, "must be one of node, deno, bun");
     assertEquals(readSettings([]), { rounds: 12, bound: 250, deaf: undefined, crash: undefined });
+  });
+
+  test("tells its options, and the reason last when it was called wrongly", { skip }, async () => {
+    const calls = [["--help", 0], ["--runds", 2], ["--deaf", 2], ["--rounds=0", 2]] as const;
+    await Promise.all(calls.map(([argument, code]) =>
+      withDemo([argument], async (demo) => {
+        assertEquals(await demo.ended(), code, demo.describe());
+        const [usage, empty] = code === 0 ? [demo.lines.join("\n"), demo.errors] : [demo.errors, demo.lines.join("\n")];
+        assertEquals(usage.slice(0, USAGE.length), USAGE);
+        assertEquals(empty, "");
+        assertEquals(usage.slice(USAGE.length).includes(argument.split("=")[0] ?? ""), code !== 0);
+        assertFalse(usage.includes("settings.ts"), usage);
+      })
+    ));
+  });
+
+  test("lists each option", () => {
+    const source = readFileSync(join(ROOT, "examples/demo/settings.ts"), "utf8");
+    const known = Array.from(source.matchAll(/^ {6}(\w+): \{ type: /gm), ([, name]) => name);
+    assertEquals(Array.from(USAGE.matchAll(/^ {2}--(\w+)/gm), ([, name]) => name), known);
+    assertEquals(readSettings(["-h"]), undefined);
   });
 
   for (const [signal, code] of [["SIGINT", 130], ["SIGTERM", 143]] as const) {

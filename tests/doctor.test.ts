@@ -12,13 +12,14 @@ import type { Answer, Question } from "../cli/scout.ts";
 import { isRefused, scout } from "../cli/scout.ts";
 import { questionsOf, scoutFindings } from "../cli/scout_plan.ts";
 import { type Stranger, Strangers } from "../cli/strangers.ts";
-import type { Diagnosis, NetworkInterface, NodeDiagnosis, Report } from "../mod.ts";
+import type { Diagnosis, Finding, NetworkInterface, NodeDiagnosis, Report } from "../mod.ts";
 import { encodeControl, readExtension } from "../src/wire/extension.ts";
 import { HEADER_LENGTH, TYPE_ANSWER } from "../src/wire/layout.ts";
 import { formatNodeId, stampUuid } from "../src/wire/node_id.ts";
 import { nodeIdOf } from "../src/wire/packet.ts";
 import { assertError, checkUp, ON_FULL_DISK, SAYS_PID, WITHOUT_READER } from "./support/doctor.ts";
-import { happened, openMany, patient, withMeshes } from "./support/meshes.ts";
+import { freePort } from "./support/free_port.ts";
+import { happened, next, openMany, patient, peersKnown, withMeshes } from "./support/meshes.ts";
 import { PlainPeer } from "./support/plain_peer.ts";
 import { RUNTIMES, withPrograms } from "./support/programs.ts";
 
@@ -79,6 +80,13 @@ async function call(...args: readonly string[]): Promise<{ readonly code: number
     () => `the end of ${args.join(" ")}`,
   );
   return { code, ...said };
+}
+
+/** What the program, run in this process, says of a port that it must not take. Nothing else may be wrong. */
+async function sharedOf(args: readonly string[]): Promise<readonly Finding[]> {
+  const { code, out } = await call(...args, "--strict");
+  assertEquals(code, 0, out);
+  return (JSON.parse(out) as DoctorReport).findings.filter((finding) => finding.code === "port-shared");
 }
 
 describe("arguments", () => {
@@ -152,7 +160,7 @@ describe("arguments", () => {
       const { message } = assertThrows(() => readArguments(args), UsageError, rule);
       const { code, err, out } = await call(...args);
       assertEquals([code, out], [2, ""]);
-      assertEquals(err, `${message}\n\n${USAGE}`);
+      assertEquals(err, `${message}\n--help lists the options\n`);
     });
   }
 
@@ -275,6 +283,46 @@ describe("a run on this host", () => {
       assertEquals(event.type === "peerLeft" && event.reason, "left");
     }));
 
+  test("says what it waits for to whoever waits before a terminal", () =>
+    withMeshes(async (open) => {
+      const { port } = await open({ heartbeat: 300 });
+      let said = "";
+      const err = (text: string) => said += text;
+      const args = `doctor --json --no-scout --interface 127.0.0.1 --heartbeat 300 --port ${port}`.split(" ");
+      await program(args, { out() {}, err, hasColours: false, isWatched: true });
+      assertEquals(said, "Listening for 0.4 s, or 1 s if something is wrong …\n");
+    }));
+
+  test("says that it could not join as asked beside a node with one port; one with two lets it", () =>
+    withMeshes(async (open) => {
+      const port = await freePort();
+      const advertiseAddr = `127.0.0.1:${port}`;
+      const args = `doctor --json --interface 127.0.0.1 --heartbeat 300 --port ${port}`.split(" ");
+      const two = await open({ port, heartbeat: 300 });
+      assertEquals(await sharedOf(args), []);
+      await two.close();
+      await open({ port, advertiseAddr, heartbeat: 300 });
+      for (const [more, left] of [[[], " Not looked at: multicast."], [["--no-multicast"], ""]] as const) {
+        const [{ message, subject } = { message: "", subject: "" }] = await sharedOf([...args, ...more]);
+        assertEquals(subject, advertiseAddr);
+        assert(message.endsWith(`with that node as a seed.${left}`), message);
+      }
+    }));
+
+  test("does not let its mesh grow together with another of which a node of this host has the port", () =>
+    withMeshes(async (open) => {
+      const port = await freePort();
+      await open({ port, advertiseAddr: `127.0.0.1:${port}`, heartbeat: 300, group: "239.9.9.9" });
+      const args = `--json --interface 127.0.0.1 --heartbeat 300 --port ${port}`.split(" ");
+      const { code, out } = await call("doctor", ...args);
+      const { findings, peers } = JSON.parse(out) as DoctorReport;
+      assertEquals(
+        [code, findings.map((finding) => finding.code), peers],
+        [1, ["other-group", "port-shared"], []],
+        out,
+      );
+    }));
+
   test("names what cannot be opened, and ends with 1", async () => {
     const { code, out } = await call("doctor", "--json", "--interface", "no-such-interface");
     const report = JSON.parse(out) as DoctorReport;
@@ -294,6 +342,42 @@ describe("a run on this host", () => {
       const wrong = start("node", "../../cli/main.ts", { args: ["doctor", "--port", "x"] });
       assertEquals(await wrong.ended(), 2, wrong.describe());
     }));
+
+  for (const runtime of RUNTIMES) {
+    for (const more of ["", "--no-multicast --advertise"]) {
+      test(`on ${runtime} ${more} takes nothing from a node whose only port is that of the mesh`, () =>
+        withMeshes((open) =>
+          withPrograms(async (start) => {
+            const heartbeat = 1500;
+            const port = await freePort();
+            const advertiseAddr = `127.0.0.1:${port}`;
+            const one = await open({ port, advertiseAddr, heartbeat });
+            const publisher = await open({ multicast: false, peers: [advertiseAddr], heartbeat, batchInterval: 0 });
+            await Promise.all([peersKnown(one, 1), peersKnown(publisher, 1)]);
+            const joined = happened(publisher, ({ type }) => type === "peerJoined");
+            const args = `doctor --json --strict --interface lo --heartbeat ${heartbeat} --port ${port}`.split(" ");
+            const asOne = more === "" ? [] : [...more.split(" "), advertiseAddr, "--peers", publisher.address];
+            const run = start(runtime, "../../cli/main.ts", { args: [...args, ...asOne] });
+            let hasEnded = false;
+            void run.exit.then(() => hasEnded = true);
+            await joined;
+            const heard = one.subscribe({ prefix: "" });
+            for (let i = 0; i < 50; i++) {
+              await publisher.publish(`key ${i}`);
+              assertEquals((await next(heard)).key, `key ${i}`);
+            }
+            assertEquals([hasEnded, one.metrics().gaps], [false, 0], run.describe());
+            const exit = await run.ended();
+            const report = JSON.parse(run.lines.join("\n")) as DoctorReport;
+            assertEquals([exit, report.ok, report.node?.port, run.errors], [0, true, port, ""], run.describe());
+            assertEquals(report.findings.filter((finding) => finding.severity !== "info"), []);
+            assert(report.findings.some(({ code }) => code === "port-shared"), run.describe());
+            const ids = report.peers.map(({ id }) => id).sort();
+            assertEquals([ids, report.strangers], [[one.nodeId, publisher.nodeId].sort(), []], run.describe());
+          })
+        ));
+    }
+  }
 
   for (const [signal, expected] of [["SIGINT", 130], ["SIGTERM", 143], ["SIGHUP", 129]] as const) {
     for (const runtime of RUNTIMES) {

@@ -207,6 +207,27 @@ scene("doctor: nobody is there", LAN, async ({ doctor }) => {
   assertError(await doctor(["--peers", "no.such.name.invalid"]), "seed-unresolved");
 });
 
+scene("doctor: beside a node with one port, as in a pod or with multicast", LAN, async ({ open, doctor }) => {
+  const assertShared = (checkup: Checkup, nodes: readonly HostNode[]) => {
+    assertWarnings(checkup);
+    const { findings, node, peers, strangers } = checkup.report;
+    const shared = findings.filter(({ code }) => code === "port-shared");
+    assertEquals(shared.map(({ subject }) => subject), ["10.77.1.1:7946"]);
+    assertEquals([node?.port, strangers], [7946, []], JSON.stringify(checkup.report, null, 1));
+    assertEquals(peers.map(({ id }) => id).sort(), nodes.map(({ nodeId }) => nodeId).sort());
+  };
+  const seeds = ["10.77.1.1", "10.77.1.2"];
+  const pod: MeshOptions = { advertiseAddr: ":7946", multicast: false, peers: seeds };
+  const pods = await Promise.all([open(0, pod), open(1, pod)]);
+  const asPod = ["--no-multicast", "--advertise", ":7946", "--peers", seeds.join(",")];
+  assertShared(await doctor(asPod, "node"), pods);
+  assertShared(await doctor(["--peers", seeds.join(",")], "deno"), pods);
+  await Promise.all(pods.map((node) => node.close()));
+  // Of those that use multicast, the node beside it tells.
+  const nodes = await Promise.all([open(0, { advertiseAddr: ":7946" }), open(1), open(2)]);
+  for (const runtime of RUNTIMES) assertShared(await doctor([], runtime), nodes);
+});
+
 scene("doctor: neither uses multicast, and nobody is a seed", LAN, async ({ open, doctor }) => {
   await open(1, { multicast: false });
   assertStringIncludes(assertError(await doctor(), "multicast-off").advice, "10.77.1.2:7946");

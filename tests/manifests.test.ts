@@ -1,5 +1,5 @@
 // Holds together what package.json, jsr.json and deno.json say of the same package.
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { describe, test } from "node:test";
 import { assert, assertEquals, assertFalse, assertMatch } from "@std/assert";
 
@@ -64,6 +64,42 @@ describe("manifests", () => {
   test("leave the package's name out of deno.json", () => {
     // With a name in it, `deno publish` takes deno.json for the package and ignores jsr.json.
     for (const field of ["name", "version", "exports", "unstable"]) assertFalse(field in deno, field);
+  });
+});
+
+describe("deployment recipes", () => {
+  const folder = new URL("../examples/deploy/", import.meta.url);
+  const textOf = (name: string) => readFileSync(new URL(name, folder), "utf8");
+  const recipes = readdirSync(folder).sort();
+  const kindsOf = (name: string) => Array.from(textOf(name).matchAll(/^kind: (\w+)$/gm), ([, kind]) => kind);
+
+  test("are files that deployment.md names, and no other", () => {
+    const deployment = readFileSync(new URL("../docs/deployment.md", import.meta.url), "utf8");
+    const named = Array.from(deployment.matchAll(/\]\(\.\.\/examples\/deploy\/(\S+?)\)/g), ([, name]) => name);
+    assertEquals(named.sort(), recipes);
+  });
+
+  test("keep the network policy apart, which would cut off all but the mesh", () => {
+    assertEquals(kindsOf("kubernetes.yaml"), ["Service", "Deployment"]);
+    assertEquals(kindsOf("kubernetes_network_policy.yaml"), ["NetworkPolicy"]);
+  });
+
+  test("select pods by a label that they have", () => {
+    const pods = textOf("kubernetes.yaml");
+    const [, label = ""] = /clusterIP: None\n[^]*?\n {2}selector:\n {4}(.*)\n/.exec(pods) ?? [];
+    const [, labels = ""] = /\n {6}labels:\n((?: {8}.*\n)+)/.exec(pods) ?? [];
+    assertEquals([label, labels.includes(` ${label}\n`)], ["warp-mesh: cache", true]);
+    const policy = textOf("kubernetes_network_policy.yaml");
+    const selected = Array.from(policy.matchAll(/matchLabels:\n *(.*)\n/g), ([, text]) => text);
+    assertEquals(selected, [label, label, label]);
+  });
+
+  test("use the default port", () => {
+    for (const name of recipes) {
+      const ports = Array.from(textOf(name).matchAll(/[pP]ort: (\d+)|:(\d+)\b/g), ([, a, b]) => Number(a ?? b));
+      assert(ports.length > 0, name);
+      assertEquals([...new Set(ports)].filter((port) => ![7946, 53, 1].includes(port)), [], name);
+    }
   });
 });
 

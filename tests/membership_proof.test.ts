@@ -435,6 +435,27 @@ describe("a peer that is heard from elsewhere than where it has answered", () =>
     }
   });
 
+  test("is left where it is though two questions there are lost in a row, again and again", async () => {
+    // Of 1.6 s, all four questions are sent before the next.
+    const heartbeat = 200;
+    const rig = new MembershipRig({ heartbeat, peerTimeout: 10 * heartbeat });
+    rig.meet(1);
+    let answered = 0;
+    for (let i = 0; i < 40; i++) {
+      rig.hear(1, { source: ELSEWHERE });
+      const echo = rig.nonceTo(ELSEWHERE_TEXT);
+      if (echo !== undefined) rig.hear(1, { source: ELSEWHERE, extension: { echo } });
+      for (let step = 0; step < 17; step++) {
+        await rig.clock.advance(0.05 * heartbeat);
+        if (rig.entry(1).hellos < 3) continue;
+        rig.answer(1);
+        answered++;
+      }
+      assertEquals(rig.membership.peers.endpoints(), [placeOf(1)], `${i}`);
+    }
+    assert(answered >= 10, `${answered}`);
+  });
+
   test("by multicast, from a host of its own, is left where it is unless eight questions there are lost", async () => {
     const rig = new MembershipRig();
     rig.meet(1);

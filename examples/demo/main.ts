@@ -7,6 +7,7 @@
  *     npm start -- --rounds 30 --bound 100
  *     npm start -- --deaf bun         what happens when a replica does not subscribe
  *     npm start -- --crash deno       what happens when one is killed
+ *     npm start -- --help             all options
  *
  * @module
  */
@@ -20,7 +21,7 @@ import { FileStore } from "./file_store.ts";
 import type { Message } from "./replica.ts";
 import { ReplicaProcess, type Runtime, RUNTIMES } from "./replica_process.ts";
 import { milliseconds, named, type Score, styled, table } from "./report.ts";
-import { readSettings } from "./settings.ts";
+import { readSettings, type Settings, USAGE } from "./settings.ts";
 import { type ClockDifference, compareClocks, sharedNow } from "./shared_clock.ts";
 
 /** Time that a replica has to start, and then to find the others, in milliseconds. */
@@ -39,7 +40,7 @@ interface Replica {
   readonly evictedAt: Map<string, number>;
 }
 
-const { rounds, bound, deaf, crash } = readSettings(process.argv.slice(2));
+const { rounds, bound, deaf, crash } = settingsOrUsage();
 const interrupted = interruption();
 const folder = mkdtempSync(join(tmpdir(), "warp-mesh-demo-"));
 const replicas: Replica[] = [];
@@ -57,6 +58,19 @@ process.exitCode = await Promise.race([demo(), interrupted]).catch((error: Error
 });
 await Promise.all(replicas.map((replica) => replica.process.stop()));
 process.exit();
+
+/** What the command line asks for. Ends the process with 0 when that is help, with 2 when it cannot be. */
+function settingsOrUsage(): Settings {
+  try {
+    const settings = readSettings(process.argv.slice(2));
+    if (settings !== undefined) return settings;
+    console.log(USAGE);
+    process.exit(0);
+  } catch (error) {
+    console.error(`${USAGE}\n\n${(error as Error).message}`);
+    process.exit(2);
+  }
+}
 
 async function demo(): Promise<number> {
   console.log("Three replicas of one service, a cache in each, one store of files, no server.\n");

@@ -71,14 +71,14 @@ export const MEMBERSHIP: readonly Mutant[] = judgedBy("churn", [
   {
     name: "an answer from elsewhere moves a peer at once",
     file: "src/peer_table.ts",
-    find: "if (!isThere && !isBetter) {",
-    replace: "if (isBetter && !isBetter) {",
+    find: "if (isThere || !entry.isProven ||",
+    replace: "if (isThere || entry.isProven || !entry.isProven ||",
   },
   {
     name: "a peer that has moved is left where it was",
     file: "src/peer_table.ts",
-    find: "&& this.prove(entry, source);",
-    replace: "&& false;",
+    find: "return isSilent && isThere && this.#settle(entry, source);",
+    replace: "return isSilent && isThere && false;",
   },
   {
     name: "every host is a peer's own",
@@ -151,5 +151,23 @@ export const MEMBERSHIP: readonly Mutant[] = judgedBy("churn", [
     file: "src/destinations.ts",
     find: "(spare.get(host) ?? 0) < (wanted.get(host) ?? 0)",
     replace: "(spare.get(host) ?? 0) < 1",
+  },
+  {
+    name: "one lost question moves a peer",
+    file: "src/inquiries.ts",
+    find: "const QUESTIONS = 3;\n",
+    replace: "const QUESTIONS = 1;\n",
+  },
+  {
+    name: "one lost question moves a peer of two interfaces",
+    file: "src/inquiries.ts",
+    find: "const ASIDE_QUESTIONS = 8;",
+    replace: "const ASIDE_QUESTIONS = 1;",
+  },
+  {
+    name: "a peer is asked as often as ever on a host where it never answers",
+    file: "src/inquiries.ts",
+    find: "2 ** Math.max(0, entry.tries - FREE_TRIES)",
+    replace: "1",
   },
 ]);

@@ -1,0 +1,122 @@
+/**
+ * A node of this host that has its only port where the mesh has its own. Whoever binds that port as well takes what is sent
+ * to it, as the system gives that to the newest socket: the program stays beside such a node.
+ *
+ * @module
+ */
+
+import { networkInterfaces } from "../adapters/system.ts";
+import type { Diagnosis, Finding, FindingCode, MeshOptions, NetworkInterface } from "../mod.ts";
+import { formatAddress } from "../src/address.ts";
+import { findings } from "../src/findings.ts";
+import { linksOf, listed, UNSPECIFIED } from "../src/interfaces.ts";
+import { checkOptions, type Settings } from "../src/options.ts";
+import { MAX_SEED_ADDRESSES } from "../src/seed_pool.ts";
+import { type Answer, type Question, scout } from "./scout.ts";
+
+/** How long an answer of this very host is waited for, in milliseconds. */
+const TIME = 200;
+/** Interfaces at which it is asked: a node answers eight such questions a second. */
+const MOST_ASKED = 3;
+/** What concerns the address that the program has here, and no node. */
+const OF_ADDRESS: ReadonlySet<FindingCode> = new Set(["advertised-unreachable", "unicast-in-closed"] as const);
+/** What follows from not using multicast here. */
+const OF_MULTICAST: ReadonlySet<FindingCode> = new Set(["multicast-off", "multicast-blocked"] as const);
+
+/**
+ * The node that holds the port of the mesh for itself, if there is one. A node with a port of its own answers from there.
+ *
+ * @throws {TypeError | RangeError} when the options are wrong
+ */
+export async function findHolder(
+  options: MeshOptions,
+  signal: AbortSignal | undefined,
+): Promise<PortHolder | undefined> {
+  const settings = checkOptions(options);
+  const { port } = settings;
+  if (port === 0) return undefined;
+  const questions = questionsTo(settings);
+  const answers = new Map<string, Answer>();
+  const controller = new AbortController();
+  const end = () => controller.abort();
+  signal?.addEventListener("abort", end);
+  await scout(questions, TIME, (answer) => {
+    answers.set(answer.question.host, answer);
+    if (answers.size === questions.length) end();
+  }, controller.signal);
+  signal?.removeEventListener("abort", end);
+  // One of another mesh has it as its own, which nobody can bind as well.
+  const holders = [...answers.values()].filter((answer) => answer.port === port && answer.report.port === port);
+  // Where the others reach it, rather than on the loopback interface.
+  const holder = holders.find(({ question }) => question.from !== questions[0]?.from) ?? holders[0];
+  return holder === undefined ? undefined : new PortHolder(settings, holder);
+}
+
+/** Such a node, and how the mesh is examined beside it. */
+export class PortHolder {
+  /** Of the node, `host:port`. */
+  readonly address: string;
+  readonly #settings: Settings;
+  readonly #isOfGroup: boolean;
+
+  /** The settings that were asked for, and what the node has answered. */
+  constructor(settings: Settings, { question: { host, port }, report: { group } }: Answer) {
+    this.address = formatAddress(host, port);
+    this.#settings = settings;
+    this.#isOfGroup = group === settings.group;
+  }
+
+  /** What to open instead. One of another group is no seed: two meshes would grow together. */
+  options({ advertiseAddr: _, ...options }: MeshOptions): MeshOptions {
+    const { port, seeds } = this.#settings;
+    const texts = seeds.map((seed) => seed.kind === "srv" ? seed.text : formatAddress(seed.host, seed.port || port));
+    const all = new Set([...this.#isOfGroup ? [this.address] : [], ...texts]);
+    return { ...options, port: 0, multicast: false, peers: [...all].slice(0, MAX_SEED_ADDRESSES) };
+  }
+
+  /** What was seen, judged by the port that was asked for: the one that was taken instead is nobody's business. */
+  judged({ node, interfaces, peers }: Diagnosis): Diagnosis {
+    const seen = { node: { ...node, port: this.#settings.port }, interfaces, peers };
+    const found = findings(seen).filter(({ code }) => !OF_ADDRESS.has(code));
+    return { ...seen, ok: found.every(({ severity }) => severity !== "error"), findings: found };
+  }
+
+  /** Without what would be different if multicast were used, when that was asked for. */
+  withoutMulticast(found: readonly Finding[]): readonly Finding[] {
+    return this.#settings.multicast ? found.filter(({ code }) => !OF_MULTICAST.has(code)) : found;
+  }
+
+  /** What the user is told of it. */
+  get finding(): Finding {
+    const { advertise, multicast, port } = this.#settings;
+    const left = [...multicast ? ["multicast"] : [], ...advertise === undefined ? [] : ["the address of --advertise"]];
+    const entrance = this.#isOfGroup ? "that node as a seed" : "the given seeds only";
+    return {
+      code: "port-shared",
+      severity: "info",
+      subject: this.address,
+      message:
+        `A node of this host has port ${port} as its only one, and would hear nothing while this listened there: ` +
+        `this has joined by another port, with ${entrance}.` +
+        (left.length === 0 ? "" : ` Not looked at: ${left.join(", ")}.`),
+      advice: "Run this on a host without a node to see all; or ask that node itself, by `mesh.diagnose()`.",
+    };
+  }
+}
+
+/** Only this host itself gets these: at its loopback address, and at those that the mesh would use. */
+function questionsTo(settings: Settings): readonly Question[] {
+  const { family, port } = settings;
+  const loopback: NetworkInterface = {
+    name: "lo",
+    address: family === 4 ? "127.0.0.1" : "::1",
+    internal: true,
+    netmask: "",
+  };
+  const links = linksOf(settings, listed(networkInterfaces)).flatMap(({ name = "?", address }) =>
+    address === UNSPECIFIED[family] || address === loopback.address
+      ? []
+      : [{ name, address, internal: false, netmask: "" }]
+  );
+  return [loopback, ...links.slice(0, MOST_ASKED)].map((from) => ({ by: "unicast", from, host: from.address, port }));
+}
