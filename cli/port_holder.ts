@@ -16,7 +16,7 @@ import { type Answer, type Question, scout } from "./scout.ts";
 
 /** How long an answer of this very host is waited for, in milliseconds. */
 const TIME = 200;
-/** Interfaces at which it is asked: a node answers eight such questions a second. */
+/** Interfaces at which it is asked: a node answers 16 such questions a second, and the doctor has more of them. */
 const MOST_ASKED = 3;
 /** What concerns the address that the program has here, and no node. */
 const OF_ADDRESS: ReadonlySet<FindingCode> = new Set(["advertised-unreachable", "unicast-in-closed"] as const);
