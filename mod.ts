@@ -51,6 +51,7 @@ export { InProcessBus } from "./src/in_process_bus.ts";
 export type { LoadGuard } from "./src/load_guard.ts";
 export { MeshBus } from "./src/mesh_bus.ts";
 export type { MeshMetrics } from "./src/mesh_metrics.ts";
+export type { LostPeer } from "./src/gone_peers.ts";
 export type { MeshState, MeshStatus, PeerStatus } from "./src/mesh_status.ts";
 export type { Discover } from "./src/discovery.ts";
 export type { Family } from "./src/family.ts";

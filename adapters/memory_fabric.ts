@@ -42,7 +42,7 @@ interface Flight extends Timed {
 }
 
 /** Datagrams that a real event loop hands over before it looks at its timers again: libuv reads 32 at a time. */
-const MAX_AT_ONCE = 32;
+export const MAX_AT_ONCE = 32;
 
 /** Half the grain of a virtual clock: sums of milliseconds are not exact. */
 const TOLERANCE = 0.0005;
@@ -123,18 +123,18 @@ export class Fabric {
     return this.clock instanceof VirtualClock ? this.clock.nextTurn() : nextTurn();
   }
 
-  /** Sets a datagram on its way. The bytes are copied before it returns. */
-  send(socket: BoundSocket, source: Machine, data: Uint8Array, to: SocketAddress): void {
+  /** Sets a datagram on its way at `time`, which is now or later. The bytes are copied before it returns. */
+  send(socket: BoundSocket, source: Machine, data: Uint8Array, to: SocketAddress, time: number): void {
     const from = { host: socket.sourceFor(to.host), port: socket.port };
     const multicast = isGroup(to.host);
     const datagram = { from, to, multicast, receiver: source.address, data: data.slice() };
     this.#stats.sentBytes += data.length;
     this.note(datagram, "sent");
-    if (multicast) return this.#multicast(socket, source, datagram);
-    if (source.owns(to.host)) return this.#depart(datagram, source, source, "lo", this.clock.now());
+    if (multicast) return this.#multicast(socket, source, datagram, time);
+    if (source.owns(to.host)) return this.#depart(datagram, source, source, "lo", time);
     const target = isLoopback(from.host) ? undefined : this.#machines.get(to.host);
     if (target === undefined) return this.note({ ...datagram, receiver: to.host }, "unreachable");
-    this.#carry(datagram, source, target);
+    this.#carry(datagram, source, target, time);
   }
 
   /** Counts what happens to a datagram, and shows it to the taps. */
@@ -145,21 +145,21 @@ export class Fabric {
     for (const tap of this.taps) tap(tapped);
   }
 
-  #multicast(socket: BoundSocket, source: Machine, datagram: MemoryDatagram): void {
+  #multicast(socket: BoundSocket, source: Machine, datagram: MemoryDatagram, time: number): void {
     const group = datagram.to.host;
     const from = socket.multicastVia;
     // What leaves on `lo` comes back on `lo`, whatever the loopback flag says: measured on Linux 6.18.
     if ((socket.multicastLoopback || from === "lo") && source.isMember(group, from)) {
-      this.#depart(datagram, source, source, from, this.clock.now());
+      this.#depart(datagram, source, source, from, time);
     }
     if (from === "lo") return;
     for (const target of this.#machines.values()) {
-      if (target !== source && target.isMember(group, "eth0")) this.#carry(datagram, source, target);
+      if (target !== source && target.isMember(group, "eth0")) this.#carry(datagram, source, target, time);
     }
   }
 
   /** From one host to another, with all that can go wrong there. */
-  #carry(sent: MemoryDatagram, source: Machine, target: Machine): void {
+  #carry(sent: MemoryDatagram, source: Machine, target: Machine, time: number): void {
     const { random, links } = this;
     let datagram = { ...sent, receiver: target.address };
     if (!links.isOpen(source.address, target.address)) return this.note(datagram, "partitioned");
@@ -173,7 +173,7 @@ export class Fabric {
     const copies = random.chance(duplicate) ? 2 : 1;
     this.#stats.duplicated += copies - 1;
     for (let copy = 0; copy < copies; copy++) {
-      let arrival = this.clock.now() + random.between(delay.min, delay.max);
+      let arrival = time + random.between(delay.min, delay.max);
       if (random.chance(reorder)) {
         this.#stats.reordered++;
         arrival = Math.max(arrival, link.lastArrival) + random.between(0, reorderBy);

@@ -4,6 +4,7 @@
  * @module
  */
 
+import type { Clock, Timer } from "../src/clock.ts";
 import type { AdapterName, BindError, BindOptions, DatagramHandlers, DatagramSocket } from "../src/datagram_socket.ts";
 import { bindError, checkAddresses, checkMembership, multicastError } from "./bind_error.ts";
 import { canonical, type Family, isGroup, isOf, placeOf } from "./literal.ts";
@@ -39,9 +40,12 @@ export interface SocketOwner {
   readonly machine: Machine;
   /** Whether it has multicast. */
   readonly multicast: boolean;
-  readonly isPaused: boolean;
-  /** Calls back at this moment, after what is due already; later, when the process is paused. */
-  soon(callback: () => void): void;
+  /** Whether nothing reaches it now. */
+  readonly isHeld: boolean;
+  /** Its own time, which is ahead of the network's while it is blocked. */
+  readonly clock: Clock;
+  /** A datagram of the socket is about to be handed over. */
+  reads(socket: MemorySocket): void;
   /** The socket is closed. */
   forget(socket: MemorySocket): void;
 }
@@ -69,7 +73,7 @@ export class MemorySocket implements DatagramSocket, BoundSocket {
   readonly #bufferSize: number;
   #inbox: MemoryDatagram[] = [];
   #inboxSize = 0;
-  #draining = false;
+  #drain: Timer | undefined;
   #sends = 0;
   #closed: Promise<void> | undefined;
 
@@ -101,13 +105,13 @@ export class MemorySocket implements DatagramSocket, BoundSocket {
   }
 
   async send(data: Uint8Array, host: string, port: number): Promise<void> {
-    const { fabric, machine } = this.#owner;
+    const { fabric, machine, clock } = this.#owner;
     this.#checkOpen();
     checkDestination(data, host, port, this.#family);
     const literal = canonical(host);
     const to = { host: literal === unspecifiedFor(host) ? loopbackOf(this.#family) : literal, port };
     this.#checkWay(to.host);
-    fabric.send(this, machine, data, to);
+    fabric.send(this, machine, data, to, clock.now());
     await (++this.#sends % SENDS_PER_TURN === 0 ? fabric.nextTurn() : undefined);
     this.#checkOpen();
   }
@@ -138,6 +142,7 @@ export class MemorySocket implements DatagramSocket, BoundSocket {
     this.#joined.clear();
     for (const datagram of this.#inbox) fabric.note(datagram, "unreachable");
     this.#inbox = [];
+    this.#drain?.cancel();
     this.#owner.forget(this);
     return this.#closed;
   }
@@ -155,7 +160,7 @@ export class MemorySocket implements DatagramSocket, BoundSocket {
   }
 
   receive(datagram: MemoryDatagram): void {
-    if (!this.#owner.isPaused && this.#inbox.length === 0) return this.#handOver(datagram);
+    if (!this.#owner.isHeld && this.#inbox.length === 0) return this.#handOver(datagram);
     const size = this.#inboxSize + memoryOf(datagram.data.length);
     if (size > this.#bufferSize) return this.#owner.fabric.note(datagram, "overrun");
     this.#inbox.push(datagram);
@@ -164,24 +169,31 @@ export class MemorySocket implements DatagramSocket, BoundSocket {
 
   /** For the process: it goes on. What has come in meanwhile is handed over, each datagram in a call of its own. */
   resume(): void {
-    if (this.#draining || this.#inbox.length === 0) return;
-    this.#draining = true;
-    this.#owner.soon(() => this.#drain());
+    if (this.#drain !== undefined || this.#inbox.length === 0) return;
+    const { fabric } = this.#owner;
+    this.#drain = fabric.soon(fabric.clock, () => {
+      this.#drain = undefined;
+      // Held again meanwhile: it is told when it goes on.
+      if (this.#owner.isHeld) return;
+      if (this.#inbox.length > 1) this.resume();
+      this.readOne();
+    });
   }
 
-  #drain(): void {
+  /** Hands over the first that waits. False when there is none. */
+  readOne(): boolean {
     const datagram = this.#inbox.shift();
-    this.#draining = this.#inbox.length > 0;
-    if (this.#draining) this.#owner.soon(() => this.#drain());
-    if (datagram === undefined) return;
+    if (datagram === undefined) return false;
     this.#inboxSize -= memoryOf(datagram.data.length);
     this.#handOver(datagram);
+    return true;
   }
 
   #handOver(datagram: MemoryDatagram): void {
     const { data, from } = datagram;
     const { fabric } = this.#owner;
     fabric.note(datagram, "delivered");
+    this.#owner.reads(this);
     if (!fabric.poison) return this.#handlers.message(data.slice(), from.host, from.port);
     const bytes = received.subarray(OFFSET, OFFSET + data.length);
     bytes.set(data);

@@ -32,11 +32,21 @@ const never: Clock = {
   setTurnEnd: () => ({ cancel() {} }),
 };
 
+// A turn of an event loop reads up to 32 datagrams.
+const turnEnds: (() => void)[] = [];
+const turning: Clock = {
+  ...never,
+  setTurnEnd: (callback) => {
+    turnEnds.push(callback);
+    return { cancel() {} };
+  },
+};
+
 const pending = await open({}, never);
 const publisher = await open({ batchInterval: 0, batchSize: 65_535, queueSize: 2 * KEYS }, systemClock);
-const unheard = await open({}, never);
-const exact = await open({}, never);
-const prefix = await open({}, never);
+const unheard = await open({}, turning);
+const exact = await open({}, turning);
+const prefix = await open({}, turning);
 const everyKey = asciiKeys(EXACT);
 const onEvent = () => events++;
 for (const key of everyKey) exact.mesh.subscribe(key, onEvent);
@@ -124,6 +134,7 @@ function deliverRows(): Row[] {
   let next = 0;
   const each = (take: (datagram: Uint8Array) => unknown) => () => {
     for (let i = 0; i < DATAGRAMS; i++) take(datagrams[next++ % datagrams.length] as Uint8Array);
+    for (let end = turnEnds.shift(); end !== undefined; end = turnEnds.shift()) end();
   };
   const keep = (key: string) => sink = key;
   const times = DATAGRAMS * KEYS_PER_DATAGRAM;

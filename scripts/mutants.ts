@@ -19,10 +19,23 @@ import { parseArgs } from "node:util";
 import { MEMBERSHIP } from "./mutants/membership.ts";
 import type { Judge, Mutant } from "./mutants/mutant.ts";
 import { PROTOCOL } from "./mutants/protocol.ts";
+import { WIDER } from "./mutants/wider.ts";
 import { ROOT } from "./runtimes.ts";
 
 /** Storms that a breakage has to survive before and after the directed tests, which take as long as some hundred. */
 const STORMS = [100, 1000] as const;
+/** The directed tests: of what storms do not show, too. */
+const STORM_TESTS = [
+  "storm_directed",
+  "repair_requests",
+  "path_mtu",
+  "peer_streams",
+  "gone_peers",
+  "mesh_status",
+  "deliveries",
+  "copy_limit",
+  "own_stream",
+];
 /** Churn worlds of each kind. */
 const CHURN = 2;
 /** Tests of what churn worlds show. */
@@ -37,6 +50,8 @@ const MEMBERSHIP_TESTS = [
   "heartbeats",
   "seed_greeter",
   "destinations",
+  "copy_limit",
+  "crowd",
 ];
 const JOBS = 2;
 /** A breakage may make a world run for ever. */
@@ -44,7 +59,7 @@ const TIMEOUT_MS = 120_000;
 const COPIED = ["src", "adapters", "tests", "scripts", "mod.ts", "package.json"];
 
 const { positionals } = parseArgs({ allowPositionals: true });
-const mutants = [...PROTOCOL, ...MEMBERSHIP];
+const mutants = [...PROTOCOL, ...WIDER, ...MEMBERSHIP];
 const chosen = mutants.filter(({ name }) => positionals.every((word) => name.includes(word)));
 const rotten = mutants.filter(({ file, find }) => readFileSync(join(ROOT, file), "utf8").split(find).length !== 2);
 for (const { name, file } of rotten) console.error(`"${name}": its piece of ${file} is not there exactly once`);
@@ -69,14 +84,14 @@ console.log(`\n${chosen.length - survivors.length} of ${chosen.length} breakages
 for (const name of survivors) console.error(`Not noticed: ${name}`);
 process.exitCode = survivors.length === 0 ? 0 : 1;
 
-async function tryOut(folder: string, { name, file, find, replace, judge }: Mutant): Promise<void> {
+async function tryOut(folder: string, { name, file, find, replace, judge, seeds = [] }: Mutant): Promise<void> {
   const path = join(folder, file);
   const source = readFileSync(path, "utf8");
   writeFileSync(path, source.replace(find, () => replace));
   const begun = performance.now();
   // What cannot be loaded fails everywhere, and shows nothing.
   const { ok } = await node(folder, "mod.ts");
-  const verdict = ok ? await verdictOf(judge, folder) : undefined;
+  const verdict = ok ? await inSeeds(folder, seeds) ?? await verdictOf(judge, folder) : undefined;
   writeFileSync(path, source);
   const why = verdict ?? (ok ? "by nothing" : "it cannot be loaded");
   const time = `${((performance.now() - begun) / 1000).toFixed(1)} s`;
@@ -89,8 +104,16 @@ async function verdictOf(judge: Judge, folder: string): Promise<string | undefin
   if (judge === "churn") {
     return await inWorlds(folder, "churn", 1, CHURN) ?? await inTests(folder, MEMBERSHIP_TESTS);
   }
-  return await inWorlds(folder, "worlds", 1, STORMS[0]) ?? await inTests(folder, ["storm_directed"]) ??
+  return await inWorlds(folder, "worlds", 1, STORMS[0]) ?? await inTests(folder, STORM_TESTS) ??
     await inWorlds(folder, "worlds", 1 + STORMS[0], STORMS[1]);
+}
+
+async function inSeeds(folder: string, seeds: readonly number[]): Promise<string | undefined> {
+  for (const seed of seeds) {
+    const verdict = await inWorlds(folder, "worlds", seed, 1);
+    if (verdict !== undefined) return verdict;
+  }
+  return undefined;
 }
 
 async function inWorlds(folder: string, script: string, from: number, count: number): Promise<string | undefined> {

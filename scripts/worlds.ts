@@ -6,15 +6,19 @@
  *     npm run worlds -- --seed 4711               one, told line by line
  *     npm run worlds -- --jobs 4                  in so many processes: two unless said otherwise
  *     npm run worlds -- --bail                    ends when a world fails
+ *     npm run worlds -- --without P14,P16         does not look at these properties
  *
  * @module
  */
 
 import { parseArgs } from "node:util";
 import { runStorm, type StormReport } from "../tests/support/storm.ts";
+import type { WorldKind } from "../tests/support/storm_plan.ts";
 import { runWorlds, WORLD_OPTIONS } from "./world_workers.ts";
 
-const { values } = parseArgs({ options: { ...WORLD_OPTIONS, count: { type: "string", default: "1000" } } });
+const { values } = parseArgs({
+  options: { ...WORLD_OPTIONS, count: { type: "string", default: "1000" }, without: { type: "string" } },
+});
 
 const count = Number(values.count);
 const from = Number(values.from);
@@ -24,13 +28,21 @@ if (!(Number.isInteger(count) && count > 0 && Number.isInteger(from))) {
   );
 }
 
+const kinds = new Map<WorldKind, number>();
+
 await runWorlds<"storm", StormReport>({
   script: import.meta.url,
   from,
   count,
   kinds: ["storm"],
-  run: (_, seed, trace) => runStorm(seed, trace),
+  args: values.without === undefined ? [] : ["--without", values.without],
+  run: (_, seed, trace) => runStorm(seed, { trace, without: values.without?.split(",") }),
   sums: ["calm", "keys", "events", "overwritten", "lost", "left", "missing", "repaired", "datagrams"],
-  summary: (hours) => ({ virtualHours: Number(hours.toFixed(2)) }),
+  note: ({ kind }) => kinds.set(kind, (kinds.get(kind) ?? 0) + 1),
+  summary: (hours, seconds) => ({
+    ...Object.fromEntries(kinds),
+    virtualHours: Number(hours.toFixed(2)),
+    secondsPer1000: Number((seconds * 1000 / count).toFixed(1)),
+  }),
   names: (failures) => failures.map(({ seed }) => seed).sort((a, b) => a - b).map(String),
 }, values);

@@ -8,7 +8,7 @@ import type { Clock, Timer } from "./clock.ts";
 import { ClosedError, KeyTooLongError, show } from "./errors.ts";
 import { onAbort } from "./signal.ts";
 import { BatchWriter } from "./wire/batch_writer.ts";
-import { MAX_KEY, MAX_PLAIN_KEY } from "./wire/layout.ts";
+import { MAX_DATAGRAM, MAX_KEY, MAX_PLAIN_KEY } from "./wire/layout.ts";
 import { ILL_FORMED, utf8Length } from "./wire/utf8.ts";
 
 /** What a {@linkcode Batcher} is made of. */
@@ -34,6 +34,8 @@ const MAX_SPARE = 64;
 interface Batch {
   readonly writer: BatchWriter;
   readonly keys: string[];
+  /** When the first of them was accepted, by the node's clock. */
+  since: number;
 }
 
 interface Waiter {
@@ -62,6 +64,7 @@ export class Batcher {
   #timer: Timer | undefined;
   #lastCut = -Infinity;
   #closed = false;
+  #limit = MAX_DATAGRAM;
 
   constructor(config: BatcherConfig) {
     this.#config = config;
@@ -71,6 +74,23 @@ export class Batcher {
   /** How many keys are accepted and not yet sent. */
   get pending(): number {
     return this.#pending.size;
+  }
+
+  /** For how long the oldest key that is pending has been, in milliseconds; `undefined` when none is. */
+  get pendingAge(): number | undefined {
+    const oldest = this.#ready[0] ?? this.#open;
+    return oldest.keys.length === 0 ? undefined : this.#config.clock.now() - oldest.since;
+  }
+
+  /** Bytes that a batch does not pass, but for a single key that is longer. */
+  get limit(): number {
+    return this.#limit;
+  }
+
+  /** From the next key on. Batches that are full already go as they are. */
+  set limit(limit: number) {
+    this.#limit = limit;
+    this.#open.writer.limit = limit;
   }
 
   /** Whether a batch can be taken. */
@@ -150,7 +170,7 @@ export class Batcher {
     if (batch === undefined) return undefined;
     for (const key of batch.keys) this.#pending.delete(key);
     this.#admit();
-    return batch.writer.bytes(number);
+    return batch.writer.bytes(number, this.#pending.size > 0);
   }
 
   /** Makes what is pending ready, turns away who waits for room, and refuses what comes later. */
@@ -179,6 +199,7 @@ export class Batcher {
       this.#cut();
       this.#open.writer.add(key);
     }
+    if (this.#open.keys.length === 0) this.#open.since = this.#config.clock.now();
     this.#open.keys.push(key);
     this.accepted++;
     // In a queue that is full nothing more can be gathered; with a batch ready, room will come by itself.
@@ -203,12 +224,13 @@ export class Batcher {
   #cut(): void {
     this.#ready.push(this.#open);
     this.#open = this.#spare.pop() ?? this.#newBatch();
+    if (this.#open.writer.limit !== this.#limit) this.#open.writer.limit = this.#limit;
     this.#lastCut = this.#config.clock.now();
     this.#config.onReady();
   }
 
   #newBatch(): Batch {
-    return { writer: new BatchWriter(this.#config.nodeId, this.#config.numbered), keys: [] };
+    return { writer: new BatchWriter(this.#config.nodeId, this.#config.numbered), keys: [], since: 0 };
   }
 
   #recycle(batch: Batch): void {

@@ -40,11 +40,11 @@ export class EventQueue implements AsyncIterableIterator<SyncEvent> {
       return "queued";
     }
     const exact = typeof this.#topic === "string";
-    if (event.cause === "gap") {
-      // One key, one event: the gap says all that the event which is held says, and comes after it.
+    if (event.cause !== "publish") {
+      // One key, one event: this one says all that the event which is held says, and comes after it.
       const merged = this.#cover !== undefined || exact && this.#events.delete(event.key);
-      // It says more than an overflow: that others than this subscriber have missed something.
-      this.#cover = event;
+      // A gap says more than an overflow: that others than this process have missed something.
+      if (this.#cover?.cause !== "gap") this.#cover = event;
       return merged ? "merged" : "queued";
     }
     if (this.#cover !== undefined) return exact ? "merged" : "covered";

@@ -5,6 +5,7 @@
  */
 
 import type { Peer } from "./peer.ts";
+import type { Topic } from "./sync_bus.ts";
 
 /** Where something failed. */
 export type Stage =
@@ -52,7 +53,7 @@ export type MeshEvent =
   | { readonly type: "interfaceGone"; readonly name: string | undefined; readonly address: string }
   /** The node advertises another address than before, as that of its host has changed. */
   | { readonly type: "addressChanged"; readonly address: string }
-  /** A peer was heard for the first time. */
+  /** A node has answered for the first time, or again after it was gone; or one was heard that answers nothing, as Go nodes. */
   | { readonly type: "peerJoined"; readonly peer: Peer }
   /** A peer advertises another address than before. At most 16 events a second. */
   | { readonly type: "peerMoved"; readonly peer: Peer }
@@ -72,8 +73,37 @@ export type MeshEvent =
     readonly to: number | undefined;
     readonly reason: GapReason;
   }
+  /**
+   * Datagrams longer than `size` bytes do not reach a peer, and smaller ones do: the path to it is narrower than usual, as
+   * through a tunnel, and nobody says so. Batches are cut at that size from now on; a single key that is longer still goes
+   * as it is, and becomes a gap there. With `size` 1,400 all arrive again.
+   */
+  | { readonly type: "pathLimited"; readonly peer: Peer; readonly size: number }
+  /**
+   * The event loop stood still for `duration` milliseconds, longer than a heartbeat and than 0.5 s, and the system may have
+   * dropped what came meanwhile. Looked for four times a second: up to 250 ms of `duration` may have been before it. Every
+   * subscription gets an event with the cause `"gap"`. Not with `wire: "go-warp"`.
+   */
+  | { readonly type: "stalled"; readonly duration: number }
+  /**
+   * A callback of a subscription to `topic` took `duration` milliseconds, more than 5. Nothing else of the process ran
+   * meanwhile, and keys may wait. At most one event a second: `suppressed` is how many slow calls were not reported since
+   * the last one. The counter is `slowCallbacks`.
+   */
+  | {
+    readonly type: "slowCallback";
+    readonly topic: Topic;
+    readonly duration: number;
+    readonly suppressed: number;
+  }
   /** A newcomer was turned away as `maxPeers` are known already. At most one event a second; the counter is `peersRefused`. */
   | { readonly type: "peerRefused"; readonly peer: Peer }
+  /**
+   * Copies of batches to Go nodes are beyond their share, and `refused` of them were not sent since the last such event: at
+   * most one a second. Those of nodes that were not heard for long share 256 a second, those of others 10,000. The counter
+   * is `copiesRefused`.
+   */
+  | { readonly type: "copiesLimited"; readonly refused: number }
   /**
    * Something failed that nobody waits for. For each stage at most one event a second: `suppressed` is how many failures
    * of this stage were not reported since the last one. The counters in `metrics()` have them all, but for the stage `"close"`.

@@ -7,6 +7,7 @@
 import type { Endpoint } from "./address.ts";
 import { type Challenge, Challenges } from "./challenges.ts";
 import type { Clock, Timer } from "./clock.ts";
+import type { Crowd } from "./crowd.ts";
 import type { RandomBytes } from "./host.ts";
 import type { Paths } from "./paths.ts";
 import type { PeerEntry } from "./peer.ts";
@@ -39,6 +40,7 @@ export interface HandshakeConfig {
   readonly randomBytes: RandomBytes;
   readonly peers: PeerTable;
   readonly paths: Paths;
+  readonly crowd: Crowd;
   /** Sends a heartbeat that says this. */
   readonly say: (saying: Saying, to: Endpoint) => void;
 }
@@ -76,6 +78,13 @@ export class Handshake {
     this.ask(entry.endpoint, entry);
   }
 
+  /** Asks a node once whether it is where it was heard: in a large mesh, all others may be asking it. */
+  askOnce(entry: PeerEntry): void {
+    if (!this.#questions.allow()) return;
+    this.#count(entry);
+    this.ask(entry.endpoint, entry);
+  }
+
   /** Asks a node at another place than where it is taken to be. */
   tryAt(entry: PeerEntry, to: Endpoint): void {
     if (this.#questions.allow()) this.ask(to, entry);
@@ -93,24 +102,45 @@ export class Handshake {
     say({ path: paths.pathTo(undefined), ...nonce !== undefined && { echo: nonce }, ...question }, source);
   }
 
+  /**
+   * A node that is gone is heard, or it is a late copy: it is answered, and asked whether it is there if `mayAsk`, in the answer
+   * or by itself.
+   */
+  meetGone(source: Endpoint, id: string, nonce: number | undefined, mayAsk: boolean): void {
+    const { paths, say } = this.#config;
+    const limit = nonce === undefined ? this.#questions : this.#answers;
+    if ((nonce === undefined && !mayAsk) || !limit.allow()) return;
+    const question = { nonce: this.#challenges.issue(source, id) };
+    say({ path: paths.pathTo(undefined), ...nonce !== undefined && { echo: nonce }, ...question }, source);
+  }
+
   /** A newcomer that does not speak the extension hears of this node at once. */
   greetPlain(entry: PeerEntry): void {
     const { paths, say } = this.#config;
     if (this.#questions.allow()) say({ path: paths.pathTo(entry) }, entry.endpoint);
   }
 
-  /** Answers a question, to where it came from; with one of its own, if the asker is not proven. */
+  /**
+   * Answers a question, to where it came from; with one of its own, if the asker is not proven. That is asked again, but in
+   * a large mesh only when the asker asks again: its first question may have been sent to all.
+   */
   answer(entry: PeerEntry, nonce: number, source: Endpoint, more: Saying): void {
-    const { paths, say } = this.#config;
+    const { crowd, paths, say } = this.#config;
     if (!this.#answers.allow()) return;
     const own = entry.isProven ? {} : { nonce: this.#challenges.issue(source, entry.id) };
-    if (!entry.isProven) this.#note(entry);
+    if (!entry.isProven) {
+      if (crowd.isSmall || entry.hellos > 0) this.#note(entry);
+      else this.#count(entry);
+    }
     say({ path: paths.pathTo(entry), echo: nonce, ...own, ...more }, source);
   }
 
   /** The question that a node answers, if it was asked that. */
   redeem(nonce: number | undefined, id: string): Challenge | undefined {
-    return nonce === undefined ? undefined : this.#challenges.redeem(nonce, id);
+    const challenge = nonce === undefined ? undefined : this.#challenges.redeem(nonce, id);
+    // It was no invention, so the question does not count: hundreds that come at once are all asked.
+    if (challenge !== undefined && this.#config.peers.get(id)?.isProven === false) this.#questions.giveBack();
+    return challenge;
   }
 
   /** Asks nothing more. */
@@ -122,10 +152,14 @@ export class Handshake {
 
   #note(entry: PeerEntry): void {
     const { clock } = this.#config;
-    entry.hellos++;
-    entry.helloAt = clock.now();
+    this.#count(entry);
     this.#asked.add(entry);
     this.#timer ??= clock.setTimer(() => this.#retry(), RETRY_EVERY);
+  }
+
+  #count(entry: PeerEntry): void {
+    entry.hellos++;
+    entry.helloAt = this.#config.clock.now();
   }
 
   #retry(): void {

@@ -6,8 +6,11 @@
 
 import { type Endpoint, isSameEndpoint } from "./address.ts";
 import type { Clock } from "./clock.ts";
+import { hearPlain } from "./copy_limit.ts";
+import type { Crowd } from "./crowd.ts";
 import type { Handshake } from "./handshake.ts";
 import type { Introductions } from "./introductions.ts";
+import { Newcomers } from "./newcomers.ts";
 import type { PeerEntry } from "./peer.ts";
 import type { PeerTable } from "./peer_table.ts";
 import { type PlaceRules, usableHost } from "./place.ts";
@@ -27,6 +30,12 @@ const FREE_TRIES = 8;
 /** Questions without an answer after which it is reached where it is heard; and when that is the multicast of an own host. */
 const QUESTIONS = 3;
 const ASIDE_QUESTIONS = 8;
+/**
+ * Heartbeats after which a node that does not answer is asked when it is heard; in a large mesh, after so many times in
+ * vain, twice as many with each more.
+ */
+const HELLO_PAUSE = 1 / 2;
+const FREE_HELLOS = 4;
 /** Times that a node is asked that was heard and does not answer, when peers go on telling of it. */
 const MOST_HELLOS = 12;
 
@@ -41,6 +50,7 @@ export interface InquiriesConfig {
   readonly peers: PeerTable;
   readonly handshake: Handshake;
   readonly introductions: Introductions;
+  readonly crowd: Crowd;
   /** A peer is reached where it is heard from now on: it has answered from there before. */
   readonly onFollowed: (entry: PeerEntry, source: Endpoint) => void;
 }
@@ -48,9 +58,21 @@ export interface InquiriesConfig {
 /** Decides whether a node is asked where it is, and where. */
 export class Inquiries {
   readonly #config: InquiriesConfig;
+  readonly #newcomers: Newcomers;
 
   constructor(config: InquiriesConfig) {
+    const { clock, crowd, handshake, peers } = config;
     this.#config = config;
+    this.#newcomers = new Newcomers({
+      clock,
+      crowd,
+      peers,
+      onTurn: (entry) => {
+        if (!entry.extended) return handshake.greetPlain(entry);
+        handshake.askOnce(entry);
+        this.#askClaimed(entry, entry.endpoint, entry.source);
+      },
+    });
   }
 
   /** Who was asked at a seed, which processes of a host may share, answers from its own address. */
@@ -60,13 +82,15 @@ export class Inquiries {
 
   /** Asks what is not known of a node that was heard. */
   heard(entry: PeerEntry, source: Endpoint, path: number | undefined, isNew: boolean): void {
-    const { clock, handshake, heartbeat, introductions, onFollowed, peers } = this.#config;
-    const { wanted, endpoint, helloAt, reachedAt } = entry;
+    const { clock, crowd, handshake, heartbeat, onFollowed, peers } = this.#config;
+    const { wanted, endpoint, reachedAt } = entry;
     const now = clock.now();
     if (!entry.extended) {
-      if (isNew) handshake.greetPlain(entry);
+      if (hearPlain(entry, source, now, heartbeat)) peers.changed();
+      if (isNew && crowd.isSmall) handshake.greetPlain(entry);
+      else if (isNew) this.#newcomers.hear(entry);
     } else if (!entry.isProven) {
-      if (now - helloAt >= heartbeat / 2) handshake.hello(entry);
+      if (this.#heardNewcomer(entry)) return;
     } else if (!entry.isAt(source)) {
       // It may have moved; or it has several interfaces, and multicast leaves by sockets of their own.
       const isByGroup = path === PATH_GROUP;
@@ -81,9 +105,12 @@ export class Inquiries {
         handshake.tryAt(entry, place);
       } else if (isByGroup && !hasMoved) this.#askAside(entry, source.host);
     }
-    // What it advertises is hearsay until it is heard from there.
-    const isHearsay = !isSameEndpoint(wanted, endpoint) && !isSameEndpoint(wanted, source);
-    if (isHearsay && introductions.mayAsk(wanted, "claim")) handshake.ask(wanted, entry);
+    this.#askClaimed(entry, endpoint, source);
+  }
+
+  /** Asks nobody any more. */
+  close(): void {
+    this.#newcomers.close();
   }
 
   /** A peer tells of a node. */
@@ -96,6 +123,30 @@ export class Inquiries {
     if (known?.isAt(endpoint)) return this.#askHeard(known);
     if (usableHost(host, rules.family) !== host || !rules.mayBeAt(endpoint, source)) return;
     if (introductions.mayAsk(endpoint, "peer")) handshake.ask(endpoint);
+  }
+
+  /** What a node advertises is hearsay until it is heard from there. */
+  #askClaimed(entry: PeerEntry, endpoint: Endpoint, source: Endpoint): void {
+    const { handshake, introductions } = this.#config;
+    const { wanted } = entry;
+    const isHearsay = !isSameEndpoint(wanted, endpoint) && !isSameEndpoint(wanted, source);
+    if (isHearsay && introductions.mayAsk(wanted, "claim")) handshake.ask(wanted, entry);
+  }
+
+  /** Asks where a node is that has not answered, unless that is left to others. */
+  #heardNewcomer(entry: PeerEntry): boolean {
+    const { clock, crowd, handshake, heartbeat, introductions } = this.#config;
+    const { hellos, helloAt, endpoint } = entry;
+    const isKnown = crowd.isSmall || introductions.isTold(endpoint);
+    if (!isKnown && hellos === 0) {
+      this.#newcomers.hear(entry);
+      return true;
+    }
+    const pause = HELLO_PAUSE * 2 ** (isKnown ? 0 : Math.max(0, hellos - FREE_HELLOS));
+    if (clock.now() - helloAt < pause * heartbeat) return false;
+    if (isKnown) handshake.hello(entry);
+    else handshake.askOnce(entry);
+    return false;
   }
 
   /** Whether a peer may be asked now on a host from which it is heard; if so, it counts. Who never answers there is asked ever less. */

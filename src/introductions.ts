@@ -33,10 +33,10 @@ const BOUNDS: Readonly<Record<Introducer, Bounds>> = {
 /** The first, and the longest. Each is twice as long as the one before. */
 type Pauses = readonly [number, number];
 
-/** Addresses that have answered and are silent now, and for how long they are no hearsay, in milliseconds. */
-const LOST = { most: 1024, time: 3_600_000 };
+/** Most addresses that have answered and are silent now, and are no hearsay therefore. */
+const MOST_LOST = 1024;
 
-/** Hosts of which it is remembered how many addresses were asked. */
+/** Hosts of which it is remembered how many addresses were asked, and as many that have answered. */
 const HOSTS = 1024;
 
 /** After this time an address that is still named is asked once more, then after twice as long, up to the longest, in milliseconds. */
@@ -50,7 +50,7 @@ interface Asked {
 /**
  * Anybody can name any address, so no more than one small datagram goes to one that has not answered, however often and
  * by whomever it is named. A question may be lost, so it is not the last one for ever: an address that others go on naming
- * is asked again after a minute, then after two, four, up to an hour. One that has answered in the last hour is asked
+ * is asked again after a minute, then after two, four, up to an hour. One that has answered before is asked
  * sooner, after one heartbeat, two, four, up to a minute: a network may be cut between two nodes, and a third go on telling
  * each of the other.
  */
@@ -59,8 +59,9 @@ export class Introductions {
   /** Time between heartbeats, in milliseconds. */
   readonly #heartbeat: number;
   readonly #kinds: Readonly<Record<Introducer, Kind>>;
-  /** Since when. */
-  readonly #lost = new Map<string, number>();
+  readonly #lost = new Set<string>();
+  /** Hosts from which somebody has answered, the last one last. */
+  readonly #answered = new Set<string>();
 
   constructor(clock: Clock, heartbeat: number) {
     this.#clock = clock;
@@ -79,12 +80,19 @@ export class Introductions {
   mayAsk(endpoint: Endpoint, introducer: Introducer): boolean {
     const name = formatAddress(endpoint.host, endpoint.port);
     const now = this.#clock.now();
-    const isLost = introducer === "peer" && now - (this.#lost.get(name) ?? -Infinity) < LOST.time;
+    const isLost = introducer === "peer" && this.#lost.has(name);
     const pauses: Pauses = isLost ? [this.#heartbeat, AGAIN[0]] : AGAIN;
     // By whomever it was named.
     const isResting = introducer !== "resolver" &&
       Object.values(this.#kinds).some((kind) => kind.isResting(name, now, pauses));
-    return !isResting && this.#kinds[introducer].take(name, endpoint.host, now);
+    // Many nodes may run on one host, and where one answers the others are no inventions: peers would know.
+    const isKnown = introducer === "peer" && this.#answered.has(endpoint.host);
+    return !isResting && this.#kinds[introducer].take(name, endpoint.host, now, isKnown);
+  }
+
+  /** Whether a peer has told of an address, and nobody has answered there. */
+  isTold({ host, port }: Endpoint): boolean {
+    return this.#kinds.peer.has(formatAddress(host, port));
   }
 
   /** Somebody has answered there. */
@@ -92,6 +100,10 @@ export class Introductions {
     const name = formatAddress(host, port);
     this.#lost.delete(name);
     this.#forget(name, host);
+    this.#answered.delete(host);
+    this.#answered.add(host);
+    const [oldest] = this.#answered;
+    if (this.#answered.size > HOSTS && oldest !== undefined) this.#answered.delete(oldest);
   }
 
   /** A node has answered there, and is silent now. */
@@ -99,14 +111,15 @@ export class Introductions {
     const name = formatAddress(host, port);
     this.#forget(name, host);
     this.#lost.delete(name);
-    this.#lost.set(name, this.#clock.now());
-    const [oldest] = this.#lost.keys();
-    if (this.#lost.size > LOST.most && oldest !== undefined) this.#lost.delete(oldest);
+    this.#lost.add(name);
+    const [oldest] = this.#lost;
+    if (this.#lost.size > MOST_LOST && oldest !== undefined) this.#lost.delete(oldest);
   }
 
   /** Keeps nothing. */
   clear(): void {
     this.#lost.clear();
+    this.#answered.clear();
     for (const kind of Object.values(this.#kinds)) kind.clear();
   }
 
@@ -131,14 +144,19 @@ class Kind {
     this.#rate = new RateLimit(clock, bounds.burst, bounds.perSecond);
   }
 
+  has(name: string): boolean {
+    return this.#asked.has(name);
+  }
+
   isResting(name: string, now: number, [first, longest]: Pauses): boolean {
     const asked = this.#asked.get(name);
     return asked !== undefined && now - asked.at < Math.min(first * 2 ** (asked.times - 1), longest);
   }
 
-  take(name: string, host: string, now: number): boolean {
+  take(name: string, host: string, now: number, isKnown: boolean): boolean {
     const asked = this.#asked.get(name);
-    if ((asked === undefined && !this.#makeRoom(now)) || !this.#hostRate(host).allow() || !this.#rate.allow()) {
+    const isBeyond = (asked === undefined && !this.#makeRoom(now)) || (!isKnown && !this.#hostRate(host).allow());
+    if (isBeyond || !this.#rate.allow()) {
       this.refused++;
       return false;
     }
@@ -147,9 +165,11 @@ class Kind {
     return true;
   }
 
-  /** A host that answers is no victim: its other addresses may be asked. */
+  /** A host that answers is no victim: its other addresses may be asked, and the question has cost nobody anything. */
   forget(name: string, host: string): void {
-    if (this.#asked.delete(name)) this.#hosts.delete(host);
+    if (!this.#asked.delete(name)) return;
+    this.#hosts.delete(host);
+    this.#rate.giveBack();
   }
 
   clear(): void {

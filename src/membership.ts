@@ -7,22 +7,25 @@
 import type { Endpoint } from "./address.ts";
 import type { Challenge } from "./challenges.ts";
 import type { Clock, Timer } from "./clock.ts";
+import { Crowd } from "./crowd.ts";
 import { strangers, unique } from "./destinations.ts";
 import type { MeshEvent } from "./events.ts";
+import { FirstCalls } from "./first_calls.ts";
+import { GonePeers, type LostPeer } from "./gone_peers.ts";
 import { Handshake, type Saying } from "./handshake.ts";
 import type { RandomBytes } from "./host.ts";
 import { Inquiries } from "./inquiries.ts";
 import { Introductions } from "./introductions.ts";
 import type { Jitter } from "./jitter.ts";
 import { Paths } from "./paths.ts";
-import type { KnownPeer, PeerEntry } from "./peer.ts";
+import type { KnownPeer, Peer, PeerEntry } from "./peer.ts";
 import { PeerTable } from "./peer_table.ts";
 import type { PlaceRules } from "./place.ts";
 import { RateLimit } from "./rate_limit.ts";
 import { SeedGreeter } from "./seed_greeter.ts";
 import { Suspicion } from "./suspicion.ts";
 import type { Extension } from "./wire/extension.ts";
-import { MAX_HEARD, PATH_DEAF, PATH_GROUP, PATH_HEARD } from "./wire/layout.ts";
+import { PATH_DEAF, PATH_GROUP, PATH_HEARD } from "./wire/layout.ts";
 import { formatNodeId } from "./wire/node_id.ts";
 import { type ToldPeer, writeHeard } from "./wire/told_peers.ts";
 
@@ -30,6 +33,8 @@ import { type ToldPeer, writeHeard } from "./wire/told_peers.ts";
 const SPREAD = 0.15;
 /** Peers that a heartbeat tells of, and the one that welcomes a node. */
 const TOLD = { heartbeat: 4, welcome: 24 };
+/** Fewest peers that are gone and remembered. */
+const MOST_GONE = 1024;
 /** Moves reported, in a burst and per second: a node id can be forged, and a move with each datagram. */
 const MOVES_PER_SECOND = 16;
 
@@ -54,6 +59,8 @@ export interface MembershipConfig {
   readonly seeds: () => readonly Endpoint[];
   /** Whether this node alone is reached at an endpoint. */
   readonly isOwn: (endpoint: Endpoint) => boolean;
+  /** The port of the mesh, which processes of a host may share. */
+  readonly port: number;
   /** Makes a heartbeat. */
   readonly encode: (saying: Saying) => Uint8Array;
   /** Sends it to the group, to one endpoint or to several. */
@@ -64,10 +71,12 @@ export interface MembershipConfig {
   readonly heardAt: (id: string) => number;
   /** Called with each round of heartbeats. */
   readonly onBeat: () => void;
-  /** A peer has answered from `to`, so many milliseconds after it was asked. */
-  readonly onProven: (peer: KnownPeer, to: Endpoint, time: number) => void;
-  /** A peer is not there any more. */
-  readonly onGone: (id: string) => void;
+  /** A peer has answered from where it is reached, so many milliseconds after it was asked. */
+  readonly onProven: (peer: Peer, to: Endpoint, time: number) => void;
+  /** Whether the batches of a node are followed. */
+  readonly isFollowed: (id: string) => boolean;
+  /** A node is not there any more: it is lost, unless it had to make room for another. */
+  readonly onGone: (id: string, isLost: boolean) => void;
   readonly emit: (event: MeshEvent) => void;
 }
 
@@ -84,7 +93,7 @@ export interface Heartbeat {
 export class Membership {
   /** Heartbeats that were turned away: of newcomers to a full table, or with nowhere to reach the sender. */
   refused = 0;
-  /** When a node that does not speak the extension was last turned away, by the node's clock. */
+  /** When a node that has answered, and is not followed, was last turned away, by the node's clock. */
   refusedAt: number = -Infinity;
   /** The same of any node. */
   lastRefusedAt: number = -Infinity;
@@ -96,13 +105,16 @@ export class Membership {
   readonly #introductions: Introductions;
   readonly #inquiries: Inquiries;
   readonly #seeds: SeedGreeter;
+  readonly #gone: GonePeers;
+  readonly #crowd: Crowd;
+  readonly #firstCalls: FirstCalls;
   readonly #refusals: RateLimit;
   readonly #moves: RateLimit;
   #timer: Timer | undefined;
 
   constructor(config: MembershipConfig) {
     const { nodeId, clock, heartbeat, maxPeers, peerTimeout, quietTimeout, randomBytes, rules, heardAt } = config;
-    const { encode, isOwn, isPlain, post, seeds } = config;
+    const { encode, isOwn, isPlain, jitter, multicast, post, seeds } = config;
     this.#config = config;
     this.#refusals = new RateLimit(clock, 1, 1);
     this.#moves = new RateLimit(clock, MOVES_PER_SECOND, MOVES_PER_SECOND);
@@ -114,11 +126,20 @@ export class Membership {
       quietTimeout,
       clock,
       rules,
-      onEvicted: (peer) => this.#gone(peer, "expired"),
+      toldFrom: Math.floor(jitter.between(0, maxPeers)),
+      // Only who has never answered makes room: that is no loss.
+      onEvicted: (peer) => this.#leave(peer, "expired", false),
+    });
+    this.#gone = new GonePeers({
+      capacity: Math.max(MOST_GONE, 2 * maxPeers),
+      heartbeat,
+      clock,
+      ask: (to) => this.#handshake.ask(to),
     });
     const paths = this.#paths = new Paths({ nodeId, heartbeat, clock, peers });
     const say = (saying: Saying, to: Endpoint) => post(encode(saying), to);
-    const handshake = this.#handshake = new Handshake({ clock, randomBytes, peers, paths, say });
+    const crowd = this.#crowd = new Crowd({ jitter, multicast, proven: () => peers.proven });
+    const handshake = this.#handshake = new Handshake({ clock, randomBytes, peers, paths, crowd, say });
     this.#inquiries = new Inquiries({
       nodeId,
       heartbeat,
@@ -127,12 +148,18 @@ export class Membership {
       peers,
       handshake,
       introductions,
+      crowd,
       onFollowed: (entry, source) => {
         this.#settle(entry, entry.roundTrip);
         this.#reply(entry, source, undefined, true);
       },
     });
     this.#seeds = new SeedGreeter({ seeds, isOwn, clock, peers, introductions, ask: (to) => this.#handshake.ask(to) });
+    this.#firstCalls = new FirstCalls({
+      clock,
+      isAlone: () => !isPlain && multicast() && peers.proven === 0,
+      call: () => this.#call(),
+    });
     // It tells one that is silent whether its multicast is heard, too.
     const ask = (entry: PeerEntry) => {
       const { elsewhere, elsewhereAt, id, probes, reachedAt } = entry;
@@ -148,7 +175,10 @@ export class Membership {
       clock,
       peers,
       heardAt,
-      onLook: () => this.#paths.expire().forEach(ask),
+      onLook: () => {
+        this.#paths.expire().forEach(ask);
+        this.#gone.askAgain();
+      },
       ask,
       onLost: (entry, isReplaced) => this.#remove(entry.id, isReplaced ? "replaced" : "expired"),
     });
@@ -157,6 +187,11 @@ export class Membership {
   /** Who is there. */
   get peers(): PeerTable {
     return this.#peers;
+  }
+
+  /** Peers that were lost, and have neither come back nor been replaced. */
+  get lost(): readonly LostPeer[] {
+    return this.#gone.lost;
   }
 
   /** Addresses that others have told of and that were not asked. */
@@ -169,6 +204,7 @@ export class Membership {
     this.beat();
     this.#suspicion.start();
     this.#seeds.start();
+    this.#firstCalls.start();
   }
 
   /** Sends a round of heartbeats now, and the next an interval later. */
@@ -177,12 +213,7 @@ export class Membership {
     const { clock, encode, heartbeat, jitter, multicast, onBeat, post } = this.#config;
     onBeat();
     const peers = this.#told(TOLD.heartbeat);
-    if (multicast()) {
-      const heard = this.#paths.heard().map(({ nodeId }) => nodeId);
-      for (let i = 0; i === 0 || i < heard.length; i += MAX_HEARD) {
-        post(encode({ path: PATH_GROUP, heard: writeHeard(heard.slice(i, i + MAX_HEARD)), ...peers }), "group");
-      }
-    }
+    if (multicast()) this.#call(peers);
     const without = this.#peers.withoutGroup();
     for (const path of [PATH_DEAF, PATH_HEARD]) {
       const to = without.filter((entry) => this.#paths.pathTo(entry) === path).map(({ endpoint }) => endpoint);
@@ -196,6 +227,7 @@ export class Membership {
   appear(): void {
     this.#peers.relocate();
     this.beat();
+    this.#firstCalls.start();
   }
 
   /** Seeds of which it is not known who is there. The same array as long as nothing has changed. */
@@ -221,11 +253,17 @@ export class Membership {
     const answered = this.#handshake.redeem(extension?.echo, id);
     if (answered !== undefined) this.#introductions.answered(answered.to);
     const isProof = answered !== undefined;
+    if (!isProof && this.#gone.has(id)) {
+      // Who has answered speaks the extension. Without it this is forged, or a piece of what it once sent.
+      if (extended) this.#meetGone(id, source, extension.nonce);
+      return;
+    }
     const heard = this.#peers.hear({ id, nodeId, advertised, source, extended, isProof });
     const entry = this.#peers.get(id);
     if (entry === undefined || heard === "refused") {
       if (extended) this.#handshake.meetRefused(source, id, extension?.nonce, isProof);
-      return this.#refuse(id, advertised, source, extended);
+      if (answered !== undefined) this.#answeredInVain(id, advertised, answered);
+      return this.#refuse(id, advertised, source);
     }
     // Not what anybody says in its name from elsewhere.
     const isItself = !entry.isProven || isProof || entry.isOn(source.host);
@@ -236,8 +274,8 @@ export class Membership {
     else if (extension?.nonce === undefined && !isProof) {
       this.#inquiries.heard(entry, source, extension?.path, heard === "joined");
     }
-    if (heard === "joined") emit({ type: "peerJoined", peer: { id, address: entry.address } });
-    else if (heard === "moved" && this.#moves.allow()) {
+    if (heard === "joined" && !extended) this.#join(entry);
+    else if (heard === "moved" && entry.isJoined && this.#moves.allow()) {
       emit({ type: "peerMoved", peer: { id, address: entry.address } });
     }
     if (entry.isProven && isItself) extension?.peers?.forEach((told) => this.#inquiries.told(told, source));
@@ -259,6 +297,8 @@ export class Membership {
     this.#timer?.cancel();
     this.#suspicion.close();
     this.#handshake.close();
+    this.#inquiries.close();
+    this.#firstCalls.close();
     this.#seeds.close();
   }
 
@@ -267,6 +307,14 @@ export class Membership {
     this.stop();
     this.#peers.clear();
     this.#introductions.clear();
+    this.#gone.clear();
+  }
+
+  /** Sends a heartbeat to the group. */
+  #call(peers: { readonly peers?: readonly ToldPeer[] } = {}): void {
+    const { encode, post } = this.#config;
+    const heard = writeHeard(this.#paths.list().map(({ nodeId }) => nodeId));
+    post(encode({ path: PATH_GROUP, heard, ...peers }), "group");
   }
 
   /** Answers a question, and welcomes a node that has shown for the first time where it is: there, and nowhere else. */
@@ -281,15 +329,33 @@ export class Membership {
     }
   }
 
+  /** One that is gone comes back by an answer. */
+  #meetGone(id: string, source: Endpoint, nonce: number | undefined): void {
+    const times = this.#gone.hear(id);
+    this.#handshake.meetGone(source, id, nonce, times !== undefined && this.#crowd.isChosen(times));
+  }
+
   /** Whether the peer has to be welcomed. */
   #prove(entry: PeerEntry, { to, id, sentAt }: Challenge): boolean {
     const time = this.#config.clock.now() - sentAt;
     entry.roundTrip = entry.roundTrip === 0 ? time : entry.roundTrip + (time - entry.roundTrip) / 8;
     entry.isDeafTo = false;
     if (id === undefined) this.#seeds.answered(to, entry.id);
-    if (!this.#peers.prove(entry, to)) return false;
-    this.#settle(entry, time);
-    return true;
+    const isNew = !entry.isProven;
+    const isWelcome = this.#peers.prove(entry, to);
+    if (isWelcome) this.#settle(entry, time);
+    else if (entry.isAt(to)) this.#config.onProven(entry, to, time);
+    if (isNew) this.#join(entry);
+    return isWelcome;
+  }
+
+  /** A node counts as a peer from now on. */
+  #join(entry: PeerEntry): void {
+    const { id, address, isJoined } = entry;
+    if (this.#gone.has(id)) this.#gone.back(id);
+    else if (entry.isProven) this.#gone.replace(entry);
+    entry.isJoined = true;
+    if (!isJoined) this.#config.emit({ type: "peerJoined", peer: { id, address } });
   }
 
   /** A peer is reached where it was not before. */
@@ -300,9 +366,13 @@ export class Membership {
 
   /** A process that was started again may have the address of its predecessor, of which nothing will be heard. */
   #replace(entry: PeerEntry): void {
-    const now = this.#config.clock.now();
+    const { clock, port } = this.#config;
+    const isOusted = entry.endpoint.port !== port;
     for (const other of this.#peers.all()) {
-      if (other !== entry && other.isProven && other.isAt(entry.endpoint)) other.replacedAt = now;
+      if (other === entry || !other.extended || !other.isAt(entry.endpoint)) continue;
+      other.replacedAt = clock.now();
+      other.isOusted = isOusted;
+      if (isOusted) this.#suspicion.hasten();
     }
   }
 
@@ -313,12 +383,18 @@ export class Membership {
     return peers.length === 0 ? {} : { peers };
   }
 
+  /** One that is there finds no room. Its batches may be followed all the same. */
+  #answeredInVain(id: string, advertised: string, { to, sentAt }: Challenge): void {
+    const { clock, isFollowed, onProven } = this.#config;
+    onProven({ id, address: advertised }, to, clock.now() - sentAt);
+    if (!isFollowed(id)) this.refusedAt = clock.now();
+  }
+
   /** Who finds no room may find some by showing where it is; and it may have room itself. */
-  #refuse(id: string, advertised: string, source: Endpoint, extended: boolean): void {
+  #refuse(id: string, advertised: string, source: Endpoint): void {
     const { clock, emit } = this.#config;
     this.refused++;
     this.lastRefusedAt = clock.now();
-    if (!extended) this.refusedAt = this.lastRefusedAt;
     if (!this.#refusals.allow()) return;
     const { address } = this.#peers.locate(advertised, source);
     emit({ type: "peerRefused", peer: { id, address } });
@@ -328,13 +404,14 @@ export class Membership {
     const peer = this.#peers.remove(id);
     if (peer === undefined) return;
     if (reason === "expired" && peer.isProven) this.#introductions.lost(peer.endpoint);
-    this.#gone(peer, reason);
+    if (peer.isProven) this.#gone.add(peer, reason);
+    this.#leave(peer, reason, true);
   }
 
-  #gone({ id, address }: KnownPeer, reason: "expired" | "left" | "replaced"): void {
+  #leave({ id, address, isJoined }: PeerEntry, reason: "expired" | "left" | "replaced", isLost: boolean): void {
     const { emit, onGone } = this.#config;
     this.#seeds.doubt(id);
-    onGone(id);
-    emit({ type: "peerLeft", peer: { id, address }, reason });
+    onGone(id, isLost);
+    if (isJoined) emit({ type: "peerLeft", peer: { id, address }, reason });
   }
 }

@@ -8,6 +8,8 @@ import { Batcher } from "./batcher.ts";
 import type { DatagramHandlers } from "./datagram_socket.ts";
 import { Diagnoser } from "./diagnose.ts";
 import type { DiagnoseOptions, Diagnosis } from "./diagnosis.ts";
+import { CopyLimit } from "./copy_limit.ts";
+import { Deliveries } from "./deliveries.ts";
 import { Destinations } from "./destinations.ts";
 import { ClosedError, QuorumUnsupportedError, show } from "./errors.ts";
 import type { GapReason } from "./events.ts";
@@ -23,6 +25,7 @@ import { type MeshMetrics, meshMetrics } from "./mesh_metrics.ts";
 import { type MeshStatus, meshStatus } from "./mesh_status.ts";
 import { checkOptions, checkPorts, type MeshOptions, type Settings } from "./options.ts";
 import { Outbox } from "./outbox.ts";
+import { PathMtu } from "./path_mtu.ts";
 import type { MeshPorts } from "./ports.ts";
 import { Presence } from "./presence.ts";
 import { Probes } from "./probes.ts";
@@ -30,6 +33,7 @@ import { Receiver } from "./receiver.ts";
 import { Reliability } from "./reliability.ts";
 import { Seeds } from "./seeds.ts";
 import { checkSignal } from "./signal.ts";
+import { SlowCallbacks } from "./slow_callbacks.ts";
 import { Subscriptions } from "./subscriptions.ts";
 import {
   leaseKey,
@@ -49,6 +53,12 @@ import { formatNodeId, stampUuid } from "./wire/node_id.ts";
  * sending the last words.
  */
 const CLOSE_DEADLINES = { drain: 600, leave: 950, end: 1000 };
+
+/**
+ * How long a key waits for slow callbacks at least, in milliseconds, before everybody is told of an overflow: else a heartbeat
+ * as short as one garbage collection would do it.
+ */
+const MIN_PATIENCE = 100;
 
 /** What an accepted key gets: one promise for all, as `publish` is called most often for keys that are pending. */
 const ACCEPTED: Promise<void> = Promise.resolve();
@@ -77,13 +87,18 @@ export class MeshBus implements SyncBus {
   readonly #membership: Membership;
   readonly #seeds: Seeds;
   readonly #destinations: Destinations;
+  readonly #copies: CopyLimit;
   readonly #subscriptions: Subscriptions;
+  readonly #slowCallbacks: SlowCallbacks;
+  readonly #deliveries: Deliveries;
   readonly #receiver: Receiver;
   readonly #reliability: Reliability | undefined;
   readonly #probes: Probes | undefined;
+  readonly #pathMtu: PathMtu | undefined;
   readonly #diagnoser: Diagnoser;
   readonly #guards: LoadGuards;
   readonly #gaps: GapReporter;
+  readonly #overflows: GapReporter;
   readonly #settings: Settings;
   #broken = false;
   #closing: Promise<void> | undefined;
@@ -133,10 +148,15 @@ export class MeshBus implements SyncBus {
     this.#failures = new Failures(clock, emit);
     this.#subscriptions = new Subscriptions((error) => this.#failures.report("callback", error));
     this.#guards = new LoadGuards(clock);
-    this.#gaps = new GapReporter(clock, () => {
-      // Those taken since the gap too: their subscribers hear of it only now.
-      this.#guards.touchAll();
-      this.#subscriptions.gap();
+    this.#gaps = new GapReporter(clock, () => this.#tellAll("gap"));
+    this.#overflows = new GapReporter(clock, () => this.#tellAll("overflow"));
+    this.#slowCallbacks = new SlowCallbacks(clock, emit);
+    this.#deliveries = new Deliveries({
+      clock,
+      subscriptions: this.#subscriptions,
+      patience: Math.max(MIN_PATIENCE, settings.heartbeat),
+      onSlow: this.#slowCallbacks.report.bind(this.#slowCallbacks),
+      onDropped: () => this.#overflows.report(),
     });
     const multicast = () => links.hasMulticast;
     const presence = this.#presence = new Presence({
@@ -162,13 +182,18 @@ export class MeshBus implements SyncBus {
       rules: { family: settings.family, mayBeAt: presence.mayBeAt.bind(presence) },
       seeds: () => this.#seeds.few(),
       isOwn: presence.isOwn.bind(presence),
+      port: this.port,
       encode: (saying) => this.#newHeartbeat(saying),
       post: (heartbeat, to) => this.#outbox.post(heartbeat, to),
       tokenFor: (peer) => this.#reliability?.own.tokenFor(peer),
       heardAt: (id) => this.#reliability?.heardAt(id) ?? -Infinity,
       onBeat: () => this.#reliability?.streams.expire(),
       onProven: ({ id }, to, time) => this.#reliability?.streams.prove(id, to, time),
-      onGone: (id) => this.#reliability?.forget(id),
+      isFollowed: (id) => this.#reliability?.streams.get(id) !== undefined,
+      onGone: (id, isLost) => {
+        this.#reliability?.forget(id, isLost);
+        this.#pathMtu?.forget(id);
+      },
       emit: (event) => {
         if (event.type === "peerJoined") this.#diagnoser.met();
         emit(event);
@@ -184,8 +209,11 @@ export class MeshBus implements SyncBus {
         peers: () => this.#membership.peers,
         post: (packet, to) => this.#outbox.post(packet, to),
         onRepair: () => this.#outbox.wake(),
+        pendingAge: () => this.#batcher.pendingAge,
+        onRepaired: (id, number, length) => this.#pathMtu?.repaired(id, number, length),
         onGap: (node, from, to, reason) => this.#gap(node, from, to, reason),
         onLeft: (id) => this.#membership.leave(id),
+        onStall: (since) => this.#stalled(since),
       })
       : undefined;
     const { group, heartbeat } = settings;
@@ -199,6 +227,13 @@ export class MeshBus implements SyncBus {
         post: (packet, to) => this.#outbox.post(packet, to),
       })
       : undefined;
+    this.#pathMtu = this.#probes && new PathMtu({
+      clock,
+      probes: this.#probes,
+      peer: (id) => this.#membership.peers.get(id),
+      onLimit: (limit) => this.#batcher.limit = limit,
+      onPath: (peer, size) => emit({ type: "pathLimited", peer, size }),
+    });
     this.#receiver = new Receiver({
       nodeId: this.#id,
       extended: settings.extended,
@@ -206,19 +241,23 @@ export class MeshBus implements SyncBus {
         // A callback may close the bus in the middle of a batch.
         if (this.#closing !== undefined) return;
         if (!this.#guards.idle) this.#guards.touch(key);
-        this.#subscriptions.deliver(key);
+        this.#deliveries.take(key);
       },
-      onNumber: (id, number, isRepair, host, port) =>
-        this.#reliability?.accept(id, number, isRepair, host, port) ?? true,
+      onKeysBegin: () => this.#deliveries.begin(this.#reliability?.streams.outstandingSince),
+      onManyKeys: this.#deliveries.look.bind(this.#deliveries),
+      onKeysEnd: this.#deliveries.end.bind(this.#deliveries),
+      onNumber: (id, number, numbering, host, port) =>
+        this.#reliability?.accept(id, number, numbering, host, port) ?? true,
       onHeartbeat: (nodeId, advertised, source, extension) => {
         if (this.#closing !== undefined) {
           if (extension !== undefined) this.#reliability?.own.greet(formatNodeId(nodeId), source);
           return;
         }
-        if (extension !== undefined) this.#reliability?.hear({ nodeId, extension, source });
-        const id = formatNodeId(nodeId);
-        if (this.#reliability?.streams.hasLeft(id)) return;
+        const hear = () => extension === undefined || this.#reliability?.hear({ nodeId, extension, source }) !== false;
+        const isHeeded = hear();
         this.#membership.hear({ nodeId, advertised, source, extension });
+        // The answer by which it has come back says where its stream is as well.
+        if (!isHeeded) hear();
       },
       onControl: (control) => {
         const isProbe = control.type === TYPE_PROBE || control.type === TYPE_ANSWER;
@@ -260,12 +299,19 @@ export class MeshBus implements SyncBus {
       onReady: () => this.#outbox.wake(),
     });
     this.#destinations = new Destinations(() => this.#membership.peers, () => this.#membership.openSeeds());
+    this.#copies = new CopyLimit({
+      clock,
+      // To a node that speaks the original's wire only all others are plain, and it sends what the original sends.
+      plain: () => settings.extended ? this.#membership.peers.plainCopies() : [],
+      seeds: () => this.#seeds.few(),
+      emit,
+    });
     this.#outbox = new Outbox({
       send: (datagram, { host, port }) => links.own.send(datagram, host, port),
       sendToGroup: (datagram) => links.sendToGroup(datagram),
       hasGroup: multicast,
       extendedTo: () => this.#destinations.extended,
-      batchTo: () => this.#destinations.batch,
+      batchTo: () => this.#copies.allowed(this.#destinations.batch),
       take: () => this.#takeBatch(),
       isReady: (what) => what === "batch" ? this.#batcher.isReady : this.#reliability?.own.hasRepair === true,
       clock,
@@ -350,11 +396,15 @@ export class MeshBus implements SyncBus {
    * sockets are broken.
    */
   status(): MeshStatus {
-    if (!this.isHealthy()) return { state: "doubt", staleness: Infinity, peers: [] };
-    const { heartbeat, quietTimeout } = this.#settings;
+    if (!this.isHealthy()) return { state: "doubt", staleness: Infinity, peers: [], lost: [], plain: 0 };
+    const { heartbeat, peerTimeout } = this.#settings;
     const streams = this.#reliability?.streams;
-    const { peers, refusedAt } = this.#membership;
-    return meshStatus({ clock: this.#ports.clock, heartbeat, quietTimeout, streams, peers, refusedAt });
+    const { peers, lost, refusedAt } = this.#membership;
+    // What has arrived and waits for its callback is outstanding too.
+    const { age: waiting } = this.#deliveries;
+    const stalledSince = this.#reliability?.stalledSince;
+    const { clock } = this.#ports;
+    return meshStatus({ clock, heartbeat, peerTimeout, streams, peers, lost, refusedAt, waiting, stalledSince });
   }
 
   /**
@@ -384,7 +434,10 @@ export class MeshBus implements SyncBus {
       failures: this.#failures,
       seeds: this.#seeds,
       membership: this.#membership,
+      copies: this.#copies,
       gaps: this.#gaps,
+      deliveries: this.#deliveries,
+      slowCallbacks: this.#slowCallbacks,
       reliability: this.#reliability,
     });
   }
@@ -448,9 +501,12 @@ export class MeshBus implements SyncBus {
     this.#batcher.close();
     this.#guards.close();
     this.#gaps.close();
+    this.#overflows.close();
+    this.#deliveries.close();
     this.#presence.close();
     this.#membership.stop();
     this.#diagnoser.close();
+    this.#pathMtu?.close();
     this.#probes?.close();
     this.#reliability?.beginClose();
     await this.#leave();
@@ -480,8 +536,8 @@ export class MeshBus implements SyncBus {
   }
 
   #newHeartbeat(saying: Saying): Uint8Array {
-    const position = this.#reliability?.own.position;
-    return this.#presence.heartbeat(position && encodeExtension({ position, ...saying }));
+    const news = this.#reliability?.own.news;
+    return this.#presence.heartbeat(news && encodeExtension({ ...news, ...saying }));
   }
 
   #takeBatch(): Uint8Array | undefined {
@@ -497,6 +553,22 @@ export class MeshBus implements SyncBus {
     this.#guards.touchAll();
     this.#events.emit({ type: "gap", node, from, to, reason });
     this.#gaps.report();
+  }
+
+  #stalled(since: number): void {
+    const { clock } = this.#ports;
+    const { heartbeat } = this.#settings;
+    const now = clock.now();
+    if (this.#closing !== undefined || now - since <= heartbeat) return;
+    this.#events.emit({ type: "stalled", duration: now - since });
+    // Callbacks that take so long while they are told would be told of that, and so on for ever.
+    if (now - this.#deliveries.toldAt > Math.max(MIN_PATIENCE, heartbeat)) this.#tellAll("gap");
+  }
+
+  #tellAll(cause: "gap" | "overflow"): void {
+    // Guards taken since it happened too: their subscribers hear of it only now.
+    this.#guards.touchAll();
+    this.#deliveries.tellAll(cause);
   }
 }
 

@@ -5,6 +5,8 @@
  */
 
 import type { Batcher } from "./batcher.ts";
+import type { CopyLimit } from "./copy_limit.ts";
+import type { Deliveries } from "./deliveries.ts";
 import type { Failures } from "./failures.ts";
 import type { GapReporter } from "./gap_reporter.ts";
 import type { Membership } from "./membership.ts";
@@ -12,6 +14,7 @@ import type { Outbox } from "./outbox.ts";
 import type { Receiver } from "./receiver.ts";
 import type { Reliability } from "./reliability.ts";
 import type { Seeds } from "./seeds.ts";
+import type { SlowCallbacks } from "./slow_callbacks.ts";
 import type { Subscriptions } from "./subscriptions.ts";
 import type { Metrics } from "./sync_bus.ts";
 
@@ -29,8 +32,12 @@ export interface MeshMetrics extends Metrics {
   readonly events: number;
   /** Events merged into one of the same key, or of an overflow, that was not yet delivered. */
   readonly merged: number;
-  /** How often a prefix subscription was too slow, each time one event with the cause `"overflow"`. */
+  /** Events with the cause `"overflow"`: a prefix subscription was too slow, or `keysDropped` grew. */
   readonly overflows: number;
+  /** Calls of a subscription's callback that took more than 5 ms. Those of a busy node that come alone may be left out. */
+  readonly slowCallbacks: number;
+  /** Keys that waited for slow callbacks and gave way to an event with the cause `"overflow"` or `"gap"` for everybody. */
+  readonly keysDropped: number;
   /** Datagrams that were none: too short, over 2,048 bytes, or with another first byte. */
   readonly decodeErrors: number;
   /** Keys left out as they were not UTF-8. */
@@ -51,13 +58,18 @@ export interface MeshMetrics extends Metrics {
   readonly seedsUnusable: number;
   /** Heartbeats turned away: of newcomers when `maxPeers` were known, or with no port to reach the sender at. */
   readonly peersRefused: number;
+  /**
+   * Copies of batches to Go nodes that were not sent, as they were beyond their share: 256 a second for all together that
+   * were heard for less than three heartbeats, 10,000 for the others.
+   */
+  readonly copiesRefused: number;
   /** Addresses that other nodes have told of and that were not asked, as too many were. */
   readonly introductionsRefused: number;
   /** Batches dropped as they had arrived before: copies by multicast and unicast, and repairs that came twice. */
   readonly duplicates: number;
-  /** Datagrams of others that were found missing. Those of a node count from its first answer on: it may be an invention. */
+  /** Datagrams of others that were missing, and asked for. What comes late, before it is asked for, does not count. */
   readonly missing: number;
-  /** Missing datagrams that came after all: asked for again, or late. */
+  /** Those of the missing ones that have come. */
   readonly repaired: number;
   /** Gaps: times that datagrams of a node could not be had. */
   readonly gaps: number;
@@ -71,11 +83,15 @@ export interface MeshMetrics extends Metrics {
   readonly repairsSent: number;
   /** Datagrams dropped as their extension block was malformed, or lacked what their type needs. */
   readonly malformedExtensions: number;
-  /** Datagrams a second that the node may send now: losses lower it, quiet raises it. `Infinity` with `wire: "go-warp"`. */
+  /** Datagrams a second that the node may send now: congestion lowers it, its absence raises it. `Infinity` with `wire: "go-warp"`. */
   readonly sendRate: number;
+  /** Longest batch, in bytes: 1,400, or less when the path to a peer does not carry that. Single keys may be longer. */
+  readonly batchLimit: number;
   /** Bytes of sent datagrams held for repair now. */
   readonly retainedBytes: number;
-  /** Peers known now. */
+  /** Keys that have arrived and wait for slow callbacks now. */
+  readonly backlog: number;
+  /** Peers known now: nodes that have answered, and those that speak the original's wire only. */
   readonly peers: number;
   /** Keys accepted and not yet sent now. */
   readonly pending: number;
@@ -92,13 +108,17 @@ export interface MeshParts {
   readonly failures: Failures;
   readonly seeds: Seeds;
   readonly membership: Membership;
+  readonly copies: CopyLimit;
   readonly gaps: GapReporter;
+  readonly deliveries: Deliveries;
+  readonly slowCallbacks: SlowCallbacks;
   readonly reliability: Reliability | undefined;
 }
 
 /** What they have counted. */
 export function meshMetrics(parts: MeshParts): MeshMetrics {
-  const { subscriptions, outbox, receiver, batcher, failures, seeds, membership, gaps, reliability } = parts;
+  const { subscriptions, outbox, receiver, batcher, failures, seeds, membership, copies, gaps, reliability } = parts;
+  const { deliveries, slowCallbacks } = parts;
   const { events, merged, overflows } = subscriptions.counts;
   const { truncated, unusable } = seeds.counts;
   const { own, streams, requests, ring, pacer } = reliability ?? {};
@@ -110,6 +130,8 @@ export function meshMetrics(parts: MeshParts): MeshMetrics {
     events,
     merged,
     overflows,
+    slowCallbacks: slowCallbacks.count,
+    keysDropped: deliveries.dropped,
     decodeErrors: receiver.decodeErrors,
     invalidKeys: receiver.invalidKeys,
     unknownTypes: receiver.unknownTypes,
@@ -120,6 +142,7 @@ export function meshMetrics(parts: MeshParts): MeshMetrics {
     seedsTruncated: truncated,
     seedsUnusable: unusable,
     peersRefused: membership.refused,
+    copiesRefused: copies.refused,
     introductionsRefused: membership.introductionsRefused,
     duplicates: streams?.duplicates ?? 0,
     missing: streams?.missing ?? 0,
@@ -131,8 +154,10 @@ export function meshMetrics(parts: MeshParts): MeshMetrics {
     repairsSent: own?.repaired ?? 0,
     malformedExtensions: receiver.malformedExtensions,
     sendRate: pacer?.rate ?? Infinity,
+    batchLimit: batcher.limit,
     retainedBytes: ring?.bytes ?? 0,
-    peers: membership.peers.size,
+    backlog: deliveries.waiting,
+    peers: membership.peers.joined().length,
     pending: batcher.pending,
     waiting: batcher.waiting,
   };

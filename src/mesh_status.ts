@@ -5,16 +5,19 @@
  */
 
 import type { Clock } from "./clock.ts";
+import type { LostPeer } from "./gone_peers.ts";
 import type { PeerStream } from "./peer_stream.ts";
 import type { PeerStreams } from "./peer_streams.ts";
 import type { PeerTable } from "./peer_table.ts";
 
 /**
- * - `current`: everything that is known to exist has arrived.
+ * - `current`: everything that is known to exist has arrived, and subscribers have been called with it.
+ * - `partial`: so it has, but peers were lost that have neither come back nor been replaced. They have crashed,
+ *   or the network is cut, and what they publish does not come. Of the mesh only.
  * - `repairing`: something is missing and has been asked for, or it is not known yet whether something is.
  * - `doubt`: nothing was heard for more than two heartbeats: something may be missing that nobody knows of.
  */
-export type MeshState = "current" | "repairing" | "doubt";
+export type MeshState = "current" | "partial" | "repairing" | "doubt";
 
 /** What is known of one peer. */
 export interface PeerStatus {
@@ -23,7 +26,7 @@ export interface PeerStatus {
   /** Its address, `host:port`; absent when no heartbeat of it was heard yet. */
   readonly address: string | undefined;
   /** As for the mesh; `plain` when it does not speak the extension, as Go nodes: nobody can know what it has lost. */
-  readonly state: MeshState | "plain";
+  readonly state: Exclude<MeshState, "partial"> | "plain";
   /** How long it has been in this state, in milliseconds. */
   readonly stateFor: number;
   /** Everything up to the datagram with this number has arrived, or is a gap that is told of within 100 ms. */
@@ -36,61 +39,88 @@ export interface PeerStatus {
 
 /** What is known of the mesh. */
 export interface MeshStatus {
-  /** The worst of the peers that speak the extension; `current` without any. */
+  /** The worst of the peers that speak the extension and have answered; `current` without any, and when none was lost. */
   readonly state: MeshState;
-  /** The longest of these peers, in milliseconds, 0 without any. See {@linkcode PeerStatus.staleness}. */
+  /**
+   * The longest of these peers, in milliseconds, 0 without any. See {@linkcode PeerStatus.staleness}. `Infinity` with
+   * `wire: "go-warp"`, and for `peerTimeout` after a node that has answered was turned away, as `maxPeers` were known.
+   */
   readonly staleness: number;
-  /** One for each peer that is there; when none is, those that were lost in the last hour. */
+  /** One for each peer that is there; when none is, those that were lost. */
   readonly peers: readonly PeerStatus[];
+  /** Peers that were lost, and have not come back, and that no newcomer has replaced. They are asked again and again. */
+  readonly lost: readonly LostPeer[];
+  /** How many peers speak the original's wire only. What is lost on the way from them nobody can know: it is in no `staleness`. */
+  readonly plain: number;
 }
 
 /** What {@linkcode meshStatus} looks at. */
 export interface StatusConfig {
   readonly clock: Clock;
   readonly heartbeat: number;
-  readonly quietTimeout: number;
+  readonly peerTimeout: number;
   /** Absent when the node speaks the original's wire only: then every peer is plain. */
   readonly streams: PeerStreams | undefined;
-  /** When a plain newcomer was last turned away, by the clock. */
+  /** When a node that has answered was last turned away, by the clock. */
   readonly refusedAt: number;
   readonly peers: PeerTable;
+  readonly lost: readonly LostPeer[];
+  /** For how long the oldest key that has arrived waits for its callback, in milliseconds; `undefined` for none. */
+  readonly waiting: number | undefined;
+  /** Since when the event loop has stood still: what was heard since then may have come at any time. */
+  readonly stalledSince: number | undefined;
 }
 
 /** Heartbeats of silence after which a peer is in doubt: one may be lost, and another be late. */
 export const DOUBT_AFTER = 2;
 
-const BY_WEIGHT: readonly MeshState[] = ["current", "repairing", "doubt"];
+/** What a peer holds back for no longer than that is on its way, in milliseconds: shorter stalls are not noticed either. */
+const HELD_BACK = 500;
+
+const BY_WEIGHT: readonly MeshState[] = ["current", "partial", "repairing", "doubt"];
 
 /** Works the status out, in a time that grows with the number of peers. */
 export function meshStatus(config: StatusConfig): MeshStatus {
-  const { clock, streams, peers, quietTimeout } = config;
+  const { clock, streams, peers, lost, peerTimeout, refusedAt, waiting } = config;
   const now = clock.now();
   const list: PeerStatus[] = [];
-  const lost: PeerStatus[] = [];
   for (const stream of streams?.all ?? []) {
-    if (stream.leftAt === undefined) (stream.lostAt === undefined ? list : lost).push(statusOf(stream, now, config));
+    if (stream.isProven && !stream.isGone) list.push(statusOf(stream, now, config));
   }
   // Who has lost all others at once is more likely cut off than the last that lives.
-  if (list.length === 0) list.push(...lost);
-  for (const { id, address, extended, joinedAt } of peers.all()) {
-    if (extended && streams !== undefined) continue;
+  if (list.length === 0) {
+    for (const { id } of lost) {
+      const stream = streams?.get(id);
+      if (stream !== undefined) list.push(statusOf(stream, now, config));
+    }
+  }
+  let heaviest = lost.length > 0 ? BY_WEIGHT.indexOf("partial") : 0;
+  // A newcomer that there was no room for is followed by nobody.
+  let staleness = streams === undefined || now - refusedAt < peerTimeout ? Infinity : waiting ?? 0;
+  // What waits for its callback may be of a node that has left.
+  if (waiting !== undefined) heaviest = BY_WEIGHT.indexOf("repairing");
+  for (const peer of list) {
+    heaviest = Math.max(heaviest, BY_WEIGHT.indexOf(peer.state as MeshState));
+    staleness = Math.max(staleness, peer.staleness);
+  }
+  let plain = 0;
+  for (const { id, address, extended, joinedAt, isJoined } of peers.all()) {
+    if (!isJoined || (extended && streams !== undefined)) continue;
     const stateFor = now - joinedAt;
     list.push({ id, address, state: "plain", stateFor, position: 0, missing: 0, staleness: Infinity });
+    plain++;
   }
-  let heaviest = 0;
-  for (const { state } of list) heaviest = Math.max(heaviest, BY_WEIGHT.indexOf(state as MeshState));
-  // A newcomer that there was no room for is followed by nobody.
-  const refusedAt = Math.max(config.refusedAt, streams?.refusedAt ?? -Infinity);
-  const unfollowed = now - refusedAt < quietTimeout ? Infinity : 0;
-  return {
-    state: BY_WEIGHT[heaviest] as MeshState,
-    staleness: list.reduce((longest, { staleness }) => Math.max(longest, staleness), unfollowed),
-    peers: list,
-  };
+  return { state: BY_WEIGHT[heaviest] as MeshState, staleness, peers: list, lost, plain };
 }
 
-function statusOf(stream: PeerStream, now: number, { heartbeat, peers }: StatusConfig): PeerStatus {
-  const { id, window, heardAt, settledAt, changedAt, isSettled } = stream;
+function statusOf(
+  stream: PeerStream,
+  now: number,
+  { heartbeat, peers, waiting, stalledSince = Infinity }: StatusConfig,
+): PeerStatus {
+  const { id, window, heardAt, settledAt, changedAt, pending } = stream;
+  // What has come and waits for its callback is not there yet for whom it is for.
+  const isSettled = stream.isSettled && pending <= HELD_BACK && waiting === undefined;
   const doubtAt = heardAt + DOUBT_AFTER * heartbeat;
   const isSilent = now > doubtAt;
   return {
@@ -99,7 +129,7 @@ function statusOf(stream: PeerStream, now: number, { heartbeat, peers }: StatusC
     state: isSilent ? "doubt" : isSettled ? "current" : "repairing",
     stateFor: now - (isSilent ? doubtAt : changedAt),
     position: window.settled,
-    missing: window.missing,
-    staleness: now - settledAt,
+    missing: stream.isGone ? 0 : window.missing,
+    staleness: Math.max(now - Math.min(settledAt, stalledSince), waiting ?? 0),
   };
 }

@@ -9,6 +9,7 @@ import { type Asker, Askers, type KnownAsker } from "./askers.ts";
 import type { Clock, Timer } from "./clock.ts";
 import type { RandomBytes } from "./host.ts";
 import { LEAVE_EVERY, Leaving } from "./leaving.ts";
+import { LossMeter } from "./loss_meter.ts";
 import type { Parcel } from "./outbox.ts";
 import type { Pacer } from "./pacer.ts";
 import { Repairs } from "./repairs.ts";
@@ -25,6 +26,20 @@ import { TYPE_LEAVE, TYPE_STATE } from "./wire/layout.ts";
 
 /** When the position is announced after a batch, in milliseconds. The next batch stands for what is still to come. */
 const ANNOUNCE_AFTER: readonly number[] = [20, 60, 120, 220, 450];
+
+/**
+ * While batches flow, the first announcement waits for so many times as long as they are apart: the next one stands for it,
+ * also when it is a little late.
+ */
+const FLOW_PATIENCE = 1.5;
+/** Longest that it waits then, in milliseconds: the loss of the last batch is noticed by then. */
+const MAX_FLOW_PATIENCE = 250;
+/** Batches that are further apart than this are no flow, in milliseconds: few would come in time. */
+const MAX_FLOW_INTERVAL = 200;
+/** So many in a row are none yet: a key or two are waited for by nobody. */
+const MIN_FLOW = 4;
+/** By which part the time between two batches is smoothed. */
+const FLOW_GAIN = 1 / 4;
 
 /** Most repairs for one request. */
 const MAX_REPAIRS = 128;
@@ -46,6 +61,10 @@ export interface OwnStreamConfig {
   readonly post: (packet: Uint8Array, to?: Endpoint) => void;
   /** {@linkcode OwnStream.takeRepair} has something to give. */
   readonly onRepair: () => void;
+  /** For how long the oldest key that was accepted waits to be sent, in milliseconds; `undefined` when none does. */
+  readonly pendingAge: () => number | undefined;
+  /** A datagram of so many bytes is sent again to one peer. */
+  readonly onRepaired?: (id: string, number: number, length: number) => void;
 }
 
 /** One per node. */
@@ -59,10 +78,17 @@ export class OwnStream {
   readonly #config: OwnStreamConfig;
   readonly #repairs: Repairs;
   readonly #askers: Askers;
+  readonly #losses = new LossMeter();
   #timer: Timer | undefined;
   /** Which announcement the timer is for. */
   #round = 0;
-  #lastAt = 0;
+  #lastAt = -Infinity;
+  /** Time between batches, smoothed, in milliseconds. */
+  #interval = 0;
+  /** Batches in a row that were no further apart than those of a flow. */
+  #flow = 0;
+  /** By how much all announcements after this batch are later, in milliseconds. */
+  #patience = 0;
   #leaving: Leaving | undefined;
 
   constructor(config: OwnStreamConfig) {
@@ -78,6 +104,12 @@ export class OwnStream {
     return { last, oldest, age };
   }
 
+  /** The same as records, with what was accepted and has no number yet. */
+  get news(): Pick<Extension, "position" | "pending"> {
+    const pending = this.#config.pendingAge();
+    return pending === undefined ? { position: this.position } : { position: this.position, pending };
+  }
+
   /** The number of the next batch. */
   get next(): number {
     return this.#config.ring.last + 1;
@@ -87,7 +119,11 @@ export class OwnStream {
   sent(datagram: Uint8Array): void {
     const { ring, clock } = this.#config;
     ring.append(datagram);
-    this.#lastAt = clock.now();
+    const now = clock.now();
+    const interval = now - this.#lastAt;
+    if (interval > MAX_FLOW_INTERVAL) this.#flow = 0;
+    else this.#interval += (interval - this.#interval) * (this.#flow++ === 0 ? 1 : FLOW_GAIN);
+    this.#lastAt = now;
     if (this.#timer !== undefined && this.#round === 0) return;
     this.#timer?.cancel();
     this.#announceFrom(0);
@@ -108,6 +144,7 @@ export class OwnStream {
       if (datagram === undefined) continue;
       this.repaired++;
       markRepair(datagram);
+      if (repair.id !== undefined) this.#config.onRepaired?.(repair.id, repair.number, datagram.length);
       return { datagram, to: repair.to ?? "group" };
     }
   }
@@ -120,6 +157,7 @@ export class OwnStream {
   /** A peer is gone. */
   forget(id: string): void {
     this.#askers.forget(id);
+    this.#losses.forget(id);
     this.#leaving?.settle(id);
   }
 
@@ -184,17 +222,25 @@ export class OwnStream {
       return;
     }
     const { clock, nodeId, post } = this.#config;
+    if (round === 0) this.#patience = this.#flowPatience;
     this.#timer = clock.setTimer(() => {
-      const isDue = this.#lastAt + after <= clock.now() + 1;
-      if (isDue) post(encodeControl(TYPE_STATE, nodeId, { position: this.position }));
+      if (round === 0) this.#patience = this.#flowPatience;
+      const isDue = this.#lastAt + this.#patience + after <= clock.now() + 1;
+      if (isDue) post(encodeControl(TYPE_STATE, nodeId, this.news));
       this.#announceFrom(isDue ? round + 1 : 0);
-    }, this.#lastAt + after - clock.now());
+    }, this.#lastAt + this.#patience + after - clock.now());
     this.#round = round;
+  }
+
+  get #flowPatience(): number {
+    const first = ANNOUNCE_AFTER[0] ?? 0;
+    if (this.#flow < MIN_FLOW) return 0;
+    return Math.max(0, Math.min(this.#interval * FLOW_PATIENCE, MAX_FLOW_PATIENCE) - first);
   }
 
   /** False when some of it can not be had. */
   #enqueue(ranges: readonly NumberRange[], { id, endpoint }: Asker): boolean {
-    const { ring, pacer, peers } = this.#config;
+    const { ring, peers } = this.#config;
     const { oldest, last } = ring;
     const alone = peers().length < 2;
     let left = MAX_REPAIRS;
@@ -204,8 +250,16 @@ export class OwnStream {
         if (this.#repairs.ask(number, id, endpoint, alone)) isNeeded = true;
       }
     }
-    if (isNeeded) pacer.onLoss();
+    if (isNeeded) this.#heedLoss(id, ranges);
     return ranges.every(({ from, to }) => from >= oldest && to <= last);
+  }
+
+  #heedLoss(id: string, ranges: readonly NumberRange[]): void {
+    const { ring: { last }, pacer } = this.#config;
+    const verdict = this.#losses.note(id, ranges, last, pacer.isSlow);
+    if (verdict === "high") pacer.hold();
+    // What is lost at the lowest rates tells of the path, and takes long enough to measure.
+    else if (verdict === "congestion" && pacer.onLoss() && !pacer.isSlow) this.#losses.restart(last);
   }
 
   #note(id: string, source: Endpoint, { token }: Extension): KnownAsker {
@@ -224,7 +278,7 @@ export class OwnStream {
       return false;
     }
     const { nodeId, post } = this.#config;
-    const answer = { position: this.position, token: this.#askers.tokenFor(asker), nonce, ...(base && { base }) };
+    const answer = { ...this.news, token: this.#askers.tokenFor(asker), nonce, ...(base && { base }) };
     post(encodeControl(TYPE_STATE, nodeId, answer), asker.endpoint);
     return true;
   }

@@ -10,7 +10,7 @@ import type { Clock } from "./clock.ts";
 const START_RATE = 30_000;
 /** What a loss leaves of the rate. */
 const DECREASE = 0.7;
-/** Losses within so many milliseconds of a decrease are the same loss: the slower rate has not had time to show. */
+/** Losses within so many milliseconds of a decrease are the same: the slower rate has not had time to show. */
 const DECREASE_EVERY_MS = 20;
 /** Datagrams a second that an epoch without loss adds. */
 const INCREASE = 1000;
@@ -29,7 +29,10 @@ export interface PacerConfig {
   readonly clock: Clock;
 }
 
-/** A token bucket whose rate falls by a share when peers lose what is sent, and rises by steps while they do not. */
+/**
+ * A token bucket whose rate falls by a share when peers lose more of what is sent than they always do, and rises by steps
+ * while they do not.
+ */
 export class Pacer {
   readonly #clock: Clock;
   readonly #min: number;
@@ -73,14 +76,28 @@ export class Pacer {
     this.#tokens = Math.max(-this.#depth, this.#tokens - 1);
   }
 
-  /** A peer that has proved its address has asked for a repair. */
-  onLoss(): void {
+  /** Whether less than half of the rate is not allowed. */
+  get isSlow(): boolean {
+    return this.#rate <= 2 * this.#min;
+  }
+
+  /** More is lost than without congestion. Returns whether the rate has fallen. */
+  onLoss(): boolean {
     const now = this.#clock.now();
     this.#passTime(now);
+    const before = this.#rate;
     if (now - this.#decreasedAt >= DECREASE_EVERY_MS) {
       this.#rate = this.#clamp(this.#rate * DECREASE);
       this.#decreasedAt = now;
     }
+    this.#beginEpoch(now);
+    return this.#rate < before;
+  }
+
+  /** As much is lost as should not become more: the rate does not rise for an epoch. */
+  hold(): void {
+    const now = this.#clock.now();
+    this.#passTime(now);
     this.#beginEpoch(now);
   }
 

@@ -8,13 +8,15 @@ import type { Clock } from "./clock.ts";
 import type { PeerEntry } from "./peer.ts";
 import type { PeerTable } from "./peer_table.ts";
 import type { Extension } from "./wire/extension.ts";
-import { PATH_DEAF, PATH_GROUP, PATH_HEARD } from "./wire/layout.ts";
+import { MAX_HEARD, PATH_DEAF, PATH_GROUP, PATH_HEARD, SHORT_ID_LENGTH } from "./wire/layout.ts";
 import { listsNode } from "./wire/told_peers.ts";
 
 /** Heartbeats for which a peer counts as heard by multicast after one came that way. They come every 0.85 to 1. */
 const HEARD_FOR = 1.5;
-/** Heartbeats for which a peer counts as hearing this node after it has said so. */
+/** Heartbeats for which a peer counts as hearing this node after it has said so, times the heartbeats that its list takes. */
 const HEARS_FOR = 1.75;
+/** Those that a list takes at least when one is full: it may have more than are known here. */
+const LEAST_TURNS = 2;
 
 /** What {@linkcode Paths} are made of. */
 export interface PathsConfig {
@@ -45,6 +47,7 @@ export class Paths {
       entry.groupAt = now;
       entry.isDeafTo = false;
     } else if (path !== undefined) entry.aloneAt = now;
+    if (heard !== undefined) entry.listsInTurn = heard.length >= MAX_HEARD * SHORT_ID_LENGTH;
     if (path === PATH_HEARD || (heard !== undefined && listsNode(heard, nodeId))) {
       entry.hearsUsAt = now;
       this.#set(entry, true);
@@ -61,13 +64,27 @@ export class Paths {
     return [...this.#config.peers.all()].filter((entry) => this.#isHeard(entry));
   }
 
+  /**
+   * Those of them that the next heartbeat lists. When they are too many for one they take turns, those that are proven
+   * first: the others are told by the answers that they get, and may be inventions.
+   */
+  list(): readonly PeerEntry[] {
+    const heard = this.heard();
+    if (heard.length <= MAX_HEARD) return heard;
+    const order = (a: PeerEntry, b: PeerEntry) => Number(b.isProven) - Number(a.isProven) || a.listedAt - b.listedAt;
+    const listed = [...heard].sort(order).slice(0, MAX_HEARD);
+    for (const entry of listed) entry.listedAt = this.#config.clock.now();
+    return listed;
+  }
+
   /** Time has passed. Returns those who have to be told that they are not heard any more. */
   expire(): readonly PeerEntry[] {
     const { clock, heartbeat, peers } = this.#config;
     const now = clock.now();
     const silent: PeerEntry[] = [];
     for (const entry of peers.all()) {
-      if (entry.hearsUs && now - entry.hearsUsAt > HEARS_FOR * heartbeat) this.#set(entry, false);
+      const turns = entry.listsInTurn ? Math.max(LEAST_TURNS, Math.ceil(peers.size / MAX_HEARD)) : 1;
+      if (entry.hearsUs && now - entry.hearsUsAt > HEARS_FOR * turns * heartbeat) this.#set(entry, false);
       if (entry.groupAt > -Infinity && !this.#isHeard(entry)) {
         entry.groupAt = -Infinity;
         entry.isDeafTo = entry.isProven;

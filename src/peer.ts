@@ -50,18 +50,29 @@ export class PeerEntry implements KnownPeer {
   endpoint: Endpoint;
   isProven = false;
   extended = false;
+  /** Whether it counts as a peer: it has answered, or it is one that answers nothing. */
+  isJoined = false;
   hearsUs = false;
   heardAt: number;
   /** When it was last heard from where it wants to be, or from where it is taken to be: its place is settled. */
   placedAt: number;
   /** When it was last heard from `endpoint`, or has answered from there. */
   reachedAt: number;
+  /** One that is plain: where it was heard how often, and since when; whether that is enough to take it for real. */
+  plainAt: Endpoint | undefined;
+  plainTimes = 0;
+  plainSince: number = -Infinity;
+  isEstablished = false;
   /** When it was last heard by multicast. */
   groupAt: number = -Infinity;
   /** When a heartbeat for this node alone last came. */
   aloneAt: number = -Infinity;
   /** When it last said that it hears this node's multicast. */
   hearsUsAt: number = -Infinity;
+  /** Whether it hears more nodes than one of its heartbeats can list: they take turns. */
+  listsInTurn = false;
+  /** When a heartbeat of this node last listed it, if it cannot list all. */
+  listedAt: number = -Infinity;
   /** Whether it has yet to be told that its multicast does not arrive. */
   isDeafTo = false;
   /** Other hosts at which it has answered, the last one last: it may have several interfaces. */
@@ -76,13 +87,16 @@ export class PeerEntry implements KnownPeer {
   inquiredAt: number = -Infinity;
   triedHost = "";
   tries = 0;
+  /** Times that it was heard before anybody here asked it anything, in a large mesh. */
+  calls = 0;
   /** Times that it was asked whether it is there, since it was last heard. */
   probes = 0;
   /** For how long this node had stood still in all when the peer was heard at `stalledFrom`, in milliseconds. */
   stalled = 0;
   stalledFrom: number = -Infinity;
-  /** When another node answered from where this one is. */
+  /** When another node answered from where this one is, and whether no two can be there. */
   replacedAt: number = Infinity;
+  isOusted = false;
   /** Smoothed time from a question to its answer, in milliseconds; 0 when none was measured. */
   roundTrip = 0;
 

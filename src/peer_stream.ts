@@ -5,7 +5,7 @@
  */
 
 import type { Endpoint } from "./address.ts";
-import { type Forgotten, type HoleCount, Window } from "./window.ts";
+import { type Forgotten, type HoleCount, isVain, Window } from "./window.ts";
 import type { Base, Position } from "./wire/extension.ts";
 import { AGE_NEVER } from "./wire/layout.ts";
 
@@ -22,8 +22,18 @@ export interface Request {
 export interface Question {
   due: number;
   attempts: number;
+  /** Times that it was left to others, as this node is one of many who could ask; and when its own turn comes. */
+  lots: number;
+  turnAt: number | undefined;
   /** When it was asked last. */
   askedAt: number;
+}
+
+/** This node stood still from `from` to `since`: what is read by `until` may have come meanwhile. */
+export interface Stall {
+  readonly from: number;
+  readonly since: number;
+  readonly until: number;
 }
 
 /** How long what a node that leaves has not repaired is waited for, in milliseconds: it lingers for one second. */
@@ -39,8 +49,11 @@ export interface CatchUp {
 
 /** Added to ages, in milliseconds: they travel as whole ones. */
 const AGE_GRAIN = 1;
-/** Part by which the clocks of two hosts may differ in speed: ten times what a bad one does. */
-const DRIFT = 0.001;
+/**
+ * Part by which the clocks of two hosts may differ in speed, all told: five times the documented 0.1 % each way. A time daemon
+ * slews by 0.05 % (ntpd, adjtime), chronyd by up to 8 %, but only until an offset of some seconds is made up for.
+ */
+const DRIFT = 0.01;
 /** Waits up to this long are left alone when a node is heard again, in milliseconds: answers may be on their way. */
 const IMPATIENT = 30;
 /** Questions in a row, when none of them is answered. */
@@ -56,6 +69,11 @@ const ASK_SELDOM = 8000;
 const MAX_LATENESS = 100;
 /** What is left of that with each batch that had to be sent again: half after 14. */
 const FORGET_LATENESS = 0.95;
+/**
+ * A way that takes longer than `over` is measured again after `first`, then, as long as it takes about as long, each time after
+ * twice the pause of before, up to `most`, all in milliseconds: it may have been slow for a moment.
+ */
+const LONG_WAY = { over: 100, first: 1000, most: 60_000 };
 /** First margin of a catch-up request, in milliseconds. */
 const FIRST_MARGIN = 50;
 
@@ -72,16 +90,27 @@ export class PeerStream {
   /** Where it was heard. */
   source: Endpoint;
   heardAt: number;
-  /** When it was last heard how far it is: by a number or a position that nothing known was above. */
+  /** When it was last heard after a silence. */
+  returnedAt: number = -Infinity;
+  /**
+   * The time by which all that its node had accepted is known to have a number, by the last word that nothing known was
+   * above: when it was said, as far as that is known, less the time for which the oldest key had been waiting then.
+   */
   knownAt: number;
   /** The same, when all up to there had arrived. What was published after it may be outstanding. */
   settledAt: number;
   /** Asked as long as it is not known where the stream begins for this node, or whether the node is where it seems to be. */
   readonly question: Question;
-  /** Where it was when it answered a request last. */
+  /** Where it was when it answered last. Until then it may be an invention: it counts for nothing. */
   provenAt: Endpoint | undefined;
-  /** Set while what it says may be old news, as this node stood still until `since`. */
-  stall: { readonly since: number; readonly until: number } | undefined;
+  /** When it was heard first. */
+  readonly metAt: number;
+  /** Whether it was heard with nothing published yet, and when it was last. */
+  emptyAt: number = -Infinity;
+  /** For how long its oldest key had been waiting to be sent when it last said so, in milliseconds; 0 for none. */
+  pending = 0;
+  /** Set while what it says may be old news. */
+  stall: Stall | undefined;
   /** Whether nothing was missing when it was heard last. */
   isCurrent = false;
   /** When that was last otherwise. */
@@ -90,6 +119,12 @@ export class PeerStream {
   token: Uint8Array | undefined;
   /** Time from a request to its answer, in milliseconds; 0 when none was measured. */
   roundTrip = 0;
+  /** How long a word of it may have been on the way, in milliseconds: the longer of the last two round trips measured. */
+  way = 0;
+  #lastTrip = 0;
+  #isMeasured = false;
+  #measureAt = Infinity;
+  #measurePause = LONG_WAY.first;
   /** When the last repair came. */
   repairedAt: number = -Infinity;
   /** How late its batches come when they come out of order, in milliseconds. */
@@ -102,10 +137,14 @@ export class PeerStream {
   readonly requests: Request[] = [];
   /** When it has announced that it leaves. */
   leavingAt: number | undefined;
+  /** Whether nothing else was ever heard of it than that. */
+  onlyLeaves = false;
   /** When it had left, with nothing missing or nothing to be had. */
   leftAt: number | undefined;
   /** When it was given up. */
   lostAt: number | undefined;
+  /** When it was heard, while it is gone, to have more than was known of it: it may be there again. */
+  revivedAt: number | undefined;
   /** From when on nothing must be missed, until the beginning of the stream is known. */
   readonly #since: number;
 
@@ -114,12 +153,12 @@ export class PeerStream {
     this.nodeId = nodeId.slice();
     this.id = id;
     this.source = source;
-    this.heardAt = now;
+    this.heardAt = this.metAt = now;
     this.knownAt = since;
     this.settledAt = since;
     this.changedAt = now;
     this.#since = since;
-    this.question = { due: now, attempts: 0, askedAt: -Infinity };
+    this.question = { due: now, attempts: 0, lots: 0, turnAt: undefined, askedAt: -Infinity };
     this.catchUp = { since: now, margin: FIRST_MARGIN };
   }
 
@@ -128,14 +167,33 @@ export class PeerStream {
     return this.catchUp === undefined && this.window.missing === 0;
   }
 
-  /** Whether what is missing is known, and by somebody who is there. */
-  get isCounted(): boolean {
-    return this.catchUp === undefined && this.provenAt !== undefined;
+  /** Whether it has answered: it is there, and no invention. */
+  get isProven(): boolean {
+    return this.provenAt !== undefined;
+  }
+
+  /** Whether its node is gone: lost, or it has left. */
+  get isGone(): boolean {
+    return this.lostAt !== undefined || this.leftAt !== undefined;
   }
 
   /** Whether requests have to be sent. */
   get isWanting(): boolean {
-    return this.lostAt === undefined && !this.isSettled;
+    return !this.isGone && !this.isSettled;
+  }
+
+  /** Whether it was heard from its beginning on, when it had published nothing, and was never heard to have published since. */
+  get isEmpty(): boolean {
+    return this.emptyAt > -Infinity && this.window.highest === 0 && this.pending === 0;
+  }
+
+  /**
+   * It said at `saidAt` where it is, or longer ago when that came while this node stood still: all that it had accepted
+   * `pending` milliseconds before has a number.
+   */
+  hearNews(saidAt: number, pending: number): void {
+    this.pending = pending;
+    this.knownAt = Math.max(this.knownAt, Math.min(saidAt, (this.stall?.from ?? Infinity) - this.way) - pending);
   }
 
   /** How far back a catch-up request has to reach, in milliseconds. */
@@ -165,14 +223,20 @@ export class PeerStream {
   }
 
   /**
-   * The node was heard: what is asked for seldom by now, as it was not answered, is asked for at once. With `all`,
-   * everything is.
+   * The node was heard: what is asked for seldom by now, as it was not answered, is asked for at once; what was asked for
+   * in vain only if the node was away. With `all`, everything is.
    */
   hurry(now: number, all: boolean): void {
     const soon = all ? now : now + IMPATIENT;
     for (const hole of this.window.holes) {
-      if (hole.due > soon) hole.due = now;
+      const mayWait = !all && hole.lastAskedAt >= this.returnedAt && isVain(hole, this.heardAt);
+      if (hole.due > soon && !mayWait) hole.due = now;
     }
+  }
+
+  /** It is gone, and seems to have more than was known. One that has left has said how much; one that never answered is nobody. */
+  revive(now: number): void {
+    if (this.lostAt !== undefined && this.isProven) this.revivedAt ??= now;
   }
 
   /** It was heard: a question that was given up is asked once more. */
@@ -181,13 +245,15 @@ export class PeerStream {
     if (question.due !== Infinity) return;
     const [first, most] = ASK_AGAIN;
     const { attempts } = question;
-    const patience = attempts < MAX_IN_VAIN ? Math.min(first * 2 ** (attempts - MAX_UNANSWERED), most) : ASK_SELDOM;
+    const patience = attempts < MAX_IN_VAIN
+      ? Math.min(first * 2 ** Math.max(0, attempts - MAX_UNANSWERED), most)
+      : ASK_SELDOM;
     if (now - question.askedAt >= patience) question.due = now;
   }
 
   /** It has answered a request. */
   prove({ to, sentAt }: Pick<Request, "to" | "sentAt">, now: number): void {
-    if (this.provenAt === undefined) this.window.trust();
+    if (this.provenAt === undefined) this.window.trust(true);
     this.provenAt = to;
     this.question.attempts = 0;
     this.question.due = now;
@@ -201,13 +267,42 @@ export class PeerStream {
       this.lateness *= FORGET_LATENESS;
       // It may have waited its turn, so it tells only that a round trip is shorter than was thought.
       const { askedOnceAt } = this.window;
-      if (askedOnceAt > 0 && now - askedOnceAt < this.roundTrip) this.measure(now - askedOnceAt);
+      if (askedOnceAt > 0 && now - askedOnceAt < this.roundTrip) this.#smooth(now - askedOnceAt);
     } else this.lateness = Math.min(MAX_LATENESS, Math.max(this.lateness, now - this.window.foundAt));
   }
 
-  /** A request was answered `time` milliseconds after it was sent. Smoothed as in RFC 6298. */
-  measure(time: number): void {
+  /** A request was answered `time` milliseconds after it was sent. */
+  measure(time: number, now: number): void {
+    const isSteady = this.way <= 2 * time && time <= 2 * this.#lastTrip;
+    this.way = Math.max(time, this.#lastTrip);
+    this.#lastTrip = time;
+    this.#isMeasured = true;
+    if (!isSteady) this.#measurePause = LONG_WAY.first;
+    else if (now >= this.#measureAt) this.#measurePause = Math.min(2 * this.#measurePause, LONG_WAY.most);
+    this.#measureAt = this.way > LONG_WAY.over ? now + this.#measurePause : Infinity;
+    this.#smooth(time);
+  }
+
+  /** As in RFC 6298. */
+  #smooth(time: number): void {
     this.roundTrip = this.roundTrip === 0 ? time : this.roundTrip + (time - this.roundTrip) / 8;
+  }
+
+  /** Whether its way was never measured, or took long when it was last and is to be measured again. */
+  isWayDoubtful(now: number): boolean {
+    return now >= this.#measureAt || (this.isProven && !this.#isMeasured);
+  }
+
+  /** Whether it is known how old at most is what it says unasked. As long as it has not answered, that is of no matter. */
+  get isDatable(): boolean {
+    return this.#isMeasured || !this.isProven;
+  }
+
+  /** It answers a question of `askedAt` for the first time: what it said before is as old as that, and as its way. */
+  meet(askedAt: number): void {
+    const saidAt = Math.min(this.knownAt - this.way, askedAt - this.pending);
+    this.knownAt = this.#isMeasured ? saidAt : this.#since;
+    this.settledAt = Math.min(this.settledAt - this.way, this.knownAt);
   }
 
   /** Notes what an unasked position says of where the stream begins. It is not believed as long as the node can be asked. */
@@ -225,6 +320,7 @@ export class PeerStream {
     const from = this.window.settled + 1;
     this.#begin(this.window.highest + 1);
     this.knownAt = this.settledAt = now;
+    this.pending = 0;
     return from;
   }
 

@@ -8,25 +8,29 @@ import type { Endpoint } from "./address.ts";
 import type { Clock } from "./clock.ts";
 import type { GapReason } from "./events.ts";
 import type { Jitter } from "./jitter.ts";
-import { LEAVE_PATIENCE, type PeerStream } from "./peer_stream.ts";
+import { LEAVE_PATIENCE, type PeerStream, type Request, type Stall } from "./peer_stream.ts";
+import { RateLimit } from "./rate_limit.ts";
 import { StreamTable } from "./stream_table.ts";
-import type { Base, Extension, Position } from "./wire/extension.ts";
+import type { Base, Extension, Numbering, Position } from "./wire/extension.ts";
 import { equalBytes } from "./wire/packet.ts";
 
 /** Shortest and longest wait before a hole is asked for, in milliseconds: most reordering is over by then. */
 const HOLE_DELAY: readonly [number, number] = [2, 8];
 
-/** How long heartbeats of a node that has left are taken for overtaken ones, in milliseconds. */
-const STRAGGLERS = 5000;
-
-/** How long the numbers of a node that is gone are kept, in milliseconds: it may come back after a partition. */
-const KEEP_DEPARTED = 3_600_000;
+/**
+ * Gaps without an answer of the node, at once and a minute: anybody can invent a node that was just opened and fell silent,
+ * or one that was lost and had more, and such a gap empties every cache.
+ */
+const UNPROVEN_GAPS = 4;
 
 /** How long requests have to be in vain before what a node says unasked is believed, in milliseconds. */
 const IN_VAIN = 1000;
 
 /** How often a node is asked whether what it says is so, in milliseconds. Late packets look the same. */
 const VERIFY_EVERY = 1000;
+
+/** Silence after which a node was away, in milliseconds: what was asked for in vain is asked for once more. */
+const SILENCE = 1000;
 
 /** How long what was received before a stall may still be read after it, in milliseconds. */
 const STALL_ECHO = 1000;
@@ -39,8 +43,12 @@ export interface PeerStreamsConfig {
   readonly doubtAfter: number;
   /** Silence after which it is lost when no heartbeat of its node was heard either, in milliseconds. */
   readonly quietTimeout: number;
+  /** How long a node that was gone and seems to be there again has to show it, in milliseconds. */
+  readonly peerTimeout: number;
   /** Whether its node is a peer: then that decides. */
   readonly isPeer: (id: string) => boolean;
+  /** For how long a node that has published nothing has to be known to be taken for a reader, in milliseconds. */
+  readonly readerAfter: number;
   /** Most streams of nodes that are there, and as many again of those that are gone. */
   readonly capacity: number;
   /** A stream has something to be asked for. */
@@ -59,18 +67,27 @@ export interface PeerStreamsConfig {
 export class PeerStreams {
   /** Batches that had arrived before. */
   duplicates = 0;
-  /** Numbers that were found missing of nodes that have answered: others may be inventions. */
-  missing = 0;
-  /** Missing ones that have arrived after all. */
-  repaired = 0;
-  /** When a newcomer was last turned away as there was no room, by the node's clock. */
-  refusedAt: number = -Infinity;
+  /** Since when the keys of the batch that was accepted last may have been outstanding, by the node's clock. */
+  outstandingSince: number = Infinity;
   readonly #config: PeerStreamsConfig;
   readonly #table: StreamTable;
+  readonly #unprovenGaps: RateLimit;
+  #stall: Stall | undefined;
 
   constructor(config: PeerStreamsConfig) {
     this.#config = config;
     this.#table = new StreamTable(2 * config.capacity, config.clock.now());
+    this.#unprovenGaps = new RateLimit(config.clock, UNPROVEN_GAPS, UNPROVEN_GAPS / 60);
+  }
+
+  /** Numbers that were asked for. What comes late, and is not asked for, was never missing. */
+  get missing(): number {
+    return this.#table.counts.asked;
+  }
+
+  /** Those of them that have come. */
+  get repaired(): number {
+    return this.#table.counts.repaired;
   }
 
   /** All streams, those of nodes that are gone among them. */
@@ -84,28 +101,27 @@ export class PeerStreams {
   }
 
   /** Notes a batch with a number; `nodeId` may be a view. False when it had arrived before. */
-  accept(nodeId: Uint8Array, number: number, isRepair: boolean, host: string, port: number): boolean {
+  accept(nodeId: Uint8Array, number: number, numbering: Numbering, host: string, port: number): boolean {
     const now = this.#config.clock.now();
     const stream = this.#hear(nodeId, host, port, now);
     if (stream === undefined) return true;
-    const { window, catchUp, isCounted } = stream;
-    const before = window.missing;
+    const { window, catchUp, isGone } = stream;
+    this.outstandingSince = stream.settledAt;
     const arrival = window.accept(number, now, this.#soon(stream, now));
     if (arrival === "duplicate") {
       this.duplicates++;
       return false;
     }
-    if (arrival === "new") stream.knownAt = now;
-    // The leave was forged: its sender goes on.
-    if (stream.leftAt !== undefined) this.#comeBack(stream);
+    // A node that is gone comes back by an answer alone. If that never comes, this is all that is known of it.
+    if (isGone) {
+      stream.revive(now);
+      return true;
+    }
+    // Of one that is sent again, or while more is pending, nobody knows how far its node is.
+    if (arrival === "new" && numbering === "number" && stream.isDatable) stream.hearNews(now - stream.way, 0);
     // Nothing can be missing below the first.
     if (window.settled === window.highest) stream.catchUp = undefined;
-    const isRepaired = arrival === "repaired";
-    if (isRepaired && catchUp === undefined) stream.learn(isRepair, now);
-    if (isCounted) {
-      this.missing += window.missing - before + Number(isRepaired);
-      this.repaired += Number(isRepaired);
-    }
+    if (arrival === "repaired" && catchUp === undefined) stream.learn(numbering === "repair", now);
     this.#review(stream, now);
     return true;
   }
@@ -113,81 +129,87 @@ export class PeerStreams {
   /**
    * Notes the position of a stream, from a heartbeat or a state packet. First it makes numbers known, then it settles what it
    * can: all that it says when it answers a request, next to nothing when not. What was asked for in vain is asked for at
-   * once, as its node is there.
+   * once, as its node is there. False when its node is gone: then it is not heeded.
    */
-  hear(nodeId: Uint8Array, source: Endpoint, extension: Extension): void {
-    const { position, nonce, base, token } = extension;
-    if (position === undefined) return;
+  hear(nodeId: Uint8Array, source: Endpoint, extension: Extension): boolean {
+    const { position, nonce, base, token, path, pending = 0 } = extension;
+    if (position === undefined) return true;
     const now = this.#config.clock.now();
     const stream = this.#hear(nodeId, source.host, source.port, now);
-    if (stream === undefined) return;
+    if (stream === undefined) return true;
+    if (stream.isGone) {
+      if (position.last > stream.window.highest || pending > 0) stream.revive(now);
+      return false;
+    }
     const request = nonce === undefined ? undefined : stream.requests.find((request) => request.nonce === nonce);
     // Anybody can send a token. One that is not right is replaced with the answer to the request that it is shown with.
     const isNewToken = token !== undefined &&
       (stream.token === undefined || (request !== undefined && !equalBytes(stream.token, token)));
     if (isNewToken) stream.token = token.slice();
-    const { window, isCounted } = stream;
-    if (position.last >= window.highest || request !== undefined) stream.knownAt = now;
-    else this.#verify(stream, now);
+    const { window } = stream;
+    // A heartbeat says by which path it comes. Other packets come of nodes that have published, or have been asked.
+    if (position.last === 0 && window.highest === 0 && path !== undefined) stream.emptyAt = now;
+    // What is said unasked is as old as its way, and an answer as its question.
+    if (request === undefined) {
+      if (position.last >= window.highest && stream.isDatable) stream.hearNews(now - stream.way, pending);
+      if (position.last < window.highest || stream.isWayDoubtful(now)) this.#verify(stream, now);
+    }
     this.#extend(stream, position, now);
     if (request === undefined) this.#believe(stream, position, now);
     else {
       // While this node stood still the answer may have lain here.
-      if (stream.stall === undefined || request.sentAt >= stream.stall.since) stream.measure(now - request.sentAt);
-      stream.prove(request, now);
+      if (stream.stall === undefined || request.sentAt >= stream.stall.since) stream.measure(now - request.sentAt, now);
+      this.#prove(stream, request, now);
+      stream.hearNews(request.sentAt, pending);
       this.#settle(stream, position, base, request.sentAt, now);
       // It was asked for more than it has published, so something was forged.
-      if (position.last < request.upTo) this.#endAt(stream, position.last, isCounted);
+      if (position.last < request.upTo) this.#tell(stream, window.endAt(position.last));
     }
-    if (!isCounted && stream.isCounted) this.missing += window.missing;
-    const { leftAt } = stream;
-    if (leftAt !== undefined && (position.last > window.settled || now - leftAt >= STRAGGLERS)) this.#comeBack(stream);
     if (isNewToken || request === undefined) stream.hurry(now, isNewToken);
     this.#review(stream, now);
+    return true;
   }
 
   /** Notes that a node leaves, with its last position. */
   leave(nodeId: Uint8Array, source: Endpoint, extension: Extension): void {
     const now = this.#config.clock.now();
+    const isNew = this.#table.find(nodeId) === undefined;
     this.hear(nodeId, source, extension);
     const stream = this.#table.find(nodeId);
     if (stream === undefined) return;
+    if (isNew) stream.onlyLeaves = true;
     // Its first leave was heeded, and the acknowledgement was lost.
     if (stream.leftAt !== undefined) return this.#config.onSettled(stream, stream.window.settled);
+    // Anybody may say so of one that was lost. If it had more than was known, that is a gap soon.
+    if (stream.lostAt !== undefined) return;
     stream.leavingAt ??= now;
     stream.hurry(now, true);
     this.#review(stream, now);
   }
 
-  /** Whether a node has just left, so that a heartbeat of it has been overtaken. */
-  hasLeft(id: string): boolean {
-    const leftAt = this.#table.get(id)?.leftAt;
-    return leftAt !== undefined && this.#config.clock.now() - leftAt < STRAGGLERS;
-  }
-
-  /** Gives up streams that were silent for too long, and forgets those that have been gone for long. */
+  /** Gives up streams that were silent for too long. */
   expire(): void {
     for (const stream of this.#table.all) this.expireOne(stream);
   }
 
   /** The node of a stream is lost. */
   lose(stream: PeerStream): void {
-    const isThere = stream.leftAt === undefined && stream.lostAt === undefined && stream.leavingAt === undefined;
-    if (isThere) this.#lose(stream, this.#config.clock.now());
+    if (!stream.isGone && stream.leavingAt === undefined) this.#lose(stream, this.#config.clock.now());
   }
 
-  /** A node has answered from `to`, `time` milliseconds after it was asked. */
+  /** A node has answered from `to`, `time` milliseconds after it was asked. One that is gone is back. */
   prove(id: string, to: Endpoint, time: number): void {
     const stream = this.#table.get(id);
     if (stream === undefined) return;
     const now = this.#config.clock.now();
-    const { isCounted, question } = stream;
+    const { question } = stream;
+    if (stream.isGone) this.#comeBack(stream, now);
     const { due } = question;
-    stream.measure(time);
-    stream.prove({ to, sentAt: now - time }, now);
+    // While this node stood still the answer may have lain here.
+    if (stream.stall === undefined || now - time >= stream.stall.since) stream.measure(time, now);
+    this.#prove(stream, { to, sentAt: now - time }, now);
     // The answer to a question may be on its way.
     if (due < Infinity) question.due = due;
-    if (!isCounted && stream.isCounted) this.missing += stream.window.missing;
     stream.hurry(now, true);
     this.#review(stream, now);
   }
@@ -195,10 +217,9 @@ export class PeerStreams {
   /** The same as {@linkcode PeerStreams.expire} for one stream. */
   expireOne(stream: PeerStream): void {
     const now = this.#config.clock.now();
-    const { leavingAt, leftAt, lostAt } = stream;
-    const goneAt = leftAt ?? lostAt;
-    if (goneAt !== undefined) {
-      if (now - goneAt >= KEEP_DEPARTED) this.#table.forget(stream);
+    const { leavingAt, revivedAt } = stream;
+    if (stream.isGone) {
+      if (revivedAt !== undefined && now - revivedAt >= this.#config.peerTimeout) this.#loseAgain(stream, now);
     } else if (leavingAt !== undefined) {
       if (now - leavingAt >= LEAVE_PATIENCE) this.#giveUpLeaving(stream, now);
     } else if (now - stream.heardAt >= this.#config.quietTimeout && !this.#config.isPeer(stream.id)) {
@@ -212,21 +233,28 @@ export class PeerStreams {
    */
   stalled(since: number): void {
     const now = this.#config.clock.now();
+    // One that has not been over for long goes on.
+    const from = this.#stall !== undefined && since <= this.#stall.until ? Math.min(this.#stall.from, since) : since;
+    this.#stall = { from, since: now, until: now + STALL_ECHO };
     for (const stream of this.#table.all) {
-      if (this.#table.isGone(stream)) continue;
-      stream.settledAt = Math.min(stream.settledAt, since);
-      stream.stall = { since: now, until: now + STALL_ECHO };
+      if (stream.isGone) continue;
+      this.#mark(stream, this.#stall);
       this.#config.onDoubt(stream);
     }
   }
 
+  /** What is heard of a stream may have lain here. */
+  #mark(stream: PeerStream, stall: Stall): void {
+    stream.stall = stall;
+    stream.settledAt = Math.min(stream.settledAt, stall.from);
+    stream.knownAt = Math.min(stream.knownAt, stall.from);
+  }
+
   #extend(stream: PeerStream, { last }: Position, now: number): void {
     const { window } = stream;
-    const before = window.missing;
     window.extend(last, now, this.#soon(stream, now));
     // All that is known to exist has arrived or was given up: it begins somewhere below.
     if (window.missing === 0) stream.catchUp = undefined;
-    if (stream.isCounted) this.missing += window.missing - before;
   }
 
   /** The answer to a request is the truth about where the stream begins, and about what is held. */
@@ -238,14 +266,6 @@ export class PeerStreams {
     this.#tell(stream, stream.window.startAt(position.oldest));
   }
 
-  /** What is above `last` was forged, and never missing. */
-  #endAt(stream: PeerStream, last: number, isCounted: boolean): void {
-    const { window } = stream;
-    const before = window.missing;
-    this.#tell(stream, window.endAt(last));
-    if (isCounted) this.missing -= before - window.missing;
-  }
-
   /**
    * Anybody can send a position. So it makes numbers known, which can be asked for, but settles none: a forged one would
    * make this node deaf. When requests have been in vain, as on a way that is open in one direction only, it is believed.
@@ -253,6 +273,8 @@ export class PeerStreams {
   #believe(stream: PeerStream, position: Position, now: number): void {
     const { catchUp, window } = stream;
     stream.claim(position, now);
+    // Who has never answered may be an invention, and what it says settles nothing until it has.
+    if (!stream.isProven) return;
     if (catchUp !== undefined) {
       if (stream.question.attempts === 0 || now - catchUp.since < IN_VAIN) return;
       // As if it had answered that it has no more than what it holds.
@@ -278,6 +300,27 @@ export class PeerStreams {
     if (gap !== undefined) this.#config.onGap(stream.id, gap.from, gap.to, "overwritten");
   }
 
+  /**
+   * Whether the end of a node, with more perhaps than was heard of it, is a gap. One that has never answered may be an
+   * invention; but if it was heard before it had published anything, it may as well have crashed with its first keys.
+   */
+  #isLoss(stream: PeerStream): boolean {
+    return stream.isProven || (stream.emptyAt > -Infinity && this.#unprovenGaps.allow());
+  }
+
+  /** A node that has published nothing for long is a reader: it is not taken to have begun just before its end. */
+  #isReader(stream: PeerStream): boolean {
+    return stream.isEmpty && stream.emptyAt - stream.metAt >= this.#config.readerAfter;
+  }
+
+  #prove(stream: PeerStream, answer: Pick<Request, "to" | "sentAt">, now: number): void {
+    if (!stream.isProven) {
+      this.#table.markProven(stream);
+      stream.meet(answer.sentAt);
+    }
+    stream.prove(answer, now);
+  }
+
   /** What follows from what a stream has now. */
   #review(stream: PeerStream, now: number): void {
     const { isSettled } = stream;
@@ -287,42 +330,63 @@ export class PeerStreams {
       this.#config.onWanting(stream);
       return;
     }
-    if (stream.stall !== undefined && now >= stream.stall.until) stream.stall = undefined;
-    if (stream.stall === undefined) stream.settledAt = stream.knownAt;
+    stream.settledAt = stream.knownAt;
     if (stream.leavingAt === undefined || stream.leftAt !== undefined) return;
     this.#config.onSettled(stream, stream.window.settled);
     this.#depart(stream, now);
   }
 
   #hear(nodeId: Uint8Array, host: string, port: number, now: number): PeerStream | undefined {
-    const stream = this.#table.find(nodeId) ?? this.#table.admit(nodeId, { host, port }, now);
-    if (stream === undefined) {
-      this.refusedAt = now;
-      return undefined;
-    }
+    const stream = this.#table.find(nodeId) ?? this.#admit(nodeId, { host, port }, now);
+    if (stream === undefined || stream.isGone) return stream;
     if (stream.source.port !== port || stream.source.host !== host) stream.source = { host, port };
+    if (stream.stall !== undefined && now >= stream.stall.until) stream.stall = undefined;
     if (now - stream.heardAt > this.#config.doubtAfter) stream.changedAt = now;
+    if (now - stream.heardAt >= SILENCE) stream.returnedAt = now;
     stream.heardAt = now;
     stream.askAgain(now);
-    if (stream.lostAt !== undefined) this.#comeBack(stream);
     return stream;
   }
 
-  #comeBack(stream: PeerStream): void {
-    stream.lostAt = stream.leftAt = stream.leavingAt = undefined;
+  #admit(nodeId: Uint8Array, source: Endpoint, now: number): PeerStream | undefined {
+    const stream = this.#table.admit(nodeId, source, now);
+    if (stream !== undefined && this.#stall !== undefined && now < this.#stall.until) this.#mark(stream, this.#stall);
+    return stream;
+  }
+
+  #comeBack(stream: PeerStream, now: number): void {
+    stream.lostAt =
+      stream.leftAt =
+      stream.leavingAt =
+      stream.revivedAt =
+        undefined;
+    stream.heardAt = stream.changedAt = now;
     this.#table.markBack(stream);
+    // What it said while it was gone was not heeded.
+    this.#config.onDoubt(stream);
   }
 
   #lose(stream: PeerStream, now: number): void {
-    this.#config.onGap(stream.id, stream.giveUp(now), undefined, "lost");
+    const isLoss = !this.#isReader(stream) && this.#isLoss(stream);
     stream.lostAt = now;
     this.#table.markGone(stream);
+    // What nobody is told of is not given up: should it come back, it is asked for.
+    if (isLoss) this.#config.onGap(stream.id, stream.giveUp(now), undefined, "lost");
+  }
+
+  /** One that was lost had more than was known, and has not come back: it was there for a moment, or somebody has forged it. */
+  #loseAgain(stream: PeerStream, now: number): void {
+    stream.revivedAt = undefined;
+    if (this.#unprovenGaps.allow()) this.#config.onGap(stream.id, stream.giveUp(now), undefined, "lost");
   }
 
   #giveUpLeaving(stream: PeerStream, now: number): void {
     const { highest } = stream.window;
     stream.believeClaim();
-    if (!stream.isSettled) this.#config.onGap(stream.id, stream.giveUp(now), highest, "left");
+    // One that has never answered is asked for two seconds, and lingers for one: it is not there.
+    if (!stream.isSettled && stream.isProven) {
+      this.#config.onGap(stream.id, stream.giveUp(now), highest, "left");
+    }
     this.#depart(stream, now);
   }
 

@@ -6,7 +6,8 @@
 
 import { type Endpoint, formatAddress, isSameEndpoint } from "./address.ts";
 import type { Clock } from "./clock.ts";
-import { unique } from "./destinations.ts";
+import type { PlainPlace } from "./copy_limit.ts";
+import { strangers, unique } from "./destinations.ts";
 import { type KnownPeer, PeerEntry } from "./peer.ts";
 import { locate, type Place, type PlaceRules } from "./place.ts";
 
@@ -33,8 +34,10 @@ export interface PeerTableConfig {
   readonly quietTimeout: number;
   readonly clock: Clock;
   readonly rules: PlaceRules;
+  /** Where the turn of those that others are told of begins: at random, or many nodes would tell of the same. */
+  readonly toldFrom?: number;
   /** A peer had to make room for another. */
-  readonly onEvicted: (peer: KnownPeer) => void;
+  readonly onEvicted: (peer: PeerEntry) => void;
 }
 
 /** A heartbeat, as the table looks at it. */
@@ -58,17 +61,21 @@ export class PeerTable {
   #endpoints: readonly Endpoint[] | undefined;
   #copies: readonly Endpoint[] | undefined;
   #extendedCopies: readonly Endpoint[] | undefined;
+  #plainCopies: readonly PlainPlace[] | undefined;
   #extended: readonly PeerEntry[] | undefined;
+  #proven: number | undefined;
   #reachable: readonly PeerEntry[] | undefined;
   /** How many peers do not speak the extension. */
   #plain = 0;
-  readonly #told = { proven: 0, plain: 0 };
+  readonly #told: Record<"proven" | "plain", number>;
 
   constructor(config: PeerTableConfig) {
     this.#config = config;
+    const { toldFrom = 0 } = config;
+    this.#told = { proven: toldFrom, plain: toldFrom };
   }
 
-  /** How many peers there are. */
+  /** How many nodes are in it. */
   get size(): number {
     return this.#entries.size;
   }
@@ -92,6 +99,7 @@ export class PeerTable {
     entry.heardAt = now;
     entry.probes = 0;
     entry.replacedAt = Infinity;
+    entry.isOusted = false;
     if (before === undefined || (extended && !entry.extended)) this.changed();
     if (before === undefined) this.#plain += extended ? 0 : 1;
     else if (extended && !entry.extended) this.#plain--;
@@ -139,6 +147,11 @@ export class PeerTable {
     return this.#entries.values();
   }
 
+  /** How many peers are proven. */
+  get proven(): number {
+    return this.#proven ??= this.#reach().filter(({ isProven }) => isProven).length;
+  }
+
   /** The peers that speak the extension. */
   extended(): readonly KnownPeer[] {
     this.#extended ??= [...this.#entries.values()].filter(({ extended }) => extended);
@@ -155,9 +168,14 @@ export class PeerTable {
     return entry;
   }
 
-  /** The addresses of all peers, each once: several nodes may advertise the same one. */
+  /** Those that count as peers: who has not answered may be an invention. */
+  joined(): readonly PeerEntry[] {
+    return [...this.#entries.values()].filter(({ isJoined }) => isJoined);
+  }
+
+  /** Their addresses, each once: several nodes may advertise the same one. */
   addresses(): string[] {
-    return [...new Set(Array.from(this.#entries.values(), (entry) => entry.address))];
+    return [...new Set(this.joined().map(({ address }) => address))];
   }
 
   /** The peers that can be reached and do not say that they hear the group. The original never says so. */
@@ -176,6 +194,11 @@ export class PeerTable {
     const speakers = () => this.withoutGroup().filter(({ extended }) => extended);
     this.#extendedCopies ??= unique(speakers().map(({ endpoint }) => endpoint));
     return this.#extendedCopies;
+  }
+
+  /** Where those of them are that do not, and nobody else is. The same array as long as nothing has changed. */
+  plainCopies(): readonly PlainPlace[] {
+    return this.#plainCopies ??= this.#placesOfPlain();
   }
 
   /** Where the peers are that can be reached, each place once. The same array as long as nothing has changed. */
@@ -202,8 +225,12 @@ export class PeerTable {
 
   /** Something that the lists depend on has changed. */
   changed(): void {
-    this.#endpoints = this.#copies = this.#extendedCopies = undefined;
-    this.#extended = this.#reachable = undefined;
+    this.#endpoints =
+      this.#copies =
+      this.#extendedCopies =
+      this.#plainCopies =
+        undefined;
+    this.#extended = this.#reachable = this.#proven = undefined;
   }
 
   /** Where a node is that advertises `advertised` and was heard from `source`. */
@@ -227,6 +254,15 @@ export class PeerTable {
   #reach(): readonly PeerEntry[] {
     this.#reachable ??= [...this.#entries.values()].filter(({ extended, isProven }) => !extended || isProven);
     return this.#reachable;
+  }
+
+  #placesOfPlain(): readonly PlainPlace[] {
+    if (this.#plain === 0) return [];
+    const plain = this.withoutGroup().filter(({ extended }) => !extended);
+    const established = plain.filter(({ isEstablished }) => isEstablished).map(({ endpoint }) => endpoint);
+    const places = strangers(unique(plain.map(({ endpoint }) => endpoint)), this.extendedCopies());
+    const others = new Set(strangers(places, established));
+    return places.map((endpoint) => ({ endpoint, isEstablished: !others.has(endpoint) }));
   }
 
   get #settled(): number {

@@ -31,4 +31,9 @@ export class RateLimit {
     this.#tokens--;
     return true;
   }
+
+  /** What was allowed does not count after all. */
+  giveBack(): void {
+    this.#tokens = Math.min(this.#burst, this.#tokens + 1);
+  }
 }

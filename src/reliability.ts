@@ -6,6 +6,7 @@
  */
 
 import type { Endpoint } from "./address.ts";
+import { Crowd } from "./crowd.ts";
 import type { GapReason } from "./events.ts";
 import type { Jitter } from "./jitter.ts";
 import type { Settings } from "./options.ts";
@@ -13,6 +14,7 @@ import type { Circle } from "./outbox.ts";
 import { DOUBT_AFTER } from "./mesh_status.ts";
 import { OwnStream } from "./own_stream.ts";
 import { Pacer } from "./pacer.ts";
+import type { PeerStream } from "./peer_stream.ts";
 import { PeerStreams } from "./peer_streams.ts";
 import type { KnownPeer } from "./peer.ts";
 import type { PeerTable } from "./peer_table.ts";
@@ -22,12 +24,15 @@ import type { Control } from "./receiver.ts";
 import { RepairRequests } from "./repair_requests.ts";
 import { SentRing } from "./sent_ring.ts";
 import { StallWatch } from "./stall_watch.ts";
-import { encodeControl } from "./wire/extension.ts";
+import { encodeControl, type Numbering } from "./wire/extension.ts";
 import { TYPE_ACK, TYPE_CATCH_UP, TYPE_LEAVE, TYPE_NAK, TYPE_STATE } from "./wire/layout.ts";
 import { formatNodeId } from "./wire/node_id.ts";
 
 /** Acknowledgements a second, in a burst and in the long run: whoever sends forged leaves gets no more answers. */
 const ACKS_PER_SECOND = 128;
+
+/** For how long a peer has to be known with nothing published to be taken for a reader: in milliseconds, and in `peerTimeout`s. */
+const READER_AFTER = { least: 60_000, timeouts: 4 };
 
 /** Heartbeats of silence after which a node that leaves does not wait for a peer. */
 const ABSENT_AFTER = 2.5;
@@ -45,8 +50,14 @@ export interface ReliabilityConfig {
   readonly post: (packet: Uint8Array, to: Endpoint | Circle) => void;
   /** A repair is ready to be taken. */
   readonly onRepair: () => void;
+  /** For how long the oldest key that was accepted waits to be sent, in milliseconds; `undefined` when none does. */
+  readonly pendingAge: () => number | undefined;
+  /** A datagram of so many bytes is sent again to one peer. */
+  readonly onRepaired: (id: string, number: number, length: number) => void;
   readonly onGap: (node: string, from: number, to: number | undefined, reason: GapReason) => void;
   readonly onLeft: (id: string) => void;
+  /** The event loop has stood still for a while, at most since `since`. */
+  readonly onStall: (since: number) => void;
 }
 
 /** Wires those parts together. */
@@ -58,11 +69,13 @@ export class Reliability {
   readonly pacer: Pacer;
   readonly #config: ReliabilityConfig;
   readonly #acks: RateLimit;
+  readonly #crowd: Crowd;
   readonly #stallWatch: StallWatch;
   #closing = false;
 
   constructor(config: ReliabilityConfig) {
-    const { nodeId, settings, ports, jitter, multicast, peers, post, onRepair, onGap, onLeft } = config;
+    const { nodeId, settings, ports, jitter, multicast, peers, post } = config;
+    const { onRepair, onRepaired, onGap, onLeft, pendingAge } = config;
     const { clock, randomBytes } = ports;
     this.#config = config;
     this.#acks = new RateLimit(clock, ACKS_PER_SECOND, ACKS_PER_SECOND);
@@ -79,13 +92,18 @@ export class Reliability {
       peers: () => peers().extended(),
       post: (packet, to) => post(packet, to ?? "extended"),
       onRepair,
+      onRepaired,
+      pendingAge,
     });
+    const crowd = this.#crowd = new Crowd({ jitter, multicast, proven: () => peers().proven });
     this.requests = new RepairRequests({
       nodeId,
       clock,
       jitter,
       randomBytes,
       endpointOf: (id) => peers().get(id)?.endpoint,
+      crowd,
+      peer: (id) => peers().get(id),
       send: post,
       onLeaving: (stream) => this.streams.expireOne(stream),
     });
@@ -94,15 +112,22 @@ export class Reliability {
       jitter,
       doubtAfter: DOUBT_AFTER * settings.heartbeat,
       quietTimeout: settings.quietTimeout,
+      peerTimeout: settings.peerTimeout,
+      readerAfter: Math.max(READER_AFTER.least, READER_AFTER.timeouts * settings.peerTimeout),
       isPeer: (id) => peers().get(id) !== undefined,
       capacity: settings.maxPeers,
       onWanting: (stream) => this.requests.want(stream),
       onDoubt: (stream) => this.requests.verify(stream),
       onGap,
-      onSettled: ({ nodeId: stream, source }, settled) => this.#acknowledge(stream, settled, source),
+      onSettled: (stream, settled) => {
+        if (this.#waitsForUs(stream)) this.#acknowledge(stream.nodeId, settled, stream.source);
+      },
       onLeft,
     });
-    this.#stallWatch = new StallWatch(clock, (since) => this.streams.stalled(since));
+    this.#stallWatch = new StallWatch(clock, (since) => {
+      this.streams.stalled(since);
+      config.onStall(since);
+    });
   }
 
   /** Begins to watch the event loop. */
@@ -116,20 +141,25 @@ export class Reliability {
   }
 
   /** Notes a batch with a number. False when it had arrived before. */
-  accept(nodeId: Uint8Array, number: number, isRepair: boolean, host: string, port: number): boolean {
-    return !this.#closing && this.streams.accept(nodeId, number, isRepair, host, port);
+  accept(nodeId: Uint8Array, number: number, numbering: Numbering, host: string, port: number): boolean {
+    return !this.#closing && this.streams.accept(nodeId, number, numbering, host, port);
   }
 
-  /** Notes the heartbeat of a node, before its place in the peer table is. */
-  hear(control: Pick<Control, "nodeId" | "extension" | "source">): void {
-    if (!this.#closing) this.streams.hear(control.nodeId, control.source, control.extension);
+  /** Notes the heartbeat of a node, before its place in the peer table is. False when its node is gone. */
+  hear(control: Pick<Control, "nodeId" | "extension" | "source">): boolean {
+    return this.#closing || this.streams.hear(control.nodeId, control.source, control.extension);
   }
 
-  /** A peer is gone. */
-  forget(id: string): void {
+  /** Since when the event loop has stood still, as long as nothing was done about it. */
+  get stalledSince(): number | undefined {
+    return this.#stallWatch.since;
+  }
+
+  /** A peer is gone: lost, unless it had to make room for another. */
+  forget(id: string, isLost: boolean): void {
     this.own.forget(id);
     const stream = this.streams.get(id);
-    if (stream !== undefined) this.streams.lose(stream);
+    if (isLost && stream !== undefined) this.streams.lose(stream);
   }
 
   /** Heeds a packet of a type from 0x10. */
@@ -175,6 +205,12 @@ export class Reliability {
     this.beginClose();
     this.own.close();
     this.ring.clear();
+  }
+
+  /** Whether a node that leaves may wait for an acknowledgement: of those who know it, and of few others if they are many. */
+  #waitsForUs({ id, provenAt }: PeerStream): boolean {
+    const isKnown = provenAt !== undefined || this.#config.peers().get(id)?.isProven === true;
+    return isKnown || this.#crowd.isChosen(0);
   }
 
   #acknowledge(stream: Uint8Array, settled: number, to: Endpoint): void {

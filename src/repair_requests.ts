@@ -6,10 +6,13 @@
 
 import { type Endpoint, isSameEndpoint } from "./address.ts";
 import type { Clock, Timer } from "./clock.ts";
+import type { Crowd } from "./crowd.ts";
 import type { RandomBytes } from "./host.ts";
 import type { Jitter } from "./jitter.ts";
+import type { KnownPeer } from "./peer.ts";
 import { LEAVE_PATIENCE, MAX_UNANSWERED, type PeerStream } from "./peer_stream.ts";
 import { RateLimit } from "./rate_limit.ts";
+import { type Hole, isVain, VAIN_ATTEMPTS } from "./window.ts";
 import { encodeControl, type Extension, type NumberRange } from "./wire/extension.ts";
 import { readU32 } from "./wire/integers.ts";
 import { MAX_RANGES, NONCE_LENGTH, TYPE_CATCH_UP, TYPE_NAK } from "./wire/layout.ts";
@@ -30,8 +33,25 @@ const SPREAD = 0.25;
 const SPACING = 2;
 /** Most numbers of one stream that are under way: 180 kB, less than the smallest receive buffer of a system. */
 const MAX_UNDER_WAY = 128;
-/** Most that were asked for and have not come: what never comes is not asked for beyond them. */
+/**
+ * Most that were asked for and have not come, without those that were asked for in vain: what never comes is not asked for
+ * beyond them.
+ */
 const MAX_ASKED = 512;
+/** So many more of those that were found missing within so many milliseconds: they do not wait for what never comes. */
+const MAX_NEW = 128;
+const NEW_FOR = 250;
+/**
+ * Most numbers that were asked for in vain and are under way, which is for {@linkcode MAX_RETRY} each. As soon as one of
+ * them has come, they are as good as all others.
+ */
+const MAX_VAIN = 32;
+/**
+ * The longest wait between two requests for one of them, in milliseconds, when there are more, or after so many requests:
+ * with half lost each way that is one in 100,000.
+ */
+const MAX_VAIN_RETRY = 4000;
+const MANY_ATTEMPTS = 40;
 /** Requests a second, to all nodes together. */
 const REQUESTS_PER_SECOND = 2000;
 /**
@@ -42,6 +62,16 @@ const REQUESTS_PER_SECOND = 2000;
 const STRANGERS_PER_SECOND = 128;
 /** When what was beyond a limit is tried again, in milliseconds. */
 const LIMITED = 50;
+/**
+ * A timer that is so late, in milliseconds, runs ahead of what has come meanwhile and lies unread: what is missing by
+ * multicast may have come by unicast, or the other way round, in the other socket. So what was not asked for yet waits for
+ * so many turns of the event loop, of about a millisecond each; see `TURNS` in `suspicion.ts`. A loop that lags in each of
+ * them gets through a receive buffer by then.
+ */
+const LATE = 4;
+const TURNS = 8;
+/** Longest that this holds anything up, in milliseconds: a loop may lag for good. */
+const MAX_HELD_UP = 250;
 /** Requests whose answers are known: one may be sent every 2 ms, and the answer take 128. */
 const MAX_REQUESTS = 64;
 
@@ -54,6 +84,10 @@ export interface RepairRequestsConfig {
   readonly randomBytes: RandomBytes;
   /** Where a peer is; `undefined` when no heartbeat of it was heard. */
   readonly endpointOf: (id: string) => Endpoint | undefined;
+  /** How many could ask a stranger. Absent: nobody else. */
+  readonly crowd?: Crowd;
+  /** What is known of the node of a stream. */
+  readonly peer?: (id: string) => Pick<KnownPeer, "extended" | "isProven"> | undefined;
   readonly send: (packet: Uint8Array, to: Endpoint) => void;
   /** Something was missing of a node that leaves; it may have left by now. */
   readonly onLeaving: (stream: PeerStream) => void;
@@ -72,6 +106,9 @@ export class RepairRequests {
   #strangersAt = -Infinity;
   #timer: Timer | undefined;
   #timerAt = Infinity;
+  /** How many turns the event loop has still to make before what is new is asked for, and from when on it has waited. */
+  #turns = 0;
+  #heldUpAt = -Infinity;
   #closed = false;
 
   constructor(config: RepairRequestsConfig) {
@@ -90,7 +127,9 @@ export class RepairRequests {
 
   /** Asks how far a stream is: the answer to a request is the truth. */
   verify(stream: PeerStream): void {
-    if (!this.#closed) this.#inquire(stream);
+    const { crowd } = this.#config;
+    const isMine = !this.#isStranger(stream) || crowd === undefined || crowd.isChosen(0);
+    if (!this.#closed && isMine) this.#inquire(stream);
   }
 
   /** Asks for nothing more. */
@@ -109,8 +148,9 @@ export class RepairRequests {
 
   #tick(): void {
     const now = this.#config.clock.now();
+    this.#takeTurn(now);
     this.#timerAt = Infinity;
-    let next = Infinity;
+    let next = this.#turns > 0 ? now : Infinity;
     for (const [stream, at] of this.#wanting) {
       if (!stream.isWanting) {
         this.#wanting.delete(stream);
@@ -130,6 +170,17 @@ export class RepairRequests {
     this.#setTimer(next);
   }
 
+  /** The timer has run out. When it is late, what has come meanwhile is read first. */
+  #takeTurn(now: number): void {
+    const isLate = now - this.#timerAt >= LATE;
+    if (this.#turns > 0) {
+      this.#turns = now - this.#heldUpAt < MAX_HELD_UP ? this.#turns - 1 : 0;
+    } else if (isLate) {
+      this.#turns = TURNS;
+      this.#heldUpAt = now;
+    }
+  }
+
   /** Asks for what is due, and returns when it asks next. */
   #ask(stream: PeerStream, now: number): number {
     const spaced = (stream.requests[0]?.sentAt ?? -Infinity) + SPACING;
@@ -137,14 +188,32 @@ export class RepairRequests {
     const isProven = this.#isProven(stream);
     if (isProven && stream.catchUp === undefined) return this.#askForHoles(stream, now);
     const question = stream.question;
+    const isLot = this.#isStranger(stream) && this.#config.crowd?.isSmall === false;
+    if (question.due <= now && isLot) question.due = this.#drawLot(stream, now);
     if (question.due <= now) {
       if (!this.#inquire(stream)) return this.#leavingBy(stream, this.#limitedUntil(stream, now), now);
       question.attempts++;
       question.askedAt = now;
-      const isInVain = !isProven && question.attempts >= MAX_UNANSWERED;
+      question.turnAt = undefined;
+      const isInVain = isLot || (!isProven && question.attempts >= MAX_UNANSWERED);
       question.due = isInVain ? Infinity : now + this.#retryAfter(stream, question.attempts);
     }
     return this.#leavingBy(stream, question.due, now);
+  }
+
+  /**
+   * When a stranger is asked whom all nodes of a large mesh may have heard; Infinity when that is left to others. Whoever is
+   * asked where it is will be proven soon. One that leaves after it was heard before is asked by all: there is no second
+   * chance.
+   */
+  #drawLot({ id, leavingAt, onlyLeaves, question }: PeerStream, now: number): number {
+    const { crowd, peer } = this.#config;
+    const isLate = leavingAt !== undefined && !onlyLeaves;
+    if (crowd === undefined || isLate || question.turnAt !== undefined) return question.turnAt ?? now;
+    const isMine = peer?.(id)?.extended !== true && crowd.isChosen(question.lots++);
+    if (!isMine) question.askedAt = now;
+    else question.turnAt = now + crowd.delay();
+    return question.turnAt ?? Infinity;
   }
 
   #inquire(stream: PeerStream): boolean {
@@ -157,42 +226,65 @@ export class RepairRequests {
   #askForHoles(stream: PeerStream, now: number): number {
     const { window } = stream;
     const wait = Math.min(MAX_RETRY, this.#answerTime(stream));
-    let room = MAX_UNDER_WAY;
-    let fresh = MAX_ASKED;
+    const isOpen = now - window.reachedAt < REPAIRS_COME;
+    const isInVain = (hole: Hole) => !isOpen && isVain(hole, stream.heardAt);
+    const rest = { room: MAX_UNDER_WAY, vain: MAX_VAIN, asked: MAX_ASKED };
     let freeAt = Infinity;
-    for (const { attempts, lastAskedAt, from, to } of window.holes) {
+    let vainFreeAt = Infinity;
+    let vainCount = 0;
+    for (const hole of window.holes) {
+      const { attempts, lastAskedAt, from, to } = hole;
       if (attempts === 0) continue;
-      fresh -= to - from + 1;
+      const count = to - from + 1;
+      const inVain = isInVain(hole);
+      if (inVain) vainCount += count;
+      if (!inVain) rest.asked -= count;
+      else if (now - lastAskedAt < MAX_RETRY) {
+        rest.vain -= count;
+        vainFreeAt = Math.min(vainFreeAt, lastAskedAt + MAX_RETRY);
+      }
+      // Something of what never came has come: perhaps all of it can.
+      if (isOpen && now - lastAskedAt >= MAX_RETRY) hole.due = Math.min(hole.due, now);
       if (now - lastAskedAt >= wait) continue;
-      room -= to - from + 1;
+      rest.room -= count;
       freeAt = Math.min(freeAt, lastAskedAt + wait);
     }
     let next = Infinity;
     const ranges: NumberRange[] = [];
-    // The list grows where a hole is split: what is split off comes next, and waits.
-    for (const hole of window.holes) {
-      const most = hole.attempts === 0 ? Math.min(room, fresh) : room;
-      if (hole.due <= now && most > 0 && ranges.length < MAX_RANGES) {
-        // Only who is proven is asked for holes.
-        if (ranges.length === 0 && !this.#mayAsk(stream)) return this.#leavingBy(stream, now + LIMITED, now);
-        window.split(hole, most);
-        const count = hole.to - hole.from + 1;
-        room -= count;
-        if (hole.attempts === 0) {
-          fresh -= count;
-          hole.askedAt = now;
+    const ask = (oftenAsked: boolean): boolean => {
+      // The list grows where a hole is split: what is split off comes next, and waits.
+      for (const hole of window.holes) {
+        if ((hole.attempts >= VAIN_ATTEMPTS) !== oftenAsked) continue;
+        const inVain = oftenAsked && isInVain(hole);
+        if (this.#turns > 0 && hole.attempts === 0) {
+          next = Math.min(next, Math.max(now, hole.due));
+          continue;
         }
-        hole.attempts++;
-        hole.lastAskedAt = now;
-        hole.due = now + this.#retryAfter(stream, hole.attempts);
-        ranges.push({ from: hole.from, to: hole.to });
+        const most = mostOf(hole, inVain, rest, now);
+        if (hole.due <= now && most > 0 && ranges.length < MAX_RANGES) {
+          // Only who is proven is asked for holes.
+          if (ranges.length === 0 && !this.#mayAsk(stream)) return false;
+          window.split(hole, most);
+          const count = hole.to - hole.from + 1;
+          rest.room -= count;
+          if (inVain) rest.vain -= count;
+          else if (hole.attempts === 0) rest.asked -= count;
+          const isSeldom = inVain && (vainCount > MAX_VAIN || hole.attempts >= MANY_ATTEMPTS);
+          window.ask(hole, now, now + this.#retryAfter(stream, hole.attempts + 1, isSeldom));
+          ranges.push({ from: hole.from, to: hole.to });
+        }
+        // What waits for room is looked at when something that was asked for has come, or must be lost.
+        if (hole.due > now || most > 0) next = Math.min(next, hole.due);
+        else if (inVain) next = Math.min(next, vainFreeAt);
       }
-      // What waits for room is looked at when something that was asked for has come, or must be lost.
-      if (hole.due > now || most > 0) next = Math.min(next, hole.due);
-    }
+      return true;
+    };
+    // What was asked for often gives way to what was not.
+    if (!ask(false) || !ask(true)) return this.#leavingBy(stream, now + LIMITED, now);
+    ranges.sort((a, b) => a.from - b.from);
     const last = ranges.at(-1);
     if (last !== undefined) this.#send(stream, TYPE_NAK, { ranges }, last.to);
-    if (room <= 0) next = Math.min(next, freeAt, now + wait);
+    if (rest.room <= 0) next = Math.min(next, freeAt, now + wait);
     return this.#leavingBy(stream, Math.max(next, now + SPACING), now);
   }
 
@@ -229,6 +321,10 @@ export class RepairRequests {
     return stream.provenAt !== undefined && isSameEndpoint(stream.provenAt, this.#endpointOf(stream));
   }
 
+  #isStranger(stream: PeerStream): boolean {
+    return !this.#isProven(stream) && this.#config.peer?.(stream.id)?.isProven !== true;
+  }
+
   /** A node that leaves is looked at when it must have left, whether or not something is due. */
   #leavingBy(stream: PeerStream, next: number, now: number): number {
     return stream.leavingAt === undefined
@@ -241,10 +337,29 @@ export class RepairRequests {
     return Math.max(RETRY, 2 * roundTrip);
   }
 
-  #retryAfter(stream: PeerStream, attempts: number): number {
-    const most = this.#config.clock.now() - stream.repairedAt < REPAIRS_COME ? MAX_DOUBLINGS : Infinity;
+  #retryAfter(stream: PeerStream, attempts: number, isSeldom = false): number {
+    const isServed = !isSeldom && this.#config.clock.now() - stream.repairedAt < REPAIRS_COME;
+    const most = isServed ? MAX_DOUBLINGS : Infinity;
     const first = this.#answerTime(stream);
-    const wait = Math.min(first * 2 ** Math.min(Math.max(0, attempts - 2), most), Math.max(MAX_RETRY, first));
+    const longest = Math.max(isSeldom ? MAX_VAIN_RETRY : MAX_RETRY, first);
+    const wait = Math.min(first * 2 ** Math.min(Math.max(0, attempts - 2), most), longest);
     return wait * (1 + this.#config.jitter.between(0, SPREAD));
   }
+}
+
+/** How many numbers may still be asked for. */
+interface Allowance {
+  /** In all. */
+  room: number;
+  /** Of those that were asked for in vain. */
+  vain: number;
+  /** Of those that were not asked for yet. */
+  asked: number;
+}
+
+/** How many numbers of a hole may be asked for. */
+function mostOf({ attempts, foundAt }: Hole, inVain: boolean, { room, vain, asked }: Allowance, now: number): number {
+  if (inVain) return Math.min(room, vain);
+  if (attempts > 0) return room;
+  return Math.min(room, now - foundAt < NEW_FOR ? asked + MAX_NEW : asked);
 }

@@ -21,9 +21,10 @@ const MAX_WAITING_EACH = 128;
 /** How long a repair to the group is remembered, in milliseconds. Who asks again does not hear the group. */
 const GROUP_MEMORY = 1000;
 
-/** One datagram to be sent again, and where: to the group when `to` is absent. */
+/** One datagram to be sent again, and to whom and where: to the group when `to` is absent. */
 export interface Repair {
   readonly number: number;
+  readonly id?: string;
   readonly to?: Endpoint;
 }
 
@@ -120,7 +121,7 @@ export class Repairs {
     waiting.delete(id);
     this.#count(to, -1);
     if (waiting.size === 0) this.#ready.shift();
-    return { number, to };
+    return { number, id, to };
   }
 
   /** Sends no more. */

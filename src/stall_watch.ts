@@ -22,6 +22,13 @@ export class StallWatch {
     this.#onStall = onStall;
   }
 
+  /** Since when the event loop has stood still, or read what had come meanwhile, without having been noticed yet. */
+  get since(): number | undefined {
+    return this.#timer !== undefined && this.#clock.now() - this.#lookedAt >= 2 * LOOK_EVERY
+      ? this.#lookedAt
+      : undefined;
+  }
+
   /** Begins to look. */
   start(): void {
     this.#lookedAt = this.#clock.now();

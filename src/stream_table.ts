@@ -14,10 +14,12 @@ import { equalBytes } from "./wire/packet.ts";
 export class StreamTable {
   readonly #capacity: number;
   readonly #openedAt: number;
-  readonly #holes: HoleCount = { trusted: 0, untrusted: 0 };
+  readonly #holes: HoleCount = { trusted: 0, untrusted: 0, asked: 0, repaired: 0 };
   readonly #streams = new Map<string, PeerStream>();
-  /** Those of nodes that are gone, the longest gone first. */
+  /** Those of nodes that are gone, the longest gone first. They are kept as long as there is room: late copies look like news. */
   readonly #gone = new Set<PeerStream>();
+  /** Those of nodes that have never answered, which may be inventions: the oldest first. */
+  readonly #unproven = new Set<PeerStream>();
   #latest: PeerStream | undefined;
 
   /** At most `capacity` streams. Of each, nothing must be missed from `openedAt` on. */
@@ -29,6 +31,11 @@ export class StreamTable {
   /** All of them. */
   get all(): Iterable<PeerStream> {
     return this.#streams.values();
+  }
+
+  /** What all have together, those that are forgotten too. */
+  get counts(): Readonly<HoleCount> {
+    return this.#holes;
   }
 
   /** The stream of a node, by the text of its id. */
@@ -43,36 +50,46 @@ export class StreamTable {
     return this.#latest = this.#streams.get(formatNodeId(nodeId));
   }
 
-  /** Takes in a newcomer. Who has been gone for longest gives way; `undefined` when nobody is. */
+  /**
+   * Takes in a newcomer. The oldest that has never answered gives way, else who has been gone for longest; `undefined` when
+   * nobody is.
+   */
   admit(nodeId: Uint8Array, source: Endpoint, now: number): PeerStream | undefined {
     if (this.#streams.size >= this.#capacity) {
-      const [longest] = this.#gone;
-      if (longest === undefined) return undefined;
-      this.forget(longest);
+      const [weakest] = this.#unproven.size > 0 ? this.#unproven : this.#gone;
+      if (weakest === undefined) return undefined;
+      this.forget(weakest);
     }
     const stream = new PeerStream(nodeId, formatNodeId(nodeId), source, this.#openedAt, now, this.#holes);
     this.#streams.set(stream.id, stream);
+    this.#unproven.add(stream);
     return this.#latest = stream;
-  }
-
-  /** Whether its node is gone. */
-  isGone(stream: PeerStream): boolean {
-    return this.#gone.has(stream);
   }
 
   /** Its node is gone. */
   markGone(stream: PeerStream): void {
     this.#gone.add(stream);
+    stream.window.trust(false);
   }
 
   /** Its node is there again. */
   markBack(stream: PeerStream): void {
     this.#gone.delete(stream);
+    stream.window.trust(stream.isProven);
+  }
+
+  /** Its node has answered. */
+  markProven(stream: PeerStream): void {
+    this.#unproven.delete(stream);
   }
 
   /** Keeps nothing of it. */
   forget(stream: PeerStream): void {
+    // It wants nothing any more.
+    stream.window.startAt(stream.window.highest + 1);
+    stream.catchUp = undefined;
     this.#gone.delete(stream);
+    this.#unproven.delete(stream);
     this.#streams.delete(stream.id);
     if (this.#latest === stream) this.#latest = undefined;
   }

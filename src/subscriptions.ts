@@ -22,7 +22,7 @@ export interface SubscriptionCounts {
   events: number;
   /** Events merged into one that was still undelivered, or covered by one. */
   merged: number;
-  /** Overflow events: how often a prefix subscription was too slow. */
+  /** Overflow events: how often a subscription was too slow. */
   overflows: number;
 }
 
@@ -100,14 +100,24 @@ export class Subscriptions {
     return count;
   }
 
+  /** The topic of a subscription that an event of `key` would reach. */
+  topicOf(key: string): Topic | undefined {
+    if (this.#byKey.has(key)) return key;
+    for (const [length, table] of this.#byPrefix) {
+      const prefix = key.substring(0, length);
+      if (length <= key.length && table.has(prefix)) return { prefix };
+    }
+    return undefined;
+  }
+
   /**
-   * Hands the event of a published key to its subscribers. Returns how many took it: all but the queues of prefixes that
+   * Hands the event of a published key to its subscribers, those that were there when `newest` was the newest: a callback
+   * may subscribe, and what was not there when the event came is not called with it. Returns how many took it: all but the queues of prefixes that
    * overflow, or hold a gap or overflow event that covers it.
    */
-  deliver(key: string, metadata?: EventMetadata): number {
+  deliver(key: string, metadata?: EventMetadata, before?: number): number {
+    const newest = before ?? this.#serial;
     let taken = 0;
-    // A callback may subscribe: what was not there when the event came is not called with it.
-    const newest = this.#serial;
     // A key fresh from a datagram has no hash yet: looking it up in an empty map would make one.
     const exact = this.#byKey.size === 0 ? undefined : this.#byKey.get(key);
     if (exact !== undefined) taken += this.#offer(exact, publish(exact.text, metadata), newest);
@@ -120,11 +130,31 @@ export class Subscriptions {
     return taken;
   }
 
-  /** Tells all that events may have been lost: each gets one for its own key or prefix. */
-  gap(): void {
+  /** The newest subscription: they are counted. */
+  get newest(): number {
+    return this.#serial;
+  }
+
+  /** The same in steps: each subscriber comes out when it has the event. Subscriptions may come and go in between. */
+  *offers(key: string, newest: number): Generator<Subscriber, void, undefined> {
+    const exact = this.#byKey.get(key);
+    if (exact !== undefined) yield* this.#offers(exact, publish(exact.text, undefined), newest);
+    for (const [length, table] of this.#byPrefix) {
+      const group = length > key.length ? undefined : table.get(key.substring(0, length));
+      if (group !== undefined) yield* this.#offers(group, publish(detach(key), undefined), newest);
+    }
+  }
+
+  /** Tells all, in steps, that events were lost: each gets one for its own key or prefix. */
+  *tell(cause: "gap" | "overflow"): Generator<Subscriber, void, undefined> {
     // Maps are walked while callbacks subscribe: what they add is met and left out, so the walk ends.
     const newest = this.#serial;
-    for (const group of this.#groups()) this.#offer(group, { key: group.text, cause: "gap" }, newest);
+    for (const group of this.#groups()) yield* this.#offers(group, { key: group.text, cause }, newest);
+  }
+
+  /** Tells all of a gap at once. */
+  gap(): void {
+    for (const _ of this.tell("gap")) { /* They have it. */ }
   }
 
   /** From now on nothing is delivered, not even to those whose turn was still to come. */
@@ -156,6 +186,18 @@ export class Subscriptions {
       if (offered === "queued" || offered === "merged") taken++;
     }
     return taken;
+  }
+
+  *#offers(group: Group, event: SyncEvent, newest: number): Generator<Subscriber, void, undefined> {
+    for (const subscriber of group.subscribers) {
+      if (this.#stopped) break;
+      if (subscriber.serial > newest) continue;
+      const offered = subscriber.offer(event);
+      this.counts.events++;
+      if (offered === "merged" || offered === "covered") this.counts.merged++;
+      if (offered === "overflow" || event.cause === "overflow") this.counts.overflows++;
+      yield subscriber;
+    }
   }
 
   #find(topic: Topic): Group | undefined {

@@ -23,7 +23,7 @@ const PATIENCE = 2;
 /** The part from which on smaller datagrams are tried: by then three of the largest were lost. */
 const LADDER_FROM = 3;
 /** Bytes that fit, with 28 of headers, where an IPv4 packet may have 1400, 1300, 1280 (IPv6's least), 1200, 1000 and 576. */
-const LADDER: readonly number[] = [1372, 1272, 1252, 1172, 972, 548];
+export const LADDER: readonly number[] = [1372, 1272, 1252, 1172, 972, 548];
 
 /** By which way a probe goes, and by which its answer comes. */
 export type Way = "there" | "out" | "in" | "group";

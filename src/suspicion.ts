@@ -31,7 +31,7 @@ export interface SuspicionConfig {
   readonly heartbeat: number;
   /** Silence after which a peer that can be asked is lost. */
   readonly peerTimeout: number;
-  /** The same for one that cannot: it speaks the original's wire only, or has never answered. */
+  /** The same for one that speaks the original's wire only. */
   readonly quietTimeout: number;
   readonly clock: Clock;
   readonly peers: PeerTable;
@@ -76,6 +76,12 @@ export class Suspicion {
     this.#turn?.cancel();
   }
 
+  /** Looks at once, as somebody's time may be over. */
+  hasten(): void {
+    this.#timer?.cancel();
+    this.#lookAfter(SHORTEST);
+  }
+
   #lookAfter(delay: number): void {
     const { clock } = this.#config;
     this.#dueAt = clock.now() + delay;
@@ -105,7 +111,7 @@ export class Suspicion {
         entry.stalled = this.#stalled - (wasBefore ? late : 0);
         entry.stalledFrom = entry.heardAt;
       }
-      if (suspectAt > now) {
+      if (suspectAt > now && !this.#isOusted(entry)) {
         next = Math.min(next, suspectAt);
         continue;
       }
@@ -143,11 +149,18 @@ export class Suspicion {
     entry.heardAt = Math.max(entry.heardAt, this.#config.heardAt(entry.id));
   }
 
+  /** Another has the port that was its alone, and nothing was heard of it since. */
+  #isOusted({ heardAt, replacedAt, isOusted }: PeerEntry): boolean {
+    return isOusted && heardAt <= replacedAt && replacedAt < Infinity;
+  }
+
   /** While this node stands still, it hears nobody. */
-  #lostAt({ heardAt, replacedAt, isProven, probes, stalled }: PeerEntry): number {
+  #lostAt(entry: PeerEntry): number {
+    const { heardAt, replacedAt, isProven, extended, probes, stalled } = entry;
     const { heartbeat, peerTimeout, quietTimeout } = this.#config;
     const deaf = this.#stalled - stalled;
-    if (!isProven) return heardAt + quietTimeout + deaf;
+    if (this.#isOusted(entry)) return replacedAt;
+    if (!isProven) return heardAt + (extended ? peerTimeout : quietTimeout) + deaf;
     const silence = Math.min(heardAt + peerTimeout, Math.max(heardAt, replacedAt) + SUSPECT_AFTER * heartbeat);
     // The sum that is waited for is the one that is compared.
     return probes < LEAST_QUESTIONS ? Infinity : silence + deaf;

@@ -20,7 +20,8 @@ export type VectorClock = Readonly<Record<string, number>>;
  * - `publish`: the key was published.
  * - `gap`: datagrams were lost and could not be repaired, or a peer crashed and nobody knows what else it published; any
  *   key may have changed, and `key` is the subscription's own key or prefix. A bus inside one process never sends it.
- * - `overflow`: the subscriber was too slow and events were dropped; `key` is the subscription's own prefix.
+ * - `overflow`: events were dropped, as the iterated subscription was too slow, or on a mesh any callback of the process;
+ *   `key` is the subscription's own prefix, or in the second case its key.
  *
  * A consumer that drops what `key` names, and everything that begins with it for a prefix subscription, is right in all
  * three cases. Only a `publish` carries what a publisher said.
@@ -76,7 +77,10 @@ export interface SubscribeOptions {
   readonly signal?: AbortSignal;
 }
 
-/** Called with each event. What it throws, or rejects with, is counted and reported, and stops nothing else. */
+/**
+ * Called with each event. What it throws, or rejects with, is counted and reported, and stops nothing else. It should
+ * return within a millisecond, as nothing else of the process runs meanwhile.
+ */
 export type SyncCallback = (event: SyncEvent) => unknown;
 
 /**

@@ -42,12 +42,28 @@ const MAX_SHARED_HOLES = 32_768;
 const MAX_SHARED_UNTRUSTED_HOLES = 8192;
 const MIN_HOLES = 64;
 
-/** How many holes the windows that share it have together. */
+/**
+ * A hole that was asked for so often, of a node that was heard so many milliseconds after the first time, was asked for in
+ * vain: what is lost by chance has come by then. With a quarter lost each way one in 150 has been asked for so often.
+ */
+export const VAIN_ATTEMPTS = 6;
+const VAIN_AFTER = 1000;
+
+/** Whether a hole was asked for in vain of a node that was last heard at `heardAt`. */
+export function isVain({ attempts, askedAt }: Hole, heardAt: number): boolean {
+  return attempts >= VAIN_ATTEMPTS && heardAt - askedAt >= VAIN_AFTER;
+}
+
+/** What the windows that share it have together. */
 export interface HoleCount {
-  /** Of nodes that have shown that they are there. */
+  /** Holes of nodes that have shown that they are there. */
   trusted: number;
-  /** Of the others. */
+  /** Those of the others. */
   untrusted: number;
+  /** Numbers that were asked for, since the beginning. */
+  asked: number;
+  /** Those of them that have come. */
+  repaired: number;
 }
 
 /**
@@ -59,6 +75,8 @@ export class Window {
   foundAt = 0;
   /** When it had been asked for, if that was once; else 0. */
   askedOnceAt = 0;
+  /** When something last came that had been asked for in vain. */
+  reachedAt: number = -Infinity;
   readonly #holes: Hole[] = [];
   readonly #shared: HoleCount;
   #isTrusted = false;
@@ -67,14 +85,14 @@ export class Window {
   /** What was settled last without having arrived. */
   #skipped = { from: 0, to: 0 };
 
-  constructor(shared: HoleCount = { trusted: 0, untrusted: 0 }) {
+  constructor(shared: HoleCount = { trusted: 0, untrusted: 0, asked: 0, repaired: 0 }) {
     this.#shared = shared;
   }
 
-  /** The node is there: more holes are told apart from now on. */
-  trust(): void {
+  /** Whether the node is there, as it has answered and is not gone: more holes are told apart then. */
+  trust(isTrusted: boolean): void {
     this.#count(-this.#holes.length);
-    this.#isTrusted = true;
+    this.#isTrusted = isTrusted;
     this.#count(this.#holes.length);
   }
 
@@ -116,6 +134,8 @@ export class Window {
     this.#missing--;
     this.foundAt = hole.foundAt;
     this.askedOnceAt = hole.attempts === 1 ? hole.lastAskedAt : 0;
+    if (hole.attempts > 0) this.#shared.repaired++;
+    if (isVain(hole, now)) this.reachedAt = now;
     if (hole.from === hole.to) this.#remove(index);
     else if (hole.from === number) hole.from++;
     else if (hole.to === number) hole.to--;
@@ -144,6 +164,17 @@ export class Window {
     this.#highest = last;
     this.#missing += count;
     this.#merge();
+  }
+
+  /** A hole is asked for, and again at `due`. */
+  ask(hole: Hole, now: number, due: number): void {
+    if (hole.attempts === 0) {
+      this.#shared.asked += hole.to - hole.from + 1;
+      hole.askedAt = now;
+    }
+    hole.attempts++;
+    hole.lastAskedAt = now;
+    hole.due = due;
   }
 
   /** Splits a hole so that it has `count` numbers, and the rest follows it. */
@@ -185,7 +216,9 @@ export class Window {
     while (true) {
       const hole = this.#holes.at(-1);
       if (hole === undefined || hole.to <= last) break;
-      this.#missing -= hole.to - Math.max(hole.from, last + 1) + 1;
+      const count = hole.to - Math.max(hole.from, last + 1) + 1;
+      this.#missing -= count;
+      if (hole.attempts > 0) this.#shared.asked -= count;
       if (hole.from > last) this.#remove(this.#holes.length - 1);
       else hole.to = last;
     }
@@ -235,8 +268,10 @@ export class Window {
     const before = this.#holes.at(-2);
     if (this.#holes.length <= this.#room || before === undefined || last === undefined) return;
     this.#missing += last.from - before.to - 1;
-    before.to = last.to;
     // As if none of it had been asked for, if some of it was not.
+    if (Math.min(before.attempts, last.attempts) > 0) this.#shared.asked += last.from - before.to - 1;
+    else for (const { from, to, attempts } of [before, last]) if (attempts > 0) this.#shared.asked -= to - from + 1;
+    before.to = last.to;
     if (last.attempts < before.attempts) {
       before.attempts = last.attempts;
       before.askedAt = last.askedAt;

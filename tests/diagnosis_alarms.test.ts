@@ -1,6 +1,13 @@
 // What `diagnose` makes of what only looks bad, and of causes that hide behind others.
 import { describe, test } from "node:test";
-import { assert, assertEquals, assertLessOrEqual, assertRejects, assertStringIncludes } from "@std/assert";
+import {
+  assert,
+  assertEquals,
+  assertGreaterOrEqual,
+  assertLessOrEqual,
+  assertRejects,
+  assertStringIncludes,
+} from "@std/assert";
 import { type Bind, type Diagnosis, MeshBus } from "../mod.ts";
 import { findings } from "../src/findings.ts";
 import { A, assertCodes, B, C, codesOf, HEARTBEAT, Lan, lose, subjectOf, withLan } from "./support/diagnosed_lan.ts";
@@ -64,10 +71,11 @@ describe("loss", () => {
     return count;
   }
 
-  test("of a twentieth or a tenth each way is hardly ever told of, that of 40 % always", async () => {
+  test("of a twentieth or a tenth each way is hardly ever told of, that of 40 % nearly always", async () => {
     assertEquals(await told(0.05), 0);
     assertLessOrEqual(await told(0.1), 2);
-    assertEquals(await told(0.4), 40);
+    // In one diagnosis in 50, so few of those questions are lost by chance, or all to a peer.
+    assertGreaterOrEqual(await told(0.4), 37);
   });
 });
 
@@ -178,7 +186,9 @@ describe("a name with more than 16 addresses", () => {
         await lan.pass(4);
         for (const mesh of lan.nodes.slice(0, 5)) {
           const { node, peers } = await lan.diagnose(mesh);
-          assertEquals([node.silentSeeds, peers.length], [[], 29]);
+          assertEquals(node.silentSeeds, []);
+          // Of a hundred pairs one loses both questions by then, and asks again a minute later.
+          assertGreaterOrEqual(peers.length, loss === 0 ? 29 : 27);
         }
       }, 5)();
     }

@@ -10,10 +10,10 @@ import {
   encodeControl,
   encodeExtension,
   type Extension,
-  isRepair,
   MALFORMED,
   markRepair,
   NOT_PLAIN_NUMBER,
+  numberingOf,
   readExtension,
   readNumber,
   writeNumber,
@@ -79,7 +79,7 @@ function readInPlace(bytes: Uint8Array): ReturnType<typeof readExtension> {
   const number = packetType(bytes) === BATCH ? readNumber(bytes, end) : NOT_PLAIN_NUMBER;
   if (number === NOT_PLAIN_NUMBER) return readExtension(bytes, end);
   if (number === 0) return undefined;
-  return isRepair(bytes, end) ? { repair: number } : { number };
+  return { [numberingOf(bytes, end)]: number };
 }
 
 /** A receiver with the node id of the streams in the vectors, and what it has made of what it got. */
@@ -89,8 +89,7 @@ function setUp({ extended = true, nodeId = STREAM } = {}) {
     nodeId,
     extended,
     onKey: (key) => calls.push(key),
-    onNumber: (id, number, isRepair, host, port) =>
-      calls.push([isRepair ? "repair" : "number", toHex(id), number, host, port]) > 0,
+    onNumber: (id, number, numbering, host, port) => calls.push([numbering, toHex(id), number, host, port]) > 0,
     onHeartbeat: (id, advertised, { host, port }, extension) =>
       calls.push(["heartbeat", toHex(id), advertised, host, port, extension && view(extension)]),
     onControl: ({ type, nodeId, extension, source }) =>
@@ -324,6 +323,8 @@ const anyExtension: fc.Arbitrary<Extension> = fc.record({
   ),
   peers: fc.oneof(peersOf(4), peersOf(6)),
   measure: fc.record({ size: fc.nat(0xffff), byGroup: fc.boolean() }, { noNullPrototype: true }),
+  pending: age,
+  more: number,
   report: fc.oneof(reportOf(4), reportOf(6)),
 }, { requiredKeys: [], noNullPrototype: true });
 
@@ -412,19 +413,23 @@ describe("the number of a batch", () => {
   test("is written and read without making an extension, the same way", () => {
     fc.assert(fc.property(number, fc.nat(40), (number, offset) => {
       const bytes = new Uint8Array(offset + BATCH_EXTENSION_LENGTH).fill(0xee);
-      writeNumber(bytes, offset, number);
-      assertEquals(bytes.subarray(offset), encodeExtension({ number }));
-      assertEquals(readNumber(bytes, offset), number);
+      for (const isMore of [false, true]) {
+        writeNumber(bytes, offset, number, isMore);
+        assertEquals(bytes.subarray(offset), encodeExtension(isMore ? { more: number } : { number }));
+        assertEquals([readNumber(bytes, offset), numberingOf(bytes, offset)], [number, isMore ? "more" : "number"]);
+      }
     }));
   });
 
   test("becomes that of one that is sent again in place, with nothing else changed", () => {
     fc.assert(fc.property(number, fc.uint8Array({ maxLength: 40 }), (number, body) => {
-      const datagram = Uint8Array.of(...body, ...encodeExtension({ number }));
-      assertEquals(isRepair(datagram, body.length), false);
-      markRepair(datagram);
-      assertEquals([isRepair(datagram, body.length), readNumber(datagram, body.length)], [true, number]);
-      assertEquals(datagram, Uint8Array.of(...body, ...encodeExtension({ repair: number })));
+      for (const numbering of ["number", "more"] as const) {
+        const datagram = Uint8Array.of(...body, ...encodeExtension({ [numbering]: number }));
+        assertEquals(numberingOf(datagram, body.length), numbering);
+        markRepair(datagram);
+        assertEquals([numberingOf(datagram, body.length), readNumber(datagram, body.length)], ["repair", number]);
+        assertEquals(datagram, Uint8Array.of(...body, ...encodeExtension({ repair: number })));
+      }
     }));
   });
 
@@ -443,11 +448,11 @@ describe("the number of a batch", () => {
         const read = readExtension(bytes, start);
         if (quick === 0) assertEquals(rest.length, 0);
         else if (quick !== NOT_PLAIN_NUMBER) {
-          assertEquals(read, isRepair(bytes, start) ? { repair: quick } : { number: quick });
+          assertEquals(read, { [numberingOf(bytes, start)]: quick });
         } else {
           // What it leaves to the other is no plain number.
           const isPlain = read !== undefined && read !== MALFORMED &&
-            ["number", "repair"].includes(Object.keys(read).join()) &&
+            ["number", "repair", "more"].includes(Object.keys(read).join()) &&
             rest.length === BATCH_EXTENSION_LENGTH;
           assertEquals(isPlain, false);
         }

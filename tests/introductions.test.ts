@@ -78,13 +78,13 @@ describe("an address", () => {
     assertEquals(await askedIn(60, "peer"), [0]);
   });
 
-  test("that has answered is hearsay again when it was silent for an hour", async () => {
+  test("that has answered is no hearsay however long it was silent: a cut of more than an hour heals as any", async () => {
     const { introductions, clock } = setUp();
     introductions.lost(A);
-    await clock.advance(60 * MINUTE);
+    await clock.advance(100 * 60 * MINUTE);
     assertEquals(introductions.mayAsk(A, "peer"), true);
     await clock.advance(MINUTE - 1);
-    assertEquals(introductions.mayAsk(A, "peer"), false);
+    assertEquals(introductions.mayAsk(A, "peer"), true);
   });
 
   test("that has answered is one of 1,024 that are remembered: those lost longest ago are hearsay again", async () => {
@@ -242,4 +242,26 @@ describe("those who name addresses", () => {
       assertEquals(introductions.mayAsk(at("10.0.0.9", 3001), introducer), true);
     });
   }
+
+  test("make a host on which somebody has answered be asked at all ports, by a peer: many nodes may run there", () => {
+    const { introductions } = setUp();
+    const ask = (introducer: Introducer, from: number) =>
+      Array.from({ length: 500 }, (_, i) => introductions.mayAsk(at("10.0.0.9", from + i), introducer))
+        .filter(Boolean).length;
+    introductions.answered(at("10.0.0.9", 1));
+    assertEquals([ask("claim", 1000), ask("peer", 2000)], [8, 256]);
+  });
+
+  test("have what was answered back: it has cost nobody anything", () => {
+    const { introductions } = setUp();
+    const all = Array.from({ length: 1000 }, (_, i) => placeOf(i));
+    for (const endpoint of all) {
+      assertEquals(introductions.mayAsk(endpoint, "peer"), true);
+      introductions.answered(endpoint);
+    }
+    assertEquals(introductions.refused, 0);
+    // Not more than it has cost.
+    introductions.answered(placeOf(5000));
+    assertEquals(all.filter((_, i) => introductions.mayAsk(placeOf(2000 + i), "peer")).length, 256);
+  });
 });

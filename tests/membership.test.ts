@@ -15,19 +15,46 @@ function left(index: number, reason: "expired" | "left" | "replaced"): MeshEvent
   return { type: "peerLeft", peer: { id: nameOf(index), address: addressOf(index) }, reason };
 }
 
+/** The beginnings of ids in a list, as numbers. */
+function shortIds(heard: Uint8Array | undefined): readonly number[] {
+  const view = new DataView(heard?.slice().buffer ?? new ArrayBuffer(0));
+  return Array.from({ length: view.byteLength / 4 }, (_, i) => view.getUint32(4 * i));
+}
+
 describe("heartbeats", () => {
   test("go out at once and at intervals, to the group, until closed", async () => {
     const rig = new MembershipRig();
     rig.membership.start();
     await rig.clock.advance(3 * HEARTBEAT - 0.001);
-    assertEquals(
-      rig.sent,
-      [0, 1, 2].map((i) => ({ at: i * HEARTBEAT, to: "group", path: 2, heard: new Uint8Array() })),
-    );
+    // Nobody has answered, so the first is followed by three more.
+    const times = [0, 100, 400, 1300, HEARTBEAT, 2 * HEARTBEAT];
+    assertEquals(rig.sent, times.map((at) => ({ at, to: "group", path: 2, heard: new Uint8Array() })));
     assertEquals(rig.beats, [0, HEARTBEAT, 2 * HEARTBEAT]);
     rig.membership.close();
     await rig.clock.advance(60_000);
-    assertEquals([rig.sent.length, rig.clock.pending], [3, 0]);
+    assertEquals([rig.sent.length, rig.clock.pending], [6, 0]);
+  });
+
+  test("are repeated after 0.1, 0.3 and 0.9 s until somebody has answered", async () => {
+    const rig = new MembershipRig();
+    rig.membership.start();
+    await rig.clock.advance(100);
+    rig.hear(1);
+    rig.hearPlain(2);
+    await rig.clock.advance(300);
+    assertEquals(rig.sentTo("group").map(({ at }) => at), [0, 100, 400]);
+    rig.answer(1);
+    await rig.clock.advance(HEARTBEAT - 400);
+    assertEquals(rig.sentTo("group").map(({ at }) => at), [0, 100, 400, HEARTBEAT]);
+  });
+
+  test("are not repeated by a node that speaks the original's wire, nor without multicast", async () => {
+    for (const config of [{ isPlain: true }, { multicast: () => false }]) {
+      const rig = new MembershipRig(config);
+      rig.membership.start();
+      await rig.clock.advance(HEARTBEAT - 1);
+      assertEquals(rig.sent.length, config.isPlain ? 1 : 0);
+    }
   });
 
   test("come after 0.85 to 1 of the time between them, so that nodes do not fall into step", async () => {
@@ -96,18 +123,45 @@ describe("heartbeats", () => {
     assertEquals(rig.sentTo("group").at(-1)?.heard, new Uint8Array());
   });
 
-  for (const [count, datagrams] of [[255, 1], [256, 1], [257, 2], [600, 3]] as const) {
-    test(`to the group are ${datagrams} when ${count} peers are heard, with at most 256 ids each`, () => {
+  for (const [count, rounds] of [[255, 1], [256, 1], [257, 2], [600, 3]] as const) {
+    test(`to the group are one a round, and list ${count} peers that are heard in ${rounds}, at most 256 each`, async () => {
       const rig = new MembershipRig();
       const ids = Array.from({ length: count }, (_, i) => i + 1);
-      for (const index of ids) rig.hear(index, { extension: GROUP });
+      const hearAll = () => ids.forEach((index) => rig.hear(index, { extension: GROUP }));
+      rig.meet(...ids);
+      hearAll();
       rig.forget();
       rig.membership.start();
-      const lists = rig.sentTo("group").map(({ heard }) => heard ?? new Uint8Array());
-      assertEquals([lists.length, lists.every(({ length }) => length <= 1024)], [datagrams, true]);
-      assertEquals(lists.flatMap((list) => [...list]), [...writeHeard(ids.map(idOf))]);
+      for (let round = 1; round < rounds; round++) {
+        await rig.clock.advance(HEARTBEAT - 1);
+        // In another order.
+        ids.reverse();
+        hearAll();
+        await rig.clock.advance(1);
+      }
+      const lists = rig.sentTo("group").map(({ heard }) => shortIds(heard));
+      assertEquals([lists.length, Math.max(...lists.map(({ length }) => length))], [rounds, Math.min(count, 256)]);
+      assertEquals(new Set(lists.flat()).size, count);
+      if (count <= 256) assertEquals(lists.flat(), shortIds(writeHeard(ids.map(idOf))));
     });
   }
+
+  test("list who is proven before who may be an invention, when not all can be listed", async () => {
+    const rig = new MembershipRig();
+    const [inventions, proven] = [Array.from({ length: 600 }, (_, i) => i + 1), [700, 701, 702]];
+    for (const index of inventions) rig.hear(index, { extension: GROUP });
+    rig.meet(...proven);
+    for (const index of proven) rig.hear(index, { extension: GROUP });
+    rig.forget();
+    rig.membership.start();
+    await rig.clock.advance(HEARTBEAT);
+    const lists = rig.sentTo("group").map(({ heard }) => shortIds(heard));
+    for (const list of lists) {
+      assertEquals(shortIds(writeHeard(proven.map(idOf))).filter((id) => !list.includes(id)), []);
+    }
+    // The others take turns.
+    assertEquals([lists.length, new Set(lists.flat()).size], [2, 2 * 253 + 3]);
+  });
 
   test("tell of four peers each, all in turn, and of none that was silent for 1.25 heartbeats", async () => {
     const rig = new MembershipRig();
@@ -327,8 +381,10 @@ describe("events", () => {
     rig.membership.start();
     rig.hear(1);
     rig.hear(1);
+    assertEquals([rig.events, rig.membership.peers.addresses()], [[], []], "before it has answered it is nobody");
+    rig.answer(1);
     rig.hear(1, { advertised: "name:5000" });
-    await rig.clock.advance(QUIET_TIMEOUT);
+    await rig.clock.advance(PEER_TIMEOUT);
     const id = nameOf(1);
     assertEquals(rig.events, [
       { type: "peerJoined", peer: { id, address: addressOf(1) } },
@@ -361,7 +417,7 @@ describe("events", () => {
     for (const index of [2, 3]) rig.hearPlain(index);
     await rig.clock.advance(999);
     rig.hearPlain(4);
-    assertEquals(rig.membership.refusedAt, 999);
+    assertEquals([rig.membership.lastRefusedAt, rig.membership.refusedAt], [999, -Infinity]);
     await rig.clock.advance(1);
     rig.hearPlain(5);
     const refusals = rig.events.filter(({ type }) => type === "peerRefused");
@@ -413,7 +469,7 @@ describe("a full table", () => {
     assertEquals([rig.membership.peers.size, rig.membership.refused], [5, 1]);
   });
 
-  test("takes one in that answers, for one that was heard longest ago and never did: it is gone, and then it joins", async () => {
+  test("takes one in that answers, for one that was heard longest ago and never did: that is no loss", async () => {
     const rig = new MembershipRig({ maxPeers: 3 });
     rig.meet(1);
     rig.hear(2);
@@ -423,29 +479,34 @@ describe("a full table", () => {
     rig.hear(4);
     rig.answer(4);
     assertEquals(rig.events.filter(({ type }) => type !== "peerRefused"), [
-      left(2, "expired"),
       { type: "peerJoined", peer: { id: nameOf(4), address: addressOf(4) } },
     ]);
-    assertEquals([rig.gone, rig.entry(4).isProven], [[nameOf(2)], true]);
+    assertEquals([rig.gone, rig.evicted, rig.entry(4).isProven], [[], [nameOf(2)], true]);
   });
 
-  test("has no room for one that answers when all have answered, or can not", () => {
-    const rig = new MembershipRig({ maxPeers: 2 });
-    rig.meet(1);
-    rig.hearPlain(2);
-    rig.hear(3);
-    rig.answer(3);
-    assertEquals([rig.membership.peers.get(nameOf(3)), rig.gone], [undefined, []]);
-  });
+  for (const isFollowed of [true, false]) {
+    test(`has no room for one that answers when all have answered, or can not: it is ${isFollowed ? "" : "not "}followed`, () => {
+      const rig = new MembershipRig({ maxPeers: 2, isFollowed: () => isFollowed });
+      rig.meet(1);
+      rig.hearPlain(2);
+      rig.hear(3);
+      rig.forget();
+      rig.hear(3, { extension: { nonce: 1 } });
+      rig.answer(3);
+      assertEquals([rig.membership.peers.get(nameOf(3)), rig.gone], [undefined, []]);
+      assertEquals(rig.proven, [{ id: nameOf(3), to: addressOf(3), time: 0 }]);
+      assertEquals(rig.membership.refusedAt, isFollowed ? -Infinity : 0);
+    });
+  }
 });
 
 describe("100,000 forged heartbeats", () => {
   // Plain nodes can not show that they are there: they get half of the table, unless the node is one itself.
   const kinds = [
-    ["plain ones", { extension: undefined, isPlain: false, room: 512, timers: 2, datagrams: 128 }],
+    ["plain ones", { extension: undefined, isPlain: false, room: 512, timers: 3, datagrams: 128 }],
     ["plain ones, to a plain node", { extension: undefined, isPlain: true, room: 1024, timers: 2, datagrams: 128 }],
     // Those that speak the extension and found no room are asked, 16 of them.
-    ["extended ones", { extension: {}, isPlain: false, room: 1024, timers: 3, datagrams: 128 + 16 }],
+    ["extended ones", { extension: {}, isPlain: false, room: 1024, timers: 4, datagrams: 128 + 16 }],
   ] as const;
   for (const [name, { extension, isPlain, room, timers, datagrams }] of kinds) {
     test(`${name}, cost ${room} places, ${datagrams} datagrams, ${timers} timers and one event beyond those of the table`, () => {
@@ -454,7 +515,9 @@ describe("100,000 forged heartbeats", () => {
       for (let i = 0; i < 100_000; i++) rig.hear(i, { extension });
       const { membership, clock, sent, events } = rig;
       assertEquals([membership.peers.size, membership.refused], [room, 100_000 - room]);
-      assertEquals([sent.length, events.length, clock.pending], [1 + datagrams, room + 1, timers]);
+      // Who does not speak the extension cannot be asked, and is taken for a peer.
+      const joined = extension === undefined ? room : 0;
+      assertEquals([sent.length, events.length, clock.pending], [1 + datagrams, joined + 1, timers]);
       membership.close();
       assertEquals([membership.peers.size, clock.pending], [0, 0]);
     });

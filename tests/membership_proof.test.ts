@@ -55,7 +55,7 @@ describe("a newcomer", () => {
     rig.meet(...all);
     const toldOf = new Set<number>();
     for (const index of [50, 51]) {
-      rig.hear(index);
+      rig.hear(index, { extension: { nonce: index } });
       rig.answer(index);
       const indexes = (rig.sent.at(-1)?.peers ?? []).map(({ id }) => new DataView(id.buffer).getUint32(0));
       assertEquals([indexes.length, new Set(indexes).size], [24, 24]);
@@ -337,8 +337,8 @@ describe("an address that a peer tells of", () => {
     const lostAt = rig.clock.now();
     await goOn(8);
     const asked = rig.sentTo(addressOf(2)).map(({ at }) => (at - lostAt) / HEARTBEAT);
-    // The first as soon as it is lost.
-    assertEquals(asked, [1, 3, 7]);
+    // By itself, and as often as it is told of.
+    assertEquals(asked, [1, 1, 3, 3, 7, 7]);
     assert(rig.sentTo(addressOf(2)).every(isQuestion));
     rig.answer(2);
     assertEquals(rig.entry(2).isProven, true);
@@ -682,8 +682,24 @@ describe("a newcomer for whom there is no room", () => {
 });
 
 describe("a process that was started again where another was", () => {
-  test("replaces it: the other is lost after 1.25 heartbeats of silence", async () => {
+  test("at a port of its own replaces it at once", async () => {
     const rig = new MembershipRig();
+    rig.membership.start();
+    rig.meet(1);
+    await rig.clock.advance(1000);
+    rig.hear(2, { source: placeOf(1), advertised: addressOf(1) });
+    rig.answer(2, {}, addressOf(1));
+    assertEquals(rig.gone, []);
+    await rig.clock.advance(10);
+    assertEquals([rig.gone, rig.membership.peers.size], [[nameOf(1)], 1]);
+    assertEquals(rig.membership.lost, []);
+  });
+
+  // Processes of a host may share it.
+  const SHARED = { port: placeOf(1).port };
+
+  test("replaces it: the other is lost after 1.25 heartbeats of silence", async () => {
+    const rig = new MembershipRig(SHARED);
     rig.membership.start();
     rig.meet(1);
     await rig.clock.advance(1000);
@@ -705,7 +721,7 @@ describe("a process that was started again where another was", () => {
   });
 
   test("does not when the other is heard: they share a port", async () => {
-    const rig = new MembershipRig();
+    const rig = new MembershipRig(SHARED);
     rig.membership.start();
     rig.meet(1);
     rig.hear(2, { source: placeOf(1), advertised: addressOf(1) });

@@ -1,16 +1,19 @@
 // How far a cache can be trusted: what is said of each peer, and of all.
 import { describe, test } from "node:test";
-import { assertEquals } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
 import { VirtualClock } from "../adapters/memory.ts";
 import { Jitter } from "../src/jitter.ts";
 import { meshStatus } from "../src/mesh_status.ts";
 import { PeerStreams } from "../src/peer_streams.ts";
+import type { LostPeer } from "../src/gone_peers.ts";
+import type { Extension } from "../src/wire/extension.ts";
 import { formatNodeId } from "../src/wire/node_id.ts";
 import { tableOn } from "./support/peers.ts";
 
 const SOURCE = { host: "10.0.0.9", port: 5000 };
 const HEARTBEAT = 1000;
 const QUIET_TIMEOUT = 10_000;
+const PEER_TIMEOUT = 3000;
 const [A, B] = [1, 2].map((byte) => new Uint8Array(16).fill(byte)) as [Uint8Array, Uint8Array];
 const [ID_A, ID_B] = [formatNodeId(A), formatNodeId(B)];
 
@@ -21,6 +24,8 @@ function setUp({ extended = true } = {}) {
     jitter: new Jitter(() => Uint8Array.of(1, 2, 3, 4)),
     doubtAfter: 2 * HEARTBEAT,
     quietTimeout: QUIET_TIMEOUT,
+    peerTimeout: PEER_TIMEOUT,
+    readerAfter: 60_000,
     isPeer: (id) => peers.get(id) !== undefined,
     capacity: 1,
     onWanting: () => {},
@@ -30,29 +35,40 @@ function setUp({ extended = true } = {}) {
     onLeft: (id) => peers.remove(id),
   });
   const { table: peers } = tableOn(clock, { capacity: 9, heartbeat: HEARTBEAT, quietTimeout: QUIET_TIMEOUT });
+  const lost: LostPeer[] = [];
+  const refused = { at: -Infinity };
+  const stall: { since: number | undefined } = { since: undefined };
+  const backlog: { age: number | undefined } = { age: undefined };
   const status = () =>
     meshStatus({
       clock,
       heartbeat: HEARTBEAT,
-      quietTimeout: QUIET_TIMEOUT,
+      peerTimeout: PEER_TIMEOUT,
       streams: extended ? streams : undefined,
       peers,
-      refusedAt: -Infinity,
+      lost,
+      refusedAt: refused.at,
+      waiting: backlog.age,
+      stalledSince: stall.since,
     });
-  const hear = (nodeId: Uint8Array, extended: boolean) =>
+  const hear = (nodeId: Uint8Array, extended: boolean) => {
     peers.hear({ id: formatNodeId(nodeId), nodeId, advertised: "10.0.0.1:7946", source: SOURCE, extended });
-  /** A heartbeat of a node that has published `last` batches. */
-  const beat = (id: Uint8Array, last = 0) => {
-    streams.hear(id, SOURCE, { position: { last, oldest: 1, age: last === 0 ? Infinity : 0 } });
-    hear(id, true);
+    const entry = peers.get(formatNodeId(nodeId));
+    if (entry !== undefined) entry.isJoined = true;
   };
-  const batch = (id: Uint8Array, number: number) => streams.accept(id, number, false, SOURCE.host, SOURCE.port);
-  return { clock, streams, peers, status, hear, beat, batch };
+  /** A heartbeat of a node that has published `last` batches, and has answered. */
+  const beat = (id: Uint8Array, last = 0, rest: Extension = {}) => {
+    streams.hear(id, SOURCE, { position: { last, oldest: 1, age: last === 0 ? Infinity : 0 }, ...rest });
+    hear(id, true);
+    if (streams.get(formatNodeId(id))?.isProven === false) streams.prove(formatNodeId(id), SOURCE, 0);
+  };
+  const batch = (id: Uint8Array, number: number) => streams.accept(id, number, "number", SOURCE.host, SOURCE.port);
+  return { clock, streams, peers, lost, refused, backlog, stall, status, hear, beat, batch };
 }
 
 describe("a mesh without peers", () => {
   test("is current", () => {
-    assertEquals(setUp().status(), { state: "current", staleness: 0, peers: [] });
+    assertEquals(setUp().status(), { state: "current", staleness: 0, peers: [], lost: [], plain: 0 });
   });
 });
 
@@ -64,9 +80,10 @@ describe("a peer", () => {
     batch(A, 1);
     await clock.advance(300);
     const peer = { id: ID_A, address: "10.0.0.1:7946", state: "current", stateFor: 700, position: 1, missing: 0 };
+    const peers = [{ ...peer, staleness: 300 }];
     assertEquals(
       status(),
-      { state: "current", staleness: 300, peers: [{ ...peer, staleness: 300 }] } as ReturnType<typeof status>,
+      { state: "current", staleness: 300, peers, lost: [], plain: 0 } as ReturnType<typeof status>,
     );
   });
 
@@ -110,29 +127,91 @@ describe("a peer", () => {
     assertEquals([status().state, status().staleness, status().peers[0]?.stateFor], ["current", 3, 3]);
   });
 
+  test("that has not answered yet, and may be an invention, is none", async () => {
+    const { clock, status, streams, beat, batch } = setUp();
+    beat(A);
+    batch(B, 1);
+    streams.hear(B, SOURCE, { position: { last: 7, oldest: 1, age: 0 } });
+    await clock.advance(100);
+    assertEquals([status().state, status().staleness, status().peers.map(({ id }) => id)], ["current", 100, [ID_A]]);
+  });
+
+  test("that has accepted keys and not sent them is repairing when that takes long, and as stale as they are old", async () => {
+    const { clock, status, beat } = setUp();
+    await clock.advance(10_000);
+    for (
+      const [pending, state] of [[500, "current"], [501, "repairing"], [4000, "repairing"], [0, "current"]] as const
+    ) {
+      beat(A, 0, { pending });
+      await clock.advance(10);
+      const { state: found, staleness } = status();
+      assertEquals(found, state, `${pending}`);
+      // News is as old as the oldest key, unless it was known better before.
+      assert(staleness <= pending + 10, `${staleness}`);
+    }
+    await clock.advance(5000);
+    beat(A, 0, { pending: 4000 });
+    assertEquals(status().staleness, 4000);
+  });
+
+  test("heard while the event loop stands still is as stale as that, as it may have come at any time", async () => {
+    const { clock, status, beat, stall } = setUp();
+    await clock.advance(5000);
+    stall.since = 1000;
+    beat(A);
+    assertEquals([status().staleness, status().peers[0]?.staleness], [4000, 4000]);
+    stall.since = undefined;
+    assertEquals(status().staleness, 0);
+  });
+
+  test("whose keys wait for slow callbacks is as stale as the oldest of them", async () => {
+    const { clock, status, streams, beat, backlog } = setUp();
+    beat(A);
+    await clock.advance(100);
+    backlog.age = 3000;
+    assertEquals([status().state, status().staleness, status().peers[0]?.staleness], ["repairing", 3000, 3000]);
+    backlog.age = 0;
+    assertEquals([status().state, status().staleness], ["repairing", 100]);
+    streams.leave(A, SOURCE, { position: { last: 0, oldest: 1, age: Infinity } });
+    backlog.age = 700;
+    assertEquals(
+      [status().state, status().staleness, status().peers],
+      ["repairing", 700, []],
+      "though its node has left",
+    );
+    backlog.age = undefined;
+    assertEquals(status().state, "current");
+  });
+
   test("that has left is none; one that is lost is none either, unless no other is left", async () => {
-    const { clock, status, beat, streams, peers } = setUp();
+    const { clock, status, beat, streams, lost } = setUp();
     beat(A);
     beat(B);
     streams.leave(A, SOURCE, { position: { last: 0, oldest: 1, age: Infinity } });
     assertEquals(status().peers.map(({ id }) => id), [ID_B]);
-    await clock.advance(QUIET_TIMEOUT);
-    streams.expire();
-    assertEquals(status().peers.map(({ id, state }) => [id, state]), [[ID_B, "doubt"]]);
-    peers.remove(ID_B);
-    streams.expire();
+    const stream = streams.get(ID_B);
+    assert(stream !== undefined);
+    await clock.advance(PEER_TIMEOUT);
+    streams.lose(stream);
+    lost.push({ id: ID_B, address: "10.0.0.1:7946", lostFor: 0 });
     await clock.advance(500);
     const { state, staleness, peers: list } = status();
     // Who has lost all others may be cut off itself.
     assertEquals([state, staleness, list.map(({ id }) => id)], ["doubt", 500, [ID_B]]);
+    await clock.advance(100 * 3_600_000);
+    assertEquals(status().state, "doubt");
     const third = new Uint8Array(16).fill(3);
     beat(third);
-    assertEquals([status().state, status().peers.map(({ id }) => id)], ["current", [formatNodeId(third)]]);
+    // It goes on without the one that was lost, and nobody knows whether that has crashed or is cut off.
+    assertEquals([status().state, status().peers.map(({ id }) => id)], ["partial", [formatNodeId(third)]]);
+    lost.length = 0;
+    assertEquals(status().state, "current");
   });
 
   test("whose heartbeat was not heard yet has no address", () => {
-    const { status, batch } = setUp();
+    const { status, batch, streams } = setUp();
     batch(A, 1);
+    streams.prove(ID_A, SOURCE, 0);
     assertEquals(status().peers.map(({ id, address, state }) => [id, address, state]), [[ID_A, undefined, "current"]]);
   });
 
@@ -143,7 +222,7 @@ describe("a peer", () => {
     await clock.advance(100);
     const plain = { id: ID_B, address: "10.0.0.1:7946", state: "plain", stateFor: 100, position: 0, missing: 0 };
     const { state, staleness, peers: list } = status();
-    assertEquals([state, staleness, list.length], ["current", Infinity, 2]);
+    assertEquals([state, staleness, list.length, status().plain], ["current", 100, 2, 1]);
     assertEquals(list[1] as unknown, { ...plain, staleness: Infinity });
   });
 
@@ -170,16 +249,16 @@ describe("the mesh", () => {
     assertEquals([status().state, status().staleness], ["doubt", 2100]);
   });
 
-  test("that had no room for a newcomer can not be trusted until it would be lost", async () => {
-    const { clock, status, beat, batch } = setUp();
+  test("that had no room for a newcomer that had answered can not be trusted until that would be lost", async () => {
+    const { clock, status, beat, refused } = setUp();
     beat(A);
     beat(B);
     await clock.advance(HEARTBEAT);
-    batch(new Uint8Array(16).fill(3), 1);
+    refused.at = clock.now();
     assertEquals([status().staleness, status().peers.length], [Infinity, 2]);
-    await clock.advance(QUIET_TIMEOUT - 1);
+    await clock.advance(PEER_TIMEOUT - 1);
     assertEquals(status().staleness, Infinity);
     await clock.advance(1);
-    assertEquals(status().staleness, HEARTBEAT + QUIET_TIMEOUT);
+    assertEquals(status().staleness, HEARTBEAT + PEER_TIMEOUT);
   });
 });

@@ -1,6 +1,6 @@
 // What a node says of its own stream, and what it answers to whom.
 import { describe, test } from "node:test";
-import { assert, assertEquals, assertLessOrEqual } from "@std/assert";
+import { assert, assertAlmostEquals, assertEquals, assertLessOrEqual } from "@std/assert";
 import * as fc from "fast-check";
 import { SeededRandom, VirtualClock } from "../adapters/memory.ts";
 import type { Endpoint } from "../src/address.ts";
@@ -41,6 +41,7 @@ function setUp({ peers = [asker("a")], multicast = true, maxBytes = 65_536, maxA
   const ring = new SentRing({ maxBytes, maxAge, clock });
   const pacer = new Pacer({ min: 1000, max: 200_000, clock });
   const ready = { count: 0 };
+  const pending: { age: number | undefined } = { age: undefined };
   const own = new OwnStream({
     nodeId: NODE_ID,
     clock,
@@ -55,6 +56,7 @@ function setUp({ peers = [asker("a")], multicast = true, maxBytes = 65_536, maxA
       posted.push({ at: clock.now(), type, extension: decodeExtension(rest) ?? {}, to, length: packet.length });
     },
     onRepair: () => ready.count++,
+    pendingAge: () => pending.age,
   });
   const send = (count: number, size = 40) => {
     for (let i = 0; i < count; i++) own.sent(new Uint8Array(size).fill(own.next % 251));
@@ -67,7 +69,7 @@ function setUp({ peers = [asker("a")], multicast = true, maxBytes = 65_536, maxA
     }
     return taken;
   };
-  return { own, clock, ring, pacer, posted, known, ready, send, repairs };
+  return { own, clock, ring, pacer, posted, known, ready, pending, send, repairs };
 }
 
 function range(from: number, to = from) {
@@ -105,11 +107,57 @@ describe("the position", () => {
     assertEquals(posted.length, 0);
     await clock.advance(55);
     assertEquals(posted.map(({ at }) => at - 490), [20, 60]);
+    await clock.advance(150);
+    assertEquals(posted.map(({ at }) => at - 490), [20, 60, 120]);
     const now = clock.now();
     send(1);
     await clock.advance(1000);
-    assertEquals(posted.slice(2).map(({ at }) => at - now), ANNOUNCED);
+    assertEquals(posted.slice(3).map(({ at }) => at - now), ANNOUNCED);
     assertEquals(clock.pending, 0);
+  });
+
+  for (const [interval, first] of [[5, 20], [20, 30], [100, 150], [160, 240]] as const) {
+    test(`waits for the next batch, while one comes every ${interval} ms`, async () => {
+      const { clock, posted, send } = setUp();
+      for (let i = 0; i < 30; i++) {
+        send(1);
+        await clock.advance(interval);
+      }
+      posted.length = 0;
+      for (let i = 0; i < 100; i++) {
+        send(1);
+        // Now and then one is late.
+        await clock.advance(interval * (i % 10 === 0 ? 1.2 : 1));
+      }
+      assertEquals(posted.length, 0);
+      send(1);
+      const now = clock.now();
+      await clock.advance(10_000);
+      const waits = posted.map(({ at }) => at - now);
+      assertEquals(waits.length, ANNOUNCED.length);
+      const late = (waits[0] ?? 0) - 20;
+      assertAlmostEquals(waits[0] ?? 0, first, 0.05 * first);
+      assertLessOrEqual(waits[0] ?? 0, 250);
+      waits.forEach((wait, i) => assertAlmostEquals(wait, (ANNOUNCED[i] ?? 0) + late, 0.01));
+      assertEquals(clock.pending, 0);
+    });
+  }
+
+  test("waits for nothing when batches are too far apart, when there were few, or after a pause", async () => {
+    for (const [interval, count] of [[210, 100], [100, 4], [1500, 20]] as const) {
+      const { clock, posted, send } = setUp();
+      for (let i = 0; i < count; i++) {
+        await clock.advance(interval);
+        send(1);
+      }
+      posted.length = 0;
+      const now = clock.now();
+      await clock.advance(10_000);
+      assertEquals(posted.map(({ at }) => at - now), ANNOUNCED);
+      send(1);
+      await clock.advance(25);
+      assertEquals(posted.length, ANNOUNCED.length + 1);
+    }
   });
 });
 
@@ -155,18 +203,19 @@ describe("a negative acknowledgement", () => {
     assertEquals(decodeExtension(sent.subarray(5)), { number: 1 });
   });
 
-  test("slows the node down, unless nothing comes of it", () => {
+  test("slows the node down when much was lost, unless nothing comes of it", () => {
     const { own, pacer, send, repairs } = setUp();
-    send(10);
+    send(100);
     const token = own.tokenFor(asker("a"));
     for (
       const [id, request] of [
         ["a", { nonce: 1, ranges: [range(1)] }],
-        ["a", { nonce: 1, token, ranges: [range(11, MAX_NUMBER)] }],
+        ["a", { nonce: 1, token, ranges: [range(101, MAX_NUMBER)] }],
+        ["a", { nonce: 1, token, ranges: [range(1)] }],
       ] as const
     ) own.repair(id, AT, request);
-    assertEquals([pacer.rate, repairs()], [START, []]);
-    own.repair("a", AT, { nonce: 1, token, ranges: [range(1)] });
+    assertEquals([pacer.rate, repairs()], [START, [[1, "10.0.0.1"]]]);
+    own.repair("a", AT, { nonce: 1, token, ranges: [range(81, 100)] });
     assertEquals(pacer.rate, 0.7 * START);
   });
 

@@ -149,6 +149,32 @@ describe("the rate", () => {
     assertEquals(rates, [21_000, 21_000, 21_000, 14_700, 14_000, 14_000]);
   });
 
+  test("does not rise within 10 ms of when it was held, and does not fall by that", () => {
+    const { pacer, time, drain } = makePacer();
+    for (let i = 0; i < 10; i++) {
+      drain();
+      time.now += 9;
+      pacer.hold();
+      assertEquals(pacer.rate, 30_000);
+    }
+    drain();
+    time.now += 10;
+    pacer.wait();
+    assertEquals(pacer.rate, 31_000);
+  });
+
+  test("says whether it has fallen, and when less than half of it is not allowed", () => {
+    const { pacer, time } = makePacer({ min: 10_000 });
+    assertEquals([pacer.isSlow, pacer.onLoss(), pacer.rate, pacer.isSlow], [false, true, 21_000, false]);
+    assertEquals(pacer.onLoss(), false);
+    const fallen: boolean[] = [];
+    for (let i = 0; i < 4; i++) {
+      time.now += 20;
+      fallen.push(pacer.onLoss());
+    }
+    assertEquals([fallen, pacer.rate, pacer.isSlow], [[true, true, true, false], 10_000, true]);
+  });
+
   test("does not rise within 10 ms of a loss, even one that does not make it fall", () => {
     const { pacer, time, drain } = makePacer();
     pacer.onLoss();

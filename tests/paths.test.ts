@@ -98,6 +98,32 @@ describe("a peer that says that it hears us gets no copies", () => {
     assertEquals(copies(), [nameOf(B)]);
   });
 
+  for (const [known, rounds] of [[2, 2], [257, 2], [600, 3]] as const) {
+    test(`for 1.75 heartbeats times ${rounds} when its lists are full and ${known} peers are known`, async () => {
+      const { paths, table, clock, a, copies } = setUp();
+      for (let i = 3; i <= known; i++) join(table, i);
+      const others = Array.from({ length: 255 }, (_, i) => idOf(1000 + i));
+      paths.note(a, { path: PATH_GROUP, heard: writeHeard([...others, OWN]) });
+      paths.note(a, { path: PATH_GROUP, heard: writeHeard([...others, idOf(7)]) });
+      await clock.advance(1.75 * rounds * HEARTBEAT);
+      paths.expire();
+      assertEquals(copies().includes(nameOf(A)), false);
+      await clock.advance(0.001);
+      paths.expire();
+      assertEquals(copies().includes(nameOf(A)), true);
+    });
+  }
+
+  test("for 1.75 heartbeats when its last list was not full: it has all that it hears", async () => {
+    const { paths, clock, a, copies } = setUp();
+    const others = Array.from({ length: 255 }, (_, i) => idOf(1000 + i));
+    paths.note(a, { path: PATH_GROUP, heard: writeHeard([...others, OWN]) });
+    paths.note(a, { path: PATH_GROUP, heard: writeHeard(others) });
+    await clock.advance(1.75 * HEARTBEAT + 0.001);
+    paths.expire();
+    assertEquals(copies(), [nameOf(A), nameOf(B)]);
+  });
+
   test("and the list of copies is the same one while nothing changes", () => {
     const { paths, table, a } = setUp();
     paths.note(a, { path: PATH_HEARD });

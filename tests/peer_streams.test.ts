@@ -14,6 +14,10 @@ import { formatNodeId } from "../src/wire/node_id.ts";
 
 const SOURCE: Endpoint = { host: "10.0.0.9", port: 5000 };
 const QUIET_TIMEOUT = 10_000;
+const PEER_TIMEOUT = 5000;
+const READER_AFTER = 60_000;
+/** What makes a packet a heartbeat. */
+const BEAT: Extension = { path: 2 };
 const HOUR = 3_600_000;
 
 function idOf(index: number): Uint8Array {
@@ -41,6 +45,8 @@ function setUp({ capacity = 10 } = {}) {
     jitter: new Jitter(() => Uint8Array.of(1, 2, 3, 4)),
     doubtAfter: 2000,
     quietTimeout: QUIET_TIMEOUT,
+    peerTimeout: PEER_TIMEOUT,
+    readerAfter: READER_AFTER,
     isPeer: (id) => peers.has(id),
     capacity,
     onWanting: ({ id }) => wanted.push(id),
@@ -50,7 +56,7 @@ function setUp({ capacity = 10 } = {}) {
     onLeft: (id) => left.push(id),
   });
   const accept = (number: number, id = A, isRepair = false) =>
-    streams.accept(id, number, isRepair, SOURCE.host, SOURCE.port);
+    streams.accept(id, number, isRepair ? "repair" : "number", SOURCE.host, SOURCE.port);
   const position = (last: number, oldest = 1, age = 0, rest: Extension = {}, id = A) =>
     streams.hear(id, SOURCE, { position: { last, oldest, age }, ...rest });
   const stream = (id = A) => streams.get(formatNodeId(id)) as PeerStream;
@@ -62,7 +68,11 @@ function setUp({ capacity = 10 } = {}) {
     position(last, oldest, age, { ...records, nonce }, id);
   };
   const holes = (id = A) => stream(id).window.holes.map(({ from, to }) => [from, to]);
-  return { streams, clock, gaps, wanted, doubted, settled, left, peers, accept, position, answer, stream, holes };
+  /** Asks for all that is missing. */
+  const ask = () => {
+    for (const hole of stream().window.holes) stream().window.ask(hole, clock.now(), Infinity);
+  };
+  return { streams, clock, gaps, wanted, doubted, settled, left, peers, accept, position, answer, stream, holes, ask };
 }
 
 /** One whose beginning is known, with so many batches, and that has answered a question. */
@@ -89,7 +99,7 @@ describe("first contact", () => {
   });
 
   test("with one that published last before this node was opened, by both clocks, leaves nothing either", async () => {
-    for (const [age, isKnown] of [[1000, false], [1001.9, false], [1002, true], [5000, true]] as const) {
+    for (const [age, isKnown] of [[1000, false], [1010.9, false], [1011, true], [5000, true]] as const) {
       const { position, answer, stream, clock, wanted, streams, holes } = setUp();
       await clock.advance(1000);
       position(50, 1, age);
@@ -126,13 +136,29 @@ describe("first contact", () => {
     await clock.advance(1000);
     position(50, 1, 10);
     answer(50, { base: { first: 41, age: 1100 } });
-    assertEquals([holes(), streams.missing, gaps, stream().catchUp], [[[41, 50]], 10, [], undefined]);
+    assertEquals([holes(), streams.missing, gaps, stream().catchUp], [[[41, 50]], 0, [], undefined]);
   });
 
-  test("is believed what it hears when its questions were in vain for a second", async () => {
-    const { accept, position, stream, clock, holes, gaps } = setUp();
+  test("is not believed what it hears, whatever that is, as long as it has not answered: no gap, no beginning", async () => {
+    const { accept, position, stream, streams, clock, gaps } = setUp();
+    await clock.advance(1000);
+    for (let i = 0; i < 10; i++) {
+      position(50 + i, 40, 10);
+      accept(60 + i);
+      stream().question.attempts = 1;
+      await clock.advance(QUIET_TIMEOUT / 20);
+    }
+    assert(stream().catchUp !== undefined);
+    await clock.advance(QUIET_TIMEOUT);
+    streams.expire();
+    assertEquals([gaps, stream().lostAt !== undefined, streams.missing], [[], true, 0]);
+  });
+
+  test("with one that answers heartbeats is believed what it hears when its questions were in vain for a second", async () => {
+    const { accept, position, stream, streams, clock, holes, gaps } = setUp();
     await clock.advance(1000);
     position(50, 1, 10);
+    streams.prove(formatNodeId(A), SOURCE, 1);
     accept(48);
     stream().question.attempts = 1;
     await clock.advance(999);
@@ -145,7 +171,7 @@ describe("first contact", () => {
 
   test("that is never answered counts nothing as missing or repaired, as its node may be an invention", () => {
     for (const isLocated of [true, false]) {
-      const { accept, position, answer, streams, stream } = setUp();
+      const { accept, position, answer, streams, stream, ask } = setUp();
       if (isLocated) position(0, 1, Infinity);
       accept(MAX_NUMBER - 1);
       accept(7);
@@ -153,7 +179,9 @@ describe("first contact", () => {
       assertEquals([stream().window.missing, streams.missing, streams.repaired], [MAX_NUMBER - 2, 0, 0]);
       // What is above the truth never was.
       answer(9, { base: { first: 1, age: 0 }, upTo: MAX_NUMBER });
-      assertEquals([stream().window.missing, streams.missing, streams.repaired], [8, 8, 0]);
+      assertEquals([stream().window.missing, streams.missing, streams.repaired], [8, 0, 0]);
+      ask();
+      ask();
       for (let number = 1; number <= 9; number++) accept(number, A, true);
       assertEquals([streams.missing, streams.repaired], [8, 8]);
     }
@@ -175,7 +203,7 @@ describe("first contact", () => {
     answer(50, { base: { first: 45, age: 900 } });
     assert(stream().catchUp !== undefined);
     assertGreaterOrEqual(stream().reach(clock.now()), before + 50);
-    answer(50, { base: { first: 41, age: 1002 } });
+    answer(50, { base: { first: 41, age: 1011 } });
     assertEquals(stream().catchUp, undefined);
   });
 
@@ -187,22 +215,23 @@ describe("first contact", () => {
         [1, 1, Infinity, []],
       ] as const
     ) {
-      const { position, answer, clock, gaps, holes, streams } = setUp();
+      const { position, answer, clock, gaps, holes } = setUp();
       await clock.advance(1000);
       position(20, oldest, 10);
       answer(20, { oldest, base: { first, age } });
-      assertEquals([gaps, holes(), streams.missing > 0], [expected as unknown as Gap[], [[first, 20]], true]);
+      assertEquals([gaps, holes()], [expected as unknown as Gap[], [[first, 20]]]);
     }
   });
 });
 
 describe("what is missing", () => {
   test("is what is below a number or a position, and is asked for", () => {
-    const { accept, position, streams, holes, wanted, stream } = known(3);
+    const { accept, position, streams, holes, wanted, stream, ask } = known(3);
     accept(6);
-    assertEquals([holes(), streams.missing, wanted.length > 0, stream().isCurrent], [[[4, 5]], 2, true, false]);
+    assertEquals([holes(), wanted.length > 0, stream().isCurrent], [[[4, 5]], true, false]);
     position(8);
-    assertEquals([holes(), streams.missing], [[[4, 5], [7, 8]], 4]);
+    assertEquals(holes(), [[4, 5], [7, 8]]);
+    ask();
     for (const number of [8, 4, 7, 5]) assert(accept(number));
     assertEquals([holes(), streams.missing, streams.repaired, stream().isCurrent], [[], 4, 4, true]);
   });
@@ -289,8 +318,9 @@ describe("what is missing", () => {
     assertEquals(gaps, [[1, 4, undefined, "lost"]]);
     // The node was there all the time, and what it published is taken for copies.
     assertEquals([accept(4), accept(5)], [false, false]);
+    streams.prove(formatNodeId(A), SOURCE, 1);
     position(6);
-    assertEquals(doubted.length, 1);
+    assertEquals(doubted.length > 0, true);
     answer(6, { upTo: MAX_NUMBER - 1 });
     assertEquals(gaps.slice(1), [[1, 4, 6, "overwritten"]]);
     assertEquals([accept(7), accept(9)], [true, true]);
@@ -306,11 +336,15 @@ describe("what is missing", () => {
     }
   });
 
-  test("comes late or again without being counted twice", () => {
-    const { accept, streams } = known(1);
+  test("comes again without being counted twice, and what comes late without having been asked for was never missing", () => {
+    const { accept, streams, ask } = known(1);
     accept(4);
-    assertEquals([accept(2), accept(2), accept(3)], [true, false, true]);
-    assertEquals([streams.missing, streams.repaired, streams.duplicates], [2, 2, 1]);
+    assertEquals([accept(2), accept(2)], [true, false]);
+    assertEquals([streams.missing, streams.repaired, streams.duplicates], [0, 0, 1]);
+    ask();
+    ask();
+    assertEquals([accept(3), accept(3)], [true, false]);
+    assertEquals([streams.missing, streams.repaired, streams.duplicates], [1, 1, 2]);
   });
 
   test("is asked for with the time of an answer in mind, which is measured and smoothed", async () => {
@@ -325,11 +359,13 @@ describe("what is missing", () => {
   });
 
   test("that was forged is not counted any more when the truth is told", () => {
-    const { position, answer, streams } = known(3);
+    const { position, answer, streams, ask, stream } = known(3);
     position(50);
+    ask();
+    position(70);
     assertEquals(streams.missing, 47);
-    answer(5, { upTo: 50 });
-    assertEquals(streams.missing, 2);
+    answer(5, { upTo: 70 });
+    assertEquals([streams.missing, stream().window.missing], [2, 2]);
   });
 
   test("that has never been asked for is a gap too, when what was asked for before it is in vain", async () => {
@@ -365,7 +401,7 @@ describe("what is missing", () => {
   test("shows by a repair that was asked for once that an answer takes less time", async () => {
     const { accept, stream, clock } = known();
     await clock.advance(1);
-    stream().measure(800);
+    stream().measure(800, clock.now());
     accept(3);
     const [hole] = stream().window.holes;
     assert(hole !== undefined);
@@ -425,12 +461,19 @@ describe("a stream that was silent for quietTimeout, and whose node is no peer,"
     assertEquals([gaps, stream().isWanting, left], [[[1, 4, undefined, "lost"]], false, []]);
   });
 
-  test("goes on where it was when it is heard again", async () => {
+  test("goes on where it was when it answers again", async () => {
     const { streams, accept, position, answer, clock, gaps, holes, stream } = known(3);
     await clock.advance(QUIET_TIMEOUT);
     streams.expire();
     assertEquals(gaps, [[1, 4, undefined, "lost"]]);
     gaps.length = 0;
+    position(20, 1, 500);
+    assertEquals(
+      [holes(), stream().isWanting, stream().lostAt !== undefined],
+      [[], false, true],
+      "it may be a late copy",
+    );
+    streams.prove(formatNodeId(A), SOURCE, 1);
     position(20, 1, 500);
     assertEquals([holes(), stream().isWanting, gaps], [[[4, 20]], true, []]);
     assertEquals([accept(3), accept(4)], [false, true]);
@@ -438,16 +481,153 @@ describe("a stream that was silent for quietTimeout, and whose node is no peer,"
     assertEquals(gaps, [[1, 5, 10, "overwritten"]]);
   });
 
-  test("is forgotten after an hour", async () => {
-    const { streams, clock, stream } = known(3);
+  test("is known for ever, as long as there is room: what it sent before is a late copy", async () => {
+    const { streams, accept, position, clock, gaps, stream } = known(3);
     await clock.advance(QUIET_TIMEOUT);
     streams.expire();
-    await clock.advance(HOUR - 1);
+    gaps.length = 0;
+    await clock.advance(100 * HOUR);
     streams.expire();
-    assert(stream() !== undefined);
-    await clock.advance(1);
+    assertEquals([accept(3), accept(1), streams.duplicates], [false, false, 2]);
+    position(3, 1, 0);
+    await clock.advance(2 * PEER_TIMEOUT);
     streams.expire();
-    assertEquals([stream(), [...streams.all]], [undefined, []]);
+    assertEquals([gaps, stream().lostAt !== undefined], [[], true]);
+  });
+});
+
+describe("a node that is gone and heard with more than was known", () => {
+  const more = [
+    ["a batch", (rig: ReturnType<typeof known>) => void rig.accept(4)],
+    ["a position", (rig: ReturnType<typeof known>) => rig.position(4)],
+    ["keys that it has not sent", (rig: ReturnType<typeof known>) => rig.position(3, 1, 0, { pending: 5 })],
+  ] as const;
+  for (const [name, say] of more) {
+    test(`by ${name}, is a gap again unless it answers within peerTimeout`, async () => {
+      for (const answers of [false, true]) {
+        const rig = known(3);
+        rig.streams.lose(rig.stream());
+        rig.gaps.length = 0;
+        say(rig);
+        await rig.clock.advance(PEER_TIMEOUT - 1);
+        rig.streams.expire();
+        assertEquals(rig.gaps, []);
+        if (answers) rig.streams.prove(formatNodeId(A), SOURCE, 1);
+        await rig.clock.advance(1);
+        rig.streams.expire();
+        rig.streams.expire();
+        assertEquals(rig.gaps.map(([, , to, reason]) => [to, reason]), answers ? [] : [[undefined, "lost"]]);
+      }
+    });
+  }
+
+  test("is a gap four times at once and four times a minute, as anybody can say so", async () => {
+    const rig = known(3);
+    const say = async (times: number) => {
+      for (let i = 0; i < times; i++) {
+        rig.accept(rig.stream().window.highest + 1);
+        await rig.clock.advance(PEER_TIMEOUT);
+        rig.streams.expire();
+      }
+    };
+    rig.streams.lose(rig.stream());
+    rig.gaps.length = 0;
+    await say(4);
+    assertEquals(rig.gaps.length, 4);
+    await say(12);
+    // It took 80 s in all.
+    assertEquals(rig.gaps.length, 9);
+  });
+
+  test("and has left is none: it said how much there is", async () => {
+    const rig = known(3);
+    rig.streams.leave(A, SOURCE, { position: { last: 3, oldest: 1, age: 5 } });
+    assertEquals(rig.accept(4), true);
+    rig.position(MAX_NUMBER - 1);
+    await rig.clock.advance(10 * PEER_TIMEOUT);
+    rig.streams.expire();
+    assertEquals([rig.gaps, rig.streams.missing], [[], 0]);
+  });
+
+  test("and says that it leaves after it was lost is a gap if it had more than was known, and stays lost: anybody can say so", async () => {
+    for (const last of [3, 5]) {
+      const rig = known(3);
+      rig.streams.lose(rig.stream());
+      rig.gaps.length = 0;
+      for (let i = 0; i < 3; i++) rig.streams.leave(A, SOURCE, { position: { last, oldest: 1, age: 5 } });
+      assertEquals([rig.gaps, rig.left, rig.stream().lostAt !== undefined], [[], [], true]);
+      await rig.clock.advance(PEER_TIMEOUT);
+      rig.streams.expire();
+      assertEquals([rig.gaps, rig.left], [last === 3 ? [] : [[1, 4, undefined, "lost"]], []]);
+    }
+  });
+
+  test("is not shown to miss anything, and its holes take no room of those that are there", () => {
+    const rig = known(3);
+    rig.streams.lose(rig.stream());
+    for (let number = 10; number < 5000; number += 2) rig.accept(number);
+    assertLessOrEqual(rig.stream().window.holes.length, 512);
+    assertEquals([rig.streams.missing, rig.wanted], [0, []]);
+  });
+});
+
+describe("a node that falls silent before it has answered", () => {
+  test("is a gap when it was heard before it had published anything: it may have crashed with its first key", () => {
+    const { streams, position, stream, gaps } = setUp();
+    position(0, 1, Infinity, BEAT);
+    streams.lose(stream());
+    assertEquals(gaps, [[1, 1, undefined, "lost"]]);
+  });
+
+  test("is none when it was heard later only, and none beyond four at once and four a minute", async () => {
+    const { streams, accept, position, stream, gaps, clock } = setUp({ capacity: 1000 });
+    accept(1, idOf(500));
+    position(7, 1, 0, BEAT, idOf(501));
+    position(0, 1, Infinity, {}, idOf(502));
+    for (const i of [500, 501, 502]) streams.lose(stream(idOf(i)));
+    assertEquals(gaps, []);
+    for (let i = 1; i <= 100; i++) {
+      position(0, 1, Infinity, BEAT, idOf(i));
+      streams.lose(stream(idOf(i)));
+    }
+    assertEquals(gaps.length, 4);
+    await clock.advance(30_000);
+    for (let i = 101; i <= 200; i++) {
+      position(0, 1, Infinity, BEAT, idOf(i));
+      streams.lose(stream(idOf(i)));
+    }
+    assertEquals(gaps.length, 6);
+  });
+});
+
+describe("a node that has published nothing and is lost", () => {
+  for (
+    const [name, time, isGap] of [["of late is a gap", READER_AFTER - 1, true], [
+      "for long is a reader",
+      READER_AFTER,
+      false,
+    ]] as const
+  ) {
+    test(`${name}`, async () => {
+      const { streams, position, stream, gaps, clock } = known();
+      await clock.advance(time);
+      position(0, 1, Infinity, BEAT);
+      await clock.advance(HOUR);
+      streams.lose(stream());
+      assertEquals(gaps, isGap ? [[1, 1, undefined, "lost"]] : []);
+    });
+  }
+
+  test("is a gap when it has accepted a key, or has begun to publish", async () => {
+    for (const word of ["pending", "batch"] as const) {
+      const { streams, accept, position, stream, gaps, clock } = known();
+      await clock.advance(READER_AFTER);
+      position(0, 1, Infinity, BEAT);
+      if (word === "batch") accept(1);
+      else position(0, 1, Infinity, { ...BEAT, pending: 1 });
+      streams.lose(stream());
+      assertEquals(gaps.length, 1, word);
+    }
   });
 });
 
@@ -464,10 +644,12 @@ describe("a stream whose node is a peer", () => {
     assertEquals([gaps, stream().isWanting, left], [[[1, 4, undefined, "lost"]], false, []]);
   });
 
-  test("and that is lost goes on where it was when it is heard again", () => {
-    const { streams, accept, gaps, stream } = known(3);
+  test("and that is lost goes on where it was when it answers again", () => {
+    const { streams, accept, gaps, stream, doubted } = known(3);
     streams.lose(stream());
-    assertEquals([accept(4), stream().lostAt], [true, undefined]);
+    streams.prove(formatNodeId(A), SOURCE, 1);
+    // What it has said meanwhile was not heeded.
+    assertEquals([accept(4), stream().lostAt, doubted.length], [true, undefined, 1]);
     streams.lose(stream());
     assertEquals(gaps, [[1, 4, undefined, "lost"], [1, 5, undefined, "lost"]]);
   });
@@ -489,20 +671,18 @@ describe("a node that answers a heartbeat", () => {
   const id = formatNodeId(A);
   const THERE: Endpoint = { host: "10.0.0.8", port: 6000 };
 
-  test("is asked there from then on, at once for what is missing, and what is missing counts", async () => {
+  test("is asked there from then on, at once for what is missing", async () => {
     const { streams, accept, position, stream, wanted, clock } = setUp();
     position(0, 1, Infinity);
     accept(1);
     accept(4);
-    assertEquals([streams.missing, stream().provenAt], [0, undefined]);
+    assertEquals(stream().provenAt, undefined);
     await clock.advance(1);
     assert(stream().window.holes.every(({ due }) => due > clock.now()));
     wanted.length = 0;
     streams.prove(id, THERE, 12);
-    assertEquals([streams.missing, stream().provenAt, wanted], [2, THERE, [id]]);
+    assertEquals([stream().provenAt, wanted], [THERE, [id]]);
     assert(stream().window.holes.every(({ due }) => due <= clock.now()));
-    streams.prove(id, THERE, 12);
-    assertEquals(streams.missing, 2);
   });
 
   test("of whom no stream is known changes nothing", () => {
@@ -520,7 +700,7 @@ describe("a node that leaves", () => {
     const rig = known(3);
     leave(rig, 3);
     const id = formatNodeId(A);
-    assertEquals([rig.settled, rig.left, rig.gaps, rig.streams.hasLeft(id)], [[[1, 3]], [id], [], true]);
+    assertEquals([rig.settled, rig.left, rig.gaps, rig.stream().isGone], [[[1, 3]], [id], [], true]);
     leave(rig, 3);
     assertEquals([rig.settled.length, rig.left.length], [2, 1]);
     await rig.clock.advance(QUIET_TIMEOUT);
@@ -553,13 +733,16 @@ describe("a node that leaves", () => {
     assertEquals([rig.gaps, rig.left.length, rig.stream().isWanting], [[[1, 4, 8, "left"]], 1, false]);
   });
 
-  test("before it is known where its stream begins leaves a gap, and is asked no more", async () => {
-    const rig = setUp();
-    rig.streams.leave(A, SOURCE, { position: { last: 8, oldest: 1, age: 0 } });
-    assertEquals(rig.left, []);
-    await rig.clock.advance(2000);
-    rig.streams.expire();
-    assertEquals([rig.gaps, rig.left.length, rig.stream().isWanting], [[[1, 1, 8, "left"]], 1, false]);
+  test("before it is known where its stream begins leaves a gap if it has ever answered, and is asked no more", async () => {
+    for (const answers of [true, false]) {
+      const rig = setUp();
+      rig.streams.leave(A, SOURCE, { position: { last: 8, oldest: 1, age: 0 } });
+      if (answers) rig.streams.prove(formatNodeId(A), SOURCE, 1);
+      assertEquals(rig.left, []);
+      await rig.clock.advance(2000);
+      rig.streams.expire();
+      assertEquals([rig.gaps, rig.left.length, rig.stream().isWanting], [answers ? [[1, 1, 8, "left"]] : [], 1, false]);
+    }
   });
 
   test("before anything was known of it leaves no gap when it says that it has long been silent", async () => {
@@ -580,27 +763,101 @@ describe("a node that leaves", () => {
     assertEquals([rig.gaps, rig.left.length, rig.settled], [[[1, 4, 5, "overwritten"]], 1, [[1, 5]]]);
   });
 
-  test("has left for 5 s: a heartbeat that comes in that time was overtaken", async () => {
-    const rig = known(3);
-    const id = formatNodeId(A);
-    leave(rig, 3);
-    await rig.clock.advance(4999);
-    rig.position(3);
-    assertEquals(rig.streams.hasLeft(id), true);
-    await rig.clock.advance(1);
-    rig.position(3);
-    assertEquals([rig.streams.hasLeft(id), rig.stream().leftAt], [false, undefined]);
-  });
-
-  test("has not left when it goes on to publish", () => {
+  test("and says more all the same has left until it answers: its leave was forged, or that is", async () => {
     for (const go of ["batch", "position"] as const) {
       const rig = known(3);
       leave(rig, 3);
-      if (go === "batch") rig.accept(4);
+      if (go === "batch") assertEquals(rig.accept(4), true);
       else rig.position(4);
-      assertEquals([rig.streams.hasLeft(formatNodeId(A)), rig.stream().leavingAt], [false, undefined], go);
-      assertEquals(rig.gaps, []);
+      assertEquals([rig.stream().isGone, rig.gaps], [true, []], go);
+      await rig.clock.advance(5000);
+      rig.streams.prove(formatNodeId(A), SOURCE, 1);
+      assertEquals([rig.stream().isGone, rig.stream().leavingAt], [false, undefined], go);
+      rig.position(4);
+      assertEquals([rig.holes(), rig.gaps], [go === "batch" ? [] : [[4, 4]], []]);
     }
+  });
+});
+
+describe("how far a node is", () => {
+  test("is known from what it says, less the time that it was on the way, or since it was asked", async () => {
+    const { streams, position, answer, stream, clock } = known(3);
+    await clock.advance(1000);
+    position(3);
+    assertEquals(stream().settledAt, clock.now());
+    streams.prove(formatNodeId(A), SOURCE, 40);
+    await clock.advance(1000);
+    position(3);
+    assertEquals(stream().settledAt, clock.now() - 40);
+    stream().requests.unshift({ nonce: 5, sentAt: clock.now() - 30, upTo: 0, to: SOURCE });
+    position(3, 1, 0, { nonce: 5 });
+    assertEquals(stream().settledAt, clock.now() - 30);
+    answer(3);
+    assertEquals(stream().settledAt, clock.now());
+  });
+
+  test("is known less the time for which its oldest key waits to be sent, and is not current then", async () => {
+    const { position, accept, stream, clock } = known(3);
+    await clock.advance(10_000);
+    position(3, 1, 0, { pending: 4000 });
+    assertEquals([stream().settledAt, stream().pending], [clock.now() - 4000, 4000]);
+    await clock.advance(10);
+    accept(4);
+    assertEquals([stream().settledAt, stream().pending], [clock.now(), 0]);
+  });
+
+  test("is not known from what is sent again, nor from what is sent while more is pending", async () => {
+    const { streams, stream, clock } = known(3);
+    const before = stream().settledAt;
+    for (const [number, numbering] of [[4, "repair"], [5, "more"]] as const) {
+      await clock.advance(100);
+      assertEquals(streams.accept(A, number, numbering, SOURCE.host, SOURCE.port), true);
+      assertEquals(stream().settledAt, before);
+    }
+    streams.accept(A, 6, "number", SOURCE.host, SOURCE.port);
+    assertEquals(stream().settledAt, clock.now());
+  });
+
+  test("is as old as the question when it answers for the first time, whatever it said before", async () => {
+    const { streams, position, stream, clock } = setUp();
+    await clock.advance(1000);
+    position(0, 1, Infinity);
+    streams.prove(formatNodeId(A), SOURCE, 600);
+    assertEquals(stream().settledAt, clock.now() - 600);
+  });
+
+  test("is as old as the stall for one that was first heard when the node had just stood still", async () => {
+    const { streams, position, stream, clock } = setUp();
+    await clock.advance(9000);
+    streams.stalled(1000);
+    await clock.advance(5);
+    position(0, 1, Infinity);
+    assertEquals(stream().settledAt, 1000, "it may have come as soon as that");
+    streams.prove(formatNodeId(A), SOURCE, 1);
+    position(0, 1, Infinity);
+    assertEquals(stream().settledAt, clock.now() - 1);
+  });
+
+  test("over a long way is measured again after 1, 2, 4 … s, up to a minute, as long as it is long", async () => {
+    const { streams, position, stream, clock, doubted } = known(3);
+    const id = formatNodeId(A);
+    const asked: number[] = [];
+    streams.prove(id, SOURCE, 300);
+    for (let second = 1; second <= 200; second++) {
+      await clock.advance(1000);
+      const before = doubted.length;
+      position(3);
+      if (doubted.length === before) continue;
+      asked.push(second);
+      streams.prove(id, SOURCE, 300);
+    }
+    assertEquals(asked, [1, 3, 7, 15, 31, 63, 123, 183]);
+    assertEquals(stream().way, 300);
+    for (let i = 0; i < 2; i++) streams.prove(id, SOURCE, 2);
+    const before = doubted.length;
+    await clock.advance(100_000);
+    position(3);
+    assertEquals([stream().way, doubted.length - before], [2, 0]);
   });
 });
 
@@ -618,7 +875,7 @@ describe("a node that has stood still", () => {
     stream().requests.unshift(sentBefore);
     position(3, 1, 0, { nonce: 5 });
     position(3);
-    assertEquals(stream().settledAt, 0);
+    assertEquals(stream().settledAt, 1000);
     answer(3);
     assertEquals(stream().settledAt, clock.now());
   });
@@ -651,14 +908,18 @@ describe("more holes than are told apart", () => {
   });
 
   test("count as missing what lies between those that become one, as it is asked for again", () => {
-    const { accept, answer, position, streams, stream } = known();
+    const { accept, answer, position, streams, stream, ask } = known();
     position(0);
     answer(0);
     for (let number = 2; number <= 4096; number += 2) accept(number);
+    ask();
     assertEquals([stream().window.holes.length, streams.missing], [2048, 2048]);
     // 4096 lies between the last two.
     position(4099);
-    assertEquals([stream().window.holes.length, streams.missing], [2048, 2052]);
+    // 4095 was asked for, and is asked for again with those.
+    assertEquals([stream().window.holes.length, streams.missing], [2048, 2047]);
+    ask();
+    assertEquals([stream().window.missing, streams.missing], [2052, 2052]);
     // In the middle of the last: there is no room for two, so it counts as missing again.
     accept(4098);
     assertEquals([stream().window.holes.length, streams.missing, streams.repaired], [2048, 2053, 1]);
@@ -669,25 +930,43 @@ describe("more holes than are told apart", () => {
 
 describe("room", () => {
   test("is there for twice as many streams as peers, and who is gone gives way, the one that went first", async () => {
-    const { streams, accept, clock, stream, position } = setUp({ capacity: 5 });
-    for (let i = 1; i <= 10; i++) accept(1, idOf(i));
+    const { streams, accept, clock, stream, position, answer } = setUp({ capacity: 5 });
+    for (let i = 1; i <= 10; i++) {
+      accept(1, idOf(i));
+      answer(1, {}, idOf(i));
+    }
     assertEquals([[...streams.all].length, accept(1, idOf(11)), accept(1, idOf(11))], [10, true, true]);
-    assertEquals([[...streams.all].length, streams.refusedAt, streams.duplicates], [10, 0, 0]);
+    assertEquals([[...streams.all].length, streams.duplicates], [10, 0]);
     await clock.advance(100);
     for (const i of [4, 7]) {
       streams.leave(idOf(i), SOURCE, { position: { last: 1, oldest: 1, age: 0 } });
       await clock.advance(1);
     }
     assertEquals([accept(1, idOf(12)), accept(1, idOf(12)), stream(idOf(4))], [true, false, undefined]);
+    // One that has never answered gives way before one that is gone.
     position(1, 1, 0, {}, idOf(13));
-    assertEquals([stream(idOf(7)), stream(idOf(13)) !== undefined, [...streams.all].length], [undefined, true, 10]);
+    assertEquals([stream(idOf(12)), stream(idOf(13)) !== undefined, stream(idOf(7)) !== undefined], [
+      undefined,
+      true,
+      true,
+    ]);
+    answer(1, {}, idOf(13));
     accept(1, idOf(14));
-    assertEquals([streams.refusedAt, stream(idOf(14))], [102, undefined]);
+    assertEquals([stream(idOf(7)), stream(idOf(14)) !== undefined, [...streams.all].length], [undefined, true, 10]);
+  });
+
+  test("is left by those that never answered, and nothing is asked of them any more", () => {
+    const { streams, accept, stream } = setUp({ capacity: 1 });
+    accept(7, idOf(1));
+    const forgotten = stream(idOf(1));
+    assert(forgotten.isWanting);
+    for (const i of [2, 3]) accept(7, idOf(i));
+    assertEquals([[...streams.all].length, forgotten.isWanting], [2, false]);
   });
 
   test("is bounded whatever is forged", () => {
     const { streams } = setUp({ capacity: 16 });
-    for (let i = 0; i < 20_000; i++) streams.accept(idOf(i), MAX_NUMBER - (i % 7), false, "10.0.0.66", i % 65_536);
+    for (let i = 0; i < 20_000; i++) streams.accept(idOf(i), MAX_NUMBER - (i % 7), "number", "10.0.0.66", i % 65_536);
     assertLessOrEqual([...streams.all].length, 32);
   });
 });

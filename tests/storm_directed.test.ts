@@ -2,7 +2,8 @@
 
 import { assert, assertEquals } from "@std/assert";
 import { describe, test } from "node:test";
-import { decodePacket, encodePacket } from "../mod.ts";
+import { decodePacket, encodeExtension, encodePacket } from "../mod.ts";
+import { MAX_NUMBER } from "../src/wire/layout.ts";
 import { gapEvents, gapsOf, keysOf, Scene, type SceneNode } from "./support/storm_scene.ts";
 import { BATCH, CATCH_UP, HEARTBEAT, LEAVE, NAK, STATE } from "./support/storm_wire.ts";
 import { hostAddress } from "./support/worlds.ts";
@@ -39,6 +40,20 @@ describe("repair", () => {
     const time = await clock.runUntil(() => keysOf(b).includes("lost"), 250);
     assert(time > 25, "it was not lost");
     assertEquals([gapsOf(b).length, b.mesh.metrics().missing, b.mesh.metrics().repaired], [0, 1, 1]);
+    await made.close();
+  });
+
+  test("a node that publishes every 100 ms sends little else, and the loss of the last is noticed within 250 ms", async () => {
+    const { made, a, b, clock } = await scene(3, () => ALL_STILL);
+    await publishAll(made, a, names(10), 100);
+    const before = made.sent.length;
+    await publishAll(made, a, names(100, 11), 100);
+    assertEquals(made.sent.slice(before).filter(({ data }) => data[1] === STATE), []);
+    made.loseFirst(a, 111);
+    await publishAll(made, a, ["lost"], 0);
+    const time = await clock.runUntil(() => keysOf(b).includes("lost"), 300);
+    assert(time > 100, "it was not lost");
+    assert(time < 200, `${time} ms`);
     await made.close();
   });
 
@@ -130,6 +145,54 @@ describe("repair", () => {
     await made.close();
   });
 
+  test("what never arrives, as it is too long for the path, does not hold up what does", async () => {
+    const { made, a, b, clock } = await scene(2, () => ({ batchSize: 1 }));
+    await publishAll(made, a, ["first"], 300);
+    const isLong = (data: Uint8Array) => data.length > 1000;
+    made.network.set({ drop: ({ data }) => isLong(data) }, { to: b.host.address });
+    await publishAll(made, a, names(1300).map((name) => name.padEnd(1200, "-")), 1);
+    await made.advance(1000);
+    for (let i = 0; i < 20; i++) {
+      const key = `short:${i}`;
+      const small = { left: i % 2 === 0 ? 2 : 0 };
+      const drop = ({ data }: { readonly data: Uint8Array }) => isLong(data) || (data[1] === BATCH && small.left-- > 0);
+      made.network.set({ drop }, { to: b.host.address });
+      await publishAll(made, a, [key], 0);
+      await clock.runUntil(() => keysOf(b).includes(key), 500);
+      await made.advance(200);
+    }
+    assertEquals(gapEvents(b), 0);
+    // The path is mended: nothing was given up.
+    made.network.set({ drop: () => false }, { to: b.host.address });
+    await clock.runUntil(() => keysOf(b).length === 1 + 1300 + 20, 8000);
+    assertEquals([gapEvents(b), statusOf(b, a)?.state], [0, "current"]);
+    await made.close();
+  });
+
+  test("forged numbers leave nothing behind in what was missing", async () => {
+    const { made, a, b } = await scene(2);
+    await publishAll(made, a, names(3), 300);
+    const nodeId = Uint8Array.from(a.mesh.nodeId.replaceAll("-", "").match(/../g) ?? [], (byte) => parseInt(byte, 16));
+    const forged = [
+      ...encodePacket({ type: BATCH, nodeId, keys: [] }),
+      ...encodeExtension({ number: MAX_NUMBER }),
+    ];
+    const at = { host: "0.0.0.0", port: 5000, shared: false, sendsMulticast: false, multicastLoopback: false };
+    const stranger = await made.network.host("10.0.0.66").bind({ ...at, multicastTtl: 1 }, {
+      message() {},
+      error() {},
+    });
+    made.network.set({ drop: ({ data }) => data[1] === STATE });
+    void stranger.send(Uint8Array.from(forged), b.host.address, b.mesh.port);
+    await made.advance(100);
+    assert(b.mesh.metrics().missing > 0);
+    made.network.set({ drop: () => false });
+    await made.advance(2000);
+    const { missing, repaired } = b.mesh.metrics();
+    assertEquals([missing, repaired, gapEvents(b), statusOf(b, a)?.state], [0, 0, 0, "current"]);
+    await made.close();
+  });
+
   test("one answer that was late, as a node stood still, does not hold up repairs for long", async () => {
     for (const index of [0, 1]) {
       const { made, a, b, clock } = await scene(2, () => ({ batchSize: 1, queueSize: 5000 }));
@@ -152,6 +215,24 @@ describe("repair", () => {
       assertEquals(gapEvents(b), 0);
       await made.close();
     }
+  });
+
+  test("the loss of one in fifty by chance does not slow the sender down", async () => {
+    const { made, a, b, clock } = await scene(2, () => ({ batchSize: 1 }));
+    await publishAll(made, a, ["first"], 300);
+    // By the group and by unicast.
+    made.network.set({ loss: Math.sqrt(0.02) }, { to: b.host.address });
+    const publishing = (async () => {
+      for (const key of names(5000)) await a.mesh.publish(key);
+    })();
+    for (let i = 0; i < 20; i++) {
+      await made.advance(10);
+      assert(a.mesh.metrics().sendRate >= 30_000, `${a.mesh.metrics().sendRate} a second`);
+    }
+    await publishing;
+    assert(b.mesh.metrics().missing > 50);
+    await clock.runUntil(() => keysOf(b).length === 5001, 1000);
+    await made.close();
   });
 
   test("a slow receiver cannot push the sender below `minSendRate`, nor hold the others up", async () => {
@@ -403,12 +484,15 @@ describe("status", () => {
     await made.close();
   });
 
-  test("of a mesh alone is current, and with a plain peer staleness has no bound", async () => {
+  test("of a mesh alone is current, and a plain peer, of which nobody can know what is lost, is counted apart", async () => {
     const alone = await scene(1);
     assertEquals([alone.a.mesh.status().state, alone.a.mesh.status().staleness], ["current", 0]);
     await alone.made.close();
     const { made, a, b } = await scene(2, (i) => i === 0 ? {} : { wire: "go-warp" });
-    assertEquals([statusOf(a, b)?.state, a.mesh.status().staleness], ["plain", Infinity]);
+    const { state, staleness, plain } = a.mesh.status();
+    assertEquals([state, staleness, plain], ["current", 0, 1]);
+    assertEquals([statusOf(a, b)?.state, statusOf(a, b)?.staleness], ["plain", Infinity]);
+    assertEquals(b.mesh.status().staleness, Infinity, "who numbers nothing knows nothing");
     await made.close();
   });
 });

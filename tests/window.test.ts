@@ -153,7 +153,7 @@ describe("a window with too many holes", () => {
   /** Every second number arrives, so that each other one is a hole of its own. */
   function sieve(holes: number): Window {
     const window = new Window();
-    window.trust();
+    window.trust(true);
     for (let i = 1; i <= holes; i++) window.accept(2 * i, i, i);
     return window;
   }
@@ -164,7 +164,7 @@ describe("a window with too many holes", () => {
     assertEquals([window.holes.length, window.missing], [512, 512]);
     window.accept(1026, 0, 0);
     assertEquals([window.holes.length, shown(window)[511]], [512, [1023, 1025]]);
-    window.trust();
+    window.trust(true);
     for (let i = 514; i <= 520; i++) window.accept(2 * i, 0, 0);
     assertEquals(window.holes.length, 519);
   });
@@ -230,20 +230,20 @@ describe("a window with too many holes", () => {
 
   test("takes 200,000 of them in bounded memory", () => {
     const window = new Window();
-    window.trust();
+    window.trust(true);
     for (let i = 1; i <= 200_000; i++) window.accept(2 * i, 0, 0);
     assertEquals([window.holes.length, window.highest], [2048, 400_000]);
     assertEquals(window.missing, window.holes.reduce((sum, { from, to }) => sum + to - from + 1, 0));
   });
 
   test("shares what there is for all: beyond 32,768 each has 64, until others have less", () => {
-    const shared = { trusted: 0, untrusted: 0 };
+    const shared = { trusted: 0, untrusted: 0, asked: 0, repaired: 0 };
     const windows = crowd(20, shared);
-    for (const window of windows) window.trust();
+    for (const window of windows) window.trust(true);
     for (const window of windows) fill(window);
     assertEquals(windows.slice(0, 16).map(({ holes }) => holes.length), Array(16).fill(2048));
     assertEquals(windows.slice(16).map(({ holes }) => holes.length), Array(4).fill(64));
-    assertEquals(shared, { trusted: 16 * 2048 + 4 * 64, untrusted: 0 });
+    assertEquals(shared, { trusted: 16 * 2048 + 4 * 64, untrusted: 0, asked: 0, repaired: 0 });
     const [first, last] = [windows[0], windows[19]] as [Window, Window];
     first.startAt(6001);
     for (let i = 3001; i <= 3010; i++) last.accept(2 * i, 0, 0);
@@ -253,15 +253,15 @@ describe("a window with too many holes", () => {
   });
 
   test("shares less, and apart, with nodes that have not shown that they are there", () => {
-    const shared = { trusted: 0, untrusted: 0 };
+    const shared = { trusted: 0, untrusted: 0, asked: 0, repaired: 0 };
     const windows = crowd(100, shared);
     for (const window of windows) fill(window);
     assertEquals(windows.map(({ holes }) => holes.length), [...Array(16).fill(512), ...Array(84).fill(64)]);
-    assertEquals(shared, { trusted: 0, untrusted: 16 * 512 + 84 * 64 });
-    windows[0]?.trust();
-    assertEquals(shared, { trusted: 512, untrusted: 15 * 512 + 84 * 64 });
+    assertEquals(shared, { trusted: 0, untrusted: 16 * 512 + 84 * 64, asked: 0, repaired: 0 });
+    windows[0]?.trust(true);
+    assertEquals(shared, { trusted: 512, untrusted: 15 * 512 + 84 * 64, asked: 0, repaired: 0 });
     const other = new Window(shared);
-    other.trust();
+    other.trust(true);
     fill(other);
     assertEquals(other.holes.length, 2048);
   });
@@ -340,9 +340,9 @@ test("whatever comes, a window says what a set of numbers says", () => {
   );
   fc.assert(
     fc.property(fc.array(step, { maxLength: 60, size: "max" }), (steps) => {
-      const shared = { trusted: 0, untrusted: 0 };
+      const shared = { trusted: 0, untrusted: 0, asked: 0, repaired: 0 };
       const window = new Window(shared);
-      window.trust();
+      window.trust(true);
       const model = new Model();
       steps.forEach((step, time) => {
         if (step.do === "split") {
@@ -365,7 +365,7 @@ test("whatever comes, a window says what a set of numbers says", () => {
           model.endAt(step.number);
         }
         check(window, model);
-        assertEquals(shared, { trusted: window.holes.length, untrusted: 0 });
+        assertEquals(shared, { trusted: window.holes.length, untrusted: 0, asked: 0, repaired: 0 });
       });
     }),
     { numRuns: 500 },
@@ -377,7 +377,7 @@ test("numbers of any size are told apart as small ones are", () => {
   const steps = fc.array(fc.integer({ min: 1, max: 40 }), { maxLength: 30, size: "max" });
   fc.assert(fc.property(far, steps, (far, numbers) => {
     const [near, window] = [new Window(), new Window()];
-    for (const each of [near, window]) each.trust();
+    for (const each of [near, window]) each.trust(true);
     window.startAt(far + 1);
     for (const number of numbers) {
       assertEquals(window.accept(far + number, 0, 0), near.accept(number, 0, 0));

@@ -170,4 +170,46 @@ export const MEMBERSHIP: readonly Mutant[] = judgedBy("churn", [
     find: "2 ** Math.max(0, entry.tries - FREE_TRIES)",
     replace: "1",
   },
+  {
+    name: "of those who are heard and do not fit a list the same are listed always",
+    file: "src/paths.ts",
+    find: "for (const entry of listed) entry.listedAt = this.#config.clock.now();",
+    replace: "",
+  },
+  {
+    name: "a peer whose full list has others in it is taken not to hear",
+    file: "src/paths.ts",
+    find: "HEARS_FOR * turns * heartbeat",
+    replace: "HEARS_FOR * heartbeat",
+  },
+  {
+    name: "all ask a stranger that speaks to all",
+    file: "src/crowd.ts",
+    find: "return this.isSmall || jitter",
+    replace: "return true || jitter",
+  },
+  {
+    name: "a newcomer whom nobody has answered waits for the next round",
+    file: "src/first_calls.ts",
+    find: "this.start(round + 1);",
+    replace: "",
+  },
+  {
+    name: "what was answered counts as asked",
+    file: "src/introductions.ts",
+    find: "this.#rate.giveBack();",
+    replace: "",
+  },
+  {
+    name: "a plain peer that may be an invention gets every batch",
+    file: "src/copy_limit.ts",
+    find: "const refused = this.#established.take(allowed) + this.#strangers.take(allowed);",
+    replace: "allowed.push(...all);\n    const refused = 0;",
+  },
+  {
+    name: "a plain peer that was heard once is established",
+    file: "src/copy_limit.ts",
+    find: "times: 3, heartbeats: 1.25",
+    replace: "times: 1, heartbeats: 0",
+  },
 ]);

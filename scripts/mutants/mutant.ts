@@ -5,6 +5,8 @@ export interface Breakage {
   readonly file: string;
   readonly find: string;
   readonly replace: string;
+  /** Worlds that have shown it before: they are tried first. */
+  readonly seeds?: readonly number[];
 }
 
 /** What must notice it: storms (`scripts/worlds.ts`), or worlds of nodes that come and go (`scripts/churn.ts`). */

@@ -3,9 +3,57 @@ import { judgedBy, type Mutant } from "./mutant.ts";
 /** Breakages of repair, which the storms must notice. */
 export const PROTOCOL: readonly Mutant[] = judgedBy("storms", [
   {
+    name: "what was asked for in vain holds up all else",
+    file: "src/window.ts",
+    find: "return attempts >= VAIN_ATTEMPTS && heardAt",
+    replace: "return attempts >= Infinity && heardAt",
+  },
+  {
+    name: "what was forged counts as missing for ever",
+    file: "src/window.ts",
+    find: "if (hole.attempts > 0) this.#shared.asked -= count;",
+    replace: "",
+  },
+  {
+    name: "every loss is congestion",
+    file: "src/loss_meter.ts",
+    find: "return share * count + 2 * Math.sqrt(share * count) + 2;",
+    replace: "return 0 * share * count;",
+  },
+  {
+    name: "no loss is congestion",
+    file: "src/own_stream.ts",
+    find: 'else if (verdict === "congestion" && pacer.onLoss()',
+    replace: 'else if (verdict === "congestion" && !pacer.isSlow',
+  },
+  {
+    name: "a node that is behind asks before it reads",
+    file: "src/repair_requests.ts",
+    find: "this.#turns = TURNS;",
+    replace: "this.#turns = 0;",
+  },
+  {
+    name: "a narrow path is not met with smaller batches",
+    file: "src/path_mtu.ts",
+    find: "this.#config.onLimit(limit);",
+    replace: "",
+  },
+  {
+    name: "a narrow path is narrow for ever",
+    file: "src/path_mtu.ts",
+    find: "path.timer = clock.setTimer(() => this.#raise(id, path), RAISE_AFTER);",
+    replace: "",
+  },
+  {
+    name: "chance is taken for a narrow path",
+    file: "src/path_mtu.ts",
+    find: "return lost ** tries < UNLIKELY;",
+    replace: "return tries > 0;",
+  },
+  {
     name: "the position is not announced after a burst",
     file: "src/own_stream.ts",
-    find: "if (isDue) post(encodeControl(TYPE_STATE, nodeId, { position: this.position }));",
+    find: "if (isDue) post(encodeControl(TYPE_STATE, nodeId, this.news));",
     replace: "",
   },
   {
@@ -15,9 +63,21 @@ export const PROTOCOL: readonly Mutant[] = judgedBy("storms", [
     replace: "const after = ANNOUNCE_AFTER[round] ?? 1000;",
   },
   {
+    name: "the announcement after a steady flow is late",
+    file: "src/own_stream.ts",
+    find: "Math.min(this.#interval * FLOW_PATIENCE, MAX_FLOW_PATIENCE) - first",
+    replace: "20 * this.#interval - first",
+  },
+  {
+    name: "a steady flow is announced as a burst",
+    file: "src/own_stream.ts",
+    find: "if (this.#flow < MIN_FLOW) return 0;",
+    replace: "return 0;",
+  },
+  {
     name: "heartbeats do not say where the stream is",
     file: "src/mesh_bus.ts",
-    find: "encodeExtension({ position, ...saying })",
+    find: "encodeExtension({ ...news, ...saying })",
     replace: "encodeExtension({ position: { last: 0, oldest: 1, age: Infinity }, ...saying })",
   },
   {
@@ -53,8 +113,8 @@ export const PROTOCOL: readonly Mutant[] = judgedBy("storms", [
   {
     name: "a lost stream is no gap",
     file: "src/peer_streams.ts",
-    find: 'this.#config.onGap(stream.id, stream.giveUp(now), undefined, "lost");',
-    replace: "stream.giveUp(now);",
+    find: 'if (isLoss) this.#config.onGap(stream.id, stream.giveUp(now), undefined, "lost");',
+    replace: "if (isLoss) stream.giveUp(now);",
   },
   {
     name: "a stream that is heard all the time is lost",
@@ -71,8 +131,8 @@ export const PROTOCOL: readonly Mutant[] = judgedBy("storms", [
   {
     name: "a hole is asked for once",
     file: "src/repair_requests.ts",
-    find: "hole.due = now + this.#retryAfter(stream, hole.attempts);",
-    replace: "hole.due = now + 1e9;",
+    find: "window.ask(hole, now, now + this.#retryAfter(stream, hole.attempts + 1, isSeldom));",
+    replace: "window.ask(hole, now, now + 1e9);",
   },
   {
     name: "requests are not answered",
@@ -155,8 +215,8 @@ export const PROTOCOL: readonly Mutant[] = judgedBy("storms", [
   {
     name: "an event does not touch the guard of its key",
     file: "src/mesh_bus.ts",
-    find: "if (!this.#guards.idle) this.#guards.touch(key);\n        this.#subscriptions",
-    replace: "this.#subscriptions",
+    find: "if (!this.#guards.idle) this.#guards.touch(key);\n        this.#deliveries",
+    replace: "this.#deliveries",
   },
   {
     name: 'with `wire: "go-warp"` a node extends what it sends',
@@ -191,7 +251,7 @@ export const PROTOCOL: readonly Mutant[] = judgedBy("storms", [
   {
     name: "a round of gap events does not touch the guards",
     file: "src/mesh_bus.ts",
-    find: "this.#guards.touchAll();\n      this.#subscriptions.gap();",
-    replace: "this.#subscriptions.gap();",
+    find: "this.#guards.touchAll();\n    this.#deliveries",
+    replace: "this.#deliveries",
   },
 ]);

@@ -15,18 +15,19 @@ import {
 } from "./layout.ts";
 import { writeU16 } from "./integers.ts";
 import { writeHeader } from "./packet.ts";
-import { writeUtf8 } from "./utf8.ts";
+import { NO_ROOM, writeUtf8 } from "./utf8.ts";
 
 /** A batch under way. It owns its bytes and is used again after {@linkcode BatchWriter.clear}. */
 export class BatchWriter {
   readonly #bytes = new Uint8Array(MAX_DATAGRAM);
-  readonly #body: Uint8Array;
+  readonly #whole: Uint8Array;
+  #body: Uint8Array;
   #end = BATCH_KEYS_OFFSET;
   #count = 0;
 
   /** `nodeId` is the sender's, 16 bytes. With `numbered` there is room for the extension block. */
   constructor(nodeId: Uint8Array, numbered = false) {
-    this.#body = this.#bytes.subarray(0, MAX_DATAGRAM - (numbered ? BATCH_EXTENSION_LENGTH : 0));
+    this.#whole = this.#body = this.#bytes.subarray(0, MAX_DATAGRAM - (numbered ? BATCH_EXTENSION_LENGTH : 0));
     writeHeader(this.#bytes, TYPE_BATCH, nodeId);
   }
 
@@ -35,13 +36,23 @@ export class BatchWriter {
     return this.#count;
   }
 
+  /** Bytes that it should not pass with its extension. A first key that takes more goes alone. */
+  get limit(): number {
+    return MAX_DATAGRAM - (this.#whole.length - this.#body.length);
+  }
+
+  set limit(limit: number) {
+    this.#body = this.#whole.subarray(0, this.#whole.length - (MAX_DATAGRAM - limit));
+  }
+
   /**
    * Appends a key. Returns 0 when it is in, else why not, with the batch unchanged: `NO_ROOM` when it would pass
-   * {@linkcode MAX_DATAGRAM} bytes with its extension, `ILL_FORMED` when it has no UTF-8 form.
+   * {@linkcode BatchWriter.limit} with its extension, `ILL_FORMED` when it has no UTF-8 form.
    */
   add(key: string): number {
     const start = this.#end + BATCH_KEY_OVERHEAD;
-    const end = writeUtf8(key, this.#body, start);
+    let end = writeUtf8(key, this.#body, start);
+    if (end === NO_ROOM && this.#count === 0) end = writeUtf8(key, this.#whole, start);
     if (end < 0) return end;
     writeU16(this.#bytes, this.#end, end - start);
     this.#end = end;
@@ -49,11 +60,14 @@ export class BatchWriter {
     return 0;
   }
 
-  /** The datagram, with the number that the batch gets if any: a view that holds until the next `add` or `clear`. */
-  bytes(number?: number): Uint8Array {
+  /**
+   * The datagram, with the number that the batch gets if any: a view that holds until the next `add` or `clear`. `isMore` says
+   * that more is pending.
+   */
+  bytes(number?: number, isMore = false): Uint8Array {
     writeU16(this.#bytes, COUNT_OFFSET, this.#count);
     if (number === undefined) return this.#bytes.subarray(0, this.#end);
-    writeNumber(this.#bytes, this.#end, number);
+    writeNumber(this.#bytes, this.#end, number, isMore);
     return this.#bytes.subarray(0, this.#end + BATCH_EXTENSION_LENGTH);
   }
 

@@ -7,6 +7,7 @@
 import { DecodeError } from "../errors.ts";
 import { readU16, readU32, readU48, writeU16, writeU32, writeU48 } from "./integers.ts";
 import {
+  AGE_LENGTH,
   AGE_NEVER,
   BASE_LENGTH,
   BATCH_EXTENSION_LENGTH,
@@ -28,10 +29,13 @@ import {
   TAG_ECHO,
   TAG_HEARD,
   TAG_MEASURE,
+  TAG_MORE,
   TAG_NONCE,
   TAG_NUMBER,
+  TAG_PADDING,
   TAG_PATH,
   TAG_PEERS,
+  TAG_PENDING,
   TAG_POSITION,
   TAG_RANGES,
   TAG_REPAIR,
@@ -106,7 +110,17 @@ export interface Extension {
   readonly measure?: Measure;
   /** What the sender answers of itself. */
   readonly report?: Report;
+  /**
+   * Milliseconds since the oldest key was accepted that the sender has not sent yet: what its position does not tell. Absent
+   * when it has sent all.
+   */
+  readonly pending?: number;
+  /** The number of this batch, when more was pending as it was sent. */
+  readonly more?: number;
 }
+
+/** What a number of a batch stands for: all that was pending went with it, or not, or it is sent again. */
+export type Numbering = "number" | "more" | "repair";
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 
@@ -124,15 +138,16 @@ export function readNumber(bytes: Uint8Array, end: number): number {
   if (bytes.length === end) return 0;
   const tag = end + EXTENSION_HEADER_LENGTH;
   const isPlain = bytes.length === end + BATCH_EXTENSION_LENGTH && isBlock(bytes, end) &&
-    bytes[end + 2] === EXTENSION_VERSION && (bytes[tag] === TAG_NUMBER || bytes[tag] === TAG_REPAIR) &&
+    bytes[end + 2] === EXTENSION_VERSION && isNumberTag(bytes[tag]) &&
     readU16(bytes, tag + 1) === NUMBER_LENGTH;
   const number = isPlain ? readU48(bytes, tag + RECORD_HEADER_LENGTH) : 0;
   return number === 0 ? NOT_PLAIN_NUMBER : number;
 }
 
-/** Whether a batch with a plain number is one that is sent again. */
-export function isRepair(bytes: Uint8Array, end: number): boolean {
-  return bytes[end + EXTENSION_HEADER_LENGTH] === TAG_REPAIR;
+/** What the plain number of a batch stands for. */
+export function numberingOf(bytes: Uint8Array, end: number): Numbering {
+  const tag = bytes[end + EXTENSION_HEADER_LENGTH];
+  return tag === TAG_NUMBER ? "number" : tag === TAG_MORE ? "more" : "repair";
 }
 
 /** Makes a batch with a plain number, its whole datagram, one that is sent again. */
@@ -156,7 +171,7 @@ export function readExtension(bytes: Uint8Array, start: number): Extension | und
     const value = offset + RECORD_HEADER_LENGTH;
     const end = value + readU16(bytes, offset + 1);
     if (end > bytes.length) return MALFORMED;
-    if (tag >= TAG_NUMBER && tag <= TAG_REPORT) {
+    if (tag >= TAG_NUMBER && tag <= TAG_MORE && tag !== TAG_PADDING) {
       if ((seen & (1 << tag)) !== 0 || !readRecord(tag, bytes.subarray(value, end), found)) return MALFORMED;
       seen |= 1 << tag;
     }
@@ -185,7 +200,7 @@ export function decodeExtension(rest: Uint8Array): Extension | undefined {
  */
 export function encodeExtension(extension: Extension): Uint8Array {
   const { number, position, stream, nonce, token, ranges, since, base, settled, repair } = extension;
-  const { echo, path, heard, peers, measure, report } = extension;
+  const { echo, path, heard, peers, measure, report, pending, more } = extension;
   const records: [number, Uint8Array][] = [];
   if (number !== undefined) records.push([TAG_NUMBER, u48s(number)]);
   if (position !== undefined) records.push([TAG_POSITION, withAge(u48s(position.last, position.oldest), position.age)]);
@@ -203,6 +218,9 @@ export function encodeExtension(extension: Extension): Uint8Array {
   if (peers !== undefined) records.push([TAG_PEERS, writePeers(peers)]);
   if (measure !== undefined) records.push([TAG_MEASURE, writeMeasure(measure)]);
   if (report !== undefined) records.push([TAG_REPORT, writeReport(report)]);
+  // Rounded up: what is older than it says would be taken for known.
+  if (pending !== undefined) records.push([TAG_PENDING, withAge(new Uint8Array(0), Math.ceil(pending))]);
+  if (more !== undefined) records.push([TAG_MORE, u48s(more)]);
   const bytes = new Uint8Array(
     records.reduce((sum, [, value]) => sum + RECORD_HEADER_LENGTH + value.length, EXTENSION_HEADER_LENGTH),
   );
@@ -228,13 +246,17 @@ export function encodeControl(type: number, nodeId: Uint8Array, extension: Exten
 }
 
 /** Writes the block of a batch, which is {@linkcode BATCH_EXTENSION_LENGTH} bytes, at `offset`. */
-export function writeNumber(bytes: Uint8Array, offset: number, number: number): void {
+export function writeNumber(bytes: Uint8Array, offset: number, number: number, isMore = false): void {
   bytes[offset] = EXTENSION_MAGIC[0];
   bytes[offset + 1] = EXTENSION_MAGIC[1];
   bytes[offset + 2] = EXTENSION_VERSION;
-  bytes[offset + 3] = TAG_NUMBER;
+  bytes[offset + 3] = isMore ? TAG_MORE : TAG_NUMBER;
   writeU16(bytes, offset + 4, NUMBER_LENGTH);
   writeU48(bytes, offset + 6, number);
+}
+
+function isNumberTag(tag: number | undefined): boolean {
+  return tag === TAG_NUMBER || tag === TAG_MORE || tag === TAG_REPAIR;
 }
 
 function isBlock(bytes: Uint8Array, start: number): boolean {
@@ -283,6 +305,12 @@ function readRecord(tag: number, value: Uint8Array, found: Mutable<Extension>): 
       return found.path <= PATH_GROUP;
     case TAG_MEASURE:
       return isSet(found, "measure", readMeasure(value));
+    case TAG_PENDING:
+      found.pending = readAge(value, 0);
+      return true;
+    case TAG_MORE:
+      found.more = readU48(value, 0);
+      return found.more > 0;
     default:
       found.repair = readU48(value, 0);
       return found.repair > 0;
@@ -302,6 +330,8 @@ const LENGTHS: Readonly<Record<number, number>> = {
   [TAG_ECHO]: NONCE_LENGTH,
   [TAG_PATH]: 1,
   [TAG_MEASURE]: MEASURE_LENGTH,
+  [TAG_PENDING]: AGE_LENGTH,
+  [TAG_MORE]: NUMBER_LENGTH,
 };
 
 function readList(tag: number, value: Uint8Array, found: Mutable<Extension>): boolean {

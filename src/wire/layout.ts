@@ -95,6 +95,10 @@ export const TAG_MEASURE = 15;
 export const TAG_REPORT = 16;
 /** Any bytes, read by nobody: a datagram of a size that is to be tried. */
 export const TAG_PADDING = 17;
+/** How long ago the oldest key was accepted that the sender has not sent yet: u32, milliseconds */
+export const TAG_PENDING = 18;
+/** In place of the number when more was pending as the batch was sent: u48 */
+export const TAG_MORE = 19;
 
 /** To one node, whose multicast the sender does not hear. */
 export const PATH_DEAF = 0;

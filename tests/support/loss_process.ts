@@ -80,6 +80,12 @@ export class LossProcess extends CalledProcess<LossCall, Line> {
     return this.line(({ event, at = NaN }) => event !== undefined && test(event) ? { event, at } : undefined, what);
   }
 
+  /** Resolves when overflows were delivered to the subscription so many times. */
+  overflows(count: number): Promise<true> {
+    let left = count;
+    return this.line(({ cause }) => cause === "overflow" && --left === 0 ? true : undefined, `${count} overflows`);
+  }
+
   /** Events of the mesh so far. */
   events(): readonly MeshEvent[] {
     return this.lines().flatMap(({ event }) => event === undefined ? [] : [event]);

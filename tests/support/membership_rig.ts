@@ -60,6 +60,8 @@ export class MembershipRig {
   readonly sent: SentHeartbeat[] = [];
   readonly beats: number[] = [];
   readonly gone: string[] = [];
+  /** Those that had to make room. */
+  readonly evicted: string[] = [];
   readonly proven: { readonly id: string; readonly to: string; readonly time: number }[] = [];
   readonly membership: Membership;
   #nonces = 0;
@@ -85,6 +87,8 @@ export class MembershipRig {
       rules: { family: 4, mayBeAt: () => true },
       seeds: () => NO_SEEDS,
       isOwn: () => false,
+      port: 7946,
+      isFollowed: () => true,
       encode: (saying) => {
         const bytes = new Uint8Array(1);
         sayings.set(bytes, saying);
@@ -101,7 +105,7 @@ export class MembershipRig {
       heardAt: () => -Infinity,
       onBeat: () => this.beats.push(clock.now()),
       onProven: ({ id }, to, time) => this.proven.push({ id, to: formatAddress(to.host, to.port), time }),
-      onGone: (id) => this.gone.push(id),
+      onGone: (id, isLost) => (isLost ? this.gone : this.evicted).push(id),
       emit: (event) => this.events.push(event),
       ...config,
     });
@@ -131,10 +135,10 @@ export class MembershipRig {
     this.hear(index, { extension: { path: 0, echo, ...extension } });
   }
 
-  /** A node is heard, asked, and answers. What was sent meanwhile is forgotten. */
+  /** A node asks, is asked, and answers. What was sent meanwhile is forgotten. */
   meet(...indexes: readonly number[]): void {
     for (const index of indexes) {
-      this.hear(index);
+      this.hear(index, { extension: { nonce: index } });
       this.answer(index);
     }
     this.forget();

@@ -4,9 +4,12 @@
  * @module
  */
 
-import { calmProblem, nodeProblem, restProblem } from "./storm_checks.ts";
-import { describePlan, pick, planStorm, type StormPlan } from "./storm_plan.ts";
+import { areApart, calmProblem, nodeProblem, restProblem } from "./storm_checks.ts";
+import { describePlan, pick, planStorm, type StormPlan, type WorldKind } from "./storm_plan.ts";
+import { runQuiet } from "./storm_quiet.ts";
+import { runSoon } from "./storm_soon.ts";
 import { LONGEST_SPIKE, makeTrouble } from "./storm_troubles.ts";
+import { strangerProblem, watchProblem } from "./storm_watch.ts";
 import { StormWorld } from "./storm_world.ts";
 
 /** Time without anything but heartbeats after which a world is at rest, in milliseconds. */
@@ -15,10 +18,13 @@ const QUIET = 2000;
 const STEP = 500;
 /** Added to `peerTimeout` and four heartbeats, it is the bound within which everything is repaired or a gap. */
 const GRACE = 10_000;
+/** Added to `peerTimeout` and eight heartbeats, it is the bound within which those who lost each other meet again. */
+const REUNION = 60_000;
 
 /** What a world came to. */
 export interface StormReport {
   readonly seed: number;
+  readonly kind: WorldKind;
   readonly calm: boolean;
   /** Keys that were accepted, those that were accepted again included. */
   readonly keys: number;
@@ -55,23 +61,33 @@ export class StormError extends Error {
   }
 }
 
+/** How to run a world. */
+export interface StormOptions {
+  /** Gets a line for each thing that happens. */
+  readonly trace?: ((line: string) => void) | undefined;
+  /** Properties that are not looked at, such as `P14`. */
+  readonly without?: readonly string[] | undefined;
+}
+
 /**
  * Runs the world of a seed to its end.
  *
- * @param trace gets a line for each thing that happens
  * @throws {StormError} when something does not hold
  */
-export async function runStorm(seed: number, trace?: (line: string) => void): Promise<StormReport> {
+export async function runStorm(seed: number, { trace, without }: StormOptions = {}): Promise<StormReport> {
   const plan = planStorm(seed);
-  const world = new StormWorld(plan, trace);
+  const world = new StormWorld(plan, trace, without);
   trace?.(describePlan(plan));
   try {
-    await storm(world);
+    if (plan.kind === "quiet") await runQuiet(world, (problem) => check(world, problem));
+    else if (plan.kind === "soon") await runSoon(world, (problem) => check(world, problem));
+    else await storm(world);
     await endStorm(world);
     await settle(world);
     for (const node of world.nodes) check(world, nodeProblem(world, node));
     const totals = totalsOf(world);
     await closeAll(world);
+    for (const [excuse, count] of world.excuses.counts) trace?.(`excused ${count} times: ${excuse}`);
     return { ...totals, ms: world.now };
   } catch (cause) {
     if (cause instanceof StormError) throw cause;
@@ -80,7 +96,8 @@ export async function runStorm(seed: number, trace?: (line: string) => void): Pr
 }
 
 function check(world: StormWorld, problem?: string): void {
-  const problems = [...world.problems, ...world.tap.misuses, ...(problem === undefined ? [] : [problem])];
+  const problems = [...world.problems, ...world.tap.misuses, ...(problem === undefined ? [] : [problem])]
+    .filter((text) => !world.without.some((property) => text.startsWith(`${property}:`)));
   const [first] = problems;
   if (first === undefined) return;
   const more = problems.length > 1 ? `, and ${problems.length - 1} more` : "";
@@ -99,13 +116,16 @@ async function storm(world: StormWorld): Promise<void> {
   const end = clock.now() + plan.duration;
   // A step is 20 ms and a burst is 5.5 keys on average.
   const bursts = plan.keys / 5.5 / (plan.duration / 20);
-  while (clock.now() < end) {
+  while (clock.now() < Math.max(end, world.until)) {
     await clock.advance(1 + random.below(39));
     await world.keepAppointments(false);
     if (troubles.length > 0 && random.chance(0.1)) await makeTrouble(world, pick(random, troubles));
     if (random.chance(bursts)) world.traffic(1 + random.below(10));
     if (random.chance(0.1)) world.guard();
-    check(world);
+    if (random.chance(0.2)) world.late?.play();
+    if (random.chance(0.1)) await world.stranger?.play();
+    check(world, watchProblem(world));
+    if (world.stranger !== undefined) check(world, strangerProblem(world));
   }
 }
 
@@ -113,20 +133,25 @@ async function endStorm(world: StormWorld): Promise<void> {
   world.storming = false;
   await world.keepAppointments(true);
   world.network.heal();
-  world.network.set({
+  world.stranger?.close();
+  world.set({
     loss: world.plan.lastingLoss,
     duplicate: 0,
     reorder: 0,
     truncate: 0,
     drop: undefined,
-    delay: { min: 0.1, max: 2 },
+    delay: world.plan.way > 1 ? world.delay : { min: 0.1, max: 2 },
   });
   world.note(() => "the storm is over");
 }
 
 async function settle(world: StormWorld): Promise<void> {
   const { plan, tap, network: { clock } } = world;
-  const bound = clock.now() + plan.peerTimeout + 4 * plan.heartbeat + GRACE;
+  const heartbeat = Math.max(plan.heartbeat, ...world.nodes.map((node) => node.heartbeat));
+  const peerTimeout = Math.max(plan.peerTimeout, ...world.nodes.map((node) => node.peerTimeout));
+  const settled = Math.ceil(clock.now()) + peerTimeout + 4 * heartbeat + GRACE + 20 * plan.way;
+  const together = Math.ceil(clock.now()) + peerTimeout + 8 * heartbeat + REUNION + Math.ceil(awayFor(world) / 60);
+  let bound = settled;
   const isQuiet = () => tap.lastNoise <= clock.now() - QUIET;
   // What was slow has arrived by then, and peers that were asked whether they are there have answered.
   const calmAt = clock.now() + (plan.troubles.has("spike") ? LONGEST_SPIKE : 0);
@@ -134,19 +159,32 @@ async function settle(world: StormWorld): Promise<void> {
   while (clock.now() < bound) {
     const isCalm = clock.now() >= calmAt;
     const before = world.network.stats.sent;
-    await clock.advance(Math.min(bound - clock.now(), STEP));
-    check(world);
+    await clock.advance(Math.min(Math.max(0.001, bound - clock.now()), STEP));
+    check(world, watchProblem(world));
+    if (clock.now() >= settled && areApart(world)) {
+      check(world, restProblem(world, false));
+      bound = together;
+    }
     const sent = world.network.stats.sent - before;
-    if (!isCalm || !isQuiet() || restProblem(world) !== undefined) continue;
-    if (sent > mostHeartbeats(world)) check(world, `P5: ${sent} heartbeats in ${STEP} ms`);
+    if (!isCalm || !isQuiet() || restProblem(world, true) !== undefined) continue;
+    if (sent > mostHeartbeats(world) && plan.kind === "storm") check(world, `P5: ${sent} heartbeats in ${STEP} ms`);
     hasRested = true;
     if (!plan.thorough) return;
   }
   // As long as datagrams are lost, some peer may be silent at any moment.
   if (hasRested && plan.lastingLoss > 0) return;
-  check(world, restProblem(world));
+  check(world, restProblem(world, true));
   if (plan.lastingLoss > 0 || isQuiet()) return;
   check(world, `P5: something else than heartbeats was sent at ${tap.lastNoise} ms`);
+}
+
+/** The longest that somebody was away, in milliseconds: who was away for long is asked seldom. */
+function awayFor({ nodes, now }: StormWorld): number {
+  let longest = 0;
+  for (const { partings } of nodes) {
+    for (const { at } of partings.values()) longest = Math.max(longest, now - at);
+  }
+  return longest;
 }
 
 /**
@@ -155,7 +193,7 @@ async function settle(world: StormWorld): Promise<void> {
  */
 function mostHeartbeats({ plan, nodes, hosts }: StormWorld): number {
   const running = nodes.filter(({ state }) => state === "running").length;
-  const rounds = 1 + Math.ceil(STEP / plan.heartbeat);
+  const rounds = 1 + Math.ceil(STEP / Math.min(plan.heartbeat, ...nodes.map(({ heartbeat }) => heartbeat || Infinity)));
   return running * ((1 + nodes.length + hosts) * rounds + (nodes.length - running) * 16 * rounds);
 }
 
@@ -170,7 +208,7 @@ async function closeAll(world: StormWorld): Promise<void> {
   }
   await clock.run(Promise.all([close(), ...others.map(close)]), 5000);
   // What is under way arrives.
-  await clock.advance(1000);
+  await clock.advance(1000 + 2 * world.plan.way);
   const { sent } = world.network.stats;
   if (clock.pending > 0) check(world, `P8: ${clock.pending} timers are left when all nodes are closed`);
   await clock.advance(5000);
@@ -185,6 +223,6 @@ function totalsOf(world: StormWorld): Omit<StormReport, "ms"> {
     repaired += metrics?.repaired ?? 0;
     for (const { published } of subscriptions) for (const count of published.values()) events += count;
   }
-  const { plan: { seed, calm }, keys, gaps, tap: { digest }, network: { stats: { sent: datagrams } } } = world;
-  return { seed, calm, keys, events, ...gaps, missing, repaired, datagrams, digest };
+  const { plan: { seed, kind, calm }, keys, gaps, tap: { digest }, network: { stats: { sent: datagrams } } } = world;
+  return { seed, kind, calm, keys, events, ...gaps, missing, repaired, datagrams, digest };
 }

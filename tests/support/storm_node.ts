@@ -9,7 +9,7 @@ import type { Clock, DatagramSocket, LoadGuard, MeshBus, MeshPorts, SyncEvent, T
 import type { MemoryPlainPeer } from "./memory_plain_peer.ts";
 import type { Kind } from "./storm_plan.ts";
 import type { StormTap } from "./storm_tap.ts";
-import { BATCH, numberOf, senderNumber, senderOf, tellsPosition } from "./storm_wire.ts";
+import { progressOf, senderNumber, senderOf } from "./storm_wire.ts";
 
 /**
  * Puts what happens in one moment in order, and remembers when each was: the virtual clock stands still while much
@@ -84,7 +84,28 @@ export interface Heard {
   /** The highest number of a batch that has arrived, and how often one was passed over. */
   highest: number;
   holes: number;
+  /** The highest number that it was told of. */
+  told: number;
+  /** When it was first heard, in milliseconds, and whether its stream was empty then. */
+  readonly firstAt: number;
+  /** When it was last heard, in milliseconds. */
+  lastAt: number;
+  readonly isNewborn: boolean;
 }
+
+/** How a node sees that another is gone. */
+export interface Parting {
+  readonly reason: "expired" | "left" | "replaced";
+  /** In milliseconds, and of {@linkcode Order}. */
+  readonly at: number;
+  readonly order: number;
+  /** Gaps that it was told of since. */
+  gaps: number;
+}
+
+/** Gets what arrives at a node, and by what to let it arrive again. */
+export type Overhear = (node: StormNode, data: Uint8Array, host: string, port: number, again: Arrive) => void;
+export type Arrive = (data: Uint8Array, host: string, port: number) => void;
 
 /** How a host's clock is not that of the network. */
 export interface Skew {
@@ -108,6 +129,17 @@ export class StormNode {
   paused = false;
   /** Whether another is to follow it on its host. */
   isReplaced = false;
+  /** The options, in milliseconds. */
+  heartbeat = 0;
+  peerTimeout = 0;
+  batchInterval = 0;
+  /** How long each event keeps its callbacks busy, in milliseconds. */
+  busyFor = 0;
+  /** The longest that it stood still, and when it last went on. */
+  longestStall = 0;
+  wokeAt = 0;
+  /** When it ended, in milliseconds. */
+  endedAt = Infinity;
   /** The option, in bytes. */
   repairBytes = 33_554_432;
   /** Whether it keeps for repair all that is sent in a world: 32 MiB for a minute. */
@@ -119,15 +151,15 @@ export class StormNode {
   readonly calls = new Map<string, { count: number; order: number }>();
   /** Whose position it heard, and when. */
   readonly heard = new Map<number, Heard>();
-  /** Peers that it declared lost, and when last. */
-  readonly lost = new Map<string, number>();
-  /** Peers that it has forgotten at least once as they were silent. */
-  readonly expired = new Set<string>();
+  /** Peers that it sees as gone. */
+  readonly partings = new Map<string, Parting>();
   /** When it began, and when it began to leave, in milliseconds. */
   openedAt = 0;
   leavesAt = Infinity;
   /** When it heard of others for the first time, by their ids. */
   readonly metAt = new Map<string, number>();
+  /** When the last newcomer was met. */
+  joinedAt = 0;
   /** How many of its gaps a calm world may have. */
   excusedGaps = 0;
   /** Gaps of the mesh, in words. */
@@ -150,12 +182,13 @@ export class StormNode {
   }
 
   /** The host's ports, with an eye on what is sent and what arrives. The tap of the network would cost more. */
-  ports(order: Order, tap: StormTap): MeshPorts {
+  ports(order: Order, tap: StormTap, overhear?: Overhear): MeshPorts {
     const { bind, clock, randomBytes, resolve, resolveSrv, networkInterfaces } = this.host;
     const watchedBind: MeshPorts["bind"] = async (options, handlers) => {
       const socket = await bind(options, {
         message: (data, host, port) => {
           this.#hear(data, order);
+          overhear?.(this, data, host, port, handlers.message);
           handlers.message(data, host, port);
         },
         error: (error, fatal) => handlers.error(error, fatal),
@@ -188,13 +221,20 @@ export class StormNode {
   }
 
   #hear(data: Uint8Array, order: Order): void {
-    if (!tellsPosition(data)) return;
+    const progress = progressOf(data);
+    if (progress === undefined) return;
+    const { number, last } = progress;
     const sender = senderOf(data);
     let heard = this.heard.get(sender);
-    if (heard === undefined) this.heard.set(sender, heard = { last: 0, highest: 0, holes: 0 });
+    if (heard === undefined) {
+      const firstAt = this.host.clock.now();
+      heard = { last: 0, highest: 0, holes: 0, told: 0, firstAt, lastAt: firstAt, isNewborn: last === 0 };
+      this.heard.set(sender, heard);
+    }
     heard.last = order.next();
-    if (data[1] !== BATCH) return;
-    const number = numberOf(data);
+    heard.lastAt = this.host.clock.now();
+    heard.told = Math.max(heard.told, last);
+    if (number === 0) return;
     if (number > heard.highest + 1) heard.holes++;
     heard.highest = Math.max(heard.highest, number);
   }

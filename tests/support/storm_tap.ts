@@ -5,7 +5,7 @@
  */
 
 import type { TappedDatagram } from "../../adapters/memory.ts";
-import { bodyEnd, HEARTBEAT, recordsOf, senderOf } from "./storm_wire.ts";
+import { BATCH, bodyEnd, firstNumberOf, HEARTBEAT, keysOf, recordsOf, senderOf } from "./storm_wire.ts";
 
 /** Longest datagram that a node sends, in bytes. */
 const MAX_SEND = 1400;
@@ -24,6 +24,10 @@ export class StormTap {
   readonly plainAddresses = new Set<string>();
   /** What no node may send, in words. */
   readonly misuses: string[] = [];
+  /** Gets each batch once, when it is first sent: its sender, its number and its keys. */
+  onBatch: (sender: number, number: number, keys: ReadonlySet<string>) => void = () => {};
+  /** The highest number that each sender has given. */
+  readonly #numbers = new Map<number, number>();
 
   /** A node sends a datagram, at a time in milliseconds. */
   see(data: Uint8Array, host: string, port: number, time: number): void {
@@ -35,11 +39,20 @@ export class StormTap {
       this.misuses.push(`P7: a datagram of type ${type} with ${data.length} bytes, its body ends at ${end}`);
     }
     if (end === data.length && type < EXTENDED) return;
-    this.extendedSenders.add(senderOf(data));
-    if (recordsOf(data, end) === undefined) this.misuses.push(`a malformed extension in a datagram of type ${type}`);
+    const sender = senderOf(data);
+    this.extendedSenders.add(sender);
+    const records = recordsOf(data, end);
+    if (records === undefined) this.misuses.push(`P7: a malformed extension in a datagram of type ${type}`);
+    else if (type === BATCH) this.#number(data, sender, firstNumberOf(data, records));
     if (type >= EXTENDED && this.plainAddresses.has(`${host}:${port}`)) {
       this.misuses.push(`P7: a datagram of type ${type} to the plain peer ${host}:${port}`);
     }
+  }
+
+  #number(data: Uint8Array, sender: number, number: number): void {
+    if (number <= (this.#numbers.get(sender) ?? 0)) return;
+    this.#numbers.set(sender, number);
+    this.onBatch(sender, number, new Set(keysOf(data)));
   }
 }
 

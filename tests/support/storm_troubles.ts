@@ -4,6 +4,7 @@
  * @module
  */
 
+import { MISHAPS } from "./storm_mishaps.ts";
 import { pick, type Trouble } from "./storm_plan.ts";
 import type { StormWorld } from "./storm_world.ts";
 import { hostAddress } from "./worlds.ts";
@@ -21,33 +22,34 @@ export async function makeTrouble(world: StormWorld, trouble: Trouble): Promise<
 
 const TROUBLES: Readonly<Record<Trouble, (world: StormWorld) => void | Promise<void>>> = {
   loss: (world) => {
-    const { network, random } = world;
-    network.set({ loss: random.chance(0.3) ? 0 : random.next() * 0.4 }, anyDirection(world));
+    const { random } = world;
+    world.set({ loss: random.chance(0.3) ? 0 : random.next() * 0.4 }, anyDirection(world));
   },
-  duplicate: (world) => world.network.set({ duplicate: world.random.next() * 0.4 }, anyDirection(world)),
+  duplicate: (world) => world.set({ duplicate: world.random.next() * 0.4 }, anyDirection(world)),
   reorder: (world) => {
-    const { network, random } = world;
-    network.set({ reorder: random.next() * 0.5, reorderBy: random.between(1, 100) }, anyDirection(world));
+    const { random } = world;
+    world.set({ reorder: random.next() * 0.5, reorderBy: random.between(1, 100) }, anyDirection(world));
   },
   delay: (world) => {
-    const { network, random } = world;
+    const { random } = world;
     const max = random.chance(0.5) ? 5 : random.next() * 100;
-    network.set({ delay: { min: 0, max } }, anyDirection(world));
+    world.set({ delay: { min: 0, max } }, anyDirection(world));
   },
   truncate: (world) => {
-    const { network, random } = world;
-    network.set({ truncate: random.chance(0.3) ? 0 : random.next() * 0.2 }, anyDirection(world));
+    const { random } = world;
+    world.set({ truncate: random.chance(0.3) ? 0 : random.next() * 0.2 }, anyDirection(world));
   },
   spike: (world) => {
-    const { network, random } = world;
-    network.set({ delay: { min: 0, max: random.between(100, LONGEST_SPIKE) } }, anyDirection(world));
-    world.later(random.between(50, 500), true, () => network.set({ delay: { min: 0.1, max: 1 } }));
+    const { random } = world;
+    world.set({ delay: { min: 0, max: random.between(100, LONGEST_SPIKE) } }, anyDirection(world));
+    const usual = world.plan.way > 1 ? world.delay : { min: 0.1, max: 1 };
+    world.later(random.between(50, 500), true, () => world.set({ delay: usual }));
   },
   filter: (world) => {
-    const { network, random } = world;
+    const { random } = world;
     const [strikesGroup, host] = [random.chance(0.5), random.chance(0.5) ? undefined : world.anyHost()];
-    network.set({ drop: ({ multicast, receiver }) => multicast === strikesGroup && receiver === (host ?? receiver) });
-    world.later(outage(world), true, () => network.set({ drop: undefined }));
+    world.set({ drop: ({ multicast, receiver }) => multicast === strikesGroup && receiver === (host ?? receiver) });
+    world.later(outage(world), true, () => world.set({ drop: undefined }));
   },
   partition: (world) => {
     const { network, random } = world;
@@ -92,6 +94,7 @@ const TROUBLES: Readonly<Record<Trouble, (world: StormWorld) => void | Promise<v
     const nodes = world.up().filter(({ mesh }) => mesh !== undefined);
     if (nodes.length > 0) world.subscribe(pick(random, nodes), world.anyTopic(), random.chance(0.5));
   },
+  ...MISHAPS,
 };
 
 function anyDirection(world: StormWorld): { from?: string; to?: string } {

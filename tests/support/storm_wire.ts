@@ -16,8 +16,11 @@ export const CATCH_UP = 0x13;
 export const STATE = 0x17;
 
 const HEADER = 18;
+const decoder = new TextDecoder();
 const NUMBER_TAG = 1;
 const REPAIR_TAG = 10;
+/** A number as well, of a batch after which more is pending. */
+const MORE_TAG = 19;
 const POSITION_TAG = 2;
 
 /** Tells nodes apart: 48 random bits of the id in a datagram's header, which must be there. */
@@ -72,10 +75,27 @@ export function recordsOf(data: Uint8Array, end: number = bodyEnd(data)): readon
   return records;
 }
 
-/** Whether a datagram that has arrived tells where the stream of its sender is: it has a number or a position. */
-export function tellsPosition(data: Uint8Array): boolean {
-  const records = recordsOf(data);
-  return records !== undefined && records.some(({ tag }) => isNumber(tag) || tag === POSITION_TAG);
+/** How far the stream of a datagram's sender is by what it says: the number of a batch, or the last of a position. */
+export interface Progress {
+  /** 0 when it is no numbered batch. */
+  readonly number: number;
+  readonly last: number;
+}
+
+/** `undefined` when it says nothing, or is cut. */
+export function progressOf(data: Uint8Array): Progress | undefined {
+  let [number, last] = [0, -1];
+  for (const { tag, start } of recordsOf(data) ?? []) {
+    if (isNumber(tag)) number = u48(data, start);
+    else if (tag === POSITION_TAG) last = u48(data, start);
+  }
+  return number > 0 || last >= 0 ? { number, last: Math.max(number, last) } : undefined;
+}
+
+/** The number of a batch that is sent for the first time, else 0. */
+export function firstNumberOf(data: Uint8Array, records: readonly ExtensionRecord[]): number {
+  const record = records.find(({ tag }) => tag === NUMBER_TAG || tag === MORE_TAG);
+  return record === undefined ? 0 : u48(data, record.start);
 }
 
 /** The number of a batch; 0 when it has none. */
@@ -86,7 +106,7 @@ export function numberOf(data: Uint8Array): number {
 
 /** A batch that is sent again has another tag before its number. */
 function isNumber(tag: number): boolean {
-  return tag === NUMBER_TAG || tag === REPAIR_TAG;
+  return tag === NUMBER_TAG || tag === REPAIR_TAG || tag === MORE_TAG;
 }
 
 /** The keys of a batch. */
@@ -94,7 +114,7 @@ export function keysOf(data: Uint8Array): string[] {
   const keys: string[] = [];
   for (let at = 20, left = u16(data, 18); left > 0; left--) {
     const length = u16(data, at);
-    keys.push(new TextDecoder().decode(data.subarray(at + 2, at + 2 + length)));
+    keys.push(decoder.decode(data.subarray(at + 2, at + 2 + length)));
     at += 2 + length;
   }
   return keys;

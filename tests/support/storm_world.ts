@@ -4,13 +4,18 @@
  * @module
  */
 
-import { MemoryNetwork, SeededRandom } from "../../adapters/memory.ts";
+import { type Direction, type Faults, MemoryNetwork, SeededRandom } from "../../adapters/memory.ts";
 import { ClosedError, MeshBus, type MeshEvent, type MeshOptions, type Topic } from "../../mod.ts";
 import { MemoryPlainPeer } from "./memory_plain_peer.ts";
 import { guardProblem } from "./storm_checks.ts";
-import { Order, type Skew, StormNode, StormSubscription } from "./storm_node.ts";
+import { ExcuseBook } from "./storm_excuses.ts";
+import { LateCopies, partingProblem } from "./storm_late.ts";
+import { StormLedger } from "./storm_ledger.ts";
+import { Order, type Overhear, type Skew, StormNode, StormSubscription } from "./storm_node.ts";
 import { drawOptions, type Kind, pick, type StormPlan } from "./storm_plan.ts";
+import { StormStranger } from "./storm_stranger.ts";
 import { describeDatagram, StormTap } from "./storm_tap.ts";
+import { StormWays } from "./storm_ways.ts";
 import { HEARTBEAT } from "./storm_wire.ts";
 import { hostAddress } from "./worlds.ts";
 
@@ -20,8 +25,10 @@ const PORT = 7946;
  * no question is answered any more: two ways there and back with the longest delay and reordering of a calm world.
  */
 const ACQUAINTANCE = 500;
-/** Two clocks differ by twice that at most: a little less than the protocol allows for. */
-const MAX_DRIFT = 0.0004;
+/** How much faster or slower than the network's a clock is at most. */
+const MAX_DRIFT = 0.001;
+/** Longer than any world lasts, in milliseconds. */
+const KEEPS_ALL = 86_400_000;
 const NONE: Skew = { start: 0, rate: 1 };
 const NON_ASCII = ["é", "ключ", "鍵", "🙂"];
 
@@ -39,6 +46,13 @@ export class StormWorld {
   readonly random: SeededRandom;
   readonly nodes: StormNode[] = [];
   readonly tap: StormTap = new StormTap();
+  readonly excuses: ExcuseBook = new ExcuseBook();
+  readonly ledger: StormLedger = new StormLedger();
+  readonly ways: StormWays;
+  readonly late: LateCopies | undefined;
+  readonly stranger: StormStranger | undefined;
+  /** What a datagram takes when nothing is wrong, in milliseconds. */
+  readonly delay: Faults["delay"];
   /** Who called `publish` for each key. */
   readonly publishers: Map<string, Set<StormNode>> = new Map();
   /** What must not happen and has, in words. */
@@ -50,15 +64,29 @@ export class StormWorld {
   /** How many hosts there are. */
   hosts = 0;
   storming = true;
+  /** The storm does not end before this, in milliseconds. */
+  until = 0;
   readonly #order = new Order();
   readonly #trace: ((line: string) => void) | undefined;
   #appointments: Appointment[] = [];
   #serial = 0;
 
-  constructor(plan: StormPlan, trace?: (line: string) => void) {
+  /** Properties that are not looked at. */
+  readonly without: readonly string[];
+
+  constructor(plan: StormPlan, trace?: (line: string) => void, without: readonly string[] = []) {
     this.plan = plan;
-    this.network = new MemoryNetwork({ seed: plan.seed });
+    this.without = without;
+    this.delay = plan.way > 1 ? { min: plan.way, max: plan.way * 1.02 } : { min: 0.1, max: 0.1 };
+    this.network = new MemoryNetwork({ seed: plan.seed, delay: this.delay });
     this.random = new SeededRandom(plan.seed + 2 ** 40);
+    this.ways = new StormWays(this.delay);
+    this.late = plan.late ? new LateCopies(this) : undefined;
+    this.stranger = plan.stranger ? new StormStranger(this) : undefined;
+    this.tap.onBatch = (sender, number, keys) => {
+      const publisher = this.nodes.find(({ id }) => id === sender);
+      if (publisher !== undefined) this.ledger.send(publisher, number, keys);
+    };
     this.#trace = trace;
     if (trace !== undefined) {
       this.network.tap((datagram) => {
@@ -73,6 +101,17 @@ export class StormWorld {
 
   note(line: () => string): void {
     this.#trace?.(`${this.now.toFixed(3).padStart(10)}  ${line()}`);
+  }
+
+  /** Changes what goes wrong on the network. */
+  set(faults: Partial<Faults>, direction: Direction = {}): void {
+    this.ways.note(faults, direction, this.now);
+    this.network.set(faults, direction);
+  }
+
+  /** The next moment, in order. */
+  moment(): number {
+    return this.#order.next();
   }
 
   /** Calls back after a delay in milliseconds, between two steps of the storm. */
@@ -99,25 +138,34 @@ export class StormWorld {
     return hostAddress(this.random.below(this.hosts));
   }
 
-  async open(kind: Kind, hostIndex: number): Promise<void> {
+  async open(kind: Kind, hostIndex: number, options: MeshOptions = {}): Promise<StormNode> {
     const { random } = this;
     const skew = this.plan.skewed
       ? { start: random.next() * 1e6, rate: 1 + random.between(-MAX_DRIFT, MAX_DRIFT) }
       : NONE;
     const node = new StormNode(this.nodes.length, kind, this.network.host(hostAddress(hostIndex)), skew);
     if (kind === "original") await this.#openOriginal(node, hostIndex);
-    else await this.#openMesh(node, hostIndex);
+    else await this.#openMesh(node, hostIndex, options);
     node.openedAt = this.now;
     this.nodes.push(node);
     this.note(() => `${node.index} opens on ${node.host.address}: ${kind}, ${node.nodeId}`);
+    return node;
   }
 
   publish(node: StormNode): void {
+    this.publishKey(node, this.#anyKey(node));
+  }
+
+  #anyKey(node: StormNode): string {
     const { random } = this;
     let key = random.chance(0.2) ? `shared:${random.below(10)}` : `${node.index}:${this.#serial++}`;
     if (random.chance(0.1)) key += pick(random, NON_ASCII);
     // The original would fill datagrams beyond what it reads itself.
     if (this.plan.longest > 100 && node.peer === undefined) key = key.padEnd(random.below(this.plan.longest), "-");
+    return key;
+  }
+
+  publishKey(node: StormNode, key: string): void {
     const publishers = this.publishers.get(key);
     if (publishers === undefined) this.publishers.set(key, new Set([node]));
     else publishers.add(node);
@@ -128,6 +176,7 @@ export class StormWorld {
     node.mesh?.publish(key).then(() => {
       if (node.state === "crashed") return;
       node.accepted.set(key, this.#order.next());
+      if (node.kind === "extended") this.ledger.accept(node, key, this.now);
       this.keys++;
     }, (error) => {
       if (!(error instanceof ClosedError)) this.problems.push(`publish of ${short(key)} failed: ${error}`);
@@ -149,9 +198,14 @@ export class StormWorld {
     const subscription = new StormSubscription(topic, this.#order.next(), withCallback);
     node.subscriptions.push(subscription);
     if (withCallback) {
+      const isAll = typeof topic !== "string" && topic.prefix === "" && node.kind === "extended";
+      if (isAll) this.ledger.open(node);
       mesh.subscribe(topic, (event) => {
         this.note(() => `${node.index} gets ${event.cause} ${short(event.key)}`);
         subscription.take(event, this.#order.next());
+        if (isAll && event.cause === "publish") this.ledger.pay(node, event.key);
+        else if (isAll && event.key === "") this.ledger.forgive(node);
+        if (node.busyFor > 0) this.#block(node);
         // An answer to what was heard, from within the callback.
         if (this.storming && event.cause === "publish" && this.random.chance(0.01) && node.isUp) this.publish(node);
       });
@@ -197,6 +251,7 @@ export class StormWorld {
     const guard = node.mesh?.guard(key);
     if (guard === undefined) return;
     if (!guard.isFresh()) this.problems.push(`P9: a new guard of ${key} on node ${node.index} is not fresh`);
+    this.note(() => `${node.index} guards ${short(key)}`);
     node.guards.push({ key, guard, order: this.#order.next(), time: this.now });
   }
 
@@ -204,17 +259,29 @@ export class StormWorld {
     this.note(() => `${node.index} is paused for ${time.toFixed()} ms`);
     node.paused = true;
     node.host.pause();
+    const begun = this.now;
     this.later(time, true, () => {
       this.note(() => `${node.index} goes on`);
       node.paused = false;
+      node.longestStall = Math.max(node.longestStall, this.now - begun);
+      node.wokeAt = this.now;
       node.host.resume();
     });
+  }
+
+  #block(node: StormNode): void {
+    const { host } = node;
+    if (!("block" in host) || typeof host.block !== "function") return;
+    host.block(node.busyFor);
+    node.longestStall = Infinity;
   }
 
   crash(node: StormNode): void {
     this.note(() => `${node.index} crashes`);
     node.state = "crashed";
+    node.endedAt = this.now;
     node.host.crash();
+    this.ledger.close(node);
     this.#maybeRestart(node);
   }
 
@@ -228,8 +295,12 @@ export class StormWorld {
     }
     node.state = "leaving";
     node.leavesAt = this.now;
+    this.ledger.close(node);
     void node.mesh?.close().then(() => {
-      if (node.state === "leaving") node.state = "left";
+      if (node.state === "leaving") {
+        node.state = "left";
+        node.endedAt = this.now;
+      }
       this.note(() => `${node.index} has left`);
     });
     if (!this.plan.troubles.has("crash") || this.random.chance(0.7)) return;
@@ -256,22 +327,28 @@ export class StormWorld {
     if (this.plan.reach === "multicast") this.tap.plainAddresses.add(node.peer.address);
   }
 
-  async #openMesh(node: StormNode, hostIndex: number): Promise<void> {
+  async #openMesh(node: StormNode, hostIndex: number, own: MeshOptions): Promise<void> {
     const { random } = this;
     const options: MeshOptions = {
       ...drawOptions(random, this.plan),
       multicast: this.#hasMulticast,
       peers: this.#seedsOf(hostIndex),
       ...(node.kind === "go-warp" ? { wire: "go-warp" } : {}),
+      ...own,
     };
+    node.heartbeat = options.heartbeat ?? this.plan.heartbeat;
+    node.peerTimeout = options.peerTimeout ?? 3 * node.heartbeat;
+    node.batchInterval = options.batchInterval ?? 100;
     node.repairBytes = options.repairBytes ?? node.repairBytes;
-    node.keepsAll = options.repairBytes === undefined && options.repairAge === undefined;
-    const mesh = await MeshBus.open({ ...options, ...node.ports(this.#order, this.tap) });
+    const isShort = this.plan.kind === "storm" || this.plan.kind === "crowd";
+    const keepsLong = (options.repairAge ?? (isShort ? Infinity : 0)) >= KEEPS_ALL;
+    node.keepsAll = options.repairBytes === undefined && keepsLong;
+    const mesh = await MeshBus.open({ ...options, ...node.ports(this.#order, this.tap, this.#overhear) });
     node.mesh = mesh;
     node.identify(mesh.nodeId);
     if (node.kind === "go-warp") this.tap.plainAddresses.add(mesh.address);
     mesh.events.listen((event) => this.#onMeshEvent(node, event));
-    if (random.chance(0.9)) this.subscribe(node, { prefix: "" }, true);
+    if (this.plan.kind !== "storm" || random.chance(0.9)) this.subscribe(node, { prefix: "" }, true);
     for (let i = random.below(4); i > 0; i--) this.subscribe(node, this.anyTopic(), random.chance(0.5));
   }
 
@@ -282,22 +359,26 @@ export class StormWorld {
   #seedsOf(hostIndex: number): string[] {
     const { reach, kinds } = this.plan;
     if (reach === "multicast") return [];
-    const count = reach === "star" ? 1 : Math.max(kinds.length, this.hosts);
+    const count = reach === "star" ? this.plan.seeds : Math.max(kinds.length, this.hosts);
     const hosts = Array.from({ length: count }, (_, i) => i).filter((i) => i !== hostIndex);
     return hosts.map((i) => `${hostAddress(i)}:${PORT}`);
   }
 
   #onMeshEvent(node: StormNode, event: MeshEvent): void {
     if (event.type === "gap") {
-      const moment = this.#order.next();
       this.gaps[event.reason]++;
-      node.lastMeshGap = moment;
+      node.lastMeshGap = this.#order.next();
       node.gaps.push(`${event.reason} ${event.from} to ${event.to ?? "?"} of ${event.node} at ${this.now} ms`);
-      if (event.reason === "lost") node.lost.set(event.node, moment);
+      const mishap = partingProblem(node, event.node, this.now);
+      if (mishap !== undefined) this.problems.push(`P17: node ${node.index} has ${node.gaps.at(-1)}: ${mishap}`);
       const publisher = this.nodes.find(({ nodeId }) => nodeId === event.node);
       // They may have met late, as the only one that both knew was away.
       const together = node.metAt.get(event.node) ?? Infinity;
-      if (publisher !== undefined && together > publisher.leavesAt - ACQUAINTANCE) node.excusedGaps++;
+      if (publisher === undefined) this.#gapOfNobody(node, event.node);
+      else {
+        this.ledger.forgive(node, publisher);
+        if (together > publisher.leavesAt - ACQUAINTANCE) node.excusedGaps++;
+      }
       // One that leaves skips what it cannot send in time.
       const isHeld = publisher?.keepsAll && publisher.state === "running";
       if (isHeld && event.reason === "overwritten") {
@@ -305,14 +386,53 @@ export class StormWorld {
       }
       this.note(() => `${node.index} has a gap: ${node.gaps.at(-1)}`);
     } else if (event.type === "peerLeft") {
-      if (event.reason === "expired") node.expired.add(event.peer.id);
+      const { reason } = event;
+      const other = this.nodes.find(({ nodeId }) => nodeId === event.peer.id);
+      const isWrong = this.plan.calm && this.plan.maxPeers === undefined && reason === "expired" &&
+        other?.kind === "extended" && other.state === "running" && node.longestStall === 0;
+      if (isWrong) this.problems.push(`P2: node ${node.index} has lost node ${other.index}, which is there`);
+      node.partings.set(event.peer.id, { reason, at: this.now, order: this.#order.next(), gaps: 0 });
       this.note(() => `${node.index} sees ${event.peer.id} leave: ${event.reason}`);
     } else if (event.type === "error" && event.stage === "callback") {
       this.problems.push(`node ${node.index} has an error: ${event.error.stack}`);
     } else if (event.type === "peerJoined") {
-      if (!node.metAt.has(event.peer.id)) node.metAt.set(event.peer.id, this.now);
+      if (!node.metAt.has(event.peer.id)) {
+        node.metAt.set(event.peer.id, this.now);
+        node.joinedAt = this.now;
+      }
+      node.partings.delete(event.peer.id);
+      const phantom = this.#phantom(node, event.peer.id);
+      if (phantom !== undefined) this.problems.push(phantom);
       this.note(() => `${node.index} sees ${event.peer.id}`);
     }
+  }
+
+  readonly #overhear: Overhear = (node, data, host, port, again) => {
+    this.late?.keep(node, data, host, port, again);
+    this.stranger?.keep(data);
+  };
+
+  #gapOfNobody(node: StormNode, id: string): void {
+    if (this.stranger?.isExcused(node, id)) {
+      node.excusedGaps++;
+      this.excuses.use("forged newborn");
+    } else this.problems.push(`P16: node ${node.index} has a gap of ${id}, which is nobody`);
+  }
+
+  /** A peer comes that cannot: nobody with this id, or one that ended before what is under way was sent. */
+  #phantom(node: StormNode, id: string): string | undefined {
+    const other = this.nodes.find(({ nodeId }) => nodeId === id);
+    if (other === undefined) {
+      // What has lost its extension on the way, or is not read for it, is plain.
+      if (node.kind !== "extended" || this.plan.troubles.has("truncate")) return undefined;
+      return this.stranger?.isSilent(id) ? `P16: node ${node.index} sees ${id}, which has answered nothing` : undefined;
+    }
+    // What blocks reads what has come long after.
+    if (other.kind !== "extended" || node.longestStall === Infinity) return undefined;
+    const gone = Math.max(other.endedAt + this.ways.longest(this.now), node.wokeAt) + 50;
+    return this.now > gone
+      ? `P17: node ${node.index} sees ${other.index} ${this.now - other.endedAt} ms after its end`
+      : undefined;
   }
 }
 

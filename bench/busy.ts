@@ -1,0 +1,49 @@
+/**
+ * Many processes on one busy host: what is asked for though the system has dropped nothing.
+ *
+ *     node --import tsx bench/busy.ts [PROCESSES] [SECONDS] [BUSY_MS] [EVERY_MS]
+ *
+ * By default 60 processes, each busy for 5 of each 100 ms, publish for 10 s by multicast on the loopback interface. Prints
+ * one JSON object: sums over all, and how many datagrams the system has dropped.
+ *
+ * @module
+ */
+
+import { spawn } from "node:child_process";
+import { readFileSync } from "node:fs";
+import process from "node:process";
+import { fileURLToPath } from "node:url";
+import { freePort } from "../tests/support/free_port.ts";
+
+const [processes = 60, seconds = 10, busy = 5, every = 100] = process.argv.slice(2).map(Number);
+const program = fileURLToPath(new URL("busy_node.ts", import.meta.url));
+const port = await freePort();
+const before = dropped();
+const reports = await Promise.all(Array.from({ length: processes }, start));
+const sums: Record<string, number> = {};
+for (const report of reports) {
+  for (const [name, value] of Object.entries(report)) {
+    if (typeof value === "number") sums[name] = (sums[name] ?? 0) + value;
+  }
+}
+const settled = reports.filter(({ state }) => state === "current").length;
+console.log(JSON.stringify({ processes, seconds, busy, every, ...sums, settled, dropped: dropped() - before }));
+
+function start(): Promise<Record<string, unknown>> {
+  const args = [port, processes - 1, seconds, busy, every].map(String);
+  const child = spawn(process.execPath, ["--import", "tsx", program, ...args], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  let text = "";
+  child.stdout.on("data", (data) => text += data);
+  return new Promise((resolve, reject) => {
+    child.on("close", (code) => code === 0 ? resolve(JSON.parse(text)) : reject(new Error(`Ended with ${code}`)));
+  });
+}
+
+/** Datagrams that the system has dropped as a receive buffer was full, of all processes in this network namespace. */
+function dropped(): number {
+  const lines = readFileSync("/proc/net/snmp", "utf8").split("\n").filter((line) => line.startsWith("Udp:"));
+  const [names = "", values = ""] = lines;
+  return Number(values.split(" ")[names.split(" ").indexOf("RcvbufErrors")]);
+}

@@ -1,0 +1,325 @@
+/**
+ * When subscribers are called: at once, within the receipt, while they are quick; in turns when they are not.
+ *
+ * @module
+ */
+
+import type { Clock, Timer } from "./clock.ts";
+import type { Subscriber } from "./subscriber.ts";
+import type { Subscriptions } from "./subscriptions.ts";
+import type { Topic } from "./sync_bus.ts";
+
+/**
+ * Time for callbacks in one turn of the event loop, in milliseconds. A heartbeat is late by no more, plus one callback; the
+ * shortest heartbeat is 10 ms.
+ */
+const BUDGET = 4;
+
+/** What takes less than this, in milliseconds, stays within the budget with all 32 datagrams that libuv reads in a turn. */
+const NOTABLE = BUDGET / 32;
+
+/**
+ * When datagrams are further apart than this, in milliseconds, all callbacks are timed: 50 to 100 ns a key, which a busy
+ * node has not.
+ */
+const CALM = 1;
+
+/**
+ * Keys whose callbacks are all timed after the budget was used up: 0.1 to 0.2 ms. More would slow a node down that others
+ * keep from the processor for a few milliseconds again and again.
+ */
+const WARY_KEYS = 2_000;
+
+/** A callback that takes longer than this, in milliseconds, is slow. */
+const SLOW = 5;
+
+/** Keys that wait, at most: 3.3 s of 20,000 keys a second. With the longest keys they are 90 MB. */
+const CAPACITY = 65_536;
+
+/**
+ * Turns without a callback after one that was long, at most. A turn reads 32 datagrams of a socket, so that one after
+ * 40 ms of callbacks would read 800 a second, and the system would drop the others.
+ */
+const MAX_READING_TURNS = 32;
+
+/** What a {@linkcode Deliveries} is made of. The callbacks MUST NOT throw. */
+export interface DeliveriesConfig {
+  readonly clock: Clock;
+  readonly subscriptions: Subscriptions;
+  /** How long a key may wait for its subscribers, in milliseconds. */
+  readonly patience: number;
+  /** A callback of a subscription to `topic` took `duration` milliseconds. */
+  readonly onSlow: (topic: Topic, duration: number) => void;
+  /** Keys were dropped: {@linkcode Deliveries.tellAll} has to be called soon. */
+  readonly onDropped: () => void;
+}
+
+/** What everybody is told. */
+export type Loss = "gap" | "overflow";
+
+/** Keys of one datagram that wait. */
+interface Chunk {
+  readonly arrivedAt: number;
+  /** Since when they may have been outstanding. */
+  readonly since: number;
+  /** The newest subscription when they came: later ones do not get them. */
+  readonly newest: number;
+  readonly keys: string[];
+  /** How many of them are done. */
+  done: number;
+  next: Chunk | undefined;
+}
+
+/**
+ * Hands keys to subscribers. When callbacks have taken the time of a turn, keys wait, and are worked off in the turns that
+ * follow, after the timers and sockets have had theirs. What waits is bounded in number and age; beyond that it is dropped,
+ * and everybody is told.
+ */
+export class Deliveries {
+  /** Keys that were dropped, or covered by an event of everybody, while they waited. */
+  dropped = 0;
+  /** Keys that wait. */
+  waiting = 0;
+  /** When everybody was last told something, by the clock; in the middle of that, when the last callback was done. */
+  toldAt: number = -Infinity;
+  readonly #config: DeliveriesConfig;
+  readonly #clock: Clock;
+  readonly #subscriptions: Subscriptions;
+  #head: Chunk | undefined;
+  #tail: Chunk | undefined;
+  /** Where the keys of the datagram that is being read wait. */
+  #open: Chunk | undefined;
+  /** The offers that are under way, and whether they are of a key or of an event for everybody. */
+  #offers: Iterator<Subscriber, void> | undefined;
+  /** Since when what they offer may have been outstanding. */
+  #offeredSince = 0;
+  #isRound = false;
+  /** What everybody is to be told next. */
+  #round: Loss | undefined;
+  /** Since when, while somebody is still to be told. */
+  #owedSince: number | undefined;
+  /** Whether keys wait for their turn, those of this moment too. */
+  #isBehind = false;
+  #isRunning = false;
+  #turnEnd: Timer | undefined;
+  /** Milliseconds of this turn that have gone to callbacks. */
+  #spent = 0;
+  #readingTurns = 0;
+  #hasRead = false;
+  /** When the datagram came, and since when its keys may have been outstanding. */
+  #begunAt = -Infinity;
+  #since = Infinity;
+  /** When the last callback that is timed was done. */
+  #mark = 0;
+  /** Whether the keys of this datagram are delivered at once and not timed one by one. */
+  #isQuick = false;
+  #isSwift = false;
+  #wary = 0;
+  #isClosed = false;
+
+  constructor(config: DeliveriesConfig) {
+    this.#config = config;
+    this.#clock = config.clock;
+    this.#subscriptions = config.subscriptions;
+  }
+
+  /** Milliseconds for which something has waited for its subscribers; `undefined` when nothing does. */
+  get age(): number | undefined {
+    if (this.#owedSince === undefined && this.#offers === undefined && this.#head === undefined) return undefined;
+    let since = this.#owedSince ?? Infinity;
+    if (this.#offers !== undefined) since = Math.min(since, this.#offeredSince);
+    // One that comes late, as it was repaired, may be older than those before it.
+    for (let chunk = this.#head; chunk !== undefined; chunk = chunk.next) since = Math.min(since, chunk.since);
+    return this.#clock.now() - since;
+  }
+
+  /** The keys of a datagram follow. They may have been outstanding since a time, by the clock. */
+  begin(outstandingSince: number = Infinity): void {
+    const now = this.#clock.now();
+    this.#since = outstandingSince;
+    const since = now - this.#begunAt;
+    this.#begunAt = this.#mark = now;
+    this.#isQuick = !this.#isBehind && this.#wary === 0 && since < CALM;
+    // The one before was quick then, and so are most in a row: the end is not looked at.
+    this.#isSwift = since < NOTABLE;
+    this.#open = undefined;
+  }
+
+  /** One of them. */
+  take(key: string): void {
+    if (this.#isQuick) this.#subscriptions.deliver(key);
+    else this.#takeSlowly(key);
+  }
+
+  /** To be called now and then between keys. */
+  look(): void {
+    if (!this.#isQuick) return;
+    if (this.#spent + this.#clock.now() - this.#begunAt >= BUDGET) this.#fallBehind();
+  }
+
+  /** That was the last of them. */
+  end(): void {
+    if (this.#isBehind || this.#isQuick && this.#isSwift) return;
+    const took = this.#clock.now() - this.#begunAt;
+    if (took < NOTABLE) return;
+    this.#spent += took;
+    if (this.#spent >= BUDGET) this.#fallBehind();
+    else this.#arm();
+  }
+
+  /** Tells every subscription of its own key or prefix. Keys that wait are covered by that. */
+  tellAll(cause: Loss): void {
+    if (this.#isClosed) return;
+    this.#owedSince = this.#clock.now() - (this.age ?? 0);
+    this.#clear();
+    // Offers of a key are covered too. A round goes on to its end, or those who come late in it would never hear.
+    if (!this.#isRound && !this.#isRunning) this.#offers = undefined;
+    if (this.#round !== "gap") this.#round = cause;
+    if (this.#isRunning) this.#fallBehind();
+    if (this.#isBehind) return;
+    const start = this.#mark = this.#clock.now();
+    const isDone = this.#workOff(start + BUDGET - this.#spent);
+    this.#spent += this.#mark - start;
+    if (!isDone) this.#fallBehind();
+    else if (this.#mark - start >= NOTABLE) this.#arm();
+  }
+
+  /** Hands over nothing more. */
+  close(): void {
+    this.#isClosed = true;
+    this.#turnEnd?.cancel();
+    this.#clear();
+    this.#offers = undefined;
+    this.#round = undefined;
+  }
+
+  #takeSlowly(key: string): void {
+    if (this.#isBehind) return this.#keep(key);
+    if (this.#wary > 0) this.#wary--;
+    this.#offer(key, this.#subscriptions.newest, Math.min(this.#begunAt, this.#since));
+    if (!this.#run(this.#begunAt + BUDGET - this.#spent)) this.#fallBehind();
+  }
+
+  /** Begins to hand over a key: {@linkcode Deliveries.#run} does the rest. */
+  #offer(key: string, newest: number, since: number): void {
+    this.#offeredSince = since;
+    const count = this.#subscriptions.count(key);
+    // Steps cost 200 ns, and nothing is between those of one.
+    if (count > 1) this.#offers = this.#subscriptions.offers(key, newest);
+    if (count !== 1) return;
+    this.#isRunning = true;
+    this.#subscriptions.deliver(key, undefined, newest);
+    this.#isRunning = false;
+    this.#time(() => this.#subscriptions.topicOf(key) ?? key);
+  }
+
+  #fallBehind(): void {
+    this.#isBehind = true;
+    this.#isQuick = false;
+    this.#wary = WARY_KEYS;
+    this.#arm();
+  }
+
+  #keep(key: string): void {
+    if (this.waiting >= CAPACITY) this.#drop();
+    if (this.#open === undefined) {
+      const { newest } = this.#subscriptions;
+      const arrivedAt = this.#begunAt;
+      const since = Math.min(arrivedAt, this.#since);
+      const chunk: Chunk = { arrivedAt, since, newest, keys: [], done: 0, next: undefined };
+      if (this.#tail === undefined) this.#head = chunk;
+      else this.#tail.next = chunk;
+      this.#tail = this.#open = chunk;
+      this.#hasRead = true;
+    }
+    this.#open.keys.push(key);
+    this.waiting++;
+  }
+
+  #drop(): void {
+    this.#owedSince = this.#clock.now() - (this.age ?? 0);
+    this.#clear();
+    this.#config.onDropped();
+  }
+
+  #clear(): void {
+    this.dropped += this.waiting;
+    this.waiting = 0;
+    this.#head = this.#tail = this.#open = undefined;
+  }
+
+  #arm(): void {
+    if (!this.#isClosed) this.#turnEnd ??= this.#clock.setTurnEnd(this.#onTurnEnd);
+  }
+
+  readonly #onTurnEnd = (): void => {
+    this.#turnEnd = undefined;
+    this.#spent = 0;
+    if (!this.#isBehind) return;
+    if (this.#hasRead && this.#readingTurns > 0) {
+      this.#readingTurns--;
+      this.#hasRead = false;
+      this.#arm();
+      return;
+    }
+    const start = this.#mark = this.#clock.now();
+    if (this.#head !== undefined && start - this.#head.arrivedAt > this.#config.patience) this.#drop();
+    this.#isBehind = !this.#workOff(start + BUDGET);
+    this.#spent = this.#mark - start;
+    this.#readingTurns = Math.min(MAX_READING_TURNS, Math.floor(this.#spent / BUDGET) - 1);
+    this.#hasRead = false;
+    if (this.#isBehind || this.#spent >= NOTABLE) this.#arm();
+  };
+
+  /** What is under way, then what everybody has to hear, then keys. False when time ran out first. */
+  #workOff(until: number): boolean {
+    do {
+      if (!this.#run(until)) return false;
+    } while (this.#next());
+    return true;
+  }
+
+  #next(): boolean {
+    const cause = this.#round;
+    if (cause !== undefined) {
+      this.#round = undefined;
+      this.#isRound = true;
+      this.#offers = this.#subscriptions.tell(cause);
+      return true;
+    }
+    this.#owedSince = undefined;
+    const chunk = this.#head;
+    if (chunk === undefined) return false;
+    const key = chunk.keys[chunk.done++] as string;
+    this.waiting--;
+    if (chunk.done === chunk.keys.length) {
+      this.#head = chunk.next;
+      if (chunk.next === undefined) this.#tail = this.#open = undefined;
+    }
+    this.#offer(key, chunk.newest, chunk.since);
+    return true;
+  }
+
+  /** Goes on with the offers that are under way. False when time ran out first. */
+  #run(until: number): boolean {
+    const offers = this.#offers;
+    while (this.#offers !== undefined && this.#mark < until) {
+      this.#isRunning = true;
+      const step = offers?.next();
+      this.#isRunning = false;
+      if (step === undefined || step.done === true) {
+        this.#offers = undefined;
+        this.#isRound = false;
+      } else this.#time(() => step.value.topic);
+    }
+    return this.#offers === undefined && this.#mark < until;
+  }
+
+  #time(topic: () => Topic): void {
+    const now = this.#clock.now();
+    const duration = now - this.#mark;
+    this.#mark = now;
+    if (this.#isRound) this.toldAt = now;
+    if (duration > SLOW) this.#config.onSlow(topic(), duration);
+  }
+}

@@ -1,0 +1,116 @@
+/**
+ * Which losses mean that a node sends too fast: `docs/wire.md`, "Pace".
+ *
+ * @module
+ */
+
+import type { NumberRange } from "./wire/extension.ts";
+
+/** Of how many numbers up to the last that a peer has asked for those are counted that it has asked for. */
+const WINDOW = 512;
+/** The share of losses that is no sign of congestion at any rate: radio, and poor cables, lose that much. */
+const TOLERATED = 0.05;
+/** The share from which on the rate does not rise, unless a peer loses more at the lowest rate. */
+const USUAL = 0.025;
+/**
+ * Highest share that is taken for a property of the path when it is there at the lowest rate as well. With more than that
+ * lost, as many repairs as batches are lost on the way, and what a node keeps for repair would be overrun.
+ */
+const MAX_USUAL = 0.15;
+/** By how much more than at the lowest rate a peer may lose: what is above that has come with the rate. */
+const EXCESS = 1.25;
+/** After the rate has fallen it does not rise before so many more are sent, unless none of them is lost. */
+const PROBATION = 200;
+/** Peers that are measured at a time, at most. The one that has asked longest ago gives way. */
+const MAX_PEERS = 1024;
+
+/** What the losses of a peer mean: nothing, that it should not get faster, or that it has to be slower. */
+export type Verdict = "usual" | "high" | "congestion";
+
+/** What one peer has asked for. */
+interface Measured {
+  /** The highest number. */
+  highest: number;
+  /** Those of the last {@linkcode WINDOW} numbers up to there: each once, however often they were asked for. */
+  readonly asked: Set<number>;
+  /** What it loses at the lowest rate, as a share. */
+  usual: number;
+}
+
+/**
+ * Numbers are what is counted, not time: of those between two that a peer asks for, all others have arrived, whenever they
+ * were sent and however long the request took. Every peer is measured by itself: that each of a hundred loses one in fifty
+ * is no congestion, though there is hardly a datagram then that nobody asks for.
+ */
+export class LossMeter {
+  readonly #peers = new Map<string, Measured>();
+  /** Those up to here were sent at a higher rate. */
+  #since = 0;
+
+  /** A peer asks for numbers, of which `last` is the newest that was sent; `isSlow` when a much lower rate is not allowed. */
+  note(id: string, ranges: readonly NumberRange[], last: number, isSlow: boolean): Verdict {
+    const peer = this.#peers.get(id) ?? { highest: 0, asked: new Set<number>(), usual: USUAL };
+    // In the order in which they have asked last.
+    this.#peers.delete(id);
+    this.#peers.set(id, peer);
+    if (this.#peers.size > MAX_PEERS) { for (const oldest of this.#peers.keys()) return this.#drop(oldest); }
+    const news = this.#count(peer, ranges, last);
+    if (news !== "new") return news === "old" ? "high" : "usual";
+    const { asked, highest } = peer;
+    const count = Math.min(WINDOW, highest - this.#since);
+    const lost = this.#since > highest - WINDOW ? countAbove(asked, this.#since) : asked.size;
+    const isWhole = count === WINDOW;
+    const share = lost / count;
+    if (isWhole && isSlow && share <= MAX_USUAL) peer.usual = Math.max(USUAL, share);
+    // What was a property of the path is one no more.
+    else if (isWhole && share < peer.usual / 2) peer.usual = Math.max(USUAL, share);
+    if (lost > mostOf(count, Math.max(TOLERATED, EXCESS * peer.usual))) return "congestion";
+    const isOnProbation = this.#since > 0 && count < PROBATION;
+    return isOnProbation || lost > mostOf(count, peer.usual) ? "high" : "usual";
+  }
+
+  /** The rate has fallen: what was sent up to the number `last` says nothing of the new one. */
+  restart(last: number): void {
+    this.#since = last;
+  }
+
+  /** A peer is gone. */
+  forget(id: string): void {
+    this.#peers.delete(id);
+  }
+
+  #drop(id: string): Verdict {
+    this.#peers.delete(id);
+    return "usual";
+  }
+
+  /** Whether any of it was not asked for before, and was sent at the present rate, or at least at the one before. */
+  #count(peer: Measured, ranges: readonly NumberRange[], last: number): "new" | "old" | undefined {
+    const { asked } = peer;
+    const before = peer.highest;
+    for (const { to } of ranges) peer.highest = Math.max(peer.highest, Math.min(to, last));
+    const from = Math.max(0, peer.highest - WINDOW) + 1;
+    if (peer.highest > before) { for (const number of asked) if (number < from) asked.delete(number); }
+    let news: "new" | "old" | undefined;
+    for (const range of ranges) {
+      for (let number = Math.max(from, range.from); number <= Math.min(range.to, last); number++) {
+        if (asked.has(number)) continue;
+        asked.add(number);
+        if (number > this.#since) news = "new";
+        else news ??= "old";
+      }
+    }
+    return news;
+  }
+}
+
+function countAbove(numbers: Iterable<number>, least: number): number {
+  let count = 0;
+  for (const number of numbers) if (number > least) count++;
+  return count;
+}
+
+/** How many of `count` are lost at most when a share of them is, but for chance: two standard deviations, and two more. */
+function mostOf(count: number, share: number): number {
+  return share * count + 2 * Math.sqrt(share * count) + 2;
+}

@@ -1,0 +1,294 @@
+// Peers that are gone: which of them are asked again, and when; and what a late copy of what they sent can do.
+import { describe, test } from "node:test";
+import { assert, assertEquals, assertGreater, assertLessOrEqual } from "@std/assert";
+import { MemoryNetwork, type TappedDatagram } from "../adapters/memory.ts";
+import { VirtualClock } from "../adapters/memory_clock.ts";
+import { type Endpoint, formatAddress } from "../src/address.ts";
+import { GonePeers } from "../src/gone_peers.ts";
+import type { MeshOptions } from "../mod.ts";
+import { HEARTBEAT, MembershipRig, PEER_TIMEOUT } from "./support/membership_rig.ts";
+import { addressOf, nameOf, placeOf } from "./support/peers.ts";
+import { BATCH, HEARTBEAT as BEAT, LEAVE, STATE } from "./support/storm_wire.ts";
+import { gapsOf, Scene, type SceneNode } from "./support/storm_scene.ts";
+
+const MINUTE = 60_000;
+const HOUR = 60 * MINUTE;
+
+function setUp({ capacity = 1024, heartbeat = 5000 } = {}) {
+  const clock = new VirtualClock();
+  const asked: { readonly at: number; readonly to: string }[] = [];
+  const gone = new GonePeers({
+    capacity,
+    heartbeat,
+    clock,
+    ask: ({ host, port }: Endpoint) => asked.push({ at: clock.now(), to: formatAddress(host, port) }),
+  });
+  const add = (index: number, reason: "expired" | "left" | "replaced" = "expired") =>
+    gone.add({ id: nameOf(index), address: addressOf(index), endpoint: placeOf(index) }, reason);
+  /** Looks each quarter of a heartbeat, as the membership does. */
+  const goOn = async (time: number) => {
+    for (const end = clock.now() + time; clock.now() < end;) {
+      await clock.advance(heartbeat / 4);
+      gone.askAgain();
+    }
+  };
+  const lost = () => gone.lost.map(({ id }) => id);
+  return { clock, gone, asked, add, goOn, lost };
+}
+
+describe("a peer that was lost", () => {
+  test("is asked after 1, 2, 4 … heartbeats, up to a minute, and after an hour each sixtieth of its absence", async () => {
+    const { asked, add, goOn } = setUp();
+    add(1);
+    await goOn(30 * HOUR);
+    const times = asked.map(({ at }) => at);
+    assertEquals(times.slice(0, 6), [5000, 15_000, 35_000, 75_000, 135_000, 195_000]);
+    for (const [i, at] of times.slice(5).entries()) {
+      const pause = (times[i + 6] ?? at + MINUTE) - at;
+      assert(pause >= MINUTE, `${pause} ms after ${at} ms`);
+      // A cut of so long heals within a minute, or a 58th of it.
+      assertLessOrEqual(pause, Math.max(MINUTE, at / 58) + 5000);
+    }
+    assertGreater(times.length, 200);
+  });
+
+  test("is asked each heartbeat when these are an hour apart", async () => {
+    const { asked, add, goOn } = setUp({ heartbeat: HOUR });
+    add(1);
+    await goOn(5 * HOUR);
+    assertEquals(asked.map(({ at }) => at / HOUR), [1, 2, 3, 4, 5]);
+  });
+
+  test("waits behind those that were asked less lately, however far apart heartbeats are", async () => {
+    const { asked, add, goOn } = setUp({ heartbeat: 60_000 });
+    for (let i = 1; i <= 1000; i++) add(i);
+    await goOn(4 * MINUTE);
+    assertEquals(new Set(asked.map(({ to }) => to)).size, 1000);
+  });
+
+  test("is one of those of whom no more than 32 are asked a second, and a look at a time", async () => {
+    const { asked, add, goOn, clock } = setUp();
+    for (let i = 1; i <= 1000; i++) add(i);
+    await goOn(5000);
+    assertEquals(asked.length, 40);
+    await goOn(100_000);
+    assertLessOrEqual(asked.length, 40 + 32 * clock.now() / 1000);
+    assertEquals(new Set(asked.map(({ to }) => to)).size, 1000, "each in its turn");
+  });
+
+  test("is told of until it comes back, or is forgotten as it has been gone for longest", async () => {
+    const { gone, add, lost, clock } = setUp({ capacity: 3 });
+    for (const index of [1, 2, 3]) add(index);
+    await clock.advance(100);
+    assertEquals(gone.lost[0], { id: nameOf(1), address: addressOf(1), lostFor: 100 });
+    gone.back(nameOf(1));
+    add(2, "left");
+    assertEquals([lost(), gone.has(nameOf(1)), gone.has(nameOf(2))], [[nameOf(3)], false, true]);
+    add(4);
+    add(5);
+    assertEquals([lost(), gone.has(nameOf(2))], [[3, 4, 5].map(nameOf), false], "those that have left go first");
+    add(6);
+    assertEquals([lost(), gone.has(nameOf(3))], [[4, 5, 6].map(nameOf), false]);
+    gone.clear();
+    assertEquals([lost(), gone.has(nameOf(6))], [[], false]);
+  });
+
+  test("that has left, or made room at its address, is asked nothing and not told of", async () => {
+    const { gone, add, lost, goOn, asked } = setUp();
+    add(1, "left");
+    add(2, "replaced");
+    await goOn(HOUR);
+    assertEquals([lost(), asked, gone.has(nameOf(1)), gone.has(nameOf(2))], [[], [], true, true]);
+  });
+
+  test("is replaced by a newcomer: at its address, else on its host, else whoever has been gone for longest", async () => {
+    const { gone, add, lost, asked, goOn } = setUp();
+    for (const index of [1, 2, 3, 4]) add(index);
+    gone.replace({ endpoint: placeOf(3) });
+    assertEquals(lost(), [1, 2, 4].map(nameOf));
+    gone.replace({ endpoint: { ...placeOf(4), port: 9 } });
+    assertEquals(lost(), [1, 2].map(nameOf));
+    gone.replace({ endpoint: placeOf(100) });
+    assertEquals(lost(), [nameOf(2)]);
+    gone.replace({ endpoint: placeOf(101) });
+    gone.replace({ endpoint: placeOf(102) });
+    assertEquals(lost(), []);
+    await goOn(10_000);
+    // Only where another is now nobody can be. The others may be on the far side of a cut.
+    assertEquals(asked.map(({ to }) => to), [1, 2, 4].map(addressOf));
+  });
+});
+
+describe("a node that is gone and is heard", () => {
+  const lose = async (rig: MembershipRig) => {
+    rig.membership.start();
+    rig.meet(1);
+    await rig.clock.advance(PEER_TIMEOUT);
+    assertEquals([rig.gone, rig.membership.lost.map(({ id }) => id)], [[nameOf(1)], [nameOf(1)]]);
+    rig.forget();
+  };
+
+  for (const reason of ["lost", "left"] as const) {
+    test(`after it ${reason === "lost" ? "was lost" : "had left"} is asked, once in half a heartbeat, and is no peer until it answers`, async () => {
+      const rig = new MembershipRig();
+      if (reason === "lost") await lose(rig);
+      else {
+        rig.membership.start();
+        rig.meet(1);
+        rig.membership.leave(nameOf(1));
+      }
+      rig.forget();
+      for (let i = 0; i < 5; i++) rig.hear(1);
+      assertEquals([rig.membership.peers.size, rig.events], [0, []]);
+      const [question, ...more] = rig.sentTo(addressOf(1));
+      assertEquals([question?.nonce !== undefined, question?.peers, more], [true, undefined, []]);
+      await rig.clock.advance(HEARTBEAT / 2);
+      rig.hear(1);
+      assertGreater(rig.sentTo(addressOf(1)).length, 1);
+      rig.answer(1);
+      assertEquals(rig.events.map(({ type }) => type), ["peerJoined"]);
+      assertEquals([rig.entry(1).isProven, rig.membership.lost], [true, []]);
+    });
+  }
+
+  test("and asks is answered, each time, with a question", async () => {
+    const rig = new MembershipRig();
+    await lose(rig);
+    for (const nonce of [7, 8]) rig.hear(1, { extension: { nonce } });
+    const answers = rig.sentTo(addressOf(1));
+    assertEquals(answers.map(({ echo, nonce }) => [echo, nonce !== undefined]), [[7, true], [8, true]]);
+    assertEquals(rig.membership.peers.size, 0);
+  });
+
+  test("and repeats a nonce of a question that another was asked is not there", async () => {
+    const rig = new MembershipRig();
+    await lose(rig);
+    rig.hear(2);
+    rig.hear(1, { extension: { echo: rig.nonceTo(addressOf(2)) as number } });
+    assertEquals(rig.membership.peers.get(nameOf(1)), undefined);
+  });
+
+  test("without the extension is no peer: it had spoken it, so that was forged or cut", async () => {
+    const rig = new MembershipRig();
+    await lose(rig);
+    rig.hearPlain(1);
+    assertEquals([rig.membership.peers.size, rig.events, rig.membership.lost.length], [0, [], 1]);
+    assertEquals(rig.sentTo(addressOf(1)), []);
+  });
+
+  test("is known at once when it speaks the original's wire, as it can answer nothing", async () => {
+    const rig = new MembershipRig();
+    rig.membership.start();
+    rig.hearPlain(1);
+    await rig.clock.advance(60_000);
+    rig.forget();
+    rig.hearPlain(1);
+    assertEquals(rig.events.map(({ type }) => type), ["peerJoined"]);
+  });
+});
+
+describe("a cut", () => {
+  const SEED: MeshOptions = { multicast: false, peers: ["10.0.0.1:7946"] };
+
+  /** Two that met through a third, which has closed or crashed, are apart for a while. Returns how long it then took. */
+  async function healedAfter(time: number, end: "close" | "crash"): Promise<number> {
+    const made = await Scene.open(3, () => SEED);
+    const [s, a, b] = made.nodes as [SceneNode, SceneNode, SceneNode];
+    const { clock } = made.network;
+    await made.advance(10_000);
+    assertEquals([a.mesh.peers().length, b.mesh.peers().length], [2, 2]);
+    if (end === "close") await clock.run(s.mesh.close(), 5000);
+    else s.host.crash();
+    made.network.partition([["10.0.0.2"], ["10.0.0.3"]]);
+    await made.advance(time);
+    const { state, lost } = b.mesh.status();
+    assertEquals(state, "doubt", "who has lost all others");
+    assert(lost.some(({ id }) => id === a.mesh.nodeId));
+    made.network.heal();
+    const took = await clock.runUntil(() => b.mesh.peers().includes(a.mesh.address), time / 58 + 70_000);
+    b.got.length = 0;
+    await clock.run(a.mesh.publish("key"), 1000);
+    await made.advance(100);
+    assertEquals(b.got.map(({ key }) => key), ["key"]);
+    const after = b.mesh.status();
+    assertEquals([after.state, after.lost.length], end === "close" ? ["current", 0] : ["partial", 1]);
+    await clock.run(Promise.all([a.mesh.close(), b.mesh.close()]), 5000);
+    return took;
+  }
+
+  for (const minutes of [1 / 3, 61, 300]) {
+    for (const end of ["close", "crash"] as const) {
+      test(`of ${minutes.toFixed()} minutes heals within one, or a sixtieth of it, when the seed is gone (${end})`, async () => {
+        assertLessOrEqual(await healedAfter(minutes * MINUTE, end), Math.max(1, minutes / 58) * MINUTE + 5000);
+      });
+    }
+  }
+
+  test("of a mesh of four in two halves is told of on both sides, until it heals", async () => {
+    const made = await Scene.open(4);
+    await made.advance(10_000);
+    made.network.partition([["10.0.0.1", "10.0.0.2"], ["10.0.0.3", "10.0.0.4"]]);
+    await made.advance(20_000);
+    for (const { mesh } of made.nodes) {
+      const { state, lost, peers } = mesh.status();
+      assertEquals([state, lost.length, peers.length], ["partial", 2, 1]);
+    }
+    await made.advance(3 * HOUR);
+    assertEquals(made.nodes.map(({ mesh }) => mesh.status().lost.length), [2, 2, 2, 2]);
+    made.network.heal();
+    await made.advance(10_000);
+    for (const { mesh } of made.nodes) assertEquals([mesh.status().state, mesh.status().lost], ["current", []]);
+    await made.close();
+  });
+});
+
+describe("a datagram of a node that is gone, again", () => {
+  const KINDS = [["heartbeat", BEAT], ["batch", BATCH], ["announcement", STATE], ["leave", LEAVE]] as const;
+  for (const end of ["close", "crash"] as const) {
+    for (const [name, type] of KINDS) {
+      if (type === LEAVE && end === "crash") continue;
+      test(`(${end}, ${name}) brings no peer, no doubt, no gap and no event, whenever it comes`, async () => {
+        const made = await Scene.open(3);
+        const [r, , p] = made.nodes as [SceneNode, SceneNode, SceneNode];
+        const { clock } = made.network;
+        await made.advance(12_000);
+        await clock.run(p.mesh.publish("key"), 1000);
+        await made.advance(1000);
+        if (end === "close") await clock.run(p.mesh.close(), 5000);
+        else p.host.crash();
+        const [id] = Array.from(p.mesh.nodeId.slice(0, 2).match(/../g) ?? [], (byte) => Number.parseInt(byte, 16));
+        const sent = made.sent.filter(({ from, data }) =>
+          from.host === p.host.address && data[1] === type && data[2] === id
+        );
+        const late = sent.at(-1) as TappedDatagram;
+        assert(late !== undefined);
+        await made.advance(20_000);
+        for (const wait of [0, 61 * MINUTE]) {
+          await made.advance(wait);
+          const before = { gaps: gapsOf(r).length, got: r.got.length, events: r.events.length };
+          await replay(made.network, late, r);
+          for (let i = 0; i < 100; i++) {
+            await made.advance(1000);
+            const { state, peers } = r.mesh.status();
+            assertEquals([state, peers.length], [end === "close" ? "current" : "partial", 1]);
+          }
+          assertEquals({ gaps: gapsOf(r).length, got: r.got.length, events: r.events.length }, before);
+          assertEquals(r.mesh.peers().length, 1);
+        }
+        await clock.run(Promise.all(made.nodes.slice(0, 2).map(({ mesh }) => mesh.close())), 5000);
+      });
+    }
+  }
+});
+
+/** Sends a datagram again from where it came. */
+async function replay(network: MemoryNetwork, { data, from }: TappedDatagram, to: SceneNode): Promise<void> {
+  const options = { host: "0.0.0.0", port: from.port, shared: false, sendsMulticast: false } as const;
+  const socket = await network.host(from.host).bind(
+    { ...options, multicastLoopback: true, multicastTtl: 1 },
+    { message() {}, error() {} },
+  );
+  await socket.send(data, to.host.address, to.mesh.port);
+  await network.clock.advance(10);
+  await socket.close();
+}

@@ -1,0 +1,57 @@
+/**
+ * What the checks of a seeded world let pass, by name. `docs/guarantees.md` lists the same, and a test compares the two.
+ *
+ * @module
+ */
+
+/** What may happen although something was promised, in the words of `docs/guarantees.md`. */
+export const EXCUSES = {
+  "never met":
+    "Two nodes of which one has never answered the other owe each other nothing: one that crashes before that is a gap " +
+    "only when it was heard while its stream was empty.",
+  "a reader's first key":
+    "A node that was known for four times `peerTimeout` with an empty stream is a reader. When the first key of its life " +
+    "is lost on the way and it crashes, or is cut off for good, before anything of it is heard again, nobody is told.",
+  "away":
+    "What a node publishes after the other has lost it, and has told a gap, needs no second gap when it is gone before the " +
+    "two know each other again.",
+  "met on leaving":
+    "A node that met another less than 500 ms before that began to leave may get a gap, though nothing was lost.",
+  "own stall":
+    "A node that stood still for longer than a heartbeat tells its own subscribers a gap, though nothing was lost.",
+  "twice":
+    "A key comes twice when a datagram was cut on the way and has lost its number, when several nodes publish it, or when " +
+    "more than 16 holes of a stream were open at once.",
+  "no room":
+    "Who finds no room, as `maxPeers` are known, is not followed: for that receiver, what it publishes may be lost or " +
+    "come twice.",
+  "forged newborn":
+    "A heartbeat that nobody asked for, of an id that nobody knows, with an empty stream, looks like a node that has just " +
+    "opened. When nothing follows it is one gap, at most four a minute for each node.",
+  "lasting loss":
+    "While a tenth of all datagrams is lost, a peer may be in doubt at any moment: that all is current is asked for once, " +
+    "not to the end.",
+  "late news":
+    "A copy of a datagram that comes late, of a peer that is there, looks like news: until the next news, `staleness` does " +
+    "not count what was published since the datagram was sent.",
+  "stale by":
+    "`staleness` may be less than the truth by 505 ms, twice the present variation of the time that datagrams " +
+    "take from host to host, and 0.2 % for the clocks.",
+} as const;
+
+/** A name of {@linkcode EXCUSES}. */
+export type Excuse = keyof typeof EXCUSES;
+
+/** How often each was used in a world. */
+export class ExcuseBook {
+  readonly #counts = new Map<Excuse, number>();
+
+  /** Notes that something was let pass. */
+  use(excuse: Excuse): void {
+    this.#counts.set(excuse, (this.#counts.get(excuse) ?? 0) + 1);
+  }
+
+  get counts(): ReadonlyMap<Excuse, number> {
+    return this.#counts;
+  }
+}
