@@ -31,8 +31,8 @@ const FEWER = { WARP_MESH_WORLDS: "400" };
 /** Nor do the benchmarks, and the tests with five hosts, which start processes on all three runtimes by themselves. */
 const ONCE = /(?:\/bench|\/(?:discovery|dns|doctor|interfaces|membership|paths)_hosts)\.test\.ts$/;
 
-// Four times what the slowest takes on two cores.
-const RUN_TIMEOUT_MS = 900_000;
+// Two and a half times what the slowest takes on two cores.
+const RUN_TIMEOUT_MS = 1_800_000;
 const JUNIT = join(CACHE, "deno.junit.xml");
 
 const { values, positionals } = parseArgs({

@@ -100,13 +100,13 @@ export type MeshEvent =
   | { readonly type: "peerRefused"; readonly peer: Peer }
   /**
    * Copies of batches to Go nodes are beyond their share, and `refused` of them were not sent since the last such event: at
-   * most one a second. Those of nodes that were not heard for long share 256 a second, those of others 10,000. The counter
-   * is `copiesRefused`.
+   * most one a second, so the first of a burst says 1 mostly. Those of nodes that were not heard for long share 256 a second,
+   * those of others 10,000. A Go node that hears the group has lost nothing by it. `copiesRefused` counts them all.
    */
   | { readonly type: "copiesLimited"; readonly refused: number }
   /**
    * Something failed that nobody waits for. For each stage at most one event a second: `suppressed` is how many failures
-   * of this stage were not reported since the last one. The counters in `metrics()` have them all, but for the stage `"close"`.
+   * of this stage were not reported since the last one. The counters in `metrics()` have them all, but for the stages `"close"` and `"interface"`.
    */
   | { readonly type: "error"; readonly stage: Stage; readonly error: Error; readonly suppressed: number }
   /** The mesh is closed: the last event. */

@@ -22,6 +22,10 @@ const PAUSE_SHARE = 1 / 60;
 /** Questions to lost peers a second: one a minute to each of 1,024, and nearly as many more; and how often some are asked, in heartbeats. */
 const QUESTIONS_PER_SECOND = 32;
 const ASK_EVERY = 1 / 4;
+/** Who leaves so soon after it came, in milliseconds, was a visitor. */
+const VISIT = 60_000;
+/** Times that one is asked where it was not before, without longer pauses. */
+const FREE_TIMES = 4;
 
 /** What {@linkcode GonePeers} are made of. The callback MUST NOT throw. */
 export interface GonePeersConfig {
@@ -34,15 +38,23 @@ export interface GonePeersConfig {
   readonly ask: (to: Endpoint) => void;
 }
 
+/** When a node was last heard so that it could be asked, and how often before. */
+interface Heard {
+  at: number;
+  times: number;
+}
+
 interface Gone extends Peer {
   readonly endpoint: Endpoint;
   readonly at: number;
   /** Questions to it in vain, and when it was asked last. */
   tries: number;
   triedAt: number;
-  /** Whether a newcomer stands for it. */
-  isReplaced: boolean;
+  /** The newcomer that stands for it, and since when. */
+  replacedBy: { readonly id: string; readonly at: number } | undefined;
 }
+
+const never = (): Heard => ({ at: -Infinity, times: 0 });
 
 /**
  * One that was lost may be on the other side of a cut, with nobody else there to tell of it. So it is asked again, after 1, 2,
@@ -55,9 +67,9 @@ export class GonePeers {
   readonly #questions: RateLimit;
   /** In the order in which they were asked last. */
   readonly #lost = new Map<string, Gone>();
-  readonly #left = new Set<string>();
-  /** When each was heard that could have been asked, and how often. */
-  readonly #heard = new Map<string, { at: number; times: number }>();
+  readonly #left = new Map<string, { readonly endpoint: Endpoint; readonly at: number }>();
+  /** Each from where it was, and from anywhere else: what strangers send in its name does not stand in its way. */
+  readonly #heard = new Map<string, { readonly there: Heard; readonly elsewhere: Heard }>();
 
   constructor(config: GonePeersConfig) {
     this.#config = config;
@@ -65,15 +77,15 @@ export class GonePeers {
     this.#questions = new RateLimit(config.clock, burst, QUESTIONS_PER_SECOND);
   }
 
-  /** Whether a node was a peer and is none now. */
-  has(id: string): boolean {
-    return this.#lost.has(id) || this.#left.has(id);
+  /** When a node went that was a peer and is none now, by the clock. */
+  goneAt(id: string): number | undefined {
+    return (this.#lost.get(id) ?? this.#left.get(id))?.at;
   }
 
   /** Those that were lost, and that nobody stands for. */
   get lost(): readonly LostPeer[] {
     const now = this.#config.clock.now();
-    const alone = [...this.#lost.values()].filter(({ isReplaced }) => !isReplaced);
+    const alone = [...this.#lost.values()].filter(({ replacedBy }) => replacedBy === undefined);
     return alone.map(({ id, address, at }) => ({ id, address, lostFor: now - at }));
   }
 
@@ -83,13 +95,14 @@ export class GonePeers {
     reason: "expired" | "left" | "replaced",
   ): void {
     this.back(id);
-    if (reason !== "expired") this.#left.add(id);
+    const at = this.#config.clock.now();
+    if (reason === "left") this.#endVisit(id, at);
+    if (reason !== "expired") this.#left.set(id, { endpoint, at });
     else {
-      const at = this.#config.clock.now();
-      this.#lost.set(id, { id, address, endpoint, at, tries: 0, triedAt: at, isReplaced: false });
+      this.#lost.set(id, { id, address, endpoint, at, tries: 0, triedAt: at, replacedBy: undefined });
     }
     if (this.#lost.size + this.#left.size <= this.#config.capacity) return;
-    const [longest = this.#longest()?.id] = this.#left;
+    const [longest = this.#longest()?.id] = this.#left.keys();
     if (longest !== undefined) this.back(longest);
   }
 
@@ -104,16 +117,17 @@ export class GonePeers {
    * A newcomer has answered. It stands for one that was lost: for the one that was at the same address, which is no more; else
    * for one of the same host, else for the one that has been gone for longest.
    */
-  replace({ endpoint }: { readonly endpoint: Endpoint }): void {
+  replace({ id, endpoint }: { readonly id: string; readonly endpoint: Endpoint }): void {
     const before = this.#longest((gone) => isSameEndpoint(gone.endpoint, endpoint));
     if (before !== undefined) {
       this.#lost.delete(before.id);
-      this.#left.add(before.id);
+      this.#left.set(before.id, before);
       return;
     }
-    const replaced = this.#longest((gone) => !gone.isReplaced && gone.endpoint.host === endpoint.host) ??
-      this.#longest((gone) => !gone.isReplaced);
-    if (replaced !== undefined) replaced.isReplaced = true;
+    const isAlone = ({ replacedBy }: Gone) => replacedBy === undefined;
+    const replaced = this.#longest((gone) => isAlone(gone) && gone.endpoint.host === endpoint.host) ??
+      this.#longest(isAlone);
+    if (replaced !== undefined) replaced.replacedBy = { id, at: this.#config.clock.now() };
   }
 
   /** Asks those whose pause is over, within the rate. */
@@ -134,17 +148,28 @@ export class GonePeers {
   }
 
   /**
-   * One is heard and may be asked whether it is there, once in half a heartbeat: how many times it could have been before;
-   * `undefined` when it is too soon.
+   * One is heard and may be asked whether it is there: where it was, once in half a heartbeat; elsewhere as well, but after
+   * four times ever less often, down to once a minute. How many times it could have been before; `undefined` when it is too
+   * soon.
    */
-  hear(id: string): number | undefined {
+  hear(id: string, source: Endpoint): number | undefined {
     const { clock, heartbeat } = this.#config;
     const now = clock.now();
-    const heard = this.#heard.get(id) ?? { at: -Infinity, times: 0 };
-    if (now - heard.at < heartbeat / 2) return undefined;
+    const before = (this.#lost.get(id) ?? this.#left.get(id))?.endpoint;
+    const { there, elsewhere } = this.#heard.get(id) ?? { there: never(), elsewhere: never() };
+    this.#heard.set(id, { there, elsewhere });
+    const heard = before !== undefined && isSameEndpoint(before, source) ? there : elsewhere;
+    const pause = heartbeat / 2 * 2 ** (heard === there ? 0 : Math.max(0, heard.times - FREE_TIMES));
+    if (now - heard.at < Math.min(pause, Math.max(LONGEST_PAUSE, heartbeat))) return undefined;
     heard.at = now;
-    this.#heard.set(id, heard);
     return heard.times++;
+  }
+
+  /** One leaves that has come a short while ago, as a diagnosis does: it did not stand for anybody. */
+  #endVisit(id: string, now: number): void {
+    for (const gone of this.#lost.values()) {
+      if (gone.replacedBy?.id === id && now - gone.replacedBy.at < VISIT) gone.replacedBy = undefined;
+    }
   }
 
   /** Of those lost, and of a kind, the one that has been gone for longest. */

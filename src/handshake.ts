@@ -129,7 +129,9 @@ export class Handshake {
     if (!this.#answers.allow()) return;
     const own = entry.isProven ? {} : { nonce: this.#challenges.issue(source, entry.id) };
     if (!entry.isProven) {
-      if (crowd.isSmall || entry.hellos > 0) this.#note(entry);
+      // Who asks many times in a short while, as it suspects this node, is not asked many times in vain by that.
+      if (entry.hellos > ASK_AGAIN.length) entry.helloAt = this.#config.clock.now();
+      else if (crowd.isSmall || entry.hellos > 0) this.#note(entry);
       else this.#count(entry);
     }
     say({ path: paths.pathTo(entry), echo: nonce, ...own, ...more }, source);

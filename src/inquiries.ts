@@ -36,6 +36,8 @@ const ASIDE_QUESTIONS = 8;
  */
 const HELLO_PAUSE = 1 / 2;
 const FREE_HELLOS = 4;
+/** And after so many milliseconds at the latest. */
+const LONGEST_PAUSE = 60_000;
 /** Times that a node is asked that was heard and does not answer, when peers go on telling of it. */
 const MOST_HELLOS = 12;
 
@@ -142,8 +144,8 @@ export class Inquiries {
       this.#newcomers.hear(entry);
       return true;
     }
-    const pause = HELLO_PAUSE * 2 ** (isKnown ? 0 : Math.max(0, hellos - FREE_HELLOS));
-    if (clock.now() - helloAt < pause * heartbeat) return false;
+    const pause = HELLO_PAUSE * heartbeat * 2 ** (isKnown ? 0 : Math.max(0, hellos - FREE_HELLOS));
+    if (clock.now() - helloAt < Math.min(pause, Math.max(LONGEST_PAUSE, heartbeat))) return false;
     if (isKnown) handshake.hello(entry);
     else handshake.askOnce(entry);
     return false;

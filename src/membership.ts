@@ -253,7 +253,8 @@ export class Membership {
     const answered = this.#handshake.redeem(extension?.echo, id);
     if (answered !== undefined) this.#introductions.answered(answered.to);
     const isProof = answered !== undefined;
-    if (!isProof && this.#gone.has(id)) {
+    const goneAt = this.#gone.goneAt(id);
+    if (goneAt !== undefined && (answered === undefined || answered.sentAt < goneAt)) {
       // Who has answered speaks the extension. Without it this is forged, or a piece of what it once sent.
       if (extended) this.#meetGone(id, source, extension.nonce);
       return;
@@ -267,7 +268,10 @@ export class Membership {
     }
     // Not what anybody says in its name from elsewhere.
     const isItself = !entry.isProven || isProof || entry.isOn(source.host);
-    if (extension !== undefined && isItself) this.#paths.note(entry, extension);
+    if (extension !== undefined) {
+      if (isItself) this.#paths.note(entry, extension);
+      else this.#paths.noteAside(entry, extension, source.host);
+    }
     const isWelcome = answered !== undefined && this.#prove(entry, answered);
     if (extension?.nonce !== undefined || isWelcome) this.#reply(entry, source, extension?.nonce, isWelcome);
     if (isWelcome) this.#inquiries.welcomed(entry, source);
@@ -331,7 +335,7 @@ export class Membership {
 
   /** One that is gone comes back by an answer. */
   #meetGone(id: string, source: Endpoint, nonce: number | undefined): void {
-    const times = this.#gone.hear(id);
+    const times = this.#gone.hear(id, source);
     this.#handshake.meetGone(source, id, nonce, times !== undefined && this.#crowd.isChosen(times));
   }
 
@@ -345,6 +349,7 @@ export class Membership {
     const isWelcome = this.#peers.prove(entry, to);
     if (isWelcome) this.#settle(entry, time);
     else if (entry.isAt(to)) this.#config.onProven(entry, to, time);
+    this.#paths.answered(entry);
     if (isNew) this.#join(entry);
     return isWelcome;
   }
@@ -352,7 +357,7 @@ export class Membership {
   /** A node counts as a peer from now on. */
   #join(entry: PeerEntry): void {
     const { id, address, isJoined } = entry;
-    if (this.#gone.has(id)) this.#gone.back(id);
+    if (this.#gone.goneAt(id) !== undefined) this.#gone.back(id);
     else if (entry.isProven) this.#gone.replace(entry);
     entry.isJoined = true;
     if (!isJoined) this.#config.emit({ type: "peerJoined", peer: { id, address } });

@@ -23,7 +23,7 @@ export type MeshState = "current" | "partial" | "repairing" | "doubt";
 export interface PeerStatus {
   /** Its node id. */
   readonly id: string;
-  /** Its address, `host:port`; absent when no heartbeat of it was heard yet. */
+  /** Its address, `host:port`; absent when no heartbeat of it was heard yet, or it was lost and replaced. */
   readonly address: string | undefined;
   /** As for the mesh; `plain` when it does not speak the extension, as Go nodes: nobody can know what it has lost. */
   readonly state: Exclude<MeshState, "partial"> | "plain";
@@ -116,7 +116,7 @@ export function meshStatus(config: StatusConfig): MeshStatus {
 function statusOf(
   stream: PeerStream,
   now: number,
-  { heartbeat, peers, waiting, stalledSince = Infinity }: StatusConfig,
+  { heartbeat, peers, lost, waiting, stalledSince = Infinity }: StatusConfig,
 ): PeerStatus {
   const { id, window, heardAt, settledAt, changedAt, pending } = stream;
   // What has come and waits for its callback is not there yet for whom it is for.
@@ -125,7 +125,7 @@ function statusOf(
   const isSilent = now > doubtAt;
   return {
     id,
-    address: peers.get(id)?.address,
+    address: (peers.get(id) ?? lost.find((peer) => peer.id === id))?.address,
     state: isSilent ? "doubt" : isSettled ? "current" : "repairing",
     stateFor: now - (isSilent ? doubtAt : changedAt),
     position: window.settled,

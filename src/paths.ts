@@ -43,15 +43,29 @@ export class Paths {
   note(entry: PeerEntry, { path, heard }: Extension): void {
     const { clock, nodeId } = this.#config;
     const now = clock.now();
-    if (path === PATH_GROUP) {
-      entry.groupAt = now;
-      entry.isDeafTo = false;
-    } else if (path !== undefined) entry.aloneAt = now;
+    if (path === PATH_GROUP) this.#hear(entry, now);
+    else if (path !== undefined) entry.aloneAt = now;
     if (heard !== undefined) entry.listsInTurn = heard.length >= MAX_HEARD * SHORT_ID_LENGTH;
     if (path === PATH_HEARD || (heard !== undefined && listsNode(heard, nodeId))) {
       entry.hearsUsAt = now;
       this.#set(entry, true);
     } else if (path === PATH_DEAF) this.#set(entry, false);
+  }
+
+  /**
+   * A heartbeat in the name of a peer came from a host that has not shown yet to be its own. The system may send to the group
+   * from another address, as from the link-local one with IPv6: that it was heard counts once the peer has answered from there.
+   */
+  noteAside(entry: PeerEntry, { path }: Extension, host: string): void {
+    if (path === PATH_GROUP) entry.aside = { host, at: this.#config.clock.now() };
+  }
+
+  /** The peer has answered, from a host that may not have been known to be its own. */
+  answered(entry: PeerEntry): void {
+    const { aside } = entry;
+    if (aside === undefined || !entry.isOn(aside.host)) return;
+    entry.aside = undefined;
+    if (this.#config.clock.now() - aside.at <= this.#config.heartbeat) this.#hear(entry, aside.at);
   }
 
   /** What to say to one peer: whether its multicast is heard. */
@@ -93,6 +107,11 @@ export class Paths {
       if (entry.isDeafTo && entry.probes === 0) silent.push(entry);
     }
     return silent;
+  }
+
+  #hear(entry: PeerEntry, at: number): void {
+    entry.groupAt = Math.max(entry.groupAt, at);
+    entry.isDeafTo = false;
   }
 
   #isHeard({ groupAt }: PeerEntry): boolean {

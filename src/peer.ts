@@ -75,6 +75,8 @@ export class PeerEntry implements KnownPeer {
   listedAt: number = -Infinity;
   /** Whether it has yet to be told that its multicast does not arrive. */
   isDeafTo = false;
+  /** From which host that had not shown to be its own it was last heard by multicast, and when. */
+  aside: { readonly host: string; readonly at: number } | undefined;
   /** Other hosts at which it has answered, the last one last: it may have several interfaces. */
   readonly hosts: Set<string> = new Set();
   /** Where it has answered while it was taken to be elsewhere, and when. */

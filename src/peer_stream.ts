@@ -74,6 +74,8 @@ const FORGET_LATENESS = 0.95;
  * twice the pause of before, up to `most`, all in milliseconds: it may have been slow for a moment.
  */
 const LONG_WAY = { over: 100, first: 1000, most: 60_000 };
+/** Numbers that are remembered of what a node that was lost seems to have given since. */
+const MAX_SAID = 16;
 /** First margin of a catch-up request, in milliseconds. */
 const FIRST_MARGIN = 50;
 
@@ -145,6 +147,9 @@ export class PeerStream {
   lostAt: number | undefined;
   /** When it was heard, while it is gone, to have more than was known of it: it may be there again. */
   revivedAt: number | undefined;
+  /** The highest number that was known when it was lost, and those that it was last heard to have given since. */
+  knownUpTo = 0;
+  readonly said: number[] = [];
   /** From when on nothing must be missed, until the beginning of the stream is known. */
   readonly #since: number;
 
@@ -234,9 +239,17 @@ export class PeerStream {
     }
   }
 
-  /** It is gone, and seems to have more than was known. One that has left has said how much; one that never answered is nobody. */
-  revive(now: number): void {
-    if (this.lostAt !== undefined && this.isProven) this.revivedAt ??= now;
+  /**
+   * It is gone, and seems to have published up to a number: if that is more than was known, it may be there again. Late copies
+   * say the same number again, and a forged one must not hide others. One that has left has said how much; one that never
+   * answered is nobody.
+   */
+  revive(now: number, upTo: number): void {
+    const isNews = upTo > this.knownUpTo && !this.said.includes(upTo);
+    if (this.lostAt === undefined || !this.isProven || !isNews) return;
+    this.said.push(upTo);
+    if (this.said.length > MAX_SAID) this.said.shift();
+    this.revivedAt ??= now;
   }
 
   /** It was heard: a question that was given up is asked once more. */

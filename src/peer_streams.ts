@@ -72,6 +72,8 @@ export class PeerStreams {
   readonly #config: PeerStreamsConfig;
   readonly #table: StreamTable;
   readonly #unprovenGaps: RateLimit;
+  /** One whose gap the rate has refused: the last of them. */
+  #owed: PeerStream | undefined;
   #stall: Stall | undefined;
 
   constructor(config: PeerStreamsConfig) {
@@ -114,7 +116,7 @@ export class PeerStreams {
     }
     // A node that is gone comes back by an answer alone. If that never comes, this is all that is known of it.
     if (isGone) {
-      stream.revive(now);
+      stream.revive(now, number);
       return true;
     }
     // Of one that is sent again, or while more is pending, nobody knows how far its node is.
@@ -138,7 +140,8 @@ export class PeerStreams {
     const stream = this.#hear(nodeId, source.host, source.port, now);
     if (stream === undefined) return true;
     if (stream.isGone) {
-      if (position.last > stream.window.highest || pending > 0) stream.revive(now);
+      // What is pending has no number yet, and is less than the next one that has.
+      stream.revive(now, position.last + (pending > 0 ? 1 / 2 : 0));
       return false;
     }
     const request = nonce === undefined ? undefined : stream.requests.find((request) => request.nonce === nonce);
@@ -190,6 +193,7 @@ export class PeerStreams {
   /** Gives up streams that were silent for too long. */
   expire(): void {
     for (const stream of this.#table.all) this.expireOne(stream);
+    this.#tellOwed();
   }
 
   /** The node of a stream is lost. */
@@ -305,7 +309,19 @@ export class PeerStreams {
    * invention; but if it was heard before it had published anything, it may as well have crashed with its first keys.
    */
   #isLoss(stream: PeerStream): boolean {
-    return stream.isProven || (stream.emptyAt > -Infinity && this.#unprovenGaps.allow());
+    if (stream.isProven || stream.emptyAt === -Infinity) return stream.isProven;
+    if (this.#unprovenGaps.allow()) return true;
+    this.#owed = stream;
+    return false;
+  }
+
+  /** A gap tells all subscribers to drop all, so the next one stands for all that were refused. */
+  #tellOwed(): void {
+    const owed = this.#owed;
+    if (owed === undefined || !this.#unprovenGaps.allow()) return;
+    this.#owed = undefined;
+    const from = owed.isGone ? owed.giveUp(this.#config.clock.now()) : owed.window.settled + 1;
+    this.#config.onGap(owed.id, from, undefined, "lost");
   }
 
   /** A node that has published nothing for long is a reader: it is not taken to have begun just before its end. */
@@ -369,6 +385,8 @@ export class PeerStreams {
   #lose(stream: PeerStream, now: number): void {
     const isLoss = !this.#isReader(stream) && this.#isLoss(stream);
     stream.lostAt = now;
+    stream.knownUpTo = stream.window.highest;
+    stream.said.length = 0;
     this.#table.markGone(stream);
     // What nobody is told of is not given up: should it come back, it is asked for.
     if (isLoss) this.#config.onGap(stream.id, stream.giveUp(now), undefined, "lost");
@@ -376,15 +394,17 @@ export class PeerStreams {
 
   /** One that was lost had more than was known, and has not come back: it was there for a moment, or somebody has forged it. */
   #loseAgain(stream: PeerStream, now: number): void {
+    // It is said once, so what the rate refuses is told later.
+    if (!this.#unprovenGaps.allow()) return;
     stream.revivedAt = undefined;
-    if (this.#unprovenGaps.allow()) this.#config.onGap(stream.id, stream.giveUp(now), undefined, "lost");
+    this.#config.onGap(stream.id, stream.giveUp(now), undefined, "lost");
   }
 
   #giveUpLeaving(stream: PeerStream, now: number): void {
     const { highest } = stream.window;
     stream.believeClaim();
-    // One that has never answered is asked for two seconds, and lingers for one: it is not there.
-    if (!stream.isSettled && stream.isProven) {
+    // One that has never answered is asked for two seconds, and lingers for one: it was not there for longer.
+    if (!stream.isSettled && this.#isLoss(stream)) {
       this.#config.onGap(stream.id, stream.giveUp(now), highest, "left");
     }
     this.#depart(stream, now);

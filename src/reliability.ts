@@ -71,7 +71,10 @@ export class Reliability {
   readonly #acks: RateLimit;
   readonly #crowd: Crowd;
   readonly #stallWatch: StallWatch;
-  #closing = false;
+  /** When it began to close; from then on peers are not heard any more. */
+  #closingAt: number | undefined;
+  /** Peers that have said since then that they leave. */
+  readonly #leavers = new Set<string>();
 
   constructor(config: ReliabilityConfig) {
     const { nodeId, settings, ports, jitter, multicast, peers, post } = config;
@@ -142,12 +145,12 @@ export class Reliability {
 
   /** Notes a batch with a number. False when it had arrived before. */
   accept(nodeId: Uint8Array, number: number, numbering: Numbering, host: string, port: number): boolean {
-    return !this.#closing && this.streams.accept(nodeId, number, numbering, host, port);
+    return this.#closingAt === undefined && this.streams.accept(nodeId, number, numbering, host, port);
   }
 
   /** Notes the heartbeat of a node, before its place in the peer table is. False when its node is gone. */
   hear(control: Pick<Control, "nodeId" | "extension" | "source">): boolean {
-    return this.#closing || this.streams.hear(control.nodeId, control.source, control.extension);
+    return this.#closingAt !== undefined || this.streams.hear(control.nodeId, control.source, control.extension);
   }
 
   /** Since when the event loop has stood still, as long as nothing was done about it. */
@@ -181,14 +184,17 @@ export class Reliability {
       case TYPE_LEAVE:
         // Who leaves as well waits for nothing, and is not waited for.
         this.own.forget(formatNodeId(nodeId));
-        if (this.#closing) this.#acknowledge(nodeId, extension.position?.last ?? 0, source);
-        else this.streams.leave(nodeId, source, extension);
+        if (this.#closingAt === undefined) this.streams.leave(nodeId, source, extension);
+        else {
+          this.#noteLeaver(formatNodeId(nodeId));
+          this.#acknowledge(nodeId, extension.position?.last ?? 0, source);
+        }
     }
   }
 
   /** From now on only others are helped. */
   beginClose(): void {
-    this.#closing = true;
+    this.#closingAt ??= this.#config.ports.clock.now();
     this.requests.close();
     this.#stallWatch.close();
   }
@@ -196,7 +202,9 @@ export class Reliability {
   /** Says that the node leaves until all peers that are there have everything, for at most `patience` milliseconds. */
   async leave(patience: number): Promise<void> {
     const { peers, ports: { clock }, settings: { heartbeat } } = this.#config;
-    const isThere = ({ heardAt, isProven }: KnownPeer) => isProven && clock.now() - heardAt < ABSENT_AFTER * heartbeat;
+    const from = this.#closingAt ?? clock.now();
+    const isThere = ({ id, heardAt, isProven }: KnownPeer) =>
+      isProven && !this.#leavers.has(id) && from - heardAt < ABSENT_AFTER * heartbeat;
     await this.own.leave(peers().extended().filter(isThere), patience);
   }
 
@@ -211,6 +219,10 @@ export class Reliability {
   #waitsForUs({ id, provenAt }: PeerStream): boolean {
     const isKnown = provenAt !== undefined || this.#config.peers().get(id)?.isProven === true;
     return isKnown || this.#crowd.isChosen(0);
+  }
+
+  #noteLeaver(id: string): void {
+    if (this.#config.peers().get(id) !== undefined) this.#leavers.add(id);
   }
 
   #acknowledge(stream: Uint8Array, settled: number, to: Endpoint): void {

@@ -57,6 +57,29 @@ describe("a node that is heard for the first time", () => {
     }
   });
 
+  test("and asks many times in a short while is asked soon again, and after a minute at the latest whatever it does", async () => {
+    const rig = rigWith(20);
+    rig.hear(1000, { extension: GROUP });
+    await rig.clock.advance(100);
+    // It suspects this node, and gets no answer: 16 questions in a heartbeat.
+    for (let nonce = 1; nonce <= 16; nonce++) {
+      rig.hear(1000, { extension: { path: 0, nonce } });
+      await rig.clock.advance(HEARTBEAT / 16);
+    }
+    const asked: number[] = [];
+    rig.forget();
+    for (let i = 0; i < 400; i++) {
+      rig.hear(1000, { extension: GROUP });
+      if (rig.sentTo(addressOf(1000)).length > 0) asked.push(rig.clock.now());
+      rig.forget();
+      await rig.clock.advance(HEARTBEAT);
+    }
+    const pauses = asked.slice(1).map((at, i) => at - (asked[i] ?? 0));
+    assertLessOrEqual(pauses[0] ?? Infinity, 2 * HEARTBEAT);
+    assertLessOrEqual(Math.max(...pauses), 60_000 + HEARTBEAT);
+    assert(pauses.length < 25, "and ever less");
+  });
+
   test("is asked as in a small mesh when proven peers tell of it", async () => {
     const rig = rigWith(100);
     const peers = [{ id: new Uint8Array(16).fill(9), host: "10.0.3.232", port: 5000 }];

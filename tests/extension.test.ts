@@ -629,6 +629,20 @@ describe("encodeExtension refuses", () => {
   });
 });
 
+test("whatever a heartbeat loses of its end, no position is read without what is pending", () => {
+  const nodeId = fromHex("00112233445546778899aabbccddeeff");
+  const extension = { position: { last: 9, oldest: 1, age: 5 }, pending: 700, nonce: 1, path: 2, heard: STREAM };
+  const whole = encodeControl(HEARTBEAT, nodeId, extension);
+  let positions = 0;
+  for (let length = whole.length; length >= 18; length--) {
+    const read = readExtension(whole.subarray(0, length), 18);
+    if (read === MALFORMED || read?.position === undefined) continue;
+    positions++;
+    assertEquals(read.pending, 700, `${length} bytes`);
+  }
+  assert(positions >= 3, `${positions}`);
+});
+
 test("a control packet is a header and a block", () => {
   const nodeId = fromHex("00112233445546778899aabbccddeeff");
   const extension = { stream: STREAM, settled: 5 };

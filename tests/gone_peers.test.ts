@@ -83,14 +83,22 @@ describe("a peer that was lost", () => {
     assertEquals(gone.lost[0], { id: nameOf(1), address: addressOf(1), lostFor: 100 });
     gone.back(nameOf(1));
     add(2, "left");
-    assertEquals([lost(), gone.has(nameOf(1)), gone.has(nameOf(2))], [[nameOf(3)], false, true]);
+    assertEquals([lost(), gone.goneAt(nameOf(1)) !== undefined, gone.goneAt(nameOf(2)) !== undefined], [
+      [nameOf(3)],
+      false,
+      true,
+    ]);
     add(4);
     add(5);
-    assertEquals([lost(), gone.has(nameOf(2))], [[3, 4, 5].map(nameOf), false], "those that have left go first");
+    assertEquals(
+      [lost(), gone.goneAt(nameOf(2)) !== undefined],
+      [[3, 4, 5].map(nameOf), false],
+      "those that have left go first",
+    );
     add(6);
-    assertEquals([lost(), gone.has(nameOf(3))], [[4, 5, 6].map(nameOf), false]);
+    assertEquals([lost(), gone.goneAt(nameOf(3)) !== undefined], [[4, 5, 6].map(nameOf), false]);
     gone.clear();
-    assertEquals([lost(), gone.has(nameOf(6))], [[], false]);
+    assertEquals([lost(), gone.goneAt(nameOf(6)) !== undefined], [[], false]);
   });
 
   test("that has left, or made room at its address, is asked nothing and not told of", async () => {
@@ -98,24 +106,48 @@ describe("a peer that was lost", () => {
     add(1, "left");
     add(2, "replaced");
     await goOn(HOUR);
-    assertEquals([lost(), asked, gone.has(nameOf(1)), gone.has(nameOf(2))], [[], [], true, true]);
+    assertEquals([lost(), asked, gone.goneAt(nameOf(1)) !== undefined, gone.goneAt(nameOf(2)) !== undefined], [
+      [],
+      [],
+      true,
+      true,
+    ]);
   });
 
   test("is replaced by a newcomer: at its address, else on its host, else whoever has been gone for longest", async () => {
     const { gone, add, lost, asked, goOn } = setUp();
     for (const index of [1, 2, 3, 4]) add(index);
-    gone.replace({ endpoint: placeOf(3) });
+    gone.replace({ id: nameOf(200), endpoint: placeOf(3) });
     assertEquals(lost(), [1, 2, 4].map(nameOf));
-    gone.replace({ endpoint: { ...placeOf(4), port: 9 } });
+    gone.replace({ id: nameOf(201), endpoint: { ...placeOf(4), port: 9 } });
     assertEquals(lost(), [1, 2].map(nameOf));
-    gone.replace({ endpoint: placeOf(100) });
+    gone.replace({ id: nameOf(100), endpoint: placeOf(100) });
     assertEquals(lost(), [nameOf(2)]);
-    gone.replace({ endpoint: placeOf(101) });
-    gone.replace({ endpoint: placeOf(102) });
+    gone.replace({ id: nameOf(101), endpoint: placeOf(101) });
+    gone.replace({ id: nameOf(102), endpoint: placeOf(102) });
     assertEquals(lost(), []);
     await goOn(10_000);
     // Only where another is now nobody can be. The others may be on the far side of a cut.
     assertEquals(asked.map(({ to }) => to), [1, 2, 4].map(addressOf));
+  });
+
+  test("is not replaced by a visitor: by who leaves within a minute, as the doctor does", async () => {
+    const { gone, add, lost, clock } = setUp();
+    for (const [time, isAlone] of [[59_999, true], [60_000, false]] as const) {
+      gone.clear();
+      add(1);
+      gone.replace({ id: nameOf(2), endpoint: placeOf(2) });
+      assertEquals(lost(), []);
+      await clock.advance(time);
+      add(2, "left");
+      assertEquals(lost(), isAlone ? [nameOf(1)] : []);
+    }
+    // One that crashed is missed in its place.
+    gone.clear();
+    add(1);
+    gone.replace({ id: nameOf(2), endpoint: placeOf(2) });
+    add(2);
+    assertEquals(lost(), [nameOf(2)]);
   });
 });
 
@@ -160,6 +192,63 @@ describe("a node that is gone and is heard", () => {
     assertEquals(rig.membership.peers.size, 0);
   });
 
+  for (const end of ["is lost", "has left"] as const) {
+    test(`and ${end} is asked where it was, however often strangers speak in its name from elsewhere`, async () => {
+      const rig = new MembershipRig();
+      if (end === "is lost") await lose(rig);
+      else {
+        rig.membership.start();
+        rig.meet(1);
+        rig.membership.leave(nameOf(1));
+        rig.forget();
+      }
+      for (let round = 1; round <= 3; round++) {
+        for (let i = 0; i < 5; i++) rig.hear(1, { source: placeOf(2) });
+        rig.hear(1);
+        // One that was lost is asked by itself, too.
+        assert(rig.sentTo(addressOf(1)).length >= round, `${round}`);
+        assertEquals(rig.sentTo(addressOf(2)).length, round, "elsewhere as often, and no more");
+        await rig.clock.advance(HEARTBEAT / 2);
+      }
+      rig.answer(1);
+      assertEquals(rig.membership.peers.get(nameOf(1))?.isProven, true);
+    });
+  }
+
+  test("elsewhere, again and again, is asked there ever less often, and once a minute at least", async () => {
+    const rig = new MembershipRig();
+    await lose(rig);
+    const asked: number[] = [];
+    for (let i = 0; i < 500; i++) {
+      rig.forget();
+      // On the same host, but in another process.
+      rig.hear(1, { source: { ...placeOf(1), port: 9 } });
+      if (rig.sentTo(`${placeOf(1).host}:9`).length > 0) asked.push(rig.clock.now());
+      await rig.clock.advance(HEARTBEAT / 2);
+    }
+    const pauses = asked.slice(1).map((at, i) => at - (asked[i] ?? 0));
+    assertEquals(pauses.slice(0, 4), Array(4).fill(HEARTBEAT / 2));
+    assertLessOrEqual(Math.max(...pauses), 60_000 + HEARTBEAT / 2);
+    assert(pauses.length < 20, `${pauses.length}`);
+  });
+
+  test("by a late answer to a question of before is not there: it may have been on the way longer than its leave", async () => {
+    const rig = new MembershipRig();
+    rig.membership.start();
+    rig.meet(1);
+    // As it is silent, it is asked.
+    await rig.clock.advance(1.5 * HEARTBEAT + 1);
+    assert(rig.nonceTo(addressOf(1)) !== undefined);
+    rig.membership.leave(nameOf(1));
+    rig.events.length = 0;
+    await rig.clock.advance(1);
+    rig.answer(1);
+    assertEquals([rig.membership.peers.size, rig.events], [0, []]);
+    // The question that it got for that counts.
+    rig.answer(1);
+    assertEquals(rig.events.map(({ type }) => type), ["peerJoined"]);
+  });
+
   test("and repeats a nonce of a question that another was asked is not there", async () => {
     const rig = new MembershipRig();
     await lose(rig);
@@ -201,9 +290,10 @@ describe("a cut", () => {
     else s.host.crash();
     made.network.partition([["10.0.0.2"], ["10.0.0.3"]]);
     await made.advance(time);
-    const { state, lost } = b.mesh.status();
+    const { state, lost, peers } = b.mesh.status();
     assertEquals(state, "doubt", "who has lost all others");
     assert(lost.some(({ id }) => id === a.mesh.nodeId));
+    assertEquals(peers.find(({ id }) => id === a.mesh.nodeId)?.address, a.mesh.address);
     made.network.heal();
     const took = await clock.runUntil(() => b.mesh.peers().includes(a.mesh.address), time / 58 + 70_000);
     b.got.length = 0;
@@ -223,6 +313,24 @@ describe("a cut", () => {
       });
     }
   }
+
+  test("is not taken for healed as somebody comes for a moment to look at it", async () => {
+    const made = await Scene.open(3);
+    const [a, , c] = made.nodes as [SceneNode, SceneNode, SceneNode];
+    const { clock } = made.network;
+    await made.advance(10_000);
+    c.host.crash();
+    await made.advance(20_000);
+    assertEquals(a.mesh.status().state, "partial");
+    const visitor = await made.add();
+    await made.advance(2000);
+    assertEquals([a.mesh.status().state, a.mesh.peers().length], ["current", 2]);
+    await clock.run(visitor.mesh.close(), 5000);
+    await made.advance(100);
+    const { state, lost } = a.mesh.status();
+    assertEquals([state, lost.map(({ id }) => id)], ["partial", [c.mesh.nodeId]]);
+    await clock.run(Promise.all(made.nodes.slice(0, 2).map(({ mesh }) => mesh.close())), 5000);
+  });
 
   test("of a mesh of four in two halves is told of on both sides, until it heals", async () => {
     const made = await Scene.open(4);

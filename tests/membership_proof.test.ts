@@ -5,6 +5,7 @@ import * as fc from "fast-check";
 import type { Endpoint } from "../src/address.ts";
 import type { MeshEvent } from "../src/events.ts";
 import { HEARTBEAT, MembershipRig, OWN, type SentHeartbeat } from "./support/membership_rig.ts";
+import { writeHeard } from "../src/wire/told_peers.ts";
 import { addressOf, idOf, nameOf, placeOf } from "./support/peers.ts";
 
 const ELSEWHERE: Endpoint = { host: "10.7.7.7", port: 7946 };
@@ -483,6 +484,55 @@ describe("a peer that is heard from elsewhere than where it has answered", () =>
     assert(answered >= 5, `${answered}`);
     for (let i = 0; i < 12; i++) await goOn(Infinity);
     assertEquals(rig.membership.peers.endpoints(), [aside]);
+  });
+
+  for (const [port, name] of [[placeOf(1).port, "its own port"], [33_333, "a port for multicast alone"]] as const) {
+    test(`by multicast from another host and ${name}: what that says counts once it has answered there`, async () => {
+      const rig = new MembershipRig();
+      rig.meet(1);
+      await rig.clock.advance(HEARTBEAT);
+      const heardAt = rig.clock.now();
+      rig.hear(1, { source: { host: "10.9.0.1", port }, extension: { path: 2, heard: writeHeard([idOf(OWN)]) } });
+      await rig.clock.advance(5);
+      assertEquals([rig.entry(1).groupAt, rig.entry(1).hearsUs], [-Infinity, false], "anybody can say that");
+      // Whether it hears this node its answer says, which is newer than the list.
+      rig.answer(1, {}, `10.9.0.1:${placeOf(1).port}`);
+      assertEquals([rig.entry(1).groupAt, rig.entry(1).hearsUs], [heardAt, false]);
+      assertEquals(rig.membership.peers.endpoints(), [placeOf(1)]);
+      // It is known to be its own from now on.
+      await rig.clock.advance(HEARTBEAT);
+      rig.hear(1, { source: { host: "10.9.0.1", port }, extension: { path: 2 } });
+      assertEquals(rig.entry(1).groupAt, rig.clock.now());
+    });
+  }
+
+  test("by multicast from another host, and answers elsewhere, or when a heartbeat has passed, has not said it", async () => {
+    const rig = new MembershipRig();
+    rig.meet(1);
+    const [aside, there] = [placeOf(7), addressOf(7)];
+    const say = () => rig.hear(1, { source: aside, extension: { path: 2, heard: writeHeard([idOf(OWN)]) } });
+    await rig.clock.advance(HEARTBEAT + 1);
+    say();
+    rig.answer(1);
+    assertEquals([rig.entry(1).groupAt, rig.entry(1).hearsUs], [-Infinity, false]);
+    await rig.clock.advance(HEARTBEAT + 1);
+    rig.answer(1, {}, there);
+    assertEquals([rig.entry(1).groupAt, rig.entry(1).hearsUs], [-Infinity, false]);
+    say();
+    assertEquals([rig.entry(1).groupAt, rig.entry(1).hearsUs], [rig.clock.now(), true]);
+  });
+
+  test("by multicast from another host counts no longer when it was heard later, nor twice", async () => {
+    const rig = new MembershipRig();
+    rig.meet(1);
+    const hear = (host: string) => rig.hear(1, { source: { ...placeOf(1), host }, extension: { path: 2 } });
+    await rig.clock.advance(HEARTBEAT);
+    hear("10.9.0.1");
+    await rig.clock.advance(10);
+    hear(placeOf(1).host);
+    const latest = rig.clock.now();
+    rig.answer(1, {}, `10.9.0.1:${placeOf(1).port}`);
+    assertEquals([rig.entry(1).groupAt, rig.entry(1).aside], [latest, undefined]);
   });
 
   test("by multicast from hosts of its own, and answers, is asked in each fourth heartbeat", async () => {

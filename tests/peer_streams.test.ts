@@ -562,6 +562,52 @@ describe("a node that is gone and heard with more than was known", () => {
     }
   });
 
+  test("is a gap once for each number that it seems to have given since: late copies say the same again", async () => {
+    const rig = known(3);
+    rig.streams.lose(rig.stream());
+    rig.gaps.length = 0;
+    const gapsAfter = async (say: () => void) => {
+      for (let i = 0; i < 2; i++) {
+        say();
+        await rig.clock.advance(PEER_TIMEOUT);
+        rig.streams.expire();
+      }
+      return rig.gaps.splice(0).length;
+    };
+    assertEquals(await gapsAfter(() => rig.accept(3)), 0);
+    assertEquals(await gapsAfter(() => rig.position(3)), 0);
+    assertEquals(await gapsAfter(() => rig.position(3, 1, 0, { pending: 100 })), 1);
+    assertEquals(await gapsAfter(() => rig.position(4)), 1);
+    await rig.clock.advance(60_000);
+    assertEquals(await gapsAfter(() => rig.accept(7)), 1);
+    assertEquals(await gapsAfter(() => rig.position(7)), 0);
+  });
+
+  test("is a gap in the end when many are heard again at once, and forged numbers do not hide others", async () => {
+    const rig = setUp();
+    const ids = Array.from({ length: 8 }, (_, i) => idOf(100 + i));
+    for (const id of ids) {
+      rig.accept(1, id);
+      rig.answer(1, {}, id);
+      rig.streams.lose(rig.stream(id));
+    }
+    rig.gaps.length = 0;
+    // It has something to say once, and says it for long.
+    for (let time = 0; time < 180_000; time += 1000) {
+      for (const id of ids) rig.position(2, 1, 0, {}, id);
+      await rig.clock.advance(1000);
+      rig.streams.expire();
+    }
+    assertEquals(rig.gaps.length, ids.length, "each is told, though four are at once");
+    const [id] = ids as [Uint8Array];
+    for (const last of [2 ** 47, 3]) {
+      rig.position(last, 1, 0, {}, id);
+      await rig.clock.advance(60_000);
+      rig.streams.expire();
+    }
+    assertEquals(rig.gaps.length, ids.length + 2);
+  });
+
   test("is not shown to miss anything, and its holes take no room of those that are there", () => {
     const rig = known(3);
     rig.streams.lose(rig.stream());
@@ -591,12 +637,17 @@ describe("a node that falls silent before it has answered", () => {
       streams.lose(stream(idOf(i)));
     }
     assertEquals(gaps.length, 4);
-    await clock.advance(30_000);
+    // For all others together one is owed, as each drops everything.
+    for (const count of [4, 5, 5, 5]) {
+      streams.expire();
+      assertEquals(gaps.length, count);
+      await clock.advance(15_000);
+    }
     for (let i = 101; i <= 200; i++) {
       position(0, 1, Infinity, BEAT, idOf(i));
       streams.lose(stream(idOf(i)));
     }
-    assertEquals(gaps.length, 6);
+    assertEquals(gaps.length, 8);
   });
 });
 
@@ -743,6 +794,16 @@ describe("a node that leaves", () => {
       rig.streams.expire();
       assertEquals([rig.gaps, rig.left.length, rig.stream().isWanting], [answers ? [[1, 1, 8, "left"]] : [], 1, false]);
     }
+  });
+
+  test("and never answered, but was heard before it had published anything, leaves a gap: the way may be a long one", async () => {
+    const rig = setUp();
+    rig.position(0, 1, Infinity, BEAT);
+    await rig.clock.advance(1000);
+    rig.streams.leave(A, SOURCE, { position: { last: 8, oldest: 1, age: 0 } });
+    await rig.clock.advance(2000);
+    rig.streams.expire();
+    assertEquals([rig.gaps, rig.left.length], [[[1, 1, 8, "left"]], 1]);
   });
 
   test("before anything was known of it leaves no gap when it says that it has long been silent", async () => {

@@ -418,6 +418,35 @@ describe("the end of a node", () => {
     await made.close();
   });
 
+  test("that leaves after its slow sender had time waits for its peers, however short its heartbeats are", async () => {
+    const slow = { batchSize: 1, queueSize: 1000, minSendRate: 1, maxSendRate: 5 };
+    const scene = await Scene.open(2, () => ({ heartbeat: 200, ...slow }));
+    const [publisher, receiver] = scene.nodes as [SceneNode, SceneNode];
+    const { clock } = scene.network;
+    await scene.advance(1000);
+    for (let i = 0; i < 60; i++) void publisher.mesh.publish(`key:${i}`);
+    await scene.advance(1);
+    scene.network.set({ delay: { min: 40, max: 40 } });
+    await clock.run(publisher.mesh.close(), 5000);
+    await scene.advance(500);
+    // What could not be sent is a gap, as the publisher has stayed to say so.
+    assertEquals(gapsOf(receiver).map(({ reason }) => reason), ["overwritten"]);
+    await clock.run(receiver.mesh.close(), 5000);
+  });
+
+  test("that leaves does not wait for a peer that has left while it still had to send", async () => {
+    const scene = await Scene.open(2, () => ({ batchSize: 1, queueSize: 1000, minSendRate: 1, maxSendRate: 5 }));
+    const [publisher, other] = scene.nodes as [SceneNode, SceneNode];
+    const { clock } = scene.network;
+    await scene.advance(1000);
+    for (let i = 0; i < 60; i++) void publisher.mesh.publish(`key:${i}`);
+    await scene.advance(1);
+    const begun = scene.now;
+    await clock.run(Promise.all([publisher.mesh.close(), other.mesh.close()]), 5000);
+    // 0.6 s to send, and 30 ms for a question.
+    assert(scene.now - begun < 700, `${scene.now - begun}`);
+  });
+
   test("that leaves unheard is a gap when its time is over", async () => {
     const { made, a, b, clock } = await scene(2, () => ({ heartbeat: 1000, peerTimeout: 5000 }));
     made.network.partition([[hostAddress(0)], [hostAddress(1)]]);

@@ -212,4 +212,22 @@ export const MEMBERSHIP: readonly Mutant[] = judgedBy("churn", [
     find: "times: 3, heartbeats: 1.25",
     replace: "times: 1, heartbeats: 0",
   },
+  {
+    name: "what the group hears from another host of a peer does not count when that has answered",
+    file: "src/membership.ts",
+    find: "    this.#paths.answered(entry);\n",
+    replace: "",
+  },
+  {
+    name: "what is said from a host that has not answered counts",
+    file: "src/membership.ts",
+    find: "else this.#paths.noteAside(entry, extension, source.host);",
+    replace: "else this.#paths.note(entry, extension);",
+  },
+  {
+    name: "the question in each answer is one in vain",
+    file: "src/handshake.ts",
+    find: "if (entry.hellos > ASK_AGAIN.length) entry.helloAt = this.#config.clock.now();\n      else if",
+    replace: "if",
+  },
 ]);

@@ -191,8 +191,8 @@ export const PROTOCOL: readonly Mutant[] = judgedBy("storms", [
   {
     name: "the numbers of a lost stream are forgotten",
     file: "src/peer_streams.ts",
-    find: "    stream.lostAt = now;\n    this.#table.markGone(stream);",
-    replace: "    stream.lostAt = now;\n    this.#table.forget(stream);",
+    find: "    stream.said.length = 0;\n    this.#table.markGone(stream);",
+    replace: "    stream.said.length = 0;\n    this.#table.forget(stream);",
   },
   {
     name: "the ring does not have the oldest that it says it holds",

@@ -75,8 +75,8 @@ export const WIDER: readonly Mutant[] = judgedBy("storms", [
   {
     name: "who died before it answered is no gap",
     file: "src/peer_streams.ts",
-    find: "return stream.isProven || (stream.emptyAt > -Infinity && this.#unprovenGaps.allow());",
-    replace: "return stream.isProven;",
+    find: "    if (this.#unprovenGaps.allow()) return true;\n",
+    replace: "    if (stream.emptyAt > -Infinity) return false;\n",
     seeds: [4759, 4376],
   },
   {
@@ -89,8 +89,8 @@ export const WIDER: readonly Mutant[] = judgedBy("storms", [
   {
     name: "whatever comes of a node that is gone brings it back",
     file: "src/membership.ts",
-    find: "if (!isProof && this.#gone.has(id)) {",
-    replace: "if (isProof && !isProof) {",
+    find: "if (goneAt !== undefined && (answered",
+    replace: "if (isProof && !isProof && (goneAt === undefined || answered",
     seeds: [106, 108, 278, 428, 480, 1283, 2536],
   },
   {
@@ -131,8 +131,8 @@ export const WIDER: readonly Mutant[] = judgedBy("storms", [
   {
     name: "who has answered nothing is a gap",
     file: "src/peer_streams.ts",
-    find: "return stream.isProven || (stream.emptyAt",
-    replace: "return true || (stream.emptyAt",
+    find: "if (stream.isProven || stream.emptyAt === -Infinity) return stream.isProven;\n    if",
+    replace: "if (stream.isProven || stream.emptyAt === -Infinity) return true;\n    if",
     seeds: [9, 63, 111, 132, 180],
   },
   {
@@ -148,5 +148,46 @@ export const WIDER: readonly Mutant[] = judgedBy("storms", [
     find: "if (this.#flow < MIN_FLOW) return 0;",
     replace: "return 0;",
     seeds: [66, 499, 732, 958],
+  },
+  {
+    name: "a leave before the first answer is no gap",
+    file: "src/peer_streams.ts",
+    find: "!stream.isSettled && this.#isLoss(stream)",
+    replace: "!stream.isSettled && stream.isProven",
+    seeds: [5728],
+  },
+  {
+    name: "who closes slowly waits for nobody",
+    file: "src/reliability.ts",
+    find: "const from = this.#closingAt ?? clock.now();",
+    replace: "const from = clock.now();",
+    seeds: [4263],
+  },
+  {
+    name: "a number of one that was lost is a gap again and again",
+    file: "src/peer_stream.ts",
+    find: " && !this.said.includes(upTo)",
+    replace: "",
+    seeds: [30991],
+  },
+  {
+    name: "strangers take the turn of one that is gone",
+    file: "src/gone_peers.ts",
+    find: "? there : elsewhere",
+    replace: "? elsewhere : elsewhere",
+  },
+  {
+    name: "a late answer to a question of before brings back who has left",
+    file: "src/membership.ts",
+    find: "answered === undefined || answered.sentAt < goneAt",
+    replace: "answered === undefined",
+    seeds: [54411],
+  },
+  {
+    name: "the gap of one that died young beside strangers is never told",
+    file: "src/peer_streams.ts",
+    find: "    this.#owed = stream;\n",
+    replace: "",
+    seeds: [4004],
   },
 ]);

@@ -194,7 +194,7 @@ export function decodeExtension(rest: Uint8Array): Extension | undefined {
 
 /**
  * Encodes an extension block, the counterpart of {@linkcode decodeExtension}. Records are written in the order of their
- * tags.
+ * tags, but `pending` first: a datagram that loses its end must not lose what its position leaves out.
  *
  * @throws {RangeError} when the block could not be decoded again: a number out of range, an id or a token of another length
  */
@@ -202,6 +202,8 @@ export function encodeExtension(extension: Extension): Uint8Array {
   const { number, position, stream, nonce, token, ranges, since, base, settled, repair } = extension;
   const { echo, path, heard, peers, measure, report, pending, more } = extension;
   const records: [number, Uint8Array][] = [];
+  // Rounded up: what is older than it says would be taken for known.
+  if (pending !== undefined) records.push([TAG_PENDING, withAge(new Uint8Array(0), Math.ceil(pending))]);
   if (number !== undefined) records.push([TAG_NUMBER, u48s(number)]);
   if (position !== undefined) records.push([TAG_POSITION, withAge(u48s(position.last, position.oldest), position.age)]);
   if (stream !== undefined) records.push([TAG_STREAM, stream]);
@@ -218,8 +220,6 @@ export function encodeExtension(extension: Extension): Uint8Array {
   if (peers !== undefined) records.push([TAG_PEERS, writePeers(peers)]);
   if (measure !== undefined) records.push([TAG_MEASURE, writeMeasure(measure)]);
   if (report !== undefined) records.push([TAG_REPORT, writeReport(report)]);
-  // Rounded up: what is older than it says would be taken for known.
-  if (pending !== undefined) records.push([TAG_PENDING, withAge(new Uint8Array(0), Math.ceil(pending))]);
   if (more !== undefined) records.push([TAG_MORE, u48s(more)]);
   const bytes = new Uint8Array(
     records.reduce((sum, [, value]) => sum + RECORD_HEADER_LENGTH + value.length, EXTENSION_HEADER_LENGTH),

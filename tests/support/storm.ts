@@ -18,6 +18,8 @@ const QUIET = 2000;
 const STEP = 500;
 /** Added to `peerTimeout` and four heartbeats, it is the bound within which everything is repaired or a gap. */
 const GRACE = 10_000;
+/** Gaps of nodes that never answered are told four a minute. */
+const NEXT_UNPROVEN_GAP = 15_000;
 /** Added to `peerTimeout` and eight heartbeats, it is the bound within which those who lost each other meet again. */
 const REUNION = 60_000;
 
@@ -149,8 +151,11 @@ async function settle(world: StormWorld): Promise<void> {
   const { plan, tap, network: { clock } } = world;
   const heartbeat = Math.max(plan.heartbeat, ...world.nodes.map((node) => node.heartbeat));
   const peerTimeout = Math.max(plan.peerTimeout, ...world.nodes.map((node) => node.peerTimeout));
-  const settled = Math.ceil(clock.now()) + peerTimeout + 4 * heartbeat + GRACE + 20 * plan.way;
-  const together = Math.ceil(clock.now()) + peerTimeout + 8 * heartbeat + REUNION + Math.ceil(awayFor(world) / 60);
+  const repaired = Math.ceil(clock.now()) + repairTime(world);
+  // With a stranger, the gap of one that died young may be told later.
+  const grace = plan.stranger ? GRACE + NEXT_UNPROVEN_GAP : GRACE;
+  const settled = repaired + peerTimeout + 4 * heartbeat + grace + 20 * plan.way;
+  const together = repaired + peerTimeout + 8 * heartbeat + REUNION + Math.ceil(awayFor(world) / 60);
   let bound = settled;
   const isQuiet = () => tap.lastNoise <= clock.now() - QUIET;
   // What was slow has arrived by then, and peers that were asked whether they are there have answered.
@@ -173,6 +178,8 @@ async function settle(world: StormWorld): Promise<void> {
   }
   // As long as datagrams are lost, some peer may be silent at any moment.
   if (hasRested && plan.lastingLoss > 0) return;
+  // So it may where its heartbeats come seldom, and its answers late.
+  if (hasRested && plan.way > 1 && plan.varied) return world.excuses.use("long ways");
   check(world, restProblem(world, true));
   if (plan.lastingLoss > 0 || isQuiet()) return;
   check(world, `P5: something else than heartbeats was sent at ${tap.lastNoise} ms`);
@@ -197,11 +204,21 @@ function mostHeartbeats({ plan, nodes, hosts }: StormWorld): number {
   return running * ((1 + nodes.length + hosts) * rounds + (nodes.length - running) * 16 * rounds);
 }
 
+/** How long the slowest sender takes to send everything again to each, in milliseconds. */
+function repairTime({ nodes, plan }: StormWorld): number {
+  if (!plan.troubles.has("flood")) return 0;
+  const times = nodes.map(({ mesh, minSendRate }) =>
+    1000 * nodes.length * (mesh?.metrics().published ?? 0) / minSendRate
+  );
+  return Math.ceil(Math.max(0, ...times));
+}
+
 async function closeAll(world: StormWorld): Promise<void> {
   const { clock } = world.network;
   const [first, ...others] = world.nodes.filter(({ state }) => state === "running");
   const close = (node = first) => node?.peer?.close() ?? node?.mesh?.close();
   if (world.plan.calm) {
+    if (first !== undefined) first.state = "leaving";
     await clock.run(Promise.resolve(close()), 5000);
     await clock.advance(300);
     for (const node of others) check(world, calmProblem(world, node));

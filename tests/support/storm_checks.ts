@@ -78,7 +78,7 @@ export function restProblem(world: StormWorld, together: boolean): string | unde
 }
 
 /** What `status()` says of those who were lost. */
-function lostProblem(world: StormWorld, { index, mesh, partings, joinedAt }: StormNode): string | undefined {
+function lostProblem(world: StormWorld, { index, mesh, partings, joinedAt, heard }: StormNode): string | undefined {
   const status: object | undefined = mesh?.status();
   if (status === undefined) return undefined;
   const lost = "lost" in status && Array.isArray(status.lost) ? status.lost : [];
@@ -86,6 +86,9 @@ function lostProblem(world: StormWorld, { index, mesh, partings, joinedAt }: Sto
   for (const [id, { reason, at }] of partings) {
     const other = world.nodes.find(({ nodeId }) => nodeId === id);
     if (other === undefined || other.kind !== "extended" || reason !== "expired" || told.has(id)) continue;
+    // Of one that died young nothing may have come but a heartbeat without its extension: it was plain.
+    const isYoung = other.endedAt - (heard.get(other.id)?.firstAt ?? Infinity) < YOUTH;
+    if (isYoung && world.plan.troubles.has("truncate")) continue;
     // Each newcomer stands for one that was lost, and who was lost may be heard to leave.
     if (joinedAt < at && other.leavesAt === Infinity && (other.state === "crashed" || other.state === "running")) {
       return `P18: node ${index} does not say that it has lost node ${other.index}`;
@@ -182,6 +185,7 @@ function coverExcuse(
   if (metAt === undefined || heard === undefined) {
     // One that was heard with an empty stream may have died young.
     const isYoung = heard?.isNewborn === true && publisher.endedAt - heard.firstAt < YOUTH;
+    if (isYoung && (receiver.gapOf.get(nodeId) ?? Infinity) < accepted) return "away";
     return isYoung ? undefined : "never met";
   }
   if (publisher.state === "running") return undefined;
@@ -280,6 +284,9 @@ export function guardProblem(
   if (touched || accepted || !hearsAll || node.lastMeshGap > order || now - time > GUARD_LIFE) return undefined;
   // It is touched as soon as a key has come, before the key's turn at a slow callback.
   if ((node.mesh?.metrics().backlog ?? 0) > 0) return undefined;
+  // And by an overflow, of which callbacks that take long are told one after the other.
+  const isTold = node.subscriptions.some(({ isCallback, lastCover }) => isCallback && lastCover > order);
+  if (node.longestStall === Infinity && isTold) return undefined;
   return `P9: the guard of ${quote(key)} on node ${node.index} is not fresh though nothing touched it`;
 }
 

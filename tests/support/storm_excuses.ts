@@ -7,8 +7,8 @@
 /** What may happen although something was promised, in the words of `docs/guarantees.md`. */
 export const EXCUSES = {
   "never met":
-    "Two nodes of which one has never answered the other owe each other nothing: one that crashes before that is a gap " +
-    "only when it was heard while its stream was empty.",
+    "Two nodes of which one has never answered the other owe each other nothing: one that crashes or leaves before that " +
+    "is a gap only when it was heard while its stream was empty.",
   "a reader's first key":
     "A node that was known for four times `peerTimeout` with an empty stream is a reader. When the first key of its life " +
     "is lost on the way and it crashes, or is cut off for good, before anything of it is heard again, nobody is told.",
@@ -24,16 +24,19 @@ export const EXCUSES = {
     "more than 16 holes of a stream were open at once.",
   "no room":
     "Who finds no room, as `maxPeers` are known, is not followed: for that receiver, what it publishes may be lost or " +
-    "come twice.",
+    "come twice. One that leaves does not tell it, and that is a gap.",
   "forged newborn":
     "A heartbeat that nobody asked for, of an id that nobody knows, with an empty stream, looks like a node that has just " +
-    "opened. When nothing follows it is one gap, at most four a minute for each node.",
+    "opened. When nothing follows it is one gap, at most four at once and four a minute for each node.",
   "lasting loss":
     "While a tenth of all datagrams is lost, a peer may be in doubt at any moment: that all is current is asked for once, " +
     "not to the end.",
+  "long ways":
+    "While datagrams take more than half a second, and heartbeats differ from node to node, a peer may be in doubt at any " +
+    "moment, as its answer takes long: that all is current is asked for once, not to the end.",
   "late news":
     "A copy of a datagram that comes late, of a peer that is there, looks like news: until the next news, `staleness` does " +
-    "not count what was published since the datagram was sent.",
+    "not count what was published since the datagram was sent. If the peer has just crashed, it is lost later by that.",
   "stale by":
     "`staleness` may be less than the truth by 505 ms, twice the present variation of the time that datagrams " +
     "take from host to host, and 0.2 % for the clocks.",

@@ -6,7 +6,7 @@
 
 import type { Arrive, StormNode } from "./storm_node.ts";
 import { pick } from "./storm_plan.ts";
-import { senderOf } from "./storm_wire.ts";
+import { senderNumber, senderOf } from "./storm_wire.ts";
 import type { StormWorld } from "./storm_world.ts";
 
 /** Most that are kept: each is there for every kind of moment in a life. */
@@ -66,12 +66,14 @@ export class LateCopies {
   }
 }
 
-/** A gap of a node that is gone and was told of: in words, or `undefined`. */
+/** A gap of a node that is gone and was told of, with nothing new heard of it: in words, or `undefined`. */
 export function partingProblem(node: StormNode, id: string, now: number): string | undefined {
   const parting = node.partings.get(id);
   if (parting === undefined) return undefined;
   const { reason, at } = parting;
-  const told = parting.gaps++;
+  const upTo = node.heard.get(senderNumber(id))?.told ?? 0;
+  const isNews = parting.gaps++ === 0 || upTo > parting.upTo;
+  parting.upTo = upTo;
   if (reason === "left" && now > at) return `it had left at ${at} ms`;
-  return told > 0 ? `it was lost, and told, at ${at} ms` : undefined;
+  return isNews ? undefined : `it was lost, and told, at ${at} ms`;
 }

@@ -99,6 +99,8 @@ export interface Parting {
   /** In milliseconds, and of {@linkcode Order}. */
   readonly at: number;
   readonly order: number;
+  /** The highest number that was heard of it at the last gap since. */
+  upTo: number;
   /** Gaps that it was told of since. */
   gaps: number;
 }
@@ -126,12 +128,18 @@ export class StormNode {
   id = 0;
   nodeId = "";
   state: "running" | "leaving" | "left" | "crashed" = "running";
+  /** When it was last told a gap of a node, by its id: a place in the order of events. */
+  readonly gapOf: Map<string, number> = new Map();
+  /** `host:port` of those that it knew when it left. */
+  toldOfLeave: ReadonlySet<string> | undefined;
   paused = false;
   /** Whether another is to follow it on its host. */
   isReplaced = false;
   /** The options, in milliseconds. */
   heartbeat = 0;
   peerTimeout = 0;
+  /** In datagrams a second. */
+  minSendRate = 2000;
   batchInterval = 0;
   /** How long each event keeps its callbacks busy, in milliseconds. */
   busyFor = 0;

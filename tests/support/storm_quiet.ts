@@ -76,13 +76,16 @@ async function copies(world: StormWorld, check: Check): Promise<void> {
 }
 
 /** Somebody who has long been gone is there, or brings doubt. */
-function goneProblem({ now }: StormWorld, nodes: readonly StormNode[]): string | undefined {
-  for (const { index, mesh, state } of nodes) {
+function goneProblem({ now, late, excuses }: StormWorld, nodes: readonly StormNode[]): string | undefined {
+  for (const node of nodes) {
+    const { index, mesh, state } = node;
     if (state !== "running") continue;
     for (const other of nodes) {
       if (other.endedAt + 2 * other.peerTimeout > now) continue;
       const isThere = mesh?.peers().some((address) => address.startsWith(`${other.host.address}:`));
-      if (isThere) {
+      if (isThere && (late?.playedAt(node, other.id) ?? -Infinity) + 2 * other.peerTimeout > now) {
+        excuses.use("late news");
+      } else if (isThere) {
         return `P17: node ${index} has node ${other.index} as a peer, which is ${other.state} since ${other.endedAt}`;
       }
     }

@@ -213,7 +213,7 @@ const TABLE: readonly Row[] = [
     for (let i = 0; i < count; i++) await stage.expect(what, receiver, `key:${i}`, by);
     receiver.busyFor = 0;
   }),
-  documented("your process stood still for longer than a `heartbeat` and 0.5 s", async (stage, what) => {
+  documented("your process stood still for longer than a `heartbeat`, and than 0.5 s", async (stage, what) => {
     const { world: { random, plan } } = stage;
     const [, receiver] = await openFor(stage, 2);
     receiver.host.pause();

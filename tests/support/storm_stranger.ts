@@ -15,11 +15,13 @@ const PORT = 5000;
 const GROUP = "239.0.0.1";
 const MESH_PORT = 7946;
 /** How often one is excused a gap of a forged newborn, in a time in milliseconds. */
-const EXCUSED = { times: 4, within: 60_000 };
+const EXCUSED = { times: 8, within: 60_000 };
 /** Ids that it uses of each kind: some again and again. */
 const IDS = 12;
 /** Datagrams of others that it keeps, to send them under another id. */
 const KEPT = 10;
+/** The record that answers a question. */
+const ECHO_TAG = 11;
 
 /** What it sends. */
 const TRICKS = ["plain", "extended", "newborn", "batch", "state", "leave", "request", "copy"] as const;
@@ -60,7 +62,10 @@ export class StormStranger {
   /** A datagram arrives somewhere: it may come again, under another id. */
   keep(data: Uint8Array): void {
     // A batch is delivered whoever sends it, and a node without the extension is a peer as soon as it is heard.
-    if (data[1] === BATCH || (recordsOf(data) ?? []).length === 0) return;
+    const records = recordsOf(data) ?? [];
+    if (data[1] === BATCH || records.length === 0) return;
+    // Nor does it overhear answers, which may never come where they are awaited: with one it would have answered.
+    if (records.some(({ tag }) => tag === ECHO_TAG)) return;
     if (this.#copies.length < KEPT && this.#world.random.chance(0.05)) this.#copies.push(data.slice());
   }
 

@@ -5,12 +5,25 @@
  */
 
 import type { TappedDatagram } from "../../adapters/memory.ts";
-import { BATCH, bodyEnd, firstNumberOf, HEARTBEAT, keysOf, recordsOf, senderOf } from "./storm_wire.ts";
+import {
+  BATCH,
+  bodyEnd,
+  CATCH_UP,
+  type ExtensionRecord,
+  firstNumberOf,
+  HEARTBEAT,
+  keysOf,
+  recordsOf,
+  senderOf,
+  STATE,
+} from "./storm_wire.ts";
 
 /** Longest datagram that a node sends, in bytes. */
 const MAX_SEND = 1400;
 /** Types from here on are of the extension. */
 const EXTENDED = 0x10;
+const NONCE_TAG = 4;
+const SINCE_TAG = 7;
 
 /** What was sent, as far as it matters in the end. */
 export class StormTap {
@@ -24,6 +37,8 @@ export class StormTap {
   readonly plainAddresses = new Set<string>();
   /** What no node may send, in words. */
   readonly misuses: string[] = [];
+  /** Whether ways are so long that nodes measure them now and then, as they may have become shorter. */
+  measuresWays = false;
   /** Gets each batch once, when it is first sent: its sender, its number and its keys. */
   onBatch: (sender: number, number: number, keys: ReadonlySet<string>) => void = () => {};
   /** The highest number that each sender has given. */
@@ -33,15 +48,15 @@ export class StormTap {
   see(data: Uint8Array, host: string, port: number, time: number): void {
     this.digest = (Math.imul(this.digest, 31) + data.length + Math.round(time * 1000)) | 0;
     const type = data[1] as number;
-    if (type !== HEARTBEAT) this.lastNoise = time;
     const end = bodyEnd(data);
     if (end < 0 || data.length > MAX_SEND) {
       this.misuses.push(`P7: a datagram of type ${type} with ${data.length} bytes, its body ends at ${end}`);
     }
+    const records = recordsOf(data, end);
+    if (type !== HEARTBEAT && !(this.measuresWays && isMeasurement(type, data, records))) this.lastNoise = time;
     if (end === data.length && type < EXTENDED) return;
     const sender = senderOf(data);
     this.extendedSenders.add(sender);
-    const records = recordsOf(data, end);
     if (records === undefined) this.misuses.push(`P7: a malformed extension in a datagram of type ${type}`);
     else if (type === BATCH) this.#number(data, sender, firstNumberOf(data, records));
     if (type >= EXTENDED && this.plainAddresses.has(`${host}:${port}`)) {
@@ -54,6 +69,14 @@ export class StormTap {
     this.#numbers.set(sender, number);
     this.onBatch(sender, number, new Set(keysOf(data)));
   }
+}
+
+/** Whether it asks for nothing but an answer, or is one. */
+function isMeasurement(type: number, data: Uint8Array, records: readonly ExtensionRecord[] = []): boolean {
+  const since = records.find(({ tag }) => tag === SINCE_TAG);
+  const isEmpty = since !== undefined &&
+    data.subarray(since.start, since.start + since.length).every((byte) => byte === 0);
+  return (type === CATCH_UP && isEmpty) || (type === STATE && records.some(({ tag }) => tag === NONCE_TAG));
 }
 
 /** One line on a datagram, for who follows a world. */

@@ -33,7 +33,9 @@ export function watchProblem(world: StormWorld): string | undefined {
   world.ledger.eachOwing(world.now, (receiver, publisher, { key, at }) => {
     if (problem !== undefined || receiver.state !== "running") return;
     const age = world.now - at;
-    const isLong = world.plan.calm && age > LONGEST * receiver.heartbeat + slack && isMet(receiver, publisher) &&
+    // They may have met late, as the only one that both knew was away.
+    const together = Math.min(age, world.now - metAt(receiver, publisher));
+    const isLong = world.plan.calm && together > LONGEST * receiver.heartbeat + slack &&
       world.plan.maxPeers === undefined && publisher.longestStall === 0;
     if (isLong) {
       problem = `P20: on node ${receiver.index} of node ${publisher.index}, which is ${publisher.state}: ${
@@ -70,8 +72,9 @@ export function watchProblem(world: StormWorld): string | undefined {
   return undefined;
 }
 
-function isMet(receiver: StormNode, { nodeId }: StormNode): boolean {
-  return receiver.metAt.has(nodeId) && !receiver.partings.has(nodeId);
+/** Since when one knows another, in milliseconds; `Infinity` when it does not. */
+function metAt(receiver: StormNode, { nodeId }: StormNode): number {
+  return receiver.partings.has(nodeId) ? Infinity : receiver.metAt.get(nodeId) ?? Infinity;
 }
 
 /** What a stranger has done to a node that should have heeded none of it. */

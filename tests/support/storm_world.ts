@@ -29,6 +29,8 @@ const ACQUAINTANCE = 500;
 const MAX_DRIFT = 0.001;
 /** Longer than any world lasts, in milliseconds. */
 const KEEPS_ALL = 86_400_000;
+/** For how long nodes hold for repair what they have sent: those that meet later get a gap. */
+const REPAIR_AGE = 60_000;
 const NONE: Skew = { start: 0, rate: 1 };
 const NON_ASCII = ["é", "ключ", "鍵", "🙂"];
 
@@ -81,6 +83,7 @@ export class StormWorld {
     this.network = new MemoryNetwork({ seed: plan.seed, delay: this.delay });
     this.random = new SeededRandom(plan.seed + 2 ** 40);
     this.ways = new StormWays(this.delay);
+    this.tap.measuresWays = plan.way > 1;
     this.late = plan.late ? new LateCopies(this) : undefined;
     this.stranger = plan.stranger ? new StormStranger(this) : undefined;
     this.tap.onBatch = (sender, number, keys) => {
@@ -295,6 +298,7 @@ export class StormWorld {
     }
     node.state = "leaving";
     node.leavesAt = this.now;
+    node.toldOfLeave = new Set(node.mesh?.peers());
     this.ledger.close(node);
     void node.mesh?.close().then(() => {
       if (node.state === "leaving") {
@@ -338,6 +342,7 @@ export class StormWorld {
     };
     node.heartbeat = options.heartbeat ?? this.plan.heartbeat;
     node.peerTimeout = options.peerTimeout ?? 3 * node.heartbeat;
+    node.minSendRate = options.minSendRate ?? node.minSendRate;
     node.batchInterval = options.batchInterval ?? 100;
     node.repairBytes = options.repairBytes ?? node.repairBytes;
     const isShort = this.plan.kind === "storm" || this.plan.kind === "crowd";
@@ -368,19 +373,26 @@ export class StormWorld {
     if (event.type === "gap") {
       this.gaps[event.reason]++;
       node.lastMeshGap = this.#order.next();
+      node.gapOf.set(event.node, node.lastMeshGap);
       node.gaps.push(`${event.reason} ${event.from} to ${event.to ?? "?"} of ${event.node} at ${this.now} ms`);
       const mishap = partingProblem(node, event.node, this.now);
-      if (mishap !== undefined) this.problems.push(`P17: node ${node.index} has ${node.gaps.at(-1)}: ${mishap}`);
+      const isCrowded = this.plan.maxPeers !== undefined;
+      if (mishap !== undefined && !isCrowded) {
+        this.problems.push(`P17: node ${node.index} has ${node.gaps.at(-1)}: ${mishap}`);
+      }
       const publisher = this.nodes.find(({ nodeId }) => nodeId === event.node);
       // They may have met late, as the only one that both knew was away.
       const together = node.metAt.get(event.node) ?? Infinity;
       if (publisher === undefined) this.#gapOfNobody(node, event.node);
       else {
         this.ledger.forgive(node, publisher);
-        if (together > publisher.leavesAt - ACQUAINTANCE) node.excusedGaps++;
+        const isStranger = publisher.toldOfLeave?.has(node.mesh?.address ?? "") === false;
+        const hadNoRoom = isCrowded && (isStranger || mishap !== undefined);
+        if (hadNoRoom) this.excuses.use("no room");
+        if (hadNoRoom || together > publisher.leavesAt - ACQUAINTANCE) node.excusedGaps++;
       }
       // One that leaves skips what it cannot send in time.
-      const isHeld = publisher?.keepsAll && publisher.state === "running";
+      const isHeld = publisher?.keepsAll && publisher.state === "running" && this.now - publisher.openedAt < REPAIR_AGE;
       if (isHeld && event.reason === "overwritten") {
         this.problems.push(`P10: node ${node.index} has ${node.gaps.at(-1)}`);
       }
@@ -391,7 +403,7 @@ export class StormWorld {
       const isWrong = this.plan.calm && this.plan.maxPeers === undefined && reason === "expired" &&
         other?.kind === "extended" && other.state === "running" && node.longestStall === 0;
       if (isWrong) this.problems.push(`P2: node ${node.index} has lost node ${other.index}, which is there`);
-      node.partings.set(event.peer.id, { reason, at: this.now, order: this.#order.next(), gaps: 0 });
+      node.partings.set(event.peer.id, { reason, at: this.now, order: this.#order.next(), upTo: 0, gaps: 0 });
       this.note(() => `${node.index} sees ${event.peer.id} leave: ${event.reason}`);
     } else if (event.type === "error" && event.stage === "callback") {
       this.problems.push(`node ${node.index} has an error: ${event.error.stack}`);
@@ -428,7 +440,7 @@ export class StormWorld {
       return this.stranger?.isSilent(id) ? `P16: node ${node.index} sees ${id}, which has answered nothing` : undefined;
     }
     // What blocks reads what has come long after.
-    if (other.kind !== "extended" || node.longestStall === Infinity) return undefined;
+    if (node.kind !== "extended" || other.kind !== "extended" || node.longestStall === Infinity) return undefined;
     const gone = Math.max(other.endedAt + this.ways.longest(this.now), node.wokeAt) + 50;
     return this.now > gone
       ? `P17: node ${node.index} sees ${other.index} ${this.now - other.endedAt} ms after its end`
