@@ -5,7 +5,8 @@ import { isLinkLocal } from "./literal.ts";
 const LOOK_EVERY_MS = 1000;
 
 /**
- * Adds the zone to link-local sources for Deno, which does not tell it: that of the socket where it has one, else the
+ * Adds the zone to link-local sources for Deno, which does not tell it
+ * (`findings/deno_link_local_without_scope.sh`): that of the socket where it has one, else the
  * only interface that there is. With several, nobody knows: the source then has no zone, and an answer leaves by the
  * interface that the system takes for the first.
  */
