@@ -48,7 +48,7 @@ export const WIDER: readonly Mutant[] = judgedBy("storms", [
     name: "a position does not tell what is pending",
     file: "src/own_stream.ts",
     find: "return pending === undefined ? { position",
-    replace: "return pending !== undefined ? { position: this.position } : { position",
+    replace: "return pending === undefined || pending >= 0 ? { position",
     seeds: [5, 17],
   },
   {
