@@ -5,6 +5,7 @@
  */
 
 import { type Endpoint, isSameEndpoint } from "./address.ts";
+import { pauseAfter } from "./asking_again.ts";
 import type { Clock } from "./clock.ts";
 import type { Peer } from "./peer.ts";
 import { RateLimit } from "./rate_limit.ts";
@@ -24,8 +25,6 @@ const QUESTIONS_PER_SECOND = 32;
 const ASK_EVERY = 1 / 4;
 /** Who leaves so soon after it came, in milliseconds, was a visitor. */
 const VISIT = 60_000;
-/** Times that one is asked where it was not before, without longer pauses. */
-const FREE_TIMES = 4;
 
 /** What {@linkcode GonePeers} are made of. The callback MUST NOT throw. */
 export interface GonePeersConfig {
@@ -159,8 +158,7 @@ export class GonePeers {
     const { there, elsewhere } = this.#heard.get(id) ?? { there: never(), elsewhere: never() };
     this.#heard.set(id, { there, elsewhere });
     const heard = before !== undefined && isSameEndpoint(before, source) ? there : elsewhere;
-    const pause = heartbeat / 2 * 2 ** (heard === there ? 0 : Math.max(0, heard.times - FREE_TIMES));
-    if (now - heard.at < Math.min(pause, Math.max(LONGEST_PAUSE, heartbeat))) return undefined;
+    if (now - heard.at < pauseAfter(heard === there ? 0 : heard.times, heartbeat)) return undefined;
     heard.at = now;
     return heard.times++;
   }

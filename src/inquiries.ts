@@ -5,6 +5,7 @@
  */
 
 import { type Endpoint, isSameEndpoint } from "./address.ts";
+import { pauseAfter } from "./asking_again.ts";
 import type { Clock } from "./clock.ts";
 import { hearPlain } from "./copy_limit.ts";
 import type { Crowd } from "./crowd.ts";
@@ -30,14 +31,6 @@ const FREE_TRIES = 8;
 /** Questions without an answer after which it is reached where it is heard; and when that is the multicast of an own host. */
 const QUESTIONS = 3;
 const ASIDE_QUESTIONS = 8;
-/**
- * Heartbeats after which a node that does not answer is asked when it is heard; in a large mesh, after so many times in
- * vain, twice as many with each more.
- */
-const HELLO_PAUSE = 1 / 2;
-const FREE_HELLOS = 4;
-/** And after so many milliseconds at the latest. */
-const LONGEST_PAUSE = 60_000;
 /** Times that a node is asked that was heard and does not answer, when peers go on telling of it. */
 const MOST_HELLOS = 12;
 
@@ -144,8 +137,7 @@ export class Inquiries {
       this.#newcomers.hear(entry);
       return true;
     }
-    const pause = HELLO_PAUSE * heartbeat * 2 ** (isKnown ? 0 : Math.max(0, hellos - FREE_HELLOS));
-    if (clock.now() - helloAt < Math.min(pause, Math.max(LONGEST_PAUSE, heartbeat))) return false;
+    if (clock.now() - helloAt < pauseAfter(isKnown ? 0 : hellos, heartbeat)) return false;
     if (isKnown) handshake.hello(entry);
     else handshake.askOnce(entry);
     return false;

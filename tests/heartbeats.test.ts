@@ -3,7 +3,6 @@ import { describe, test } from "node:test";
 import { assert, assertEquals, assertLessOrEqual } from "@std/assert";
 import { MemoryNetwork, type MemoryNetworkOptions, type TappedDatagram } from "../adapters/memory.ts";
 import {
-  type BindOptions,
   decodeExtension,
   decodePacket,
   encodeExtension,
@@ -16,22 +15,13 @@ import {
 import { idOf } from "./support/peers.ts";
 import { MemoryPlainPeer } from "./support/memory_plain_peer.ts";
 import { hostAddress, openOn } from "./support/worlds.ts";
+import { STRANGER_SOCKET } from "./support/stranger_socket.ts";
 
 const HEARTBEAT = 1000;
 const TYPE_HEARTBEAT = 2;
 const TYPE_BATCH = 3;
 const GROUP = "239.0.0.1";
 const STRANGER = "10.0.0.66";
-
-/** The socket of somebody who is no node. */
-const SOCKET: BindOptions = {
-  host: "0.0.0.0",
-  port: 5000,
-  shared: false,
-  sendsMulticast: true,
-  multicastLoopback: false,
-  multicastTtl: 1,
-};
 
 interface Seen {
   readonly at: number;
@@ -252,7 +242,7 @@ describe("a plain peer", () => {
 
 /** Somebody who says that it is a node, and keeps what it gets. */
 async function stranger(wire: Wire) {
-  const socket = await wire.network.host(STRANGER).bind(SOCKET, { message() {}, error() {} });
+  const socket = await wire.network.host(STRANGER).bind(STRANGER_SOCKET, { message() {}, error() {} });
   const say = (index: number, extension: Extension, advertised = `${STRANGER}:5000`, to = hostAddress(0)) => {
     const nodeId = idOf(index);
     const body = encodePacket({ type: 2, nodeId, keyHash: 0n, key: new TextEncoder().encode(advertised) });

@@ -2,23 +2,16 @@
 import { after, before, describe, test } from "node:test";
 import { assert, assertLessOrEqual } from "@std/assert";
 import type { TappedDatagram } from "../adapters/memory.ts";
-import { type BindOptions, type DatagramSocket, encodeExtension, encodePacket, type Extension } from "../mod.ts";
+import { type DatagramSocket, encodeExtension, encodePacket, type Extension } from "../mod.ts";
 import { encodeControl } from "../src/wire/extension.ts";
 import { BigMesh, HEARTBEAT } from "./support/mesh_size.ts";
 import { idOf } from "./support/peers.ts";
+import { STRANGER_SOCKET } from "./support/stranger_socket.ts";
 
 const GROUP = "239.0.0.1";
 const PORT = 7946;
 const STRANGER = "10.9.9.9";
 const VICTIM = "10.8.8.8";
-const SOCKET: BindOptions = {
-  host: "0.0.0.0",
-  port: 5000,
-  shared: false,
-  sendsMulticast: true,
-  multicastLoopback: false,
-  multicastTtl: 1,
-};
 
 describe("100 nodes that are opened at once", () => {
   for (const [way, name] of [["seed", "from one seed"], ["host", "on one host, from one seed"]] as const) {
@@ -38,7 +31,7 @@ describe("a hundred nodes on a network with multicast", () => {
   before(async () => {
     mesh = await BigMesh.open(100, "group");
     assertLessOrEqual(await mesh.complete(2 * HEARTBEAT), 100);
-    socket = await mesh.network.host(STRANGER).bind(SOCKET, { message() {}, error() {} });
+    socket = await mesh.network.host(STRANGER).bind(STRANGER_SOCKET, { message() {}, error() {} });
     await mesh.network.clock.advance(3 * HEARTBEAT);
   });
 
