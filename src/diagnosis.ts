@@ -41,6 +41,7 @@ export type FindingCode =
   | "peer-advertised-unreachable"
   | "peer-hears-nothing"
   | "peer-silent"
+  | "peers-lost"
   | "peers-refused"
   | "plain-peers"
   | "port-shared"
@@ -176,6 +177,8 @@ export interface NodeDiagnosis {
   readonly silentSeeds: readonly string[];
   /** Seeds that have had no address so far. */
   readonly unresolvedSeeds: readonly string[];
+  /** Where those were, `host:port`, that were lost and for whom nobody has come: `lost` in `status()`. */
+  readonly peersLost: readonly string[];
   /** Heartbeats of newcomers that were turned away so far; 0 when none was in the last three heartbeats. */
   readonly peersRefused: number;
 }

@@ -157,7 +157,7 @@ function options({ node, peers }: Observed): readonly Finding[] {
 }
 
 function presence({ node, peers }: Observed): readonly Finding[] {
-  const { silentSeeds, unresolvedSeeds, group, port, asked, heartbeat } = node;
+  const { silentSeeds, unresolvedSeeds, group, port, asked, heartbeat, peersLost } = node;
   const isLonely = peers.length === 0;
   const ways = [
     ...asked.multicast ? [`multicast to ${group}:${port}`] : [],
@@ -184,6 +184,12 @@ function presence({ node, peers }: Observed): readonly Finding[] {
       "Nobody has answered there.",
       "See that a node runs there, that this is the `port` of its mesh or what it advertises, and that firewalls let " +
       "UDP to it pass; or take it out of `peers`.",
+    ]));
+  }
+  if (peersLost.length > 0) {
+    found.push(finding("peers-lost", "warning", named(peersLost), [
+      `${peersLost.length === 1 ? "A peer was" : `${peersLost.length} peers were`} lost, and nobody has come instead.`,
+      "Start what has crashed, or see why the network is cut. Each is asked again by itself.",
     ]));
   }
   if (node.peersRefused > 0) {

@@ -18,7 +18,7 @@ export interface LostPeer extends Peer {
 
 /** Longest pause between two questions to a peer that was lost in the last hour, in milliseconds. */
 const LONGEST_PAUSE = 60_000;
-/** And part of the time for which it has been gone: a cut of a day heals within 24 minutes. */
+/** And part of the time for which it has been gone, unless a peer tells of it: a cut of a day heals within 24 minutes. */
 const PAUSE_SHARE = 1 / 60;
 /** Questions to lost peers a second: one a minute to each of 1,024, and nearly as many more; and how often some are asked, in heartbeats. */
 const QUESTIONS_PER_SECOND = 32;
@@ -49,6 +49,8 @@ interface Gone extends Peer {
   /** Questions to it in vain, and when it was asked last. */
   tries: number;
   triedAt: number;
+  /** When a peer has told of it last. */
+  toldAt: number;
   /** The newcomer that stands for it, and since when. */
   replacedBy: { readonly id: string; readonly at: number } | undefined;
 }
@@ -57,9 +59,9 @@ const never = (): Heard => ({ at: -Infinity, times: 0 });
 
 /**
  * One that was lost may be on the other side of a cut, with nobody else there to tell of it. So it is asked again, after 1, 2,
- * 4 … heartbeats up to a minute, and after an hour each time that a sixtieth of its absence has passed: Serf dials failed
- * members again in the same way. Datagrams of a node that is gone may be late copies, which look like news. So it comes back
- * by an answer of its own, to a question that was sent after it was gone.
+ * 4 … heartbeats up to a minute, and after an hour, unless a peer tells of it, each time that a sixtieth of its absence has
+ * passed: Serf dials failed members again in the same way. Datagrams of a node that is gone may be late copies, which look
+ * like news. So it comes back by an answer of its own, to a question that was sent after it was gone.
  */
 export class GonePeers {
   readonly #config: GonePeersConfig;
@@ -98,7 +100,16 @@ export class GonePeers {
     if (reason === "left") this.#endVisit(id, at);
     if (reason !== "expired") this.#left.set(id, { endpoint, at });
     else {
-      this.#lost.set(id, { id, address, endpoint, at, tries: 0, triedAt: at, replacedBy: undefined });
+      this.#lost.set(id, {
+        id,
+        address,
+        endpoint,
+        at,
+        tries: 0,
+        triedAt: at,
+        toldAt: -Infinity,
+        replacedBy: undefined,
+      });
     }
     if (this.#lost.size + this.#left.size <= this.#config.capacity) return;
     const [longest = this.#longest()?.id] = this.#left.keys();
@@ -129,12 +140,21 @@ export class GonePeers {
     if (replaced !== undefined) replaced.replacedBy = { id, at: this.#config.clock.now() };
   }
 
+  /** A peer tells of a node. Whether it is one that was lost there: it is asked anyway. */
+  told(id: string, endpoint: Endpoint): boolean {
+    const gone = this.#lost.get(id);
+    if (gone === undefined || !isSameEndpoint(gone.endpoint, endpoint)) return false;
+    gone.toldAt = this.#config.clock.now();
+    return true;
+  }
+
   /** Asks those whose pause is over, within the rate. */
   askAgain(): void {
     const { ask, clock, heartbeat } = this.#config;
     const now = clock.now();
     for (const gone of [...this.#lost.values()]) {
-      const longest = Math.max(LONGEST_PAUSE, (now - gone.at) * PAUSE_SHARE, heartbeat);
+      const share = now - gone.toldAt < LONGEST_PAUSE ? 0 : (now - gone.at) * PAUSE_SHARE;
+      const longest = Math.max(LONGEST_PAUSE, share, heartbeat);
       if (now - gone.triedAt < Math.min(heartbeat * 2 ** gone.tries, longest)) continue;
       if (!this.#questions.allow()) return;
       gone.tries++;

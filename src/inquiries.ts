@@ -9,6 +9,7 @@ import { pauseAfter } from "./asking_again.ts";
 import type { Clock } from "./clock.ts";
 import { hearPlain } from "./copy_limit.ts";
 import type { Crowd } from "./crowd.ts";
+import type { GonePeers } from "./gone_peers.ts";
 import type { Handshake } from "./handshake.ts";
 import type { Introductions } from "./introductions.ts";
 import { Newcomers } from "./newcomers.ts";
@@ -43,6 +44,7 @@ export interface InquiriesConfig {
   readonly clock: Clock;
   readonly rules: PlaceRules;
   readonly peers: PeerTable;
+  readonly gone: GonePeers;
   readonly handshake: Handshake;
   readonly introductions: Introductions;
   readonly crowd: Crowd;
@@ -110,11 +112,13 @@ export class Inquiries {
 
   /** A peer tells of a node. */
   told({ id, host, port }: ToldPeer, source: Endpoint): void {
-    const { handshake, introductions, nodeId, peers, rules } = this.#config;
+    const { gone, handshake, introductions, nodeId, peers, rules } = this.#config;
     if (equalBytes(id, nodeId)) return;
-    const known = peers.get(formatNodeId(id));
+    const name = formatNodeId(id);
+    const known = peers.get(name);
     if (known !== undefined && (known.isProven || !known.extended)) return;
     const endpoint = { host, port };
+    if (gone.told(name, endpoint)) return;
     if (known?.isAt(endpoint)) return this.#askHeard(known);
     if (usableHost(host, rules.family) !== host || !rules.mayBeAt(endpoint, source)) return;
     if (introductions.mayAsk(endpoint, "peer")) handshake.ask(endpoint);

@@ -1,5 +1,5 @@
 /**
- * Addresses that somebody names: each is asked once, and left alone until it answers.
+ * Addresses that somebody names: each is asked ever less until it answers.
  *
  * @module
  */
@@ -30,17 +30,14 @@ const BOUNDS: Readonly<Record<Introducer, Bounds>> = {
   resolver: { capacity: 4096, burst: 512, perSecond: 64, hostBurst: 512, hostPerSecond: 64 },
 };
 
-/** The first, and the longest. Each is twice as long as the one before. */
-type Pauses = readonly [number, number];
-
-/** Most addresses that have answered and are silent now, and are no hearsay therefore. */
-const MOST_LOST = 1024;
-
 /** Hosts of which it is remembered how many addresses were asked, and as many that have answered. */
 const HOSTS = 1024;
 
-/** After this time an address that is still named is asked once more, then after twice as long, up to the longest, in milliseconds. */
-const AGAIN: Pauses = [60_000, 3_600_000];
+/** Longest pause between two questions to an address, in milliseconds. */
+const LONGEST_PAUSE = 3_600_000;
+
+/** How long what strangers name is left alone after the first question, and what was asked is remembered for certain, in milliseconds. */
+const REST = 60_000;
 
 interface Asked {
   readonly at: number;
@@ -48,24 +45,23 @@ interface Asked {
 }
 
 /**
- * Anybody can name any address, so no more than one small datagram goes to one that has not answered, however often and
- * by whomever it is named. A question may be lost, so it is not the last one for ever: an address that others go on naming
- * is asked again after a minute, then after two, four, up to an hour. One that has answered before is asked
- * sooner, after one heartbeat, two, four, up to a minute: a network may be cut between two nodes, and a third go on telling
- * each of the other.
+ * Anybody can name any address, and many who name one are no more than one. A question may be lost, so it is not the last
+ * one for ever: an address that others go on naming is asked again, after pauses that double up to an hour. The first is a
+ * heartbeat when a peer that has answered names it, as two that know each other by a third alone have nothing else; it is
+ * a minute when that is the claim of a stranger.
  */
 export class Introductions {
   readonly #clock: Clock;
-  /** Time between heartbeats, in milliseconds. */
-  readonly #heartbeat: number;
+  /** The pause after the first question, in milliseconds. What the resolver names is asked each time that it does. */
+  readonly #pause: Readonly<Record<Introducer, number>>;
   readonly #kinds: Readonly<Record<Introducer, Kind>>;
-  readonly #lost = new Set<string>();
   /** Hosts from which somebody has answered, the last one last. */
   readonly #answered = new Set<string>();
 
+  /** @param heartbeat Time between heartbeats, in milliseconds. */
   constructor(clock: Clock, heartbeat: number) {
     this.#clock = clock;
-    this.#heartbeat = heartbeat;
+    this.#pause = { claim: REST, peer: heartbeat, resolver: 0 };
     const kind = (introducer: Introducer) => new Kind(clock, BOUNDS[introducer]);
     this.#kinds = { claim: kind("claim"), peer: kind("peer"), resolver: kind("resolver") };
   }
@@ -76,15 +72,13 @@ export class Introductions {
     return claim.refused + peer.refused + resolver.refused;
   }
 
-  /** Whether an address may be asked now; if so, it counts as asked. What the resolver names is asked each time it does. */
+  /** Whether an address may be asked now; if so, it counts as asked. */
   mayAsk(endpoint: Endpoint, introducer: Introducer): boolean {
     const name = formatAddress(endpoint.host, endpoint.port);
     const now = this.#clock.now();
-    const isLost = introducer === "peer" && this.#lost.has(name);
-    const pauses: Pauses = isLost ? [this.#heartbeat, AGAIN[0]] : AGAIN;
+    const pause = this.#pause[introducer];
     // By whomever it was named.
-    const isResting = introducer !== "resolver" &&
-      Object.values(this.#kinds).some((kind) => kind.isResting(name, now, pauses));
+    const isResting = Object.values(this.#kinds).some((kind) => kind.isResting(name, now, pause));
     // Many nodes may run on one host, and where one answers the others are no inventions: peers would know.
     const isKnown = introducer === "peer" && this.#answered.has(endpoint.host);
     return !isResting && this.#kinds[introducer].take(name, endpoint.host, now, isKnown);
@@ -98,33 +92,17 @@ export class Introductions {
   /** Somebody has answered there. */
   answered({ host, port }: Endpoint): void {
     const name = formatAddress(host, port);
-    this.#lost.delete(name);
-    this.#forget(name, host);
+    for (const kind of Object.values(this.#kinds)) kind.forget(name, host);
     this.#answered.delete(host);
     this.#answered.add(host);
     const [oldest] = this.#answered;
     if (this.#answered.size > HOSTS && oldest !== undefined) this.#answered.delete(oldest);
   }
 
-  /** A node has answered there, and is silent now. */
-  lost({ host, port }: Endpoint): void {
-    const name = formatAddress(host, port);
-    this.#forget(name, host);
-    this.#lost.delete(name);
-    this.#lost.add(name);
-    const [oldest] = this.#lost;
-    if (this.#lost.size > MOST_LOST && oldest !== undefined) this.#lost.delete(oldest);
-  }
-
   /** Keeps nothing. */
   clear(): void {
-    this.#lost.clear();
     this.#answered.clear();
     for (const kind of Object.values(this.#kinds)) kind.clear();
-  }
-
-  #forget(name: string, host: string): void {
-    for (const kind of Object.values(this.#kinds)) kind.forget(name, host);
   }
 }
 
@@ -148,9 +126,9 @@ class Kind {
     return this.#asked.has(name);
   }
 
-  isResting(name: string, now: number, [first, longest]: Pauses): boolean {
+  isResting(name: string, now: number, pause: number): boolean {
     const asked = this.#asked.get(name);
-    return asked !== undefined && now - asked.at < Math.min(first * 2 ** (asked.times - 1), longest);
+    return asked !== undefined && now - asked.at < Math.min(pause * 2 ** (asked.times - 1), LONGEST_PAUSE);
   }
 
   take(name: string, host: string, now: number, isKnown: boolean): boolean {
@@ -190,7 +168,7 @@ class Kind {
   #makeRoom(now: number): boolean {
     if (this.#asked.size < this.#bounds.capacity) return true;
     const [oldest] = this.#asked;
-    if (oldest === undefined || now - oldest[1].at < AGAIN[0]) return false;
+    if (oldest === undefined || now - oldest[1].at < REST) return false;
     return this.#asked.delete(oldest[0]);
   }
 }

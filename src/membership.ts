@@ -130,7 +130,7 @@ export class Membership {
       // Only who has never answered makes room: that is no loss.
       onEvicted: (peer) => this.#leave(peer, "expired", false),
     });
-    this.#gone = new GonePeers({
+    const gone = this.#gone = new GonePeers({
       capacity: Math.max(MOST_GONE, 2 * maxPeers),
       heartbeat,
       clock,
@@ -146,6 +146,7 @@ export class Membership {
       clock,
       rules,
       peers,
+      gone,
       handshake,
       introductions,
       crowd,
@@ -408,7 +409,6 @@ export class Membership {
   #remove(id: string, reason: "expired" | "left" | "replaced"): void {
     const peer = this.#peers.remove(id);
     if (peer === undefined) return;
-    if (reason === "expired" && peer.isProven) this.#introductions.lost(peer.endpoint);
     if (peer.isProven) this.#gone.add(peer, reason);
     this.#leave(peer, reason, true);
   }

@@ -78,6 +78,7 @@ function describe(config: ObserveConfig): NodeDiagnosis {
       : null,
     silentSeeds: silentSeeds(config).map(({ host, port }) => formatAddress(host, port)),
     unresolvedSeeds: seeds.unresolved,
+    peersLost: membership.lost.map(({ address }) => address),
     peersRefused: turnedAwayFor <= Math.min(TURNED_AWAY_FOR * heartbeat, quietTimeout) ? membership.refused : 0,
   };
 }

@@ -268,6 +268,28 @@ describe("it finds", () => {
   );
 
   test(
+    "peers-lost, until another comes",
+    withLan(async (lan) => {
+      const mesh = await lan.open(A);
+      const host = lan.network.host(B);
+      const { address } = await MeshBus.open({ ...host, heartbeat: HEARTBEAT });
+      await lan.open(C);
+      await lan.pass(3);
+      assertEquals((await lan.diagnose(mesh)).node.peersLost, []);
+      host.crash();
+      await lan.pass(10);
+      const diagnosis = await lan.diagnose(mesh);
+      assertCodes(diagnosis, "warning peers-lost");
+      assertEquals([diagnosis.ok, diagnosis.node.peersLost], [true, [address]]);
+      assertEquals(subjectOf(diagnosis, "peers-lost"), address);
+      assertEquals(mesh.status().lost.map((peer) => peer.address), [address]);
+      await lan.open("10.0.0.4");
+      await lan.pass(3);
+      assertCodes(await lan.diagnose(mesh));
+    }),
+  );
+
+  test(
     "mtu, in each direction",
     withLan(async (lan) => {
       lose(lan, A, B, ({ length }) => length > 1172);

@@ -40,6 +40,7 @@ const NODE: NodeDiagnosis = {
   sendError: null,
   silentSeeds: [],
   unresolvedSeeds: [],
+  peersLost: [],
   peersRefused: 0,
 };
 const ETH0 = { name: "eth0", address: "10.0.0.1", multicast: true, returned: true };

@@ -1,6 +1,6 @@
 // Peers that are gone: which of them are asked again, and when; and what a late copy of what they sent can do.
 import { describe, test } from "node:test";
-import { assert, assertEquals, assertGreater, assertLessOrEqual } from "@std/assert";
+import { assert, assertEquals, assertGreater, assertGreaterOrEqual, assertLessOrEqual } from "@std/assert";
 import { MemoryNetwork, type TappedDatagram } from "../adapters/memory.ts";
 import { VirtualClock } from "../adapters/memory_clock.ts";
 import { type Endpoint, formatAddress } from "../src/address.ts";
@@ -50,6 +50,26 @@ describe("a peer that was lost", () => {
       assertLessOrEqual(pause, Math.max(MINUTE, at / 58) + 5000);
     }
     assertGreater(times.length, 200);
+  });
+
+  test("is asked once a minute however long it is gone while a peer tells of it, as it can be reached from there", async () => {
+    const { gone, asked, add, goOn } = setUp();
+    add(1);
+    await goOn(30 * HOUR);
+    asked.length = 0;
+    for (let i = 0; i < 10; i++) {
+      assertEquals(gone.told(nameOf(1), placeOf(1)), true);
+      await goOn(MINUTE / 2);
+    }
+    assertGreaterOrEqual(asked.length, 4);
+    assertLessOrEqual(asked.length, 6);
+    // Somewhere else nobody asks it.
+    assertEquals(gone.told(nameOf(1), placeOf(2)), false);
+    asked.length = 0;
+    await goOn(10 * MINUTE);
+    assertLessOrEqual(asked.length, 1);
+    add(1, "left");
+    assertEquals([gone.told(nameOf(1), placeOf(1)), gone.told(nameOf(3), placeOf(3))], [false, false]);
   });
 
   test("is asked each heartbeat when these are an hour apart", async () => {
@@ -305,6 +325,20 @@ describe("a cut", () => {
     await clock.run(Promise.all([a.mesh.close(), b.mesh.close()]), 5000);
     return took;
   }
+
+  test("when they hear of each other by a third keeps two apart for some heartbeats, not for a minute", async () => {
+    const made = await Scene.open(1, () => SEED);
+    const { network: { clock }, network } = made;
+    network.partition([["10.0.0.2"], ["10.0.0.3"]]);
+    const [a, b] = [await made.add(SEED), await made.add(SEED)] as const;
+    const heartbeat = 5000;
+    await made.advance(heartbeat);
+    assertEquals([a.mesh.peers().length, b.mesh.peers().length], [1, 1]);
+    network.heal();
+    const took = await clock.runUntil(() => a.mesh.peers().length === 2 && b.mesh.peers().length === 2, 20 * heartbeat);
+    assertLessOrEqual(took, 3 * heartbeat);
+    await clock.run(Promise.all(made.nodes.map(({ mesh }) => mesh.close())), 5000);
+  });
 
   for (const minutes of [1 / 3, 61, 300]) {
     for (const end of ["close", "crash"] as const) {

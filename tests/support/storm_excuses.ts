@@ -38,8 +38,8 @@ export const EXCUSES = {
     "A copy of a datagram that comes late, of a peer that is there, looks like news: until the next news, `staleness` does " +
     "not count what was published since the datagram was sent. If the peer has just crashed, it is lost later by that.",
   "stale by":
-    "`staleness` may be less than the truth by 505 ms, twice the present variation of the time that datagrams " +
-    "take from host to host, and 0.2 % for the clocks.",
+    "`staleness` may be less than the truth by 505 ms, by 0.2 % for the clocks, and by twice as much as the time that " +
+    "datagrams take from host to host has varied since the key was published, and in the 10 s before.",
 } as const;
 
 /** A name of {@linkcode EXCUSES}. */

@@ -23,7 +23,7 @@ const WEIGHTS = ["current", "partial", "repairing", "doubt"];
 
 /** Looks at all nodes. Costs next to nothing while nothing is owed for long. */
 export function watchProblem(world: StormWorld): string | undefined {
-  const slack = SLACK + 2 * world.ways.variation(world.now);
+  let [since, slack] = [NaN, NaN];
   const statuses = new Map<StormNode, MeshStatus | undefined>();
   const statusOf = (node: StormNode) => {
     if (!statuses.has(node)) statuses.set(node, node.mesh?.status());
@@ -33,10 +33,13 @@ export function watchProblem(world: StormWorld): string | undefined {
   world.ledger.eachOwing(world.now, (receiver, publisher, { key, at }) => {
     if (problem !== undefined || receiver.state !== "running") return;
     const age = world.now - at;
+    if (at !== since) [since, slack] = [at, SLACK + 2 * world.ways.variation(at)];
     // They may have met late, as the only one that both knew was away.
     const together = Math.min(age, world.now - metAt(receiver, publisher));
+    // Who leaves before it knows the receiver cannot tell it: that is a crash to it.
+    const isUntold = publisher.state !== "running" && !publisher.metAt.has(receiver.nodeId);
     const isLong = world.plan.calm && together > LONGEST * receiver.heartbeat + slack &&
-      world.plan.maxPeers === undefined && publisher.longestStall === 0;
+      world.plan.maxPeers === undefined && publisher.longestStall === 0 && !isUntold;
     if (isLong) {
       problem = `P20: on node ${receiver.index} of node ${publisher.index}, which is ${publisher.state}: ${
         JSON.stringify(key.slice(0, 40))

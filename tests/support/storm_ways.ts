@@ -34,26 +34,25 @@ export class StormWays {
     }
   }
 
-  /** Longest that a datagram takes that is under way now. */
-  longest(now: number): number {
-    return most(this.#delays, now) + most(this.#reorders, now);
+  /** Longest that a datagram takes that was under way at a time, or later. */
+  longest(since: number): number {
+    return most(this.#delays, since) + most(this.#reorders, since);
   }
 
-  /** What one datagram may take more than another. */
-  variation(now: number): number {
-    const alive = this.#delays.filter(({ endedAt }) => endedAt >= now - MEMORY);
-    return this.longest(now) - Math.min(...alive.map(({ min }) => min));
+  /** What one datagram may take more than another, of those that were sent since a time. */
+  variation(since: number): number {
+    const alive = this.#delays.filter(({ endedAt }) => endedAt >= since - MEMORY);
+    return this.longest(since) - Math.min(...alive.map(({ min }) => min));
   }
 }
 
 function add(spans: readonly Span[], min: number, max: number, isForAll: boolean, now: number): Span[] {
-  const kept = spans.filter(({ endedAt }) => endedAt >= now - MEMORY);
   if (isForAll) {
-    for (const span of kept) span.endedAt = Math.min(span.endedAt, now);
+    for (const span of spans) span.endedAt = Math.min(span.endedAt, now);
   }
-  return [...kept, { min, max, endedAt: Infinity }];
+  return [...spans, { min, max, endedAt: Infinity }];
 }
 
-function most(spans: readonly Span[], now: number): number {
-  return spans.reduce((longest, { max, endedAt }) => endedAt >= now - MEMORY ? Math.max(longest, max) : longest, 0);
+function most(spans: readonly Span[], since: number): number {
+  return spans.reduce((longest, { max, endedAt }) => endedAt >= since - MEMORY ? Math.max(longest, max) : longest, 0);
 }
