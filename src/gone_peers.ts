@@ -140,29 +140,32 @@ export class GonePeers {
     if (replaced !== undefined) replaced.replacedBy = { id, at: this.#config.clock.now() };
   }
 
-  /** A peer tells of a node. Whether it is one that was lost there: it is asked anyway. */
+  /**
+   * A peer tells of a node. Whether it is one that was lost there: it is asked at once when nobody has told of it for a
+   * minute, as a cut may just have healed, and then after 1, 2, 4 … heartbeats anew.
+   */
   told(id: string, endpoint: Endpoint): boolean {
     const gone = this.#lost.get(id);
     if (gone === undefined || !isSameEndpoint(gone.endpoint, endpoint)) return false;
-    gone.toldAt = this.#config.clock.now();
+    const now = this.#config.clock.now();
+    const isNews = now - gone.toldAt >= LONGEST_PAUSE;
+    gone.toldAt = now;
+    if (isNews) {
+      this.#ask(gone, now);
+      gone.tries = 0;
+    }
     return true;
   }
 
   /** Asks those whose pause is over, within the rate. */
   askAgain(): void {
-    const { ask, clock, heartbeat } = this.#config;
+    const { clock, heartbeat } = this.#config;
     const now = clock.now();
     for (const gone of [...this.#lost.values()]) {
       const share = now - gone.toldAt < LONGEST_PAUSE ? 0 : (now - gone.at) * PAUSE_SHARE;
       const longest = Math.max(LONGEST_PAUSE, share, heartbeat);
       if (now - gone.triedAt < Math.min(heartbeat * 2 ** gone.tries, longest)) continue;
-      if (!this.#questions.allow()) return;
-      gone.tries++;
-      gone.triedAt = now;
-      // Behind those that wait for the rate.
-      this.#lost.delete(gone.id);
-      this.#lost.set(gone.id, gone);
-      ask(gone.endpoint);
+      if (!this.#ask(gone, now)) return;
     }
   }
 
@@ -181,6 +184,18 @@ export class GonePeers {
     if (now - heard.at < pauseAfter(heard === there ? 0 : heard.times, heartbeat)) return undefined;
     heard.at = now;
     return heard.times++;
+  }
+
+  /** Whether the rate allows it. */
+  #ask(gone: Gone, now: number): boolean {
+    if (!this.#questions.allow()) return false;
+    gone.tries++;
+    gone.triedAt = now;
+    // Behind those that wait for the rate.
+    this.#lost.delete(gone.id);
+    this.#lost.set(gone.id, gone);
+    this.#config.ask(gone.endpoint);
+    return true;
   }
 
   /** One leaves that has come a short while ago, as a diagnosis does: it did not stand for anybody. */

@@ -376,6 +376,8 @@ export class Membership {
     const isOusted = entry.endpoint.port !== port;
     for (const other of this.#peers.all()) {
       if (other === entry || !other.extended || !other.isAt(entry.endpoint)) continue;
+      // It was taken for a plain node there, which anybody can say of it.
+      if (other.isJoined && !other.isProven) continue;
       other.replacedAt = clock.now();
       other.isOusted = isOusted;
       if (isOusted) this.#suspicion.hasten();

@@ -12,7 +12,7 @@ const SEEDS: Readonly<Record<ChurnKind, readonly number[]>> = {
   // With the default heartbeat, and with a short one.
   quiet: [4, 3],
   start: seeds(1, 18),
-  hostile: [10, 25, 28, 47],
+  hostile: [9, 10, 25, 28, 47],
   moves: [...seeds(1, 21), 51, 245, 271],
 };
 /** Runners end a test after a minute or so, whatever the number of worlds. */

@@ -742,6 +742,21 @@ describe("a process that was started again where another was", () => {
     assertEquals(rig.membership.lost, []);
   });
 
+  test("does not replace a node that somebody else has spoken for there, before it was met itself", async () => {
+    const rig = new MembershipRig();
+    rig.membership.start();
+    // In its name, without the extension and with it, from where the other is.
+    rig.hear(1, { source: placeOf(2), advertised: addressOf(2), extension: undefined });
+    rig.hear(1, { source: placeOf(2), advertised: addressOf(2) });
+    rig.hear(2, {});
+    rig.answer(2);
+    await rig.clock.advance(HEARTBEAT / 2);
+    assertEquals([rig.gone, rig.entry(2).isProven], [[], true]);
+    rig.hear(1, { extension: { nonce: 7 } });
+    rig.answer(1);
+    assertEquals([rig.gone, rig.entry(1).endpoint, rig.entry(2).endpoint], [[], placeOf(1), placeOf(2)]);
+  });
+
   // Processes of a host may share it.
   const SHARED = { port: placeOf(1).port };
 

@@ -33,10 +33,22 @@ export const MEMBERSHIP: readonly Mutant[] = judgedBy("churn", [
     replace: "return ",
   },
   {
-    name: "a peer that was lost is hearsay",
+    name: "who was taken for a plain node somewhere is replaced there",
     file: "src/membership.ts",
-    find: 'if (reason === "expired" && peer.isProven) this.#introductions.lost(peer.endpoint);',
+    find: "if (other.isJoined && !other.isProven) continue;",
     replace: "",
+  },
+  {
+    name: "who is told of is asked again after a minute",
+    file: "src/introductions.ts",
+    find: "peer: heartbeat,",
+    replace: "peer: REST,",
+  },
+  {
+    name: "a peer that was lost is hearsay, too",
+    file: "src/inquiries.ts",
+    find: "if (gone.told(name, endpoint)) return;",
+    replace: "gone.told(name, endpoint);",
   },
   {
     name: "a list of peers is heeded whoever sends it",

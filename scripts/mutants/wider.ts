@@ -17,6 +17,12 @@ export const WIDER: readonly Mutant[] = judgedBy("storms", [
     seeds: [26, 73],
   },
   {
+    name: "who was lost long ago is asked as seldom when a peer tells of it",
+    file: "src/gone_peers.ts",
+    find: "now - gone.toldAt < LONGEST_PAUSE ? 0 : ",
+    replace: "",
+  },
+  {
     name: "who was lost is not told of",
     file: "src/mesh_status.ts",
     find: "peers: list, lost, plain };",

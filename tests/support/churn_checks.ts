@@ -9,8 +9,8 @@
  * - K4: events, `peers()`, `status()` and `metrics()` say the same, and nothing that is not there;
  * - K5: in the end nothing but heartbeats is sent, as few as there need be;
  * - K6: a closed world is still;
- * - K7: whatever strangers say, what is kept and sent is bounded, and no address gets more than one datagram that has
- *   not answered.
+ * - K7: whatever strangers say, what is kept and sent is bounded, and an address that has not answered gets no
+ *   more than one datagram each time that a pause is over, which doubles from a heartbeat on.
  *
  * K3 is noticed by {@linkcode ChurnWorld} as it happens.
  *

@@ -20,8 +20,8 @@ const ADDRESSES = 10_000;
 const VICTIMS = 20;
 /** Datagrams of the stranger at a time. */
 const BURST = 50;
-/** Time in which an address that has not answered gets one datagram of a node at most, in milliseconds. */
-const ONCE_IN = 30_000;
+/** Longest pause between two datagrams of a node to an address that has not answered, in milliseconds. */
+const LONGEST_PAUSE = 3_600_000;
 /**
  * Addresses that have not answered and get a datagram of one node, at once and in a second: those that are claimed and
  * those in lists. As in `docs/wire.md`.
@@ -148,8 +148,8 @@ function inventionProblem(world: ChurnWorld): string | undefined {
 /** Counts what nodes send, by where it goes. */
 class Watch {
   readonly #world: ChurnWorld;
-  /** When a node last sent something to an address that is no node's, in milliseconds. */
-  readonly #sent = new Map<string, number>();
+  /** When a node last sent something to an address that is no node's, in milliseconds, and how often it has. */
+  readonly #sent = new Map<string, { readonly time: number; readonly times: number }>();
   readonly #probes = new Map<string, number>();
   readonly #sends = new Map<string, number>();
   /** Those that must get nothing. */
@@ -184,10 +184,16 @@ class Watch {
     }
     const way = `${from.host} to ${to.host}:${to.port}`;
     const last = this.#sent.get(way);
-    this.#sent.set(way, time);
+    const { times } = last ?? { times: 0 };
+    this.#sent.set(way, { time, times: times + 1 });
     this.#probes.set(from.host, (this.#probes.get(from.host) ?? 0) + 1);
-    if (last === undefined || time - last >= ONCE_IN) return;
-    this.#world.problems.push(`K7: two datagrams from ${way}, which never answered, in ${(time - last).toFixed(1)} ms`);
+    if (last === undefined) return;
+    const pause = time - last.time;
+    // Once as it is claimed, and after 1, 2, 4 … heartbeats as peers tell of it.
+    if (pause >= Math.min(this.#world.heartbeat * 2 ** Math.max(0, times - 2), LONGEST_PAUSE)) return;
+    this.#world.problems.push(
+      `K7: ${times + 1} datagrams from ${way}, which never answered, the last two in ${pause.toFixed(1)} ms`,
+    );
   }
 }
 

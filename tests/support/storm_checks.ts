@@ -16,7 +16,7 @@
  * - P12: who knew each other know each other again, soon after they can talk.
  *
  * Those that must hold at every moment are in `storm_watch.ts`, those of one time each in `storm_soon.ts`; P17, that what is
- * late brings nobody back, is looked at when something happens. What is let pass has a name in `storm_excuses.ts`.
+ * late brings nobody back, and P21, that nodes which nobody knows get few copies, are looked at when something happens. What is let pass has a name in `storm_excuses.ts`.
  *
  * @module
  */

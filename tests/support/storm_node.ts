@@ -105,8 +105,11 @@ export interface Parting {
   gaps: number;
 }
 
-/** Gets what arrives at a node, and by what to let it arrive again. */
-export type Overhear = (node: StormNode, data: Uint8Array, host: string, port: number, again: Arrive) => void;
+/** Gets what arrives at a node, and by what to let it arrive again; and what a node sends. */
+export interface Overhearer {
+  arrives(node: StormNode, data: Uint8Array, host: string, port: number, again: Arrive): void;
+  sends(node: StormNode, data: Uint8Array, host: string, port: number): void;
+}
 export type Arrive = (data: Uint8Array, host: string, port: number) => void;
 
 /** How a host's clock is not that of the network. */
@@ -190,19 +193,22 @@ export class StormNode {
   }
 
   /** The host's ports, with an eye on what is sent and what arrives. The tap of the network would cost more. */
-  ports(order: Order, tap: StormTap, overhear?: Overhear): MeshPorts {
+  ports(order: Order, tap: StormTap, overhearer?: Overhearer): MeshPorts {
     const { bind, clock, randomBytes, resolve, resolveSrv, networkInterfaces } = this.host;
     const watchedBind: MeshPorts["bind"] = async (options, handlers) => {
       const socket = await bind(options, {
         message: (data, host, port) => {
           this.#hear(data, order);
-          overhear?.(this, data, host, port, handlers.message);
+          overhearer?.arrives(this, data, host, port, handlers.message);
           handlers.message(data, host, port);
         },
         error: (error, fatal) => handlers.error(error, fatal),
       });
       const send: DatagramSocket["send"] = (data, host, port) => {
-        if (this.host.state !== "crashed") tap.see(data, host, port, clock.now());
+        if (this.host.state !== "crashed") {
+          tap.see(data, host, port, clock.now());
+          overhearer?.sends(this, data, host, port);
+        }
         return socket.send(data, host, port);
       };
       const { adapter, unmet, host, port, receiveBuffer } = socket;

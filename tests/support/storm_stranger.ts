@@ -18,6 +18,13 @@ const MESH_PORT = 7946;
 const EXCUSED = { times: 8, within: 60_000 };
 /** Ids that it uses of each kind: some again and again. */
 const IDS = 12;
+/** Other ports from which it sends plain heartbeats, each those of some of the ids. */
+const PLAIN_PORTS = [5001, 5002, 5003, 5004];
+/** Times that a plain node is heard until it counts as there: then it has a greater share of copies. */
+const ESTABLISHED = 3;
+/** Copies that a node sends to all others, at once and in a second: as in `docs/guarantees.md`. Its clock may be fast. */
+const COPIES = 256;
+const FASTEST = 1.01;
 /** Datagrams of others that it keeps, to send them under another id. */
 const KEPT = 10;
 /** The record that answers a question. */
@@ -36,7 +43,11 @@ export class StormStranger {
   readonly #silent = new Set<string>();
   readonly #gaps = new Map<StormNode, number[]>();
   readonly #copies: Uint8Array[] = [];
-  #socket: DatagramSocket | undefined;
+  readonly #sockets: DatagramSocket[] = [];
+  /** Heartbeats sent under each plain id. */
+  readonly #plain = new Map<number, number>();
+  /** Batches that a node has sent to plain places, and since when. */
+  readonly #sent = new Map<StormNode, { readonly since: number; count: number }>();
 
   constructor(world: StormWorld) {
     const { random } = world;
@@ -69,41 +80,76 @@ export class StormStranger {
     if (this.#copies.length < KEPT && this.#world.random.chance(0.05)) this.#copies.push(data.slice());
   }
 
+  /** A node sends a batch to it: to whoever has been heard a time or two only, no more than a share. */
+  copied(node: StormNode, data: Uint8Array, host: string, port: number): void {
+    const place = PLAIN_PORTS.indexOf(port);
+    if (data[1] !== BATCH || host !== HOST || place < 0) return;
+    const isEstablished = [...this.#plain].some(([id, times]) =>
+      id % PLAIN_PORTS.length === place && times >= ESTABLISHED
+    );
+    if (isEstablished) return;
+    const { now } = this.#world;
+    const sent = this.#sent.get(node) ?? { since: now, count: 0 };
+    this.#sent.set(node, sent);
+    sent.count++;
+    const most = COPIES + Math.ceil(COPIES * (now - sent.since) * FASTEST / 1000);
+    if (sent.count === most + 1) {
+      this.#world.problems.push(`P21: node ${node.index} has sent ${sent.count} copies to nodes that nobody knows`);
+    }
+  }
+
   /** One datagram, to a node alone or to the group. */
   async play(): Promise<void> {
-    const { network, random, nodes } = this.#world;
-    this.#socket ??= await network.host(HOST).bind({
-      host: "0.0.0.0",
-      port: PORT,
-      shared: false,
-      sendsMulticast: true,
-      multicastLoopback: false,
-      multicastTtl: 1,
-    }, { message() {}, error() {} });
+    const { random, nodes } = this.#world;
+    if (this.#sockets.length === 0) {
+      for (const port of [PORT, ...PLAIN_PORTS]) this.#sockets.push(await this.#open(port));
+    }
     const running = nodes.filter(({ mesh, state }) => mesh !== undefined && state === "running");
     if (running.length === 0) return;
     const { host, index } = pick(random, running);
     const trick = pick(random, TRICKS);
     const toGroup = random.chance(0.3);
     this.#world.note(() => `a stranger sends ${trick} to ${toGroup ? "the group" : index}`);
-    await this.#socket.send(this.#datagram(trick), toGroup ? GROUP : host.address, MESH_PORT);
+    const [data, socket] = this.#datagram(trick);
+    await socket?.send(data, toGroup ? GROUP : host.address, MESH_PORT);
   }
 
   close(): void {
-    void this.#socket?.close();
+    for (const socket of this.#sockets) void socket.close();
   }
 
-  #datagram(trick: typeof TRICKS[number]): Uint8Array {
+  #open(port: number): Promise<DatagramSocket> {
+    return this.#world.network.host(HOST).bind({
+      host: "0.0.0.0",
+      port,
+      shared: false,
+      sendsMulticast: true,
+      multicastLoopback: false,
+      multicastTtl: 1,
+    }, { message() {}, error() {} });
+  }
+
+  /** What it sends, and from which socket if that matters. */
+  #datagram(trick: typeof TRICKS[number]): readonly [Uint8Array, DatagramSocket | undefined] {
+    if (trick === "plain") return this.#plainHeartbeat();
+    return [this.#extendedDatagram(trick), this.#sockets[0]];
+  }
+
+  #plainHeartbeat(): readonly [Uint8Array, DatagramSocket | undefined] {
+    const { random } = this.#world;
+    const id = random.below(IDS);
+    const place = id % PLAIN_PORTS.length;
+    this.#plain.set(id, (this.#plain.get(id) ?? 0) + 1);
+    const address = random.chance(0.5) ? `${HOST}:${PLAIN_PORTS[place]}` : "10.0.0.251:9";
+    return [heartbeat(this.#ids[id] as Uint8Array, address), this.#sockets[1 + place]];
+  }
+
+  #extendedDatagram(trick: Exclude<typeof TRICKS[number], "plain">): Uint8Array {
     const { random, nodes } = this.#world;
     const id = pick(random, this.#extended);
     const last = pick(random, [1, 5, 1 + random.below(1000), 2 ** 47]);
     const position = { last, oldest: 1 + random.below(Math.min(last, 1000)), age: pick(random, [0, 3000, Infinity]) };
     switch (trick) {
-      case "plain":
-        return heartbeat(
-          this.#ids[random.below(IDS)] as Uint8Array,
-          random.chance(0.5) ? `${HOST}:${PORT}` : "10.0.0.251:9",
-        );
       case "extended":
         return heartbeat(id, `${HOST}:${PORT}`, { position, path: random.below(3) });
       case "newborn":

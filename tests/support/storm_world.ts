@@ -11,7 +11,7 @@ import { guardProblem } from "./storm_checks.ts";
 import { ExcuseBook } from "./storm_excuses.ts";
 import { LateCopies, partingProblem } from "./storm_late.ts";
 import { StormLedger } from "./storm_ledger.ts";
-import { Order, type Overhear, type Skew, StormNode, StormSubscription } from "./storm_node.ts";
+import { Order, type Overhearer, type Skew, StormNode, StormSubscription } from "./storm_node.ts";
 import { drawOptions, type Kind, pick, type StormPlan } from "./storm_plan.ts";
 import { StormStranger } from "./storm_stranger.ts";
 import { describeDatagram, StormTap } from "./storm_tap.ts";
@@ -348,7 +348,7 @@ export class StormWorld {
     const isShort = this.plan.kind === "storm" || this.plan.kind === "crowd";
     const keepsLong = (options.repairAge ?? (isShort ? Infinity : 0)) >= KEEPS_ALL;
     node.keepsAll = options.repairBytes === undefined && keepsLong;
-    const mesh = await MeshBus.open({ ...options, ...node.ports(this.#order, this.tap, this.#overhear) });
+    const mesh = await MeshBus.open({ ...options, ...node.ports(this.#order, this.tap, this.#overhearer) });
     node.mesh = mesh;
     node.identify(mesh.nodeId);
     if (node.kind === "go-warp") this.tap.plainAddresses.add(mesh.address);
@@ -419,9 +419,12 @@ export class StormWorld {
     }
   }
 
-  readonly #overhear: Overhear = (node, data, host, port, again) => {
-    this.late?.keep(node, data, host, port, again);
-    this.stranger?.keep(data);
+  readonly #overhearer: Overhearer = {
+    arrives: (node, data, host, port, again) => {
+      this.late?.keep(node, data, host, port, again);
+      this.stranger?.keep(data);
+    },
+    sends: (node, data, host, port) => this.stranger?.copied(node, data, host, port),
   };
 
   #gapOfNobody(node: StormNode, id: string): void {
