@@ -12,6 +12,8 @@ import { NONCE_LENGTH } from "./wire/layout.ts";
 
 /** Most that are remembered: the oldest give way. */
 const CAPACITY = 4096;
+/** An answer that takes longer, in milliseconds, is a late copy, or has lain here: it says nothing of now. */
+export const LONGEST_TRIP = 10_000;
 
 /** A question that was sent to one address alone. */
 export interface Challenge {
@@ -41,12 +43,12 @@ export class Challenges {
     return nonce;
   }
 
-  /** The question that `id` answers; `undefined` when it was not asked that, or has answered. */
+  /** The question that `id` answers; `undefined` when it was not asked that, or too long ago, or has answered. */
   redeem(nonce: number, id: string): Challenge | undefined {
     const challenge = this.#open.get(nonce);
     if (challenge === undefined || (challenge.id !== undefined && challenge.id !== id)) return undefined;
     this.#open.delete(nonce);
-    return challenge;
+    return this.#clock.now() - challenge.sentAt <= LONGEST_TRIP ? challenge : undefined;
   }
 
   /** Keeps nothing. */

@@ -43,16 +43,30 @@ interface Heard {
   times: number;
 }
 
-interface Gone extends Peer {
+/** A peer that was not there before, and when it came. */
+interface Newcomer {
+  readonly id: string;
   readonly endpoint: Endpoint;
+  readonly at: number;
+}
+
+/** A peer that goes. */
+export interface Going extends Peer {
+  readonly endpoint: Endpoint;
+  /** When it was last heard, by the clock. */
+  readonly heardAt: number;
+}
+
+interface Gone extends Going {
   readonly at: number;
   /** Questions to it in vain, and when it was asked last. */
   tries: number;
   triedAt: number;
   /** When a peer has told of it last. */
   toldAt: number;
-  /** The newcomer that stands for it, and since when. */
-  replacedBy: { readonly id: string; readonly at: number } | undefined;
+  /** The newcomer that stands for it, and whether that is where it was: then it is no more. */
+  replacedBy: Newcomer | undefined;
+  isTaken: boolean;
 }
 
 const never = (): Heard => ({ at: -Infinity, times: 0 });
@@ -69,11 +83,15 @@ export class GonePeers {
   /** In the order in which they were asked last. */
   readonly #lost = new Map<string, Gone>();
   readonly #left = new Map<string, { readonly endpoint: Endpoint; readonly at: number }>();
+  /** Newcomers that stand for nobody: what crashes may be started again before anybody knows that it is lost. */
+  readonly #spare = new Map<string, Newcomer>();
+  readonly #startedAt: number;
   /** Each from where it was, and from anywhere else: what strangers send in its name does not stand in its way. */
   readonly #heard = new Map<string, { readonly there: Heard; readonly elsewhere: Heard }>();
 
   constructor(config: GonePeersConfig) {
     this.#config = config;
+    this.#startedAt = config.clock.now();
     const burst = QUESTIONS_PER_SECOND * Math.max(1, ASK_EVERY * config.heartbeat / 1000);
     this.#questions = new RateLimit(config.clock, burst, QUESTIONS_PER_SECOND);
   }
@@ -91,53 +109,48 @@ export class GonePeers {
   }
 
   /** A peer is gone. */
-  add(
-    { id, address, endpoint }: Peer & { readonly endpoint: Endpoint },
-    reason: "expired" | "left" | "replaced",
-  ): void {
-    this.back(id);
+  add(peer: Going, reason: "expired" | "left" | "replaced"): void {
+    const { id, address, endpoint, heardAt } = peer;
     const at = this.#config.clock.now();
+    this.#forget(id);
     if (reason === "left") this.#endVisit(id, at);
+    const newcomer = reason === "left" ? undefined : this.#takeSpare(peer);
     if (reason !== "expired") this.#left.set(id, { endpoint, at });
     else {
-      this.#lost.set(id, {
-        id,
-        address,
-        endpoint,
-        at,
-        tries: 0,
-        triedAt: at,
-        toldAt: -Infinity,
-        replacedBy: undefined,
-      });
+      const asked = { tries: 0, triedAt: at, toldAt: -Infinity };
+      this.#lost.set(id, { id, address, endpoint, heardAt, at, ...asked, replacedBy: newcomer, isTaken: false });
     }
     if (this.#lost.size + this.#left.size <= this.#config.capacity) return;
     const [longest = this.#longest()?.id] = this.#left.keys();
-    if (longest !== undefined) this.back(longest);
+    if (longest !== undefined) this.#forget(longest);
   }
 
-  /** It is there again, or forgotten. */
+  /** It is there again: who stood for it stands for another. */
   back(id: string): void {
-    this.#lost.delete(id);
-    this.#left.delete(id);
-    this.#heard.delete(id);
+    const { isTaken, replacedBy } = this.#lost.get(id) ?? {};
+    this.#forget(id);
+    if (replacedBy !== undefined && isTaken === false) this.#place(replacedBy);
   }
 
   /**
    * A newcomer has answered. It stands for one that was lost: for the one that was at the same address, which is no more; else
-   * for one of the same host, else for the one that has been gone for longest.
+   * for one of the same host, else for the one that has been gone for longest; or for one that will be lost, as it is silent.
    */
-  replace({ id, endpoint }: { readonly id: string; readonly endpoint: Endpoint }): void {
-    const before = this.#longest((gone) => isSameEndpoint(gone.endpoint, endpoint));
-    if (before !== undefined) {
-      this.#lost.delete(before.id);
-      this.#left.set(before.id, before);
-      return;
-    }
-    const isAlone = ({ replacedBy }: Gone) => replacedBy === undefined;
-    const replaced = this.#longest((gone) => isAlone(gone) && gone.endpoint.host === endpoint.host) ??
-      this.#longest(isAlone);
-    if (replaced !== undefined) replaced.replacedBy = { id, at: this.#config.clock.now() };
+  came({ id, endpoint }: Pick<Going, "id" | "endpoint">): void {
+    if (!this.took({ id, endpoint })) this.#place({ id, endpoint, at: this.#config.clock.now() });
+  }
+
+  /** Another has answered where one was that was lost: that is no more. Whether it stands for it. */
+  took({ id, endpoint }: Pick<Going, "id" | "endpoint">): boolean {
+    // One that comes back from a cut may have shared its port with the other, which was behind it as well.
+    if (this.#lost.has(id)) return false;
+    const taken = this.#longest((gone) => isSameEndpoint(gone.endpoint, endpoint) && !gone.isTaken);
+    if (taken === undefined) return [...this.#lost.values()].some((gone) => gone.isTaken && gone.replacedBy?.id === id);
+    const before = taken.replacedBy;
+    taken.replacedBy = { id, endpoint, at: this.#config.clock.now() };
+    taken.isTaken = true;
+    if (before !== undefined && before.id !== id) this.#place(before);
+    return true;
   }
 
   /**
@@ -162,6 +175,10 @@ export class GonePeers {
     const { clock, heartbeat } = this.#config;
     const now = clock.now();
     for (const gone of [...this.#lost.values()]) {
+      if (gone.isTaken) {
+        this.#endTaken(gone, now);
+        continue;
+      }
       const share = now - gone.toldAt < LONGEST_PAUSE ? 0 : (now - gone.at) * PAUSE_SHARE;
       const longest = Math.max(LONGEST_PAUSE, share, heartbeat);
       if (now - gone.triedAt < Math.min(heartbeat * 2 ** gone.tries, longest)) continue;
@@ -200,9 +217,48 @@ export class GonePeers {
 
   /** One leaves that has come a short while ago, as a diagnosis does: it did not stand for anybody. */
   #endVisit(id: string, now: number): void {
+    this.#spare.delete(id);
     for (const gone of this.#lost.values()) {
-      if (gone.replacedBy?.id === id && now - gone.replacedBy.at < VISIT) gone.replacedBy = undefined;
+      if (gone.replacedBy?.id !== id || now - gone.replacedBy.at >= VISIT) continue;
+      gone.isTaken = false;
+      gone.replacedBy = this.#takeSpare(gone);
     }
+  }
+
+  /** It was no visitor that has come to where one was. */
+  #endTaken({ id, endpoint, at, replacedBy }: Gone, now: number): void {
+    if (replacedBy === undefined || now - replacedBy.at < VISIT) return;
+    this.#lost.delete(id);
+    this.#left.set(id, { endpoint, at });
+  }
+
+  /** A newcomer stands for somebody, or is spare. Who is met first of all was there before this node. */
+  #place(newcomer: Newcomer): void {
+    const { id, endpoint, at } = newcomer;
+    const isAlone = (gone: Gone) => gone.replacedBy === undefined && gone.heardAt <= at;
+    const gone = this.#longest((gone) => isAlone(gone) && gone.endpoint.host === endpoint.host) ??
+      this.#longest(isAlone);
+    if (gone !== undefined) gone.replacedBy = newcomer;
+    else if (at - this.#startedAt >= this.#config.heartbeat) this.#spare.set(id, newcomer);
+    const [oldest] = this.#spare.keys();
+    if (this.#spare.size > this.#config.capacity && oldest !== undefined) this.#spare.delete(oldest);
+  }
+
+  /** The newcomer, if any, that has come since a peer was last heard, and stands for nobody: one of its host first. */
+  #takeSpare({ endpoint: { host }, heardAt }: Going): Newcomer | undefined {
+    let found: Newcomer | undefined;
+    for (const spare of this.#spare.values()) {
+      if (spare.at < heardAt) continue;
+      if (found === undefined || (found.endpoint.host !== host && spare.endpoint.host === host)) found = spare;
+    }
+    if (found !== undefined) this.#spare.delete(found.id);
+    return found;
+  }
+
+  #forget(id: string): void {
+    this.#lost.delete(id);
+    this.#left.delete(id);
+    this.#heard.delete(id);
   }
 
   /** Of those lost, and of a kind, the one that has been gone for longest. */
@@ -218,6 +274,7 @@ export class GonePeers {
   clear(): void {
     this.#lost.clear();
     this.#left.clear();
+    this.#spare.clear();
     this.#heard.clear();
   }
 }

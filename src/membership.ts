@@ -37,6 +37,8 @@ const TOLD = { heartbeat: 4, welcome: 24 };
 const MOST_GONE = 1024;
 /** Moves reported, in a burst and per second: a node id can be forged, and a move with each datagram. */
 const MOVES_PER_SECOND = 16;
+/** Peers that are asked whether they have really left, at once and per second: anybody can say so of all. */
+const LEAVES = { burst: 8, perSecond: 1 };
 
 /** What a {@linkcode Membership} is made of. The callbacks MUST NOT throw. */
 export interface MembershipConfig {
@@ -110,6 +112,7 @@ export class Membership {
   readonly #firstCalls: FirstCalls;
   readonly #refusals: RateLimit;
   readonly #moves: RateLimit;
+  readonly #leaves: RateLimit;
   #timer: Timer | undefined;
 
   constructor(config: MembershipConfig) {
@@ -118,6 +121,7 @@ export class Membership {
     this.#config = config;
     this.#refusals = new RateLimit(clock, 1, 1);
     this.#moves = new RateLimit(clock, MOVES_PER_SECOND, MOVES_PER_SECOND);
+    this.#leaves = new RateLimit(clock, LEAVES.burst, LEAVES.perSecond);
     const introductions = this.#introductions = new Introductions(clock, heartbeat);
     const peers = this.#peers = new PeerTable({
       capacity: maxPeers,
@@ -292,9 +296,11 @@ export class Membership {
     if (challenge !== undefined) this.#seeds.answered(challenge.to);
   }
 
-  /** A peer has said that it leaves. */
+  /** A peer has said that it leaves, or anybody has in its name: one that is there answers, and is back. */
   leave(id: string): void {
+    const peer = this.#peers.get(id);
     this.#remove(id, "left");
+    if (peer?.isProven === true && this.#leaves.allow()) this.#handshake.ask(peer.endpoint, peer);
   }
 
   /** Sends no more heartbeats. */
@@ -359,7 +365,7 @@ export class Membership {
   #join(entry: PeerEntry): void {
     const { id, address, isJoined } = entry;
     if (this.#gone.goneAt(id) !== undefined) this.#gone.back(id);
-    else if (entry.isProven) this.#gone.replace(entry);
+    else if (entry.isProven) this.#gone.came(entry);
     entry.isJoined = true;
     if (!isJoined) this.#config.emit({ type: "peerJoined", peer: { id, address } });
   }
@@ -367,6 +373,7 @@ export class Membership {
   /** A peer is reached where it was not before. */
   #settle(entry: PeerEntry, time: number): void {
     this.#replace(entry);
+    this.#gone.took(entry);
     this.#config.onProven(entry, entry.endpoint, time);
   }
 
@@ -411,7 +418,10 @@ export class Membership {
   #remove(id: string, reason: "expired" | "left" | "replaced"): void {
     const peer = this.#peers.remove(id);
     if (peer === undefined) return;
-    if (peer.isProven) this.#gone.add(peer, reason);
+    const { address, endpoint, heardAt } = peer;
+    if (peer.isProven) {
+      this.#gone.add({ id, address, endpoint, heardAt: Math.max(heardAt, this.#config.heardAt(id)) }, reason);
+    }
     this.#leave(peer, reason, true);
   }
 

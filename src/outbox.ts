@@ -8,8 +8,11 @@ import type { Endpoint } from "./address.ts";
 import type { Clock } from "./clock.ts";
 import type { Pacer } from "./pacer.ts";
 
-/** Letters that may wait to be sent. A socket that takes nothing any more must not fill the memory with heartbeats. */
-const MAX_LETTERS = 1024;
+/**
+ * Letters that may wait to be sent: more than the answers, questions and requests of a burst that strangers ask for. A socket
+ * that takes nothing any more must not fill the memory with heartbeats.
+ */
+const MAX_LETTERS = 4096;
 
 /** The group alone, or the group and where the peers are that speak the extension and do not hear it. */
 export type Circle = "group" | "extended";

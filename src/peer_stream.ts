@@ -5,6 +5,7 @@
  */
 
 import type { Endpoint } from "./address.ts";
+import { LONGEST_TRIP } from "./challenges.ts";
 import { type Forgotten, type HoleCount, isVain, Window } from "./window.ts";
 import type { Base, Position } from "./wire/extension.ts";
 import { AGE_NEVER } from "./wire/layout.ts";
@@ -286,6 +287,7 @@ export class PeerStream {
 
   /** A request was answered `time` milliseconds after it was sent. */
   measure(time: number, now: number): void {
+    if (time > LONGEST_TRIP) return;
     const isSteady = this.way <= 2 * time && time <= 2 * this.#lastTrip;
     this.way = Math.max(time, this.#lastTrip);
     this.#lastTrip = time;

@@ -287,7 +287,8 @@ export class PeerTable {
     const { capacity, plainCapacity } = this.#config;
     if (!isExtended && this.#plain >= plainCapacity) return false;
     if (this.#entries.size < capacity) return true;
-    if (!isProof) return false;
+    // One that cannot answer needs the room, too.
+    if (isExtended && !isProof) return false;
     for (const entry of this.#entries.values()) {
       if (!entry.extended || entry.isProven) continue;
       this.remove(entry.id);
@@ -299,10 +300,13 @@ export class PeerTable {
 
   /**
    * A peer that advertises no host may be heard from two addresses of its host in turn (multicast leaves by one, unicast
-   * by another). It stays where it was heard first until it was silent there for a while.
+   * by another). It stays where it was heard first until it was silent there for a while. So does a plain one that is heard
+   * from where it advertises to be, as anybody can say in its name that it is elsewhere.
    */
   #place(entry: PeerEntry, { address, endpoint, bySource }: Place, now: number): boolean {
     const isSame = entry.address === address && isSameEndpoint(entry.wanted, endpoint);
+    const isHeld = entry.isEstablished && !entry.extended && entry.isAt(entry.wanted);
+    if (!isSame && isHeld && now - entry.reachedAt < this.#settled) return false;
     const isSettled = bySource && entry.wanted.port === endpoint.port && now - entry.placedAt < this.#settled;
     if (!isSame && isSettled && entry.wanted.host !== endpoint.host) return false;
     entry.placedAt = now;

@@ -35,6 +35,15 @@ test("whoever repeats it has answered, and the answer says where it was asked an
   assertEquals(challenges.redeem(nonce, "a"), { to: A, id: undefined, sentAt: 100 });
 });
 
+test("what takes longer than 10 s is no answer: a late copy, or one that has lain in a socket", async () => {
+  const { challenges, clock } = setUp();
+  const nonces = [challenges.issue(A), challenges.issue(B, "b")];
+  await clock.advance(10_000);
+  assertEquals(challenges.redeem(nonces[0] as number, "a")?.sentAt, 0);
+  await clock.advance(1);
+  assertEquals(challenges.redeem(nonces[1] as number, "b"), undefined);
+});
+
 test("it is answered once", () => {
   const { challenges } = setUp();
   const nonce = challenges.issue(A);

@@ -135,6 +135,23 @@ describe("a plain peer is established", () => {
     assertEquals(entry.isAt(placeOf(2)), true);
   });
 
+  test("and stays where it is heard, whatever others say in its name, until it has been silent there for a while", async () => {
+    const { clock, table, entry } = start();
+    const hear = (index: number) => {
+      table.hear(heardFrom(1, { extended: false, source: placeOf(index), advertised: addressOf(index) }));
+      hearPlain(entry, placeOf(index), clock.now(), HEARTBEAT);
+    };
+    for (let i = 0; i < 20; i++) {
+      hear(1);
+      if (i > 3) hear(2);
+      await clock.advance(HEARTBEAT);
+    }
+    assertEquals([entry.isAt(placeOf(1)), entry.address, entry.isEstablished], [true, addressOf(1), true]);
+    await clock.advance(20 * HEARTBEAT);
+    hear(2);
+    assertEquals([entry.isAt(placeOf(2)), entry.address], [true, addressOf(2)]);
+  });
+
   test("where one of those that share its place is", async () => {
     const { clock, table, hear } = start();
     table.hear(heardFrom(2, { extended: false, source: placeOf(1), advertised: addressOf(1) }));

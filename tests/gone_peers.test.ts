@@ -5,7 +5,7 @@ import { MemoryNetwork, type TappedDatagram } from "../adapters/memory.ts";
 import { VirtualClock } from "../adapters/memory_clock.ts";
 import { type Endpoint, formatAddress } from "../src/address.ts";
 import { GonePeers } from "../src/gone_peers.ts";
-import type { MeshOptions } from "../mod.ts";
+import { encodeExtension, type MeshOptions } from "../mod.ts";
 import { HEARTBEAT, MembershipRig, PEER_TIMEOUT } from "./support/membership_rig.ts";
 import { addressOf, nameOf, placeOf } from "./support/peers.ts";
 import { BATCH, HEARTBEAT as BEAT, LEAVE, STATE } from "./support/storm_wire.ts";
@@ -23,8 +23,11 @@ function setUp({ capacity = 1024, heartbeat = 5000 } = {}) {
     clock,
     ask: ({ host, port }: Endpoint) => asked.push({ at: clock.now(), to: formatAddress(host, port) }),
   });
-  const add = (index: number, reason: "expired" | "left" | "replaced" = "expired") =>
-    gone.add({ id: nameOf(index), address: addressOf(index), endpoint: placeOf(index) }, reason);
+  const add = (index: number, reason: "expired" | "left" | "replaced" = "expired", silence = 0) => {
+    const heardAt = clock.now() - silence;
+    gone.add({ id: nameOf(index), address: addressOf(index), endpoint: placeOf(index), heardAt }, reason);
+  };
+  const come = (index: number, place = index) => gone.came({ id: nameOf(index), endpoint: placeOf(place) });
   /** Looks each quarter of a heartbeat, as the membership does. */
   const goOn = async (time: number) => {
     for (const end = clock.now() + time; clock.now() < end;) {
@@ -33,7 +36,7 @@ function setUp({ capacity = 1024, heartbeat = 5000 } = {}) {
     }
   };
   const lost = () => gone.lost.map(({ id }) => id);
-  return { clock, gone, asked, add, goOn, lost };
+  return { clock, gone, asked, add, come, goOn, lost };
 }
 
 describe("a peer that was lost", () => {
@@ -138,14 +141,14 @@ describe("a peer that was lost", () => {
   test("is replaced by a newcomer: at its address, else on its host, else whoever has been gone for longest", async () => {
     const { gone, add, lost, asked, goOn } = setUp();
     for (const index of [1, 2, 3, 4]) add(index);
-    gone.replace({ id: nameOf(200), endpoint: placeOf(3) });
+    gone.came({ id: nameOf(200), endpoint: placeOf(3) });
     assertEquals(lost(), [1, 2, 4].map(nameOf));
-    gone.replace({ id: nameOf(201), endpoint: { ...placeOf(4), port: 9 } });
+    gone.came({ id: nameOf(201), endpoint: { ...placeOf(4), port: 9 } });
     assertEquals(lost(), [1, 2].map(nameOf));
-    gone.replace({ id: nameOf(100), endpoint: placeOf(100) });
+    gone.came({ id: nameOf(100), endpoint: placeOf(100) });
     assertEquals(lost(), [nameOf(2)]);
-    gone.replace({ id: nameOf(101), endpoint: placeOf(101) });
-    gone.replace({ id: nameOf(102), endpoint: placeOf(102) });
+    gone.came({ id: nameOf(101), endpoint: placeOf(101) });
+    gone.came({ id: nameOf(102), endpoint: placeOf(102) });
     assertEquals(lost(), []);
     await goOn(10_000);
     // Only where another is now nobody can be. The others may be on the far side of a cut.
@@ -157,7 +160,7 @@ describe("a peer that was lost", () => {
     for (const [time, isAlone] of [[59_999, true], [60_000, false]] as const) {
       gone.clear();
       add(1);
-      gone.replace({ id: nameOf(2), endpoint: placeOf(2) });
+      gone.came({ id: nameOf(2), endpoint: placeOf(2) });
       assertEquals(lost(), []);
       await clock.advance(time);
       add(2, "left");
@@ -166,9 +169,87 @@ describe("a peer that was lost", () => {
     // One that crashed is missed in its place.
     gone.clear();
     add(1);
-    gone.replace({ id: nameOf(2), endpoint: placeOf(2) });
+    gone.came({ id: nameOf(2), endpoint: placeOf(2) });
     add(2);
     assertEquals(lost(), [nameOf(2)]);
+  });
+
+  test("is not replaced by a visitor at its address either, and is asked there when that has left", async () => {
+    const { add, come, goOn, lost, asked } = setUp();
+    add(1);
+    come(2, 1);
+    await goOn(30_000);
+    assertEquals([lost(), asked], [[], []]);
+    add(2, "left");
+    assertEquals(lost(), [nameOf(1)]);
+    await goOn(5000);
+    assertEquals(asked.map(({ to }) => to), [addressOf(1)]);
+    // One that stays is no visitor.
+    come(3, 1);
+    await goOn(MINUTE);
+    add(3, "left");
+    assertEquals(lost(), []);
+    asked.length = 0;
+    await goOn(HOUR);
+    assertEquals(asked, []);
+  });
+
+  test("is replaced by who came after it was last heard, and before anybody knew that it is lost", async () => {
+    for (const silence of [11_000, 9_000]) {
+      const { add, come, lost, clock } = setUp();
+      await clock.advance(HOUR);
+      come(2);
+      await clock.advance(10_000);
+      add(1, "expired", silence);
+      assertEquals(lost(), silence > 10_000 ? [] : [nameOf(1)], `silent for ${silence} ms`);
+      // It stands for one, and has not left.
+      add(3, "expired", 11_000);
+      assertEquals(lost(), silence > 10_000 ? [nameOf(3)] : [nameOf(1)]);
+      add(2, "left");
+      assertEquals(lost(), [1, 3].map(nameOf), "it was a visitor");
+    }
+  });
+
+  test("is not replaced by those whom this node met first, nor by the successor of another", async () => {
+    const { add, come, lost, clock } = setUp();
+    come(2);
+    await clock.advance(15_000);
+    add(1, "expired", 15_000);
+    assertEquals(lost(), [nameOf(1)]);
+    const later = setUp();
+    await later.clock.advance(HOUR);
+    later.come(4, 3);
+    later.add(3, "replaced", 1000);
+    later.add(5, "expired", 5000);
+    assertEquals(later.lost(), [nameOf(5)]);
+  });
+
+  test("gives whoever stood for it to another when it is back", async () => {
+    const { gone, add, come, lost, clock } = setUp();
+    await clock.advance(HOUR);
+    add(1);
+    await clock.advance(1000);
+    add(2);
+    come(3);
+    assertEquals(lost(), [nameOf(2)]);
+    gone.back(nameOf(1));
+    assertEquals(lost(), []);
+    gone.back(nameOf(2));
+    await clock.advance(1000);
+    // Not to one that was heard later.
+    add(4, "expired", 999);
+    assertEquals(lost(), [nameOf(4)]);
+    add(5, "expired", 1000);
+    assertEquals(lost(), [nameOf(4)]);
+  });
+
+  test("is no more when one that is known is where it was", async () => {
+    const { gone, add, goOn, lost, asked } = setUp();
+    add(1);
+    assertEquals(gone.took({ id: nameOf(1), endpoint: placeOf(1) }), false, "that is itself");
+    assertEquals([gone.took({ id: nameOf(2), endpoint: placeOf(1) }), lost()], [true, []]);
+    await goOn(HOUR);
+    assertEquals(asked, []);
   });
 });
 
@@ -259,13 +340,14 @@ describe("a node that is gone and is heard", () => {
     rig.meet(1);
     // As it is silent, it is asked.
     await rig.clock.advance(1.5 * HEARTBEAT + 1);
-    assert(rig.nonceTo(addressOf(1)) !== undefined);
+    const echo = rig.nonceTo(addressOf(1));
+    assert(echo !== undefined);
     rig.membership.leave(nameOf(1));
     rig.events.length = 0;
     await rig.clock.advance(1);
-    rig.answer(1);
+    rig.hear(1, { extension: { path: 0, echo } });
     assertEquals([rig.membership.peers.size, rig.events], [0, []]);
-    // The question that it got for that counts.
+    // The question that it got since counts.
     rig.answer(1);
     assertEquals(rig.events.map(({ type }) => type), ["peerJoined"]);
   });
@@ -385,6 +467,45 @@ describe("a cut", () => {
   });
 });
 
+describe("a leave that somebody has forged", () => {
+  /** The publisher leaves, as far as a stranger's datagram says, in the eyes of a number of nodes. */
+  async function setUp(count: number) {
+    const made = await Scene.open(count);
+    const [r, p] = made.nodes as [SceneNode, SceneNode];
+    await made.advance(60_000);
+    await made.network.clock.run(p.mesh.publish("key"), 1000);
+    await made.advance(1000);
+    const nodeId = Uint8Array.from(
+      p.mesh.nodeId.replaceAll("-", "").match(/../g) ?? [],
+      (hex) => Number.parseInt(hex, 16),
+    );
+    const position = encodeExtension({ position: { last: 1, oldest: 1, age: 1000 } });
+    const leave = new Uint8Array([0x57, LEAVE, ...nodeId, ...position]);
+    await replay(made.network, { data: leave, from: { host: "10.0.0.250", port: 5000 } }, r);
+    assertEquals(r.events.slice(-2).map(({ type }) => type), ["peerLeft", "peerJoined"]);
+    return { made, r, p };
+  }
+
+  for (const count of [2, 12]) {
+    test(`is believed for one round trip by one of ${count}`, async () => {
+      const { made, r, p } = await setUp(count);
+      assertEquals(r.mesh.peers().length, count - 1);
+      await made.network.clock.run(p.mesh.publish("next"), 1000);
+      await made.advance(100);
+      assertEquals([r.got.map(({ key }) => key), gapsOf(r)], [["key", "next"], []]);
+      await made.close();
+    });
+
+    test(`hides no crash of the publisher from one of ${count}`, async () => {
+      const { made, r, p } = await setUp(count);
+      p.host.crash();
+      await made.advance(21_000);
+      assertEquals(gapsOf(r).length, 1);
+      await made.close();
+    });
+  }
+});
+
 describe("a datagram of a node that is gone, again", () => {
   const KINDS = [["heartbeat", BEAT], ["batch", BATCH], ["announcement", STATE], ["leave", LEAVE]] as const;
   for (const end of ["close", "crash"] as const) {
@@ -425,7 +546,11 @@ describe("a datagram of a node that is gone, again", () => {
 });
 
 /** Sends a datagram again from where it came. */
-async function replay(network: MemoryNetwork, { data, from }: TappedDatagram, to: SceneNode): Promise<void> {
+async function replay(
+  network: MemoryNetwork,
+  { data, from }: Pick<TappedDatagram, "data" | "from">,
+  to: SceneNode,
+): Promise<void> {
   const options = { host: "0.0.0.0", port: from.port, shared: false, sendsMulticast: false } as const;
   const socket = await network.host(from.host).bind(
     { ...options, multicastLoopback: true, multicastTtl: 1 },

@@ -146,18 +146,18 @@ describe("Outbox", () => {
     errors.forEach((error, i) => assertStrictEquals(error, failures[i % 2]));
   });
 
-  test("lets at most 1,024 letters wait, and tells of each beyond", async () => {
+  test("lets at most 4,096 letters wait, and tells of each beyond", async () => {
     const { outbox, sent, errors, underWay, run } = setUp();
     outbox.post(bytes("first"), A);
     await settle();
     assertEquals(underWay.length, 1);
-    for (let i = 0; i < 2000; i++) outbox.post(bytes(String(i)), A);
-    assertEquals(errors.length, 2000 - 1024);
+    for (let i = 0; i < 5000; i++) outbox.post(bytes(String(i)), A);
+    assertEquals(errors.length, 5000 - 4096);
     await run();
-    assertEquals([sent.length, sent.at(-1)], [1 + 1024, "1023 to 10.0.0.1"]);
+    assertEquals([sent.length, sent.at(-1)], [1 + 4096, "4095 to 10.0.0.1"]);
     outbox.post(bytes("again"), A);
     await run();
-    assertEquals([sent.at(-1), errors.length], ["again to 10.0.0.1", 976]);
+    assertEquals([sent.at(-1), errors.length], ["again to 10.0.0.1", 904]);
   });
 
   describe("counts a batch", () => {

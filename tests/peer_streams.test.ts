@@ -356,6 +356,10 @@ describe("what is missing", () => {
       return stream().roundTrip;
     };
     assertEquals([stream().roundTrip, await measure(8), await measure(16), await measure(9)], [0, 8, 9, 9]);
+    // A late copy of an answer says nothing of how long answers take.
+    const { way } = stream();
+    await measure(7_200_000);
+    assertEquals([stream().roundTrip, stream().way], [9, way]);
   });
 
   test("that was forged is not counted any more when the truth is told", () => {

@@ -431,6 +431,16 @@ describe("a full table", () => {
     assertEquals([table.hear(heardFrom(6, { isProof: true })), evicted.length], ["joined", 2]);
   });
 
+  test("has room for a plain one, which cannot answer, in the place of one that never has", () => {
+    const { table, evicted } = setUp({ capacity: 3, plainCapacity: 2 });
+    join(table, 1);
+    join(table, 2, { proven: false });
+    join(table, 3, { proven: false });
+    const hear = (index: number) => table.hear(heardFrom(index, { extended: false }));
+    assertEquals([4, 5, 6].map(hear), ["joined", "joined", "refused"]);
+    assertEquals([evicted.map(({ id }) => id), table.size], [[2, 3].map(nameOf), 3]);
+  });
+
   test("of plain peers refuses more of them, and takes in those that speak the extension", () => {
     const { table } = setUp({ capacity: 4, plainCapacity: 2 });
     const hear = (index: number, extended: boolean) => table.hear(heardFrom(index, { extended }));

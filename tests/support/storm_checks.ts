@@ -89,8 +89,11 @@ function lostProblem(world: StormWorld, { index, mesh, partings, joinedAt, heard
     // Of one that died young nothing may have come but a heartbeat without its extension: it was plain.
     const isYoung = other.endedAt - (heard.get(other.id)?.firstAt ?? Infinity) < YOUTH;
     if (isYoung && world.plan.troubles.has("truncate")) continue;
-    // Each newcomer stands for one that was lost, and who was lost may be heard to leave.
-    if (joinedAt < at && other.leavesAt === Infinity && (other.state === "crashed" || other.state === "running")) {
+    // Each newcomer stands for one that was lost, or is silent already; and who was lost may be heard to leave.
+    if (
+      joinedAt < Math.min(at, heard.get(other.id)?.lastAt ?? at) && other.leavesAt === Infinity &&
+      (other.state === "crashed" || other.state === "running")
+    ) {
       return `P18: node ${index} does not say that it has lost node ${other.index}`;
     }
   }

@@ -39,7 +39,8 @@ export const EXCUSES = {
     "not count what was published since the datagram was sent. If the peer has just crashed, it is lost later by that.",
   "stale by":
     "`staleness` may be less than the truth by 505 ms, by 0.2 % for the clocks, and by twice as much as the time that " +
-    "datagrams take from host to host has varied since the key was published, and in the 10 s before.",
+    "datagrams take from host to host has varied since the key was published, and in the 10 s before; of a peer " +
+    "that was heard for the first time since, by how long the key had waited there to be sent.",
 } as const;
 
 /** A name of {@linkcode EXCUSES}. */

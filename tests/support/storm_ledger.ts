@@ -12,8 +12,9 @@ export interface Debt {
   readonly key: string;
   /** When it was accepted, in milliseconds. */
   readonly at: number;
-  /** The number of the first batch with it, 0 before that was sent. */
+  /** The number of the first batch with it, 0 before that was sent, and when it was, in milliseconds. */
   number: number;
+  sentAt: number;
   isPaid: boolean;
 }
 
@@ -44,12 +45,14 @@ class Account {
     return undefined;
   }
 
-  /** Notes the number of a batch with these keys. */
-  send(number: number, keys: ReadonlySet<string>): void {
+  /** Notes the number of a batch with these keys, which is sent at a time. */
+  send(number: number, keys: ReadonlySet<string>, at: number): void {
     while (this.#debts[this.#numbered] !== undefined && isDone(this.#debts[this.#numbered] as Debt)) this.#numbered++;
     for (let i = this.#numbered; i < this.#debts.length; i++) {
       const debt = this.#debts[i] as Debt;
-      if (debt.number === 0 && keys.has(debt.key)) debt.number = number;
+      if (debt.number > 0 || !keys.has(debt.key)) continue;
+      debt.number = number;
+      debt.sentAt = at;
     }
   }
 
@@ -116,13 +119,13 @@ export class StormLedger {
   /** A node has accepted a key, at a time in milliseconds. */
   accept(publisher: StormNode, key: string, at: number): void {
     for (const [receiver, creditor] of this.#creditors) {
-      if (receiver !== publisher) creditor.owe(publisher, { key, at, number: 0, isPaid: false });
+      if (receiver !== publisher) creditor.owe(publisher, { key, at, number: 0, sentAt: Infinity, isPaid: false });
     }
   }
 
-  /** A node sends a batch for the first time. */
-  send(publisher: StormNode, number: number, keys: ReadonlySet<string>): void {
-    for (const { accounts } of this.#creditors.values()) accounts.get(publisher)?.send(number, keys);
+  /** A node sends a batch for the first time, at a time in milliseconds. */
+  send(publisher: StormNode, number: number, keys: ReadonlySet<string>, at: number): void {
+    for (const { accounts } of this.#creditors.values()) accounts.get(publisher)?.send(number, keys, at);
   }
 
   /** A node has got an event of a key: it does, whoever has published it. */

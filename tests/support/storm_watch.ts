@@ -30,7 +30,7 @@ export function watchProblem(world: StormWorld): string | undefined {
     return statuses.get(node);
   };
   let problem: string | undefined;
-  world.ledger.eachOwing(world.now, (receiver, publisher, { key, at }) => {
+  world.ledger.eachOwing(world.now, (receiver, publisher, { key, at, sentAt }) => {
     if (problem !== undefined || receiver.state !== "running") return;
     const age = world.now - at;
     if (at !== since) [since, slack] = [at, SLACK + 2 * world.ways.variation(at)];
@@ -54,7 +54,9 @@ export function watchProblem(world: StormWorld): string | undefined {
     const peer = status?.peers.find(({ id }) => id === publisher.nodeId);
     if (peer === undefined) return;
     const who = `on node ${receiver.index} of node ${publisher.index}, which is ${publisher.state}`;
-    const isStale = peer.staleness + slack < age * (1 - DRIFT);
+    const isNew = (receiver.heard.get(publisher.id)?.firstAt ?? Infinity) > at;
+    const held = isNew ? Math.min(sentAt, world.now) - at : 0;
+    const isStale = peer.staleness + slack + held < age * (1 - DRIFT);
     if (isStale && (world.late?.playedAt(receiver, publisher.id) ?? -Infinity) >= at) {
       world.excuses.use("late news");
     } else if (isStale) {

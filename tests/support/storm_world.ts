@@ -88,7 +88,7 @@ export class StormWorld {
     this.stranger = plan.stranger ? new StormStranger(this) : undefined;
     this.tap.onBatch = (sender, number, keys) => {
       const publisher = this.nodes.find(({ id }) => id === sender);
-      if (publisher !== undefined) this.ledger.send(publisher, number, keys);
+      if (publisher !== undefined) this.ledger.send(publisher, number, keys, this.now);
     };
     this.#trace = trace;
     if (trace !== undefined) {
