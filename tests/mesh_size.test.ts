@@ -2,7 +2,7 @@
 import { after, before, describe, test } from "node:test";
 import { assert, assertLessOrEqual } from "@std/assert";
 import type { TappedDatagram } from "../adapters/memory.ts";
-import { type DatagramSocket, encodeExtension, encodePacket, type Extension } from "../mod.ts";
+import { type DatagramSocket, encodeExtension, encodePacket, type Extension, type MeshBus } from "../mod.ts";
 import { encodeControl } from "../src/wire/extension.ts";
 import { BigMesh, HEARTBEAT } from "./support/mesh_size.ts";
 import { idOf } from "./support/peers.ts";
@@ -53,9 +53,19 @@ describe("a hundred nodes on a network with multicast", () => {
     return sent;
   }
 
-  function heartbeat(extension: Extension | undefined, advertised = `${VICTIM}:1`): Uint8Array {
+  /** The id of another one each time. */
+  const peer = (): Uint8Array => {
+    const { nodeId } = mesh.nodes[forged++ % mesh.nodes.length] as MeshBus;
+    return Uint8Array.from(nodeId.replaceAll("-", "").match(/../g) ?? [], (hex) => Number.parseInt(hex, 16));
+  };
+
+  function heartbeat(
+    extension: Extension | undefined,
+    advertised = `${VICTIM}:1`,
+    nodeId = idOf(1000 + forged++),
+  ): Uint8Array {
     const key = new TextEncoder().encode(advertised);
-    const body = encodePacket({ type: 2, nodeId: idOf(1000 + forged++), keyHash: 0n, key });
+    const body = encodePacket({ type: 2, nodeId, keyHash: 0n, key });
     return extension === undefined ? body : Uint8Array.of(...body, ...encodeExtension(extension));
   }
 
@@ -97,6 +107,11 @@ describe("a hundred nodes on a network with multicast", () => {
     ["question", () => heartbeat({ position, path: 0, nonce: 1 }), 101],
     // Each sends its next heartbeats there, too.
     ["plain heartbeat", () => heartbeat(undefined), 140],
+    // It looks as if a peer had news, had moved, or had left: each finds out by itself.
+    ["heartbeat in the name of a peer", () => heartbeat({ position, path: 2 }, `${VICTIM}:1`, peer()), 400],
+    ["question in the name of a peer", () => heartbeat({ position, path: 0, nonce: 1 }, "", peer()), 400],
+    ["state in the name of a peer", () => encodeControl(0x17, peer(), { position: { ...position, last: 9 } }), 300],
+    ["leave in the name of a peer", () => encodeControl(0x12, peer(), { position }), 1300],
   ];
   for (const [name, make, most] of kinds) {
     test(`send fewer than ${most} datagrams for a forged ${name}`, async () => {
