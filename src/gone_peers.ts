@@ -245,10 +245,10 @@ export class GonePeers {
   }
 
   /** The newcomer, if any, that has come since a peer was last heard, and stands for nobody: one of its host first. */
-  #takeSpare({ endpoint: { host }, heardAt }: Going): Newcomer | undefined {
+  #takeSpare({ id, endpoint: { host }, heardAt }: Going): Newcomer | undefined {
     let found: Newcomer | undefined;
     for (const spare of this.#spare.values()) {
-      if (spare.at < heardAt) continue;
+      if (spare.id === id || spare.at < heardAt) continue;
       if (found === undefined || (found.endpoint.host !== host && spare.endpoint.host === host)) found = spare;
     }
     if (found !== undefined) this.#spare.delete(found.id);

@@ -218,6 +218,11 @@ describe("a peer that was lost", () => {
     assertEquals(lost(), [nameOf(1)]);
     const later = setUp();
     await later.clock.advance(HOUR);
+    // Nor by itself, if it was heard once only.
+    later.come(1);
+    later.add(1);
+    assertEquals(later.lost(), [nameOf(1)]);
+    later.gone.clear();
     later.come(4, 3);
     later.add(3, "replaced", 1000);
     later.add(5, "expired", 5000);
