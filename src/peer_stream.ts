@@ -126,7 +126,9 @@ export class PeerStream {
   way = 0;
   #lastTrip = 0;
   #isMeasured = false;
-  #measureAt = Infinity;
+  /** When the way is measured next, unless an answer to anything does it before: at once, as soon as it has answered. */
+  #measureAt = -Infinity;
+  #isMeasuring = false;
   #measurePause = LONG_WAY.first;
   /** When the last repair came. */
   repairedAt: number = -Infinity;
@@ -293,7 +295,8 @@ export class PeerStream {
     this.#lastTrip = time;
     this.#isMeasured = true;
     if (!isSteady) this.#measurePause = LONG_WAY.first;
-    else if (now >= this.#measureAt) this.#measurePause = Math.min(2 * this.#measurePause, LONG_WAY.most);
+    else if (this.#isMeasuring) this.#measurePause = Math.min(2 * this.#measurePause, LONG_WAY.most);
+    this.#isMeasuring = false;
     this.#measureAt = this.way > LONG_WAY.over ? now + this.#measurePause : Infinity;
     this.#smooth(time);
   }
@@ -305,7 +308,13 @@ export class PeerStream {
 
   /** Whether its way was never measured, or took long when it was last and is to be measured again. */
   isWayDoubtful(now: number): boolean {
-    return now >= this.#measureAt || (this.isProven && !this.#isMeasured);
+    return this.isProven && now >= this.#measureAt;
+  }
+
+  /** It is asked, so that its way is measured. The answer may take as long as that. */
+  asksForWay(now: number): void {
+    this.#measureAt = now + this.#measurePause;
+    this.#isMeasuring = true;
   }
 
   /** Whether it is known how old at most is what it says unasked. As long as it has not answered, that is of no matter. */

@@ -28,6 +28,8 @@ const IN_VAIN = 1000;
 
 /** How often a node is asked whether what it says is so, in milliseconds. Late packets look the same. */
 const VERIFY_EVERY = 1000;
+/** Ways that are measured, at once and a second: where all are long, as hosts are busy, that must not make them busier. */
+const WAYS = { burst: 32, perSecond: 2 };
 
 /** Silence after which a node was away, in milliseconds: what was asked for in vain is asked for once more. */
 const SILENCE = 1000;
@@ -71,6 +73,7 @@ export class PeerStreams {
   outstandingSince: number = Infinity;
   readonly #config: PeerStreamsConfig;
   readonly #table: StreamTable;
+  readonly #ways: RateLimit;
   readonly #unprovenGaps: RateLimit;
   /** One whose gap the rate has refused: the last of them. */
   #owed: PeerStream | undefined;
@@ -79,6 +82,7 @@ export class PeerStreams {
   constructor(config: PeerStreamsConfig) {
     this.#config = config;
     this.#table = new StreamTable(2 * config.capacity, config.clock.now());
+    this.#ways = new RateLimit(config.clock, WAYS.burst, WAYS.perSecond);
     this.#unprovenGaps = new RateLimit(config.clock, UNPROVEN_GAPS, UNPROVEN_GAPS / 60);
   }
 
@@ -155,7 +159,11 @@ export class PeerStreams {
     // What is said unasked is as old as its way, and an answer as its question.
     if (request === undefined) {
       if (position.last >= window.highest && stream.isDatable) stream.hearNews(now - stream.way, pending);
-      if (position.last < window.highest || stream.isWayDoubtful(now)) this.#verify(stream, now);
+      if (position.last < window.highest) this.#verify(stream, now);
+      else if (stream.isWayDoubtful(now) && this.#ways.allow()) {
+        stream.asksForWay(now);
+        this.#config.onDoubt(stream);
+      }
     }
     this.#extend(stream, position, now);
     if (request === undefined) this.#believe(stream, position, now);

@@ -924,6 +924,24 @@ describe("how far a node is", () => {
     position(3);
     assertEquals([stream().way, doubted.length - before], [2, 0]);
   });
+
+  test("over ways that are all long, and never as long as before, is measured 32 times at once and twice a second", async () => {
+    const { streams, position, clock, doubted } = setUp({ capacity: 100 });
+    const ids = Array.from({ length: 60 }, (_, i) => idOf(1 + i));
+    for (const id of ids) {
+      position(0, 1, Infinity, {}, id);
+      streams.prove(formatNodeId(id), SOURCE, 500);
+    }
+    doubted.length = 0;
+    for (let second = 0; second < 60; second++) {
+      await clock.advance(1000);
+      // Heard ten times while an answer is under way.
+      for (let i = 0; i < 10; i++) for (const id of ids) position(0, 1, Infinity, {}, id);
+      for (const id of ids) streams.prove(formatNodeId(id), SOURCE, second % 2 === 0 ? 2000 : 500);
+    }
+    assert(doubted.length > 60, `${doubted.length}`);
+    assertLessOrEqual(doubted.length, 32 + 2 * 60);
+  });
 });
 
 describe("a node that has stood still", () => {
