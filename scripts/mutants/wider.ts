@@ -23,6 +23,43 @@ export const WIDER: readonly Mutant[] = judgedBy("storms", [
     replace: "",
   },
   {
+    name: "nobody stands for who is silent and not yet lost",
+    file: "src/gone_peers.ts",
+    find: "else if (at - this.#startedAt >= this.#config.heartbeat) this.#spare",
+    replace: "else if (at < 0) this.#spare",
+  },
+  {
+    name: "who is met first of all stands for who is lost",
+    file: "src/gone_peers.ts",
+    find: "at - this.#startedAt >= this.#config.heartbeat",
+    replace: "at >= 0",
+  },
+  {
+    name: "a newcomer stands for itself",
+    file: "src/gone_peers.ts",
+    find: "spare.id === id || ",
+    replace: "",
+    seeds: [155],
+  },
+  {
+    name: "whoever is said to leave is not asked",
+    file: "src/membership.ts",
+    find: "if (peer?.isProven === true && this.#leaves.allow())",
+    replace: "if (peer === undefined)",
+  },
+  {
+    name: "an answer of hours ago tells how long the way is",
+    file: "src/peer_stream.ts",
+    find: "    if (time > LONGEST_TRIP) return;\n",
+    replace: "",
+  },
+  {
+    name: "long ways are measured without a limit",
+    file: "src/peer_streams.ts",
+    find: " && this.#ways.allow()",
+    replace: "",
+  },
+  {
     name: "who was lost is not told of",
     file: "src/mesh_status.ts",
     find: "peers: list, lost, plain };",
