@@ -28,7 +28,7 @@ const IN_VAIN = 1000;
 
 /** How often a node is asked whether what it says is so, in milliseconds. Late packets look the same. */
 const VERIFY_EVERY = 1000;
-/** Ways that are measured, at once and a second: where all are long, as hosts are busy, that must not make them busier. */
+/** Ways that are measured again, at once and a second: where all are long, as hosts are busy, that must not make them busier. */
 const WAYS = { burst: 32, perSecond: 2 };
 
 /** Silence after which a node was away, in milliseconds: what was asked for in vain is asked for once more. */
@@ -160,7 +160,7 @@ export class PeerStreams {
     if (request === undefined) {
       if (position.last >= window.highest && stream.isDatable) stream.hearNews(now - stream.way, pending);
       if (position.last < window.highest) this.#verify(stream, now);
-      else if (stream.isWayDoubtful(now) && this.#ways.allow()) {
+      else if (stream.isWayDoubtful(now) && (!stream.isDatable || this.#ways.allow())) {
         stream.asksForWay(now);
         this.#config.onDoubt(stream);
       }

@@ -925,6 +925,22 @@ describe("how far a node is", () => {
     assertEquals([stream().way, doubted.length - before], [2, 0]);
   });
 
+  test("is asked once a second as long as its way was never measured, however many there are", async () => {
+    const { streams, position, clock, doubted } = setUp({ capacity: 100 });
+    const ids = Array.from({ length: 60 }, (_, i) => idOf(1 + i));
+    for (const id of ids) {
+      position(0, 1, Infinity, {}, id);
+      // What takes so long says nothing of the way.
+      streams.prove(formatNodeId(id), SOURCE, 20_000);
+    }
+    for (let second = 0; second < 5; second++) {
+      await clock.advance(1000);
+      doubted.length = 0;
+      for (let i = 0; i < 10; i++) for (const id of ids) position(0, 1, Infinity, {}, id);
+      assertEquals(doubted.length, 60);
+    }
+  });
+
   test("over ways that are all long, and never as long as before, is measured 32 times at once and twice a second", async () => {
     const { streams, position, clock, doubted } = setUp({ capacity: 100 });
     const ids = Array.from({ length: 60 }, (_, i) => idOf(1 + i));

@@ -56,7 +56,7 @@ export const WIDER: readonly Mutant[] = judgedBy("storms", [
   {
     name: "long ways are measured without a limit",
     file: "src/peer_streams.ts",
-    find: " && this.#ways.allow()",
+    find: " && (!stream.isDatable || this.#ways.allow())",
     replace: "",
   },
   {
