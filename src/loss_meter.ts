@@ -21,6 +21,10 @@ const MAX_USUAL = 0.15;
 const EXCESS = 1.25;
 /** After the rate has fallen it does not rise before so many more are sent, unless none of them is lost. */
 const PROBATION = 200;
+/** Least numbers that say how much arrives of all: of the first few, all may be lost in a burst. */
+const LEAST = 128;
+/** Falls of the rate that are remembered. All that was sent before the oldest is taken to be sent at one rate. */
+const MAX_FALLS = 16;
 /** Peers that are measured at a time, at most. The one that has asked longest ago gives way. */
 const MAX_PEERS = 1024;
 
@@ -43,9 +47,14 @@ interface Measured {
  * is no congestion, though there is hardly a datagram then that nobody asks for.
  */
 export class LossMeter {
+  /**
+   * How much arrived a second of what the last request was about, when that was sent before the rate fell: who is behind
+   * asks for what is old first. `undefined` when it was sent since, and when it was asked for before.
+   */
+  carried: number | undefined;
   readonly #peers = new Map<string, Measured>();
-  /** Those up to here were sent at a higher rate. */
-  #since = 0;
+  /** When the rate has fallen, from the oldest on: the last number that was sent before, and the rate until then. */
+  readonly #falls: { readonly last: number; readonly rate: number }[] = [];
 
   /** A peer asks for numbers, of which `last` is the newest that was sent; `isSlow` when a much lower rate is not allowed. */
   note(id: string, ranges: readonly NumberRange[], last: number, isSlow: boolean): Verdict {
@@ -55,23 +64,31 @@ export class LossMeter {
     this.#peers.set(id, peer);
     if (this.#peers.size > MAX_PEERS) { for (const oldest of this.#peers.keys()) return this.#drop(oldest); }
     const news = this.#count(peer, ranges, last);
-    if (news !== "new") return news === "old" ? "high" : "usual";
     const { asked, highest } = peer;
-    const count = Math.min(WINDOW, highest - this.#since);
-    const lost = this.#since > highest - WINDOW ? countAbove(asked, this.#since) : asked.size;
+    // What was sent at one rate is measured.
+    const index = this.#falls.findIndex((fall) => fall.last >= highest);
+    const fall = this.#falls[index];
+    const since = (fall === undefined ? this.#falls.at(-1) : this.#falls[index - 1])?.last ?? 0;
+    const count = Math.min(WINDOW, highest - since);
+    const lost = countAbove(asked, since);
+    const isCongested = lost > mostOf(count, Math.max(TOLERATED, EXCESS * peer.usual));
+    this.carried = news !== undefined && fall !== undefined
+      ? fall.rate * (1 - lost / Math.max(count, LEAST))
+      : undefined;
+    // What is lost again is a repair, whenever the batch was sent.
+    if (news !== "new") return news !== undefined || isCongested ? "high" : "usual";
     const isWhole = count === WINDOW;
     const share = lost / count;
-    if (isWhole && isSlow && share <= MAX_USUAL) peer.usual = Math.max(USUAL, share);
-    // What was a property of the path is one no more.
-    else if (isWhole && share < peer.usual / 2) peer.usual = Math.max(USUAL, share);
-    if (lost > mostOf(count, Math.max(TOLERATED, EXCESS * peer.usual))) return "congestion";
-    const isOnProbation = this.#since > 0 && count < PROBATION;
+    // It is a property of the path, or is one no more.
+    if (isWhole && (isSlow && share <= MAX_USUAL || share < peer.usual / 2)) peer.usual = Math.max(USUAL, share);
+    if (isCongested) return "congestion";
+    const isOnProbation = since > 0 && count < PROBATION;
     return isOnProbation || lost > mostOf(count, peer.usual) ? "high" : "usual";
   }
 
-  /** The rate has fallen: what was sent up to the number `last` says nothing of the new one. */
-  restart(last: number): void {
-    this.#since = last;
+  /** The rate has fallen from `rate`: what was sent up to the number `last` says nothing of the new one. */
+  restart(last: number, rate: number): void {
+    if (this.#falls.push({ last, rate }) > MAX_FALLS) this.#falls.shift();
   }
 
   /** A peer is gone. */
@@ -91,12 +108,13 @@ export class LossMeter {
     for (const { to } of ranges) peer.highest = Math.max(peer.highest, Math.min(to, last));
     const from = Math.max(0, peer.highest - WINDOW) + 1;
     if (peer.highest > before) { for (const number of asked) if (number < from) asked.delete(number); }
+    const since = this.#falls.at(-1)?.last ?? 0;
     let news: "new" | "old" | undefined;
     for (const range of ranges) {
       for (let number = Math.max(from, range.from); number <= Math.min(range.to, last); number++) {
         if (asked.has(number)) continue;
         asked.add(number);
-        if (number > this.#since) news = "new";
+        if (number > since) news = "new";
         else news ??= "old";
       }
     }

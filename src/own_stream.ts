@@ -255,11 +255,17 @@ export class OwnStream {
   }
 
   #heedLoss(id: string, ranges: readonly NumberRange[]): void {
-    const { ring: { last }, pacer } = this.#config;
+    const { ring, pacer } = this.#config;
+    const { last } = ring;
+    const { rate } = pacer;
     const verdict = this.#losses.note(id, ranges, last, pacer.isSlow);
-    if (verdict === "high") pacer.hold();
+    if (verdict === "usual") return;
+    const { carried } = this.#losses;
+    const isLess = carried !== undefined || verdict === "congestion";
     // What is lost at the lowest rates tells of the path, and takes long enough to measure.
-    else if (verdict === "congestion" && pacer.onLoss() && !pacer.isSlow) this.#losses.restart(last);
+    if (isLess && pacer.onLoss(carried) && !pacer.isSlow) this.#losses.restart(last, rate);
+    // What becomes of what has been sent since will be known as late.
+    if (carried === undefined || carried <= pacer.rate) pacer.hold(ring.ageOf(ranges.at(-1)?.to ?? 0));
   }
 
   #note(id: string, source: Endpoint, { token }: Extension): KnownAsker {

@@ -12,10 +12,16 @@ const START_RATE = 30_000;
 const DECREASE = 0.7;
 /** Losses within so many milliseconds of a decrease are the same: the slower rate has not had time to show. */
 const DECREASE_EVERY_MS = 20;
-/** Datagrams a second that an epoch without loss adds. */
+/** Datagrams a second that an epoch without loss adds, at most. */
 const INCREASE = 1000;
+/** Or that part of the rate, if it is less: from a low one on it does not rise to many times as much within a round trip. */
+const INCREASE_PART = 0.05;
 /** Milliseconds. */
 const EPOCH_MS = 10;
+/** Longest that the rate is held for a loss, in milliseconds: a peer that is behind has asked for more by then. */
+const MAX_HOLD_MS = 250;
+/** What a peer has got is measured that well only: a rate that is not above it by more does not fall to it. */
+const GRAIN = 0.9;
 /** Datagrams that may leave at once: so many milliseconds' worth, as timers are that late, but a few at any rate. */
 const DEPTH_MS = 2;
 const MIN_DEPTH = 16;
@@ -81,24 +87,28 @@ export class Pacer {
     return this.#rate <= 2 * this.#min;
   }
 
-  /** More is lost than without congestion. Returns whether the rate has fallen. */
-  onLoss(): boolean {
+  /**
+   * More is lost than without congestion, or so many datagrams a second arrived when the rate was higher: it does not fall
+   * below that. Returns whether the rate has fallen.
+   */
+  onLoss(carried = 0): boolean {
+    const before = this.#rate;
+    if (carried > GRAIN * before) return false;
     const now = this.#clock.now();
     this.#passTime(now);
-    const before = this.#rate;
     if (now - this.#decreasedAt >= DECREASE_EVERY_MS) {
-      this.#rate = this.#clamp(this.#rate * DECREASE);
+      this.#rate = this.#clamp(Math.max(this.#rate * DECREASE, carried));
       this.#decreasedAt = now;
     }
     this.#beginEpoch(now);
     return this.#rate < before;
   }
 
-  /** As much is lost as should not become more: the rate does not rise for an epoch. */
-  hold(): void {
+  /** As much is lost as should not become more, of what was sent so long ago: the rate does not rise for as long. */
+  hold(age = 0): void {
     const now = this.#clock.now();
     this.#passTime(now);
-    this.#beginEpoch(now);
+    this.#beginEpoch(now + Math.max(0, Math.min(age, MAX_HOLD_MS) - EPOCH_MS));
   }
 
   get #depth(): number {
@@ -109,12 +119,13 @@ export class Pacer {
     this.#tokens = Math.min(this.#depth, this.#tokens + ((now - this.#filledAt) * this.#rate) / 1000);
     this.#filledAt = now;
     if (now - this.#epochAt < EPOCH_MS) return;
-    if (this.#isHeldBack) this.#rate = this.#clamp(this.#rate + INCREASE);
+    if (this.#isHeldBack) this.#rate = this.#clamp(this.#rate + Math.min(INCREASE, this.#rate * INCREASE_PART));
     this.#beginEpoch(now);
   }
 
-  #beginEpoch(now: number): void {
-    this.#epochAt = now;
+  /** One that has not begun yet, as the rate is held, does not begin earlier. */
+  #beginEpoch(at: number): void {
+    this.#epochAt = Math.max(this.#epochAt, at);
     this.#isHeldBack = false;
   }
 

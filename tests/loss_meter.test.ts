@@ -92,17 +92,51 @@ describe("after the rate has fallen", () => {
   test("what was sent before is no reason for another fall, and the rate does not rise until enough was sent", () => {
     const meter = new LossMeter();
     assertEquals(meter.note("peer 0", [range(901, 960)], 1000, false), "congestion");
-    meter.restart(1000);
+    meter.restart(1000, 30_000);
     assertEquals(meter.note("peer 0", [range(961, 1000)], 1010, false), "high");
-    assertEquals(meter.note("peer 0", [range(901, 960)], 1010, false), "usual");
+    // What is asked for again in bulk is lost now, as repairs are.
+    assertEquals(meter.note("peer 0", [range(901, 960)], 1010, false), "high");
     assertEquals(meter.note("peer 0", [range(1005)], 1010, false), "high");
     assertEquals(meter.note("peer 0", [range(1205)], 1250, false), "usual");
+  });
+
+  test("what was sent before says how much of it arrived, and at which rate it was sent", () => {
+    const meter = new LossMeter();
+    const told = (from: number, to: number, last: number) => {
+      const verdict = meter.note("peer 0", [range(from, to)], last, false);
+      return [verdict, meter.carried];
+    };
+    assertEquals(told(745, 872, 1000), ["congestion", undefined]);
+    meter.restart(1000, 30_000);
+    meter.restart(1200, 22_500);
+    // Up to 1,000: of the last 512, half are lost.
+    assertEquals(told(873, 1000, 1300), ["high", 15_000]);
+    // Again: that is a loss of the repairs, whatever the rate was.
+    assertEquals(told(873, 1000, 1300), ["high", undefined]);
+    // Of those that were sent at another rate, none counts.
+    // A few that were lost in a row do not say that nothing arrives.
+    assertEquals(told(1001, 1064, 1300), ["high", 22_500 * 64 / 128]);
+    assertEquals(told(1101, 1128, 1300), ["high", 22_500 * 36 / 128]);
+    // Those that were sent since say what is so now.
+    assertEquals(told(1201, 1202, 1300), ["high", undefined]);
+    assertEquals(told(1203, 1240, 1300), ["congestion", undefined]);
+  });
+
+  test("16 falls are remembered, and what was sent before counts as sent at the rate before the oldest", () => {
+    const meter = new LossMeter();
+    for (let fall = 1; fall <= 20; fall++) meter.restart(100 * fall, 30_000 - 1000 * fall);
+    assertEquals(meter.note("peer 0", [range(31, 40)], 2100, false), "high");
+    assertEquals(meter.carried, 25_000 * 118 / 128);
+    assertEquals(meter.note("peer 0", [range(491, 500)], 2100, false), "high");
+    assertEquals(meter.carried, 25_000 * 0.96);
+    assertEquals(meter.note("peer 0", [range(581, 600)], 2100, false), "high");
+    assertEquals(meter.carried, 24_000 * 108 / 128);
   });
 
   test("as much as before is congestion still", () => {
     const meter = new LossMeter();
     lose(meter, { share: 0.2, count: 1000 });
-    meter.restart(1000);
+    meter.restart(1000, 30_000);
     assertLessOrEqual(lose(meter, { share: 0.2, from: 1001 }).firstCongestion ?? Infinity, 300);
   });
 });

@@ -87,6 +87,103 @@ describe("losses by chance", () => {
   });
 });
 
+interface Link {
+  /** Milliseconds one way. */
+  readonly way: number;
+  /** Datagrams a second that it carries; more are lost, but for 64. */
+  readonly carries: number;
+  readonly min: number;
+  readonly max: number;
+}
+
+/** One node publishes as fast as it may to another behind a link. What was sent and arrived in each stretch of time. */
+async function publishOver({ way, carries, min, max }: Link, stretches: readonly { ms: number; isWide?: boolean }[]) {
+  const made = await Scene.open(0);
+  made.network.set({ delay: { min: way, max: 1.02 * way + 0.1 } });
+  const options = { batchSize: 1, minSendRate: min, maxSendRate: max };
+  const a = await made.add(options);
+  const b = await made.add(options);
+  await made.advance(8000);
+  const count = { sent: 0, arrived: 0, isWide: false };
+  let room = 64;
+  let filledAt = made.now;
+  const drop = ({ data }: { readonly data: Uint8Array }) => {
+    if (data[1] !== BATCH) return false;
+    room = Math.min(64, room + (made.now - filledAt) * carries / 1000);
+    filledAt = made.now;
+    count.sent++;
+    if (room < 1 && !count.isWide) return true;
+    room--;
+    count.arrived++;
+    return false;
+  };
+  made.network.set({ drop }, { to: b.host.address });
+  let isOver = false;
+  let next = 0;
+  const publishing = Array.from({ length: 64 }, async () => {
+    while (!isOver) await a.mesh.publish(`key:${next++}`);
+  });
+  const seen: { readonly sent: number; readonly arrived: number; readonly rate: number }[] = [];
+  for (const { ms, isWide = false } of stretches) {
+    Object.assign(count, { sent: 0, arrived: 0, isWide });
+    for (let passed = 0; passed < ms; passed += 100) {
+      await made.advance(100);
+      made.sent.length = b.got.length = 0;
+    }
+    const { sendRate } = a.mesh.metrics();
+    seen.push({ sent: count.sent * 1000 / ms, arrived: count.arrived * 1000 / ms, rate: sendRate });
+  }
+  isOver = true;
+  await made.network.clock.run(Promise.all(publishing), 5000);
+  await made.close();
+  assertEquals(gapEvents(b), 0);
+  return seen;
+}
+
+describe("a link", () => {
+  const links: readonly (Link & { readonly findsIn?: number })[] = [
+    { way: 0.1, carries: 6000, min: 2000, max: 30_000 },
+    { way: 10, carries: 6000, min: 2000, max: 30_000 },
+    { way: 20, carries: 6000, min: 2000, max: 30_000 },
+    { way: 30, carries: 12_000, min: 2000, max: 30_000 },
+    // At first 2,400 are lost in each round trip, and a node asks for 128 in one: it takes long to be done with them.
+    { way: 50, carries: 6000, min: 2000, max: 30_000, findsIn: 9500 },
+    { way: 0.1, carries: 500, min: 200, max: 8000 },
+    { way: 10, carries: 2000, min: 200, max: 8000 },
+    { way: 20, carries: 2000, min: 200, max: 8000 },
+  ];
+  for (const link of links) {
+    const { way, carries, max, findsIn = 1500 } = link;
+    test(`of ${carries} datagrams a second, ${way} ms away, is used and not flooded; a wide one is found in ${findsIn} ms`, async () => {
+      const [, settled, , wide] = await publishOver(link, [
+        { ms: 1000 },
+        { ms: 1500 },
+        { ms: findsIn, isWide: true },
+        { ms: 100, isWide: true },
+      ]);
+      assert(settled !== undefined && wide !== undefined);
+      const { sent, arrived } = settled;
+      console.log(`  ${Math.round(sent)} sent, ${Math.round(arrived)} arrived, then ${Math.round(wide.rate)} a second`);
+      assertGreater(arrived, 0.75 * carries);
+      assertLessOrEqual(sent, 1.25 * carries);
+      assertGreater(wide.rate, 0.7 * max);
+    });
+  }
+
+  for (
+    const { way, carries, min, max } of [
+      { way: 0.1, carries: 1500, min: 2000, max: 30_000 },
+      { way: 0.1, carries: 70, min: 200, max: 8000 },
+      { way: 20, carries: 70, min: 200, max: 8000 },
+    ]
+  ) {
+    test(`of ${carries} datagrams a second, ${way} ms away, is sent no more than the lowest rate, ${min}`, async () => {
+      const [, settled] = await publishOver({ way, carries, min, max }, [{ ms: 3000 }, { ms: 1000 }]);
+      assertLessOrEqual(settled?.sent ?? Infinity, 1.1 * min);
+    });
+  }
+});
+
 describe("a peer that takes", () => {
   for (const perSecond of [5000, 20_000]) {
     test(`${perSecond} datagrams a second, and holds 100, is not sent many more for long`, async () => {

@@ -115,6 +115,21 @@ describe("the rate", () => {
     assertEquals(rates, [31_000, 32_000, 32_500, 32_500]);
   });
 
+  test("rises by a twentieth when that is less: from 500 to 8,000 in 0.57 s", () => {
+    const { pacer, time, drain } = makePacer({ min: 500 });
+    while (pacer.rate > 500) {
+      pacer.onLoss();
+      time.now += 20;
+    }
+    let epochs = 0;
+    for (; pacer.rate < 8000; epochs++) {
+      drain();
+      time.now += 10;
+      pacer.wait();
+    }
+    assertEquals(epochs, 57);
+  });
+
   test("stays when the sender asked and was never held back, or did not ask", () => {
     const { pacer, time } = makePacer();
     for (let count = 0; count < 100; count++) {
@@ -147,6 +162,45 @@ describe("the rate", () => {
       rates.push(Math.round(pacer.rate));
     }
     assertEquals(rates, [21_000, 21_000, 21_000, 14_700, 14_000, 14_000]);
+  });
+
+  test("falls to what has arrived at a higher one, but for a tenth, and by no more than a loss takes from it", () => {
+    const { pacer, time } = makePacer();
+    const falls = [40_000, 27_100, 26_900, 24_300, 24_200, 1, 1].map((carried) => {
+      const hasFallen = pacer.onLoss(carried);
+      // Once in 20 ms, as by every loss.
+      if (hasFallen) assert(!pacer.onLoss(1));
+      time.now += 20;
+      return [hasFallen, pacer.rate];
+    });
+    assertEquals(falls, [
+      [false, 30_000],
+      [false, 30_000],
+      [true, 26_900],
+      [false, 26_900],
+      [true, 24_200],
+      [true, 16_940],
+      [true, 11_858],
+    ]);
+  });
+
+  test("does not rise for as long as it took to be told of a loss, at most 250 ms, whatever else is held or lost", () => {
+    for (const [age, held] of [[3, 10], [60, 60], [Infinity, 250]] as const) {
+      const { pacer, time, drain } = makePacer();
+      pacer.hold(age);
+      pacer.hold(1);
+      pacer.onLoss();
+      const { rate } = pacer;
+      drain();
+      time.now += held - 0.001;
+      assert(pacer.wait() === 0);
+      assertEquals(pacer.rate, rate);
+      drain();
+      // One that has begun with the end of that is over.
+      time.now += 10;
+      pacer.wait();
+      assertGreater(pacer.rate, rate);
+    }
   });
 
   test("does not rise within 10 ms of when it was held, and does not fall by that", () => {
@@ -227,8 +281,8 @@ describe("the rate", () => {
     }
     assertEquals(pacer.rate, 2000);
     assertAlmostEquals(sendFor(9), 18 + 16, 2);
-    // 198 epochs from there to 200,000.
-    sendFor(2000);
+    // 228 epochs from there to 200,000.
+    sendFor(2360);
     assertEquals(pacer.rate, 200_000);
     assertAlmostEquals(sendFor(100), 20_000, 20);
   });
@@ -246,7 +300,7 @@ function rateOf(
   let fellAt = -Infinity;
   for (const { at, what } of log) {
     if (at - epoch.at >= 10) {
-      if (epoch.held > 0) rate = within(rate + 1000);
+      if (epoch.held > 0) rate = within(rate + Math.min(1000, rate * 0.05));
       epoch = { at, held: 0 };
     }
     if (what === "held") epoch.held++;

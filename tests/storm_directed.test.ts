@@ -195,7 +195,7 @@ describe("repair", () => {
 
   test("one answer that was late, as a node stood still, does not hold up repairs for long", async () => {
     for (const index of [0, 1]) {
-      const { made, a, b, clock } = await scene(2, () => ({ batchSize: 1, queueSize: 5000 }));
+      const { made, a, b, clock } = await scene(2, () => ({ batchSize: 1, queueSize: 5000, minSendRate: 20_000 }));
       const still = made.nodes[index] as SceneNode;
       // The second shows that the first is missing, and the answer to the question for it is late.
       made.loseFirst(a, 1);

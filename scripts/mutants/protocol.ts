@@ -23,8 +23,14 @@ export const PROTOCOL: readonly Mutant[] = judgedBy("storms", [
   {
     name: "no loss is congestion",
     file: "src/own_stream.ts",
-    find: 'else if (verdict === "congestion" && pacer.onLoss()',
-    replace: 'else if (verdict === "congestion" && !pacer.isSlow',
+    find: 'carried !== undefined || verdict === "congestion";',
+    replace: "false;",
+  },
+  {
+    name: "what arrived before the rate fell is not looked at",
+    file: "src/own_stream.ts",
+    find: 'carried !== undefined || verdict === "congestion";',
+    replace: 'verdict === "congestion";',
   },
   {
     name: "a node that is behind asks before it reads",
