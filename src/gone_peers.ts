@@ -9,6 +9,7 @@ import { pauseAfter } from "./asking_again.ts";
 import type { Clock } from "./clock.ts";
 import type { Peer } from "./peer.ts";
 import { RateLimit } from "./rate_limit.ts";
+import { type Going, type Located, StandIns } from "./stand_ins.ts";
 
 /** A peer that was lost, and has neither come back nor been replaced. */
 export interface LostPeer extends Peer {
@@ -23,8 +24,6 @@ const PAUSE_SHARE = 1 / 60;
 /** Questions to lost peers a second: one a minute to each of 1,024, and nearly as many more; and how often some are asked, in heartbeats. */
 const QUESTIONS_PER_SECOND = 32;
 const ASK_EVERY = 1 / 4;
-/** Who leaves so soon after it came, in milliseconds, was a visitor. */
-const VISIT = 60_000;
 
 /** What {@linkcode GonePeers} are made of. The callback MUST NOT throw. */
 export interface GonePeersConfig {
@@ -43,30 +42,16 @@ interface Heard {
   times: number;
 }
 
-/** A peer that was not there before, and when it came. */
-interface Newcomer {
-  readonly id: string;
-  readonly endpoint: Endpoint;
-  readonly at: number;
-}
-
 /** A peer that goes. */
-export interface Going extends Peer {
-  readonly endpoint: Endpoint;
-  /** When it was last heard, by the clock. */
-  readonly heardAt: number;
-}
+export interface GoingPeer extends Peer, Going {}
 
-interface Gone extends Going {
+interface Gone extends GoingPeer {
   readonly at: number;
   /** Questions to it in vain, and when it was asked last. */
   tries: number;
   triedAt: number;
   /** When a peer has told of it last. */
   toldAt: number;
-  /** The newcomer that stands for it, and whether that is where it was: then it is no more. */
-  replacedBy: Newcomer | undefined;
-  isTaken: boolean;
 }
 
 const never = (): Heard => ({ at: -Infinity, times: 0 });
@@ -83,15 +68,13 @@ export class GonePeers {
   /** In the order in which they were asked last. */
   readonly #lost = new Map<string, Gone>();
   readonly #left = new Map<string, { readonly endpoint: Endpoint; readonly at: number }>();
-  /** Newcomers that stand for nobody: what crashes may be started again before anybody knows that it is lost. */
-  readonly #spare = new Map<string, Newcomer>();
-  readonly #startedAt: number;
+  readonly #standIns: StandIns;
   /** Each from where it was, and from anywhere else: what strangers send in its name does not stand in its way. */
   readonly #heard = new Map<string, { readonly there: Heard; readonly elsewhere: Heard }>();
 
   constructor(config: GonePeersConfig) {
     this.#config = config;
-    this.#startedAt = config.clock.now();
+    this.#standIns = new StandIns(config);
     const burst = QUESTIONS_PER_SECOND * Math.max(1, ASK_EVERY * config.heartbeat / 1000);
     this.#questions = new RateLimit(config.clock, burst, QUESTIONS_PER_SECOND);
   }
@@ -104,53 +87,39 @@ export class GonePeers {
   /** Those that were lost, and that nobody stands for. */
   get lost(): readonly LostPeer[] {
     const now = this.#config.clock.now();
-    const alone = [...this.#lost.values()].filter(({ replacedBy }) => replacedBy === undefined);
-    return alone.map(({ id, address, at }) => ({ id, address, lostFor: now - at }));
+    const missed = [...this.#lost.values()].filter(({ id }) => this.#standIns.isMissed(id));
+    return missed.map(({ id, address, at }) => ({ id, address, lostFor: now - at }));
   }
 
   /** A peer is gone. */
-  add(peer: Going, reason: "expired" | "left" | "replaced"): void {
+  add(peer: GoingPeer, reason: "expired" | "left" | "replaced"): void {
     const { id, address, endpoint, heardAt } = peer;
     const at = this.#config.clock.now();
     this.#forget(id);
-    if (reason === "left") this.#endVisit(id, at);
-    const newcomer = reason === "left" ? undefined : this.#takeSpare(peer);
     if (reason !== "expired") this.#left.set(id, { endpoint, at });
-    else {
-      const asked = { tries: 0, triedAt: at, toldAt: -Infinity };
-      this.#lost.set(id, { id, address, endpoint, heardAt, at, ...asked, replacedBy: newcomer, isTaken: false });
-    }
+    else this.#lost.set(id, { id, address, endpoint, heardAt, at, tries: 0, triedAt: at, toldAt: -Infinity });
+    if (reason === "expired") this.#standIns.lose(peer);
+    else if (reason === "left") this.#standIns.leave(id);
+    else this.#standIns.replace(peer);
     if (this.#lost.size + this.#left.size <= this.#config.capacity) return;
     const [longest = this.#longest()?.id] = this.#left.keys();
     if (longest !== undefined) this.#forget(longest);
   }
 
-  /** It is there again: who stood for it stands for another. */
+  /** It is there again. */
   back(id: string): void {
-    const { isTaken, replacedBy } = this.#lost.get(id) ?? {};
+    this.#standIns.back(id);
     this.#forget(id);
-    if (replacedBy !== undefined && isTaken === false) this.#place(replacedBy);
   }
 
-  /**
-   * A newcomer has answered. It stands for one that was lost: for the one that was at the same address, which is no more; else
-   * for one of the same host, else for the one that has been gone for longest; or for one that will be lost, as it is silent.
-   */
-  came({ id, endpoint }: Pick<Going, "id" | "endpoint">): void {
-    if (!this.took({ id, endpoint })) this.#place({ id, endpoint, at: this.#config.clock.now() });
+  /** A newcomer has answered, and stands for one that was lost. */
+  came(newcomer: Located): void {
+    this.#standIns.came(newcomer);
   }
 
-  /** Another has answered where one was that was lost: that is no more. Whether it stands for it. */
-  took({ id, endpoint }: Pick<Going, "id" | "endpoint">): boolean {
-    // One that comes back from a cut may have shared its port with the other, which was behind it as well.
-    if (this.#lost.has(id)) return false;
-    const taken = this.#longest((gone) => isSameEndpoint(gone.endpoint, endpoint) && !gone.isTaken);
-    if (taken === undefined) return [...this.#lost.values()].some((gone) => gone.isTaken && gone.replacedBy?.id === id);
-    const before = taken.replacedBy;
-    taken.replacedBy = { id, endpoint, at: this.#config.clock.now() };
-    taken.isTaken = true;
-    if (before !== undefined && before.id !== id) this.#place(before);
-    return true;
+  /** A peer has answered where it was not before: who was lost there is no more. */
+  took(peer: Located): void {
+    this.#standIns.took(peer);
   }
 
   /**
@@ -175,8 +144,8 @@ export class GonePeers {
     const { clock, heartbeat } = this.#config;
     const now = clock.now();
     for (const gone of [...this.#lost.values()]) {
-      if (gone.isTaken) {
-        this.#endTaken(gone, now);
+      if (this.#standIns.isTaken(gone.id)) {
+        if (this.#standIns.isReplaced(gone.id)) this.#end(gone);
         continue;
       }
       const share = now - gone.toldAt < LONGEST_PAUSE ? 0 : (now - gone.at) * PAUSE_SHARE;
@@ -215,58 +184,24 @@ export class GonePeers {
     return true;
   }
 
-  /** One leaves that has come a short while ago, as a diagnosis does: it did not stand for anybody. */
-  #endVisit(id: string, now: number): void {
-    this.#spare.delete(id);
-    for (const gone of this.#lost.values()) {
-      if (gone.replacedBy?.id !== id || now - gone.replacedBy.at >= VISIT) continue;
-      gone.isTaken = false;
-      gone.replacedBy = this.#takeSpare(gone);
-    }
-  }
-
-  /** It was no visitor that has come to where one was. */
-  #endTaken({ id, endpoint, at, replacedBy }: Gone, now: number): void {
-    if (replacedBy === undefined || now - replacedBy.at < VISIT) return;
+  /** It is no more, as another is where it was. */
+  #end({ id, endpoint, at }: Gone): void {
     this.#lost.delete(id);
+    this.#standIns.forget(id);
     this.#left.set(id, { endpoint, at });
-  }
-
-  /** A newcomer stands for somebody, or is spare. Who is met first of all was there before this node. */
-  #place(newcomer: Newcomer): void {
-    const { id, endpoint, at } = newcomer;
-    const isAlone = (gone: Gone) => gone.replacedBy === undefined && gone.heardAt <= at;
-    const gone = this.#longest((gone) => isAlone(gone) && gone.endpoint.host === endpoint.host) ??
-      this.#longest(isAlone);
-    if (gone !== undefined) gone.replacedBy = newcomer;
-    else if (at - this.#startedAt >= this.#config.heartbeat) this.#spare.set(id, newcomer);
-    const [oldest] = this.#spare.keys();
-    if (this.#spare.size > this.#config.capacity && oldest !== undefined) this.#spare.delete(oldest);
-  }
-
-  /** The newcomer, if any, that has come since a peer was last heard, and stands for nobody: one of its host first. */
-  #takeSpare({ id, endpoint: { host }, heardAt }: Going): Newcomer | undefined {
-    let found: Newcomer | undefined;
-    for (const spare of this.#spare.values()) {
-      if (spare.id === id || spare.at < heardAt) continue;
-      if (found === undefined || (found.endpoint.host !== host && spare.endpoint.host === host)) found = spare;
-    }
-    if (found !== undefined) this.#spare.delete(found.id);
-    return found;
   }
 
   #forget(id: string): void {
     this.#lost.delete(id);
     this.#left.delete(id);
     this.#heard.delete(id);
+    this.#standIns.forget(id);
   }
 
-  /** Of those lost, and of a kind, the one that has been gone for longest. */
-  #longest(isMeant: (gone: Gone) => boolean = () => true): Gone | undefined {
+  /** Of those lost, the one that has been gone for longest. */
+  #longest(): Gone | undefined {
     let longest: Gone | undefined;
-    for (const gone of this.#lost.values()) {
-      if (isMeant(gone) && (longest === undefined || gone.at < longest.at)) longest = gone;
-    }
+    for (const gone of this.#lost.values()) if (longest === undefined || gone.at < longest.at) longest = gone;
     return longest;
   }
 
@@ -274,7 +209,7 @@ export class GonePeers {
   clear(): void {
     this.#lost.clear();
     this.#left.clear();
-    this.#spare.clear();
+    this.#standIns.clear();
     this.#heard.clear();
   }
 }

@@ -248,11 +248,37 @@ describe("a peer that was lost", () => {
     assertEquals(lost(), [nameOf(4)]);
   });
 
+  test("is stood for as before by one that has not left, though somebody has said so", async () => {
+    const { gone, add, come, lost, clock } = setUp();
+    await clock.advance(HOUR);
+    for (const place of [2, 1]) {
+      add(1);
+      come(2, place);
+      await clock.advance(30_000);
+      add(2, "left");
+      assertEquals(lost(), [nameOf(1)]);
+      gone.took({ id: nameOf(2), endpoint: placeOf(place) });
+      gone.back(nameOf(2));
+      assertEquals(lost(), []);
+      gone.back(nameOf(1));
+      gone.clear();
+    }
+    // One that stood for nobody stands for who is lost later, and was silent when it came.
+    come(2);
+    await clock.advance(90_000);
+    add(2, "left");
+    gone.back(nameOf(2));
+    add(1, "expired", 95_000);
+    assertEquals(lost(), []);
+  });
+
   test("is no more when one that is known is where it was", async () => {
     const { gone, add, goOn, lost, asked } = setUp();
     add(1);
-    assertEquals(gone.took({ id: nameOf(1), endpoint: placeOf(1) }), false, "that is itself");
-    assertEquals([gone.took({ id: nameOf(2), endpoint: placeOf(1) }), lost()], [true, []]);
+    gone.took({ id: nameOf(1), endpoint: placeOf(1) });
+    assertEquals(lost(), [nameOf(1)], "that is itself");
+    gone.took({ id: nameOf(2), endpoint: placeOf(1) });
+    assertEquals(lost(), []);
     await goOn(HOUR);
     assertEquals(asked, []);
   });

@@ -24,19 +24,25 @@ export const WIDER: readonly Mutant[] = judgedBy("storms", [
   },
   {
     name: "nobody stands for who is silent and not yet lost",
-    file: "src/gone_peers.ts",
+    file: "src/stand_ins.ts",
     find: "else if (at - this.#startedAt >= this.#config.heartbeat) this.#spare",
     replace: "else if (at < 0) this.#spare",
   },
   {
     name: "who is met first of all stands for who is lost",
-    file: "src/gone_peers.ts",
+    file: "src/stand_ins.ts",
     find: "at - this.#startedAt >= this.#config.heartbeat",
     replace: "at >= 0",
   },
   {
+    name: "a forged leave takes away whom a newcomer stands for",
+    file: "src/stand_ins.ts",
+    find: "if (visitor !== undefined) this.#place(visitor);",
+    replace: "",
+  },
+  {
     name: "a newcomer stands for itself",
-    file: "src/gone_peers.ts",
+    file: "src/stand_ins.ts",
     find: "spare.id === id || ",
     replace: "",
     seeds: [155],
