@@ -134,6 +134,8 @@ export class PeerStream {
   repairedAt: number = -Infinity;
   /** How late its batches come when they come out of order, in milliseconds. */
   lateness = 0;
+  /** When it has answered a request last. */
+  answeredAt: number = -Infinity;
   /** What an unasked position has said to be where the stream begins for this node; 0 for nothing. */
   claimedFirst = 0;
   /** Present while it is not known where the stream begins for this node. */
@@ -232,12 +234,13 @@ export class PeerStream {
 
   /**
    * The node was heard: what is asked for seldom by now, as it was not answered, is asked for at once; what was asked for
-   * in vain only if the node was away. With `all`, everything is.
+   * in vain only if the node was away, and what was not asked for when its time comes. With `all`, everything is.
    */
   hurry(now: number, all: boolean): void {
     const soon = all ? now : now + IMPATIENT;
     for (const hole of this.window.holes) {
-      const mayWait = !all && hole.lastAskedAt >= this.returnedAt && isVain(hole, this.heardAt);
+      const isVainHole = hole.lastAskedAt >= this.returnedAt && isVain(hole, this.heardAt);
+      const mayWait = !all && (hole.attempts === 0 || isVainHole);
       if (hole.due > soon && !mayWait) hole.due = now;
     }
   }

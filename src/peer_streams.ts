@@ -7,6 +7,7 @@
 import type { Endpoint } from "./address.ts";
 import type { Clock } from "./clock.ts";
 import type { GapReason } from "./events.ts";
+import { GroupLag } from "./group_lag.ts";
 import type { Jitter } from "./jitter.ts";
 import { LEAVE_PATIENCE, type PeerStream, type Request, type Stall } from "./peer_stream.ts";
 import { RateLimit } from "./rate_limit.ts";
@@ -73,6 +74,7 @@ export class PeerStreams {
   outstandingSince: number = Infinity;
   readonly #config: PeerStreamsConfig;
   readonly #table: StreamTable;
+  readonly #groupLag: GroupLag;
   readonly #ways: RateLimit;
   readonly #unprovenGaps: RateLimit;
   /** One whose gap the rate has refused: the last of them. */
@@ -82,6 +84,7 @@ export class PeerStreams {
   constructor(config: PeerStreamsConfig) {
     this.#config = config;
     this.#table = new StreamTable(2 * config.capacity, config.clock.now());
+    this.#groupLag = new GroupLag(config.clock);
     this.#ways = new RateLimit(config.clock, WAYS.burst, WAYS.perSecond);
     this.#unprovenGaps = new RateLimit(config.clock, UNPROVEN_GAPS, UNPROVEN_GAPS / 60);
   }
@@ -127,7 +130,11 @@ export class PeerStreams {
     if (arrival === "new" && numbering === "number" && stream.isDatable) stream.hearNews(now - stream.way, 0);
     // Nothing can be missing below the first.
     if (window.settled === window.highest) stream.catchUp = undefined;
-    if (arrival === "repaired" && catchUp === undefined) stream.learn(numbering === "repair", now);
+    if (arrival === "repaired" && catchUp === undefined) {
+      stream.learn(numbering === "repair", now);
+      const isOvertaken = numbering !== "repair" && window.foundAt === stream.answeredAt;
+      if (isOvertaken) this.#groupLag.note(now - window.foundAt);
+    }
     this.#review(stream, now);
     return true;
   }
@@ -165,7 +172,8 @@ export class PeerStreams {
         this.#config.onDoubt(stream);
       }
     }
-    this.#extend(stream, position, now);
+    if (request !== undefined) stream.answeredAt = now;
+    this.#extend(stream, position, now, request === undefined ? 0 : this.#groupLag.value);
     if (request === undefined) this.#believe(stream, position, now);
     else {
       // While this node stood still the answer may have lain here.
@@ -262,9 +270,10 @@ export class PeerStreams {
     stream.knownAt = Math.min(stream.knownAt, stall.from);
   }
 
-  #extend(stream: PeerStream, { last }: Position, now: number): void {
+  /** Unless it is heard within `lag`, what a position tells is asked for. */
+  #extend(stream: PeerStream, { last }: Position, now: number, lag: number): void {
     const { window } = stream;
-    window.extend(last, now, this.#soon(stream, now));
+    window.extend(last, now, this.#soon(stream, now, lag));
     // All that is known to exist has arrived or was given up: it begins somewhere below.
     if (window.missing === 0) stream.catchUp = undefined;
   }
@@ -425,7 +434,7 @@ export class PeerStreams {
     this.#config.onLeft(stream.id);
   }
 
-  #soon(stream: PeerStream, now: number): number {
-    return now + stream.lateness + this.#config.jitter.between(...HOLE_DELAY);
+  #soon({ lateness }: PeerStream, now: number, lag = 0): number {
+    return now + Math.max(lateness, lag) + this.#config.jitter.between(...HOLE_DELAY);
   }
 }

@@ -347,6 +347,47 @@ describe("what is missing", () => {
     assertEquals([streams.missing, streams.repaired, streams.duplicates], [1, 1, 2]);
   });
 
+  test("is asked for later on a host that reads late what the group brings, when an answer tells of it", async () => {
+    const { accept, answer, position, stream, clock } = known(1);
+    const B = idOf(2);
+    position(0, 1, Infinity, {}, B);
+    answer(0, { age: Infinity }, B);
+    const waitOf = (id: Uint8Array) => (stream(id).window.holes.at(-1)?.due ?? 0) - clock.now();
+    /** How long B waits for what an answer tells of. It comes at once. */
+    const wait = () => {
+      const next = stream(B).window.highest + 1;
+      answer(next, {}, B);
+      const time = waitOf(B);
+      accept(next, B);
+      return time;
+    };
+    assertLessOrEqual(wait(), 8);
+    // What was sent again says nothing of that, nor what another batch had shown to be missing.
+    answer(2);
+    await clock.advance(400);
+    accept(2, A, true);
+    accept(4);
+    await clock.advance(400);
+    accept(3);
+    assertLessOrEqual(wait(), 8);
+    answer(5);
+    await clock.advance(400);
+    accept(5);
+    assert(wait() >= 400 && wait() <= 408);
+    // What the group itself tells of is behind all that it has brought.
+    const { highest } = stream(B).window;
+    accept(highest + 2, B);
+    assertLessOrEqual(waitOf(B), 8);
+    position(highest + 3, 1, 0, {}, B);
+    assertLessOrEqual(waitOf(B), 8);
+    // It is not hurried when the node is heard.
+    answer(highest + 4, {}, B);
+    position(highest + 4, 1, 0, {}, B);
+    assertGreater(waitOf(B), 300);
+    await clock.advance(20_000);
+    assertLessOrEqual(wait(), 8);
+  });
+
   test("is asked for with the time of an answer in mind, which is measured and smoothed", async () => {
     const { position, stream, clock } = known(1);
     const measure = async (time: number) => {

@@ -35,6 +35,12 @@ export const WIDER: readonly Mutant[] = judgedBy("storms", [
     replace: "at >= 0",
   },
   {
+    name: "what the group brings late is asked for as soon as an answer tells of it",
+    file: "src/peer_streams.ts",
+    find: "if (isOvertaken) this.#groupLag",
+    replace: "if (isOvertaken && now < 0) this.#groupLag",
+  },
+  {
     name: "a forged leave takes away whom a newcomer stands for",
     file: "src/stand_ins.ts",
     find: "if (visitor !== undefined) this.#place(visitor);",
