@@ -69,18 +69,16 @@ const TABLE: readonly Row[] = [
     const { world, world: { random, plan, network } } = stage;
     const [publisher, receiver] = await openFor(stage, 2);
     const { id } = publisher;
-    if (random.chance(0.5)) network.cut(publisher.host.address, receiver.host.address);
-    else {
-      world.set({
-        drop: ({ data, receiver: to }) =>
-          to === receiver.host.address && senderOf(data) === id && (data[1] === BATCH || data[1] === STATE),
-      });
-    }
+    const isAnnouncement = (data: Uint8Array) => data[1] === STATE && keepsSilent(data);
+    const isCut = random.chance(0.5);
+    if (isCut) network.cut(publisher.host.address, receiver.host.address);
+    world.set({ drop: ({ data }) => senderOf(data) === id && (firstOf(data) > 0 || isAnnouncement(data)) });
     await stage.publish(publisher, "key:0");
-    await stage.advance(Math.max(ANNOUNCED.at(-1) as number, random.between(0.1, 0.5) * plan.peerTimeout) + 50);
+    if (isCut) {
+      await stage.advance(Math.max(ANNOUNCED.at(-1) as number, random.between(0.1, 0.5) * plan.peerTimeout) + 50);
+    }
     network.heal();
     const healed = stage.now;
-    world.set({ drop: ({ data }) => data[1] === STATE && senderOf(data) === id && keepsSilent(data) });
     const isHeard = () =>
       (receiver.heard.get(id)?.lastAt ?? 0) > healed || stage.noticed(receiver, "key:0") !== undefined;
     await network.clock.runUntil(isHeard, 2 * plan.heartbeat + plan.peerTimeout);
