@@ -61,7 +61,7 @@ export type Loss = "gap" | "overflow";
 interface Chunk {
   readonly arrivedAt: number;
   /** Since when they may have been outstanding. */
-  readonly since: number;
+  since: number;
   /** The newest subscription when they came: later ones do not get them. */
   readonly newest: number;
   readonly keys: string[];
@@ -131,6 +131,12 @@ export class Deliveries {
     // One that comes late, as it was repaired, may be older than those before it.
     for (let chunk = this.#head; chunk !== undefined; chunk = chunk.next) since = Math.min(since, chunk.since);
     return this.#clock.now() - since;
+  }
+
+  /** What waits may have been outstanding for longer than was thought when it came: since a time, by the clock. */
+  antedate(since: number): void {
+    for (let chunk = this.#head; chunk !== undefined; chunk = chunk.next) chunk.since = Math.min(chunk.since, since);
+    if (this.#owedSince !== undefined) this.#owedSince = Math.min(this.#owedSince, since);
   }
 
   /** The keys of a datagram follow. They may have been outstanding since a time, by the clock. */

@@ -28,8 +28,17 @@ const MAX_FALLS = 16;
 /** Peers that are measured at a time, at most. The one that has asked longest ago gives way. */
 const MAX_PEERS = 1024;
 
-/** What the losses of a peer mean: nothing, that it should not get faster, or that it has to be slower. */
-export type Verdict = "usual" | "high" | "congestion";
+/** What the losses of a peer mean for the rate. */
+export interface Verdict {
+  /** Nothing, that it should not rise, or that it has to fall. */
+  readonly loss: "usual" | "high" | "congestion";
+  /** How much arrived a second of what was sent before the rate fell, when the losses tell of that; 0 for nothing. */
+  readonly carried?: number;
+  /** Whether all of it was asked for before: then it is repairs that are lost. */
+  readonly isAgain?: boolean;
+}
+
+const NOTHING: Verdict = { loss: "usual" };
 
 /** What one peer has asked for. */
 interface Measured {
@@ -47,11 +56,6 @@ interface Measured {
  * is no congestion, though there is hardly a datagram then that nobody asks for.
  */
 export class LossMeter {
-  /**
-   * How much arrived a second of what the last request was about, when that was sent before the rate fell: who is behind
-   * asks for what is old first. `undefined` when it was sent since, and when it was asked for before.
-   */
-  carried: number | undefined;
   readonly #peers = new Map<string, Measured>();
   /** When the rate has fallen, from the oldest on: the last number that was sent before, and the rate until then. */
   readonly #falls: { readonly last: number; readonly rate: number }[] = [];
@@ -72,18 +76,21 @@ export class LossMeter {
     const count = Math.min(WINDOW, highest - since);
     const lost = countAbove(asked, since);
     const isCongested = lost > mostOf(count, Math.max(TOLERATED, EXCESS * peer.usual));
-    this.carried = news !== undefined && fall !== undefined
-      ? fall.rate * (1 - lost / Math.max(count, LEAST))
-      : undefined;
-    // What is lost again is a repair, whenever the batch was sent.
-    if (news !== "new") return news !== undefined || isCongested ? "high" : "usual";
-    const isWhole = count === WINDOW;
+    if (news === undefined) return isCongested ? { loss: "high", carried: 0, isAgain: true } : NOTHING;
+    if (news === "old") {
+      if (fall === undefined || !isCongested) return { loss: "high" };
+      // When nothing at all has arrived, the peer stood still: that says nothing of the path.
+      if (lost === WINDOW) return { loss: "high", carried: 0 };
+      // Who is behind asks for what is old first.
+      return { loss: "congestion", carried: fall.rate * (1 - lost / Math.max(count, LEAST)) };
+    }
     const share = lost / count;
+    const isWhole = count === WINDOW;
     // It is a property of the path, or is one no more.
     if (isWhole && (isSlow && share <= MAX_USUAL || share < peer.usual / 2)) peer.usual = Math.max(USUAL, share);
-    if (isCongested) return "congestion";
+    if (isCongested) return { loss: "congestion" };
     const isOnProbation = since > 0 && count < PROBATION;
-    return isOnProbation || lost > mostOf(count, peer.usual) ? "high" : "usual";
+    return isOnProbation || lost > mostOf(count, peer.usual) ? { loss: "high" } : NOTHING;
   }
 
   /** The rate has fallen from `rate`: what was sent up to the number `last` says nothing of the new one. */
@@ -98,7 +105,7 @@ export class LossMeter {
 
   #drop(id: string): Verdict {
     this.#peers.delete(id);
-    return "usual";
+    return NOTHING;
   }
 
   /** Whether any of it was not asked for before, and was sent at the present rate, or at least at the one before. */

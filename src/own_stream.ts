@@ -44,6 +44,12 @@ const FLOW_GAIN = 1 / 4;
 /** Most repairs for one request. */
 const MAX_REPAIRS = 128;
 
+/**
+ * Losses of batches that are older, in milliseconds, make the rate fall no more: it has fallen by then, and a receiver with
+ * very many holes asks for some that have arrived.
+ */
+const STALE = 2000;
+
 /** What an {@linkcode OwnStream} is made of. The callbacks MUST NOT throw. */
 export interface OwnStreamConfig {
   /** The node's own id, 16 bytes. */
@@ -258,14 +264,17 @@ export class OwnStream {
     const { ring, pacer } = this.#config;
     const { last } = ring;
     const { rate } = pacer;
-    const verdict = this.#losses.note(id, ranges, last, pacer.isSlow);
-    if (verdict === "usual") return;
-    const { carried } = this.#losses;
-    const isLess = carried !== undefined || verdict === "congestion";
+    const { loss, carried, isAgain } = this.#losses.note(id, ranges, last, pacer.isSlow);
+    const age = ring.ageOf(ranges.at(-1)?.to ?? 0);
+    const isStale = age >= STALE;
+    // What never arrives, as it is too long for the path, is asked for again and again.
+    if (loss === "usual" || (isStale && isAgain)) return;
     // What is lost at the lowest rates tells of the path, and takes long enough to measure.
-    if (isLess && pacer.onLoss(carried) && !pacer.isSlow) this.#losses.restart(last, rate);
+    const hasFallen = loss === "congestion" && !isStale && pacer.onLoss(carried);
+    if (hasFallen && !pacer.isSlow) this.#losses.restart(last, rate);
+    if (loss === "high" && carried === undefined) pacer.hold();
     // What becomes of what has been sent since will be known as late.
-    if (carried === undefined || carried <= pacer.rate) pacer.hold(ring.ageOf(ranges.at(-1)?.to ?? 0));
+    else if (isStale || carried === undefined || carried <= pacer.rate) pacer.hold(age);
   }
 
   #note(id: string, source: Endpoint, { token }: Extension): KnownAsker {

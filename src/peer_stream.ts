@@ -134,8 +134,6 @@ export class PeerStream {
   repairedAt: number = -Infinity;
   /** How late its batches come when they come out of order, in milliseconds. */
   lateness = 0;
-  /** When it has answered a request last. */
-  answeredAt: number = -Infinity;
   /** What an unasked position has said to be where the stream begins for this node; 0 for nothing. */
   claimedFirst = 0;
   /** Present while it is not known where the stream begins for this node. */

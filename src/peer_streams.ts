@@ -60,6 +60,8 @@ export interface PeerStreamsConfig {
   readonly onDoubt: (stream: PeerStream) => void;
   /** What was published in these numbers can not be had; `to` is absent when nobody knows the end. */
   readonly onGap: (node: string, from: number, to: number | undefined, reason: GapReason) => void;
+  /** A node has answered for the first time: what came of it before may have been outstanding since then, by the clock. */
+  readonly onMet: (since: number) => void;
   /** A node that leaves needs not wait: everything up to `settled` is here. */
   readonly onSettled: (stream: PeerStream, settled: number) => void;
   /** A node has left. */
@@ -117,6 +119,7 @@ export class PeerStreams {
     const { window, catchUp, isGone } = stream;
     this.outstandingSince = stream.settledAt;
     const arrival = window.accept(number, now, this.#soon(stream, now));
+    if (numbering !== "repair" && this.#groupLag.heard(stream, number)) window.hasten(number, this.#soon(stream, now));
     if (arrival === "duplicate") {
       this.duplicates++;
       return false;
@@ -130,11 +133,7 @@ export class PeerStreams {
     if (arrival === "new" && numbering === "number" && stream.isDatable) stream.hearNews(now - stream.way, 0);
     // Nothing can be missing below the first.
     if (window.settled === window.highest) stream.catchUp = undefined;
-    if (arrival === "repaired" && catchUp === undefined) {
-      stream.learn(numbering === "repair", now);
-      const isOvertaken = numbering !== "repair" && window.foundAt === stream.answeredAt;
-      if (isOvertaken) this.#groupLag.note(now - window.foundAt);
-    }
+    if (arrival === "repaired" && catchUp === undefined) stream.learn(numbering === "repair", now);
     this.#review(stream, now);
     return true;
   }
@@ -172,8 +171,11 @@ export class PeerStreams {
         this.#config.onDoubt(stream);
       }
     }
-    if (request !== undefined) stream.answeredAt = now;
-    this.#extend(stream, position, now, request === undefined ? 0 : this.#groupLag.value);
+    if (request === undefined) this.#extend(stream, position, now);
+    else {
+      this.#groupLag.told(stream, window.highest + 1, position.last);
+      this.#extend(stream, position, now, this.#groupLag.value);
+    }
     if (request === undefined) this.#believe(stream, position, now);
     else {
       // While this node stood still the answer may have lain here.
@@ -271,7 +273,7 @@ export class PeerStreams {
   }
 
   /** Unless it is heard within `lag`, what a position tells is asked for. */
-  #extend(stream: PeerStream, { last }: Position, now: number, lag: number): void {
+  #extend(stream: PeerStream, { last }: Position, now: number, lag = 0): void {
     const { window } = stream;
     window.extend(last, now, this.#soon(stream, now, lag));
     // All that is known to exist has arrived or was given up: it begins somewhere below.
@@ -350,6 +352,7 @@ export class PeerStreams {
     if (!stream.isProven) {
       this.#table.markProven(stream);
       stream.meet(answer.sentAt);
+      this.#config.onMet(stream.settledAt);
     }
     stream.prove(answer, now);
   }

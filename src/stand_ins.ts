@@ -124,6 +124,7 @@ export class StandIns {
     if (this.#seats.has(id)) return false;
     const taken = this.#longest((seat) => isSameEndpoint(seat.endpoint, endpoint) && !seat.isTaken);
     if (taken === undefined) return [...this.#seats.values()].some(({ by, isTaken }) => isTaken && by?.id === id);
+    this.#free(id);
     const before = taken.by;
     taken.by = { id, endpoint, at: this.#config.clock.now() };
     taken.isTaken = true;
@@ -136,6 +137,17 @@ export class StandIns {
     this.#seats.clear();
     this.#spare.clear();
     this.#visitors.clear();
+  }
+
+  /** A node stands for nobody. */
+  #free(id: string): void {
+    this.#spare.delete(id);
+    this.#visitors.delete(id);
+    for (const seat of this.#seats.values()) {
+      if (seat.by?.id !== id) continue;
+      seat.isTaken = false;
+      seat.by = this.#takeSpare(seat);
+    }
   }
 
   /** The newcomer with an id, unless it has stood for somebody for long: it stands for nobody now. */

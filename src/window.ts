@@ -226,6 +226,15 @@ export class Window {
     return to > last && from <= last ? { from, to: last } : undefined;
   }
 
+  /** What was found missing last, below a number, is asked for from `due` on at the latest if it was not asked for yet. */
+  hasten(number: number, due: number): void {
+    for (let index = this.#indexOf(number) - 1; index >= 0; index--) {
+      const hole = this.#holes[index] as Hole;
+      if (hole.attempts > 0 || hole.due <= due) return;
+      hole.due = due;
+    }
+  }
+
   /** Index of the first hole that ends at `number` or after it. */
   #indexOf(number: number): number {
     let low = 0;

@@ -198,6 +198,24 @@ describe("deliveries", () => {
     assertEquals(got.at(-1), { key: "k99", cause: "publish" });
   });
 
+  test("that wait are as old as it turns out later", async () => {
+    const { clock, host, subscriptions, deliveries, read } = setUp();
+    subscriptions.add({ prefix: "" }, () => host.block(20));
+    await clock.advance(500);
+    deliveries.antedate(0);
+    assertEquals(deliveries.age, undefined);
+    read(...keysOf(10));
+    await clock.advance(50);
+    const age = deliveries.age ?? 0;
+    assert(age >= 40 && age < 100, `${age}`);
+    deliveries.antedate(300);
+    assertEquals(deliveries.age, host.clock.now() - 300);
+    deliveries.antedate(400);
+    assertEquals(deliveries.age, host.clock.now() - 300);
+    await clock.advance(1000);
+    assertEquals(deliveries.age, undefined);
+  });
+
   test("are given up when there is no room, and go on with what comes then", async () => {
     const { clock, host, subscriptions, deliveries, read, overflows } = setUp();
     const got: string[] = [];

@@ -272,6 +272,25 @@ describe("a peer that was lost", () => {
     assertEquals(lost(), []);
   });
 
+  test("is not stood for by one that stands for another, wherever it is", async () => {
+    const { gone, add, come, lost, clock } = setUp();
+    await clock.advance(HOUR);
+    add(1);
+    add(3);
+    // At the address of one of them; somebody says that it leaves, and it answers.
+    come(2, 1);
+    assertEquals(lost(), [nameOf(3)]);
+    add(2, "left");
+    gone.took({ id: nameOf(2), endpoint: placeOf(1) });
+    gone.back(nameOf(2));
+    assertEquals(lost(), [nameOf(3)]);
+    // It moves to where the other was.
+    gone.took({ id: nameOf(2), endpoint: placeOf(3) });
+    assertEquals(lost(), [nameOf(1)]);
+    come(4);
+    assertEquals(lost(), []);
+  });
+
   test("is no more when one that is known is where it was", async () => {
     const { gone, add, goOn, lost, asked } = setUp();
     add(1);

@@ -21,16 +21,16 @@ function lose(
   },
 ) {
   const random = new SeededRandom(seed);
-  const verdicts: Record<Verdict, number> = { usual: 0, high: 0, congestion: 0 };
+  const verdicts: Record<Verdict["loss"], number> = { usual: 0, high: 0, congestion: 0 };
   let firstCongestion: number | undefined;
   for (let number = from; number < from + count; number += 20) {
     const last = number + 19;
     for (let peer = 0; peer < peers; peer++) {
       const lost = Array.from({ length: 20 }, (_, i) => number + i).filter(() => random.chance(share));
       if (lost.length === 0) continue;
-      const verdict = meter.note(`peer ${peer}`, lost.map((each) => range(each)), last, isSlow);
-      verdicts[verdict]++;
-      if (verdict === "congestion") firstCongestion ??= last - from + 1;
+      const { loss } = meter.note(`peer ${peer}`, lost.map((each) => range(each)), last, isSlow);
+      verdicts[loss]++;
+      if (loss === "congestion") firstCongestion ??= last - from + 1;
     }
   }
   return { ...verdicts, firstCongestion };
@@ -54,7 +54,7 @@ describe("what a peer loses", () => {
     for (const from of [1, 1_000_001]) {
       for (let seed = 1; seed <= 20; seed++) {
         const meter = new LossMeter();
-        assertEquals(meter.note("peer 0", [range(from)], from + 9, false), "usual");
+        assertEquals(meter.note("peer 0", [range(from)], from + 9, false).loss, "usual");
         const { firstCongestion = Infinity } = lose(meter, { share: 0.25, seed, from: from + 100 });
         assertLessOrEqual(firstCongestion, 200);
       }
@@ -64,73 +64,85 @@ describe("what a peer loses", () => {
   test("is congestion when a burst of 50 is lost, and of a few it is not", () => {
     const meter = new LossMeter();
     lose(meter, { share: 0.02, count: 1000 });
-    assertEquals(meter.note("peer 0", [range(1501, 1503)], 1600, false), "usual");
-    assertEquals(meter.note("peer 0", [range(2501, 2550)], 2600, false), "congestion");
+    assertEquals(meter.note("peer 0", [range(1501, 1503)], 1600, false).loss, "usual");
+    assertEquals(meter.note("peer 0", [range(2501, 2550)], 2600, false).loss, "congestion");
   });
 
   test("counts once, however often it is asked for", () => {
     const meter = new LossMeter();
-    const verdicts = Array.from({ length: 100 }, () => meter.note("peer 0", [range(1001, 1010)], 2000, false));
+    const verdicts = Array.from({ length: 100 }, () => meter.note("peer 0", [range(1001, 1010)], 2000, false).loss);
     assertEquals(new Set(verdicts), new Set(["usual"]));
   });
 
   test("counts for each peer by itself", () => {
     const meter = new LossMeter();
     for (let peer = 0; peer < 50; peer++) {
-      assertEquals(meter.note(`peer ${peer}`, [range(1001 + 5 * peer, 1005 + 5 * peer)], 2000, false), "usual");
+      assertEquals(meter.note(`peer ${peer}`, [range(1001 + 5 * peer, 1005 + 5 * peer)], 2000, false).loss, "usual");
     }
   });
 
   test("is worth a number that was never sent no more than one that was", () => {
     const meter = new LossMeter();
-    assertEquals(meter.note("peer 0", [range(1, 2 ** 47)], 2, false), "usual");
-    assertEquals(meter.note("peer 0", [range(2 ** 47)], 2, false), "usual");
+    assertEquals(meter.note("peer 0", [range(1, 2 ** 47)], 2, false).loss, "usual");
+    assertEquals(meter.note("peer 0", [range(2 ** 47)], 2, false).loss, "usual");
   });
 });
 
 describe("after the rate has fallen", () => {
   test("what was sent before is no reason for another fall, and the rate does not rise until enough was sent", () => {
     const meter = new LossMeter();
-    assertEquals(meter.note("peer 0", [range(901, 960)], 1000, false), "congestion");
+    assertEquals(meter.note("peer 0", [range(901, 960)], 1000, false).loss, "congestion");
     meter.restart(1000, 30_000);
-    assertEquals(meter.note("peer 0", [range(961, 1000)], 1010, false), "high");
+    // As much as that had arrived, and the rate is below it.
+    const { carried } = meter.note("peer 0", [range(961, 1000)], 1010, false);
+    assertEquals(carried, 30_000 * (1 - 100 / 512));
     // What is asked for again in bulk is lost now, as repairs are.
-    assertEquals(meter.note("peer 0", [range(901, 960)], 1010, false), "high");
-    assertEquals(meter.note("peer 0", [range(1005)], 1010, false), "high");
-    assertEquals(meter.note("peer 0", [range(1205)], 1250, false), "usual");
+    assertEquals(meter.note("peer 0", [range(901, 960)], 1010, false).loss, "high");
+    assertEquals(meter.note("peer 0", [range(1005)], 1010, false).loss, "high");
+    assertEquals(meter.note("peer 0", [range(1205)], 1250, false).loss, "usual");
   });
 
   test("what was sent before says how much of it arrived, and at which rate it was sent", () => {
     const meter = new LossMeter();
-    const told = (from: number, to: number, last: number) => {
-      const verdict = meter.note("peer 0", [range(from, to)], last, false);
-      return [verdict, meter.carried];
-    };
-    assertEquals(told(745, 872, 1000), ["congestion", undefined]);
+    const told = (from: number, to: number, last: number) => meter.note("peer 0", [range(from, to)], last, false);
+    assertEquals(told(745, 872, 1000), { loss: "congestion" });
     meter.restart(1000, 30_000);
     meter.restart(1200, 22_500);
     // Up to 1,000: of the last 512, half are lost.
-    assertEquals(told(873, 1000, 1300), ["high", 15_000]);
+    assertEquals(told(873, 1000, 1300), { loss: "congestion", carried: 15_000 });
     // Again: that is a loss of the repairs, whatever the rate was.
-    assertEquals(told(873, 1000, 1300), ["high", undefined]);
-    // Of those that were sent at another rate, none counts.
-    // A few that were lost in a row do not say that nothing arrives.
-    assertEquals(told(1001, 1064, 1300), ["high", 22_500 * 64 / 128]);
-    assertEquals(told(1101, 1128, 1300), ["high", 22_500 * 36 / 128]);
+    assertEquals(told(873, 1000, 1300), { loss: "high", carried: 0, isAgain: true });
+    // Of those that were sent at another rate, none counts. A few that were lost in a row do not say that nothing arrives.
+    assertEquals(told(1001, 1064, 1300), { loss: "congestion", carried: 22_500 * 64 / 128 });
+    assertEquals(told(1101, 1128, 1300), { loss: "congestion", carried: 22_500 * 36 / 128 });
     // Those that were sent since say what is so now.
-    assertEquals(told(1201, 1202, 1300), ["high", undefined]);
-    assertEquals(told(1203, 1240, 1300), ["congestion", undefined]);
+    assertEquals(told(1201, 1202, 1300), { loss: "high" });
+    assertEquals(told(1203, 1240, 1300), { loss: "congestion" });
+  });
+
+  test("what was sent before, and was not lost more than is usual, is no reason to fall", () => {
+    const meter = new LossMeter();
+    meter.restart(1000, 30_000);
+    assertEquals(meter.note("peer 0", [range(900, 905)], 1300, false), { loss: "high" });
+    assertEquals(meter.note("peer 0", [range(900, 905)], 1300, false), { loss: "usual" });
+  });
+
+  test("a peer to which nothing at all has come for long stood still: that says nothing of the path", () => {
+    const meter = new LossMeter();
+    meter.restart(1000, 30_000);
+    assertEquals(meter.note("peer 0", [range(101, 611)], 1300, false), {
+      loss: "congestion",
+      carried: 30_000 * (1 - 511 / 512),
+    });
+    assertEquals(meter.note("peer 0", [range(612, 630)], 1300, false), { loss: "high", carried: 0 });
   });
 
   test("16 falls are remembered, and what was sent before counts as sent at the rate before the oldest", () => {
     const meter = new LossMeter();
     for (let fall = 1; fall <= 20; fall++) meter.restart(100 * fall, 30_000 - 1000 * fall);
-    assertEquals(meter.note("peer 0", [range(31, 40)], 2100, false), "high");
-    assertEquals(meter.carried, 25_000 * 118 / 128);
-    assertEquals(meter.note("peer 0", [range(491, 500)], 2100, false), "high");
-    assertEquals(meter.carried, 25_000 * 0.96);
-    assertEquals(meter.note("peer 0", [range(581, 600)], 2100, false), "high");
-    assertEquals(meter.carried, 24_000 * 108 / 128);
+    assertEquals(meter.note("peer 0", [range(31, 40)], 2100, false).carried, 25_000 * 118 / 128);
+    assertEquals(meter.note("peer 0", [range(451, 500)], 2100, false).carried, 25_000 * (1 - 60 / 500));
+    assertEquals(meter.note("peer 0", [range(581, 600)], 2100, false).carried, 24_000 * 108 / 128);
   });
 
   test("as much as before is congestion still", () => {
@@ -173,13 +185,14 @@ describe("what is lost at the lowest rates as well", () => {
   test("is so of the peer that loses it alone", () => {
     const meter = new LossMeter();
     lose(meter, { share: 0.1, isSlow: true });
-    assertEquals(meter.note("other", [range(20_001, 20_060)], 20_100, false), "congestion");
+    assertEquals(meter.note("other", [range(20_001, 20_060)], 20_100, false).loss, "congestion");
   });
 });
 
 test("1,024 peers are measured: the one that has asked longest ago gives way", () => {
   const meter = new LossMeter();
-  const ask = (peer: number, number: number) => meter.note(`peer ${peer}`, [range(number, number + 2)], 2000, false);
+  const ask = (peer: number, number: number) =>
+    meter.note(`peer ${peer}`, [range(number, number + 2)], 2000, false).loss;
   for (let number = 1001; number < 1001 + 24; number += 3) ask(0, number);
   for (let peer = 1; peer <= 1023; peer++) ask(peer, 1001);
   assert(Array.from({ length: 20 }, (_, i) => ask(0, 1025 + 3 * i)).includes("congestion"));

@@ -38,6 +38,7 @@ function setUp({ capacity = 10 } = {}) {
   const doubted: string[] = [];
   const settled: [number, number][] = [];
   const left: string[] = [];
+  const met: number[] = [];
   /** Nodes whose heartbeats are heard: the membership decides when they are lost. */
   const peers = new Set<string>();
   const streams = new PeerStreams({
@@ -54,6 +55,7 @@ function setUp({ capacity = 10 } = {}) {
     onGap: (node, from, to, reason) => gaps.push([Number.parseInt(node.slice(0, 8), 16), from, to, reason]),
     onSettled: ({ nodeId }, last) => settled.push([new DataView(nodeId.buffer).getUint32(0), last]),
     onLeft: (id) => left.push(id),
+    onMet: (since) => met.push(since),
   });
   const accept = (number: number, id = A, isRepair = false) =>
     streams.accept(id, number, isRepair ? "repair" : "number", SOURCE.host, SOURCE.port);
@@ -72,7 +74,23 @@ function setUp({ capacity = 10 } = {}) {
   const ask = () => {
     for (const hole of stream().window.holes) stream().window.ask(hole, clock.now(), Infinity);
   };
-  return { streams, clock, gaps, wanted, doubted, settled, left, peers, accept, position, answer, stream, holes, ask };
+  return {
+    streams,
+    clock,
+    gaps,
+    wanted,
+    doubted,
+    settled,
+    left,
+    met,
+    peers,
+    accept,
+    position,
+    answer,
+    stream,
+    holes,
+    ask,
+  };
 }
 
 /** One whose beginning is known, with so many batches, and that has answered a question. */
@@ -371,7 +389,11 @@ describe("what is missing", () => {
     accept(3);
     assertLessOrEqual(wait(), 8);
     answer(5);
-    await clock.advance(400);
+    await clock.advance(50);
+    answer(5);
+    await clock.advance(350);
+    // It may have been repaired by now.
+    accept(5, A, true);
     accept(5);
     assert(wait() >= 400 && wait() <= 408);
     // What the group itself tells of is behind all that it has brought.
@@ -380,12 +402,30 @@ describe("what is missing", () => {
     assertLessOrEqual(waitOf(B), 8);
     position(highest + 3, 1, 0, {}, B);
     assertLessOrEqual(waitOf(B), 8);
-    // It is not hurried when the node is heard.
     answer(highest + 4, {}, B);
-    position(highest + 4, 1, 0, {}, B);
+    assertGreater(waitOf(B), 300);
+    accept(highest + 5, B);
+    assertLessOrEqual(waitOf(B), 8);
+    // It is not hurried when the node is heard.
+    answer(highest + 6, {}, B);
+    position(highest + 6, 1, 0, {}, B);
     assertGreater(waitOf(B), 300);
     await clock.advance(20_000);
     assertLessOrEqual(wait(), 8);
+  });
+
+  test("that has come of a node before it has answered may be older than was known", async () => {
+    const { accept, position, stream, streams, clock, met } = setUp();
+    await clock.advance(3000);
+    position(0, 1, Infinity);
+    accept(1);
+    accept(2);
+    assertEquals([streams.outstandingSince, met], [3000, []]);
+    stream().requests.unshift({ nonce: 1, sentAt: clock.now(), upTo: 0, to: SOURCE });
+    await clock.advance(800);
+    position(2, 1, 0, { nonce: 1 });
+    assertEquals(met.length, 1);
+    assert((met[0] ?? Infinity) <= 2200, `${met}`);
   });
 
   test("is asked for with the time of an answer in mind, which is measured and smoothed", async () => {

@@ -23,14 +23,26 @@ export const PROTOCOL: readonly Mutant[] = judgedBy("storms", [
   {
     name: "no loss is congestion",
     file: "src/own_stream.ts",
-    find: 'carried !== undefined || verdict === "congestion";',
-    replace: "false;",
+    find: 'loss === "congestion" && !isStale && pacer.onLoss(carried)',
+    replace: "false",
+  },
+  {
+    name: "what was lost long ago is congestion",
+    file: "src/own_stream.ts",
+    find: "!isStale && pacer.onLoss",
+    replace: "pacer.onLoss",
   },
   {
     name: "what arrived before the rate fell is not looked at",
-    file: "src/own_stream.ts",
-    find: 'carried !== undefined || verdict === "congestion";',
-    replace: 'verdict === "congestion";',
+    file: "src/loss_meter.ts",
+    find: "if (fall === undefined || !isCongested) return",
+    replace: "return",
+  },
+  {
+    name: "who stood still is taken for a narrow path",
+    file: "src/loss_meter.ts",
+    find: "if (lost === WINDOW) return",
+    replace: "if (lost > WINDOW) return",
   },
   {
     name: "a node that is behind asks before it reads",

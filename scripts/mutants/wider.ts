@@ -36,9 +36,16 @@ export const WIDER: readonly Mutant[] = judgedBy("storms", [
   },
   {
     name: "what the group brings late is asked for as soon as an answer tells of it",
-    file: "src/peer_streams.ts",
-    find: "if (isOvertaken) this.#groupLag",
-    replace: "if (isOvertaken && now < 0) this.#groupLag",
+    file: "src/group_lag.ts",
+    find: "if (late >= LEAST && late >= this.value)",
+    replace: "if (late < 0)",
+  },
+  {
+    name: "keys that came before their node had answered are as new as they seemed",
+    file: "src/deliveries.ts",
+    find: "chunk.since = Math.min(chunk.since, since);",
+    replace: "chunk.since += 0;",
+    seeds: [1040482],
   },
   {
     name: "a forged leave takes away whom a newcomer stands for",

@@ -83,7 +83,7 @@ function lostProblem(world: StormWorld, { index, mesh, partings, joinedAt, heard
   if (status === undefined) return undefined;
   const lost = "lost" in status && Array.isArray(status.lost) ? status.lost : [];
   const told = new Set(lost.map((peer: { readonly id: string }) => peer.id));
-  for (const [id, { reason, at }] of partings) {
+  for (const [id, { reason, at, heardAt }] of partings) {
     const other = world.nodes.find(({ nodeId }) => nodeId === id);
     if (other === undefined || other.kind !== "extended" || reason !== "expired" || told.has(id)) continue;
     // Of one that died young nothing may have come but a heartbeat without its extension: it was plain.
@@ -91,7 +91,7 @@ function lostProblem(world: StormWorld, { index, mesh, partings, joinedAt, heard
     if (isYoung && world.plan.troubles.has("truncate")) continue;
     // Each newcomer stands for one that was lost, or is silent already; and who was lost may be heard to leave.
     if (
-      joinedAt < Math.min(at, heard.get(other.id)?.lastAt ?? at) && other.leavesAt === Infinity &&
+      joinedAt < Math.min(at, heardAt) && other.leavesAt === Infinity &&
       (other.state === "crashed" || other.state === "running")
     ) {
       return `P18: node ${index} does not say that it has lost node ${other.index}`;

@@ -99,6 +99,8 @@ export interface Parting {
   /** In milliseconds, and of {@linkcode Order}. */
   readonly at: number;
   readonly order: number;
+  /** When something of it had arrived last. */
+  readonly heardAt: number;
   /** The highest number that was heard of it at the last gap since. */
   upTo: number;
   /** Gaps that it was told of since. */

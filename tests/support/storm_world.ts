@@ -403,7 +403,8 @@ export class StormWorld {
       const isWrong = this.plan.calm && this.plan.maxPeers === undefined && reason === "expired" &&
         other?.kind === "extended" && other.state === "running" && node.longestStall === 0;
       if (isWrong) this.problems.push(`P2: node ${node.index} has lost node ${other.index}, which is there`);
-      node.partings.set(event.peer.id, { reason, at: this.now, order: this.#order.next(), upTo: 0, gaps: 0 });
+      const heardAt = other === undefined ? this.now : node.heard.get(other.id)?.lastAt ?? this.now;
+      node.partings.set(event.peer.id, { reason, at: this.now, heardAt, order: this.#order.next(), upTo: 0, gaps: 0 });
       this.note(() => `${node.index} sees ${event.peer.id} leave: ${event.reason}`);
     } else if (event.type === "error" && event.stage === "callback") {
       this.problems.push(`node ${node.index} has an error: ${event.error.stack}`);
