@@ -27,7 +27,7 @@ const STORMS = [100, 1000] as const;
 /** The directed tests: of what storms do not show, too. */
 const STORM_TESTS = [
   "storm_directed",
-  "pace_simulation",
+  "loss_meter",
   "repair_requests",
   "path_mtu",
   "peer_streams",

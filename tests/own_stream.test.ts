@@ -340,6 +340,45 @@ describe("a negative acknowledgement", () => {
     assertEquals(repairs().map(([first]) => first), Array.from({ length: 128 }, (_, i) => (201 + i) % 251));
   });
 
+  test("for what is lost slows the sender down, and does not when it is older than two seconds", async () => {
+    const { own, clock, pacer, send, repairs } = setUp({ maxBytes: 2 ** 20 });
+    const token = own.tokenFor(asker("a"));
+    const ask = (from: number, to: number) => {
+      own.repair("a", AT, { nonce: 1, token, ranges: [range(from, to)] });
+      repairs();
+    };
+    send(1000);
+    ask(901, 960);
+    assertEquals(pacer.rate, 0.7 * START);
+    send(1000);
+    await clock.advance(20);
+    // Of the 512 up to 1,000, 400 are lost, and so many arrive at that rate.
+    ask(489, 830);
+    assertAlmostEquals(pacer.rate, Math.max(0.49 * START, START * (1 - 402 / 512)), 1);
+    const { rate } = pacer;
+    await clock.advance(1979);
+    ask(831, 900);
+    assertEquals(pacer.rate, 0.7 * rate);
+    send(1000);
+    await clock.advance(2000);
+    const before = pacer.rate;
+    ask(2001, 2100);
+    assertEquals(pacer.rate, before);
+    // It does not rise either, for a quarter of a second.
+    const rise = async (time: number) => {
+      await clock.advance(time);
+      for (let i = 0; i < 1000; i++) if (pacer.wait() === 0) pacer.spend();
+      await clock.advance(10);
+      pacer.wait();
+      return pacer.rate > before;
+    };
+    assertEquals([await rise(220), await rise(30)], [false, true]);
+    // What of that is asked for again says nothing.
+    await clock.advance(1000);
+    ask(2001, 2100);
+    assertEquals(await rise(10), true);
+  });
+
   test("without the token is refused once, whether that is said or is beyond the rate", () => {
     const { own, posted, send } = setUp();
     send(1);
