@@ -137,6 +137,7 @@ export class Deliveries {
   antedate(since: number): void {
     for (let chunk = this.#head; chunk !== undefined; chunk = chunk.next) chunk.since = Math.min(chunk.since, since);
     if (this.#owedSince !== undefined) this.#owedSince = Math.min(this.#owedSince, since);
+    this.#offeredSince = Math.min(this.#offeredSince, since);
   }
 
   /** The keys of a datagram follow. They may have been outstanding since a time, by the clock. */

@@ -213,7 +213,7 @@ export class MeshBus implements SyncBus {
         onRepaired: (id, number, length) => this.#pathMtu?.repaired(id, number, length),
         onGap: (node, from, to, reason) => this.#gap(node, from, to, reason),
         onLeft: (id) => this.#membership.leave(id),
-        onMet: (since) => this.#deliveries.antedate(since),
+        antedate: (since) => this.#deliveries.antedate(since),
         onStall: (since) => this.#stalled(since),
       })
       : undefined;

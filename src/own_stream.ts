@@ -45,8 +45,8 @@ const FLOW_GAIN = 1 / 4;
 const MAX_REPAIRS = 128;
 
 /**
- * Losses of batches that are older, in milliseconds, make the rate fall no more: it has fallen by then, and a receiver with
- * very many holes asks for some that have arrived.
+ * Losses of batches that were sent so long ago, in milliseconds, and before the rate has fallen, make it fall no more: a
+ * receiver with very many holes asks for some that have arrived.
  */
 const STALE = 2000;
 
@@ -84,6 +84,8 @@ export class OwnStream {
   readonly #config: OwnStreamConfig;
   readonly #repairs: Repairs;
   readonly #askers: Askers;
+  /** How long it took to be told of congestion at the present rate, the last time, in milliseconds: queues are long. */
+  #newsAge = 0;
   readonly #losses = new LossMeter();
   #timer: Timer | undefined;
   /** Which announcement the timer is for. */
@@ -266,9 +268,11 @@ export class OwnStream {
     const { rate } = pacer;
     const { loss, carried, isAgain } = this.#losses.note(id, ranges, last, pacer.isSlow);
     const age = ring.ageOf(ranges.at(-1)?.to ?? 0);
-    const isStale = age >= STALE;
+    const isOld = carried !== undefined || isAgain === true;
+    if (!isOld && loss === "congestion") this.#newsAge = age;
+    const isStale = isOld && age >= STALE + this.#newsAge;
     // What never arrives, as it is too long for the path, is asked for again and again.
-    if (loss === "usual" || (isStale && isAgain)) return;
+    if (loss === "usual" || (isStale && isAgain === true)) return;
     // What is lost at the lowest rates tells of the path, and takes long enough to measure.
     const hasFallen = loss === "congestion" && !isStale && pacer.onLoss(carried);
     if (hasFallen && !pacer.isSlow) this.#losses.restart(last, rate);

@@ -134,6 +134,8 @@ export class PeerStream {
   repairedAt: number = -Infinity;
   /** How late its batches come when they come out of order, in milliseconds. */
   lateness = 0;
+  /** Whether any of its batches has come. */
+  hasCome = false;
   /** What an unasked position has said to be where the stream begins for this node; 0 for nothing. */
   claimedFirst = 0;
   /** Present while it is not known where the stream begins for this node. */

@@ -60,8 +60,8 @@ export interface PeerStreamsConfig {
   readonly onDoubt: (stream: PeerStream) => void;
   /** What was published in these numbers can not be had; `to` is absent when nobody knows the end. */
   readonly onGap: (node: string, from: number, to: number | undefined, reason: GapReason) => void;
-  /** A node has answered for the first time: what came of it before may have been outstanding since then, by the clock. */
-  readonly onMet: (since: number) => void;
+  /** What has come may have been outstanding since a time, by the clock, that is before what was known when it came. */
+  readonly antedate: (since: number) => void;
   /** A node that leaves needs not wait: everything up to `settled` is here. */
   readonly onSettled: (stream: PeerStream, settled: number) => void;
   /** A node has left. */
@@ -118,8 +118,9 @@ export class PeerStreams {
     if (stream === undefined) return true;
     const { window, catchUp, isGone } = stream;
     this.outstandingSince = stream.settledAt;
-    const arrival = window.accept(number, now, this.#soon(stream, now));
     if (numbering !== "repair" && this.#groupLag.heard(stream, number)) window.hasten(number, this.#soon(stream, now));
+    const arrival = window.accept(number, now, this.#soon(stream, now));
+    stream.hasCome = true;
     if (arrival === "duplicate") {
       this.duplicates++;
       return false;
@@ -258,6 +259,10 @@ export class PeerStreams {
     // One that has not been over for long goes on.
     const from = this.#stall !== undefined && since <= this.#stall.until ? Math.min(this.#stall.from, since) : since;
     this.#stall = { from, since: now, until: now + STALL_ECHO };
+    let longestWay = 0;
+    for (const stream of this.#table.all) longestWay = Math.max(longestWay, stream.way);
+    // What has been read already.
+    this.#config.antedate(from - longestWay);
     for (const stream of this.#table.all) {
       if (stream.isGone) continue;
       this.#mark(stream, this.#stall);
@@ -352,7 +357,7 @@ export class PeerStreams {
     if (!stream.isProven) {
       this.#table.markProven(stream);
       stream.meet(answer.sentAt);
-      this.#config.onMet(stream.settledAt);
+      if (stream.hasCome) this.#config.antedate(stream.settledAt);
     }
     stream.prove(answer, now);
   }

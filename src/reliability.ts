@@ -56,8 +56,8 @@ export interface ReliabilityConfig {
   readonly onRepaired: (id: string, number: number, length: number) => void;
   readonly onGap: (node: string, from: number, to: number | undefined, reason: GapReason) => void;
   readonly onLeft: (id: string) => void;
-  /** A node has answered for the first time: what came of it before may have been outstanding since then, by the clock. */
-  readonly onMet: (since: number) => void;
+  /** What has come may have been outstanding since a time, by the clock, that is before what was known when it came. */
+  readonly antedate: (since: number) => void;
   /** The event loop has stood still for a while, at most since `since`. */
   readonly onStall: (since: number) => void;
 }
@@ -80,7 +80,7 @@ export class Reliability {
 
   constructor(config: ReliabilityConfig) {
     const { nodeId, settings, ports, jitter, multicast, peers, post } = config;
-    const { onRepair, onRepaired, onGap, onLeft, onMet, pendingAge } = config;
+    const { onRepair, onRepaired, onGap, onLeft, antedate, pendingAge } = config;
     const { clock, randomBytes } = ports;
     this.#config = config;
     this.#acks = new RateLimit(clock, ACKS_PER_SECOND, ACKS_PER_SECOND);
@@ -128,7 +128,7 @@ export class Reliability {
         if (this.#waitsForUs(stream)) this.#acknowledge(stream.nodeId, settled, stream.source);
       },
       onLeft,
-      onMet,
+      antedate,
     });
     this.#stallWatch = new StallWatch(clock, (since) => {
       this.streams.stalled(since);

@@ -216,6 +216,16 @@ describe("deliveries", () => {
     assertEquals(deliveries.age, undefined);
   });
 
+  test("of one key to many are as old as it turns out later, too", async () => {
+    const { clock, host, subscriptions, deliveries, read } = setUp();
+    for (let i = 0; i < 50; i++) subscriptions.add({ prefix: "" }, () => host.block(20));
+    await clock.advance(5000);
+    read("key");
+    await clock.advance(100);
+    deliveries.antedate(1000);
+    assertEquals(deliveries.age, host.clock.now() - 1000);
+  });
+
   test("are given up when there is no room, and go on with what comes then", async () => {
     const { clock, host, subscriptions, deliveries, read, overflows } = setUp();
     const got: string[] = [];

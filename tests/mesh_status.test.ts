@@ -33,7 +33,7 @@ function setUp({ extended = true } = {}) {
     onGap: () => {},
     onSettled: () => {},
     onLeft: (id) => peers.remove(id),
-    onMet: () => {},
+    antedate: () => {},
   });
   const { table: peers } = tableOn(clock, { capacity: 9, heartbeat: HEARTBEAT, quietTimeout: QUIET_TIMEOUT });
   const lost: LostPeer[] = [];

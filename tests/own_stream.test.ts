@@ -340,29 +340,28 @@ describe("a negative acknowledgement", () => {
     assertEquals(repairs().map(([first]) => first), Array.from({ length: 128 }, (_, i) => (201 + i) % 251));
   });
 
-  test("for what is lost slows the sender down, and does not when it is older than two seconds", async () => {
-    const { own, clock, pacer, send, repairs } = setUp({ maxBytes: 2 ** 20 });
-    const token = own.tokenFor(asker("a"));
-    const ask = (from: number, to: number) => {
-      own.repair("a", AT, { nonce: 1, token, ranges: [range(from, to)] });
+  test("for what is lost slows the sender down, but not when it is old and the rate has fallen since", async () => {
+    const peers = [asker("a"), asker("bb")] as const;
+    const { own, clock, pacer, send, repairs } = setUp({ peers: [...peers], maxBytes: 2 ** 20 });
+    const ask = ({ id, endpoint }: Asker, from: number, to: number) => {
+      own.repair(id, AT, { nonce: 1, token: own.tokenFor({ id, endpoint }), ranges: [range(from, to)] });
       repairs();
     };
+    const [a, b] = peers;
     send(1000);
-    ask(901, 960);
+    ask(a, 901, 960);
     assertEquals(pacer.rate, 0.7 * START);
     send(1000);
     await clock.advance(20);
-    // Of the 512 up to 1,000, 400 are lost, and so many arrive at that rate.
-    ask(489, 830);
-    assertAlmostEquals(pacer.rate, Math.max(0.49 * START, START * (1 - 402 / 512)), 1);
-    const { rate } = pacer;
+    // Of the 512 up to 960, 402 are lost, and so many arrive at that rate.
+    ask(a, 489, 830);
+    assertAlmostEquals(pacer.rate, 0.49 * START, 1);
     await clock.advance(1979);
-    ask(831, 900);
-    assertEquals(pacer.rate, 0.7 * rate);
-    send(1000);
-    await clock.advance(2000);
+    ask(a, 831, 900);
+    assertAlmostEquals(pacer.rate, 0.343 * START, 1);
     const before = pacer.rate;
-    ask(2001, 2100);
+    await clock.advance(20);
+    ask(b, 101, 200);
     assertEquals(pacer.rate, before);
     // It does not rise either, for a quarter of a second.
     const rise = async (time: number) => {
@@ -375,8 +374,14 @@ describe("a negative acknowledgement", () => {
     assertEquals([await rise(220), await rise(30)], [false, true]);
     // What of that is asked for again says nothing.
     await clock.advance(1000);
-    ask(2001, 2100);
+    ask(b, 101, 200);
     assertEquals(await rise(10), true);
+    // The rate has not fallen since these were sent.
+    send(1000);
+    await clock.advance(3000);
+    const { rate } = pacer;
+    ask(b, 2901, 3000);
+    assertEquals(pacer.rate, 0.7 * rate);
   });
 
   test("without the token is refused once, whether that is said or is beyond the rate", () => {

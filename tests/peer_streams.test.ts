@@ -55,7 +55,7 @@ function setUp({ capacity = 10 } = {}) {
     onGap: (node, from, to, reason) => gaps.push([Number.parseInt(node.slice(0, 8), 16), from, to, reason]),
     onSettled: ({ nodeId }, last) => settled.push([new DataView(nodeId.buffer).getUint32(0), last]),
     onLeft: (id) => left.push(id),
-    onMet: (since) => met.push(since),
+    antedate: (since) => met.push(since),
   });
   const accept = (number: number, id = A, isRepair = false) =>
     streams.accept(id, number, isRepair ? "repair" : "number", SOURCE.host, SOURCE.port);
@@ -404,11 +404,12 @@ describe("what is missing", () => {
     assertLessOrEqual(waitOf(B), 8);
     answer(highest + 4, {}, B);
     assertGreater(waitOf(B), 300);
-    accept(highest + 5, B);
-    assertLessOrEqual(waitOf(B), 8);
+    // A later batch has come, and shows that another is missing.
+    accept(highest + 6, B);
+    for (const { due } of stream(B).window.holes) assertLessOrEqual(due - clock.now(), 8);
     // It is not hurried when the node is heard.
-    answer(highest + 6, {}, B);
-    position(highest + 6, 1, 0, {}, B);
+    answer(highest + 7, {}, B);
+    position(highest + 7, 1, 0, {}, B);
     assertGreater(waitOf(B), 300);
     await clock.advance(20_000);
     assertLessOrEqual(wait(), 8);
@@ -426,6 +427,10 @@ describe("what is missing", () => {
     position(2, 1, 0, { nonce: 1 });
     assertEquals(met.length, 1);
     assert((met[0] ?? Infinity) <= 2200, `${met}`);
+    // So may what was read after this node had stood still.
+    await clock.advance(5000);
+    streams.stalled(8000);
+    assertEquals(met.slice(1), [8000 - stream().way]);
   });
 
   test("is asked for with the time of an answer in mind, which is measured and smoothed", async () => {

@@ -191,6 +191,8 @@ function coverExcuse(
     if (isYoung && (receiver.gapOf.get(nodeId) ?? Infinity) < accepted) return "away";
     return isYoung ? undefined : "never met";
   }
+  // Its heartbeats were cut before their extension: it was a plain node, and died before it could answer.
+  if (receiver.metAsPlain.has(nodeId) && publisher.endedAt - heard.firstAt < YOUTH) return "never met";
   if (publisher.state === "running") return undefined;
   const parting = receiver.partings.get(nodeId);
   if (parting === undefined) return undefined;

@@ -166,6 +166,8 @@ export class StormNode {
   readonly heard = new Map<number, Heard>();
   /** Peers that it sees as gone. */
   readonly partings = new Map<string, Parting>();
+  /** Nodes of which nothing had come but heartbeats without their extension when they were met. */
+  readonly metAsPlain = new Set<string>();
   /** When it began, and when it began to leave, in milliseconds. */
   openedAt = 0;
   leavesAt = Infinity;

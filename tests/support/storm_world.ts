@@ -179,7 +179,8 @@ export class StormWorld {
     node.mesh?.publish(key).then(() => {
       if (node.state === "crashed") return;
       node.accepted.set(key, this.#order.next());
-      if (node.kind === "extended") this.ledger.accept(node, key, this.now);
+      // A callback that has blocked its host goes on, and publishes, when that is over.
+      if (node.kind === "extended") this.ledger.accept(node, key, node.host.clock.now());
       this.keys++;
     }, (error) => {
       if (!(error instanceof ClosedError)) this.problems.push(`publish of ${short(key)} failed: ${error}`);
@@ -409,6 +410,8 @@ export class StormWorld {
     } else if (event.type === "error" && event.stage === "callback") {
       this.problems.push(`node ${node.index} has an error: ${event.error.stack}`);
     } else if (event.type === "peerJoined") {
+      const other = this.nodes.find(({ nodeId }) => nodeId === event.peer.id);
+      if (other !== undefined && !node.heard.has(other.id)) node.metAsPlain.add(event.peer.id);
       if (!node.metAt.has(event.peer.id)) {
         node.metAt.set(event.peer.id, this.now);
         node.joinedAt = this.now;
