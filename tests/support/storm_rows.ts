@@ -78,9 +78,7 @@ const TABLE: readonly Row[] = [
       await stage.advance(Math.max(ANNOUNCED.at(-1) as number, random.between(0.1, 0.5) * plan.peerTimeout) + 50);
     }
     network.heal();
-    const healed = stage.now;
-    const isHeard = () =>
-      (receiver.heard.get(id)?.lastAt ?? 0) > healed || stage.noticed(receiver, "key:0") !== undefined;
+    const isHeard = () => (receiver.heard.get(id)?.told ?? 0) > 0 || stage.noticed(receiver, "key:0") !== undefined;
     await network.clock.runUntil(isHeard, 2 * plan.heartbeat + plan.peerTimeout);
     await stage.expect(what, receiver, "key:0", stage.now + stage.repair + GAP_PAUSE);
   }),
