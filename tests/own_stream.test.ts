@@ -361,7 +361,7 @@ describe("a negative acknowledgement", () => {
     assertAlmostEquals(pacer.rate, 0.343 * START, 1);
     const before = pacer.rate;
     await clock.advance(20);
-    ask(b, 101, 200);
+    ask(b, 21, 200);
     assertEquals(pacer.rate, before);
     // It does not rise either, for a quarter of a second.
     const rise = async (time: number) => {
@@ -374,7 +374,7 @@ describe("a negative acknowledgement", () => {
     assertEquals([await rise(220), await rise(30)], [false, true]);
     // What of that is asked for again says nothing.
     await clock.advance(1000);
-    ask(b, 101, 200);
+    ask(b, 21, 200);
     assertEquals(await rise(10), true);
     // The rate has not fallen since these were sent.
     send(1000);
