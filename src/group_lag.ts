@@ -43,8 +43,9 @@ export class GroupLag {
   get value(): number {
     if (this.#lag === 0) return 0;
     const lag = this.#lag * 2 ** ((this.#at - this.#clock.now()) / HALF_LIFE);
-    if (lag < 1) this.#lag = 0;
-    return this.#lag === 0 ? 0 : lag;
+    if (lag >= 1) return lag;
+    this.#lag = 0;
+    return 0;
   }
 
   /** An answer tells of numbers of a stream that were not known. */
@@ -57,7 +58,7 @@ export class GroupLag {
   /** A batch has come that nobody had asked for. Whether there is a lag. */
   heard(stream: object, number: number): boolean {
     if (this.#awaited.length > 0) this.#look(stream, number, this.#clock.now());
-    return this.#lag > 0 && this.value > 0;
+    return this.value > 0;
   }
 
   #look(stream: object, number: number, now: number): void {

@@ -267,12 +267,13 @@ export class OwnStream {
     const { last } = ring;
     const { rate } = pacer;
     const { loss, carried, isAgain } = this.#losses.note(id, ranges, last, pacer.isSlow);
+    if (loss === "usual") return;
     const age = ring.ageOf(ranges.at(-1)?.to ?? 0);
     const isOld = carried !== undefined || isAgain === true;
     if (!isOld && loss === "congestion") this.#newsAge = age;
     const isStale = isOld && age >= STALE + this.#newsAge;
     // What never arrives, as it is too long for the path, is asked for again and again.
-    if (loss === "usual" || (isStale && isAgain === true)) return;
+    if (isStale && isAgain === true) return;
     // What is lost at the lowest rates tells of the path, and takes long enough to measure.
     const hasFallen = loss === "congestion" && !isStale && pacer.onLoss(carried);
     if (hasFallen && !pacer.isSlow) this.#losses.restart(last, rate);

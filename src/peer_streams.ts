@@ -172,13 +172,12 @@ export class PeerStreams {
         this.#config.onDoubt(stream);
       }
     }
-    if (request === undefined) this.#extend(stream, position, now);
-    else {
+    if (request === undefined) {
+      this.#extend(stream, position, now);
+      this.#believe(stream, position, now);
+    } else {
       this.#groupLag.told(stream, window.highest + 1, position.last);
       this.#extend(stream, position, now, this.#groupLag.value);
-    }
-    if (request === undefined) this.#believe(stream, position, now);
-    else {
       // While this node stood still the answer may have lain here.
       if (stream.stall === undefined || request.sentAt >= stream.stall.since) stream.measure(now - request.sentAt, now);
       this.#prove(stream, request, now);

@@ -12,7 +12,7 @@ const VISIT = 60_000;
 
 /** What {@linkcode StandIns} are made of. */
 export interface StandInsConfig {
-  /** Most newcomers that stand for nobody yet and are remembered. */
+  /** Most newcomers that stand for nobody and are remembered, and most of those that left soon. */
   readonly capacity: number;
   /** Time between heartbeats, in milliseconds. */
   readonly heartbeat: number;
@@ -89,7 +89,7 @@ export class StandIns {
 
   /** A peer leaves. One that has come a short while ago did not stand for anybody. */
   leave(id: string): void {
-    const visitor = this.#release(id);
+    const visitor = this.#release(id, this.#config.clock.now() - VISIT);
     if (visitor === undefined) return;
     this.#visitors.set(id, visitor);
     shrink(this.#visitors, this.#config.capacity);
@@ -124,7 +124,8 @@ export class StandIns {
     if (this.#seats.has(id)) return false;
     const taken = this.#longest((seat) => isSameEndpoint(seat.endpoint, endpoint) && !seat.isTaken);
     if (taken === undefined) return [...this.#seats.values()].some(({ by, isTaken }) => isTaken && by?.id === id);
-    this.#free(id);
+    this.#visitors.delete(id);
+    this.#release(id, -Infinity);
     const before = taken.by;
     taken.by = { id, endpoint, at: this.#config.clock.now() };
     taken.isTaken = true;
@@ -139,24 +140,12 @@ export class StandIns {
     this.#visitors.clear();
   }
 
-  /** A node stands for nobody. */
-  #free(id: string): void {
-    this.#spare.delete(id);
-    this.#visitors.delete(id);
-    for (const seat of this.#seats.values()) {
-      if (seat.by?.id !== id) continue;
-      seat.isTaken = false;
-      seat.by = this.#takeSpare(seat);
-    }
-  }
-
-  /** The newcomer with an id, unless it has stood for somebody for long: it stands for nobody now. */
-  #release(id: string): Newcomer | undefined {
-    const now = this.#config.clock.now();
+  /** The newcomer with an id, unless it has stood for somebody since before a time: it stands for nobody now. */
+  #release(id: string, since: number): Newcomer | undefined {
     let released = this.#spare.get(id);
     this.#spare.delete(id);
     for (const seat of this.#seats.values()) {
-      if (seat.by?.id !== id || now - seat.by.at >= VISIT) continue;
+      if (seat.by?.id !== id || seat.by.at <= since) continue;
       released = seat.by;
       seat.isTaken = false;
       seat.by = this.#takeSpare(seat);

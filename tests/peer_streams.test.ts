@@ -38,7 +38,7 @@ function setUp({ capacity = 10 } = {}) {
   const doubted: string[] = [];
   const settled: [number, number][] = [];
   const left: string[] = [];
-  const met: number[] = [];
+  const antedated: number[] = [];
   /** Nodes whose heartbeats are heard: the membership decides when they are lost. */
   const peers = new Set<string>();
   const streams = new PeerStreams({
@@ -55,7 +55,7 @@ function setUp({ capacity = 10 } = {}) {
     onGap: (node, from, to, reason) => gaps.push([Number.parseInt(node.slice(0, 8), 16), from, to, reason]),
     onSettled: ({ nodeId }, last) => settled.push([new DataView(nodeId.buffer).getUint32(0), last]),
     onLeft: (id) => left.push(id),
-    antedate: (since) => met.push(since),
+    antedate: (since) => antedated.push(since),
   });
   const accept = (number: number, id = A, isRepair = false) =>
     streams.accept(id, number, isRepair ? "repair" : "number", SOURCE.host, SOURCE.port);
@@ -82,7 +82,7 @@ function setUp({ capacity = 10 } = {}) {
     doubted,
     settled,
     left,
-    met,
+    antedated,
     peers,
     accept,
     position,
@@ -416,21 +416,21 @@ describe("what is missing", () => {
   });
 
   test("that has come of a node before it has answered may be older than was known", async () => {
-    const { accept, position, stream, streams, clock, met } = setUp();
+    const { accept, position, stream, streams, clock, antedated } = setUp();
     await clock.advance(3000);
     position(0, 1, Infinity);
     accept(1);
     accept(2);
-    assertEquals([streams.outstandingSince, met], [3000, []]);
+    assertEquals([streams.outstandingSince, antedated], [3000, []]);
     stream().requests.unshift({ nonce: 1, sentAt: clock.now(), upTo: 0, to: SOURCE });
     await clock.advance(800);
     position(2, 1, 0, { nonce: 1 });
-    assertEquals(met.length, 1);
-    assert((met[0] ?? Infinity) <= 2200, `${met}`);
+    assertEquals(antedated.length, 1);
+    assert((antedated[0] ?? Infinity) <= 2200, `${antedated}`);
     // So may what was read after this node had stood still.
     await clock.advance(5000);
     streams.stalled(8000);
-    assertEquals(met.slice(1), [8000 - stream().way]);
+    assertEquals(antedated.slice(1), [8000 - stream().way]);
   });
 
   test("is asked for with the time of an answer in mind, which is measured and smoothed", async () => {
