@@ -29,6 +29,7 @@ export {
   DecodeError,
   KeyTooLongError,
   MeshOpenError,
+  PeersTimeoutError,
   QuorumNotSatisfiedError,
   QuorumUnsupportedError,
 } from "./src/errors.ts";
@@ -45,6 +46,7 @@ export type {
   Severity,
   Ways,
 } from "./src/diagnosis.ts";
+export type { CloseReport } from "./src/close_report.ts";
 export type { MeshEventListener, MeshEvents } from "./src/event_stream.ts";
 export type { GapReason, MeshEvent, Stage } from "./src/events.ts";
 export { InProcessBus } from "./src/in_process_bus.ts";
@@ -57,6 +59,7 @@ export type { Discover } from "./src/discovery.ts";
 export type { Family } from "./src/family.ts";
 export type { MeshOptions } from "./src/options.ts";
 export type { Peer } from "./src/peer.ts";
+export type { WaitForPeersOptions } from "./src/peer_waiters.ts";
 export type { MeshPorts } from "./src/ports.ts";
 export type { Clock, Timer } from "./src/clock.ts";
 export { BindError } from "./src/datagram_socket.ts";

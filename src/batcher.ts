@@ -63,6 +63,7 @@ export class Batcher {
   #taken: Batch | undefined;
   #timer: Timer | undefined;
   #lastCut = -Infinity;
+  #isHurried = false;
   #closed = false;
   #limit = MAX_DATAGRAM;
 
@@ -117,9 +118,12 @@ export class Batcher {
    * @throws {ClosedError} after `close`
    */
   tryAdd(key: string): boolean {
-    if (this.#closed) throw new ClosedError("publish");
     if (typeof key !== "string") {
       throw new TypeError(`Cannot publish as the key must be a string: current value is ${show(key)}`);
+    }
+    if (this.#closed) {
+      this.#check(key);
+      throw new ClosedError("publish");
     }
     const { size } = this.#pending;
     // One operation instead of a look-up and another: 9 % of what a key costs at full speed (Node 24).
@@ -173,12 +177,23 @@ export class Batcher {
     return batch.writer.bytes(number, this.#pending.size > 0);
   }
 
-  /** Makes what is pending ready, turns away who waits for room, and refuses what comes later. */
-  close(): void {
-    if (this.#closed) return;
+  /** Makes what is pending ready. What comes from now on waits for the end of the turn, and not for others. */
+  hurry(): void {
+    this.#isHurried = true;
+    this.#flush();
+  }
+
+  /**
+   * Makes what is pending ready, turns away who waits for room, and refuses what comes later. Returns how many were turned
+   * away.
+   */
+  close(): number {
+    if (this.#closed) return 0;
     this.#closed = true;
+    const { size } = this.#waiting;
     for (const waiter of this.#waiting) waiter.settle(new ClosedError("publish"));
     this.#flush();
+    return size;
   }
 
   #admit(): void {
@@ -210,7 +225,7 @@ export class Batcher {
 
   #schedule(): void {
     const { clock, batchInterval } = this.#config;
-    const wait = this.#lastCut + batchInterval - clock.now();
+    const wait = this.#isHurried ? 0 : this.#lastCut + batchInterval - clock.now();
     const flush = () => this.#flush();
     this.#timer = wait > 0 ? clock.setTimer(flush, wait) : clock.setTurnEnd(flush);
   }

@@ -51,6 +51,11 @@ export class Challenges {
     return this.#clock.now() - challenge.sentAt <= LONGEST_TRIP ? challenge : undefined;
   }
 
+  /** The questions to whoever is at an address that were sent since a time and have no answer. */
+  openSince(time: number): readonly Challenge[] {
+    return [...this.#open.values()].filter(({ id, sentAt }) => id === undefined && sentAt >= time);
+  }
+
   /** Keeps nothing. */
   clear(): void {
     this.#open.clear();

@@ -80,6 +80,25 @@ export class QuorumNotSatisfiedError extends Error {
   }
 }
 
+/** Fewer peers than asked for were there in time. */
+export class PeersTimeoutError extends Error {
+  /** `"PeersTimeoutError"`. */
+  override readonly name = "PeersTimeoutError";
+  /** How many were asked for. */
+  readonly required: number;
+  /** How many there were. */
+  readonly peers: number;
+
+  /** Both numbers are counts of peers; `timeout` is in milliseconds. */
+  constructor(required: number, peers: number, timeout: number) {
+    super(
+      `Cannot wait for peers any longer as ${required} must be there within ${timeout} ms: current number is ${peers}`,
+    );
+    this.required = required;
+    this.peers = peers;
+  }
+}
+
 /** A datagram that is none. The one error of the decoder. */
 export class DecodeError extends Error {
   /** `"DecodeError"`. */

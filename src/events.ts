@@ -4,6 +4,7 @@
  * @module
  */
 
+import type { CloseReport } from "./close_report.ts";
 import type { Peer } from "./peer.ts";
 import type { Topic } from "./sync_bus.ts";
 
@@ -109,5 +110,5 @@ export type MeshEvent =
    * of this stage were not reported since the last one. The counters in `metrics()` have them all, but for the stages `"close"` and `"interface"`.
    */
   | { readonly type: "error"; readonly stage: Stage; readonly error: Error; readonly suppressed: number }
-  /** The mesh is closed: the last event. */
-  | { readonly type: "closed" };
+  /** The mesh is closed: the last event. `report` is what `close` resolves to. */
+  | { readonly type: "closed"; readonly report: CloseReport };

@@ -23,6 +23,7 @@ export interface FirstCallsConfig {
 export class FirstCalls {
   readonly #config: FirstCallsConfig;
   #timer: Timer | undefined;
+  #round = 0;
 
   constructor(config: FirstCallsConfig) {
     this.#config = config;
@@ -31,18 +32,26 @@ export class FirstCalls {
   /** The first heartbeat was sent. */
   start(round = 0): void {
     const { clock, isAlone, call } = this.#config;
-    this.#timer?.cancel();
+    this.close();
     const pause = ASK_AGAIN[round];
     if (pause === undefined || !isAlone()) return;
+    this.#round = round;
     this.#timer = clock.setTimer(() => {
+      this.#timer = undefined;
       if (!isAlone()) return;
       call();
       this.start(round + 1);
     }, pause);
   }
 
+  /** Whether the first was sent a moment ago. */
+  get isFresh(): boolean {
+    return this.#timer !== undefined && this.#round === 0 && this.#config.isAlone();
+  }
+
   /** Calls no more. */
   close(): void {
     this.#timer?.cancel();
+    this.#timer = undefined;
   }
 }

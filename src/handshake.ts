@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { Endpoint } from "./address.ts";
+import { type Endpoint, formatAddress } from "./address.ts";
 import { type Challenge, Challenges } from "./challenges.ts";
 import type { Clock, Timer } from "./clock.ts";
 import type { Crowd } from "./crowd.ts";
@@ -28,6 +28,11 @@ const REFUSED_QUESTIONS_PER_SECOND = 16;
  * when it is heard.
  */
 export const ASK_AGAIN: readonly number[] = [100, 300, 900];
+/** How long an answer is waited for by a node that is about to leave, and after how long it asks once more, in milliseconds. */
+const PATIENCE = 300;
+const INSIST_AFTER = 100;
+/** How long somebody counts as unanswered then. */
+const LONG_PATIENCE = 2000;
 /** How often it is looked whether somebody is to be asked again, in milliseconds. */
 const RETRY_EVERY = 100;
 
@@ -54,6 +59,8 @@ export class Handshake {
   readonly #refusedQuestions: RateLimit;
   /** Those that are asked again. */
   readonly #asked = new Set<PeerEntry>();
+  /** How often an address was asked once more on leaving. */
+  readonly #insisted = new Map<string, number>();
   #timer: Timer | undefined;
 
   constructor(config: HandshakeConfig) {
@@ -145,11 +152,47 @@ export class Handshake {
     return challenge;
   }
 
+  /** Whether somebody was asked a short while ago who has neither answered nor been given up. */
+  get isAsking(): boolean {
+    const { peers } = this.#config;
+    for (const entry of this.#asked) if (!entry.isProven && peers.get(entry.id) === entry) return true;
+    return this.#open(PATIENCE).length > 0;
+  }
+
+  /** Where somebody was asked that others had told of, and has not answered. */
+  get unanswered(): readonly { readonly endpoint: Endpoint }[] {
+    return this.#open(LONG_PATIENCE).map(({ to }) => ({ endpoint: to }));
+  }
+
+  /**
+   * Asks once more, as the node is about to leave: where others have told of somebody who has not answered yet, and peers
+   * whose welcome was lost.
+   */
+  insist(unwelcomed: readonly PeerEntry[]): void {
+    const now = this.#config.clock.now();
+    for (const { to, sentAt } of this.#open(PATIENCE)) {
+      const name = formatAddress(to.host, to.port);
+      if (now - sentAt < INSIST_AFTER || (this.#insisted.get(name) ?? 0) > 1 || !this.#questions.allow()) continue;
+      this.#insisted.set(name, (this.#insisted.get(name) ?? 0) + 1);
+      this.ask(to);
+    }
+    for (const entry of unwelcomed) {
+      if (now - Math.max(entry.helloAt, entry.provenAt) >= INSIST_AFTER) this.hello(entry);
+    }
+  }
+
   /** Asks nothing more. */
   close(): void {
     this.#timer?.cancel();
     this.#asked.clear();
     this.#challenges.clear();
+  }
+
+  #open(within: number): readonly Challenge[] {
+    const { clock, peers } = this.#config;
+    const known = new Set(peers.endpoints().map(({ host, port }) => formatAddress(host, port)));
+    return this.#challenges.openSince(clock.now() - within)
+      .filter(({ to }) => !known.has(formatAddress(to.host, to.port)));
   }
 
   #note(entry: PeerEntry): void {

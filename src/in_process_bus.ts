@@ -4,6 +4,7 @@
  * @module
  */
 
+import { type CloseReport, NOTHING_PUBLISHED } from "./close_report.ts";
 import { ClosedError, QuorumNotSatisfiedError, show } from "./errors.ts";
 import { type LoadGuard, LoadGuards } from "./load_guard.ts";
 import { Subscriptions } from "./subscriptions.ts";
@@ -46,7 +47,7 @@ export class InProcessBus implements SyncBus {
   readonly #onError: (error: unknown) => void;
   #published = 0;
   #delivered = 0;
-  #closing: Promise<void> | undefined;
+  #closing: Promise<CloseReport> | undefined;
 
   /** `onError` gets what a callback of a subscription threw or rejected with; the default drops it. */
   constructor(options: { readonly onError?: (error: unknown) => void } = {}) {
@@ -131,15 +132,16 @@ export class InProcessBus implements SyncBus {
     return [];
   }
 
-  close(): Promise<void> {
-    this.#closing ??= Promise.resolve();
+  /** There is nothing to confirm: whoever subscribed has been called. */
+  close(): Promise<CloseReport> {
+    this.#closing ??= Promise.resolve(NOTHING_PUBLISHED);
     this.#guards.close();
     this.#subscriptions.closeAll();
     return this.#closing;
   }
 
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.close();
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
   }
 
   #check(key: string, options: PublishOptions | undefined): void {

@@ -18,6 +18,11 @@ const MAX_TOLD = 65_536;
 export class Leaving {
   /** The peers that have not acknowledged it, and where they are. */
   readonly waiting: Map<string, Endpoint>;
+  /** Those that have. */
+  readonly confirmed: Set<string> = new Set();
+  /** Whether nobody is told any more. */
+  isOver = false;
+  readonly #peers: readonly Asker[];
   readonly #told: Set<string>;
   readonly #clock: Clock;
   readonly #say: (to: Endpoint) => void;
@@ -26,6 +31,7 @@ export class Leaving {
 
   /** It waits for `peers`; `say` tells one that the node leaves. */
   constructor(peers: readonly Asker[], clock: Clock, say: (to: Endpoint) => void) {
+    this.#peers = peers;
     this.waiting = new Map(peers.map(({ id, endpoint }) => [id, endpoint]));
     this.#told = new Set(this.waiting.keys());
     this.#clock = clock;
@@ -48,6 +54,20 @@ export class Leaving {
     this.#told.add(id);
     this.#say(endpoint);
     this.linger();
+  }
+
+  /** What all have acknowledged was not everything. */
+  renew(): void {
+    this.confirmed.clear();
+    for (const { id, endpoint } of this.#peers) this.waiting.set(id, endpoint);
+    this.linger();
+    for (const endpoint of this.waiting.values()) this.#say(endpoint);
+  }
+
+  /** A peer has everything. */
+  confirm(id: string): void {
+    this.confirmed.add(id);
+    this.settle(id);
   }
 
   /** A peer needs nothing more. */

@@ -181,6 +181,15 @@ export class Links {
     return { joined, gone, errors };
   }
 
+  /** Binds sockets that send, after `close`: for a moment. `close` frees them as well. */
+  async reopen(): Promise<void> {
+    const [first] = this.#open.values();
+    this.#own = await this.#binder.own(ownHost(this.#settings, first?.link), first?.link, 0, this.#ownSends);
+    for (const open of this.#open.values()) {
+      if (open.sender !== undefined) open.sender = this.#ownSends ? this.#own : await this.#binder.sender(open.link);
+    }
+  }
+
   /** Closes all sockets. */
   async close(): Promise<void> {
     this.#isClosed = true;

@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { Endpoint } from "./address.ts";
+import { type Endpoint, formatAddress } from "./address.ts";
 import type { Challenge } from "./challenges.ts";
 import type { Clock, Timer } from "./clock.ts";
 import { Crowd } from "./crowd.ts";
@@ -39,6 +39,9 @@ const MOST_GONE = 1024;
 const MOVES_PER_SECOND = 16;
 /** Peers that are asked whether they have really left, at once and per second: anybody can say so of all. */
 const LEAVES = { burst: 8, perSecond: 1 };
+
+/** How long a peer that was just met may ask for the welcome again, which may have been lost, in milliseconds. */
+const WELCOME_WITHIN = 2000;
 
 /** What a {@linkcode Membership} is made of. The callbacks MUST NOT throw. */
 export interface MembershipConfig {
@@ -274,6 +277,7 @@ export class Membership {
     // Not what anybody says in its name from elsewhere.
     const isItself = !entry.isProven || isProof || entry.isOn(source.host);
     if (extension !== undefined) {
+      if (extension.token !== undefined && isItself) entry.hasWelcomed = true;
       if (isItself) this.#paths.note(entry, extension);
       else this.#paths.noteAside(entry, extension, source.host);
     }
@@ -303,6 +307,25 @@ export class Membership {
     if (peer?.isProven === true && this.#leaves.allow()) this.#handshake.ask(peer.endpoint, peer);
   }
 
+  /** Whether somebody who was greeted or asked a short while ago may still answer. */
+  get isMeeting(): boolean {
+    return this.#seeds.isGreeting || this.#firstCalls.isFresh || this.#handshake.isAsking ||
+      this.#unwelcomed().length > 0;
+  }
+
+  /** Asks once more who has not answered, as the node is about to leave. */
+  insist(): void {
+    this.#handshake.insist(this.#unwelcomed());
+  }
+
+  /** Addresses of those that were heard or told of a short while ago and have not answered, or not told of others. */
+  get unmet(): readonly string[] {
+    const strange = this.#peers.extended().filter(({ isProven }) => !isProven);
+    return [...this.#handshake.unanswered, ...strange, ...this.#unwelcomed()].map(({ endpoint: { host, port } }) =>
+      formatAddress(host, port)
+    );
+  }
+
   /** Sends no more heartbeats. */
   stop(): void {
     this.#timer?.cancel();
@@ -330,9 +353,10 @@ export class Membership {
 
   /** Answers a question, and welcomes a node that has shown for the first time where it is: there, and nowhere else. */
   #reply(entry: PeerEntry, source: Endpoint, nonce: number | undefined, isWelcome: boolean): void {
-    const { encode, post, tokenFor } = this.#config;
-    const token = isWelcome ? tokenFor(entry) : undefined;
-    const welcome = isWelcome ? { ...this.#told(TOLD.welcome), ...token && { token } } : {};
+    const { clock, encode, post, tokenFor } = this.#config;
+    const isAgain = nonce !== undefined && entry.isProven && clock.now() - entry.provenAt < WELCOME_WITHIN;
+    const token = isWelcome || isAgain ? tokenFor(entry) : undefined;
+    const welcome = isWelcome || isAgain ? { ...this.#told(TOLD.welcome), ...token && { token } } : {};
     const isThere = entry.isAt(source);
     if (nonce !== undefined) this.#handshake.answer(entry, nonce, source, isThere ? welcome : {});
     if (isWelcome && !(nonce !== undefined && isThere)) {
@@ -353,6 +377,7 @@ export class Membership {
     entry.isDeafTo = false;
     if (id === undefined) this.#seeds.answered(to, entry.id);
     const isNew = !entry.isProven;
+    if (isNew) entry.provenAt = this.#config.clock.now();
     const isWelcome = this.#peers.prove(entry, to);
     if (isWelcome) this.#settle(entry, time);
     else if (entry.isAt(to)) this.#config.onProven(entry, to, time);
@@ -389,6 +414,14 @@ export class Membership {
       other.isOusted = isOusted;
       if (isOusted) this.#suspicion.hasten();
     }
+  }
+
+  /** Peers that were met a short while ago, and have not told whom they know: that may have been lost. */
+  #unwelcomed(): readonly PeerEntry[] {
+    const since = this.#config.clock.now() - WELCOME_WITHIN;
+    return [...this.#peers.all()].filter(({ isProven, hasWelcomed, provenAt }) =>
+      isProven && !hasWelcomed && provenAt >= since
+    );
   }
 
   #told(count: number): { readonly peers?: readonly ToldPeer[] } {

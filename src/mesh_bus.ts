@@ -5,6 +5,7 @@
  */
 
 import { Batcher } from "./batcher.ts";
+import type { CloseReport } from "./close_report.ts";
 import type { DatagramHandlers } from "./datagram_socket.ts";
 import { Diagnoser } from "./diagnose.ts";
 import type { DiagnoseOptions, Diagnosis } from "./diagnosis.ts";
@@ -14,6 +15,7 @@ import { Destinations } from "./destinations.ts";
 import { ClosedError, QuorumUnsupportedError, show } from "./errors.ts";
 import type { GapReason } from "./events.ts";
 import { EventStream, type MeshEvents } from "./event_stream.ts";
+import { Farewell } from "./farewell.ts";
 import { Failures } from "./failures.ts";
 import { GapReporter } from "./gap_reporter.ts";
 import type { Saying } from "./handshake.ts";
@@ -26,6 +28,7 @@ import { type MeshStatus, meshStatus } from "./mesh_status.ts";
 import { checkOptions, checkPorts, type MeshOptions, type Settings } from "./options.ts";
 import { Outbox } from "./outbox.ts";
 import { PathMtu } from "./path_mtu.ts";
+import { PeerWaiters, type WaitForPeersOptions } from "./peer_waiters.ts";
 import type { MeshPorts } from "./ports.ts";
 import { Presence } from "./presence.ts";
 import { Probes } from "./probes.ts";
@@ -47,12 +50,6 @@ import {
 import { NODE_ID_LENGTH, TYPE_ANSWER, TYPE_PROBE } from "./wire/layout.ts";
 import { encodeExtension } from "./wire/extension.ts";
 import { formatNodeId, stampUuid } from "./wire/node_id.ts";
-
-/**
- * When `close` gives up, in milliseconds after it was called: sending what is pending, waiting until the peers have it, and
- * sending the last words.
- */
-const CLOSE_DEADLINES = { drain: 600, leave: 950, end: 1000 };
 
 /**
  * How long a key waits for slow callbacks at least, in milliseconds, before everybody is told of an overflow: else a heartbeat
@@ -100,9 +97,12 @@ export class MeshBus implements SyncBus {
   readonly #gaps: GapReporter;
   readonly #overflows: GapReporter;
   readonly #settings: Settings;
+  readonly #waiters: PeerWaiters;
+  readonly #farewell: Farewell;
   #broken = false;
-  #closing: Promise<void> | undefined;
-  #isClosed = false;
+  #closing: Promise<CloseReport> | undefined;
+  /** Whether nothing is received any more. */
+  #isDeaf = false;
 
   /**
    * Opens a node on the given ports and resolves when it is bound and its first heartbeat is on its way.
@@ -197,6 +197,7 @@ export class MeshBus implements SyncBus {
       emit: (event) => {
         if (event.type === "peerJoined") this.#diagnoser.met();
         emit(event);
+        if (event.type === "peerJoined") this.#waiters.joined();
       },
     });
     this.#reliability = settings.extended
@@ -250,7 +251,7 @@ export class MeshBus implements SyncBus {
       onNumber: (id, number, numbering, host, port) =>
         this.#reliability?.accept(id, number, numbering, host, port) ?? true,
       onHeartbeat: (nodeId, advertised, source, extension) => {
-        if (this.#closing !== undefined) {
+        if (this.#closing !== undefined && !this.#farewell.isMeeting) {
           if (extension !== undefined) this.#reliability?.own.greet(formatNodeId(nodeId), source);
           return;
         }
@@ -322,6 +323,17 @@ export class MeshBus implements SyncBus {
       },
       onError: (error) => this.#failures.report("send", error),
     });
+    this.#waiters = new PeerWaiters(clock, () => this.#membership.peers.joined().length);
+    this.#farewell = new Farewell({
+      clock,
+      batcher: this.#batcher,
+      outbox: this.#outbox,
+      links,
+      membership: this.#membership,
+      seeds: this.#seeds,
+      reliability: this.#reliability,
+      onReopened: (isOpen) => this.#isDeaf = !isOpen,
+    });
   }
 
   /** Where others reach this node, `host:port`: what its heartbeats say. It changes when the host's address does. */
@@ -344,7 +356,7 @@ export class MeshBus implements SyncBus {
       if (!this.#guards.idle) this.#guards.touch(key);
       return this.#batcher.tryAdd(key) ? ACCEPTED : this.#publishLater(key, signal);
     } catch (error) {
-      return Promise.reject(error);
+      return error instanceof ClosedError ? this.#refuse(error) : Promise.reject(error);
     }
   }
 
@@ -448,14 +460,34 @@ export class MeshBus implements SyncBus {
     return this.#membership.peers.addresses();
   }
 
-  /** Sends what is pending, for at most a second, then frees everything. Never rejects. */
-  close(): Promise<void> {
-    this.#closing ??= this.#close();
+  /**
+   * Resolves when at least `count` peers are there: an integer from 0. For who opens a mesh to publish something at once, and
+   * wants to be sure that it is heard.
+   *
+   * Rejects with a `PeersTimeoutError` after `timeout`, 10 s unless it is given, with the reason of `signal` when it aborts,
+   * with a `ClosedError` when the mesh closes, and with a `TypeError` or `RangeError` for arguments out of range.
+   */
+  waitForPeers(count: number, options?: WaitForPeersOptions): Promise<void> {
+    return this.#waiters.wait(count, options);
+  }
+
+  /**
+   * Sends what is pending, for at most a second, then frees everything. Never rejects.
+   *
+   * Keys are taken until peers are told that the node leaves. What could not be sent by then is a gap to them, and so is what
+   * is refused later. When something was published it also waits for seeds that were looked up or greeted a short while ago.
+   * Resolves to what is known of who has it.
+   */
+  close(): Promise<CloseReport> {
+    if (this.#closing === undefined) {
+      this.#closing = this.#close();
+      this.#farewell.leftWith(this.#closing);
+    }
     return this.#closing;
   }
 
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.close();
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
   }
 
   #start(settings: Settings): void {
@@ -482,7 +514,7 @@ export class MeshBus implements SyncBus {
   readonly #handlers: DatagramHandlers = {
     // A node that closes still answers those who miss something of it.
     message: (data, host, port) => {
-      if (!this.#isClosed) this.#receiver.receive(data, host, port);
+      if (!this.#isDeaf) this.#receiver.receive(data, host, port);
     },
     error: (error, fatal) => {
       if (fatal) this.#broken = true;
@@ -495,23 +527,27 @@ export class MeshBus implements SyncBus {
     this.#guards.touch(key);
   }
 
-  async #close(): Promise<void> {
+  /** Rejects when the peers have been told. */
+  async #refuse(error: ClosedError): Promise<never> {
+    await this.#farewell.refused();
+    throw error;
+  }
+
+  async #close(): Promise<CloseReport> {
     this.#signal?.removeEventListener("abort", this.#onAbort);
     this.#subscriptions.stop();
-    this.#seeds.close();
-    this.#batcher.close();
     this.#guards.close();
     this.#gaps.close();
     this.#overflows.close();
     this.#deliveries.close();
+    this.#waiters.close();
     this.#presence.close();
-    this.#membership.stop();
     this.#diagnoser.close();
     this.#pathMtu?.close();
     this.#probes?.close();
     this.#reliability?.beginClose();
-    await this.#leave();
-    this.#isClosed = true;
+    const report = await this.#farewell.say();
+    this.#isDeaf = true;
     this.#reliability?.close();
     this.#membership.close();
     this.#subscriptions.closeAll();
@@ -520,20 +556,8 @@ export class MeshBus implements SyncBus {
     } catch (error) {
       this.#failures.report("close", error);
     }
-    this.#events.end({ type: "closed" });
-  }
-
-  /** Sends what is pending, and sees to it that peers have it. */
-  async #leave(): Promise<void> {
-    const { clock } = this.#ports;
-    const start = clock.now();
-    await this.#outbox.drainedBy(start + CLOSE_DEADLINES.drain);
-    this.#outbox.holdBatches();
-    if (this.#reliability === undefined) return;
-    // What could not be sent is a gap to the peers, and not a silence.
-    while (this.#batcher.take() !== undefined) this.#reliability.own.skip();
-    await this.#reliability.leave(start + CLOSE_DEADLINES.leave - clock.now());
-    await this.#outbox.drainedBy(start + CLOSE_DEADLINES.end);
+    this.#events.end({ type: "closed", report });
+    return report;
   }
 
   #newHeartbeat(saying: Saying): Uint8Array {

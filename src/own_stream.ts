@@ -186,7 +186,7 @@ export class OwnStream {
 
   /** A peer has everything up to `settled`. */
   acknowledge(id: string, settled: number): void {
-    if (settled >= this.#config.ring.last) this.#leaving?.settle(id);
+    if (settled >= this.#config.ring.last) this.#leaving?.confirm(id);
   }
 
   /** A heartbeat has come while the node leaves: perhaps of a newcomer that knows nothing of it. */
@@ -197,6 +197,22 @@ export class OwnStream {
   /** Batches that were accepted and can not be sent any more: they become a gap. */
   skip(): void {
     this.#config.ring.skip();
+  }
+
+  /** Whether it says now that the node leaves. */
+  get isLeaving(): boolean {
+    return this.#leaving?.isOver === false;
+  }
+
+  /** The peers that have everything, when the node leaves. */
+  get confirmed(): ReadonlySet<string> {
+    return this.#leaving?.confirmed ?? new Set();
+  }
+
+  /** The leave was said, and something was refused after it: that is a gap to the peers. */
+  takeBack(): void {
+    this.#config.ring.skip();
+    this.#leaving?.renew();
   }
 
   /** Says that the node leaves until all of `peers` have everything, for at most `patience` milliseconds. */
@@ -213,6 +229,7 @@ export class OwnStream {
       await leaving.settledWithin(Math.min(LEAVE_EVERY, until - clock.now()));
       for (const endpoint of leaving.waiting.values()) say(endpoint);
     }
+    leaving.isOver = true;
   }
 
   /** Announces and answers nothing more. */

@@ -50,6 +50,9 @@ export class PeerEntry implements KnownPeer {
   endpoint: Endpoint;
   isProven = false;
   extended = false;
+  /** When it answered from a place for the first time, and whether it has told since of those that it knows. */
+  provenAt: number = -Infinity;
+  hasWelcomed = false;
   /** Whether it counts as a peer: it has answered, or it is one that answers nothing. */
   isJoined = false;
   hearsUs = false;

@@ -199,8 +199,11 @@ export class PeerStreams {
     const stream = this.#table.find(nodeId);
     if (stream === undefined) return;
     if (isNew) stream.onlyLeaves = true;
-    // Its first leave was heeded, and the acknowledgement was lost.
-    if (stream.leftAt !== undefined) return this.#config.onSettled(stream, stream.window.settled);
+    // Its first leave was heeded, and the acknowledgement was lost; or it had to refuse something after it.
+    if (stream.leftAt !== undefined) {
+      this.#takeBack(stream, extension.position?.last ?? 0, now);
+      return this.#config.onSettled(stream, stream.window.settled);
+    }
     // Anybody may say so of one that was lost. If it had more than was known, that is a gap soon.
     if (stream.lostAt !== undefined) return;
     stream.leavingAt ??= now;
@@ -432,6 +435,21 @@ export class PeerStreams {
       this.#config.onGap(stream.id, stream.giveUp(now), highest, "left");
     }
     this.#depart(stream, now);
+  }
+
+  /**
+   * One that has left says that it had more, and nobody will have it. Anybody can say so, so the rate is bounded, and one that
+   * never answered is nobody.
+   */
+  #takeBack(stream: PeerStream, last: number, now: number): void {
+    const { window } = stream;
+    if (last <= window.highest || !stream.isProven) return;
+    window.extend(last, now, now);
+    if (!this.#unprovenGaps.allow()) {
+      this.#owed = stream;
+      return;
+    }
+    this.#config.onGap(stream.id, stream.giveUp(now), last, "left");
   }
 
   #depart(stream: PeerStream, now: number): void {

@@ -202,6 +202,11 @@ export class Reliability {
     this.#stallWatch.close();
   }
 
+  /** Whether a peer has left while this node leaves. */
+  hasLeft(id: string): boolean {
+    return this.#leavers.has(id);
+  }
+
   /** Says that the node leaves until all peers that are there have everything, for at most `patience` milliseconds. */
   async leave(patience: number): Promise<void> {
     const { peers, ports: { clock }, settings: { heartbeat } } = this.#config;

@@ -62,8 +62,14 @@ export class SeedGreeter {
   /** Greets them soon again, as a node that was just opened waits for nothing more. */
   start(): void {
     this.#timer?.cancel();
+    this.#timer = undefined;
     this.#rounds = 0;
     this.#soon();
+  }
+
+  /** Whether seeds were greeted of late, and have not answered. */
+  get isGreeting(): boolean {
+    return this.#timer !== undefined && this.open().length > 0;
   }
 
   /** Greets those where nobody has answered. */
@@ -122,6 +128,7 @@ export class SeedGreeter {
   close(): void {
     this.#isClosed = true;
     this.#timer?.cancel();
+    this.#timer = undefined;
     this.#behind.clear();
     this.#names.clear();
   }
@@ -144,6 +151,7 @@ export class SeedGreeter {
     const pause = ASK_AGAIN[this.#rounds++];
     if (pause === undefined || this.#isClosed || this.#unknown().length === 0) return;
     this.#timer = this.#config.clock.setTimer(() => {
+      this.#timer = undefined;
       this.round();
       this.#soon();
     }, pause);

@@ -39,6 +39,8 @@ export interface SourceContext {
   readonly onAnswer: (leaf: Leaf, endpoints: readonly Endpoint[]) => void;
   /** Called when a look-up has failed. It is tried again. */
   readonly onError: (error: Error) => void;
+  /** Called when a look-up of a seed has failed. */
+  readonly onFailed: (seed: Seed) => void;
   /** Called with how many addresses or records of an answer were left out as none can be used. */
   readonly onUnusable: (count: number) => void;
   /** Called when a service has too many targets. */
@@ -175,8 +177,13 @@ class ServiceSource implements SeedSource {
   }
 }
 
-function roundsOf(seed: Seed, { ports, interval, jitter, onError }: SourceContext, round: () => Promise<void>): Rounds {
+function roundsOf(
+  seed: Seed,
+  { ports, interval, jitter, onError, onFailed }: SourceContext,
+  round: () => Promise<void>,
+): Rounds {
   return new Rounds(ports.clock, new BackOff(interval, jitter), round, (cause) => {
+    onFailed(seed);
     onError(new Error(`Cannot look up the seed ${show(seed.text)}: ${messageOf(cause)}`, { cause }));
   });
 }

@@ -51,6 +51,10 @@ export class Seeds {
   readonly #discovery: Discovery | undefined;
   /** The texts of those that have had an address. */
   readonly #resolved = new Set<string>();
+  /** The texts of those whose look-up has failed. */
+  readonly #failed = new Set<string>();
+  /** Whether `discover` has neither given a list nor failed. */
+  #isListing: boolean;
   readonly #counts = { truncated: 0, unusable: 0 };
   readonly #cutBefore = new WeakSet<object>();
   #isClosed = false;
@@ -72,17 +76,25 @@ export class Seeds {
       jitter,
       onAnswer: (leaf, endpoints) => this.#update(leaf, endpoints),
       onError,
+      onFailed: ({ text }) => void this.#failed.add(text),
       onUnusable: (count) => this.#counts.unusable += count,
       onCut: (seed, targets) => this.#cut(seed, MAX_TARGETS, "targets", targets),
     };
     for (const seed of settings.seeds) this.#add(seed);
     this.#pool.commit();
+    this.#isListing = discover !== undefined;
     this.#discovery = discover && new Discovery({
       discover,
       clock: ports.clock,
       backOff: new BackOff(interval, jitter),
-      onList: (list) => this.#take(list),
-      onError,
+      onList: (list) => {
+        this.#isListing = false;
+        this.#take(list);
+      },
+      onError: (error) => {
+        this.#isListing = false;
+        onError(error);
+      },
     });
   }
 
@@ -104,6 +116,11 @@ export class Seeds {
   get unresolved(): readonly string[] {
     const sources = [...this.#given, ...this.#listed].filter(([, source]) => source !== undefined);
     return sources.map(([text]) => text).filter((text) => !this.#resolved.has(text));
+  }
+
+  /** Whether the first look-up of a seed, or the first list, is under way. */
+  get isLookingUp(): boolean {
+    return this.#isListing || this.unresolved.some((text) => !this.#failed.has(text));
   }
 
   /**

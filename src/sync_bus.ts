@@ -5,6 +5,7 @@
  * @module
  */
 
+import type { CloseReport } from "./close_report.ts";
 import { show } from "./errors.ts";
 import type { LoadGuard } from "./load_guard.ts";
 
@@ -147,9 +148,12 @@ export interface SyncBus {
   metrics(): Metrics;
   /** Addresses of the nodes that are known to be there, without the own one. */
   peers(): string[];
-  /** Sends what is pending, closes all subscriptions and frees everything. A second call returns the same promise. */
-  close(): Promise<void>;
-  /** The same as `close`. */
+  /**
+   * Sends what is pending, closes all subscriptions and frees everything. Resolves to what is known of who has what was
+   * published. A second call returns the same promise.
+   */
+  close(): Promise<CloseReport>;
+  /** The same as `close`, without the report. */
   [Symbol.asyncDispose](): Promise<void>;
 }
 

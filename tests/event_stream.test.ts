@@ -2,12 +2,13 @@
 import { describe, test } from "node:test";
 import { assert, assertEquals, assertInstanceOf, assertStrictEquals, assertThrows } from "@std/assert";
 import { VirtualClock } from "../adapters/memory_clock.ts";
+import { NOTHING_PUBLISHED } from "../src/close_report.ts";
 import { EventStream } from "../src/event_stream.ts";
 import type { MeshEvent } from "../src/events.ts";
 import { Failures } from "../src/failures.ts";
 import { settle, watch } from "./support/outcome.ts";
 
-const CLOSED: MeshEvent = { type: "closed" };
+const CLOSED: MeshEvent = { type: "closed", report: NOTHING_PUBLISHED };
 
 /** An event that is told from others by its name. */
 function joined(name: string): MeshEvent {

@@ -305,8 +305,7 @@ describe("close", () => {
       void a.publish("last words");
       const closing = a.close();
       assertEquals(a.close(), closing);
-      assertEquals(a[Symbol.asyncDispose](), closing);
-      await Promise.all([closing, loop]);
+      await Promise.all([closing, loop, a[Symbol.asyncDispose]()]);
       assertEquals((await next(got)).key, "last words");
       await happened(a, ({ type }) => type === "closed");
     }));

@@ -64,7 +64,7 @@ export class UserService {
   }
 
   /** Leaves the mesh. */
-  close(): Promise<void> {
-    return this.mesh.close();
+  async close(): Promise<void> {
+    await this.mesh.close();
   }
 }

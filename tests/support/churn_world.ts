@@ -127,11 +127,11 @@ export class ChurnWorld {
   }
 
   /** Closes a node. Nobody waits for it. */
-  close(node: ChurnNode): Promise<void> {
+  async close(node: ChurnNode): Promise<void> {
     this.note(() => `${node.index} closes`);
     this.#end(node, "closed");
     this.counts.leaves++;
-    return node.mesh.close();
+    await node.mesh.close();
   }
 
   crash(node: ChurnNode): void {

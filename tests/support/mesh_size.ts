@@ -109,7 +109,7 @@ export class BigMesh {
       this.nodes.every((other) => node.peers().includes(other.address) && other.peers().includes(address));
     while (!isKnown() && clock.now() - start <= limit) await clock.advance(Math.max(2, (clock.now() - start) / 20));
     const time = isKnown() ? clock.now() - start : Infinity;
-    return { time, leave: () => clock.run(node.close(), 5000) };
+    return { time, leave: async () => void await clock.run(node.close(), 5000) };
   }
 
   /** Closes all. */

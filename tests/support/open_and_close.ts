@@ -36,7 +36,7 @@ async function closedWithEverythingInUse(): Promise<void> {
   void other.publish("not awaited");
   await Promise.all([mesh.close(), other.close()]);
   const outcomes = (await keys).map(({ status }) => status);
-  if (outcomes[0] !== "fulfilled" || outcomes[9] !== "rejected") throw new Error(`Not what was meant: ${outcomes}`);
+  if (outcomes.some((status) => status !== "fulfilled")) throw new Error(`Not what was meant: ${outcomes}`);
   await Promise.all(loops);
 }
 

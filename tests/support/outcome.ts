@@ -19,6 +19,16 @@ export function watch(promise: PromiseLike<unknown>): Outcome {
   return outcome;
 }
 
+/** What becomes of a promise: never rejects. */
+export async function outcomeOf(promise: PromiseLike<unknown>): Promise<Outcome> {
+  try {
+    await promise;
+    return { state: "fulfilled" };
+  } catch (reason) {
+    return { state: "rejected", reason };
+  }
+}
+
 /** Resolves when the microtasks that are ready now have run, and those that they led to, ten deep. */
 export async function settle(): Promise<void> {
   for (let i = 0; i < 10; i++) await undefined;

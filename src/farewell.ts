@@ -1,0 +1,182 @@
+/**
+ * The end of a node: who it is known by, what it has published, and what is refused after it has left.
+ *
+ * @module
+ */
+
+import type { Batcher } from "./batcher.ts";
+import { type CloseReport, NOTHING_PUBLISHED } from "./close_report.ts";
+import type { Clock } from "./clock.ts";
+import type { Links } from "./links.ts";
+import type { Membership } from "./membership.ts";
+import type { Outbox } from "./outbox.ts";
+import type { KnownPeer } from "./peer.ts";
+import type { Reliability } from "./reliability.ts";
+import type { Seeds } from "./seeds.ts";
+import { formatAddress } from "./address.ts";
+
+/**
+ * When it gives up, in milliseconds after it began: meeting others and sending what is pending, waiting until the peers have
+ * it, and sending the last words.
+ */
+const DEADLINES = { drain: 600, leave: 950, end: 1000 };
+
+/** How often it looks whether those who were greeted have answered, in milliseconds. */
+const LOOK_EVERY = 10;
+
+/** How long it tells of what was refused after it had left, in milliseconds. */
+const TAKE_BACK = 300;
+
+/** What a {@linkcode Farewell} is made of. */
+export interface FarewellConfig {
+  readonly clock: Clock;
+  readonly batcher: Batcher;
+  readonly outbox: Outbox;
+  readonly links: Links;
+  readonly membership: Membership;
+  readonly seeds: Seeds;
+  /** Absent when the node speaks the original's wire only: then nobody is told of anything. */
+  readonly reliability: Reliability | undefined;
+  /** Sockets are open again for a moment, or no more. */
+  readonly onReopened: (isOpen: boolean) => void;
+}
+
+/**
+ * Keys are taken until the leave is said. A node that has published something first meets those whom its seeds know, so
+ * that a job that lives for some milliseconds is heard. What can not be sent, or is refused after that, is a gap to the peers.
+ */
+export class Farewell {
+  readonly #config: FarewellConfig;
+  #isMeeting = false;
+  #known: readonly KnownPeer[] = [];
+  #left: Promise<void> | undefined;
+  #takingBack: Promise<void> | undefined;
+  #isRefused = false;
+
+  constructor(config: FarewellConfig) {
+    this.#config = config;
+  }
+
+  /** Whether others are still to be met. */
+  get isMeeting(): boolean {
+    return this.#isMeeting;
+  }
+
+  /** Sends what is pending, sees to it that the peers have it, and says that the node leaves. */
+  async say(): Promise<CloseReport> {
+    const { batcher, clock, membership, outbox, reliability, seeds } = this.#config;
+    const start = clock.now();
+    const drainBy = start + DEADLINES.drain;
+    this.#isMeeting = true;
+    batcher.hurry();
+    await outbox.drainedBy(drainBy);
+    do {
+      await this.#drain(drainBy);
+      if (this.#hasPublished) await this.#meet(drainBy);
+    } while (batcher.pending > 0 && clock.now() < drainBy);
+    this.#isMeeting = false;
+    const seedsLeft = membership.openSeeds().map(({ host, port }) => formatAddress(host, port));
+    const unanswered = unique([...seeds.unresolved, ...seedsLeft, ...membership.unmet]);
+    seeds.close();
+    membership.stop();
+    const turnedAway = batcher.close();
+    outbox.holdBatches();
+    let unsent = batcher.pending;
+    if (reliability === undefined) {
+      while (batcher.take() !== undefined) { /* Nobody can be told. */ }
+      return { ...this.#report(unanswered, unsent), confirmed: 0 };
+    }
+    // What could not be sent is a gap to the peers, and not a silence.
+    const { own } = reliability;
+    while (batcher.take() !== undefined) own.skip();
+    if (turnedAway > 0) own.skip();
+    unsent += turnedAway;
+    const hasPublished = this.#hasPublished;
+    this.#known = membership.peers.extended().filter(({ isProven }) => isProven);
+    await reliability.leave(start + DEADLINES.leave - clock.now());
+    await outbox.drainedBy(start + DEADLINES.end);
+    return hasPublished ? this.#report(unanswered, unsent) : NOTHING_PUBLISHED;
+  }
+
+  /** `closed` resolves when the node has been closed after it has left. */
+  leftWith(closed: Promise<unknown>): void {
+    this.#left = closed.then(() => {});
+  }
+
+  /**
+   * A key was refused, as the leave had been said: the store may have changed, and peers took the leave for the end. They get
+   * a gap. Resolves when they have been told.
+   */
+  async refused(): Promise<void> {
+    const { reliability } = this.#config;
+    if (reliability === undefined || this.#left === undefined) return;
+    this.#isRefused = true;
+    if (reliability.own.isLeaving) {
+      this.#isRefused = false;
+      reliability.own.takeBack();
+    }
+    await (this.#takingBack ??= this.#takeBack(reliability));
+  }
+
+  /** One at a time, and one for all keys that are refused meanwhile. */
+  async #takeBack({ own }: Reliability): Promise<void> {
+    const { clock, links, onReopened, outbox } = this.#config;
+    await this.#left;
+    try {
+      while (this.#isRefused) {
+        this.#isRefused = false;
+        await links.reopen();
+        onReopened(true);
+        own.takeBack();
+        await own.leave(this.#known, TAKE_BACK);
+        await outbox.drainedBy(clock.now() + TAKE_BACK);
+        onReopened(false);
+        await links.close();
+      }
+    } catch {
+      /* No socket can be had: nobody can be told. */
+    } finally {
+      onReopened(false);
+      this.#takingBack = undefined;
+    }
+  }
+
+  get #hasPublished(): boolean {
+    const { batcher } = this.#config;
+    return batcher.accepted > 0 || batcher.waiting > 0;
+  }
+
+  /** Sends what is pending and what waits for room, and what comes meanwhile. */
+  async #drain(until: number): Promise<void> {
+    const { batcher, clock, outbox } = this.#config;
+    while ((batcher.pending > 0 || batcher.waiting > 0) && clock.now() < until) {
+      await outbox.drainedBy(until);
+      // A batch is cut at the end of a turn.
+      if (batcher.pending > 0) await new Promise<void>((resolve) => void clock.setTurnEnd(resolve));
+    }
+  }
+
+  /** Waits for those who were greeted or looked up a short while ago. */
+  async #meet(until: number): Promise<void> {
+    const { batcher, clock, membership, seeds } = this.#config;
+    while ((seeds.isLookingUp || membership.isMeeting) && clock.now() < until) {
+      await new Promise<void>((resolve) => void clock.setTimer(resolve, LOOK_EVERY));
+      membership.insist();
+      if (batcher.pending > 0) return;
+    }
+  }
+
+  #report(unanswered: readonly string[], unsent: number): CloseReport {
+    const { membership, reliability } = this.#config;
+    const confirmed = reliability?.own.confirmed ?? new Set();
+    const silent = this.#known.filter(({ id }) => !confirmed.has(id) && reliability?.hasLeft(id) !== true);
+    const unconfirmed = unique([...silent.map(({ address }) => address), ...unanswered]);
+    const plain = membership.peers.joined().filter(({ extended }) => !extended || reliability === undefined).length;
+    const isConfirmed = confirmed.size > 0 && unconfirmed.length === 0 && unsent === 0;
+    return { isConfirmed, confirmed: confirmed.size, unconfirmed, unsent, plain };
+  }
+}
+
+function unique(texts: readonly string[]): readonly string[] {
+  return [...new Set(texts)];
+}

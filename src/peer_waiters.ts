@@ -1,0 +1,91 @@
+/**
+ * Who waits until enough peers are there.
+ *
+ * @module
+ */
+
+import type { Clock } from "./clock.ts";
+import { ClosedError, PeersTimeoutError, show } from "./errors.ts";
+import { checkSignal, onAbort } from "./signal.ts";
+
+/** Options of `waitForPeers`. */
+export interface WaitForPeersOptions {
+  /** Ends the wait: the promise rejects with its reason. */
+  readonly signal?: AbortSignal | undefined;
+  /**
+   * Longest wait, in milliseconds: 0 to 86,400,000, or `Infinity`. Then the promise rejects with a `PeersTimeoutError`.
+   *
+   * @default {10000}
+   */
+  readonly timeout?: number | undefined;
+}
+
+/** How long is waited unless told otherwise, in milliseconds: two heartbeats. */
+const DEFAULT_TIMEOUT = 10_000;
+const MAX_TIMEOUT = 86_400_000;
+
+interface Waiter {
+  readonly count: number;
+  settle(error?: unknown): void;
+}
+
+/** Those who wait. */
+export class PeerWaiters {
+  readonly #clock: Clock;
+  readonly #peers: () => number;
+  readonly #waiters = new Set<Waiter>();
+  #isClosed = false;
+
+  /** `peers` says how many peers are there now. */
+  constructor(clock: Clock, peers: () => number) {
+    this.#clock = clock;
+    this.#peers = peers;
+  }
+
+  /** Implements `MeshBus.waitForPeers`. */
+  async wait(count: number, { signal, timeout = DEFAULT_TIMEOUT }: WaitForPeersOptions = {}): Promise<void> {
+    if (!Number.isInteger(count) || count < 0) throw misuse("the number of peers", "an integer from 0", count);
+    const isTime = typeof timeout === "number" && (timeout === Infinity || (timeout >= 0 && timeout <= MAX_TIMEOUT));
+    if (!isTime) throw misuse("`timeout`", `a number of milliseconds from 0 to ${MAX_TIMEOUT}, or Infinity`, timeout);
+    if (signal !== undefined) {
+      checkSignal("wait for peers", signal);
+      signal.throwIfAborted();
+    }
+    if (this.#isClosed) throw new ClosedError("wait for peers");
+    if (this.#peers() >= count) return;
+    await new Promise<void>((resolve, reject) => {
+      const late = () => waiter.settle(new PeersTimeoutError(count, this.#peers(), timeout));
+      const timer = timeout === Infinity ? undefined : this.#clock.setTimer(late, timeout);
+      const detach = signal && onAbort(signal, () => waiter.settle(signal.reason));
+      const waiter: Waiter = {
+        count,
+        settle: (error) => {
+          this.#waiters.delete(waiter);
+          timer?.cancel();
+          detach?.();
+          if (error === undefined) resolve();
+          else reject(error);
+        },
+      };
+      this.#waiters.add(waiter);
+    });
+  }
+
+  /** A peer has joined. */
+  joined(): void {
+    if (this.#waiters.size === 0) return;
+    const count = this.#peers();
+    for (const waiter of this.#waiters) if (count >= waiter.count) waiter.settle();
+  }
+
+  /** Nobody waits any more: each wait rejects with a `ClosedError`. */
+  close(): void {
+    this.#isClosed = true;
+    for (const waiter of this.#waiters) waiter.settle(new ClosedError("wait for peers"));
+  }
+}
+
+function misuse(what: string, rule: string, value: unknown): Error {
+  const type = typeof value === "number" ? RangeError : TypeError;
+  return new type(`Cannot wait for peers as ${what} must be ${rule}: current value is ${show(value)}`);
+}
