@@ -1,4 +1,3 @@
-import { setImmediate } from "node:timers";
 import {
   type Bind,
   BindError,
@@ -12,6 +11,7 @@ import { asError, bindError, checkAddresses, multicastError } from "./bind_error
 import { Gate } from "./gate.ts";
 import { Memberships } from "./memberships.ts";
 import { SendQueue } from "./send_queue.ts";
+import { setImmediate } from "./time.ts";
 
 // What is used of Deno, written out: its own types are there only on Deno, and only with its unstable library.
 

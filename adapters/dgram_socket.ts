@@ -3,7 +3,6 @@ import { platform } from "node:os";
 // Deno 2.9 runs what `node:dgram` puts off (`process.nextTick`) only once this module is loaded: without it, the
 // callback of a `close` is never called.
 import "node:process";
-import { setTimeout } from "node:timers";
 import { type BindOptions, type DatagramHandlers, type DatagramSocket, MAX_RECEIVE } from "../src/datagram_socket.ts";
 import type { Abilities } from "./abilities.ts";
 import { asError, bindError, checkAddresses, multicastError } from "./bind_error.ts";
@@ -12,6 +11,7 @@ import { runtimeName } from "./interface_names.ts";
 import { canonical, type Family } from "./literal.ts";
 import { Memberships } from "./memberships.ts";
 import { BUN_SEND_ATTEMPTS, SendQueue, type Transmit } from "./send_queue.ts";
+import { setTimeout, withRealTicks } from "./time.ts";
 import { ZoneGuess } from "./zone_guess.ts";
 
 const IS_DENO = "Deno" in globalThis;
@@ -150,7 +150,7 @@ function listen(options: BindOptions, family: Family, gate: Gate): Promise<Socke
     });
     try {
       // Without `exclusive`, the workers of a Node cluster (PM2) share one socket and split the datagrams.
-      raw.bind({ address: host, port, exclusive: true });
+      withRealTicks(() => raw.bind({ address: host, port, exclusive: true }));
     } catch (error) {
       fail(error);
     }
@@ -220,7 +220,7 @@ function receiveBufferOf(raw: Socket): number | undefined {
 function transmitOn(raw: Socket): Transmit {
   return (data, host, port, done) => {
     try {
-      raw.send(data, 0, data.length, port, host, (error) => done(error ?? undefined));
+      withRealTicks(() => raw.send(data, 0, data.length, port, host, (error) => done(error ?? undefined)));
     } catch (error) {
       done(asError(error));
     }
@@ -243,7 +243,7 @@ function closeRaw(raw: Socket): Promise<void> {
       else resolve();
     }
     try {
-      raw.close(closed);
+      withRealTicks(() => raw.close(closed));
     } catch {
       // It is closed already: a bind may fail twice, by a throw and by an event.
       closed();

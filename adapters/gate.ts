@@ -1,5 +1,5 @@
-import { setImmediate } from "node:timers";
 import type { DatagramHandlers } from "../src/datagram_socket.ts";
+import { setImmediate } from "./time.ts";
 
 /**
  * Stands before a socket's handlers: lets nothing through before the caller of `bind` has its socket, and nothing after

@@ -1,5 +1,5 @@
-import { setImmediate } from "node:timers";
 import { type Family, isGroup, isIpv4, isOf } from "./literal.ts";
+import { now, setImmediate } from "./time.ts";
 
 /** Hands one datagram to the system and calls `done` once, during the call or later. MUST NOT throw. */
 export type Transmit = (data: Uint8Array, host: string, port: number, done: (error?: Error) => void) => void;
@@ -142,9 +142,9 @@ export class SendQueue {
 
   #mayRenew(host: string): boolean {
     if (this.#renew === undefined || !isGroup(host)) return false;
-    const now = performance.now();
-    if (now < this.#renewed + RENEW_EVERY_MS) return false;
-    this.#renewed = now;
+    const time = now();
+    if (time < this.#renewed + RENEW_EVERY_MS) return false;
+    this.#renewed = time;
     return this.#renew();
   }
 

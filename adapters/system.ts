@@ -4,26 +4,30 @@
  * @module
  */
 
+import { webcrypto } from "node:crypto";
 import { lookup } from "node:dns/promises";
 import { networkInterfaces as interfacesOf } from "node:os";
-import { clearImmediate, clearTimeout, setImmediate, setTimeout } from "node:timers";
 import type { Clock } from "../src/clock.ts";
 import type { NetworkInterface, NetworkInterfaces, RandomBytes, Resolve } from "../src/host.ts";
+import { clearImmediate, clearTimeout, now, setImmediate, setTimeout } from "./time.ts";
 
 // A longer delay overflows in every runtime and becomes 1 ms.
 const MAX_DELAY_MS = 2 ** 31 - 1;
 
+// Taken once: tests that stub it would give all nodes the same id.
+const getRandomValues = webcrypto.getRandomValues.bind(webcrypto);
+
 /** The clock of the event loop. */
 export const systemClock: Clock = {
-  now: () => performance.now(),
+  now,
 
   setTimer(callback, delay) {
-    const due = performance.now() + delay;
+    const due = now() + delay;
     let timer: ReturnType<typeof setTimeout>;
     // The runtimes count whole milliseconds from a rounded start: of 200 timers on Node 184 came up to 0.9 ms early.
     function arm(): void {
-      const left = Math.max(0, due - performance.now());
-      timer = setTimeout(() => performance.now() < due ? arm() : callback(), Math.min(Math.ceil(left), MAX_DELAY_MS));
+      const left = Math.max(0, due - now());
+      timer = setTimeout(() => now() < due ? arm() : callback(), Math.min(Math.ceil(left), MAX_DELAY_MS));
     }
     arm();
     return { cancel: () => clearTimeout(timer) };
@@ -36,7 +40,7 @@ export const systemClock: Clock = {
 };
 
 /** Random bytes of the runtime's secure source, up to 65,536. */
-export const randomBytes: RandomBytes = (length) => crypto.getRandomValues(new Uint8Array(length));
+export const randomBytes: RandomBytes = (length) => getRandomValues(new Uint8Array(length));
 
 /** Asks the system's resolver, hosts file and all, off the event loop. */
 export const resolve: Resolve = async (host) => {

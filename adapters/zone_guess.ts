@@ -1,5 +1,6 @@
 import { linkLocalInterfaces } from "./interface_names.ts";
 import { isLinkLocal } from "./literal.ts";
+import { now } from "./time.ts";
 
 // A look at the interfaces takes 40 µs.
 const LOOK_EVERY_MS = 1000;
@@ -27,9 +28,9 @@ export class ZoneGuess {
   }
 
   #find(): string | undefined {
-    const now = performance.now();
-    if (now < this.#looked + LOOK_EVERY_MS) return this.#only;
-    this.#looked = now;
+    const time = now();
+    if (time < this.#looked + LOOK_EVERY_MS) return this.#only;
+    this.#looked = time;
     try {
       const [first, ...more] = linkLocalInterfaces();
       this.#only = more.length === 0 ? first : undefined;

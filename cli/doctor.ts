@@ -5,6 +5,7 @@
  */
 
 import { networkInterfaces } from "../adapters/system.ts";
+import { now } from "../adapters/time.ts";
 import {
   type Diagnosis,
   type Finding,
@@ -92,14 +93,14 @@ export async function examine(examination: Examination): Promise<DoctorReport> {
       return holder?.judged(diagnosis) ?? diagnosis;
     };
     const { least, longest } = waitOf(options.heartbeat ?? 5000, wait);
-    const start = performance.now();
+    const start = now();
     const end = start + longest;
     onListening?.(least, longest);
     await watch.quiet(start + least, end);
     let diagnosis = await diagnose();
     // Who was met a moment ago may only not have been heard again.
-    if (diagnosis.findings.some(({ severity }) => severity !== "info") && performance.now() < end) {
-      await pause(end - performance.now(), signal);
+    if (diagnosis.findings.some(({ severity }) => severity !== "info") && now() < end) {
+      await pause(end - now(), signal);
       diagnosis = await diagnose();
     }
     const strangers = new Strangers(diagnosis, watch.known);
@@ -140,14 +141,14 @@ class Watch {
   /** Why names could not be looked up. */
   readonly failures = new Set<string>();
   readonly #signal: AbortSignal | undefined;
-  #changedAt = performance.now();
+  #changedAt = now();
 
   constructor(mesh: MeshBus, signal: AbortSignal | undefined) {
     this.#signal = signal;
     this.known.add(mesh.nodeId);
     mesh.events.listen((event) => {
       if (event.type === "peerJoined") this.known.add(event.peer.id);
-      if (event.type === "peerJoined" || event.type === "peerLeft") this.#changedAt = performance.now();
+      if (event.type === "peerJoined" || event.type === "peerLeft") this.#changedAt = now();
       const isFailure = event.type === "error" && event.stage === "resolve" && this.failures.size < MOST_FAILURES;
       if (isFailure) this.failures.add(event.error.message);
     });
@@ -155,10 +156,10 @@ class Watch {
 
   /** Resolves after `start` when there is somebody, and nobody has come for a while; at `end` in any case. */
   async quiet(start: number, end: number): Promise<void> {
-    for (let now = performance.now(); now < end && !this.#signal?.aborted; now = performance.now()) {
-      const left = this.known.size > 1 ? Math.max(start, this.#changedAt + QUIET) - now : QUIET;
+    for (let time = now(); time < end && !this.#signal?.aborted; time = now()) {
+      const left = this.known.size > 1 ? Math.max(start, this.#changedAt + QUIET) - time : QUIET;
       if (left <= 0) return;
-      await pause(Math.min(left, end - now), this.#signal);
+      await pause(Math.min(left, end - time), this.#signal);
     }
   }
 }

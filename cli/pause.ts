@@ -1,4 +1,4 @@
-import { clearTimeout, setTimeout } from "node:timers";
+import { clearTimeout, setTimeout } from "../adapters/time.ts";
 
 /** Resolves after `time` milliseconds, or when `signal` aborts. */
 export function pause(time: number, signal: AbortSignal | undefined): Promise<void> {

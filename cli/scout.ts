@@ -5,9 +5,9 @@
  */
 
 import { createSocket } from "node:dgram";
-import { clearTimeout, setTimeout } from "node:timers";
 import { bind } from "../adapters/auto.ts";
 import { randomBytes } from "../adapters/system.ts";
+import { clearTimeout, setTimeout } from "../adapters/time.ts";
 import type { NetworkInterface, Report } from "../mod.ts";
 import { encodeControl, readExtension } from "../src/wire/extension.ts";
 import { readU32 } from "../src/wire/integers.ts";
