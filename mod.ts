@@ -21,8 +21,10 @@
  */
 
 import { systemPorts } from "./adapters/auto.ts";
+import { isBuild, offlinePorts } from "./adapters/offline.ts";
 import { MeshBus } from "./src/mesh_bus.ts";
-import { checkIsObject, type MeshOptions } from "./src/options.ts";
+import { checkIsObject, checkOptions, type MeshOptions } from "./src/options.ts";
+import { sharedMesh as shared } from "./src/shared_meshes.ts";
 
 export {
   ClosedError,
@@ -106,4 +108,44 @@ export type { BatchPacket, KeyPacket, Packet, UnknownPacket } from "./src/wire/p
 export async function openMesh(options: MeshOptions = {}): Promise<MeshBus> {
   checkIsObject(options);
   return await MeshBus.open({ ...options, ...systemPorts });
+}
+
+/** Options of {@linkcode sharedMesh}. There is no `signal`: whoever calls first would end the mesh of all. */
+export interface SharedMeshOptions extends Omit<MeshOptions, "signal"> {
+  /**
+   * Whether the mesh has no network: it opens on any machine, what it publishes goes nowhere, and it keeps no process
+   * alive. For code that a build evaluates.
+   *
+   * @default {true} while `next build` runs (`NEXT_PHASE` is `phase-production-build`), else false
+   */
+  readonly offline?: boolean | undefined;
+}
+
+/**
+ * This process's mesh of that name, however often the module that asks is evaluated: bundlers and development servers do
+ * that several times in one process, and each `openMesh` would be one more node. Calls at the same time open one. One that
+ * failed to open, or that was closed, is replaced by the next call, once it is closed.
+ *
+ * It is shared by all who ask: `close()` closes it for all. Options must have the same values each time; functions
+ * (`discover`) cannot be compared, and those of the first call stay.
+ *
+ * Each evaluation of a module subscribes for itself, and each has its own cache. A mesh of another copy of this package is
+ * no `instanceof MeshBus`.
+ *
+ * @throws {TypeError | RangeError} when an option is out of range, differs from the mesh's, or is `signal`
+ * @throws {MeshOpenError} as `openMesh`
+ */
+export async function sharedMesh(name: string, options: SharedMeshOptions = {}): Promise<MeshBus> {
+  const { offline = isBuild(), ...rest } = options;
+  const given: MeshOptions = rest;
+  if (typeof offline !== "boolean" || given.signal !== undefined) {
+    const rule = given.signal === undefined ? "`offline` must be a boolean" : "`signal` must be left out";
+    throw new TypeError(`Cannot share a mesh as ${rule}: current value is ${String(given.signal ?? offline)}`);
+  }
+  checkOptions(given);
+  return await shared(name, { ...given, offline }, () => {
+    if (!offline) return openMesh(given);
+    const { interface: _, advertiseAddr: _address, peers: _peers, discover: _discover, ...others } = given;
+    return MeshBus.open({ ...others, ...offlinePorts });
+  });
 }

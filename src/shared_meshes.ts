@@ -1,0 +1,100 @@
+/**
+ * Meshes that this process shares by name, whichever evaluation of a module asks for them.
+ *
+ * @module
+ */
+
+import { show } from "./errors.ts";
+
+/** What is shared. */
+interface Closable {
+  isHealthy(): boolean;
+  close(): Promise<void>;
+}
+
+/** What is kept under a name. Another evaluation, of another version perhaps, reads it. */
+interface Entry<Bus> {
+  readonly options: Readonly<Record<string, unknown>>;
+  readonly opened: Promise<Bus>;
+  /** Set once the mesh was opened: whether somebody has called `close`. */
+  isClosing: boolean;
+  closed: Promise<void> | undefined;
+}
+
+// The number is that of the shape of `Entry`: versions whose shapes differ do not share.
+const REGISTRY = Symbol.for("@warp-mesh/bus/shared-meshes/1");
+
+/**
+ * The mesh of this name: the one that is open or opens, or one that `open` makes. One that failed to open or was closed is
+ * not kept, and its successor opens once it is closed.
+ *
+ * @throws {TypeError} when `name` is no text with anything in it, or the mesh has an option of another value
+ */
+export async function sharedMesh<Bus extends Closable>(
+  name: string,
+  options: Readonly<Record<string, unknown>>,
+  open: () => Promise<Bus>,
+): Promise<Bus> {
+  if (typeof name !== "string" || name === "") {
+    throw new TypeError(
+      `Cannot share a mesh as its name must be a text that is not empty: current value is ${show(name)}`,
+    );
+  }
+  const entries = registry<Bus>();
+  const found = entries.get(name);
+  if (found !== undefined && !found.isClosing) {
+    checkSame(name, found.options, options);
+    return await found.opened;
+  }
+  const entry: Entry<Bus> = { options, opened: openAfter(found?.closed, open), isClosing: false, closed: undefined };
+  entries.set(name, entry);
+  try {
+    const bus = await entry.opened;
+    noticeClose(entry, bus, () => entries.get(name) === entry && entries.delete(name));
+    return bus;
+  } catch (error) {
+    if (entries.get(name) === entry) entries.delete(name);
+    throw error;
+  }
+}
+
+async function openAfter<Bus>(closed: Promise<void> | undefined, open: () => Promise<Bus>): Promise<Bus> {
+  await closed;
+  return await open();
+}
+
+/** Puts a `close` of its own on the mesh: a port that is still held must be free before the next mesh opens. */
+function noticeClose<Bus extends Closable>(entry: Entry<Bus>, bus: Bus, onClosed: () => void): void {
+  const close = bus.close.bind(bus);
+  bus.close = () => {
+    entry.isClosing = true;
+    entry.closed ??= close().finally(onClosed);
+    return entry.closed;
+  };
+}
+
+function registry<Bus>(): Map<string, Entry<Bus>> {
+  const holder = globalThis as { [REGISTRY]?: Map<string, Entry<Bus>> };
+  return holder[REGISTRY] ??= new Map();
+}
+
+/** Functions are not compared: each evaluation of a module makes new ones of the same text. The first stay. */
+function checkSame(
+  name: string,
+  kept: Readonly<Record<string, unknown>>,
+  asked: Readonly<Record<string, unknown>>,
+): void {
+  for (const option of new Set([...Object.keys(kept), ...Object.keys(asked)])) {
+    const [there, here] = [kept[option], asked[option]];
+    if (isOpaque(there) && isOpaque(here)) continue;
+    if (JSON.stringify(there) === JSON.stringify(here)) continue;
+    throw new TypeError(
+      `Cannot share the mesh ${show(name)} as \`${option}\` must be what it was opened with, ${show(there)}: ` +
+        `current value is ${show(here)}`,
+    );
+  }
+}
+
+function isOpaque(value: unknown): boolean {
+  return typeof value === "function" || (typeof value === "object" && value !== null && !Array.isArray(value));
+}
