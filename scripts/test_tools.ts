@@ -50,4 +50,12 @@ for (const name of files) {
   console.log(`${name} ${ok ? "passed" : "FAILED"}`);
   if (!ok) failed.push(name);
 }
+// A bundle in CommonJS reads the properties of `node:timers`, into which `node:test` puts its fakes, at each call.
+const bundled = "cache.node.cjs";
+const build = ["build", "cache.node.js", "--format=cjs", "--target=node", `--outfile=${bundled}`];
+for (const [command, args] of [[BUN, build], [node, ["--test", bundled]]] as const) {
+  const { ok } = await run(command, args, { cwd: FOLDER, quiet: true, timeout: TIMEOUT_MS });
+  console.log(`${bundled} ${ok ? "passed" : "FAILED"}: ${args[0]}`);
+  if (!ok) failed.push(bundled);
+}
 process.exitCode = failed.length === 0 ? 0 : 1;
