@@ -4,12 +4,13 @@
  * @module
  */
 
+import type { CloseReport } from "./close_report.ts";
 import { show } from "./errors.ts";
 
 /** What is shared. */
 interface Closable {
   isHealthy(): boolean;
-  close(): Promise<void>;
+  close(): Promise<CloseReport>;
 }
 
 /** What is kept under a name. Another evaluation, of another version perhaps, reads it. */
@@ -18,7 +19,7 @@ interface Entry<Bus> {
   readonly opened: Promise<Bus>;
   /** Set once the mesh was opened: whether somebody has called `close`. */
   isClosing: boolean;
-  closed: Promise<void> | undefined;
+  closed: Promise<CloseReport> | undefined;
 }
 
 // The number is that of the shape of `Entry`: versions whose shapes differ do not share.
@@ -58,7 +59,7 @@ export async function sharedMesh<Bus extends Closable>(
   }
 }
 
-async function openAfter<Bus>(closed: Promise<void> | undefined, open: () => Promise<Bus>): Promise<Bus> {
+async function openAfter<Bus>(closed: Promise<CloseReport> | undefined, open: () => Promise<Bus>): Promise<Bus> {
   await closed;
   return await open();
 }

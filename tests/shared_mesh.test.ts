@@ -1,6 +1,7 @@
 import { assertEquals, assertNotStrictEquals, assertRejects, assertStrictEquals } from "@std/assert";
 import process from "node:process";
 import { describe, test } from "node:test";
+import { NOTHING_PUBLISHED } from "../src/close_report.ts";
 import { MeshOpenError, openMesh, sharedMesh } from "../mod.ts";
 import { sharedMesh as shared } from "../src/shared_meshes.ts";
 import { withPrograms } from "./support/programs.ts";
@@ -34,7 +35,11 @@ describe("sharedMesh", () => {
     const freed = new Promise<void>((resolve) => free = resolve);
     const bus = (name: string) => ({
       isHealthy: () => true,
-      close: () => freed.then(() => void order.push(`${name} is closed`)),
+      close: async () => {
+        await freed;
+        order.push(`${name} is closed`);
+        return NOTHING_PUBLISHED;
+      },
     });
     const first = await shared("slow", {}, async () => bus("first"));
     const closing = first.close();
