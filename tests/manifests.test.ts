@@ -14,6 +14,10 @@ interface NpmManifest {
   readonly dependencies?: unknown;
   readonly peerDependencies?: unknown;
   readonly optionalDependencies?: unknown;
+  readonly homepage: string;
+  readonly repository: unknown;
+  readonly bugs: unknown;
+  readonly publishConfig: unknown;
 }
 
 interface JsrManifest {
@@ -64,6 +68,26 @@ describe("manifests", () => {
   test("leave the package's name out of deno.json", () => {
     // With a name in it, `deno publish` takes deno.json for the package and ignores jsr.json.
     for (const field of ["name", "version", "exports", "unstable"]) assertFalse(field in deno, field);
+  });
+});
+
+describe("publishing", () => {
+  test("names one repository, and lets a scoped package be public", () => {
+    const repository = "https://github.com/warp-mesh/bus";
+    assertEquals(npm.repository, { type: "git", url: `git+${repository}.git` });
+    assertEquals([npm.homepage, npm.bugs], [`${repository}#readme`, { url: `${repository}/issues` }]);
+    assertEquals(npm.publishConfig, { access: "public" });
+  });
+
+  test("takes actions by their full commit, with the version beside it, and grants only reading", () => {
+    const folder = new URL("../.github/workflows/", import.meta.url);
+    for (const name of readdirSync(folder)) {
+      const text = readFileSync(new URL(name, folder), "utf8");
+      const uses = text.split("\n").filter((line) => /\buses:/.test(line));
+      assert(uses.length > 0, name);
+      for (const line of uses) assertMatch(line, /uses: [\w-]+\/[\w/-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+$/, name);
+      assertMatch(text, /^permissions:\n {2}contents: read\n\n/m, name);
+    }
   });
 });
 
