@@ -24,6 +24,12 @@ const HOLE_DELAY: readonly [number, number] = [2, 8];
  */
 const UNPROVEN_GAPS = 4;
 
+/**
+ * Gaps of nodes that have left and had to refuse something after it, at once and a second. A service whose mesh is closed and
+ * which goes on publishing has one for each change, but must not empty all caches without end.
+ */
+const TAKE_BACKS = { burst: 32, perSecond: 1 };
+
 /** How long requests have to be in vain before what a node says unasked is believed, in milliseconds. */
 const IN_VAIN = 1000;
 
@@ -79,6 +85,7 @@ export class PeerStreams {
   readonly #groupLag: GroupLag;
   readonly #ways: RateLimit;
   readonly #unprovenGaps: RateLimit;
+  readonly #takeBacks: RateLimit;
   /** One whose gap the rate has refused: the last of them. */
   #owed: PeerStream | undefined;
   #stall: Stall | undefined;
@@ -88,6 +95,7 @@ export class PeerStreams {
     this.#table = new StreamTable(2 * config.capacity, config.clock.now());
     this.#groupLag = new GroupLag(config.clock);
     this.#ways = new RateLimit(config.clock, WAYS.burst, WAYS.perSecond);
+    this.#takeBacks = new RateLimit(config.clock, TAKE_BACKS.burst, TAKE_BACKS.perSecond);
     this.#unprovenGaps = new RateLimit(config.clock, UNPROVEN_GAPS, UNPROVEN_GAPS / 60);
   }
 
@@ -445,11 +453,8 @@ export class PeerStreams {
     const { window } = stream;
     if (last <= window.highest || !stream.isProven) return;
     window.extend(last, now, now);
-    if (!this.#unprovenGaps.allow()) {
-      this.#owed = stream;
-      return;
-    }
-    this.#config.onGap(stream.id, stream.giveUp(now), last, "left");
+    if (this.#takeBacks.allow()) this.#config.onGap(stream.id, stream.giveUp(now), last, "left");
+    else this.#owed = stream;
   }
 
   #depart(stream: PeerStream, now: number): void {

@@ -53,8 +53,10 @@ describe("a job", () => {
       }));
   }
 
-  test("with loss every node hears it, or gets a gap, or the job is told", () =>
-    forSeeds(60, async (seed) => {
+  test("with loss every node hears it, or gets a gap, or the job is told; mostly it is heard", async () => {
+    let worlds = 0;
+    let confirmed = 0;
+    await forSeeds(60, async (seed) => {
       const mesh = await openMesh(4, { multicast: seed % 2 === 0 }, seed, 0.15);
       const { network, heard } = mesh;
       const job = await MeshBus.open({
@@ -67,9 +69,13 @@ describe("a job", () => {
       await network.clock.advance(3000);
       const isHeard = heard.every(({ keys, gaps }) => keys + gaps > 0);
       assert(isHeard || !report.isConfirmed, JSON.stringify({ heard, report }));
+      worlds++;
+      if (report.isConfirmed) confirmed++;
       if (report.isConfirmed) assertEquals(report.confirmed, 4);
       await closeAll(mesh);
-    }));
+    });
+    if (worlds === 60) assert(confirmed >= 40, `${confirmed} of ${worlds}`);
+  });
 
   test("is told of seeds that do not answer, that have no address, and of peers that fall silent", async () => {
     const mesh = await openMesh(2, { multicast: false }, 1);

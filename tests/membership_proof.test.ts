@@ -67,11 +67,24 @@ describe("a newcomer", () => {
     assertEquals(all.filter((index) => !toldOf.has(index)), []);
   });
 
-  test("is welcomed once; questions of a peer are answered with nothing but the echo", () => {
+  test("is welcomed once; questions of a peer are answered with nothing but the echo", async () => {
     const rig = new MembershipRig();
     rig.meet(1);
+    await rig.clock.advance(2000);
+    rig.forget();
     for (const nonce of [5, 6]) rig.hear(1, { extension: { nonce } });
-    assertEquals(rig.sent, [5, 6].map((echo) => ({ at: 0, to: addressOf(1), path: 0, echo })));
+    assertEquals(rig.sent, [5, 6].map((echo) => ({ at: 2000, to: addressOf(1), path: 0, echo })));
+  });
+
+  test("that asks a moment later may have lost the welcome: it comes again, there and nowhere else", async () => {
+    const rig = new MembershipRig();
+    rig.meet(1);
+    await rig.clock.advance(1999);
+    rig.forget();
+    rig.hear(1, { extension: { nonce: 5 } });
+    rig.hear(1, { source: ELSEWHERE, extension: { nonce: 6 } });
+    const shown = rig.sent.map(({ to, echo, peers, token }) => [to, echo, peers !== undefined, token !== undefined]);
+    assertEquals(shown, [[addressOf(1), 5, true, true], [ELSEWHERE_TEXT, 6, false, false]]);
   });
 
   test("that answers with another question's nonce, or after another did, is not proven", () => {
