@@ -5,7 +5,7 @@
  */
 
 import type { MemoryHost } from "../../adapters/memory.ts";
-import type { Clock, DatagramSocket, LoadGuard, MeshBus, MeshPorts, SyncEvent, Topic } from "../../mod.ts";
+import type { Clock, CloseReport, DatagramSocket, LoadGuard, MeshBus, MeshPorts, SyncEvent, Topic } from "../../mod.ts";
 import type { MemoryPlainPeer } from "./memory_plain_peer.ts";
 import type { Kind } from "./storm_plan.ts";
 import type { StormTap } from "./storm_tap.ts";
@@ -132,6 +132,10 @@ export class StormNode {
   /** See {@linkcode senderNumber}. */
   id = 0;
   nodeId = "";
+  /** Whether it has refused a key after it had left: its peers have a gap then. */
+  hasRefused = false;
+  /** What it was told as it left. */
+  report: CloseReport | undefined;
   state: "running" | "leaving" | "left" | "crashed" = "running";
   /** When it was last told a gap of a node, by its id: a place in the order of events. */
   readonly gapOf: Map<string, number> = new Map();

@@ -166,6 +166,40 @@ const TABLE: readonly Row[] = [
     const by = closing + SENDS_FOR + stage.repair + GAP_PAUSE + 100;
     for (let i = 0; i < count; i++) await stage.expect(what, receiver, `key:${i}`, by);
   }),
+  documented("it refused a key (`ClosedError`) after it had left", async (stage, what) => {
+    const { world, world: { random, network: { clock } } } = stage;
+    const [publisher, receiver] = await openFor(stage, 2);
+    if (random.chance(0.5)) await stage.publish(publisher, "key:0");
+    publisher.isReplaced = true;
+    world.leave(publisher);
+    await clock.runUntil(() => publisher.state === "left", LINGERS_FOR + SENDS_FOR);
+    for (let i = 0; i < 1 + random.below(5); i++) {
+      await stage.advance(random.below(3000));
+      const since = stage.now;
+      let isRefused = false;
+      publisher.hasRefused = true;
+      publisher.mesh?.publish("key:late").catch(() => isRefused = true);
+      await stage.advance(stage.repair + 2 * GAP_PAUSE);
+      if (!isRefused) await stage.advance(400);
+      if (!isRefused) stage.fail(what, "the key was taken");
+      if (stage.noticed(receiver, "key:late", since) === undefined) {
+        stage.fail(what, `a key at ${since} ms is not told`);
+      }
+    }
+  }),
+  documented("it opened, published and closed within milliseconds (a job)", async (stage, what) => {
+    const { world, world: { random, network: { clock } } } = stage;
+    const receivers = await openFor(stage, 1 + random.below(4));
+    const job = await stage.open();
+    job.isReplaced = true;
+    await stage.advance(random.below(10));
+    world.publishKey(job, "key:0");
+    world.leave(job);
+    await clock.runUntil(() => job.state === "left", LINGERS_FOR + SENDS_FOR);
+    const told = stage.now + stage.repair + GAP_PAUSE;
+    if (job.report?.isConfirmed !== true) stage.fail(what, JSON.stringify(job.report));
+    for (const receiver of receivers) await stage.expect(what, receiver, "key:0", told);
+  }),
   documented("your iterated prefix subscription is too slow", async (stage, what) => {
     const { world, world: { random, network: { clock } } } = stage;
     const [publisher, receiver] = await openFor(stage, 2);

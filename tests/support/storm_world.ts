@@ -301,7 +301,8 @@ export class StormWorld {
     node.leavesAt = this.now;
     node.toldOfLeave = new Set(node.mesh?.peers());
     this.ledger.close(node);
-    void node.mesh?.close().then(() => {
+    void node.mesh?.close().then((report) => {
+      node.report = report;
       if (node.state === "leaving") {
         node.state = "left";
         node.endedAt = this.now;
@@ -378,10 +379,10 @@ export class StormWorld {
       node.gaps.push(`${event.reason} ${event.from} to ${event.to ?? "?"} of ${event.node} at ${this.now} ms`);
       const mishap = partingProblem(node, event.node, this.now);
       const isCrowded = this.plan.maxPeers !== undefined;
-      if (mishap !== undefined && !isCrowded) {
+      const publisher = this.nodes.find(({ nodeId }) => nodeId === event.node);
+      if (mishap !== undefined && !isCrowded && publisher?.hasRefused !== true) {
         this.problems.push(`P17: node ${node.index} has ${node.gaps.at(-1)}: ${mishap}`);
       }
-      const publisher = this.nodes.find(({ nodeId }) => nodeId === event.node);
       // They may have met late, as the only one that both knew was away.
       const together = node.metAt.get(event.node) ?? Infinity;
       if (publisher === undefined) this.#gapOfNobody(node, event.node);
