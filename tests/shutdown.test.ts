@@ -1,9 +1,10 @@
-// A node that closes while others of its process still publish, on the simulated network: all is sent, or its peers get a gap.
+// A node that closes while others of its process still publish, on the simulated network and on real sockets: all is sent, or its peers get a gap.
 
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { describe, test } from "node:test";
 import { MemoryNetwork } from "../adapters/memory.ts";
 import { ClosedError, MeshBus, type MeshOptions, type SyncEvent } from "../mod.ts";
+import { openMany, patient, withMeshes } from "./support/meshes.ts";
 import { outcomeOf } from "./support/outcome.ts";
 
 interface Pair {
@@ -138,4 +139,29 @@ describe("what is published around close", () => {
     await network.clock.advance(1000);
     assertEquals(network.clock.pending, 0);
   });
+});
+
+describe("on real sockets", () => {
+  test("all that was published before close arrives", () =>
+    withMeshes(async (open) => {
+      const [writer, reader] = await openMany(open, 2) as [MeshBus, MeshBus];
+      const keys = new Set<string>();
+      const all = new Promise<void>((resolve) => {
+        reader.subscribe({ prefix: "" }, ({ key }) => void (keys.add(key).size === 3000 && resolve()));
+      });
+      const publishes = Array.from({ length: 3000 }, (_, i) => writer.publish(`k${i}`));
+      const report = await writer.close();
+      await Promise.all(publishes);
+      await patient(all, () => `${keys.size} keys`);
+      assertEquals(report, { isConfirmed: true, confirmed: 1, unconfirmed: [], unsent: 0, plain: 0 });
+    }));
+
+  test("what is refused after close is a gap", () =>
+    withMeshes(async (open) => {
+      const [writer, reader] = await openMany(open, 2) as [MeshBus, MeshBus];
+      await writer.close();
+      const cause = new Promise((resolve) => void reader.subscribe("user:42", (event) => resolve(event.cause)));
+      await assertRejects(() => writer.publish("user:42"), ClosedError);
+      assertEquals(await patient(cause, () => "no event"), "gap");
+    }));
 });
