@@ -9,9 +9,17 @@ export class ClosedError extends Error {
   /** `"ClosedError"`. */
   override readonly name = "ClosedError";
 
+  /**
+   * Peers that the bus had, and that could not be told that a key was refused: they may go on with what they hold. 0 when all
+   * have a gap, or nothing was to be told.
+   */
+  readonly untold: number;
+
   /** `action` is what was tried: "publish", "subscribe". */
-  constructor(action: string) {
-    super(`Cannot ${action} as the bus is closed`);
+  constructor(action: string, untold = 0) {
+    const rest = untold === 0 ? "" : `, and ${untold} of its peers could not be told that something has changed`;
+    super(`Cannot ${action} as the bus is closed${rest}`);
+    this.untold = untold;
   }
 }
 

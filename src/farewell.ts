@@ -105,17 +105,18 @@ export class Farewell {
 
   /**
    * A key was refused, as the leave had been said: the store may have changed, and peers took the leave for the end. They get
-   * a gap. Resolves when they have been told.
+   * a gap. Resolves when they have been told, to how many could not be.
    */
-  async refused(): Promise<void> {
+  async refused(): Promise<number> {
     const { reliability } = this.#config;
-    if (reliability === undefined || this.#left === undefined) return;
+    if (reliability === undefined || this.#left === undefined) return 0;
     this.#isRefused = true;
     if (reliability.own.isLeaving) {
       this.#isRefused = false;
       reliability.own.takeBack();
     }
     await (this.#takingBack ??= this.#takeBack(reliability));
+    return this.#known.filter(({ id }) => !reliability.own.confirmed.has(id) && !reliability.hasLeft(id)).length;
   }
 
   /** One at a time, and one for all keys that are refused meanwhile. */

@@ -356,7 +356,7 @@ export class MeshBus implements SyncBus {
       if (!this.#guards.idle) this.#guards.touch(key);
       return this.#batcher.tryAdd(key) ? ACCEPTED : this.#publishLater(key, signal);
     } catch (error) {
-      return error instanceof ClosedError ? this.#refuse(error) : Promise.reject(error);
+      return error instanceof ClosedError ? this.#refuse() : Promise.reject(error);
     }
   }
 
@@ -528,9 +528,8 @@ export class MeshBus implements SyncBus {
   }
 
   /** Rejects when the peers have been told. */
-  async #refuse(error: ClosedError): Promise<never> {
-    await this.#farewell.refused();
-    throw error;
+  async #refuse(): Promise<never> {
+    throw new ClosedError("publish", await this.#farewell.refused());
   }
 
   async #close(): Promise<CloseReport> {

@@ -209,6 +209,7 @@ export class PeerStreams {
     if (isNew) stream.onlyLeaves = true;
     // Its first leave was heeded, and the acknowledgement was lost; or it had to refuse something after it.
     if (stream.leftAt !== undefined) {
+      stream.source = source;
       this.#takeBack(stream, extension.position?.last ?? 0, now);
       return this.#config.onSettled(stream, stream.window.settled);
     }

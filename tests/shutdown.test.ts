@@ -122,6 +122,21 @@ describe("what is published around close", () => {
     await network.clock.run(reader.close(), 2000);
   });
 
+  test("who is refused is told when peers could not be", async () => {
+    const { network, writer, reader } = await openPair();
+    await network.clock.run(writer.close(), 2000);
+    const told = await network.clock.run(outcomeOf(writer.publish("late")), 2000);
+    assertEquals((told.reason as ClosedError).untold, 0);
+    network.partition([["10.0.0.1"], ["10.0.0.2"]]);
+    const { reason } = await network.clock.run(outcomeOf(writer.publish("late")), 2000);
+    assertEquals([(reason as ClosedError).untold, (reason as Error).message], [
+      1,
+      "Cannot publish as the bus is closed, and 1 of its peers could not be told that something has changed",
+    ]);
+    network.heal();
+    await network.clock.run(reader.close(), 2000);
+  });
+
   test("misuse of a closed bus says the rule, and is no gap", async () => {
     const { network, writer, reader, gaps } = await openPair();
     await network.clock.run(writer.close(), 2000);
