@@ -36,6 +36,8 @@ const STORM_TESTS = [
   "deliveries",
   "copy_limit",
   "own_stream",
+  "shutdown",
+  "jobs",
 ];
 /** Churn worlds of each kind. */
 const CHURN = 2;

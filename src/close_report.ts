@@ -15,7 +15,7 @@ export interface CloseReport {
   readonly confirmed: number;
   /** Addresses of the peers that have not, and the seeds that could not be looked up or have not answered. */
   readonly unconfirmed: readonly string[];
-  /** Keys that were accepted and could not be sent. Peers get a gap for them. */
+  /** Keys that could not be sent: those that were accepted, and those that were refused as no room came. A gap to the peers. */
   readonly unsent: number;
   /** Peers that speak the original's wire only, as Go nodes: they were sent everything and cannot say whether it came. */
   readonly plain: number;

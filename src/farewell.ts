@@ -4,6 +4,7 @@
  * @module
  */
 
+import { formatAddress } from "./address.ts";
 import type { Batcher } from "./batcher.ts";
 import { type CloseReport, NOTHING_PUBLISHED } from "./close_report.ts";
 import type { Clock } from "./clock.ts";
@@ -13,7 +14,6 @@ import type { Outbox } from "./outbox.ts";
 import type { KnownPeer } from "./peer.ts";
 import type { Reliability } from "./reliability.ts";
 import type { Seeds } from "./seeds.ts";
-import { formatAddress } from "./address.ts";
 
 /**
  * When it gives up, in milliseconds after it began: meeting others and sending what is pending, waiting until the peers have
@@ -50,7 +50,7 @@ export class Farewell {
   #isMeeting = false;
   #known: readonly KnownPeer[] = [];
   #left: Promise<void> | undefined;
-  #takingBack: Promise<void> | undefined;
+  #takingBack: Promise<number> | undefined;
   #isRefused = false;
 
   constructor(config: FarewellConfig) {
@@ -75,27 +75,21 @@ export class Farewell {
       if (this.#hasPublished) await this.#meet(drainBy);
     } while (batcher.pending > 0 && clock.now() < drainBy);
     this.#isMeeting = false;
-    const seedsLeft = membership.openSeeds().map(({ host, port }) => formatAddress(host, port));
-    const unanswered = unique([...seeds.unresolved, ...seedsLeft, ...membership.unmet]);
+    const unanswered = [...seeds.unresolved, ...this.#silentSeeds(), ...membership.unmet];
     seeds.close();
     membership.stop();
     const turnedAway = batcher.close();
     outbox.holdBatches();
-    let unsent = batcher.pending;
-    if (reliability === undefined) {
-      while (batcher.take() !== undefined) { /* Nobody can be told. */ }
-      return { ...this.#report(unanswered, unsent), confirmed: 0 };
-    }
+    const unsent = batcher.pending + turnedAway;
     // What could not be sent is a gap to the peers, and not a silence.
-    const { own } = reliability;
-    while (batcher.take() !== undefined) own.skip();
-    if (turnedAway > 0) own.skip();
-    unsent += turnedAway;
-    const hasPublished = this.#hasPublished;
-    this.#known = membership.peers.extended().filter(({ isProven }) => isProven);
-    await reliability.leave(start + DEADLINES.leave - clock.now());
-    await outbox.drainedBy(start + DEADLINES.end);
-    return hasPublished ? this.#report(unanswered, unsent) : NOTHING_PUBLISHED;
+    if (unsent > 0) reliability?.own.skip();
+    while (batcher.take() !== undefined) { /* It has nowhere to go any more. */ }
+    if (reliability !== undefined) {
+      this.#known = membership.peers.extended().filter(({ isProven }) => isProven);
+      await reliability.leave(start + DEADLINES.leave - clock.now());
+      await outbox.drainedBy(start + DEADLINES.end);
+    }
+    return this.#hasPublished ? this.#report(unanswered, unsent) : NOTHING_PUBLISHED;
   }
 
   /** `closed` resolves when the node has been closed after it has left. */
@@ -115,36 +109,48 @@ export class Farewell {
       this.#isRefused = false;
       reliability.own.takeBack();
     }
-    await (this.#takingBack ??= this.#takeBack(reliability));
-    return this.#known.filter(({ id }) => !reliability.own.confirmed.has(id) && !reliability.hasLeft(id)).length;
+    return await (this.#takingBack ??= this.#takeBack(reliability));
   }
 
-  /** One at a time, and one for all keys that are refused meanwhile. */
-  async #takeBack({ own }: Reliability): Promise<void> {
+  /** One at a time, and one for all keys that are refused meanwhile. Resolves to how many could not be told. */
+  async #takeBack({ own }: Reliability): Promise<number> {
     const { clock, links, onReopened, outbox } = this.#config;
     await this.#left;
-    try {
-      while (this.#isRefused) {
-        this.#isRefused = false;
+    let untold = this.#silent.length;
+    while (this.#isRefused) {
+      this.#isRefused = false;
+      try {
         await links.reopen();
         onReopened(true);
         own.takeBack();
         await own.leave(this.#known, TAKE_BACK);
         await outbox.drainedBy(clock.now() + TAKE_BACK);
-        onReopened(false);
-        await links.close();
+        untold = this.#silent.length;
+      } catch {
+        // No socket can be had.
+        untold = this.#known.length;
       }
-    } catch {
-      /* No socket can be had: nobody can be told. */
-    } finally {
       onReopened(false);
-      this.#takingBack = undefined;
+      await links.close().catch(() => {});
     }
+    this.#takingBack = undefined;
+    return untold;
+  }
+
+  /** Peers that have not said that they have everything, and have not left. */
+  get #silent(): readonly KnownPeer[] {
+    const { reliability } = this.#config;
+    return this.#known.filter(({ id }) => !reliability?.own.confirmed.has(id) && !reliability?.hasLeft(id));
+  }
+
+  #silentSeeds(): readonly string[] {
+    const { membership } = this.#config;
+    return membership.silent(membership.openSeeds()).map(({ host, port }) => formatAddress(host, port));
   }
 
   get #hasPublished(): boolean {
-    const { batcher } = this.#config;
-    return batcher.accepted > 0 || batcher.waiting > 0;
+    // Who waits for room does so because of what was accepted.
+    return this.#config.batcher.accepted > 0;
   }
 
   /** Sends what is pending and what waits for room, and what comes meanwhile. */
@@ -169,15 +175,10 @@ export class Farewell {
 
   #report(unanswered: readonly string[], unsent: number): CloseReport {
     const { membership, reliability } = this.#config;
-    const confirmed = reliability?.own.confirmed ?? new Set();
-    const silent = this.#known.filter(({ id }) => !confirmed.has(id) && reliability?.hasLeft(id) !== true);
-    const unconfirmed = unique([...silent.map(({ address }) => address), ...unanswered]);
+    const confirmed = reliability?.own.confirmed.size ?? 0;
+    const unconfirmed = [...new Set([...this.#silent.map(({ address }) => address), ...unanswered])];
     const plain = membership.peers.joined().filter(({ extended }) => !extended || reliability === undefined).length;
-    const isConfirmed = confirmed.size > 0 && unconfirmed.length === 0 && unsent === 0;
-    return { isConfirmed, confirmed: confirmed.size, unconfirmed, unsent, plain };
+    const isConfirmed = confirmed > 0 && unconfirmed.length === 0 && unsent === 0;
+    return { isConfirmed, confirmed, unconfirmed, unsent, plain };
   }
-}
-
-function unique(texts: readonly string[]): readonly string[] {
-  return [...new Set(texts)];
 }

@@ -160,8 +160,8 @@ export class Handshake {
   }
 
   /** Where somebody was asked that others had told of, and has not answered. */
-  get unanswered(): readonly { readonly endpoint: Endpoint }[] {
-    return this.#open(LONG_PATIENCE).map(({ to }) => ({ endpoint: to }));
+  get unanswered(): readonly Endpoint[] {
+    return this.#open(LONG_PATIENCE).map(({ to }) => to);
   }
 
   /**

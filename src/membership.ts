@@ -321,9 +321,8 @@ export class Membership {
   /** Addresses of those that were heard or told of a short while ago and have not answered, or not told of others. */
   get unmet(): readonly string[] {
     const strange = this.#peers.extended().filter(({ isProven }) => !isProven);
-    return [...this.#handshake.unanswered, ...strange, ...this.#unwelcomed()].map(({ endpoint: { host, port } }) =>
-      formatAddress(host, port)
-    );
+    const entries = [...strange, ...this.#unwelcomed()].map(({ endpoint }) => endpoint);
+    return [...this.#handshake.unanswered, ...entries].map(({ host, port }) => formatAddress(host, port));
   }
 
   /** Sends no more heartbeats. */

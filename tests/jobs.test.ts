@@ -123,6 +123,20 @@ describe("a job", () => {
   });
 });
 
+describe("beside Go nodes", () => {
+  test("a seed that is one is counted as plain, and is not named as silent", async () => {
+    const network = new MemoryNetwork({ seed: 1, delay: { min: 0.1, max: 1 } });
+    const plain = await MeshBus.open({ ...network.host("10.0.0.1"), wire: "go-warp", advertiseAddr: "10.0.0.1:7946" });
+    const job = await MeshBus.open({ ...network.host("10.9.0.1"), multicast: false, peers: ["10.0.0.1:7946"] });
+    await network.clock.run(job.waitForPeers(1), 20_000);
+    void job.publish("user:1");
+    const report = await network.clock.run(job.close(), 2000);
+    assertEquals(report, { isConfirmed: false, confirmed: 0, unconfirmed: [], unsent: 0, plain: 1 });
+    // It speaks the original's wire itself, and has published nothing.
+    assertEquals((await network.clock.run(plain.close(), 2000)).isConfirmed, true);
+  });
+});
+
 describe("waitForPeers", () => {
   test("resolves when so many are there", async () => {
     const network = new MemoryNetwork({ seed: 1, delay: { min: 1, max: 2 } });

@@ -137,6 +137,33 @@ describe("what is published around close", () => {
     await network.clock.run(reader.close(), 2000);
   });
 
+  test("who is refused when no socket can be had any more is told that nobody was, and nothing stays open", async () => {
+    const network = new MemoryNetwork({ seed: 1 });
+    const ports = network.host("10.0.0.1");
+    let isFull = false;
+    let binds = 0;
+    const closes: Promise<void>[] = [];
+    const writer = await MeshBus.open({
+      ...ports,
+      interface: ["10.0.0.1"],
+      bind: async (options, handlers) => {
+        // The first socket can be had, and the second can not.
+        if (isFull && ++binds > 1) throw new Error("too many open files");
+        const socket = await ports.bind(options, handlers);
+        const close = socket.close.bind(socket);
+        if (isFull) socket.close = () => (closes.push(close()), closes.at(-1) as Promise<void>);
+        return socket;
+      },
+    });
+    const reader = await MeshBus.open(network.host("10.0.0.2"));
+    await network.clock.run(writer.waitForPeers(1), 5000);
+    await network.clock.run(writer.close(), 2000);
+    isFull = true;
+    const { reason } = await network.clock.run(outcomeOf(writer.publish("late")), 2000);
+    assertEquals([(reason as ClosedError).untold, binds, closes.length], [1, 2, 1]);
+    await network.clock.run(reader.close(), 2000);
+  });
+
   test("misuse of a closed bus says the rule, and is no gap", async () => {
     const { network, writer, reader, gaps } = await openPair();
     await network.clock.run(writer.close(), 2000);

@@ -252,4 +252,34 @@ export const WIDER: readonly Mutant[] = judgedBy("storms", [
     replace: "",
     seeds: [4004],
   },
+  {
+    name: "a leave that is taken back is no gap",
+    file: "src/peer_streams.ts",
+    find: "      this.#takeBack(stream, extension.position?.last ?? 0, now);\n",
+    replace: "",
+  },
+  {
+    name: "a key that is refused after the leave is told to nobody",
+    file: "src/farewell.ts",
+    find: "reliability === undefined || this.#left === undefined",
+    replace: "true",
+  },
+  {
+    name: "what is not sent by the end is no gap",
+    file: "src/farewell.ts",
+    find: "if (unsent > 0) reliability?.own.skip();",
+    replace: "",
+  },
+  {
+    name: "a job leaves before it has met those whom its seeds know",
+    file: "src/farewell.ts",
+    find: "if (this.#hasPublished) await this.#meet(drainBy);",
+    replace: "",
+  },
+  {
+    name: "a welcome that was lost is lost",
+    file: "src/membership.ts",
+    find: "const isAgain = nonce !== undefined && entry.isProven &&",
+    replace: "const isAgain = nonce === -1 && entry.isProven &&",
+  },
 ]);
