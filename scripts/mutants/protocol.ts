@@ -190,8 +190,8 @@ export const PROTOCOL: readonly Mutant[] = judgedBy("storms", [
   },
   {
     name: "a node leaves without a word",
-    file: "src/mesh_bus.ts",
-    find: "await this.#reliability.leave(",
+    file: "src/farewell.ts",
+    find: "await reliability.leave(",
     replace: "await Promise.resolve(",
   },
   {
