@@ -3,7 +3,8 @@
  * its own against the built package.
  *
  * A block marked `ts` is run, one marked `ts no-run` is type-checked only. An example that is run stays on this
- * machine: if it opens a mesh, it names 127.0.0.1.
+ * machine: if it opens a mesh, it names 127.0.0.1. Where "It prints:" and a `text` block follow in a document, that is
+ * what it has to print.
  *
  * @module
  */
@@ -19,9 +20,12 @@ interface Example {
   readonly line: number;
   readonly code: string;
   readonly runs: boolean;
+  /** What it has to print, if the document says so. */
+  readonly output: string | undefined;
 }
 
 const FENCE = /^( \* |)```ts( no-run)?\n([^]*?)^\1```$/gm;
+const OUTPUT = /^\n\nIt prints:\n\n```text\n((?:.*\n)*?)```\n/;
 const EXAMPLE_TIMEOUT_MS = 30_000;
 // Inside the project, so that the package's own name resolves to what was built.
 const FOLDER = join(CACHE, "doc_examples");
@@ -66,13 +70,14 @@ process.exitCode = failures === 0 ? 0 : 1;
 
 function examplesOf(source: string): Example[] {
   const text = readFileSync(join(ROOT, source), "utf8");
-  return [...text.matchAll(FENCE)].map(({ index, 1: margin = "", 2: mark, 3: code = "" }) => ({
+  return [...text.matchAll(FENCE)].map(({ index, 0: block, 1: margin = "", 2: mark, 3: code = "" }) => ({
     source,
     line: text.slice(0, index).split("\n").length + 1,
     code: code.split("\n").map((line) =>
       line.startsWith(margin) ? line.slice(margin.length) : line.replace(/^ \*$/, "")
     ).join("\n"),
     runs: mark === undefined,
+    output: OUTPUT.exec(text.slice(index + block.length))?.[1],
   }));
 }
 
@@ -87,7 +92,8 @@ async function passes(example: Example): Promise<boolean> {
     return false;
   }
   const options = { cwd: ROOT, quiet: true, timeout: EXAMPLE_TIMEOUT_MS };
-  const { ok } = await run(process.execPath, ["--import", "tsx", fileOf(example)], options);
-  console.log(`${place} ${ok ? "ran" : "FAILED"}`);
-  return ok;
+  const { ok, output } = await run(process.execPath, ["--import", "tsx", fileOf(example)], options);
+  const printsAsSaid = example.output === undefined || example.output === output;
+  console.log(`${place} ${ok ? "ran" : "FAILED"}${printsAsSaid ? "" : ` and printed something else:\n${output}`}`);
+  return ok && printsAsSaid;
 }

@@ -6,16 +6,18 @@
 
 import { copyFileSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { quickStart } from "./quick_start.ts";
 import { run } from "./run.ts";
 import { BUN, CACHE, DENO, npm, ROOT } from "./runtimes.ts";
 
 const PACK = join(CACHE, "pack");
 const SMOKE = join(CACHE, "smoke");
+const QUICK_START = join(CACHE, "quick_start");
 const PROGRAM = join("node_modules", "@warp-mesh", "bus", "dist", "cli", "main.js");
 const PUBLINT = join(ROOT, "node_modules", "publint", "src", "cli.js");
 const ATTW = join(ROOT, "node_modules", "@arethetypeswrong", "cli", "dist", "index.js");
 
-for (const folder of [PACK, SMOKE]) {
+for (const folder of [PACK, SMOKE, QUICK_START]) {
   rmSync(folder, { recursive: true, force: true });
   mkdirSync(folder, { recursive: true });
 }
@@ -27,6 +29,7 @@ const results = [
   // Resolution by CommonJS is ignored: the package is ESM only, which Node 20.19 and later can `require` too.
   await passes("attw", [ATTW, tarball, "--profile", "esm-only"]),
   ...await smokeTests(),
+  ...await quickStarts(),
 ];
 process.exitCode = results.every((ok) => ok) ? 0 : 1;
 
@@ -58,5 +61,22 @@ async function smokeTests(): Promise<boolean[]> {
   }
   // As a user calls it, who does not know the name of the program.
   passed.push(await npm(["exec", "--offline", "--", "@warp-mesh/bus", "doctor", "--help"], SMOKE));
+  return passed;
+}
+
+/** Follows the README's quick start in a new folder, and compares what is printed with what the README says. */
+async function quickStarts(): Promise<boolean[]> {
+  const { file, code, commands, output } = quickStart();
+  const offline = ["install", "--offline", "--no-audit", "--no-fund", tarball];
+  if (!await npm(["init", "-y"], QUICK_START) || !await npm(offline, QUICK_START)) return [false];
+  writeFileSync(join(QUICK_START, file), code);
+  const binaries: Readonly<Record<string, string>> = { node: process.execPath, deno: DENO, bun: BUN };
+  const passed: boolean[] = [];
+  for (const [runtime, ...args] of commands) {
+    const result = await run(binaries[runtime] ?? runtime, args, { cwd: QUICK_START, quiet: true, timeout: 30_000 });
+    const ok = result.ok && result.output === output;
+    console.log(`quick start by ${runtime} ${ok ? "prints what the README says" : `FAILED: ${result.output}`}`);
+    passed.push(ok);
+  }
   return passed;
 }

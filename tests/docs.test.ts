@@ -2,6 +2,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { existsSync, readFileSync } from "node:fs";
 import { describe, test } from "node:test";
+import { quickStart } from "../scripts/quick_start.ts";
 import { filesUnder } from "../scripts/runtimes.ts";
 
 interface Vectors {
@@ -55,6 +56,22 @@ describe("documents", () => {
     const quoted = matches(read("docs/wire.md"), /^```text\n(.*?)^```$/gms).map(hexOf);
     assert(quoted.length > 0);
     assertEquals(quoted.filter((hex) => !known.has(hex)), []);
+  });
+
+  test("README.md starts with a program, how each runtime runs it, and the same as an example", () => {
+    const { file, code, commands, output } = quickStart();
+    // A module on every Node, whatever `type` the manifest has, with no step that removes types.
+    assert(file.endsWith(".mjs"));
+    assertEquals(commands.map(([runtime, ...args]) => [runtime, args.at(-1)]), [
+      ["node", file],
+      ["deno", file],
+      ["bun", file],
+    ]);
+    assert(output.endsWith("\n"));
+    const program = code.slice(code.indexOf("\n") + 1);
+    const example = read("examples/quick_start.ts").replace(/"\.\.\/mod\.ts"; \/\/ in your own code: (".*")/, "$1;");
+    assert(program.startsWith("import "));
+    assertEquals(example.slice(example.indexOf("import {")), program);
   });
 
   test("link to files that exist", () => {
