@@ -4,8 +4,8 @@
  * @module
  */
 
-import { copyFileSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join, sep } from "node:path";
 import { quickStart } from "./quick_start.ts";
 import { run } from "./run.ts";
 import { BUN, CACHE, DENO, npm, ROOT } from "./runtimes.ts";
@@ -55,13 +55,30 @@ async function smokeTests(): Promise<boolean[]> {
     [DENO, ["run", "-A", PROGRAM, "doctor", "--help"]],
     [BUN, [PROGRAM, "doctor", "--help"]],
   ];
-  const passed: boolean[] = [];
+  const passed = [contains()];
   for (const [command, args] of commands) {
     passed.push((await run(command, args, { cwd: SMOKE, timeout: 30_000 })).ok);
   }
   // As a user calls it, who does not know the name of the program.
   passed.push(await npm(["exec", "--offline", "--", "@warp-mesh/bus", "doctor", "--help"], SMOKE));
   return passed;
+}
+
+/** Whether the installed package has the documents that the manifest names, built files, and no source maps. */
+function contains(): boolean {
+  const folder = join(SMOKE, "node_modules", "@warp-mesh", "bus");
+  const files = readdirSync(folder, { recursive: true, encoding: "utf8" }).map((file) => file.split(sep).join("/"));
+  const manifest: { readonly files: readonly string[] } = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8"));
+  const expected = [...manifest.files.filter((file) => file !== "dist"), "LICENSE", "README.md", "package.json"].sort();
+  const others = files.filter((file) => !/^(?:dist|docs$)/.test(file)).sort();
+  const code = files.filter((file) => /^dist\/.*\.[jt]s$/.test(file));
+  const strange = files.filter((file) => /^dist\/.*\./.test(file) && !code.includes(file));
+  // The sources are not in the package, so a map would point to nothing.
+  const mapped = code.filter((file) => readFileSync(join(folder, file), "utf8").includes("sourceMappingURL"));
+  const ok = code.length > 0 && strange.length + mapped.length === 0 && others.join() === expected.join();
+  const wrong = `FAILED: ${[...strange, ...mapped]}; beside dist there are ${others} and should be ${expected}`;
+  console.log(`contents ${ok ? "are those of the manifest, with no source maps" : wrong}`);
+  return ok;
 }
 
 /** Follows the README's quick start in a new folder, and compares what is printed with what the README says. */

@@ -9,7 +9,7 @@ interface Vectors {
   readonly vectors: ReadonlyArray<{ readonly hex: string }>;
 }
 
-const DOCUMENTS = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", ...filesUnder("docs", ".md")];
+const DOCUMENTS = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", ...filesUnder("docs", ".md")];
 
 describe("documents", () => {
   test("architecture.md names every file of src and adapters, and no other", () => {
@@ -81,6 +81,44 @@ describe("documents", () => {
       assertEquals(broken, [], document);
     }
   });
+
+  test("link to files of the repository that exist, where they name it", () => {
+    const sources = [...DOCUMENTS, ...filesUnder(".github", ".md"), ...filesUnder(".github", ".yml")];
+    const links = sources.flatMap((source) =>
+      matches(read(source), /https:\/\/github\.com\/warp-mesh\/bus\/(?:blob|tree)\/main\/([^\s)#"]+)/g)
+    );
+    assert(links.length > 10);
+    assertEquals(links.filter((link) => !existsSync(url(link))), []);
+  });
+
+  test("that are published link to what is published with them", () => {
+    const { files }: { readonly files: readonly string[] } = JSON.parse(read("package.json"));
+    const { publish }: { readonly publish: { readonly include: readonly string[] } } = JSON.parse(read("jsr.json"));
+    const npm = [...files, "README.md", "LICENSE", "package.json"];
+    const jsr = publish.include.map((path) => path.replace(/\/\*\*.*$/, ""));
+    for (const published of [npm, jsr]) {
+      const isPublished = (path: string) => published.some((entry) => path === entry || path.startsWith(`${entry}/`));
+      for (const document of DOCUMENTS.filter(isPublished)) {
+        const links = matches(read(document), /\]\(([^)#:]+)(?:#[^)]*)?\)/g);
+        const paths = links.map((link) => new URL(link, url(document)).href.slice(url("").href.length));
+        assertEquals(paths.filter((path) => !isPublished(path)), [], document);
+      }
+    }
+  });
+
+  test("link to headings that exist", () => {
+    for (const document of DOCUMENTS) {
+      const links = Array.from(
+        read(document).matchAll(/\]\((?:https:\/\/github\.com\/warp-mesh\/bus\/blob\/main\/)?([^)#:]*)#([^)]*)\)/g),
+      );
+      const broken = links.filter(([link, path = "", anchor = ""]) => {
+        const base = link.includes("://") ? url("") : url(document);
+        const target = path === "" ? url(document) : new URL(path, base);
+        return !anchors(readFileSync(target, "utf8")).includes(anchor);
+      });
+      assertEquals(broken.map(([link]) => link), [], document);
+    }
+  });
 });
 
 function url(path: string): URL {
@@ -89,6 +127,13 @@ function url(path: string): URL {
 
 function read(path: string): string {
   return readFileSync(url(path), "utf8");
+}
+
+/** What GitHub, npm and JSR make of headings: without punctuation, in small letters, with hyphens for spaces. */
+function anchors(text: string): string[] {
+  return matches(text, /^#+ (.*)$/gm).map((title) =>
+    title.toLowerCase().replaceAll(/[^\p{L}\p{N} _-]/gu, "").replaceAll(" ", "-")
+  );
 }
 
 /** The first group of each match. */

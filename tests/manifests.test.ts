@@ -2,6 +2,7 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { describe, test } from "node:test";
 import { assert, assertEquals, assertFalse, assertMatch } from "@std/assert";
+import { filesUnder } from "../scripts/runtimes.ts";
 
 interface NpmManifest {
   readonly name: string;
@@ -18,6 +19,8 @@ interface NpmManifest {
   readonly repository: unknown;
   readonly bugs: unknown;
   readonly publishConfig: unknown;
+  readonly files: readonly string[];
+  readonly scripts: Readonly<Record<string, string>>;
 }
 
 interface JsrManifest {
@@ -25,11 +28,13 @@ interface JsrManifest {
   readonly version: string;
   readonly license: string;
   readonly exports: Readonly<Record<string, string>>;
+  readonly publish: { readonly include: readonly string[] };
 }
 
 const npm = read<NpmManifest>("package.json");
 const jsr = read<JsrManifest>("jsr.json");
 const deno = read<Readonly<Record<string, unknown>>>("deno.json");
+const workflows = new URL("../.github/workflows/", import.meta.url);
 
 describe("manifests", () => {
   test("agree on name, version and licence", () => {
@@ -80,14 +85,73 @@ describe("publishing", () => {
   });
 
   test("takes actions by their full commit, with the version beside it, and grants only reading", () => {
-    const folder = new URL("../.github/workflows/", import.meta.url);
-    for (const name of readdirSync(folder)) {
-      const text = readFileSync(new URL(name, folder), "utf8");
-      const uses = text.split("\n").filter((line) => /\buses:/.test(line));
+    for (const name of readdirSync(workflows)) {
+      const text = workflow(name);
+      const uses = text.split("\n").filter((line) => /\buses: (?!\.\/)/.test(line));
       assert(uses.length > 0, name);
       for (const line of uses) assertMatch(line, /uses: [\w-]+\/[\w/-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+$/, name);
       assertMatch(text, /^permissions:\n {2}contents: read\n\n/m, name);
+      if (name !== "release.yml") assertFalse(/: write\b/.test(text), name);
     }
+  });
+
+  test("gives each job of a release no more than it needs, after the checks of every change", () => {
+    const jobs = workflow("release.yml").split(/^jobs:$/m)[1]?.split(/^ {2}(?=\w+:$)/m).slice(1) ?? [];
+    const of = (pattern: RegExp) =>
+      Object.fromEntries(jobs.map((job) => [job.split(":")[0], Array.from(job.matchAll(pattern), ([, text]) => text)]));
+    assertEquals(of(/^ +(\S+: write)\b/gm), {
+      ci: [],
+      pack: [],
+      npm: ["id-token: write"],
+      jsr: ["id-token: write"],
+      github: ["contents: write"],
+    });
+    assertEquals(of(/^ {4}(?:needs|uses): (.*)$/gm), {
+      ci: ["./.github/workflows/ci.yml"],
+      pack: [],
+      npm: ["[ci, pack]"],
+      jsr: ["[ci, pack]"],
+      github: ["[npm, jsr]"],
+    });
+    // No script of a dependency runs beside a right to write.
+    for (const job of jobs.filter((text) => text.includes(": write"))) {
+      assertFalse(/npm (?:ci|install)(?! --ignore-scripts)/.test(job), job);
+    }
+    assertMatch(workflow("ci.yml"), /^ {2}workflow_call:$/m);
+  });
+
+  test("brings the same documents by npm and JSR: those for users", () => {
+    const brought = (list: readonly string[]) => list.filter((path) => path.endsWith(".md")).sort();
+    // npm adds README and LICENSE by itself.
+    assertEquals(brought([...npm.files, "README.md"]), brought(jsr.publish.include));
+    const developers = ["docs/architecture.md", "docs/wire.md"];
+    const users = filesUnder("docs", ".md").filter((path) => !developers.includes(path));
+    assertEquals(brought(npm.files), ["CHANGELOG.md", "SECURITY.md", ...users].sort());
+  });
+
+  test("keeps the changelog in the form of Keep a Changelog", () => {
+    const text = readFileSync(new URL("../CHANGELOG.md", import.meta.url), "utf8");
+    const headings = text.split("\n").filter((line) => line.startsWith("## "));
+    const names = headings.map((heading) => /^## \[([^\]]+)\]/.exec(heading)?.[1]);
+    assert(headings.length > 0);
+    for (const heading of headings) {
+      assertMatch(heading, /^## (?:\[Unreleased\]|\[\d+\.\d+\.\d+\] - \d{4}-\d{2}-\d{2})$/);
+    }
+    const references = Array.from(text.matchAll(/^\[([^\]]+)\]: https:\/\/github\.com\/\S+$/gm), ([, name]) => name);
+    assertEquals(references, names);
+    assert(names.includes("Unreleased") || names.includes(npm.version));
+  });
+
+  test("has a workflow run all that needs network namespaces", () => {
+    const sources = filesUnder("tests", ".test.ts");
+    const needing = sources.filter((file) =>
+      /from "\.\/support\/(?:namespace|netns)\.ts"/.test(
+        readFileSync(new URL(`../${file}`, import.meta.url), "utf8"),
+      )
+    );
+    const chosen = (npm.scripts["hosts"] ?? "").split(" ").filter((word) => word.startsWith("tests/"));
+    assertEquals(sources.filter((file) => chosen.some((path) => file.startsWith(path))), needing);
+    assertMatch(workflow("ci.yml"), / npm run hosts$/m);
   });
 });
 
@@ -99,7 +163,10 @@ describe("deployment recipes", () => {
 
   test("are files that deployment.md names, and no other", () => {
     const deployment = readFileSync(new URL("../docs/deployment.md", import.meta.url), "utf8");
-    const named = Array.from(deployment.matchAll(/\]\(\.\.\/examples\/deploy\/(\S+?)\)/g), ([, name]) => name);
+    const named = Array.from(
+      deployment.matchAll(/\]\(https:\S*\/main\/examples\/deploy\/(\S+?)\)/g),
+      ([, name]) => name,
+    );
     assertEquals(named.sort(), recipes);
   });
 
@@ -129,4 +196,8 @@ describe("deployment recipes", () => {
 
 function read<T>(manifest: string): T {
   return JSON.parse(readFileSync(new URL(`../${manifest}`, import.meta.url), "utf8"));
+}
+
+function workflow(name: string): string {
+  return readFileSync(new URL(name, workflows), "utf8");
 }
