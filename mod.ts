@@ -51,7 +51,7 @@ export type {
 export type { CloseReport } from "./src/close_report.ts";
 export type { MeshEventListener, MeshEvents } from "./src/event_stream.ts";
 export type { GapReason, MeshEvent, Stage } from "./src/events.ts";
-export { InProcessBus } from "./src/in_process_bus.ts";
+export { InProcessBus, type InProcessBusOptions } from "./src/in_process_bus.ts";
 export type { LoadGuard } from "./src/load_guard.ts";
 export { MeshBus } from "./src/mesh_bus.ts";
 export type { MeshMetrics } from "./src/mesh_metrics.ts";
@@ -87,6 +87,7 @@ export type {
   Topic,
   VectorClock,
 } from "./src/sync_bus.ts";
+export type { Signal, SignalShape } from "./src/signal.ts";
 export { decodeExtension, encodeExtension } from "./src/wire/extension.ts";
 export type { Base, Extension, NumberRange, Position } from "./src/wire/extension.ts";
 export type { ToldPeer } from "./src/wire/told_peers.ts";

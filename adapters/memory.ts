@@ -26,18 +26,18 @@ import { VirtualClock } from "./memory_clock.ts";
 import { checkHost } from "./memory_address.ts";
 import type { NetworkStats, TappedDatagram } from "./memory_datagram.ts";
 import { Fabric } from "./memory_fabric.ts";
-import type { Direction, Faults } from "./memory_faults.ts";
+import type { Direction, SomeFaults } from "./memory_faults.ts";
 import { HostProcess, type MemoryHost, type MemoryHostOptions } from "./memory_host.ts";
 import { SeededRandom } from "./memory_random.ts";
 
 export { VirtualClock } from "./memory_clock.ts";
 export type { DatagramFate, MemoryDatagram, NetworkStats, SocketAddress, TappedDatagram } from "./memory_datagram.ts";
-export type { Direction, Faults } from "./memory_faults.ts";
+export type { Direction, Faults, SomeFaults } from "./memory_faults.ts";
 export type { MemoryHost, MemoryHostOptions } from "./memory_host.ts";
 export { SeededRandom } from "./memory_random.ts";
 
 /** How to make a {@linkcode MemoryNetwork}. The faults hold for all hosts, from the start. */
-export interface MemoryNetworkOptions<C extends Clock = VirtualClock> extends Partial<Faults> {
+export interface MemoryNetworkOptions<C extends Clock = VirtualClock> extends SomeFaults {
   /**
    * Decides everything that is random: an integer from 0 to 2^53 - 1.
    * @default {1}
@@ -149,7 +149,7 @@ export class MemoryNetwork<C extends Clock = VirtualClock> {
    *
    * @throws {RangeError} when a fault is out of its range; then none is changed
    */
-  set(faults: Partial<Faults>, direction: Direction = {}): void {
+  set(faults: SomeFaults, direction: Direction = {}): void {
     this.#fabric.links.set(faults, direction);
   }
 

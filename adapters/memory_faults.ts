@@ -47,6 +47,9 @@ export interface Faults {
   readonly drop?: ((datagram: MemoryDatagram) => boolean) | undefined;
 }
 
+/** Some of the {@linkcode Faults}. One that is `undefined` is left as it is. */
+export type SomeFaults = { readonly [Fault in keyof Faults]?: Faults[Fault] | undefined };
+
 /** Which datagrams a fault strikes; an address that is left out stands for every host. */
 export interface Direction {
   /** Address of the sending host. */
@@ -84,7 +87,7 @@ export class Links {
   readonly #sides = new Map<string, number>();
   readonly #cuts = new Set<string>();
 
-  set(faults: Partial<Faults>, direction: Direction): void {
+  set(faults: SomeFaults, direction: Direction): void {
     checkFaults(faults);
     const added = { faults: definedOf(faults), direction };
     this.#rules = [...this.#rules.map((rule) => without(rule, added)), added]
@@ -135,7 +138,7 @@ export class Links {
 const CHANCES = ["loss", "duplicate", "reorder", "truncate"] as const;
 
 /** The faults that are set, `drop: undefined` among them: it takes a `drop` back. */
-function definedOf(faults: Partial<Faults>): Partial<Faults> {
+function definedOf(faults: SomeFaults): Partial<Faults> {
   const known = Object.entries(faults).filter(([name]) => name in NO_FAULTS);
   return Object.fromEntries(known.filter(([name, value]) => value !== undefined || name === "drop"));
 }
@@ -148,7 +151,7 @@ function without(rule: Rule, later: Rule): Rule {
   return { faults: Object.fromEntries(left), direction: rule.direction };
 }
 
-function checkFaults(faults: Partial<Faults>): void {
+function checkFaults(faults: SomeFaults): void {
   for (const name of CHANCES) {
     const chance = faults[name] ?? 0;
     if (chance >= 0 && chance <= 1) continue;

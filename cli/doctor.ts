@@ -64,7 +64,7 @@ export interface Examination {
   /** Longest wait for answers, in milliseconds. */
   readonly timeout: number;
   /** Ends it: the promise rejects with its reason, when the node has left the mesh. */
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
   /** Called when the node is open, with how long it listens, in milliseconds: when all is well, and when it is not. */
   readonly onListening?: (least: number, longest: number) => void;
 }

@@ -15,8 +15,8 @@ export interface Surroundings {
   readonly err: (text: string) => void;
   readonly hasColours: boolean;
   /** Whether somebody waits before a terminal, and is told what for. */
-  readonly isWatched?: boolean;
-  readonly signal?: AbortSignal;
+  readonly isWatched?: boolean | undefined;
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** Exit codes. */

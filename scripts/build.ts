@@ -4,13 +4,25 @@
  * @module
  */
 
-import { chmodSync, rmSync } from "node:fs";
+import { chmodSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { run } from "./run.ts";
-import { ROOT, TSC } from "./runtimes.ts";
+import { filesUnder, ROOT, TSC } from "./runtimes.ts";
+
+// `tsc` keeps it in declarations, which need nothing of Node besides.
+const SIDE_EFFECT = /^import "[^"]+";\n/gm;
+
+// `tsc` drops such a reference, and JSR refuses sources that have one. Without it whoever has neither the library nor
+// `@types/node` is told that `Symbol` has no `asyncDispose` (TS2550).
+const LIBRARY = '/// <reference lib="esnext.disposable" />\n';
 
 rmSync(join(ROOT, "dist"), { recursive: true, force: true });
 const { ok } = await run(process.execPath, [TSC, "-p", "tsconfig.build.json"], { cwd: ROOT });
 // npm does it when it installs the package; a link to a clone has nobody who does.
 if (ok) chmodSync(join(ROOT, "dist", "cli", "main.js"), 0o755);
+for (const path of ok ? filesUnder("dist", ".d.ts") : []) {
+  const file = join(ROOT, path);
+  const text = readFileSync(file, "utf8").replace(SIDE_EFFECT, "");
+  writeFileSync(file, text.includes("[Symbol.asyncDispose]") ? LIBRARY + text : text);
+}
 process.exitCode = ok ? 0 : 1;

@@ -30,8 +30,8 @@ const steps: Readonly<Record<string, readonly Command[]>> = {
   build: [script("build")],
   examples: [script("doc_examples"), ...examples.map((file): Command => [node, "--import", "tsx", file])],
   jsr: [[DENO, "publish", "--config", "jsr.json", "--dry-run", "--allow-dirty"]],
-  // The second takes the tarball of the first.
-  npm: [script("package_check"), script("test_tools")],
+  // The others take the tarball of the first.
+  npm: [script("package_check"), script("package_types"), script("test_tools")],
   size: [script("bundle_size")],
 };
 

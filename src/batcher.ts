@@ -6,7 +6,7 @@
 
 import type { Clock, Timer } from "./clock.ts";
 import { ClosedError, KeyTooLongError, show } from "./errors.ts";
-import { onAbort } from "./signal.ts";
+import { onAbort, type Signal } from "./signal.ts";
 import { BatchWriter } from "./wire/batch_writer.ts";
 import { MAX_DATAGRAM, MAX_KEY, MAX_PLAIN_KEY } from "./wire/layout.ts";
 import { ILL_FORMED, utf8Length } from "./wire/utf8.ts";
@@ -147,7 +147,7 @@ export class Batcher {
    * Resolves when a key that {@linkcode Batcher.tryAdd} had no room for is accepted, first come first served. `signal`
    * ends the wait and withdraws the key: the promise rejects with its reason. `close` rejects with a `ClosedError`.
    */
-  wait(key: string, signal?: AbortSignal): Promise<void> {
+  wait(key: string, signal?: Signal): Promise<void> {
     if (signal?.aborted) return Promise.reject(signal.reason);
     return new Promise((resolve, reject) => {
       const detach = signal && onAbort(signal, () => waiter.settle(signal.reason));

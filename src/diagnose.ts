@@ -13,7 +13,7 @@ import { Jitter } from "./jitter.ts";
 import { observe, type ObserveConfig } from "./observe.ts";
 import type { Probes } from "./probes.ts";
 import { pick } from "./seed_pool.ts";
-import { checkSignal, onAbort } from "./signal.ts";
+import { checkSignal, onAbort, type Signal } from "./signal.ts";
 import { Survey } from "./survey.ts";
 
 /** Part of the time that must be left when the first peer comes, or its answers would come too late. */
@@ -143,7 +143,7 @@ export class Diagnoser {
 }
 
 /** Resolves when either has happened. */
-function endOr(end: Promise<void>, signal: AbortSignal | undefined): Promise<void> {
+function endOr(end: Promise<void>, signal: Signal | undefined): Promise<void> {
   if (signal === undefined) return end;
   return new Promise((resolve) => {
     const takeBack = onAbort(signal, resolve);

@@ -5,6 +5,7 @@
  */
 
 import type { MeshState } from "./mesh_status.ts";
+import type { Signal } from "./signal.ts";
 
 /**
  * How bad a finding is:
@@ -209,7 +210,7 @@ export interface DiagnoseOptions {
    *
    * @default {2000}
    */
-  readonly timeout?: number;
+  readonly timeout?: number | undefined;
   /** Ends it: the promise rejects with its reason. */
-  readonly signal?: AbortSignal;
+  readonly signal?: Signal | undefined;
 }

@@ -8,11 +8,12 @@ import type { BackOff } from "./back_off.ts";
 import { messageOf } from "./cause.ts";
 import type { Clock, Timer } from "./clock.ts";
 import { show } from "./errors.ts";
+import type { Signal } from "./signal.ts";
 
 /** Where lists of seeds come from: an iterable, or a function that makes one, which may be called again. */
 export type Discover =
   | AsyncIterable<readonly string[]>
-  | ((signal: AbortSignal) => AsyncIterable<readonly string[]>);
+  | ((signal: Signal) => AsyncIterable<readonly string[]>);
 
 /** Shortest time between two lists, in milliseconds: an iterable that always has one would let nothing else run. */
 export const LIST_PAUSE = 100;

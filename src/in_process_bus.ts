@@ -20,6 +20,12 @@ import {
 } from "./sync_bus.ts";
 import { ILL_FORMED, utf8Length } from "./wire/utf8.ts";
 
+/** How an {@linkcode InProcessBus} is made. */
+export interface InProcessBusOptions {
+  /** Gets what a callback of a subscription threw or rejected with. The default drops it. */
+  readonly onError?: ((error: unknown) => void) | undefined;
+}
+
 /**
  * A {@linkcode SyncBus} whose subscribers are all in this process: for tests, and for a service that runs once. The
  * original's `InMemoryBus`.
@@ -49,8 +55,8 @@ export class InProcessBus implements SyncBus {
   #delivered = 0;
   #closing: Promise<CloseReport> | undefined;
 
-  /** `onError` gets what a callback of a subscription threw or rejected with; the default drops it. */
-  constructor(options: { readonly onError?: (error: unknown) => void } = {}) {
+  /** Opens it. */
+  constructor(options: InProcessBusOptions = {}) {
     this.#onError = options.onError ?? (() => {});
     this.#subscriptions = new Subscriptions((error) => this.#onError(error));
   }

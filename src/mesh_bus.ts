@@ -35,7 +35,7 @@ import { Probes } from "./probes.ts";
 import { Receiver } from "./receiver.ts";
 import { Reliability } from "./reliability.ts";
 import { Seeds } from "./seeds.ts";
-import { checkSignal } from "./signal.ts";
+import { checkSignal, type Signal } from "./signal.ts";
 import { SlowCallbacks } from "./slow_callbacks.ts";
 import { Subscriptions } from "./subscriptions.ts";
 import {
@@ -74,7 +74,7 @@ export class MeshBus implements SyncBus {
   readonly port: number;
   readonly #id: Uint8Array;
   readonly #ports: MeshPorts;
-  readonly #signal: AbortSignal | undefined;
+  readonly #signal: Signal | undefined;
   readonly #links: Links;
   readonly #presence: Presence;
   readonly #events: EventStream;
@@ -522,7 +522,7 @@ export class MeshBus implements SyncBus {
     },
   };
 
-  async #publishLater(key: string, signal: AbortSignal | undefined): Promise<void> {
+  async #publishLater(key: string, signal: Signal | undefined): Promise<void> {
     await this.#batcher.wait(key, signal);
     this.#guards.touch(key);
   }

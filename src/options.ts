@@ -10,7 +10,7 @@ import { show } from "./errors.ts";
 import { DEFAULT_GROUPS, type Family, familyOf, GROUP_RULES, groupLiteral, hostLiteral, isHostName } from "./family.ts";
 import type { MeshPorts } from "./ports.ts";
 import { parseSeed, type Seed } from "./seed.ts";
-import { checkSignal } from "./signal.ts";
+import { checkSignal, type Signal } from "./signal.ts";
 import { MAX_BATCH_COUNT } from "./wire/layout.ts";
 
 /** How a mesh is opened. Durations are in milliseconds. */
@@ -21,7 +21,7 @@ export interface MeshOptions {
    *
    * @default {7946}
    */
-  readonly port?: number;
+  readonly port?: number | undefined;
   /**
    * Multicast group of the mesh, the same on every node of it: an IPv4 literal from 224.0.0.0 to 239.255.255.255, or an
    * IPv6 literal from ff00:: up, without a zone.
@@ -31,14 +31,14 @@ export interface MeshOptions {
    *
    * @default {"239.0.0.1"}, or `"ff12::5752:1"` in a mesh of IPv6
    */
-  readonly group?: string;
+  readonly group?: string | undefined;
   /**
    * Whether the mesh is one of IPv4 or of IPv6. A mesh has one family: its nodes talk by addresses of that alone. A
    * service in both opens two meshes, which may share the port.
    *
    * @default that of `group`, else 4
    */
-  readonly family?: Family;
+  readonly family?: Family | undefined;
   /**
    * Interface to join the group on and to send from, by name (`"eth0"`) or by its address. `"127.0.0.1"` keeps the mesh on
    * this host. A list of them, at most 64, or `"all"` for those that have multicast: the group is joined on each, and
@@ -46,7 +46,7 @@ export interface MeshOptions {
    *
    * @default the one that the system's routes choose
    */
-  readonly interface?: string | readonly string[];
+  readonly interface?: string | readonly string[] | undefined;
   /**
    * Seeds: nodes to contact at once, at most 1024 texts. `host:port`, or `host` for the port of the mesh: an address (of
    * IPv6: `[fd00::1]:7946`, `[fd00::1]`, `fd00::1`), or a name, all of whose addresses of the mesh's family are
@@ -59,14 +59,14 @@ export interface MeshOptions {
    *
    * @default {[]}
    */
-  readonly peers?: readonly string[];
+  readonly peers?: readonly string[] | undefined;
   /**
    * Time after which names are looked up again, less up to a tenth at random: 100 to 86,400,000. The default is the
    * TTL that cluster DNS commonly gives: that of the `kubernetes` block in the Corefile of kubeadm.
    *
    * @default {30000}
    */
-  readonly resolveInterval?: number;
+  readonly resolveInterval?: number | undefined;
   /**
    * Where else seeds come from: lists of texts as in `peers`, each of which takes the place of the one before. An
    * iterable, or a function that makes one and gets a signal that aborts when the mesh closes; `return()` of the iterator
@@ -75,7 +75,7 @@ export interface MeshOptions {
    * What can not be used is left out and is an `error` event, and so is what is thrown: a function is then called again,
    * after 1, 2, 4 … s up to `resolveInterval`. The last list stays when there are no more.
    */
-  readonly discover?: Discover;
+  readonly discover?: Discover | undefined;
   /**
    * Address under which others can reach this node, `host:port`.
    *
@@ -87,51 +87,51 @@ export interface MeshOptions {
    * @default the address of `interface`, else the first address of this host that is of the mesh's family and not loopback,
    * and a port that the system chooses
    */
-  readonly advertiseAddr?: string;
+  readonly advertiseAddr?: string | undefined;
   /**
    * Time between heartbeats: 10 to 3,600,000. The first goes out on opening.
    *
    * @default {5000}
    */
-  readonly heartbeat?: number;
+  readonly heartbeat?: number | undefined;
   /**
    * Longest that a key waits for others to share its datagram: 0 to 60,000. On an idle mesh it does not wait: what is
    * published in one turn of the event loop leaves at the end of it. With 0 that is always so.
    *
    * @default {100}
    */
-  readonly batchInterval?: number;
+  readonly batchInterval?: number | undefined;
   /**
    * Most keys in a datagram: 1 to 65,535. A datagram has at most 1,400 bytes in any case, so a large number here fills
    * each.
    *
    * @default {20}
    */
-  readonly batchSize?: number;
+  readonly batchSize?: number | undefined;
   /**
    * Most keys that may be pending before `publish` waits: 1 to 1,000,000.
    *
    * @default {1000}
    */
-  readonly queueSize?: number;
+  readonly queueSize?: number | undefined;
   /**
    * Whether to use multicast. Without it the node finds others by its seeds, or is found as one.
    *
    * @default {true}
    */
-  readonly multicast?: boolean;
+  readonly multicast?: boolean | undefined;
   /**
    * Hops that multicast may take: 1 to 255. 1 stays in the local network.
    *
    * @default {1}
    */
-  readonly multicastTtl?: number;
+  readonly multicastTtl?: number | undefined;
   /**
    * Whether other processes of this host hear the node's multicast.
    *
    * @default {true}
    */
-  readonly multicastLoopback?: boolean;
+  readonly multicastLoopback?: boolean | undefined;
   /**
    * Receive buffer to ask the system for, in bytes: 4,096 to 1,073,741,824. The system's default holds about 92 full
    * datagrams: at 100,000 a second Node loses 0.9 % with it and none with 4 MiB. Linux grants at most
@@ -139,7 +139,7 @@ export interface MeshOptions {
    *
    * @default 4,194,304 where the runtime's own socket can ask for it
    */
-  readonly receiveBuffer?: number;
+  readonly receiveBuffer?: number | undefined;
   /**
    * Silence after which a peer is lost: 20 to 86,400,000, and at least twice `heartbeat`. It was asked again and again by
    * then. A Go node, which cannot be asked, is lost after 60 s unless this is given. All
@@ -149,7 +149,7 @@ export interface MeshOptions {
    *
    * @default {15000}: three heartbeats
    */
-  readonly peerTimeout?: number;
+  readonly peerTimeout?: number | undefined;
   /**
    * Most peers that are kept: 1 to 65,536. Newcomers beyond it are refused, so that heartbeats of invented nodes can
    * neither drive known peers out nor grow memory and traffic without limit; but one that answers takes the place of one
@@ -157,14 +157,14 @@ export interface MeshOptions {
    *
    * @default {1024}
    */
-  readonly maxPeers?: number;
+  readonly maxPeers?: number | undefined;
   /**
    * What the node speaks. `"extended"` numbers its datagrams, so that losses are noticed and repaired; Go nodes do not
    * notice. `"go-warp"` sends what the original sends, byte for byte, heeds nothing else, and repairs nothing.
    *
    * @default {"extended"}
    */
-  readonly wire?: "extended" | "go-warp";
+  readonly wire?: "extended" | "go-warp" | undefined;
   /**
    * Memory for datagrams that were sent and may be asked for again, in bytes: 65,536 to 1,073,741,824. What has to give
    * way before a peer asks for it is a gap there. The default holds 23,400 full datagrams, half a second at full speed; memory is
@@ -172,29 +172,29 @@ export interface MeshOptions {
    *
    * @default {33554432}
    */
-  readonly repairBytes?: number;
+  readonly repairBytes?: number | undefined;
   /**
    * How long a datagram that was sent is kept for repair: 100 to 86,400,000. A peer that was cut off for longer gets a gap.
    *
    * @default {60000}
    */
-  readonly repairAge?: number;
+  readonly repairAge?: number | undefined;
   /**
    * Datagrams a second below which losses do not slow the node down: 1 to 1,000,000. A peer that cannot take that much
    * gets gaps, so that one slow peer does not stop the mesh.
    *
    * @default {2000}, or `maxSendRate` if that is less
    */
-  readonly minSendRate?: number;
+  readonly minSendRate?: number | undefined;
   /**
    * Datagrams a second that the node does not exceed in the long run, batches and repairs: 1 to 1,000,000. 2 ms of that, or
    * 16, may leave at a time. One that is sent to many peers counts once.
    *
    * @default {200000}, or `minSendRate` if that is more
    */
-  readonly maxSendRate?: number;
+  readonly maxSendRate?: number | undefined;
   /** Closes the mesh when it aborts; while the mesh opens, `openMesh` rejects with its reason. */
-  readonly signal?: AbortSignal;
+  readonly signal?: Signal | undefined;
 }
 
 /** {@linkcode MeshOptions} with nothing left open. */
@@ -228,7 +228,7 @@ export interface Settings {
   readonly repairAge: number;
   readonly minSendRate: number;
   readonly maxSendRate: number;
-  readonly signal: AbortSignal | undefined;
+  readonly signal: Signal | undefined;
 }
 
 /** Most texts in `peers`: as many as there may be addresses of seeds, so that each has room. */

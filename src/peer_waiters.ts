@@ -6,12 +6,12 @@
 
 import type { Clock } from "./clock.ts";
 import { ClosedError, PeersTimeoutError, show } from "./errors.ts";
-import { checkSignal, onAbort } from "./signal.ts";
+import { checkSignal, onAbort, type Signal } from "./signal.ts";
 
 /** Options of `waitForPeers`. */
 export interface WaitForPeersOptions {
   /** Ends the wait: the promise rejects with its reason. */
-  readonly signal?: AbortSignal | undefined;
+  readonly signal?: Signal | undefined;
   /**
    * Longest wait, in milliseconds: 0 to 86,400,000, or `Infinity`. Then the promise rejects with a `PeersTimeoutError`.
    *

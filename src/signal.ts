@@ -6,12 +6,33 @@
 
 import { show } from "./errors.ts";
 
+/** What is used of an `AbortSignal`, written out for programs whose types do not know it. */
+export interface SignalShape {
+  /** Whether it has aborted. */
+  readonly aborted: boolean;
+  /** With what. */
+  readonly reason: unknown;
+  /** Calls `listener` when it aborts. */
+  addEventListener(type: "abort", listener: () => void): void;
+  /** Takes that back. */
+  removeEventListener(type: "abort", listener: () => void): void;
+  /** Throws the reason if it has aborted. */
+  throwIfAborted(): void;
+}
+
+/**
+ * The `AbortSignal` of the program's own types, as of `DOM` or `@types/node`. The declarations so need neither: where
+ * there is none, its {@linkcode SignalShape}.
+ */
+export type Signal = typeof globalThis extends { AbortSignal: { prototype: infer T extends SignalShape } } ? T
+  : SignalShape;
+
 /**
  * Checks that `signal` is one, by shape: one of another realm will do.
  *
  * @throws {TypeError} when it is none, such as its controller; `action` completes "Cannot …"
  */
-export function checkSignal(action: string, signal: AbortSignal): void {
+export function checkSignal(action: string, signal: Signal): void {
   if (typeof signal?.aborted === "boolean" && typeof signal.addEventListener === "function") return;
   throw new TypeError(`Cannot ${action} as \`signal\` must be an AbortSignal: current value is ${show(signal)}`);
 }
@@ -22,7 +43,7 @@ interface Watch {
   readonly stop: () => void;
 }
 
-const watches = new WeakMap<AbortSignal, Watch>();
+const watches = new WeakMap<Signal, Watch>();
 
 /**
  * Calls `callback` when `signal`, which has not aborted yet, does. Returns a function that takes it back.
@@ -30,7 +51,7 @@ const watches = new WeakMap<AbortSignal, Watch>();
  * A signal gets one listener of ours, however many wait for it: a service may end thousands of subscriptions with one,
  * and runtimes take quadratic time to add that many listeners, and Node warns from the eleventh on.
  */
-export function onAbort(signal: AbortSignal, callback: () => void): () => void {
+export function onAbort(signal: Signal, callback: () => void): () => void {
   const watch = watches.get(signal) ?? startWatch(signal);
   // A function of its own: the same callback may be given twice.
   const call = () => callback();
@@ -40,7 +61,7 @@ export function onAbort(signal: AbortSignal, callback: () => void): () => void {
   };
 }
 
-function startWatch(signal: AbortSignal): Watch {
+function startWatch(signal: Signal): Watch {
   const callbacks = new Set<() => void>();
   const abort = () => {
     stop();

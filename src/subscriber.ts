@@ -6,7 +6,7 @@
 
 import { EventQueue, type Offered } from "./event_queue.ts";
 import type { Subscription, SyncCallback, SyncEvent, Topic } from "./sync_bus.ts";
-import { onAbort } from "./signal.ts";
+import { onAbort, type Signal } from "./signal.ts";
 import { isThenable } from "./thenable.ts";
 
 /** What a {@linkcode Subscriber} is made of. */
@@ -47,7 +47,7 @@ export class Subscriber implements Subscription {
   }
 
   /** Closes it when `signal` aborts, now if it has already. */
-  closeOn(signal: AbortSignal): void {
+  closeOn(signal: Signal): void {
     if (signal.aborted) this.close();
     else this.#detach = onAbort(signal, () => this.close());
   }

@@ -8,6 +8,7 @@
 import type { CloseReport } from "./close_report.ts";
 import { show } from "./errors.ts";
 import type { LoadGuard } from "./load_guard.ts";
+import type { Signal } from "./signal.ts";
 
 /** How far an event is meant to go. The original writes 0 for local and 1 for global. */
 export type Scope = "local" | "global";
@@ -36,23 +37,23 @@ export interface SyncEvent {
   /** Why the event was made. */
   readonly cause: Cause;
   /** Where the publisher is, when it said so and the bus carries it. The wire of the original does not. */
-  readonly region?: string;
+  readonly region?: string | undefined;
   /** The publisher's clock, when it gave one and the bus carries it. The wire of the original does not. */
-  readonly vectorClock?: VectorClock;
+  readonly vectorClock?: VectorClock | undefined;
   /** How far the event was meant to go, when the publisher said so and the bus carries it. The wire does not. */
-  readonly scope?: Scope;
+  readonly scope?: Scope | undefined;
 }
 
 /** Options of `publish` and its variants. */
 export interface PublishOptions {
   /** Where the publisher is. */
-  readonly region?: string;
+  readonly region?: string | undefined;
   /** The publisher's clock for this change. */
-  readonly vectorClock?: VectorClock;
+  readonly vectorClock?: VectorClock | undefined;
   /** How far the event is meant to go. */
-  readonly scope?: Scope;
+  readonly scope?: Scope | undefined;
   /** Ends the wait for room in the queue and withdraws the key: the promise rejects with the signal's reason. */
-  readonly signal?: AbortSignal;
+  readonly signal?: Signal | undefined;
 }
 
 /** What to subscribe to: one key, or all keys that begin with `prefix` (`""` is everything). */
@@ -73,9 +74,9 @@ export interface SubscribeOptions {
    *
    * @default {32}
    */
-  readonly capacity?: number;
+  readonly capacity?: number | undefined;
   /** Ends the subscription, like `unsubscribe`. */
-  readonly signal?: AbortSignal;
+  readonly signal?: Signal | undefined;
 }
 
 /**

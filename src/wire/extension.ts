@@ -79,44 +79,44 @@ export interface Base {
 /** The records of an extension block. Ages are whole milliseconds. */
 export interface Extension {
   /** The number of this batch, 1 to 2^48 - 1. */
-  readonly number?: number;
+  readonly number?: number | undefined;
   /** Where the sender's stream is. */
-  readonly position?: Position;
+  readonly position?: Position | undefined;
   /** The node whose stream the packet is about, 16 bytes. */
-  readonly stream?: Uint8Array;
+  readonly stream?: Uint8Array | undefined;
   /** What a request and its answer have in common: 0 to 2^32 - 1. */
-  readonly nonce?: number;
+  readonly nonce?: number | undefined;
   /** Shows that its bearer has got what was sent to its address, 8 bytes. */
-  readonly token?: Uint8Array;
+  readonly token?: Uint8Array | undefined;
   /** Numbers that the sender misses: 1 to 64 ranges, ascending. */
-  readonly ranges?: readonly NumberRange[];
+  readonly ranges?: readonly NumberRange[] | undefined;
   /** The age from which on the sender wants to know all, in milliseconds. */
-  readonly since?: number;
+  readonly since?: number | undefined;
   /** Where the sender's stream begins for who asked. */
-  readonly base?: Base;
+  readonly base?: Base | undefined;
   /** The sender has all of the stream up to this number. */
-  readonly settled?: number;
+  readonly settled?: number | undefined;
   /** The number of this batch, which is sent again. */
-  readonly repair?: number;
+  readonly repair?: number | undefined;
   /** The nonce of the heartbeat that this one answers: 0 to 2^32 - 1. */
-  readonly echo?: number;
+  readonly echo?: number | undefined;
   /** 2: sent to the group. Else to one node, whose multicast the sender hears, 1, or not, 0. */
-  readonly path?: number;
+  readonly path?: number | undefined;
   /** The first 4 bytes of the id of each node whose multicast the sender hears: at most 256. */
-  readonly heard?: Uint8Array;
+  readonly heard?: Uint8Array | undefined;
   /** Nodes that the sender knows, all with addresses of one family: at most 32. */
-  readonly peers?: readonly ToldPeer[];
+  readonly peers?: readonly ToldPeer[] | undefined;
   /** How a probe is to be answered. */
-  readonly measure?: Measure;
+  readonly measure?: Measure | undefined;
   /** What the sender answers of itself. */
-  readonly report?: Report;
+  readonly report?: Report | undefined;
   /**
    * Milliseconds since the oldest key was accepted that the sender has not sent yet: what its position does not tell. Absent
    * when it has sent all.
    */
-  readonly pending?: number;
+  readonly pending?: number | undefined;
   /** The number of this batch, when more was pending as it was sent. */
-  readonly more?: number;
+  readonly more?: number | undefined;
 }
 
 /** What a number of a batch stands for: all that was pending went with it, or not, or it is sent again. */
