@@ -131,7 +131,7 @@ function hasTypes(entry: unknown): entry is { readonly types: string } {
 function optionsWithoutUndefined(texts: ReadonlyMap<string, string>): string[] {
   return [...texts].flatMap(([name, text]) =>
     [...text.matchAll(/^ +(?:readonly )?(\w+)\?: ([^;]*);$/gm)]
-      .filter(([, , type = ""]) => !/\| undefined$/.test(type))
+      .filter(([, , type = ""]) => !/\| undefined$|^unknown$/.test(type))
       .map(([, member = ""]) => `${name}.${member}`)
   );
 }
