@@ -1,5 +1,5 @@
 /**
- * The same code on a bus inside one process: for unit tests, and for a service that runs once.
+ * The same code on buses inside one process: for unit tests, and for a service that runs once.
  *
  *     node --import tsx examples/in_process.ts
  *
@@ -22,11 +22,13 @@ const bus = new InProcessBus();
 const users = cacheOn(bus, "user:");
 users.set("user:42", "Ada").set("user:43", "Grace");
 
-await bus.publish("user:42");
+// As on a mesh, what a bus publishes its own subscriptions do not hear: another replica of the service does it.
+const replica = bus.replica();
+await replica.publish("user:42");
 console.log(`left in the cache: ${[...users.keys()]}`);
 
 // Here a quorum can be had: the subscribers of the key. A mesh has no acknowledgements yet.
-await bus.publishAndAwait("user:43", 1);
+await replica.publishAndAwait("user:43", 1);
 console.log(`left in the cache: ${users.size} entries`);
 
-await bus.close();
+await Promise.all([bus.close(), replica.close()]);

@@ -18,6 +18,7 @@ const node = process.execPath;
 
 /** How each file is run, by its name in the first line of its block. */
 const COMMANDS: Readonly<Record<string, readonly [command: string, ...args: string[]]>> = {
+  "cache.in_process.js": [node, "--test", "cache.in_process.js"],
   "cache.vitest.js": [node, "node_modules/vitest/vitest.mjs", "run", "cache.vitest.js"],
   "cache.jest.js": [node, "--experimental-vm-modules", "node_modules/jest/bin/jest.js", "cache.jest.js"],
   "cache.node.js": [node, "--test", "cache.node.js"],

@@ -64,6 +64,8 @@ interface Chunk {
   since: number;
   /** The newest subscription when they came: later ones do not get them. */
   readonly newest: number;
+  /** Whether they are for those only who hear what their own bus publishes. */
+  readonly isOwn: boolean;
   readonly keys: string[];
   /** How many of them are done. */
   done: number;
@@ -101,6 +103,8 @@ export class Deliveries {
   /** Whether keys wait for their turn, those of this moment too. */
   #isBehind = false;
   #isRunning = false;
+  /** Whether a datagram is being read, or everybody is told: callbacks are under way, or follow. */
+  #isBusy = false;
   #turnEnd: Timer | undefined;
   /** Milliseconds of this turn that have gone to callbacks. */
   #spent = 0;
@@ -143,6 +147,7 @@ export class Deliveries {
   /** The keys of a datagram follow. They may have been outstanding since a time, by the clock. */
   begin(outstandingSince: number = Infinity): void {
     const now = this.#clock.now();
+    this.#isBusy = true;
     this.#since = outstandingSince;
     const since = now - this.#begunAt;
     this.#begunAt = this.#mark = now;
@@ -158,6 +163,21 @@ export class Deliveries {
     else this.#takeSlowly(key);
   }
 
+  /**
+   * A key that this bus has published itself, between datagrams or from a callback: for all subscribers, or for those only
+   * who hear what their own bus publishes. When this returns they have been called, unless others have to be called first.
+   */
+  takeOwn(key: string, isForAll: boolean): void {
+    if (this.#isClosed) return;
+    if (this.#isBusy || this.#isRunning || this.#isBehind) return this.#keepOwn(key, !isForAll);
+    this.begin();
+    // Not as after a datagram: what is published in a loop would never be looked at.
+    this.#isSwift = false;
+    if (this.#isQuick) this.#subscriptions.deliver(key, undefined, undefined, !isForAll);
+    else this.#takeSlowly(key, !isForAll);
+    this.end();
+  }
+
   /** To be called now and then between keys. */
   look(): void {
     if (!this.#isQuick) return;
@@ -166,6 +186,7 @@ export class Deliveries {
 
   /** That was the last of them. */
   end(): void {
+    this.#isBusy = false;
     if (this.#isBehind || this.#isQuick && this.#isSwift) return;
     const took = this.#clock.now() - this.#begunAt;
     if (took < NOTABLE) return;
@@ -185,7 +206,10 @@ export class Deliveries {
     if (this.#isRunning) this.#fallBehind();
     if (this.#isBehind) return;
     const start = this.#mark = this.#clock.now();
+    const wasBusy = this.#isBusy;
+    this.#isBusy = true;
     const isDone = this.#workOff(start + BUDGET - this.#spent);
+    this.#isBusy = wasBusy;
     this.#spent += this.#mark - start;
     if (!isDone) this.#fallBehind();
     else if (this.#mark - start >= NOTABLE) this.#arm();
@@ -200,22 +224,22 @@ export class Deliveries {
     this.#round = undefined;
   }
 
-  #takeSlowly(key: string): void {
+  #takeSlowly(key: string, isOwn = false): void {
     if (this.#isBehind) return this.#keep(key);
     if (this.#wary > 0) this.#wary--;
-    this.#offer(key, this.#subscriptions.newest, Math.min(this.#begunAt, this.#since));
+    this.#offer(key, this.#subscriptions.newest, Math.min(this.#begunAt, this.#since), isOwn);
     if (!this.#run(this.#begunAt + BUDGET - this.#spent)) this.#fallBehind();
   }
 
   /** Begins to hand over a key: {@linkcode Deliveries.#run} does the rest. */
-  #offer(key: string, newest: number, since: number): void {
+  #offer(key: string, newest: number, since: number, isOwn: boolean): void {
     this.#offeredSince = since;
     const count = this.#subscriptions.count(key);
     // Steps cost 200 ns, and nothing is between those of one.
-    if (count > 1) this.#offers = this.#subscriptions.offers(key, newest);
+    if (count > 1) this.#offers = this.#subscriptions.offers(key, newest, isOwn);
     if (count !== 1) return;
     this.#isRunning = true;
-    this.#subscriptions.deliver(key, undefined, newest);
+    this.#subscriptions.deliver(key, undefined, newest, isOwn);
     this.#isRunning = false;
     this.#time(() => this.#subscriptions.topicOf(key) ?? key);
   }
@@ -230,17 +254,29 @@ export class Deliveries {
   #keep(key: string): void {
     if (this.waiting >= CAPACITY) this.#drop();
     if (this.#open === undefined) {
-      const { newest } = this.#subscriptions;
-      const arrivedAt = this.#begunAt;
-      const since = Math.min(arrivedAt, this.#since);
-      const chunk: Chunk = { arrivedAt, since, newest, keys: [], done: 0, next: undefined };
-      if (this.#tail === undefined) this.#head = chunk;
-      else this.#tail.next = chunk;
-      this.#tail = this.#open = chunk;
+      this.#open = this.#append(this.#begunAt, Math.min(this.#begunAt, this.#since), false);
       this.#hasRead = true;
     }
     this.#open.keys.push(key);
     this.waiting++;
+  }
+
+  #keepOwn(key: string, isOwn: boolean): void {
+    if (this.waiting >= CAPACITY) this.#drop();
+    const now = this.#clock.now();
+    this.#append(now, now, isOwn).keys.push(key);
+    this.waiting++;
+    // What follows of the datagram comes after it.
+    this.#open = undefined;
+    if (!this.#isBehind) this.#fallBehind();
+  }
+
+  #append(arrivedAt: number, since: number, isOwn: boolean): Chunk {
+    const { newest } = this.#subscriptions;
+    const chunk: Chunk = { arrivedAt, since, newest, isOwn, keys: [], done: 0, next: undefined };
+    if (this.#tail === undefined) this.#head = chunk;
+    else this.#tail.next = chunk;
+    return this.#tail = chunk;
   }
 
   #drop(): void {
@@ -303,7 +339,7 @@ export class Deliveries {
       this.#head = chunk.next;
       if (chunk.next === undefined) this.#tail = this.#open = undefined;
     }
-    this.#offer(key, chunk.newest, chunk.since);
+    this.#offer(key, chunk.newest, chunk.since, chunk.isOwn);
     return true;
   }
 

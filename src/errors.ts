@@ -40,7 +40,7 @@ export class MeshOpenError extends Error {
   }
 }
 
-/** A key is longer than a datagram can carry. */
+/** A key is longer than a datagram can carry, or a topic longer than any key. */
 export class KeyTooLongError extends RangeError {
   /** `"KeyTooLongError"`. */
   override readonly name = "KeyTooLongError";
@@ -49,10 +49,10 @@ export class KeyTooLongError extends RangeError {
   /** Longest key that can be published, in bytes of UTF-8. */
   readonly limit: number;
 
-  /** `key` is shown by its first characters only. */
-  constructor(key: string, bytes: number, limit: number) {
+  /** `key` is shown by its first characters only. `action` is what was tried: "publish", "subscribe". */
+  constructor(key: string, bytes: number, limit: number, action = "publish") {
     super(
-      `Cannot publish as a key must fit one datagram, ${limit} bytes of UTF-8: ` +
+      `Cannot ${action} as a key must fit one datagram, ${limit} bytes of UTF-8: ` +
         `current value ${show(key)} has ${bytes} bytes`,
     );
     this.bytes = bytes;

@@ -5,10 +5,11 @@
  */
 
 import { type CloseReport, NOTHING_PUBLISHED } from "./close_report.ts";
-import { ClosedError, QuorumNotSatisfiedError, show } from "./errors.ts";
+import { ClosedError, KeyTooLongError, QuorumNotSatisfiedError, show } from "./errors.ts";
 import { type LoadGuard, LoadGuards } from "./load_guard.ts";
-import { Subscriptions } from "./subscriptions.ts";
+import { type EventMetadata, Subscriptions } from "./subscriptions.ts";
 import {
+  checkSelf,
   leaseKey,
   type Metrics,
   type PublishOptions,
@@ -18,6 +19,7 @@ import {
   type SyncCallback,
   type Topic,
 } from "./sync_bus.ts";
+import { MAX_KEY } from "./wire/layout.ts";
 import { ILL_FORMED, utf8Length } from "./wire/utf8.ts";
 
 /** How an {@linkcode InProcessBus} is made. */
@@ -27,23 +29,24 @@ export interface InProcessBusOptions {
 }
 
 /**
- * A {@linkcode SyncBus} whose subscribers are all in this process: for tests, and for a service that runs once. The
- * original's `InMemoryBus`.
+ * A {@linkcode SyncBus} with no network: for tests, and for a service that runs once. The original's `InMemoryBus`.
  *
- * `publish` delivers to the bus's own subscribers before it resolves, with region, vector clock and scope. A quorum
- * counts the subscribers of the key.
+ * {@linkcode InProcessBus.replica} makes another bus beside it, as another replica of a service: each hears what the others
+ * publish, before `publish` resolves, with region, vector clock and scope. As on a mesh, own subscriptions hear it only with
+ * `self: true`, and keys have at most 1,366 bytes of UTF-8.
  *
- * @example Two parts of one process
+ * @example Two replicas of a service
  * ```ts
  * import { InProcessBus } from "@warp-mesh/bus";
  *
  * const bus = new InProcessBus();
+ * const other = bus.replica();
  * const cache = new Map([["user:42", "Ada"]]);
  * bus.subscribe({ prefix: "user:" }, (event) => cache.delete(event.key));
  *
- * await bus.publishAndAwait("user:42", 1);
+ * await other.publishAndAwait("user:42", 1);
  * console.log(cache.size); // 0
- * await bus.close();
+ * await Promise.all([bus.close(), other.close()]);
  * ```
  */
 export class InProcessBus implements SyncBus {
@@ -51,6 +54,9 @@ export class InProcessBus implements SyncBus {
   // Without a clock, as no timer may keep a process alive: what guards hold is bounded by their number.
   readonly #guards = new LoadGuards();
   readonly #onError: (error: unknown) => void;
+  /** Those that hear each other, this one among them, in the order in which they were made. */
+  #replicas: Replicas = { open: new Set([this]), made: 1 };
+  #address = "in-process:1";
   #published = 0;
   #delivered = 0;
   #closing: Promise<CloseReport> | undefined;
@@ -61,15 +67,29 @@ export class InProcessBus implements SyncBus {
     this.#subscriptions = new Subscriptions((error) => this.#onError(error));
   }
 
-  /** Delivers to the subscribers of `key`. Rejects with a `ClosedError` after `close`. */
+  /**
+   * Another bus, as of another replica of the service: what one publishes, the others hear. It has the same `onError`, and
+   * subscriptions and guards of its own. Closing one leaves the others. Throws a `ClosedError` after `close`.
+   */
+  replica(): InProcessBus {
+    if (this.#closing !== undefined) throw new ClosedError("make a replica");
+    const replica = new InProcessBus({ onError: this.#onError });
+    replica.#replicas = this.#replicas;
+    replica.#address = `in-process:${++this.#replicas.made}`;
+    this.#replicas.open.add(replica);
+    return replica;
+  }
+
+  /** Delivers to the subscribers of `key` at all replicas. Rejects with a `ClosedError` after `close`. */
   async publish(key: string, options?: PublishOptions): Promise<void> {
     this.#check(key, options);
     this.#deliver(key, options);
   }
 
   /**
-   * Delivers to the subscribers of `key` if there are at least `replicas`; rejects with a `QuorumNotSatisfiedError`
-   * when there are fewer, or when so many were too slow that fewer have taken the event.
+   * Delivers to the subscribers of `key` if there are at least `replicas`: those of other replicas, and own ones that hear
+   * it, as `self` says. Rejects with a `QuorumNotSatisfiedError` when there are fewer, or when so many were too slow that
+   * fewer have taken the event.
    */
   async publishAndAwait(key: string, replicas: number, options?: PublishOptions): Promise<void> {
     this.#check(key, options);
@@ -78,7 +98,7 @@ export class InProcessBus implements SyncBus {
         `Cannot publish as the quorum must be an integer from 0: current value is ${show(replicas)}`,
       );
     }
-    const subscribers = this.#subscriptions.count(key);
+    const subscribers = this.#count(key, options?.self);
     if (subscribers < replicas) throw new QuorumNotSatisfiedError(replicas, subscribers);
     const taken = this.#deliver(key, options);
     if (taken < replicas) throw new QuorumNotSatisfiedError(replicas, taken);
@@ -116,7 +136,7 @@ export class InProcessBus implements SyncBus {
   }
 
   /**
-   * Taken before a slow load of what `key` names: fresh until the key is published or the bus closed. A guard is good for
+   * Taken before a slow load of what `key` names: fresh until any replica publishes the key, or the bus is closed. A guard is good for
    * the next 65,536 keys that are guarded, however long the load takes.
    */
   guard(key: string): LoadGuard {
@@ -128,19 +148,20 @@ export class InProcessBus implements SyncBus {
     return this.#closing === undefined;
   }
 
-  /** `published` counts keys, `delivered` the events that subscribers took. */
+  /** `published` counts own keys, `delivered` the events that own subscribers took. */
   metrics(): Metrics {
     return { published: this.#published, delivered: this.#delivered };
   }
 
-  /** None: there are no others. */
+  /** A name for each other replica that is open: `in-process:2`. */
   peers(): string[] {
-    return [];
+    return this.#others().map((replica) => replica.#address);
   }
 
   /** There is nothing to confirm: whoever subscribed has been called. */
   close(): Promise<CloseReport> {
     this.#closing ??= Promise.resolve(NOTHING_PUBLISHED);
+    this.#replicas.open.delete(this);
     this.#guards.close();
     this.#subscriptions.closeAll();
     return this.#closing;
@@ -155,21 +176,56 @@ export class InProcessBus implements SyncBus {
     if (typeof key !== "string" || utf8Length(key) === ILL_FORMED) {
       throw new TypeError(`Cannot publish as the key must be a well-formed string: current value is ${show(key)}`);
     }
+    const bytes = utf8Length(key);
+    if (bytes > MAX_KEY) throw new KeyTooLongError(key, bytes, MAX_KEY);
+    checkSelf(options?.self);
     options?.signal?.throwIfAborted();
   }
 
+  #others(): InProcessBus[] {
+    return [...this.#replicas.open].filter((replica) => replica !== this);
+  }
+
+  #count(key: string, self: boolean | undefined): number {
+    const own = self === true
+      ? this.#subscriptions.count(key)
+      : self === false
+      ? 0
+      : this.#subscriptions.countSelfish(key);
+    return this.#others().reduce((count, other) => count + other.#subscriptions.count(key), own);
+  }
+
   #deliver(key: string, options: PublishOptions = {}): number {
-    // First: a callback may ask a guard, or take one for the load that it begins.
-    if (!this.#guards.idle) this.#guards.touch(key);
-    const { region, vectorClock, scope } = options;
-    const taken = this.#subscriptions.deliver(key, {
+    const { region, vectorClock, scope, self } = options;
+    const metadata = {
       ...(region !== undefined && { region }),
       // A copy: publishers count on in the same object, while events wait to be read.
       ...(vectorClock !== undefined && { vectorClock: { ...vectorClock } }),
       ...(scope !== undefined && { scope }),
-    });
+    };
+    // Callbacks may make replicas and subscriptions: what was not there when the key was published does not hear of it.
+    const replicas = Array.from(this.#replicas.open, (bus) => ({ bus, newest: bus.#subscriptions.newest }));
+    // First: a callback may ask a guard, or take one for the load that it begins.
+    for (const { bus } of replicas) bus.#guards.touch(key);
     this.#published++;
+    let taken = 0;
+    for (const { bus, newest } of replicas) {
+      if (bus !== this) taken += bus.#take(key, metadata, newest, false);
+      else if (self ?? this.#subscriptions.selfish > 0) taken += this.#take(key, metadata, newest, self !== true);
+    }
+    return taken;
+  }
+
+  #take(key: string, metadata: EventMetadata, newest: number, isOwn: boolean): number {
+    const taken = this.#subscriptions.deliver(key, metadata, newest, isOwn);
     this.#delivered += taken;
     return taken;
   }
+}
+
+/** Buses that hear each other. */
+interface Replicas {
+  readonly open: Set<InProcessBus>;
+  /** How many there were ever. */
+  made: number;
 }

@@ -5,7 +5,9 @@
  */
 
 import type { Clock, Timer } from "./clock.ts";
-import { show } from "./errors.ts";
+import { KeyTooLongError, show } from "./errors.ts";
+import { MAX_KEY } from "./wire/layout.ts";
+import { ILL_FORMED, utf8Length } from "./wire/utf8.ts";
 
 /** How long a generation of guarded keys takes new ones, in milliseconds. A guard lasts for that long, up to twice. */
 const GENERATION_MS = 60_000;
@@ -31,6 +33,7 @@ const STALE = -1;
  * import { InProcessBus } from "@warp-mesh/bus";
  *
  * const bus = new InProcessBus();
+ * const other = bus.replica();
  * const cache = new Map<string, string>();
  * bus.subscribe("user:42", ({ key }) => cache.delete(key));
  *
@@ -42,11 +45,11 @@ const STALE = -1;
  * }
  *
  * await read("user:42", async () => {
- *   await bus.publish("user:42"); // somebody changes it meanwhile
+ *   await other.publish("user:42"); // somebody changes it meanwhile
  *   return "the old name";
  * });
  * console.log(cache.size); // 0
- * await bus.close();
+ * await Promise.all([bus.close(), other.close()]);
  * ```
  */
 export interface LoadGuard {
@@ -68,6 +71,7 @@ export interface LoadGuard {
  */
 export class LoadGuards {
   readonly #clock: Pick<Clock, "setTimer"> | undefined;
+  readonly #limit: number;
   /** Shared with the guards, which outlive their entries: entries of a generation below it are held no more. */
   readonly #held = { from: 0 };
   #current = new Map<string, Entry>();
@@ -76,9 +80,13 @@ export class LoadGuards {
   #timer: Timer | undefined;
   #isClosed = false;
 
-  /** Without a clock guards do not grow old, and only the number of keys is bounded. */
-  constructor(clock?: Pick<Clock, "setTimer">) {
+  /**
+   * Without a clock guards do not grow old, and only the number of keys is bounded. `limit` is the longest key, in bytes of
+   * UTF-8.
+   */
+  constructor(clock?: Pick<Clock, "setTimer">, limit: number = MAX_KEY) {
     this.#clock = clock;
+    this.#limit = limit;
   }
 
   /** Whether no key is guarded: then `touch` need not be called. */
@@ -89,12 +97,15 @@ export class LoadGuards {
   /**
    * Takes a guard.
    *
-   * @throws {TypeError} when `key` is not a string
+   * @throws {TypeError} when `key` is no well-formed string
+   * @throws {KeyTooLongError} when nobody can publish it
    */
   guard(key: string): LoadGuard {
-    if (typeof key !== "string") {
-      throw new TypeError(`Cannot guard as the key must be a string: current value is ${show(key)}`);
+    const bytes = typeof key === "string" ? utf8Length(key) : ILL_FORMED;
+    if (bytes === ILL_FORMED) {
+      throw new TypeError(`Cannot guard as the key must be a well-formed string: current value is ${show(key)}`);
     }
+    if (bytes > this.#limit) throw new KeyTooLongError(key, bytes, this.#limit, "guard");
     return new Guard(key, this.#isClosed ? { generation: STALE } : this.#entryOf(key), this.#held);
   }
 

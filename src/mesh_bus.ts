@@ -39,6 +39,7 @@ import { checkSignal, type Signal } from "./signal.ts";
 import { SlowCallbacks } from "./slow_callbacks.ts";
 import { Subscriptions } from "./subscriptions.ts";
 import {
+  checkSelf,
   leaseKey,
   type PublishOptions,
   type SubscribeOptions,
@@ -47,7 +48,7 @@ import {
   type SyncCallback,
   type Topic,
 } from "./sync_bus.ts";
-import { NODE_ID_LENGTH, TYPE_ANSWER, TYPE_PROBE } from "./wire/layout.ts";
+import { MAX_KEY, MAX_PLAIN_KEY, NODE_ID_LENGTH, TYPE_ANSWER, TYPE_PROBE } from "./wire/layout.ts";
 import { encodeExtension } from "./wire/extension.ts";
 import { formatNodeId, stampUuid } from "./wire/node_id.ts";
 
@@ -146,8 +147,9 @@ export class MeshBus implements SyncBus {
     this.#events = new EventStream((error) => this.#failures.report("callback", error));
     const emit = this.#events.emit.bind(this.#events);
     this.#failures = new Failures(clock, emit);
-    this.#subscriptions = new Subscriptions((error) => this.#failures.report("callback", error));
-    this.#guards = new LoadGuards(clock);
+    const longest = settings.extended ? MAX_KEY : MAX_PLAIN_KEY;
+    this.#subscriptions = new Subscriptions((error) => this.#failures.report("callback", error), longest);
+    this.#guards = new LoadGuards(clock, longest);
     this.#gaps = new GapReporter(clock, () => this.#tellAll("gap"));
     this.#overflows = new GapReporter(clock, () => this.#tellAll("overflow"));
     this.#slowCallbacks = new SlowCallbacks(clock, emit);
@@ -348,13 +350,17 @@ export class MeshBus implements SyncBus {
 
   publish(key: string, options?: PublishOptions): Promise<void> {
     const signal = options?.signal;
+    const self = options?.self;
     try {
+      checkSelf(self);
       if (signal !== undefined) {
         checkSignal("publish", signal);
         signal.throwIfAborted();
       }
       if (!this.#guards.idle) this.#guards.touch(key);
-      return this.#batcher.tryAdd(key) ? ACCEPTED : this.#publishLater(key, signal);
+      if (!this.#batcher.tryAdd(key)) return this.#publishLater(key, signal, self);
+      if (self ?? this.#subscriptions.selfish > 0) this.#deliveries.takeOwn(key, self === true);
+      return ACCEPTED;
     } catch (error) {
       return error instanceof ClosedError ? this.#refuse() : Promise.reject(error);
     }
@@ -522,9 +528,10 @@ export class MeshBus implements SyncBus {
     },
   };
 
-  async #publishLater(key: string, signal: Signal | undefined): Promise<void> {
+  async #publishLater(key: string, signal: Signal | undefined, self: boolean | undefined): Promise<void> {
     await this.#batcher.wait(key, signal);
     this.#guards.touch(key);
+    if (self ?? this.#subscriptions.selfish > 0) this.#deliveries.takeOwn(key, self === true);
   }
 
   /** Rejects when the peers have been told. */

@@ -18,6 +18,8 @@ export interface SubscriberConfig {
   readonly callback: SyncCallback | undefined;
   /** Most undelivered events that the queue holds. */
   readonly capacity: number;
+  /** Whether it hears what its own bus publishes. */
+  readonly self: boolean;
   /** Called once, when it closes. */
   readonly onClose: (subscriber: Subscriber) => void;
   /** Gets what the callback threw or rejected with. */
@@ -28,6 +30,7 @@ export interface SubscriberConfig {
 export class Subscriber implements Subscription {
   readonly topic: Topic;
   readonly serial: number;
+  readonly self: boolean;
   readonly #config: SubscriberConfig;
   readonly #queue: EventQueue | undefined;
   #detach: (() => void) | undefined;
@@ -36,6 +39,7 @@ export class Subscriber implements Subscription {
   constructor(config: SubscriberConfig) {
     this.topic = config.topic;
     this.serial = config.serial;
+    this.self = config.self;
     this.#config = config;
     if (config.callback === undefined) {
       this.#queue = new EventQueue(config.capacity, config.topic, () => this.close());

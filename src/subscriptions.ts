@@ -4,10 +4,11 @@
  * @module
  */
 
-import { show } from "./errors.ts";
+import { KeyTooLongError, show } from "./errors.ts";
 import { checkSignal } from "./signal.ts";
 import { Subscriber } from "./subscriber.ts";
 import type { SubscribeOptions, Subscription, SyncCallback, SyncEvent, Topic } from "./sync_bus.ts";
+import { MAX_KEY } from "./wire/layout.ts";
 import { ILL_FORMED, utf8Length } from "./wire/utf8.ts";
 
 /** Events that an iterated subscription holds, unless told otherwise: what a channel of the original holds. */
@@ -39,20 +40,24 @@ interface Group {
 export class Subscriptions {
   /** Counts since the beginning. */
   readonly counts: SubscriptionCounts = { events: 0, merged: 0, overflows: 0 };
+  /** Subscriptions that hear what their own bus publishes. */
+  selfish = 0;
   readonly #onCallbackError: (error: unknown) => void;
+  readonly #limit: number;
   readonly #byKey = new Map<string, Group>();
   readonly #byPrefix = new Map<number, Map<string, Group>>();
   #serial = 0;
   #stopped = false;
 
-  /** `onCallbackError` gets what a callback threw or rejected with. */
-  constructor(onCallbackError: (error: unknown) => void) {
+  /** `onCallbackError` gets what a callback threw or rejected with; `limit` is the longest key, in bytes of UTF-8. */
+  constructor(onCallbackError: (error: unknown) => void, limit: number = MAX_KEY) {
     this.#onCallbackError = onCallbackError;
+    this.#limit = limit;
   }
 
   /** Adds a subscriber; the arguments are those of `SyncBus.subscribe`. */
   add(topic: Topic, first?: SyncCallback | SubscribeOptions, second?: SubscribeOptions): Subscription {
-    checkTopic("subscribe", topic);
+    checkTopic("subscribe", topic, this.#limit);
     const callback = typeof first === "function" ? first : undefined;
     const options = typeof first === "object" && first !== null ? first : second;
     // `undefined` and options may stand first; what follows options is a callback in the wrong place.
@@ -66,23 +71,29 @@ export class Subscriptions {
     }
     const signal = options?.signal;
     if (signal !== undefined) checkSignal("subscribe", signal);
+    const self = options?.self ?? false;
+    if (typeof self !== "boolean") {
+      throw new TypeError(`Cannot subscribe as \`self\` must be a boolean: current value is ${show(self)}`);
+    }
     const subscriber = new Subscriber({
       // A copy: it is found by its topic again when it closes, whatever the caller does with the object.
       topic: typeof topic === "string" ? topic : { prefix: topic.prefix },
       serial: ++this.#serial,
       callback,
       capacity,
+      self,
       onClose: this.#onClose,
       onThrow: this.#onCallbackError,
     });
     this.#insert(subscriber);
+    if (self) this.selfish++;
     if (signal !== undefined) subscriber.closeOn(signal);
     return subscriber;
   }
 
   /** Closes `subscription` if it is one of `topic`. */
   remove(topic: Topic, subscription: Subscription): void {
-    checkTopic("unsubscribe", topic);
+    checkTopic("unsubscribe", topic, this.#limit);
     if (!(subscription instanceof Subscriber)) {
       throw new TypeError(
         `Cannot unsubscribe as it takes what \`subscribe\` returned: current value is ${show(subscription)}`,
@@ -100,6 +111,16 @@ export class Subscriptions {
     return count;
   }
 
+  /** How many of them hear what their own bus publishes. */
+  countSelfish(key: string): number {
+    if (this.selfish === 0) return 0;
+    let count = selfishIn(this.#byKey.get(key));
+    for (const [length, table] of this.#byPrefix) {
+      if (length <= key.length) count += selfishIn(table.get(key.substring(0, length)));
+    }
+    return count;
+  }
+
   /** The topic of a subscription that an event of `key` would reach. */
   topicOf(key: string): Topic | undefined {
     if (this.#byKey.has(key)) return key;
@@ -112,20 +133,21 @@ export class Subscriptions {
 
   /**
    * Hands the event of a published key to its subscribers, those that were there when `newest` was the newest: a callback
-   * may subscribe, and what was not there when the event came is not called with it. Returns how many took it: all but the queues of prefixes that
-   * overflow, or hold a gap or overflow event that covers it.
+   * may subscribe, and what was not there when the event came is not called with it. With `isOwn` to those only who hear what
+   * their own bus publishes. Returns how many took it: all but the queues of prefixes that overflow, or hold a gap or
+   * overflow event that covers it.
    */
-  deliver(key: string, metadata?: EventMetadata, before?: number): number {
+  deliver(key: string, metadata?: EventMetadata, before?: number, isOwn = false): number {
     const newest = before ?? this.#serial;
     let taken = 0;
     // A key fresh from a datagram has no hash yet: looking it up in an empty map would make one.
     const exact = this.#byKey.size === 0 ? undefined : this.#byKey.get(key);
-    if (exact !== undefined) taken += this.#offer(exact, publish(exact.text, metadata), newest);
+    if (exact !== undefined) taken += this.#offer(exact, publish(exact.text, metadata), newest, isOwn);
     if (this.#byPrefix.size === 0) return taken;
     for (const [length, table] of this.#byPrefix) {
       if (length > key.length) continue;
       const group = table.get(key.substring(0, length));
-      if (group !== undefined) taken += this.#offer(group, publish(detach(key), metadata), newest);
+      if (group !== undefined) taken += this.#offer(group, publish(detach(key), metadata), newest, isOwn);
     }
     return taken;
   }
@@ -136,12 +158,12 @@ export class Subscriptions {
   }
 
   /** The same in steps: each subscriber comes out when it has the event. Subscriptions may come and go in between. */
-  *offers(key: string, newest: number): Generator<Subscriber, void, undefined> {
+  *offers(key: string, newest: number, isOwn = false): Generator<Subscriber, void, undefined> {
     const exact = this.#byKey.get(key);
-    if (exact !== undefined) yield* this.#offers(exact, publish(exact.text, undefined), newest);
+    if (exact !== undefined) yield* this.#offers(exact, publish(exact.text, undefined), newest, isOwn);
     for (const [length, table] of this.#byPrefix) {
       const group = length > key.length ? undefined : table.get(key.substring(0, length));
-      if (group !== undefined) yield* this.#offers(group, publish(detach(key), undefined), newest);
+      if (group !== undefined) yield* this.#offers(group, publish(detach(key), undefined), newest, isOwn);
     }
   }
 
@@ -149,7 +171,7 @@ export class Subscriptions {
   *tell(cause: "gap" | "overflow"): Generator<Subscriber, void, undefined> {
     // Maps are walked while callbacks subscribe: what they add is met and left out, so the walk ends.
     const newest = this.#serial;
-    for (const group of this.#groups()) yield* this.#offers(group, { key: group.text, cause }, newest);
+    for (const group of this.#groups()) yield* this.#offers(group, { key: group.text, cause }, newest, false);
   }
 
   /** Tells all of a gap at once. */
@@ -174,11 +196,11 @@ export class Subscriptions {
     for (const table of this.#byPrefix.values()) yield* table.values();
   }
 
-  #offer(group: Group, event: SyncEvent, newest: number): number {
+  #offer(group: Group, event: SyncEvent, newest: number, isOwn: boolean): number {
     let taken = 0;
     for (const subscriber of group.subscribers) {
       if (this.#stopped) break;
-      if (subscriber.serial > newest) continue;
+      if (subscriber.serial > newest || isOwn && !subscriber.self) continue;
       const offered = subscriber.offer(event);
       this.counts.events++;
       if (offered === "merged" || offered === "covered") this.counts.merged++;
@@ -188,10 +210,10 @@ export class Subscriptions {
     return taken;
   }
 
-  *#offers(group: Group, event: SyncEvent, newest: number): Generator<Subscriber, void, undefined> {
+  *#offers(group: Group, event: SyncEvent, newest: number, isOwn: boolean): Generator<Subscriber, void, undefined> {
     for (const subscriber of group.subscribers) {
       if (this.#stopped) break;
-      if (subscriber.serial > newest) continue;
+      if (subscriber.serial > newest || isOwn && !subscriber.self) continue;
       const offered = subscriber.offer(event);
       this.counts.events++;
       if (offered === "merged" || offered === "covered") this.counts.merged++;
@@ -220,6 +242,7 @@ export class Subscriptions {
 
   readonly #onClose = (subscriber: Subscriber): void => {
     const { topic } = subscriber;
+    if (subscriber.self) this.selfish--;
     const group = this.#find(topic);
     if (group === undefined) return;
     group.subscribers.delete(subscriber);
@@ -238,15 +261,24 @@ function publish(key: string, metadata: EventMetadata | undefined): SyncEvent {
   return metadata === undefined ? { key, cause: "publish" } : { ...metadata, key, cause: "publish" };
 }
 
-function checkTopic(action: string, topic: Topic): void {
+function selfishIn(group: Group | undefined): number {
+  let count = 0;
+  for (const { self } of group?.subscribers ?? []) count += self ? 1 : 0;
+  return count;
+}
+
+/** Refuses what no key can be, or begin with. */
+function checkTopic(action: string, topic: Topic, limit: number): void {
   const text: unknown = typeof topic === "object" && topic !== null ? topic.prefix : topic;
-  if (typeof text !== "string" || utf8Length(text) === ILL_FORMED) {
+  const bytes = typeof text === "string" ? utf8Length(text) : ILL_FORMED;
+  if (typeof text !== "string" || bytes === ILL_FORMED) {
     throw new TypeError(
       `Cannot ${action} as the topic must be a well-formed string or { prefix: string }: current value is ${
         show(topic)
       }`,
     );
   }
+  if (bytes > limit) throw new KeyTooLongError(text, bytes, limit, action);
 }
 
 /**

@@ -52,6 +52,11 @@ export interface PublishOptions {
   readonly vectorClock?: VectorClock | undefined;
   /** How far the event is meant to go. */
   readonly scope?: Scope | undefined;
+  /**
+   * Whether the bus's own subscriptions hear of it too: `true` all that match, `false` none. Left out, those that were made
+   * with `self: true`. It does not travel.
+   */
+  readonly self?: boolean | undefined;
   /** Ends the wait for room in the queue and withdraws the key: the promise rejects with the signal's reason. */
   readonly signal?: Signal | undefined;
 }
@@ -75,6 +80,13 @@ export interface SubscribeOptions {
    * @default {32}
    */
   readonly capacity?: number | undefined;
+  /**
+   * Whether it also hears what its own bus publishes, unless that says otherwise: for two caches in one process. A callback
+   * has been called when `publish` returns, unless others have to be called first: slow ones, or the one that publishes.
+   *
+   * @default {false}
+   */
+  readonly self?: boolean | undefined;
   /** Ends the subscription, like `unsubscribe`. */
   readonly signal?: Signal | undefined;
 }
@@ -111,9 +123,9 @@ export interface Metrics {
 /** A bus that carries invalidations between the copies of a service. */
 export interface SyncBus {
   /**
-   * Tells the others that `key` has changed. Resolves when the key is accepted; waits while the queue is full. Network
-   * trouble never rejects it. Rejects with a `TypeError` when the key is no well-formed string, and with a `ClosedError`
-   * after `close`.
+   * Tells the others that `key` has changed, and own subscriptions as `self` says. Resolves when the key is accepted; waits
+   * while the queue is full. Network trouble never rejects it. Rejects with a `TypeError` when the key is no well-formed
+   * string, with a `KeyTooLongError` when it is longer than 1,366 bytes of UTF-8, and with a `ClosedError` after `close`.
    */
   publish(key: string, options?: PublishOptions): Promise<void>;
   /**
@@ -123,9 +135,12 @@ export interface SyncBus {
   publishAndAwait(key: string, replicas: number, options?: PublishOptions): Promise<void>;
   /** Publishes, and resolves when replicas in `minZones` zones have taken the event; rejects like `publishAndAwait`. */
   publishAndAwaitTopology(key: string, minZones: number, options?: PublishOptions): Promise<void>;
-  /** Subscribes to be iterated. Throws a `ClosedError` after `close`. */
+  /**
+   * Subscribes to be iterated. Throws a `ClosedError` after `close`, and a `TypeError` or `KeyTooLongError` for what no key
+   * can be or begin with.
+   */
   subscribe(topic: Topic, options?: SubscribeOptions): Subscription;
-  /** Subscribes with a callback, which is called as an event arrives. Throws a `ClosedError` after `close`. */
+  /** Subscribes with a callback, which is called as an event arrives. Throws as the one to be iterated. */
   subscribe(topic: Topic, callback: SyncCallback, options?: SubscribeOptions): Subscription;
   /** Closes a subscription to `topic`. Nothing happens when it is another's or closed already. */
   unsubscribe(topic: Topic, subscription: Subscription): void;
@@ -140,7 +155,7 @@ export interface SyncBus {
   /**
    * To be called before a slow load of what `key` names: the guard tells afterwards whether an invalidation has overtaken
    * the load, whose result must not be stored then. Nothing needs to be freed. After `close` no guard is fresh. Throws a
-   * `TypeError` when the key is no string.
+   * `TypeError` or `KeyTooLongError` when nobody can publish the key.
    */
   guard(key: string): LoadGuard;
   /** Whether the bus is open and its transport works. */
@@ -166,4 +181,10 @@ export interface SyncBus {
 export function leaseKey(id: string): string {
   if (typeof id === "string") return `lease:${id}`;
   throw new TypeError(`Cannot use a lease as its id must be a string: current value is ${show(id)}`);
+}
+
+/** @throws {TypeError} when the option `self` of `publish` is none */
+export function checkSelf(self: boolean | undefined): void {
+  if (self === undefined || typeof self === "boolean") return;
+  throw new TypeError(`Cannot publish as \`self\` must be a boolean: current value is ${show(self)}`);
 }

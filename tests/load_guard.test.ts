@@ -60,7 +60,7 @@ describe("a guard", () => {
 
   test("may be of any key, even a name that objects have", () => {
     const { guards } = makeGuards();
-    for (const key of ["", "__proto__", "constructor", "é", "\ud800"]) {
+    for (const key of ["", "__proto__", "constructor", "é", "x".repeat(1366)]) {
       guards.touch(key);
       const guard = guards.guard(key);
       assert(guard.isFresh());
@@ -69,11 +69,14 @@ describe("a guard", () => {
     }
   });
 
-  test("is refused when the key is no string", () => {
+  test("is refused when the key is no well-formed string", () => {
     const { clock, guards } = makeGuards();
-    const cases: [unknown, string][] = [[undefined, "undefined"], [7, "7"], [null, "null"], [["a"], '["a"]']];
+    const cases: [unknown, string][] = [[undefined, "undefined"], [7, "7"], [null, "null"], [["a"], '["a"]'], [
+      "\ud800",
+      '"\\ud800"',
+    ]];
     for (const [key, shown] of cases) {
-      const message = `Cannot guard as the key must be a string: current value is ${shown}`;
+      const message = `Cannot guard as the key must be a well-formed string: current value is ${shown}`;
       assertThrows(() => guards.guard(key as string), TypeError, message);
     }
     assertEquals([guards.idle, clock.pending], [true, 0]);
