@@ -6,6 +6,7 @@
 
 import type { BindOptions, DatagramHandlers, DatagramSocket } from "../src/datagram_socket.ts";
 import type { MeshPorts } from "../src/ports.ts";
+import { contexts } from "./async_context.ts";
 import { networkInterfaces, randomBytes, resolve, resolveSrv, systemClock } from "./system.ts";
 
 /**
@@ -30,7 +31,15 @@ export async function bind(options: BindOptions, handlers: DatagramHandlers): Pr
 }
 
 /** The ports that `openMesh` uses: those of the runtime at hand. */
-export const systemPorts: MeshPorts = { bind, clock: systemClock, randomBytes, resolve, resolveSrv, networkInterfaces };
+export const systemPorts: MeshPorts = {
+  bind,
+  clock: systemClock,
+  randomBytes,
+  resolve,
+  resolveSrv,
+  networkInterfaces,
+  contexts,
+};
 
 async function fallBack(options: BindOptions, handlers: DatagramHandlers, reason: string): Promise<DatagramSocket> {
   const { bindDgram } = await import("./dgram_socket.ts");

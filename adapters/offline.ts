@@ -8,6 +8,7 @@ import process from "node:process";
 import type { Clock } from "../src/clock.ts";
 import type { Bind } from "../src/datagram_socket.ts";
 import type { MeshPorts } from "../src/ports.ts";
+import { contexts } from "./async_context.ts";
 import { randomBytes } from "./system.ts";
 import { clearImmediate, clearTimeout, now, setImmediate, setTimeout } from "./time.ts";
 
@@ -47,6 +48,7 @@ export const offlinePorts: MeshPorts = {
   resolve: async () => [],
   resolveSrv: async () => [],
   networkInterfaces: () => [{ name: "offline", address: "127.0.0.1", internal: true, netmask: "255.0.0.0" }],
+  contexts,
 };
 
 /** Whether this process builds an application that will run elsewhere. Next says so (`NEXT_PHASE`), others do not. */

@@ -4,6 +4,7 @@
  * @module
  */
 
+import type { Contexts } from "./contexts.ts";
 import type { MeshEvent } from "./events.ts";
 import { isThenable } from "./thenable.ts";
 
@@ -33,14 +34,17 @@ export interface MeshEvents extends AsyncIterable<MeshEvent> {
 
 /** The sending side of {@linkcode MeshEvents}. */
 export class EventStream implements MeshEvents {
-  readonly #listeners = new Set<MeshEventListener>();
+  /** As they were given, and bound to the contexts that they run in. */
+  readonly #listeners = new Map<MeshEventListener, MeshEventListener>();
   readonly #onListenerError: (error: unknown) => void;
+  readonly #contexts: Contexts | undefined;
   #early: MeshEvent[] = [];
   #ended = false;
 
   /** `onListenerError` gets what a listener threw or rejected with. An event about it calls it again: few may follow. */
-  constructor(onListenerError: (error: unknown) => void) {
+  constructor(onListenerError: (error: unknown) => void, contexts?: Contexts) {
     this.#onListenerError = onListenerError;
+    this.#contexts = contexts;
   }
 
   /** Whether the last event was emitted. */
@@ -56,8 +60,8 @@ export class EventStream implements MeshEvents {
       if (this.#early.length > HISTORY) this.#early.shift();
     }
     // A copy: a listener may add others, which get the next event first.
-    for (const listener of [...this.#listeners]) {
-      if (this.#listeners.has(listener)) this.#call(listener, event);
+    for (const [listener, bound] of [...this.#listeners]) {
+      if (this.#listeners.has(listener)) this.#call(bound, event);
     }
   }
 
@@ -72,10 +76,11 @@ export class EventStream implements MeshEvents {
     if (typeof listener !== "function") {
       throw new TypeError(`Cannot listen as the listener must be a function: current value is ${String(listener)}`);
     }
+    const bound = this.#contexts?.bind(listener) ?? listener;
     const early = this.#early;
     this.#early = [];
-    if (!this.#ended) this.#listeners.add(listener);
-    for (const event of early) this.#call(listener, event);
+    if (!this.#ended && !this.#listeners.has(listener)) this.#listeners.set(listener, bound);
+    for (const event of early) this.#call(bound, event);
     return () => void this.#listeners.delete(listener);
   }
 

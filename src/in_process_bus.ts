@@ -5,6 +5,7 @@
  */
 
 import { type CloseReport, NOTHING_PUBLISHED } from "./close_report.ts";
+import type { Contexts } from "./contexts.ts";
 import { ClosedError, KeyTooLongError, QuorumNotSatisfiedError, show } from "./errors.ts";
 import { type LoadGuard, LoadGuards } from "./load_guard.ts";
 import { type EventMetadata, Subscriptions } from "./subscriptions.ts";
@@ -22,10 +23,15 @@ import {
 import { MAX_KEY } from "./wire/layout.ts";
 import { ILL_FORMED, utf8Length } from "./wire/utf8.ts";
 
-/** How an {@linkcode InProcessBus} is made. */
+/** Options of an {@linkcode InProcessBus}. */
 export interface InProcessBusOptions {
-  /** Gets what a callback of a subscription threw or rejected with. The default drops it. */
+  /** Gets what a callback of a subscription threw or rejected with. @default {drops it} */
   readonly onError?: ((error: unknown) => void) | undefined;
+  /**
+   * With those of `systemPorts` (`@warp-mesh/bus/auto`) callbacks run in the `AsyncLocalStorage` context of whoever
+   * subscribed, as on a mesh of `openMesh`. @default {in the context of whoever publishes, like an `EventEmitter`}
+   */
+  readonly contexts?: Contexts | undefined;
 }
 
 /**
@@ -54,6 +60,7 @@ export class InProcessBus implements SyncBus {
   // Without a clock, as no timer may keep a process alive: what guards hold is bounded by their number.
   readonly #guards = new LoadGuards();
   readonly #onError: (error: unknown) => void;
+  readonly #contexts: Contexts | undefined;
   /** Those that hear each other, this one among them, in the order in which they were made. */
   #replicas: Replicas = { open: new Set([this]), made: 1 };
   #address = "in-process:1";
@@ -61,19 +68,21 @@ export class InProcessBus implements SyncBus {
   #delivered = 0;
   #closing: Promise<CloseReport> | undefined;
 
-  /** Opens it. */
+  /** Neither option is needed. */
   constructor(options: InProcessBusOptions = {}) {
-    this.#onError = options.onError ?? (() => {});
-    this.#subscriptions = new Subscriptions((error) => this.#onError(error));
+    const { onError = () => {}, contexts } = options;
+    this.#onError = contexts?.bind(onError) ?? onError;
+    this.#contexts = contexts;
+    this.#subscriptions = new Subscriptions((error) => this.#onError(error), contexts);
   }
 
   /**
-   * Another bus, as of another replica of the service: what one publishes, the others hear. It has the same `onError`, and
+   * Another bus, as of another replica of the service: what one publishes, the others hear. It has the same options, and
    * subscriptions and guards of its own. Closing one leaves the others. Throws a `ClosedError` after `close`.
    */
   replica(): InProcessBus {
     if (this.#closing !== undefined) throw new ClosedError("make a replica");
-    const replica = new InProcessBus({ onError: this.#onError });
+    const replica = new InProcessBus({ onError: this.#onError, contexts: this.#contexts });
     replica.#replicas = this.#replicas;
     replica.#address = `in-process:${++this.#replicas.made}`;
     this.#replicas.open.add(replica);

@@ -114,6 +114,12 @@ export class MeshBus implements SyncBus {
   static async open(config: MeshOptions & MeshPorts): Promise<MeshBus> {
     const settings = checkOptions(config);
     checkPorts(config);
+    const open = () => MeshBus.#open(config, settings);
+    // Sockets and timers would keep the context of the request that happened to open the mesh.
+    return await (config.contexts === undefined ? open() : config.contexts.leave(open));
+  }
+
+  static async #open(config: MeshOptions & MeshPorts, settings: Settings): Promise<MeshBus> {
     settings.signal?.throwIfAborted();
     let handlers: DatagramHandlers = { message() {}, error() {} };
     const links = await Links.open(settings, config, {
@@ -136,7 +142,7 @@ export class MeshBus implements SyncBus {
   }
 
   private constructor(settings: Settings, ports: MeshPorts, links: Links) {
-    const { clock, randomBytes } = ports;
+    const { clock, contexts, randomBytes } = ports;
     this.#id = stampUuid(randomBytes(NODE_ID_LENGTH));
     this.nodeId = formatNodeId(this.#id);
     this.port = links.mesh.port;
@@ -144,11 +150,12 @@ export class MeshBus implements SyncBus {
     this.#settings = settings;
     this.#signal = settings.signal;
     this.#links = links;
-    this.#events = new EventStream((error) => this.#failures.report("callback", error));
+    const onThrow = (error: unknown) => this.#failures.report("callback", error);
+    this.#events = new EventStream(onThrow, contexts);
     const emit = this.#events.emit.bind(this.#events);
     this.#failures = new Failures(clock, emit);
     const longest = settings.extended ? MAX_KEY : MAX_PLAIN_KEY;
-    this.#subscriptions = new Subscriptions((error) => this.#failures.report("callback", error), longest);
+    this.#subscriptions = new Subscriptions(onThrow, contexts, longest);
     this.#guards = new LoadGuards(clock, longest);
     this.#gaps = new GapReporter(clock, () => this.#tellAll("gap"));
     this.#overflows = new GapReporter(clock, () => this.#tellAll("overflow"));

@@ -305,6 +305,10 @@ export function checkPorts(ports: MeshPorts): void {
     if (typeof ports[name] !== "function") throw misuse(TypeError, name, "a function", ports[name]);
   }
   if (typeof ports.clock?.setTimer !== "function") throw misuse(TypeError, "clock", "a clock", ports.clock);
+  const { contexts } = ports;
+  if (contexts === undefined) return;
+  if (typeof contexts?.bind === "function" && typeof contexts.leave === "function") return;
+  throw misuse(TypeError, "contexts", "an object with `bind` and `leave`", contexts);
 }
 
 type NumberOption =

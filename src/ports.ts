@@ -5,6 +5,7 @@
  */
 
 import type { Clock } from "./clock.ts";
+import type { Contexts } from "./contexts.ts";
 import type { Bind } from "./datagram_socket.ts";
 import type { NetworkInterfaces, RandomBytes, Resolve, ResolveSrv } from "./host.ts";
 
@@ -22,4 +23,6 @@ export interface MeshPorts {
   readonly resolveSrv: ResolveSrv;
   /** Lists the interfaces of this host. */
   readonly networkInterfaces: NetworkInterfaces;
+  /** Keeps the contexts of `AsyncLocalStorage` apart. Without it callbacks run in that of whatever happens to call. */
+  readonly contexts?: Contexts | undefined;
 }

@@ -4,6 +4,7 @@
  * @module
  */
 
+import type { Contexts } from "./contexts.ts";
 import { KeyTooLongError, show } from "./errors.ts";
 import { checkSignal } from "./signal.ts";
 import { Subscriber } from "./subscriber.ts";
@@ -44,15 +45,20 @@ export class Subscriptions {
   selfish = 0;
   readonly #onCallbackError: (error: unknown) => void;
   readonly #limit: number;
+  readonly #contexts: Contexts | undefined;
   readonly #byKey = new Map<string, Group>();
   readonly #byPrefix = new Map<number, Map<string, Group>>();
   #serial = 0;
   #stopped = false;
 
-  /** `onCallbackError` gets what a callback threw or rejected with; `limit` is the longest key, in bytes of UTF-8. */
-  constructor(onCallbackError: (error: unknown) => void, limit: number = MAX_KEY) {
+  /**
+   * `onCallbackError` gets what a callback threw or rejected with; `limit` is the longest key, in bytes of UTF-8. With
+   * `contexts` callbacks run in the context of whoever subscribed.
+   */
+  constructor(onCallbackError: (error: unknown) => void, contexts?: Contexts, limit: number = MAX_KEY) {
     this.#onCallbackError = onCallbackError;
     this.#limit = limit;
+    this.#contexts = contexts;
   }
 
   /** Adds a subscriber; the arguments are those of `SyncBus.subscribe`. */
@@ -79,7 +85,7 @@ export class Subscriptions {
       // A copy: it is found by its topic again when it closes, whatever the caller does with the object.
       topic: typeof topic === "string" ? topic : { prefix: topic.prefix },
       serial: ++this.#serial,
-      callback,
+      callback: callback && (this.#contexts?.bind(callback) ?? callback),
       capacity,
       self,
       onClose: this.#onClose,

@@ -1,0 +1,229 @@
+// In which contexts of AsyncLocalStorage callbacks run, whoever has opened the mesh and whoever publishes.
+import { AsyncLocalStorage } from "node:async_hooks";
+import { describe, test } from "node:test";
+import { assertEquals, assertRejects, assertStrictEquals, assertThrows } from "@std/assert";
+import { systemPorts } from "../adapters/auto.ts";
+import { MemoryNetwork } from "../adapters/memory.ts";
+import { type Contexts, InProcessBus, MeshBus, type MeshEvent, openMesh, type SyncEvent } from "../mod.ts";
+import { settle } from "./support/outcome.ts";
+import { happened, peersKnown } from "./support/meshes.ts";
+
+const request = new AsyncLocalStorage<string>();
+const contexts = systemPorts.contexts as Contexts;
+
+/** Meshes of two hosts, the first opened by a request. */
+async function openTwo() {
+  const network = new MemoryNetwork({ seed: 1 });
+  const host = network.host("10.0.0.1");
+  const mesh = await request.run("opener", () => MeshBus.open({ ...host, contexts, heartbeat: 200 }));
+  const other = await MeshBus.open({ ...network.host("10.0.0.2"), heartbeat: 200 });
+  const { clock } = network;
+  await clock.advance(2_000);
+  const close = async () => void await clock.run(Promise.all([mesh.close(), other.close()]), 5_000);
+  return { clock, host, mesh, other, close };
+}
+
+describe("the contexts of this runtime", () => {
+  test("are kept by what is bound, with `this`, arguments, results and errors", () => {
+    const target = { name: "target" };
+    const error = new Error("thrown");
+    const whole = request.run("bound", () =>
+      contexts.bind(function (this: unknown, ...args: number[]) {
+        return [this, args, request.getStore()];
+      }));
+    const failing = request.run("bound", () =>
+      contexts.bind(() => {
+        throw error;
+      }));
+    const free = contexts.bind(() => request.getStore());
+    request.run("caller", () => {
+      assertEquals(whole.call(target, 1, 2), [target, [1, 2], "bound"]);
+      assertStrictEquals(assertThrows(failing), error);
+      assertEquals([free(), request.getStore()], [undefined, "caller"]);
+    });
+  });
+
+  test("are left, and come back, also after an await", async () => {
+    await request.run("caller", async () => {
+      const inside = contexts.leave(async () => {
+        const before = request.getStore();
+        await Promise.resolve();
+        return [before, request.getStore()];
+      });
+      assertEquals(request.getStore(), "caller");
+      assertEquals([await inside, request.getStore()], [[undefined, undefined], "caller"]);
+      assertThrows(() => contexts.leave(() => assertEquals(1, 2)));
+      assertEquals(request.getStore(), "caller");
+    });
+  });
+});
+
+test("callbacks and listeners on real sockets run in the context of whoever gave them", async () => {
+  const lists: unknown[] = [];
+  const discover = async function* () {
+    lists.push(request.getStore());
+    await Promise.resolve();
+    lists.push(request.getStore());
+    yield [];
+  };
+  const mesh = await request.run("opener", () => openMesh({ interface: "127.0.0.1", port: 0, discover }));
+  const heard = new Map<string, unknown>();
+  const note = (who: string) => () => void heard.set(who, request.getStore());
+  const joined = happened(mesh, ({ type }) => type === "peerJoined");
+  request.run("listener", () => mesh.events.listen(note("listener")));
+  mesh.events.listen(note("free listener"));
+  const other = await openMesh({ interface: "127.0.0.1", port: mesh.port });
+  await Promise.all([joined, peersKnown(other, 1)]);
+  const arrived = new Promise<void>((resolve) => {
+    request.run("subscriber", () => mesh.subscribe("k", note("subscriber")));
+    request.run("prefix", () => mesh.subscribe({ prefix: "" }, note("prefix")));
+    mesh.subscribe("k", note("free subscriber"));
+    mesh.subscribe("k", () => resolve());
+  });
+  await request.run("publisher", () => other.publish("k"));
+  await arrived;
+  await request.run("closer", () => mesh.close());
+  await other.close();
+  assertEquals(Object.fromEntries(heard), {
+    "listener": "listener",
+    "free listener": undefined,
+    "subscriber": "subscriber",
+    "prefix": "prefix",
+    "free subscriber": undefined,
+  });
+  assertEquals(lists, [undefined, undefined]);
+});
+
+describe("on a mesh that a request has opened", () => {
+  test("sockets and timers are in no context, so that its store is freed", async () => {
+    const network = new MemoryNetwork();
+    const host = network.host("10.0.0.1");
+    const seen = new Set<unknown>();
+    const note = <A extends unknown[], R>(call: (...args: A) => R) => (...args: A): R => {
+      seen.add(request.getStore());
+      return call(...args);
+    };
+    const { clock } = host;
+    const mesh = await request.run("opener", () =>
+      MeshBus.open({
+        ...host,
+        contexts,
+        bind: note(host.bind),
+        clock: {
+          now: () => clock.now(),
+          setTimer: note(clock.setTimer.bind(clock)),
+          setTurnEnd: clock.setTurnEnd.bind(clock),
+        },
+      }));
+    assertEquals([...seen], [undefined]);
+    await network.clock.run(mesh.close(), 5_000);
+  });
+
+  test("what waits, gaps, and what a bus publishes itself come in the context of the subscriber", async () => {
+    const { clock, host, mesh, other, close } = await openTwo();
+    const heard: [string, string, unknown][] = [];
+    const note = ({ key, cause }: SyncEvent) => heard.push([key, cause, request.getStore()]);
+    request.run("subscriber", () =>
+      mesh.subscribe({ prefix: "" }, (event) => {
+        note(event);
+        host.block(20);
+      }, { self: true }));
+    mesh.subscribe("d", note, { self: true });
+    for (const key of ["a", "b"]) await request.run("publisher", () => other.publish(key));
+    await clock.advance(500);
+    for (const key of ["c", "d"]) await request.run("own publisher", () => mesh.publish(key));
+    await clock.advance(500);
+    assertEquals(heard, [
+      ["a", "publish", "subscriber"],
+      ["b", "publish", "subscriber"],
+      ["c", "publish", "subscriber"],
+      ["d", "publish", undefined],
+      ["d", "publish", "subscriber"],
+    ]);
+    heard.length = 0;
+    request.run("blocker", () => host.block(2_000)); // a stall: everybody is told of a gap
+    await clock.advance(2_000);
+    assertEquals(
+      new Set(heard.map(([, cause, store]) => `${cause} ${store}`)),
+      new Set(["gap subscriber", "gap undefined"]),
+    );
+    await close();
+  });
+
+  test("a loop goes on in its own context", async () => {
+    const { clock, mesh, other, close } = await openTwo();
+    const stores: unknown[] = [];
+    const loop = async (events: AsyncIterable<SyncEvent | MeshEvent>) => {
+      for await (const _ of events) {
+        stores.push(request.getStore());
+        await Promise.resolve();
+        stores.push(request.getStore());
+      }
+      stores.push("end", request.getStore());
+    };
+    const events = request.run("maker", () => mesh.subscribe({ prefix: "" }));
+    const loops = [request.run("loop", () => loop(events)), request.run("events", () => loop(mesh.events))];
+    await clock.advance(100);
+    stores.length = 0;
+    for (const key of ["a", "b"]) {
+      await request.run("publisher", () => other.publish(key));
+      await clock.advance(200);
+    }
+    assertEquals(stores, ["loop", "loop", "loop", "loop"]);
+    await request.run("closer", close);
+    await Promise.all(loops);
+    assertEquals(stores.slice(4), ["end", "loop", "events", "events", "end", "events"]);
+  });
+
+  test("a listener counts once, and an error of a callback is told in the context of the listener", async () => {
+    const { clock, mesh, other, close } = await openTwo();
+    const told: unknown[] = [];
+    const listener = (event: MeshEvent) =>
+      void (event.type === "error" && told.push([event.stage, request.getStore()]));
+    const stop = request.run("first", () => mesh.events.listen(listener));
+    request.run("second", () => mesh.events.listen(listener));
+    request.run("subscriber", () => mesh.subscribe("k", () => Promise.reject(new Error("mine"))));
+    await other.publish("k");
+    await clock.advance(500);
+    await settle();
+    assertEquals(told, [["callback", "first"]]);
+    stop();
+    await other.publish("k");
+    await clock.advance(2_000);
+    assertEquals(told.length, 1);
+    await close();
+  });
+});
+
+test("without the port, and with one that is none", async () => {
+  const network = new MemoryNetwork();
+  const host = network.host("10.0.0.1");
+  for (const bad of [null, 5, { bind: contexts.bind }]) {
+    const open = () => MeshBus.open({ ...host, contexts: bad as unknown as Contexts });
+    await assertRejects(open, TypeError, "`contexts` must be an object with `bind` and `leave`");
+  }
+  const mesh = await MeshBus.open(host);
+  let store: unknown;
+  request.run("subscriber", () => mesh.subscribe("k", () => store = request.getStore(), { self: true }));
+  await request.run("publisher", () => mesh.publish("k"));
+  assertEquals(store, "publisher");
+  await network.clock.run(mesh.close(), 5_000);
+});
+
+test("callbacks of an InProcessBus run in that of the publisher, or with the port of the subscriber", async () => {
+  const outcomes: unknown[] = [];
+  for (const options of [{}, { contexts }]) {
+    const stores: unknown[] = [];
+    const onError = () => stores.push(request.getStore());
+    const bus = request.run("opener", () => new InProcessBus({ ...options, onError })).replica();
+    request.run("subscriber", () =>
+      bus.subscribe("k", () => {
+        stores.push(request.getStore());
+        throw new Error("mine");
+      }));
+    await request.run("publisher", () => bus.replica().publish("k"));
+    outcomes.push(stores);
+    await bus.close();
+  }
+  assertEquals(outcomes, [["publisher", "publisher"], ["subscriber", "opener"]]);
+});
