@@ -101,12 +101,9 @@ export class LoadGuards {
    * @throws {KeyTooLongError} when nobody can publish it
    */
   guard(key: string): LoadGuard {
-    const bytes = typeof key === "string" ? utf8Length(key) : ILL_FORMED;
-    if (bytes === ILL_FORMED) {
-      throw new TypeError(`Cannot guard as the key must be a well-formed string: current value is ${show(key)}`);
-    }
-    if (bytes > this.#limit) throw new KeyTooLongError(key, bytes, this.#limit, "guard");
-    return new Guard(key, this.#isClosed ? { generation: STALE } : this.#entryOf(key), this.#held);
+    // What is held was checked when it came.
+    const entry = this.#current.get(key) ?? this.#entryOf(key);
+    return new Guard(key, entry, this.#held);
   }
 
   /** An invalidation of the key has come. */
@@ -134,8 +131,12 @@ export class LoadGuards {
   }
 
   #entryOf(key: string): Entry {
-    const known = this.#current.get(key);
-    if (known !== undefined) return known;
+    const bytes = typeof key === "string" ? utf8Length(key) : ILL_FORMED;
+    if (bytes === ILL_FORMED) {
+      throw new TypeError(`Cannot guard as the key must be a well-formed string: current value is ${show(key)}`);
+    }
+    if (bytes > this.#limit) throw new KeyTooLongError(key, bytes, this.#limit, "guard");
+    if (this.#isClosed) return { generation: STALE };
     if (this.#current.size >= GENERATION_KEYS) this.#swap();
     // Guards of one key share its entry, so that one look-up in `touch` finds them all.
     const entry = this.#previous.get(key) ?? { generation: 0 };

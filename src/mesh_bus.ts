@@ -356,17 +356,16 @@ export class MeshBus implements SyncBus {
   }
 
   publish(key: string, options?: PublishOptions): Promise<void> {
-    const signal = options?.signal;
-    const self = options?.self;
     try {
-      checkSelf(self);
+      const signal = options?.signal;
       if (signal !== undefined) {
         checkSignal("publish", signal);
         signal.throwIfAborted();
       }
+      if (options !== undefined) checkSelf(options?.self);
       if (!this.#guards.idle) this.#guards.touch(key);
-      if (!this.#batcher.tryAdd(key)) return this.#publishLater(key, signal, self);
-      if (self ?? this.#subscriptions.selfish > 0) this.#deliveries.takeOwn(key, self === true);
+      if (!this.#batcher.tryAdd(key)) return this.#publishLater(key, options);
+      if (options !== undefined || this.#subscriptions.selfish > 0) this.#deliverOwn(key, options?.self);
       return ACCEPTED;
     } catch (error) {
       return error instanceof ClosedError ? this.#refuse() : Promise.reject(error);
@@ -535,9 +534,15 @@ export class MeshBus implements SyncBus {
     },
   };
 
-  async #publishLater(key: string, signal: Signal | undefined, self: boolean | undefined): Promise<void> {
-    await this.#batcher.wait(key, signal);
+  async #publishLater(key: string, options: PublishOptions | undefined): Promise<void> {
+    // The options may be changed while it waits.
+    const self = options?.self;
+    await this.#batcher.wait(key, options?.signal);
     this.#guards.touch(key);
+    this.#deliverOwn(key, self);
+  }
+
+  #deliverOwn(key: string, self: boolean | undefined): void {
     if (self ?? this.#subscriptions.selfish > 0) this.#deliveries.takeOwn(key, self === true);
   }
 

@@ -50,10 +50,15 @@ function writeWideUtf8(text: string, from: number, bytes: Uint8Array, offset: nu
 export function utf8Length(text: string): number {
   let bytes = 0;
   for (let i = 0; i < text.length; i++) {
+    // `codePointAt` costs 2 ns.
+    if (text.charCodeAt(i) < 0x80) {
+      bytes++;
+      continue;
+    }
     const point = text.codePointAt(i) as number;
     if (isSurrogate(point)) return ILL_FORMED;
     if (point >= 0x10000) i++;
-    bytes += point < 0x80 ? 1 : point < 0x800 ? 2 : point < 0x10000 ? 3 : 4;
+    bytes += point < 0x800 ? 2 : point < 0x10000 ? 3 : 4;
   }
   return bytes;
 }
