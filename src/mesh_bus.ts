@@ -255,6 +255,7 @@ export class MeshBus implements SyncBus {
         this.#deliveries.take(key);
       },
       onKeysBegin: () => this.#deliveries.begin(this.#reliability?.streams.outstandingSince),
+      onBatch: this.#subscriptions.within.bind(this.#subscriptions),
       onManyKeys: this.#deliveries.look.bind(this.#deliveries),
       onKeysEnd: this.#deliveries.end.bind(this.#deliveries),
       onNumber: (id, number, numbering, host, port) =>

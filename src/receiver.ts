@@ -51,6 +51,8 @@ export interface ReceiverConfig {
   /** Called before the first key of a datagram, and after the last. */
   readonly onKeysBegin?: () => void;
   readonly onKeysEnd?: () => void;
+  /** Given what reads the keys of a batch, which it MUST call at once. */
+  readonly onBatch?: (read: () => void) => void;
   /** Called after each {@linkcode STRIDE} keys. */
   readonly onManyKeys?: () => void;
   /** Called with the number of each batch that has one, before its keys. False when the batch had arrived before. */
@@ -163,9 +165,13 @@ export class Receiver {
     const number = extension?.number ?? extension?.repair ?? extension?.more ?? plainNumber;
     const numbering = extension === undefined ? numberingOf(data, end) : numberingIn(extension);
     if (number > 0 && !this.#config.onNumber(nodeIdOf(data), number, numbering, host, port)) return;
-    this.#config.onKeysBegin?.();
-    this.invalidKeys += readBatch(data, end, this.#onKey);
-    this.#config.onKeysEnd?.();
+    const read = () => {
+      this.#config.onKeysBegin?.();
+      this.invalidKeys += readBatch(data, end, this.#onKey);
+      this.#config.onKeysEnd?.();
+    };
+    if (this.#config.onBatch === undefined) read();
+    else this.#config.onBatch(read);
   }
 
   #control(type: number, data: Uint8Array, extension: Extension | undefined, source: Endpoint): void {

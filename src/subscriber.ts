@@ -16,6 +16,8 @@ export interface SubscriberConfig {
   readonly serial: number;
   /** Gets the events; without it they are queued for an iterator. */
   readonly callback: SyncCallback | undefined;
+  /** Runs something in the context of whoever subscribed, where contexts are kept apart. */
+  readonly enter?: ((run: () => unknown) => unknown) | undefined;
   /** Most undelivered events that the queue holds. */
   readonly capacity: number;
   /** Whether it hears what its own bus publishes. */
@@ -35,6 +37,7 @@ export class Subscriber implements Subscription {
   readonly #queue: EventQueue | undefined;
   #detach: (() => void) | undefined;
   #closed = false;
+  #isEntered = false;
 
   constructor(config: SubscriberConfig) {
     this.topic = config.topic;
@@ -64,12 +67,34 @@ export class Subscriber implements Subscription {
     this.#queue?.end();
   }
 
+  /** Whether its callback runs in a context of its own. */
+  get isBound(): boolean {
+    return this.#config.enter !== undefined;
+  }
+
+  /** Runs what hands it many events: the context of its callback is entered once. */
+  within(deliver: () => void): void {
+    const { enter } = this.#config;
+    if (enter === undefined || this.#isEntered) return deliver();
+    enter(() => this.#runInside(deliver));
+  }
+
+  #runInside(deliver: () => void): void {
+    this.#isEntered = true;
+    try {
+      deliver();
+    } finally {
+      this.#isEntered = false;
+    }
+  }
+
   /** Hands it an event. A callback is done with it when this returns. */
   offer(event: SyncEvent): Offered {
     if (this.#queue !== undefined) return this.#queue.offer(event);
-    const { callback, onThrow } = this.#config;
+    const { callback, enter, onThrow } = this.#config;
+    if (callback === undefined) return "queued";
     try {
-      const result = callback?.(event);
+      const result = enter === undefined || this.#isEntered ? callback(event) : enter(() => callback(event));
       if (isThenable(result)) result.then(undefined, onThrow);
     } catch (error) {
       onThrow(error);

@@ -48,6 +48,8 @@ export class Subscriptions {
   readonly #contexts: Contexts | undefined;
   readonly #byKey = new Map<string, Group>();
   readonly #byPrefix = new Map<number, Map<string, Group>>();
+  /** Those whose callbacks run in contexts of their own. */
+  readonly #bound = new Set<Subscriber>();
   #serial = 0;
   #stopped = false;
 
@@ -85,7 +87,8 @@ export class Subscriptions {
       // A copy: it is found by its topic again when it closes, whatever the caller does with the object.
       topic: typeof topic === "string" ? topic : { prefix: topic.prefix },
       serial: ++this.#serial,
-      callback: callback && (this.#contexts?.bind(callback) ?? callback),
+      callback,
+      enter: callback && this.#contexts?.bind(call),
       capacity,
       self,
       onClose: this.#onClose,
@@ -93,6 +96,7 @@ export class Subscriptions {
     });
     this.#insert(subscriber);
     if (self) this.selfish++;
+    if (subscriber.isBound) this.#bound.add(subscriber);
     if (signal !== undefined) subscriber.closeOn(signal);
     return subscriber;
   }
@@ -156,6 +160,15 @@ export class Subscriptions {
       if (group !== undefined) taken += this.#offer(group, publish(detach(key), metadata), newest, isOwn);
     }
     return taken;
+  }
+
+  /**
+   * Runs what delivers many keys. The context of a callback that is the only one is entered once for all of them: it costs
+   * 70 to 500 ns.
+   */
+  within(deliver: () => void): void {
+    if (this.#bound.size !== 1) return deliver();
+    for (const subscriber of this.#bound) return subscriber.within(deliver);
   }
 
   /** The newest subscription: they are counted. */
@@ -249,6 +262,7 @@ export class Subscriptions {
   readonly #onClose = (subscriber: Subscriber): void => {
     const { topic } = subscriber;
     if (subscriber.self) this.selfish--;
+    this.#bound.delete(subscriber);
     const group = this.#find(topic);
     if (group === undefined) return;
     group.subscribers.delete(subscriber);
@@ -265,6 +279,10 @@ export class Subscriptions {
 
 function publish(key: string, metadata: EventMetadata | undefined): SyncEvent {
   return metadata === undefined ? { key, cause: "publish" } : { ...metadata, key, cause: "publish" };
+}
+
+function call(run: () => unknown): unknown {
+  return run();
 }
 
 function selfishIn(group: Group | undefined): number {

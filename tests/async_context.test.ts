@@ -150,6 +150,38 @@ describe("on a mesh that a request has opened", () => {
     await close();
   });
 
+  test("a callback that is the only one has its context for all keys of a datagram, and nobody else has", async () => {
+    const { clock, mesh, other, close } = await openTwo();
+    const heard: string[] = [];
+    const note = (who: string) => ({ key }: SyncEvent) => heard.push(`${key} at ${who}: ${request.getStore()}`);
+    const iterated = mesh.subscribe({ prefix: "" });
+    let late: { close(): void } | undefined;
+    const first = request.run("first", () =>
+      mesh.subscribe({ prefix: "" }, (event) => {
+        note("first")(event);
+        if (event.key === "b") late = request.run("late", () => mesh.subscribe({ prefix: "" }, note("late")));
+        if (event.key === "d") first.close();
+      }));
+    const publish = async (...keys: string[]) => {
+      await request.run("publisher", () => Promise.all(keys.map((key) => other.publish(key))));
+      await clock.advance(500);
+    };
+    await publish("a", "b", "c");
+    await publish("d", "e");
+    late?.close();
+    mesh.subscribe({ prefix: "" }, note("free"));
+    await publish("f", "g");
+    assertEquals(heard, [
+      ...["a at first: first", "b at first: first", "c at first: first", "c at late: late"],
+      ...["d at first: first", "d at late: late", "e at late: late"],
+      ...["f at free: undefined", "g at free: undefined"],
+    ]);
+    await close();
+    let count = 0;
+    for await (const _ of iterated) count++;
+    assertEquals(count, 7);
+  });
+
   test("a loop goes on in its own context", async () => {
     const { clock, mesh, other, close } = await openTwo();
     const stores: unknown[] = [];
