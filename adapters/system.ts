@@ -42,10 +42,17 @@ export const systemClock: Clock = {
 /** Random bytes of the runtime's secure source, up to 65,536. */
 export const randomBytes: RandomBytes = (length) => getRandomValues(new Uint8Array(length));
 
-/** Asks the system's resolver, hosts file and all, off the event loop. */
-export const resolve: Resolve = async (host) => {
-  const addresses = await lookup(host, { all: true });
-  return addresses.map(({ address }) => address);
+let lastLookUp: Promise<unknown> = Promise.resolve();
+
+/**
+ * Asks the system's resolver, hosts file and all, off the event loop. One look-up at a time for the whole process, in the
+ * order of the calls: each holds one of the runtime's few threads until it is answered, and files and the look-ups of
+ * the rest of the program need those too. (Two are half of Node's threads for look-ups, and all of Bun's on two cores.)
+ */
+export const resolve: Resolve = (host) => {
+  const found = lastLookUp.then(() => lookup(host, { all: true }));
+  lastLookUp = found.catch(() => {});
+  return found.then((addresses) => addresses.map(({ address }) => address));
 };
 
 export { resolveSrv } from "./srv.ts";

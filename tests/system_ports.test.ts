@@ -96,6 +96,16 @@ describe("resolve", () => {
     assert(addresses.includes("127.0.0.1") || addresses.includes("::1"), `${addresses}`);
   });
 
+  test("answers come in the order of the questions, and one that fails holds up none", async () => {
+    const order: string[] = [];
+    const asked = ["localhost", "a".repeat(300), "127.0.0.1", "::1"].map(async (host) => {
+      await resolve(host).catch(() => {});
+      order.push(host.slice(0, 9));
+    });
+    await Promise.all(asked);
+    assertEquals(order, ["localhost", "aaaaaaaaa", "127.0.0.1", "::1"]);
+  });
+
   test("a name that cannot be rejects", async () => {
     // Longer than a name in the DNS may be, so that nothing is asked of the network.
     assertInstanceOf(await assertRejects(() => resolve("a".repeat(300))), Error);
