@@ -11,6 +11,8 @@ const CODES: Readonly<Record<string, BindErrorCode>> = {
   EPERM: "EACCES",
   PermissionDenied: "EACCES",
   NotCapable: "EACCES",
+  // Node's permission model: its message says to give --allow-net.
+  ERR_ACCESS_DENIED: "EACCES",
 };
 
 /**

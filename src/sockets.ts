@@ -144,7 +144,7 @@ async function bindFreePort(
 function openError(settings: Settings, cause: BindError): MeshOpenError {
   const rule = {
     EADDRINUSE: "`port` must be free, or held by sockets that share it (SO_REUSEADDR)",
-    EACCES: "binding `port` must be permitted",
+    EACCES: "binding `port` must be permitted (with the permissions of Deno, or of Node, start with --allow-net)",
     EADDRNOTAVAIL: `\`port\` must be bound on ${UNSPECIFIED[settings.family]}`,
     EMULTICAST: "the host must have multicast",
     EUNSUPPORTED: "this runtime must have sockets that do what the options ask",

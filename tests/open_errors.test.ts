@@ -8,6 +8,7 @@ import { networkInterfaces } from "node:os";
 import process from "node:process";
 import { describe, test } from "node:test";
 import { systemPorts } from "../adapters/auto.ts";
+import { bindError } from "../adapters/bind_error.ts";
 import { BindError, MeshBus, type MeshEvent, MeshOpenError, type MeshOptions, openMesh } from "../mod.ts";
 import { freePort } from "./support/free_port.ts";
 import { happened, patient, peersKnown, withMeshes } from "./support/meshes.ts";
@@ -263,3 +264,17 @@ describe("after a close", () => {
 function isResolveError(event: MeshEvent): boolean {
   return event.type === "error" && event.stage === "resolve";
 }
+
+test("what Node's permission model refuses is not permitted, and the message says what is missing", () => {
+  const cause = Object.assign(new Error("bind ERR_ACCESS_DENIED Use --allow-net"), { code: "ERR_ACCESS_DENIED" });
+  const error = bindError(cause, {
+    host: "0.0.0.0",
+    port: 0,
+    shared: true,
+    sendsMulticast: false,
+    multicastLoopback: true,
+    multicastTtl: 1,
+  });
+  assertEquals(error.code, "EACCES");
+  assertStringIncludes(error.message, "--allow-net");
+});
