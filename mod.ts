@@ -74,7 +74,15 @@ export type {
   DatagramHandlers,
   DatagramSocket,
 } from "./src/datagram_socket.ts";
-export type { NetworkInterface, NetworkInterfaces, RandomBytes, Resolve, ResolveSrv, SrvRecord } from "./src/host.ts";
+export type {
+  NetworkInterface,
+  NetworkInterfaces,
+  RandomBytes,
+  Resolve,
+  ResolveOptions,
+  ResolveSrv,
+  SrvRecord,
+} from "./src/host.ts";
 export type {
   Cause,
   Metrics,

@@ -8,8 +8,8 @@ import { Resolver } from "node:dns/promises";
 import { readFile } from "node:fs/promises";
 import type { ResolveSrv, SrvRecord } from "../src/host.ts";
 
-// A path of Unix: on other systems there is no such file, and names are asked for as they are.
-const RESOLV_CONF = "/etc/resolv.conf";
+/** A path of Unix: on other systems there is no such file, and names are asked for as they are. */
+export const RESOLV_CONF = "/etc/resolv.conf";
 
 // As long as the C library waits by default. Unless told so, Node and Bun go on for 26 to 29 s when there is no answer, and a
 // process does not exit meanwhile.
@@ -54,7 +54,8 @@ export function candidates(name: string, resolvConf: string): readonly string[] 
   return dots >= ndots ? [name, ...longer] : [...longer, name];
 }
 
-function isUnknownName(error: unknown): boolean {
+/** Whether the name servers have answered that there is no such name, or no such record. */
+export function isUnknownName(error: unknown): boolean {
   const code = codeOf(error);
   return code === "ENOTFOUND" || code === "ENODATA";
 }

@@ -9,7 +9,12 @@ import { lookup } from "node:dns/promises";
 import { networkInterfaces as interfacesOf } from "node:os";
 import type { Clock } from "../src/clock.ts";
 import type { NetworkInterface, NetworkInterfaces, RandomBytes, Resolve } from "../src/host.ts";
+import { resolveDirectly } from "./detour.ts";
+import { LookUps } from "./look_ups.ts";
 import { clearImmediate, clearTimeout, now, setImmediate, setTimeout } from "./time.ts";
+
+// There each detour would have to be permitted, and a prompt could ask for it.
+const IS_DENO = "Deno" in globalThis;
 
 // A longer delay overflows in every runtime and becomes 1 ms.
 const MAX_DELAY_MS = 2 ** 31 - 1;
@@ -42,18 +47,18 @@ export const systemClock: Clock = {
 /** Random bytes of the runtime's secure source, up to 65,536. */
 export const randomBytes: RandomBytes = (length) => getRandomValues(new Uint8Array(length));
 
-let lastLookUp: Promise<unknown> = Promise.resolve();
+const lookUps = new LookUps({
+  lookup: async (host) => (await lookup(host, { all: true })).map(({ address }) => address),
+  // Each holds a thread until it is answered. Two are half of Node's, which are all that it has for look-ups, and all of
+  // Bun's on two cores, files included; Deno has about 30.
+  ...IS_DENO ? { atOnce: 8 } : { atOnce: 1, detour: resolveDirectly },
+});
 
 /**
- * Asks the system's resolver, hosts file and all, off the event loop. One look-up at a time for the whole process, in the
- * order of the calls: each holds one of the runtime's few threads until it is answered, and files and the look-ups of
- * the rest of the program need those too. (Two are half of Node's threads for look-ups, and all of Bun's on two cores.)
+ * Asks the system's resolver, hosts file and all, off the event loop. Few at a time for the whole process, so that files
+ * and the look-ups of the rest of the program find a thread though a name server is silent.
  */
-export const resolve: Resolve = (host) => {
-  const found = lastLookUp.then(() => lookup(host, { all: true }));
-  lastLookUp = found.catch(() => {});
-  return found.then((addresses) => addresses.map(({ address }) => address));
-};
+export const resolve: Resolve = lookUps.resolve;
 
 export { resolveSrv } from "./srv.ts";
 

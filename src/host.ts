@@ -7,11 +7,22 @@
 /** Fills an array of the given length with random bytes. Node ids come from it: on a real host it is the secure source. */
 export type RandomBytes = (length: number) => Uint8Array;
 
+/** What a mesh tells a {@linkcode Resolve} besides the name. One that makes each look-up at once may leave it unused. */
+export interface ResolveOptions {
+  /** Aborted when the answer is not wanted any more: the look-up is not begun, if it has not been yet. */
+  readonly signal?: AbortSignal | undefined;
+  /**
+   * Called with true when the look-up has to wait for others, before the call returns, and with false when its turn has
+   * come: how long the mesh waits for the answer counts from then. Must not throw.
+   */
+  readonly onQueue?: ((isQueued: boolean) => void) | undefined;
+}
+
 /**
  * Looks up all addresses of a host name, IPv4 and IPv6 literals. Rejects when there are none or the look-up fails.
  * MUST NOT block: the mesh goes on while a look-up is under way.
  */
-export type Resolve = (host: string) => Promise<readonly string[]>;
+export type Resolve = (host: string, options?: ResolveOptions) => Promise<readonly string[]>;
 
 /** What one SRV record (RFC 2782) names. Priority and weight are left out: a mesh contacts all. */
 export interface SrvRecord {

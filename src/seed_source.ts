@@ -71,7 +71,7 @@ class NameSource implements SeedSource, Leaf {
     this.origin = seed;
     this.#context = context;
     const { clock, resolve } = context.ports;
-    this.#lookUp = new LookUp(clock, () => resolve(seed.host));
+    this.#lookUp = new LookUp(clock, (options) => resolve(seed.host, options));
     this.#rounds = roundsOf(seed, context, async () => {
       const hosts = usable(await this.#lookUp.answer(), context);
       context.onAnswer(this, hosts.map((host) => ({ host, port: seed.port || context.port })));
@@ -162,6 +162,7 @@ class ServiceSource implements SeedSource {
     for (const [host, target] of this.#targets) {
       if (ports.has(host)) continue;
       this.#targets.delete(host);
+      target.lookUp.close();
       this.#context.onAnswer(target, []);
     }
     for (const [host, list] of ports) {
@@ -173,7 +174,7 @@ class ServiceSource implements SeedSource {
 
   #lookUpOf(host: string): LookUp<readonly string[]> {
     const { clock, resolve } = this.#context.ports;
-    return new LookUp(clock, () => resolve(host));
+    return new LookUp(clock, (options) => resolve(host, options));
   }
 }
 

@@ -4,7 +4,7 @@ import { assert, assertEquals, assertLessOrEqual, assertStringIncludes } from "@
 import type { MeshOptions } from "../mod.ts";
 import { assertWithin, FIVE, fullMesh, startCast, Talk, until } from "./support/host_mesh.ts";
 import { type HostNode, type HostProcess, now, withHostProcesses } from "./support/host_process.ts";
-import { type NameServer, withNameServer } from "./support/name_server.ts";
+import { type NameServer, SEARCH, withNameServer } from "./support/name_server.ts";
 import { type Host, hostTest, withHosts } from "./support/netns.ts";
 import { RUNTIMES } from "./support/programs.ts";
 import type { Wire } from "./support/wire.ts";
@@ -45,16 +45,17 @@ async function asked(server: NameServer, hosts: readonly Host[], name: string): 
   await until(() => count().every((now, i) => now > (before[i] ?? 0)), `questions for ${name}`);
 }
 
-/** A node on each of the first three hosts that has `peers`, and for each another on the fifth that has nobody. */
+/** A node on each of the first three hosts that has `before` and `peers`, and for each another on the fifth that has nobody. */
 async function openPairs(
   cast: readonly HostProcess[],
   peers: (port: number, i: number) => string,
   options: MeshOptions = {},
+  before: readonly string[] = [],
 ): Promise<[seeker: HostNode, sought: HostNode][]> {
   const sought = cast[4] as HostProcess;
   return await Promise.all(PORTS.map((port, i): Promise<[HostNode, HostNode]> =>
     Promise.all([
-      (cast[i] as HostProcess).open({ ...OPTIONS, ...options, port, peers: [peers(port, i)] }),
+      (cast[i] as HostProcess).open({ ...OPTIONS, ...options, port, peers: [...before, peers(port, i)] }),
       sought.open({ ...OPTIONS, ...options, port }),
     ])
   ));
@@ -163,6 +164,27 @@ hostTest(
         assertEquals(times.length, 3, name);
         assert(second - first >= 890 && third - second >= 1790, `${name}: ${times.map((at) => at - first)}`);
       }
+    }),
+);
+
+hostTest(
+  "a name that is not answered: one behind it, which lacks the domain that is searched, is found meanwhile",
+  () =>
+    withNames(async ({ hosts, cast, server }) => {
+      const silent = `silent.${SEARCH}`;
+      await server.set({ [NAME]: { A: ["10.77.1.5"] } });
+      await server.silence(silent);
+      // For as long as the C library can be told to: the name is not given up before the test ends.
+      for (const host of hosts.slice(0, 3)) host.resolveBy("10.77.1.53", SEARCH, 30);
+      const pairs = await openPairs(cast, () => "cache", {}, [silent]);
+      await assertTalks(pairs);
+      assert(server.questions().some(({ name }) => name === silent), "the name must be asked for");
+      for (const [node] of pairs) {
+        const failed = node.events().flatMap(({ value }) => value.type === "error" ? [value.stage] : []);
+        assertEquals(failed, [], node.name);
+      }
+      // The look-up would hold them until it is given up.
+      await Promise.all(cast.map((process) => process.kill()));
     }),
 );
 

@@ -1,10 +1,13 @@
 // Where the seeds are, and when their names are looked up.
 import { describe, test } from "node:test";
 import { assert, assertEquals, assertGreaterOrEqual, assertLessOrEqual, assertStrictEquals } from "@std/assert";
+import { MemoryNetwork, VirtualClock } from "../adapters/memory.ts";
 import { FIRST_RETRY } from "../src/back_off.ts";
-import { PATIENCE } from "../src/look_up.ts";
+import type { Resolve, ResolveOptions } from "../src/host.ts";
+import { LookUp, PATIENCE } from "../src/look_up.ts";
+import { MeshBus } from "../src/mesh_bus.ts";
 import { MAX_SEED_ADDRESSES } from "../src/seed_pool.ts";
-import { settle } from "./support/outcome.ts";
+import { settle, watch } from "./support/outcome.ts";
 import { addresses, givenSeeds, records, script } from "./support/scripted_seeds.ts";
 
 const INTERVAL = 30_000;
@@ -292,6 +295,68 @@ describe("a look-up that never settles", () => {
     assertEquals(places(), ["10.0.0.1:7946"]);
     await clock.advance(INTERVAL);
     assertEquals([places(), lookUps.length], [["10.0.0.2:7946"], 2]);
+  });
+});
+
+describe("a look-up that waits for others", () => {
+  /** One whose resolver has a queue. */
+  function queued() {
+    const clock = new VirtualClock();
+    const told: ResolveOptions[] = [];
+    const lookUp = new LookUp<readonly string[]>(clock, (options) => {
+      told.push(options);
+      return new Promise(() => {});
+    });
+    return { clock, lookUp, told, outcome: watch(lookUp.answer()) };
+  }
+
+  test("has the patience of one whose turn has come", async () => {
+    const { clock, told, outcome } = queued();
+    told[0]?.onQueue?.(true);
+    await clock.advance(10 * PATIENCE);
+    assertEquals([outcome.state, clock.pending], ["waiting", 0]);
+    told[0]?.onQueue?.(false);
+    await clock.advance(PATIENCE - 1);
+    assertEquals(outcome.state, "waiting");
+    await clock.advance(1);
+    assertEquals(outcome, { state: "rejected", reason: new Error("there was no answer for 30 s") });
+  });
+
+  test("is called off when the seeds close, and leaves no timer", async () => {
+    const { clock, lookUp, told, outcome } = queued();
+    assertEquals(told[0]?.signal?.aborted, false);
+    lookUp.close();
+    told[0]?.onQueue?.(false);
+    await clock.advance(10 * PATIENCE);
+    assertEquals([told[0]?.signal?.aborted, clock.pending, outcome.state], [true, 0, "waiting"]);
+  });
+
+  test("is called off by whatever closes a seed: the mesh, a shorter list, a service that lost a target", async () => {
+    const signals = new Map<string, AbortSignal>();
+    const network = new MemoryNetwork();
+    const host = network.host("10.0.0.1");
+    network.services.set("_m._udp.s", [{ host: "target", port: 1 }]);
+    const resolve: Resolve = (name, { signal } = {}) => {
+      if (signal !== undefined) signals.set(name, signal);
+      return new Promise(() => {});
+    };
+    const mesh = await MeshBus.open({
+      ...host,
+      resolve,
+      peers: ["given", "srv:_m._udp.s"],
+      discover: async function* () {
+        yield ["listed"];
+        yield [];
+        await new Promise(() => {});
+      },
+    });
+    await network.clock.advance(1000);
+    const aborted = () => [...signals].filter(([, { aborted }]) => aborted).map(([name]) => name).sort();
+    assertEquals([[...signals.keys()].sort(), aborted()], [["given", "listed", "target"], ["listed"]]);
+    const closed = mesh.close();
+    await network.clock.advance(2000);
+    await closed;
+    assertEquals(aborted(), ["given", "listed", "target"]);
   });
 });
 

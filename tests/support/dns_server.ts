@@ -24,6 +24,8 @@ export interface Told {
   readonly records: Records;
   /** Whether it answers everything with SERVFAIL. */
   readonly fails: boolean;
+  /** Names that it answers nothing about. */
+  readonly silent: readonly string[];
 }
 
 /** What the server was asked. */
@@ -41,7 +43,7 @@ const NAME_ERROR = 3;
 // Nobody caches here: the records change.
 const TTL = 0;
 
-let told: Told = { records: {}, fails: false };
+let told: Told = { records: {}, fails: false, silent: [] };
 
 function answersTo(name: string, type: string): Answer[] | undefined {
   const records = told.records[name.toLowerCase()];
@@ -61,6 +63,7 @@ socket.on("message", (message, { address, port }) => {
   console.log(
     JSON.stringify({ question: { from: address.replace(/^::ffff:/, ""), name, type, at } satisfies Question }),
   );
+  if (told.silent.includes(name.toLowerCase())) return;
   const answers = answersTo(name, type);
   const code = told.fails ? SERVER_FAILURE : answers === undefined ? NAME_ERROR : 0;
   const body = { id, questions, answers: told.fails ? [] : answers ?? [] };

@@ -16,7 +16,7 @@ interface Line {
 /** A name server whose records can be changed while it runs. */
 export class NameServer {
   readonly #program: Program;
-  #told: Told = { records: {}, fails: false };
+  #told: Told = { records: {}, fails: false, silent: [] };
   #tells = 0;
 
   constructor(program: Program) {
@@ -43,6 +43,11 @@ export class NameServer {
     await this.#tell({ ...this.#told, fails });
   }
 
+  /** Lets it answer nothing about these names; resolves when it does. */
+  async silence(...silent: readonly string[]): Promise<void> {
+    await this.#tell({ ...this.#told, silent });
+  }
+
   async #tell(told: Told): Promise<void> {
     this.#told = told;
     this.#program.write(JSON.stringify(told));
@@ -61,7 +66,7 @@ export class NameServer {
 }
 
 /** The domain in which clients look for names that lack one. */
-const SEARCH = "mesh.test";
+export const SEARCH = "mesh.test";
 
 /** Runs `body` with a name server on `host`, which all of `clients` ask from now on, and ends it. */
 export async function withNameServer(

@@ -33,8 +33,11 @@ export interface Host {
   attach(device: string, address: string): void;
   /** Takes an interface away. */
   detach(device: string): void;
-  /** Lets programs that are started here from now on ask a name server, and look for names in the domain `search` too. */
-  resolveBy(server: string, search: string): void;
+  /**
+   * Lets programs that are started here from now on ask a name server, and look for names in the domain `search` too.
+   * They wait for an answer for `patience` seconds, 1 by default.
+   */
+  resolveBy(server: string, search: string, patience?: number): void;
 }
 
 /**
@@ -161,10 +164,10 @@ function hostIn(name: string, center: string): Host {
       cables.splice(i, 1);
       addresses.splice(i, 1);
     },
-    resolveBy(server, search) {
+    resolveBy(server, search, patience = 1) {
       mkdirSync(`${ETC}/${name}`, { recursive: true });
       // What does not answer within a second does not: nothing is lost here.
-      const lines = [`nameserver ${server}`, `search ${search}`, "options timeout:1 attempts:1", ""];
+      const lines = [`nameserver ${server}`, `search ${search}`, `options timeout:${patience} attempts:1`, ""];
       writeFileSync(`${ETC}/${name}/resolv.conf`, lines.join("\n"));
       writeFileSync(`${ETC}/${name}/nsswitch.conf`, "hosts: files dns\n");
     },
