@@ -26,6 +26,7 @@ export type FindingCode =
   | "cannot-send"
   | "closed"
   | "interface-without-multicast"
+  | "interfaces-hidden"
   | "loss"
   | "mtu"
   | "multicast-blocked"
@@ -169,6 +170,8 @@ export interface NodeDiagnosis {
   readonly receiveBufferRequired: boolean;
   /** Why there is no multicast though it was asked for. */
   readonly multicastError: string | null;
+  /** Why the interfaces of this host can not be listed; null when they can. */
+  readonly interfacesError: string | null;
   /** Why the last datagram could not be sent, if that was within 1.5 heartbeats. */
   readonly sendError: string | null;
   /**

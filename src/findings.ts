@@ -211,11 +211,19 @@ function freshness({ node, peers }: Observed): readonly Finding[] {
 }
 
 function system({ node, peers }: Observed): readonly Finding[] {
-  const { asked, receiveBuffer, receiveBufferRequired, extended } = node;
+  const { asked, interfacesError, receiveBuffer, receiveBufferRequired, extended } = node;
   const plain = extended ? peers.filter((peer) => peer.plain) : [];
   // Of fewer, those that were not asked have come meanwhile.
   const left = peers.length > MOST_ASKED ? peers.filter((peer) => !peer.asked && !peer.plain) : [];
   const found: Finding[] = [];
+  if (interfacesError !== null) {
+    found.push(finding("interfaces-hidden", "warning", node.address, [
+      `The interfaces of this host can not be listed (${interfacesError}): no address can be advertised but one that is ` +
+      "given, and a change of address is not noticed.",
+      "Permit it: on Deno --allow-sys=networkInterfaces; in a sandbox (seccomp, or RestrictAddressFamilies of systemd) " +
+      "sockets of AF_NETLINK.",
+    ]));
+  }
   if (receiveBuffer !== null && receiveBuffer < asked.receiveBuffer) {
     found.push(finding("receive-buffer", receiveBufferRequired ? "warning" : "info", "receiveBuffer", [
       `The system has granted ${receiveBuffer} bytes of ${asked.receiveBuffer}: bursts above that are lost, and repaired.`,

@@ -16,18 +16,25 @@ export class InterfaceWatch {
   readonly #clock: Clock;
   readonly #list: NetworkInterfaces;
   readonly #onLook: (list: readonly NetworkInterface[], isChanged: boolean) => void;
+  readonly #onError: (cause: unknown) => void;
   #seen: string;
+  #hasFailed = false;
   #timer: Timer | undefined;
 
-  /** `onLook` is called at each look, `isChanged` when the list differs from that of the look before. */
+  /**
+   * `onLook` is called at each look, `isChanged` when the list differs from that of the look before; `onError` at the first
+   * of those that fail one after the other, with the cause.
+   */
   constructor(
     clock: Clock,
     list: NetworkInterfaces,
     onLook: (list: readonly NetworkInterface[], isChanged: boolean) => void,
+    onError: (cause: unknown) => void,
   ) {
     this.#clock = clock;
     this.#list = list;
     this.#onLook = onLook;
+    this.#onError = onError;
     this.#seen = textOf(listed(list) ?? []);
   }
 
@@ -44,7 +51,10 @@ export class InterfaceWatch {
   #look(): void {
     // It may fail for a moment, as when no file descriptor is left.
     this.start();
-    const list = listed(this.#list);
+    const list = listed(this.#list, (cause) => {
+      if (!this.#hasFailed) this.#onError(cause);
+    });
+    this.#hasFailed = list === undefined;
     if (list === undefined) return;
     const text = textOf(list);
     const isChanged = text !== this.#seen;

@@ -23,11 +23,15 @@ export interface Link {
 /** What stands for all addresses of a host. */
 export const UNSPECIFIED: Readonly<Record<Family, string>> = { 4: "0.0.0.0", 6: "::" };
 
-/** The addresses of this host; `undefined` when they may not be listed. */
-export function listed(list: NetworkInterfaces): readonly NetworkInterface[] | undefined {
+/** The addresses of this host; `undefined` when they may not be listed, which `onError` gets the cause of. */
+export function listed(
+  list: NetworkInterfaces,
+  onError?: (cause: unknown) => void,
+): readonly NetworkInterface[] | undefined {
   try {
     return list();
-  } catch {
+  } catch (cause) {
+    onError?.(cause);
     return undefined;
   }
 }

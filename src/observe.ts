@@ -6,10 +6,11 @@
 
 import { type Endpoint, formatAddress } from "./address.ts";
 import { isWhereItSays } from "./advertised.ts";
+import { messageOf } from "./cause.ts";
 import { strangers } from "./destinations.ts";
 import type { Failures } from "./failures.ts";
 import type { NodeDiagnosis, Observed, PeerDiagnosis, Ways } from "./diagnosis.ts";
-import type { LocalAddresses } from "./interfaces.ts";
+import { listed, type LocalAddresses } from "./interfaces.ts";
 import type { Links } from "./links.ts";
 import type { Membership } from "./membership.ts";
 import type { MeshStatus } from "./mesh_status.ts";
@@ -55,8 +56,10 @@ export function observe(config: ObserveConfig, survey: Survey | undefined): Obse
 }
 
 function describe(config: ObserveConfig): NodeDiagnosis {
-  const { address, id, isHealthy, links, membership, ports: { clock }, seeds, settings } = config;
+  const { address, id, isHealthy, links, membership, ports: { clock, networkInterfaces }, seeds, settings } = config;
   const { family, group, heartbeat, extended, multicast, multicastLoopback, quietTimeout, receiveBuffer } = settings;
+  let interfacesError: string | null = null;
+  listed(networkInterfaces, (cause) => interfacesError = messageOf(cause));
   const lastSent = config.failures.last("send");
   const turnedAwayFor = clock.now() - membership.lastRefusedAt;
   return {
@@ -73,6 +76,7 @@ function describe(config: ObserveConfig): NodeDiagnosis {
     receiveBuffer: links.mesh.receiveBuffer ?? null,
     receiveBufferRequired: settings.receiveBufferRequired,
     multicastError: links.multicastError?.message ?? null,
+    interfacesError,
     sendError: lastSent !== undefined && clock.now() - lastSent.at <= RECENT * heartbeat
       ? lastSent.error.message
       : null,

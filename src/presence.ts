@@ -5,6 +5,7 @@
  */
 
 import { type Endpoint, formatAddress } from "./address.ts";
+import { messageOf } from "./cause.ts";
 import type { MeshEvent } from "./events.ts";
 import type { NetworkInterface } from "./host.ts";
 import { InterfaceWatch } from "./interface_watch.ts";
@@ -43,6 +44,9 @@ export class Presence {
     this.#heartbeat = this.#newHeartbeat();
     this.#watch = new InterfaceWatch(ports.clock, ports.networkInterfaces, (list, isChanged) => {
       if (isChanged || links.isIncomplete) void this.#follow(list);
+    }, (cause) => {
+      const rule = "listing the interfaces of this host must be permitted";
+      config.onError(new Error(`Cannot notice when addresses change as ${rule}: ${messageOf(cause)}`, { cause }));
     });
   }
 

@@ -11,6 +11,9 @@ import { type Link, UNSPECIFIED } from "./interfaces.ts";
 import type { Settings } from "./options.ts";
 import type { MeshPorts } from "./ports.ts";
 
+/** What is missing where the runtime refuses a socket, and not the system. */
+const FLAG = "(with the permissions of Deno, or of Node, start with --allow-net)";
+
 /** The socket on the port of the mesh, and why there is no multicast, when there should be. */
 export interface MeshSocket {
   readonly mesh: DatagramSocket;
@@ -81,10 +84,12 @@ export class Binder {
       if (!(error instanceof BindError)) throw error;
       if (advertise !== undefined && (error.code === "EADDRINUSE" || error.code === "EACCES")) {
         const value = formatAddress(advertise.host, advertise.port);
-        const rule = error.code === "EACCES" ? "binding its port must be permitted" : "its port must be free";
+        const rule = error.code === "EACCES" ? `binding its port must be permitted ${FLAG}` : "its port must be free";
         throw new MeshOpenError("advertiseAddr", value, rule, error);
       }
-      const rule = "a socket must be bound to the interface's address";
+      const rule = error.code === "EACCES"
+        ? `binding the interface's address must be permitted ${FLAG}`
+        : "a socket must be bound to the interface's address";
       throw new MeshOpenError("interface", this.#settings.interface, rule, error);
     }
   }
@@ -144,7 +149,7 @@ async function bindFreePort(
 function openError(settings: Settings, cause: BindError): MeshOpenError {
   const rule = {
     EADDRINUSE: "`port` must be free, or held by sockets that share it (SO_REUSEADDR)",
-    EACCES: "binding `port` must be permitted (with the permissions of Deno, or of Node, start with --allow-net)",
+    EACCES: `binding \`port\` must be permitted ${FLAG}`,
     EADDRNOTAVAIL: `\`port\` must be bound on ${UNSPECIFIED[settings.family]}`,
     EMULTICAST: "the host must have multicast",
     EUNSUPPORTED: "this runtime must have sockets that do what the options ask",

@@ -420,6 +420,40 @@ describe("an advertised address that can not be right", () => {
   );
 });
 
+test(
+  "interfaces that can not be listed are told of, by one event as long as it lasts",
+  withLan(async (lan) => {
+    let isHidden = true;
+    const { networkInterfaces } = lan.network.host(B);
+    const ports = {
+      networkInterfaces: () => {
+        if (isHidden) throw new Error("uv_interface_addresses returned EAFNOSUPPORT");
+        return networkInterfaces();
+      },
+    };
+    const mesh = await lan.open(B, {}, ports);
+    const other = await lan.open(A);
+    const told: string[] = [];
+    mesh.events.listen((event) => {
+      if (event.type === "error") told.push(`${event.stage}: ${event.error.message}`);
+    });
+    await lan.pass(10);
+    const diagnosis = await lan.diagnose(mesh);
+    assertCodes(diagnosis, "warning interfaces-hidden");
+    assertStringIncludes(diagnosis.findings[0]?.message ?? "", "EAFNOSUPPORT");
+    assertCodes(await lan.diagnose(other));
+    const message = "interface: Cannot notice when addresses change as listing the interfaces of this host must be " +
+      "permitted: uv_interface_addresses returned EAFNOSUPPORT";
+    assertEquals(told, [message]);
+    isHidden = false;
+    await lan.pass(10);
+    assertCodes(await lan.diagnose(mesh));
+    isHidden = true;
+    await lan.pass(10);
+    assertEquals(told, [message, message]);
+  }),
+);
+
 test("an interface without multicast explains nothing beside one that is well", async () => {
   const lan = new Lan();
   const mesh = await MeshBus.open({ ...lan.network.host(A), heartbeat: HEARTBEAT });

@@ -37,6 +37,7 @@ const NODE: NodeDiagnosis = {
   receiveBuffer: null,
   receiveBufferRequired: false,
   multicastError: null,
+  interfacesError: null,
   sendError: null,
   silentSeeds: [],
   unresolvedSeeds: [],

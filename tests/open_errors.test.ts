@@ -9,7 +9,17 @@ import process from "node:process";
 import { describe, test } from "node:test";
 import { systemPorts } from "../adapters/auto.ts";
 import { bindError } from "../adapters/bind_error.ts";
-import { BindError, MeshBus, type MeshEvent, MeshOpenError, type MeshOptions, openMesh } from "../mod.ts";
+import { MemoryNetwork } from "../adapters/memory.ts";
+import {
+  type Bind,
+  BindError,
+  type BindOptions,
+  MeshBus,
+  type MeshEvent,
+  MeshOpenError,
+  type MeshOptions,
+  openMesh,
+} from "../mod.ts";
 import { freePort } from "./support/free_port.ts";
 import { happened, patient, peersKnown, withMeshes } from "./support/meshes.ts";
 
@@ -277,4 +287,19 @@ test("what Node's permission model refuses is not permitted, and the message say
   });
   assertEquals(error.code, "EACCES");
   assertStringIncludes(error.message, "--allow-net");
+});
+
+test("each socket that is not permitted names what is missing", async () => {
+  const host = new MemoryNetwork().host("10.0.0.1");
+  const cases: readonly [MeshOptions, string, (options: BindOptions) => boolean][] = [
+    [{}, "port", ({ shared }) => shared],
+    [{}, "interface", ({ shared }) => !shared],
+    [{ advertiseAddr: ":7950" }, "advertiseAddr", ({ shared }) => !shared],
+  ];
+  for (const [options, name, isRefused] of cases) {
+    const bind: Bind = (options, handlers) =>
+      isRefused(options) ? Promise.reject(new BindError("EACCES", "refused")) : host.bind(options, handlers);
+    const error = await assertRejects(() => MeshBus.open({ ...host, ...options, bind }), MeshOpenError, "--allow-net");
+    assertEquals(error.option, name);
+  }
 });
