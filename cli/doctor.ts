@@ -103,6 +103,8 @@ export async function examine(examination: Examination): Promise<DoctorReport> {
       await pause(end - now(), signal);
       diagnosis = await diagnose();
     }
+    // Also those that are heard and not reached, which have not joined.
+    for (const { id } of diagnosis.peers) watch.known.add(id);
     const strangers = new Strangers(diagnosis, watch.known);
     const [known] = await Promise.all([
       refine(diagnosis, watch, { timeout, isScouting }),

@@ -104,8 +104,11 @@ export function scoutFindings(
     remedy: `name one of them as a seed, \`peers: ${addresses(some)}\`, or use multicast everywhere.`,
   }));
   sort("multicast-blocked", () => true, (some) => ({
-    message: `${nodes(some)} the same port and group and answer when they are asked directly, but multicast to ` +
-      `${node.group}:${node.port} does not pass between them and this node.`,
+    message:
+      `${
+        nodes(some)
+      } the same port and group, but multicast to ${node.group}:${node.port} does not pass between this node ` +
+      "and what answers when it is asked directly.",
     remedy:
       `name one of them as a seed, \`peers: ${addresses(some)}\`; or let the network carry multicast, and firewalls ` +
       `pass UDP to ${node.group}, port ${node.port}.`,

@@ -7,7 +7,7 @@
 import type { Flaw } from "./advertised.ts";
 import type { Finding, FindingCode, Observed, PeerDiagnosis } from "./diagnosis.ts";
 import { about, finding, inOrder, named } from "./finding.ts";
-import { localMulticast, losses, multicast, sizes, unicast } from "./way_findings.ts";
+import { isAtSharedPortOnly, localMulticast, losses, multicast, sizes, unicast } from "./way_findings.ts";
 
 /** Heartbeats for which what a peer has published may be outstanding without a word. */
 const FRESH = 3;
@@ -91,7 +91,7 @@ function addresses({ node, interfaces, peers }: Observed, flaw: Flaw | undefined
       "peer-advertised-unreachable",
       "warning",
       peers,
-      peers.filter(({ isAtAddress }) => isAtAddress === false),
+      peers.filter((peer) => peer.isAtAddress === false && !isAtSharedPortOnly(peer, node.port)),
       [
         "They are reached where they send from, but not at the addresses that they advertise.",
         "Give their `advertiseAddr` an address and port that others can reach, or leave it out.",

@@ -60,7 +60,7 @@ export function multicast({ node, interfaces, peers }: Observed): readonly Findi
       peers,
       list.filter((peer) => peer.multicast.out === false && !isBlocked(peer)),
       [
-        `They do not hear this node's multicast to ${node.group}:${node.port}; this node hears theirs. ${copies}`,
+        `They do not hear this node's multicast to ${node.group}:${node.port}. ${copies}`,
         `Let multicast pass from this host, and let theirs receive UDP to port ${node.port}. ${network}`,
       ],
     ),
@@ -70,7 +70,7 @@ export function multicast({ node, interfaces, peers }: Observed): readonly Findi
       peers,
       list.filter((peer) => peer.multicast.in === false && !isBlocked(peer)),
       [
-        `This node does not hear their multicast to ${node.group}:${node.port}; they hear this node's.`,
+        `This node does not hear their multicast to ${node.group}:${node.port}.`,
         `Let this host receive UDP to ${node.group}, port ${node.port}, and multicast pass from theirs. ${network}`,
       ],
     ),
@@ -85,6 +85,7 @@ export function unicast({ node, peers }: Observed): readonly Finding[] {
   );
   const out = peers.filter((peer) => peer.unicast.out === false && !hearsNothing(peer));
   const into = peers.filter((peer) => peer.unicast.in === false);
+  const shared = peers.filter((peer) => isAtSharedPortOnly(peer, node.port));
   const onePort = `\`advertiseAddr: ":${node.port}"\``;
   return [
     about("peer-hears-nothing", "error", peers, deaf, [
@@ -94,7 +95,14 @@ export function unicast({ node, peers }: Observed): readonly Finding[] {
     about("unicast-out-closed", "error", peers, out, [
       "Nothing that this node sends to their addresses arrives there, though they are heard.",
       `Let their hosts receive UDP from ${hostOf(node.address)} to ${ports(out)}. ` +
-      `Their ${onePort} makes do with port ${node.port} alone.`,
+      `Or give them the option ${onePort}, which makes do with port ${node.port}.`,
+    ]),
+    about("unicast-out-closed", "error", peers, shared, [
+      `They are reached at the port of the mesh alone, and not at the port of their own (${
+        addressesOf(shared)
+      }), at which ` +
+      "others send to them.",
+      `Let their hosts receive UDP to that port, or give them the option ${onePort}, which makes do with port ${node.port}.`,
     ]),
     about("unicast-in-closed", "error", peers, into, [
       `Nothing that they send to ${node.address} arrives, though they hear this node.`,
@@ -161,6 +169,17 @@ export function losses({ peers }: Observed): readonly Finding[] {
 
 function hearsNothing({ unicast, multicast }: PeerDiagnosis): boolean {
   return unicast.out === false && multicast.out === false;
+}
+
+/** Whether a peer that advertises a port of its own answers at the shared one only: the way to the former is closed. */
+export function isAtSharedPortOnly({ address, endpoint, isAtAddress, settings }: PeerDiagnosis, port: number): boolean {
+  const meshPort = `${settings?.port ?? port}`;
+  const isSameHost = hostOf(address) === hostOf(endpoint);
+  return isAtAddress === false && isSameHost && portOf(endpoint) === meshPort && portOf(address) !== meshPort;
+}
+
+function addressesOf(peers: readonly PeerDiagnosis[]): string {
+  return named(peers.map(({ address }) => address));
 }
 
 function namesOf(interfaces: Observed["interfaces"]): string {

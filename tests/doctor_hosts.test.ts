@@ -163,6 +163,33 @@ scene("doctor: a port that is closed in one direction", LAN, async ({ hosts, own
   assertWarnings(await doctor(["--advertise", ":7946"]));
 });
 
+scene("doctor: a firewall that opens the port of the mesh alone, at a peer", LAN, async ({ hosts, open, doctor }) => {
+  shut(hosts[1] as Host, "udp dport != 7946");
+  const [node] = await Promise.all([open(1), open(2)]);
+  const checkup = await doctor();
+  const { advice } = assertError(checkup, "unicast-out-closed");
+  assertStringIncludes(advice, node.address);
+  assertStringIncludes(advice, 'the option `advertiseAddr: ":7946"`');
+  assertEquals(checkup.report.strangers, []);
+  // As it advises.
+  await node.close();
+  await open(1, { advertiseAddr: ":7946" });
+  assertWarnings(await doctor());
+});
+
+scene("doctor: the same with seeds", LAN, async ({ hosts, open, doctor }) => {
+  shut(hosts[1] as Host, "udp dport != 7946");
+  const options: MeshOptions = { multicast: false, peers: ["10.77.1.2", "10.77.1.3"] };
+  const args = ["--no-multicast", "--peers", "10.77.1.2,10.77.1.3"];
+  const [node] = await Promise.all([open(1, options), open(2, options)]);
+  const { advice, message } = assertError(await doctor(args), "unicast-out-closed");
+  assertStringIncludes(message, node.address);
+  assertStringIncludes(advice, 'the option `advertiseAddr: ":7946"`');
+  await node.close();
+  await open(1, { ...options, advertiseAddr: ":7946" });
+  assertWarnings(await doctor(args));
+});
+
 scene("doctor: this host keeps its own multicast out", LAN, async ({ own, doctor }) => {
   shut(own, "udp dport 7946");
   assertError(await doctor(), "multicast-loopback");
