@@ -16,6 +16,7 @@ import {
   type NodeDiagnosis,
   openMesh,
 } from "../mod.ts";
+import { messageOf } from "../src/cause.ts";
 import { inOrder } from "../src/finding.ts";
 import { UsageError } from "./arguments.ts";
 import { listen } from "./listen.ts";
@@ -24,6 +25,8 @@ import { findHolder, type PortHolder } from "./port_holder.ts";
 import { isRefused, scout } from "./scout.ts";
 import { othersOf, questionsOf, scoutFindings } from "./scout_plan.ts";
 import { type Stranger, Strangers } from "./strangers.ts";
+import { VERSION } from "./version.ts";
+import { findingInFlags, flagOf } from "./words.ts";
 
 /** Shortest and longest wait for others, in milliseconds, unless told otherwise; and that for two heartbeats. */
 const WAIT = { min: 1000, max: 60_000, heartbeats: 30_000 };
@@ -42,6 +45,10 @@ const MOST_FAILURES = 8;
 export interface DoctorReport {
   /** Counts up when something in here is not what it was any more. */
   readonly version: 1;
+  /** The version of the package that has made it. */
+  readonly packageVersion: string;
+  /** When it was made, as this host's clock says: ISO 8601, UTC. */
+  readonly time: string;
   /** Whether no finding is an error. */
   readonly ok: boolean;
   readonly findings: readonly Finding[];
@@ -231,21 +238,24 @@ function adviceAlone({ port }: NodeDiagnosis, isScouting: boolean): string {
 }
 
 function notOpened(error: MeshOpenError): DoctorReport {
-  const { message, option, value } = error;
+  const { cause, option, value } = error;
   const advice =
     "Give what the message asks for. Where another process of this host has the port for itself, run this " +
     "with another --advertise, or on another host.";
-  const subject = `${option}: ${JSON.stringify(value)}`;
+  const subject = `${flagOf(option)}: ${JSON.stringify(value)}`;
+  // The rule says what must hold, the cause why it does not.
+  const message = cause === undefined ? error.message : `${error.message} (${messageOf(cause)})`;
   const finding: Finding = { code: "cannot-open", severity: "error", subject, message, advice };
   return reportOf([finding], { node: null, interfaces: [], peers: [], strangers: [], moreStrangers: 0 });
 }
 
 function reportOf(
   findings: readonly Finding[],
-  seen: Omit<DoctorReport, "version" | "ok" | "findings">,
+  seen: Omit<DoctorReport, "version" | "packageVersion" | "time" | "ok" | "findings">,
 ): DoctorReport {
   // That nobody is there is no cause where another is known.
   const isExplained = findings.some(({ code, severity }) => severity === "error" && code !== "nobody-there");
-  const list = inOrder(findings.filter(({ code }) => code !== "nobody-there" || !isExplained));
-  return { version: 1, ok: list.every(({ severity }) => severity !== "error"), findings: list, ...seen };
+  const list = inOrder(findings.filter(({ code }) => code !== "nobody-there" || !isExplained)).map(findingInFlags);
+  const made = { packageVersion: VERSION, time: new Date().toISOString() };
+  return { version: 1, ...made, ok: list.every(({ severity }) => severity !== "error"), findings: list, ...seen };
 }

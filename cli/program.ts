@@ -8,6 +8,7 @@ import { readArguments, USAGE, UsageError } from "./arguments.ts";
 import { type DoctorReport, examine } from "./doctor.ts";
 import { coloured, plain, render } from "./render.ts";
 import { VERSION } from "./version.ts";
+import { inFlags } from "./words.ts";
 
 /** Where the program writes, and what ends it. */
 export interface Surroundings {
@@ -45,7 +46,7 @@ export async function program(
   } catch (error) {
     if (!(error instanceof UsageError) || signal?.aborted) throw error;
     // What the mesh refuses is one value of options that exist.
-    err(`${error.message}\n${error.cause === undefined ? "--help lists the options\n" : ""}`);
+    err(`${inFlags(error.message)}\n${error.cause === undefined ? "--help lists the options\n" : ""}`);
     return MISUSE;
   }
 }

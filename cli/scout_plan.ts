@@ -95,7 +95,7 @@ export function scoutFindings(
   }));
   sort("wrong-interface", ({ isOnMesh }) => !isOnMesh, (some) => ({
     message: `${many(some)} on ${values(some, "interface")} of this host; this node uses ${used}.`,
-    remedy: `set \`interface: ${JSON.stringify(some[0]?.interface)}\`, or "all".`,
+    remedy: `give \`interface: ${JSON.stringify(some[0]?.interface)}\`, or \`interface: "all"\`.`,
   }));
   sort("multicast-off", ({ multicast }) => !multicast || !node.asked.multicast, (some) => ({
     message:

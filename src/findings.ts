@@ -94,7 +94,7 @@ function addresses({ node, interfaces, peers }: Observed, flaw: Flaw | undefined
       peers.filter((peer) => peer.isAtAddress === false && !isAtSharedPortOnly(peer, node.port)),
       [
         "They are reached where they send from, but not at the addresses that they advertise.",
-        "Give their `advertiseAddr` an address and port that others can reach, or leave it out.",
+        "Give them the option `advertiseAddr` with an address and port that others can reach, or leave it out.",
       ],
     ),
   ];

@@ -4,6 +4,8 @@ import { existsSync, readFileSync } from "node:fs";
 import process from "node:process";
 import { describe, test } from "node:test";
 import { assert, assertEquals, assertMatch, assertRejects, assertStringIncludes, assertThrows } from "@std/assert";
+import { VERSION } from "../cli/version.ts";
+import { FLAGS, inFlags } from "../cli/words.ts";
 import { readArguments, USAGE, UsageError } from "../cli/arguments.ts";
 import { type DoctorReport, waitOf } from "../cli/doctor.ts";
 import { program } from "../cli/program.ts";
@@ -48,6 +50,8 @@ const ETH0 = { name: "eth0", address: "10.0.0.1", multicast: true, returned: tru
 const LO0 = { name: "lo", address: "127.0.0.1", multicast: true, returned: true };
 const EMPTY: DoctorReport = {
   version: 1,
+  packageVersion: "0.1.0",
+  time: "2026-11-29T00:00:00.000Z",
   ok: true,
   findings: [],
   node: NODE,
@@ -169,7 +173,7 @@ describe("arguments", () => {
   test("that the mesh refuses are misuse too", async () => {
     const { code, err, out } = await call("doctor", "--port", "70000");
     assertEquals([code, out], [2, ""]);
-    assertEquals(err, "Cannot open the mesh as `port` must be an integer from 0 to 65535: current value is 70000\n");
+    assertEquals(err, "Cannot open the mesh as --port must be an integer from 0 to 65535: current value is 70000\n");
   });
 
   test("are not to blame for what fails besides", async () => {
@@ -206,6 +210,32 @@ describe("arguments", () => {
   });
 });
 
+describe("the words of the command line", () => {
+  test("take the place of options that have a flag, with their values", () => {
+    const texts: readonly [string, string][] = [
+      [
+        'Give `port`, `advertiseAddr: ":7946"` or `multicast: false`.',
+        "Give --port, --advertise :7946 or --no-multicast.",
+      ],
+      ['set `peers: ["10.0.0.1:1","b"]`', "set --peers 10.0.0.1:1,b"],
+      ['`interface: "all"`, `multicastTtl` above 1', "--interface all, --ttl above 1"],
+      // Without a flag, no option at all, or for another node.
+      ["`batchSize`, `mesh.diagnose()`, `toString`, port", "`batchSize`, `mesh.diagnose()`, `toString`, port"],
+      ['give them the option `advertiseAddr: ":7946"`', 'give them the option `advertiseAddr: ":7946"`'],
+    ];
+    for (const [text, expected] of texts) assertEquals(inFlags(text), expected);
+  });
+
+  test("are flags of the program, one for each option that it reads", () => {
+    const args = "doctor --port 1 --group g --family 4 --interface i --peers p --advertise :1 --heartbeat 1 " +
+      "--no-multicast --no-loopback --ttl 1 --receive-buffer 1";
+    const call = readArguments(args.split(" "));
+    assert(call.do === "doctor");
+    assertEquals(Object.keys(FLAGS).sort(), Object.keys(call.options).sort());
+    for (const flag of Object.values(FLAGS)) assertStringIncludes(USAGE, `  ${flag} `);
+  });
+});
+
 describe("a run on this host", () => {
   test("prints JSON, and ends with 0 beside nodes that are well", () =>
     withMeshes(async (open) => {
@@ -219,6 +249,8 @@ describe("a run on this host", () => {
       const report = JSON.parse(out) as DoctorReport;
       assertEquals([code, err, report.version, report.ok], [0, "", 1, true], out);
       assertEquals(Object.keys(report).sort(), Object.keys(EMPTY).sort());
+      assertEquals(report.packageVersion, VERSION);
+      assertEquals(new Date(report.time).toISOString(), report.time);
       assertEquals(Object.keys(report.node ?? {}).sort(), Object.keys(NODE).sort());
       assertEquals(report.peers.map(({ id }) => id).sort(), [first?.nodeId, second?.nodeId].sort());
       for (const finding of report.findings) {
@@ -330,8 +362,22 @@ describe("a run on this host", () => {
     const report = JSON.parse(out) as DoctorReport;
     assertEquals([code, report.ok, report.node], [1, false, null]);
     const [{ code: found, subject, message } = { code: "", subject: "", message: "" }] = report.findings;
-    assertEquals([found, subject], ["cannot-open", 'interface: "no-such-interface"']);
-    assertStringIncludes(message, "`interface` must name one that is up");
+    assertEquals([found, subject], ["cannot-open", '--interface: "no-such-interface"']);
+    assertStringIncludes(message, "--interface must name one that is up");
+  });
+
+  test("says why it cannot be opened", async () => {
+    const socket = createSocket("udp4");
+    await new Promise<void>((resolve) => socket.bind({ port: 0, address: "0.0.0.0", exclusive: true }, resolve));
+    try {
+      const port = `${socket.address().port}`;
+      const { out } = await call("doctor", "--json", "--no-multicast", "--advertise", `:${port}`, "--port", port);
+      const [{ code: found, message } = { code: "", message: "" }] = (JSON.parse(out) as DoctorReport).findings;
+      assertEquals(found, "cannot-open");
+      assertMatch(message, /: current value of --\w+ is .* \(.*(EADDRINUSE|in use).*\)$/i);
+    } finally {
+      await new Promise<void>((resolve) => socket.close(resolve));
+    }
   });
 
   test("as a program: one alone on the loopback interface finds nobody", () =>
