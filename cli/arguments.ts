@@ -119,6 +119,9 @@ const OPTIONS = {
   help: { type: "boolean", short: "h" },
 } as const;
 
+/** The names of all options. */
+export const OPTION_NAMES: readonly string[] = Object.keys(OPTIONS);
+
 /** The texts of `parseArgs` itself name no rule, and differ from runtime to runtime. */
 function parse(args: readonly string[]): Parsed {
   const { tokens } = parseArgs({

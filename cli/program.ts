@@ -40,7 +40,7 @@ export async function program(
       return OK;
     }
     const onListening = (...times: readonly [number, number]) => err(listening(...times));
-    const report = await examine({ ...call, ...signal && { signal }, ...isWatched && { onListening } });
+    const report = await examine({ ...call, ...signal && { signal }, ...isWatched && !call.isJson && { onListening } });
     out(call.isJson ? `${JSON.stringify(report, null, 2)}\n` : render(report, hasColours ? coloured : plain));
     return isWell(report, call.isStrict) ? OK : FOUND;
   } catch (error) {
