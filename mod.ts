@@ -81,6 +81,7 @@ export type {
   Resolve,
   ResolveOptions,
   ResolveSrv,
+  RouteTo,
   SrvRecord,
 } from "./src/host.ts";
 export type {

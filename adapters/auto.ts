@@ -7,6 +7,7 @@
 import type { BindOptions, DatagramHandlers, DatagramSocket } from "../src/datagram_socket.ts";
 import type { MeshPorts } from "../src/ports.ts";
 import { contexts } from "./async_context.ts";
+import { routeTo } from "./route.ts";
 import { networkInterfaces, randomBytes, resolve, resolveSrv, systemClock } from "./system.ts";
 
 /**
@@ -39,6 +40,7 @@ export const systemPorts: MeshPorts = {
   resolveSrv,
   networkInterfaces,
   contexts,
+  routeTo,
 };
 
 async function fallBack(options: BindOptions, handlers: DatagramHandlers, reason: string): Promise<DatagramSocket> {

@@ -6,7 +6,7 @@
 
 import type { Clock, Timer } from "../src/clock.ts";
 import type { Bind } from "../src/datagram_socket.ts";
-import type { NetworkInterface, NetworkInterfaces, RandomBytes, Resolve, ResolveSrv } from "../src/host.ts";
+import type { NetworkInterface, NetworkInterfaces, RandomBytes, Resolve, ResolveSrv, RouteTo } from "../src/host.ts";
 import type { MeshPorts } from "../src/ports.ts";
 import { isIpv4 } from "./literal.ts";
 import { checkHost } from "./memory_address.ts";
@@ -89,6 +89,7 @@ export class HostProcess implements MemoryHost, SocketOwner {
   readonly resolve: Resolve;
   readonly resolveSrv: ResolveSrv;
   readonly networkInterfaces: NetworkInterfaces;
+  readonly routeTo: RouteTo;
 
   readonly #hasMulticast: boolean;
   readonly #sockets = new Set<MemorySocket>();
@@ -127,6 +128,7 @@ export class HostProcess implements MemoryHost, SocketOwner {
     this.resolve = async (name) => isIpv4(name) || name.includes(":") ? [name] : known(names, name, "name");
     this.resolveSrv = async (name) => known(services, name, "service");
     this.networkInterfaces = () => interfacesOf(this.machine);
+    this.routeTo = async () => this.machine.address;
   }
 
   get address(): string {

@@ -50,5 +50,12 @@ export interface NetworkInterface {
   readonly netmask: string;
 }
 
+/**
+ * Tells from which address of this host a datagram to a multicast group would leave: what the system's routes choose. Sends
+ * nothing. Resolves with `undefined` when no route leads there. Rejects when it cannot be told, as where that is not
+ * permitted. Called each second by a mesh whose interface the system chooses: MUST be cheap.
+ */
+export type RouteTo = (group: string) => Promise<string | undefined>;
+
 /** Lists the addresses of this host's interfaces that are up. Throws when that is not permitted. */
 export type NetworkInterfaces = () => readonly NetworkInterface[];

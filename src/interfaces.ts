@@ -7,7 +7,7 @@
 import { type Endpoint, isIpv4 } from "./address.ts";
 import { MeshOpenError } from "./errors.ts";
 import { type Family, familyOf, hostLiteral } from "./family.ts";
-import type { NetworkInterface, NetworkInterfaces } from "./host.ts";
+import type { NetworkInterface, NetworkInterfaces, RouteTo } from "./host.ts";
 import type { Settings } from "./options.ts";
 
 /** An interface that the mesh uses. */
@@ -18,6 +18,23 @@ export interface Link {
   readonly address: string;
   /** What sockets call it: its address with IPv4, its name with IPv6; absent for the system's choice. */
   readonly ref: string | undefined;
+  /** Whether it reaches this host only. */
+  readonly internal: boolean;
+}
+
+/** Where the system's routes have datagrams to the group leave. */
+export interface Route {
+  /** The address of this host that they leave from; `undefined` when no route leads there. */
+  readonly source: string | undefined;
+}
+
+/** The route to a group; `undefined` when that cannot be told. */
+export async function routeOf(group: string, routeTo: RouteTo | undefined): Promise<Route | undefined> {
+  try {
+    return routeTo && { source: await routeTo(group) };
+  } catch {
+    return undefined;
+  }
 }
 
 /** What stands for all addresses of a host. */
@@ -37,31 +54,40 @@ export function listed(
 }
 
 /**
- * The interfaces that the options name, as far as they are there: one address of each. Without any, the one whose address
- * others are told, which the system chooses by itself.
+ * The interfaces that the options name, as far as they are there: one address of each. Without any, the one that the system
+ * chooses by itself: that of the route, or the first that reaches others when the route is not known. When there is no
+ * route the system cannot choose, and the first is named to it.
  */
-export function linksOf(settings: Settings, list: readonly NetworkInterface[] | undefined): readonly Link[] {
+export function linksOf(
+  settings: Settings,
+  list: readonly NetworkInterface[] | undefined,
+  route?: Route,
+): readonly Link[] {
   const { family, interface: one, interfaces } = settings;
   const isAny = one === undefined && interfaces === undefined;
-  const unknown = { name: undefined, address: UNSPECIFIED[family], ref: undefined };
+  const unknown = { name: undefined, address: UNSPECIFIED[family], ref: undefined, internal: false };
   if (list === undefined) {
     const literal = one === undefined ? undefined : hostLiteral(one, family);
-    return literal === undefined ? [unknown] : [{ name: undefined, address: literal, ref: literal }];
+    return literal === undefined ? [unknown] : [{ ...unknown, address: literal, ref: literal }];
   }
   const all = linksByName(family, list);
   if (isAny) {
     const [first] = [...all.filter(({ internal }) => !internal), ...all];
-    return [first === undefined ? unknown : { ...toLink(first, family), ref: undefined }];
+    const chosen = route?.source === undefined ? undefined : routed(route.source, family, list);
+    if (chosen !== undefined) return [{ ...toLink(chosen, family), ref: undefined }];
+    if (first === undefined) return [unknown];
+    const isNamed = route !== undefined && route.source === undefined && !first.internal;
+    return [isNamed ? toLink(first, family) : { ...toLink(first, family), ref: undefined }];
   }
   if (interfaces === "all") {
     const reaching = all.filter(({ internal }) => !internal);
-    return (reaching.length > 0 ? reaching : all).map((found) => toLink(found, family));
+    return distinct((reaching.length > 0 ? reaching : all).map((found) => toLink(found, family)));
   }
   const wanted = interfaces ?? [one as string];
-  return wanted.flatMap((text) => {
+  return distinct(wanted.flatMap((text) => {
     const found = findLink(text, family, list);
     return found === undefined ? [] : [toLink(found, family)];
-  });
+  }));
 }
 
 /** Checks that all interfaces that the options name are there. */
@@ -101,16 +127,17 @@ export function advertisedHost(links: readonly Link[], family: Family): string {
 
 /** What is known of this host's addresses, to tell where a node must not be made to send. */
 export class LocalAddresses {
-  readonly #own = new Set(["127.0.0.1", "::1"]);
+  readonly #own = new Set(["::1"]);
   readonly #broadcast = new Set(["127.255.255.255"]);
 
   /** Without a list, only the loopback network is known. */
   constructor(list: readonly NetworkInterface[] | undefined) {
-    for (const { address, netmask } of list ?? []) {
+    for (const { name, address, netmask } of list ?? []) {
       this.#own.add(address);
-      if (isIpv4(address) && isIpv4(netmask) && netmask !== "255.255.255.255") {
-        this.#broadcast.add(broadcastOf(address, netmask));
-      }
+      // What comes from there has the zone, and not all runtimes list it.
+      if (isLinkLocal(address) && !address.includes("%")) this.#own.add(`${address}%${name}`);
+      const broadcast = broadcastOf(address, netmask);
+      if (broadcast !== undefined) this.#broadcast.add(broadcast);
     }
   }
 
@@ -120,17 +147,27 @@ export class LocalAddresses {
    */
   mayBeAt(host: string, source: Endpoint): boolean {
     if (this.#broadcast.has(host)) return false;
-    return !isLoopback(host) || isLoopback(source.host) || this.#own.has(source.host);
+    return !isLoopback(host) || this.isOwn(source.host);
   }
 
   /** Whether `host` is an address of this host. */
   isOwn(host: string): boolean {
-    return this.#own.has(host);
+    return isLoopback(host) || this.#own.has(host);
   }
 }
 
 function isLoopback(host: string): boolean {
   return host.startsWith("127.") || host === "::1";
+}
+
+/** The interface that a datagram from `source` leaves by. With IPv6 rather an address of it that other hosts can name. */
+function routed(source: string, family: Family, list: readonly NetworkInterface[]): NetworkInterface | undefined {
+  const [bare, zone] = source.split("%");
+  const isThere = ({ name, address }: NetworkInterface) =>
+    address.split("%")[0] === bare && (zone === undefined || zone === name);
+  const found = list.find(isThere);
+  if (found === undefined || !isLinkLocal(source)) return found;
+  return linksByName(family, list).find(({ name }) => name === found.name);
 }
 
 /** One address of each interface: with IPv6 rather one that other hosts can name. */
@@ -148,23 +185,48 @@ function linksByName(family: Family, list: readonly NetworkInterface[]): readonl
 
 function findLink(text: string, family: Family, list: readonly NetworkInterface[]): NetworkInterface | undefined {
   const byAddress = list.find(({ address }) => familyOf(address) === family && sameAddress(address, text, family));
-  return byAddress ?? linksByName(family, list).find(({ name }) => name === text);
+  const all = linksByName(family, list);
+  return byAddress ?? all.find(({ name }) => name === text) ?? all.find(({ name }) => deviceOf(name) === text);
 }
 
 function sameAddress(address: string, text: string, family: Family): boolean {
   return address === text || (family === 6 && hostLiteral(text, family)?.split("%")[0] === address.split("%")[0]);
 }
 
-function toLink({ name, address }: NetworkInterface, family: Family): Link {
+/**
+ * The device of what Linux lists under the label of an address, `eth0:1` for one of `eth0`. Elsewhere a name may have a
+ * colon, too, but not followed by nothing but a number.
+ */
+function deviceOf(name: string): string {
+  return name.replace(/:\d+$/, "");
+}
+
+/** Each interface once, whatever it was called by: who sends twice by one is heard twice. */
+function distinct(links: readonly Link[]): readonly Link[] {
+  const devices = new Set<string>();
+  const refs = new Set<string | undefined>();
+  return links.filter(({ name, ref }) => {
+    const device = deviceOf(name ?? "");
+    const isNew = !devices.has(device) && !refs.has(ref);
+    devices.add(device);
+    refs.add(ref);
+    return isNew;
+  });
+}
+
+function toLink({ name, address, internal }: NetworkInterface, family: Family): Link {
   const zoned = isLinkLocal(address) && !address.includes("%") ? `${address}%${name}` : address;
-  return { name, address: zoned, ref: family === 4 ? address : name };
+  return { name, address: zoned, ref: family === 4 ? address : name, internal };
 }
 
 function isLinkLocal(address: string): boolean {
   return /^fe[89ab][\da-f]:/i.test(address);
 }
 
-function broadcastOf(address: string, netmask: string): string {
+/** Networks of one or two addresses have none: all are hosts' (RFC 3021). */
+function broadcastOf(address: string, netmask: string): string | undefined {
+  if (!isIpv4(address) || !isIpv4(netmask)) return undefined;
   const mask = netmask.split(".").map(Number);
+  if ((mask[3] as number) >= 254) return undefined;
   return address.split(".").map((byte, i) => Number(byte) | (~(mask[i] as number) & 255)).join(".");
 }

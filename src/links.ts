@@ -7,7 +7,16 @@
 import { type Endpoint, isUnspecified } from "./address.ts";
 import type { DatagramHandlers, DatagramSocket } from "./datagram_socket.ts";
 import type { NetworkInterface } from "./host.ts";
-import { advertisedHost, checkInterfaces, type Link, linksOf, listed, UNSPECIFIED } from "./interfaces.ts";
+import {
+  advertisedHost,
+  checkInterfaces,
+  type Link,
+  linksOf,
+  listed,
+  type Route,
+  routeOf,
+  UNSPECIFIED,
+} from "./interfaces.ts";
 import type { Settings } from "./options.ts";
 import type { MeshPorts } from "./ports.ts";
 import { Binder } from "./sockets.ts";
@@ -33,17 +42,28 @@ interface OpenLink {
   hasFailed: boolean;
 }
 
+/** What a node begins with. */
+interface Begun {
+  readonly mesh: DatagramSocket;
+  readonly own: DatagramSocket;
+  readonly links: readonly Link[];
+  readonly route: Route | undefined;
+  readonly ownSendsMulticast: boolean;
+}
+
 /** What a node sends and receives with. */
 export class Links {
   /** Bound to the port of the mesh: receives multicast, and what is sent to the shared port. */
   readonly mesh: DatagramSocket;
   readonly #settings: Settings;
+  readonly #ports: MeshPorts;
   readonly #binder: Binder;
   readonly #open = new Map<string, OpenLink>();
   #multicastError: Error | undefined;
   readonly #ownSends: boolean;
   #own: DatagramSocket;
   #host: string;
+  #route: Route | undefined;
   #last: Promise<unknown> = Promise.resolve();
   #isClosed = false;
 
@@ -51,7 +71,8 @@ export class Links {
   static async open(settings: Settings, ports: MeshPorts, handlers: DatagramHandlers): Promise<Links> {
     checkInterfaces(settings, ports);
     const binder = new Binder(settings, ports, handlers);
-    const links = linksOf(settings, listed(ports.networkInterfaces));
+    const route = await routeFor(settings, ports);
+    const links = linksOf(settings, listed(ports.networkInterfaces), route);
     const [first] = links;
     const isOneLink = settings.interfaces === undefined;
     const { mesh, multicastError } = await binder.mesh(isOneLink ? first : undefined);
@@ -60,7 +81,7 @@ export class Links {
       const own = binder.isOne
         ? mesh
         : await binder.own(ownHost(settings, first), first, settings.advertise?.port ?? 0, hasMulticast);
-      const opened = new Links(settings, binder, mesh, own, links, hasMulticast);
+      const opened = new Links(settings, ports, binder, { mesh, own, links, route, ownSendsMulticast: hasMulticast });
       await opened.#begin(multicastError);
       return opened;
     } catch (error) {
@@ -69,20 +90,17 @@ export class Links {
     }
   }
 
-  private constructor(
-    settings: Settings,
-    binder: Binder,
-    mesh: DatagramSocket,
-    own: DatagramSocket,
-    links: readonly Link[],
-    ownSendsMulticast: boolean,
-  ) {
+  private constructor(settings: Settings, ports: MeshPorts, binder: Binder, begun: Begun) {
+    const { mesh, own, links, route, ownSendsMulticast } = begun;
     this.#settings = settings;
+    this.#ports = ports;
     this.#binder = binder;
     this.mesh = mesh;
     this.#own = own;
     this.#host = this.#hostFor(links);
-    this.#ownSends = ownSendsMulticast;
+    this.#route = route;
+    // A socket that an interface was named to goes on sending there.
+    this.#ownSends = ownSendsMulticast && links[0]?.ref === undefined;
     const sender = ownSendsMulticast ? own : undefined;
     const isDone = sender !== undefined || !settings.multicast;
     // One interface that has no multicast is told of otherwise.
@@ -122,6 +140,17 @@ export class Links {
     return Array.from(this.#open.values(), ({ link, sender }) => ({ link, sender }));
   }
 
+  /**
+   * Whether the system would choose another interface or address for the group than when it was last asked, if it is the
+   * system that chooses. Never rejects.
+   */
+  async hasRouteMoved(): Promise<boolean> {
+    if (!this.#isSystemsChoice || this.#ports.routeTo === undefined) return false;
+    const route = await routeFor(this.#settings, this.#ports);
+    // It may fail for a moment, as when no file descriptor is left.
+    return route !== undefined && route.source !== this.#route?.source;
+  }
+
   /** Sends to the group, from each interface. Rejects when none took it. */
   async sendToGroup(datagram: Uint8Array): Promise<void> {
     const { group } = this.#settings;
@@ -149,7 +178,8 @@ export class Links {
   }
 
   async #update(list: readonly NetworkInterface[]): Promise<LinkChanges> {
-    const links = linksOf(this.#settings, list);
+    this.#route = await routeFor(this.#settings, this.#ports) ?? this.#route;
+    const links = linksOf(this.#settings, list, this.#route);
     const wanted = new Set(links.map(keyOf));
     const gone: Link[] = [];
     const joined: Link[] = [];
@@ -178,7 +208,7 @@ export class Links {
     }
     const [first] = links;
     if (first !== undefined && this.#isBoundTo(first)) this.#host = this.#hostFor(links);
-    return { joined, gone, errors };
+    return { joined: without(joined, gone), gone: without(gone, joined), errors };
   }
 
   /** Binds sockets that send, after `close`: for a moment. `close` frees them as well. */
@@ -237,6 +267,8 @@ export class Links {
   async #leave({ link, sender }: OpenLink): Promise<void> {
     try {
       await this.mesh.leave(this.#settings.group, link.ref);
+      // What was joined by the system's choice cannot be left as long as there is no route.
+      if (this.#isSystemsChoice && link.ref !== undefined) await this.mesh.leave(this.#settings.group, undefined);
       if (sender !== this.#own && sender !== this.mesh) await sender?.close();
     } catch { /* The mesh is closed. */ }
   }
@@ -262,6 +294,10 @@ export class Links {
     return one === undefined || this.#own === this.mesh || this.#own.host === address;
   }
 
+  get #isSystemsChoice(): boolean {
+    return isSystemsChoice(this.#settings);
+  }
+
   #hostFor(links: readonly Link[]): string {
     const { advertise, family } = this.#settings;
     return advertise === undefined || isUnspecified(advertise.host) ? advertisedHost(links, family) : advertise.host;
@@ -275,4 +311,17 @@ function ownHost({ interface: one, family }: Settings, link: Link | undefined): 
 
 function keyOf({ name, address, ref }: Link): string {
   return `${name} ${address} ${ref}`;
+}
+
+function isSystemsChoice({ interface: one, interfaces }: Settings): boolean {
+  return one === undefined && interfaces === undefined;
+}
+
+async function routeFor(settings: Settings, { routeTo }: MeshPorts): Promise<Route | undefined> {
+  return isSystemsChoice(settings) ? await routeOf(settings.group, routeTo) : undefined;
+}
+
+/** An interface that is only called otherwise by now is neither gone nor new. */
+function without(links: readonly Link[], others: readonly Link[]): readonly Link[] {
+  return links.filter(({ name, address }) => !others.some((other) => other.name === name && other.address === address));
 }

@@ -468,7 +468,7 @@ export class MeshBus implements SyncBus {
     });
   }
 
-  /** Addresses of the peers, `host:port` as they advertise them. */
+  /** Addresses of the peers, `host:port` as they advertise them, as many as there are peers: two may advertise the same. */
   peers(): string[] {
     return this.#membership.peers.addresses();
   }

@@ -44,7 +44,7 @@ export interface MeshOptions {
    * this host. A list of them, at most 64, or `"all"` for those that have multicast: the group is joined on each, and
    * heard and sent to there.
    *
-   * @default the one that the system's routes choose
+   * @default the one that the system's routes choose, at the moment; the first that is not loopback when they choose none
    */
   readonly interface?: string | readonly string[] | undefined;
   /**
@@ -84,8 +84,8 @@ export interface MeshOptions {
    * it. An empty or unspecified host (`":7946"`, `"0.0.0.0:7946"`) is filled in as in the default. A literal must be of the
    * mesh's family, one of IPv6 in brackets.
    *
-   * @default the address of `interface`, else the first address of this host that is of the mesh's family and not loopback,
-   * and a port that the system chooses
+   * @default the address of `interface`, else the one that the system's routes choose for `group`, else the first address of
+   * this host that is of the mesh's family and not loopback; and a port that the system chooses
    */
   readonly advertiseAddr?: string | undefined;
   /**
@@ -303,6 +303,9 @@ export function checkIsObject(options: MeshOptions): void {
 export function checkPorts(ports: MeshPorts): void {
   for (const name of ["bind", "randomBytes", "resolve", "resolveSrv", "networkInterfaces"] as const) {
     if (typeof ports[name] !== "function") throw misuse(TypeError, name, "a function", ports[name]);
+  }
+  if (ports.routeTo !== undefined && typeof ports.routeTo !== "function") {
+    throw misuse(TypeError, "routeTo", "a function", ports.routeTo);
   }
   if (typeof ports.clock?.setTimer !== "function") throw misuse(TypeError, "clock", "a clock", ports.clock);
   const { contexts } = ports;

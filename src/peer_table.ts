@@ -173,9 +173,9 @@ export class PeerTable {
     return [...this.#entries.values()].filter(({ isJoined }) => isJoined);
   }
 
-  /** Their addresses, each once: several nodes may advertise the same one. */
+  /** Their addresses, as many as there are peers: several nodes may advertise the same one. */
   addresses(): string[] {
-    return [...new Set(this.joined().map(({ address }) => address))];
+    return this.joined().map(({ address }) => address);
   }
 
   /** The peers that can be reached and do not say that they hear the group. The original never says so. */

@@ -7,7 +7,7 @@
 import type { Clock } from "./clock.ts";
 import type { Contexts } from "./contexts.ts";
 import type { Bind } from "./datagram_socket.ts";
-import type { NetworkInterfaces, RandomBytes, Resolve, ResolveSrv } from "./host.ts";
+import type { NetworkInterfaces, RandomBytes, Resolve, ResolveSrv, RouteTo } from "./host.ts";
 
 /** The ports of a mesh. `openMesh` fills in those of the runtime; `MemoryNetwork` has simulated ones. */
 export interface MeshPorts {
@@ -25,4 +25,9 @@ export interface MeshPorts {
   readonly networkInterfaces: NetworkInterfaces;
   /** Keeps the contexts of `AsyncLocalStorage` apart. Without it callbacks run in that of whatever happens to call. */
   readonly contexts?: Contexts | undefined;
+  /**
+   * Tells which of this host's addresses the system's routes choose. Without it, a mesh that is given no interface takes the
+   * system to choose the first one that is not loopback.
+   */
+  readonly routeTo?: RouteTo | undefined;
 }

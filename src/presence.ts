@@ -37,13 +37,13 @@ export class Presence {
   #isClosed = false;
 
   constructor(config: PresenceConfig) {
-    const { links, ports } = config;
+    const { ports } = config;
     this.#config = config;
     this.#local = new LocalAddresses(listed(ports.networkInterfaces));
     this.#address = this.#advertised();
     this.#heartbeat = this.#newHeartbeat();
     this.#watch = new InterfaceWatch(ports.clock, ports.networkInterfaces, (list, isChanged) => {
-      if (isChanged || links.isIncomplete) void this.#follow(list);
+      void this.#look(list, isChanged);
     }, (cause) => {
       const rule = "listing the interfaces of this host must be permitted";
       config.onError(new Error(`Cannot notice when addresses change as ${rule}: ${messageOf(cause)}`, { cause }));
@@ -88,6 +88,12 @@ export class Presence {
   close(): void {
     this.#isClosed = true;
     this.#watch.close();
+  }
+
+  async #look(list: readonly NetworkInterface[], isChanged: boolean): Promise<void> {
+    const { links } = this.#config;
+    const isDue = isChanged || links.isIncomplete || await links.hasRouteMoved();
+    if (isDue && !this.#isClosed) await this.#follow(list);
   }
 
   async #follow(list: readonly NetworkInterface[]): Promise<void> {

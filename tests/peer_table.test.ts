@@ -259,7 +259,7 @@ describe("an answer", () => {
 });
 
 describe("the lists", () => {
-  test("have each place once: several nodes may share it", () => {
+  test("have each place once, and each peer's address: several nodes may share both", () => {
     const { table } = setUp();
     const shared = placeOf(9);
     for (const index of [1, 2, 3]) {
@@ -271,8 +271,10 @@ describe("the lists", () => {
     }
     assertEquals([table.size, shown(table.endpoints()), table.addresses()], [3, ["10.0.0.9:5000"], [
       "10.0.0.9:5000",
+      "10.0.0.9:5000",
       "name:1",
     ]]);
+    assertEquals(table.addresses().length, table.joined().length);
     assertEquals([shown(table.copies()), shown(table.extendedCopies())], [["10.0.0.9:5000"], ["10.0.0.9:5000"]]);
   });
 
