@@ -72,7 +72,7 @@ export function bindError(cause: unknown, options: BindOptions): BindError {
   const { host, port, shared } = options;
   const action = `Cannot bind a UDP socket to ${placeOf(host, port)}${shared ? " (shared)" : ""}`;
   const code = codeOf(cause);
-  return new BindError(code, `${action}${reason(code, shared)}: ${messageOf(cause)}`, { cause });
+  return new BindError(code, `${action}${reason(code, shared, host.includes(":"))}: ${messageOf(cause)}`, { cause });
 }
 
 /** What is known of the multicast that could not be set up. */
@@ -87,7 +87,10 @@ export function multicastError(cause: unknown, { joinGroup, multicastInterface }
   const action = joinGroup === undefined ? "set up the sending of multicast" : `join the multicast group ${joinGroup}`;
   const place = multicastInterface === undefined ? "the system's default interface" : `interface ${multicastInterface}`;
   const code = codeOf(cause) === "EACCES" ? "EACCES" : "EMULTICAST";
-  return new BindError(code, `Cannot ${action} on ${place}: ${messageOf(cause)}`, { cause });
+  const limit = (cause as { readonly code?: unknown } | undefined)?.code === "ENOBUFS"
+    ? " (a socket has joined as many groups as the system allows, on Linux net.ipv4.igmp_max_memberships)"
+    : "";
+  return new BindError(code, `Cannot ${action} on ${place}: ${messageOf(cause)}${limit}`, { cause });
 }
 
 /** An error, whatever was thrown. */
@@ -100,11 +103,15 @@ function codeOf(cause: unknown): BindErrorCode {
   return CODES[String(code)] ?? CODES[name] ?? "EUNKNOWN";
 }
 
-function reason(code: BindErrorCode, shared: boolean): string {
+function reason(code: BindErrorCode, shared: boolean, isIpv6: boolean): string {
   if (code === "EADDRINUSE") {
     return shared ? " as a socket that does not share it has the port" : " as another socket has the port";
   }
-  if (code === "EADDRNOTAVAIL") return " as that is not an address of this host";
+  if (code === "EADDRNOTAVAIL") {
+    return ` as that is not an address of this host${
+      isIpv6 ? ", or not ready yet (duplicate address detection)" : ""
+    }`;
+  }
   if (code === "EACCES") return " as that is not permitted";
   return "";
 }

@@ -19,7 +19,10 @@ import {
 } from "./interfaces.ts";
 import type { Settings } from "./options.ts";
 import type { MeshPorts } from "./ports.ts";
-import { Binder } from "./sockets.ts";
+import { Binder, isNotReady } from "./sockets.ts";
+
+/** Looks, one a second, after which it is told that an address is not ready yet. */
+const PATIENCE = 4;
 
 /** What has changed at the interfaces. */
 export interface LinkChanges {
@@ -40,6 +43,8 @@ interface OpenLink {
   isDone: boolean;
   /** Whether it was told that something could not. */
   hasFailed: boolean;
+  /** How many times its address was not ready yet. */
+  waits: number;
 }
 
 /** What a node begins with. */
@@ -80,7 +85,7 @@ export class Links {
       const hasMulticast = settings.multicast && isOneLink && multicastError === undefined;
       const own = binder.isOne
         ? mesh
-        : await binder.own(ownHost(settings, first), first, settings.advertise?.port ?? 0, hasMulticast);
+        : await binder.ownSoon(ownHost(settings, first), first, settings.advertise?.port ?? 0, hasMulticast);
       const opened = new Links(settings, ports, binder, { mesh, own, links, route, ownSendsMulticast: hasMulticast });
       await opened.#begin(multicastError);
       return opened;
@@ -105,7 +110,7 @@ export class Links {
     const isDone = sender !== undefined || !settings.multicast;
     // One interface that has no multicast is told of otherwise.
     const hasFailed = !isDone && settings.interfaces === undefined;
-    for (const link of links) this.#open.set(keyOf(link), { link, sender, isDone, hasFailed });
+    for (const link of links) this.#open.set(keyOf(link), { link, sender, isDone, hasFailed, waits: 0 });
   }
 
   /** Sends everything but multicast, and receives what is sent to this node alone. */
@@ -192,7 +197,7 @@ export class Links {
     }
     for (const link of links) {
       const before = this.#open.get(keyOf(link));
-      const open: OpenLink = before ?? { link, sender: undefined, isDone: false, hasFailed: false };
+      const open: OpenLink = before ?? { link, sender: undefined, isDone: false, hasFailed: false, waits: 0 };
       if (this.#isClosed || open.isDone) continue;
       this.#open.set(keyOf(link), open);
       try {
@@ -202,8 +207,7 @@ export class Links {
         open.hasFailed = false;
         joined.push(link);
       } catch (error) {
-        if (!open.hasFailed) errors.push(error instanceof Error ? error : new Error(String(error)));
-        open.hasFailed = true;
+        if (this.#isToBeTold(open, error)) errors.push(asError(error));
       }
     }
     const [first] = links;
@@ -226,6 +230,7 @@ export class Links {
     const senders = Array.from(this.#open.values(), ({ sender }) => sender).filter((sender) => sender !== undefined);
     const sockets = new Set([this.mesh, this.#own, ...senders]);
     const results = await Promise.allSettled(Array.from(sockets, (socket) => socket.close()));
+    await this.#last;
     for (const result of results) {
       if (result.status === "rejected") throw result.reason;
     }
@@ -257,11 +262,19 @@ export class Links {
 
   async #join(open: OpenLink): Promise<void> {
     const { link } = open;
-    await this.mesh.join(this.#settings.group, link.ref);
+    const { group } = this.#settings;
     // Where the system chooses the interface it does so for each datagram; else a socket knows the one that is gone.
-    const isAnywhere = link.ref === undefined && this.#ownSends;
-    open.sender = isAnywhere ? this.#own : await this.#binder.sender(link);
-    if (this.#isClosed) await open.sender.close();
+    if (link.ref === undefined && this.#ownSends) {
+      await this.mesh.join(group, link.ref);
+      open.sender = this.#own;
+      return;
+    }
+    await this.#binder.checkIsHeard(link);
+    const failure = await this.mesh.join(group, link.ref).then(() => undefined, asError);
+    const sender = await this.#binder.sender(link);
+    if (failure !== undefined) await joinInstead(sender, group, link, failure);
+    open.sender = sender;
+    if (this.#isClosed) await sender.close();
   }
 
   async #leave({ link, sender }: OpenLink): Promise<void> {
@@ -294,6 +307,13 @@ export class Links {
     return one === undefined || this.#own === this.mesh || this.#own.host === address;
   }
 
+  /** A failure is told once, and that an address is not ready only when it takes longer than usual. */
+  #isToBeTold(open: OpenLink, error: unknown): boolean {
+    if (open.hasFailed || (isNotReady(error, this.#settings) && ++open.waits < PATIENCE)) return false;
+    open.hasFailed = true;
+    return true;
+  }
+
   get #isSystemsChoice(): boolean {
     return isSystemsChoice(this.#settings);
   }
@@ -324,4 +344,21 @@ async function routeFor(settings: Settings, { routeTo }: MeshPorts): Promise<Rou
 /** An interface that is only called otherwise by now is neither gone nor new. */
 function without(links: readonly Link[], others: readonly Link[]): readonly Link[] {
   return links.filter(({ name, address }) => !others.some((other) => other.name === name && other.address === address));
+}
+
+/**
+ * Joins a group with another socket than the one that is to hear it. Linux lets a socket join 20 at a time, and hands what a
+ * host has joined on an interface to all that are bound to no address. Systems that do not have no such limit either.
+ */
+async function joinInstead(socket: DatagramSocket, group: string, { ref }: Link, failure: Error): Promise<void> {
+  try {
+    await socket.join(group, ref);
+  } catch {
+    await socket.close();
+    throw failure;
+  }
+}
+
+function asError(thrown: unknown): Error {
+  return thrown instanceof Error ? thrown : new Error(String(thrown));
 }

@@ -101,7 +101,7 @@ export class Presence {
     this.#local = new LocalAddresses(list);
     const { joined, gone, errors } = await links.update(list);
     if (this.#isClosed) return;
-    errors.forEach(onError);
+    if (errors.length > 0) onError(all(errors));
     for (const { name, address } of gone) emit({ type: "interfaceGone", name, address });
     for (const { name, address } of joined) emit({ type: "interfaceJoined", name, address });
     const address = this.#advertised();
@@ -122,4 +122,11 @@ export class Presence {
     const key = new TextEncoder().encode(this.#address);
     return encodePacket({ type: TYPE_HEARTBEAT, nodeId: this.#config.nodeId, keyHash: 0n, key });
   }
+}
+
+/** One error of several, which names all: of `error` events there is one a second. */
+function all(errors: readonly Error[]): Error {
+  const [first] = errors;
+  if (errors.length === 1 && first !== undefined) return first;
+  return new AggregateError(errors, errors.map(({ message }) => message).join("; "));
 }

@@ -5,11 +5,13 @@
  */
 
 import { formatAddress } from "./address.ts";
+import type { Timer } from "./clock.ts";
 import { BindError, type BindOptions, type DatagramHandlers, type DatagramSocket } from "./datagram_socket.ts";
 import { MeshOpenError } from "./errors.ts";
 import { type Link, UNSPECIFIED } from "./interfaces.ts";
 import type { Settings } from "./options.ts";
 import type { MeshPorts } from "./ports.ts";
+import { equalBytes } from "./wire/packet.ts";
 
 /** What is missing where the runtime refuses a socket, and not the system. */
 const FLAG = "(with the permissions of Deno, or of Node, start with --allow-net)";
@@ -19,6 +21,12 @@ export interface MeshSocket {
   readonly mesh: DatagramSocket;
   readonly multicastError?: Error;
 }
+
+/** Time within which an address of IPv6 is ready, and after which it is tried again: mostly it takes 1 to 2 s. */
+const READY_WITHIN = 3000;
+const READY_AGAIN = 100;
+/** Time within which a host hears itself. */
+const HEARD_WITHIN = 250;
 
 /** Binds sockets as the settings ask. */
 export class Binder {
@@ -49,6 +57,7 @@ export class Binder {
       sendsMulticast: this.isOne && joins,
     });
     try {
+      if (joins) await this.checkIsHeard(link);
       return { mesh: await this.#bindMesh(options) };
     } catch (error) {
       if (!(error instanceof BindError)) throw error;
@@ -89,9 +98,70 @@ export class Binder {
       }
       const rule = error.code === "EACCES"
         ? `binding the interface's address must be permitted ${FLAG}`
+        : isNotReady(error, this.#settings)
+        ? "the interface's address must be ready: it is not as long as duplicate address detection is under way or has failed"
         : "a socket must be bound to the interface's address";
       throw new MeshOpenError("interface", this.#settings.interface, rule, error);
     }
+  }
+
+  /** The same for an address that was given to the interface just now: waits until it is ready. */
+  async ownSoon(host: string, link: Link | undefined, port: number, sendsMulticast: boolean): Promise<DatagramSocket> {
+    const { clock } = this.#ports;
+    const { signal } = this.#settings;
+    const deadline = clock.now() + READY_WITHIN;
+    for (;;) {
+      try {
+        return await this.own(host, link, port, sendsMulticast);
+      } catch (error) {
+        if (!isNotReady(error, this.#settings) || clock.now() >= deadline) throw error;
+      }
+      await new Promise<void>((resolve) => clock.setTimer(resolve, READY_AGAIN));
+      signal?.throwIfAborted();
+    }
+  }
+
+  /**
+   * Checks that what is sent to the group on an interface is heard there, where that is not certain: Linux lets sockets join
+   * groups of IPv6 on `lo`, and sends nothing there.
+   *
+   * @throws {BindError} when it is not heard
+   */
+  async checkIsHeard({ name, internal }: Link): Promise<void> {
+    const { family, group } = this.#settings;
+    if (family === 4 || !internal) return;
+    const { clock, randomBytes } = this.#ports;
+    const said = randomBytes(16);
+    let timer: Timer | undefined;
+    let socket: DatagramSocket | undefined;
+    let cause: unknown;
+    let isOver = false;
+    try {
+      const isHeard = await new Promise<boolean>((resolve, reject) => {
+        const listener: DatagramHandlers = { message: (data) => equalBytes(data, said) && resolve(true), error() {} };
+        const options = { port: 0, shared: false, joinGroup: group, sendsMulticast: true, multicastLoopback: true };
+        const link = { ref: name };
+        timer = clock.setTimer(() => resolve(false), HEARD_WITHIN);
+        this.#ports.bind(this.#options(link, options), listener).then((bound) => {
+          if (isOver) return bound.close();
+          socket = bound;
+          return bound.send(said, group, bound.port);
+        }).catch(reject);
+      });
+      if (isHeard) return;
+    } catch (error) {
+      cause = error;
+    } finally {
+      isOver = true;
+      timer?.cancel();
+      await (socket as DatagramSocket | undefined)?.close();
+    }
+    throw new BindError(
+      "EMULTICAST",
+      `Cannot use multicast on ${name} as nothing that is sent to ${group} there is heard: on Linux it takes the route ` +
+        `\`ip -6 route add local ff00::/8 dev ${name} table local\``,
+      { cause },
+    );
   }
 
   /** Binds a socket that sends multicast from one interface. */
@@ -103,7 +173,7 @@ export class Binder {
   }
 
   #options(
-    link: Link | undefined,
+    link: Pick<Link, "ref"> | undefined,
     options: Pick<BindOptions, "port" | "shared" | "sendsMulticast"> & Partial<BindOptions>,
   ): BindOptions {
     const { family, multicastLoopback, multicastTtl, receiveBuffer, receiveBufferRequired } = this.#settings;
@@ -156,4 +226,10 @@ function openError(settings: Settings, cause: BindError): MeshOpenError {
     EUNKNOWN: "`port` must be bound",
   }[cause.code];
   return new MeshOpenError("port", settings.port, rule, cause);
+}
+
+/** Whether an address of IPv6 could not be bound that the host has: as long as the system asks whether another has it. */
+export function isNotReady(error: unknown, { family }: Settings): boolean {
+  const cause = error instanceof MeshOpenError ? error.cause : error;
+  return family === 6 && cause instanceof BindError && cause.code === "EADDRNOTAVAIL";
 }
