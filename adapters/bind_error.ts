@@ -108,9 +108,7 @@ function reason(code: BindErrorCode, shared: boolean, isIpv6: boolean): string {
     return shared ? " as a socket that does not share it has the port" : " as another socket has the port";
   }
   if (code === "EADDRNOTAVAIL") {
-    return ` as that is not an address of this host${
-      isIpv6 ? ", or not ready yet (duplicate address detection)" : ""
-    }`;
+    return ` as that is not an address of this host${isIpv6 ? ", or not ready yet (duplicate address detection)" : ""}`;
   }
   if (code === "EACCES") return " as that is not permitted";
   return "";

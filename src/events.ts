@@ -48,6 +48,8 @@ export type MeshEvent =
   | { readonly type: "unsupported"; readonly option: string; readonly adapter: string }
   /** This host has no multicast on the interface in question: the mesh reaches its seeds and their answers only. */
   | { readonly type: "multicastUnavailable"; readonly error: Error }
+  /** An interface is not there yet and waited for: the one of this name or address, or, without a name, any. */
+  | { readonly type: "interfaceMissing"; readonly name: string | undefined }
   /** The node takes part on an interface that was not there before, or not with this address. */
   | { readonly type: "interfaceJoined"; readonly name: string | undefined; readonly address: string }
   /** An interface that the node used is gone, or has another address. */

@@ -90,16 +90,29 @@ export function linksOf(
   }));
 }
 
-/** Checks that all interfaces that the options name are there. */
-export function checkInterfaces(settings: Settings, ports: { readonly networkInterfaces: NetworkInterfaces }): void {
-  const { family, interface: one, interfaces } = settings;
+/**
+ * Which interfaces are not there: those that the options name, or, when they leave it to the system, any that reaches
+ * others (`undefined`). Only those that the mesh may wait for.
+ *
+ * @throws {MeshOpenError} when one is missing that it may not wait for
+ */
+export function missingInterfaces(
+  settings: Settings,
+  ports: { readonly networkInterfaces: NetworkInterfaces },
+): readonly (string | undefined)[] {
+  const { family, interface: one, interfaces, waitForInterface } = settings;
   const wanted = one !== undefined ? [one] : Array.isArray(interfaces) ? interfaces as readonly string[] : [];
-  if (wanted.length === 0 && interfaces === undefined) return;
+  if (wanted.length === 0 && (interfaces === undefined || waitForInterface)) {
+    if (!waitForInterface) return [];
+    const all = listed(ports.networkInterfaces);
+    const isThere = all === undefined || all.some(({ address, internal }) => !internal && familyOf(address) === family);
+    return isThere ? [] : [undefined];
+  }
   let list: readonly NetworkInterface[];
   try {
     list = ports.networkInterfaces();
   } catch (cause) {
-    if (family === 4 && wanted.length === 1 && isIpv4(wanted[0] as string)) return;
+    if (family === 4 && wanted.length === 1 && isIpv4(wanted[0] as string)) return [];
     throw new MeshOpenError(
       "interface",
       one ?? interfaces,
@@ -107,8 +120,9 @@ export function checkInterfaces(settings: Settings, ports: { readonly networkInt
       cause,
     );
   }
-  const missing = wanted.find((text) => findLink(text, family, list) === undefined);
-  if (missing === undefined) return;
+  const all = wanted.filter((text) => findLink(text, family, list) === undefined);
+  const [missing] = all;
+  if (missing === undefined || waitForInterface) return all;
   const known = list.filter(({ address }) => familyOf(address) === family);
   const names = known.map(({ name, address }) => `${name} (${address})`).join(", ");
   const rule = `\`interface\` must name one that is up and has an IPv${family} address: ${names}`;

@@ -9,10 +9,10 @@ import type { DatagramHandlers, DatagramSocket } from "./datagram_socket.ts";
 import type { NetworkInterface } from "./host.ts";
 import {
   advertisedHost,
-  checkInterfaces,
   type Link,
   linksOf,
   listed,
+  missingInterfaces,
   type Route,
   routeOf,
   UNSPECIFIED,
@@ -53,6 +53,7 @@ interface Begun {
   readonly own: DatagramSocket;
   readonly links: readonly Link[];
   readonly route: Route | undefined;
+  readonly missing: readonly (string | undefined)[];
   readonly ownSendsMulticast: boolean;
 }
 
@@ -60,6 +61,8 @@ interface Begun {
 export class Links {
   /** Bound to the port of the mesh: receives multicast, and what is sent to the shared port. */
   readonly mesh: DatagramSocket;
+  /** The interfaces that were not there when the node was opened, and are waited for: `undefined` is any. */
+  readonly missing: readonly (string | undefined)[];
   readonly #settings: Settings;
   readonly #ports: MeshPorts;
   readonly #binder: Binder;
@@ -74,7 +77,7 @@ export class Links {
 
   /** Binds the sockets that the settings ask for. Nothing stays bound when it rejects. */
   static async open(settings: Settings, ports: MeshPorts, handlers: DatagramHandlers): Promise<Links> {
-    checkInterfaces(settings, ports);
+    const missing = missingInterfaces(settings, ports);
     const binder = new Binder(settings, ports, handlers);
     const route = await routeFor(settings, ports);
     const links = linksOf(settings, listed(ports.networkInterfaces), route);
@@ -86,7 +89,14 @@ export class Links {
       const own = binder.isOne
         ? mesh
         : await binder.ownSoon(ownHost(settings, first), first, settings.advertise?.port ?? 0, hasMulticast);
-      const opened = new Links(settings, ports, binder, { mesh, own, links, route, ownSendsMulticast: hasMulticast });
+      const opened = new Links(settings, ports, binder, {
+        mesh,
+        own,
+        links,
+        route,
+        missing,
+        ownSendsMulticast: hasMulticast,
+      });
       await opened.#begin(multicastError);
       return opened;
     } catch (error) {
@@ -96,7 +106,8 @@ export class Links {
   }
 
   private constructor(settings: Settings, ports: MeshPorts, binder: Binder, begun: Begun) {
-    const { mesh, own, links, route, ownSendsMulticast } = begun;
+    const { mesh, own, links, route, missing, ownSendsMulticast } = begun;
+    this.missing = missing;
     this.#settings = settings;
     this.#ports = ports;
     this.#binder = binder;
@@ -304,7 +315,7 @@ export class Links {
   /** Whether the own socket can be reached at the address of an interface. */
   #isBoundTo({ address }: Link): boolean {
     const { interface: one } = this.#settings;
-    return one === undefined || this.#own === this.mesh || this.#own.host === address;
+    return one === undefined || this.#own === this.mesh || isUnspecified(this.#own.host) || this.#own.host === address;
   }
 
   /** A failure is told once, and that an address is not ready only when it takes longer than usual. */

@@ -513,6 +513,7 @@ export class MeshBus implements SyncBus {
       if (option === "receiveBuffer" && !settings.receiveBufferRequired) continue;
       this.#events.emit({ type: "unsupported", option, adapter });
     }
+    for (const name of this.#links.missing) this.#events.emit({ type: "interfaceMissing", name });
     if (multicastError !== undefined) this.#events.emit({ type: "multicastUnavailable", error: multicastError });
     const { nodeId, address } = this;
     this.#events.emit({ type: "opened", nodeId, address, adapter, multicast: hasMulticast });

@@ -48,6 +48,15 @@ export interface MeshOptions {
    */
   readonly interface?: string | readonly string[] | undefined;
   /**
+   * Whether the mesh opens although an interface that `interface` names is not there yet, or, without `interface`, although
+   * nothing but the loopback interface is: a service that starts before the network. An `interfaceMissing` event says which,
+   * an `interfaceJoined` event when it has come up. With `false` a name that is not there is an error, as it may be
+   * misspelt; one that goes later is waited for in any case.
+   *
+   * @default {false}
+   */
+  readonly waitForInterface?: boolean | undefined;
+  /**
    * Seeds: nodes to contact at once, at most 1024 texts. `host:port`, or `host` for the port of the mesh: an address (of
    * IPv6: `[fd00::1]:7946`, `[fd00::1]`, `fd00::1`), or a name, all of whose addresses of the mesh's family are
    * contacted. `srv:name`: the hosts and ports of its SRV records, whatever their priority and weight; `.` as the only
@@ -206,6 +215,7 @@ export interface Settings {
   readonly interface: string | undefined;
   /** All interfaces, or those of a list, each once. */
   readonly interfaces: "all" | readonly string[] | undefined;
+  readonly waitForInterface: boolean;
   readonly seeds: readonly Seed[];
   readonly resolveInterval: number;
   readonly discover: Discover | undefined;
@@ -234,7 +244,7 @@ export interface Settings {
 /** Most texts in `peers`: as many as there may be addresses of seeds, so that each has room. */
 const MAX_PEERS = 1024;
 
-/** Most interfaces in a list: Linux joins 20 groups with one socket (`net.ipv4.igmp_max_memberships`) unless told otherwise. */
+/** Most interfaces in a list: beyond 20, which Linux joins with one socket, each has a membership of its own. */
 const MAX_INTERFACES = 64;
 
 /** Silence after which the original forgets a peer, in milliseconds. */
@@ -260,6 +270,7 @@ export function checkOptions(options: MeshOptions): Settings {
     group: group(options.group ?? DEFAULT_GROUPS[family], family),
     family,
     ...interfaces(options.interface),
+    waitForInterface: boolean(options, "waitForInterface", false),
     seeds: seeds(options.peers ?? [], family),
     resolveInterval: number(options, "resolveInterval", 30_000, 100, 86_400_000),
     discover: discover(options.discover ?? undefined),
@@ -361,8 +372,10 @@ function wire(option: MeshOptions["wire"]): "extended" | "go-warp" {
   throw misuse(TypeError, "wire", '"extended" or "go-warp"', value);
 }
 
-function boolean(options: MeshOptions, name: "multicast" | "multicastLoopback"): boolean {
-  const value = options[name] ?? true;
+type BooleanOption = "multicast" | "multicastLoopback" | "waitForInterface";
+
+function boolean(options: MeshOptions, name: BooleanOption, fallback = true): boolean {
+  const value = options[name] ?? fallback;
   if (typeof value === "boolean") return value;
   throw misuse(TypeError, name, "true or false", value);
 }

@@ -69,13 +69,13 @@ export class Binder {
   }
 
   /**
-   * A host without multicast needs seeds.
+   * A host without multicast needs seeds, unless it is expected to have multicast later.
    *
    * @throws {MeshOpenError} when there are none
    */
   checkHasSeeds(cause: Error): void {
-    const { seeds, discover } = this.#settings;
-    if (seeds.length > 0 || discover !== undefined) return;
+    const { seeds, discover, waitForInterface } = this.#settings;
+    if (waitForInterface || seeds.length > 0 || discover !== undefined) return;
     throw new MeshOpenError(
       "peers",
       seeds,

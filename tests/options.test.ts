@@ -94,6 +94,7 @@ describe("without options", () => {
       family: 4,
       interface: undefined,
       interfaces: undefined,
+      waitForInterface: false,
       seeds: [],
       resolveInterval: 30_000,
       discover: undefined,
@@ -121,7 +122,18 @@ describe("without options", () => {
 
   test("undefined and null are as good as absent", () => {
     const names = numbers.map(({ name }) => name);
-    for (const name of [...names, "peers", "group", "family", "discover", "multicast", "multicastLoopback"]) {
+    for (
+      const name of [
+        ...names,
+        "peers",
+        "group",
+        "family",
+        "discover",
+        "multicast",
+        "multicastLoopback",
+        "waitForInterface",
+      ]
+    ) {
       for (const value of [undefined, null]) assertEquals(check({ [name]: value }), checkOptions({}), name);
     }
     for (const name of ["interface", "advertiseAddr"]) {
@@ -205,7 +217,7 @@ describe("the option", () => {
     });
   }
 
-  for (const name of ["multicast", "multicastLoopback"] as const) {
+  for (const name of ["multicast", "multicastLoopback", "waitForInterface"] as const) {
     test(`${name} is true or false`, () => {
       for (const value of [true, false]) assertEquals(check({ [name]: value })[name], value);
       for (const [value, shown] of [[0, "0"], [1, "1"], ["false", '"false"'], [{}, "[object Object]"]]) {
@@ -496,6 +508,7 @@ describe("any value of any option", () => {
       "advertiseAddr",
       "multicast",
       "multicastLoopback",
+      "waitForInterface",
       "signal",
       "wire",
     ];
