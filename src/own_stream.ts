@@ -49,6 +49,11 @@ const MAX_REPAIRS = 128;
  * receiver with very many holes asks for some that have arrived.
  */
 const STALE = 2000;
+/**
+ * Longest that the first news of a loss takes on the longest queues, in milliseconds. What is older was sent to a peer that
+ * stood still, as a process that was stopped, and says nothing of the rate.
+ */
+const MAX_NEWS_AGE = 5000;
 
 /** What an {@linkcode OwnStream} is made of. The callbacks MUST NOT throw. */
 export interface OwnStreamConfig {
@@ -287,6 +292,7 @@ export class OwnStream {
     if (loss === "usual") return;
     const age = ring.ageOf(ranges.at(-1)?.to ?? 0);
     const isOld = carried !== undefined || isAgain === true;
+    if (!isOld && age > MAX_NEWS_AGE) return pacer.hold(age);
     if (!isOld && loss === "congestion") this.#newsAge = age;
     const isStale = isOld && age >= STALE + this.#newsAge;
     // What never arrives, as it is too long for the path, is asked for again and again.

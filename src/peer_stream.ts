@@ -79,6 +79,11 @@ const LONG_WAY = { over: 100, first: 1000, most: 60_000 };
 const MAX_SAID = 16;
 /** First margin of a catch-up request, in milliseconds. */
 const FIRST_MARGIN = 50;
+/**
+ * Numbers that may be under way at a time: at first, and least, 180 kB, less than the smallest receive buffer of a system;
+ * and most, as many as are asked for and have not come.
+ */
+export const UNDER_WAY: readonly [number, number] = [128, 512];
 
 /**
  * One stream: which of its numbers have arrived, and from where on they matter. It acts on nothing by itself; time comes
@@ -134,6 +139,11 @@ export class PeerStream {
   repairedAt: number = -Infinity;
   /** How late its batches come when they come out of order, in milliseconds. */
   lateness = 0;
+  /** When this node had stood still last, or the other was heard again after it was in doubt. */
+  outageAt: number = -Infinity;
+  /** How many numbers may be under way: one more for each that came as soon as it was asked for, half when one did not. */
+  room: number = UNDER_WAY[0];
+  #narrowedAt = -Infinity;
   /** Whether any of its batches has come. */
   hasCome = false;
   /** What an unasked position has said to be where the stream begins for this node; 0 for nothing. */
@@ -286,8 +296,16 @@ export class PeerStream {
       this.lateness *= FORGET_LATENESS;
       // It may have waited its turn, so it tells only that a round trip is shorter than was thought.
       const { askedOnceAt } = this.window;
+      if (askedOnceAt > 0) this.room = Math.min(UNDER_WAY[1], this.room + 1);
       if (askedOnceAt > 0 && now - askedOnceAt < this.roundTrip) this.#smooth(now - askedOnceAt);
     } else this.lateness = Math.min(MAX_LATENESS, Math.max(this.lateness, now - this.window.foundAt));
+  }
+
+  /** Repairs were asked for again, as they have not come within `wait` milliseconds: too many may have been under way. */
+  narrow(now: number, wait: number): void {
+    if (now - this.#narrowedAt < wait) return;
+    this.#narrowedAt = now;
+    this.room = Math.max(UNDER_WAY[0], this.room / 2);
   }
 
   /** A request was answered `time` milliseconds after it was sent. */

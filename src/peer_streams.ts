@@ -284,6 +284,7 @@ export class PeerStreams {
   /** What is heard of a stream may have lain here. */
   #mark(stream: PeerStream, stall: Stall): void {
     stream.stall = stall;
+    stream.outageAt = stall.since;
     stream.settledAt = Math.min(stream.settledAt, stall.from);
     stream.knownAt = Math.min(stream.knownAt, stall.from);
   }
@@ -393,7 +394,7 @@ export class PeerStreams {
     if (stream === undefined || stream.isGone) return stream;
     if (stream.source.port !== port || stream.source.host !== host) stream.source = { host, port };
     if (stream.stall !== undefined && now >= stream.stall.until) stream.stall = undefined;
-    if (now - stream.heardAt > this.#config.doubtAfter) stream.changedAt = now;
+    if (now - stream.heardAt > this.#config.doubtAfter) stream.changedAt = stream.outageAt = now;
     if (now - stream.heardAt >= SILENCE) stream.returnedAt = now;
     stream.heardAt = now;
     stream.askAgain(now);

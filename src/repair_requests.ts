@@ -10,7 +10,7 @@ import type { Crowd } from "./crowd.ts";
 import type { RandomBytes } from "./host.ts";
 import type { Jitter } from "./jitter.ts";
 import type { KnownPeer } from "./peer.ts";
-import { LEAVE_PATIENCE, MAX_UNANSWERED, type PeerStream } from "./peer_stream.ts";
+import { LEAVE_PATIENCE, MAX_UNANSWERED, type PeerStream, UNDER_WAY } from "./peer_stream.ts";
 import { RateLimit } from "./rate_limit.ts";
 import { type Hole, isVain, VAIN_ATTEMPTS } from "./window.ts";
 import { encodeControl, type Extension, type NumberRange } from "./wire/extension.ts";
@@ -31,8 +31,14 @@ const REPAIRS_COME = 250;
 const SPREAD = 0.25;
 /** Shortest time between two packets of requests to a node, in milliseconds: holes of a burst share one. */
 const SPACING = 2;
-/** Most numbers of one stream that are under way: 180 kB, less than the smallest receive buffer of a system. */
-const MAX_UNDER_WAY = 128;
+/** Most numbers in one packet of requests: as many as one is answered by. */
+const MAX_REQUESTED = 128;
+/**
+ * More than the least is under way only after this node has stood still, or the other was silent, for so many milliseconds,
+ * and as long as so many numbers in a row are missing. What a way that is too narrow loses looks otherwise, and more repairs
+ * would flood it.
+ */
+const AFTER_OUTAGE = { numbers: 256, for: 10_000 };
 /**
  * Most that were asked for and have not come, without those that were asked for in vain: what never comes is not asked for
  * beyond them.
@@ -228,7 +234,11 @@ export class RepairRequests {
     const wait = Math.min(MAX_RETRY, this.#answerTime(stream));
     const isOpen = now - window.reachedAt < REPAIRS_COME;
     const isInVain = (hole: Hole) => !isOpen && isVain(hole, stream.heardAt);
-    const rest = { room: MAX_UNDER_WAY, vain: MAX_VAIN, asked: MAX_ASKED };
+    const isAfterOutage = now - stream.outageAt < AFTER_OUTAGE.for &&
+      window.holes.some(({ from, to }) => to - from >= AFTER_OUTAGE.numbers);
+    if (!isAfterOutage) stream.room = UNDER_WAY[0];
+    const rest = { room: Math.floor(stream.room), vain: MAX_VAIN, asked: MAX_ASKED };
+    let left = MAX_REQUESTED;
     let freeAt = Infinity;
     let vainFreeAt = Infinity;
     let vainCount = 0;
@@ -261,12 +271,14 @@ export class RepairRequests {
           continue;
         }
         const most = mostOf(hole, inVain, rest, now);
-        if (hole.due <= now && most > 0 && ranges.length < MAX_RANGES) {
+        if (hole.due <= now && most > 0 && left > 0 && ranges.length < MAX_RANGES) {
           // Only who is proven is asked for holes.
           if (ranges.length === 0 && !this.#mayAsk(stream)) return false;
-          window.split(hole, most);
+          if (hole.attempts > 0) stream.narrow(now, wait);
+          window.split(hole, Math.min(most, left));
           const count = hole.to - hole.from + 1;
           rest.room -= count;
+          left -= count;
           if (inVain) rest.vain -= count;
           else if (hole.attempts === 0) rest.asked -= count;
           const isSeldom = inVain && (vainCount > MAX_VAIN || hole.attempts >= MANY_ATTEMPTS);

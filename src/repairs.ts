@@ -14,9 +14,9 @@ const GATHER = 3;
 const HOLD = 4;
 
 /** Most repairs that may wait, each asker of a number counted, and most numbers that are remembered. */
-const MAX_WAITING = 4096;
+const MAX_WAITING = 8192;
 /** Most that may wait for one address, whatever ids ask there: what an honest node has under way. */
-const MAX_WAITING_EACH = 128;
+const MAX_WAITING_EACH = 512;
 
 /** How long a repair to the group is remembered, in milliseconds. Who asks again does not hear the group. */
 const GROUP_MEMORY = 1000;

@@ -109,13 +109,13 @@ describe("a number that was sent again", () => {
 });
 
 describe("a flood", () => {
-  test("of numbers: 4,096 wait, and more are refused until some are sent", async () => {
+  test("of numbers: 8,192 wait, and more are refused until some are sent", async () => {
     const { ask, takeAll, clock } = setUp();
     const asked = Array.from({ length: 10_000 }, (_, i) => ask(i + 1, String(i % 100)));
-    assertEquals(asked.filter(Boolean).length, 4096);
+    assertEquals(asked.filter(Boolean).length, 8192);
     await clock.advance(GATHER);
     assertEquals(ask(20_000), false);
-    assertEquals(takeAll().length, 4096);
+    assertEquals(takeAll().length, 8192);
     assertEquals(ask(20_000), true);
   });
 
@@ -125,18 +125,18 @@ describe("a flood", () => {
       for (let number = 1; number <= 1000; number++) ask(number, String(asker));
     }
     await clock.advance(GATHER);
-    assertLessOrEqual(takeAll().length, 4096 + 100);
+    assertLessOrEqual(takeAll().length, 8192 + 100);
   });
 
   test("that is over is forgotten: nothing is refused after it", async () => {
     const { ask, takeAll, clock } = setUp();
     for (let round = 0; round < 5; round++) {
-      for (let number = 1; number <= 4096; number++) ask(round * 4096 + number, String(number % 50));
+      for (let number = 1; number <= 8192; number++) ask(round * 8192 + number, String(number % 50));
       await clock.advance(GATHER);
-      assertEquals(takeAll().length, 4096);
+      assertEquals(takeAll().length, 8192);
     }
-    // The last went to 4096 % 50.
-    assertEquals([ask(1), ask(5 * 4096, "46")], [true, false]);
+    // The last went to 8192 % 50.
+    assertEquals([ask(1), ask(5 * 8192, "42")], [true, false]);
     await clock.advance(GATHER + HOLD);
     assertEquals(takeAll(), ["1 to host-a"]);
   });
@@ -144,21 +144,21 @@ describe("a flood", () => {
   test("of many ids at one address is that of one asker", () => {
     const { repairs, ask } = setUp();
     const asked = Array.from({ length: 1000 }, (_, i) => repairs.ask(i, `id-${i}`, at("a"), false));
-    assertEquals(asked.filter(Boolean).length, 128);
+    assertEquals(asked.filter(Boolean).length, 512);
     assertEquals([ask(2000), ask(2000, "b")], [false, true]);
   });
 
-  test("of one asker leaves room for the others: 128 of it wait, and as many again once those are sent", async () => {
+  test("of one asker leaves room for the others: 512 of it wait, and as many again once those are sent", async () => {
     for (const multicast of [true, false]) {
       const { ask, takeAll, clock } = setUp({ multicast });
       for (const round of [0, 1, 2]) {
         const asked = Array.from({ length: 1000 }, (_, i) => ask(1000 * round + i));
-        assertEquals(asked.filter(Boolean).length, 128);
+        assertEquals(asked.filter(Boolean).length, 512);
         // Half of it to both.
         const others = Array.from({ length: 64 }, (_, i) => ask(1000 * round + i, "b"));
         assert(others.every(Boolean));
         await clock.advance(GATHER);
-        assertEquals(takeAll().length, multicast ? 128 : 192);
+        assertEquals(takeAll().length, multicast ? 512 : 576);
       }
     }
   });
