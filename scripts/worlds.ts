@@ -37,7 +37,7 @@ await runWorlds<"storm", StormReport>({
   kinds: ["storm"],
   args: values.without === undefined ? [] : ["--without", values.without],
   run: (_, seed, trace) => runStorm(seed, { trace, without: values.without?.split(",") }),
-  sums: ["calm", "keys", "events", "overwritten", "lost", "left", "missing", "repaired", "datagrams"],
+  sums: ["calm", "keys", "events", "overwritten", "lost", "left", "late", "missing", "repaired", "datagrams"],
   note: ({ kind }) => kinds.set(kind, (kinds.get(kind) ?? 0) + 1),
   summary: (hours, seconds) => ({
     ...Object.fromEntries(kinds),

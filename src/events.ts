@@ -29,8 +29,9 @@ export type Stage =
  * - `overwritten`: it does not hold it any more: too much was lost, or the way to it was cut, for too long.
  * - `lost`: nothing was heard of it for `peerTimeout`, and it has not said that it leaves.
  * - `left`: it has left before all was repaired.
+ * - `late`: it was heard for `maxRepairTime`, and something was missing all that time.
  */
-export type GapReason = "overwritten" | "lost" | "left";
+export type GapReason = "overwritten" | "lost" | "left" | "late";
 
 /** What happened, told apart by `type`. */
 export type MeshEvent =

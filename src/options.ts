@@ -189,6 +189,13 @@ export interface MeshOptions {
    */
   readonly repairAge?: number | undefined;
   /**
+   * How long something of a peer that is heard may be missing, and a cache wait for it: 100 to 86,400,000. Then all that is
+   * missing of that peer is one gap. While nothing is heard of it, no more than a second of the silence counts.
+   *
+   * @default {5000}
+   */
+  readonly maxRepairTime?: number;
+  /**
    * Datagrams a second below which losses do not slow the node down: 1 to 1,000,000. A peer that cannot take that much
    * gets gaps, so that one slow peer does not stop the mesh.
    *
@@ -236,6 +243,7 @@ export interface Settings {
   readonly extended: boolean;
   readonly repairBytes: number;
   readonly repairAge: number;
+  readonly maxRepairTime: number;
   readonly minSendRate: number;
   readonly maxSendRate: number;
   readonly signal: Signal | undefined;
@@ -290,6 +298,7 @@ export function checkOptions(options: MeshOptions): Settings {
     extended: wire(options.wire) === "extended",
     repairBytes: integer(options, "repairBytes", 32 * 1024 * 1024, 65_536, 2 ** 30),
     repairAge: number(options, "repairAge", 60_000, 100, 86_400_000),
+    maxRepairTime: number(options, "maxRepairTime", 5000, 100, 86_400_000),
     minSendRate,
     maxSendRate: maxSendRate(options, minSendRate),
     signal: options.signal,
@@ -338,6 +347,7 @@ type NumberOption =
   | "maxPeers"
   | "repairBytes"
   | "repairAge"
+  | "maxRepairTime"
   | "minSendRate"
   | "maxSendRate";
 

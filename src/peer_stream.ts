@@ -77,6 +77,9 @@ const FORGET_LATENESS = 0.95;
 const LONG_WAY = { over: 100, first: 1000, most: 60_000 };
 /** Numbers that are remembered of what a node that was lost seems to have given since. */
 const MAX_SAID = 16;
+/** What of a silence counts as time in which something could be repaired, in milliseconds; and silences told apart. */
+const SHORT_SILENCE = 1000;
+const MAX_SILENCES = 64;
 /** First margin of a catch-up request, in milliseconds. */
 const FIRST_MARGIN = 50;
 /**
@@ -141,6 +144,8 @@ export class PeerStream {
   lateness = 0;
   /** When this node had stood still last, or the other was heard again after it was in doubt. */
   outageAt: number = -Infinity;
+  /** Silences, but for their first second, that ended since something is missing. */
+  readonly #silences: { readonly endedAt: number; readonly length: number }[] = [];
   /** How many numbers may be under way: one more for each that came as soon as it was asked for, half when one did not. */
   room: number = UNDER_WAY[0];
   #narrowedAt = -Infinity;
@@ -185,6 +190,30 @@ export class PeerStream {
   /** Whether everything that is known to exist has arrived or was given up. */
   get isSettled(): boolean {
     return this.catchUp === undefined && this.window.missing === 0;
+  }
+
+  /** How long what is missing for longest could have been repaired: its node was heard meanwhile. In milliseconds. */
+  repairingFor(now: number): number {
+    const [oldest] = this.window.holes;
+    if (oldest === undefined || this.catchUp !== undefined) return 0;
+    let time = now - oldest.foundAt;
+    for (const { endedAt, length } of this.#silences) if (endedAt > oldest.foundAt) time -= length;
+    return time;
+  }
+
+  /** It is heard: for how long it was not. */
+  endSilence(now: number): void {
+    if (this.window.missing === 0) this.#silences.length = 0;
+    else this.#excuse(now - this.heardAt - SHORT_SILENCE, now);
+  }
+
+  /** Nothing could be repaired for so many milliseconds until now. */
+  #excuse(length: number, endedAt: number): void {
+    if (length <= 0) return;
+    this.#silences.push({ endedAt, length });
+    const [first, second] = this.#silences;
+    if (this.#silences.length <= MAX_SILENCES || first === undefined || second === undefined) return;
+    this.#silences.splice(0, 2, { endedAt: second.endedAt, length: first.length + second.length });
   }
 
   /** Whether it has answered: it is there, and no invention. */
@@ -282,7 +311,11 @@ export class PeerStream {
 
   /** It has answered a request. */
   prove({ to, sentAt }: Pick<Request, "to" | "sentAt">, now: number): void {
-    if (this.provenAt === undefined) this.window.trust(true);
+    if (this.provenAt === undefined) {
+      this.window.trust(true);
+      // Who has not answered is asked for nothing in particular.
+      this.#excuse(now - this.metAt, now);
+    }
     this.provenAt = to;
     this.question.attempts = 0;
     this.question.due = now;

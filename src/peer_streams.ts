@@ -56,6 +56,8 @@ export interface PeerStreamsConfig {
   readonly peerTimeout: number;
   /** Whether its node is a peer: then that decides. */
   readonly isPeer: (id: string) => boolean;
+  /** How long something of a node that is heard may be missing, in milliseconds. */
+  readonly maxRepairTime: number;
   /** For how long a node that has published nothing has to be known to be taken for a reader, in milliseconds. */
   readonly readerAfter: number;
   /** Most streams of nodes that are there, and as many again of those that are gone. */
@@ -376,6 +378,7 @@ export class PeerStreams {
 
   /** What follows from what a stream has now. */
   #review(stream: PeerStream, now: number): void {
+    if (stream.isProven && stream.repairingFor(now) >= this.#config.maxRepairTime) this.#giveUpLate(stream);
     const { isSettled } = stream;
     if (stream.isCurrent !== isSettled) stream.changedAt = now;
     stream.isCurrent = isSettled;
@@ -396,6 +399,7 @@ export class PeerStreams {
     if (stream.stall !== undefined && now >= stream.stall.until) stream.stall = undefined;
     if (now - stream.heardAt > this.#config.doubtAfter) stream.changedAt = stream.outageAt = now;
     if (now - stream.heardAt >= SILENCE) stream.returnedAt = now;
+    stream.endSilence(now);
     stream.heardAt = now;
     stream.askAgain(now);
     return stream;
@@ -413,6 +417,7 @@ export class PeerStreams {
       stream.leavingAt =
       stream.revivedAt =
         undefined;
+    stream.endSilence(now);
     stream.heardAt = stream.changedAt = now;
     this.#table.markBack(stream);
     // What it said while it was gone was not heeded.
@@ -435,6 +440,12 @@ export class PeerStreams {
     if (!this.#unprovenGaps.allow()) return;
     stream.revivedAt = undefined;
     this.#config.onGap(stream.id, stream.giveUp(now), undefined, "lost");
+  }
+
+  /** A cache that waits for what is missing must not wait for ever. What comes after that is a copy. */
+  #giveUpLate({ id, window }: PeerStream): void {
+    const gap = window.startAt(window.highest + 1);
+    if (gap !== undefined) this.#config.onGap(id, gap.from, gap.to, "late");
   }
 
   #giveUpLeaving(stream: PeerStream, now: number): void {

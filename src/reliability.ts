@@ -118,6 +118,7 @@ export class Reliability {
       doubtAfter: DOUBT_AFTER * settings.heartbeat,
       quietTimeout: settings.quietTimeout,
       peerTimeout: settings.peerTimeout,
+      maxRepairTime: settings.maxRepairTime,
       readerAfter: Math.max(READER_AFTER.least, READER_AFTER.timeouts * settings.peerTimeout),
       isPeer: (id) => peers().get(id) !== undefined,
       capacity: settings.maxPeers,

@@ -25,6 +25,7 @@ function setUp({ extended = true } = {}) {
     doubtAfter: 2 * HEARTBEAT,
     quietTimeout: QUIET_TIMEOUT,
     peerTimeout: PEER_TIMEOUT,
+    maxRepairTime: 5000,
     readerAfter: 60_000,
     isPeer: (id) => peers.get(id) !== undefined,
     capacity: 1,

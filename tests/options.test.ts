@@ -63,6 +63,13 @@ const numbers: readonly NumberRule[] = [
     max: 86_400_000,
     fallback: 60_000,
   },
+  {
+    name: "maxRepairTime",
+    rule: "a number of milliseconds from 100 to 86400000",
+    min: 100,
+    max: 86_400_000,
+    fallback: 5000,
+  },
   { name: "minSendRate", rule: "an integer from 1 to 1000000", min: 1, max: 1_000_000, fallback: 2000 },
   { name: "maxSendRate", rule: "an integer from 1 to 1000000", min: 1, max: 1_000_000, fallback: 200_000 },
 ];
@@ -114,6 +121,7 @@ describe("without options", () => {
       extended: true,
       repairBytes: 32 * 1024 * 1024,
       repairAge: 60_000,
+      maxRepairTime: 5000,
       minSendRate: 2000,
       maxSendRate: 200_000,
       signal: undefined,

@@ -340,6 +340,24 @@ describe("a negative acknowledgement", () => {
     assertEquals(repairs().map(([first]) => first), Array.from({ length: 128 }, (_, i) => (201 + i) % 251));
   });
 
+  test("for what a peer that stood still for long has lost does not slow the sender down", async () => {
+    const { own, clock, pacer, send, repairs } = setUp({ maxBytes: 2 ** 20 });
+    const token = own.tokenFor(asker("a"));
+    send(1000);
+    await clock.advance(18_000);
+    send(2000);
+    for (let from = 701; from < 3000; from += 100) {
+      own.repair("a", AT, { nonce: 1, token, ranges: [range(from, from + 99)] });
+      if (from < 1000) assertEquals(repairs().length, 100);
+      if (from < 901) assertEquals(pacer.rate, START);
+      if (from === 901) break;
+    }
+    // What is lost now still does.
+    send(600);
+    own.repair("a", AT, { nonce: 1, token, ranges: [range(3501, 3600)] });
+    assertEquals(pacer.rate, 0.7 * START);
+  });
+
   test("for what is lost slows the sender down, but not when it is old and the rate has fallen since", async () => {
     const peers = [asker("a"), asker("bb")] as const;
     const { own, clock, pacer, send, repairs } = setUp({ peers: [...peers], maxBytes: 2 ** 20 });

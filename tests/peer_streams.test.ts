@@ -16,6 +16,7 @@ const SOURCE: Endpoint = { host: "10.0.0.9", port: 5000 };
 const QUIET_TIMEOUT = 10_000;
 const PEER_TIMEOUT = 5000;
 const READER_AFTER = 60_000;
+const MAX_REPAIR_TIME = 4000;
 /** What makes a packet a heartbeat. */
 const BEAT: Extension = { path: 2 };
 const HOUR = 3_600_000;
@@ -47,6 +48,7 @@ function setUp({ capacity = 10 } = {}) {
     doubtAfter: 2000,
     quietTimeout: QUIET_TIMEOUT,
     peerTimeout: PEER_TIMEOUT,
+    maxRepairTime: MAX_REPAIR_TIME,
     readerAfter: READER_AFTER,
     isPeer: (id) => peers.has(id),
     capacity,
@@ -313,6 +315,68 @@ describe("what is missing", () => {
     assertEquals(gaps, []);
     position(10, 10);
     assertEquals(gaps, [[1, 4, 9, "overwritten"]]);
+  });
+
+  test("for `maxRepairTime` is one gap, with all that is missing then", async () => {
+    const { accept, clock, gaps, stream, streams } = known(3);
+    accept(5);
+    for (let number = 6; number <= 12; number++) {
+      await clock.advance(499);
+      accept(number < 8 ? number : Math.max(10, number));
+    }
+    assertEquals([gaps, stream().window.missing], [[], 3]);
+    await clock.advance(507);
+    accept(13);
+    assertEquals([gaps, stream().isSettled, streams.get(stream().id)?.isCurrent], [[[1, 4, 9, "late"]], true, true]);
+    assertEquals([accept(4), accept(9), accept(15)], [false, false, true]);
+    // The next hole has its own time.
+    await clock.advance(900);
+    accept(16);
+    assertEquals(gaps.length, 1);
+  });
+
+  test("is no gap for a silence of its node, of which a second counts, nor for being gone", async () => {
+    const { accept, clock, gaps, streams, peers, stream, position, answer } = known(3);
+    peers.add(stream().id);
+    accept(5);
+    // A hole that is the first only after that one was repaired.
+    await clock.advance(10);
+    accept(7);
+    await clock.advance(60_000);
+    accept(8);
+    accept(4);
+    assertEquals(gaps, []);
+    await clock.advance(2990);
+    answer(8);
+    assertEquals([gaps, stream().window.missing], [[], 1]);
+    streams.lose(stream());
+    await clock.advance(60_000);
+    assertEquals(gaps, [[1, 6, undefined, "lost"]]);
+    streams.prove(stream().id, SOURCE, 1);
+    position(10);
+    await clock.advance(60_000);
+    position(10);
+    assertEquals([gaps.length, stream().window.missing], [1, 2]);
+    for (let i = 0; i < 3; i++) {
+      await clock.advance(1000);
+      assertEquals(gaps.length, 1);
+      position(10);
+    }
+    assertEquals(gaps.slice(1), [[1, 9, 10, "late"]]);
+  });
+
+  test("of a node that has never answered is no gap, however long", async () => {
+    const { position, accept, clock, gaps, stream, answer } = setUp();
+    position(0, 1, Infinity);
+    accept(2);
+    for (let i = 0; i < 20; i++) {
+      await clock.advance(500);
+      position(2);
+    }
+    assertEquals([gaps, stream().window.missing], [[], 1]);
+    // It is asked from now on.
+    answer(2);
+    assertEquals(gaps, []);
   });
 
   test("and was never published is forgotten without a gap when the truth is told", () => {

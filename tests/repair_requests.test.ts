@@ -197,6 +197,39 @@ describe("what is missing", () => {
     assertEquals(stream.requests.map(({ upTo }) => upTo), [168, 128]);
   });
 
+  test("after an outage is asked for by up to 512 numbers, as long as they come at once", async () => {
+    const { requests, clock, asked } = setUp();
+    const stream = newStream();
+    stream.outageAt = 0;
+    stream.window.accept(10_001, 0, 0);
+    let next = 1;
+    let most = 0;
+    const numbersOf = (ranges: readonly (readonly number[])[]) =>
+      ranges.reduce((sum, [from = 0, to = 0]) => sum + to - from + 1, 0);
+    // What is asked for comes 4 ms later.
+    while (stream.window.holes.length > 0 && clock.now() < 1000) {
+      const before = asked.length;
+      requests.want(stream);
+      await clock.advance(4);
+      const last = rangesOf(asked).flat().reduce((highest, [, to = 0]) => Math.max(highest, to), 0);
+      most = Math.max(most, last - next + 1);
+      for (const ranges of rangesOf(asked).slice(before)) assertLessOrEqual(numbersOf(ranges), 128);
+      const held = last - 128;
+      for (; next <= Math.max(held, Math.min(last, next + 127)); next++) {
+        stream.window.accept(next, clock.now(), 0);
+        stream.learn(true, clock.now());
+      }
+    }
+    assertGreater(most, 200);
+    assertLessOrEqual(most, 512);
+    assertGreater(stream.room, 128);
+    // Nothing that is asked for now comes.
+    stream.window.accept(20_001, clock.now(), clock.now());
+    requests.want(stream);
+    await clock.advance(200);
+    assertEquals(stream.room, 128);
+  });
+
   test("is asked for on when answers do not come, by at most 512 numbers, and 128 more that are new", async () => {
     const { requests, clock, asked } = setUp();
     const stream = newStream();

@@ -82,6 +82,30 @@ test(
 );
 
 test(
+  "a receiver stopped for longer than a queue can be gets all that it missed, as datagrams of a key each",
+  { skip },
+  () =>
+    withLossProcesses(async (start) => {
+      const options = { heartbeat: 5_000, peerTimeout: 60_000, maxRepairTime: 60_000, batchSize: 1 };
+      const [publisher, receivers] = await startReceivers(start, options, { ...options, receiveBuffer: 65_536 });
+      await publisher.start({ stream: "a", perTurn: 10, pause: 5 });
+      await Promise.all(receivers.map((receiver) => receiver.reached("a", 1_000)));
+      for (const receiver of receivers) receiver.signal("SIGSTOP");
+      await delay(2 * STOPPED_MS);
+      for (const receiver of receivers) receiver.signal("SIGCONT");
+      const streams = await publisher.stop();
+      // Those that stood still for longer than a heartbeat have told a gap; all comes in spite of it.
+      await assertSettled(receivers, streams);
+      for (const receiver of receivers) {
+        const { state, peers } = await receiver.current(WITHIN_MS);
+        const gaps = receiver.events().filter(({ type }) => type === "gap");
+        assertEquals([state, peers[0]?.missing, gaps], ["current", 0, []], receiver.runtime);
+        assert((await receiver.metrics()).repaired > 1_000, receiver.runtime);
+      }
+    }),
+);
+
+test(
   "a receiver stopped for 3 s at full speed, and forgotten meanwhile, gets everything or a gap",
   { skip },
   () =>

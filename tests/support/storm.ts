@@ -36,6 +36,7 @@ export interface StormReport {
   readonly overwritten: number;
   readonly lost: number;
   readonly left: number;
+  readonly late: number;
   /** Batches that were found missing, and those of them that came. */
   readonly missing: number;
   readonly repaired: number;
