@@ -146,7 +146,7 @@ describe("repair", () => {
   });
 
   test("what never arrives, as it is too long for the path, does not hold up what does", async () => {
-    const { made, a, b, clock } = await scene(2, () => ({ batchSize: 1 }));
+    const { made, a, b, clock } = await scene(2, () => ({ batchSize: 1, maxRepairTime: 60_000 }));
     await publishAll(made, a, ["first"], 300);
     const isLong = (data: Uint8Array) => data.length > 1000;
     made.network.set({ drop: ({ data }) => isLong(data) }, { to: b.host.address });
