@@ -16,7 +16,7 @@ import { BUN, CACHE, ROOT } from "./runtimes.ts";
  * what is lost, late, old or forged (lost peers, their stand-ins, long and narrow paths, budgets for strangers), and 3,000 for
  * the ends of services and jobs, and meshes that a process shares.
  */
-const LIMIT = 64_000;
+const LIMIT = 72_000;
 
 const folder = join(CACHE, "bundle");
 const { ok } = await run(BUN, ["build", "mod.ts", "--minify", "--target=node", `--outdir=${folder}`], {

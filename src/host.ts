@@ -4,13 +4,15 @@
  * @module
  */
 
+import type { Signal } from "./signal.ts";
+
 /** Fills an array of the given length with random bytes. Node ids come from it: on a real host it is the secure source. */
 export type RandomBytes = (length: number) => Uint8Array;
 
 /** What a mesh tells a {@linkcode Resolve} besides the name. One that makes each look-up at once may leave it unused. */
 export interface ResolveOptions {
   /** Aborted when the answer is not wanted any more: the look-up is not begun, if it has not been yet. */
-  readonly signal?: AbortSignal | undefined;
+  readonly signal?: Signal | undefined;
   /**
    * Called with true when the look-up has to wait for others, before the call returns, and with false when its turn has
    * come: how long the mesh waits for the answer counts from then. Must not throw.

@@ -194,7 +194,7 @@ export interface MeshOptions {
    *
    * @default {5000}
    */
-  readonly maxRepairTime?: number;
+  readonly maxRepairTime?: number | undefined;
   /**
    * Datagrams a second below which losses do not slow the node down: 1 to 1,000,000. A peer that cannot take that much
    * gets gaps, so that one slow peer does not stop the mesh.
