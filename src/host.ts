@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { Signal } from "./signal.ts";
+import type { Signal } from "./abort_signal.ts";
 
 /** Fills an array of the given length with random bytes. Node ids come from it: on a real host it is the secure source. */
 export type RandomBytes = (length: number) => Uint8Array;

@@ -10,7 +10,14 @@ interface Import {
 }
 
 const ROOT = new URL("../", import.meta.url);
-const PORTS = ["src/clock.ts", "src/contexts.ts", "src/datagram_socket.ts", "src/host.ts", "src/ports.ts"];
+const PORTS = [
+  "src/abort_signal.ts",
+  "src/clock.ts",
+  "src/contexts.ts",
+  "src/datagram_socket.ts",
+  "src/host.ts",
+  "src/ports.ts",
+];
 
 const files = ["mod.ts", ...filesIn("src"), ...filesIn("adapters"), ...filesIn("cli")];
 const imports = files.flatMap(importsOf);
