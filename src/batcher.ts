@@ -177,6 +177,12 @@ export class Batcher {
     return batch.writer.bytes(number, this.#pending.size > 0);
   }
 
+  /** The sender's id, in the array that it was given in, is another: all that was not taken says so. */
+  rename(): void {
+    for (const { writer } of [this.#open, ...this.#ready, ...this.#spare]) writer.rename(this.#config.nodeId);
+    this.#taken?.writer.rename(this.#config.nodeId);
+  }
+
   /** Makes what is pending ready. What comes from now on waits for the end of the turn, and not for others. */
   hurry(): void {
     this.#isHurried = true;

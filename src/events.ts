@@ -20,6 +20,8 @@ export type Stage =
   | "resolve"
   /** The group could not be joined on an interface, or a socket not be bound there. It is tried again each second. */
   | "interface"
+  /** Another node has the id of this one, which has taken too many others of late: what either publishes may be lost. */
+  | "identity"
   /** The mesh could not be closed cleanly. */
   | "close";
 
@@ -30,8 +32,11 @@ export type Stage =
  * - `lost`: nothing was heard of it for `peerTimeout`, and it has not said that it leaves.
  * - `left`: it has left before all was repaired.
  * - `late`: it was heard for `maxRepairTime`, and something was missing all that time.
+ * - `reused`: it has given these numbers twice. Two nodes have one id, as two clones of a machine, or a process was set back to
+ *   what it was before, as a machine that is restored from an image: what came second was taken for copies. `node` may be the
+ *   id that this node had itself.
  */
-export type GapReason = "overwritten" | "lost" | "left" | "late";
+export type GapReason = "overwritten" | "lost" | "left" | "late" | "reused";
 
 /** What happened, told apart by `type`. */
 export type MeshEvent =
@@ -57,6 +62,11 @@ export type MeshEvent =
   | { readonly type: "interfaceGone"; readonly name: string | undefined; readonly address: string }
   /** The node advertises another address than before, as that of its host has changed. */
   | { readonly type: "addressChanged"; readonly address: string }
+  /**
+   * The node has another id than before: another node had the same, or it was set back itself, as by restoring an image of its
+   * machine. Peers and own subscriptions get a gap. At most three times at once and an hour; then it is an `error` event.
+   */
+  | { readonly type: "identityChanged"; readonly from: string; readonly to: string }
   /** A node has answered for the first time, or again after it was gone; or one was heard that answers nothing, as Go nodes. */
   | { readonly type: "peerJoined"; readonly peer: Peer }
   /** A peer advertises another address than before. At most 16 events a second. */

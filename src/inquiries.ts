@@ -35,7 +35,7 @@ const ASIDE_QUESTIONS = 8;
 /** Times that a node is asked that was heard and does not answer, when peers go on telling of it. */
 const MOST_HELLOS = 12;
 
-/** What {@linkcode Inquiries} are made of. The callback MUST NOT throw. */
+/** What {@linkcode Inquiries} are made of. The callbacks MUST NOT throw. */
 export interface InquiriesConfig {
   /** The node's own id, 16 bytes. */
   readonly nodeId: Uint8Array;
@@ -50,6 +50,8 @@ export interface InquiriesConfig {
   readonly crowd: Crowd;
   /** A peer is reached where it is heard from now on: it has answered from there before. */
   readonly onFollowed: (entry: PeerEntry, source: Endpoint) => void;
+  /** A peer reaches a node with the id of this one at an endpoint, which may be another node. */
+  readonly onNamesake: (endpoint: Endpoint) => void;
 }
 
 /** Decides whether a node is asked where it is, and where. */
@@ -112,8 +114,8 @@ export class Inquiries {
 
   /** A peer tells of a node. */
   told({ id, host, port }: ToldPeer, source: Endpoint): void {
-    const { gone, handshake, introductions, nodeId, peers, rules } = this.#config;
-    if (equalBytes(id, nodeId)) return;
+    const { gone, handshake, introductions, nodeId, onNamesake, peers, rules } = this.#config;
+    if (equalBytes(id, nodeId)) return onNamesake({ host, port });
     const name = formatNodeId(id);
     const known = peers.get(name);
     if (known !== undefined && (known.isProven || !known.extended)) return;

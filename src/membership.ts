@@ -4,7 +4,7 @@
  * @module
  */
 
-import { type Endpoint, formatAddress } from "./address.ts";
+import { type Endpoint, formatAddress, isSameEndpoint } from "./address.ts";
 import type { Challenge } from "./challenges.ts";
 import type { Clock, Timer } from "./clock.ts";
 import { Crowd } from "./crowd.ts";
@@ -64,6 +64,8 @@ export interface MembershipConfig {
   readonly seeds: () => readonly Endpoint[];
   /** Whether this node alone is reached at an endpoint. */
   readonly isOwn: (endpoint: Endpoint) => boolean;
+  /** Whether what comes from an endpoint can not be of this process. */
+  readonly isElsewhere: (endpoint: Endpoint) => boolean;
   /** The port of the mesh, which processes of a host may share. */
   readonly port: number;
   /** Makes a heartbeat. */
@@ -82,6 +84,8 @@ export interface MembershipConfig {
   readonly isFollowed: (id: string) => boolean;
   /** A node is not there any more: it is lost, unless it had to make room for another. */
   readonly onGone: (id: string, isLost: boolean) => void;
+  /** There is another node with the id of this one. */
+  readonly onNamesake: () => void;
   readonly emit: (event: MeshEvent) => void;
 }
 
@@ -157,6 +161,7 @@ export class Membership {
       handshake,
       introductions,
       crowd,
+      onNamesake: (endpoint) => this.#meetNamesake(endpoint, undefined),
       onFollowed: (entry, source) => {
         this.#settle(entry, entry.roundTrip);
         this.#reply(entry, source, undefined, true);
@@ -294,10 +299,17 @@ export class Membership {
     if (entry.isProven && isItself) extension?.peers?.forEach((told) => this.#inquiries.told(told, source));
   }
 
-  /** Notes a question of the node's own that has come back to it: it is itself where it was sent. */
-  hearOwn(nonce: number): void {
-    const challenge = this.#handshake.redeem(nonce, "");
+  /**
+   * Notes a heartbeat with the node's own id. A question that it has asked itself has come back: it is itself where that was
+   * sent. Who repeats one is another node, as this one answers none of its own. Else, if it comes from elsewhere, whoever is
+   * there is asked: it may be this node behind a translated address.
+   */
+  hearOwn({ nonce, echo }: Extension, source: Endpoint): void {
+    const id = formatNodeId(this.#config.nodeId);
+    const challenge = this.#handshake.redeem(nonce, id);
     if (challenge !== undefined) this.#seeds.answered(challenge.to);
+    else if (this.#handshake.redeem(echo, id) !== undefined) this.#config.onNamesake();
+    else this.#meetNamesake(source, nonce);
   }
 
   /** A peer has said that it leaves, or anybody has in its name: one that is there answers, and is back. */
@@ -343,6 +355,11 @@ export class Membership {
     this.#gone.clear();
   }
 
+  #meetNamesake(at: Endpoint, nonce: number | undefined): void {
+    const { isElsewhere, nodeId } = this.#config;
+    if (isElsewhere(at)) this.#handshake.meetRefused(at, formatNodeId(nodeId), nonce, false);
+  }
+
   /** Sends a heartbeat to the group. */
   #call(peers: { readonly peers?: readonly ToldPeer[] } = {}): void {
     const { encode, post } = this.#config;
@@ -377,12 +394,20 @@ export class Membership {
     if (id === undefined) this.#seeds.answered(to, entry.id);
     const isNew = !entry.isProven;
     if (isNew) entry.provenAt = this.#config.clock.now();
+    const before = entry.endpoint;
     const isWelcome = this.#peers.prove(entry, to);
+    if (!isNew && !isSameEndpoint(before, to)) this.#tellPlace(entry, before, to);
     if (isWelcome) this.#settle(entry, time);
     else if (entry.isAt(to)) this.#config.onProven(entry, to, time);
     this.#paths.answered(entry);
     if (isNew) this.#join(entry);
     return isWelcome;
+  }
+
+  /** A peer has answered from two places. There may be two: each hears where the other is. */
+  #tellPlace({ nodeId: id }: PeerEntry, { host, port }: Endpoint, to: Endpoint): void {
+    const { encode, post } = this.#config;
+    if (!host.includes("%") && this.#moves.allow()) post(encode({ path: PATH_HEARD, peers: [{ id, host, port }] }), to);
   }
 
   /** A node counts as a peer from now on. */

@@ -19,6 +19,7 @@ import { Farewell } from "./farewell.ts";
 import { Failures } from "./failures.ts";
 import { GapReporter } from "./gap_reporter.ts";
 import type { Saying } from "./handshake.ts";
+import { Identity } from "./identity.ts";
 import { Jitter } from "./jitter.ts";
 import { Links } from "./links.ts";
 import { type LoadGuard, LoadGuards } from "./load_guard.ts";
@@ -48,9 +49,9 @@ import {
   type SyncCallback,
   type Topic,
 } from "./sync_bus.ts";
-import { MAX_KEY, MAX_PLAIN_KEY, NODE_ID_LENGTH, TYPE_ANSWER, TYPE_PROBE } from "./wire/layout.ts";
+import { MAX_KEY, MAX_PLAIN_KEY, TYPE_ANSWER, TYPE_PROBE } from "./wire/layout.ts";
 import { encodeExtension } from "./wire/extension.ts";
-import { formatNodeId, stampUuid } from "./wire/node_id.ts";
+import { formatNodeId } from "./wire/node_id.ts";
 
 /**
  * How long a key waits for slow callbacks at least, in milliseconds, before everybody is told of an overflow: else a heartbeat
@@ -69,11 +70,9 @@ const ACCEPTED: Promise<void> = Promise.resolve();
  * then ends subscriptions and events, and frees sockets and timers.
  */
 export class MeshBus implements SyncBus {
-  /** This node's id in the mesh, a UUID, new for each `open`. */
-  readonly nodeId: string;
   /** UDP port of the mesh: the option `port`, or what the system chose for 0. */
   readonly port: number;
-  readonly #id: Uint8Array;
+  readonly #identity: Identity;
   readonly #ports: MeshPorts;
   readonly #signal: Signal | undefined;
   readonly #links: Links;
@@ -143,8 +142,8 @@ export class MeshBus implements SyncBus {
 
   private constructor(settings: Settings, ports: MeshPorts, links: Links) {
     const { clock, contexts, randomBytes } = ports;
-    this.#id = stampUuid(randomBytes(NODE_ID_LENGTH));
-    this.nodeId = formatNodeId(this.#id);
+    const identity = this.#identity = new Identity(clock, randomBytes);
+    const { bytes: nodeId } = identity;
     this.port = links.mesh.port;
     this.#ports = ports;
     this.#settings = settings;
@@ -169,7 +168,7 @@ export class MeshBus implements SyncBus {
     });
     const multicast = () => links.hasMulticast;
     const presence = this.#presence = new Presence({
-      nodeId: this.#id,
+      nodeId,
       links,
       ports,
       onJoined: () => this.#membership.appear(),
@@ -178,7 +177,7 @@ export class MeshBus implements SyncBus {
     });
     const jitter = new Jitter(randomBytes);
     this.#membership = new Membership({
-      nodeId: this.#id,
+      nodeId,
       heartbeat: settings.heartbeat,
       peerTimeout: settings.peerTimeout,
       quietTimeout: settings.quietTimeout,
@@ -191,6 +190,8 @@ export class MeshBus implements SyncBus {
       rules: { family: settings.family, mayBeAt: presence.mayBeAt.bind(presence) },
       seeds: () => this.#seeds.few(),
       isOwn: presence.isOwn.bind(presence),
+      isElsewhere: presence.isElsewhere.bind(presence),
+      onNamesake: () => this.#takeNewId(),
       port: this.port,
       encode: (saying) => this.#newHeartbeat(saying),
       post: (heartbeat, to) => this.#outbox.post(heartbeat, to),
@@ -211,7 +212,7 @@ export class MeshBus implements SyncBus {
     });
     this.#reliability = settings.extended
       ? new Reliability({
-        nodeId: this.#id,
+        nodeId,
         settings,
         ports,
         jitter,
@@ -223,6 +224,7 @@ export class MeshBus implements SyncBus {
         onRepaired: (id, number, length) => this.#pathMtu?.repaired(id, number, length),
         onGap: (node, from, to, reason) => this.#gap(node, from, to, reason),
         onLeft: (id) => this.#membership.leave(id),
+        onReused: () => this.#takeNewId(),
         antedate: (since) => this.#deliveries.antedate(since),
         onStall: (since) => this.#stalled(since),
       })
@@ -230,7 +232,7 @@ export class MeshBus implements SyncBus {
     const { group, heartbeat } = settings;
     this.#probes = settings.extended
       ? new Probes({
-        nodeId: this.#id,
+        nodeId,
         clock,
         randomBytes,
         peer: (id) => this.#membership.peers.get(id),
@@ -246,7 +248,7 @@ export class MeshBus implements SyncBus {
       onPath: (peer, size) => emit({ type: "pathLimited", peer, size }),
     });
     this.#receiver = new Receiver({
-      nodeId: this.#id,
+      nodeId,
       extended: settings.extended,
       onKey: (key) => {
         // A callback may close the bus in the middle of a batch.
@@ -258,8 +260,8 @@ export class MeshBus implements SyncBus {
       onBatch: this.#subscriptions.within.bind(this.#subscriptions),
       onManyKeys: this.#deliveries.look.bind(this.#deliveries),
       onKeysEnd: this.#deliveries.end.bind(this.#deliveries),
-      onNumber: (id, number, numbering, host, port) =>
-        this.#reliability?.accept(id, number, numbering, host, port) ?? true,
+      onNumber: (id, number, numbering, host, port, print) =>
+        this.#reliability?.accept(id, number, numbering, host, port, print) ?? true,
       onHeartbeat: (nodeId, advertised, source, extension) => {
         if (this.#closing !== undefined && !this.#farewell.isMeeting) {
           if (extension !== undefined) this.#reliability?.own.greet(formatNodeId(nodeId), source);
@@ -276,7 +278,7 @@ export class MeshBus implements SyncBus {
         if (!isProbe) this.#reliability?.heed(control);
         else if (this.#closing === undefined) this.#probes?.heed(control);
       },
-      onOwnQuestion: (nonce) => this.#membership.hearOwn(nonce),
+      onOwnHeartbeat: this.#membership.hearOwn.bind(this.#membership),
       onOwnProbe: (nonce) => this.#probes?.heardOwn(nonce),
     });
     this.#seeds = new Seeds({
@@ -287,8 +289,8 @@ export class MeshBus implements SyncBus {
       onError: (error) => this.#failures.report("resolve", error),
     });
     this.#diagnoser = new Diagnoser({
-      nodeId: this.#id,
-      id: this.nodeId,
+      nodeId,
+      id: () => identity.text,
       address: () => this.address,
       isHealthy: () => this.isHealthy(),
       settings,
@@ -302,7 +304,7 @@ export class MeshBus implements SyncBus {
       status: () => this.status(),
     });
     this.#batcher = new Batcher({
-      nodeId: this.#id,
+      nodeId,
       numbered: settings.extended,
       batchInterval: settings.batchInterval,
       batchSize: settings.batchSize,
@@ -344,6 +346,11 @@ export class MeshBus implements SyncBus {
       reliability: this.#reliability,
       onReopened: (isOpen) => this.#isDeaf = !isOpen,
     });
+  }
+
+  /** This node's id in the mesh, a UUID, new for each `open`. It changes when another node has the same: `identityChanged`. */
+  get nodeId(): string {
+    return this.#identity.text;
   }
 
   /** Where others reach this node, `host:port`: what its heartbeats say. It changes when the host's address does. */
@@ -590,6 +597,29 @@ export class MeshBus implements SyncBus {
     const batch = this.#batcher.take(own?.next);
     if (batch !== undefined) own?.sent(batch);
     return batch;
+  }
+
+  /**
+   * Another node has the same id, as a clone of this machine, or this one was set back, as one that is restored from an image.
+   * What it published may have been taken for copies of what the other did; and the other's, here, for its own.
+   */
+  #takeNewId(): void {
+    if (this.#closing !== undefined) return;
+    const { nodeId: from } = this;
+    const last = this.#reliability?.ring.last ?? 0;
+    if (!this.#identity.renew()) {
+      const rule = "a node takes at most three other ids an hour";
+      return this.#failures.report(
+        "identity",
+        new Error(`Cannot take another id as ${rule}: another node has ${from}`),
+      );
+    }
+    this.#presence.rename();
+    this.#batcher.rename();
+    this.#reliability?.own.restart();
+    this.#events.emit({ type: "identityChanged", from, to: this.nodeId });
+    this.#gap(from, last + 1, undefined, "reused");
+    this.#membership.beat();
   }
 
   #gap(node: string, from: number, to: number | undefined, reason: GapReason): void {

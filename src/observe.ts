@@ -30,7 +30,7 @@ const TURNED_AWAY_FOR = 3;
 
 /** What is looked at. */
 export interface ObserveConfig {
-  readonly id: string;
+  readonly id: () => string;
   readonly address: () => string;
   readonly isHealthy: () => boolean;
   readonly settings: Settings;
@@ -63,7 +63,7 @@ function describe(config: ObserveConfig): NodeDiagnosis {
   const lastSent = config.failures.last("send");
   const turnedAwayFor = clock.now() - membership.lastRefusedAt;
   return {
-    id,
+    id: id(),
     address: address(),
     isHealthy: isHealthy(),
     port: links.mesh.port,

@@ -74,6 +74,8 @@ export interface OwnStreamConfig {
   readonly onRepair: () => void;
   /** For how long the oldest key that was accepted waits to be sent, in milliseconds; `undefined` when none does. */
   readonly pendingAge: () => number | undefined;
+  /** A peer has had numbers of this node twice: there is another with its id, or it was set back. */
+  readonly onReused: () => void;
   /** A datagram of so many bytes is sent again to one peer. */
   readonly onRepaired?: (id: string, number: number, length: number) => void;
 }
@@ -91,7 +93,7 @@ export class OwnStream {
   readonly #askers: Askers;
   /** How long it took to be told of congestion at the present rate, the last time, in milliseconds: queues are long. */
   #newsAge = 0;
-  readonly #losses = new LossMeter();
+  #losses = new LossMeter();
   #timer: Timer | undefined;
   /** Which announcement the timer is for. */
   #round = 0;
@@ -189,9 +191,28 @@ export class OwnStream {
     this.#answer(this.#note(id, source, request), request, { first, age: ring.ageOf(first - 1) });
   }
 
-  /** A peer has everything up to `settled`. */
-  acknowledge(id: string, settled: number): void {
-    if (settled >= this.#config.ring.last) this.#leaving?.confirm(id);
+  /** A peer has everything up to `settled`; with the token, it says that it has had a number twice. */
+  acknowledge(id: string, source: Endpoint, { settled = 0, token }: Extension): void {
+    if (token === undefined) {
+      if (settled >= this.#config.ring.last) this.#leaving?.confirm(id);
+    } else if (this.#askers.identify(id, source, token).standing === "proven") {
+      this.#config.onReused();
+    }
+  }
+
+  /**
+   * The node has another id from now on. Its stream begins anew, after one number that nobody can have: what has become of those
+   * of the old id is not known, so that is a gap to all peers.
+   */
+  restart(): void {
+    const { clock, ring } = this.#config;
+    this.#repairs.close();
+    this.#losses = new LossMeter();
+    this.#flow = 0;
+    ring.restart();
+    this.#lastAt = clock.now();
+    this.#timer?.cancel();
+    this.#announceFrom(0);
   }
 
   /** A heartbeat has come while the node leaves: perhaps of a newcomer that knows nothing of it. */

@@ -6,6 +6,7 @@
 
 import type { Endpoint } from "./address.ts";
 import { LONGEST_TRIP } from "./challenges.ts";
+import { Prints } from "./prints.ts";
 import { type Forgotten, type HoleCount, isVain, Window } from "./window.ts";
 import type { Base, Position } from "./wire/extension.ts";
 import { AGE_NEVER } from "./wire/layout.ts";
@@ -17,6 +18,15 @@ export interface Request {
   readonly to: Endpoint;
   /** The highest number that was asked for, 0 for none. */
   readonly upTo: number;
+  /** All numbers up to this one had arrived by then, or were given up. */
+  readonly settled: number;
+}
+
+/** Numbers that were given twice, from `from` to `to`, and whether subscribers know. */
+export interface Reused {
+  readonly from: number;
+  readonly to: number;
+  readonly isTold: boolean;
 }
 
 /** The question how far a stream is, and when it is asked again. */
@@ -151,6 +161,10 @@ export class PeerStream {
   #narrowedAt = -Infinity;
   /** Whether any of its batches has come. */
   hasCome = false;
+  /** Those of its batches. */
+  #prints: Prints | undefined;
+  /** Numbers that it was found to have given twice, until its node is told. */
+  reused: Reused | undefined;
   /** What an unasked position has said to be where the stream begins for this node; 0 for nothing. */
   claimedFirst = 0;
   /** Present while it is not known where the stream begins for this node. */
@@ -185,6 +199,17 @@ export class PeerStream {
     this.#since = since;
     this.question = { due: now, attempts: 0, lots: 0, turnAt: undefined, askedAt: -Infinity };
     this.catchUp = { since: now, margin: FIRST_MARGIN };
+  }
+
+  /** A batch has come that has this number. */
+  note(number: number, print: number): void {
+    this.hasCome = true;
+    (this.#prints ??= new Prints()).note(number, print);
+  }
+
+  /** Whether another batch has come with the same number. */
+  hasReused(number: number, print: number): boolean {
+    return this.#prints?.differs(number, print) === true;
   }
 
   /** Whether everything that is known to exist has arrived or was given up. */

@@ -74,6 +74,8 @@ export interface PeerStreamsConfig {
   readonly onSettled: (stream: PeerStream, settled: number) => void;
   /** A node has left. */
   readonly onLeft: (id: string) => void;
+  /** A number was given twice; the node that shows this token does not know. */
+  readonly onReused: (stream: PeerStream, number: number, token: Uint8Array, to: Endpoint) => void;
 }
 
 /** Takes numbers and positions, and tells what follows: requests, gaps, departures. */
@@ -122,7 +124,14 @@ export class PeerStreams {
   }
 
   /** Notes a batch with a number; `nodeId` may be a view. False when it had arrived before. */
-  accept(nodeId: Uint8Array, number: number, numbering: Numbering, host: string, port: number): boolean {
+  accept(
+    nodeId: Uint8Array,
+    number: number,
+    numbering: Numbering,
+    host: string,
+    port: number,
+    print: number,
+  ): boolean {
     const now = this.#config.clock.now();
     const stream = this.#hear(nodeId, host, port, now);
     if (stream === undefined) return true;
@@ -130,11 +139,12 @@ export class PeerStreams {
     this.outstandingSince = stream.settledAt;
     if (numbering !== "repair" && this.#groupLag.heard(stream, number)) window.hasten(number, this.#soon(stream, now));
     const arrival = window.accept(number, now, this.#soon(stream, now));
-    stream.hasCome = true;
     if (arrival === "duplicate") {
       this.duplicates++;
+      if (stream.hasReused(number, print)) this.#reused(stream, number, number);
       return false;
     }
+    stream.note(number, print);
     // A node that is gone comes back by an answer alone. If that never comes, this is all that is known of it.
     if (isGone) {
       stream.revive(now, number);
@@ -176,7 +186,7 @@ export class PeerStreams {
     // What is said unasked is as old as its way, and an answer as its question.
     if (request === undefined) {
       if (position.last >= window.highest && stream.isDatable) stream.hearNews(now - stream.way, pending);
-      if (position.last < window.highest) this.#verify(stream, now);
+      if (position.last < window.highest || stream.reused !== undefined) this.#verify(stream, now);
       else if (stream.isWayDoubtful(now) && (!stream.isDatable || this.#ways.allow())) {
         stream.asksForWay(now);
         this.#config.onDoubt(stream);
@@ -193,8 +203,8 @@ export class PeerStreams {
       this.#prove(stream, request, now);
       stream.hearNews(request.sentAt, pending);
       this.#settle(stream, position, base, request.sentAt, now);
-      // It was asked for more than it has published, so something was forged.
-      if (position.last < request.upTo) this.#tell(stream, window.endAt(position.last));
+      if (position.last < request.upTo) this.#rewind(stream, position.last, request.settled);
+      if (stream.reused !== undefined) this.#tellReused(stream, source);
     }
     if (isNewToken || request === undefined) stream.hurry(now, isNewToken);
     this.#review(stream, now);
@@ -333,6 +343,36 @@ export class PeerStreams {
     this.#tell(stream, window.startAt(first));
   }
 
+  /**
+   * It was asked for more than it has published, so something was forged; unless all of that has arrived. Then it was set back,
+   * as a machine that is restored from an image, and gives numbers once more: what came with them was taken for copies.
+   */
+  #rewind(stream: PeerStream, last: number, settled: number): void {
+    const { window } = stream;
+    const isReused = settled > last && !window.hasSkippedAbove(last);
+    this.#tell(stream, window.endAt(last));
+    if (isReused) this.#reused(stream, Math.min(1, last), last);
+  }
+
+  /** Two batches have the same number: the id of the node is that of another node too, or it was set back. */
+  #reused(stream: PeerStream, from: number, to: number): void {
+    // One that has never answered may be an invention.
+    const isTold = stream.isProven;
+    stream.reused = { from, to, isTold };
+    if (this.#ways.allow()) this.#config.onDoubt(stream);
+    // Of one that has published nothing since, nothing was taken for a copy.
+    if (isTold && to > 0) this.#tellOften(stream, from, to, "reused");
+  }
+
+  /** It takes another id as soon as it knows. The token, which it has just shown, is for nobody else. */
+  #tellReused(stream: PeerStream, to: Endpoint): void {
+    const { reused, token } = stream;
+    if (reused === undefined || token === undefined) return;
+    stream.reused = undefined;
+    if (!reused.isTold && reused.to > 0) this.#tellOften(stream, reused.from, reused.to, "reused");
+    this.#config.onReused(stream, reused.to, token, to);
+  }
+
   #verify(stream: PeerStream, now: number): void {
     const [last] = stream.requests;
     if (last === undefined || now - last.sentAt >= VERIFY_EVERY) this.#config.onDoubt(stream);
@@ -466,7 +506,12 @@ export class PeerStreams {
     const { window } = stream;
     if (last <= window.highest || !stream.isProven) return;
     window.extend(last, now, now);
-    if (this.#takeBacks.allow()) this.#config.onGap(stream.id, stream.giveUp(now), last, "left");
+    this.#tellOften(stream, stream.giveUp(now), last, "left");
+  }
+
+  /** Anybody can bring that about, so the rate is bounded. */
+  #tellOften(stream: PeerStream, from: number, to: number, reason: GapReason): void {
+    if (this.#takeBacks.allow()) this.#config.onGap(stream.id, from, to, reason);
     else this.#owed = stream;
   }
 

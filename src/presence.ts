@@ -68,6 +68,17 @@ export class Presence {
     return bytes;
   }
 
+  /** The node's id, in the array that it was given in, is another. */
+  rename(): void {
+    this.#heartbeat = this.#newHeartbeat();
+  }
+
+  /** Whether what comes from an endpoint can not be of this process. */
+  isElsewhere({ host, port }: Endpoint): boolean {
+    const { own, mesh } = this.#config.links;
+    return !this.#local.isOwn(host) || (port !== own.port && port !== mesh.port);
+  }
+
   /** Whether this node alone is reached at an endpoint. */
   isOwn({ host, port }: Endpoint): boolean {
     const { links } = this.#config;

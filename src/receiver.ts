@@ -27,7 +27,17 @@ import {
   TYPE_PROBE,
   TYPE_STATE,
 } from "./wire/layout.ts";
-import { equalBytes, isFrom, nodeIdOf, packetType, readBatch, readKey, scanPacket, TOO_SHORT } from "./wire/packet.ts";
+import {
+  equalBytes,
+  isFrom,
+  nodeIdOf,
+  packetType,
+  printOf,
+  readBatch,
+  readKey,
+  scanPacket,
+  TOO_SHORT,
+} from "./wire/packet.ts";
 
 /** A packet of a type from 0x10, and of whom. */
 export interface Control {
@@ -55,13 +65,14 @@ export interface ReceiverConfig {
   readonly onBatch?: (read: () => void) => void;
   /** Called after each {@linkcode STRIDE} keys. */
   readonly onManyKeys?: () => void;
-  /** Called with the number of each batch that has one, before its keys. False when the batch had arrived before. */
+  /** Called with the number of each batch that has one and a print of its keys, before them. False when it had arrived before. */
   readonly onNumber: (
     nodeId: Uint8Array,
     number: number,
     numbering: Numbering,
     host: string,
     port: number,
+    print: number,
   ) => boolean;
   /** Called with each heartbeat of another node: its id, the address that it advertises, and where it came from. */
   readonly onHeartbeat: (
@@ -74,8 +85,8 @@ export interface ReceiverConfig {
   readonly onControl: (control: Control) => void;
   /** Called with the nonce of each probe of the node itself: its multicast has come back. */
   readonly onOwnProbe?: (nonce: number) => void;
-  /** Called with the nonce of a question of this node that has come back to it, as when its address is among its seeds. */
-  readonly onOwnQuestion?: (nonce: number) => void;
+  /** Called with each heartbeat that has the id of this node: it is its own, or another node has the same id. */
+  readonly onOwnHeartbeat?: (extension: Extension, source: Endpoint) => void;
 }
 
 /** Keys between two looks at the clock while callbacks are quick: a look is 30 to 85 ns, and a key from 100 ns. */
@@ -123,7 +134,7 @@ export class Receiver {
     }
     const type = packetType(data);
     if (isFrom(data, this.#config.nodeId)) {
-      if (type === TYPE_PROBE || type === TYPE_HEARTBEAT) this.#ownQuestion(type, data, end);
+      if (type === TYPE_PROBE || type === TYPE_HEARTBEAT) this.#own(type, data, end, host, port);
       return;
     }
     this.delivered++;
@@ -164,7 +175,10 @@ export class Receiver {
   ): void {
     const number = extension?.number ?? extension?.repair ?? extension?.more ?? plainNumber;
     const numbering = extension === undefined ? numberingOf(data, end) : numberingIn(extension);
-    if (number > 0 && !this.#config.onNumber(nodeIdOf(data), number, numbering, host, port)) return;
+    if (number > 0) {
+      const print = printOf(data, end);
+      if (!this.#config.onNumber(nodeIdOf(data), number, numbering, host, port, print)) return;
+    }
     const read = () => {
       this.#config.onKeysBegin?.();
       this.invalidKeys += readBatch(data, end, this.#onKey);
@@ -188,11 +202,11 @@ export class Receiver {
     this.#config.onControl({ type, nodeId: nodeIdOf(data), extension, source, length: data.length });
   }
 
-  #ownQuestion(type: number, data: Uint8Array, end: number): void {
+  #own(type: number, data: Uint8Array, end: number, host: string, port: number): void {
     const extension = readExtension(data, end);
-    if (extension === undefined || extension === MALFORMED || extension.nonce === undefined) return;
-    if (type === TYPE_PROBE) this.#config.onOwnProbe?.(extension.nonce);
-    else this.#config.onOwnQuestion?.(extension.nonce);
+    if (extension === undefined || extension === MALFORMED) return;
+    if (type === TYPE_HEARTBEAT) this.#config.onOwnHeartbeat?.(extension, { host, port });
+    else if (extension.nonce !== undefined) this.#config.onOwnProbe?.(extension.nonce);
   }
 
   readonly #onKey = (key: string): void => {

@@ -56,6 +56,8 @@ export interface ReliabilityConfig {
   readonly onRepaired: (id: string, number: number, length: number) => void;
   readonly onGap: (node: string, from: number, to: number | undefined, reason: GapReason) => void;
   readonly onLeft: (id: string) => void;
+  /** A peer has had numbers of this node twice. */
+  readonly onReused: () => void;
   /** What has come may have been outstanding since a time, by the clock, that is before what was known when it came. */
   readonly antedate: (since: number) => void;
   /** The event loop has stood still for a while, at most since `since`. */
@@ -98,6 +100,7 @@ export class Reliability {
       post: (packet, to) => post(packet, to ?? "extended"),
       onRepair,
       onRepaired,
+      onReused: config.onReused,
       pendingAge,
     });
     const crowd = this.#crowd = new Crowd({ jitter, multicast, proven: () => peers().proven });
@@ -129,6 +132,8 @@ export class Reliability {
         if (this.#waitsForUs(stream)) this.#acknowledge(stream.nodeId, settled, stream.source);
       },
       onLeft,
+      onReused: ({ nodeId: stream }, settled, token, to) =>
+        post(encodeControl(TYPE_ACK, nodeId, { stream, settled, token }), to),
       antedate,
     });
     this.#stallWatch = new StallWatch(clock, (since) => {
@@ -148,8 +153,15 @@ export class Reliability {
   }
 
   /** Notes a batch with a number. False when it had arrived before. */
-  accept(nodeId: Uint8Array, number: number, numbering: Numbering, host: string, port: number): boolean {
-    return this.#closingAt === undefined && this.streams.accept(nodeId, number, numbering, host, port);
+  accept(
+    nodeId: Uint8Array,
+    number: number,
+    numbering: Numbering,
+    host: string,
+    port: number,
+    print: number,
+  ): boolean {
+    return this.#closingAt === undefined && this.streams.accept(nodeId, number, numbering, host, port, print);
   }
 
   /** Notes the heartbeat of a node, before its place in the peer table is. False when its node is gone. */
@@ -183,7 +195,7 @@ export class Reliability {
         this.own.catchUp(formatNodeId(nodeId), source, extension);
         break;
       case TYPE_ACK:
-        this.own.acknowledge(formatNodeId(nodeId), extension.settled ?? 0);
+        this.own.acknowledge(formatNodeId(nodeId), source, extension);
         break;
       case TYPE_LEAVE:
         // Who leaves as well waits for nothing, and is not waited for.

@@ -318,7 +318,7 @@ export class RepairRequests {
     const { nodeId, clock, randomBytes, send } = this.#config;
     const nonce = readU32(randomBytes(NONCE_LENGTH), 0);
     const to = this.#endpointOf(stream);
-    stream.requests.unshift({ nonce, sentAt: clock.now(), upTo, to });
+    stream.requests.unshift({ nonce, sentAt: clock.now(), upTo, settled: stream.window.settled, to });
     if (stream.requests.length > MAX_REQUESTS) stream.requests.pop();
     const token = stream.token === undefined ? {} : { token: stream.token };
     send(encodeControl(type, nodeId, { stream: stream.nodeId, nonce, ...token, ...what }), to);

@@ -123,6 +123,14 @@ export class SentRing {
     return this.#last;
   }
 
+  /** Begins anew with the numbers, the first of which is never held. */
+  restart(): void {
+    while (this.#count > 0) this.#dropSegment();
+    this.#last = 0;
+    this.#oldest = 1;
+    this.skip();
+  }
+
   /** A datagram, undefined when it is not held. The bytes are the ring's own, and valid until the next `append`. */
   get(number: number): Uint8Array | undefined {
     return this.#isHeld(number, this.#clock.now()) ? this.#segmentOf(number).get(number) : undefined;

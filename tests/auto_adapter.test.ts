@@ -40,7 +40,7 @@ describe(`auto on ${runtime}`, () => {
 
   test("its sockets are those of the system's ports", () => {
     assertEquals(systemPorts.bind, bind);
-    const names = ["bind", "clock", "contexts", "networkInterfaces", "randomBytes", "resolve", "resolveSrv"];
+    const names = ["bind", "clock", "contexts", "networkInterfaces", "randomBytes", "resolve", "resolveSrv", "routeTo"];
     assertEquals(Object.keys(systemPorts).sort(), names);
   });
 });

@@ -546,3 +546,76 @@ describe("100,000 forged heartbeats", () => {
     );
   });
 });
+
+describe("a heartbeat with the node's own id", () => {
+  const ELSEWHERE = { host: "10.0.7.7", port: 7777 };
+
+  test("that comes from elsewhere is asked whose it is, and answered; who answers is another node", () => {
+    const rig = new MembershipRig();
+    rig.membership.hearOwn({}, ELSEWHERE);
+    const nonce = rig.nonceTo("10.0.7.7:7777");
+    assert(nonce !== undefined);
+    rig.membership.hearOwn({ nonce: 4711 }, ELSEWHERE);
+    assertEquals(rig.sentTo("10.0.7.7:7777").at(-1)?.echo, 4711);
+    assertEquals(rig.namesakes, 0);
+    rig.membership.hearOwn({ echo: 4711 }, ELSEWHERE);
+    assertEquals(rig.namesakes, 0);
+    rig.membership.hearOwn({ echo: nonce }, ELSEWHERE);
+    assertEquals(rig.namesakes, 1);
+    rig.membership.hearOwn({ echo: nonce }, ELSEWHERE);
+    assertEquals(rig.namesakes, 1);
+  });
+
+  test("is its own when the question comes back, as behind a translated address", () => {
+    const rig = new MembershipRig();
+    rig.membership.hearOwn({}, ELSEWHERE);
+    const nonce = rig.nonceTo("10.0.7.7:7777") ?? 0;
+    rig.forget();
+    rig.membership.hearOwn({ nonce }, ELSEWHERE);
+    assertEquals([rig.sentTo(), rig.namesakes], [[], 0]);
+    // The network has doubled it: it is answered, and the answer is worth nothing.
+    rig.membership.hearOwn({ nonce }, ELSEWHERE);
+    rig.membership.hearOwn({ echo: nonce }, ELSEWHERE);
+    assertEquals(rig.namesakes, 0);
+  });
+
+  test("that comes from this process is no matter", () => {
+    const rig = new MembershipRig({ isElsewhere: () => false });
+    rig.membership.hearOwn({}, ELSEWHERE);
+    rig.membership.hearOwn({ nonce: 4711 }, ELSEWHERE);
+    assertEquals(rig.sentTo(), []);
+  });
+
+  test("is asked for where peers tell of it", () => {
+    const rig = new MembershipRig();
+    rig.meet(1);
+    rig.hear(1, { extension: { peers: [{ id: idOf(OWN), ...ELSEWHERE }] } });
+    assert(rig.nonceTo("10.0.7.7:7777") !== undefined);
+    const nonce = rig.nonceTo("10.0.7.7:7777") ?? 0;
+    rig.membership.hearOwn({ echo: nonce }, ELSEWHERE);
+    assertEquals(rig.namesakes, 1);
+  });
+
+  test("comes to light when a peer answers from two places: each hears of the other", async () => {
+    const rig = new MembershipRig();
+    rig.meet(1);
+    const there = { host: "10.0.7.7", port: 7777 };
+    for (let i = 0; i < 4 && rig.nonceTo("10.0.7.7:7777") === undefined; i++) {
+      await rig.clock.advance(HEARTBEAT);
+      rig.hear(1, { source: there, extension: { path: 0 } });
+    }
+    assert(rig.nonceTo("10.0.7.7:7777") !== undefined);
+    rig.answer(1, {}, "10.0.7.7:7777");
+    const told = rig.sentTo("10.0.7.7:7777").flatMap(({ peers }) => peers ?? []);
+    assertEquals(told.map(({ host, port }) => ({ host, port })), [placeOf(1)]);
+  });
+
+  test("is asked about 16 times at once and a second, and answered 1,024 times: anybody can forge it", () => {
+    const rig = new MembershipRig();
+    for (let i = 0; i < 2000; i++) rig.membership.hearOwn({}, { host: "10.0.7.7", port: 1 + i });
+    assertEquals(rig.sentTo().length, 16);
+    rig.forget();
+    for (let i = 0; i < 2000; i++) rig.membership.hearOwn({ nonce: i }, { host: "10.0.7.7", port: 1 + i });
+    assertEquals(rig.sentTo().length, 1024);
+  });
+});

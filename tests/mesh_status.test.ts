@@ -34,6 +34,7 @@ function setUp({ extended = true } = {}) {
     onGap: () => {},
     onSettled: () => {},
     onLeft: (id) => peers.remove(id),
+    onReused: () => {},
     antedate: () => {},
   });
   const { table: peers } = tableOn(clock, { capacity: 9, heartbeat: HEARTBEAT, quietTimeout: QUIET_TIMEOUT });
@@ -64,7 +65,8 @@ function setUp({ extended = true } = {}) {
     hear(id, true);
     if (streams.get(formatNodeId(id))?.isProven === false) streams.prove(formatNodeId(id), SOURCE, 0);
   };
-  const batch = (id: Uint8Array, number: number) => streams.accept(id, number, "number", SOURCE.host, SOURCE.port);
+  const batch = (id: Uint8Array, number: number) =>
+    streams.accept(id, number, "number", SOURCE.host, SOURCE.port, number);
   return { clock, streams, peers, lost, refused, backlog, stall, status, hear, beat, batch };
 }
 

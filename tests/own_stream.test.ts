@@ -40,7 +40,7 @@ function setUp({ peers = [asker("a")], multicast = true, maxBytes = 65_536, maxA
   const known = new Map(peers.map((peer) => [peer.id, peer]));
   const ring = new SentRing({ maxBytes, maxAge, clock });
   const pacer = new Pacer({ min: 1000, max: 200_000, clock });
-  const ready = { count: 0 };
+  const ready = { count: 0, reused: 0 };
   const pending: { age: number | undefined } = { age: undefined };
   const own = new OwnStream({
     nodeId: NODE_ID,
@@ -57,6 +57,7 @@ function setUp({ peers = [asker("a")], multicast = true, maxBytes = 65_536, maxA
     },
     onRepair: () => ready.count++,
     pendingAge: () => pending.age,
+    onReused: () => ready.reused++,
   });
   const send = (count: number, size = 40) => {
     for (let i = 0; i < count; i++) own.sent(new Uint8Array(size).fill(own.next % 251));
@@ -580,12 +581,12 @@ describe("leaving", () => {
       [30, TYPE_LEAVE, "10.0.0.1", 3],
       [30, TYPE_LEAVE, "10.0.0.2", 3],
     ]);
-    own.acknowledge("a", 2);
-    own.acknowledge("bb", 3);
+    own.acknowledge("a", AT, { settled: 2 });
+    own.acknowledge("bb", AT, { settled: 3 });
     posted.length = 0;
     await clock.advance(30);
     assertEquals(said(), [[60, TYPE_LEAVE, "10.0.0.1", 3]]);
-    own.acknowledge("a", 4);
+    own.acknowledge("a", AT, { settled: 4 });
     await settle();
     assertEquals([left.state, clock.pending], ["fulfilled", 0]);
   });
@@ -630,7 +631,7 @@ describe("leaving", () => {
     own.repair("a", AT, { nonce: 1, token: own.tokenFor(asker("a")), ranges: [range(1, 2)] });
     own.catchUp("a", AT, { nonce: 1, since: 1 });
     assertEquals([repairs().length, posted.at(-1)?.type], [2, TYPE_STATE]);
-    own.acknowledge("a", 3);
+    own.acknowledge("a", AT, { settled: 3 });
     await settle();
     // Who has asked may ask again.
     assertEquals(left.state, "waiting");
@@ -660,4 +661,34 @@ test("closed, it announces and repairs nothing more, and has no timer", async ()
   own.close();
   await clock.advance(10_000);
   assertEquals([posted, repairs(), clock.pending], [[], [], 0]);
+});
+
+describe("a peer that has had a number twice", () => {
+  test("is believed when it brings the token, and nobody else is", () => {
+    const { own, ready, send } = setUp();
+    send(3);
+    own.acknowledge("a", AT, { settled: 3 });
+    own.acknowledge("a", AT, { settled: 3, token: new Uint8Array(8) });
+    own.acknowledge("x", AT, { settled: 3, token: own.tokenFor(asker("a")) });
+    assertEquals(ready.reused, 0);
+    own.acknowledge("a", AT, { settled: 2, token: own.tokenFor(asker("a")) });
+    assertEquals(ready.reused, 1);
+  });
+
+  test("has the stream begin anew with a number that nobody can have, which is announced", async () => {
+    const { own, clock, posted, send, repairs } = setUp();
+    send(5);
+    own.repair("a", AT, { nonce: 1, token: own.tokenFor(asker("a")), ranges: [range(1, 3)] });
+    posted.length = 0;
+    own.restart();
+    await clock.advance(1000);
+    assertEquals([own.position.last, own.position.oldest, own.next, repairs()], [1, 2, 2, []]);
+    const states = posted.filter(({ type }) => type === TYPE_STATE);
+    assertEquals(states.map(({ at }) => at), ANNOUNCED);
+    assert(states.every(({ extension: { position } }) => position?.last === 1 && position.oldest === 2));
+    send(1);
+    own.repair("a", AT, { nonce: 2, token: own.tokenFor(asker("a")), ranges: [range(2)] });
+    await clock.advance(10);
+    assertEquals(repairs(), [[2, "10.0.0.1"]]);
+  });
 });

@@ -28,6 +28,7 @@ function idOf(index: number): Uint8Array {
 }
 
 const A = idOf(1);
+const TOKEN = new Uint8Array(8).fill(9);
 
 type Gap = readonly [node: number, from: number, to: number | undefined, reason: string];
 
@@ -39,6 +40,7 @@ function setUp({ capacity = 10 } = {}) {
   const doubted: string[] = [];
   const settled: [number, number][] = [];
   const left: string[] = [];
+  const reused: [number, Uint8Array, Endpoint][] = [];
   const antedated: number[] = [];
   /** Nodes whose heartbeats are heard: the membership decides when they are lost. */
   const peers = new Set<string>();
@@ -57,18 +59,23 @@ function setUp({ capacity = 10 } = {}) {
     onGap: (node, from, to, reason) => gaps.push([Number.parseInt(node.slice(0, 8), 16), from, to, reason]),
     onSettled: ({ nodeId }, last) => settled.push([new DataView(nodeId.buffer).getUint32(0), last]),
     onLeft: (id) => left.push(id),
+    onReused: (_stream, number, token, to) => reused.push([number, token, to]),
     antedate: (since) => antedated.push(since),
   });
-  const accept = (number: number, id = A, isRepair = false) =>
-    streams.accept(id, number, isRepair ? "repair" : "number", SOURCE.host, SOURCE.port);
+  const accept = (number: number, id = A, isRepair = false, print = number) =>
+    streams.accept(id, number, isRepair ? "repair" : "number", SOURCE.host, SOURCE.port, print);
   const position = (last: number, oldest = 1, age = 0, rest: Extension = {}, id = A) =>
     streams.hear(id, SOURCE, { position: { last, oldest, age }, ...rest });
   const stream = (id = A) => streams.get(formatNodeId(id)) as PeerStream;
   /** The answer to a request that the test says was made. */
-  const answer = (last: number, rest: Extension & { oldest?: number; age?: number; upTo?: number } = {}, id = A) => {
-    const { oldest = 1, age = 0, upTo = 0, ...records } = rest;
+  const answer = (
+    last: number,
+    rest: Extension & { oldest?: number; age?: number; upTo?: number; settledBefore?: number } = {},
+    id = A,
+  ) => {
+    const { oldest = 1, age = 0, upTo = 0, settledBefore = 0, ...records } = rest;
     const nonce = 1000 + stream(id).requests.length;
-    stream(id).requests.unshift({ nonce, sentAt: clock.now(), upTo, to: SOURCE });
+    stream(id).requests.unshift({ nonce, sentAt: clock.now(), upTo, settled: settledBefore, to: SOURCE });
     position(last, oldest, age, { ...records, nonce }, id);
   };
   const holes = (id = A) => stream(id).window.holes.map(({ from, to }) => [from, to]);
@@ -84,6 +91,7 @@ function setUp({ capacity = 10 } = {}) {
     doubted,
     settled,
     left,
+    reused,
     antedated,
     peers,
     accept,
@@ -486,7 +494,7 @@ describe("what is missing", () => {
     accept(1);
     accept(2);
     assertEquals([streams.outstandingSince, antedated], [3000, []]);
-    stream().requests.unshift({ nonce: 1, sentAt: clock.now(), upTo: 0, to: SOURCE });
+    stream().requests.unshift({ nonce: 1, sentAt: clock.now(), upTo: 0, settled: 0, to: SOURCE });
     await clock.advance(800);
     position(2, 1, 0, { nonce: 1 });
     assertEquals(antedated.length, 1);
@@ -500,7 +508,7 @@ describe("what is missing", () => {
   test("is asked for with the time of an answer in mind, which is measured and smoothed", async () => {
     const { position, stream, clock } = known(1);
     const measure = async (time: number) => {
-      stream().requests.unshift({ nonce: time, sentAt: clock.now(), upTo: 0, to: SOURCE });
+      stream().requests.unshift({ nonce: time, sentAt: clock.now(), upTo: 0, settled: 0, to: SOURCE });
       await clock.advance(time);
       position(1, 1, 0, { nonce: time });
       return stream().roundTrip;
@@ -580,12 +588,12 @@ describe("what is missing", () => {
 
   test("takes no time for that of an answer in which this node stood still", async () => {
     const { streams, position, stream, clock } = known();
-    stream().requests.unshift({ nonce: 7, sentAt: clock.now(), upTo: 0, to: SOURCE });
+    stream().requests.unshift({ nonce: 7, sentAt: clock.now(), upTo: 0, settled: 0, to: SOURCE });
     await clock.advance(3000);
     streams.stalled(10);
     position(0, 1, 0, { nonce: 7 });
     assertEquals(stream().roundTrip, 0);
-    stream().requests.unshift({ nonce: 8, sentAt: clock.now(), upTo: 0, to: SOURCE });
+    stream().requests.unshift({ nonce: 8, sentAt: clock.now(), upTo: 0, settled: 0, to: SOURCE });
     await clock.advance(4);
     position(0, 1, 0, { nonce: 8 });
     assertEquals(stream().roundTrip, 4);
@@ -597,6 +605,69 @@ describe("what is missing", () => {
     assertEquals(stream().provenAt, undefined);
     answer(1);
     assertEquals(stream().provenAt, SOURCE);
+  });
+});
+
+describe("a number that a node has given twice", () => {
+  test("is no copy but a gap, and the node is told with the token that it shows next", () => {
+    const { accept, answer, gaps, reused, doubted, streams } = known(3);
+    const before = doubted.length;
+    assertEquals([accept(2), gaps], [false, []]);
+    assertEquals([accept(3, A, false, 33), gaps], [false, [[1, 3, 3, "reused"]]]);
+    assertEquals([doubted.length - before, reused], [1, []]);
+    answer(3, { token: TOKEN });
+    assertEquals(reused, [[3, TOKEN, SOURCE]]);
+    answer(3, { token: TOKEN });
+    assertEquals([reused.length, streams.duplicates], [1, 2]);
+  });
+
+  test("is a gap when it is sent again, too, and none when it was never had, or so long ago that it is forgotten", () => {
+    const { accept, position, answer, gaps } = known(3);
+    accept(1, A, true, 11);
+    assertEquals(gaps, [[1, 1, 1, "reused"]]);
+    position(400, 300);
+    answer(400, { oldest: 300 });
+    gaps.length = 0;
+    for (let number = 300; number <= 400; number++) accept(number);
+    for (const number of [2, 3, 200]) assertEquals(accept(number, A, false, 5000 + number), false);
+    assertEquals(gaps, []);
+    accept(300, A, false, 5);
+    assertEquals(gaps, [[1, 300, 300, "reused"]]);
+  });
+
+  test("of a node that has never answered is a gap when it answers: it may be an invention", () => {
+    const { accept, answer, position, gaps } = setUp();
+    accept(1);
+    accept(1, A, false, 11);
+    position(1);
+    assertEquals(gaps, []);
+    answer(1, { base: { first: 1, age: 0 }, token: TOKEN });
+    assertEquals(gaps, [[1, 1, 1, "reused"]]);
+  });
+
+  test("is noticed by its position when more had come of it before it was asked", () => {
+    const { accept, answer, gaps, reused } = known(9);
+    answer(4, { upTo: 9, settledBefore: 9, token: TOKEN });
+    assertEquals([gaps, reused], [[[1, 1, 4, "reused"]], [[4, TOKEN, SOURCE]]]);
+    assertEquals([accept(5, A, false, 55), accept(6, A, false, 66), gaps.length], [true, true, 1]);
+  });
+
+  test("is none when all that had come since was asked for later, or when it was set back to nothing", () => {
+    const { answer, gaps, reused } = known(9);
+    answer(4, { upTo: 9, settledBefore: 4, token: TOKEN });
+    assertEquals([gaps, reused], [[], []]);
+    const other = known(9);
+    other.answer(0, { upTo: 9, settledBefore: 9, token: TOKEN });
+    assertEquals([other.gaps, other.reused], [[], [[0, TOKEN, SOURCE]]]);
+  });
+
+  test("is told 32 times at once and once a second, and what is beyond that later: anybody can forge it", async () => {
+    const { accept, clock, gaps, streams } = known(100);
+    for (let number = 1; number <= 100; number++) accept(number, A, false, 1000 + number);
+    assertEquals(gaps.length, 32);
+    await clock.advance(1000);
+    streams.expire();
+    assertEquals(gaps.slice(32), [[1, 101, undefined, "lost"]]);
   });
 });
 
@@ -1004,7 +1075,7 @@ describe("how far a node is", () => {
     await clock.advance(1000);
     position(3);
     assertEquals(stream().settledAt, clock.now() - 40);
-    stream().requests.unshift({ nonce: 5, sentAt: clock.now() - 30, upTo: 0, to: SOURCE });
+    stream().requests.unshift({ nonce: 5, sentAt: clock.now() - 30, upTo: 0, settled: 0, to: SOURCE });
     position(3, 1, 0, { nonce: 5 });
     assertEquals(stream().settledAt, clock.now() - 30);
     answer(3);
@@ -1026,10 +1097,10 @@ describe("how far a node is", () => {
     const before = stream().settledAt;
     for (const [number, numbering] of [[4, "repair"], [5, "more"]] as const) {
       await clock.advance(100);
-      assertEquals(streams.accept(A, number, numbering, SOURCE.host, SOURCE.port), true);
+      assertEquals(streams.accept(A, number, numbering, SOURCE.host, SOURCE.port, 0), true);
       assertEquals(stream().settledAt, before);
     }
-    streams.accept(A, 6, "number", SOURCE.host, SOURCE.port);
+    streams.accept(A, 6, "number", SOURCE.host, SOURCE.port, 0);
     assertEquals(stream().settledAt, clock.now());
   });
 
@@ -1116,7 +1187,7 @@ describe("a node that has stood still", () => {
     position(0, 1, Infinity, {}, idOf(2));
     streams.leave(idOf(2), SOURCE, { position: { last: 0, oldest: 1, age: Infinity } });
     await clock.advance(5000);
-    const sentBefore = { nonce: 5, sentAt: clock.now() - 1, upTo: 0, to: SOURCE };
+    const sentBefore = { nonce: 5, sentAt: clock.now() - 1, upTo: 0, settled: 0, to: SOURCE };
     streams.stalled(1000);
     assertEquals([doubted, stream().settledAt], [[formatNodeId(A)], 0]);
     await clock.advance(10);
@@ -1215,7 +1286,9 @@ describe("room", () => {
 
   test("is bounded whatever is forged", () => {
     const { streams } = setUp({ capacity: 16 });
-    for (let i = 0; i < 20_000; i++) streams.accept(idOf(i), MAX_NUMBER - (i % 7), "number", "10.0.0.66", i % 65_536);
+    for (let i = 0; i < 20_000; i++) {
+      streams.accept(idOf(i), MAX_NUMBER - (i % 7), "number", "10.0.0.66", i % 65_536, 0);
+    }
     assertLessOrEqual([...streams.all].length, 32);
   });
 });

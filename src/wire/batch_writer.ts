@@ -31,6 +31,11 @@ export class BatchWriter {
     writeHeader(this.#bytes, TYPE_BATCH, nodeId);
   }
 
+  /** The sender has another id. */
+  rename(nodeId: Uint8Array): void {
+    writeHeader(this.#bytes, TYPE_BATCH, nodeId);
+  }
+
   /** How many keys it holds. */
   get count(): number {
     return this.#count;

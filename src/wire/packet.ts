@@ -210,6 +210,18 @@ export function encodePacket(packet: KeyPacket | BatchPacket): Uint8Array {
   return bytes;
 }
 
+/** Bytes of a batch that its print looks at, at most: all of a short one, of a long one some, evenly. */
+const PRINTED = 64;
+
+/** Tells the keys of a scanned batch, which ends at `end`, from those of nearly all others: 32 bits, FNV-1a. */
+export function printOf(bytes: Uint8Array, end: number): number {
+  const step = Math.ceil((end - COUNT_OFFSET) / PRINTED);
+  let print = 0x811c9dc5 ^ end;
+  // From the end, where keys differ.
+  for (let i = end - 1; i >= COUNT_OFFSET; i -= step) print = Math.imul(print ^ (bytes[i] as number), 0x01000193);
+  return print >>> 0;
+}
+
 /** Writes magic, type and node id. */
 export function writeHeader(bytes: Uint8Array, type: number, nodeId: Uint8Array): void {
   bytes[0] = MAGIC;

@@ -64,6 +64,8 @@ export class MembershipRig {
   readonly evicted: string[] = [];
   readonly proven: { readonly id: string; readonly to: string; readonly time: number }[] = [];
   readonly membership: Membership;
+  /** Times that another node was found to have the same id. */
+  namesakes = 0;
   #nonces = 0;
 
   constructor(config: Partial<MembershipConfig> = {}, clock: VirtualClock = new VirtualClock()) {
@@ -87,6 +89,8 @@ export class MembershipRig {
       rules: { family: 4, mayBeAt: () => true },
       seeds: () => NO_SEEDS,
       isOwn: () => false,
+      isElsewhere: () => true,
+      onNamesake: () => this.namesakes++,
       port: 7946,
       isFollowed: () => true,
       encode: (saying) => {

@@ -62,7 +62,7 @@ export class StormWorld {
   /** Keys that were accepted, each time. */
   keys = 0;
   /** Gaps of meshes, by reason. */
-  readonly gaps = { overwritten: 0, lost: 0, left: 0, late: 0 };
+  readonly gaps = { overwritten: 0, lost: 0, left: 0, late: 0, reused: 0 };
   /** How many hosts there are. */
   hosts = 0;
   storming = true;

@@ -1,0 +1,61 @@
+// Which batches are told apart by their prints.
+import { describe, test } from "node:test";
+import { assert, assertEquals, assertLess } from "@std/assert";
+import { SeededRandom } from "../adapters/memory.ts";
+import { Prints } from "../src/prints.ts";
+import { BatchWriter } from "../src/wire/batch_writer.ts";
+import { printOf, scanPacket } from "../src/wire/packet.ts";
+
+const NODE_ID = new Uint8Array(16).fill(1);
+
+function batch(keys: readonly string[], number?: number): Uint8Array {
+  const writer = new BatchWriter(NODE_ID, true);
+  for (const key of keys) assertEquals(writer.add(key), 0);
+  return writer.bytes(number).slice();
+}
+
+function printed(keys: readonly string[], number?: number): number {
+  const bytes = batch(keys, number);
+  return printOf(bytes, scanPacket(bytes));
+}
+
+describe("the print of a batch", () => {
+  test("is that of its keys alone: the same when it is sent again", () => {
+    for (const keys of [["a"], ["user:1", "user:2"], Array.from({ length: 60 }, (_, i) => `session:${i}`)]) {
+      assertEquals(printed(keys, 1), printed(keys, 99));
+      assertEquals(printed(keys, 1), printed(keys));
+    }
+  });
+
+  test("tells short batches apart that differ in a byte, and nearly all long ones", () => {
+    const short = new Set(Array.from({ length: 1000 }, (_, i) => printed([`user:${i}`])));
+    assertEquals(short.size, 1000);
+    const random = new SeededRandom(3);
+    const long = () => Array.from({ length: 60 }, () => `user:${random.below(100_000)}`);
+    let same = 0;
+    for (let i = 0; i < 1000; i++) if (printed(long()) === printed(long())) same++;
+    assertLess(same, 2);
+  });
+});
+
+describe("prints", () => {
+  test("know the last 128 numbers, and say nothing of others", () => {
+    const prints = new Prints();
+    for (let number = 1; number <= 200; number++) prints.note(number, number + 0x8000_0000);
+    assertEquals([1, 72, 201].map((number) => prints.differs(number, 5)), [false, false, false]);
+    for (const number of [73, 128, 200]) {
+      assert(prints.differs(number, 5));
+      assert(!prints.differs(number, number + 0x8000_0000));
+    }
+  });
+
+  test("know numbers beyond 32 bits by their low ones", () => {
+    const prints = new Prints();
+    prints.note(2 ** 40 + 5, 1);
+    assertEquals([prints.differs(2 ** 40 + 5, 1), prints.differs(2 ** 40 + 5, 2), prints.differs(2 ** 40 + 6, 2)], [
+      false,
+      true,
+      false,
+    ]);
+  });
+});
