@@ -6,7 +6,7 @@
 
 import type { Endpoint } from "./address.ts";
 import { LONGEST_TRIP } from "./challenges.ts";
-import { Prints } from "./prints.ts";
+import { Prints, REMEMBERED } from "./prints.ts";
 import { type Forgotten, type HoleCount, isVain, Window } from "./window.ts";
 import type { Base, Position } from "./wire/extension.ts";
 import { AGE_NEVER } from "./wire/layout.ts";
@@ -22,11 +22,12 @@ export interface Request {
   readonly settled: number;
 }
 
-/** Numbers that were given twice, from `from` to `to`, and whether subscribers know. */
+/** Numbers that were given twice, from `from` to `to` or nobody knows where, whether subscribers know, and how often the node was told. */
 export interface Reused {
   readonly from: number;
-  readonly to: number;
-  readonly isTold: boolean;
+  readonly to: number | undefined;
+  isTold: boolean;
+  times: number;
 }
 
 /** The question how far a stream is, and when it is asked again. */
@@ -163,7 +164,7 @@ export class PeerStream {
   hasCome = false;
   /** Those of its batches. */
   #prints: Prints | undefined;
-  /** Numbers that it was found to have given twice, until its node is told. */
+  /** Numbers that it was found to have given twice, until its node must know. */
   reused: Reused | undefined;
   /** What an unasked position has said to be where the stream begins for this node; 0 for nothing. */
   claimedFirst = 0;
@@ -205,6 +206,22 @@ export class PeerStream {
   note(number: number, print: number): void {
     this.hasCome = true;
     (this.#prints ??= new Prints()).note(number, print);
+  }
+
+  /** Whether a number that is settled is of late, and no batch has come with it. */
+  isUnseen(number: number): boolean {
+    return number > this.window.highest - REMEMBERED && this.#prints?.knows(number) !== true;
+  }
+
+  /** Whether a batch has come with a number above `last`, up to `settled`. */
+  hasSeen(last: number, settled: number): boolean {
+    return this.#prints?.knowsBetween(last, settled) === true;
+  }
+
+  /** No number above `last` exists: see {@linkcode Window.endAt}. */
+  endAt(last: number): { from: number; to: number } | undefined {
+    this.#prints?.endAt(last);
+    return this.window.endAt(last);
   }
 
   /** Whether another batch has come with the same number. */

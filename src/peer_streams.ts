@@ -38,6 +38,9 @@ const VERIFY_EVERY = 1000;
 /** Ways that are measured again, at once and a second: where all are long, as hosts are busy, that must not make them busier. */
 const WAYS = { burst: 32, perSecond: 2 };
 
+/** How often a node is told that it has given numbers twice, once a second: as long as it is heard, it does not know. */
+const MOST_TOLD = 8;
+
 /** Silence after which a node was away, in milliseconds: what was asked for in vain is asked for once more. */
 const SILENCE = 1000;
 
@@ -139,6 +142,11 @@ export class PeerStreams {
     this.outstandingSince = stream.settledAt;
     if (numbering !== "repair" && this.#groupLag.heard(stream, number)) window.hasten(number, this.#soon(stream, now));
     const arrival = window.accept(number, now, this.#soon(stream, now));
+    // It was given up and is late, or is from before this node was open; or its node was set back, and it is news.
+    if (arrival === "duplicate" && stream.isUnseen(number)) {
+      stream.note(number, print);
+      return true;
+    }
     if (arrival === "duplicate") {
       this.duplicates++;
       if (stream.hasReused(number, print)) this.#reused(stream, number, number);
@@ -344,33 +352,33 @@ export class PeerStreams {
   }
 
   /**
-   * It was asked for more than it has published, so something was forged; unless all of that has arrived. Then it was set back,
-   * as a machine that is restored from an image, and gives numbers once more: what came with them was taken for copies.
+   * It was asked for more than it has published, so something was forged; unless that has come, with all before it. Then it was
+   * set back, as a machine that is restored from an image, and gives numbers once more: what came with them may have been
+   * taken for copies, and nobody has what it was about to send before.
    */
   #rewind(stream: PeerStream, last: number, settled: number): void {
-    const { window } = stream;
-    const isReused = settled > last && !window.hasSkippedAbove(last);
-    this.#tell(stream, window.endAt(last));
-    if (isReused) this.#reused(stream, Math.min(1, last), last);
+    const isReused = stream.hasSeen(last, settled);
+    this.#tell(stream, stream.endAt(last));
+    if (isReused) this.#reused(stream, 1, undefined);
   }
 
   /** Two batches have the same number: the id of the node is that of another node too, or it was set back. */
-  #reused(stream: PeerStream, from: number, to: number): void {
+  #reused(stream: PeerStream, from: number, to: number | undefined): void {
     // One that has never answered may be an invention.
     const isTold = stream.isProven;
-    stream.reused = { from, to, isTold };
+    stream.reused = { from, to, isTold, times: 0 };
     if (this.#ways.allow()) this.#config.onDoubt(stream);
-    // Of one that has published nothing since, nothing was taken for a copy.
-    if (isTold && to > 0) this.#tellOften(stream, from, to, "reused");
+    if (isTold) this.#tellOften(stream, from, to, "reused");
   }
 
   /** It takes another id as soon as it knows. The token, which it has just shown, is for nobody else. */
   #tellReused(stream: PeerStream, to: Endpoint): void {
     const { reused, token } = stream;
     if (reused === undefined || token === undefined) return;
-    stream.reused = undefined;
-    if (!reused.isTold && reused.to > 0) this.#tellOften(stream, reused.from, reused.to, "reused");
-    this.#config.onReused(stream, reused.to, token, to);
+    if (!reused.isTold) this.#tellOften(stream, reused.from, reused.to, "reused");
+    reused.isTold = true;
+    if (++reused.times === MOST_TOLD) stream.reused = undefined;
+    this.#config.onReused(stream, reused.from, token, to);
   }
 
   #verify(stream: PeerStream, now: number): void {
@@ -482,7 +490,7 @@ export class PeerStreams {
     this.#config.onGap(stream.id, stream.giveUp(now), undefined, "lost");
   }
 
-  /** A cache that waits for what is missing must not wait for ever. What comes after that is a copy. */
+  /** A cache that waits for what is missing must not wait for ever. What comes after that comes late. */
   #giveUpLate({ id, window }: PeerStream): void {
     const gap = window.startAt(window.highest + 1);
     if (gap !== undefined) this.#config.onGap(id, gap.from, gap.to, "late");
@@ -510,7 +518,7 @@ export class PeerStreams {
   }
 
   /** Anybody can bring that about, so the rate is bounded. */
-  #tellOften(stream: PeerStream, from: number, to: number, reason: GapReason): void {
+  #tellOften(stream: PeerStream, from: number, to: number | undefined, reason: GapReason): void {
     if (this.#takeBacks.allow()) this.#config.onGap(stream.id, from, to, reason);
     else this.#owed = stream;
   }

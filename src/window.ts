@@ -226,11 +226,6 @@ export class Window {
     return to > last && from <= last ? { from, to: last } : undefined;
   }
 
-  /** Whether something above `last` was settled without having arrived, as far as that is known. */
-  hasSkippedAbove(last: number): boolean {
-    return this.#skipped.to > last;
-  }
-
   /** What was found missing last, below a number, is asked for from `due` on at the latest if it was not asked for yet. */
   hasten(number: number, due: number): void {
     for (let index = this.#indexOf(number) - 1; index >= 0; index--) {

@@ -49,8 +49,13 @@ describe("prints", () => {
     }
   });
 
-  test("know numbers beyond 32 bits by their low ones", () => {
+  test("keep the newer of two, forget those that do not exist any more, and know numbers beyond 32 bits", () => {
     const prints = new Prints();
+    for (const number of [300, 172]) prints.note(number, number);
+    assertEquals([prints.knows(300), prints.knows(172)], [true, false]);
+    prints.endAt(299);
+    prints.note(172, 5);
+    assertEquals([prints.knows(300), prints.knows(172)], [false, true]);
     prints.note(2 ** 40 + 5, 1);
     assertEquals([prints.differs(2 ** 40 + 5, 1), prints.differs(2 ** 40 + 5, 2), prints.differs(2 ** 40 + 6, 2)], [
       false,

@@ -7,6 +7,7 @@
 import { areApart, calmProblem, nodeProblem, restProblem } from "./storm_checks.ts";
 import { describePlan, pick, planStorm, type StormPlan, type WorldKind } from "./storm_plan.ts";
 import { runQuiet } from "./storm_quiet.ts";
+import { NOT_OF_CLONES, runClones } from "./storm_clones.ts";
 import { runSoon } from "./storm_soon.ts";
 import { LONGEST_SPIKE, makeTrouble } from "./storm_troubles.ts";
 import { strangerProblem, watchProblem } from "./storm_watch.ts";
@@ -37,6 +38,7 @@ export interface StormReport {
   readonly lost: number;
   readonly left: number;
   readonly late: number;
+  readonly reused: number;
   /** Batches that were found missing, and those of them that came. */
   readonly missing: number;
   readonly repaired: number;
@@ -79,10 +81,11 @@ export interface StormOptions {
  */
 export async function runStorm(seed: number, { trace, without }: StormOptions = {}): Promise<StormReport> {
   const plan = planStorm(seed);
-  const world = new StormWorld(plan, trace, without);
+  const world = new StormWorld(plan, trace, plan.kind === "clones" ? NOT_OF_CLONES : without);
   trace?.(describePlan(plan));
   try {
     if (plan.kind === "quiet") await runQuiet(world, (problem) => check(world, problem));
+    else if (plan.kind === "clones") await runClones(world, (problem) => check(world, problem));
     else if (plan.kind === "soon") await runSoon(world, (problem) => check(world, problem));
     else await storm(world);
     await endStorm(world);

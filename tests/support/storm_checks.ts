@@ -254,8 +254,10 @@ function eventProblem({ publishers, plan, excuses }: StormWorld, receiver: Storm
         excuses.use("no room");
         continue;
       }
+      // One that is set back sends again what was heard of it, and its numbers begin anew.
       if (
-        plan.troubles.has("truncate") || from.size > 1 || (receiver.heard.get(publisher.id)?.holes ?? 0) > MAX_HOLES
+        plan.kind === "clones" || plan.troubles.has("truncate") || from.size > 1 ||
+        (receiver.heard.get(publisher.id)?.holes ?? 0) > MAX_HOLES
       ) {
         excuses.use("twice");
         continue;

@@ -132,6 +132,9 @@ export class StormNode {
   /** See {@linkcode senderNumber}. */
   id = 0;
   nodeId = "";
+  /** The id that it begins with, when that is another's; and how often it has taken another. */
+  beginsAs: string | undefined;
+  renamings = 0;
   /** Whether it has refused a key after it had left: its peers have a gap then. */
   hasRefused = false;
   /** What it was told as it left. */
@@ -224,7 +227,14 @@ export class StormNode {
       const leave: DatagramSocket["leave"] = (group, on) => socket.leave(group, on);
       return { adapter, unmet, host, port, receiveBuffer, send, join, leave, close: () => socket.close() };
     };
-    return { bind: watchedBind, clock: this.#ownClock(), randomBytes, resolve, resolveSrv, networkInterfaces };
+    return {
+      bind: watchedBind,
+      clock: this.#ownClock(),
+      randomBytes: this.beginsAs === undefined ? randomBytes : beginningWith(this.beginsAs, randomBytes),
+      resolve,
+      resolveSrv,
+      networkInterfaces,
+    };
   }
 
   #ownClock(): Clock {
@@ -260,4 +270,15 @@ export class StormNode {
     if (number > heard.highest + 1) heard.holes++;
     heard.highest = Math.max(heard.highest, number);
   }
+}
+
+/** Random bytes, of which the first are an id. */
+function beginningWith(id: string, randomBytes: (length: number) => Uint8Array): (length: number) => Uint8Array {
+  let isFirst = true;
+  return (length) => {
+    const bytes = randomBytes(length);
+    if (isFirst) bytes.set(id.replaceAll("-", "").match(/../g)?.map((byte) => Number.parseInt(byte, 16)) ?? []);
+    isFirst = false;
+    return bytes;
+  };
 }

@@ -54,9 +54,9 @@ const WIDER_HARMFUL: readonly Trouble[] = ["flip", "stall", "ambush", "flash", "
 
 /**
  * A storm; hours in which next to nothing happens; one thing of which `docs/guarantees.md` says how soon it is told; more
- * nodes than each may know.
+ * nodes than each may know; ids that are there twice.
  */
-export type WorldKind = "storm" | "quiet" | "soon" | "crowd";
+export type WorldKind = "storm" | "quiet" | "soon" | "crowd" | "clones";
 
 /** A node of this project with and without the extension, and a peer like the original. */
 export type Kind = "extended" | "go-warp" | "original";
@@ -152,6 +152,7 @@ function widen(wide: SeededRandom, plan: StormPlan): StormPlan {
   if (kind === "quiet") return quietPlan(wide, plan);
   if (kind === "crowd") return crowdPlan(wide, plan);
   if (kind === "soon") return soonPlan(wide, plan);
+  if (kind === "clones") return clonesPlan(wide, plan);
   const wider: StormPlan = {
     ...plan,
     troubles: widerTroubles(wide, plan),
@@ -179,7 +180,7 @@ function orphanPlan(wide: SeededRandom, plan: StormPlan): StormPlan {
 /** Worlds of hours are dear, although little happens in them. */
 function drawKind(wide: SeededRandom): WorldKind {
   const drawn = wide.next();
-  return drawn < 0.02 ? "quiet" : drawn < 0.1 ? "soon" : drawn < 0.13 ? "crowd" : "storm";
+  return drawn < 0.02 ? "quiet" : drawn < 0.1 ? "soon" : drawn < 0.13 ? "crowd" : drawn < 0.15 ? "clones" : "storm";
 }
 
 function widerTroubles(wide: SeededRandom, { calm, troubles }: StormPlan): ReadonlySet<Trouble> {
@@ -233,6 +234,21 @@ function soonPlan(wide: SeededRandom, plan: StormPlan): StormPlan {
     kinds: ["extended", "extended"],
     peerTimeout: untimed ? 3 * plan.heartbeat : plan.peerTimeout,
     untimed,
+    lastingLoss: 0,
+    thorough: false,
+  };
+}
+
+function clonesPlan(wide: SeededRandom, plan: StormPlan): StormPlan {
+  return {
+    ...plan,
+    kind: "clones",
+    calm: false,
+    troubles: new Set(),
+    kinds: Array.from({ length: 2 + wide.below(3) }, () => "extended"),
+    reach: pick(wide, ["multicast", "multicast", "both", "seeds"]),
+    peerTimeout: 4 * plan.heartbeat,
+    duration: Math.round(wide.between(1000, 6000)),
     lastingLoss: 0,
     thorough: false,
   };

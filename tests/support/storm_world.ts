@@ -141,12 +141,14 @@ export class StormWorld {
     return hostAddress(this.random.below(this.hosts));
   }
 
-  async open(kind: Kind, hostIndex: number, options: MeshOptions = {}): Promise<StormNode> {
+  /** With `original` it begins with the id of that. */
+  async open(kind: Kind, hostIndex: number, options: MeshOptions = {}, original?: StormNode): Promise<StormNode> {
     const { random } = this;
     const skew = this.plan.skewed
       ? { start: random.next() * 1e6, rate: 1 + random.between(-MAX_DRIFT, MAX_DRIFT) }
       : NONE;
     const node = new StormNode(this.nodes.length, kind, this.network.host(hostAddress(hostIndex)), skew);
+    node.beginsAs = original?.nodeId;
     if (kind === "original") await this.#openOriginal(node, hostIndex);
     else await this.#openMesh(node, hostIndex, options);
     node.openedAt = this.now;
@@ -408,6 +410,10 @@ export class StormWorld {
       const heardAt = other === undefined ? this.now : node.heard.get(other.id)?.lastAt ?? this.now;
       node.partings.set(event.peer.id, { reason, at: this.now, heardAt, order: this.#order.next(), upTo: 0, gaps: 0 });
       this.note(() => `${node.index} sees ${event.peer.id} leave: ${event.reason}`);
+    } else if (event.type === "identityChanged") {
+      node.renamings++;
+      node.identify(event.to);
+      this.note(() => `${node.index} is ${event.to}`);
     } else if (event.type === "error" && event.stage === "callback") {
       this.problems.push(`node ${node.index} has an error: ${event.error.stack}`);
     } else if (event.type === "peerJoined") {
