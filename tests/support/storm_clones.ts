@@ -65,14 +65,14 @@ async function clone(world: StormWorld): Promise<void> {
   if (candidates.length === 0) return;
   const original = pick(random, candidates);
   if (random.chance(0.5)) {
-    const twin = await world.open("extended", world.hosts++, {}, original);
+    const twin = await world.open("extended", world.hosts++, { beginsAs: original.nodeId });
     world.note(() => `${twin.index} is a clone of ${original.index}`);
     return;
   }
   original.isReplaced = true;
   world.crash(original);
   if (random.chance(0.5)) await clock.advance(random.below(300));
-  const restored = await world.open("extended", hostOf(original), {}, original);
+  const restored = await world.open("extended", hostOf(original), { beginsAs: original.nodeId });
   world.note(() => `${restored.index} is ${original.index}, set back`);
 }
 

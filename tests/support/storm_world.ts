@@ -41,6 +41,9 @@ interface Appointment {
   readonly call: () => unknown;
 }
 
+/** Options of a node, and the id that it begins with if that is another's. */
+type OpenOptions = MeshOptions & { readonly beginsAs?: string };
+
 /** What happens in it is drawn from the plan's seed, and from nothing else. */
 export class StormWorld {
   readonly plan: StormPlan;
@@ -141,14 +144,13 @@ export class StormWorld {
     return hostAddress(this.random.below(this.hosts));
   }
 
-  /** With `original` it begins with the id of that. */
-  async open(kind: Kind, hostIndex: number, options: MeshOptions = {}, original?: StormNode): Promise<StormNode> {
+  async open(kind: Kind, hostIndex: number, { beginsAs, ...options }: OpenOptions = {}): Promise<StormNode> {
     const { random } = this;
     const skew = this.plan.skewed
       ? { start: random.next() * 1e6, rate: 1 + random.between(-MAX_DRIFT, MAX_DRIFT) }
       : NONE;
     const node = new StormNode(this.nodes.length, kind, this.network.host(hostAddress(hostIndex)), skew);
-    node.beginsAs = original?.nodeId;
+    node.beginsAs = beginsAs;
     if (kind === "original") await this.#openOriginal(node, hostIndex);
     else await this.#openMesh(node, hostIndex, options);
     node.openedAt = this.now;
