@@ -25,7 +25,8 @@ export type Call =
 /** How the program is called. */
 export const USAGE = `Usage: npx @warp-mesh/bus doctor [options]
 
-Joins a mesh as one more node, and says why nodes do not see each other. Give it the options of your nodes.
+Joins a mesh as one more node, and says why nodes do not see each other. Give it the options of your nodes. With the
+defaults it takes about 7 s when all is well, and 20 s at most.
 
   --port <number>        port of the mesh                          (7946)
   --group <address>      multicast group                           (239.0.0.1, ff12::5752:1)
@@ -38,8 +39,8 @@ Joins a mesh as one more node, and says why nodes do not see each other. Give it
   --no-loopback          multicast does not come back to this host
   --ttl <number>         routers that multicast may pass, and one  (1)
   --receive-buffer <n>   bytes of receive buffer that must be had
-  --wait <ms>            longest wait for others                   (1.2 heartbeats, alone 2)
-  --timeout <ms>         longest wait for their answers            (2000)
+  --wait <ms>            how long to listen for others             (1.2 heartbeats, or 2 when something is wrong)
+  --timeout <ms>         how long to wait for their answers        (2000)
   --no-scout             do not look for nodes with other options, on other interfaces
   --strict               end with 1 when there are warnings as well
   --json                 print JSON
@@ -49,7 +50,7 @@ Joins a mesh as one more node, and says why nodes do not see each other. Give it
 --interface and --peers may be repeated.
 
 Exit code: 0 when all is well or there are warnings, 1 when a finding is an error (with --strict, or a warning),
-2 when it was called wrongly, 74 when its output can not be written, 70 when it fails itself, 128 + n after signal n.
+2 when it was called wrongly, 74 when its output cannot be written, 70 when it fails itself, 128 + n after signal n.
 What each finding means: docs/troubleshooting.md
 `;
 

@@ -4,8 +4,7 @@
  * @module
  */
 
-import { networkInterfaces } from "../adapters/system.ts";
-import { now } from "../adapters/time.ts";
+import { networkInterfaces, systemClock } from "../adapters/system.ts";
 import {
   type Diagnosis,
   type Finding,
@@ -17,29 +16,24 @@ import {
   openMesh,
 } from "../mod.ts";
 import { messageOf } from "../src/cause.ts";
+import type { Clock } from "../src/clock.ts";
 import { inOrder } from "../src/finding.ts";
+import { checkOptions, type Settings } from "../src/options.ts";
 import { UsageError } from "./arguments.ts";
 import { listen } from "./listen.ts";
 import { pause } from "./pause.ts";
+import { type Phases, phasesOf, type Request } from "./phases.ts";
 import { findHolder, type PortHolder } from "./port_holder.ts";
+import type { Progress } from "./progress.ts";
 import { isRefused, scout } from "./scout.ts";
 import { othersOf, questionsOf, scoutFindings } from "./scout_plan.ts";
 import { type Stranger, Strangers } from "./strangers.ts";
 import { VERSION } from "./version.ts";
+import { Watch } from "./watch.ts";
 import { findingInFlags, flagOf } from "./words.ts";
 
-/** Shortest and longest wait for others, in milliseconds, unless told otherwise; and that for two heartbeats. */
-const WAIT = { min: 1000, max: 60_000, heartbeats: 30_000 };
-/** Time without a newcomer after which none is waited for, in milliseconds. */
-const QUIET = 500;
-/** How long answers from elsewhere are waited for, in milliseconds. */
-const SCOUT_TIME = 700;
-/** Heartbeats after which one was heard of each node: of Go's, which answer nothing, this is all. */
-const HEARD_AFTER = 1.2;
 /** Silent seeds that are asked whether nobody listens there. */
 const MOST_SEEDS = 8;
-/** Failed look-ups that are told of. */
-const MOST_FAILURES = 8;
 
 /** What the program prints as JSON. */
 export interface DoctorReport {
@@ -63,63 +57,114 @@ export interface DoctorReport {
 }
 
 /** How to examine. */
-export interface Examination {
+export interface Examination extends Request {
   readonly options: MeshOptions;
-  readonly isScouting: boolean;
-  /** Longest wait for others, in milliseconds. When it is absent, 1.2 heartbeats, and two when something is wrong. */
-  readonly wait: number | undefined;
-  /** Longest wait for answers, in milliseconds. */
-  readonly timeout: number;
   /** Ends it: the promise rejects with its reason, when the node has left the mesh. */
   readonly signal?: AbortSignal | undefined;
-  /** Called when the node is open, with how long it listens, in milliseconds: when all is well, and when it is not. */
-  readonly onListening?: (least: number, longest: number) => void;
+  /** Is told what it takes, and then of each part that begins. */
+  readonly progress?: Pick<Progress, "plan" | "at"> | undefined;
 }
 
+/** What an examination is made with: those of this host, unless a test has others. */
+export interface Means {
+  readonly clock: Clock;
+  readonly openMesh: typeof openMesh;
+  readonly networkInterfaces: () => readonly NetworkInterface[];
+  readonly findHolder: typeof findHolder;
+  readonly scout: typeof scout;
+  readonly isRefused: typeof isRefused;
+  readonly listen: typeof listen;
+}
+
+const MEANS: Means = { clock: systemClock, openMesh, networkInterfaces, findHolder, scout, isRefused, listen };
+
 /**
- * Opens a node and closes it again.
+ * Opens a node and closes it again. Takes no longer than {@linkcode phasesOf} says.
  *
  * @throws {UsageError} when the mesh refuses an option
  */
-export async function examine(examination: Examination): Promise<DoctorReport> {
-  const { options, isScouting, wait, timeout, signal, onListening } = examination;
+export async function examine(examination: Examination, means: Means = MEANS): Promise<DoctorReport> {
+  const { options, progress } = examination;
+  const phases = phasesOf(settingsOf(options), examination);
+  progress?.plan(phases);
   let holder: PortHolder | undefined;
   let mesh: MeshBus;
   try {
-    holder = await findHolder(options, signal);
-    mesh = await openMesh({ ...holder?.options(options) ?? options, ...signal && { signal } });
+    const { signal } = examination;
+    progress?.at("beside");
+    holder = await means.findHolder(options, phases.beside, signal);
+    progress?.at("open");
+    mesh = await means.openMesh({ ...holder?.options(options) ?? options, ...signal && { signal } });
   } catch (error) {
     if (error instanceof MeshOpenError) return notOpened(error);
-    const isMisuse = error instanceof TypeError || error instanceof RangeError;
-    throw isMisuse ? new UsageError(error.message, { cause: error }) : error;
+    throw asMisuse(error);
   }
   try {
-    const watch = new Watch(mesh, signal);
-    const diagnose = async () => {
-      const diagnosis = await mesh.diagnose({ timeout, ...signal && { signal } });
-      return holder?.judged(diagnosis) ?? diagnosis;
-    };
-    const { least, longest } = waitOf(options.heartbeat ?? 5000, wait);
-    const start = now();
-    const end = start + longest;
-    onListening?.(least, longest);
-    await watch.quiet(start + least, end);
-    let diagnosis = await diagnose();
+    return await new Examiner(examination, means, phases, mesh, holder).report();
+  } finally {
+    progress?.at("leave");
+    await mesh.close();
+  }
+}
+
+function settingsOf(options: MeshOptions): Settings {
+  try {
+    return checkOptions(options);
+  } catch (error) {
+    throw asMisuse(error);
+  }
+}
+
+function asMisuse(error: unknown): unknown {
+  const isMisuse = error instanceof TypeError || error instanceof RangeError;
+  return isMisuse ? new UsageError(error.message, { cause: error }) : error;
+}
+
+/** Asks a node that is open, and all around. */
+class Examiner {
+  readonly #examination: Examination;
+  readonly #means: Means;
+  readonly #phases: Phases;
+  readonly #mesh: MeshBus;
+  readonly #holder: PortHolder | undefined;
+
+  constructor(examination: Examination, means: Means, phases: Phases, mesh: MeshBus, holder: PortHolder | undefined) {
+    this.#examination = examination;
+    this.#means = means;
+    this.#phases = phases;
+    this.#mesh = mesh;
+    this.#holder = holder;
+  }
+
+  async report(): Promise<DoctorReport> {
+    const { isScouting, progress, signal } = this.#examination;
+    const { clock } = this.#means;
+    const { listen, listenOn } = this.#phases;
+    const [mesh, holder] = [this.#mesh, this.#holder];
+    const watch = new Watch(mesh, clock, signal);
+    const start = clock.now();
+    const end = start + listenOn;
+    progress?.at("listen");
+    await watch.quiet(start + listen, end, () => progress?.at("listenOn"));
+    let diagnosis = await this.#diagnose();
     // Who was met a moment ago may only not have been heard again.
-    if (diagnosis.findings.some(({ severity }) => severity !== "info") && now() < end) {
-      await pause(end - now(), signal);
-      diagnosis = await diagnose();
+    if (diagnosis.findings.some(({ severity }) => severity !== "info") && clock.now() < end) {
+      progress?.at("listenOn");
+      await pause(end - clock.now(), signal, clock);
+      diagnosis = await this.#diagnose();
     }
     // Also those that are heard and not reached, which have not joined.
     for (const { id } of diagnosis.peers) watch.known.add(id);
     const strangers = new Strangers(diagnosis, watch.known);
+    progress?.at(isScouting ? "look" : "seeds");
     const [known] = await Promise.all([
-      refine(diagnosis, watch, { timeout, isScouting }),
-      isScouting ? askStrangers(diagnosis, strangers) : undefined,
+      this.#refine(diagnosis, watch.failures),
+      isScouting ? this.#askStrangers(diagnosis, strangers) : undefined,
     ]);
     if (isScouting && strangers.list.length === 0 && diagnosis.peers.length === 0) {
+      progress?.at("leave");
       await mesh.close();
-      await hearStrangers(diagnosis, strangers, signal);
+      await this.#hearStrangers(diagnosis, strangers);
     }
     signal?.throwIfAborted();
     const { findings: _, ok: __, ...seen } = diagnosis;
@@ -127,107 +172,72 @@ export async function examine(examination: Examination): Promise<DoctorReport> {
     const outside = scoutFindings(diagnosis, list);
     const found = [...holder?.withoutMulticast(outside) ?? outside, ...known, ...holder ? [holder.finding] : []];
     return reportOf(found, { ...seen, strangers: list, moreStrangers: more });
-  } finally {
-    await mesh.close();
-  }
-}
-
-/** The wait for others when somebody is there, and when nobody is or something is wrong; in milliseconds. */
-export function waitOf(
-  heartbeat: number,
-  wait: number | undefined,
-): { readonly least: number; readonly longest: number } {
-  const all = HEARD_AFTER * heartbeat;
-  const usual = Math.max(WAIT.min, all, Math.min(WAIT.heartbeats, 2 * heartbeat));
-  const longest = wait ?? Math.min(WAIT.max, usual);
-  return { least: Math.min(all, longest), longest };
-}
-
-/** What has happened to a node. */
-class Watch {
-  /** Ids of all nodes that it has known. */
-  readonly known = new Set<string>();
-  /** Why names could not be looked up. */
-  readonly failures = new Set<string>();
-  readonly #signal: AbortSignal | undefined;
-  #changedAt = now();
-
-  constructor(mesh: MeshBus, signal: AbortSignal | undefined) {
-    this.#signal = signal;
-    this.known.add(mesh.nodeId);
-    mesh.events.listen((event) => {
-      if (event.type === "peerJoined") this.known.add(event.peer.id);
-      if (event.type === "peerJoined" || event.type === "peerLeft") this.#changedAt = now();
-      const isFailure = event.type === "error" && event.stage === "resolve" && this.failures.size < MOST_FAILURES;
-      if (isFailure) this.failures.add(event.error.message);
-    });
   }
 
-  /** Resolves after `start` when there is somebody, and nobody has come for a while; at `end` in any case. */
-  async quiet(start: number, end: number): Promise<void> {
-    for (let time = now(); time < end && !this.#signal?.aborted; time = now()) {
-      const left = this.known.size > 1 ? Math.max(start, this.#changedAt + QUIET) - time : QUIET;
-      if (left <= 0) return;
-      await pause(Math.min(left, end - time), this.#signal);
+  async #diagnose(): Promise<Diagnosis> {
+    const { progress, signal } = this.#examination;
+    progress?.at("ask");
+    const diagnosis = await this.#mesh.diagnose({ timeout: this.#phases.ask, ...signal && { signal } });
+    return this.#holder?.judged(diagnosis) ?? diagnosis;
+  }
+
+  async #askStrangers(diagnosis: Diagnosis, strangers: Strangers): Promise<void> {
+    const questions = questionsOf(diagnosis, this.#interfaces());
+    await this.#means.scout(questions, this.#phases.look, (answer) => strangers.answered(answer));
+  }
+
+  /** Those that answer nothing say every `heartbeat` that they are there. */
+  async #hearStrangers(diagnosis: Diagnosis, strangers: Strangers): Promise<void> {
+    const { progress, signal } = this.#examination;
+    const { asked, family, group, port } = diagnosis.node;
+    if (family !== 4 || !asked.multicast) return;
+    const interfaces = othersOf(diagnosis, this.#interfaces());
+    const time = this.#phases.listenElsewhere;
+    if (interfaces.length === 0) return;
+    progress?.at("listenElsewhere");
+    await this.#means.listen({ interfaces, group, port, time, signal, onHeard: (heard) => strangers.heard(heard) });
+  }
+
+  #interfaces(): readonly NetworkInterface[] {
+    try {
+      return this.#means.networkInterfaces();
+    } catch {
+      // Deno without the permission.
+      return [];
     }
   }
-}
 
-async function askStrangers(diagnosis: Diagnosis, strangers: Strangers): Promise<void> {
-  await scout(questionsOf(diagnosis, interfacesOfHost()), SCOUT_TIME, (answer) => strangers.answered(answer));
-}
-
-/** Those that answer nothing say every `heartbeat` that they are there. */
-async function hearStrangers(
-  diagnosis: Diagnosis,
-  strangers: Strangers,
-  signal: AbortSignal | undefined,
-): Promise<void> {
-  const { asked, family, group, heartbeat, port } = diagnosis.node;
-  if (family !== 4 || !asked.multicast) return;
-  const interfaces = othersOf(diagnosis, interfacesOfHost());
-  const time = Math.min(WAIT.max, HEARD_AFTER * heartbeat);
-  await listen({ interfaces, group, port, time, signal, onHeard: (heard) => strangers.heard(heard) });
-}
-
-function interfacesOfHost(): readonly NetworkInterface[] {
-  try {
-    return networkInterfaces();
-  } catch {
-    // Deno without the permission.
-    return [];
-  }
-}
-
-/** The findings of the node, with what only the program can know or do. */
-async function refine(
-  { findings, node, peers }: Diagnosis,
-  watch: Watch,
-  { timeout, isScouting }: Pick<Examination, "timeout" | "isScouting">,
-): Promise<readonly Finding[]> {
-  const severity = peers.length === 0 ? "error" : "warning";
-  const seeds = node.silentSeeds.slice(0, MOST_SEEDS);
-  const results = await Promise.all(seeds.map((seed) => {
-    const [, host = "", port = ""] = /^\[?(.*?)\]?:(\d+)$/.exec(seed) ?? [];
-    return isRefused(host, Number(port), Math.min(timeout, SCOUT_TIME));
-  }));
-  const refused = seeds.filter((_, i) => results[i]);
-  const silent = node.silentSeeds.length > refused.length;
-  const found: Finding[] = findings.filter(({ code }) => code !== "seed-silent" || silent);
-  if (refused.length > 0) {
-    found.push({
-      code: "seed-refused",
-      severity,
-      subject: refused.join(", "),
-      message: "The host is there, and says that nobody listens at this port.",
-      advice: "Start the node there, or name the `port` of its mesh.",
+  /** The findings of the node, with what only the program can know or do. */
+  async #refine(
+    { findings, node, peers }: Diagnosis,
+    failures: ReadonlySet<string>,
+  ): Promise<readonly Finding[]> {
+    const severity = peers.length === 0 ? "error" : "warning";
+    const seeds = node.silentSeeds.slice(0, MOST_SEEDS);
+    const results = await Promise.all(seeds.map((seed) => {
+      const [, host = "", port = ""] = /^\[?(.*?)\]?:(\d+)$/.exec(seed) ?? [];
+      return this.#means.isRefused(host, Number(port), this.#phases.seeds);
+    }));
+    const refused = seeds.filter((_, i) => results[i]);
+    const silent = node.silentSeeds.length > refused.length;
+    const found: Finding[] = findings.filter(({ code }) => code !== "seed-silent" || silent);
+    if (refused.length > 0) {
+      found.push({
+        code: "seed-refused",
+        severity,
+        subject: refused.join(", "),
+        message: "The host is there, and says that nobody listens at this port.",
+        advice: "Start the node there, or name the `port` of its mesh.",
+      });
+    }
+    return found.map((finding) => {
+      if (finding.code === "nobody-there") {
+        return { ...finding, advice: adviceAlone(node, this.#examination.isScouting) };
+      }
+      const isExplained = finding.code === "seed-unresolved" && failures.size > 0;
+      return isExplained ? { ...finding, message: [...failures].join("; ") } : finding;
     });
   }
-  return found.map((finding) => {
-    if (finding.code === "nobody-there") return { ...finding, advice: adviceAlone(node, isScouting) };
-    const isExplained = finding.code === "seed-unresolved" && watch.failures.size > 0;
-    return isExplained ? { ...finding, message: [...watch.failures].join("; ") } : finding;
-  });
 }
 
 /** The node's own advice is to run this program. */

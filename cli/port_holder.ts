@@ -14,8 +14,6 @@ import { checkOptions, type Settings } from "../src/options.ts";
 import { MAX_SEED_ADDRESSES } from "../src/seed_pool.ts";
 import { type Answer, type Question, scout } from "./scout.ts";
 
-/** How long an answer of this very host is waited for, in milliseconds. */
-const TIME = 200;
 /** Interfaces at which it is asked: a node answers 16 such questions a second, and the doctor has more of them. */
 const MOST_ASKED = 3;
 /** What concerns the address that the program has here, and no node. */
@@ -25,11 +23,13 @@ const OF_MULTICAST: ReadonlySet<FindingCode> = new Set(["multicast-off", "multic
 
 /**
  * The node that holds the port of the mesh for itself, if there is one. A node with a port of its own answers from there.
+ * Its answer is waited for, for `time` milliseconds.
  *
  * @throws {TypeError | RangeError} when the options are wrong
  */
 export async function findHolder(
   options: MeshOptions,
+  time: number,
   signal: AbortSignal | undefined,
 ): Promise<PortHolder | undefined> {
   const settings = checkOptions(options);
@@ -40,7 +40,7 @@ export async function findHolder(
   const controller = new AbortController();
   const end = () => controller.abort();
   signal?.addEventListener("abort", end);
-  await scout(questions, TIME, (answer) => {
+  await scout(questions, time, (answer) => {
     answers.set(answer.question.host, answer);
     if (answers.size === questions.length) end();
   }, controller.signal);

@@ -4,8 +4,10 @@
  * @module
  */
 
+import { systemClock } from "../adapters/system.ts";
 import { readArguments, USAGE, UsageError } from "./arguments.ts";
-import { type DoctorReport, examine } from "./doctor.ts";
+import { type DoctorReport, type Examination, examine } from "./doctor.ts";
+import { Progress } from "./progress.ts";
 import { coloured, plain, render } from "./render.ts";
 import { VERSION } from "./version.ts";
 import { inFlags } from "./words.ts";
@@ -39,8 +41,7 @@ export async function program(
       out(call.do === "help" ? USAGE : `${VERSION}\n`);
       return OK;
     }
-    const onListening = (...times: readonly [number, number]) => err(listening(...times));
-    const report = await examine({ ...call, ...signal && { signal }, ...isWatched && !call.isJson && { onListening } });
+    const report = await examineBefore(isWatched && !call.isJson ? err : undefined, { ...call, signal });
     out(call.isJson ? `${JSON.stringify(report, null, 2)}\n` : render(report, hasColours ? coloured : plain));
     return isWell(report, call.isStrict) ? OK : FOUND;
   } catch (error) {
@@ -51,11 +52,17 @@ export async function program(
   }
 }
 
-function listening(least: number, longest: number): string {
-  const seconds = (time: number) => `${Math.round(time / 100) / 10} s`;
-  return `Listening for ${seconds(least)}${
-    longest > least ? `, or ${seconds(longest)} if something is wrong` : ""
-  } …\n`;
+/** Tells whoever waits, if anybody does, what it is about. */
+async function examineBefore(
+  err: ((text: string) => void) | undefined,
+  examination: Examination,
+): Promise<DoctorReport> {
+  const progress = err && new Progress(err, systemClock);
+  try {
+    return await examine({ ...examination, progress });
+  } finally {
+    progress?.end();
+  }
 }
 
 function isWell({ ok, findings }: DoctorReport, isStrict: boolean): boolean {
