@@ -37,12 +37,12 @@ defaults it takes about 7 s when all is well, and 20 s at most.
   --heartbeat <ms>       time between heartbeats                   (5000)
   --no-multicast         seeds only
   --no-loopback          multicast does not come back to this host
-  --ttl <number>         routers that multicast may pass, and one  (1)
-  --receive-buffer <n>   bytes of receive buffer that must be had
+  --ttl <number>         TTL of multicast: 1 passes no router      (1)
+  --receive-buffer <n>   bytes of receive buffer that are required
   --wait <ms>            how long to listen for others             (1.2 heartbeats, or 2 when something is wrong)
   --timeout <ms>         how long to wait for their answers        (2000)
-  --no-scout             do not look for nodes with other options, on other interfaces
-  --strict               end with 1 when there are warnings as well
+  --no-scout             do not look for nodes with other options or on other interfaces
+  --strict               end with 1 for warnings, too
   --json                 print JSON
   --version, -v          print the version
   --help, -h             print this

@@ -35,6 +35,10 @@ import { findingInFlags, flagOf } from "./words.ts";
 /** Silent seeds that are asked whether nobody listens there. */
 const MOST_SEEDS = 8;
 
+const ADVICE_MISSING =
+  "Bring up what is missing, give it an address, or correct `interface`. A service that starts before " +
+  "its network opens with the option `waitForInterface: true` only.";
+
 /** What the program prints as JSON. */
 export interface DoctorReport {
   /** Counts up when something in here is not what it was any more. */
@@ -94,7 +98,7 @@ export async function examine(examination: Examination, means: Means = MEANS): P
     progress?.at("beside");
     holder = await means.findHolder(options, phases.beside, signal);
     progress?.at("open");
-    mesh = await means.openMesh({ ...holder?.options(options) ?? options, ...signal && { signal } });
+    mesh = await openWhatIsThere({ ...holder?.options(options) ?? options, ...signal && { signal } }, means);
   } catch (error) {
     if (error instanceof MeshOpenError) return notOpened(error);
     throw asMisuse(error);
@@ -105,6 +109,22 @@ export async function examine(examination: Examination, means: Means = MEANS): P
     progress?.at("leave");
     await mesh.close();
   }
+}
+
+/** Of several interfaces one may be missing: the others are looked at all the same. */
+async function openWhatIsThere(options: MeshOptions, { openMesh }: Means): Promise<MeshBus> {
+  try {
+    return await openMesh(options);
+  } catch (error) {
+    const isOneOfSeveral = isMissing(error) && Array.isArray(options.interface) && options.interface.length > 1;
+    if (!isOneOfSeveral) throw error;
+    return await openMesh({ ...options, waitForInterface: true });
+  }
+}
+
+/** Whether an interface is not there: what cannot be done with one has a cause. */
+function isMissing(error: unknown): boolean {
+  return error instanceof MeshOpenError && error.option === "interface" && error.cause === undefined;
 }
 
 function settingsOf(options: MeshOptions): Settings {
@@ -226,7 +246,7 @@ class Examiner {
         code: "seed-refused",
         severity,
         subject: refused.join(", "),
-        message: "The host is there, and says that nobody listens at this port.",
+        message: "The host is there, and says that nobody listens at that port.",
         advice: "Start the node there, or name the `port` of its mesh.",
       });
     }
@@ -234,6 +254,7 @@ class Examiner {
       if (finding.code === "nobody-there") {
         return { ...finding, advice: adviceAlone(node, this.#examination.isScouting) };
       }
+      if (finding.code === "interface-missing") return { ...finding, severity: "error", advice: ADVICE_MISSING };
       const isExplained = finding.code === "seed-unresolved" && failures.size > 0;
       return isExplained ? { ...finding, message: [...failures].join("; ") } : finding;
     });
@@ -242,16 +263,17 @@ class Examiner {
 
 /** The node's own advice is to run this program. */
 function adviceAlone({ port }: NodeDiagnosis, isScouting: boolean): string {
-  return "Start another node with the same `port` and `group`. If one runs, give this its options, which --help lists; " +
-    `let firewalls at both ends pass UDP to port ${port} and to the ports that the nodes advertise; or name that node ` +
-    `as a seed, --peers host:${port}.${isScouting ? "" : " Without --no-scout this looks further."}`;
+  return "Start another node with the same `port` and `group`. If one is running, use its options here, which --help " +
+    `lists; let firewalls at both ends pass UDP to port ${port} and to the ports that the nodes advertise; or ` +
+    `name that node as a seed, --peers host:${port}.${isScouting ? "" : " Without --no-scout this looks further."}`;
 }
 
 function notOpened(error: MeshOpenError): DoctorReport {
   const { cause, option, value } = error;
-  const advice =
-    "Give what the message asks for. Where another process of this host has the port for itself, run this " +
-    "with another --advertise, or on another host.";
+  const advice = isMissing(error)
+    ? ADVICE_MISSING
+    : "Give what the message asks for. Where another process of this host has the port for itself, run the doctor " +
+      "with another --advertise, or on another host.";
   const subject = `${flagOf(option)}: ${JSON.stringify(value)}`;
   // The rule says what must hold, the cause why it does not.
   const message = cause === undefined ? error.message : `${error.message} (${messageOf(cause)})`;

@@ -96,10 +96,11 @@ export class PortHolder {
       severity: "info",
       subject: this.address,
       message:
-        `A node of this host has port ${port} as its only one, and would hear nothing while this listened there: ` +
-        `this has joined by another port, with ${entrance}.` +
+        `A node on this host has no port but ${port}, and would hear nothing while the doctor listened there: the ` +
+        `doctor has joined by another port, with ${entrance}.` +
         (left.length === 0 ? "" : ` Not looked at: ${left.join(", ")}.`),
-      advice: "Run this on a host without a node to see all; or ask that node itself, by `mesh.diagnose()`.",
+      advice:
+        "Run the doctor on a host without a node to see everything; or ask that node itself, by `mesh.diagnose()`.",
     };
   }
 }

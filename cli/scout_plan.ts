@@ -6,7 +6,7 @@
 
 import type { Diagnosis, Finding, FindingCode, NetworkInterface } from "../mod.ts";
 import { DEFAULT_GROUPS } from "../src/family.ts";
-import { named } from "../src/finding.ts";
+import { inNumber, named } from "../src/finding.ts";
 import type { Question } from "./scout.ts";
 import { isUsed, type Stranger } from "./strangers.ts";
 
@@ -73,44 +73,54 @@ export function scoutFindings(
     const some = [...left].filter(test);
     if (some.length === 0) return;
     for (const one of some) left.delete(one);
-    const { message, remedy, apart = "give each a `port` of its own" } = text(some);
+    const { message, remedy: all, apart = "give each a `port` of its own" } = text(some);
+    const remedy = inNumber(all, some.length);
     const advice = isAlone
       ? `${remedy[0]?.toUpperCase()}${remedy.slice(1)}`
       : `If it is another mesh, ${apart}. If it is this one, ${remedy}`;
     const subject = named(some.map(({ address }) => address));
-    found.push({ code, severity: isAlone ? "error" : "info", subject, message, advice });
+    found.push({
+      code,
+      severity: isAlone ? "error" : "info",
+      subject,
+      message: inNumber(message, some.length),
+      advice,
+    });
   };
   const used = interfaces.map(({ name, address }) => name ?? address).join(", ");
   const addresses = (some: readonly Stranger[]) => JSON.stringify(some.slice(0, 3).map(seedOf));
   sort("other-port", ({ port }) => port !== node.port, (some) => ({
-    message: `${nodes(some)} the port ${values(some, "port")}; this node uses ${node.port}.`,
+    message: `${nodes(some)} ${values(some, "port")}; this node uses ${node.port}.`,
     remedy: "give all nodes of a mesh the same `port`.",
     apart: "that is as it should be",
   }));
   sort("other-group", ({ group }) => group !== node.group, (some) => ({
-    message: `${nodes(some)} the group ${values(some, "group")} on port ${node.port}; this node uses ${node.group}.`,
+    message: `${nodes(some)} ${values(some, "group")} on port ${node.port}; this node uses ${node.group}.`,
     remedy: `give all nodes of a mesh the same \`group\`${
       isAlone ? ", or the port of its own that each of two meshes needs" : ""
     }.`,
   }));
   sort("wrong-interface", ({ isOnMesh }) => !isOnMesh, (some) => ({
-    message: `${many(some)} on ${values(some, "interface")} of this host; this node uses ${used}.`,
+    message: `${some.length} {node|nodes} of the mesh {was|were} found on ${
+      interfacesOf(some)
+    } of this host; this node uses ${used}.`,
     remedy: `give \`interface: ${JSON.stringify(some[0]?.interface)}\`, or \`interface: "all"\`.`,
   }));
   sort("multicast-off", ({ multicast }) => !multicast || !node.asked.multicast, (some) => ({
     message:
-      `${nodes(some)} the same port and group, but ${some[0]?.multicast ? "this node does" : "they do"} not use ` +
+      `${nodes(some)} the same port and group, but ${
+        some[0]?.multicast ? "this node does" : "{it does|they do}"
+      } not use ` +
       "multicast, and neither has the other as a seed.",
-    remedy: `name one of them as a seed, \`peers: ${addresses(some)}\`, or use multicast everywhere.`,
+    remedy: `name {it|one of them} as a seed, \`peers: ${addresses(some)}\`; or use multicast everywhere.`,
   }));
   sort("multicast-blocked", () => true, (some) => ({
-    message:
-      `${
-        nodes(some)
-      } the same port and group, but multicast to ${node.group}:${node.port} does not pass between this node ` +
-      "and what answers when it is asked directly.",
+    message: `${nodes(some)} the same port and group, and {answers|answer} when asked directly, but multicast to ` +
+      `${node.group}:${node.port} does not pass between {it|them} and this node.`,
     remedy:
-      `name one of them as a seed, \`peers: ${addresses(some)}\`; or let the network carry multicast, and firewalls ` +
+      `name {it|one of them} as a seed, \`peers: ${
+        addresses(some)
+      }\`; or let the network carry multicast, and firewalls ` +
       `pass UDP to ${node.group}, port ${node.port}.`,
   }));
   return found;
@@ -128,12 +138,13 @@ function nodes(some: readonly Stranger[]): string {
   return some.length === 1 ? "A node is there that uses" : `${some.length} nodes are there that use`;
 }
 
-function many(some: readonly Stranger[]): string {
-  return some.length === 1 ? "A node of the mesh answers" : `${some.length} nodes of the mesh answer`;
+function values(some: readonly Stranger[], name: "port" | "group"): string {
+  const all = [...new Set(some.map((one) => `${one[name]}`))];
+  return `the ${name}${all.length === 1 ? "" : "s"} ${named(all)}`;
 }
 
-function values(some: readonly Stranger[], name: "port" | "group" | "interface"): string {
-  return named([...new Set(some.map((one) => `${one[name]}`))]);
+function interfacesOf(some: readonly Stranger[]): string {
+  return named([...new Set(some.map((one) => one.interface))]);
 }
 
 /** Its host, and the port of its mesh: its own port is another when it is started again. */

@@ -25,6 +25,7 @@ export type FindingCode =
   | "cannot-open"
   | "cannot-send"
   | "closed"
+  | "interface-missing"
   | "interface-without-multicast"
   | "interfaces-hidden"
   | "loss"
@@ -98,7 +99,7 @@ export interface PeerDiagnosis {
   readonly address: string;
   /** Where it is reached, `host:port`. */
   readonly endpoint: string;
-  /** Whether it speaks the original's wire only: then it can not be asked. */
+  /** Whether it speaks the original's wire only: then it cannot be asked. */
   readonly plain: boolean;
   /** Whether it was asked: at most 32 peers are. */
   readonly asked: boolean;
@@ -170,8 +171,10 @@ export interface NodeDiagnosis {
   readonly receiveBufferRequired: boolean;
   /** Why there is no multicast though it was asked for. */
   readonly multicastError: string | null;
-  /** Why the interfaces of this host can not be listed; null when they can. */
+  /** Why the interfaces of this host cannot be listed; null when they can. */
   readonly interfacesError: string | null;
+  /** Interfaces that the options name and that are not there; null stands for any that reaches others. They are waited for. */
+  readonly interfacesMissing: readonly (string | null)[];
   /** Why the last datagram could not be sent, if that was within 1.5 heartbeats. */
   readonly sendError: string | null;
   /**

@@ -15,7 +15,7 @@ export function inOrder(list: readonly Finding[]): readonly Finding[] {
   return weights.flatMap((weight) => list.filter(({ severity }) => severity === weight));
 }
 
-/** One finding about some of the peers; none about nobody. */
+/** One finding about some of the peers, in the number that is right for so many: see {@linkcode inNumber}. None about nobody. */
 export function about(
   code: FindingCode,
   severity: Severity,
@@ -24,8 +24,9 @@ export function about(
   [message, advice]: readonly [string, string],
 ): readonly Finding[] {
   if (some.length === 0) return [];
-  const who = `${some.length} of ${all.length} peers: `;
-  return [finding(code, severity, named(some.map(({ address }) => address)), [who + message, advice])];
+  const who = inNumber(`${some.length} of ${all.length} {peer|peers}: `, all.length);
+  const texts = [who + inNumber(message, some.length), inNumber(advice, some.length)] as const;
+  return [finding(code, severity, named(some.map(({ address }) => address)), texts)];
 }
 
 /** One finding, with what was found and what to do. */
@@ -36,6 +37,16 @@ export function finding(
   [message, advice]: readonly [string, string],
 ): Finding {
   return { code, severity, subject, message, advice };
+}
+
+/** A text about one, or about several: of `{it is|they are}` one is taken. */
+export function inNumber(text: string, count: number): string {
+  return text.replaceAll(/\{([^{|}]*)\|([^{|}]*)\}/g, count === 1 ? "$1" : "$2");
+}
+
+/** Alternatives: `a, b or c`. */
+export function either(list: readonly string[]): string {
+  return list.length < 2 ? list.join() : `${list.slice(0, -1).join(", ")} or ${list.at(-1)}`;
 }
 
 /** The first few of a list. */

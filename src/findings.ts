@@ -5,8 +5,8 @@
  */
 
 import type { Flaw } from "./advertised.ts";
-import type { Finding, FindingCode, Observed, PeerDiagnosis } from "./diagnosis.ts";
-import { about, finding, inOrder, named } from "./finding.ts";
+import type { Finding, FindingCode, Observed } from "./diagnosis.ts";
+import { about, either, finding, inNumber, inOrder, named } from "./finding.ts";
 import { isAtSharedPortOnly, localMulticast, losses, multicast, sizes, unicast } from "./way_findings.ts";
 
 /** Heartbeats for which what a peer has published may be outstanding without a word. */
@@ -16,15 +16,19 @@ export const MOST_ASKED = 32;
 
 /** What follows for nodes that take an address as it is. */
 const FLAWS: Readonly<Record<Flaw, string>> = {
-  broadcast: "It is the address of all hosts of a network.",
-  loopback: "Each host is there itself, and sends to itself.",
-  name: "It is a name: nodes of this package look none up, and take the address that this node sends from.",
-  taken: "Another node has that address too, and takes what is sent there.",
-  unspecified: "It names no host, as none of this one's interfaces can be named to others.",
+  broadcast: "It is the broadcast address of a network.",
+  loopback: "It is a loopback address: whoever sends there sends to its own host.",
+  name: "It is a name: nodes of this package do not look it up, and take the address that this node sends from.",
+  taken: "Another node has that address too, and gets what is sent there.",
+  unspecified: "It names no host, as this one has no address that others could use.",
 };
+
+/** What else too many peers may be. */
+const INVENTED = "If there are not that many nodes, somebody sends heartbeats in the name of invented ones.";
 
 const JUDGES: readonly ((seen: Observed, flaw: Flaw | undefined) => readonly Finding[])[] = [
   sending,
+  missing,
   unicast,
   localMulticast,
   presence,
@@ -65,8 +69,8 @@ export function findings(seen: Observed, flaw?: Flaw): readonly Finding[] {
 
 function closed({ node }: Observed): Finding {
   return finding("closed", "error", node.address, [
-    "The node is closed, or its sockets can not receive any more.",
-    'Open it again. The last `error` event of the stage "receive" says why a socket broke.',
+    "The node is closed, or its sockets cannot receive any more.",
+    'Open another one. The last `error` event of the stage "receive" says why a socket failed.',
   ]);
 }
 
@@ -78,10 +82,23 @@ function sending({ node: { address, sendError }, interfaces, peers }: Observed):
   const seen = [...ways, ...interfaces.map(({ returned }) => returned)].filter((isOut) => isOut !== null);
   const isMute = seen.length > 0 && !seen.includes(true);
   return [finding("cannot-send", isMute ? "error" : "warning", address, [
-    `This host does not send ${isMute ? "" : "all of "}what it is given: ${sendError}.`,
-    "See what its firewall does with output (EPERM: nft list ruleset), and whether it has a route to everybody " +
-    "(ENETUNREACH, EHOSTUNREACH: ip route get ADDRESS).",
+    `This host refuses to send ${isMute ? "" : "some of "}what the node gives it: ${sendError}.`,
+    "Look at its firewall's rules for output (EPERM: nft list ruleset), and at its routes (ENETUNREACH, EHOSTUNREACH: " +
+    "ip route get ADDRESS).",
   ])];
+}
+
+function missing({ node: { family, interfacesMissing }, peers }: Observed): readonly Finding[] {
+  const names = interfacesMissing.map((name) => name ?? "any but the loopback interface");
+  const inTheirNumber = (text: string) => inNumber(text, names.length);
+  return names.length === 0 ? [] : [
+    finding("interface-missing", peers.length === 0 ? "error" : "warning", named(names), [
+      inTheirNumber(
+        `{It is|They are} not there, or {has|have} no IPv${family} address. The node waits for {it|them}.`,
+      ),
+      inTheirNumber("Bring {it|them} up, or correct `interface`."),
+    ]),
+  ];
 }
 
 function addresses({ node, interfaces, peers }: Observed, flaw: Flaw | undefined): readonly Finding[] {
@@ -93,8 +110,8 @@ function addresses({ node, interfaces, peers }: Observed, flaw: Flaw | undefined
       peers,
       peers.filter((peer) => peer.isAtAddress === false && !isAtSharedPortOnly(peer, node.port)),
       [
-        "They are reached where they send from, but not at the addresses that they advertise.",
-        "Give them the option `advertiseAddr` with an address and port that others can reach, or leave it out.",
+        "{It is|They are} reached where {it sends|they send} from, but not at the {address that it advertises|addresses that they advertise}.",
+        "Give {it|them} the option `advertiseAddr` with an address and a port that others can reach, or leave the option out there.",
       ],
     ),
   ];
@@ -108,22 +125,23 @@ function advertised({ node, interfaces, peers }: Observed, flaw: Flaw | undefine
   if (!isFlawed && cannot.length === 0) {
     return flaw !== "name" ? [] : [finding("advertised-unreachable", hasPlain ? "warning" : "info", node.address, [
       FLAWS.name,
-      "Go nodes look it up: see that their hosts know it, as this one's.",
+      "Go nodes look it up: see that their hosts know it as the name of this one.",
     ])];
   }
   // Of several networks, a node advertises its address in one.
   const isNobody = interfaces.length < 2 && cannot.length > 0 &&
     peers.every(({ reachesAddress }) => reachesAddress !== true);
-  const why = isFlawed
-    ? FLAWS[flaw]
-    : `${count(cannot)} answered where this node sends from, but can not reach it at the address that it advertises.`;
+  const why = isFlawed ? FLAWS[flaw] : inNumber(
+    `${cannot.length} {peer reaches|peers reach} this node where it sends from, but not at the address that it advertises.`,
+    cannot.length,
+  );
   const isError = isNobody || (isFlawed && (hasPlain || flaw === "taken"));
   return [finding("advertised-unreachable", isError ? "error" : "warning", node.address, [
-    `${why} Go nodes that do not hear its multicast do not reach it at all.`,
+    `${why} Go nodes that do not hear this node's multicast do not reach it at all.`,
     flaw === "taken"
-      ? "Of several processes of a host that advertise one port, one gets all that is sent there. Leave `advertiseAddr` " +
+      ? "Of several processes on a host that advertise one port, only one gets what is sent there. Leave `advertiseAddr` " +
         "out, or give each process a port of its own in it."
-      : "Give `advertiseAddr` an address and port of this node that they can reach, or leave it out.",
+      : "Give `advertiseAddr` an address and a port at which others reach this node, or leave it out.",
   ])];
 }
 
@@ -133,24 +151,26 @@ function options({ node, peers }: Observed): readonly Finding[] {
   const differing = (name: "group" | "port" | "heartbeat") =>
     peers.filter(({ settings }) => settings !== null && settings[name] !== own[name]);
   const theirs = (name: "group" | "port" | "heartbeat") =>
-    [...new Set(differing(name).map(({ settings }) => settings?.[name]))].join(", ");
+    either([...new Set(differing(name).map(({ settings }) => `${settings?.[name]}`))]);
   const groups = differing("group").filter(({ settings }) => settings?.multicast && node.asked.multicast);
   const portsOfMesh = differing("port").filter((peer) => !groups.includes(peer) && peer.settings?.multicast);
   return [
     about("other-group", "warning", peers, groups, [
-      `They use the group ${theirs("group")}, this node ${node.group}.`,
+      `{It uses|They use} the group ${theirs("group")}; this node uses ${node.group}.`,
       "Give all nodes of a mesh the same `group`, and each of two meshes a port of its own.",
     ]),
     about("other-port", "warning", peers, node.asked.multicast ? portsOfMesh : [], [
-      `The port of their mesh is ${
+      `The port of {its|their} mesh is ${
         theirs("port")
-      }, of this node's ${node.port}: they do not hear each other's multicast.`,
+      }, that of this node's mesh is ${node.port}: they do not hear each ` +
+      "other's multicast.",
       "Give all nodes of a mesh the same `port`.",
     ]),
     about("other-heartbeat", "warning", peers, differing("heartbeat"), [
-      `They have a heartbeat of ${
+      `{It has|They have} a heartbeat of ${
         theirs("heartbeat")
-      } ms, this node of ${node.heartbeat} ms: losses are judged wrongly.`,
+      } ms, this node has one of ${node.heartbeat} ms: losses are ` +
+      "judged wrongly.",
       "Give all nodes of a mesh the same `heartbeat`.",
     ]),
   ].flat();
@@ -160,42 +180,55 @@ function presence({ node, peers }: Observed): readonly Finding[] {
   const { silentSeeds, unresolvedSeeds, group, port, asked, heartbeat, peersLost } = node;
   const isLonely = peers.length === 0;
   const ways = [
-    ...asked.multicast ? [`multicast to ${group}:${port}`] : [],
-    ...silentSeeds.length > 0 ? ["seeds"] : [],
+    ...asked.multicast ? [`by multicast to ${group}:${port}`] : [],
+    ...silentSeeds.length > 0 ? ["at the addresses of seeds"] : [],
   ];
   const found: Finding[] = [];
   if (unresolvedSeeds.length > 0) {
     found.push(finding("seed-unresolved", isLonely ? "error" : "warning", named(unresolvedSeeds), [
-      "No address was found so far: the resolver knows none, or does not answer.",
-      "See that the name is spelt right, and that this host's resolver knows it. It is asked again and again.",
+      "No address has been found so far: the resolver knows none, or does not answer.",
+      inNumber(
+        "See that the {name is|names are} spelt right, and that this host's resolver knows {it|them}. {It is|They are} " +
+          "looked up again and again.",
+        unresolvedSeeds.length,
+      ),
     ]));
   }
   if (isLonely) {
     found.push(finding("nobody-there", "error", node.address, [
       `No other node was heard${
-        ways.length > 0 ? `, by ${ways.join(" or ")}` : ": there is neither multicast nor a seed"
+        ways.length > 0 ? ` ${ways.join(" or ")}` : ": there is neither multicast nor a seed that has an address"
       }.`,
-      `Start another node with the same \`port\` and \`group\`, and wait for ${heartbeat} ms. If there is one, name it ` +
-      "in `peers`, and run `npx @warp-mesh/bus doctor` with the options of the node: it looks further.",
+      `Start another node with the same \`port\` and \`group\`, and wait for ${heartbeat} ms. If one is running, name it ` +
+      "in `peers`, or run `npx @warp-mesh/bus doctor` with the options of this node: it looks further.",
     ]));
   }
   if (silentSeeds.length > 0) {
     found.push(finding("seed-silent", "warning", named(silentSeeds), [
       "Nobody has answered there.",
-      "See that a node runs there, that this is the `port` of its mesh or what it advertises, and that firewalls let " +
-      "UDP to it pass; or take it out of `peers`.",
+      "See that a node is running there, that the port is the `port` of its mesh or the one that it advertises, and that " +
+      "firewalls let UDP to it pass; or take it out of `peers`.",
     ]));
   }
   if (peersLost.length > 0) {
     found.push(finding("peers-lost", "warning", named(peersLost), [
-      `${peersLost.length === 1 ? "A peer was" : `${peersLost.length} peers were`} lost, and nobody has come instead.`,
-      "Start what has crashed, or see why the network is cut. Each is asked again by itself.",
+      inNumber(
+        `${peersLost.length} {peer was|peers were} lost, and nobody has come in {its|their} place.`,
+        peersLost.length,
+      ),
+      inNumber(
+        "Start what has crashed, or see why the network is cut. {It is|They are} asked again automatically.",
+        peersLost.length,
+      ),
     ]));
   }
   if (node.peersRefused > 0) {
     found.push(finding("peers-refused", "warning", "maxPeers", [
-      `Newcomers were turned away ${node.peersRefused} times, and just now, as there is no room for them.`,
-      "Raise `maxPeers`; if there are not that many nodes, somebody invents some.",
+      `Newcomers were turned away ${
+        node.peersRefused === 1 ? "once" : `${node.peersRefused} times`
+      }, the last time just ` +
+      "now, as there is no room for them.",
+      `Raise \`maxPeers\`. ${INVENTED}`,
     ]));
   }
   return found;
@@ -204,9 +237,11 @@ function presence({ node, peers }: Observed): readonly Finding[] {
 function freshness({ node, peers }: Observed): readonly Finding[] {
   const stale = peers.filter(({ staleness, state }) => (staleness ?? 0) > FRESH * node.heartbeat || state === "doubt");
   return about("stale", "warning", peers, stale, [
-    `What they published in the last ${Math.round(Math.max(...stale.map(({ staleness }) => staleness ?? 0)))} ms may ` +
+    `What {it|they} published in the last ${
+      Math.round(Math.max(...stale.map(({ staleness }) => staleness ?? 0)))
+    } ms may ` +
     "not have arrived here.",
-    "See the other findings: without any, wait for it to be repaired, or for a `gap` event.",
+    "See the other findings. If there are none, wait until it is repaired, or until a `gap` event says that it cannot be.",
   ]);
 }
 
@@ -218,35 +253,31 @@ function system({ node, peers }: Observed): readonly Finding[] {
   const found: Finding[] = [];
   if (interfacesError !== null) {
     found.push(finding("interfaces-hidden", "warning", node.address, [
-      `The interfaces of this host can not be listed (${interfacesError}): no address can be advertised but one that is ` +
+      `The interfaces of this host cannot be listed (${interfacesError}): no address can be advertised but one that is ` +
       "given, and a change of address is not noticed.",
-      "Permit it: on Deno --allow-sys=networkInterfaces; in a sandbox (seccomp, or RestrictAddressFamilies of systemd) " +
-      "sockets of AF_NETLINK.",
+      "Permit it: on Deno by --allow-sys=networkInterfaces; in a sandbox (seccomp, or RestrictAddressFamilies of systemd) " +
+      "by allowing sockets of AF_NETLINK.",
     ]));
   }
   if (receiveBuffer !== null && receiveBuffer < asked.receiveBuffer) {
     found.push(finding("receive-buffer", receiveBufferRequired ? "warning" : "info", "receiveBuffer", [
-      `The system has granted ${receiveBuffer} bytes of ${asked.receiveBuffer}: bursts above that are lost, and repaired.`,
+      `The system has granted ${receiveBuffer} bytes of ${asked.receiveBuffer}: larger bursts are lost, and repaired.`,
       `On Linux: sysctl -w net.core.rmem_max=${asked.receiveBuffer}, and open the node again.`,
     ]));
   }
   return [
     ...found,
     ...about("plain-peers", "info", peers, plain, [
-      "They speak go-warp's wire only: they can not be asked, and what they send can be lost silently.",
-      'Nothing to do for Go nodes. Nodes of this package have the option `wire: "go-warp"`: leave it out.',
+      "{It speaks|They speak} go-warp's wire format only: {it|they} cannot be asked, and what {it sends|they send} can be lost silently.",
+      'Nothing to do for Go nodes. A node of this package has the option `wire: "go-warp"`: leave it out.',
     ]),
     ...about("not-known-there", "error", peers, peers.filter(({ isKnownThere }) => isKnownThere === false), [
-      "They answer, but do not know this node: there is no room for it. They send it no copies.",
-      "Raise `maxPeers` there; if there are not that many nodes, somebody invents some.",
+      "{It answers, but does|They answer, but do} not know this node, as there is no room for it, and {sends|send} it no copies.",
+      `Raise \`maxPeers\` there. ${INVENTED}`,
     ]),
     ...about("not-measured", "info", peers, extended ? left : [], [
-      `They were not asked, as there are more than ${MOST_ASKED}.`,
-      "Run it again, or on other nodes as well: each time it asks others.",
+      `{It was|They were} not asked, as there are more than ${MOST_ASKED} peers.`,
+      "Run it again, or on other nodes as well: each time others are asked.",
     ]),
   ];
-}
-
-function count(peers: readonly PeerDiagnosis[]): string {
-  return peers.length === 1 ? "1 peer has" : `${peers.length} peers have`;
 }

@@ -101,12 +101,9 @@ export function missingInterfaces(
   ports: { readonly networkInterfaces: NetworkInterfaces },
 ): readonly (string | undefined)[] {
   const { family, interface: one, interfaces, waitForInterface } = settings;
-  const wanted = one !== undefined ? [one] : Array.isArray(interfaces) ? interfaces as readonly string[] : [];
+  const wanted = wantedOf(settings);
   if (wanted.length === 0 && (interfaces === undefined || waitForInterface)) {
-    if (!waitForInterface) return [];
-    const all = listed(ports.networkInterfaces);
-    const isThere = all === undefined || all.some(({ address, internal }) => !internal && familyOf(address) === family);
-    return isThere ? [] : [undefined];
+    return absentInterfaces(settings, listed(ports.networkInterfaces));
   }
   let list: readonly NetworkInterface[];
   try {
@@ -116,17 +113,35 @@ export function missingInterfaces(
     throw new MeshOpenError(
       "interface",
       one ?? interfaces,
-      "looking up an `interface` by name must be permitted (on Deno --allow-sys=networkInterfaces), or be given as address",
+      "`interface` must be an address unless interfaces may be listed (on Deno --allow-sys=networkInterfaces)",
       cause,
     );
   }
-  const all = wanted.filter((text) => findLink(text, family, list) === undefined);
+  const all = absentInterfaces(settings, list);
   const [missing] = all;
   if (missing === undefined || waitForInterface) return all;
   const known = list.filter(({ address }) => familyOf(address) === family);
   const names = known.map(({ name, address }) => `${name} (${address})`).join(", ");
   const rule = `\`interface\` must name one that is up and has an IPv${family} address: ${names}`;
   throw new MeshOpenError("interface", missing, rule);
+}
+
+/** The same at any moment, without a list none: `undefined` stands for any that reaches others, if the mesh waits for one. */
+export function absentInterfaces(
+  settings: Settings,
+  list: readonly NetworkInterface[] | undefined,
+): readonly (string | undefined)[] {
+  const { family, waitForInterface } = settings;
+  if (list === undefined) return [];
+  const wanted = wantedOf(settings);
+  if (wanted.length > 0) return wanted.filter((text) => findLink(text, family, list) === undefined);
+  const isThere = list.some(({ address, internal }) => !internal && familyOf(address) === family);
+  return isThere || !waitForInterface ? [] : [undefined];
+}
+
+function wantedOf({ interface: one, interfaces }: Settings): readonly string[] {
+  if (one !== undefined) return [one];
+  return Array.isArray(interfaces) ? interfaces as readonly string[] : [];
 }
 
 /**

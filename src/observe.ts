@@ -10,7 +10,7 @@ import { messageOf } from "./cause.ts";
 import { strangers } from "./destinations.ts";
 import type { Failures } from "./failures.ts";
 import type { NodeDiagnosis, Observed, PeerDiagnosis, Ways } from "./diagnosis.ts";
-import { listed, type LocalAddresses } from "./interfaces.ts";
+import { absentInterfaces, listed, type LocalAddresses } from "./interfaces.ts";
 import type { Links } from "./links.ts";
 import type { Membership } from "./membership.ts";
 import type { MeshStatus } from "./mesh_status.ts";
@@ -59,7 +59,7 @@ function describe(config: ObserveConfig): NodeDiagnosis {
   const { address, id, isHealthy, links, membership, ports: { clock, networkInterfaces }, seeds, settings } = config;
   const { family, group, heartbeat, extended, multicast, multicastLoopback, quietTimeout, receiveBuffer } = settings;
   let interfacesError: string | null = null;
-  listed(networkInterfaces, (cause) => interfacesError = messageOf(cause));
+  const list = listed(networkInterfaces, (cause) => interfacesError = messageOf(cause));
   const lastSent = config.failures.last("send");
   const turnedAwayFor = clock.now() - membership.lastRefusedAt;
   return {
@@ -77,6 +77,7 @@ function describe(config: ObserveConfig): NodeDiagnosis {
     receiveBufferRequired: settings.receiveBufferRequired,
     multicastError: links.multicastError?.message ?? null,
     interfacesError,
+    interfacesMissing: absentInterfaces(settings, list).map((name) => name ?? null),
     sendError: lastSent !== undefined && clock.now() - lastSent.at <= RECENT * heartbeat
       ? lastSent.error.message
       : null,

@@ -27,14 +27,14 @@ export function localMulticast({ node, interfaces, peers }: Observed): readonly 
   const found: Finding[] = [];
   if (without.length > 0) {
     found.push(finding("interface-without-multicast", severity, namesOf(without), [
-      `The group ${group} can not be joined there${multicastError === null ? "" : ` (${multicastError})`}.`,
-      "Name an `interface` that has multicast, or seeds in `peers` and `multicast: false`.",
+      `The group ${group} cannot be joined there${multicastError === null ? "" : ` (${multicastError})`}.`,
+      "Name an `interface` that has multicast; or use `multicast: false`, and name seeds in `peers`.",
     ]));
   }
   if (deaf.length > 0) {
     found.push(finding("multicast-loopback", severity, namesOf(deaf), [
       `What this node sends to ${group}:${port} there does not come back to this host itself.`,
-      `Let this host's firewall pass UDP to and from ${group} and port ${port}.`,
+      `Let this host's firewall pass UDP to and from ${group}, port ${port}.`,
     ]));
   }
   return found;
@@ -46,12 +46,12 @@ export function multicast({ node, interfaces, peers }: Observed): readonly Findi
   if (isOwnFault) return [];
   const list = peers.filter((peer) => !hearsNothing(peer));
   const isBlocked = ({ multicast }: PeerDiagnosis) => multicast.in === false && multicast.out === false;
-  const copies = "Without it each publish is sent once more for each of them.";
+  const copies = "{It gets|Each of them gets} a copy of each publish instead.";
   const network = "Let the network carry multicast (IGMP snooping needs a querier; routers forward it only with " +
-    "`multicastTtl` above 1). Where it can not, as in most clouds and overlay networks, set `multicast: false`.";
+    "`multicastTtl` above 1). Where it cannot, as in most clouds and overlay networks, use `multicast: false`.";
   return [
     about("multicast-blocked", "warning", peers, list.filter(isBlocked), [
-      `Multicast to ${node.group}:${node.port} passes in neither direction, though they answer. ${copies}`,
+      `Multicast to ${node.group}:${node.port} passes in neither direction, though {it answers|they answer}. ${copies}`,
       network,
     ]),
     about(
@@ -60,8 +60,8 @@ export function multicast({ node, interfaces, peers }: Observed): readonly Findi
       peers,
       list.filter((peer) => peer.multicast.out === false && !isBlocked(peer)),
       [
-        `They do not hear this node's multicast to ${node.group}:${node.port}. ${copies}`,
-        `Let multicast pass from this host, and let theirs receive UDP to port ${node.port}. ${network}`,
+        `{It does|They do} not hear this node's multicast to ${node.group}:${node.port}. ${copies}`,
+        `Let this host send multicast, and {that of the peer|their hosts} receive UDP to ${node.group}, port ${node.port}. ${network}`,
       ],
     ),
     about(
@@ -70,8 +70,8 @@ export function multicast({ node, interfaces, peers }: Observed): readonly Findi
       peers,
       list.filter((peer) => peer.multicast.in === false && !isBlocked(peer)),
       [
-        `This node does not hear their multicast to ${node.group}:${node.port}.`,
-        `Let this host receive UDP to ${node.group}, port ${node.port}, and multicast pass from theirs. ${network}`,
+        `This node does not hear {its|their} multicast to ${node.group}:${node.port}.`,
+        `Let this host receive UDP to ${node.group}, port ${node.port}, and {that of the peer|their hosts} send multicast. ${network}`,
       ],
     ),
   ].flat();
@@ -89,24 +89,25 @@ export function unicast({ node, peers }: Observed): readonly Finding[] {
   const onePort = `\`advertiseAddr: ":${node.port}"\``;
   return [
     about("peer-hears-nothing", "error", peers, deaf, [
-      "They are heard, but nothing that this node sends arrives there.",
-      `Let their hosts receive UDP from ${hostOf(node.address)}: to port ${node.port} and to ${ports(deaf)}.`,
+      "{It is|They are} heard, but nothing that this node sends arrives there.",
+      `Let {its host|their hosts} receive UDP from ${hostOf(node.address)} to port ${node.port} and to ${ports(deaf)}.`,
     ]),
     about("unicast-out-closed", "error", peers, out, [
-      "Nothing that this node sends to their addresses arrives there, though they are heard.",
-      `Let their hosts receive UDP from ${hostOf(node.address)} to ${ports(out)}. ` +
-      `Or give them the option ${onePort}, which makes do with port ${node.port}.`,
+      "Nothing that this node sends to {its address|their addresses} arrives there, though {it is|they are} heard.",
+      `Let {its host|their hosts} receive UDP from ${hostOf(node.address)} to ${
+        ports(out)
+      }; or give {it|them} the option ` +
+      `${onePort}, with which port ${node.port} is enough.`,
     ]),
     about("unicast-out-closed", "error", peers, shared, [
-      `They are reached at the port of the mesh alone, and not at the port of their own (${
-        addressesOf(shared)
-      }), at which ` +
-      "others send to them.",
-      `Let their hosts receive UDP to that port, or give them the option ${onePort}, which makes do with port ${node.port}.`,
+      "{It is|They are} reached at the port of the mesh only, and not at {the port of its own|the ports of their own} (" +
+      `${addressesOf(shared)}), to which others send.`,
+      `Let {its host|their hosts} receive UDP to {that port|those ports}; or give {it|them} the option ${onePort}, with ` +
+      `which port ${node.port} is enough.`,
     ]),
     about("unicast-in-closed", "error", peers, into, [
-      `Nothing that they send to ${node.address} arrives, though they hear this node.`,
-      `Let this host receive UDP to port ${portOf(node.address)}. ${onePort} makes do with port ${node.port} alone.`,
+      `Nothing that {it sends|they send} to ${node.address} arrives, though {it hears|they hear} this node.`,
+      `Let this host receive UDP to port ${portOf(node.address)}. With ${onePort}, port ${node.port} is enough.`,
     ]),
     // Cut off from everybody, or from some.
     about(
@@ -115,9 +116,9 @@ export function unicast({ node, peers }: Observed): readonly Finding[] {
       peers,
       silent,
       [
-        "They were heard before and answer nothing now.",
-        "See that their processes run and do not stand still, and that nothing has cut the network. They are lost when " +
-        "`peerTimeout` is over.",
+        "{It was heard before, and answers|They were heard before, and answer} nothing now.",
+        "See that {its process runs, and does|their processes run, and do} not stand still, and that nothing has cut the " +
+        "network. {It is|They are} taken for lost after `peerTimeout`.",
       ],
     ),
   ].flat();
@@ -133,19 +134,19 @@ export function sizes({ peers }: Observed): readonly Finding[] {
     Math.min(MAX_DATAGRAM, ...cut.map(({ largest }) => largest[way] ?? MAX_DATAGRAM));
   const leastByGroup = Math.min(...cutByGroup.map(({ largestToGroup }) => largestToGroup ?? MAX_DATAGRAM));
   const remedy = (most: number) =>
-    `Give the way an MTU of ${MAX_DATAGRAM + 28} or more (of a tunnel, an overlay network, a VPN), or let routers ` +
+    `Give the way (a tunnel, an overlay network, a VPN) an MTU of ${MAX_DATAGRAM + 28} or more, or let routers ` +
     'say "fragmentation needed" (ICMP 3/4, ICMPv6 2). Until then keep 32 + `batchSize` × (2 + bytes of a key) ' +
     `at or below ${most} on every node.`;
   return [
     ...about("mtu", "error", peers, cut, [
-      `Datagrams of at most ${least("out")} bytes arrive there, and of ${least("in")} from there: larger ones ` +
-      `vanish. A full one has ${MAX_DATAGRAM}.`,
+      `Datagrams of at most ${least("out")} bytes arrive there, and of at most ${least("in")} from there: larger ` +
+      `ones vanish. A full one has ${MAX_DATAGRAM}.`,
       remedy(Math.min(least("in"), least("out"))),
     ]),
     // What is lost is sent again, to each alone.
     ...about("mtu", "warning", peers, cutByGroup, [
       `By multicast, datagrams of at most ${leastByGroup} bytes arrive there: larger ones vanish, and are sent again to ` +
-      `each alone. A full one has ${MAX_DATAGRAM}.`,
+      `each peer alone. A full one has ${MAX_DATAGRAM}.`,
       remedy(leastByGroup),
     ]),
   ];
@@ -162,8 +163,8 @@ export function losses({ peers }: Observed): readonly Finding[] {
   );
   const [lost, all] = [sum(lossy, "lost"), sum(lossy, "questions")];
   return about("loss", "warning", peers, lossy, [
-    `${lost} of ${all} small questions to them were not answered.`,
-    "Look for a full link, a full receive buffer (`receiveBuffer`) or a process whose event loop stands still.",
+    `${lost} of ${all} small questions to {it|them} were not answered.`,
+    "Look for a full link, a full receive buffer (`receiveBuffer`) or a process whose event loop is blocked.",
   ]);
 }
 
@@ -187,7 +188,9 @@ function namesOf(interfaces: Observed["interfaces"]): string {
 }
 
 function ports(peers: readonly PeerDiagnosis[]): string {
-  return `the port each advertises (${named(peers.map(({ endpoint }) => endpoint))})`;
+  return `{the port that it advertises|the ports that they advertise} (${
+    named(peers.map(({ endpoint }) => endpoint))
+  })`;
 }
 
 function sum(peers: readonly PeerDiagnosis[], name: "lost" | "questions"): number {

@@ -78,7 +78,10 @@ for (const [title, adapter] of Object.entries(ADAPTERS)) {
     test("with --allow-net alone: a name cannot be looked up, and the error says what to do", async () => {
       const { refused, option } = await runWith(adapter, ["--allow-net"], { interface: "lo" });
       assertEquals(option, "interface");
-      assertStringIncludes(refused ?? "", "(on Deno --allow-sys=networkInterfaces), or be given as address");
+      assertStringIncludes(
+        refused ?? "",
+        "an address unless interfaces may be listed (on Deno --allow-sys=networkInterfaces)",
+      );
     });
 
     test("with no permission: the error names what must be permitted", async () => {

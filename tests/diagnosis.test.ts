@@ -300,7 +300,7 @@ describe("it finds", () => {
       const [b, c] = lan.nodes.slice(1).map(({ nodeId }) => diagnosis.peers.find(({ id }) => id === nodeId)?.largest);
       assertEquals([b, c], [{ in: 1400, out: 1172 }, { in: 548, out: 1400 }]);
       const [{ message, advice } = { message: "", advice: "" }] = diagnosis.findings;
-      assertStringIncludes(message, "at most 1172 bytes arrive there, and of 548 from there");
+      assertStringIncludes(message, "at most 1172 bytes arrive there, and of at most 548 from there");
       assertStringIncludes(advice, "at or below 548");
     }),
   );

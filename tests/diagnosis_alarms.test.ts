@@ -454,6 +454,46 @@ test(
   }),
 );
 
+test(
+  "interfaces that are missing are named as long as they are",
+  withLan(async (lan) => {
+    const host = lan.network.host(A);
+    const eth7 = { name: "eth7", address: "10.7.0.1", internal: false, netmask: "255.255.255.0" };
+    let list = host.networkInterfaces();
+    const ports = { networkInterfaces: () => list };
+    const mesh = await lan.open(A, { interface: ["eth0", "eth7", "eth8"], waitForInterface: true }, ports);
+    const alone = await lan.diagnose(mesh);
+    assertEquals(codesOf(alone).slice(0, 2), ["error interface-missing", "error nobody-there"]);
+    await lan.open(B);
+    await lan.pass(2);
+    const both = await lan.diagnose(mesh);
+    assertCodes(both, "warning interface-missing");
+    const [{ message, subject } = { message: "", subject: "" }] = both.findings;
+    assertEquals(subject, "eth7, eth8");
+    assertEquals(message, "They are not there, or have no IPv4 address. The node waits for them.");
+    assertEquals(both.node.interfacesMissing, ["eth7", "eth8"]);
+    list = [...list, eth7];
+    await lan.pass(2);
+    const one = await lan.diagnose(mesh);
+    assertEquals(one.node.interfacesMissing, ["eth8"]);
+    const found = one.findings.find(({ code }) => code === "interface-missing");
+    assertEquals(found?.message, "It is not there, or has no IPv4 address. The node waits for it.");
+  }),
+);
+
+test(
+  "any interface that reaches others is waited for only when that is wanted",
+  withLan(async (lan) => {
+    const lo = { name: "lo", address: "127.0.0.1", internal: true, netmask: "255.0.0.0" };
+    const ports = { networkInterfaces: () => [lo] };
+    const mesh = await lan.open(A, { waitForInterface: true }, ports);
+    assertEquals((await lan.diagnose(mesh)).node.interfacesMissing, [null]);
+    assertEquals(subjectOf(await lan.diagnose(mesh), "interface-missing"), "any but the loopback interface");
+    const other = await lan.open(B, {}, ports);
+    assertEquals((await lan.diagnose(other)).node.interfacesMissing, []);
+  }),
+);
+
 test("an interface without multicast explains nothing beside one that is well", async () => {
   const lan = new Lan();
   const mesh = await MeshBus.open({ ...lan.network.host(A), heartbeat: HEARTBEAT });

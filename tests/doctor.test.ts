@@ -40,6 +40,7 @@ const NODE: NodeDiagnosis = {
   receiveBufferRequired: false,
   multicastError: null,
   interfacesError: null,
+  interfacesMissing: [],
   sendError: null,
   silentSeeds: [],
   unresolvedSeeds: [],
@@ -353,10 +354,27 @@ describe("a run on this host", () => {
     const { code, out } = await call("doctor", "--json", "--interface", "no-such-interface");
     const report = JSON.parse(out) as DoctorReport;
     assertEquals([code, report.ok, report.node], [1, false, null]);
-    const [{ code: found, subject, message } = { code: "", subject: "", message: "" }] = report.findings;
+    const [{ advice, code: found, subject, message } = {} as Partial<Finding>] = report.findings;
     assertEquals([found, subject], ["cannot-open", '--interface: "no-such-interface"']);
-    assertStringIncludes(message, "--interface must name one that is up");
+    assertStringIncludes(message ?? "", "--interface must name one that is up");
+    assertStringIncludes(advice ?? "", "the option `waitForInterface: true`");
   });
+
+  test("looks at the interfaces that are there when another is missing, which is an error", () =>
+    withMeshes(async (open) => {
+      const { nodeId, port } = await open({ heartbeat: 300 });
+      const args = `--json --no-scout --heartbeat 300 --port ${port} --interface 127.0.0.1,no-such-interface`;
+      const { code, out } = await call("doctor", ...args.split(" "));
+      const { findings, peers } = JSON.parse(out) as DoctorReport;
+      const errors = findings.filter(({ severity }) => severity === "error");
+      assertEquals(
+        errors.map(({ code, subject }) => [code, subject]),
+        [["interface-missing", "no-such-interface"]],
+        out,
+      );
+      assertStringIncludes(errors[0]?.advice ?? "", "correct --interface.");
+      assertEquals([code, peers.map(({ id }) => id)], [1, [nodeId]], out);
+    }));
 
   test("says why it cannot be opened", async () => {
     const socket = createSocket("udp4");
@@ -598,7 +616,10 @@ describe("scouting", () => {
     assertEquals([strangers.list.length, strangers.more], [64, 5036]);
     const [finding, ...others] = scoutFindings({ node: NODE, interfaces: [ETH0], peers: [] }, strangers.list);
     assertEquals(others, []);
-    assertStringIncludes(finding?.message ?? "", "the port 1, 2, 3 and 61 more; this node uses 7946");
+    assertStringIncludes(
+      finding?.message ?? "",
+      "64 nodes are there that use the ports 1, 2, 3 and 61 more; this node uses 7946",
+    );
     assertEquals(finding?.subject, "10.0.0.9:50000, 10.0.0.9:50000, 10.0.0.9:50000 and 61 more");
   });
 
@@ -652,10 +673,10 @@ describe("scouting", () => {
     [
       "wrong-interface",
       { isOnMesh: false, interface: "eth1" },
-      "answers on eth1 of this host; this node uses eth0",
+      "1 node of the mesh was found on eth1 of this host; this node uses eth0",
       '"eth1"',
     ],
-    ["multicast-off", { multicast: false }, "they do not use multicast", 'peers: ["10.0.0.9:7946"]'],
+    ["multicast-off", { multicast: false }, "it does not use multicast", 'peers: ["10.0.0.9:7946"]'],
     ["multicast-blocked", {}, "multicast to 239.0.0.1:7946 does not pass", 'peers: ["10.0.0.9:7946"]'],
   ];
   for (const [code, difference, message, advice] of causes) {

@@ -152,7 +152,7 @@ scene("doctor: a port that is closed in one direction", LAN, async ({ hosts, own
   shut(hosts[1] as Host, `ip saddr 10.77.1.1 udp dport != 7946`);
   const out = assertError(await doctor([], "node"), "unicast-out-closed");
   assertEquals(out.subject, node.address);
-  assertStringIncludes(out.advice, `receive UDP from 10.77.1.1 to the port each advertises (${node.address})`);
+  assertStringIncludes(out.advice, `receive UDP from 10.77.1.1 to the port that it advertises (${node.address})`);
   // Here.
   hosts[1]?.run("nft", "delete table inet shut");
   shut(own, `ip saddr != 10.77.1.1 udp dport != 7946`);
