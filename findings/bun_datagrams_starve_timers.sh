@@ -3,7 +3,7 @@
 #
 # Versions:  bun 1.4.5, beside node 24.21.0 and deno 2.9.6, from npm; Linux.
 # Input:     for two seconds a child process sends small datagrams over the loopback interface, 4,000 a second. The handler
-#            takes 1 ms for each, so that some always wait. With the first of them a timer of 1 ms is set.
+#            takes 1 ms for each, and 100 ms for the first, so that some always wait. Then a timer of 1 ms is set.
 # Expected:  the timer comes after some tens of milliseconds: an event loop that reads sockets takes turns with its timers.
 #            libuv reads at most 32 datagrams in a turn.
 # Behaviour: Bun reads until the socket is empty, with `Bun.udpSocket` and with `node:dgram`. Heartbeats, timeouts and
@@ -24,10 +24,16 @@ npm install --no-audit --no-fund --silent node@24.21.0 deno@2.9.6 bun@1.4.5
 
 cat >sender.cjs <<'JS'
 const socket = require("node:dgram").createSocket("udp4");
-const end = Date.now() + 2000;
+const start = Date.now();
+let sent = 0;
 const timer = setInterval(() => {
-  for (let i = 0; i < 20; i++) socket.send("x", Number(process.argv[2]), "127.0.0.1");
-  if (Date.now() < end) return;
+  const time = Date.now() - start;
+  // What it could not send in time it makes up for.
+  while (sent < 4 * time && sent < 8000) {
+    socket.send("x", Number(process.argv[2]), "127.0.0.1");
+    sent++;
+  }
+  if (time < 2000) return;
   clearInterval(timer);
   socket.close();
 }, 5);
@@ -44,6 +50,8 @@ let first = 0;
 
 function handle() {
   if (datagrams++ === 0) {
+    // Until some wait.
+    for (const end = performance.now() + 100; performance.now() < end;);
     first = performance.now();
     setTimeout(() => {
       console.log(`timer of 1 ms after ${Math.round(performance.now() - first)} ms, ${datagrams} datagrams`);
@@ -72,14 +80,17 @@ JS
 
 bin="$folder/node_modules/.bin"
 wrong=0
-# Holds that the timer came after so many milliseconds at least, and at most.
+# Holds that the timer came after so many milliseconds at least, and at most: on a busy machine in one of three tries.
 check() {
   local name=$1 least=$2 most=$3 line ms
   shift 3
-  line=$(timeout 30 "$@" "$bin/node")
-  echo "$name: $line"
-  ms=$(sed -E 's/.* after ([0-9]+) ms,.*/\1/' <<<"$line")
-  if ((ms < least || ms > most)); then wrong=1; fi
+  for _ in 1 2 3; do
+    line=$(timeout 30 "$@" "$bin/node")
+    echo "$name: $line"
+    ms=$(sed -E 's/.* after ([0-9]+) ms,.*/\1/' <<<"$line")
+    if ((ms >= least && ms <= most)); then return; fi
+  done
+  wrong=1
 }
 check "node dgram" 0 1000 "$bin/node" receiver.mjs dgram
 check "deno dgram" 0 1000 "$bin/deno" run -A receiver.mjs dgram
