@@ -18,6 +18,7 @@ import {
 import { messageOf } from "../src/cause.ts";
 import type { Clock } from "../src/clock.ts";
 import { inOrder } from "../src/finding.ts";
+import { absentInterfaces } from "../src/interfaces.ts";
 import { checkOptions, type Settings } from "../src/options.ts";
 import { UsageError } from "./arguments.ts";
 import { listen } from "./listen.ts";
@@ -112,12 +113,17 @@ export async function examine(examination: Examination, means: Means = MEANS): P
 }
 
 /** Of several interfaces one may be missing: the others are looked at all the same. */
-async function openWhatIsThere(options: MeshOptions, { openMesh }: Means): Promise<MeshBus> {
+async function openWhatIsThere(
+  options: MeshOptions,
+  { networkInterfaces, openMesh }: Means,
+): Promise<MeshBus> {
   try {
     return await openMesh(options);
   } catch (error) {
-    const isOneOfSeveral = isMissing(error) && Array.isArray(options.interface) && options.interface.length > 1;
-    if (!isOneOfSeveral) throw error;
+    const { interface: wanted } = options;
+    if (!isMissing(error) || !Array.isArray(wanted)) throw error;
+    const missing = absentInterfaces(checkOptions(options), networkInterfaces());
+    if (missing.length === wanted.length) throw error;
     return await openMesh({ ...options, waitForInterface: true });
   }
 }
