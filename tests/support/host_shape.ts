@@ -6,6 +6,7 @@
 import { execFileSync } from "node:child_process";
 import { writeSync } from "node:fs";
 import process from "node:process";
+import { delay } from "@std/async";
 import { type MeshBus, type MeshEvent, type MeshOptions, openMesh } from "../../mod.ts";
 import { networkInterfaces } from "../../adapters/system.ts";
 import { LocalAddresses } from "../../src/interfaces.ts";
@@ -39,6 +40,8 @@ export interface ShapeResult {
 }
 
 const { options, change, until, places = [] } = JSON.parse(process.argv[2] ?? "{}") as ShapeTask;
+/** Longest wait for the other one, in milliseconds: a busy machine takes its time. */
+const PATIENCE = 30_000;
 const STRANGER = { host: "10.99.99.99", port: 7946 };
 
 async function run(): Promise<ShapeResult | { readonly error: string }> {
@@ -67,9 +70,11 @@ async function run(): Promise<ShapeResult | { readonly error: string }> {
   if (change !== undefined) execFileSync("sh", ["-e", "-c", change]);
   if (until !== undefined) await happened(until);
   if (hosts[0] !== hostOf(first)) hosts.push(hostOf(first));
-  // The other one notices at a look of its own: what it says of itself is asked until it has.
+  // The other one notices at a look of its own, one a second: it is asked until it has. Until then it may answer at once.
+  const end = performance.now() + PATIENCE;
   let diagnosis = await first.diagnose();
-  for (let i = 0; i < 8 && !diagnosis.peers.some(({ multicast }) => multicast.in && multicast.out); i++) {
+  while (!diagnosis.peers.some(({ multicast }) => multicast.in && multicast.out) && performance.now() < end) {
+    await delay(50);
     diagnosis = await first.diagnose();
   }
   const local = new LocalAddresses(networkInterfaces());
