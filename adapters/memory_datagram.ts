@@ -36,7 +36,7 @@ export type DatagramFate =
   | "lost"
   /** The two hosts are cut off from each other. */
   | "partitioned"
-  /** No such host, or no socket there that takes it. */
+  /** No such host, or no socket there that takes it, or the machine is suspended. */
   | "unreachable"
   /** The receive buffer of a socket that was not read for a while was full. */
   | "overrun";

@@ -39,6 +39,12 @@ export interface MemoryHost extends MeshPorts {
    * nothing unless it is running.
    */
   pause(): void;
+  /**
+   * Suspends the machine, as the lid of a laptop does: like {@linkcode MemoryHost.pause}, but `clock.now` stands still, and
+   * with it the time that timers have to go, while `clock.wall` goes on, and what is sent to it meanwhile is lost.
+   * {@linkcode MemoryHost.resume} wakes it. Does nothing unless it is running.
+   */
+  suspend(): void;
   /** Lets it go on: first the timers that have come due, then the datagrams that wait. Does nothing unless it is paused. */
   resume(): void;
   /**
@@ -98,6 +104,9 @@ export class HostProcess implements MemoryHost, SocketOwner {
   #state: "running" | "paused" | "crashed" = "running";
   /** Up to when, in the network's time, the host has run ahead of it. */
   #blockedUntil = -Infinity;
+  /** When it was suspended, in the network's time, and for how long it was in all. */
+  #suspendedAt: number | undefined;
+  #slept = 0;
   /** The next step of going on after that. Timers and datagrams are held while there is one. */
   #goingOn: Timer | undefined;
   /** Whose datagram was handled when it was blocked, and how many of it were read in a row since. */
@@ -116,10 +125,12 @@ export class HostProcess implements MemoryHost, SocketOwner {
       return socket;
     };
     this.clock = {
-      now: () => Math.max(clock.now(), this.#blockedUntil),
+      now: () => Math.max(this.#suspendedAt ?? clock.now(), this.#blockedUntil) - this.#slept,
+      wall: () => Math.max(clock.now(), this.#blockedUntil),
       setTimer: (callback, delay) => {
         const ahead = Math.max(0, this.#blockedUntil - clock.now());
-        return this.#start(callback, (call) => clock.setTimer(call, ahead + Math.max(0, delay)));
+        const wait = Math.max(0, delay);
+        return this.#start(callback, (call) => clock.setTimer(call, ahead + wait), false, this.clock.now() + wait);
       },
       setTurnEnd: (callback) => this.#start(callback, (call) => clock.setTurnEnd(call), true),
     };
@@ -151,9 +162,21 @@ export class HostProcess implements MemoryHost, SocketOwner {
     if (this.#state === "running") this.#state = "paused";
   }
 
+  suspend(): void {
+    if (this.#state !== "running") return;
+    this.#state = "paused";
+    this.#suspendedAt = this.fabric.clock.now();
+  }
+
+  /** Whether the machine is suspended: then nothing waits in its sockets. */
+  get isSuspended(): boolean {
+    return this.#suspendedAt !== undefined;
+  }
+
   resume(): void {
     if (this.#state !== "paused") return;
     this.#state = "running";
+    this.#wake();
     if (this.#goingOn === undefined) this.#goOn(false);
   }
 
@@ -164,12 +187,35 @@ export class HostProcess implements MemoryHost, SocketOwner {
       );
     }
     if (this.#state === "crashed") return;
+    this.#blockedUntil = this.clock.now() + this.#slept + ms;
+    this.#catchUp();
+  }
+
+  /** Timers have as long to go as they had, and so has what blocks it. */
+  #wake(): void {
+    if (this.#suspendedAt === undefined) return;
     const { clock } = this.fabric;
-    this.#blockedUntil = this.clock.now() + ms;
+    const now = clock.now();
+    const slept = now - this.#suspendedAt;
+    const wasBlocked = this.#blockedUntil > this.#suspendedAt;
+    this.#slept += slept;
+    this.#suspendedAt = undefined;
+    this.#overdue = this.#overdue.filter(({ isTurnEnd }) => isTurnEnd);
+    for (const timer of [...this.#timers].sort((a, b) => a.due - b.due)) {
+      if (timer.isTurnEnd) continue;
+      timer.cancel();
+      timer.start((call) => clock.setTimer(call, Math.max(0, timer.due + this.#slept - now)));
+    }
+    if (!wasBlocked) return;
+    this.#blockedUntil += slept;
+    this.#catchUp();
+  }
+
+  #catchUp(): void {
+    const { clock } = this.fabric;
     this.#goingOn?.cancel();
     // Those that are set for the same moment meanwhile are due after those that are late already.
-    const caughtUp = () => this.#goOnSoon();
-    this.#goingOn = clock.setTimer(caughtUp, this.#blockedUntil - clock.now());
+    this.#goingOn = clock.setTimer(() => this.#goOnSoon(), this.#blockedUntil - clock.now());
   }
 
   /** For a socket: one of its datagrams is about to be handled. */
@@ -223,8 +269,8 @@ export class HostProcess implements MemoryHost, SocketOwner {
     this.#sockets.delete(socket);
   }
 
-  #start(callback: () => void, set: (call: () => void) => Timer, isTurnEnd = false): Timer {
-    const timer = new HostTimer(this.#timers, isTurnEnd, () => {
+  #start(callback: () => void, set: (call: () => void) => Timer, isTurnEnd = false, due = 0): Timer {
+    const timer = new HostTimer(this.#timers, isTurnEnd, due, () => {
       if (this.isHeld) {
         this.#overdue.push(timer);
         return;
@@ -259,12 +305,15 @@ function interfacesOf({ address, family }: Machine): readonly NetworkInterface[]
 /** A timer that can be set again: when it comes due in a pause, it is due when the pause ends. */
 class HostTimer implements Timer {
   readonly isTurnEnd: boolean;
+  /** When it is due, by the clock of the host. */
+  readonly due: number;
   readonly #all: Set<HostTimer>;
   readonly #call: () => void;
   #timer: Timer | undefined;
 
-  constructor(all: Set<HostTimer>, isTurnEnd: boolean, call: () => void) {
+  constructor(all: Set<HostTimer>, isTurnEnd: boolean, due: number, call: () => void) {
     this.isTurnEnd = isTurnEnd;
+    this.due = due;
     this.#all = all;
     this.#call = call;
   }

@@ -42,6 +42,8 @@ export interface SocketOwner {
   readonly multicast: boolean;
   /** Whether nothing reaches it now. */
   readonly isHeld: boolean;
+  /** Whether its machine is suspended: what comes is lost. */
+  readonly isSuspended: boolean;
   /** Its own time, which is ahead of the network's while it is blocked. */
   readonly clock: Clock;
   /** A datagram of the socket is about to be handed over. */
@@ -160,6 +162,7 @@ export class MemorySocket implements DatagramSocket, BoundSocket {
   }
 
   receive(datagram: MemoryDatagram): void {
+    if (this.#owner.isSuspended) return this.#owner.fabric.note(datagram, "unreachable");
     if (!this.#owner.isHeld && this.#inbox.length === 0) return this.#handOver(datagram);
     const size = this.#inboxSize + memoryOf(datagram.data.length);
     if (size > this.#bufferSize) return this.#owner.fabric.note(datagram, "overrun");

@@ -11,7 +11,7 @@ import type { Clock } from "../src/clock.ts";
 import type { NetworkInterface, NetworkInterfaces, RandomBytes, Resolve } from "../src/host.ts";
 import { resolveDirectly } from "./detour.ts";
 import { LookUps } from "./look_ups.ts";
-import { clearImmediate, clearTimeout, now, setImmediate, setTimeout } from "./time.ts";
+import { clearImmediate, clearTimeout, now, setImmediate, setTimeout, wall } from "./time.ts";
 
 // There each detour would have to be permitted, and a prompt could ask for it.
 const IS_DENO = "Deno" in globalThis;
@@ -25,6 +25,7 @@ const getRandomValues = webcrypto.getRandomValues.bind(webcrypto);
 /** The clock of the event loop. */
 export const systemClock: Clock = {
   now,
+  wall,
 
   setTimer(callback, delay) {
     const due = now() + delay;

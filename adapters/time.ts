@@ -14,6 +14,9 @@ import timers from "node:timers";
 /** Milliseconds of a clock that never goes back. */
 export const now: () => number = performance.now.bind(performance);
 
+/** Milliseconds of the clock of the wall, which goes on while the machine is suspended, and may be set. */
+export const wall: () => number = Date.now;
+
 /** Of `node:timers`. */
 export const setTimeout: typeof timers.setTimeout = timers.setTimeout;
 

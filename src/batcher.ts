@@ -83,6 +83,11 @@ export class Batcher {
     return oldest.keys.length === 0 ? undefined : this.#config.clock.now() - oldest.since;
   }
 
+  /** The clock has stood still for so many milliseconds: what is pending has been for as much longer. */
+  sleep(time: number): void {
+    for (const batch of [...this.#ready, this.#open]) batch.since -= time;
+  }
+
   /** Bytes that a batch does not pass, but for a single key that is longer. */
   get limit(): number {
     return this.#limit;

@@ -8,6 +8,11 @@
 export interface Clock {
   /** Milliseconds since some fixed moment, monotonic, with fractions. */
   now(): number;
+  /**
+   * Milliseconds since some fixed moment by the clock of the wall, which goes on while the machine is suspended, and may be
+   * set to any time: a hint that it was suspended, and used for nothing else. Absent, or `NaN`: nobody can tell.
+   */
+  wall?(): number;
   /** Calls `callback` once, `delay` milliseconds from now or as soon after as the event loop can. */
   setTimer(callback: () => void, delay: number): Timer;
   /** Calls `callback` once, at the end of the current turn of the event loop: after all that is ready to run now. */

@@ -144,6 +144,13 @@ export class Deliveries {
     this.#offeredSince = Math.min(this.#offeredSince, since);
   }
 
+  /** The clock has stood still for so many milliseconds: what waits has been outstanding for as much longer. */
+  sleep(time: number): void {
+    for (let chunk = this.#head; chunk !== undefined; chunk = chunk.next) chunk.since -= time;
+    if (this.#owedSince !== undefined) this.#owedSince -= time;
+    this.#offeredSince -= time;
+  }
+
   /** The keys of a datagram follow. They may have been outstanding since a time, by the clock. */
   begin(outstandingSince: number = Infinity): void {
     const now = this.#clock.now();

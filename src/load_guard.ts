@@ -72,8 +72,8 @@ export interface LoadGuard {
 export class LoadGuards {
   readonly #clock: Pick<Clock, "setTimer"> | undefined;
   readonly #limit: number;
-  /** Shared with the guards, which outlive their entries: entries of a generation below it are held no more. */
-  readonly #held = { from: 0 };
+  /** Shared with the guards, which outlive their entries. */
+  readonly #held: Held;
   #current = new Map<string, Entry>();
   #previous = new Map<string, Entry>();
   #generation = 1;
@@ -82,11 +82,19 @@ export class LoadGuards {
 
   /**
    * Without a clock guards do not grow old, and only the number of keys is bounded. `limit` is the longest key, in bytes of
-   * UTF-8.
+   * UTF-8. `hasSlept` tells whether the machine was suspended, and nothing was done about it yet: no guard is fresh then.
    */
-  constructor(clock?: Pick<Clock, "setTimer">, limit: number = MAX_KEY) {
+  constructor(clock?: Pick<Clock, "setTimer">, limit: number = MAX_KEY, hasSlept: () => boolean = () => false) {
     this.#clock = clock;
     this.#limit = limit;
+    this.#held = {
+      from: 0,
+      isOver: () => {
+        if (!hasSlept()) return false;
+        this.touchAll();
+        return true;
+      },
+    };
   }
 
   /** Whether no key is guarded: then `touch` need not be called. */
@@ -171,18 +179,26 @@ interface Entry {
   generation: number;
 }
 
+/** What the guards of one bus share. */
+interface Held {
+  /** Entries of a generation below it are held no more. */
+  from: number;
+  /** Whether all guards have just ended, as something may have been missed. */
+  readonly isOver: () => boolean;
+}
+
 class Guard implements LoadGuard {
   readonly key: string;
   readonly #entry: Readonly<Entry>;
-  readonly #held: { readonly from: number };
+  readonly #held: Readonly<Held>;
 
-  constructor(key: string, entry: Readonly<Entry>, held: { readonly from: number }) {
+  constructor(key: string, entry: Readonly<Entry>, held: Readonly<Held>) {
     this.key = key;
     this.#entry = entry;
     this.#held = held;
   }
 
   isFresh(): boolean {
-    return this.#entry.generation >= this.#held.from;
+    return this.#entry.generation >= this.#held.from && !this.#held.isOver();
   }
 }

@@ -38,6 +38,7 @@ import { Reliability } from "./reliability.ts";
 import { Seeds } from "./seeds.ts";
 import { checkSignal, type Signal } from "./signal.ts";
 import { SlowCallbacks } from "./slow_callbacks.ts";
+import type { Standstill } from "./stall_watch.ts";
 import { Subscriptions } from "./subscriptions.ts";
 import {
   checkSelf,
@@ -155,7 +156,7 @@ export class MeshBus implements SyncBus {
     this.#failures = new Failures(clock, emit);
     const longest = settings.extended ? MAX_KEY : MAX_PLAIN_KEY;
     this.#subscriptions = new Subscriptions(onThrow, contexts, longest);
-    this.#guards = new LoadGuards(clock, longest);
+    this.#guards = new LoadGuards(clock, longest, () => this.#reliability !== undefined && this.#reliability.suspended > 0);
     this.#gaps = new GapReporter(clock, () => this.#tellAll("gap"));
     this.#overflows = new GapReporter(clock, () => this.#tellAll("overflow"));
     this.#slowCallbacks = new SlowCallbacks(clock, emit);
@@ -226,7 +227,12 @@ export class MeshBus implements SyncBus {
         onLeft: (id) => this.#membership.leave(id),
         onReused: () => this.#takeNewId(),
         antedate: (since) => this.#deliveries.antedate(since),
-        onStall: (since) => this.#stalled(since),
+        onSleep: (time) => {
+          this.#guards.touchAll();
+          this.#batcher.sleep(time);
+          this.#deliveries.sleep(time);
+        },
+        onStall: (standstill) => this.#stalled(standstill),
       })
       : undefined;
     const { group, heartbeat } = settings;
@@ -434,10 +440,11 @@ export class MeshBus implements SyncBus {
     const streams = this.#reliability?.streams;
     const { peers, lost, refusedAt } = this.#membership;
     // What has arrived and waits for its callback is outstanding too.
-    const { age: waiting } = this.#deliveries;
-    const stalledSince = this.#reliability?.stalledSince;
+    const { age } = this.#deliveries;
+    const standstill = this.#reliability?.standstill;
+    const waiting = age === undefined ? undefined : age + (standstill?.suspended ?? 0);
     const { clock } = this.#ports;
-    return meshStatus({ clock, heartbeat, peerTimeout, streams, peers, lost, refusedAt, waiting, stalledSince });
+    return meshStatus({ clock, heartbeat, peerTimeout, streams, peers, lost, refusedAt, waiting, standstill });
   }
 
   /**
@@ -630,14 +637,15 @@ export class MeshBus implements SyncBus {
     this.#gaps.report();
   }
 
-  #stalled(since: number): void {
+  #stalled({ since, suspended }: Standstill): void {
     const { clock } = this.#ports;
     const { heartbeat } = this.#settings;
     const now = clock.now();
-    if (this.#closing !== undefined || now - since <= heartbeat) return;
+    // While a machine is suspended a node may come, publish and leave, and nothing of that waits in its sockets.
+    if (this.#closing !== undefined || (suspended === 0 && now - since <= heartbeat)) return;
     this.#events.emit({ type: "stalled", duration: now - since });
-    // Callbacks that take so long while they are told would be told of that, and so on for ever.
-    if (now - this.#deliveries.toldAt > Math.max(MIN_PATIENCE, heartbeat)) this.#tellAll("gap");
+    // Callbacks that take so long while they are told would be told of that, and so on for ever. They suspend no machine.
+    if (suspended > 0 || now - this.#deliveries.toldAt > Math.max(MIN_PATIENCE, heartbeat)) this.#tellAll("gap");
   }
 
   #tellAll(cause: "gap" | "overflow"): void {

@@ -9,13 +9,15 @@ import type { LostPeer } from "./gone_peers.ts";
 import type { PeerStream } from "./peer_stream.ts";
 import type { PeerStreams } from "./peer_streams.ts";
 import type { PeerTable } from "./peer_table.ts";
+import type { Standstill } from "./stall_watch.ts";
 
 /**
  * - `current`: everything that is known to exist has arrived, and subscribers have been called with it.
  * - `partial`: so it has, but peers were lost that have neither come back nor been replaced. They have crashed,
  *   or the network is cut, and what they publish does not come. Of the mesh only.
  * - `repairing`: something is missing and has been asked for, or it is not known yet whether something is.
- * - `doubt`: nothing was heard for more than two heartbeats: something may be missing that nobody knows of.
+ * - `doubt`: nothing was heard for more than two heartbeats, or since the machine was suspended: something may be missing that
+ *   nobody knows of.
  */
 export type MeshState = "current" | "partial" | "repairing" | "doubt";
 
@@ -67,8 +69,8 @@ export interface StatusConfig {
   readonly lost: readonly LostPeer[];
   /** For how long the oldest key that has arrived waits for its callback, in milliseconds; `undefined` for none. */
   readonly waiting: number | undefined;
-  /** Since when the event loop has stood still: what was heard since then may have come at any time. */
-  readonly stalledSince: number | undefined;
+  /** What has stood still, and was not noticed yet: what was heard since then may have come at any time. */
+  readonly standstill: Standstill | undefined;
 }
 
 /** Heartbeats of silence after which a peer is in doubt: one may be lost, and another be late. */
@@ -116,12 +118,14 @@ export function meshStatus(config: StatusConfig): MeshStatus {
 function statusOf(
   stream: PeerStream,
   now: number,
-  { heartbeat, peers, lost, waiting, stalledSince = Infinity }: StatusConfig,
+  { heartbeat, peers, lost, waiting, standstill }: StatusConfig,
 ): PeerStatus {
-  const { id, window, heardAt, settledAt, changedAt, pending } = stream;
+  const { id, window, heardAt, settledAt, changedAt, pending, stall } = stream;
+  const { since = Infinity, suspended = 0 } = standstill ?? {};
   // What has come and waits for its callback is not there yet for whom it is for.
   const isSettled = stream.isSettled && pending <= HELD_BACK && waiting === undefined;
-  const doubtAt = heardAt + DOUBT_AFTER * heartbeat;
+  const isUnheard = suspended > 0 || stall?.isDoubt === true;
+  const doubtAt = Math.min(heardAt + DOUBT_AFTER * heartbeat, isUnheard ? stall?.from ?? since : Infinity);
   const isSilent = now > doubtAt;
   return {
     id,
@@ -130,6 +134,6 @@ function statusOf(
     stateFor: now - (isSilent ? doubtAt : changedAt),
     position: window.settled,
     missing: stream.isGone ? 0 : window.missing,
-    staleness: Math.max(now - Math.min(settledAt, stalledSince), waiting ?? 0),
+    staleness: Math.max(now - Math.min(settledAt - suspended, since), waiting ?? 0),
   };
 }

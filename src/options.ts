@@ -327,7 +327,9 @@ export function checkPorts(ports: MeshPorts): void {
   if (ports.routeTo !== undefined && typeof ports.routeTo !== "function") {
     throw misuse(TypeError, "routeTo", "a function", ports.routeTo);
   }
-  if (typeof ports.clock?.setTimer !== "function") throw misuse(TypeError, "clock", "a clock", ports.clock);
+  const { wall = null } = ports.clock ?? {};
+  const isClock = typeof ports.clock?.setTimer === "function" && (wall === null || typeof wall === "function");
+  if (!isClock) throw misuse(TypeError, "clock", "a clock", ports.clock);
   const { contexts } = ports;
   if (contexts === undefined) return;
   if (typeof contexts?.bind === "function" && typeof contexts.leave === "function") return;

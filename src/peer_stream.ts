@@ -46,6 +46,8 @@ export interface Stall {
   readonly from: number;
   readonly since: number;
   readonly until: number;
+  /** Whether its machine was suspended: what was sent to it meanwhile is lost, so nothing is known of the other. */
+  readonly isDoubt: boolean;
 }
 
 /** How long what a node that leaves has not repaired is waited for, in milliseconds: it lingers for one second. */
@@ -186,7 +188,7 @@ export class PeerStream {
   knownUpTo = 0;
   readonly said: number[] = [];
   /** From when on nothing must be missed, until the beginning of the stream is known. */
-  readonly #since: number;
+  #since: number;
 
   constructor(nodeId: Uint8Array, id: string, source: Endpoint, since: number, now: number, holes: HoleCount) {
     this.window = new Window(holes);
@@ -285,6 +287,15 @@ export class PeerStream {
   hearNews(saidAt: number, pending: number): void {
     this.pending = pending;
     this.knownAt = Math.max(this.knownAt, Math.min(saidAt, (this.stall?.from ?? Infinity) - this.way) - pending);
+  }
+
+  /** The clock has stood still for so many milliseconds until now: what was before is as much longer ago. */
+  sleep(time: number, now: number): void {
+    this.#since -= time;
+    this.knownAt -= time;
+    this.settledAt -= time;
+    // What was asked for in vain is asked for once more.
+    this.returnedAt = now;
   }
 
   /** How far back a catch-up request has to reach, in milliseconds. */

@@ -283,13 +283,16 @@ export class PeerStreams {
 
   /**
    * This node stood still from `since` on, and may have dropped what came meanwhile: what is read now may be old. All are
-   * asked how far they are.
+   * asked how far they are. When the machine was suspended its clock does not count that time, which is in `since`.
    */
-  stalled(since: number): void {
+  stalled(since: number, suspended = 0): void {
     const now = this.#config.clock.now();
+    if (suspended > 0) this.#table.sleep(suspended, now);
     // One that has not been over for long goes on.
-    const from = this.#stall !== undefined && since <= this.#stall.until ? Math.min(this.#stall.from, since) : since;
-    this.#stall = { from, since: now, until: now + STALL_ECHO };
+    const from = this.#stall !== undefined && since <= this.#stall.until
+      ? Math.min(this.#stall.from - suspended, since)
+      : since;
+    this.#stall = { from, since: now, until: now + STALL_ECHO, isDoubt: suspended > 0 };
     let longestWay = 0;
     for (const stream of this.#table.all) longestWay = Math.max(longestWay, stream.way);
     // What has been read already.
@@ -303,7 +306,7 @@ export class PeerStreams {
 
   /** What is heard of a stream may have lain here. */
   #mark(stream: PeerStream, stall: Stall): void {
-    stream.stall = stall;
+    stream.stall = { ...stall, isDoubt: stall.isDoubt || stream.stall?.isDoubt === true };
     stream.outageAt = stall.since;
     stream.settledAt = Math.min(stream.settledAt, stall.from);
     stream.knownAt = Math.min(stream.knownAt, stall.from);

@@ -23,7 +23,7 @@ import { RateLimit } from "./rate_limit.ts";
 import type { Control } from "./receiver.ts";
 import { RepairRequests } from "./repair_requests.ts";
 import { SentRing } from "./sent_ring.ts";
-import { StallWatch } from "./stall_watch.ts";
+import { StallWatch, type Standstill } from "./stall_watch.ts";
 import { encodeControl, type Numbering } from "./wire/extension.ts";
 import { TYPE_ACK, TYPE_CATCH_UP, TYPE_LEAVE, TYPE_NAK, TYPE_STATE } from "./wire/layout.ts";
 import { formatNodeId } from "./wire/node_id.ts";
@@ -60,8 +60,10 @@ export interface ReliabilityConfig {
   readonly onReused: () => void;
   /** What has come may have been outstanding since a time, by the clock, that is before what was known when it came. */
   readonly antedate: (since: number) => void;
-  /** The event loop has stood still for a while, at most since `since`. */
-  readonly onStall: (since: number) => void;
+  /** The machine was suspended for so many milliseconds, which the clock has not counted: what was before is longer ago. */
+  readonly onSleep: (time: number) => void;
+  /** The event loop, or the whole machine, has stood still for a while. */
+  readonly onStall: (standstill: Standstill) => void;
 }
 
 /** Wires those parts together. */
@@ -82,7 +84,7 @@ export class Reliability {
 
   constructor(config: ReliabilityConfig) {
     const { nodeId, settings, ports, jitter, multicast, peers, post } = config;
-    const { onRepair, onRepaired, onGap, onLeft, antedate, pendingAge } = config;
+    const { onRepair, onRepaired, onGap, onLeft, antedate } = config;
     const { clock, randomBytes } = ports;
     this.#config = config;
     this.#acks = new RateLimit(clock, ACKS_PER_SECOND, ACKS_PER_SECOND);
@@ -101,7 +103,7 @@ export class Reliability {
       onRepair,
       onRepaired,
       onReused: config.onReused,
-      pendingAge,
+      pendingAge: () => this.#pendingAge,
     });
     const crowd = this.#crowd = new Crowd({ jitter, multicast, proven: () => peers().proven });
     this.requests = new RepairRequests({
@@ -136,9 +138,11 @@ export class Reliability {
         post(encodeControl(TYPE_ACK, nodeId, { stream, settled, token }), to),
       antedate,
     });
-    this.#stallWatch = new StallWatch(clock, (since) => {
-      this.streams.stalled(since);
-      config.onStall(since);
+    this.#stallWatch = new StallWatch(clock, (standstill) => {
+      const { since, suspended } = standstill;
+      if (suspended > 0) config.onSleep(suspended);
+      this.streams.stalled(since, suspended);
+      config.onStall(standstill);
     });
   }
 
@@ -166,12 +170,18 @@ export class Reliability {
 
   /** Notes the heartbeat of a node, before its place in the peer table is. False when its node is gone. */
   hear(control: Pick<Control, "nodeId" | "extension" | "source">): boolean {
+    this.#stallWatch.look();
     return this.#closingAt !== undefined || this.streams.hear(control.nodeId, control.source, control.extension);
   }
 
-  /** Since when the event loop has stood still, as long as nothing was done about it. */
-  get stalledSince(): number | undefined {
-    return this.#stallWatch.since;
+  /** What has stood still, as long as nothing was done about it. */
+  get standstill(): Standstill | undefined {
+    return this.#stallWatch.standstill;
+  }
+
+  /** For how long the machine was suspended, in milliseconds, as long as nothing was done about it; else 0. */
+  get suspended(): number {
+    return this.#stallWatch.suspended;
   }
 
   /** A peer is gone: lost, unless it had to make room for another. */
@@ -184,6 +194,7 @@ export class Reliability {
   /** Heeds a packet of a type from 0x10. */
   heed(control: Control): void {
     const { type, nodeId, extension, source } = control;
+    this.#stallWatch.look();
     switch (type) {
       case TYPE_STATE:
         this.hear(control);
@@ -234,6 +245,12 @@ export class Reliability {
     this.beginClose();
     this.own.close();
     this.ring.clear();
+  }
+
+  /** What is pending since before the machine was suspended has been for longer than the clock says. */
+  get #pendingAge(): number | undefined {
+    const age = this.#config.pendingAge();
+    return age === undefined ? undefined : age + this.#stallWatch.suspended;
   }
 
   /** Whether a node that leaves may wait for an acknowledgement: of those who know it, and of few others if they are many. */

@@ -13,7 +13,7 @@ import { equalBytes } from "./wire/packet.ts";
 /** By node id. The one that was heard last is found without a look-up. */
 export class StreamTable {
   readonly #capacity: number;
-  readonly #openedAt: number;
+  #openedAt: number;
   readonly #holes: HoleCount = { trusted: 0, untrusted: 0, asked: 0, repaired: 0 };
   readonly #streams = new Map<string, PeerStream>();
   /** Those of nodes that are gone, the longest gone first. They are kept as long as there is room: late copies look like news. */
@@ -31,6 +31,12 @@ export class StreamTable {
   /** All of them. */
   get all(): Iterable<PeerStream> {
     return this.#streams.values();
+  }
+
+  /** The clock has stood still for so many milliseconds until now: all that was before is as much longer ago. */
+  sleep(time: number, now: number): void {
+    this.#openedAt -= time;
+    for (const stream of this.#streams.values()) stream.sleep(time, now);
   }
 
   /** What all have together, those that are forgotten too. */

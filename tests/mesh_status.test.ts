@@ -52,7 +52,7 @@ function setUp({ extended = true } = {}) {
       lost,
       refusedAt: refused.at,
       waiting: backlog.age,
-      stalledSince: stall.since,
+      standstill: stall.since === undefined ? undefined : { since: stall.since, suspended: 0 },
     });
   const hear = (nodeId: Uint8Array, extended: boolean) => {
     peers.hear({ id: formatNodeId(nodeId), nodeId, advertised: "10.0.0.1:7946", source: SOURCE, extended });

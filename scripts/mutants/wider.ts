@@ -95,14 +95,14 @@ export const WIDER: readonly Mutant[] = judgedBy("storms", [
   {
     name: "what is read after a stall is news",
     file: "src/peer_streams.ts",
-    find: "    stream.stall = stall;\n",
+    find: "    stream.stall = { ...stall, isDoubt: stall.isDoubt || stream.stall?.isDoubt === true };\n",
     replace: "",
     seeds: [46],
   },
   {
     name: "what is read while the node stands still is news",
     file: "src/mesh_status.ts",
-    find: "Math.min(settledAt, stalledSince)",
+    find: "Math.min(settledAt - suspended, since)",
     replace: "settledAt",
     seeds: [5050, 5077, 5581],
   },

@@ -24,6 +24,11 @@ const GLOBALS: Fakes = {
   ...TIMERS,
   performance: { now: nothing },
   queueMicrotask: nothing,
+  Date: class extends Date {
+    static override now(): number {
+      return super.now() + 3_600_000;
+    }
+  },
   crypto: { getRandomValues: (array: Uint8Array) => array },
 };
 
@@ -36,6 +41,8 @@ function fake(target: object, fakes: Fakes): void {
 const log = console.log.bind(console);
 // Loading an adapter is up to the runtime's loader, which may need real timers itself.
 const first = await openMesh({ interface: "127.0.0.1", port: 0 });
+// A wall's clock that jumps looks like a machine that was suspended.
+const guard = first.guard("guarded");
 switch (process.argv[2]) {
   case "globals":
     fake(globalThis, GLOBALS);
@@ -46,6 +53,7 @@ switch (process.argv[2]) {
   case "process":
     fake(process, { nextTick: nothing });
 }
+const isFresh = guard.isFresh();
 const second = await openMesh({ interface: "127.0.0.1", port: first.port });
 const third = await openMesh({ interface: "127.0.0.1", port: first.port });
 const heard = [second, third].map((mesh) => new Promise<SyncEvent>((resolve) => mesh.subscribe("k", resolve)));
@@ -53,4 +61,4 @@ await first.publish("k");
 const events = await Promise.all(heard);
 const ids = new Set([first, second, third].map(({ nodeId }) => nodeId));
 await Promise.all([first.close(), second.close(), third.close()]);
-log(JSON.stringify({ events, ids: ids.size }));
+log(JSON.stringify({ events, ids: ids.size, isFresh }));
