@@ -9,10 +9,11 @@
  * - P6: in the end all know that they have everything;
  * - P7: the original can read all that it is sent, and `wire: "go-warp"` sends nothing else than it does;
  * - P8: a closed world is still;
- * - P9: a load guard is fresh until it is touched;
+ * - P9: a load guard is fresh until it is touched, or the machine was suspended;
  * - P10: what is kept for repair is not told to be gone;
  * - P11: nothing is counted as repaired that was not counted as missing;
  * - P18: as long as peers are lost, `status()` says so;
+ * - P22: a machine that was suspended is in doubt of all peers as soon as it wakes, and counts the sleep;
  * - P12: who knew each other know each other again, soon after they can talk.
  *
  * Those that must hold at every moment are in `storm_watch.ts`, those of one time each in `storm_soon.ts`; P17, that what is
@@ -37,6 +38,8 @@ const MAX_HOLES = 16;
 const YOUTH = 60_000;
 /** A node with an empty stream is a reader after so many times the timeout. */
 const READER_AFTER = 4;
+/** Two clocks differ by so much in speed. */
+const DRIFT = 0.002;
 /** Longest that a peer may have been unheard in a calm network, in heartbeats. */
 const FRESH = 2.5;
 
@@ -268,6 +271,18 @@ function eventProblem({ publishers, plan, excuses }: StormWorld, receiver: Storm
   return undefined;
 }
 
+/** What a node says that is told nothing since its machine was suspended for so many milliseconds. */
+export function wakeProblem({ index, mesh, state }: StormNode, time: number): string | undefined {
+  if (state !== "running") return undefined;
+  for (const peer of mesh?.status().peers ?? []) {
+    if (peer.state === "plain") continue;
+    const where = `P22: on node ${index}, just awake after ${time.toFixed()} ms, of ${peer.id}`;
+    if (peer.state !== "doubt") return `${where}: its state is ${peer.state}`;
+    if (peer.staleness < time * (1 - DRIFT)) return `${where}: the staleness is ${peer.staleness}`;
+  }
+  return undefined;
+}
+
 /** A guard that says the wrong thing. */
 export function guardProblem(
   node: StormNode,
@@ -280,7 +295,8 @@ export function guardProblem(
   if (guard.isFresh()) {
     // Where callbacks take long, an event may be of a key that had come, and was published, before the guard was taken.
     if (node.longestStall === Infinity && (node.calls.get(key)?.order ?? 0) <= order) return undefined;
-    return touched ? `P9: the guard of ${quote(key)} on node ${node.index} is fresh though it was touched` : undefined;
+    const why = touched ? "it was touched" : order < node.awakeSince ? "its machine was suspended" : undefined;
+    return why && `P9: the guard of ${quote(key)} on node ${node.index} is fresh though ${why}`;
   }
   // Only who hears everything can say that nothing has touched it.
   const hearsAll = callbacks.some(({ topic, openedAt }) =>
@@ -289,6 +305,7 @@ export function guardProblem(
   // One that had waited for room is published when it is accepted.
   const accepted = (node.accepted.get(key) ?? 0) > order;
   if (touched || accepted || !hearsAll || node.lastMeshGap > order || now - time > GUARD_LIFE) return undefined;
+  if (node.isDrowsy(now)) return undefined;
   // It is touched as soon as a key has come, before the key's turn at a slow callback.
   if ((node.mesh?.metrics().backlog ?? 0) > 0) return undefined;
   // And by an overflow, of which callbacks that take long are told one after the other.

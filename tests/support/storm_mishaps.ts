@@ -36,6 +36,30 @@ export const MISHAPS = {
     for (let i = random.below(8); i >= 0; i--) world.publish(node);
     world.pause(node, random.between(100, 1.5 * world.plan.peerTimeout));
   },
+  /**
+   * A machine is suspended with keys that its node has accepted. Meanwhile one may come, publish and leave or crash, of which
+   * nobody will hear it.
+   */
+  suspend: async (world) => {
+    const { random } = world;
+    const sleeper = anyMesh(world);
+    if (sleeper === undefined) return;
+    for (let i = random.below(4); i > 0; i--) world.publish(sleeper);
+    const time = random.chance(0.7) ? random.between(1010, 4000) : random.between(4000, 20_000);
+    world.suspend(sleeper, time);
+    if (!hasRoom(world) || random.chance(0.5)) return;
+    await world.network.clock.advance(random.between(1, 500));
+    const guest = await world.open("extended", world.hosts++);
+    guest.isReplaced = true;
+    soon(world, random.between(1, 300), () => {
+      if (guest.isUp) world.publish(guest);
+      soon(world, random.between(1, 300), () => {
+        if (!guest.isUp || random.chance(0.3)) return;
+        if (random.chance(0.5)) world.crash(guest);
+        else world.leave(guest);
+      });
+    });
+  },
   /** A node opens while another stands still, publishes, and is heard no more: what waits for the other is old. */
   ambush: async (world) => {
     const { random } = world;

@@ -114,6 +114,9 @@ export interface Overhearer {
 }
 export type Arrive = (data: Uint8Array, host: string, port: number) => void;
 
+/** How long a node needs to notice that its machine was suspended, in milliseconds. */
+const NOTICED_WITHIN = 251;
+
 /** How a host's clock is not that of the network. */
 export interface Skew {
   /** What it says at the network's 0, in milliseconds. */
@@ -145,6 +148,10 @@ export class StormNode {
   /** `host:port` of those that it knew when it left. */
   toldOfLeave: ReadonlySet<string> | undefined;
   paused = false;
+  /** Whether its machine is suspended: nobody can ask it anything. */
+  asleep = false;
+  /** Whether it has woken and was not heard to have noticed yet. */
+  isUnaware = false;
   /** Whether another is to follow it on its host. */
   isReplaced = false;
   /** The options, in milliseconds. */
@@ -158,6 +165,8 @@ export class StormNode {
   /** The longest that it stood still, and when it last went on. */
   longestStall = 0;
   wokeAt = 0;
+  /** When its machine was last suspended and woke, of {@linkcode Order}; 0 for never. */
+  awakeSince = 0;
   /** When it ended, in milliseconds. */
   endedAt = Infinity;
   /** The option, in bytes. */
@@ -203,9 +212,21 @@ export class StormNode {
     return this.state === "running" && !this.paused;
   }
 
+  /** The network's time, or ahead of it, as the node sees it: its own clock stands still while its machine is suspended. */
+  get now(): number {
+    const { clock } = this.host;
+    return clock.wall?.() ?? clock.now();
+  }
+
+  /** Whether its machine has just woken, and the node may not have noticed yet. Guards of that moment are not fresh. */
+  isDrowsy(now: number): boolean {
+    // A callback may take longer than that.
+    return this.isUnaware && (this.longestStall === Infinity || now - this.wokeAt <= NOTICED_WITHIN);
+  }
+
   /** The host's ports, with an eye on what is sent and what arrives. The tap of the network would cost more. */
   ports(order: Order, tap: StormTap, overhearer?: Overhearer): MeshPorts {
-    const { bind, clock, randomBytes, resolve, resolveSrv, networkInterfaces } = this.host;
+    const { bind, randomBytes, resolve, resolveSrv, networkInterfaces } = this.host;
     const watchedBind: MeshPorts["bind"] = async (options, handlers) => {
       const socket = await bind(options, {
         message: (data, host, port) => {
@@ -217,7 +238,7 @@ export class StormNode {
       });
       const send: DatagramSocket["send"] = (data, host, port) => {
         if (this.host.state !== "crashed") {
-          tap.see(data, host, port, clock.now());
+          tap.see(data, host, port, this.now);
           overhearer?.sends(this, data, host, port);
         }
         return socket.send(data, host, port);
@@ -242,6 +263,7 @@ export class StormNode {
     const { start, rate } = this.#skew;
     return {
       now: () => start + clock.now() * rate,
+      wall: () => start + this.now * rate,
       setTimer: (callback, delay) => clock.setTimer(callback, delay / rate),
       setTurnEnd: (callback) => clock.setTurnEnd(callback),
     };
@@ -259,12 +281,12 @@ export class StormNode {
     const sender = senderOf(data);
     let heard = this.heard.get(sender);
     if (heard === undefined) {
-      const firstAt = this.host.clock.now();
+      const firstAt = this.now;
       heard = { last: 0, highest: 0, holes: 0, told: 0, firstAt, lastAt: firstAt, isNewborn: last === 0 };
       this.heard.set(sender, heard);
     }
     heard.last = order.next();
-    heard.lastAt = this.host.clock.now();
+    heard.lastAt = this.now;
     heard.told = Math.max(heard.told, last);
     if (number === 0) return;
     if (number > heard.highest + 1) heard.holes++;

@@ -32,7 +32,8 @@ export type Trouble =
   | "retire"
   | "flood"
   | "orphan"
-  | "block";
+  | "block"
+  | "suspend";
 
 /** What may happen in a world without any gap. */
 const HARMLESS: readonly Trouble[] = ["duplicate", "reorder", "delay", "leave", "restart", "join", "subscribe"];
@@ -109,6 +110,7 @@ export interface StormPlan {
 export function planStorm(seed: number): StormPlan {
   const random = new SeededRandom(seed);
   const wide = new SeededRandom(seed + 2 ** 41);
+  const sleepy = new SeededRandom(seed + 2 ** 42).chance(0.1);
   const calm = seed % 3 === 0;
   // Small worlds are quick, so that there can be many.
   const size = random.chance(0.85) ? 2 + random.below(3) : 5 + random.below(8);
@@ -144,7 +146,9 @@ export function planStorm(seed: number): StormPlan {
     maxPeers: undefined,
     way: 0.1,
   };
-  return widen(wide, drawn);
+  const plan = widen(wide, drawn);
+  const mayLose = plan.kind === "storm" && !plan.calm;
+  return sleepy && mayLose ? { ...plan, troubles: new Set([...plan.troubles, "suspend"]) } : plan;
 }
 
 function widen(wide: SeededRandom, plan: StormPlan): StormPlan {

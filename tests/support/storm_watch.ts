@@ -31,7 +31,7 @@ export function watchProblem(world: StormWorld): string | undefined {
   };
   let problem: string | undefined;
   world.ledger.eachOwing(world.now, (receiver, publisher, { key, at, sentAt }) => {
-    if (problem !== undefined || receiver.state !== "running") return;
+    if (problem !== undefined || receiver.state !== "running" || receiver.asleep) return;
     const age = world.now - at;
     if (at !== since) [since, slack] = [at, SLACK + 2 * world.ways.variation(at)];
     // They may have met late, as the only one that both knew was away.

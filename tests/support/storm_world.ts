@@ -7,7 +7,7 @@
 import { type Direction, type Faults, MemoryNetwork, SeededRandom } from "../../adapters/memory.ts";
 import { ClosedError, MeshBus, type MeshEvent, type MeshOptions, type Topic } from "../../mod.ts";
 import { MemoryPlainPeer } from "./memory_plain_peer.ts";
-import { guardProblem } from "./storm_checks.ts";
+import { guardProblem, wakeProblem } from "./storm_checks.ts";
 import { ExcuseBook } from "./storm_excuses.ts";
 import { LateCopies, partingProblem } from "./storm_late.ts";
 import { StormLedger } from "./storm_ledger.ts";
@@ -31,6 +31,8 @@ const MAX_DRIFT = 0.001;
 const KEEPS_ALL = 86_400_000;
 /** For how long nodes hold for repair what they have sent: those that meet later get a gap. */
 const REPAIR_AGE = 60_000;
+/** What a machine has to sleep to notice it, in milliseconds. */
+const LEAST_SLEEP = 1005;
 const NONE: Skew = { start: 0, rate: 1 };
 const NON_ASCII = ["é", "ключ", "鍵", "🙂"];
 
@@ -184,7 +186,7 @@ export class StormWorld {
       if (node.state === "crashed") return;
       node.accepted.set(key, this.#order.next());
       // A callback that has blocked its host goes on, and publishes, when that is over.
-      if (node.kind === "extended") this.ledger.accept(node, key, node.host.clock.now());
+      if (node.kind === "extended") this.ledger.accept(node, key, node.now);
       this.keys++;
     }, (error) => {
       if (!(error instanceof ClosedError)) this.problems.push(`publish of ${short(key)} failed: ${error}`);
@@ -258,7 +260,7 @@ export class StormWorld {
     const key = random.chance(0.5) ? `shared:${random.below(10)}` : `${node.index ^ 1}:${this.#serial}`;
     const guard = node.mesh?.guard(key);
     if (guard === undefined) return;
-    if (!guard.isFresh()) this.problems.push(`P9: a new guard of ${key} on node ${node.index} is not fresh`);
+    if (!guard.isFresh() && !node.isDrowsy(this.now)) this.problems.push(`P9: a new guard of ${key} on node ${node.index} is not fresh`);
     this.note(() => `${node.index} guards ${short(key)}`);
     node.guards.push({ key, guard, order: this.#order.next(), time: this.now });
   }
@@ -274,6 +276,30 @@ export class StormWorld {
       node.longestStall = Math.max(node.longestStall, this.now - begun);
       node.wokeAt = this.now;
       node.host.resume();
+    });
+  }
+
+  /** The machine of a node is suspended: for the node no time passes. */
+  suspend(node: StormNode, time: number): void {
+    this.note(() => `${node.index} is suspended for ${time.toFixed()} ms`);
+    node.paused = true;
+    node.asleep = true;
+    node.host.suspend();
+    const begun = this.now;
+    // Once, or a storm would have no end.
+    if (this.until === 0) this.until = begun + time;
+    this.later(time, true, () => {
+      if (node.state === "crashed") return;
+      this.note(() => `${node.index} wakes`);
+      node.paused = node.asleep = false;
+      node.longestStall = Math.max(node.longestStall, this.now - begun);
+      node.wokeAt = this.now;
+      node.host.resume();
+      if (this.now - begun < LEAST_SLEEP) return;
+      node.awakeSince = this.#order.next();
+      node.isUnaware = true;
+      const problem = wakeProblem(node, this.now - begun);
+      if (problem !== undefined) this.problems.push(problem);
     });
   }
 
@@ -403,7 +429,8 @@ export class StormWorld {
         this.problems.push(`P10: node ${node.index} has ${node.gaps.at(-1)}`);
       }
       this.note(() => `${node.index} has a gap: ${node.gaps.at(-1)}`);
-    } else if (event.type === "peerLeft") {
+    } else if (event.type === "stalled") node.isUnaware = false;
+    else if (event.type === "peerLeft") {
       const { reason } = event;
       const other = this.nodes.find(({ nodeId }) => nodeId === event.peer.id);
       const isWrong = this.plan.calm && this.plan.maxPeers === undefined && reason === "expired" &&
