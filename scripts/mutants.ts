@@ -38,6 +38,7 @@ const STORM_TESTS = [
   "own_stream",
   "shutdown",
   "jobs",
+  "suspended",
 ];
 /** Churn worlds of each kind. */
 const CHURN = 2;

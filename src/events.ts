@@ -95,8 +95,9 @@ export type MeshEvent =
   | { readonly type: "pathLimited"; readonly peer: Peer; readonly size: number }
   /**
    * The event loop stood still for `duration` milliseconds, longer than a heartbeat and than 0.5 s, and the system may have
-   * dropped what came meanwhile. Looked for four times a second: up to 250 ms of `duration` may have been before it. Every
-   * subscription gets an event with the cause `"gap"`. Not with `wire: "go-warp"`.
+   * dropped what came meanwhile; or the machine was suspended for a second or more, by the clock of the wall. Looked for four
+   * times a second: up to 250 ms of `duration` may have been before it. Every subscription gets an event with the cause
+   * `"gap"`. Not with `wire: "go-warp"`.
    */
   | { readonly type: "stalled"; readonly duration: number }
   /**

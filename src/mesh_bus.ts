@@ -156,7 +156,7 @@ export class MeshBus implements SyncBus {
     this.#failures = new Failures(clock, emit);
     const longest = settings.extended ? MAX_KEY : MAX_PLAIN_KEY;
     this.#subscriptions = new Subscriptions(onThrow, contexts, longest);
-    this.#guards = new LoadGuards(clock, longest, () => this.#reliability !== undefined && this.#reliability.suspended > 0);
+    this.#guards = new LoadGuards(clock, longest, () => (this.#reliability?.suspended ?? 0) > 0);
     this.#gaps = new GapReporter(clock, () => this.#tellAll("gap"));
     this.#overflows = new GapReporter(clock, () => this.#tellAll("overflow"));
     this.#slowCallbacks = new SlowCallbacks(clock, emit);

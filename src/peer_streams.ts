@@ -283,7 +283,7 @@ export class PeerStreams {
 
   /**
    * This node stood still from `since` on, and may have dropped what came meanwhile: what is read now may be old. All are
-   * asked how far they are. When the machine was suspended its clock does not count that time, which is in `since`.
+   * asked how far they are. `since` counts the time for which the machine was suspended, which the clock does not.
    */
   stalled(since: number, suspended = 0): void {
     const now = this.#config.clock.now();

@@ -194,7 +194,6 @@ export class Reliability {
   /** Heeds a packet of a type from 0x10. */
   heed(control: Control): void {
     const { type, nodeId, extension, source } = control;
-    this.#stallWatch.look();
     switch (type) {
       case TYPE_STATE:
         this.hear(control);
@@ -209,6 +208,7 @@ export class Reliability {
         this.own.acknowledge(formatNodeId(nodeId), source, extension);
         break;
       case TYPE_LEAVE:
+        this.#stallWatch.look();
         // Who leaves as well waits for nothing, and is not waited for.
         this.own.forget(formatNodeId(nodeId));
         if (this.#closingAt === undefined) this.streams.leave(nodeId, source, extension);

@@ -18,7 +18,11 @@ for (const runtime of RUNTIMES) {
         const program = start(runtime, "fake_timers.ts", { args: [kind] });
         const exit = await program.ended();
         const events = [{ key: "k", cause: "publish" }, { key: "k", cause: "publish" }];
-        assertEquals([exit, program.lines], [0, [JSON.stringify({ events, ids: 3, isFresh: true })]], program.describe());
+        assertEquals(
+          [exit, program.lines],
+          [0, [JSON.stringify({ events, ids: 3, isFresh: true })]],
+          program.describe(),
+        );
       }));
   }
 }

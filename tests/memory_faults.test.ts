@@ -199,6 +199,67 @@ describe("MemoryNetwork", () => {
     });
   });
 
+  describe("a suspended machine", () => {
+    test("hears nothing, and its clock and timers stand still while the wall's clock goes on", async () => {
+      const network = new MemoryNetwork();
+      const host = network.host(B);
+      const calls: string[] = [];
+      await open(host, {}, new Inbox((data) => calls.push(new TextDecoder().decode(data))));
+      const from = await open(network.host(A));
+      host.clock.setTimer(() => calls.push("timer 200"), 200);
+      host.clock.setTimer(() => calls.push("timer 20"), 20);
+      const cancelled = host.clock.setTimer(() => calls.push("cancelled"), 10);
+      host.clock.setTurnEnd(() => calls.push("turn end"));
+      await network.clock.advance(5);
+      host.suspend();
+      host.suspend();
+      assertEquals(host.state, "paused");
+      await from.send(bytes("lost"), B, 7946);
+      await network.clock.advance(1000);
+      cancelled.cancel();
+      host.clock.setTimer(() => calls.push("timer 1"), 1);
+      assertEquals([host.clock.now(), host.clock.wall?.(), calls], [5, 1005, ["turn end"]]);
+      assertEquals(network.stats.unreachable, 1);
+      host.resume();
+      host.resume();
+      assertEquals([host.clock.now(), host.clock.wall?.()], [5, 1005]);
+      await from.send(bytes("heard"), B, 7946);
+      await network.clock.advance(14);
+      assertEquals(calls, ["turn end", "heard", "timer 1"]);
+      await network.clock.advance(2);
+      assertEquals(calls.slice(3), ["timer 20"]);
+      host.suspend();
+      await network.clock.advance(1000);
+      host.resume();
+      await network.clock.advance(178);
+      assertEquals(calls.slice(4), []);
+      await network.clock.advance(2);
+      assertEquals([calls.slice(4), host.clock.now()], [["timer 200"], 201]);
+    });
+
+    test("goes on with the callback that had kept it busy", async () => {
+      const network = new MemoryNetwork();
+      const host = network.host(B);
+      const calls: number[] = [];
+      host.clock.setTimer(() => host.block(100), 10);
+      host.clock.setTimer(() => calls.push(host.clock.now(), network.clock.now()), 20);
+      await network.clock.advance(50);
+      host.suspend();
+      const before = host.clock.now();
+      await network.clock.advance(1000);
+      host.resume();
+      assertEquals([before, host.clock.now(), calls], [110, 110, []]);
+      await network.clock.advance(59);
+      assertEquals(calls, []);
+      await network.clock.advance(2);
+      assertEquals(calls.map(Math.round), [110, 1110]);
+      host.suspend();
+      host.crash();
+      host.resume();
+      assertEquals([host.state, network.clock.pending], ["crashed", 0]);
+    });
+  });
+
   describe("a paused process", () => {
     test("neither runs timers nor receives; then its timers come first, in their order", async () => {
       const network = new MemoryNetwork();

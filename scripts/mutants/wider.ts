@@ -107,6 +107,42 @@ export const WIDER: readonly Mutant[] = judgedBy("storms", [
     seeds: [5050, 5077, 5581],
   },
   {
+    name: "a machine that was suspended has lost no time",
+    file: "src/stall_watch.ts",
+    find: "const suspended = ahead >= SUSPENDED && ahead < Infinity ? ahead : 0;",
+    replace: "const suspended = ahead < -Infinity ? ahead : 0;",
+  },
+  {
+    name: "what is heard first after waking is judged by a clock that stood still",
+    file: "src/reliability.ts",
+    find: "    this.#stallWatch.look();\n    return",
+    replace: "    return",
+  },
+  {
+    name: "a guard from before a sleep is fresh until that is noticed",
+    file: "src/mesh_bus.ts",
+    find: "(this.#reliability?.suspended ?? 0) > 0",
+    replace: "false",
+  },
+  {
+    name: "what was missed in a short sleep is no gap",
+    file: "src/mesh_bus.ts",
+    find: "(suspended === 0 && now - since <= heartbeat)",
+    replace: "now - since <= heartbeat",
+  },
+  {
+    name: "who wakes is in no doubt of its peers",
+    file: "src/mesh_status.ts",
+    find: "const isUnheard = suspended > 0 || stall?.isDoubt === true;",
+    replace: "const isUnheard = suspended < 0;",
+  },
+  {
+    name: "what is pending since before a sleep is new",
+    file: "src/batcher.ts",
+    find: "batch.since -= time;",
+    replace: "batch.since -= 0 * time;",
+  },
+  {
     name: "a position does not tell what is pending",
     file: "src/own_stream.ts",
     find: "return pending === undefined ? { position",

@@ -41,9 +41,10 @@ export const MISHAPS = {
    * nobody will hear it.
    */
   suspend: async (world) => {
-    const { random } = world;
+    const { random, plan } = world;
     const sleeper = anyMesh(world);
-    if (sleeper === undefined) return;
+    // It makes a storm last longer.
+    if (sleeper === undefined || world.now > plan.duration) return;
     for (let i = random.below(4); i > 0; i--) world.publish(sleeper);
     const time = random.chance(0.7) ? random.between(1010, 4000) : random.between(4000, 20_000);
     world.suspend(sleeper, time);

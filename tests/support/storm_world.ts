@@ -260,7 +260,9 @@ export class StormWorld {
     const key = random.chance(0.5) ? `shared:${random.below(10)}` : `${node.index ^ 1}:${this.#serial}`;
     const guard = node.mesh?.guard(key);
     if (guard === undefined) return;
-    if (!guard.isFresh() && !node.isDrowsy(this.now)) this.problems.push(`P9: a new guard of ${key} on node ${node.index} is not fresh`);
+    if (!guard.isFresh() && !node.isDrowsy(this.now)) {
+      this.problems.push(`P9: a new guard of ${key} on node ${node.index} is not fresh`);
+    }
     this.note(() => `${node.index} guards ${short(key)}`);
     node.guards.push({ key, guard, order: this.#order.next(), time: this.now });
   }
@@ -286,8 +288,8 @@ export class StormWorld {
     node.asleep = true;
     node.host.suspend();
     const begun = this.now;
-    // Once, or a storm would have no end.
-    if (this.until === 0) this.until = begun + time;
+    // What is shorter than that is not noticed.
+    this.until = Math.max(this.until, begun + (this.until === 0 ? time : LEAST_SLEEP));
     this.later(time, true, () => {
       if (node.state === "crashed") return;
       this.note(() => `${node.index} wakes`);
@@ -295,7 +297,6 @@ export class StormWorld {
       node.longestStall = Math.max(node.longestStall, this.now - begun);
       node.wokeAt = this.now;
       node.host.resume();
-      if (this.now - begun < LEAST_SLEEP) return;
       node.awakeSince = this.#order.next();
       node.isUnaware = true;
       const problem = wakeProblem(node, this.now - begun);
