@@ -115,7 +115,9 @@ export interface Overhearer {
 export type Arrive = (data: Uint8Array, host: string, port: number) => void;
 
 /** How long a node needs to notice that its machine was suspended, in milliseconds. */
-const NOTICED_WITHIN = 251;
+export const NOTICED_WITHIN = 251;
+/** What a machine has to sleep to notice it, in milliseconds. */
+export const LEAST_SLEEP = 1005;
 
 /** How a host's clock is not that of the network. */
 export interface Skew {

@@ -6,7 +6,7 @@
 
 import type { MemoryDatagram } from "../../adapters/memory.ts";
 import { encodePacket, type MeshOptions } from "../../mod.ts";
-import type { StormNode } from "./storm_node.ts";
+import { LEAST_SLEEP, NOTICED_WITHIN, type StormNode } from "./storm_node.ts";
 import { GAP_PAUSE, type Stage } from "./storm_stage.ts";
 import { BATCH, firstNumberOf, HEARTBEAT, keysOf, recordsOf, senderOf, STATE } from "./storm_wire.ts";
 
@@ -243,13 +243,17 @@ const TABLE: readonly Row[] = [
     for (let i = 0; i < count; i++) await stage.expect(what, receiver, `key:${i}`, by);
     receiver.busyFor = 0;
   }),
-  documented("your process stood still for longer than a `heartbeat`, and than 0.5 s", async (stage, what) => {
+  documented("your process (`heartbeat`, and 0.5 s) or its machine (1 s) stood still", async (stage, what) => {
     const { world: { random, plan } } = stage;
     const [, receiver] = await openFor(stage, 2);
-    receiver.host.pause();
-    await stage.advance(plan.heartbeat + 600 + random.between(0, plan.heartbeat));
+    const isMachine = random.chance(0.5);
+    if (isMachine) receiver.host.suspend();
+    else receiver.host.pause();
+    const time = isMachine ? LEAST_SLEEP : plan.heartbeat + 600;
+    await stage.advance(time + random.between(0, plan.heartbeat));
     receiver.host.resume();
-    await stage.expect(what, receiver, "a gap", stage.now + GAP_PAUSE + stage.repair);
+    const noticed = isMachine ? NOTICED_WITHIN : 0;
+    await stage.expect(what, receiver, "a gap", stage.now + noticed + GAP_PAUSE + stage.repair);
   }),
   documented("100 ms have not passed since the last gap", async (stage, what) => {
     const { world, world: { plan } } = stage;

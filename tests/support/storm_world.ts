@@ -11,7 +11,7 @@ import { guardProblem, wakeProblem } from "./storm_checks.ts";
 import { ExcuseBook } from "./storm_excuses.ts";
 import { LateCopies, partingProblem } from "./storm_late.ts";
 import { StormLedger } from "./storm_ledger.ts";
-import { Order, type Overhearer, type Skew, StormNode, StormSubscription } from "./storm_node.ts";
+import { LEAST_SLEEP, Order, type Overhearer, type Skew, StormNode, StormSubscription } from "./storm_node.ts";
 import { drawOptions, type Kind, pick, type StormPlan } from "./storm_plan.ts";
 import { StormStranger } from "./storm_stranger.ts";
 import { describeDatagram, StormTap } from "./storm_tap.ts";
@@ -31,8 +31,6 @@ const MAX_DRIFT = 0.001;
 const KEEPS_ALL = 86_400_000;
 /** For how long nodes hold for repair what they have sent: those that meet later get a gap. */
 const REPAIR_AGE = 60_000;
-/** What a machine has to sleep to notice it, in milliseconds. */
-const LEAST_SLEEP = 1005;
 const NONE: Skew = { start: 0, rate: 1 };
 const NON_ASCII = ["é", "ключ", "鍵", "🙂"];
 
