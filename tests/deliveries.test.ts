@@ -73,6 +73,10 @@ describe("deliveries", () => {
     await clock.advance(15);
     read("k5");
     assertEquals([deliveries.waiting, deliveries.age ?? 0], [4, 20]);
+    // The clock of a machine that is suspended stands still.
+    deliveries.sleep(5000);
+    assertEquals(deliveries.age, 5020);
+    deliveries.sleep(-5000);
     await clock.advance(100);
     assertEquals(at, [10, 20, 30, 40, 50, 60]);
     // A timer that is due runs between any two of them.

@@ -116,6 +116,29 @@ describe("a machine that was suspended for less than a heartbeat", () => {
     });
   }
 
+  test("counts what was not heard before the sleep too", async () => {
+    const { network, clock, nodes } = await open(2, RARE);
+    const [a] = nodes;
+    assert(a !== undefined);
+    network.set({ loss: 1 });
+    await clock.advance(4000);
+    const before = a.mesh.status().staleness;
+    assertGreaterOrEqual(before, 4000);
+    a.host.suspend();
+    await clock.advance(3000);
+    a.host.resume();
+    assertGreaterOrEqual(a.mesh.status().staleness, before + 3000);
+    await clock.runUntil(() => a.causes.length > 0, 300);
+    assertGreaterOrEqual(a.mesh.status().staleness, before + 3000);
+    // Whatever is asked for is lost.
+    await clock.advance(2000);
+    assertEquals(a.mesh.status().state, "doubt");
+    assertGreaterOrEqual(a.mesh.status().staleness, before + 5000);
+    network.set({ loss: 0 });
+    await clock.runUntil(() => a.mesh.status().state === "current", 2 * RARE.heartbeat);
+    for (const { mesh } of nodes) await clock.run(mesh.close(), 5000);
+  });
+
   test("drops what a node has published of which it never hears", async () => {
     const { clock, nodes, add } = await open(2, RARE);
     const [a] = nodes;

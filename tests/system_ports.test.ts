@@ -13,6 +13,12 @@ describe("systemClock", () => {
     }
   });
 
+  test("tells the time of the wall", () => {
+    const before = Date.now();
+    const told = systemClock.wall?.() ?? NaN;
+    assertEquals([told >= before, told <= Date.now()], [true, true]);
+  });
+
   test("no timer comes early, whatever fraction of a millisecond it is set to", async () => {
     const early: number[] = [];
     await Promise.all(Array.from({ length: 200 }, (_, i) => {

@@ -252,7 +252,6 @@ export const WIDER: readonly Mutant[] = judgedBy("storms", [
     file: "src/peer_streams.ts",
     find: "!stream.isSettled && this.#isLoss(stream)",
     replace: "!stream.isSettled && stream.isProven",
-    seeds: [5728],
   },
   {
     name: "who closes slowly waits for nobody",
