@@ -5,6 +5,7 @@
  */
 
 import type { Resolve, ResolveOptions } from "../src/host.ts";
+import { onAbort } from "../src/signal.ts";
 import { clearTimeout, setTimeout } from "./time.ts";
 
 /** Asks for the addresses of a name. */
@@ -55,7 +56,7 @@ export class LookUps {
       if (signal?.aborted) return reject(signal.reason);
       const end = () => {
         this.#forget(question);
-        signal?.removeEventListener("abort", abort);
+        detach?.();
       };
       const settle = (answer: readonly string[]) => {
         end();
@@ -65,9 +66,8 @@ export class LookUps {
         end();
         reject(error);
       };
-      const abort = () => fail(signal?.reason);
       const question: Question = { host, onQueue, settle, fail };
-      signal?.addEventListener("abort", abort);
+      const detach = signal && onAbort(signal, () => fail(signal.reason));
       if (this.#underWay < this.#config.atOnce) return void this.#ask(question);
       this.#queue.add(question);
       this.#untried.add(question);

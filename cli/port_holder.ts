@@ -12,6 +12,7 @@ import { findings } from "../src/findings.ts";
 import { linksOf, listed, UNSPECIFIED } from "../src/interfaces.ts";
 import { checkOptions, type Settings } from "../src/options.ts";
 import { MAX_SEED_ADDRESSES } from "../src/seed_pool.ts";
+import { onAbort } from "../src/signal.ts";
 import { type Answer, type Question, scout } from "./scout.ts";
 
 /** Interfaces at which it is asked: a node answers 16 such questions a second, and the doctor has more of them. */
@@ -39,12 +40,12 @@ export async function findHolder(
   const answers = new Map<string, Answer>();
   const controller = new AbortController();
   const end = () => controller.abort();
-  signal?.addEventListener("abort", end);
+  const detach = signal && onAbort(signal, end);
   await scout(questions, time, (answer) => {
     answers.set(answer.question.host, answer);
     if (answers.size === questions.length) end();
   }, controller.signal);
-  signal?.removeEventListener("abort", end);
+  detach?.();
   // One of another mesh has it as its own, which nobody can bind as well.
   const holders = [...answers.values()].filter((answer) => answer.port === port && answer.report.port === port);
   // Where the others reach it, rather than on the loopback interface.

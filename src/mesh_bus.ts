@@ -36,7 +36,7 @@ import { Probes } from "./probes.ts";
 import { Receiver } from "./receiver.ts";
 import { Reliability } from "./reliability.ts";
 import { Seeds } from "./seeds.ts";
-import { checkSignal, type Signal } from "./signal.ts";
+import { checkSignal, onAbort, type Signal } from "./signal.ts";
 import { SlowCallbacks } from "./slow_callbacks.ts";
 import type { Standstill } from "./stall_watch.ts";
 import { Subscriptions } from "./subscriptions.ts";
@@ -100,6 +100,7 @@ export class MeshBus implements SyncBus {
   readonly #settings: Settings;
   readonly #waiters: PeerWaiters;
   readonly #farewell: Farewell;
+  #detach: (() => void) | undefined;
   #broken = false;
   #closing: Promise<CloseReport> | undefined;
   /** Whether nothing is received any more. */
@@ -519,7 +520,6 @@ export class MeshBus implements SyncBus {
 
   #start(settings: Settings): void {
     const { own, mesh, multicastError, hasMulticast } = this.#links;
-    this.#signal?.addEventListener("abort", this.#onAbort);
     const { adapter } = own;
     const fallbacks = new Set([mesh.fallback, own.fallback].filter((reason) => reason !== undefined));
     for (const reason of fallbacks) this.#events.emit({ type: "fallback", adapter, reason });
@@ -535,9 +535,8 @@ export class MeshBus implements SyncBus {
     this.#presence.start();
     this.#reliability?.start();
     this.#seeds.start();
+    this.#detach = this.#signal && onAbort(this.#signal, () => void this.close());
   }
-
-  readonly #onAbort = (): void => void this.close();
 
   readonly #handlers: DatagramHandlers = {
     // A node that closes still answers those who miss something of it.
@@ -568,7 +567,7 @@ export class MeshBus implements SyncBus {
   }
 
   async #close(): Promise<CloseReport> {
-    this.#signal?.removeEventListener("abort", this.#onAbort);
+    this.#detach?.();
     this.#subscriptions.stop();
     this.#guards.close();
     this.#gaps.close();

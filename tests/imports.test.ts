@@ -18,6 +18,8 @@ const PORTS = [
   "src/host.ts",
   "src/ports.ts",
 ];
+/** What every side does with what callers pass. These reach ports and `errors.ts` only. */
+const OF_CALLERS = ["src/known_options.ts", "src/signal.ts"];
 
 const files = ["mod.ts", ...filesIn("src"), ...filesIn("adapters"), ...filesIn("cli")];
 const imports = files.flatMap(importsOf);
@@ -40,8 +42,11 @@ describe("imports", () => {
     assertEquals(breaches((file, target) => PORTS.includes(file) && !PORTS.includes(target)), []);
   });
 
-  test("of adapters reach ports, adapters and what the runtimes bring", () => {
-    const allowed = (target: string) => inAdapters(target) || PORTS.includes(target) || target.startsWith("node:");
+  test("of adapters reach ports, adapters, what checks arguments and what the runtimes bring", () => {
+    const allowed = (target: string) =>
+      inAdapters(target) || [...PORTS, ...OF_CALLERS].includes(target) || target.startsWith("node:");
+    const below = [...PORTS, "src/errors.ts"];
+    assertEquals(breaches((file, target) => OF_CALLERS.includes(file) && !below.includes(target)), []);
     assertEquals(breaches((file, target) => inAdapters(file) && !allowed(target)), []);
   });
 

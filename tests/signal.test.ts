@@ -1,9 +1,48 @@
 // One listener on a signal, however many wait for it.
+import { readdirSync, readFileSync } from "node:fs";
 import { describe, test } from "node:test";
 import { assertEquals } from "@std/assert";
-import { InProcessBus } from "../mod.ts";
+import { LookUps } from "../adapters/look_ups.ts";
+import { MemoryNetwork } from "../adapters/memory.ts";
+import { pause } from "../cli/pause.ts";
+import { findHolder } from "../cli/port_holder.ts";
+import { InProcessBus, MeshBus } from "../mod.ts";
 import { onAbort } from "../src/signal.ts";
+import { withMeshes } from "./support/meshes.ts";
+import { type Outcome, outcomeOf } from "./support/outcome.ts";
 import { countListeners } from "./support/signals.ts";
+import { hostAddress } from "./support/worlds.ts";
+
+/** 20 meshes, each of which waits for one signal in all ways that there are. */
+async function openWaiting(signal: AbortSignal) {
+  const network = new MemoryNetwork();
+  const meshes: MeshBus[] = [];
+  const waits: Promise<Outcome>[] = [];
+  const publishes: Promise<Outcome>[] = [];
+  for (let i = 0; i < 20; i++) {
+    const mesh = await network.clock.run(
+      MeshBus.open({ ...network.host(hostAddress(i)), queueSize: 1, batchInterval: 1000, signal }),
+      1000,
+    );
+    meshes.push(mesh);
+  }
+  for (const mesh of meshes) {
+    mesh.subscribe("user:1", { signal });
+    mesh.subscribe({ prefix: "user:" }, () => {}, { signal });
+    mesh.subscribeLease("1", () => {}, { signal });
+    waits.push(outcomeOf(mesh.waitForPeers(100, { signal, timeout: Infinity })));
+    void outcomeOf(mesh.diagnose({ signal, timeout: 60_000 }));
+    void mesh.publish("user:1", { signal });
+    publishes.push(outcomeOf(mesh.publish("user:2", { signal })));
+  }
+  return { network, meshes, waits, publishes };
+}
+
+/** How promises ended, each way once. */
+async function namesOf(outcomes: readonly Promise<Outcome>[]): Promise<string[]> {
+  const names = (await Promise.all(outcomes)).map(({ state, reason }) => reason instanceof Error ? reason.name : state);
+  return [...new Set(names)];
+}
 
 describe("a signal", () => {
   test("has one listener for all that wait, and none when nobody does", () => {
@@ -33,6 +72,73 @@ describe("a signal", () => {
     stop();
     controller.abort();
     assertEquals(calls, ["twice", "twice"]);
+  });
+
+  test("has one listener for 20 meshes and all that waits on them, and none when they are closed", async () => {
+    const { signal } = new AbortController();
+    const listeners = countListeners(signal);
+    const { network, meshes, waits, publishes } = await openWaiting(signal);
+    assertEquals([listeners.count, listeners.most], [1, 1]);
+    await network.clock.run(Promise.all(meshes.map((mesh) => mesh.close())), 5000);
+    assertEquals(await namesOf(waits), ["ClosedError"]);
+    assertEquals(await namesOf(publishes), ["fulfilled"]);
+    assertEquals([listeners.count, listeners.most], [0, 1]);
+  });
+
+  test("closes 20 meshes, ends all that waits on them, and has no listener then", async () => {
+    const controller = new AbortController();
+    const { signal } = controller;
+    const listeners = countListeners(signal);
+    const { network, meshes, waits, publishes } = await openWaiting(signal);
+    controller.abort();
+    assertEquals(meshes.filter((mesh) => mesh.isHealthy()), []);
+    await network.clock.run(Promise.all(meshes.map((mesh) => mesh.close())), 5000);
+    // The mesh, which hears of it first, is closed by then.
+    assertEquals(await namesOf(waits), ["ClosedError"]);
+    assertEquals(await namesOf(publishes), ["AbortError"]);
+    assertEquals([listeners.count, listeners.most], [0, 1]);
+  });
+
+  test("has one listener for 20 look-ups, under way and waiting, and none when they are answered", async () => {
+    const { signal } = new AbortController();
+    const listeners = countListeners(signal);
+    const answers: (() => void)[] = [];
+    const lookup = () => new Promise<string[]>((resolve) => answers.push(() => resolve(["10.0.0.1"])));
+    const lookUps = new LookUps({ lookup, atOnce: 10 });
+    const asked = Array.from({ length: 20 }, (_, i) => lookUps.resolve(`n${i}`, { signal }));
+    assertEquals([listeners.count, listeners.most], [1, 1]);
+    for (const some of [asked.slice(0, 10), asked.slice(10)]) {
+      for (const answer of answers.splice(0)) answer();
+      await Promise.all(some);
+    }
+    assertEquals([listeners.count, listeners.most], [0, 1]);
+  });
+
+  test("has one listener for what the program does meanwhile, and none afterwards", () =>
+    withMeshes(async (open) => {
+      const controller = new AbortController();
+      const { signal } = controller;
+      const listeners = countListeners(signal);
+      const { port } = await open();
+      const holders = Array.from({ length: 5 }, () => findHolder({ interface: "127.0.0.1", port }, signal));
+      const pauses = Array.from({ length: 20 }, () => pause(1e9, signal));
+      assertEquals(listeners.count, 1);
+      await Promise.all(holders);
+      assertEquals(listeners.count, 1);
+      controller.abort();
+      await Promise.all(pauses);
+      assertEquals([listeners.count, listeners.most], [0, 1]);
+    }));
+
+  test("gets its listener in one place only", () => {
+    const root = new URL("../", import.meta.url);
+    const files = ["src", "adapters", "cli"].flatMap((folder) =>
+      readdirSync(new URL(folder, root), { recursive: true, encoding: "utf8" })
+        .filter((name) => name.endsWith(".ts"))
+        .map((name) => `${folder}/${name.replaceAll("\\", "/")}`)
+    );
+    const listening = files.filter((file) => readFileSync(new URL(file, root), "utf8").includes('addEventListener("a'));
+    assertEquals(listening, ["src/signal.ts"]);
   });
 
   test("ends 10,000 subscriptions", async () => {

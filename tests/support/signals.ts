@@ -1,13 +1,15 @@
 type Listening = (type: string, listener: unknown, ...rest: unknown[]) => void;
 
-/** Counts the listeners that a signal has got and not lost since this was called. */
-export function countListeners(signal: AbortSignal): { readonly count: number } {
+/** Counts the listeners that a signal has got and not lost since this was called, and the most that it had at a time. */
+export function countListeners(signal: AbortSignal): { readonly count: number; readonly most: number } {
   const target = signal as unknown as { addEventListener: Listening; removeEventListener: Listening };
   const listeners = new Set<unknown>();
+  let most = 0;
   const add = target.addEventListener.bind(signal);
   const remove = target.removeEventListener.bind(signal);
   target.addEventListener = (type, listener, ...rest) => {
     listeners.add(listener);
+    most = Math.max(most, listeners.size);
     add(type, listener, ...rest);
   };
   target.removeEventListener = (type, listener, ...rest) => {
@@ -17,6 +19,9 @@ export function countListeners(signal: AbortSignal): { readonly count: number } 
   return {
     get count() {
       return listeners.size;
+    },
+    get most() {
+      return most;
     },
   };
 }
