@@ -23,7 +23,8 @@
 import { systemPorts } from "./adapters/auto.ts";
 import { isBuild, offlinePorts } from "./adapters/offline.ts";
 import { MeshBus } from "./src/mesh_bus.ts";
-import { checkIsObject, checkOptions, type MeshOptions } from "./src/options.ts";
+import { knownOptions } from "./src/known_options.ts";
+import { checkNames, checkOptions, MESH_OPTIONS, type MeshOptions } from "./src/options.ts";
 import { sharedMesh as shared } from "./src/shared_meshes.ts";
 
 export {
@@ -112,12 +113,12 @@ export type { BatchPacket, KeyPacket, Packet, UnknownPacket } from "./src/wire/p
  * Deno needs `--allow-net` and `--allow-sys=networkInterfaces`; without `--unstable-net` the mesh uses Deno's
  * `node:dgram` and says so in a `fallback` event.
  *
- * @throws {TypeError | RangeError} when an option is out of range: it names the option, the rule and the value
+ * @throws {TypeError | RangeError} when an option is unknown or out of range: it names the option, the rule and the value
  * @throws {MeshOpenError} when this host cannot give what an option asks: a port in use, an unknown interface, no
  * multicast and no seeds
  */
 export async function openMesh(options: MeshOptions = {}): Promise<MeshBus> {
-  checkIsObject(options);
+  checkNames(options);
   return await MeshBus.open({ ...options, ...systemPorts });
 }
 
@@ -132,6 +133,9 @@ export interface SharedMeshOptions extends Omit<MeshOptions, "signal"> {
   readonly offline?: boolean | undefined;
 }
 
+type OwnOptions = Omit<SharedMeshOptions, keyof MeshOptions>;
+const SHARED_OPTIONS = knownOptions<OwnOptions>({ offline: true }, MESH_OPTIONS);
+
 /**
  * This process's mesh of that name, however often the module that asks is evaluated: bundlers and development servers do
  * that several times in one process, and each `openMesh` would be one more node. Calls at the same time open one. One that
@@ -143,10 +147,11 @@ export interface SharedMeshOptions extends Omit<MeshOptions, "signal"> {
  * Each evaluation of a module subscribes for itself, and each has its own cache. A mesh of another copy of this package is
  * no `instanceof MeshBus`.
  *
- * @throws {TypeError | RangeError} when an option is out of range, differs from the mesh's, or is `signal`
+ * @throws {TypeError | RangeError} when an option is unknown, out of range, differs from the mesh's, or is `signal`
  * @throws {MeshOpenError} as `openMesh`
  */
 export async function sharedMesh(name: string, options: SharedMeshOptions = {}): Promise<MeshBus> {
+  checkNames(options, SHARED_OPTIONS, "share a mesh");
   const { offline = isBuild(), ...rest } = options;
   const given: MeshOptions = rest;
   if (typeof offline !== "boolean" || given.signal !== undefined) {

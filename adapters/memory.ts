@@ -22,11 +22,12 @@
 
 import type { Clock } from "../src/clock.ts";
 import type { SrvRecord } from "../src/host.ts";
+import { checkKnown, knownOptions } from "../src/known_options.ts";
 import { VirtualClock } from "./memory_clock.ts";
 import { checkHost } from "./memory_address.ts";
 import type { NetworkStats, TappedDatagram } from "./memory_datagram.ts";
 import { Fabric } from "./memory_fabric.ts";
-import type { Direction, SomeFaults } from "./memory_faults.ts";
+import { type Direction, FAULTS, type SomeFaults } from "./memory_faults.ts";
 import { HostProcess, type MemoryHost, type MemoryHostOptions } from "./memory_host.ts";
 import { SeededRandom } from "./memory_random.ts";
 
@@ -64,6 +65,9 @@ export interface MemoryNetworkOptions<C extends Clock = VirtualClock> extends So
   readonly poison?: boolean | undefined;
 }
 
+type OwnOptions = Omit<MemoryNetworkOptions, keyof SomeFaults>;
+const OPTIONS = knownOptions<OwnOptions>({ seed: true, clock: true, receiveBuffer: true, poison: true }, FAULTS);
+
 /**
  * A local network of simulated hosts, with the semantics of UDP on Linux.
  *
@@ -96,9 +100,11 @@ export class MemoryNetwork<C extends Clock = VirtualClock> {
    * Makes a network without hosts.
    *
    * @throws {RangeError} when an option is out of its range
+   * @throws {TypeError} when there is no option of that name
    */
   constructor(options: MemoryNetworkOptions<C> = {}) {
-    const { seed = 1, receiveBuffer = 212_992, poison = true } = options;
+    checkKnown("make the network", options, OPTIONS);
+    const { seed = 1, clock, receiveBuffer = 212_992, poison = true, ...faults } = options;
     if (!(receiveBuffer >= 0)) {
       throw new RangeError(
         `Cannot make the network as \`receiveBuffer\` must be a number from 0 up: current value is ${receiveBuffer}`,
@@ -107,11 +113,11 @@ export class MemoryNetwork<C extends Clock = VirtualClock> {
     const random = new SeededRandom(seed);
     this.seed = seed;
     // With no clock given, `C` is its default.
-    this.clock = options.clock ?? new VirtualClock() as Clock as C;
+    this.clock = clock ?? new VirtualClock() as Clock as C;
     this.#fabric = new Fabric({ clock: this.clock, random, receiveBuffer, poison });
     this.names = this.#fabric.names;
     this.services = this.#fabric.services;
-    this.set(options);
+    this.set(faults);
   }
 
   /**
@@ -137,7 +143,7 @@ export class MemoryNetwork<C extends Clock = VirtualClock> {
    * ports, and each is paused and crashes by itself. A host has one address besides that of its loopback interface, and
    * one of IPv6 no link-local one: what it sends to any group comes from that address.
    *
-   * @throws {TypeError} when `address` is not an IPv4 or IPv6 literal that one host can have
+   * @throws {TypeError} when `address` is not an IPv4 or IPv6 literal that one host can have, or an option is unknown
    */
   host(address: string, options?: MemoryHostOptions): MemoryHost {
     return new HostProcess(this.#fabric, checkHost(address, "start a host"), options);
@@ -148,6 +154,7 @@ export class MemoryNetwork<C extends Clock = VirtualClock> {
    * The latest call that says something about a datagram's way decides.
    *
    * @throws {RangeError} when a fault is out of its range; then none is changed
+   * @throws {TypeError} when there is no fault of that name; then none is changed
    */
   set(faults: SomeFaults, direction: Direction = {}): void {
     this.#fabric.links.set(faults, direction);

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { checkKnown, type KnownOptions, knownOptions } from "../src/known_options.ts";
 import type { MemoryDatagram } from "./memory_datagram.ts";
 
 /**
@@ -58,6 +59,20 @@ export interface Direction {
   readonly to?: string | undefined;
 }
 
+/** The names of all faults. */
+export const FAULTS: KnownOptions = knownOptions<Faults>({
+  loss: true,
+  duplicate: true,
+  reorder: true,
+  reorderBy: true,
+  delay: true,
+  truncate: true,
+  drop: true,
+});
+
+const DIRECTION = knownOptions<Direction>({ from: true, to: true });
+const DELAY = knownOptions<Faults["delay"]>({ min: true, max: true });
+
 /** The way from one host to another. */
 export interface Link {
   faults: Faults;
@@ -89,6 +104,7 @@ export class Links {
 
   set(faults: SomeFaults, direction: Direction): void {
     checkFaults(faults);
+    checkKnown("set the faults", direction, DIRECTION);
     const added = { faults: definedOf(faults), direction };
     this.#rules = [...this.#rules.map((rule) => without(rule, added)), added]
       .filter((rule) => Object.keys(rule.faults).length > 0);
@@ -139,8 +155,7 @@ const CHANCES = ["loss", "duplicate", "reorder", "truncate"] as const;
 
 /** The faults that are set, `drop: undefined` among them: it takes a `drop` back. */
 function definedOf(faults: SomeFaults): Partial<Faults> {
-  const known = Object.entries(faults).filter(([name]) => name in NO_FAULTS);
-  return Object.fromEntries(known.filter(([name, value]) => value !== undefined || name === "drop"));
+  return Object.fromEntries(Object.entries(faults).filter(([name, value]) => value !== undefined || name === "drop"));
 }
 
 /** What is left of a rule when a later one stands: this keeps their number within bounds. */
@@ -152,6 +167,8 @@ function without(rule: Rule, later: Rule): Rule {
 }
 
 function checkFaults(faults: SomeFaults): void {
+  checkKnown("set the faults", faults, FAULTS);
+  checkKnown("set the faults", faults.delay, DELAY);
   for (const name of CHANCES) {
     const chance = faults[name] ?? 0;
     if (chance >= 0 && chance <= 1) continue;

@@ -7,6 +7,7 @@
 import type { Clock, Timer } from "../src/clock.ts";
 import type { Bind } from "../src/datagram_socket.ts";
 import type { NetworkInterface, NetworkInterfaces, RandomBytes, Resolve, ResolveSrv, RouteTo } from "../src/host.ts";
+import { checkKnown, knownOptions } from "../src/known_options.ts";
 import type { MeshPorts } from "../src/ports.ts";
 import { isIpv4 } from "./literal.ts";
 import { checkHost } from "./memory_address.ts";
@@ -23,6 +24,8 @@ export interface MemoryHostOptions {
    */
   readonly multicast?: boolean | undefined;
 }
+
+const HOST_OPTIONS = knownOptions<MemoryHostOptions>({ multicast: true });
 
 /**
  * One process on a simulated host: all the ports that a mesh needs, and the ways in which a process fails. The ports can
@@ -87,8 +90,6 @@ export interface MemoryHost extends MeshPorts {
 
 /** The internals of a {@linkcode MemoryHost}. */
 export class HostProcess implements MemoryHost, SocketOwner {
-  readonly fabric: Fabric;
-  readonly machine: Machine;
   readonly bind: Bind;
   readonly clock: Clock;
   readonly randomBytes: RandomBytes;
@@ -97,6 +98,9 @@ export class HostProcess implements MemoryHost, SocketOwner {
   readonly networkInterfaces: NetworkInterfaces;
   readonly routeTo: RouteTo;
 
+  // No properties: what is spread into the options of a mesh are the ports alone.
+  readonly #fabric: Fabric;
+  readonly #machine: Machine;
   readonly #hasMulticast: boolean;
   readonly #sockets = new Set<MemorySocket>();
   readonly #timers = new Set<HostTimer>();
@@ -113,9 +117,11 @@ export class HostProcess implements MemoryHost, SocketOwner {
   #reader: MemorySocket | undefined;
   #read = 0;
 
-  constructor(fabric: Fabric, address: string, { multicast = true }: MemoryHostOptions = {}) {
-    this.fabric = fabric;
-    this.machine = fabric.machine(address);
+  constructor(fabric: Fabric, address: string, options: MemoryHostOptions = {}) {
+    checkKnown("start a host", options, HOST_OPTIONS);
+    const { multicast = true } = options;
+    this.#fabric = fabric;
+    this.#machine = fabric.machine(address);
     this.#hasMulticast = multicast;
     const { clock, random, names, services } = fabric;
     this.bind = async (options, handlers) => {
@@ -138,12 +144,20 @@ export class HostProcess implements MemoryHost, SocketOwner {
     // No name has a colon: it is an IPv6 literal.
     this.resolve = async (name) => isIpv4(name) || name.includes(":") ? [name] : known(names, name, "name");
     this.resolveSrv = async (name) => known(services, name, "service");
-    this.networkInterfaces = () => interfacesOf(this.machine);
-    this.routeTo = async () => this.machine.address;
+    this.networkInterfaces = () => interfacesOf(this.#machine);
+    this.routeTo = async () => this.#machine.address;
+  }
+
+  get fabric(): Fabric {
+    return this.#fabric;
+  }
+
+  get machine(): Machine {
+    return this.#machine;
   }
 
   get address(): string {
-    return this.machine.address;
+    return this.#machine.address;
   }
 
   get state(): "running" | "paused" | "crashed" {
@@ -155,7 +169,7 @@ export class HostProcess implements MemoryHost, SocketOwner {
   }
 
   get multicast(): boolean {
-    return this.#hasMulticast && this.fabric.multicast;
+    return this.#hasMulticast && this.#fabric.multicast;
   }
 
   pause(): void {
@@ -165,7 +179,7 @@ export class HostProcess implements MemoryHost, SocketOwner {
   suspend(): void {
     if (this.#state !== "running") return;
     this.#state = "paused";
-    this.#suspendedAt = this.fabric.clock.now();
+    this.#suspendedAt = this.#fabric.clock.now();
   }
 
   /** Whether the machine is suspended: then nothing waits in its sockets. */
@@ -194,7 +208,7 @@ export class HostProcess implements MemoryHost, SocketOwner {
   /** Timers have as long to go as they had, and so has what blocks it. */
   #wake(): void {
     if (this.#suspendedAt === undefined) return;
-    const { clock } = this.fabric;
+    const { clock } = this.#fabric;
     const now = clock.now();
     const slept = now - this.#suspendedAt;
     const wasBlocked = this.#blockedUntil > this.#suspendedAt;
@@ -212,7 +226,7 @@ export class HostProcess implements MemoryHost, SocketOwner {
   }
 
   #catchUp(): void {
-    const { clock } = this.fabric;
+    const { clock } = this.#fabric;
     this.#goingOn?.cancel();
     // Those that are set for the same moment meanwhile are due after those that are late already.
     this.#goingOn = clock.setTimer(() => this.#goOnSoon(), this.#blockedUntil - clock.now());
@@ -224,7 +238,7 @@ export class HostProcess implements MemoryHost, SocketOwner {
   }
 
   #goOnSoon(): void {
-    this.#goingOn = this.fabric.soon(this.fabric.clock, () => {
+    this.#goingOn = this.#fabric.soon(this.#fabric.clock, () => {
       if (this.#state !== "running") {
         this.#goingOn = undefined;
         return;
@@ -246,8 +260,8 @@ export class HostProcess implements MemoryHost, SocketOwner {
     for (const timer of overdue) {
       const isCancelled = !this.#timers.has(timer);
       if (isCancelled) continue;
-      const { clock } = this.fabric;
-      timer.start((call) => wasBlocked && timer.isTurnEnd ? clock.setTurnEnd(call) : this.fabric.soon(clock, call));
+      const { clock } = this.#fabric;
+      timer.start((call) => wasBlocked && timer.isTurnEnd ? clock.setTurnEnd(call) : this.#fabric.soon(clock, call));
     }
     for (const socket of this.#sockets) socket.resume();
   }
@@ -262,7 +276,7 @@ export class HostProcess implements MemoryHost, SocketOwner {
   }
 
   readdress(to: string): void {
-    this.fabric.readdress(this.machine, checkHost(to, "change a host's address", this.machine.family));
+    this.#fabric.readdress(this.#machine, checkHost(to, "change a host's address", this.#machine.family));
   }
 
   forget(socket: MemorySocket): void {

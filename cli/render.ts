@@ -88,7 +88,7 @@ function peerRow(peer: PeerDiagnosis): readonly string[] {
     roundTrip === null ? "?" : `${roundTrip.toFixed(2)} ms`,
     questions === 0 ? "?" : `${lost}/${questions}`,
     `${largest.in ?? "?"}/${largest.out ?? "?"}`,
-    staleness === null ? "?" : `${Math.round(staleness)} ms`,
+    staleness === null || staleness === Infinity ? "?" : `${Math.round(staleness)} ms`,
   ];
 }
 

@@ -1,6 +1,6 @@
 /**
- * Breaks the protocol in one way after another, and shows that each is noticed: in repair by storms; in who is there by
- * worlds of nodes that come and go, or by the tests of that.
+ * Breaks the package in one way after another, and shows that each is noticed: in repair by storms; in who is there by
+ * worlds of nodes that come and go, or by the tests of that; in what callers pass and get by tests.
  *
  *     npm run mutants                   all
  *     npm run mutants -- hole           those whose name has the word
@@ -16,6 +16,7 @@ import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync }
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
+import { CALLS } from "./mutants/calls.ts";
 import { MEMBERSHIP } from "./mutants/membership.ts";
 import type { Judge, Mutant } from "./mutants/mutant.ts";
 import { PROTOCOL } from "./mutants/protocol.ts";
@@ -57,13 +58,16 @@ const MEMBERSHIP_TESTS = [
   "copy_limit",
   "crowd",
 ];
+/** Tests of what callers pass and get. */
+const CALL_TESTS = ["signal", "known_options", "topic_patterns", "mesh_status"];
+const JUDGES: Readonly<Record<Judge, string>> = { storms: "storms", churn: "churn worlds", calls: "tests of calls" };
 const JOBS = 2;
 /** A breakage may make a world run for ever. */
 const TIMEOUT_MS = 120_000;
-const COPIED = ["src", "adapters", "tests", "scripts", "mod.ts", "package.json"];
+const COPIED = ["src", "adapters", "cli", "tests", "scripts", "mod.ts", "package.json"];
 
 const { positionals } = parseArgs({ allowPositionals: true });
-const mutants = [...PROTOCOL, ...WIDER, ...MEMBERSHIP];
+const mutants = [...PROTOCOL, ...WIDER, ...MEMBERSHIP, ...CALLS];
 const chosen = mutants.filter(({ name }) => positionals.every((word) => name.includes(word)));
 const rotten = mutants.filter(({ file, find }) => readFileSync(join(ROOT, file), "utf8").split(find).length !== 2);
 for (const { name, file } of rotten) console.error(`"${name}": its piece of ${file} is not there exactly once`);
@@ -76,7 +80,7 @@ const start = performance.now();
 for (const judge of new Set(chosen.map(({ judge }) => judge))) {
   const healthy = await inCopy((folder) => verdictOf(judge, folder));
   if (healthy === undefined) continue;
-  console.error(`The ${judge === "storms" ? "storms" : "churn worlds"} fail as it is: ${healthy}`);
+  console.error(`The ${JUDGES[judge]} fail as it is: ${healthy}`);
   process.exit(1);
 }
 await Promise.all(Array.from({ length: JOBS }, () =>
@@ -105,6 +109,7 @@ async function tryOut(folder: string, { name, file, find, replace, judge, seeds 
 
 /** What a judge finds in a folder; `undefined` for nothing. */
 async function verdictOf(judge: Judge, folder: string): Promise<string | undefined> {
+  if (judge === "calls") return await inTests(folder, CALL_TESTS);
   if (judge === "churn") {
     return await inWorlds(folder, "churn", 1, CHURN) ?? await inTests(folder, MEMBERSHIP_TESTS);
   }

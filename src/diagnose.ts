@@ -13,6 +13,7 @@ import { Jitter } from "./jitter.ts";
 import { observe, type ObserveConfig } from "./observe.ts";
 import type { Probes } from "./probes.ts";
 import { pick } from "./seed_pool.ts";
+import { checkKnown, knownOptions } from "./known_options.ts";
 import { checkSignal, onAbort, type Signal } from "./signal.ts";
 import { Survey } from "./survey.ts";
 
@@ -142,6 +143,8 @@ export class Diagnoser {
   }
 }
 
+const OPTIONS = knownOptions<DiagnoseOptions>({ timeout: true, signal: true });
+
 /** Resolves when either has happened. */
 function endOr(end: Promise<void>, signal: Signal | undefined): Promise<void> {
   if (signal === undefined) return end;
@@ -159,6 +162,7 @@ function checked(options: DiagnoseOptions): number {
   if (typeof options !== "object" || options === null) {
     throw new TypeError(`Cannot diagnose as the options must be an object: current value is ${show(options)}`);
   }
+  checkKnown("diagnose", options, OPTIONS);
   const { timeout = TIMEOUT.default, signal } = options;
   if (typeof timeout !== "number" || !(timeout >= TIMEOUT.min && timeout <= TIMEOUT.max)) {
     const type = typeof timeout === "number" ? RangeError : TypeError;

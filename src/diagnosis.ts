@@ -127,7 +127,10 @@ export interface PeerDiagnosis {
   readonly settings: PeerSettings | null;
   /** As in `status()`. */
   readonly state: MeshState | "plain" | null;
-  /** Milliseconds for which an invalidation of it could be outstanding by now. */
+  /**
+   * Milliseconds for which an invalidation of it could be outstanding by now; `Infinity` when its state is `plain`, which JSON
+   * has as 9007199254740991.
+   */
   readonly staleness: number | null;
 }
 

@@ -22,6 +22,11 @@ export type Stage =
   | "interface"
   /** Another node has the id of this one, which has taken too many others of late: what either publishes may be lost. */
   | "identity"
+  /**
+   * A topic or prefix ends in `*`, which is no wildcard: nearly always a mistake. The subscription is there, for the key that
+   * ends so, or the keys that begin so.
+   */
+  | "subscribe"
   /** The mesh could not be closed cleanly. */
   | "close";
 
@@ -121,7 +126,8 @@ export type MeshEvent =
   | { readonly type: "copiesLimited"; readonly refused: number }
   /**
    * Something failed that nobody waits for. For each stage at most one event a second: `suppressed` is how many failures
-   * of this stage were not reported since the last one. The counters in `metrics()` have them all, but for the stages `"close"` and `"interface"`.
+   * of this stage were not reported since the last one. The counters in `metrics()` have them all, but for the stages
+   * `"close"`, `"interface"` and `"subscribe"`.
    */
   | { readonly type: "error"; readonly stage: Stage; readonly error: Error; readonly suppressed: number }
   /** The mesh is closed: the last event. `report` is what `close` resolves to. */

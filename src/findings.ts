@@ -235,7 +235,9 @@ function presence({ node, peers }: Observed): readonly Finding[] {
 }
 
 function freshness({ node, peers }: Observed): readonly Finding[] {
-  const stale = peers.filter(({ staleness, state }) => (staleness ?? 0) > FRESH * node.heartbeat || state === "doubt");
+  const isStale = ({ staleness, state }: PeerDiagnosis) =>
+    (staleness ?? 0) > FRESH * node.heartbeat || state === "doubt";
+  const stale = peers.filter((peer) => peer.state !== "plain" && isStale(peer));
   return about("stale", "warning", peers, stale, [
     `What {it|they} published in the last ${
       Math.round(Math.max(...stale.map(({ staleness }) => staleness ?? 0)))

@@ -7,10 +7,11 @@
 import { type CloseReport, NOTHING_PUBLISHED } from "./close_report.ts";
 import type { Contexts } from "./contexts.ts";
 import { ClosedError, KeyTooLongError, QuorumNotSatisfiedError, show } from "./errors.ts";
+import { checkKnown, knownOptions } from "./known_options.ts";
 import { type LoadGuard, LoadGuards } from "./load_guard.ts";
 import { type EventMetadata, Subscriptions } from "./subscriptions.ts";
 import {
-  checkSelf,
+  checkPublish,
   leaseKey,
   type Metrics,
   type PublishOptions,
@@ -25,7 +26,10 @@ import { ILL_FORMED, utf8Length } from "./wire/utf8.ts";
 
 /** Options of an {@linkcode InProcessBus}. */
 export interface InProcessBusOptions {
-  /** Gets what a callback of a subscription threw or rejected with. @default {drops it} */
+  /**
+   * Gets what a callback of a subscription threw or rejected with, and an error for each subscription whose topic ends in
+   * `*`, which is no wildcard. @default {drops it}
+   */
   readonly onError?: ((error: unknown) => void) | undefined;
   /**
    * With those of `systemPorts` (`@warp-mesh/bus/auto`) callbacks run in the `AsyncLocalStorage` context of whoever
@@ -33,6 +37,8 @@ export interface InProcessBusOptions {
    */
   readonly contexts?: Contexts | undefined;
 }
+
+const OPTIONS = knownOptions<InProcessBusOptions>({ onError: true, contexts: true });
 
 /**
  * A {@linkcode SyncBus} with no network: for tests, and for a service that runs once. The original's `InMemoryBus`.
@@ -68,12 +74,13 @@ export class InProcessBus implements SyncBus {
   #delivered = 0;
   #closing: Promise<CloseReport> | undefined;
 
-  /** Neither option is needed. */
+  /** Neither option is needed. Throws a `TypeError` for one that is unknown. */
   constructor(options: InProcessBusOptions = {}) {
+    checkKnown("make the bus", options, OPTIONS);
     const { onError = () => {}, contexts } = options;
     this.#onError = contexts?.bind(onError) ?? onError;
     this.#contexts = contexts;
-    this.#subscriptions = new Subscriptions((error) => this.#onError(error), contexts);
+    this.#subscriptions = new Subscriptions(this.#onError, contexts, MAX_KEY, this.#onError);
   }
 
   /**
@@ -187,7 +194,7 @@ export class InProcessBus implements SyncBus {
     }
     const bytes = utf8Length(key);
     if (bytes > MAX_KEY) throw new KeyTooLongError(key, bytes, MAX_KEY);
-    checkSelf(options?.self);
+    checkPublish(options);
     options?.signal?.throwIfAborted();
   }
 
@@ -204,8 +211,8 @@ export class InProcessBus implements SyncBus {
     return this.#others().reduce((count, other) => count + other.#subscriptions.count(key), own);
   }
 
-  #deliver(key: string, options: PublishOptions = {}): number {
-    const { region, vectorClock, scope, self } = options;
+  #deliver(key: string, options: PublishOptions | undefined): number {
+    const { region, vectorClock, scope, self } = options ?? {};
     const metadata = {
       ...(region !== undefined && { region }),
       // A copy: publishers count on in the same object, while events wait to be read.

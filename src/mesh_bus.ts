@@ -25,7 +25,7 @@ import { Links } from "./links.ts";
 import { type LoadGuard, LoadGuards } from "./load_guard.ts";
 import { Membership } from "./membership.ts";
 import { type MeshMetrics, meshMetrics } from "./mesh_metrics.ts";
-import { type MeshStatus, meshStatus } from "./mesh_status.ts";
+import { deafStatus, type MeshStatus, meshStatus } from "./mesh_status.ts";
 import { checkOptions, checkPorts, type MeshOptions, type Settings } from "./options.ts";
 import { Outbox } from "./outbox.ts";
 import { PathMtu } from "./path_mtu.ts";
@@ -41,7 +41,7 @@ import { SlowCallbacks } from "./slow_callbacks.ts";
 import type { Standstill } from "./stall_watch.ts";
 import { Subscriptions } from "./subscriptions.ts";
 import {
-  checkSelf,
+  checkPublish,
   leaseKey,
   type PublishOptions,
   type SubscribeOptions,
@@ -156,7 +156,8 @@ export class MeshBus implements SyncBus {
     const emit = this.#events.emit.bind(this.#events);
     this.#failures = new Failures(clock, emit);
     const longest = settings.extended ? MAX_KEY : MAX_PLAIN_KEY;
-    this.#subscriptions = new Subscriptions(onThrow, contexts, longest);
+    const onPattern = (error: Error) => this.#failures.report("subscribe", error);
+    this.#subscriptions = new Subscriptions(onThrow, contexts, longest, onPattern);
     this.#guards = new LoadGuards(clock, longest, () => (this.#reliability?.suspended ?? 0) > 0);
     this.#gaps = new GapReporter(clock, () => this.#tellAll("gap"));
     this.#overflows = new GapReporter(clock, () => this.#tellAll("overflow"));
@@ -372,12 +373,14 @@ export class MeshBus implements SyncBus {
 
   publish(key: string, options?: PublishOptions): Promise<void> {
     try {
-      const signal = options?.signal;
-      if (signal !== undefined) {
-        checkSignal("publish", signal);
-        signal.throwIfAborted();
+      if (options !== undefined) {
+        checkPublish(options);
+        const signal = options?.signal;
+        if (signal !== undefined) {
+          checkSignal("publish", signal);
+          signal.throwIfAborted();
+        }
       }
-      if (options !== undefined) checkSelf(options?.self);
       if (!this.#guards.idle) this.#guards.touch(key);
       if (!this.#batcher.tryAdd(key)) return this.#publishLater(key, options);
       if (options !== undefined || this.#subscriptions.selfish > 0) this.#deliverOwn(key, options?.self);
@@ -388,16 +391,14 @@ export class MeshBus implements SyncBus {
   }
 
   /** With `replicas` above 0 it rejects with a `QuorumUnsupportedError`: the wire of the original has no acknowledgement. */
-  publishAndAwait(key: string, replicas: number, options?: PublishOptions): Promise<void> {
-    if (!Number.isInteger(replicas) || replicas < 0) return Promise.reject(misuse("replicas", replicas));
-    if (replicas === 0) return this.publish(key, options);
-    return Promise.reject(this.#closing === undefined ? new QuorumUnsupportedError() : new ClosedError("publish"));
+  async publishAndAwait(key: string, replicas: number, options?: PublishOptions): Promise<void> {
+    if (replicas === 0) return await this.publish(key, options);
+    throw this.#noQuorum("replicas", replicas, options);
   }
 
   /** Rejects with a `QuorumUnsupportedError`: the wire of the original has neither zones nor acknowledgements. */
-  publishAndAwaitTopology(_key: string, minZones: number, _options?: PublishOptions): Promise<void> {
-    if (!Number.isInteger(minZones) || minZones < 0) return Promise.reject(misuse("minZones", minZones));
-    return Promise.reject(this.#closing === undefined ? new QuorumUnsupportedError() : new ClosedError("publish"));
+  async publishAndAwaitTopology(_key: string, minZones: number, options?: PublishOptions): Promise<void> {
+    throw this.#noQuorum("minZones", minZones, options);
   }
 
   subscribe(topic: Topic, options?: SubscribeOptions): Subscription;
@@ -436,7 +437,7 @@ export class MeshBus implements SyncBus {
    * sockets are broken.
    */
   status(): MeshStatus {
-    if (!this.isHealthy()) return { state: "doubt", staleness: Infinity, peers: [], lost: [], plain: 0 };
+    if (!this.isHealthy()) return deafStatus();
     const { heartbeat, peerTimeout } = this.#settings;
     const streams = this.#reliability?.streams;
     const { peers, lost, refusedAt } = this.#membership;
@@ -559,6 +560,12 @@ export class MeshBus implements SyncBus {
 
   #deliverOwn(key: string, self: boolean | undefined): void {
     if (self ?? this.#subscriptions.selfish > 0) this.#deliveries.takeOwn(key, self === true);
+  }
+
+  #noQuorum(name: string, count: number, options: PublishOptions | undefined): Error {
+    if (!Number.isInteger(count) || count < 0) return misuse(name, count);
+    checkPublish(options);
+    return this.#closing === undefined ? new QuorumUnsupportedError() : new ClosedError("publish");
   }
 
   /** Rejects when the peers have been told. */

@@ -9,6 +9,7 @@ import type { CopyLimit } from "./copy_limit.ts";
 import type { Deliveries } from "./deliveries.ts";
 import type { Failures } from "./failures.ts";
 import type { GapReporter } from "./gap_reporter.ts";
+import { withJson } from "./json.ts";
 import type { Membership } from "./membership.ts";
 import type { Outbox } from "./outbox.ts";
 import type { Receiver } from "./receiver.ts";
@@ -83,7 +84,10 @@ export interface MeshMetrics extends Metrics {
   readonly repairsSent: number;
   /** Datagrams dropped as their extension block was malformed, or lacked what their type needs. */
   readonly malformedExtensions: number;
-  /** Datagrams a second that the node may send now: congestion lowers it, its absence raises it. `Infinity` with `wire: "go-warp"`. */
+  /**
+   * Datagrams a second that the node may send now: congestion lowers it, its absence raises it. `Infinity` with
+   * `wire: "go-warp"`, which JSON has as 9007199254740991.
+   */
   readonly sendRate: number;
   /** Longest batch, in bytes: 1,400, or less when the path to a peer does not carry that. Single keys may be longer. */
   readonly batchLimit: number;
@@ -122,7 +126,7 @@ export function meshMetrics(parts: MeshParts): MeshMetrics {
   const { events, merged, overflows } = subscriptions.counts;
   const { truncated, unusable } = seeds.counts;
   const { own, streams, requests, ring, pacer } = reliability ?? {};
-  return {
+  const metrics = {
     published: outbox.broadcasts,
     delivered: receiver.delivered,
     keysPublished: batcher.accepted,
@@ -161,4 +165,5 @@ export function meshMetrics(parts: MeshParts): MeshMetrics {
     pending: batcher.pending,
     waiting: batcher.waiting,
   };
+  return metrics.sendRate === Infinity ? withJson(metrics) : metrics;
 }

@@ -6,6 +6,7 @@
 
 import type { Clock } from "./clock.ts";
 import type { LostPeer } from "./gone_peers.ts";
+import { withJson } from "./json.ts";
 import type { PeerStream } from "./peer_stream.ts";
 import type { PeerStreams } from "./peer_streams.ts";
 import type { PeerTable } from "./peer_table.ts";
@@ -35,7 +36,10 @@ export interface PeerStatus {
   readonly position: number;
   /** How many datagrams are missing and may still come. */
   readonly missing: number;
-  /** Milliseconds for which an invalidation of it could be outstanding by now; `Infinity` for a plain peer. */
+  /**
+   * Milliseconds for which an invalidation of it could be outstanding by now; `Infinity` for a plain peer, which JSON has as
+   * 9007199254740991.
+   */
   readonly staleness: number;
 }
 
@@ -45,7 +49,11 @@ export interface MeshStatus {
   readonly state: MeshState;
   /**
    * The longest of these peers, in milliseconds, 0 without any. See {@linkcode PeerStatus.staleness}. `Infinity` with
-   * `wire: "go-warp"`, and for `peerTimeout` after a node that has answered was turned away, as `maxPeers` were known.
+   * `wire: "go-warp"`, after `close`, and for `peerTimeout` after a node that has answered was turned away, as `maxPeers` were
+   * known.
+   *
+   * JSON has no `Infinity`, and a null is above no limit: `JSON.stringify` of a status, and of each of its peers, writes the
+   * number 9007199254740991 (`Number.MAX_SAFE_INTEGER`) instead, 285,000 years. A copy (`{ ...status }`) does not.
    */
   readonly staleness: number;
   /** One for each peer that is there; when none is, those that were lost. */
@@ -109,10 +117,16 @@ export function meshStatus(config: StatusConfig): MeshStatus {
   for (const { id, address, extended, joinedAt, isJoined } of peers.all()) {
     if (!isJoined || (extended && streams !== undefined)) continue;
     const stateFor = now - joinedAt;
-    list.push({ id, address, state: "plain", stateFor, position: 0, missing: 0, staleness: Infinity });
+    list.push(withJson({ id, address, state: "plain", stateFor, position: 0, missing: 0, staleness: Infinity }));
     plain++;
   }
-  return { state: BY_WEIGHT[heaviest] as MeshState, staleness, peers: list, lost, plain };
+  const status = { state: BY_WEIGHT[heaviest] as MeshState, staleness, peers: list, lost, plain };
+  return staleness === Infinity ? withJson(status) : status;
+}
+
+/** Of a node that hears nothing. */
+export function deafStatus(): MeshStatus {
+  return withJson({ state: "doubt", staleness: Infinity, peers: [], lost: [], plain: 0 });
 }
 
 function statusOf(

@@ -11,6 +11,7 @@ import { strangers } from "./destinations.ts";
 import type { Failures } from "./failures.ts";
 import type { NodeDiagnosis, Observed, PeerDiagnosis, Ways } from "./diagnosis.ts";
 import { absentInterfaces, listed, type LocalAddresses } from "./interfaces.ts";
+import { withJson } from "./json.ts";
 import type { Links } from "./links.ts";
 import type { Membership } from "./membership.ts";
 import type { MeshStatus } from "./mesh_status.ts";
@@ -111,11 +112,11 @@ function describePeers(config: ObserveConfig, survey: Survey | undefined): PeerD
     const { id, address, endpoint: { host, port }, extended } = entry;
     const peer = surveyed.get(id);
     const { report } = peer ?? {};
-    const { state, staleness = Infinity } = states.get(id) ?? {};
+    const { state, staleness } = states.get(id) ?? {};
     const isHeard = peer !== undefined && peer.times.length > 0;
     const largestOf = (track: Track) => peer === undefined ? null : survey?.largestOf(peer, track) ?? null;
     const lost = peer === undefined ? 0 : survey?.lostOf(peer) ?? 0;
-    return {
+    const described: PeerDiagnosis = {
       id,
       address,
       endpoint: formatAddress(host, port),
@@ -137,8 +138,9 @@ function describePeers(config: ObserveConfig, survey: Survey | undefined): PeerD
         multicast: report.multicast,
       },
       state: state ?? null,
-      staleness: Number.isFinite(staleness) ? staleness : null,
+      staleness: staleness ?? null,
     };
+    return staleness === Infinity ? withJson(described) : described;
   });
 }
 

@@ -8,6 +8,7 @@ import { isUnspecified, parseAddress } from "./address.ts";
 import type { Discover } from "./discovery.ts";
 import { show } from "./errors.ts";
 import { DEFAULT_GROUPS, type Family, familyOf, GROUP_RULES, groupLiteral, hostLiteral, isHostName } from "./family.ts";
+import { checkKnown, type KnownOptions, knownOptions } from "./known_options.ts";
 import type { MeshPorts } from "./ports.ts";
 import { parseSeed, type Seed } from "./seed.ts";
 import { checkSignal, type Signal } from "./signal.ts";
@@ -249,6 +250,50 @@ export interface Settings {
   readonly signal: Signal | undefined;
 }
 
+/** The names of all options. */
+export const MESH_OPTIONS: KnownOptions = knownOptions<MeshOptions>({
+  port: true,
+  group: true,
+  family: true,
+  interface: true,
+  waitForInterface: true,
+  peers: true,
+  resolveInterval: true,
+  discover: true,
+  advertiseAddr: true,
+  heartbeat: true,
+  batchInterval: true,
+  batchSize: true,
+  queueSize: true,
+  multicast: true,
+  multicastTtl: true,
+  multicastLoopback: true,
+  receiveBuffer: true,
+  peerTimeout: true,
+  maxPeers: true,
+  wire: true,
+  repairBytes: true,
+  repairAge: true,
+  maxRepairTime: true,
+  minSendRate: true,
+  maxSendRate: true,
+  signal: true,
+});
+
+const PORTS = knownOptions<MeshPorts>({
+  bind: true,
+  clock: true,
+  randomBytes: true,
+  resolve: true,
+  resolveSrv: true,
+  networkInterfaces: true,
+  contexts: true,
+  routeTo: true,
+});
+
+/** And those of the ports, which `MeshBus.open` takes with them. */
+const OPTIONS_AND_PORTS = knownOptions<object>({}, MESH_OPTIONS, PORTS);
+
 /** Most texts in `peers`: as many as there may be addresses of seeds, so that each has room. */
 const MAX_PEERS = 1024;
 
@@ -266,8 +311,8 @@ const RECEIVE_BUFFER = 4 * 1024 * 1024;
  *
  * @throws {TypeError | RangeError} that names the option, the rule and the value
  */
-export function checkOptions(options: MeshOptions): Settings {
-  checkIsObject(options);
+export function checkOptions(options: MeshOptions & Partial<MeshPorts>): Settings {
+  checkNames(options, OPTIONS_AND_PORTS);
   if (options.signal !== undefined) checkSignal("open the mesh", options.signal);
   const family = familyOption(options);
   const heartbeat = number(options, "heartbeat", 5000, 10, 3_600_000);
@@ -306,13 +351,21 @@ export function checkOptions(options: MeshOptions): Settings {
 }
 
 /**
- * Checks that options are an object at all, before they are spread.
+ * Checks that options are an object at all, before they are spread, and that each has a name that is known: those of all
+ * options, unless told otherwise. `action` completes "Cannot …".
  *
- * @throws {TypeError} when they are not
+ * @throws {TypeError} that names what is wrong
  */
-export function checkIsObject(options: MeshOptions): void {
-  if (typeof options === "object" && options !== null && !Array.isArray(options)) return;
-  throw new TypeError(`Cannot open the mesh as the options must be an object: current value is ${show(options)}`);
+export function checkNames(options: MeshOptions, known: KnownOptions = MESH_OPTIONS, action = "open the mesh"): void {
+  if (typeof options !== "object" || options === null || Array.isArray(options)) {
+    throw new TypeError(`Cannot ${action} as the options must be an object: current value is ${show(options)}`);
+  }
+  checkKnown(action, options, known, noOption);
+}
+
+function noOption(name: string): string | undefined {
+  if (/^(on[A-Z]|log)/.test(name)) return "what happens is told by `mesh.events`";
+  return PORTS[name] && "it is a port, which `MeshBus.open` takes";
 }
 
 /**

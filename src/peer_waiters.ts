@@ -6,6 +6,7 @@
 
 import type { Clock } from "./clock.ts";
 import { ClosedError, PeersTimeoutError, show } from "./errors.ts";
+import { checkKnown, knownOptions } from "./known_options.ts";
 import { checkSignal, onAbort, type Signal } from "./signal.ts";
 
 /** Options of `waitForPeers`. */
@@ -19,6 +20,8 @@ export interface WaitForPeersOptions {
    */
   readonly timeout?: number | undefined;
 }
+
+const OPTIONS = knownOptions<WaitForPeersOptions>({ signal: true, timeout: true });
 
 /** How long is waited unless told otherwise, in milliseconds: two heartbeats. */
 const DEFAULT_TIMEOUT = 10_000;
@@ -43,7 +46,9 @@ export class PeerWaiters {
   }
 
   /** Implements `MeshBus.waitForPeers`. */
-  async wait(count: number, { signal, timeout = DEFAULT_TIMEOUT }: WaitForPeersOptions = {}): Promise<void> {
+  async wait(count: number, options: WaitForPeersOptions = {}): Promise<void> {
+    checkKnown("wait for peers", options, OPTIONS);
+    const { signal, timeout = DEFAULT_TIMEOUT } = options;
     if (!Number.isInteger(count) || count < 0) throw misuse("the number of peers", "an integer from 0", count);
     const isTime = typeof timeout === "number" && (timeout === Infinity || (timeout >= 0 && timeout <= MAX_TIMEOUT));
     if (!isTime) throw misuse("`timeout`", `a number of milliseconds from 0 to ${MAX_TIMEOUT}, or Infinity`, timeout);

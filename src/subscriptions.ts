@@ -6,6 +6,7 @@
 
 import type { Contexts } from "./contexts.ts";
 import { KeyTooLongError, show } from "./errors.ts";
+import { checkKnown, knownOptions } from "./known_options.ts";
 import { checkSignal } from "./signal.ts";
 import { Subscriber } from "./subscriber.ts";
 import type { SubscribeOptions, Subscription, SyncCallback, SyncEvent, Topic } from "./sync_bus.ts";
@@ -14,6 +15,9 @@ import { ILL_FORMED, utf8Length } from "./wire/utf8.ts";
 
 /** Events that an iterated subscription holds, unless told otherwise: what a channel of the original holds. */
 export const DEFAULT_CAPACITY = 32;
+
+const SUBSCRIBE_OPTIONS = knownOptions<SubscribeOptions>({ capacity: true, self: true, signal: true });
+const TOPIC = knownOptions<Exclude<Topic, string>>({ prefix: true });
 
 /** What a publisher said of a key besides its name. */
 export type EventMetadata = Omit<SyncEvent, "key" | "cause">;
@@ -44,6 +48,7 @@ export class Subscriptions {
   /** Subscriptions that hear what their own bus publishes. */
   selfish = 0;
   readonly #onCallbackError: (error: unknown) => void;
+  readonly #onPattern: ((error: Error) => void) | undefined;
   readonly #limit: number;
   readonly #contexts: Contexts | undefined;
   readonly #byKey = new Map<string, Group>();
@@ -55,9 +60,15 @@ export class Subscriptions {
 
   /**
    * `onCallbackError` gets what a callback threw or rejected with; `limit` is the longest key, in bytes of UTF-8. With
-   * `contexts` callbacks run in the context of whoever subscribed.
+   * `contexts` callbacks run in the context of whoever subscribed. `onPattern` gets an error when a topic looks like a pattern.
    */
-  constructor(onCallbackError: (error: unknown) => void, contexts?: Contexts, limit: number = MAX_KEY) {
+  constructor(
+    onCallbackError: (error: unknown) => void,
+    contexts?: Contexts,
+    limit: number = MAX_KEY,
+    onPattern?: (error: Error) => void,
+  ) {
+    this.#onPattern = onPattern;
     this.#onCallbackError = onCallbackError;
     this.#limit = limit;
     this.#contexts = contexts;
@@ -72,6 +83,8 @@ export class Subscriptions {
     if (callback === undefined && first !== undefined && (first !== options || second !== undefined)) {
       throw new TypeError(`Cannot subscribe as the callback must be a function: current value is ${show(first)}`);
     }
+    if (typeof topic !== "string") checkKnown("subscribe", topic, TOPIC, besideTopic);
+    checkKnown("subscribe", options, SUBSCRIBE_OPTIONS, ofTopic);
     const capacity = options?.capacity ?? DEFAULT_CAPACITY;
     if (!Number.isInteger(capacity) || capacity < 1) {
       const type = typeof capacity === "number" ? RangeError : TypeError;
@@ -83,6 +96,8 @@ export class Subscriptions {
     if (typeof self !== "boolean") {
       throw new TypeError(`Cannot subscribe as \`self\` must be a boolean: current value is ${show(self)}`);
     }
+    // Before it is there: what is told of this may throw.
+    if (this.#onPattern !== undefined && textOf(topic).endsWith("*")) this.#onPattern(noPattern(textOf(topic)));
     const subscriber = new Subscriber({
       // A copy: it is found by its topic again when it closes, whatever the caller does with the object.
       topic: typeof topic === "string" ? topic : { prefix: topic.prefix },
@@ -253,7 +268,7 @@ export class Subscriptions {
       group.subscribers.add(subscriber);
       return;
     }
-    const text = typeof topic === "string" ? topic : topic.prefix;
+    const text = textOf(topic);
     const table = typeof topic === "string" ? this.#byKey : this.#byPrefix.get(text.length) ?? new Map<string, Group>();
     if (typeof topic !== "string") this.#byPrefix.set(text.length, table);
     table.set(text, { text, subscribers: new Set([subscriber]) });
@@ -289,6 +304,27 @@ function selfishIn(group: Group | undefined): number {
   let count = 0;
   for (const { self } of group?.subscribers ?? []) count += self ? 1 : 0;
   return count;
+}
+
+function ofTopic(name: string): string | undefined {
+  return TOPIC[name] && "it belongs to the topic";
+}
+
+function besideTopic(name: string): string | undefined {
+  return SUBSCRIBE_OPTIONS[name] && "it is an option, and these have an object of their own";
+}
+
+function textOf(topic: Topic): string {
+  return typeof topic === "string" ? topic : topic.prefix;
+}
+
+/** Nearly always a mistake, and keys may end in `*` all the same. */
+function noPattern(text: string): Error {
+  const prefix = show(text.replace(/\*+$/, ""));
+  return new TypeError(
+    `Cannot match keys by a pattern as \`*\` is no wildcard: current value is ${show(text)} ` +
+      `(did you mean { prefix: ${prefix} }?)`,
+  );
 }
 
 /** Refuses what no key can be, or begin with. */

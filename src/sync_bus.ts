@@ -7,6 +7,7 @@
 
 import type { CloseReport } from "./close_report.ts";
 import { show } from "./errors.ts";
+import { checkKnown, knownOptions } from "./known_options.ts";
 import type { LoadGuard } from "./load_guard.ts";
 import type { Signal } from "./signal.ts";
 
@@ -61,7 +62,10 @@ export interface PublishOptions {
   readonly signal?: Signal | undefined;
 }
 
-/** What to subscribe to: one key, or all keys that begin with `prefix` (`""` is everything). */
+/**
+ * What to subscribe to: one key, or all keys that begin with `prefix` (`""` is everything). There are no wildcards: `"user:*"`
+ * is the key of that name.
+ */
 export type Topic = string | {
   /** How the keys begin. */
   readonly prefix: string;
@@ -136,8 +140,8 @@ export interface SyncBus {
   /** Publishes, and resolves when replicas in `minZones` zones have taken the event; rejects like `publishAndAwait`. */
   publishAndAwaitTopology(key: string, minZones: number, options?: PublishOptions): Promise<void>;
   /**
-   * Subscribes to be iterated. Throws a `ClosedError` after `close`, and a `TypeError` or `KeyTooLongError` for what no key
-   * can be or begin with.
+   * Subscribes to be iterated. Throws a `ClosedError` after `close`, a `TypeError` or `KeyTooLongError` for what no key can be
+   * or begin with, and a `TypeError` for an option that is unknown.
    */
   subscribe(topic: Topic, options?: SubscribeOptions): Subscription;
   /** Subscribes with a callback, which is called as an event arrives. Throws as the one to be iterated. */
@@ -183,8 +187,18 @@ export function leaseKey(id: string): string {
   throw new TypeError(`Cannot use a lease as its id must be a string: current value is ${show(id)}`);
 }
 
-/** @throws {TypeError} when the option `self` of `publish` is none */
-export function checkSelf(self: boolean | undefined): void {
+const PUBLISH_OPTIONS = knownOptions<PublishOptions>({
+  region: true,
+  vectorClock: true,
+  scope: true,
+  self: true,
+  signal: true,
+});
+
+/** @throws {TypeError} when an option of `publish` is unknown, or `self` no boolean */
+export function checkPublish(options: PublishOptions | undefined): void {
+  checkKnown("publish", options, PUBLISH_OPTIONS);
+  const self = options?.self;
   if (self === undefined || typeof self === "boolean") return;
   throw new TypeError(`Cannot publish as \`self\` must be a boolean: current value is ${show(self)}`);
 }

@@ -1,7 +1,8 @@
 // How far a cache can be trusted: what is said of each peer, and of all.
 import { describe, test } from "node:test";
 import { assert, assertEquals } from "@std/assert";
-import { VirtualClock } from "../adapters/memory.ts";
+import { MemoryNetwork, VirtualClock } from "../adapters/memory.ts";
+import { MeshBus } from "../mod.ts";
 import { Jitter } from "../src/jitter.ts";
 import { meshStatus } from "../src/mesh_status.ts";
 import { PeerStreams } from "../src/peer_streams.ts";
@@ -235,6 +236,47 @@ describe("a peer", () => {
     hear(A, true);
     const { state, staleness, peers: [peer] } = status();
     assertEquals([state, staleness, peer?.state, peer?.id], ["current", Infinity, "plain", ID_A]);
+  });
+});
+
+describe("in JSON", () => {
+  const INFINITE = Number.MAX_SAFE_INTEGER;
+
+  test("what is infinite is a number above all limits, in the mesh and in each peer; the rest is as it is", async () => {
+    const { clock, status, beat, hear, refused } = setUp();
+    beat(A);
+    hear(B, false);
+    await clock.advance(100);
+    const finite = JSON.parse(JSON.stringify({ nested: [status()] })).nested[0];
+    const { peers: [first, second] } = finite;
+    assertEquals([finite.staleness, first.staleness, second.staleness], [100, 100, INFINITE]);
+    assertEquals({ ...finite, peers: [first, { ...second, staleness: Infinity }] }, { ...status() });
+    refused.at = clock.now();
+    const infinite = JSON.parse(JSON.stringify(status(), null, 2));
+    assertEquals([infinite.staleness > 1e12, infinite.peers[1].staleness > 1e12], [true, true]);
+    assertEquals(infinite, { ...finite, staleness: INFINITE });
+  });
+
+  test("what is infinite is so of a closed node, and of one that speaks the original's wire; the rate of that too", async () => {
+    const network = new MemoryNetwork();
+    const mesh = await MeshBus.open({ ...network.host("10.0.0.1"), wire: "go-warp" });
+    assertEquals(mesh.metrics().sendRate, Infinity);
+    assertEquals(JSON.parse(JSON.stringify(mesh.metrics())), { ...mesh.metrics(), sendRate: INFINITE });
+    assertEquals(JSON.parse(JSON.stringify(mesh.status())), { ...mesh.status(), staleness: INFINITE });
+    await network.clock.run(mesh.close(), 5000);
+    const closed = { state: "doubt", staleness: INFINITE, peers: [], lost: [], plain: 0 };
+    assertEquals(JSON.parse(JSON.stringify(mesh.status())), closed);
+  });
+
+  test("a status is plain data besides: it has no other properties, and can be copied to another thread", () => {
+    const { status, hear } = setUp({ extended: false });
+    hear(A, true);
+    const { peers: [peer] } = status();
+    assertEquals(Object.keys(status()), ["state", "staleness", "peers", "lost", "plain"]);
+    assertEquals(Object.keys(peer ?? {}).includes("toJSON"), false);
+    const copy = structuredClone(status());
+    assertEquals(copy, status());
+    assertEquals([copy.staleness, copy.peers[0]?.staleness], [Infinity, Infinity]);
   });
 });
 

@@ -9,8 +9,11 @@ export interface Breakage {
   readonly seeds?: readonly number[];
 }
 
-/** What must notice it: storms (`scripts/worlds.ts`), or worlds of nodes that come and go (`scripts/churn.ts`). */
-export type Judge = "storms" | "churn";
+/**
+ * What must notice it: storms (`scripts/worlds.ts`), worlds of nodes that come and go (`scripts/churn.ts`), or the tests of
+ * calls.
+ */
+export type Judge = "storms" | "churn" | "calls";
 
 /** A {@linkcode Breakage}, and by what it is judged. */
 export interface Mutant extends Breakage {

@@ -1,0 +1,155 @@
+import { judgedBy, type Mutant } from "./mutant.ts";
+
+/** Breakages of what is done with what callers pass and get. */
+export const CALLS: readonly Mutant[] = judgedBy("calls", [
+  {
+    name: "a mesh listens to its signal by itself",
+    file: "src/mesh_bus.ts",
+    find: "onAbort(this.#signal, () => void this.close());",
+    replace: "(this.#signal.addEventListener('abort', () => void this.close()), undefined);",
+  },
+  {
+    name: "a mesh that closes goes on listening to its signal",
+    file: "src/mesh_bus.ts",
+    find: "    this.#detach?.();\n",
+    replace: "",
+  },
+  {
+    name: "a look-up that was answered goes on listening to its signal",
+    file: "adapters/look_ups.ts",
+    find: "        detach?.();\n",
+    replace: "",
+  },
+  {
+    name: "a pause that has ended goes on listening to its signal",
+    file: "cli/pause.ts",
+    find: "signal && onAbort(signal, end)",
+    replace: "signal && (signal.addEventListener('abort', end), undefined)",
+  },
+  {
+    name: "a search for who has the port goes on listening to its signal",
+    file: "cli/port_holder.ts",
+    find: "  detach?.();\n",
+    replace: "",
+  },
+  {
+    name: "unknown options are ignored",
+    file: "src/known_options.ts",
+    find: "known[name] !== undefined || ",
+    replace: "known[name] !== undefined || name !== '' || ",
+  },
+  {
+    name: "unknown options that are undefined are ignored",
+    file: "src/known_options.ts",
+    find: "!Object.hasOwn(options, name)",
+    replace: "(options as Record<string, unknown>)[name] === undefined",
+  },
+  {
+    name: "unknown options that are inherited are refused",
+    file: "src/known_options.ts",
+    find: " || !Object.hasOwn(options, name)",
+    replace: "",
+  },
+  {
+    name: "what objects inherit is a known option",
+    file: "src/known_options.ts",
+    find: "Object.create(null)",
+    replace: "{}",
+  },
+  {
+    name: "a slip is looked for before another word",
+    file: "src/known_options.ts",
+    find: "[spelt, named, near, parts]",
+    replace: "[spelt, near, parts]",
+  },
+  {
+    name: "letters that were swapped are two slips",
+    file: "src/known_options.ts",
+    find: "isSwap ? ",
+    replace: "i < 0 ? ",
+  },
+  {
+    name: "options of `publish` are not looked at",
+    file: "src/sync_bus.ts",
+    find: '  checkKnown("publish", options, PUBLISH_OPTIONS);\n',
+    replace: "",
+  },
+  {
+    name: "options of `publishAndAwait` are not looked at",
+    file: "src/mesh_bus.ts",
+    find: "    checkPublish(options);\n    return",
+    replace: "    return",
+  },
+  {
+    name: "options of `subscribe` are not looked at",
+    file: "src/subscriptions.ts",
+    find: '    checkKnown("subscribe", options, SUBSCRIBE_OPTIONS, ofTopic);\n',
+    replace: "",
+  },
+  {
+    name: "options of `waitForPeers` are not looked at",
+    file: "src/peer_waiters.ts",
+    find: '    checkKnown("wait for peers", options, OPTIONS);\n',
+    replace: "",
+  },
+  {
+    name: "options of `diagnose` are not looked at",
+    file: "src/diagnose.ts",
+    find: '  checkKnown("diagnose", options, OPTIONS);\n',
+    replace: "",
+  },
+  {
+    name: "options of `sharedMesh` are looked at as those of the mesh that is there",
+    file: "mod.ts",
+    find: '  checkNames(options, SHARED_OPTIONS, "share a mesh");\n',
+    replace: "",
+  },
+  {
+    name: "`openMesh` takes ports and uses others",
+    file: "mod.ts",
+    find: "  checkNames(options);\n",
+    replace: "",
+  },
+  {
+    name: "the parts of a simulated host are options of a mesh",
+    file: "src/options.ts",
+    find: "  checkKnown(action, options, known, noOption);\n",
+    replace: "",
+  },
+  {
+    name: "a fault of no name is no error",
+    file: "adapters/memory_faults.ts",
+    find: '  checkKnown("set the faults", faults, FAULTS);\n',
+    replace: "",
+  },
+  {
+    name: "a topic that ends in * is like any other",
+    file: "src/mesh_bus.ts",
+    find: "contexts, longest, onPattern)",
+    replace: "contexts, longest)",
+  },
+  {
+    name: "a bus in one process does not tell of a topic that ends in *",
+    file: "src/in_process_bus.ts",
+    find: "MAX_KEY, this.#onError)",
+    replace: "MAX_KEY)",
+  },
+  {
+    name: "in JSON the staleness of a mesh may be null",
+    file: "src/mesh_status.ts",
+    find: "staleness === Infinity ? withJson(status) : status",
+    replace: "status",
+  },
+  {
+    name: "in JSON the staleness of a closed mesh is null",
+    file: "src/mesh_status.ts",
+    find: 'withJson({ state: "doubt", staleness: Infinity, peers: [], lost: [], plain: 0 })',
+    replace: '{ state: "doubt", staleness: Infinity, peers: [], lost: [], plain: 0 }',
+  },
+  {
+    name: "the form for JSON is a property like others",
+    file: "src/json.ts",
+    find: "{ value: toJson }",
+    replace: "{ value: toJson, enumerable: true }",
+  },
+]);
