@@ -112,9 +112,9 @@ export const CALLS: readonly Mutant[] = judgedBy("calls", [
   },
   {
     name: "the parts of a simulated host are options of a mesh",
-    file: "src/options.ts",
-    find: "  checkKnown(action, options, known, noOption);\n",
-    replace: "",
+    file: "adapters/memory_host.ts",
+    find: "    this.#hasMulticast = multicast;\n",
+    replace: "    Object.assign(this, { network: fabric });\n",
   },
   {
     name: "a fault of no name is no error",
