@@ -134,13 +134,24 @@ async function inWorlds(folder: string, script: string, from: number, count: num
 
 async function inTests(folder: string, names: readonly string[]): Promise<string | undefined> {
   const files = names.map((name) => `tests/${name}.test.ts`);
-  const { ok, output } = await node(folder, "--test", "--test-reporter=tap", ...files);
+  // The runner ends a file that does not end by itself. Were the runner killed, the file's process would stay.
+  const options = ["--test", "--test-reporter=tap", `--test-timeout=${TIMEOUT_MS}`];
+  const { ok, output } = await run(folder, 0, ...options, ...files);
   return ok ? undefined : /not ok \d+ - ([^\n]*)/.exec(output)?.[1] ?? "a directed test that does not end";
 }
 
-/** Runs Node quietly: `run` would show what a breakage does. */
-function node(folder: string, ...args: string[]): Promise<{ readonly ok: boolean; readonly output: string }> {
-  const options = { cwd: folder, timeout: TIMEOUT_MS, killSignal: "SIGKILL", maxBuffer: 2 ** 26 } as const;
+interface Run {
+  readonly ok: boolean;
+  readonly output: string;
+}
+
+function node(folder: string, ...args: string[]): Promise<Run> {
+  return run(folder, TIMEOUT_MS, ...args);
+}
+
+/** Runs Node quietly: what a breakage does is not shown. A `timeout` of 0 is none. */
+function run(folder: string, timeout: number, ...args: string[]): Promise<Run> {
+  const options = { cwd: folder, timeout, killSignal: "SIGKILL", maxBuffer: 2 ** 26 } as const;
   return new Promise((resolve) => {
     execFile(process.execPath, ["--import", "tsx", ...args], options, (error, stdout, stderr) => {
       resolve({ ok: error === null, output: stdout + stderr });

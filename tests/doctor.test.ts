@@ -285,6 +285,7 @@ describe("a run on this host", () => {
         const { code, out } = await call("doctor", "--json", ...args);
         const { findings, peers } = JSON.parse(out) as DoctorReport;
         assertEquals(peers.map(({ id, plain }) => [plain, id === nodeId]).sort(), [[false, true], [true, false]], out);
+        assertEquals(peers.find(({ plain }) => plain)?.staleness, Number.MAX_SAFE_INTEGER, out);
         assertEquals([code, findings.some((finding) => finding.code === "plain-peers")], [0, true], out);
       } finally {
         await peer.close();
