@@ -48,7 +48,7 @@ export class Subscriptions {
   /** Subscriptions that hear what their own bus publishes. */
   selfish = 0;
   readonly #onCallbackError: (error: unknown) => void;
-  readonly #onPattern: ((error: Error) => void) | undefined;
+  readonly #onPattern: (error: Error) => void;
   readonly #limit: number;
   readonly #contexts: Contexts | undefined;
   readonly #byKey = new Map<string, Group>();
@@ -66,7 +66,7 @@ export class Subscriptions {
     onCallbackError: (error: unknown) => void,
     contexts?: Contexts,
     limit: number = MAX_KEY,
-    onPattern?: (error: Error) => void,
+    onPattern: (error: Error) => void = () => {},
   ) {
     this.#onPattern = onPattern;
     this.#onCallbackError = onCallbackError;
@@ -97,7 +97,7 @@ export class Subscriptions {
       throw new TypeError(`Cannot subscribe as \`self\` must be a boolean: current value is ${show(self)}`);
     }
     // Before it is there: what is told of this may throw.
-    if (this.#onPattern !== undefined && textOf(topic).endsWith("*")) this.#onPattern(noPattern(textOf(topic)));
+    if (textOf(topic).endsWith("*")) this.#onPattern(noPattern(textOf(topic)));
     const subscriber = new Subscriber({
       // A copy: it is found by its topic again when it closes, whatever the caller does with the object.
       topic: typeof topic === "string" ? topic : { prefix: topic.prefix },
