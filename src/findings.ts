@@ -5,7 +5,7 @@
  */
 
 import type { Flaw } from "./advertised.ts";
-import type { Finding, FindingCode, Observed } from "./diagnosis.ts";
+import type { Finding, FindingCode, Observed, PeerDiagnosis } from "./diagnosis.ts";
 import { about, either, finding, inNumber, inOrder, named } from "./finding.ts";
 import { isAtSharedPortOnly, localMulticast, losses, multicast, sizes, unicast } from "./way_findings.ts";
 

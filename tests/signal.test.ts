@@ -120,7 +120,7 @@ describe("a signal", () => {
       const { signal } = controller;
       const listeners = countListeners(signal);
       const { port } = await open();
-      const holders = Array.from({ length: 5 }, () => findHolder({ interface: "127.0.0.1", port }, signal));
+      const holders = Array.from({ length: 5 }, () => findHolder({ interface: "127.0.0.1", port }, 200, signal));
       const counts = [listeners.count];
       await Promise.all(holders);
       counts.push(listeners.count);
