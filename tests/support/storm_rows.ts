@@ -96,6 +96,21 @@ const TABLE: readonly Row[] = [
     await network.clock.runUntil(isHeard, 2 * plan.heartbeat + plan.peerTimeout);
     await stage.expect(what, receiver, "key:0", stage.now + stage.repair + GAP_PAUSE);
   }),
+  documented("something of a publisher that is heard is missing for `maxRepairTime`", async (stage, what) => {
+    const { world, world: { random } } = stage;
+    const maxRepairTime = random.between(100, 1500);
+    const [receiver, publisher] = await openFor(stage, 2, { maxRepairTime });
+    const isOfKey = (data: Uint8Array) => data[1] === BATCH && keysOf(data).includes("key:0");
+    world.set({ drop: ({ data, receiver: to }) => to === receiver.host.address && isOfKey(data) });
+    await stage.publish(publisher, "key:0");
+    const next = await stage.publish(publisher, "key:1");
+    const found = next + stage.way;
+    while (stage.now < found + maxRepairTime) {
+      await stage.advance(50);
+      await stage.publish(publisher, `key:${stage.now}`);
+    }
+    await stage.expect(what, receiver, "key:0", found + maxRepairTime + 50 + stage.way + GAP_PAUSE + 5);
+  }),
   documented("the publisher crashed, or was cut off for longer than `peerTimeout`", async (stage, what) => {
     const { world, world: { random, plan, network } } = stage;
     const [receiver] = await openFor(stage, 2);
