@@ -10,7 +10,7 @@ export const REMEMBERED = 128;
 /** A short print of each, by its number. */
 export class Prints {
   readonly #numbers = new Float64Array(REMEMBERED);
-  readonly #prints = new Uint32Array(REMEMBERED);
+  readonly #prints = new Int32Array(REMEMBERED);
 
   /** A batch has come with a number, from 1. */
   note(number: number, print: number): void {
@@ -27,7 +27,7 @@ export class Prints {
 
   /** Whether another batch than this had that number. False when that is not known. */
   differs(number: number, print: number): boolean {
-    return this.knows(number) && this.#prints[number % REMEMBERED] !== print >>> 0;
+    return this.knows(number) && this.#prints[number % REMEMBERED] !== print;
   }
 
   /** Whether a batch has come with a number above `last`, up to `settled`. */

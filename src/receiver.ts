@@ -179,13 +179,14 @@ export class Receiver {
       const print = printOf(data, end);
       if (!this.#config.onNumber(nodeIdOf(data), number, numbering, host, port, print)) return;
     }
-    const read = () => {
-      this.#config.onKeysBegin?.();
-      this.invalidKeys += readBatch(data, end, this.#onKey);
-      this.#config.onKeysEnd?.();
-    };
-    if (this.#config.onBatch === undefined) read();
-    else this.#config.onBatch(read);
+    if (this.#config.onBatch === undefined) this.#read(data, end);
+    else this.#config.onBatch(() => this.#read(data, end));
+  }
+
+  #read(data: Uint8Array, end: number): void {
+    this.#config.onKeysBegin?.();
+    this.invalidKeys += readBatch(data, end, this.#onKey);
+    this.#config.onKeysEnd?.();
   }
 
   #control(type: number, data: Uint8Array, extension: Extension | undefined, source: Endpoint): void {

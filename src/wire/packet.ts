@@ -219,7 +219,7 @@ export function printOf(bytes: Uint8Array, end: number): number {
   let print = 0x811c9dc5 ^ end;
   // From the end, where keys differ.
   for (let i = end - 1; i >= COUNT_OFFSET; i -= step) print = Math.imul(print ^ (bytes[i] as number), 0x01000193);
-  return print >>> 0;
+  return print;
 }
 
 /** Writes magic, type and node id. */
