@@ -405,9 +405,10 @@ export class Membership {
   }
 
   /** A peer has answered from two places. There may be two: each hears where the other is. */
-  #tellPlace({ nodeId: id }: PeerEntry, { host, port }: Endpoint, to: Endpoint): void {
+  #tellPlace(entry: PeerEntry, { host, port }: Endpoint, to: Endpoint): void {
     const { encode, post } = this.#config;
-    if (!host.includes("%") && this.#moves.allow()) post(encode({ path: PATH_HEARD, peers: [{ id, host, port }] }), to);
+    if (host.includes("%") || !this.#moves.allow()) return;
+    post(encode({ path: this.#paths.pathTo(entry), peers: [{ id: entry.nodeId, host, port }] }), to);
   }
 
   /** A node counts as a peer from now on. */
