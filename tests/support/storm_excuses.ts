@@ -20,8 +20,8 @@ export const EXCUSES = {
   "own stall":
     "A node that stood still for longer than a heartbeat tells its own subscribers a gap, though nothing was lost.",
   "twice":
-    "A key comes twice when a datagram was cut on the way and has lost its number, when several nodes publish it, or when " +
-    "more than 16 holes of a stream were open at once.",
+    "A key comes twice when a datagram was cut on the way and has lost its number, when several nodes publish it, when " +
+    "more than 16 holes of a stream were open at once, or when a node was set back and its numbers begin anew.",
   "no room":
     "Who finds no room, as `maxPeers` are known, is not followed: for that receiver, what it publishes may be lost or " +
     "come twice. One that leaves does not tell it, and that is a gap.",
