@@ -50,8 +50,8 @@ export interface InquiriesConfig {
   readonly crowd: Crowd;
   /** A peer is reached where it is heard from now on: it has answered from there before. */
   readonly onFollowed: (entry: PeerEntry, source: Endpoint) => void;
-  /** A peer reaches a node with the id of this one at an endpoint, which may be another node. */
-  readonly onNamesake: (endpoint: Endpoint) => void;
+  /** Whether this process can not be at an endpoint. */
+  readonly isElsewhere: (endpoint: Endpoint) => boolean;
 }
 
 /** Decides whether a node is asked where it is, and where. */
@@ -114,14 +114,18 @@ export class Inquiries {
 
   /** A peer tells of a node. */
   told({ id, host, port }: ToldPeer, source: Endpoint): void {
-    const { gone, handshake, introductions, nodeId, onNamesake, peers, rules } = this.#config;
-    if (equalBytes(id, nodeId)) return onNamesake({ host, port });
-    const name = formatNodeId(id);
-    const known = peers.get(name);
-    if (known !== undefined && (known.isProven || !known.extended)) return;
+    const { gone, handshake, introductions, isElsewhere, nodeId, peers, rules } = this.#config;
     const endpoint = { host, port };
-    if (gone.told(name, endpoint)) return;
-    if (known?.isAt(endpoint)) return this.#askHeard(known);
+    if (equalBytes(id, nodeId)) {
+      // There may be another node with the same id.
+      if (!isElsewhere(endpoint)) return;
+    } else {
+      const name = formatNodeId(id);
+      const known = peers.get(name);
+      if (known !== undefined && (known.isProven || !known.extended)) return;
+      if (gone.told(name, endpoint)) return;
+      if (known?.isAt(endpoint)) return this.#askHeard(known);
+    }
     if (usableHost(host, rules.family) !== host || !rules.mayBeAt(endpoint, source)) return;
     if (introductions.mayAsk(endpoint, "peer")) handshake.ask(endpoint);
   }

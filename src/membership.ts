@@ -161,7 +161,7 @@ export class Membership {
       handshake,
       introductions,
       crowd,
-      onNamesake: (endpoint) => this.#meetNamesake(endpoint, undefined),
+      isElsewhere: config.isElsewhere,
       onFollowed: (entry, source) => {
         this.#settle(entry, entry.roundTrip);
         this.#reply(entry, source, undefined, true);
@@ -309,7 +309,7 @@ export class Membership {
     const challenge = this.#handshake.redeem(nonce, id);
     if (challenge !== undefined) this.#seeds.answered(challenge.to);
     else if (this.#handshake.redeem(echo, id) !== undefined) this.#config.onNamesake();
-    else this.#meetNamesake(source, nonce);
+    else if (this.#config.isElsewhere(source)) this.#handshake.meetRefused(source, id, nonce, false);
   }
 
   /** A peer has said that it leaves, or anybody has in its name: one that is there answers, and is back. */
@@ -353,11 +353,6 @@ export class Membership {
     this.#peers.clear();
     this.#introductions.clear();
     this.#gone.clear();
-  }
-
-  #meetNamesake(at: Endpoint, nonce: number | undefined): void {
-    const { isElsewhere, nodeId } = this.#config;
-    if (isElsewhere(at)) this.#handshake.meetRefused(at, formatNodeId(nodeId), nonce, false);
   }
 
   /** Sends a heartbeat to the group. */
