@@ -234,8 +234,11 @@ describe("the address that a node advertises and is not heard from", () => {
     rig.forget();
     rig.hear(1, { advertised: ELSEWHERE_TEXT, extension: { echo: there } });
     assertEquals(rig.membership.peers.endpoints(), [ELSEWHERE]);
-    // It is welcomed there, with the token for that place.
-    assertEquals(rig.sent.map(({ to, token }) => [to, token !== undefined]), [[ELSEWHERE_TEXT, true]]);
+    // It is told where it was, and welcomed there, with the token for that place.
+    assertEquals(rig.sent.map(({ to, token }) => [to, token !== undefined]), [
+      [ELSEWHERE_TEXT, false],
+      [ELSEWHERE_TEXT, true],
+    ]);
     assertEquals(rig.proven, [{ id: nameOf(1), to: ELSEWHERE_TEXT, time: 0 }]);
   });
 
