@@ -176,6 +176,22 @@ describe("a node that was set back to what it was before", () => {
   }
 });
 
+test("nodes without multicast, which answer at the shared port and at their own, get what is published at once", async () => {
+  const addresses = ["10.0.0.1", "10.0.0.2", "10.0.0.3"];
+  const mesh = new Mesh({ peers: addresses, heartbeat: 5000, peerTimeout: 15_000 });
+  mesh.network.multicast = false;
+  const nodes: Node[] = [];
+  for (const address of addresses) nodes.push(await mesh.open(address));
+  await mesh.clock.advance(200);
+  for (let i = 0; i < 20; i++) {
+    for (const [j, node] of nodes.entries()) await publish(mesh, node, `${j} ${i}`);
+    await mesh.clock.advance(50);
+    for (const { keys } of nodes) assertEquals(keys.length, 2 * (i + 1));
+    await mesh.clock.advance(300);
+  }
+  for (const node of nodes) await mesh.clock.run(node.mesh.close(), 5000);
+});
+
 test("a node takes three other ids, and then says that it can take no more", async () => {
   const mesh = new Mesh();
   const node = await mesh.open("10.0.0.1", 7);

@@ -608,6 +608,8 @@ describe("a heartbeat with the node's own id", () => {
     rig.answer(1, {}, "10.0.7.7:7777");
     const told = rig.sentTo("10.0.7.7:7777").flatMap(({ peers }) => peers ?? []);
     assertEquals(told.map(({ host, port }) => ({ host, port })), [placeOf(1)]);
+    // Its multicast was not heard: it must not take that for a reason to send no copies.
+    assertEquals(rig.sentTo("10.0.7.7:7777").filter(({ path }) => path !== 0), []);
   });
 
   test("is asked about 16 times at once and a second, and answered 1,024 times: anybody can forge it", () => {
