@@ -124,9 +124,10 @@ export class Repairs {
     return { number, id, to };
   }
 
-  /** Sends no more. */
+  /** Sends nothing of what was asked for until now. */
   close(): void {
     this.#timer?.cancel();
+    this.#timer = undefined;
     this.#entries.clear();
     this.#waitingEach.clear();
     this.#waiting = this.#gathered.length = this.#ready.length = 0;

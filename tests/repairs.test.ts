@@ -53,6 +53,15 @@ describe("a number that is asked for", () => {
     assertEquals(clock.pending, 0);
   });
 
+  test("after `close` is held back anew, also when something was held back then", async () => {
+    const { ask, repairs, takeAll, clock } = setUp();
+    ask(1);
+    repairs.close();
+    ask(2);
+    await clock.advance(GATHER);
+    assertEquals([takeAll(), clock.pending], [["2 to host-a"], 0]);
+  });
+
   test("twice by the same counts as once", async () => {
     const { ask, takeAll, clock } = setUp();
     ask(1, "a");
