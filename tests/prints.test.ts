@@ -27,7 +27,7 @@ describe("the print of a batch", () => {
     }
   });
 
-  test("tells short batches apart that differ in a byte, and nearly all long ones", () => {
+  test("tells short batches apart that differ in a byte, and long ones", () => {
     const short = new Set(Array.from({ length: 1000 }, (_, i) => printed([`user:${i}`])));
     assertEquals(short.size, 1000);
     const random = new SeededRandom(3);
@@ -35,6 +35,32 @@ describe("the print of a batch", () => {
     let same = 0;
     for (let i = 0; i < 1000; i++) if (printed(long()) === printed(long())) same++;
     assertLess(same, 2);
+  });
+});
+
+describe("the print of a batch whose keys are of one length", () => {
+  for (const suffix of ["", ":v", ":profile"]) {
+    test(`differs when the keys do, with "${suffix}" behind, however long and many they are`, () => {
+      for (let length = 5; length <= 40; length += 3) {
+        for (let count = 1; count * (length + suffix.length + 2) <= 1366; count++) {
+          const prints = new Set<number>();
+          for (let i = 0; i < 8; i++) {
+            const key = (j: number) => `${(i * 7919 + j * 10_473) % 100_000}`.padStart(length, "0") + suffix;
+            prints.add(printed(Array.from({ length: count }, (_, j) => key(j))));
+          }
+          assertEquals(prints.size, 8, `${count} keys of ${length} and "${suffix}"`);
+        }
+      }
+    });
+  }
+
+  test("differs when one of 60 keys does, whichever", () => {
+    const keys = Array.from({ length: 60 }, (_, i) => `user:${100_000 + i}:profile`);
+    const prints = new Set([printed(keys)]);
+    for (let i = 0; i < 60; i++) {
+      prints.add(printed(keys.map((key, j) => i === j ? `user:${200_000 + i}:profile` : key)));
+    }
+    assertEquals(prints.size, 61);
   });
 });
 
