@@ -596,6 +596,16 @@ describe("a heartbeat with the node's own id", () => {
     assertEquals(rig.namesakes, 1);
   });
 
+  test("is not asked for where no node of another host can be, whatever peers tell", () => {
+    const rig = new MembershipRig({ rules: { family: 4, mayBeAt: ({ host }) => host !== "127.0.0.1" } });
+    rig.meet(1);
+    rig.forget();
+    for (const host of ["127.0.0.1", "239.0.0.1", "255.255.255.255", "2001:db8::7"]) {
+      rig.hear(1, { extension: { peers: [{ id: idOf(OWN), host, port: 7777 }] } });
+    }
+    assertEquals([rig.sentTo(), rig.namesakes], [[], 0]);
+  });
+
   test("comes to light when a peer answers from two places: each hears of the other", async () => {
     const rig = new MembershipRig();
     rig.meet(1);
