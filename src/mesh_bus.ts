@@ -33,6 +33,7 @@ import { PeerWaiters, type WaitForPeersOptions } from "./peer_waiters.ts";
 import type { MeshPorts } from "./ports.ts";
 import { Presence } from "./presence.ts";
 import { Probes } from "./probes.ts";
+import { RateLimit } from "./rate_limit.ts";
 import { Receiver } from "./receiver.ts";
 import { Reliability } from "./reliability.ts";
 import { Seeds } from "./seeds.ts";
@@ -60,6 +61,9 @@ import { formatNodeId } from "./wire/node_id.ts";
  */
 const MIN_PATIENCE = 100;
 
+/** Gaps of a node that can take no other id, at once and a second: who can read what it sends can bring them about. */
+const NAMESAKE_GAPS = { burst: 32, perSecond: 1 };
+
 /** What an accepted key gets: one promise for all, as `publish` is called most often for keys that are pending. */
 const ACCEPTED: Promise<void> = Promise.resolve();
 
@@ -74,6 +78,7 @@ export class MeshBus implements SyncBus {
   /** UDP port of the mesh: the option `port`, or what the system chose for 0. */
   readonly port: number;
   readonly #identity: Identity;
+  readonly #namesakeGaps: RateLimit;
   readonly #ports: MeshPorts;
   readonly #signal: Signal | undefined;
   readonly #links: Links;
@@ -146,6 +151,7 @@ export class MeshBus implements SyncBus {
     const { clock, contexts, randomBytes } = ports;
     const identity = this.#identity = new Identity(clock, randomBytes);
     const { bytes: nodeId } = identity;
+    this.#namesakeGaps = new RateLimit(clock, NAMESAKE_GAPS.burst, NAMESAKE_GAPS.perSecond);
     this.port = links.mesh.port;
     this.#ports = ports;
     this.#settings = settings;
@@ -622,10 +628,13 @@ export class MeshBus implements SyncBus {
     const last = this.#reliability?.ring.last ?? 0;
     if (!this.#identity.renew()) {
       const rule = "a node takes at most three other ids an hour";
-      return this.#failures.report(
+      this.#failures.report(
         "identity",
         new Error(`Cannot take another id as ${rule}: another node has ${from}`),
       );
+      // What that node publishes is taken for its own here. It is met again with each of its heartbeats.
+      if (this.#namesakeGaps.allow()) this.#gap(from, last + 1, undefined, "reused");
+      return;
     }
     this.#presence.rename();
     this.#batcher.rename();

@@ -212,6 +212,27 @@ test("a node takes three other ids, and then says that it can take no more", asy
   for (const each of [node.mesh, twin]) await mesh.clock.run(each.close(), 5000);
 });
 
+test("a node that can take no other id has a gap for what it takes for its own", async () => {
+  const mesh = new Mesh();
+  const node = await mesh.open("10.0.0.1", 7);
+  for (let seed = 0; seed < 3; seed++) {
+    const twin = await openAs(mesh, `10.0.1.${seed}`, node.mesh.nodeId);
+    await mesh.clock.advance(3000);
+    await mesh.clock.run(twin.close(), 5000);
+  }
+  assertEquals(node.changes.length, 3);
+  const twin = await openAs(mesh, "10.0.1.9", node.mesh.nodeId);
+  await mesh.clock.advance(3000);
+  for (let i = 0; i < 5; i++) {
+    const { gaps } = node;
+    await mesh.clock.run(twin.publish(`key ${i}`), 1000);
+    await mesh.clock.advance(1500);
+    assert(node.keys.includes(`key ${i}`) || node.gaps > gaps, `key ${i} has come, or a gap`);
+  }
+  assertEquals(node.changes.length, 3);
+  for (const each of [node.mesh, twin]) await mesh.clock.run(each.close(), 5000);
+});
+
 /** Opens a node with an id, which does not take another. */
 async function openAs(mesh: Mesh, address: string, id: string): Promise<MeshBus> {
   const host = mesh.network.host(address);
