@@ -31,14 +31,20 @@ class Node {
   readonly events: MeshEvent[] = [];
   readonly keys: string[] = [];
   gaps = 0;
+  /** When it was told last to drop everything. */
+  gapAt = -Infinity;
 
   constructor(host: MemoryHost, mesh: MeshBus) {
+    const { clock } = host;
     this.host = host;
     this.mesh = mesh;
     mesh.events.listen((event) => this.events.push(event));
     mesh.subscribe({ prefix: "" }, ({ key, cause }) => {
       if (cause === "publish") this.keys.push(key);
-      else this.gaps++;
+      else {
+        this.gaps++;
+        this.gapAt = clock.now();
+      }
     });
   }
 
@@ -73,12 +79,12 @@ async function publish({ clock }: Mesh, { mesh }: Node, ...keys: string[]): Prom
 async function assertNothingStale(
   mesh: Mesh,
   nodes: readonly Node[],
-  published: ReadonlyMap<string, Node>,
+  published: ReadonlyMap<string, { readonly of: Node; readonly at: number }>,
 ): Promise<void> {
   await mesh.clock.advance(5000);
   for (const node of nodes) {
-    for (const [key, of] of published) {
-      if (of !== node) assert(node.keys.includes(key) || node.gaps > 0, `${node.mesh.address} has ${key}, or a gap`);
+    for (const [key, { of, at }] of published) {
+      if (of !== node) assert(node.keys.includes(key) || node.gapAt >= at, `${node.mesh.address} has ${key}, or a gap`);
     }
   }
 }
@@ -123,11 +129,12 @@ describe("two nodes with one id", () => {
       const witness = await mesh.open("10.0.0.9");
       const a = await mesh.open("10.0.0.1", 7);
       const b = await mesh.open("10.0.0.2", 7);
-      const published = new Map<string, Node>();
+      const published = new Map<string, { of: Node; at: number }>();
       for (let i = 0; i < 5; i++) {
-        await publish(mesh, a, `a${i}`);
-        await publish(mesh, b, `b${i}`);
-        published.set(`a${i}`, a).set(`b${i}`, b);
+        for (const [name, of] of [["a", a], ["b", b]] as const) {
+          published.set(`${name}${i}`, { of, at: mesh.clock.now() });
+          await publish(mesh, of, `${name}${i}`);
+        }
       }
       await assertNothingStale(mesh, [a, b, witness], published);
       assertNotEquals(a.mesh.nodeId, b.mesh.nodeId);
@@ -174,6 +181,21 @@ describe("a node that was set back to what it was before", () => {
       for (const node of [restored, witness]) await mesh.clock.run(node.mesh.close(), 5000);
     });
   }
+});
+
+test("a node that is closed when it hears that its id has changed leaves nothing behind", async () => {
+  const mesh = new Mesh();
+  const a = await mesh.open("10.0.0.1", 7);
+  const b = await mesh.open("10.0.0.2", 7);
+  const closed: Promise<unknown>[] = [];
+  for (const { mesh: { events }, mesh: node } of [a, b]) {
+    events.listen(({ type }) => type === "identityChanged" && closed.push(node.close()));
+  }
+  await mesh.clock.runUntil(() => a.changes.length + b.changes.length > 0, 10_000);
+  for (const node of [a, b]) await mesh.clock.run(node.mesh.close(), 5000);
+  await mesh.clock.run(Promise.all(closed), 1000);
+  await mesh.clock.advance(1);
+  assertEquals(mesh.clock.pending, 0);
 });
 
 test("nodes without multicast, which answer at the shared port and at their own, get what is published at once", async () => {
