@@ -134,6 +134,13 @@ export class Links {
     return { host: this.#host, port: this.#own.port };
   }
 
+  /** Whether one of the sockets has a port: those that send multicast have some of their own. */
+  hasPort(port: number): boolean {
+    if (port === this.#own.port || port === this.mesh.port) return true;
+    for (const { sender } of this.#open.values()) if (sender?.port === port) return true;
+    return false;
+  }
+
   /** Whether multicast can be sent. */
   get hasMulticast(): boolean {
     for (const { sender } of this.#open.values()) if (sender !== undefined) return true;

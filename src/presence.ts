@@ -75,8 +75,7 @@ export class Presence {
 
   /** Whether what comes from an endpoint can not be of this process. */
   isElsewhere({ host, port }: Endpoint): boolean {
-    const { own, mesh } = this.#config.links;
-    return !this.#local.isOwn(host) || (port !== own.port && port !== mesh.port);
+    return !this.#local.isOwn(host) || !this.#config.links.hasPort(port);
   }
 
   /** Whether this node alone is reached at an endpoint. */

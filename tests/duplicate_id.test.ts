@@ -198,6 +198,25 @@ test("a node that is closed when it hears that its id has changed leaves nothing
   assertEquals(mesh.clock.pending, 0);
 });
 
+test("a node of several interfaces knows its own heartbeats by the sockets that they leave from", async () => {
+  const { network: { clock }, network } = new Mesh();
+  const host = network.host("10.0.0.1");
+  const toItself: string[] = [];
+  const bind: MemoryHost["bind"] = async (options, handlers) => {
+    const socket = await host.bind(options, handlers);
+    const send = socket.send.bind(socket);
+    socket.send = (data, to, port) => {
+      if (host.networkInterfaces().some(({ address }) => address === to)) toItself.push(`${to}:${port}`);
+      return send(data, to, port);
+    };
+    return socket;
+  };
+  const node = await clock.run(MeshBus.open({ ...OPTIONS, ...host, bind, interface: ["lo", "eth0"] }), 1000);
+  await clock.advance(5000);
+  assertEquals(toItself, []);
+  await clock.run(node.close(), 5000);
+});
+
 test("nodes without multicast, which answer at the shared port and at their own, get what is published at once", async () => {
   const addresses = ["10.0.0.1", "10.0.0.2", "10.0.0.3"];
   const mesh = new Mesh({ peers: addresses, heartbeat: 5000, peerTimeout: 15_000 });
