@@ -204,7 +204,7 @@ export class Receiver {
   }
 
   #own(type: number, data: Uint8Array, end: number, host: string, port: number): void {
-    const extension = readExtension(data, end);
+    const extension = this.#config.extended ? readExtension(data, end) : undefined;
     if (extension === undefined || extension === MALFORMED) return;
     if (type === TYPE_HEARTBEAT) this.#config.onOwnHeartbeat?.(extension, { host, port });
     else if (extension.nonce !== undefined) this.#config.onOwnProbe?.(extension.nonce);

@@ -3,7 +3,9 @@
 import { assert, assertEquals, assertNotEquals } from "@std/assert";
 import { describe, test } from "node:test";
 import { type MemoryHost, MemoryNetwork } from "../adapters/memory.ts";
-import { MeshBus, type MeshEvent, type MeshOptions } from "../mod.ts";
+import { encodePacket, MeshBus, type MeshEvent, type MeshOptions } from "../mod.ts";
+import { encodeExtension } from "../src/wire/extension.ts";
+import { TYPE_HEARTBEAT } from "../src/wire/layout.ts";
 
 const OPTIONS = { heartbeat: 1000, peerTimeout: 3000, batchInterval: 0 };
 
@@ -215,6 +217,31 @@ test("a node of several interfaces knows its own heartbeats by the sockets that 
   await clock.advance(5000);
   assertEquals(toItself, []);
   await clock.run(node.close(), 5000);
+});
+
+test("a node that speaks the original's wire answers nobody with its id", async () => {
+  const mesh = new Mesh({ heartbeat: 1000 });
+  const plain = await mesh.open("10.0.0.1", 7, { wire: "go-warp" });
+  const stranger = mesh.network.host("10.0.0.2");
+  const heard: string[] = [];
+  const socket = await mesh.clock.run(
+    stranger.bind({
+      host: "0.0.0.0",
+      port: 0,
+      shared: false,
+      sendsMulticast: false,
+      multicastLoopback: false,
+      multicastTtl: 1,
+    }, { message: (_, host) => void heard.push(host), error() {} }),
+    100,
+  );
+  const nodeId = Uint8Array.from(plain.mesh.nodeId.replaceAll("-", "").match(/../g) ?? [], (hex) => parseInt(hex, 16));
+  const heartbeat = encodePacket({ type: TYPE_HEARTBEAT, nodeId, keyHash: 0n, key: new Uint8Array(0) });
+  await socket.send(Uint8Array.of(...heartbeat, ...encodeExtension({ nonce: 4711 })), "10.0.0.1", 7946);
+  await mesh.clock.advance(3000);
+  assertEquals([heard, plain.changes], [[], []]);
+  await socket.close();
+  await mesh.clock.run(plain.mesh.close(), 5000);
 });
 
 test("nodes without multicast, which answer at the shared port and at their own, get what is published at once", async () => {
