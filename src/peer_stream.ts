@@ -241,7 +241,10 @@ export class PeerStream {
     const [oldest] = this.window.holes;
     if (oldest === undefined || this.catchUp !== undefined) return 0;
     let time = now - oldest.foundAt;
-    for (const { endedAt, length } of this.#silences) if (endedAt > oldest.foundAt) time -= length;
+    for (const { endedAt, length } of this.#silences) {
+      // Of what was before it was found missing nothing counts.
+      time -= Math.max(0, Math.min(length, endedAt - oldest.foundAt));
+    }
     return time;
   }
 
@@ -366,7 +369,8 @@ export class PeerStream {
   prove({ to, sentAt }: Pick<Request, "to" | "sentAt">, now: number): void {
     if (this.provenAt === undefined) {
       this.window.trust(true);
-      // Who has not answered is asked for nothing in particular.
+      // Who has not answered is asked for nothing in particular. Its silences are part of that.
+      this.#silences.length = 0;
       this.#excuse(now - this.metAt, now);
     }
     this.provenAt = to;

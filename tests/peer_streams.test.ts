@@ -374,6 +374,26 @@ describe("what is missing", () => {
     assertEquals(gaps.slice(1), [[1, 9, 10, "late"]]);
   });
 
+  test("is counted from when its node has answered, however long that was known before", async () => {
+    const { position, accept, clock, gaps, answer } = setUp();
+    for (let i = 0; i < 12; i++) {
+      position(0, 1, Infinity);
+      await clock.advance(5000);
+    }
+    accept(2);
+    for (let i = 0; i < 2; i++) {
+      await clock.advance(3000);
+      position(2);
+    }
+    answer(2, { base: { first: 1, age: 0 } });
+    for (let i = 0; i < 8; i++) {
+      assertEquals(gaps, []);
+      await clock.advance(500);
+      position(2);
+    }
+    assertEquals(gaps, [[1, 1, 1, "late"]]);
+  });
+
   test("of a node that has never answered is no gap, however long", async () => {
     const { position, accept, clock, gaps, stream, answer } = setUp();
     position(0, 1, Infinity);
