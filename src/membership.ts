@@ -309,7 +309,10 @@ export class Membership {
     const challenge = this.#handshake.redeem(nonce, id);
     if (challenge !== undefined) this.#seeds.answered(challenge.to);
     else if (this.#handshake.redeem(echo, id) !== undefined) this.#config.onNamesake();
-    else if (this.#config.isElsewhere(source)) this.#handshake.meetRefused(source, id, nonce, false);
+    // An answer that comes twice is not answered: where all comes back twice, that would never end.
+    else if (echo === undefined && this.#config.isElsewhere(source)) {
+      this.#handshake.meetRefused(source, id, nonce, false);
+    }
   }
 
   /** A peer has said that it leaves, or anybody has in its name: one that is there answers, and is back. */

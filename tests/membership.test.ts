@@ -579,6 +579,21 @@ describe("a heartbeat with the node's own id", () => {
     assertEquals(rig.namesakes, 0);
   });
 
+  test("is not answered without end where all that it sends comes back several times", async () => {
+    const rig = new MembershipRig();
+    rig.membership.hearOwn({}, ELSEWHERE);
+    let count = 0;
+    for (let round = 0; round < 10; round++) {
+      const sent = rig.sentTo();
+      count += sent.length;
+      rig.forget();
+      await rig.clock.advance(5);
+      for (const saying of sent) for (let i = 0; i < 3; i++) rig.membership.hearOwn(saying, ELSEWHERE);
+    }
+    // The question, and answers to two copies of it.
+    assertEquals([count, rig.namesakes], [3, 0]);
+  });
+
   test("that comes from this process is no matter", () => {
     const rig = new MembershipRig({ isElsewhere: () => false });
     rig.membership.hearOwn({}, ELSEWHERE);
