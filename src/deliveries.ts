@@ -176,7 +176,13 @@ export class Deliveries {
    */
   takeOwn(key: string, isForAll: boolean): void {
     if (this.#isClosed) return;
-    if (this.#isBusy || this.#isRunning || this.#isBehind) return this.#keepOwn(key, !isForAll);
+    if (this.#isBusy || this.#isRunning || this.#isBehind) {
+      // What nobody hears must not take room: what overflows is an event for all.
+      const subscriptions = this.#subscriptions;
+      const hearers = isForAll ? subscriptions.count(key) : subscriptions.countSelfish(key);
+      if (hearers > 0) this.#keepOwn(key, !isForAll);
+      return;
+    }
     this.begin();
     // Not as after a datagram: what is published in a loop would never be looked at.
     this.#isSwift = false;

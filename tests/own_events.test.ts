@@ -241,6 +241,25 @@ describe("own keys on a mesh", () => {
     await close();
   });
 
+  test("that nobody hears wait for nobody, and are no overflow however many a callback publishes", async () => {
+    const { bus, other, settle, close } = await openTwo({ queueSize: 70_000 });
+    const causes: string[] = [];
+    let backlog = -1;
+    bus.subscribe("another", () => {}, { self: true });
+    bus.subscribe({ prefix: "cache:" }, ({ cause }) => causes.push(cause));
+    bus.subscribe("clear", () => {
+      for (let i = 0; i < 33_000; i++) {
+        void bus.publish(`left out ${i}`);
+        void bus.publish(`for all ${i}`, { self: true });
+      }
+      backlog = bus.metrics().backlog;
+    });
+    await other.publish("clear");
+    await settle();
+    assertEquals([backlog, bus.metrics().keysDropped, causes], [0, 0, []]);
+    await close();
+  });
+
   test("of a listener that is told of a slow callback neither disturb what is under way nor get lost", async () => {
     const { bus, host, settle, close } = await openTwo();
     const heard: string[] = [];
