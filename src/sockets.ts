@@ -25,8 +25,9 @@ export interface MeshSocket {
 /** Time within which an address of IPv6 is ready, and after which it is tried again: mostly it takes 1 to 2 s. */
 const READY_WITHIN = 3000;
 const READY_AGAIN = 100;
-/** Time within which a host hears itself. */
+/** Time within which a host hears itself: so many pauses, as a program that is busy while it starts uses up one, however long. */
 const HEARD_WITHIN = 250;
+const HEARD_PAUSES = 5;
 
 /** Binds sockets as the settings ask. */
 export class Binder {
@@ -141,7 +142,11 @@ export class Binder {
         const listener: DatagramHandlers = { message: (data) => equalBytes(data, said) && resolve(true), error() {} };
         const options = { port: 0, shared: false, joinGroup: group, sendsMulticast: true, multicastLoopback: true };
         const link = { ref: name };
-        timer = clock.setTimer(() => resolve(false), HEARD_WITHIN);
+        const wait = (pauses: number): void => {
+          const end = () => pauses > 1 ? wait(pauses - 1) : resolve(false);
+          timer = clock.setTimer(end, HEARD_WITHIN / HEARD_PAUSES);
+        };
+        wait(HEARD_PAUSES);
         this.#ports.bind(this.#options(link, options), listener).then((bound) => {
           if (isOver) return bound.close();
           socket = bound;

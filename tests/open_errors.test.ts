@@ -303,3 +303,18 @@ test("each socket that is not permitted names what is missing", async () => {
     assertEquals(error.option, name);
   }
 });
+
+// Linux hears nothing on `lo` with IPv6 without a route: it is tried out.
+test("a program that is busy while it opens on the loopback interface is heard there all the same", async () => {
+  const network = new MemoryNetwork();
+  const host = network.host("fd00::1");
+  const networkInterfaces = () => host.networkInterfaces().map((found) => ({ ...found, internal: true }));
+  for (const time of [0, 400]) {
+    const opening = MeshBus.open({ ...host, networkInterfaces, family: 6, interface: "eth0" });
+    // The system has been asked by then, and nothing is read yet.
+    await Promise.resolve();
+    host.block(time);
+    const mesh = await network.clock.run(opening, 5_000);
+    await network.clock.run(mesh.close(), 5_000);
+  }
+});
