@@ -24,7 +24,7 @@ import { systemPorts } from "./adapters/auto.ts";
 import { isBuild, offlinePorts } from "./adapters/offline.ts";
 import { MeshBus } from "./src/mesh_bus.ts";
 import { knownOptions } from "./src/known_options.ts";
-import { checkNames, checkOptions, MESH_OPTIONS, type MeshOptions } from "./src/options.ts";
+import { checkNames, checkOptions, givenOptions, MESH_OPTIONS, type MeshOptions } from "./src/options.ts";
 import { sharedMesh as shared } from "./src/shared_meshes.ts";
 
 export {
@@ -119,7 +119,7 @@ export type { BatchPacket, KeyPacket, Packet, UnknownPacket } from "./src/wire/p
  */
 export async function openMesh(options: MeshOptions = {}): Promise<MeshBus> {
   checkNames(options);
-  return await MeshBus.open({ ...options, ...systemPorts });
+  return await MeshBus.open({ ...givenOptions(options), ...systemPorts });
 }
 
 /** Options of {@linkcode sharedMesh}. There is no `signal`: whoever calls first would end the mesh of all. */
@@ -152,8 +152,8 @@ const SHARED_OPTIONS = knownOptions<OwnOptions>({ offline: true }, MESH_OPTIONS)
  */
 export async function sharedMesh(name: string, options: SharedMeshOptions = {}): Promise<MeshBus> {
   checkNames(options, SHARED_OPTIONS, "share a mesh");
-  const { offline = isBuild(), ...rest } = options;
-  const given: MeshOptions = rest;
+  const { offline = isBuild() } = options;
+  const given = givenOptions(options);
   if (typeof offline !== "boolean" || given.signal !== undefined) {
     const rule = given.signal === undefined ? "`offline` must be a boolean" : "`signal` must be left out";
     throw new TypeError(`Cannot share a mesh as ${rule}: current value is ${String(given.signal ?? offline)}`);

@@ -363,6 +363,15 @@ export function checkNames(options: MeshOptions, known: KnownOptions = MESH_OPTI
   checkKnown(action, options, known, noOption);
 }
 
+/**
+ * The options in an object of their own. What was given may have them from a prototype, as that of a class with getters:
+ * spread, they would be left out, and their defaults be in force.
+ */
+export function givenOptions(options: MeshOptions): MeshOptions {
+  const names = Object.keys(MESH_OPTIONS) as (keyof MeshOptions)[];
+  return Object.fromEntries(names.map((name) => [name, options[name]]).filter(([, value]) => value !== undefined));
+}
+
 function noOption(name: string): string | undefined {
   if (/^(on[A-Z]|log)/.test(name)) return "what happens is told by `mesh.events`";
   return PORTS[name] && "it is a port, which `MeshBus.open` takes";

@@ -263,3 +263,23 @@ describe("the options that are known", () => {
     assertThrows(() => checkKnown("go", { c: 1 }, known), TypeError);
   });
 });
+
+describe("options that an object inherits", () => {
+  class Config implements MeshOptions {
+    readonly #host = "127.0.0.1";
+    get interface() {
+      return this.#host;
+    }
+    get batchSize() {
+      return 0;
+    }
+  }
+
+  test("count as its own do", async () => {
+    for (const given of [new Config(), Object.create({ interface: "127.0.0.1", batchSize: 0 })]) {
+      for (const open of [openMesh(given), sharedMesh("inherited", given)]) {
+        await assertRejects(() => open, RangeError, "`batchSize` must be an integer from 1");
+      }
+    }
+  });
+});
