@@ -1,6 +1,7 @@
 // Look-ups of names by the runtime: how many are under way, and what waits for them.
 import { describe, test } from "node:test";
 import { assertEquals, assertRejects } from "@std/assert";
+import { delay } from "@std/async";
 import { listedIn } from "../adapters/detour.ts";
 import { LookUps, type LookUpsConfig } from "../adapters/look_ups.ts";
 import { settle, watch } from "./support/outcome.ts";
@@ -142,6 +143,59 @@ describe("the detour", () => {
     await asked;
     await settle();
     assertEquals(detoured, Array.from({ length: 32 }, (_, i) => `n${i + 1}`));
+  });
+});
+
+describe("the detour, later", () => {
+  test("is not taken behind a name that has not taken long, though others have", async () => {
+    const detoured: string[] = [];
+    const detour = (host: string) => {
+      detoured.push(host);
+      return Promise.resolve([`at ${host}`]);
+    };
+    const { lookUps, end } = byHand({ detour });
+    watch(lookUps.resolve("silent"));
+    assertEquals(await lookUps.resolve("a"), ["at a"]);
+    await end("lookup silent", ["10.0.0.1"]);
+    watch(lookUps.resolve("quick"));
+    watch(lookUps.resolve("behind"));
+    assertEquals(detoured, ["a"]);
+  });
+
+  test("goes on with those that wait when some of it have ended", async () => {
+    const { log, way, end } = byHand();
+    const limited = new LookUps({
+      lookup: () => new Promise(() => {}),
+      detour: way("detour"),
+      atOnce: 1,
+      patience: 0,
+      detours: 2,
+    });
+    const names = Array.from({ length: 5 }, (_, i) => `n${i}`);
+    for (const host of ["silent", ...names]) watch(limited.resolve(host));
+    while (log.length < 2) await delay(1);
+    await end("detour n0", ["10.0.0.1"]);
+    assertEquals(log, ["detour n0", "detour n1", "detour n2"]);
+    await end("detour n1", new Error("unknown"));
+    await end("detour n2", ["10.0.0.1"]);
+    assertEquals(log, names.map((host) => `detour ${host}`));
+  });
+
+  test("and an answer leave nothing on the signal", async () => {
+    let listeners = 0;
+    const { signal } = new AbortController();
+    const counted = new Proxy(signal, {
+      get(target, name) {
+        if (name === "addEventListener") return () => void listeners++;
+        if (name === "removeEventListener") return () => void listeners--;
+        return Reflect.get(target, name, target);
+      },
+    });
+    const { lookUps, end } = byHand();
+    const answers = ["a", "b"].map((host) => lookUps.resolve(host, { signal: counted }));
+    assertEquals(listeners, 1);
+    for (const host of ["a", "b"]) await end(`lookup ${host}`, [host]);
+    assertEquals([await Promise.all(answers), listeners], [[["a"], ["b"]], 0]);
   });
 });
 

@@ -225,6 +225,21 @@ describe("own keys on a mesh", () => {
     await close();
   });
 
+  test("of a loop are timed each, so that one callback that is slow makes those after it wait", async () => {
+    const { bus, host, settle, close } = await openTwo();
+    const heard: string[] = [];
+    bus.subscribe({ prefix: "" }, ({ key }) => {
+      heard.push(key);
+      if (key === "slow") host.block(50);
+    }, { self: true });
+    await settle();
+    for (const key of ["a", "b", "slow", "c"]) void bus.publish(key);
+    assertEquals([heard, bus.metrics().backlog], [["a", "b", "slow"], 1]);
+    await settle();
+    assertEquals(heard, ["a", "b", "slow", "c"]);
+    await close();
+  });
+
   test("keep who hears them while they wait", async () => {
     const { bus, host, settle, close } = await openTwo();
     const heard: string[] = [];
