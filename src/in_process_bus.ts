@@ -9,6 +9,7 @@ import type { Contexts } from "./contexts.ts";
 import { ClosedError, KeyTooLongError, QuorumNotSatisfiedError, show } from "./errors.ts";
 import { checkKnown, knownOptions } from "./known_options.ts";
 import { type LoadGuard, LoadGuards } from "./load_guard.ts";
+import { checkSignal } from "./signal.ts";
 import { type EventMetadata, Subscriptions } from "./subscriptions.ts";
 import {
   checkPublish,
@@ -74,10 +75,15 @@ export class InProcessBus implements SyncBus {
   #delivered = 0;
   #closing: Promise<CloseReport> | undefined;
 
-  /** Neither option is needed. Throws a `TypeError` for one that is unknown. */
+  /** Neither option is needed. Throws a `TypeError` for one that is unknown, and for an `onError` that is no function. */
   constructor(options: InProcessBusOptions = {}) {
     checkKnown("make the bus", options, OPTIONS);
     const { onError = () => {}, contexts } = options;
+    if (typeof onError !== "function") {
+      throw new TypeError(
+        `Cannot make the bus as \`onError\` must be a function: current value is ${show(onError)}`,
+      );
+    }
     this.#onError = contexts?.bind(onError) ?? onError;
     this.#contexts = contexts;
     this.#subscriptions = new Subscriptions(this.#onError, contexts, MAX_KEY, this.#onError);
@@ -195,7 +201,10 @@ export class InProcessBus implements SyncBus {
     const bytes = utf8Length(key);
     if (bytes > MAX_KEY) throw new KeyTooLongError(key, bytes, MAX_KEY);
     checkPublish(options);
-    options?.signal?.throwIfAborted();
+    const signal = options?.signal;
+    if (signal === undefined) return;
+    checkSignal("publish", signal);
+    signal.throwIfAborted();
   }
 
   #others(): InProcessBus[] {

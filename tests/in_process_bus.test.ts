@@ -455,3 +455,20 @@ describe("close", () => {
     assertStrictEquals(bus.close(), bus.close());
   });
 });
+
+describe("what is no option's value", () => {
+  test("is refused when the bus is made, not when something fails", () => {
+    for (const onError of ["log", null, {}]) {
+      // @ts-expect-error As a program without types has it.
+      assertThrows(() => new InProcessBus({ onError }), TypeError, "`onError` must be a function");
+    }
+  });
+
+  test("is refused by `publish` as on a mesh", async () => {
+    const bus = new InProcessBus();
+    // @ts-expect-error The controller of a signal is none.
+    const publishing = () => bus.publish("k", { signal: new AbortController() });
+    await assertRejects(publishing, TypeError, "Cannot publish as `signal` must be an AbortSignal");
+    assertEquals(bus.metrics().published, 0);
+  });
+});
