@@ -101,8 +101,8 @@ export const PROTOCOL: readonly Mutant[] = judgedBy("storms", [
   {
     name: "a duplicate is accepted as new",
     file: "src/peer_streams.ts",
-    find: "this.duplicates++;\n      return false;",
-    replace: "this.duplicates++;",
+    find: "this.#reused(stream, number, number);\n      return false;",
+    replace: "this.#reused(stream, number, number);",
   },
   {
     name: "the first of a hole is taken for a duplicate",
