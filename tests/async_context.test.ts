@@ -5,6 +5,7 @@ import { assertEquals, assertRejects, assertStrictEquals, assertThrows } from "@
 import { systemPorts } from "../adapters/auto.ts";
 import { MemoryNetwork } from "../adapters/memory.ts";
 import { type Contexts, InProcessBus, MeshBus, type MeshEvent, openMesh, type SyncEvent } from "../mod.ts";
+import { Subscriptions } from "../src/subscriptions.ts";
 import { settle } from "./support/outcome.ts";
 import { happened, peersKnown } from "./support/meshes.ts";
 
@@ -180,6 +181,30 @@ describe("on a mesh that a request has opened", () => {
     let count = 0;
     for await (const _ of iterated) count++;
     assertEquals(count, 7);
+  });
+
+  test("what is closed leaves the one that stays with its context once for a datagram", () => {
+    let entered = 0;
+    const counted: Contexts = {
+      bind: (callback) => (...args) => {
+        entered++;
+        return callback(...args);
+      },
+      leave: (run) => run(),
+    };
+    const subscriptions = new Subscriptions(() => {}, counted);
+    let calls = 0;
+    subscriptions.add({ prefix: "" }, () => calls++);
+    const other = subscriptions.add("other", () => {});
+    const datagram = () =>
+      subscriptions.within(() => {
+        for (const key of ["a", "b", "c"]) subscriptions.deliver(key);
+      });
+    datagram();
+    assertEquals([calls, entered], [3, 3]);
+    other.close();
+    datagram();
+    assertEquals([calls, entered], [6, 4]);
   });
 
   test("a loop goes on in its own context", async () => {

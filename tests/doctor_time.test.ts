@@ -3,7 +3,7 @@
 import { assert, assertEquals, assertLessOrEqual, assertStringIncludes } from "@std/assert";
 import { readFileSync } from "node:fs";
 import { describe, test } from "node:test";
-import { type MemoryHost, MemoryNetwork } from "../adapters/memory.ts";
+import { type MemoryHost, MemoryNetwork, VirtualClock } from "../adapters/memory.ts";
 import { readArguments, USAGE } from "../cli/arguments.ts";
 import { type DoctorReport, examine, type Means } from "../cli/doctor.ts";
 import { pause } from "../cli/pause.ts";
@@ -253,5 +253,17 @@ describe("somebody before a terminal", () => {
     }
     assertEquals(line.trim(), "");
     assertEquals(told.at(-1)?.endsWith("\r"), true);
+  });
+
+  test("is told nothing more afterwards", async () => {
+    const clock = new VirtualClock();
+    const told: string[] = [];
+    const progress = new Progress((text) => told.push(text), clock);
+    progress.at("listen");
+    await clock.advance(1_500);
+    progress.end();
+    const { length } = told;
+    await clock.advance(10_000);
+    assertEquals([told.length, clock.pending], [length, 0]);
   });
 });
