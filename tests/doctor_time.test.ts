@@ -40,14 +40,19 @@ interface World {
 
 /** What looks outside the mesh takes the time that it is given, and finds nobody. */
 function meansOf({ clock }: MemoryNetwork, host: MemoryHost): Means {
+  let mesh: MeshBus | undefined;
   return {
     clock,
-    openMesh: (options) => MeshBus.open({ ...host, ...options }),
+    openMesh: async (options) => mesh = await MeshBus.open({ ...host, ...options }),
     networkInterfaces: () => [...host.networkInterfaces(), ETH1],
     findHolder: (_, time, signal) => pause(time, signal, clock).then(() => undefined),
     scout: (_, time, __, signal) => pause(time, signal, clock),
     isRefused: (_, __, time) => pause(time, undefined, clock).then(() => false),
-    listen: ({ time, signal }) => pause(time, signal, clock),
+    listen: ({ time, signal }) => {
+      // Its mesh would grow together with that of the other network.
+      assertEquals(mesh?.isHealthy(), false);
+      return pause(time, signal, clock);
+    },
   };
 }
 
