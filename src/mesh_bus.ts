@@ -200,7 +200,7 @@ export class MeshBus implements SyncBus {
       seeds: () => this.#seeds.few(),
       isOwn: presence.isOwn.bind(presence),
       isElsewhere: presence.isElsewhere.bind(presence),
-      onNamesake: () => this.#takeNewId(),
+      onNamesake: () => this.#takeNewId(true),
       port: this.port,
       encode: (saying) => this.#newHeartbeat(saying),
       post: (heartbeat, to) => this.#outbox.post(heartbeat, to),
@@ -233,7 +233,7 @@ export class MeshBus implements SyncBus {
         onRepaired: (id, number, length) => this.#pathMtu?.repaired(id, number, length),
         onGap: (node, from, to, reason) => this.#gap(node, from, to, reason),
         onLeft: (id) => this.#membership.leave(id),
-        onReused: () => this.#takeNewId(),
+        onReused: () => this.#takeNewId(false),
         antedate: (since) => this.#deliveries.antedate(since),
         onSleep: (time) => {
           this.#guards.touchAll();
@@ -622,7 +622,7 @@ export class MeshBus implements SyncBus {
    * Another node has the same id, as a clone of this machine, or this one was set back, as one that is restored from an image.
    * What it published may have been taken for copies of what the other did; and the other's, here, for its own.
    */
-  #takeNewId(): void {
+  #takeNewId(isMet: boolean): void {
     if (this.#closing !== undefined) return;
     const { nodeId: from } = this;
     const last = this.#reliability?.ring.last ?? 0;
@@ -632,8 +632,8 @@ export class MeshBus implements SyncBus {
         "identity",
         new Error(`Cannot take another id as ${rule}: another node has ${from}`),
       );
-      // What that node publishes is taken for its own here. It is met again with each of its heartbeats.
-      if (this.#namesakeGaps.allow()) this.#gap(from, last + 1, undefined, "reused");
+      // What a node that was met publishes is taken for its own here. It is met again with each of its heartbeats.
+      if (isMet && this.#namesakeGaps.allow()) this.#gap(from, last + 1, undefined, "reused");
       return;
     }
     this.#presence.rename();
