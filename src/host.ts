@@ -55,7 +55,8 @@ export interface NetworkInterface {
 /**
  * Tells from which address of this host a datagram to a multicast group would leave: what the system's routes choose. Sends
  * nothing. Resolves with `undefined` when no route leads there. Rejects when it cannot be told, as where that is not
- * permitted. Called each second by a mesh whose interface the system chooses: MUST be cheap.
+ * permitted. Called each second by a mesh whose interface the system chooses: MUST be cheap, and MUST settle, as `close` waits
+ * for it.
  */
 export type RouteTo = (group: string) => Promise<string | undefined>;
 

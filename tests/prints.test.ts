@@ -67,11 +67,11 @@ describe("the print of a batch whose keys are of one length", () => {
 describe("prints", () => {
   test("know the last 128 numbers, and say nothing of others", () => {
     const prints = new Prints();
-    for (let number = 1; number <= 200; number++) prints.note(number, number + 0x8000_0000);
+    for (let number = 1; number <= 200; number++) prints.note(number, (number + 0x8000_0000) | 0);
     assertEquals([1, 72, 201].map((number) => prints.differs(number, 5)), [false, false, false]);
     for (const number of [73, 128, 200]) {
       assert(prints.differs(number, 5));
-      assert(!prints.differs(number, number + 0x8000_0000));
+      assert(!prints.differs(number, (number + 0x8000_0000) | 0));
     }
   });
 
