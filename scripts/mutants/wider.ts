@@ -335,8 +335,8 @@ export const WIDER: readonly Mutant[] = judgedBy("storms", [
   {
     name: "who hears its own id from elsewhere does not ask",
     file: "src/membership.ts",
-    find: "else if (this.#config.isElsewhere(source)) this.#handshake",
-    replace: "else if (source.port < 0) this.#handshake",
+    find: "else if (echo === undefined && this.#config.isElsewhere(source)) {",
+    replace: "else if (source.port < 0) {",
     seeds: [645],
   },
   {
