@@ -185,7 +185,8 @@ export class Batcher {
   /** The sender's id, in the array that it was given in, is another: all that was not taken says so. */
   rename(): void {
     for (const { writer } of [this.#open, ...this.#ready, ...this.#spare]) writer.rename(this.#config.nodeId);
-    this.#taken?.writer.rename(this.#config.nodeId);
+    // It has a number of the old id, and goes under that.
+    this.#taken = undefined;
   }
 
   /** Makes what is pending ready. What comes from now on waits for the end of the turn, and not for others. */

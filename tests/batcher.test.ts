@@ -351,3 +351,22 @@ describe("close", () => {
     assertEquals([readyAt, batcher.take(), clock.pending], [[], undefined, 0]);
   });
 });
+
+describe("a sender that takes another id", () => {
+  test("says so in all that is not under way, and in what is gathered later", () => {
+    const nodeId = new Uint8Array(16).fill(7);
+    const { batcher } = makeBatcher({ nodeId, batchSize: 1 });
+    const sender = (datagram: Uint8Array | undefined) => datagram?.[2];
+    for (const key of ["a", "b"]) batcher.tryAdd(key);
+    const underWay = batcher.take();
+    nodeId.fill(9);
+    batcher.rename();
+    assertEquals(sender(underWay), 7);
+    const senders = [sender(batcher.take())];
+    for (const key of ["c", "d", "e"]) {
+      batcher.tryAdd(key);
+      senders.push(sender(batcher.take()));
+    }
+    assertEquals([senders, batcher.take()], [[9, 9, 9, 9], undefined]);
+  });
+});
