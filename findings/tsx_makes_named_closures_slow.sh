@@ -53,6 +53,6 @@ check() {
   if ! awk -v r="$ratio" -v l="$least" -v m="$most" 'BEGIN { exit !(r >= l && r <= m) }'; then wrong=1; fi
 }
 bin="$folder/node_modules/.bin/node"
-check node 0 2 "$bin"
-check tsx 3 10000 "$bin" --import tsx
+check node 0 3 "$bin"
+check tsx 4 10000 "$bin" --import tsx
 exit "$wrong"
