@@ -40,6 +40,8 @@ const STORM_TESTS = [
   "shutdown",
   "jobs",
   "suspended",
+  "duplicate_id",
+  "membership",
 ];
 /** Churn worlds of each kind. */
 const CHURN = 2;
