@@ -14,7 +14,7 @@ import type { Answer, Question } from "../cli/scout.ts";
 import { isRefused, scout } from "../cli/scout.ts";
 import { questionsOf, scoutFindings } from "../cli/scout_plan.ts";
 import { type Stranger, Strangers } from "../cli/strangers.ts";
-import type { Diagnosis, Finding, NetworkInterface, NodeDiagnosis, Report } from "../mod.ts";
+import type { Diagnosis, Finding, NetworkInterface, Report } from "../mod.ts";
 import { encodeControl, readExtension } from "../src/wire/extension.ts";
 import { HEADER_LENGTH, TYPE_ANSWER } from "../src/wire/layout.ts";
 import { formatNodeId, stampUuid } from "../src/wire/node_id.ts";
@@ -24,29 +24,8 @@ import { freePort } from "./support/free_port.ts";
 import { happened, next, openMany, patient, peersKnown, withMeshes } from "./support/meshes.ts";
 import { PlainPeer } from "./support/plain_peer.ts";
 import { RUNTIMES, withPrograms } from "./support/programs.ts";
+import { NODE } from "./support/sound_node.ts";
 
-const NODE: NodeDiagnosis = {
-  id: "node",
-  address: "10.0.0.1:40000",
-  isHealthy: true,
-  adapter: "node",
-  family: 4,
-  port: 7946,
-  group: "239.0.0.1",
-  heartbeat: 5000,
-  extended: true,
-  asked: { multicast: true, multicastLoopback: true, receiveBuffer: 4_194_304 },
-  receiveBuffer: null,
-  receiveBufferRequired: false,
-  multicastError: null,
-  interfacesError: null,
-  interfacesMissing: [],
-  sendError: null,
-  silentSeeds: [],
-  unresolvedSeeds: [],
-  peersLost: [],
-  peersRefused: 0,
-};
 const ETH0 = { name: "eth0", address: "10.0.0.1", multicast: true, returned: true };
 const LO0 = { name: "lo", address: "127.0.0.1", multicast: true, returned: true };
 const EMPTY: DoctorReport = {

@@ -10,29 +10,8 @@ import type { Finding, InterfaceDiagnosis, NodeDiagnosis, PeerDiagnosis, PeerSet
 import type { Flaw } from "../src/advertised.ts";
 import { either, inNumber } from "../src/finding.ts";
 import { findings } from "../src/findings.ts";
+import { NODE } from "./support/sound_node.ts";
 
-const NODE: NodeDiagnosis = {
-  id: "node",
-  address: "10.0.0.1:40000",
-  isHealthy: true,
-  adapter: "node",
-  family: 4,
-  port: 7946,
-  group: "239.0.0.1",
-  heartbeat: 5000,
-  extended: true,
-  asked: { multicast: true, multicastLoopback: true, receiveBuffer: 4_194_304 },
-  receiveBuffer: null,
-  receiveBufferRequired: false,
-  multicastError: null,
-  interfacesError: null,
-  interfacesMissing: [],
-  sendError: null,
-  silentSeeds: [],
-  unresolvedSeeds: [],
-  peersLost: [],
-  peersRefused: 0,
-};
 const SETTINGS: PeerSettings = { port: 7946, group: "239.0.0.1", heartbeat: 5000, multicast: true };
 const PEER: PeerDiagnosis = {
   id: "peer",
