@@ -15,6 +15,7 @@ import { parseArgs } from "node:util";
 import { header, run } from "./run.ts";
 import { BUN, CACHE, DENO, filesUnder, NODE_VERSIONS, nodeBinary, ROOT, stripsTypes } from "./runtimes.ts";
 import { countsFromJunit, countsFromOutput, type TestCounts } from "./test_counts.ts";
+import { failuresFromOutput } from "./test_failures.ts";
 
 interface TestRun {
   readonly runtime: string;
@@ -42,6 +43,7 @@ const { values, positionals } = parseArgs({
 
 mkdirSync(CACHE, { recursive: true });
 const summaries: string[] = [];
+const failures: string[] = [];
 const total = { passed: 0, failed: 0, skipped: 0 };
 for (const testRun of testRuns()) {
   // A runner that is given no file looks for some by itself.
@@ -57,6 +59,8 @@ for (const testRun of testRuns()) {
   total.failed += counts.failed;
   total.skipped += counts.skipped;
 }
+// Again at the end, where it is found among thousands of results.
+for (const failure of failures) console.log(failure);
 if (summaries.length > 1) {
   header("All runtimes");
   console.log(summaries.join("\n"));
@@ -115,11 +119,15 @@ function chosen(ending: string): string[] {
 }
 
 /** A run that failed without naming a failed test, or that ran no test at all, counts as one failure. */
-async function execute({ runtime, command, args, files, env = {} }: TestRun): Promise<TestCounts> {
+async function execute({ runtime, title, command, args, files, env = {} }: TestRun): Promise<TestCounts> {
   rmSync(JUNIT, { force: true });
   const { ok, output } = await run(await command(), [...args, ...files], { cwd: ROOT, env, timeout: RUN_TIMEOUT_MS });
   const counts = runtime === "deno" && existsSync(JUNIT) ? countsFromJunit(JUNIT) : countsFromOutput(output);
-  return counts.failed === 0 && (!ok || counts.passed === 0) ? { ...counts, failed: 1 } : counts;
+  const failed = counts.failed === 0 && (!ok || counts.passed === 0) ? 1 : counts.failed;
+  // A run that was ended, or a runner that broke, names nobody: the last that it said.
+  const said = failuresFromOutput(output) || output.trimEnd().split("\n").slice(-20).join("\n");
+  if (failed > 0) failures.push(`\n=== Failed on ${title} ===\n${said}`);
+  return { ...counts, failed };
 }
 
 function line({ passed, failed, skipped }: TestCounts): string {
