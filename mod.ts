@@ -65,7 +65,7 @@ export type { Peer } from "./src/peer.ts";
 export type { WaitForPeersOptions } from "./src/peer_waiters.ts";
 export type { MeshPorts } from "./src/ports.ts";
 export type { Clock, Timer } from "./src/clock.ts";
-export type { Contexts } from "./src/contexts.ts";
+export type { Contexts, EnterContext } from "./src/contexts.ts";
 export { BindError } from "./src/datagram_socket.ts";
 export type {
   AdapterName,

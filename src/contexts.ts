@@ -4,13 +4,19 @@
  * @module
  */
 
+/** Calls `run` in a context that was captured: what it returns and throws is passed on. */
+export type EnterContext = <R>(run: () => R) => R;
+
 /**
  * A port that a mesh can do without. With it a callback runs in the context of whoever subscribed, listened or wrote the
  * loop, and the mesh itself in none; without it in that of whatever happens to call.
  */
 export interface Contexts {
-  /** The same function, to be called in the context of now: what it takes, returns and throws is passed on. */
-  bind<A extends unknown[], R>(callback: (...args: A) => R): (...args: A) => R;
+  /**
+   * Captures the context of now. Where two calls return the same function, the contexts are the same, and a mesh enters it
+   * once for all the callbacks that a datagram concerns; different functions say nothing.
+   */
+  capture(): EnterContext;
   /** Calls `run` in no context, and returns what it does. */
   leave<R>(run: () => R): R;
 }

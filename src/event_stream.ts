@@ -76,7 +76,8 @@ export class EventStream implements MeshEvents {
     if (typeof listener !== "function") {
       throw new TypeError(`Cannot listen as the listener must be a function: current value is ${String(listener)}`);
     }
-    const bound = this.#contexts?.bind(listener) ?? listener;
+    const enter = this.#contexts?.capture();
+    const bound: MeshEventListener = enter === undefined ? listener : (event) => enter(() => listener(event));
     const early = this.#early;
     this.#early = [];
     if (!this.#ended && !this.#listeners.has(listener)) this.#listeners.set(listener, bound);

@@ -84,7 +84,8 @@ export class InProcessBus implements SyncBus {
         `Cannot make the bus as \`onError\` must be a function: current value is ${show(onError)}`,
       );
     }
-    this.#onError = contexts?.bind(onError) ?? onError;
+    const enter = contexts?.capture();
+    this.#onError = enter === undefined ? onError : (error) => enter(() => onError(error));
     this.#contexts = contexts;
     this.#subscriptions = new Subscriptions(this.#onError, contexts, MAX_KEY, this.#onError);
   }

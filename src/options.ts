@@ -394,8 +394,8 @@ export function checkPorts(ports: MeshPorts): void {
   if (!isClock) throw misuse(TypeError, "clock", "a clock", ports.clock);
   const { contexts } = ports;
   if (contexts === undefined) return;
-  if (typeof contexts?.bind === "function" && typeof contexts.leave === "function") return;
-  throw misuse(TypeError, "contexts", "an object with `bind` and `leave`", contexts);
+  if (typeof contexts?.capture === "function" && typeof contexts.leave === "function") return;
+  throw misuse(TypeError, "contexts", "an object with `capture` and `leave`", contexts);
 }
 
 type NumberOption =

@@ -4,6 +4,7 @@
  * @module
  */
 
+import type { EnterContext } from "./contexts.ts";
 import { EventQueue, type Offered } from "./event_queue.ts";
 import type { Subscription, SyncCallback, SyncEvent, Topic } from "./sync_bus.ts";
 import { onAbort, type Signal } from "./signal.ts";
@@ -16,8 +17,8 @@ export interface SubscriberConfig {
   readonly serial: number;
   /** Gets the events; without it they are queued for an iterator. */
   readonly callback: SyncCallback | undefined;
-  /** Runs something in the context of whoever subscribed, where contexts are kept apart. */
-  readonly enter?: ((run: () => unknown) => unknown) | undefined;
+  /** The context of whoever subscribed, where contexts are kept apart. */
+  readonly enter?: EnterContext | undefined;
   /** Most undelivered events that the queue holds. */
   readonly capacity: number;
   /** Whether it hears what its own bus publishes. */
@@ -37,7 +38,6 @@ export class Subscriber implements Subscription {
   readonly #queue: EventQueue | undefined;
   #detach: (() => void) | undefined;
   #closed = false;
-  #isEntered = false;
 
   constructor(config: SubscriberConfig) {
     this.topic = config.topic;
@@ -67,34 +67,18 @@ export class Subscriber implements Subscription {
     this.#queue?.end();
   }
 
-  /** Whether its callback runs in a context of its own. */
-  get isBound(): boolean {
-    return this.#config.enter !== undefined;
+  /** The context that its callback runs in, where contexts are kept apart. */
+  get enter(): EnterContext | undefined {
+    return this.#config.enter;
   }
 
-  /** Runs what hands it many events: the context of its callback is entered once. */
-  within(deliver: () => void): void {
-    const { enter } = this.#config;
-    if (enter === undefined || this.#isEntered) return deliver();
-    enter(() => this.#runInside(deliver));
-  }
-
-  #runInside(deliver: () => void): void {
-    this.#isEntered = true;
-    try {
-      deliver();
-    } finally {
-      this.#isEntered = false;
-    }
-  }
-
-  /** Hands it an event. A callback is done with it when this returns. */
-  offer(event: SyncEvent): Offered {
+  /** Hands it an event, in the context `entered` if that is said. A callback is done with it when this returns. */
+  offer(event: SyncEvent, entered?: EnterContext): Offered {
     if (this.#queue !== undefined) return this.#queue.offer(event);
     const { callback, enter, onThrow } = this.#config;
     if (callback === undefined) return "queued";
     try {
-      const result = enter === undefined || this.#isEntered ? callback(event) : enter(() => callback(event));
+      const result = enter === entered || enter === undefined ? callback(event) : enter(() => callback(event));
       if (isThenable(result)) result.then(undefined, onThrow);
     } catch (error) {
       onThrow(error);

@@ -4,12 +4,22 @@ import { describe, test } from "node:test";
 import { assertEquals, assertRejects, assertStrictEquals, assertThrows } from "@std/assert";
 import { systemPorts } from "../adapters/auto.ts";
 import { MemoryNetwork } from "../adapters/memory.ts";
-import { type Contexts, InProcessBus, MeshBus, type MeshEvent, openMesh, type SyncEvent } from "../mod.ts";
+import {
+  type Contexts,
+  type EnterContext,
+  InProcessBus,
+  MeshBus,
+  type MeshEvent,
+  openMesh,
+  type SyncEvent,
+} from "../mod.ts";
 import { Subscriptions } from "../src/subscriptions.ts";
 import { settle } from "./support/outcome.ts";
 import { happened, peersKnown } from "./support/meshes.ts";
 
 const request = new AsyncLocalStorage<string>();
+/** Deno and Bun do not let a context be seen. */
+const isNode = !("Deno" in globalThis) && process.versions["bun"] === undefined;
 const contexts = systemPorts.contexts as Contexts;
 
 /** Meshes of two hosts, the first opened by a request. */
@@ -25,24 +35,61 @@ async function openTwo() {
 }
 
 describe("the contexts of this runtime", () => {
-  test("are kept by what is bound, with `this`, arguments, results and errors", () => {
-    const target = { name: "target" };
+  test("are entered when they were captured, with results and errors", () => {
     const error = new Error("thrown");
-    const whole = request.run("bound", () =>
-      contexts.bind(function (this: unknown, ...args: number[]) {
-        return [this, args, request.getStore()];
-      }));
-    const failing = request.run("bound", () =>
-      contexts.bind(() => {
-        throw error;
-      }));
-    const free = contexts.bind(() => request.getStore());
+    const enter = request.run("captured", () => contexts.capture());
+    const free = contexts.capture();
     request.run("caller", () => {
-      assertEquals(whole.call(target, 1, 2), [target, [1, 2], "bound"]);
-      assertStrictEquals(assertThrows(failing), error);
-      assertEquals([free(), request.getStore()], [undefined, "caller"]);
+      assertEquals(enter(() => [request.getStore(), free(() => request.getStore())]), ["captured", undefined]);
+      assertStrictEquals(
+        assertThrows(() =>
+          enter(() => {
+            throw error;
+          })
+        ),
+        error,
+      );
+      assertEquals(request.getStore(), "caller");
     });
   });
+
+  test("are never taken for one another", async () => {
+    const other = new AsyncLocalStorage<string | undefined>();
+    const stores = () => [request.getStore(), other.getStore()];
+    const captured: [EnterContext, unknown[]][] = [];
+    const take = () => captured.push([contexts.capture(), stores()]);
+    take();
+    request.run("a", take);
+    request.run("b", () => {
+      take();
+      other.run("c", take);
+      other.run(undefined, take);
+    });
+    other.run(undefined, take);
+    await request.run("d", async () => {
+      take();
+      await Promise.resolve();
+      take();
+    });
+    take();
+    request.run("caller", () => {
+      for (const [enter, expected] of captured) assertEquals(enter(stores), expected);
+    });
+    const held = new Map<unknown, string>();
+    for (const [enter, expected] of captured) {
+      assertEquals(held.get(enter) ?? String(expected), String(expected));
+      held.set(enter, String(expected));
+    }
+  });
+
+  if (isNode) {
+    test("that hold nothing are one", async () => {
+      const enter = contexts.capture();
+      await new Promise((resolve) => setTimeout(resolve));
+      assertStrictEquals(contexts.capture(), enter);
+      request.run("other", () => assertStrictEquals(enter(() => contexts.capture()), enter));
+    });
+  }
 
   test("are left, and come back, also after an await", async () => {
     await request.run("caller", async () => {
@@ -183,28 +230,32 @@ describe("on a mesh that a request has opened", () => {
     assertEquals(count, 7);
   });
 
-  test("what is closed leaves the one that stays with its context once for a datagram", () => {
+  test("what is closed leaves those that stay with their context once for a datagram", () => {
     let entered = 0;
-    const counted: Contexts = {
-      bind: (callback) => (...args) => {
-        entered++;
-        return callback(...args);
-      },
-      leave: (run) => run(),
+    const enter = <R>(run: () => R): R => {
+      entered++;
+      return run();
     };
-    const subscriptions = new Subscriptions(() => {}, counted);
+    let enterNext: EnterContext = enter;
+    const subscriptions = new Subscriptions(() => {}, { capture: () => enterNext, leave: (run) => run() });
     let calls = 0;
-    subscriptions.add({ prefix: "" }, () => calls++);
-    const other = subscriptions.add("other", () => {});
-    const datagram = () =>
+    for (const key of ["a", "b", "c"]) subscriptions.add(key, () => calls++);
+    const datagram = () => {
+      [calls, entered] = [0, 0];
       subscriptions.within(() => {
         for (const key of ["a", "b", "c"]) subscriptions.deliver(key);
       });
-    datagram();
-    assertEquals([calls, entered], [3, 3]);
+      return [calls, entered];
+    };
+    assertEquals(datagram(), [3, 1]);
+    enterNext = (run) => enter(run);
+    const other = subscriptions.add("c", () => calls++);
+    const another = subscriptions.add("another", () => {});
+    assertEquals(datagram(), [4, 4]);
     other.close();
-    datagram();
-    assertEquals([calls, entered], [6, 4]);
+    assertEquals(datagram(), [3, 3]);
+    another.close();
+    assertEquals(datagram(), [3, 1]);
   });
 
   test("a loop goes on in its own context", async () => {
@@ -255,9 +306,9 @@ describe("on a mesh that a request has opened", () => {
 test("without the port, and with one that is none", async () => {
   const network = new MemoryNetwork();
   const host = network.host("10.0.0.1");
-  for (const bad of [null, 5, { bind: contexts.bind }]) {
+  for (const bad of [null, 5, { capture: contexts.capture }]) {
     const open = () => MeshBus.open({ ...host, contexts: bad as unknown as Contexts });
-    await assertRejects(open, TypeError, "`contexts` must be an object with `bind` and `leave`");
+    await assertRejects(open, TypeError, "`contexts` must be an object with `capture` and `leave`");
   }
   const mesh = await MeshBus.open(host);
   let store: unknown;
@@ -283,4 +334,25 @@ test("callbacks of an InProcessBus run in that of the publisher, or with the por
     await bus.close();
   }
   assertEquals(outcomes, [["publisher", "publisher"], ["subscriber", "opener"]]);
+});
+
+test("a key that a callback publishes in a context of its own comes in that of the subscriber", async () => {
+  const network = new MemoryNetwork({ seed: 1 });
+  const mesh = await MeshBus.open({ ...network.host("10.0.0.1"), contexts });
+  const other = await MeshBus.open(network.host("10.0.0.2"));
+  await network.clock.advance(2_000);
+  const heard: string[] = [];
+  request.run("subscriber", () =>
+    mesh.subscribe({ prefix: "" }, ({ key }) => {
+      heard.push(`${key}: ${request.getStore()}`);
+      if (key === "a") void request.run("inner", () => mesh.publish("own"));
+      heard.push(`after ${key}: ${request.getStore()}`);
+    }, { self: true }));
+  await Promise.all([other.publish("a"), other.publish("b")]);
+  await network.clock.advance(500);
+  assertEquals(heard, [
+    ...["a: subscriber", "after a: subscriber", "own: subscriber", "after own: subscriber"],
+    ...["b: subscriber", "after b: subscriber"],
+  ]);
+  await network.clock.run(Promise.all([mesh.close(), other.close()]), 5_000);
 });
