@@ -329,10 +329,12 @@ export class Deliveries {
 
   /** What is under way, then what everybody has to hear, then keys. False when time ran out first. */
   #workOff(until: number): boolean {
-    do {
-      if (!this.#run(until)) return false;
-    } while (this.#next());
-    return true;
+    return this.#subscriptions.within(() => {
+      do {
+        if (!this.#run(until)) return false;
+      } while (this.#next());
+      return true;
+    });
   }
 
   #next(): boolean {

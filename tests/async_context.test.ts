@@ -1,7 +1,7 @@
 // In which contexts of AsyncLocalStorage callbacks run, whoever has opened the mesh and whoever publishes.
 import { AsyncLocalStorage } from "node:async_hooks";
 import { describe, test } from "node:test";
-import { assertEquals, assertRejects, assertStrictEquals, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertRejects, assertStrictEquals, assertThrows } from "@std/assert";
 import { systemPorts } from "../adapters/auto.ts";
 import { MemoryNetwork } from "../adapters/memory.ts";
 import {
@@ -256,6 +256,41 @@ describe("on a mesh that a request has opened", () => {
     assertEquals(datagram(), [3, 3]);
     another.close();
     assertEquals(datagram(), [3, 1]);
+  });
+
+  test("a gap that all are told of, and keys that wait, enter it once a turn", async () => {
+    let entered = 0;
+    const enter = <R>(run: () => R): R => {
+      entered++;
+      return run();
+    };
+    const network = new MemoryNetwork({ seed: 1 });
+    const host = network.host("10.0.0.1");
+    const counted: Contexts = { capture: () => enter, leave: (run) => run() };
+    const mesh = await MeshBus.open({ ...host, contexts: counted, heartbeat: 200 });
+    const other = await MeshBus.open({ ...network.host("10.0.0.2"), heartbeat: 200 });
+    const keys = Array.from({ length: 200 }, (_, index) => `key ${index}`);
+    const heard: string[] = [];
+    for (const key of keys) {
+      mesh.subscribe(key, ({ cause }) => {
+        // The first is slow, so that the others wait for the next turn.
+        if (heard.push(cause) === 1) host.block(10);
+      });
+    }
+    const { clock } = network;
+    await clock.advance(2_000);
+    entered = 0;
+    for (const key of keys) await other.publish(key);
+    await clock.advance(500);
+    assertEquals(heard, keys.map(() => "publish"));
+    assert(entered < 40, `${entered} times for ${keys.length} keys`);
+    entered = heard.length = 0;
+    heard.push("none is slow");
+    host.block(2_000);
+    await clock.advance(2_000);
+    assertEquals(heard.slice(1), keys.map(() => "gap"));
+    assert(entered < 40, `${entered} times for ${keys.length} gaps`);
+    await clock.run(Promise.all([mesh.close(), other.close()]), 5_000);
   });
 
   test("a loop goes on in its own context", async () => {
