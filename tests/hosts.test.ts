@@ -126,7 +126,7 @@ hostTest(
   () =>
     withHosts(THREE, (hosts) =>
       withProcesses(async (start) => {
-        const options: MeshOptions = { heartbeat: 100, peerTimeout: 1000 };
+        const options: MeshOptions = { heartbeat: 500, peerTimeout: 2000 };
         const members = await startOn(start, hosts);
         const [first, second, third] = members;
         assert(first && second && third);

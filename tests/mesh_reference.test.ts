@@ -35,8 +35,8 @@ test("TestMeshGossip: a seed learns of the node that knows it", () =>
     const [portA, portB] = [await freePort(), await freePort()];
     const addressA = `127.0.0.1:${portA}`;
     const addressB = `127.0.0.1:${portB}`;
-    const a = await open({ port: portA, advertiseAddr: addressA, heartbeat: 100 });
-    const b = await open({ port: portB, advertiseAddr: addressB, peers: [addressA], heartbeat: 100 });
+    const a = await open({ port: portA, advertiseAddr: addressA, heartbeat: 500 });
+    const b = await open({ port: portB, advertiseAddr: addressB, peers: [addressA], heartbeat: 500 });
     await peersKnown(a, 1);
     await peersKnown(b, 1);
     assertEquals(a.peers(), [addressB]);
@@ -47,7 +47,7 @@ test("TestMeshMultiNode: ten nodes with a port each and one seed, and every one 
   withMeshes(async (open) => {
     const ports = await Promise.all(Array.from({ length: 10 }, freePort));
     const seed = `127.0.0.1:${ports[0]}`;
-    const options = (port: number) => ({ port, advertiseAddr: `127.0.0.1:${port}`, heartbeat: 50 });
+    const options = (port: number) => ({ port, advertiseAddr: `127.0.0.1:${port}`, heartbeat: 500 });
     const first = await open(options(ports[0] as number));
     const others = await Promise.all(ports.slice(1).map((port) => open({ ...options(port), peers: [seed] })));
     await peersKnown(first, 9);
@@ -81,7 +81,7 @@ test("BenchmarkMeshPublish: a key that is pending is not queued again", () =>
 
 test("a peer that falls silent is forgotten after peerTimeout", () =>
   withMeshes(async (open) => {
-    const options = { peerTimeout: 300, heartbeat: 50 };
+    const options = { peerTimeout: 1000, heartbeat: 250 };
     const a = await open(options);
     // With the original's wire nobody says that he leaves.
     const b = await open({ ...options, port: a.port, wire: "go-warp" });

@@ -41,7 +41,7 @@ describe("a mesh of a Node, a Deno and a Bun process", () => {
           port: ports[i] as number,
           peers: seeds.filter((_, j) => j !== i),
           // Those that open last are not there yet when the first calls.
-          heartbeat: 100,
+          heartbeat: 500,
         })
       ));
       await assertMesh(trio);
@@ -90,7 +90,7 @@ describe("a mesh of a Node, a Deno and a Bun process", () => {
     withProcesses(async (start) => {
       const trio = await startTrio(start);
       const [first, second, third] = trio;
-      const options = { heartbeat: 100, peerTimeout: 1000 };
+      const options = { heartbeat: 1000 };
       const { port } = await first.open(options);
       await Promise.all([second.open({ ...options, port }), third.open({ ...options, port })]);
       await assertMesh(trio);

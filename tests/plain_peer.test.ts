@@ -122,7 +122,7 @@ describe("with a peer like the original", () => {
 
   test("it falls silent and is forgotten", () =>
     withPeers(async (open, openPlain) => {
-      const a = await open({ heartbeat: 100, peerTimeout: 500 });
+      const a = await open({ heartbeat: 250, peerTimeout: 1000 });
       const plain = await openPlain({ port: a.port });
       await peersKnown(a, 1);
       const left = happened(a, ({ type }) => type === "peerLeft");

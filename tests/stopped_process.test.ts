@@ -13,9 +13,9 @@ import { RUNTIMES } from "./support/programs.ts";
 const LOOPBACK: MeshOptions = { interface: "127.0.0.1" };
 const STOPPED_MS = 3_000;
 // Within this time after the last publish all is settled: far more than it takes.
-const WITHIN_MS = 10_000;
+const WITHIN_MS = 30_000;
 // For a machine under load; a timer is not late by itself.
-const SLACK_MS = 2_000;
+const SLACK_MS = 10_000;
 
 const skip = process.platform === "win32" ? "Windows has no signals that stop a process" : false;
 
@@ -94,9 +94,12 @@ test(
       await delay(2 * STOPPED_MS);
       for (const receiver of receivers) receiver.signal("SIGCONT");
       const streams = await publisher.stop();
-      // Those that stood still for longer than a heartbeat have told a gap; all comes in spite of it.
+      // Those that stood still for longer than a heartbeat have told a gap, which covers what they missed and may leave them
+      // current before they know of it; all comes in spite of that.
       await assertSettled(receivers, streams);
+      const count = streams["a"]?.reduce((sum, [accepted]) => sum + accepted, 0) ?? NaN;
       for (const receiver of receivers) {
+        await receiver.reached("a", count);
         const { state, peers } = await receiver.current(WITHIN_MS);
         const gaps = receiver.events().filter(({ type }) => type === "gap");
         assertEquals([state, peers[0]?.missing, gaps], ["current", 0, []], receiver.runtime);
@@ -135,7 +138,7 @@ test(
   () =>
     withLossProcesses(async (start) => {
       const peerTimeout = 2_000;
-      const options = { heartbeat: 200, peerTimeout };
+      const options = { heartbeat: 500, peerTimeout };
       const [publisher, receivers] = await startReceivers(start, options, options);
       await publisher.start({ stream: "a", perTurn: 200, tells: true });
       await Promise.all(receivers.map((receiver) => receiver.reached("a", 10_000)));

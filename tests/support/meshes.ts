@@ -15,7 +15,7 @@ import {
 } from "../../mod.ts";
 
 /** Longest that any step of a test may take, in milliseconds. It decides nothing: it only ends a test that hangs. */
-export const PATIENCE = 20_000;
+export const PATIENCE = 45_000;
 
 /** Opens nodes on the loopback interface. */
 export type Open = (options?: MeshOptions) => Promise<MeshBus>;
