@@ -109,7 +109,7 @@ function denoRun(title: string, flags: readonly string[], files: readonly string
 function bunRun(tests: readonly string[]): TestRun {
   // Bun takes a bare name for a filter; a path with a dot is one file.
   const files = tests.map((file) => `./${file}`);
-  return { runtime: "bun", title: "Bun", command: () => BUN, args: ["test", "--timeout", "60000"], files };
+  return { runtime: "bun", title: "Bun", command: () => BUN, args: ["test", "--timeout", "120000"], files };
 }
 
 function chosen(ending: string): string[] {
@@ -125,7 +125,7 @@ async function execute({ runtime, title, command, args, files, env = {} }: TestR
   const counts = runtime === "deno" && existsSync(JUNIT) ? countsFromJunit(JUNIT) : countsFromOutput(output);
   const failed = counts.failed === 0 && (!ok || counts.passed === 0) ? 1 : counts.failed;
   // A run that was ended, or a runner that broke, names nobody: the last that it said.
-  const said = failuresFromOutput(output) || output.trimEnd().split("\n").slice(-20).join("\n");
+  const said = failuresFromOutput(runtime, output) || output.trimEnd().split("\n").slice(-20).join("\n");
   if (failed > 0) failures.push(`\n=== Failed on ${title} ===\n${said}`);
   return { ...counts, failed };
 }

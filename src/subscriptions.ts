@@ -246,7 +246,7 @@ export class Subscriptions {
 
   #offer(group: Group, event: SyncEvent, newest: number, isOwn: boolean): number {
     let taken = 0;
-    // Whoever publishes may have entered another one.
+    // What is published by this bus is delivered at once when nothing else is, in the context of whoever publishes.
     const entered = isOwn ? undefined : this.#entered;
     for (const subscriber of group.subscribers) {
       if (this.#stopped) break;

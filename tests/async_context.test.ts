@@ -16,8 +16,10 @@ import {
 import { Subscriptions } from "../src/subscriptions.ts";
 import { settle } from "./support/outcome.ts";
 import { happened, peersKnown } from "./support/meshes.ts";
+import { withPrograms } from "./support/programs.ts";
 
 const request = new AsyncLocalStorage<string>();
+const stored = () => request.getStore();
 /** Deno and Bun do not let a context be seen. */
 const isNode = !("Deno" in globalThis) && process.versions["bun"] === undefined;
 const contexts = systemPorts.contexts as Contexts;
@@ -52,6 +54,39 @@ describe("the contexts of this runtime", () => {
       assertEquals(request.getStore(), "caller");
     });
   });
+
+  test("are left wherever one is: inside of one that was entered, and of a `run` in there", () => {
+    const free = contexts.capture();
+    const inner = free(() => request.run("inner", () => [free(stored), contexts.leave(stored), stored()]));
+    assertEquals(inner, [undefined, undefined, "inner"]);
+    const opener = request.run("opener", () => contexts.capture());
+    assertEquals(free(() => opener(() => [stored(), free(stored), stored()])), ["opener", undefined, "opener"]);
+  });
+
+  test("keep nothing that `enterWith` sets in none, once that is left", async () => {
+    const free = contexts.capture();
+    await free(async () => {
+      request.enterWith("stays");
+      assertEquals([stored(), free(stored), contexts.leave(stored)], ["stays", undefined, undefined]);
+      await Promise.resolve();
+      assertEquals(stored(), "stays");
+    });
+    assertEquals([stored(), free(stored), contexts.leave(stored)], [undefined, undefined, undefined]);
+    assertThrows(() =>
+      free(() => {
+        request.enterWith("thrown");
+        throw new Error("mine");
+      })
+    );
+    assertEquals([stored(), free(stored)], [undefined, undefined]);
+  });
+
+  test("of a package that is only imported leave promises as fast as they are", () =>
+    withPrograms(async (start) => {
+      const program = start("node", "followed_promises.ts");
+      assertEquals(await program.ended(), 0, program.describe());
+      assertEquals(JSON.parse(program.lines.at(-1) ?? ""), { hasContexts: true, isFollowed: false });
+    }));
 
   test("are never taken for one another", async () => {
     const other = new AsyncLocalStorage<string | undefined>();

@@ -4,7 +4,7 @@ import { assert, assertEquals } from "@std/assert";
 import { delay } from "@std/async";
 import process from "node:process";
 import { test } from "node:test";
-import type { MeshOptions } from "../mod.ts";
+import type { MeshEvent, MeshOptions } from "../mod.ts";
 import { freePort } from "./support/free_port.ts";
 import type { Settled } from "./support/loss_node.ts";
 import { type LossProcess, type StartLossNode, type Streams, withLossProcesses } from "./support/loss_process.ts";
@@ -15,7 +15,7 @@ const STOPPED_MS = 3_000;
 // Within this time after the last publish all is settled: far more than it takes.
 const WITHIN_MS = 30_000;
 // For a machine under load; a timer is not late by itself.
-const SLACK_MS = 10_000;
+const SLACK_MS = 2_000;
 
 const skip = process.platform === "win32" ? "Windows has no signals that stop a process" : false;
 
@@ -125,8 +125,9 @@ test(
         assertEquals(invented, 0);
       }
       for (const receiver of receivers) {
-        const { event } = await receiver.happened(({ type }) => type === "stalled", "the stall");
-        assert(event.type === "stalled" && event.duration >= STOPPED_MS - 250, JSON.stringify(event));
+        // A machine under load may have stopped it before, for less.
+        const isTheStop = (event: MeshEvent) => event.type === "stalled" && event.duration >= STOPPED_MS - 250;
+        await receiver.happened(isTheStop, "the stall");
         await receiver.happened(({ type }) => type === "gap", "a gap");
       }
     }),

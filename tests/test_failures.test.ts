@@ -4,6 +4,7 @@ import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import process from "node:process";
 import { describe, it } from "node:test";
 import { BUN, DENO } from "../scripts/runtimes.ts";
 import { failuresFromOutput } from "../scripts/test_failures.ts";
@@ -17,30 +18,53 @@ describe("a group", () => {
 });
 `;
 
+const NODE = "Deno" in globalThis || process.versions["bun"] !== undefined ? "node" : process.execPath;
 const RUNNERS: readonly (readonly [string, string, readonly string[]])[] = [
-  ["Node", "node", ["--test", "--test-reporter=spec"]],
-  ["Deno", DENO, ["test", "-A", "--no-check"]],
-  ["Bun", BUN, ["test"]],
+  ["node", NODE, ["--test", "--test-reporter=spec"]],
+  ["deno", DENO, ["test", "-A", "--no-check"]],
+  ["bun", BUN, ["test"]],
 ];
 
 describe("failures, read from the output of a runner", () => {
-  for (const [title, command, args] of RUNNERS) {
-    it(`name the test that failed, and its error: ${title}`, () => {
-      const failures = failuresFromOutput(outputOf(command, args, FAILING));
+  for (const [runtime, command, args] of RUNNERS) {
+    it(`name the test that failed, and its error: ${runtime}`, () => {
+      const failures = failuresFromOutput(runtime, outputOf(command, args, FAILING));
       assert(failures.includes("counts to three"), failures);
       assert(failures.includes("counted to two"), failures);
       assert(!/✔|\(pass\)|\.\.\. ok/.test(failures), failures);
     });
 
-    it(`are none where all passed: ${title}`, () => {
-      assertEquals(failuresFromOutput(outputOf(command, args, FAILING.replace(/throw .*?;/, ""))), "");
+    it(`name the file that broke off: ${runtime}`, () => {
+      const failures = failuresFromOutput(
+        runtime,
+        outputOf(command, args, `${FAILING}; throw new Error("broke off");`),
+      );
+      assert(failures.includes("counting.test.mjs"), failures);
+    });
+
+    it(`are none where all passed: ${runtime}`, () => {
+      assertEquals(failuresFromOutput(runtime, outputOf(command, args, FAILING.replace(/throw .*?;/, ""))), "");
     });
   }
 
-  it("are repeated up to 120 lines", () => {
-    const long = `✖ failing tests:\n${"one line\n".repeat(200)}`;
-    const lines = failuresFromOutput(long).split("\n");
-    assertEquals([lines.length, lines.at(-1)], [121, "… and 81 lines more"]);
+  it("of Bun are those of tests, and what was thrown outside of them", () => {
+    const output = outputOf(
+      BUN,
+      ["test"],
+      `${FAILING}\nimport { before } from "node:test";
+      describe("another", () => {
+        before(() => { throw new Error("thrown before"); });
+        it("never runs", () => {});
+      });`,
+    );
+    const failures = failuresFromOutput("bun", output);
+    assert(failures.includes("counted to two") && failures.includes("thrown before"), output);
+  });
+
+  it("are repeated up to 400 lines", () => {
+    const long = `✖ failing tests:\n${"one line\n".repeat(500)}`;
+    const lines = failuresFromOutput("node", long).split("\n");
+    assertEquals([lines.length, lines.at(-1)], [401, "… and 101 lines more"]);
   });
 });
 
@@ -52,7 +76,7 @@ function outputOf(command: string, args: readonly string[], text: string): strin
     const env = { ...process.env, NODE_TEST_CONTEXT: undefined };
     const child = spawnSync(command, [...args, "./counting.test.mjs"], { cwd: folder, env, encoding: "utf8" });
     const output = `${child.stdout}${child.stderr}`;
-    assert(output.includes("passes after"), output);
+    assert(output.includes("pass"), output);
     return output;
   } finally {
     rmSync(folder, { recursive: true, force: true });
