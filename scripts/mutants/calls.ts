@@ -152,4 +152,46 @@ export const CALLS: readonly Mutant[] = judgedBy("calls", [
     find: "{ value: toJson }",
     replace: "{ value: toJson, enumerable: true }",
   },
+  {
+    name: "promises are followed once the package is imported: contexts",
+    file: "adapters/async_context.ts",
+    find: "  storage.disable();\n",
+    replace: "",
+  },
+  {
+    name: "what is set in no context stays there: contexts",
+    file: "adapters/async_context.ts",
+    find: "idle.push(wiped(resource))",
+    replace: "idle.push(resource)",
+  },
+  {
+    name: "no context is entered twice at a time: contexts",
+    file: "adapters/async_context.ts",
+    find: "const resource = idle.pop() ?? ",
+    replace: "const resource = idle[0] ?? ",
+  },
+  {
+    name: "nobody sees whether a context holds something: contexts",
+    file: "adapters/async_context.ts",
+    find: "value === undefined || own.get(name)",
+    replace: "value === undefined || name !== undefined || own.get(name)",
+  },
+  {
+    name: "a context counts once, however many run in it: contexts",
+    file: "src/subscriptions.ts",
+    find: "(this.#entries.get(enter) ?? 0) + 1",
+    replace: "1",
+  },
+  {
+    name: "a context that nobody runs in any more is kept: contexts",
+    file: "src/subscriptions.ts",
+    find: "else this.#entries.delete(enter);",
+    replace: "else this.#entries.set(enter, 0);",
+  },
+  {
+    name: "keys that wait enter the context one by one: contexts",
+    file: "src/deliveries.ts",
+    find: "return this.#subscriptions.within(() => {",
+    replace: "return ((run: () => boolean) => run())(() => {",
+  },
 ]);
