@@ -61,7 +61,7 @@ const MEMBERSHIP_TESTS = [
   "crowd",
 ];
 /** Tests of what callers pass and get. */
-const CALL_TESTS = ["async_context", "signal", "known_options", "topic_patterns", "mesh_status"];
+const CALL_TESTS = ["async_context", "deliveries", "signal", "known_options", "topic_patterns", "mesh_status"];
 const JUDGES: Readonly<Record<Judge, string>> = { storms: "storms", churn: "churn worlds", calls: "tests of calls" };
 const JOBS = 2;
 /** A breakage may make a world run for ever. */

@@ -67,6 +67,11 @@ export class Subscriber implements Subscription {
     this.#queue?.end();
   }
 
+  /** Whether its events are queued for a loop. */
+  get isIterated(): boolean {
+    return this.#queue !== undefined;
+  }
+
   /** The context that its callback runs in, where contexts are kept apart. */
   get enter(): EnterContext | undefined {
     return this.#config.enter;

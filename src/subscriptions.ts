@@ -19,6 +19,9 @@ export const DEFAULT_CAPACITY = 32;
 const SUBSCRIBE_OPTIONS = knownOptions<SubscribeOptions>({ capacity: true, self: true, signal: true });
 const TOPIC = knownOptions<Exclude<Topic, string>>({ prefix: true });
 
+/** Whether a subscription is iterated: what a loop is told of, the callbacks beside it have done their part of. */
+const CALLBACKS_FIRST = [false, true] as const;
+
 /** What a publisher said of a key besides its name. */
 export type EventMetadata = Omit<SyncEvent, "key" | "cause">;
 
@@ -47,6 +50,8 @@ export class Subscriptions {
   readonly counts: SubscriptionCounts = { events: 0, merged: 0, overflows: 0 };
   /** Subscriptions that hear what their own bus publishes. */
   selfish = 0;
+  /** Those that are iterated. */
+  #iterated = 0;
   readonly #onCallbackError: (error: unknown) => void;
   readonly #onPattern: (error: Error) => void;
   readonly #limit: number;
@@ -113,6 +118,7 @@ export class Subscriptions {
     });
     this.#insert(subscriber);
     if (self) this.selfish++;
+    if (subscriber.isIterated) this.#iterated++;
     const { enter } = subscriber;
     if (enter !== undefined) this.#entries.set(enter, (this.#entries.get(enter) ?? 0) + 1);
     if (signal !== undefined) subscriber.closeOn(signal);
@@ -205,13 +211,20 @@ export class Subscriptions {
     return this.#serial;
   }
 
-  /** The same in steps: each subscriber comes out when it has the event. Subscriptions may come and go in between. */
+  /**
+   * The same in steps: each subscriber comes out when it has the event, callbacks first. Subscriptions may come and go in
+   * between.
+   */
   *offers(key: string, newest: number, isOwn = false): Generator<Subscriber, void, undefined> {
+    const offers: [Group, SyncEvent][] = [];
     const exact = this.#byKey.get(key);
-    if (exact !== undefined) yield* this.#offers(exact, publish(exact.text, undefined), newest, isOwn);
+    if (exact !== undefined) offers.push([exact, publish(exact.text, undefined)]);
     for (const [length, table] of this.#byPrefix) {
       const group = length > key.length ? undefined : table.get(key.substring(0, length));
-      if (group !== undefined) yield* this.#offers(group, publish(detach(key), undefined), newest, isOwn);
+      if (group !== undefined) offers.push([group, publish(detach(key), undefined)]);
+    }
+    for (const isIterated of CALLBACKS_FIRST) {
+      for (const [group, event] of offers) yield* this.#offers(group, event, newest, isOwn, isIterated);
     }
   }
 
@@ -219,7 +232,12 @@ export class Subscriptions {
   *tell(cause: "gap" | "overflow"): Generator<Subscriber, void, undefined> {
     // Maps are walked while callbacks subscribe: what they add is met and left out, so the walk ends.
     const newest = this.#serial;
-    for (const group of this.#groups()) yield* this.#offers(group, { key: group.text, cause }, newest, false);
+    for (const isIterated of CALLBACKS_FIRST) {
+      if (isIterated && this.#iterated === 0) continue;
+      for (const group of this.#groups()) {
+        yield* this.#offers(group, { key: group.text, cause }, newest, false, isIterated);
+      }
+    }
   }
 
   /** Tells all of a gap at once. */
@@ -260,10 +278,16 @@ export class Subscriptions {
     return taken;
   }
 
-  *#offers(group: Group, event: SyncEvent, newest: number, isOwn: boolean): Generator<Subscriber, void, undefined> {
+  *#offers(
+    group: Group,
+    event: SyncEvent,
+    newest: number,
+    isOwn: boolean,
+    isIterated: boolean,
+  ): Generator<Subscriber, void, undefined> {
     for (const subscriber of group.subscribers) {
       if (this.#stopped) break;
-      if (subscriber.serial > newest || isOwn && !subscriber.self) continue;
+      if (subscriber.isIterated !== isIterated || subscriber.serial > newest || isOwn && !subscriber.self) continue;
       const offered = subscriber.offer(event, this.#entered);
       this.counts.events++;
       if (offered === "merged" || offered === "covered") this.counts.merged++;
@@ -301,6 +325,7 @@ export class Subscriptions {
   readonly #onClose = (subscriber: Subscriber): void => {
     const { topic } = subscriber;
     if (subscriber.self) this.selfish--;
+    if (subscriber.isIterated) this.#iterated--;
     this.#leave(subscriber.enter);
     const group = this.#find(topic);
     if (group === undefined) return;

@@ -85,6 +85,37 @@ describe("deliveries", () => {
     assertEquals([deliveries.waiting, deliveries.age ?? 0], [0, 0]);
   });
 
+  test("reach loops when the callbacks beside them were called, in one turn or in several", async () => {
+    const { clock, host, subscriptions, deliveries, read } = setUp();
+    const got: string[] = [];
+    const loop = async (topic: Topic, name: string) => {
+      for await (const { cause } of subscriptions.add(topic)) got.push(`${name} ${cause}`);
+    };
+    const loops = [loop("k", "exact loop"), loop({ prefix: "" }, "loop")];
+    for (const prefix of ["", "k"]) {
+      subscriptions.add({ prefix }, ({ cause }) => {
+        host.block(10);
+        got.push(`callback ${cause}`);
+      });
+    }
+    for (
+      const [cause, tell] of [
+        ["publish", () => read("k")],
+        ["gap", () => deliveries.tellAll("gap")],
+      ] as const
+    ) {
+      got.length = 0;
+      tell();
+      // One callback a turn.
+      await clock.advance(1);
+      assertEquals(got.slice(0, 1), [`callback ${cause}`]);
+      await clock.advance(100);
+      assertEquals(got, ["callback", "callback", "exact loop", "loop"].map((who) => `${who} ${cause}`));
+    }
+    subscriptions.closeAll();
+    await Promise.all(loops);
+  });
+
   test("of many callbacks that are not slow one by one take the time of a turn", async () => {
     const { clock, host, subscriptions, slow, read } = setUp();
     const got: string[] = [];

@@ -189,6 +189,12 @@ export const CALLS: readonly Mutant[] = judgedBy("calls", [
     replace: "else this.#entries.set(enter, 0);",
   },
   {
+    name: "a loop goes on before the callbacks beside it are called",
+    file: "src/subscriptions.ts",
+    find: "[false, true] as const",
+    replace: "[true, false] as const",
+  },
+  {
     name: "keys that wait enter the context one by one: contexts",
     file: "src/deliveries.ts",
     find: "return this.#subscriptions.within(() => {",
