@@ -111,6 +111,8 @@ export class HostProcess implements MemoryHost, SocketOwner {
   /** When it was suspended, in the network's time, and for how long it was in all. */
   #suspendedAt: number | undefined;
   #slept = 0;
+  /** The latest time that its clock has told. */
+  #latest = -Infinity;
   /** The next step of going on after that. Timers and datagrams are held while there is one. */
   #goingOn: Timer | undefined;
   /** Whose datagram was handled when it was blocked, and how many of it were read in a row since. */
@@ -131,7 +133,11 @@ export class HostProcess implements MemoryHost, SocketOwner {
       return socket;
     };
     this.clock = {
-      now: () => Math.max(this.#suspendedAt ?? clock.now(), this.#blockedUntil) - this.#slept,
+      now: () => {
+        const now = Math.max(this.#suspendedAt ?? clock.now(), this.#blockedUntil) - this.#slept;
+        // What was slept is a sum, and its last digits are rounded: the clock would go back by some of them.
+        return this.#latest = Math.max(this.#latest, now);
+      },
       wall: () => Math.max(clock.now(), this.#blockedUntil),
       setTimer: (callback, delay) => {
         const ahead = Math.max(0, this.#blockedUntil - clock.now());

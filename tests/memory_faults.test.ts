@@ -237,6 +237,28 @@ describe("MemoryNetwork", () => {
       assertEquals([calls.slice(4), host.clock.now()], [["timer 200"], 201]);
     });
 
+    test("has a clock that never goes back, by its last digits neither", async () => {
+      const network = new MemoryNetwork();
+      const host = network.host(B);
+      let last = host.clock.now();
+      const look = () => {
+        const now = host.clock.now();
+        assert(now >= last, `${now} after ${last}`);
+        last = now;
+      };
+      for (let i = 1; i <= 200; i++) {
+        await network.clock.advance(i * 0.7);
+        look();
+        host.suspend();
+        look();
+        await network.clock.advance(i * 1.3);
+        host.resume();
+        look();
+        host.block(i * 0.1);
+        look();
+      }
+    });
+
     test("goes on with the callback that had kept it busy", async () => {
       const network = new MemoryNetwork();
       const host = network.host(B);
