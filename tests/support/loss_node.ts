@@ -38,8 +38,7 @@ export type LossCall =
   | { readonly do: "settle"; readonly streams: Readonly<Record<string, Accepted>>; readonly within: number }
   /** Answers with the status when all peers are current and nothing is missing, or after so many milliseconds. */
   | { readonly do: "current"; readonly within: number }
-  /** `missed` answers when the node has noticed that something is missing. */
-  | { readonly do: "missed" | "metrics" | "close" };
+  | { readonly do: "metrics" | "close" };
 
 /** What `settle` answers. */
 export interface Settled extends Tally {
@@ -148,9 +147,6 @@ async function answer(call: LossCall): Promise<unknown> {
         call.within,
       );
       return mesh?.status();
-    case "missed":
-      await until(() => (mesh?.metrics().missing ?? 0) > 0);
-      return;
     case "metrics":
       return mesh?.metrics();
     case "close":

@@ -67,11 +67,6 @@ export class LossProcess extends CalledProcess<LossCall, Line> {
     return (await this.call({ do: "current", within })).value as MeshStatus;
   }
 
-  /** Resolves when the node has noticed that something is missing, which may be after a gap that covers it. */
-  async missed(): Promise<void> {
-    await this.call({ do: "missed" });
-  }
-
   async metrics(): Promise<MeshMetrics> {
     return (await this.call({ do: "metrics" })).value as MeshMetrics;
   }
