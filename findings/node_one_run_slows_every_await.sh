@@ -41,7 +41,7 @@ async function time() {
 
 await time();
 const [before, quick] = [await follows(), await time()];
-let storage = new AsyncLocalStorage();
+const storage = new AsyncLocalStorage();
 storage.run("once", () => {});
 const disable = () => storage.disable();
 const [after, slow] = [await follows(), await time()];

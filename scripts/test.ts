@@ -29,8 +29,8 @@ interface TestRun {
 
 /** What the matrix adds to `npm test`: other versions, on which most seeded worlds say nothing new. */
 const FEWER = { WARP_MESH_WORLDS: "400" };
-/** Nor do the benchmarks, and tests with several hosts, which start processes on all three runtimes by themselves. */
-const ONCE = /(?:\/bench|\/(?:discovery|dns|doctor|interfaces|loss|membership|paths)_hosts)\.test\.ts$/;
+/** Nor do the benchmarks, and tests with several hosts or many processes, which start processes on all three runtimes by themselves. */
+const ONCE = /\/(?:bench|busy_host|(?:discovery|dns|doctor|interfaces|loss|membership|paths)_hosts)\.test\.ts$/;
 
 // Two and a half times what the slowest takes on two cores.
 const RUN_TIMEOUT_MS = 1_800_000;
