@@ -1,5 +1,5 @@
 /**
- * A thousand nodes that have nothing to say but heartbeats, in the process that `silent.ts` starts. Each has a socket and an
+ * Nodes that have nothing to say but heartbeats, in the process that `silent.ts` starts. Each has a socket and an
  * address of the loopback network. Its heartbeats go to the group and say that it hears the measured node; it answers
  * that node's questions, as a real one does.
  *
@@ -25,7 +25,7 @@ import { stampUuid } from "../src/wire/node_id.ts";
 import { packetType, scanPacket } from "../src/wire/packet.ts";
 import { writeHeard } from "../src/wire/told_peers.ts";
 import { serve } from "./peer.ts";
-import { PEERS, type SilentWelcome } from "./silent_protocol.ts";
+import type { SilentPeersRequest } from "./silent_protocol.ts";
 
 interface SilentPeer {
   readonly socket: Socket;
@@ -38,25 +38,26 @@ interface SilentPeer {
 const GROUP = "239.0.0.1";
 const HEARTBEAT_MS = 5000;
 const TICK_MS = 50;
-const PER_TICK = (PEERS * TICK_MS) / HEARTBEAT_MS;
 // The last batch is an hour old: before the measured node was opened.
 const POSITION = { last: 1000, oldest: 1001, age: 3_600_000 };
 const BASE = { first: POSITION.last + 1, age: POSITION.age };
 
-const peers = await Promise.all(Array.from({ length: PEERS }, (_, i) => silentPeer(i)));
+let peers: readonly SilentPeer[] = [];
 let timer: ReturnType<typeof setInterval> | undefined;
 
-await serve(({ port, nodeId }: SilentWelcome) => {
+await serve(async ({ count, port, nodeId }: SilentPeersRequest) => {
+  peers = await Promise.all(Array.from({ length: count }, (_, i) => silentPeer(i)));
+  const perTick = (count * TICK_MS) / HEARTBEAT_MS;
   const heard = writeHeard([Uint8Array.from(nodeId)]);
   const heartbeats = peers.map((peer) => heartbeat(peer, { path: PATH_GROUP, heard }));
   let next = 0;
   const tick = () => {
-    for (let i = 0; i < PER_TICK; i++, next = (next + 1) % PEERS) {
+    for (let i = 0; i < perTick; i++, next = (next + 1) % count) {
       peers[next]?.socket.send(heartbeats[next] as Uint8Array, port, GROUP);
     }
   };
   // The first of all at twenty times the speed, so that they are known soon.
-  for (let i = 0; i < PEERS / PER_TICK; i++) setTimeout(tick, (i * TICK_MS) / 20);
+  for (let i = 0; i < count / perTick; i++) setTimeout(tick, (i * TICK_MS) / 20);
   timer = setInterval(tick, TICK_MS);
   return {};
 });

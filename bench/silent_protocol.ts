@@ -1,6 +1,3 @@
-/** How many peers there are. */
-export const PEERS = 1000;
-
 /** What `silent.ts` asks a node. */
 export interface SilentNodeRequest {
   readonly type: "welcome" | "usage";
@@ -10,6 +7,12 @@ export interface SilentNodeRequest {
 export interface SilentWelcome {
   readonly port: number;
   readonly nodeId: readonly number[];
+}
+
+/** What `silent.ts` asks the process of the peers. */
+export interface SilentPeersRequest extends SilentWelcome {
+  /** How many there are to be. */
+  readonly count: number;
 }
 
 /** What its process has used so far. */

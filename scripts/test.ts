@@ -10,7 +10,8 @@
  */
 
 import { existsSync, mkdirSync, rmSync } from "node:fs";
-import { join } from "node:path";
+import { availableParallelism } from "node:os";
+import { basename, join } from "node:path";
 import { parseArgs } from "node:util";
 import { header, run } from "./run.ts";
 import { BUN, CACHE, DENO, filesUnder, NODE_VERSIONS, nodeBinary, ROOT, stripsTypes } from "./runtimes.ts";
@@ -21,20 +22,32 @@ interface TestRun {
   readonly runtime: string;
   readonly title: string;
   readonly command: () => string | Promise<string>;
-  readonly args: readonly string[];
+  /** What comes before the files. */
+  readonly args: (files: readonly string[]) => readonly string[];
   /** Test files, from the project's folder. */
   readonly files: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
 }
 
-/** What the matrix adds to `npm test`: other versions, on which most seeded worlds say nothing new. */
-const FEWER = { WARP_MESH_WORLDS: "400" };
-/** Nor do the benchmarks, and tests with several hosts or many processes, which start processes on all three runtimes by themselves. */
-const ONCE = /\/(?:bench|busy_host|(?:discovery|dns|doctor|interfaces|loss|membership|paths)_hosts)\.test\.ts$/;
+/**
+ * Simulations of the core, which has no clock but a virtual one: several run at the same time. Other versions of a runtime
+ * do without them.
+ */
+const SIMULATED =
+  /\/(?:churn|diagnosis|diagnosis_alarms|gone_peers|hostile|jobs|mesh_size|pace_links|pace_simulation|replicas|seeds_simulation|simulation|storm|storm_directed)\.test\.ts$/;
+/**
+ * For the first run alone: the longest of these, the benchmarks, and tests with several hosts or many processes, which start
+ * processes on all three runtimes by themselves.
+ */
+const ONCE =
+  /\/(?:bench|busy_host|churn|mesh_size|pace_links|(?:discovery|dns|doctor|interfaces|loss|membership|paths)_hosts)\.test\.ts$/;
+/** For the versions of Node, as what they start is all three runtimes: this Node, and the only Deno and Bun. */
+const ON_NODE = /\/(?:demo|deno_permissions|fake_timers|hosts|mixed_runtimes|process_exit|stopped_process)\.test\.ts$/;
+/** On the runs after the first, most seeded worlds say nothing new. */
+const FEWER = { WARP_MESH_WORLDS: "300" };
 
-// Two and a half times what the slowest takes on two cores.
+// More than twice what the slowest takes on two cores.
 const RUN_TIMEOUT_MS = 1_800_000;
-const JUNIT = join(CACHE, "deno.junit.xml");
 
 const { values, positionals } = parseArgs({
   options: { matrix: { type: "boolean", default: false }, only: { type: "string", default: "node,deno,bun" } },
@@ -44,10 +57,10 @@ const { values, positionals } = parseArgs({
 mkdirSync(CACHE, { recursive: true });
 const summaries: string[] = [];
 const failures: string[] = [];
-const total = { passed: 0, failed: 0, skipped: 0 };
+const results: TestCounts[] = [];
 for (const testRun of testRuns()) {
   // A runner that is given no file looks for some by itself.
-  if (!values.only.split(",").includes(testRun.runtime) || testRun.files.length === 0) continue;
+  if (testRun.files.length === 0) continue;
   header(testRun.title);
   const start = performance.now();
   const counts = await execute(testRun);
@@ -55,9 +68,7 @@ for (const testRun of testRuns()) {
   const summary = `${testRun.title.padEnd(28)} ${line(counts)}, ${seconds} s`;
   console.log(`\n${summary}`);
   summaries.push(summary);
-  total.passed += counts.passed;
-  total.failed += counts.failed;
-  total.skipped += counts.skipped;
+  results.push(counts);
 }
 // Again at the end, where it is found among thousands of results.
 for (const failure of failures) console.log(failure);
@@ -65,6 +76,7 @@ if (summaries.length > 1) {
   header("All runtimes");
   console.log(summaries.join("\n"));
 }
+const total = sumOf(results);
 console.log(`\n${line(total)}`);
 process.exitCode = total.failed === 0 && total.passed > 0 ? 0 : 1;
 
@@ -73,43 +85,54 @@ function testRuns(): TestRun[] {
   // Tests of what only Deno has, such as its leak sanitizers.
   const denoTests = [...tests, ...chosen(".deno.ts")];
   const nodes = values.matrix ? NODE_VERSIONS : [process.versions.node];
-  return [
+  const runs = [
     ...nodes.map((version) => nodeRun(version, tests)),
     denoRun("Deno", ["--unstable-net"], denoTests),
-    ...(values.matrix
-      ? [{
-        ...denoRun("Deno without --unstable-net", [], denoTests.filter((file) => !ONCE.test(file))),
-        env: FEWER,
-      }]
-      : []),
+    ...(values.matrix ? [denoRun("Deno without --unstable-net", [], denoTests)] : []),
     bunRun(tests),
-  ];
+  ].filter(({ runtime }) => values.only.split(",").includes(runtime));
+  return positionals.length === 0 ? runs.map(shortened) : runs;
+}
+
+/** A run without what those before it have shown. */
+function shortened(testRun: TestRun, at: number, runs: readonly TestRun[]): TestRun {
+  if (at === 0) return testRun;
+  const before = runs.slice(0, at).map(({ runtime }) => runtime);
+  const isVersion = before.includes(testRun.runtime);
+  const isOther = before.includes("node") && testRun.runtime !== "node";
+  const files = testRun.files.filter((file) =>
+    !ONCE.test(file) && !(isVersion && SIMULATED.test(file)) && !(isOther && ON_NODE.test(file))
+  );
+  return { ...testRun, files, env: FEWER };
 }
 
 function nodeRun(version: string, files: readonly string[]): TestRun {
   const types = stripsTypes(version) ? ["--disable-warning=ExperimentalWarning"] : ["--import", "tsx"];
   // One file at a time, as Deno and Bun do it: tests measure time, and two cores are all that a small machine has.
-  const runner = ["--test", "--test-reporter=spec", "--test-concurrency=1"];
-  return {
-    runtime: "node",
-    title: `Node ${version}`,
-    command: () => nodeBinary(version),
-    args: [...types, ...runner],
-    ...(version === process.versions.node
-      ? { files }
-      : { files: files.filter((file) => !ONCE.test(file)), env: FEWER }),
-  };
+  const args = [...types, "--test", "--test-reporter=spec", "--test-concurrency=1"];
+  return { runtime: "node", title: `Node ${version}`, command: () => nodeBinary(version), args: () => args, files };
 }
 
 function denoRun(title: string, flags: readonly string[], files: readonly string[]): TestRun {
-  const args = ["test", "-A", "--no-check", `--junit-path=${JUNIT}`, ...flags];
-  return { runtime: "deno", title, command: () => DENO, args, files };
+  const args = ["test", "-A", "--no-check", ...flags];
+  return {
+    runtime: "deno",
+    title,
+    command: () => DENO,
+    args: (some) => [...args, `--junit-path=${junit(some)}`],
+    files,
+  };
 }
 
 function bunRun(tests: readonly string[]): TestRun {
   // Bun takes a bare name for a filter; a path with a dot is one file.
   const files = tests.map((file) => `./${file}`);
-  return { runtime: "bun", title: "Bun", command: () => BUN, args: ["test", "--timeout", "120000"], files };
+  return { runtime: "bun", title: "Bun", command: () => BUN, args: () => ["test", "--timeout", "120000"], files };
+}
+
+/** Where Deno tells of these files, of which there is one or many. */
+function junit(files: readonly string[]): string {
+  return join(CACHE, `deno_${files.length === 1 ? basename(files[0] ?? "") : "all"}.junit.xml`);
 }
 
 function chosen(ending: string): string[] {
@@ -118,16 +141,39 @@ function chosen(ending: string): string[] {
   return all.filter((file) => positionals.some((path) => file.startsWith(path.replace(/^\.\//, ""))));
 }
 
-/** A run that failed without naming a failed test, or that ran no test at all, counts as one failure. */
-async function execute({ runtime, title, command, args, files, env = {} }: TestRun): Promise<TestCounts> {
-  rmSync(JUNIT, { force: true });
-  const { ok, output } = await run(await command(), [...args, ...files], { cwd: ROOT, env, timeout: RUN_TIMEOUT_MS });
-  const counts = runtime === "deno" && existsSync(JUNIT) ? countsFromJunit(JUNIT) : countsFromOutput(output);
+/** The simulations side by side, then all others in one process, with the machine to themselves. */
+async function execute(testRun: TestRun): Promise<TestCounts> {
+  const simulated = testRun.files.filter((file) => SIMULATED.test(file));
+  const others = testRun.files.filter((file) => !SIMULATED.test(file));
+  const all: TestCounts[] = [];
+  const waiting = simulated.values();
+  const workOff = async () => {
+    for (const file of waiting) all.push(await executeSome(testRun, [file], true));
+  };
+  await Promise.all(Array.from({ length: availableParallelism() }, workOff));
+  if (others.length > 0) all.push(await executeSome(testRun, others, false));
+  return sumOf(all);
+}
+
+/** A process that failed without naming a failed test, or that ran no test at all, counts as one failure. */
+async function executeSome(testRun: TestRun, files: readonly string[], isOneOfMany: boolean): Promise<TestCounts> {
+  const { runtime, title, command, args, env = {} } = testRun;
+  const report = junit(files);
+  rmSync(report, { force: true });
+  const options = { cwd: ROOT, env, timeout: RUN_TIMEOUT_MS, quiet: isOneOfMany };
+  const { ok, output } = await run(await command(), [...args(files), ...files], options);
+  if (isOneOfMany && ok) console.log(output.trimEnd());
+  const counts = runtime === "deno" && existsSync(report) ? countsFromJunit(report) : countsFromOutput(output);
   const failed = counts.failed === 0 && (!ok || counts.passed === 0) ? 1 : counts.failed;
   // A run that was ended, or a runner that broke, names nobody: the last that it said.
   const said = failuresFromOutput(runtime, output) || output.trimEnd().split("\n").slice(-20).join("\n");
   if (failed > 0) failures.push(`\n=== Failed on ${title} ===\n${said}`);
   return { ...counts, failed };
+}
+
+function sumOf(all: readonly TestCounts[]): TestCounts {
+  const sum = (name: keyof TestCounts) => all.reduce((total, counts) => total + counts[name], 0);
+  return { passed: sum("passed"), failed: sum("failed"), skipped: sum("skipped") };
 }
 
 function line({ passed, failed, skipped }: TestCounts): string {
