@@ -36,15 +36,15 @@ interface TestRun {
 const SIMULATED =
   /\/(?:churn|diagnosis|diagnosis_alarms|gone_peers|hostile|jobs|mesh_size|pace_links|pace_simulation|replicas|seeds_simulation|simulation|storm|storm_directed)\.test\.ts$/;
 /**
- * For the first run alone: the longest of these, the benchmarks, and tests with several hosts or many processes, which start
- * processes on all three runtimes by themselves.
+ * For the first run alone: the longest of these, the benchmarks, the demo, and tests with several hosts or many processes,
+ * which start the runtimes that they need by themselves.
  */
 const ONCE =
-  /\/(?:bench|busy_host|churn|mesh_size|pace_links|(?:discovery|dns|doctor|interfaces|loss|membership|paths)_hosts)\.test\.ts$/;
+  /\/(?:bench|busy_host|churn|demo|deno_permissions|mesh_size|pace_links|(?:discovery|dns|doctor|interfaces|loss|membership|paths)_hosts)\.test\.ts$/;
 /** For the versions of Node, as what they start is all three runtimes: this Node, and the only Deno and Bun. */
-const ON_NODE = /\/(?:demo|deno_permissions|fake_timers|hosts|mixed_runtimes|process_exit|stopped_process)\.test\.ts$/;
+const ON_NODE = /\/(?:fake_timers|hosts|mixed_runtimes|process_exit|stopped_process)\.test\.ts$/;
 /** On the runs after the first, most seeded worlds say nothing new. */
-const FEWER = { WARP_MESH_WORLDS: "300" };
+const FEWER = { WARP_MESH_WORLDS: process.env["WARP_MESH_WORLDS"] ?? "300" };
 
 // More than twice what the slowest takes on two cores.
 const RUN_TIMEOUT_MS = 1_800_000;
@@ -145,24 +145,27 @@ function chosen(ending: string): string[] {
 async function execute(testRun: TestRun): Promise<TestCounts> {
   const simulated = testRun.files.filter((file) => SIMULATED.test(file));
   const others = testRun.files.filter((file) => !SIMULATED.test(file));
+  const command = await testRun.command();
   const all: TestCounts[] = [];
   const waiting = simulated.values();
   const workOff = async () => {
-    for (const file of waiting) all.push(await executeSome(testRun, [file], true));
+    for (const file of waiting) all.push(await executeSome(testRun, command, [file]));
   };
   await Promise.all(Array.from({ length: availableParallelism() }, workOff));
-  if (others.length > 0) all.push(await executeSome(testRun, others, false));
+  if (others.length > 0) all.push(await executeSome(testRun, command, others));
   return sumOf(all);
 }
 
 /** A process that failed without naming a failed test, or that ran no test at all, counts as one failure. */
-async function executeSome(testRun: TestRun, files: readonly string[], isOneOfMany: boolean): Promise<TestCounts> {
-  const { runtime, title, command, args, env = {} } = testRun;
+async function executeSome(testRun: TestRun, command: string, files: readonly string[]): Promise<TestCounts> {
+  const { runtime, title, args, env = {} } = testRun;
+  // What others print at the same time is kept apart.
+  const quiet = files.some((file) => SIMULATED.test(file));
   const report = junit(files);
   rmSync(report, { force: true });
-  const options = { cwd: ROOT, env, timeout: RUN_TIMEOUT_MS, quiet: isOneOfMany };
-  const { ok, output } = await run(await command(), [...args(files), ...files], options);
-  if (isOneOfMany && ok) console.log(output.trimEnd());
+  const options = { cwd: ROOT, env, timeout: RUN_TIMEOUT_MS, quiet };
+  const { ok, output } = await run(command, [...args(files), ...files], options);
+  if (quiet && ok) console.log(output.trimEnd());
   const counts = runtime === "deno" && existsSync(report) ? countsFromJunit(report) : countsFromOutput(output);
   const failed = counts.failed === 0 && (!ok || counts.passed === 0) ? 1 : counts.failed;
   // A run that was ended, or a runner that broke, names nobody: the last that it said.
