@@ -24,8 +24,8 @@ const leave: EnterContext = isHeld ? leaveHeld : outside;
 
 /**
  * To enter a context costs 70 to 95 ns on Node 20 to 26, 15 ns on Bun 1.4, and 250 ns on Deno 2.9, twice that when it holds
- * something, on Node 20 and 22 three times that when it does not; and with 100,000 of them a microsecond more, for memory that is not in the processor's cache. So who subscribes
- * in none shares one.
+ * something, on Node 20 and 22 three times that when it does not; and with 100,000 of them a microsecond more, for memory
+ * that is not in the processor's cache. So who subscribes in none shares one.
  */
 export const contexts: Contexts = {
   capture: () => isVisible && isEmpty(newResource()) ? leave : AsyncResource.bind(call) as EnterContext,

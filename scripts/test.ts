@@ -1,7 +1,7 @@
 /**
  * Runs the tests on this Node, Deno and Bun, one after another.
  *
- *     npm test                          all tests
+ *     npm test                          all on the first, and on the others what the first has not shown for them
  *     npm test -- tests/wire            those under a path
  *     npm test -- --only deno,bun       on some of the runtimes: node, deno, bun
  *     npm run test:matrix               on every supported Node too, and on Deno without --unstable-net
@@ -22,11 +22,9 @@ interface TestRun {
   readonly runtime: string;
   readonly title: string;
   readonly command: () => string | Promise<string>;
-  /** What comes before the files. */
-  readonly args: (files: readonly string[]) => readonly string[];
+  readonly args: readonly string[];
   /** Test files, from the project's folder. */
   readonly files: readonly string[];
-  readonly env?: Readonly<Record<string, string>>;
 }
 
 /**
@@ -43,8 +41,6 @@ const ONCE =
   /\/(?:bench|busy_host|churn|demo|deno_permissions|mesh_size|pace_links|(?:discovery|dns|doctor|interfaces|loss|membership|paths)_hosts)\.test\.ts$/;
 /** For the versions of Node, as what they start is all three runtimes: this Node, and the only Deno and Bun. */
 const ON_NODE = /\/(?:fake_timers|hosts|mixed_runtimes|process_exit|stopped_process)\.test\.ts$/;
-/** On the runs after the first, most seeded worlds say nothing new. */
-const FEWER = { WARP_MESH_WORLDS: process.env["WARP_MESH_WORLDS"] ?? "300" };
 
 // More than twice what the slowest takes on two cores.
 const RUN_TIMEOUT_MS = 1_800_000;
@@ -103,36 +99,24 @@ function shortened(testRun: TestRun, at: number, runs: readonly TestRun[]): Test
   const files = testRun.files.filter((file) =>
     !ONCE.test(file) && !(isVersion && SIMULATED.test(file)) && !(isOther && ON_NODE.test(file))
   );
-  return { ...testRun, files, env: FEWER };
+  return { ...testRun, files };
 }
 
 function nodeRun(version: string, files: readonly string[]): TestRun {
   const types = stripsTypes(version) ? ["--disable-warning=ExperimentalWarning"] : ["--import", "tsx"];
   // One file at a time, as Deno and Bun do it: tests measure time, and two cores are all that a small machine has.
   const args = [...types, "--test", "--test-reporter=spec", "--test-concurrency=1"];
-  return { runtime: "node", title: `Node ${version}`, command: () => nodeBinary(version), args: () => args, files };
+  return { runtime: "node", title: `Node ${version}`, command: () => nodeBinary(version), args, files };
 }
 
 function denoRun(title: string, flags: readonly string[], files: readonly string[]): TestRun {
-  const args = ["test", "-A", "--no-check", ...flags];
-  return {
-    runtime: "deno",
-    title,
-    command: () => DENO,
-    args: (some) => [...args, `--junit-path=${junit(some)}`],
-    files,
-  };
+  return { runtime: "deno", title, command: () => DENO, args: ["test", "-A", "--no-check", ...flags], files };
 }
 
 function bunRun(tests: readonly string[]): TestRun {
   // Bun takes a bare name for a filter; a path with a dot is one file.
   const files = tests.map((file) => `./${file}`);
-  return { runtime: "bun", title: "Bun", command: () => BUN, args: () => ["test", "--timeout", "120000"], files };
-}
-
-/** Where Deno tells of these files, of which there is one or many. */
-function junit(files: readonly string[]): string {
-  return join(CACHE, `deno_${files.length === 1 ? basename(files[0] ?? "") : "all"}.junit.xml`);
+  return { runtime: "bun", title: "Bun", command: () => BUN, args: ["test", "--timeout", "120000"], files };
 }
 
 function chosen(ending: string): string[] {
@@ -147,7 +131,8 @@ async function execute(testRun: TestRun): Promise<TestCounts> {
   const others = testRun.files.filter((file) => !SIMULATED.test(file));
   const command = await testRun.command();
   const all: TestCounts[] = [];
-  const waiting = simulated.values();
+  // The longest, `storm` and `pace_links`, come late by name, and must not be alone at the end.
+  const waiting = simulated.reverse().values();
   const workOff = async () => {
     for (const file of waiting) all.push(await executeSome(testRun, command, [file]));
   };
@@ -158,15 +143,16 @@ async function execute(testRun: TestRun): Promise<TestCounts> {
 
 /** A process that failed without naming a failed test, or that ran no test at all, counts as one failure. */
 async function executeSome(testRun: TestRun, command: string, files: readonly string[]): Promise<TestCounts> {
-  const { runtime, title, args, env = {} } = testRun;
+  const { runtime, title, args } = testRun;
   // What others print at the same time is kept apart.
   const quiet = files.some((file) => SIMULATED.test(file));
-  const report = junit(files);
+  // No two have a file in common.
+  const report = join(CACHE, `${basename(files[0] ?? "")}.junit.xml`);
   rmSync(report, { force: true });
-  const options = { cwd: ROOT, env, timeout: RUN_TIMEOUT_MS, quiet };
-  const { ok, output } = await run(command, [...args(files), ...files], options);
+  const words = runtime === "deno" ? [...args, `--junit-path=${report}`] : args;
+  const { ok, output } = await run(command, [...words, ...files], { cwd: ROOT, timeout: RUN_TIMEOUT_MS, quiet });
   if (quiet && ok) console.log(output.trimEnd());
-  const counts = runtime === "deno" && existsSync(report) ? countsFromJunit(report) : countsFromOutput(output);
+  const counts = existsSync(report) ? countsFromJunit(report) : countsFromOutput(output);
   const failed = counts.failed === 0 && (!ok || counts.passed === 0) ? 1 : counts.failed;
   // A run that was ended, or a runner that broke, names nobody: the last that it said.
   const said = failuresFromOutput(runtime, output) || output.trimEnd().split("\n").slice(-20).join("\n");

@@ -71,6 +71,7 @@ describe("a link", () => {
   const links: readonly (Link & { readonly lasts?: number; readonly findsIn?: number })[] = [
     { way: 0.1, carries: 6000, min: 2000, max: 30_000 },
     { way: 10, carries: 6000, min: 2000, max: 30_000 },
+    { way: 20, carries: 6000, min: 2000, max: 30_000 },
     { way: 30, carries: 12_000, min: 2000, max: 30_000 },
     // At first thousands are lost in each round trip, and a node asks for 128 in one: it takes 8 to 20 s to be done with them.
     { way: 50, carries: 6000, min: 2000, max: 30_000, lasts: 3000, findsIn: 8500 },

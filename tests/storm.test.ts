@@ -7,7 +7,7 @@ import { runStorm } from "./support/storm.ts";
 
 const env = globalThis.process?.env ?? {};
 const chosen = env.WARP_MESH_SEED;
-const count = Number(env.WARP_MESH_WORLDS ?? 1000);
+const count = Number(env.WARP_MESH_WORLDS ?? 2000);
 // Runners end a test after a minute or so, whatever the number of worlds.
 const PARTS = 20;
 
