@@ -4,6 +4,7 @@ import {
   type BindOptions,
   type DatagramHandlers,
   type DatagramSocket,
+  type Unsent,
 } from "../src/datagram_socket.ts";
 import { type Abilities, cannot } from "./abilities.ts";
 import { asError, bindError, checkAddresses, multicastError } from "./bind_error.ts";
@@ -18,7 +19,8 @@ import { BUN_SEND_ATTEMPTS, SendQueue } from "./send_queue.ts";
 /** A socket of Bun, as far as it is used here. */
 export interface BunSocket {
   readonly port: number;
-  send(data: Uint8Array, port: number, address: string): boolean;
+  /** Takes data, port and address of each, and returns how many were taken. */
+  sendMany(packets: readonly (Uint8Array | number | string)[]): number;
   close(): void;
   addMembership(group: string, interfaceAddress?: string): boolean;
   dropMembership(group: string, interfaceAddress?: string): boolean;
@@ -73,6 +75,9 @@ const SEND_TROUBLE: ReadonlySet<unknown> = new Set([
   "EACCES",
   "EMSGSIZE",
 ]);
+
+/** What `sendMany` takes for a datagram: bytes, port, address. */
+const ITEMS = 3;
 
 const { Bun } = globalThis as { readonly Bun?: BunUdp };
 
@@ -164,7 +169,11 @@ class BunDatagramSocket implements DatagramSocket {
     this.#gate = gate;
     this.#memberships = memberships;
     const renew = options.sendsMulticast && options.multicastInterface !== undefined;
-    this.#queue = new SendQueue((data, host, port, done) => this.#transmit(data, host, port, done), {
+    this.#queue = new SendQueue((datagrams, host, port, done) => {
+      const packets: (Uint8Array | number | string)[] = [];
+      for (const data of datagrams) packets.push(data, port, host);
+      this.#transmit(packets, undefined, done);
+    }, {
       family,
       renew: renew ? () => canLeave(raw, options, family) : undefined,
     });
@@ -172,6 +181,10 @@ class BunDatagramSocket implements DatagramSocket {
 
   send(data: Uint8Array, host: string, port: number): Promise<void> {
     return this.#queue.send(data, host, port);
+  }
+
+  sendMany(datagrams: readonly Uint8Array[], host: string, port: number): Promise<Unsent> {
+    return this.#queue.sendMany(datagrams, host, port);
   }
 
   join(group: string, multicastInterface: string | undefined): Promise<void> {
@@ -201,17 +214,30 @@ class BunDatagramSocket implements DatagramSocket {
     again?.();
   }
 
-  #transmit(data: Uint8Array, host: string, port: number, done: (error?: Error) => void, attempt = 1): void {
-    let taken: boolean;
-    try {
-      taken = this.#raw.send(data, port, host);
-    } catch (error) {
-      if (attempt === BUN_SEND_ATTEMPTS) done(asError(error));
-      else this.#transmit(data, host, port, done, attempt + 1);
-      return;
+  /** Hands over packets, three items each, until all are. */
+  #transmit(
+    packets: (Uint8Array | number | string)[],
+    unsent: Error[] | undefined,
+    done: (unsent?: Error[]) => void,
+  ): void {
+    for (let attempt = 1; packets.length > 0;) {
+      try {
+        const taken = this.#raw.sendMany(packets);
+        if (taken === 0) {
+          this.#blocked = () => this.#transmit(packets, unsent, done);
+          return;
+        }
+        // Where it stops short, the next call says why.
+        packets.splice(0, taken * ITEMS);
+        attempt = 1;
+      } catch (error) {
+        if (attempt++ < BUN_SEND_ATTEMPTS) continue;
+        (unsent ??= []).push(asError(error));
+        packets.splice(0, ITEMS);
+        attempt = 1;
+      }
     }
-    if (taken) done();
-    else this.#blocked = () => this.#transmit(data, host, port, done);
+    done(unsent);
   }
 }
 

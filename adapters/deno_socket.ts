@@ -5,6 +5,7 @@ import {
   type DatagramHandlers,
   type DatagramSocket,
   MAX_RECEIVE,
+  type Unsent,
 } from "../src/datagram_socket.ts";
 import { type Abilities, cannot } from "./abilities.ts";
 import { asError, bindError, checkAddresses, multicastError } from "./bind_error.ts";
@@ -134,8 +135,8 @@ class DenoDatagramSocket implements DatagramSocket {
     this.#raw = raw;
     this.#memberships = memberships;
     this.#gate = new Gate(handlers);
-    this.#queue = new SendQueue((data, hostname, port, done) => {
-      raw.send(data, { transport: "udp", hostname, port }).then(() => done(), (error) => done(asError(error)));
+    this.#queue = new SendQueue((datagrams, hostname, port, done) => {
+      sendInTurn(raw, datagrams, { transport: "udp", hostname, port }).then(done);
     });
     this.#gate.open();
     this.#receiving = this.#receive();
@@ -143,6 +144,10 @@ class DenoDatagramSocket implements DatagramSocket {
 
   send(data: Uint8Array, host: string, port: number): Promise<void> {
     return this.#queue.send(data, host, port);
+  }
+
+  sendMany(datagrams: readonly Uint8Array[], host: string, port: number): Promise<Unsent> {
+    return this.#queue.sendMany(datagrams, host, port);
   }
 
   join(group: string, multicastInterface: string | undefined): Promise<void> {
@@ -182,6 +187,23 @@ class DenoDatagramSocket implements DatagramSocket {
       }
     }
   }
+}
+
+/** Deno reorders what is under way together. */
+async function sendInTurn(
+  raw: DenoSocket,
+  datagrams: readonly Uint8Array[],
+  address: DenoAddress,
+): Promise<Error[] | undefined> {
+  let unsent: Error[] | undefined;
+  for (const data of datagrams) {
+    try {
+      await raw.send(data, address);
+    } catch (error) {
+      (unsent ??= []).push(asError(error));
+    }
+  }
+  return unsent;
 }
 
 function listen(listenDatagram: ListenDatagram, options: BindOptions): DenoSocket {

@@ -3,14 +3,20 @@ import { platform } from "node:os";
 // Deno 2.9 runs what `node:dgram` puts off (`process.nextTick`) only once this module is loaded: without it, the
 // callback of a `close` is never called.
 import "node:process";
-import { type BindOptions, type DatagramHandlers, type DatagramSocket, MAX_RECEIVE } from "../src/datagram_socket.ts";
+import {
+  type BindOptions,
+  type DatagramHandlers,
+  type DatagramSocket,
+  MAX_RECEIVE,
+  type Unsent,
+} from "../src/datagram_socket.ts";
 import type { Abilities } from "./abilities.ts";
 import { asError, bindError, checkAddresses, multicastError } from "./bind_error.ts";
 import { Gate } from "./gate.ts";
 import { runtimeName } from "./interface_names.ts";
 import { canonical, type Family } from "./literal.ts";
 import { Memberships } from "./memberships.ts";
-import { BUN_SEND_ATTEMPTS, SendQueue, type Transmit } from "./send_queue.ts";
+import { BUN_SEND_ATTEMPTS, inTurn, SendQueue, type Transmit } from "./send_queue.ts";
 import { setTimeout, withRealTicks } from "./time.ts";
 import { ZoneGuess } from "./zone_guess.ts";
 
@@ -96,13 +102,18 @@ class NodeSocket implements DatagramSocket {
     this.#raw = raw;
     this.#gate = gate;
     this.#memberships = memberships;
-    const transmit = again(transmitOn(raw), IS_BUN ? BUN_SEND_ATTEMPTS : 1);
+    // Deno reorders what is under way together, and Bun may have to send one again before the next.
+    const transmit = IS_DENO || IS_BUN ? inTurn(again(raw, IS_BUN ? BUN_SEND_ATTEMPTS : 1)) : together(raw);
     const renew = options.sendsMulticast && options.multicastInterface !== undefined;
     this.#queue = new SendQueue(transmit, { family, renew: renew ? () => canLeave(raw, options, family) : undefined });
   }
 
   send(data: Uint8Array, host: string, port: number): Promise<void> {
     return this.#queue.send(data, host, port);
+  }
+
+  sendMany(datagrams: readonly Uint8Array[], host: string, port: number): Promise<Unsent> {
+    return this.#queue.sendMany(datagrams, host, port);
   }
 
   join(group: string, multicastInterface: string | undefined): Promise<void> {
@@ -217,23 +228,41 @@ function receiveBufferOf(raw: Socket): number | undefined {
   }
 }
 
-function transmitOn(raw: Socket): Transmit {
-  return (data, host, port, done) => {
-    try {
-      withRealTicks(() => raw.send(data, 0, data.length, port, host, (error) => done(error ?? undefined)));
-    } catch (error) {
-      done(asError(error));
+/** Node sends in the order of the calls, and calls back in it. */
+function together(raw: Socket): Transmit {
+  return (datagrams, host, port, done) => {
+    let left = datagrams.length;
+    let unsent: Error[] | undefined;
+    function sent(error: unknown): void {
+      if (error) (unsent ??= []).push(asError(error));
+      if (--left === 0) done(unsent);
     }
+    withRealTicks(() => {
+      for (const data of datagrams) {
+        try {
+          raw.send(data, 0, data.length, port, host, sent);
+        } catch (error) {
+          sent(error);
+        }
+      }
+    });
   };
 }
 
-function again(transmit: Transmit, attempts: number): Transmit {
-  if (attempts === 1) return transmit;
-  return (data, host, port, done) =>
-    transmit(data, host, port, (error) => {
-      if (error === undefined) done();
-      else again(transmit, attempts - 1)(data, host, port, done);
-    });
+/** Sends one datagram, so many times at most until it is. */
+function again(raw: Socket, attempts: number): Parameters<typeof inTurn>[0] {
+  return (data, host, port, done) => {
+    function sent(error: unknown): void {
+      if (!error) done();
+      else if (attempts > 1) again(raw, attempts - 1)(data, host, port, done);
+      else done(asError(error));
+    }
+    try {
+      withRealTicks(() => raw.send(data, 0, data.length, port, host, sent));
+    } catch (error) {
+      sent(error);
+    }
+  };
 }
 
 function closeRaw(raw: Socket): Promise<void> {

@@ -5,7 +5,14 @@
  */
 
 import type { Clock, Timer } from "../src/clock.ts";
-import type { AdapterName, BindError, BindOptions, DatagramHandlers, DatagramSocket } from "../src/datagram_socket.ts";
+import type {
+  AdapterName,
+  BindError,
+  BindOptions,
+  DatagramHandlers,
+  DatagramSocket,
+  Unsent,
+} from "../src/datagram_socket.ts";
 import { bindError, checkAddresses, checkMembership, multicastError } from "./bind_error.ts";
 import { canonical, type Family, isGroup, isOf, placeOf } from "./literal.ts";
 import { isLoopback, type MemoryDatagram } from "./memory_datagram.ts";
@@ -116,6 +123,12 @@ export class MemorySocket implements DatagramSocket, BoundSocket {
     fabric.send(this, machine, data, to, clock.now());
     await (++this.#sends % SENDS_PER_TURN === 0 ? fabric.nextTurn() : undefined);
     this.#checkOpen();
+  }
+
+  async sendMany(datagrams: readonly Uint8Array[], host: string, port: number): Promise<Unsent> {
+    const results = await Promise.allSettled(datagrams.map((data) => this.send(data, host, port)));
+    const unsent = results.flatMap((result) => result.status === "rejected" ? [result.reason as Error] : []);
+    return unsent.length === 0 ? undefined : unsent;
   }
 
   async join(group: string, multicastInterface: string | undefined): Promise<void> {

@@ -1,15 +1,23 @@
+import type { Unsent } from "../src/datagram_socket.ts";
 import { type Family, isGroup, isIpv4, isOf } from "./literal.ts";
 import { now, setImmediate } from "./time.ts";
 
-/** Hands one datagram to the system and calls `done` once, during the call or later. MUST NOT throw. */
-export type Transmit = (data: Uint8Array, host: string, port: number, done: (error?: Error) => void) => void;
+/**
+ * Hands datagrams for one destination to the system, in their order, and calls `done` once, during the call or later, with why some
+ * were not sent. MUST NOT throw.
+ */
+export type Transmit = (
+  datagrams: readonly Uint8Array[],
+  host: string,
+  port: number,
+  done: (unsent?: Error[]) => void,
+) => void;
 
 interface Send {
-  readonly data: Uint8Array;
+  readonly datagrams: readonly Uint8Array[];
   readonly host: string;
   readonly port: number;
-  readonly resolve: () => void;
-  readonly reject: (error: Error) => void;
+  readonly settle: (unsent: Unsent) => void;
 }
 
 // Node and Bun run the callbacks of sends before anything else, so 50,000 sends in a row let no timer fire and receive
@@ -48,7 +56,7 @@ const RENEW_EVERY_MS = 100;
 const MAX_KNOWN = 1024;
 
 /**
- * The sends of one socket, one at a time in the order of the calls: Deno reorders what is under way together, and one
+ * The sends of one socket, one call at a time and in the order of the calls: Deno reorders what is under way together, and one
  * of Bun that would block must be made again before the next. It lets the event loop turn in between, and settles by
  * itself what is under way when the socket closes: Node and Bun never call back then.
  */
@@ -74,24 +82,21 @@ export class SendQueue {
   /** Implements {@linkcode DatagramSocket.send}. */
   send(data: Uint8Array, host: string, port: number): Promise<void> {
     return new Promise((resolve, reject) => {
-      if (this.#closed) return reject(closedError());
-      if (!(this.#family === 4 ? isIpv4(host) : this.#isIpv6(host))) {
-        return reject(
-          new TypeError(`Cannot send as the host must be an IPv${this.#family} literal: current value is "${host}"`),
-        );
-      }
-      // Deno sends what is meant for a port above 65535 to that one.
-      if (!(Number.isInteger(port) && port > 0 && port < 65_536)) {
-        return reject(
-          new RangeError(`Cannot send as the port must be an integer from 1 to 65535: current value is ${port}`),
-        );
-      }
-      this.#sends.push({ data, host, port, resolve, reject });
-      this.#advance();
+      this.#enqueue({
+        datagrams: [data],
+        host,
+        port,
+        settle: (unsent) => unsent === undefined ? resolve() : reject(unsent[0]),
+      });
     });
   }
 
-  /** Rejects what is under way and whatever comes later. */
+  /** Implements {@linkcode DatagramSocket.sendMany}. */
+  sendMany(datagrams: readonly Uint8Array[], host: string, port: number): Promise<Unsent> {
+    return new Promise((resolve) => this.#enqueue({ datagrams, host, port, settle: resolve }));
+  }
+
+  /** Fails what is under way and whatever comes later. */
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
@@ -100,18 +105,37 @@ export class SendQueue {
     this.#current = undefined;
     this.#sends = [];
     this.#next = 0;
-    current?.reject(closedError());
-    for (const send of waiting) send?.reject(closedError());
+    if (current !== undefined) fail(current, closedError());
+    for (const send of waiting) if (send !== undefined) fail(send, closedError());
+  }
+
+  #enqueue(send: Send): void {
+    const error = this.#closed ? closedError() : this.#misuse(send);
+    if (error !== undefined) return fail(send, error);
+    this.#sends.push(send);
+    this.#advance();
+  }
+
+  #misuse({ host, port }: Send): Error | undefined {
+    if (!(this.#family === 4 ? isIpv4(host) : this.#isIpv6(host))) {
+      return new TypeError(`Cannot send as the host must be an IPv${this.#family} literal: current value is "${host}"`);
+    }
+    // Deno sends what is meant for a port above 65535 to that one.
+    if (!(Number.isInteger(port) && port > 0 && port < 65_536)) {
+      return new RangeError(`Cannot send as the port must be an integer from 1 to 65535: current value is ${port}`);
+    }
+    return undefined;
   }
 
   #advance(): void {
     while (this.#current === undefined && !this.#waitsForTurn && this.#next < this.#sends.length) {
-      if (this.#sentThisTurn === SENDS_PER_TURN) return this.#waitForTurn();
+      const count = this.#sends[this.#next]?.datagrams.length ?? 0;
+      if (this.#sentThisTurn > 0 && this.#sentThisTurn + count > SENDS_PER_TURN) return this.#waitForTurn();
       const send = this.#take();
       if (send === undefined) return;
-      this.#sentThisTurn++;
+      this.#sentThisTurn += count;
       this.#current = send;
-      this.#transmit(send.data, send.host, send.port, (error) => this.#settle(send, error));
+      this.#transmit(send.datagrams, send.host, send.port, (unsent) => this.#settle(send, unsent));
     }
   }
 
@@ -128,15 +152,15 @@ export class SendQueue {
     return send;
   }
 
-  #settle(send: Send, error: Error | undefined): void {
+  #settle(send: Send, unsent: Error[] | undefined): void {
     // The socket was closed meanwhile, and the promise is settled.
     if (this.#current !== send) return;
-    if (error !== undefined && this.#mayRenew(send.host)) {
-      return this.#transmit(send.data, send.host, send.port, (error) => this.#settle(send, error));
+    // Where the interface is gone none is sent.
+    if (unsent?.length === send.datagrams.length && this.#mayRenew(send.host)) {
+      return this.#transmit(send.datagrams, send.host, send.port, (unsent) => this.#settle(send, unsent));
     }
     this.#current = undefined;
-    if (error === undefined) send.resolve();
-    else send.reject(error);
+    send.settle(unsent);
     this.#advance();
   }
 
@@ -164,6 +188,27 @@ export class SendQueue {
       this.#advance();
     });
   }
+}
+
+/** A {@linkcode Transmit} of something that hands over one datagram at a time, and must not be given another meanwhile. */
+export function inTurn(
+  transmit: (data: Uint8Array, host: string, port: number, done: (error?: Error) => void) => void,
+): Transmit {
+  return (datagrams, host, port, done) => {
+    let unsent: Error[] | undefined;
+    let next = 0;
+    function goOn(error?: Error): void {
+      if (error !== undefined) (unsent ??= []).push(error);
+      const data = datagrams[next++];
+      if (data === undefined) done(unsent);
+      else transmit(data, host, port, goOn);
+    }
+    goOn();
+  };
+}
+
+function fail({ datagrams, settle }: Send, error: Error): void {
+  settle(datagrams.map(() => error));
 }
 
 function closedError(): Error {

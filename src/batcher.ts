@@ -6,9 +6,11 @@
 
 import type { Clock, Timer } from "./clock.ts";
 import { ClosedError, KeyTooLongError, show } from "./errors.ts";
+import { hashOf, PendingKeys } from "./pending_keys.ts";
+import type { SendBudget } from "./send_budget.ts";
 import { onAbort, type Signal } from "./signal.ts";
 import { BatchWriter } from "./wire/batch_writer.ts";
-import { MAX_DATAGRAM, MAX_KEY, MAX_PLAIN_KEY } from "./wire/layout.ts";
+import { BATCH_KEY_OVERHEAD, MAX_DATAGRAM, MAX_KEY, MAX_PLAIN_KEY } from "./wire/layout.ts";
 import { ILL_FORMED, utf8Length } from "./wire/utf8.ts";
 
 /** What a {@linkcode Batcher} is made of. */
@@ -24,6 +26,8 @@ export interface BatcherConfig {
   /** Most keys that may be pending. */
   readonly queueSize: number;
   readonly clock: Clock;
+  /** Says when a batch may leave that is not full. */
+  readonly budget: SendBudget;
   /** Called when a batch is ready and {@linkcode Batcher.take} would return it. MUST NOT call `take` itself. */
   readonly onReady: () => void;
 }
@@ -31,10 +35,15 @@ export interface BatcherConfig {
 /** Batches kept to be used again: 64 of 1,400 bytes, more than a sender that keeps up ever has ready. */
 const MAX_SPARE = 64;
 
+/**
+ * What is to wait for no longer than this, in milliseconds, is looked after at the end of each turn: a timer takes 1 ms at least, in
+ * which a node that publishes so much gathers more than the budget demands.
+ */
+const TURNS = 0.1;
+
 interface Batch {
   readonly writer: BatchWriter;
-  readonly keys: string[];
-  /** When the first of them was accepted, by the node's clock. */
+  /** When the first of its keys was accepted, by the node's clock. */
   since: number;
 }
 
@@ -47,22 +56,28 @@ interface Waiter {
  * A key is pending from when it is accepted until its datagram is taken to be sent. The same key published meanwhile
  * is covered by that datagram, so it is not queued again.
  *
- * On an idle mesh (nothing cut for `batchInterval`) a batch is cut at the end of the current turn; on a busy one
- * `batchInterval` after the last cut. A full batch is cut at once, and so is one that fills the queue. So no key waits
- * longer than `batchInterval`.
+ * The keys of a turn of the event loop are ready at its end as long as the {@linkcode SendBudget} lasts; beyond it when it allows the
+ * next datagram, or they fill one, and no later than `batchInterval`. They gather on until they are taken, so that a sender that does
+ * not keep up gets fewer and fuller batches. When the queue is full all of it is ready.
  */
 export class Batcher {
   /** Keys accepted since the beginning. */
   accepted = 0;
+  /** How many keys are accepted and not yet sent. */
+  pending = 0;
   readonly #config: BatcherConfig;
-  readonly #pending = new Set<string>();
+  readonly #keys: PendingKeys;
   readonly #waiting = new Set<Waiter>();
-  readonly #ready: Batch[] = [];
+  /** Batches that hold as much as they may, oldest first. */
+  readonly #full: Batch[] = [];
   readonly #spare: Batch[] = [];
+  readonly #taken: Batch[] = [];
   #open: Batch;
-  #taken: Batch | undefined;
+  /** Whether the open batch may leave as it is. */
+  #isDue = false;
   #timer: Timer | undefined;
-  #lastCut = -Infinity;
+  /** When it was last found that the open batch has to wait. */
+  #lookedAt = -Infinity;
   #isHurried = false;
   #closed = false;
   #limit = MAX_DATAGRAM;
@@ -70,22 +85,18 @@ export class Batcher {
   constructor(config: BatcherConfig) {
     this.#config = config;
     this.#open = this.#newBatch();
-  }
-
-  /** How many keys are accepted and not yet sent. */
-  get pending(): number {
-    return this.#pending.size;
+    this.#keys = new PendingKeys((serial) => this.#batchOf(serial).writer.buffer);
   }
 
   /** For how long the oldest key that is pending has been, in milliseconds; `undefined` when none is. */
   get pendingAge(): number | undefined {
-    const oldest = this.#ready[0] ?? this.#open;
-    return oldest.keys.length === 0 ? undefined : this.#config.clock.now() - oldest.since;
+    const { since } = this.#full[0] ?? this.#open;
+    return this.pending === 0 ? undefined : this.#config.clock.now() - since;
   }
 
   /** The clock has stood still for so many milliseconds: what is pending has been for as much longer. */
   sleep(time: number): void {
-    for (const batch of [...this.#ready, this.#open]) batch.since -= time;
+    for (const batch of [...this.#full, this.#open]) batch.since -= time;
   }
 
   /** Bytes that a batch does not pass, but for a single key that is longer. */
@@ -101,17 +112,12 @@ export class Batcher {
 
   /** Whether a batch can be taken. */
   get isReady(): boolean {
-    return this.#ready.length > 0;
+    return this.#full.length > 0 || this.#isDue;
   }
 
   /** How many `add` calls wait for room. */
   get waiting(): number {
     return this.#waiting.size;
-  }
-
-  /** Whether `key` is pending, so that accepting it again would do nothing. False after `close`: it would be refused. */
-  has(key: string): boolean {
-    return !this.#closed && this.#pending.has(key);
   }
 
   /**
@@ -130,22 +136,7 @@ export class Batcher {
       this.#check(key);
       throw new ClosedError("publish");
     }
-    const { size } = this.#pending;
-    // One operation instead of a look-up and another: 9 % of what a key costs at full speed (Node 24).
-    this.#pending.add(key);
-    if (this.#pending.size === size) return true;
-    try {
-      if (this.#waiting.size === 0 && size < this.#config.queueSize) {
-        this.#accept(key);
-        return true;
-      }
-      this.#check(key);
-    } catch (error) {
-      this.#pending.delete(key);
-      throw error;
-    }
-    this.#pending.delete(key);
-    return false;
+    return this.#add(key, this.#waiting.size === 0 && this.pending < this.#config.queueSize);
   }
 
   /**
@@ -170,29 +161,39 @@ export class Batcher {
   }
 
   /**
-   * The oldest batch that is ready, with `number` on it. It is the caller's until the next `take`, and its keys are pending
-   * no more.
+   * The oldest batch that is ready, with `number` on it. It is the caller's until it calls {@linkcode Batcher.release}, and its keys
+   * are pending no more.
    */
   take(number?: number): Uint8Array | undefined {
-    if (this.#taken !== undefined) this.#recycle(this.#taken);
-    const batch = this.#taken = this.#ready.shift();
+    const batch = this.#full.shift() ?? this.#takeOpen();
     if (batch === undefined) return undefined;
-    for (const key of batch.keys) this.#pending.delete(key);
-    this.#admit();
-    return batch.writer.bytes(number, this.#pending.size > 0);
+    this.#taken.push(batch);
+    this.#keys.first = (this.#keys.first + 1) | 0;
+    this.pending -= batch.writer.count;
+    if (this.#waiting.size > 0) this.#admit();
+    return batch.writer.bytes(number, this.pending > 0);
+  }
+
+  /** The caller is done with all that it has taken. */
+  release(): void {
+    for (let batch = this.#taken.pop(); batch !== undefined; batch = this.#taken.pop()) {
+      batch.writer.clear();
+      if (this.#spare.length < MAX_SPARE) this.#spare.push(batch);
+    }
   }
 
   /** The sender's id, in the array that it was given in, is another: all that was not taken says so. */
   rename(): void {
-    for (const { writer } of [this.#open, ...this.#ready, ...this.#spare]) writer.rename(this.#config.nodeId);
-    // It has a number of the old id, and goes under that.
-    this.#taken = undefined;
+    for (const { writer } of [this.#open, ...this.#full, ...this.#spare]) writer.rename(this.#config.nodeId);
+    // Those have numbers of the old id, and go under that.
+    this.#taken.length = 0;
   }
 
   /** Makes what is pending ready. What comes from now on waits for the end of the turn, and not for others. */
   hurry(): void {
     this.#isHurried = true;
-    this.#flush();
+    this.#stopTimer();
+    this.#setDue();
   }
 
   /**
@@ -204,66 +205,118 @@ export class Batcher {
     this.#closed = true;
     const { size } = this.#waiting;
     for (const waiter of this.#waiting) waiter.settle(new ClosedError("publish"));
-    this.#flush();
+    this.#stopTimer();
+    this.#setDue();
     return size;
   }
 
   #admit(): void {
     for (const waiter of this.#waiting) {
-      if (!this.#pending.has(waiter.key)) {
-        if (this.#pending.size >= this.#config.queueSize) return;
-        this.#pending.add(waiter.key);
-        this.#accept(waiter.key);
-      }
+      if (!this.#add(waiter.key, this.pending < this.#config.queueSize)) return;
       waiter.settle();
     }
   }
 
-  #accept(key: string): void {
-    const failure = this.#open.writer.add(key);
-    if (failure !== 0) {
+  /** Whether a key is pending now: it was already, or there is room for one more. */
+  #add(key: string, hasRoom: boolean): boolean {
+    let { writer } = this.#open;
+    let end = writer.put(key);
+    if (end < 0) {
       this.#check(key);
-      this.#cut();
-      this.#open.writer.add(key);
+      // It needs a batch of its own, or there is none that it would fit: what it is written to first says whether it is pending.
+      const batch = this.#spare.pop() ?? this.#newBatch();
+      if (batch.writer.limit !== this.#limit) batch.writer.limit = this.#limit;
+      end = batch.writer.put(key);
+      const start = batch.writer.end + BATCH_KEY_OVERHEAD;
+      const isPending = this.#keys.has(hashOf(batch.writer.buffer, start, end), batch.writer.buffer, start, end);
+      if (isPending || !hasRoom) {
+        this.#spare.push(batch);
+        return isPending;
+      }
+      this.#fill(batch);
+      writer = batch.writer;
     }
-    if (this.#open.keys.length === 0) this.#open.since = this.#config.clock.now();
-    this.#open.keys.push(key);
+    const { buffer, end: offset } = writer;
+    const start = offset + BATCH_KEY_OVERHEAD;
+    const hash = hashOf(buffer, start, end);
+    if (this.#keys.has(hash, buffer, start, end)) return true;
+    if (!hasRoom) return false;
+    writer.commit(end);
     this.accepted++;
+    this.pending++;
+    this.#keys.add(hash, (this.#keys.first + this.#full.length) | 0, offset, this.pending);
+    if (writer.count === 1) this.#open.since = this.#config.clock.now();
+    if (writer.count >= this.#config.batchSize) this.#fill(this.#spare.pop() ?? this.#newBatch());
     // In a queue that is full nothing more can be gathered; with a batch ready, room will come by itself.
-    const stuck = this.#pending.size >= this.#config.queueSize && this.#ready.length === 0;
-    if (stuck || this.#open.writer.count >= this.#config.batchSize) this.#cut();
-    else if (this.#timer === undefined) this.#schedule();
+    else if (this.pending >= this.#config.queueSize && this.#full.length === 0) this.#setDue();
+    else if (this.#timer === undefined && !this.#isDue) this.#schedule();
+    return true;
   }
 
-  #schedule(): void {
-    const { clock, batchInterval } = this.#config;
-    const wait = this.#isHurried ? 0 : this.#lastCut + batchInterval - clock.now();
-    const flush = () => this.#flush();
-    this.#timer = wait > 0 ? clock.setTimer(flush, wait) : clock.setTurnEnd(flush);
-  }
-
-  #flush(): void {
-    this.#timer?.cancel();
-    this.#timer = undefined;
-    if (this.#open.writer.count > 0) this.#cut();
-  }
-
-  #cut(): void {
-    this.#ready.push(this.#open);
-    this.#open = this.#spare.pop() ?? this.#newBatch();
-    if (this.#open.writer.limit !== this.#limit) this.#open.writer.limit = this.#limit;
-    this.#lastCut = this.#config.clock.now();
+  /** The open batch is full, and another takes its place. */
+  #fill(next: Batch): void {
+    this.#full.push(this.#open);
+    this.#open = next;
+    if (next.writer.limit !== this.#limit) next.writer.limit = this.#limit;
+    this.#isDue = false;
     this.#config.onReady();
   }
 
-  #newBatch(): Batch {
-    return { writer: new BatchWriter(this.#config.nodeId, this.#config.numbered), keys: [], since: 0 };
+  #takeOpen(): Batch | undefined {
+    if (!this.#isDue) return undefined;
+    const batch = this.#open;
+    this.#open = this.#spare.pop() ?? this.#newBatch();
+    if (this.#open.writer.limit !== this.#limit) this.#open.writer.limit = this.#limit;
+    this.#isDue = false;
+    return batch;
   }
 
-  #recycle(batch: Batch): void {
-    batch.writer.clear();
-    batch.keys.length = 0;
-    if (this.#spare.length < MAX_SPARE) this.#spare.push(batch);
+  #batchOf(serial: number): Batch {
+    return this.#full[(serial - this.#keys.first) | 0] ?? this.#open;
+  }
+
+  #schedule(): void {
+    const { clock, batchInterval, budget } = this.#config;
+    const wait = this.#isHurried || batchInterval === 0 ? 0 : budget.wait();
+    if (wait === 0) {
+      this.#timer = clock.setTurnEnd(this.#onTurnEnd);
+      return;
+    }
+    const now = clock.now();
+    const left = Math.min(wait, this.#open.since + batchInterval - now);
+    // On a clock that stands still in between, turns would follow each other for ever.
+    const mayTurn = wait <= TURNS && now !== this.#lookedAt;
+    this.#lookedAt = now;
+    this.#timer = mayTurn ? clock.setTurnEnd(this.#look) : clock.setTimer(this.#look, Math.max(0, left));
+  }
+
+  readonly #onTurnEnd = (): void => {
+    this.#timer = undefined;
+    this.#setDue();
+  };
+
+  readonly #look = (): void => {
+    this.#timer = undefined;
+    // What it was set for is full by now.
+    if (this.#open.writer.count === 0) return;
+    const { clock, batchInterval, budget } = this.#config;
+    if (clock.now() >= this.#open.since + batchInterval || budget.wait() === 0) this.#setDue();
+    else this.#schedule();
+  };
+
+  #setDue(): void {
+    if (this.#open.writer.count === 0 || this.#isDue) return;
+    this.#isDue = true;
+    this.#config.onReady();
+  }
+
+  #stopTimer(): void {
+    this.#timer?.cancel();
+    this.#timer = undefined;
+  }
+
+  #newBatch(): Batch {
+    return { writer: new BatchWriter(this.#config.nodeId, this.#config.numbered), since: 0 };
   }
 
   #check(key: string): void {

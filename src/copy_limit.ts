@@ -82,6 +82,11 @@ export class CopyLimit {
     this.#events = new RateLimit(clock, 1, 1);
   }
 
+  /** Whether a list goes through as it is. */
+  get isIdle(): boolean {
+    return this.#config.plain().length === 0;
+  }
+
   /** Where the next batch goes, of all the places where it should go. */
   allowed(all: readonly Endpoint[]): readonly Endpoint[] {
     const plain = this.#config.plain();

@@ -103,6 +103,12 @@ export interface DatagramSocket {
    */
   send(data: Uint8Array, host: string, port: number): Promise<void>;
   /**
+   * Sends several datagrams to one destination, in their order, as `send` does for each; never rejects. Resolves when the system has
+   * taken them or will not, to why some were not sent. An adapter that can hand them over together, or with one promise for all, SHOULD
+   * have it; without it they are sent one by one. There MUST be at most 16, and they MUST stay unchanged until then.
+   */
+  sendMany?(datagrams: readonly Uint8Array[], host: string, port: number): Promise<Unsent>;
+  /**
    * Joins a group on one more interface, which is named as in {@linkcode BindOptions.multicastInterface}. Resolves too
    * when the socket has joined it there already. Calls are done in their order.
    *
@@ -121,6 +127,9 @@ export interface DatagramSocket {
   /** Stops receiving and frees the port. Resolves when both are done; a second call returns the same promise. */
   close(): Promise<void>;
 }
+
+/** Why datagrams were not sent, an error for each of them; `undefined` when all were. */
+export type Unsent = readonly Error[] | undefined;
 
 /** The adapters of this project. */
 export type AdapterName = "node" | "bun" | "deno" | "memory";

@@ -5,7 +5,7 @@
  */
 
 import { type Endpoint, isUnspecified } from "./address.ts";
-import type { DatagramHandlers, DatagramSocket } from "./datagram_socket.ts";
+import type { DatagramHandlers, DatagramSocket, Unsent } from "./datagram_socket.ts";
 import type { NetworkInterface } from "./host.ts";
 import {
   advertisedHost,
@@ -19,10 +19,14 @@ import {
 } from "./interfaces.ts";
 import type { Settings } from "./options.ts";
 import type { MeshPorts } from "./ports.ts";
+import { sendAll } from "./send_all.ts";
 import { Binder, isNotReady } from "./sockets.ts";
 
 /** Looks, one a second, after which it is told that an address is not ready yet. */
 const PATIENCE = 4;
+
+/** An interface took all of it. */
+const TAKEN = { unsent: undefined } as const;
 
 /** What has changed at the interfaces. */
 export interface LinkChanges {
@@ -174,21 +178,19 @@ export class Links {
     return route !== undefined && route.source !== this.#route?.source;
   }
 
-  /** Sends to the group, from each interface. Rejects when none took it. */
-  async sendToGroup(datagram: Uint8Array): Promise<void> {
+  /** Sends to the group, from each interface. What one of them took is sent; never rejects. */
+  async sendToGroup(datagrams: readonly Uint8Array[]): Promise<Unsent> {
     const { group } = this.#settings;
-    let failure: unknown = new Error("Cannot send to the group as no interface has multicast now");
-    let isTaken = false;
+    let best: { readonly unsent: Unsent } | undefined;
     for (const { sender } of this.#open.values()) {
       if (sender === undefined) continue;
-      try {
-        await sender.send(datagram, group, this.mesh.port);
-        isTaken = true;
-      } catch (error) {
-        failure = error;
-      }
+      const unsent = await sendAll(sender, datagrams, group, this.mesh.port);
+      if (unsent === undefined) best = TAKEN;
+      else if (best === undefined || unsent.length < (best.unsent?.length ?? 0)) best = { unsent };
     }
-    if (!isTaken) throw failure;
+    if (best !== undefined) return best.unsent;
+    const failure = new Error("Cannot send to the group as no interface has multicast now");
+    return datagrams.map(() => failure);
   }
 
   /**

@@ -37,6 +37,8 @@ import { RateLimit } from "./rate_limit.ts";
 import { Receiver } from "./receiver.ts";
 import { Reliability } from "./reliability.ts";
 import { Seeds } from "./seeds.ts";
+import { sendAll } from "./send_all.ts";
+import { SendBudget } from "./send_budget.ts";
 import { checkSignal, onAbort, type Signal } from "./signal.ts";
 import { SlowCallbacks } from "./slow_callbacks.ts";
 import type { Standstill } from "./stall_watch.ts";
@@ -317,6 +319,7 @@ export class MeshBus implements SyncBus {
       failures: this.#failures,
       status: () => this.status(),
     });
+    const budget = new SendBudget({ clock, pacer: this.#reliability?.pacer });
     this.#batcher = new Batcher({
       nodeId,
       numbered: settings.extended,
@@ -324,6 +327,7 @@ export class MeshBus implements SyncBus {
       batchSize: settings.batchSize,
       queueSize: settings.queueSize,
       clock,
+      budget,
       onReady: () => this.#outbox.wake(),
     });
     this.#destinations = new Destinations(() => this.#membership.peers, () => this.#membership.openSeeds());
@@ -335,12 +339,15 @@ export class MeshBus implements SyncBus {
       emit,
     });
     this.#outbox = new Outbox({
-      send: (datagram, { host, port }) => links.own.send(datagram, host, port),
-      sendToGroup: (datagram) => links.sendToGroup(datagram),
+      send: (datagrams, { host, port }) => sendAll(links.own, datagrams, host, port),
+      sendToGroup: links.sendToGroup.bind(links),
       hasGroup: multicast,
       extendedTo: () => this.#destinations.extended,
       batchTo: () => this.#copies.allowed(this.#destinations.batch),
+      isSteady: () => this.#copies.isIdle,
       take: () => this.#takeBatch(),
+      release: this.#batcher.release.bind(this.#batcher),
+      budget,
       isReady: (what) => what === "batch" ? this.#batcher.isReady : this.#reliability?.own.hasRepair === true,
       clock,
       ...this.#reliability && {

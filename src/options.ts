@@ -105,17 +105,17 @@ export interface MeshOptions {
    */
   readonly heartbeat?: number | undefined;
   /**
-   * Longest that a key waits for others to share its datagram: 0 to 60,000. On an idle mesh it does not wait: what is
-   * published in one turn of the event loop leaves at the end of it. With 0 that is always so.
+   * Longest that a key waits for others to share its datagram: 0 to 60,000. What is published in one turn of the event loop leaves
+   * at the end of it, as long as the node sends at most 20,000 datagrams a second, fewer after losses; only beyond that keys wait, and
+   * only until the next datagram may leave, or is full. With 0 none ever waits.
    *
    * @default {100}
    */
   readonly batchInterval?: number | undefined;
   /**
-   * Most keys in a datagram: 1 to 65,535. A datagram has at most 1,400 bytes in any case, so a large number here fills
-   * each.
+   * Most keys in a datagram: 1 to 65,535. A datagram has at most 1,400 bytes in any case.
    *
-   * @default {20}
+   * @default {65535}, so as many as fit; 20 with `wire: "go-warp"`, as in the original
    */
   readonly batchSize?: number | undefined;
   /**
@@ -317,6 +317,7 @@ export function checkOptions(options: MeshOptions & Partial<MeshPorts>): Setting
   const family = familyOption(options);
   const heartbeat = number(options, "heartbeat", 5000, 10, 3_600_000);
   const most = integer(options, "maxSendRate", 1_000_000, 1, 1_000_000);
+  const extended = wire(options.wire) === "extended";
   const minSendRate = integer(options, "minSendRate", Math.min(2000, most), 1, 1_000_000);
   return {
     port: integer(options, "port", 7946, 0, 65535),
@@ -330,7 +331,7 @@ export function checkOptions(options: MeshOptions & Partial<MeshPorts>): Setting
     advertise: advertise(options.advertiseAddr, family),
     heartbeat,
     batchInterval: number(options, "batchInterval", 100, 0, 60_000),
-    batchSize: integer(options, "batchSize", 20, 1, MAX_BATCH_COUNT),
+    batchSize: integer(options, "batchSize", extended ? MAX_BATCH_COUNT : 20, 1, MAX_BATCH_COUNT),
     queueSize: integer(options, "queueSize", 1000, 1, 1_000_000),
     multicast: boolean(options, "multicast"),
     multicastTtl: integer(options, "multicastTtl", 1, 1, 255),
@@ -340,7 +341,7 @@ export function checkOptions(options: MeshOptions & Partial<MeshPorts>): Setting
     peerTimeout: peerTimeout(options, heartbeat),
     quietTimeout: options.peerTimeout ?? Math.max(QUIET_TIMEOUT, 3 * heartbeat),
     maxPeers: integer(options, "maxPeers", 1024, 1, 65_536),
-    extended: wire(options.wire) === "extended",
+    extended,
     repairBytes: integer(options, "repairBytes", 32 * 1024 * 1024, 65_536, 2 ** 30),
     repairAge: number(options, "repairAge", 60_000, 100, 86_400_000),
     maxRepairTime: number(options, "maxRepairTime", 5000, 100, 86_400_000),

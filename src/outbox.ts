@@ -6,7 +6,9 @@
 
 import type { Endpoint } from "./address.ts";
 import type { Clock } from "./clock.ts";
+import type { Unsent } from "./datagram_socket.ts";
 import type { Pacer } from "./pacer.ts";
+import type { SendBudget } from "./send_budget.ts";
 
 /**
  * Letters that may wait to be sent: more than the answers, questions and requests of a burst that strangers ask for. A socket
@@ -14,40 +16,49 @@ import type { Pacer } from "./pacer.ts";
  */
 const MAX_LETTERS = 4096;
 
+/** Batches that are sent to one destination before they are to the next: as many as a socket sends in a turn of the event loop. */
+const MAX_GROUP = 16;
+
 /** The group alone, or the group and where the peers are that speak the extension and do not hear it. */
 export type Circle = "group" | "extended";
 
 /** Where a letter goes. */
 export type Recipients = Endpoint | readonly Endpoint[] | Circle;
 
-/** A datagram that is paced, and who gets it: everybody that is known, the group alone, or one. */
+/** A datagram that is sent again, and who gets it: the group, or one. */
 export interface Parcel {
   readonly datagram: Uint8Array;
-  readonly to: "peers" | "group" | Endpoint;
+  readonly to: "group" | Endpoint;
 }
 
 /** What an {@linkcode Outbox} is made of. */
 export interface OutboxConfig {
-  /** Sends one datagram; rejects when it was not sent. */
-  readonly send: (datagram: Uint8Array, endpoint: Endpoint) => Promise<void>;
-  /** Sends one datagram to the group; rejects when it was not sent. */
-  readonly sendToGroup: (datagram: Uint8Array) => Promise<void>;
+  /** Sends datagrams to one endpoint, in their order. Resolves to why some were not sent, if any; never rejects. */
+  readonly send: (datagrams: readonly Uint8Array[], endpoint: Endpoint) => Promise<Unsent>;
+  /** The same to the group. */
+  readonly sendToGroup: (datagrams: readonly Uint8Array[]) => Promise<Unsent>;
   /** Whether there is a group to send to. */
   readonly hasGroup: () => boolean;
   /** Where letters for the circle `"extended"` go besides the group. */
   readonly extendedTo: () => readonly Endpoint[];
-  /** Where batches go besides the group. */
+  /** Where the next batch goes besides the group. */
   readonly batchTo: () => readonly Endpoint[];
-  /** The next batch, which is the outbox's until the next call; `undefined` when there is none. */
+  /** Whether one batch after another goes to the same. */
+  readonly isSteady: () => boolean;
+  /** The next batch, which is the outbox's until it calls `release`; `undefined` when there is none. */
   readonly take: () => Uint8Array | undefined;
-  /** The next repair, the same way. Absent when nothing is repaired. */
+  /** All that was taken is sent. */
+  readonly release: () => void;
+  /** The next repair, which is the outbox's until the next call. Absent when nothing is repaired. */
   readonly takeRepair?: () => Parcel | undefined;
   /** Whether there is a batch, or a repair. A batch gets its number when it is taken, so it is not taken to wait. */
   readonly isReady: (what: "batch" | "repair") => boolean;
   /** How fast batches and repairs may leave. Absent: as fast as the system takes them. */
   readonly pacer?: Pacer;
+  /** Is told of batches. */
+  readonly budget: SendBudget;
   readonly clock: Clock;
-  /** Gets what `send` rejected with, once for each datagram that was not sent to one destination. MUST NOT throw. */
+  /** Gets why a datagram was not sent, once for each datagram that was not sent to one destination. MUST NOT throw. */
   readonly onError: (error: unknown) => void;
 }
 
@@ -57,14 +68,18 @@ interface Letter {
 }
 
 /**
- * One datagram is under way at a time: sends that are not awaited are reordered by Deno, and one buffer is enough.
- * Letters (heartbeats, requests, answers) go first and are not paced; batches and repairs take turns.
+ * What is under way goes to one destination at a time, as sends that are not awaited are reordered by Deno. Letters (heartbeats,
+ * requests, answers) go first and are not paced; batches and repairs take turns. Batches that are ready together are sent together,
+ * which costs one promise for all of them.
  */
 export class Outbox {
   /** Batches and rounds of heartbeats: taken by the group, or without multicast by at least one endpoint. */
   broadcasts = 0;
   readonly #config: OutboxConfig;
   readonly #letters: Letter[] = [];
+  /** The batches that are under way, and the one letter or repair. */
+  readonly #group: Uint8Array[] = [];
+  readonly #single: Uint8Array[] = [];
   #running: Promise<void> | undefined;
   #isRepairsTurn = false;
   #endPause: (() => void) | undefined;
@@ -119,19 +134,13 @@ export class Outbox {
     await undefined;
     const { isReady, pacer } = this.#config;
     while (true) {
-      await this.#sendLetters();
+      if (this.#letters.length > 0) await this.#sendLetters();
       // One that was posted since the last left and before this went on has woken nobody.
       if (this.#letters.length > 0) continue;
       if (!isReady("repair") && (this.#onlyLetters || !isReady("batch"))) break;
       const wait = this.#onlyLetters ? 0 : pacer?.wait() ?? 0;
-      if (wait > 0) {
-        await this.#pause(wait);
-        continue;
-      }
-      const next = this.#next();
-      if (next === undefined) continue;
-      pacer?.spend();
-      await this.#deliver(next);
+      if (wait > 0) await this.#pause(wait);
+      else if (!isReady("repair") || !await this.#sendRepair()) await this.#sendBatches();
     }
     this.#running = undefined;
   }
@@ -140,30 +149,47 @@ export class Outbox {
     for (let letter = this.#letters.shift(); letter !== undefined; letter = this.#letters.shift()) {
       const { datagram, to } = letter;
       const { hasGroup, extendedTo } = this.#config;
-      if (typeof to !== "string" && "port" in to) await this.#send(datagram, to);
-      else if (to === "extended") await this.#broadcast(datagram, extendedTo());
-      else if (to === "group") {
-        if (await this.#broadcast(datagram, [])) this.broadcasts++;
-      } else if (await this.#sendAll(datagram, to) && !hasGroup()) this.broadcasts++;
+      const datagrams = [datagram];
+      if (typeof to !== "string" && "port" in to) await this.#send(datagrams, to);
+      else if (to === "extended") await this.#broadcast(datagrams, extendedTo());
+      else if (to === "group") this.broadcasts += await this.#broadcast(datagrams, []);
+      else {
+        const sent = await this.#sendAll(datagrams, to);
+        if (!hasGroup()) this.broadcasts += sent;
+      }
     }
   }
 
-  /** The next batch or repair. It is the outbox's until the next call. */
-  #next(): Parcel | undefined {
-    const { take, takeRepair } = this.#config;
-    const repair = this.#isRepairsTurn ? takeRepair?.() : undefined;
+  /** False when it is the turn of the batches, or there is no repair. */
+  async #sendRepair(): Promise<boolean> {
+    const { isReady, pacer, takeRepair } = this.#config;
+    const hasBatch = !this.#onlyLetters && isReady("batch");
+    const repair = this.#isRepairsTurn || !hasBatch ? takeRepair?.() : undefined;
     this.#isRepairsTurn = repair === undefined;
-    if (repair !== undefined) return repair;
-    const batch = this.#onlyLetters ? undefined : take();
-    return batch === undefined ? takeRepair?.() : { datagram: batch, to: "peers" };
+    if (repair === undefined) return !hasBatch;
+    pacer?.spend();
+    this.#single[0] = repair.datagram;
+    if (repair.to === "group") await this.#sendToGroup(this.#single);
+    else await this.#send(this.#single, repair.to);
+    return true;
   }
 
-  async #deliver({ datagram, to }: Parcel): Promise<void> {
-    const { batchTo } = this.#config;
-    if (to === "peers") {
-      if (await this.#broadcast(datagram, batchTo())) this.broadcasts++;
-    } else if (to !== "group") await this.#send(datagram, to);
-    else await this.#sendToGroup(datagram);
+  async #sendBatches(): Promise<void> {
+    const { batchTo, budget, hasGroup, isReady, isSteady, pacer, release, take } = this.#config;
+    const group = this.#group;
+    // Repairs get every other turn.
+    const most = isSteady() && !isReady("repair") ? MAX_GROUP : 1;
+    do {
+      const batch = take();
+      if (batch === undefined) break;
+      group.push(batch);
+      pacer?.spend();
+    } while (group.length < most && isReady("batch") && (pacer?.wait() ?? 0) === 0);
+    const endpoints = batchTo();
+    budget.spend(group.length * (endpoints.length + (hasGroup() ? 1 : 0)));
+    this.broadcasts += await this.#broadcast(group, endpoints);
+    group.length = 0;
+    release();
   }
 
   /** A letter does not wait for the end of it. */
@@ -178,42 +204,35 @@ export class Outbox {
     this.#endPause = undefined;
   }
 
-  /** Whether the group took it, or without multicast at least one endpoint. */
-  async #broadcast(datagram: Uint8Array, endpoints: readonly Endpoint[]): Promise<boolean> {
+  /** How many the group took, or without multicast at least one endpoint. */
+  async #broadcast(datagrams: readonly Uint8Array[], endpoints: readonly Endpoint[]): Promise<number> {
     const hasGroup = this.#config.hasGroup();
-    const isTaken = await this.#sendToGroup(datagram);
-    const isSent = await this.#sendAll(datagram, endpoints);
-    return isTaken || (!hasGroup && isSent);
+    const taken = hasGroup ? await this.#sendToGroup(datagrams) : 0;
+    if (endpoints.length === 0) return taken;
+    const sent = await this.#sendAll(datagrams, endpoints);
+    return hasGroup ? taken : sent;
   }
 
-  /** Whether the group took it. */
-  async #sendToGroup(datagram: Uint8Array): Promise<boolean> {
-    if (!this.#config.hasGroup()) return false;
-    try {
-      await this.#config.sendToGroup(datagram);
-      return true;
-    } catch (error) {
-      this.#config.onError(error);
-      return false;
-    }
+  /** How many the group took. */
+  async #sendToGroup(datagrams: readonly Uint8Array[]): Promise<number> {
+    if (!this.#config.hasGroup()) return 0;
+    return this.#sent(datagrams, await this.#config.sendToGroup(datagrams));
   }
 
-  /** Whether at least one endpoint took it. */
-  async #sendAll(datagram: Uint8Array, endpoints: readonly Endpoint[]): Promise<boolean> {
-    let isSent = false;
-    for (const endpoint of endpoints) {
-      if (await this.#send(datagram, endpoint)) isSent = true;
-    }
-    return isSent;
+  /** How many at least one endpoint took. */
+  async #sendAll(datagrams: readonly Uint8Array[], endpoints: readonly Endpoint[]): Promise<number> {
+    let most = 0;
+    for (const endpoint of endpoints) most = Math.max(most, await this.#send(datagrams, endpoint));
+    return most;
   }
 
-  async #send(datagram: Uint8Array, endpoint: Endpoint): Promise<boolean> {
-    try {
-      await this.#config.send(datagram, endpoint);
-      return true;
-    } catch (error) {
-      this.#config.onError(error);
-      return false;
-    }
+  async #send(datagrams: readonly Uint8Array[], endpoint: Endpoint): Promise<number> {
+    return this.#sent(datagrams, await this.#config.send(datagrams, endpoint));
+  }
+
+  #sent(datagrams: readonly Uint8Array[], unsent: Unsent): number {
+    if (unsent === undefined) return datagrams.length;
+    for (const error of unsent) this.#config.onError(error);
+    return datagrams.length - unsent.length;
   }
 }

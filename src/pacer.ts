@@ -77,6 +77,14 @@ export class Pacer {
     return Math.ceil(((1 - this.#tokens) * 1e6) / this.#rate) / 1000;
   }
 
+  /**
+   * A datagram waits though the rate would let it leave, as it is not full: a rate that has fallen rises while that is so, up to the
+   * first one, as what is not tried says nothing of a higher one.
+   */
+  holdBack(): void {
+    if (this.#rate < START_RATE) this.#isHeldBack = true;
+  }
+
   /** A datagram has left. One that did not ask first is owed, up to as many as may leave at once. */
   spend(): void {
     this.#tokens = Math.max(-this.#depth, this.#tokens - 1);

@@ -31,6 +31,18 @@ class FakeSocket implements BunSocket {
     return answer;
   }
 
+  /** Stops at what would block, and before what fails, which the next call says. */
+  sendMany(packets: readonly (Uint8Array | number | string)[]): number {
+    let taken = 0;
+    for (const data of packets) {
+      if (!(data instanceof Uint8Array)) continue;
+      if (taken > 0 && this.answers[0] instanceof Error) return taken;
+      if (!this.send(data)) return taken;
+      taken++;
+    }
+    return taken;
+  }
+
   close(): void {
     this.closed = true;
   }
@@ -97,6 +109,17 @@ describe("bindBun", () => {
     await assertRejects(() => socket.send(bytes("a"), "127.0.0.1", 9), Error, "EMSGSIZE");
     await socket.send(bytes("b"), "127.0.0.1", 9);
     assertEquals(raw.sent, ["b"]);
+  });
+
+  test("goes on where the system stopped among several, and tells of those that it refused", async () => {
+    const { socket, raw } = await bound();
+    const refused = () => [failure("EMSGSIZE"), failure("EMSGSIZE"), failure("EMSGSIZE")];
+    raw.answers.push(true, false, false, true, ...refused(), true, failure("ECONNREFUSED"), true);
+    const sending = socket.sendMany?.(["a", "b", "c", "d", "e"].map(bytes), "127.0.0.1", 9);
+    assertEquals(raw.sent, ["a"]);
+    raw.options.socket.drain(raw);
+    assertEquals((await sending)?.map(({ message }) => message), ["EMSGSIZE"]);
+    assertEquals(raw.sent, ["a", "b", "d", "e"]);
   });
 
   test("only trouble with receiving is reported, and is not fatal", async () => {

@@ -6,36 +6,59 @@ import { VirtualClock } from "../adapters/memory_clock.ts";
 import type { Endpoint } from "../src/address.ts";
 import { Outbox, type OutboxConfig, type Parcel } from "../src/outbox.ts";
 import { Pacer } from "../src/pacer.ts";
+import { SendBudget } from "../src/send_budget.ts";
 import { settle, watch } from "./support/outcome.ts";
 
 const GROUP: Endpoint = { host: "239.0.0.1", port: 7946 };
 const A: Endpoint = { host: "10.0.0.1", port: 1 };
 const B: Endpoint = { host: "10.0.0.2", port: 2 };
 
+/** Sends one datagram; rejects or throws when it was not sent. */
+type SendOne = (datagram: Uint8Array, endpoint: Endpoint) => Promise<void>;
+
+function oneByOne(send: SendOne): OutboxConfig["send"] {
+  return async (datagrams, endpoint) => {
+    const unsent: Error[] = [];
+    for (const datagram of datagrams) {
+      try {
+        await send(datagram, endpoint);
+      } catch (error) {
+        unsent.push(error as Error);
+      }
+    }
+    return unsent.length === 0 ? undefined : unsent;
+  };
+}
+
 /** An outbox whose datagrams are texts, and whose sends end when the test says so. */
-function setUp(config: Partial<OutboxConfig> = {}) {
+function setUp({ send, ...config }: Partial<Omit<OutboxConfig, "send">> & { readonly send?: SendOne } = {}) {
   const batches: string[] = [];
   const sent: string[] = [];
   const errors: unknown[] = [];
   const underWay: { readonly end: (error?: Error) => void }[] = [];
-  const send: OutboxConfig["send"] = (datagram, { host }) => {
+  const deferred: SendOne = (datagram, { host }) => {
     sent.push(`${new TextDecoder().decode(datagram)} to ${host}`);
     return new Promise((resolve, reject) => {
       underWay.push({ end: (error) => error === undefined ? resolve() : reject(error) });
     });
   };
+  const sendTo = oneByOne(send ?? deferred);
+  const clock = new VirtualClock();
   const outbox = new Outbox({
-    send,
-    sendToGroup: (datagram) => (config.send ?? send)(datagram, GROUP),
+    send: sendTo,
+    sendToGroup: (datagrams) => sendTo(datagrams, GROUP),
     hasGroup: () => true,
     extendedTo: () => [],
     batchTo: () => [],
+    isSteady: () => false,
+    release() {},
+    budget: new SendBudget({ clock }),
     take: () => {
       const batch = batches.shift();
       return batch === undefined ? undefined : bytes(batch);
     },
     isReady: (what) => what === "batch" && batches.length > 0,
-    clock: new VirtualClock(),
+    clock,
     onError: (error) => errors.push(error),
     ...config,
   });
@@ -298,25 +321,29 @@ describe("Outbox", () => {
 });
 
 /** An outbox with a pacer, whose sends end at once, and when each datagram left. */
-function paced({ rate = 1000, repairs = [] as Parcel[] } = {}) {
+function paced({ rate = 1000, repairs = [] as Parcel[], isSteady = false } = {}) {
   const clock = new VirtualClock();
   const pacer = new Pacer({ min: rate, max: rate, clock });
   const batches: string[] = [];
   const sent: { readonly name: string; readonly to: string; readonly at: number }[] = [];
+  const budget = new SendBudget({ clock });
+  const sendTo = oneByOne((datagram, { host }) => {
+    sent.push({ name: new TextDecoder().decode(datagram), to: host, at: clock.now() });
+    return Promise.resolve();
+  });
+  let underWay = 0;
   const outbox = new Outbox({
-    send: (datagram, { host }) => {
-      sent.push({ name: new TextDecoder().decode(datagram), to: host, at: clock.now() });
-      return Promise.resolve();
-    },
-    sendToGroup: (datagram) => {
-      sent.push({ name: new TextDecoder().decode(datagram), to: GROUP.host, at: clock.now() });
-      return Promise.resolve();
-    },
+    send: sendTo,
+    sendToGroup: (datagrams) => sendTo(datagrams, GROUP),
     hasGroup: () => true,
     extendedTo: () => [B],
     batchTo: () => [A],
+    isSteady: () => isSteady,
+    release: () => underWay = 0,
+    budget,
     take: () => {
       const batch = batches.shift();
+      if (batch !== undefined) underWay++;
       return batch === undefined ? undefined : bytes(batch);
     },
     takeRepair: () => repairs.shift(),
@@ -325,7 +352,7 @@ function paced({ rate = 1000, repairs = [] as Parcel[] } = {}) {
     clock,
     onError: () => {},
   });
-  return { outbox, clock, pacer, batches, repairs, sent };
+  return { outbox, clock, pacer, budget, batches, repairs, sent, underWay: () => underWay };
 }
 
 function names(prefix: string, count: number): string[] {
@@ -432,5 +459,65 @@ describe("a paced Outbox", () => {
     assertEquals(sent.slice(2 * BURST).map(({ name }) => name), ["leave", "r1", "r2"]);
     assertEquals([batches.length, clock.pending], [3, 0]);
     await outbox.drained();
+  });
+});
+
+describe("an Outbox whose batches all go to the same", () => {
+  const places = (sent: readonly { readonly name: string; readonly to: string }[]) =>
+    sent.map(({ name, to }) => `${name} to ${to === GROUP.host ? "all" : "A"}`);
+
+  test("sends those that are ready to one destination and then to the next, 16 at a time", async () => {
+    const { outbox, clock, batches, sent, underWay } = paced({ rate: 1_000_000, isSteady: true });
+    batches.push(...names("", 40));
+    outbox.wake();
+    await clock.advance(0);
+    const groups = [names("", 16), names("", 32).slice(16), names("", 40).slice(32)];
+    assertEquals(
+      places(sent),
+      groups.flatMap((group) => ["all", "A"].flatMap((to) => group.map((name) => `${name} to ${to}`))),
+    );
+    assertEquals([outbox.broadcasts, underWay()], [40, 0]);
+  });
+
+  test("takes no more at a time than the pace allows", async () => {
+    const { outbox, clock, batches, sent } = paced({ rate: 1000, isSteady: true });
+    batches.push(...names("", 20));
+    outbox.wake();
+    await clock.advance(0);
+    assertEquals([sent.length, batches.length], [32, 4]);
+    await clock.advance(1);
+    assertEquals(places(sent.slice(32)), ["16 to all", "16 to A"]);
+    await clock.advance(3);
+    assertEquals(batches.length, 0);
+  });
+
+  test("sends them one at a time while repairs wait", async () => {
+    const { outbox, clock, batches, repairs, sent } = paced({ isSteady: true });
+    batches.push("b1", "b2", "b3", "b4");
+    for (const name of names("r", 2)) repairs.push({ datagram: bytes(name), to: A });
+    outbox.wake();
+    await clock.advance(0);
+    assertEquals(sent.filter(({ to }) => to === A.host).map(({ name }) => name), ["b1", "r0", "b2", "r1", "b3", "b4"]);
+  });
+
+  test("counts each copy against the budget", async () => {
+    const { outbox, clock, batches, budget } = paced({ rate: 1000, isSteady: true });
+    budget.spend(60);
+    batches.push("1", "2");
+    outbox.wake();
+    await clock.advance(0);
+    // Four copies: nothing is left, and one comes every 50 µs.
+    assertEquals(budget.wait(), 0.05);
+  });
+
+  test("tells of each datagram that was not sent, and counts the others", async () => {
+    const { outbox, batches, errors } = setUp({
+      isSteady: () => true,
+      send: (datagram) => datagram[0] === "2".charCodeAt(0) ? Promise.reject(new Error("no")) : Promise.resolve(),
+    });
+    batches.push("1", "2", "3");
+    outbox.wake();
+    await outbox.drained();
+    assertEquals([outbox.broadcasts, errors.length], [2, 1]);
   });
 });

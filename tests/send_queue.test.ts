@@ -6,7 +6,7 @@ import { bytes } from "./support/inbox.ts";
 
 interface Transmission {
   readonly text: string;
-  readonly done: (error?: Error) => void;
+  readonly done: (unsent?: Error[]) => void;
 }
 
 describe("SendQueue", () => {
@@ -27,7 +27,7 @@ describe("SendQueue", () => {
     const [failed, sent] = [queue.send(bytes("a"), "127.0.0.1", 9), queue.send(bytes("b"), "127.0.0.1", 9)];
     const error = new Error("no");
     const rejection = assertRejects(() => failed);
-    transmissions[0]?.done(error);
+    transmissions[0]?.done([error]);
     transmissions[1]?.done();
     assertStrictEquals(await rejection, error);
     await sent;
@@ -57,8 +57,8 @@ describe("SendQueue", () => {
 
   test("keeps the order of 5,000 datagrams that nobody awaits", async () => {
     const sent: string[] = [];
-    const queue = new SendQueue((data, _host, _port, done) => {
-      sent.push(new TextDecoder().decode(data));
+    const queue = new SendQueue((datagrams, _host, _port, done) => {
+      for (const data of datagrams) sent.push(new TextDecoder().decode(data));
       done();
     });
     const expected = Array.from({ length: 5000 }, (_, i) => `${i}`);
@@ -77,6 +77,47 @@ describe("SendQueue", () => {
     assertEquals(texts(transmissions), ["a"]);
   });
 
+  test("hands several over together, in the order of the calls, and says why some were not sent", async () => {
+    const { queue, transmissions } = pendingQueue();
+    const many = (...texts: string[]) => queue.sendMany(texts.map(bytes), "127.0.0.1", 9);
+    const sends = [many("a", "b"), queue.send(bytes("c"), "127.0.0.1", 9), many("d", "e")];
+    assertEquals(texts(transmissions), ["a,b"]);
+    transmissions[0]?.done();
+    transmissions[1]?.done();
+    const error = new Error("no");
+    transmissions[2]?.done([error]);
+    assertEquals(await Promise.all(sends), [undefined, undefined, [error]]);
+    assertEquals(texts(transmissions), ["a,b", "c", "d,e"]);
+  });
+
+  test("lets the event loop turn after 16 datagrams that are sent together", async () => {
+    const { queue, transmissions } = pendingQueue();
+    const group = Array.from({ length: 10 }, () => bytes("x"));
+    const sends = [queue.sendMany(group, "127.0.0.1", 9), queue.sendMany(group, "127.0.0.1", 9)];
+    transmissions[0]?.done();
+    await sends[0];
+    assertEquals(transmissions.length, 1);
+    await new Promise((resolve) => setImmediate(resolve));
+    assertEquals(transmissions.length, 2);
+    transmissions[1]?.done();
+    await sends[1];
+  });
+
+  test("tells of each of several datagrams that can not be sent, and never rejects", async () => {
+    const { queue } = pendingQueue();
+    const two = [bytes("a"), bytes("b")];
+    const cases = [queue.sendMany(two, "localhost", 9), queue.sendMany(two, "127.0.0.1", 0)];
+    cases.push(queue.sendMany(two, "127.0.0.1", 9), queue.sendMany(two, "127.0.0.1", 9));
+    queue.close();
+    cases.push(queue.sendMany(two, "127.0.0.1", 9));
+    const unsent = await Promise.all(cases);
+    assertEquals(unsent.map((errors) => errors?.map(({ name }) => name)), [
+      ["TypeError", "TypeError"],
+      ["RangeError", "RangeError"],
+      ...Array.from({ length: 3 }, () => ["Error", "Error"]),
+    ]);
+  });
+
   for (const port of [0, -1, 1.5, 65_536, NaN]) {
     test(`refuses port ${port}`, async () => {
       const { queue, transmissions } = pendingQueue();
@@ -92,7 +133,7 @@ describe("SendQueue", () => {
     const failing = new Set(["239.0.0.1", "10.0.0.1"]);
     const queue = new SendQueue((_data, host, _port, done) => {
       tries.push(host);
-      done(failing.has(host) ? new Error("no") : undefined);
+      done(failing.has(host) ? [new Error("no")] : undefined);
     }, {
       renew: () => {
         renewals++;
@@ -138,8 +179,8 @@ describe("SendQueue", () => {
 
 function pendingQueue(): { readonly queue: SendQueue; readonly transmissions: Transmission[] } {
   const transmissions: Transmission[] = [];
-  const transmit: Transmit = (data, _host, _port, done) => {
-    transmissions.push({ text: new TextDecoder().decode(data), done });
+  const transmit: Transmit = (datagrams, _host, _port, done) => {
+    transmissions.push({ text: datagrams.map((data) => new TextDecoder().decode(data)).join(), done });
   };
   return { queue: new SendQueue(transmit), transmissions };
 }

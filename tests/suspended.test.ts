@@ -4,9 +4,9 @@ import { assert, assertEquals, assertGreaterOrEqual, assertLess, assertRejects }
 import { describe, test } from "node:test";
 import { MemoryNetwork, VirtualClock } from "../adapters/memory.ts";
 import { MeshBus, type MeshEvent, type MeshOptions } from "../mod.ts";
-import { Batcher } from "../src/batcher.ts";
 import type { Clock } from "../src/clock.ts";
 import { StallWatch, type Standstill } from "../src/stall_watch.ts";
+import { makeBatcher } from "./support/batches.ts";
 
 const ASLEEP = 180_000;
 const OPTIONS = { heartbeat: 1000, peerTimeout: 3000 };
@@ -156,9 +156,7 @@ describe("a machine that was suspended for less than a heartbeat", () => {
 });
 
 test("what was pending when the machine was suspended has been for as much longer", async () => {
-  const clock = new VirtualClock();
-  const options = { nodeId: new Uint8Array(16), batchInterval: 100, batchSize: 9, queueSize: 9, clock, onReady() {} };
-  const batcher = new Batcher(options);
+  const { batcher, clock } = makeBatcher();
   batcher.tryAdd("first");
   await clock.advance(1);
   batcher.take();

@@ -55,14 +55,37 @@ export class BatchWriter {
    * {@linkcode BatchWriter.limit} with its extension, `ILL_FORMED` when it has no UTF-8 form.
    */
   add(key: string): number {
-    const start = this.#end + BATCH_KEY_OVERHEAD;
-    let end = writeUtf8(key, this.#body, start);
-    if (end === NO_ROOM && this.#count === 0) end = writeUtf8(key, this.#whole, start);
+    const end = this.put(key);
     if (end < 0) return end;
-    writeU16(this.#bytes, this.#end, end - start);
+    this.commit(end);
+    return 0;
+  }
+
+  /**
+   * Writes a key behind the last one, where the next `put` overwrites it unless it is {@linkcode BatchWriter.commit}ted. Returns
+   * where it ends, else as `add` does.
+   */
+  put(key: string): number {
+    const start = this.#end + BATCH_KEY_OVERHEAD;
+    const end = writeUtf8(key, this.#body, start);
+    return end === NO_ROOM && this.#count === 0 ? writeUtf8(key, this.#whole, start) : end;
+  }
+
+  /** Takes in the key that was `put` last and ends at `end`. */
+  commit(end: number): void {
+    writeU16(this.#bytes, this.#end, end - this.#end - BATCH_KEY_OVERHEAD);
     this.#end = end;
     this.#count++;
-    return 0;
+  }
+
+  /** The bytes that keys are written into; the next one's length goes to {@linkcode BatchWriter.end}. */
+  get buffer(): Uint8Array {
+    return this.#bytes;
+  }
+
+  /** Where the keys end. */
+  get end(): number {
+    return this.#end;
   }
 
   /**

@@ -1,5 +1,6 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { MAX_RECEIVE } from "../../src/datagram_socket.ts";
+import { sendAll } from "../../src/send_all.ts";
 import { bytes, Inbox } from "../support/inbox.ts";
 import type { ContractKit } from "./kit.ts";
 
@@ -39,6 +40,50 @@ export function sendRules(kit: ContractKit): void {
     await Promise.all(sends);
     await kit.until(() => inbox.received.length === 200, "200 datagrams arrive");
     assertEquals(inbox.texts, expected);
+  });
+
+  kit.test("several that are sent together leave in the order of the calls, among single ones", async (open) => {
+    const inbox = new Inbox();
+    const [to, from] = [await open({}, inbox), await open()];
+    const expected = Array.from({ length: 200 }, (_, i) => `${i}`);
+    const sends: Promise<unknown>[] = [];
+    const order: string[] = [];
+    // 1 to 16 at a time, and one alone after each.
+    for (let i = 0, count = 1; i < expected.length; i += count, count = (count * 5) % 17) {
+      const group = expected.slice(i, i + count).map(bytes);
+      sends.push(sendAll(from, group, address, to.port));
+      sends.push(from.send(bytes(`after ${i + group.length - 1}`), address, to.port));
+      order.push(...expected.slice(i, i + count), `after ${i + group.length - 1}`);
+    }
+    assertEquals((await Promise.all(sends)).filter((unsent) => unsent !== undefined), []);
+    await kit.until(() => inbox.received.length === order.length, "all arrive");
+    assertEquals(inbox.texts, order);
+  });
+
+  kit.test("one of several that is too long for UDP takes nothing from the others, nor does a dead port", async (open) => {
+    const inbox = new Inbox();
+    const [to, from, dead] = [await open({}, inbox), await open(), await open()];
+    await dead.close();
+    const long = new Uint8Array(kit.maxDatagram + 1);
+    for (let round = 0; round < 5; round++) {
+      await sendAll(from, [bytes("dead"), bytes("dead")], address, dead.port);
+      if (round % 2 === 0) await kit.step();
+      const unsent = await sendAll(from, [bytes("a"), bytes("b"), long, bytes("c")], address, to.port);
+      assertEquals([unsent?.length, unsent?.every((error) => error instanceof Error)], [1, true]);
+    }
+    await kit.until(() => inbox.received.length === 15, "15 datagrams arrive");
+    assertEquals(inbox.texts, Array.from({ length: 5 }, () => ["a", "b", "c"]).flat());
+  });
+
+  kit.test("several to no destination, or after the close, are each told of", async (open) => {
+    const [to, from] = [await open(), await open()];
+    const two = [bytes("a"), bytes("b")];
+    const failures = async (host: string, port: number) =>
+      (await sendAll(from, two, host, port))?.map((error) => error instanceof Error);
+    assertEquals(await failures("localhost", to.port), [true, true]);
+    assertEquals(await failures(address, 65_536), [true, true]);
+    await from.close();
+    assertEquals(await failures(address, to.port), [true, true]);
   });
 
   kit.test("a port where nobody listens takes nothing from the next destination", async (open) => {

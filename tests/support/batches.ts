@@ -1,11 +1,14 @@
 import { VirtualClock } from "../../adapters/memory_clock.ts";
 import { Batcher, type BatcherConfig } from "../../src/batcher.ts";
+import { SendBudget } from "../../src/send_budget.ts";
 import { type BatchPacket, decodePacket } from "../../src/wire/packet.ts";
 
 /** A batcher on a virtual clock, and what it has said. */
 export interface BatcherRig {
   readonly batcher: Batcher;
   readonly clock: VirtualClock;
+  /** That of nothing but these batches: `spend` takes from it. */
+  readonly budget: SendBudget;
   /** When it has called `onReady`. */
   readonly readyAt: number[];
   /** The delays of the timers that it has set. The end of a turn is none. */
@@ -19,6 +22,7 @@ export function makeBatcher(config: Partial<BatcherConfig> = {}): BatcherRig {
   const clock = new VirtualClock();
   const readyAt: number[] = [];
   const timers: number[] = [];
+  const budget = new SendBudget({ clock });
   const batcher = new Batcher({
     nodeId: new Uint8Array(16).fill(7),
     batchInterval: 100,
@@ -32,15 +36,17 @@ export function makeBatcher(config: Partial<BatcherConfig> = {}): BatcherRig {
       },
       setTurnEnd: (callback) => clock.setTurnEnd(callback),
     },
+    budget,
     onReady: () => readyAt.push(clock.now()),
     ...config,
   });
   const takeAll = () => {
     const taken: string[][] = [];
     for (let datagram = batcher.take(); datagram !== undefined; datagram = batcher.take()) taken.push(keysOf(datagram));
+    batcher.release();
     return taken;
   };
-  return { batcher, clock, readyAt, timers, takeAll };
+  return { batcher, clock, budget, readyAt, timers, takeAll };
 }
 
 /** The keys of a batch. */
