@@ -103,7 +103,9 @@ class NodeSocket implements DatagramSocket {
     this.#gate = gate;
     this.#memberships = memberships;
     // Deno reorders what is under way together, and Bun may have to send one again before the next.
-    const transmit = IS_DENO || IS_BUN ? inTurn(again(raw, IS_BUN ? BUN_SEND_ATTEMPTS : 1)) : together(raw);
+    const transmit = IS_DENO || IS_BUN
+      ? inTurn(again(raw, IS_BUN ? BUN_SEND_ATTEMPTS : 1))
+      : new Together(raw).transmit;
     const renew = options.sendsMulticast && options.multicastInterface !== undefined;
     this.#queue = new SendQueue(transmit, { family, renew: renew ? () => canLeave(raw, options, family) : undefined });
   }
@@ -228,24 +230,37 @@ function receiveBufferOf(raw: Socket): number | undefined {
   }
 }
 
-/** Node sends in the order of the calls, and calls back in it. */
-function together(raw: Socket): Transmit {
-  return (datagrams, host, port, done) => {
-    let left = datagrams.length;
-    let unsent: Error[] | undefined;
-    function sent(error: unknown): void {
-      if (error) (unsent ??= []).push(asError(error));
-      if (--left === 0) done(unsent);
-    }
+/** Node sends in the order of the calls, and calls back in it. One group is under way at a time, so it takes no closures. */
+class Together {
+  readonly #raw: Socket;
+  #left = 0;
+  #unsent: Error[] | undefined;
+  #done: ((unsent?: Error[]) => void) | undefined;
+
+  constructor(raw: Socket) {
+    this.#raw = raw;
+  }
+
+  readonly transmit: Transmit = (datagrams, host, port, done) => {
+    this.#left = datagrams.length;
+    this.#done = done;
     withRealTicks(() => {
       for (const data of datagrams) {
         try {
-          raw.send(data, 0, data.length, port, host, sent);
+          this.#raw.send(data, 0, data.length, port, host, this.#sent);
         } catch (error) {
-          sent(error);
+          this.#sent(error);
         }
       }
     });
+  };
+
+  readonly #sent = (error: unknown): void => {
+    if (error) (this.#unsent ??= []).push(asError(error));
+    if (--this.#left > 0) return;
+    const unsent = this.#unsent;
+    this.#unsent = undefined;
+    this.#done?.(unsent);
   };
 }
 

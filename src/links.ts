@@ -179,7 +179,15 @@ export class Links {
   }
 
   /** Sends to the group, from each interface. What one of them took is sent; never rejects. */
-  async sendToGroup(datagrams: readonly Uint8Array[]): Promise<Unsent> {
+  sendToGroup(datagrams: readonly Uint8Array[]): Promise<Unsent> {
+    // Nearly always there is one, and it sends multicast.
+    const [only] = this.#open.size === 1 ? this.#open.values() : [];
+    return only?.sender === undefined
+      ? this.#sendFromEach(datagrams)
+      : sendAll(only.sender, datagrams, this.#settings.group, this.mesh.port);
+  }
+
+  async #sendFromEach(datagrams: readonly Uint8Array[]): Promise<Unsent> {
     const { group } = this.#settings;
     let best: { readonly unsent: Unsent } | undefined;
     for (const { sender } of this.#open.values()) {

@@ -175,7 +175,7 @@ export class Outbox {
   }
 
   async #sendBatches(): Promise<void> {
-    const { batchTo, budget, hasGroup, isReady, isSteady, pacer, release, take } = this.#config;
+    const { batchTo, budget, hasGroup, isReady, isSteady, pacer, release, sendToGroup, take } = this.#config;
     const group = this.#group;
     // Repairs get every other turn.
     const most = isSteady() && !isReady("repair") ? MAX_GROUP : 1;
@@ -186,8 +186,13 @@ export class Outbox {
       pacer?.spend();
     } while (group.length < most && isReady("batch") && (pacer?.wait() ?? 0) === 0);
     const endpoints = batchTo();
-    budget.spend(group.length * (endpoints.length + (hasGroup() ? 1 : 0)));
-    this.broadcasts += await this.#broadcast(group, endpoints);
+    const isBroadcast = hasGroup();
+    budget.spend(group.length * (endpoints.length + (isBroadcast ? 1 : 0)));
+    if (isBroadcast) this.broadcasts += this.#sent(group, await sendToGroup(group));
+    if (endpoints.length > 0) {
+      const sent = await this.#sendAll(group, endpoints);
+      if (!isBroadcast) this.broadcasts += sent;
+    }
     group.length = 0;
     release();
   }

@@ -9,8 +9,9 @@
 
 /** Slots of an empty table: 2.5 kB. */
 const MIN_SLOTS = 256;
-/** Slots for each pending key, at least, when a table is made anew. */
+/** Slots for each pending key, at least, when a table is made anew. With so many times as many it is halved. */
 const SPARE = 4;
+const TOO_MANY = 16;
 /**
  * Slots that are looked at for one key. A table is never fuller than half, so more has to be contrived: such a key is not noted, and
  * sent once more when it is published again.
@@ -55,10 +56,8 @@ export class PendingKeys {
     const old = this.#table;
     const { first } = this;
     let slots = old.hashes.length;
-    if (pending * SPARE > slots || pending * SPARE * SPARE < slots) {
-      slots = MIN_SLOTS;
-      while (slots < pending * SPARE) slots *= 2;
-    }
+    while (slots < pending * SPARE) slots *= 2;
+    if (slots > MIN_SLOTS && slots > pending * SPARE * TOO_MANY) slots /= 2;
     const table = this.#spare?.hashes.length === slots ? this.#spare : new Table(slots);
     this.#used = 0;
     for (let slot = 0; slot < old.hashes.length; slot++) {

@@ -6,14 +6,26 @@
 
 import type { DatagramSocket, Unsent } from "./datagram_socket.ts";
 
+type Sender = Pick<DatagramSocket, "send" | "sendMany">;
+
 /** Sends datagrams to one destination, in their order. Resolves to why some were not sent; never rejects. */
-export async function sendAll(
-  socket: Pick<DatagramSocket, "send" | "sendMany">,
+export function sendAll(
+  socket: Sender,
   datagrams: readonly Uint8Array[],
   host: string,
   port: number,
 ): Promise<Unsent> {
-  if (socket.sendMany !== undefined) return await socket.sendMany(datagrams, host, port);
+  return socket.sendMany === undefined
+    ? oneByOne(socket, datagrams, host, port)
+    : socket.sendMany(datagrams, host, port);
+}
+
+async function oneByOne(
+  socket: Sender,
+  datagrams: readonly Uint8Array[],
+  host: string,
+  port: number,
+): Promise<Unsent> {
   let unsent: Error[] | undefined;
   for (const datagram of datagrams) {
     try {

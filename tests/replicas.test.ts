@@ -101,8 +101,10 @@ for (const order of ["server first", "mesh first"] as const) {
         while (!isOver) {
           await pause(random.between(2, 60));
           const [key, at] = [keyOf(), clock.now()];
-          const version = await some().request((service) => service.read(key)).catch(() => undefined);
-          if (version === undefined) continue;
+          const replica = some();
+          const version = await replica.request((service) => service.read(key)).catch(() => undefined);
+          // A replica that goes on serving after it has closed its mesh hears of nothing more.
+          if (version === undefined || !replica.mesh.isHealthy()) continue;
           const age = ledger.read(key, version, at);
           const isUntold = untold.some((change) =>
             change.key === key && change.version > version && at - change.from <= CRASH_COST
