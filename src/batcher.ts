@@ -9,6 +9,7 @@ import { ClosedError, KeyTooLongError, show } from "./errors.ts";
 import { hashOf, PendingKeys } from "./pending_keys.ts";
 import type { SendBudget } from "./send_budget.ts";
 import { onAbort, type Signal } from "./signal.ts";
+import { type Waiter, WaitQueue } from "./wait_queue.ts";
 import { BatchWriter } from "./wire/batch_writer.ts";
 import { BATCH_KEY_OVERHEAD, MAX_DATAGRAM, MAX_KEY, MAX_PLAIN_KEY } from "./wire/layout.ts";
 import { ILL_FORMED, utf8Length } from "./wire/utf8.ts";
@@ -30,6 +31,8 @@ export interface BatcherConfig {
   readonly budget: SendBudget;
   /** Called when a batch is ready and {@linkcode Batcher.take} would return it. MUST NOT call `take` itself. */
   readonly onReady: () => void;
+  /** Called with each key that had to wait for room, when it is accepted. MUST NOT throw. */
+  readonly onLate?: (key: string) => void;
 }
 
 /** Batches kept to be used again: 64 of 1,400 bytes, more than a sender that keeps up ever has ready. */
@@ -47,11 +50,6 @@ interface Batch {
   since: number;
 }
 
-interface Waiter {
-  readonly key: string;
-  settle(error?: unknown): void;
-}
-
 /**
  * A key is pending from when it is accepted until its datagram is taken to be sent. The same key published meanwhile
  * is covered by that datagram, so it is not queued again.
@@ -67,7 +65,7 @@ export class Batcher {
   pending = 0;
   readonly #config: BatcherConfig;
   readonly #keys: PendingKeys;
-  readonly #waiting = new Set<Waiter>();
+  readonly #waiting = new WaitQueue();
   /** Batches that hold as much as they may, oldest first. */
   readonly #full: Batch[] = [];
   readonly #spare: Batch[] = [];
@@ -146,16 +144,13 @@ export class Batcher {
   wait(key: string, signal?: Signal): Promise<void> {
     if (signal?.aborted) return Promise.reject(signal.reason);
     return new Promise((resolve, reject) => {
-      const detach = signal && onAbort(signal, () => waiter.settle(signal.reason));
-      const waiter: Waiter = {
-        key,
-        settle: (error) => {
-          this.#waiting.delete(waiter);
-          detach?.();
-          if (error === undefined) resolve();
-          else reject(error);
-        },
-      };
+      const waiter: Waiter = { key, resolve, reject, detach: undefined, isOver: false };
+      if (signal !== undefined) {
+        waiter.detach = onAbort(signal, () => {
+          this.#waiting.remove(waiter);
+          reject(signal.reason);
+        });
+      }
       this.#waiting.add(waiter);
     });
   }
@@ -204,16 +199,21 @@ export class Batcher {
     if (this.#closed) return 0;
     this.#closed = true;
     const { size } = this.#waiting;
-    for (const waiter of this.#waiting) waiter.settle(new ClosedError("publish"));
+    for (let waiter = this.#waiting.first; waiter !== undefined; waiter = this.#waiting.first) {
+      this.#waiting.remove(waiter);
+      waiter.reject(new ClosedError("publish"));
+    }
     this.#stopTimer();
     this.#setDue();
     return size;
   }
 
   #admit(): void {
-    for (const waiter of this.#waiting) {
+    for (let waiter = this.#waiting.first; waiter !== undefined; waiter = this.#waiting.first) {
       if (!this.#add(waiter.key, this.pending < this.#config.queueSize)) return;
-      waiter.settle();
+      this.#waiting.remove(waiter);
+      this.#config.onLate?.(waiter.key);
+      waiter.resolve();
     }
   }
 

@@ -329,6 +329,7 @@ export class MeshBus implements SyncBus {
       clock,
       budget,
       onReady: () => this.#outbox.wake(),
+      onLate: (key) => this.#guards.touch(key),
     });
     this.#destinations = new Destinations(() => this.#membership.peers, () => this.#membership.openSeeds());
     this.#copies = new CopyLimit({
@@ -563,12 +564,12 @@ export class MeshBus implements SyncBus {
     },
   };
 
-  async #publishLater(key: string, options: PublishOptions | undefined): Promise<void> {
+  #publishLater(key: string, options: PublishOptions | undefined): Promise<void> {
+    const accepted = this.#batcher.wait(key, options?.signal);
     // The options may be changed while it waits.
     const self = options?.self;
-    await this.#batcher.wait(key, options?.signal);
-    this.#guards.touch(key);
-    this.#deliverOwn(key, self);
+    if (self === undefined && this.#subscriptions.selfish === 0) return accepted;
+    return accepted.then(() => this.#deliverOwn(key, self));
   }
 
   #deliverOwn(key: string, self: boolean | undefined): void {

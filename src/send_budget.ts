@@ -51,7 +51,8 @@ export class SendBudget {
     const { rate } = this;
     this.#tokens = Math.min(BURST, this.#tokens + ((now - this.#filledAt) * rate) / 1000);
     this.#filledAt = now;
-    if (this.#tokens >= 1) return 0;
+    // After as long a wait as was said it is 1, but for rounding.
+    if (this.#tokens > 1 - 1e-6) return 0;
     this.#pacer?.holdBack();
     // Whole microseconds, rounded up: a shorter wait could be lost in the rounding of the time, and then never end.
     return Math.ceil(((1 - this.#tokens) * 1e6) / rate) / 1000;
