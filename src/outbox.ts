@@ -165,8 +165,8 @@ export class Outbox {
     const { isReady, pacer, takeRepair } = this.#config;
     const hasBatch = !this.#onlyLetters && isReady("batch");
     const repair = this.#isRepairsTurn || !hasBatch ? takeRepair?.() : undefined;
-    this.#isRepairsTurn = repair === undefined;
     if (repair === undefined) return !hasBatch;
+    this.#isRepairsTurn = false;
     pacer?.spend();
     this.#single[0] = repair.datagram;
     if (repair.to === "group") await this.#sendToGroup(this.#single);
@@ -195,6 +195,7 @@ export class Outbox {
     }
     group.length = 0;
     release();
+    this.#isRepairsTurn = true;
   }
 
   /** A letter does not wait for the end of it. */
