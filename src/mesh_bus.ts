@@ -269,7 +269,7 @@ export class MeshBus implements SyncBus {
       onKey: (key) => {
         // A callback may close the bus in the middle of a batch.
         if (this.#closing !== undefined) return;
-        if (!this.#guards.idle) this.#guards.touch(key);
+        if (!this.#guards.idle) this.#guards.touch(key.text);
         this.#deliveries.take(key);
       },
       onKeysBegin: () => this.#deliveries.begin(this.#reliability?.streams.outstandingSince),

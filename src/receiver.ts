@@ -16,6 +16,7 @@ import {
   readNumber,
 } from "./wire/extension.ts";
 import {
+  KEY_OFFSET,
   TYPE_ACK,
   TYPE_ANSWER,
   TYPE_BATCH,
@@ -27,16 +28,17 @@ import {
   TYPE_PROBE,
   TYPE_STATE,
 } from "./wire/layout.ts";
+import { KeyBytes } from "./wire/key_bytes.ts";
 import {
   equalBytes,
   isFrom,
   nodeIdOf,
   packetType,
   printOf,
-  readBatch,
   readKey,
   scanPacket,
   TOO_SHORT,
+  visitBatch,
 } from "./wire/packet.ts";
 
 /** A packet of a type from 0x10, and of whom. */
@@ -56,8 +58,8 @@ export interface ReceiverConfig {
   readonly nodeId: Uint8Array;
   /** Whether extension blocks are read. */
   readonly extended: boolean;
-  /** Called with each key that another node says has changed. */
-  readonly onKey: (key: string) => void;
+  /** Called with each key that another node says has changed: one object for all of them. */
+  readonly onKey: (key: KeyBytes) => void;
   /** Called before the first key of a datagram, and after the last. */
   readonly onKeysBegin?: () => void;
   readonly onKeysEnd?: () => void;
@@ -118,6 +120,7 @@ export class Receiver {
   /** Datagrams of types that are not known. */
   unknownTypes = 0;
   readonly #config: ReceiverConfig;
+  readonly #key = new KeyBytes();
 
   constructor(config: ReceiverConfig) {
     this.#config = config;
@@ -153,10 +156,12 @@ export class Receiver {
         this.#config.onHeartbeat(nodeIdOf(data), readKey(data) ?? "", { host, port }, extension);
         break;
       case TYPE_INVALIDATE: {
-        const key = readKey(data);
+        const key = this.#key;
         this.#config.onKeysBegin?.();
-        if (key === undefined) this.invalidKeys++;
-        else this.#onKey(key);
+        key.open(data, KEY_OFFSET, end);
+        if (key.move(KEY_OFFSET, end)) this.#onKey(key);
+        else this.invalidKeys++;
+        key.close();
         this.#config.onKeysEnd?.();
         break;
       }
@@ -185,7 +190,7 @@ export class Receiver {
 
   #read(data: Uint8Array, end: number): void {
     this.#config.onKeysBegin?.();
-    this.invalidKeys += readBatch(data, end, this.#onKey);
+    this.invalidKeys += visitBatch(data, end, this.#key, this.#onKey);
     this.#config.onKeysEnd?.();
   }
 
@@ -210,7 +215,7 @@ export class Receiver {
     else if (extension.nonce !== undefined) this.#config.onOwnProbe?.(extension.nonce);
   }
 
-  readonly #onKey = (key: string): void => {
+  readonly #onKey = (key: KeyBytes): void => {
     const count = ++this.keys;
     this.#config.onKey(key);
     if (count % STRIDE === 0) this.#config.onManyKeys?.();

@@ -10,16 +10,11 @@ import type { Subscription, SyncCallback, SyncEvent, Topic } from "./sync_bus.ts
 import { onAbort, type Signal } from "./signal.ts";
 import { isThenable } from "./thenable.ts";
 
-/** What a {@linkcode Subscriber} is made of. */
-export interface SubscriberConfig {
-  readonly topic: Topic;
-  /** Counts up from subscription to subscription. */
-  readonly serial: number;
-  /** Gets the events; without it they are queued for an iterator. */
-  readonly callback: SyncCallback | undefined;
+/** What a {@linkcode Subscriber} shares with others: most subscriptions of a bus differ in topic and callback only. */
+export interface SubscriberKind {
   /** The context of whoever subscribed, where contexts are kept apart. */
-  readonly enter?: EnterContext | undefined;
-  /** Most undelivered events that the queue holds. */
+  readonly enter: EnterContext | undefined;
+  /** Most undelivered events that a queue holds. */
   readonly capacity: number;
   /** Whether it hears what its own bus publishes. */
   readonly self: boolean;
@@ -29,24 +24,28 @@ export interface SubscriberConfig {
   readonly onThrow: (error: unknown) => void;
 }
 
-/** The {@linkcode Subscription} that users hold, with the side that only {@linkcode Subscriptions} sees. */
+/**
+ * The {@linkcode Subscription} that users hold, with the side that only {@linkcode Subscriptions} sees. There may be a million:
+ * until something is queued it has nothing but its fields, 80 bytes on Node.
+ */
 export class Subscriber implements Subscription {
   readonly topic: Topic;
   readonly serial: number;
-  readonly self: boolean;
-  readonly #config: SubscriberConfig;
-  readonly #queue: EventQueue | undefined;
+  readonly #callback: SyncCallback | undefined;
+  readonly #kind: SubscriberKind;
+  #queue: EventQueue | undefined;
   #detach: (() => void) | undefined;
   #closed = false;
 
-  constructor(config: SubscriberConfig) {
-    this.topic = config.topic;
-    this.serial = config.serial;
-    this.self = config.self;
-    this.#config = config;
-    if (config.callback === undefined) {
-      this.#queue = new EventQueue(config.capacity, config.topic, () => this.close());
-    }
+  /**
+   * `serial` counts up from subscription to subscription. `callback` gets the events; without it they are queued for an
+   * iterator.
+   */
+  constructor(topic: Topic, serial: number, callback: SyncCallback | undefined, kind: SubscriberKind) {
+    this.topic = topic;
+    this.serial = serial;
+    this.#callback = callback;
+    this.#kind = kind;
   }
 
   get closed(): boolean {
@@ -63,38 +62,71 @@ export class Subscriber implements Subscription {
     if (this.#closed) return;
     this.#closed = true;
     this.#detach?.();
-    this.#config.onClose(this);
+    this.#kind.onClose(this);
     this.#queue?.end();
   }
 
   /** Whether its events are queued for a loop. */
   get isIterated(): boolean {
-    return this.#queue !== undefined;
+    return this.#callback === undefined;
+  }
+
+  /** What gets its events, unless they are queued. */
+  get callback(): SyncCallback | undefined {
+    return this.#callback;
   }
 
   /** The context that its callback runs in, where contexts are kept apart. */
   get enter(): EnterContext | undefined {
-    return this.#config.enter;
+    return this.#kind.enter;
+  }
+
+  /** Whether it hears what its own bus publishes. */
+  get self(): boolean {
+    return this.#kind.self;
   }
 
   /** Hands it an event, in the context `entered` if that is said. A callback is done with it when this returns. */
   offer(event: SyncEvent, entered?: EnterContext): Offered {
-    if (this.#queue !== undefined) return this.#queue.offer(event);
-    const { callback, enter, onThrow } = this.#config;
-    if (callback === undefined) return "queued";
-    try {
-      const result = enter === entered || enter === undefined ? callback(event) : enter(() => callback(event));
-      if (isThenable(result)) result.then(undefined, onThrow);
-    } catch (error) {
-      onThrow(error);
-    }
+    const callback = this.#callback;
+    if (callback === undefined) return this.#queued().offer(event);
+    const { enter, onThrow } = this.#kind;
+    if (enter === entered || enter === undefined) call(callback, event, onThrow);
+    else enterAndCall(enter, callback, event, onThrow);
     return "queued";
   }
 
   [Symbol.asyncIterator](): AsyncIterableIterator<SyncEvent> {
-    if (this.#queue === undefined) {
+    if (this.#callback !== undefined) {
       throw new TypeError("Cannot iterate as the subscription has a callback: it is one or the other");
     }
-    return this.#queue;
+    return this.#queued();
   }
+
+  #queued(): EventQueue {
+    if (this.#queue !== undefined) return this.#queue;
+    const queue = this.#queue = new EventQueue(this.#kind.capacity, this.topic, () => this.close());
+    if (this.#closed) queue.end();
+    return queue;
+  }
+}
+
+/** Calls a callback in the context of now. It may throw, or reject: `onThrow` gets that. */
+export function call(callback: SyncCallback, event: SyncEvent, onThrow: (error: unknown) => void): void {
+  try {
+    const result = callback(event);
+    if (isThenable(result)) result.then(undefined, onThrow);
+  } catch (error) {
+    onThrow(error);
+  }
+}
+
+/** Apart from {@linkcode Subscriber.offer}, which need not make room for what a function remembers. */
+function enterAndCall(
+  enter: EnterContext,
+  callback: SyncCallback,
+  event: SyncEvent,
+  onThrow: (error: unknown) => void,
+): void {
+  call(() => enter(() => callback(event)), event, onThrow);
 }

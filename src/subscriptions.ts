@@ -8,8 +8,10 @@ import type { Contexts, EnterContext } from "./contexts.ts";
 import { KeyTooLongError, show } from "./errors.ts";
 import { checkKnown, knownOptions } from "./known_options.ts";
 import { checkSignal } from "./signal.ts";
-import { Subscriber } from "./subscriber.ts";
+import { call, Subscriber, type SubscriberKind } from "./subscriber.ts";
+import { type Hearers, isGroup, SubscriberTable } from "./subscriber_table.ts";
 import type { SubscribeOptions, Subscription, SyncCallback, SyncEvent, Topic } from "./sync_bus.ts";
+import { KeyBytes } from "./wire/key_bytes.ts";
 import { MAX_KEY } from "./wire/layout.ts";
 import { ILL_FORMED, utf8Length } from "./wire/utf8.ts";
 
@@ -35,12 +37,6 @@ export interface SubscriptionCounts {
   overflows: number;
 }
 
-/** Subscribers of one key or prefix. */
-interface Group {
-  readonly text: string;
-  readonly subscribers: Set<Subscriber>;
-}
-
 /**
  * Subscribers by key and by prefix. Delivering a key costs one look-up for the key and one for each distinct length of
  * the prefixes, however many subscribers there are.
@@ -52,31 +48,42 @@ export class Subscriptions {
   selfish = 0;
   /** Those that are iterated. */
   #iterated = 0;
-  readonly #onCallbackError: (error: unknown) => void;
+  readonly #onThrow: (error: unknown) => void;
   readonly #onPattern: (error: Error) => void;
   readonly #limit: number;
   readonly #contexts: Contexts | undefined;
-  readonly #byKey = new Map<string, Group>();
-  readonly #byPrefix = new Map<number, Map<string, Group>>();
+  readonly #seed: number;
+  readonly #byKey: SubscriberTable;
+  readonly #byPrefix = new Map<number, SubscriberTable>();
+  /** What makes bytes of a text, unless it is in use. */
+  #spare: KeyBytes | undefined;
   /** How many callbacks run in which context. */
   readonly #entries = new Map<EnterContext, number>();
+  /** The context of all callbacks: `undefined` where contexts are not kept apart, and null when it is not the same for all. */
+  #common: EnterContext | null | undefined;
   /** The context that was entered for all that is delivered now. */
   #entered: EnterContext | undefined;
+  /** That of the last subscriber. */
+  #kind: SubscriberKind | undefined;
   #serial = 0;
   #stopped = false;
 
   /**
    * `onCallbackError` gets what a callback threw or rejected with; `limit` is the longest key, in bytes of UTF-8. With
    * `contexts` callbacks run in the context of whoever subscribed. `onPattern` gets an error when a topic looks like a pattern.
+   * `seed` makes hashes of keys that others cannot foresee.
    */
   constructor(
     onCallbackError: (error: unknown) => void,
     contexts?: Contexts,
     limit: number = MAX_KEY,
     onPattern: (error: Error) => void = () => {},
+    seed = 0,
   ) {
     this.#onPattern = onPattern;
-    this.#onCallbackError = onCallbackError;
+    this.#onThrow = onCallbackError;
+    this.#seed = seed;
+    this.#byKey = new SubscriberTable(seed);
     this.#limit = limit;
     this.#contexts = contexts;
   }
@@ -105,22 +112,14 @@ export class Subscriptions {
     }
     // Before it is there: what is told of this may throw.
     if (textOf(topic).endsWith("*")) this.#onPattern(noPattern(textOf(topic)));
-    const subscriber = new Subscriber({
-      // A copy: it is found by its topic again when it closes, whatever the caller does with the object.
-      topic: typeof topic === "string" ? topic : { prefix: topic.prefix },
-      serial: ++this.#serial,
-      callback,
-      enter: callback && this.#contexts?.capture(),
-      capacity,
-      self,
-      onClose: this.#onClose,
-      onThrow: this.#onCallbackError,
-    });
+    const enter = callback && this.#contexts?.capture();
+    // A copy: it is found by its topic again when it closes, whatever the caller does with the object.
+    const own = typeof topic === "string" ? topic : { prefix: topic.prefix };
+    const subscriber = new Subscriber(own, ++this.#serial, callback, this.#kindOf(enter, capacity, self));
     this.#insert(subscriber);
     if (self) this.selfish++;
     if (subscriber.isIterated) this.#iterated++;
-    const { enter } = subscriber;
-    if (enter !== undefined) this.#entries.set(enter, (this.#entries.get(enter) ?? 0) + 1);
+    if (enter !== undefined) this.#enterOne(enter);
     if (signal !== undefined) subscriber.closeOn(signal);
     return subscriber;
   }
@@ -133,36 +132,24 @@ export class Subscriptions {
         `Cannot unsubscribe as it takes what \`subscribe\` returned: current value is ${show(subscription)}`,
       );
     }
-    if (this.#find(topic)?.subscribers.has(subscription)) subscription.close();
+    if (this.#tableOf(topic)?.holds(this.#encode(textOf(topic)), subscription)) subscription.close();
   }
 
   /** How many subscribers an event of `key` would reach. */
   count(key: string): number {
-    let count = this.#byKey.get(key)?.subscribers.size ?? 0;
-    for (const [length, table] of this.#byPrefix) {
-      if (length <= key.length) count += table.get(key.substring(0, length))?.subscribers.size ?? 0;
-    }
+    let count = 0;
+    for (const hearers of this.#hearersOf(this.#encode(key))) count += isGroup(hearers) ? hearers.subscribers.size : 1;
     return count;
   }
 
   /** How many of them hear what their own bus publishes. */
   countSelfish(key: string): number {
     if (this.selfish === 0) return 0;
-    let count = selfishIn(this.#byKey.get(key));
-    for (const [length, table] of this.#byPrefix) {
-      if (length <= key.length) count += selfishIn(table.get(key.substring(0, length)));
+    let count = 0;
+    for (const hearers of this.#hearersOf(this.#encode(key))) {
+      for (const { self } of each(hearers)) count += self ? 1 : 0;
     }
     return count;
-  }
-
-  /** The topic of a subscription that an event of `key` would reach. */
-  topicOf(key: string): Topic | undefined {
-    if (this.#byKey.has(key)) return key;
-    for (const [length, table] of this.#byPrefix) {
-      const prefix = key.substring(0, length);
-      if (length <= key.length && table.has(prefix)) return { prefix };
-    }
-    return undefined;
   }
 
   /**
@@ -171,19 +158,42 @@ export class Subscriptions {
    * their own bus publishes. Returns how many took it: all but the queues of prefixes that overflow, or hold a gap or
    * overflow event that covers it.
    */
-  deliver(key: string, metadata?: EventMetadata, before?: number, isOwn = false): number {
-    const newest = before ?? this.#serial;
+  deliver(key: string | KeyBytes, metadata?: EventMetadata, newest: number = this.#serial, isOwn = false): number {
+    if (typeof key !== "string") return this.#deliver(key, metadata, newest, isOwn);
+    const bytes = this.#encode(key);
+    // A callback may deliver another key before this one is done.
+    this.#spare = undefined;
+    const taken = this.#deliver(bytes, metadata, newest, isOwn);
+    this.#spare = bytes;
+    return taken;
+  }
+
+  #deliver(key: KeyBytes, metadata: EventMetadata | undefined, newest: number, isOwn: boolean): number {
     let taken = 0;
-    // A key fresh from a datagram has no hash yet: looking it up in an empty map would make one.
-    const exact = this.#byKey.size === 0 ? undefined : this.#byKey.get(key);
-    if (exact !== undefined) taken += this.#offer(exact, publish(exact.text, metadata), newest, isOwn);
+    const table = this.#byKey;
+    const place = table.size === 0 ? -1 : table.find(key, key.end);
+    if (place >= 0) {
+      const event = publish(table.textAt(place), metadata);
+      const callback = table.shortAt(place);
+      // Most often: whoever is there may have it, and nothing has to be entered. To read the subscriber costs 200 ns then.
+      if (callback !== undefined && newest === this.#serial && !isOwn && this.#isEntered) {
+        call(callback, event, this.#onThrow);
+        this.counts.events++;
+        taken++;
+      } else taken += this.#offer(table.valueAt(place), event, newest, isOwn);
+    }
     if (this.#byPrefix.size === 0) return taken;
     for (const [length, table] of this.#byPrefix) {
-      if (length > key.length) continue;
-      const group = table.get(key.substring(0, length));
-      if (group !== undefined) taken += this.#offer(group, publish(detach(key), metadata), newest, isOwn);
+      const place = findPrefix(table, key, length);
+      if (place < 0) continue;
+      taken += this.#offer(table.valueAt(place), publish(detach(key.text), metadata), newest, isOwn);
     }
     return taken;
+  }
+
+  /** Whether callbacks can be called as they are. */
+  get #isEntered(): boolean {
+    return this.#common === this.#entered && !this.#stopped;
   }
 
   /**
@@ -212,19 +222,32 @@ export class Subscriptions {
   }
 
   /**
-   * The same in steps: each subscriber comes out when it has the event, callbacks first. Subscriptions may come and go in
-   * between.
+   * The same, for whoever has to know what each subscriber took: a single one has the event when this returns, and is returned.
+   * Several are handed it in steps, callbacks first: each comes out when it has it. Subscriptions may come and go in between.
    */
-  *offers(key: string, newest: number, isOwn = false): Generator<Subscriber, void, undefined> {
-    const offers: [Group, SyncEvent][] = [];
-    const exact = this.#byKey.get(key);
-    if (exact !== undefined) offers.push([exact, publish(exact.text, undefined)]);
-    for (const [length, table] of this.#byPrefix) {
-      const group = length > key.length ? undefined : table.get(key.substring(0, length));
-      if (group !== undefined) offers.push([group, publish(detach(key), undefined)]);
+  offer(
+    key: string | KeyBytes,
+    newest: number,
+    isOwn = false,
+  ): Subscriber | Generator<Subscriber, void, undefined> | undefined {
+    const bytes = typeof key === "string" ? this.#encode(key) : key;
+    const found = this.#hearersOf(bytes);
+    const [first] = found;
+    if (first === undefined) return undefined;
+    if (found.length > 1 || isGroup(first)) {
+      return this.#inSteps(found.map((hearers) => [hearers, eventOf(hearers, bytes)]), newest, isOwn);
     }
+    this.#offer(first, eventOf(first, bytes), newest, isOwn);
+    return first;
+  }
+
+  *#inSteps(
+    offers: readonly (readonly [Hearers, SyncEvent])[],
+    newest: number,
+    isOwn: boolean,
+  ): Generator<Subscriber, void, undefined> {
     for (const isIterated of CALLBACKS_FIRST) {
-      for (const [group, event] of offers) yield* this.#offers(group, event, newest, isOwn, isIterated);
+      for (const [hearers, event] of offers) yield* this.#offers(hearers, event, newest, isOwn, isIterated);
     }
   }
 
@@ -234,8 +257,8 @@ export class Subscriptions {
     const newest = this.#serial;
     for (const isIterated of CALLBACKS_FIRST) {
       if (isIterated && this.#iterated === 0) continue;
-      for (const group of this.#groups()) {
-        yield* this.#offers(group, { key: group.text, cause }, newest, false, isIterated);
+      for (const hearers of this.#all()) {
+        yield* this.#offers(hearers, { key: textOf(hearers.topic), cause }, newest, false, isIterated);
       }
     }
   }
@@ -252,42 +275,54 @@ export class Subscriptions {
 
   /** Closes all. */
   closeAll(): void {
-    for (const { subscribers } of this.#groups()) {
-      for (const subscriber of subscribers) subscriber.close();
-    }
+    for (const hearers of this.#all()) for (const subscriber of each(hearers)) subscriber.close();
   }
 
-  *#groups(): Generator<Group, void, undefined> {
+  *#all(): Generator<Hearers, void, undefined> {
     yield* this.#byKey.values();
     for (const table of this.#byPrefix.values()) yield* table.values();
   }
 
-  #offer(group: Group, event: SyncEvent, newest: number, isOwn: boolean): number {
-    let taken = 0;
-    // What is published by this bus is delivered at once when nothing else is, in the context of whoever publishes.
-    const entered = isOwn ? undefined : this.#entered;
-    for (const subscriber of group.subscribers) {
-      if (this.#stopped) break;
-      if (subscriber.serial > newest || isOwn && !subscriber.self) continue;
-      const offered = subscriber.offer(event, entered);
-      this.counts.events++;
-      if (offered === "merged" || offered === "covered") this.counts.merged++;
-      if (offered === "overflow") this.counts.overflows++;
-      if (offered === "queued" || offered === "merged") taken++;
+  /** Those who hear of a key: its own, and those of prefixes. */
+  #hearersOf(key: KeyBytes): Hearers[] {
+    const found: Hearers[] = [];
+    const place = this.#byKey.size === 0 ? -1 : this.#byKey.find(key, key.end);
+    if (place >= 0) found.push(this.#byKey.valueAt(place));
+    for (const [length, table] of this.#byPrefix) {
+      const place = findPrefix(table, key, length);
+      if (place >= 0) found.push(table.valueAt(place));
     }
+    return found;
+  }
+
+  #offer(hearers: Hearers, event: SyncEvent, newest: number, isOwn: boolean): number {
+    if (!isGroup(hearers)) return this.#offerOne(hearers, event, newest, isOwn);
+    let taken = 0;
+    for (const subscriber of hearers.subscribers) taken += this.#offerOne(subscriber, event, newest, isOwn);
     return taken;
   }
 
+  #offerOne(subscriber: Subscriber, event: SyncEvent, newest: number, isOwn: boolean): number {
+    if (this.#stopped || subscriber.serial > newest || isOwn && !subscriber.self) return 0;
+    // What is published by this bus is delivered at once when nothing else is, in the context of whoever publishes.
+    const offered = subscriber.offer(event, isOwn ? undefined : this.#entered);
+    this.counts.events++;
+    if (offered === "merged" || offered === "covered") this.counts.merged++;
+    if (offered === "overflow") this.counts.overflows++;
+    return offered === "queued" || offered === "merged" ? 1 : 0;
+  }
+
   *#offers(
-    group: Group,
+    hearers: Hearers,
     event: SyncEvent,
     newest: number,
     isOwn: boolean,
     isIterated: boolean,
   ): Generator<Subscriber, void, undefined> {
-    for (const subscriber of group.subscribers) {
+    for (const subscriber of each(hearers)) {
       if (this.#stopped) break;
-      if (subscriber.isIterated !== isIterated || subscriber.serial > newest || isOwn && !subscriber.self) continue;
+      if (subscriber.closed || subscriber.isIterated !== isIterated) continue;
+      if (subscriber.serial > newest || isOwn && !subscriber.self) continue;
       const offered = subscriber.offer(event, this.#entered);
       this.counts.events++;
       if (offered === "merged" || offered === "covered") this.counts.merged++;
@@ -296,22 +331,33 @@ export class Subscriptions {
     }
   }
 
-  #find(topic: Topic): Group | undefined {
-    if (typeof topic === "string") return this.#byKey.get(topic);
-    return this.#byPrefix.get(topic.prefix.length)?.get(topic.prefix);
+  /** One object for as many as are alike in a row. */
+  #kindOf(enter: EnterContext | undefined, capacity: number, self: boolean): SubscriberKind {
+    const last = this.#kind;
+    if (last !== undefined && last.enter === enter && last.capacity === capacity && last.self === self) return last;
+    return this.#kind = { enter, capacity, self, onClose: this.#onClose, onThrow: this.#onThrow };
+  }
+
+  #tableOf(topic: Topic): SubscriberTable | undefined {
+    return typeof topic === "string" ? this.#byKey : this.#byPrefix.get(topic.prefix.length);
   }
 
   #insert(subscriber: Subscriber): void {
     const { topic } = subscriber;
-    const group = this.#find(topic);
-    if (group !== undefined) {
-      group.subscribers.add(subscriber);
-      return;
-    }
     const text = textOf(topic);
-    const table = typeof topic === "string" ? this.#byKey : this.#byPrefix.get(text.length) ?? new Map<string, Group>();
-    if (typeof topic !== "string") this.#byPrefix.set(text.length, table);
-    table.set(text, { text, subscribers: new Set([subscriber]) });
+    let table = this.#tableOf(topic);
+    if (table === undefined) this.#byPrefix.set(text.length, table = new SubscriberTable(this.#seed));
+    table.insert(this.#encode(text), text, subscriber);
+  }
+
+  #encode(text: string): KeyBytes {
+    return (this.#spare ??= new KeyBytes()).encode(text);
+  }
+
+  /** One callback more runs in it. */
+  #enterOne(enter: EnterContext): void {
+    this.#entries.set(enter, (this.#entries.get(enter) ?? 0) + 1);
+    this.#findCommon();
   }
 
   /** One callback less runs in it. */
@@ -320,6 +366,13 @@ export class Subscriptions {
     const others = (this.#entries.get(enter) ?? 0) - 1;
     if (others > 0) this.#entries.set(enter, others);
     else this.#entries.delete(enter);
+    this.#findCommon();
+  }
+
+  #findCommon(): void {
+    const { size } = this.#entries;
+    const [enter] = size === 1 ? this.#entries.keys() : [];
+    this.#common = size > 1 ? null : enter;
   }
 
   readonly #onClose = (subscriber: Subscriber): void => {
@@ -327,28 +380,29 @@ export class Subscriptions {
     if (subscriber.self) this.selfish--;
     if (subscriber.isIterated) this.#iterated--;
     this.#leave(subscriber.enter);
-    const group = this.#find(topic);
-    if (group === undefined) return;
-    group.subscribers.delete(subscriber);
-    if (group.subscribers.size > 0) return;
-    if (typeof topic === "string") {
-      this.#byKey.delete(topic);
-      return;
-    }
-    const table = this.#byPrefix.get(topic.prefix.length);
-    table?.delete(topic.prefix);
-    if (table?.size === 0) this.#byPrefix.delete(topic.prefix.length);
+    const table = this.#tableOf(topic);
+    if (table === undefined) return;
+    table.remove(this.#encode(textOf(topic)), subscriber);
+    if (typeof topic !== "string" && table.size === 0) this.#byPrefix.delete(topic.prefix.length);
   };
+}
+
+/** The place of the prefix of `key` that has that length, or -1. */
+function findPrefix(table: SubscriberTable, key: KeyBytes, length: number): number {
+  const end = key.endOf(length);
+  return end < 0 ? -1 : table.find(key, end);
+}
+
+function each(hearers: Hearers): Iterable<Subscriber> {
+  return isGroup(hearers) ? hearers.subscribers : [hearers];
+}
+
+function eventOf({ topic }: Hearers, key: KeyBytes): SyncEvent {
+  return publish(typeof topic === "string" ? topic : detach(key.text), undefined);
 }
 
 function publish(key: string, metadata: EventMetadata | undefined): SyncEvent {
   return metadata === undefined ? { key, cause: "publish" } : { ...metadata, key, cause: "publish" };
-}
-
-function selfishIn(group: Group | undefined): number {
-  let count = 0;
-  for (const { self } of group?.subscribers ?? []) count += self ? 1 : 0;
-  return count;
 }
 
 function ofTopic(name: string): string | undefined {

@@ -88,7 +88,7 @@ function setUp({ extended = true, nodeId = STREAM } = {}) {
   const receiver = new Receiver({
     nodeId,
     extended,
-    onKey: (key) => calls.push(key),
+    onKey: (key) => calls.push(key.text),
     onNumber: (id, number, numbering, host, port) => calls.push([numbering, toHex(id), number, host, port]) > 0,
     onHeartbeat: (id, advertised, { host, port }, extension) =>
       calls.push(["heartbeat", toHex(id), advertised, host, port, extension && view(extension)]),
@@ -215,7 +215,7 @@ describe("a receiver", () => {
     const receiver = new Receiver({
       nodeId: STREAM,
       extended: true,
-      onKey: (key) => keys.push(key),
+      onKey: (key) => keys.push(key.text),
       onNumber: (_, number) => number !== 7,
       onHeartbeat: () => {},
       onControl: () => {},

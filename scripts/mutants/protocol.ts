@@ -233,7 +233,7 @@ export const PROTOCOL: readonly Mutant[] = judgedBy("storms", [
   {
     name: "an event does not touch the guard of its key",
     file: "src/mesh_bus.ts",
-    find: "if (!this.#guards.idle) this.#guards.touch(key);\n        this.#deliveries",
+    find: "if (!this.#guards.idle) this.#guards.touch(key.text);\n        this.#deliveries",
     replace: "this.#deliveries",
   },
   {

@@ -24,7 +24,8 @@ import {
   TYPE_OFFSET,
 } from "./layout.ts";
 import { readU16, writeU16 } from "./integers.ts";
-import { isAscii, isUtf8, readUtf8 } from "./utf8.ts";
+import { KeyBytes } from "./key_bytes.ts";
+import { isUtf8, readUtf8 } from "./utf8.ts";
 
 /** {@linkcode scanPacket} found fewer bytes than the datagram claims to have. */
 export const TOO_SHORT = -1;
@@ -98,25 +99,25 @@ export function readKey(bytes: Uint8Array): string | undefined {
 
 /**
  * Calls `visit` with each key of a scanned batch, in order, and returns how many were left out as they are not UTF-8.
- * `end` is what {@linkcode scanPacket} returned.
- *
- * When every byte is ASCII the batch is decoded once and the keys are cut from that text: 10 ns a key against 50
- * (Node 24, 16-byte keys).
+ * `end` is what {@linkcode scanPacket} returned; `key` is what `visit` gets, each time another key.
  */
-export function readBatch(bytes: Uint8Array, end: number, visit: (key: string) => void): number {
-  const text = isAscii(bytes, BATCH_KEYS_OFFSET, end) ? readUtf8(bytes, BATCH_KEYS_OFFSET, end) : undefined;
+export function visitBatch(bytes: Uint8Array, end: number, key: KeyBytes, visit: (key: KeyBytes) => void): number {
+  key.open(bytes, BATCH_KEYS_OFFSET, end);
   let invalid = 0;
   let start = BATCH_KEYS_OFFSET;
   while (start < end) {
-    const length = readU16(bytes, start);
-    start += BATCH_KEY_OVERHEAD;
-    const stop = start + length;
-    if (text !== undefined) visit(text.substring(start - BATCH_KEYS_OFFSET, stop - BATCH_KEYS_OFFSET));
-    else if (isUtf8(bytes, start, stop)) visit(readUtf8(bytes, start, stop));
+    const stop = start + BATCH_KEY_OVERHEAD + readU16(bytes, start);
+    if (key.move(start + BATCH_KEY_OVERHEAD, stop)) visit(key);
     else invalid++;
     start = stop;
   }
+  key.close();
   return invalid;
+}
+
+/** The same with the text of each key, for tools and tests. */
+export function readBatch(bytes: Uint8Array, end: number, visit: (key: string) => void): number {
+  return visitBatch(bytes, end, new KeyBytes(), (key) => visit(key.text));
 }
 
 /** An invalidate or a heartbeat, as {@linkcode decodePacket} returns it. */

@@ -100,6 +100,18 @@ export function isUtf8(bytes: Uint8Array, start: number, end: number): boolean {
   return true;
 }
 
+/** Whether the bytes from `start` to before `end`, which must be UTF-8, are those of `text`. */
+export function equalsUtf8(text: string, bytes: Uint8Array, start: number, end: number): boolean {
+  const { length } = text;
+  let at = start;
+  for (let i = 0; i < length; i++) {
+    const unit = text.charCodeAt(i);
+    if (unit >= 0x80) return readUtf8(bytes, at, end) === text.substring(i);
+    if (at >= end || bytes[at++] !== unit) return false;
+  }
+  return at === end;
+}
+
 // A byte order mark is part of a key like any other character: without `ignoreBOM` it would be dropped.
 const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
 

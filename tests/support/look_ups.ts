@@ -1,6 +1,8 @@
-/** What a piece of code asked of maps and sets. */
+import { KeyTable } from "../../src/key_table.ts";
+
+/** What a piece of code asked of maps, sets and key tables. */
 export interface LookUps {
-  /** Calls of `get`, `has`, `set` and `delete`. */
+  /** Calls of `get`, `has`, `set` and `delete`, and of `find` of a key table. */
   direct: number;
   /** Entries that loops over maps and sets came by, and the ends of those loops. */
   stepped: number;
@@ -8,7 +10,7 @@ export interface LookUps {
 
 type Method = (this: unknown, ...args: unknown[]) => unknown;
 
-/** Runs `action`, which must not be asynchronous, and counts its work on maps and sets: a measure that no machine changes. */
+/** Runs `action`, which must not be asynchronous, and counts that work: a measure that no machine changes. */
 export function countLookUps(action: () => void): LookUps {
   const counts: LookUps = { direct: 0, stepped: 0 };
   const restore: (() => void)[] = [];
@@ -23,6 +25,7 @@ export function countLookUps(action: () => void): LookUps {
   };
   for (const name of ["get", "has", "set", "delete"]) spy(Map.prototype, name, "direct");
   for (const name of ["has", "add", "delete"]) spy(Set.prototype, name, "direct");
+  spy(KeyTable.prototype, "find", "direct");
   spy(Object.getPrototypeOf(new Map().entries()) as object, "next", "stepped");
   spy(Object.getPrototypeOf(new Set().values()) as object, "next", "stepped");
   try {
