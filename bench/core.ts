@@ -1,6 +1,7 @@
 /**
  * What a key costs in a whole node whose socket does nothing: published while it is pending, published anew, and
- * delivered from a full datagram to nobody, to a prefix subscription and to one of 100,000 exact ones.
+ * delivered from a full datagram: to nobody, to a prefix subscription, and to one of 1,000, 100,000 and 1,000,000 exact ones,
+ * beside a `Map` with as many keys.
  *
  * @module
  */
@@ -20,10 +21,15 @@ import { measure, type Row } from "./micro.ts";
 
 const KEYS = 1000;
 const EXACT = 100_000;
+const QUICK = process.argv.includes("--quick");
+/** How many exact subscriptions there are, by the name of the figure. A million take seconds to make. */
+const EXACTS = { exact: EXACT, "exact.few": 1000, ...(!QUICK && { "exact.many": 1_000_000 }) };
 const DATAGRAMS = 16;
+const TIMES = DATAGRAMS * KEYS_PER_DATAGRAM;
 
 // What came out last, so that no compiler drops the work.
 let sink: unknown;
+const keep = (key: string) => sink = key;
 let events = 0;
 
 const never: Clock = {
@@ -45,17 +51,14 @@ const turning: Clock = {
 const pending = await open({}, never);
 const publisher = await open({ batchInterval: 0, batchSize: 65_535, queueSize: 2 * KEYS }, systemClock);
 const unheard = await open({}, turning);
-const exact = await open({}, turning);
 const prefix = await open({}, turning);
-const everyKey = asciiKeys(EXACT);
 const onEvent = () => events++;
-for (const key of everyKey) exact.mesh.subscribe(key, onEvent);
 prefix.mesh.subscribe({ prefix: "" }, onEvent);
 
 print(
   await measure(
-    [...pendingRows(), ...publishRows(), ...deliverRows()],
-    process.argv.includes("--quick"),
+    [...pendingRows(), ...publishRows(), ...await deliverRows()],
+    QUICK,
   ),
 );
 if (sink === undefined || events === 0) throw new Error("Nothing was measured");
@@ -122,42 +125,75 @@ function publishRows(): Row[] {
   ];
 }
 
-function deliverRows(): Row[] {
-  // All keys in turn, out of order: V8 and the processor's caches take a key that came a moment ago for much less.
-  const datagrams = Array.from({ length: Math.floor(EXACT / KEYS_PER_DATAGRAM) }, (_, i) => {
-    const writer = new BatchWriter(new Uint8Array(16).fill(7));
-    for (let k = 0; k < KEYS_PER_DATAGRAM; k++) {
-      writer.add(everyKey[((i * KEYS_PER_DATAGRAM + k) * 7919) % EXACT] as string);
-    }
-    return writer.bytes();
-  });
-  let next = 0;
-  const each = (take: (datagram: Uint8Array) => unknown) => () => {
-    for (let i = 0; i < DATAGRAMS; i++) take(datagrams[next++ % datagrams.length] as Uint8Array);
-    for (let end = turnEnds.shift(); end !== undefined; end = turnEnds.shift()) end();
-  };
-  const keep = (key: string) => sink = key;
-  const times = DATAGRAMS * KEYS_PER_DATAGRAM;
-  const nodes = { unheard, prefix, exact };
+async function deliverRows(): Promise<Row[]> {
+  const keys = asciiKeys(EXACT);
+  const datagrams = datagramsOf(keys);
+  const sizes = Object.entries(EXACTS);
   return [
-    ...Object.entries(nodes).map(([name, { receive }]): Row => ({
-      name: `deliver.${name}`,
-      unit: "ns/key",
-      times,
-      block: each(receive),
-      control: "deliver.control",
-    })),
+    deliverRow("unheard", unheard.receive, datagrams),
+    deliverRow("prefix", prefix.receive, datagrams),
+    ...(await Promise.all(sizes.map(([name, size]) => exactRows(name, asciiKeys(size))))).flat(),
+    // Beside exact subscriptions of other keys.
+    deliverRow("others", (await subscribed(keys)).receive, datagramsOf(keys.map((key) => key.replace("user", "item")))),
     {
       // The codec alone.
       name: "deliver.control",
       unit: "ns/key",
-      times,
-      block: each((datagram) => readBatch(datagram, scanPacket(datagram), keep)),
+      times: TIMES,
+      block: each((datagram) => readBatch(datagram, scanPacket(datagram), keep), datagrams),
     },
   ];
 }
 
-async function open(options: MeshOptions, clock: Clock): Promise<{ mesh: MeshBus; receive(data: Uint8Array): void }> {
+async function exactRows(name: string, keys: readonly string[]): Promise<Row[]> {
+  const datagrams = datagramsOf(keys);
+  const map = new Map(keys.map((key) => [key, key]));
+  const lookUp = (key: string) => sink = map.get(key);
+  const row = deliverRow(name, (await subscribed(keys)).receive, datagrams, `deliver.${name}.map`);
+  const control = deliverRow(`${name}.map`, (data) => void readBatch(data, scanPacket(data), lookUp), datagrams);
+  return [row, control];
+}
+
+function deliverRow(
+  name: string,
+  take: (datagram: Uint8Array) => void,
+  datagrams: readonly Uint8Array[],
+  control = "deliver.control",
+): Row {
+  return { name: `deliver.${name}`, unit: "ns/key", times: TIMES, block: each(take, datagrams), control };
+}
+
+function each(take: (datagram: Uint8Array) => unknown, datagrams: readonly Uint8Array[]): () => void {
+  let next = 0;
+  return () => {
+    for (let i = 0; i < DATAGRAMS; i++) take(datagrams[next++ % datagrams.length] as Uint8Array);
+    for (let end = turnEnds.shift(); end !== undefined; end = turnEnds.shift()) end();
+  };
+}
+
+/** All keys in turn, out of order: V8 and the processor's caches take a key that came a moment ago for much less. */
+function datagramsOf(keys: readonly string[]): Uint8Array[] {
+  return Array.from({ length: Math.floor(keys.length / KEYS_PER_DATAGRAM) }, (_, i) => {
+    const writer = new BatchWriter(new Uint8Array(16).fill(7));
+    for (let k = 0; k < KEYS_PER_DATAGRAM; k++) {
+      writer.add(keys[((i * KEYS_PER_DATAGRAM + k) * 7919) % keys.length] as string);
+    }
+    return writer.bytes();
+  });
+}
+
+async function subscribed(keys: readonly string[]): Promise<Node> {
+  const node = await open({}, turning);
+  for (const key of keys) node.mesh.subscribe(key, onEvent);
+  return node;
+}
+
+interface Node {
+  readonly mesh: MeshBus;
+  readonly receive: (data: Uint8Array) => void;
+}
+
+async function open(options: MeshOptions, clock: Clock): Promise<Node> {
   let handlers: DatagramHandlers | undefined;
   const mesh = await MeshBus.open({
     multicast: false,

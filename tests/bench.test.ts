@@ -32,7 +32,8 @@ const EACH = [
   ),
   ...["codec.packet", "codec.packet.control"],
   ...["publish.pending", "publish.pending.control", "publish.new", "publish.new.control"],
-  ...["deliver.unheard", "deliver.prefix", "deliver.exact", "deliver.control"],
+  ...["deliver.unheard", "deliver.prefix", "deliver.others", "deliver.control"],
+  ...["deliver.exact", "deliver.exact.map", "deliver.exact.few", "deliver.exact.few.map"],
   ...["held.prefix", "held.exact", "full.prefix", "full.exact", "bare"].flatMap((how) =>
     ["delivered", "sent", "loss"].map((what) => `throughput.${how}.${what}`)
   ),
