@@ -8,12 +8,16 @@ import type { RandomBytes } from "./host.ts";
 
 /** A xorshift generator (Marsaglia 2003, 32 bits), as asking the system for each delay costs a microsecond. */
 export class Jitter {
+  /** What nobody else knows of this bus, 32 bits: for hashes. */
+  readonly seed: number;
   #state: number;
 
   /** `randomBytes` is asked once, for the seed. */
   constructor(randomBytes: RandomBytes) {
     const seed = new DataView(randomBytes(4).slice().buffer).getUint32(0);
     this.#state = seed === 0 ? 1 : seed;
+    // Another one, as delays tell of the first.
+    this.seed = Math.imul(seed ^ seed >>> 15, 0x2c1b3c6d) ^ 0x297a2d39;
   }
 
   /** A number from `min` to below `max`. */

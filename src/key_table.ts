@@ -121,18 +121,23 @@ export class KeyTable<Value extends Ordered, Short> {
   *values(): Generator<Value, void, undefined> {
     let moves = this.#moves;
     let met = -Infinity;
-    for (let place = 0; FIELDS * place < this.#fields.length; place++) {
+    for (let place = 0;; place++) {
       if (moves !== this.#moves) {
-        // What was met is in front still.
         moves = this.#moves;
+        // What was met is still in front of what was not.
         place = 0;
-        while (FIELDS * place < this.#fields.length && !((this.#at(place)?.serial ?? met) > met)) place++;
+        while (this.#isPlace(place) && !((this.#at(place)?.serial ?? met) > met)) place++;
       }
+      if (!this.#isPlace(place)) return;
       const value = this.#at(place);
       if (value === undefined) continue;
       met = value.serial;
       yield value;
     }
+  }
+
+  #isPlace(place: number): boolean {
+    return FIELDS * place < this.#fields.length;
   }
 
   #at(place: number): Value | undefined {

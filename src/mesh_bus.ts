@@ -165,7 +165,8 @@ export class MeshBus implements SyncBus {
     this.#failures = new Failures(clock, emit);
     const longest = settings.extended ? MAX_KEY : MAX_PLAIN_KEY;
     const onPattern = (error: Error) => this.#failures.report("subscribe", error);
-    this.#subscriptions = new Subscriptions(onThrow, contexts, longest, onPattern);
+    const jitter = new Jitter(randomBytes);
+    this.#subscriptions = new Subscriptions(onThrow, contexts, longest, onPattern, jitter.seed);
     this.#guards = new LoadGuards(clock, longest, () => (this.#reliability?.suspended ?? 0) > 0);
     this.#gaps = new GapReporter(clock, () => this.#tellAll("gap"));
     this.#overflows = new GapReporter(clock, () => this.#tellAll("overflow"));
@@ -186,7 +187,6 @@ export class MeshBus implements SyncBus {
       onError: (error) => this.#failures.report("interface", error),
       emit,
     });
-    const jitter = new Jitter(randomBytes);
     this.#membership = new Membership({
       nodeId,
       heartbeat: settings.heartbeat,

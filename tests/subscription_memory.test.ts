@@ -1,0 +1,62 @@
+// What a subscription takes, on Node: other runtimes do not tell it so exactly.
+import { describe, test } from "node:test";
+import process from "node:process";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
+import { assertEquals, assertLess } from "@std/assert";
+import { Subscriptions } from "../src/subscriptions.ts";
+import type { Subscription } from "../src/sync_bus.ts";
+
+const COUNT = 100_000;
+/** Bytes of a subscription beside its key. */
+const LIMIT = 250;
+
+const isNode = process.versions["deno"] === undefined && process.versions["bun"] === undefined;
+
+function used(): number {
+  setFlagsFromString("--expose-gc");
+  const collect = runInNewContext("gc") as () => void;
+  for (let i = 0; i < 3; i++) collect();
+  const { heapUsed, external } = process.memoryUsage();
+  return heapUsed + external;
+}
+
+describe("a subscription", { skip: isNode ? false : "measured on Node" }, () => {
+  const keys = Array.from({ length: COUNT }, (_, i) => `user:${String(i).padStart(11, "0")}`);
+  const nothing = () => {};
+  const add = {
+    callback: (subscriptions: Subscriptions, key: string) => subscriptions.add(key, nothing),
+    iterated: (subscriptions: Subscriptions, key: string) => subscriptions.add(key),
+  };
+
+  for (const [how, subscribe] of Object.entries(add)) {
+    test(`to a key takes at most ${LIMIT} bytes beside it: ${how}`, () => {
+      const subscriptions = new Subscriptions(nothing);
+      const held = new Array<Subscription | undefined>(COUNT).fill(undefined);
+      const before = used();
+      for (const [i, key] of keys.entries()) held[i] = subscribe(subscriptions, key);
+      const each = (used() - before) / COUNT;
+      assertLess(each, LIMIT);
+      for (const subscription of held) subscription?.close();
+      held.fill(undefined);
+      // What is left is what a table has that never held anything.
+      assertLess((used() - before) / COUNT, 1);
+      assertEquals(subscriptions.count("user:00000000000"), 0);
+    });
+  }
+
+  test("that is closed leaves nothing, though a new one to another key comes in its place", () => {
+    const subscriptions = new Subscriptions(nothing);
+    const held: Subscription[] = [];
+    const churn = (from: number, to: number) => {
+      for (let i = from; i < to; i++) {
+        held[i % 100]?.close();
+        held[i % 100] = i % 2 === 0 ? subscriptions.add(`churn ${i}`, nothing) : subscriptions.add({ prefix: `p${i}` });
+      }
+    };
+    churn(0, 10_000);
+    const before = used();
+    churn(10_000, 300_000);
+    assertLess(used() - before, 100_000);
+  });
+});
