@@ -125,8 +125,8 @@ export const CALLS: readonly Mutant[] = judgedBy("calls", [
   {
     name: "a topic that ends in * is like any other",
     file: "src/mesh_bus.ts",
-    find: "contexts, longest, onPattern)",
-    replace: "contexts, longest)",
+    find: "contexts, longest, onPattern, jitter",
+    replace: "contexts, longest, undefined, jitter",
   },
   {
     name: "a bus in one process does not tell of a topic that ends in *",
