@@ -74,6 +74,7 @@ export type {
   BindOptions,
   DatagramHandlers,
   DatagramSocket,
+  Unsent,
 } from "./src/datagram_socket.ts";
 export type {
   NetworkInterface,

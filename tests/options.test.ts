@@ -16,7 +16,7 @@ interface NumberRule {
 
 const numbers: readonly NumberRule[] = [
   { name: "port", rule: "an integer from 0 to 65535", min: 0, max: 65_535, fallback: 7946 },
-  { name: "batchSize", rule: "an integer from 1 to 65535", min: 1, max: 65_535, fallback: 20 },
+  { name: "batchSize", rule: "an integer from 1 to 65535", min: 1, max: 65_535, fallback: 65_535 },
   { name: "queueSize", rule: "an integer from 1 to 1000000", min: 1, max: 1_000_000, fallback: 1000 },
   { name: "multicastTtl", rule: "an integer from 1 to 255", min: 1, max: 255, fallback: 1 },
   {
@@ -108,7 +108,7 @@ describe("without options", () => {
       advertise: undefined,
       heartbeat: 5000,
       batchInterval: 100,
-      batchSize: 20,
+      batchSize: 65_535,
       queueSize: 1000,
       multicast: true,
       multicastTtl: 1,
@@ -234,6 +234,11 @@ describe("the option", () => {
       }
     });
   }
+
+  test("batchSize is that of the original by default where only its wire is spoken", () => {
+    const sizes = [{}, { batchSize: 7 }].map((given) => check({ wire: "go-warp", ...given }).batchSize);
+    assertEquals(sizes, [20, 7]);
+  });
 
   test("wire is extended, or that of the original", () => {
     const extended = (wire?: MeshOptions["wire"]) => check({ wire }).extended;
