@@ -12,10 +12,19 @@ export interface Figure {
   readonly control?: string;
   /** Median of the rounds' quotients, value by control. It moves less than the value when the machine is busy. */
   readonly ratio?: number;
+  /** How many single measurements a round had, where it is a quantile of them. */
+  readonly samples?: number;
 }
 
-/** `share` is from 0 to 1. */
-export type Unit = "ns/key" | "ns/call" | "keys/s" | "datagrams/s" | "datagrams" | "ms" | "share" | "bytes";
+/** `share` is from 0 to 1. A nanosecond a key is a millisecond of a million keys. */
+export type Unit =
+  | "ns/key"
+  | "ns/call"
+  | "ms/Mkey"
+  | "keys/s"
+  | "ms"
+  | "share"
+  | "bytes";
 
 /** Values of one figure, one a round. */
 export interface Rounds {
@@ -42,8 +51,8 @@ export function figure(rounds: Rounds, control?: Rounds): Figure {
 }
 
 /** The value that a share `q` of the values does not exceed, between two neighbours in proportion. */
-export function quantile(values: readonly number[], q: number): number {
-  const sorted = [...values].sort((a, b) => a - b);
+export function quantile(values: Iterable<number>, q: number): number {
+  const sorted = Float64Array.from(values).sort();
   const position = q * (sorted.length - 1);
   const below = sorted[Math.floor(position)] ?? NaN;
   const above = sorted[Math.ceil(position)] ?? NaN;

@@ -10,3 +10,8 @@ export function wideKeys(count: number): string[] {
 
 /** Keys of 16 bytes in a full batch: 20 bytes of head, then 18 a key, up to 1,400. */
 export const KEYS_PER_DATAGRAM = 76;
+
+/** `count` different keys of `length` ASCII characters, 8 or more. */
+export function keysOfLength(length: number, count: number): string[] {
+  return Array.from({ length: count }, (_, i) => `user:${String(i).padStart(length - 5, "0")}`);
+}

@@ -1,69 +1,88 @@
 /**
- * From `publish` to the callback in another process, on a mesh with nothing else to do: half of a round trip, as two
- * processes have no clock in common that is fine enough. The control is a round trip between two bare sockets.
+ * From `publish` to the callback in another process at several rates, with default options, beside a bare socket and, on
+ * Node, Redis and NATS. At the low rates all take turns key by key, at the others round by round.
  *
  * @module
  */
 
-import { setTimeout } from "node:timers/promises";
 import process from "node:process";
-import { bind } from "../adapters/auto.ts";
-import { openMesh } from "../mod.ts";
-import { type Figure, figure, print, quantile } from "./figures.ts";
-import type { EchoRequest, EchoWelcome } from "./latency_echo.ts";
-import { startPeer } from "./peer.ts";
+import { machineNow } from "./clock.ts";
+import type { BusName } from "./buses/bus.ts";
+import { Line } from "./buses/line.ts";
+import { type Figure, figure, print } from "./figures.ts";
+import { openServers } from "./servers.ts";
 
-// A mesh is idle when it has sent nothing for `batchInterval`, 100 ms.
-const SPACING_MS = 110;
-const SAMPLES = process.argv.includes("--quick") ? 12 : 200;
-const WARM_UP = 3;
-const DATAGRAM = new Uint8Array(38).fill(0x61);
+const quick = process.argv.includes("--quick");
 
-let answered: () => void = () => {};
-const echo = startPeer(new URL("./latency_echo.ts", import.meta.url));
-const welcome = await echo.request({ type: "welcome" } satisfies EchoRequest) as EchoWelcome;
-const mesh = await openMesh({ port: welcome.port, interface: "127.0.0.1" });
-const bare = await bind(
-  { host: "127.0.0.1", port: 0, shared: false, sendsMulticast: false, multicastLoopback: false, multicastTtl: 1 },
-  { message: () => answered(), error() {} },
-);
-
-await known();
-mesh.subscribe({ prefix: "pong:" }, () => answered());
-const samples = { mesh: [] as number[], bare: [] as number[] };
-for (let i = -WARM_UP; i < SAMPLES; i++) {
-  await setTimeout(SPACING_MS / 2);
-  const viaMesh = await roundTrip(() => mesh.publish(`ping:${i}`));
-  await setTimeout(SPACING_MS / 2);
-  const viaBare = await roundTrip(() => bare.send(DATAGRAM, "127.0.0.1", welcome.bare));
-  if (i < 0) continue;
-  samples.mesh.push(viaMesh / 2);
-  samples.bare.push(viaBare / 2);
-}
-print([...figures("mesh", "bare"), ...figures("bare")]);
-await Promise.all([mesh.close(), bare.close(), echo.end()]);
-
-function figures(name: "mesh" | "bare", control?: "bare"): Figure[] {
-  return [0.5, 0.99].map((q) => {
-    const suffix = q === 0.5 ? "p50" : "p99";
-    const single = (of: "mesh" | "bare") => ({
-      name: `latency.${of}.${suffix}`,
-      unit: "ms" as const,
-      values: [quantile(samples[of], q)],
-    });
-    return figure(single(name), control && single(control));
-  });
+interface Rate {
+  readonly perSecond: number;
+  readonly rounds: number;
+  readonly ms: number;
+  /** Whether a round is of all buses at once, each key in the pauses of the others. */
+  readonly atOnce: boolean;
 }
 
-/** Milliseconds until the other side's answer is here. */
-async function roundTrip(send: () => Promise<void>): Promise<number> {
-  const start = performance.now();
-  const end = new Promise<number>((resolve) => answered = () => resolve(performance.now()));
-  // Each mesh datagram comes twice, by the group and by unicast: the first counts.
-  await send();
-  return await end - start;
-}
+// A round is as long as a 99.9th percentile needs, a thousand keys, where that is not too long.
+const RATES: readonly Rate[] = quick
+  ? [5, 50, 500, 5_000, 50_000].map((perSecond) => ({ perSecond, rounds: 1, ms: 200, atOnce: perSecond <= 50 }))
+  : [
+    { perSecond: 5, rounds: 2, ms: 7_000, atOnce: true },
+    { perSecond: 50, rounds: 3, ms: 3_000, atOnce: true },
+    { perSecond: 500, rounds: 3, ms: 2_000, atOnce: false },
+    { perSecond: 5_000, rounds: 5, ms: 800, atOnce: false },
+    { perSecond: 50_000, rounds: 5, ms: 800, atOnce: false },
+  ];
+const WARM_UP = { keys: quick ? 200 : 5_000, interval: 0.2 };
+// Between the order and the first key, so that the order is no part of it.
+const HEADSTART_MS = 20;
+const QUANTILES = { p50: 0, p99: 0, p999: 1_000 } as const;
+// What stands in the name of a figure.
+const NAMES: Readonly<Partial<Record<BusName, string>>> = { key: "bare" };
 
-async function known(): Promise<void> {
-  while (mesh.peers().length === 0) await setTimeout(10);
+type Times = Readonly<Record<string, number>>;
+
+const servers = await openServers();
+const lines = [
+  new Line("key"),
+  new Line("mesh"),
+  ...servers.map(({ broker, server }) => new Line(broker, server)),
+];
+for (const line of lines) {
+  await line.open(1, 1);
+  await line.pace(WARM_UP.keys, WARM_UP.interval, machineNow() + HEADSTART_MS);
+}
+for (const rate of RATES) print(await figuresOf(rate));
+await Promise.all(lines.map((line) => line.end()));
+await Promise.all(servers.map(({ server }) => server.stop()));
+
+async function figuresOf(rate: Rate): Promise<Figure[]> {
+  const interval = 1_000 / rate.perSecond;
+  const keys = Math.max(2, Math.round(rate.ms / interval));
+  const rounds = new Map<Line, Times[]>(lines.map((line) => [line, []]));
+  for (let round = 0; round < rate.rounds; round++) {
+    const start = machineNow() + HEADSTART_MS;
+    const measure = async (line: Line, i: number) => {
+      const begin = rate.atOnce ? start + (i * interval) / lines.length : machineNow() + HEADSTART_MS;
+      const { arrived: [arrived] } = await line.pace(keys, interval, begin);
+      if (arrived === undefined || arrived.received === 0) throw new Error(`Nothing has come by ${line.bus}`);
+      if (arrived.received < keys) {
+        console.error(`${line.bus} has lost ${keys - arrived.received} of ${keys} keys at ${rate.perSecond} a second`);
+      }
+      rounds.get(line)?.push(arrived.times);
+    };
+    if (rate.atOnce) await Promise.all(lines.map(measure));
+    else for (const [i, line] of lines.entries()) await measure(line, i);
+  }
+  return lines.flatMap((line) =>
+    Object.entries(QUANTILES).filter(([, least]) => keys >= least).map(([quantile]) => {
+      const of = ({ bus }: Line, times: readonly Times[] = []) => ({
+        name: `latency.${rate.perSecond}.${NAMES[bus] ?? bus}.${quantile}`,
+        unit: "ms" as const,
+        values: times.map((each) => each[quantile] as number),
+      });
+      const [bare] = lines;
+      const control = bare === undefined || line === bare ? undefined : of(bare, rounds.get(bare));
+      return { ...figure(of(line, rounds.get(line)), control), samples: keys };
+    })
+  );
 }

@@ -1,10 +1,11 @@
 import { SeededRandom } from "../adapters/memory_random.ts";
 import type { Bind } from "../src/datagram_socket.ts";
+import { withSend } from "./wrapped.ts";
 
 /** What a socket loses. */
 export interface Loss {
-  /** Share of the datagrams that are lost each way, from 0 to 1. */
-  readonly share: number;
+  /** Share of the datagrams that are lost each way, from 0 to 1, or what it is at the moment. */
+  readonly share: number | (() => number);
   /** The same seed loses in the same pattern. */
   readonly seed: number;
   /** Whether a datagram that came in is lost in any case. */
@@ -16,25 +17,18 @@ export interface Loss {
 /** Sockets like those of `bind`, on a network that loses datagrams both ways. */
 export function lossy(bind: Bind, { share, seed, always, onLost }: Loss): Bind {
   const random = new SeededRandom(seed);
+  const now = typeof share === "number" ? () => share : share;
   return async (options, handlers) => {
     const socket = await bind(options, {
       message(data, host, port) {
-        if (always(data) || random.chance(share)) onLost(data);
+        if (always(data) || random.chance(now())) onLost(data);
         else handlers.message(data, host, port);
       },
       error: (error, fatal) => handlers.error(error, fatal),
     });
-    return {
-      ...pick(socket),
-      send: (data, host, port) => random.chance(share) ? Promise.resolve() : socket.send(data, host, port),
-      join: (group, on) => socket.join(group, on),
-      leave: (group, on) => socket.leave(group, on),
-      close: () => socket.close(),
-    };
+    return withSend(
+      socket,
+      (data, host, port) => random.chance(now()) ? Promise.resolve() : socket.send(data, host, port),
+    );
   };
-}
-
-/** Sockets are classes, whose getters a spread would not copy. */
-function pick({ adapter, unmet, fallback, host, port, receiveBuffer }: Awaited<ReturnType<Bind>>) {
-  return { adapter, unmet, fallback, host, port, receiveBuffer };
 }

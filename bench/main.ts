@@ -1,124 +1,103 @@
 /**
- * Measures the mesh on this Node, Deno and Bun.
+ * Measures the mesh on this Node, Deno and Bun, beside its controls.
  *
- *     npm run bench                       all parts, about eight minutes
- *     npm run bench -- --quick            the same with few samples, to see that it works
- *     npm run bench -- --json             one JSON document on standard output
- *     npm run bench -- --only node,bun    on some of the runtimes: node, deno, bun
- *     npm run bench -- --part core        some of the parts, which `README.md` lists
+ *     npm run bench                         all groups, about twelve minutes
+ *     npm run bench -- --only latency,idle  some of the groups, which `README.md` lists
+ *     npm run bench -- --runtime node,bun   on some of the runtimes: node, deno, bun
+ *     npm run bench -- --quick              the same with few samples, to see that it works
+ *     npm run -s bench -- --json            one JSON document on standard output
+ *     npm run bench -- --docs               writes the figures into docs/performance.md
+ *     npm run bench -- --from FILE          shows, or writes, what `--json` has printed, and measures nothing
  *
  * `README.md` beside this file says what the figures mean.
  *
  * @module
  */
 
-import { execFileSync, spawn } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { availableParallelism, cpus, loadavg, release } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
-import { createInterface } from "node:readline";
 import { parseArgs } from "node:util";
-import { BUN, DENO, ROOT } from "../scripts/runtimes.ts";
+import { ROOT } from "../scripts/runtimes.ts";
+import { writeDocs } from "./docs.ts";
+import type { BenchDocument } from "./document.ts";
 import type { Figure } from "./figures.ts";
-import { table, targetLines } from "./report.ts";
-import { isMet, TARGETS } from "./targets.ts";
-
-interface Runtime {
-  readonly name: string;
-  readonly command: string;
-  readonly args: readonly string[];
-}
-
-const RUNTIMES: readonly Runtime[] = [
-  { name: "node", command: process.execPath, args: process.execArgv },
-  { name: "deno", command: DENO, args: ["run", "-A", "--no-check", "--unstable-net"] },
-  { name: "bun", command: BUN, args: [] },
-];
-
-// The bundle and the datagrams are the same wherever they are made.
-const PARTS = [
-  { name: "codec", on: ["node", "deno", "bun"] },
-  { name: "core", on: ["node", "deno", "bun"] },
-  { name: "throughput", on: ["node", "deno", "bun"] },
-  { name: "fullspeed", on: ["node", "deno", "bun"] },
-  { name: "latency", on: ["node", "deno", "bun"] },
-  { name: "repair", on: ["node", "deno", "bun"] },
-  { name: "drop", on: ["node", "deno", "bun"] },
-  { name: "silent", on: ["node", "deno", "bun"] },
-  { name: "extension", on: ["node"] },
-  { name: "size", on: ["node"] },
-] as const;
-
-// Several times what the longest part takes.
-const PART_TIMEOUT_MS = 120_000;
+import { figuresOf, type Group, GROUPS, type Runtime, RUNTIMES, versionOf } from "./groups.ts";
+import { report } from "./report.ts";
+import { BROKERS, serverVersion } from "./servers.ts";
+import { outcomes, TARGETS } from "./targets.ts";
 
 const { values } = parseArgs({
   options: {
     json: { type: "boolean", default: false },
     quick: { type: "boolean", default: false },
-    only: { type: "string", default: RUNTIMES.map(({ name }) => name).join() },
-    part: { type: "string", default: PARTS.map(({ name }) => name).join() },
+    docs: { type: "boolean", default: false },
+    from: { type: "string" },
+    only: { type: "string" },
+    runtime: { type: "string" },
   },
 });
+const runtimes = chosen(RUNTIMES, "--runtime", values.runtime);
+const groups = chosen(GROUPS, "--only", values.only);
 
-const loadBefore = loadavg()[0];
-const start = performance.now();
-const runtimes = RUNTIMES.filter(({ name }) => values.only.split(",").includes(name));
-const figures: Record<string, Figure> = {};
-for (const runtime of runtimes) {
-  for (const { name: part, on } of PARTS) {
-    if (!values.part.split(",").includes(part) || !on.some((name) => name === runtime.name)) continue;
-    process.stderr.write(`${runtime.name} ${part} …\n`);
-    for (const figure of await figuresOf(runtime, part)) figures[`${runtime.name}/${figure.name}`] = figure;
-  }
-}
-const versions = Object.fromEntries(runtimes.map((runtime) => [runtime.name, version(runtime)]));
-const machine = {
-  os: `${process.platform} ${release()} ${process.arch}`,
-  processor: cpus()[0]?.model ?? "unknown",
-  cores: availableParallelism(),
-  // Others' work shows here: the bench itself keeps about two cores busy while it measures throughput.
-  loadBefore,
-};
+const document: BenchDocument = values.from === undefined
+  ? await measure()
+  : JSON.parse(readFileSync(values.from, "utf8"));
+if (values.docs) await writeDocs(document);
+if (values.json) console.log(JSON.stringify(document, null, 2));
+else if (!values.docs) console.log(report(document));
 
-if (values.json) {
+async function measure(): Promise<BenchDocument> {
+  // Others' work shows in it: the benchmark itself keeps about two cores busy.
+  const loadBefore = loadavg()[0] ?? 0;
+  const start = performance.now();
+  const figures = await measureAll();
   const { name, version } = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8"));
-  const seconds = (performance.now() - start) / 1000;
-  const targets = TARGETS.flatMap((target) => {
-    const found = figures[target.figure];
-    return found === undefined ? [] : [{ ...target, value: found.value, met: isMet(target, found) }];
-  });
-  const document = { package: `${name}@${version}`, quick: values.quick, seconds, machine, versions, targets, figures };
-  console.log(JSON.stringify(document, null, 2));
-} else {
-  const names = runtimes.map(({ name }) => name);
-  console.log(`\n${machine.processor}, ${machine.cores} cores, ${machine.os}`);
-  console.log(`${names.map((name) => `${name} ${versions[name]}`).join(", ")}`);
-  console.log(
-    `\n${table(figures, names)}\n\nIn brackets: the figure by its control\n\n${targetLines(figures, TARGETS)}`,
-  );
+  return {
+    package: `${name}@${version}`,
+    quick: values.quick,
+    date: new Date().toISOString().slice(0, 10),
+    seconds: (performance.now() - start) / 1000,
+    machine: {
+      os: `${process.platform} ${release()} ${process.arch}`,
+      processor: cpus()[0]?.model ?? "unknown",
+      cores: availableParallelism(),
+      loadBefore,
+    },
+    versions: Object.fromEntries(runtimes.map((runtime) => [runtime.name, versionOf(runtime)])),
+    servers: Object.fromEntries(BROKERS.map((broker) => [broker, serverVersion(broker) ?? null])),
+    targets: outcomes(TARGETS, figures),
+    figures,
+  };
 }
 
-/** Runs a part on a runtime and reads what it prints, a figure a line. */
-function figuresOf({ name, command, args }: Runtime, part: string): Promise<Figure[]> {
-  const quick = values.quick ? ["--quick"] : [];
-  const child = spawn(command, [...args, join(ROOT, "bench", `${part}.ts`), ...quick], {
-    cwd: ROOT,
-    stdio: ["ignore", "pipe", "inherit"],
-    timeout: PART_TIMEOUT_MS,
-  });
-  const found: Figure[] = [];
-  createInterface({ input: child.stdout }).on("line", (line) => found.push(JSON.parse(line)));
-  return new Promise((resolve, reject) => {
-    child.on("error", reject);
-    child.on("close", (code, signal) => {
-      if (code === 0) resolve(found);
-      else reject(new Error(`${part} has failed on ${name}: it ended with ${code ?? signal}`));
-    });
-  });
+async function measureAll(): Promise<Record<string, Figure>> {
+  // What a group has started ends when it does.
+  const abort = new AbortController();
+  for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => abort.abort());
+  const figures: Record<string, Figure> = {};
+  for (const group of groups) {
+    const on = runtimes.filter(({ name }) => group.on.includes(name));
+    const take = async (runtime: Runtime) => {
+      const begin = performance.now();
+      for (const found of await figuresOf(runtime, group, values.quick, abort.signal)) {
+        figures[`${runtime.name}/${found.name}`] = found;
+      }
+      process.stderr.write(`${runtime.name} ${group.name}: ${((performance.now() - begin) / 1000).toFixed(1)} s\n`);
+    };
+    if (group.atOnce) await Promise.all(on.map(take));
+    else for (const runtime of on) await take(runtime);
+  }
+  return figures;
 }
 
-function version({ command }: Runtime): string {
-  return /\d+\.\d+\.\d+\S*/.exec(execFileSync(command, ["--version"], { encoding: "utf8" }))?.[0] ?? "unknown";
+/** Those of the list that a text names, with commas between; without one, all. */
+function chosen<Item extends Runtime | Group>(list: readonly Item[], option: string, text?: string): readonly Item[] {
+  if (text === undefined) return list;
+  const names = text.split(",");
+  const known = list.map(({ name }) => name);
+  const unknown = names.find((name) => !known.includes(name));
+  if (unknown !== undefined) throw new Error(`${option} knows ${known.join(", ")}: it was ${unknown}`);
+  return list.filter(({ name }) => names.includes(name));
 }

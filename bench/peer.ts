@@ -37,6 +37,11 @@ export async function serve(answer: (message: never) => unknown): Promise<void> 
   }
 }
 
+/** Arguments of this runtime for a program in JavaScript, which needs no loader. */
+export function plainArgs(): string[] {
+  return process.versions["deno"] === undefined ? [] : runtimeArgs();
+}
+
 function runtimeArgs(): string[] {
   if (process.versions["deno"] === undefined) return process.execArgv;
   const { Deno } = globalThis as { readonly Deno?: { readonly listenDatagram?: unknown } };

@@ -1,11 +1,26 @@
+import type { BenchDocument, Figures } from "./document.ts";
 import type { Figure, Unit } from "./figures.ts";
-import { isMet, type Target } from "./targets.ts";
+import type { Outcome } from "./targets.ts";
 
-/** Figures by `runtime/name`. */
-export type Figures = Readonly<Record<string, Figure>>;
+/** All of a document as a text for a terminal. */
+export function report({ machine, versions, servers, figures, targets }: BenchDocument): string {
+  const names = Object.keys(versions);
+  const beside = Object.entries(servers).map(([name, version]) => `${name} ${version ?? "is not installed"}`);
+  return [
+    "",
+    `${machine.processor}, ${machine.cores} cores, ${machine.os}`,
+    [...names.map((name) => `${name} ${versions[name]}`), ...beside].join(", "),
+    "",
+    table(figures, names),
+    "",
+    "In brackets: the figure by its control",
+    "",
+    targetLines(figures, targets),
+  ].join("\n");
+}
 
 /** A table with a column for each runtime: the figure, and in brackets its quotient by its control. */
-export function table(figures: Figures, runtimes: readonly string[]): string {
+function table(figures: Figures, runtimes: readonly string[]): string {
   const names = [...new Set(Object.values(figures).map(({ name }) => name))];
   const rows = names.map((name) => {
     const cells = runtimes.map((runtime) => figures[`${runtime}/${name}`]);
@@ -16,19 +31,18 @@ export function table(figures: Figures, runtimes: readonly string[]): string {
 }
 
 /** A line for each target that was measured. */
-export function targetLines(figures: Figures, targets: readonly Target[]): string {
-  const rows = targets.flatMap((target) => {
-    const found = figures[target.figure];
-    if (found === undefined) return [];
-    const { atMost, atLeast = 0 } = target;
-    const limit = atMost === undefined
-      ? `at least ${amount(atLeast, found.unit)}`
-      : `at most ${amount(atMost, found.unit)}`;
+function targetLines(figures: Figures, targets: readonly Outcome[]): string {
+  const rows = targets.flatMap(({ figure, value, met, atMost, atLeast, of }) => {
+    const unit = figures[figure]?.unit;
+    if (unit === undefined) return [];
+    const limit = atMost ?? atLeast ?? 0;
+    const beside = of === undefined ? undefined : figures[of];
+    const what = beside === undefined ? amount(limit, unit) : `${limit} × ${of}, ${amount(beside.value, unit)}`;
     return [[
-      isMet(target, found) ? "met" : "MISSED",
-      target.figure,
-      `${amount(found.value, found.unit)} ${SUFFIX[found.unit]}`,
-      limit,
+      met ? "met" : "MISSED",
+      figure,
+      `${amount(value, unit)} ${SUFFIX[unit]}`,
+      `at ${atMost === undefined ? "least" : "most"} ${what}`,
     ]];
   });
   return aligned(rows);
@@ -37,9 +51,8 @@ export function targetLines(figures: Figures, targets: readonly Target[]): strin
 const SUFFIX: Readonly<Record<Unit, string>> = {
   "ns/key": "ns/key",
   "ns/call": "ns/call",
+  "ms/Mkey": "ms/million keys",
   "keys/s": "keys/s",
-  "datagrams/s": "datagrams/s",
-  datagrams: "datagrams",
   ms: "ms",
   share: "%",
   bytes: "bytes",
@@ -51,16 +64,16 @@ function text({ value, unit, ratio, high }: Figure): string {
   return ratio === undefined ? amount(value, unit) : `${amount(value, unit)} (${ratio.toFixed(2)})`;
 }
 
-function amount(value: number, unit: Unit): string {
+/** A value as it is shown, without its unit. */
+export function amount(value: number, unit: Unit): string {
   switch (unit) {
     case "keys/s":
-    case "datagrams/s":
       return value >= 1e6 ? `${(value / 1e6).toFixed(2)} M` : `${(value / 1e3).toFixed(0)} k`;
     case "share":
       return (100 * value).toFixed(2);
     case "ms":
       return value.toFixed(3);
-    case "datagrams":
+    case "ms/Mkey":
     case "bytes":
       return value.toFixed(0);
     default:

@@ -7,6 +7,7 @@
 import process from "node:process";
 import { openMesh } from "../mod.ts";
 import { serve } from "./peer.ts";
+import { parseNodeId } from "./silent_peer.ts";
 import type { SilentNodeRequest, SilentUsage, SilentWelcome } from "./silent_protocol.ts";
 
 const mesh = await openMesh({ port: 0, interface: "127.0.0.1" });
@@ -16,7 +17,3 @@ await serve(({ type }: SilentNodeRequest): SilentWelcome | SilentUsage => {
   return { cpuMs: (user + system) / 1000, rss: process.memoryUsage().rss, peers: mesh.metrics().peers };
 });
 await mesh.close();
-
-function parseNodeId(text: string): Uint8Array {
-  return Uint8Array.from(text.replaceAll("-", "").match(/../g) ?? [], (byte) => parseInt(byte, 16));
-}

@@ -1,121 +1,107 @@
 /**
- * Keys from one process to another on the loopback interface, and what of them is lost: at full speed, and at the
- * highest rate at which nothing is. The control sends datagrams of the same size from bare socket to bare socket.
+ * Keys as fast as each way takes them, with nothing lost: from one process to another, from one to four, from four to
+ * four. The mesh with default options and set up for many keys; beside it datagrams between bare sockets, a loop that
+ * does no more than encode, send, receive and decode, and on Node, Redis and NATS.
  *
  * @module
  */
 
 import process from "node:process";
-import { type Figure, figure, print, type Rounds } from "./figures.ts";
+import type { BusName } from "./buses/bus.ts";
+import { Crew, Line } from "./buses/line.ts";
+import { type Figure, figure, print, type Unit } from "./figures.ts";
 import { KEYS_PER_DATAGRAM } from "./keys.ts";
-import { type Outcome, Sender } from "./throughput_sender.ts";
+import { openServers } from "./servers.ts";
+import { type Way, WAYS } from "./ways.ts";
 
 const quick = process.argv.includes("--quick");
-const ROUNDS = quick ? 2 : 5;
+// All lines are open at once and take turns; with `--quick` one after the other has the processes, of which there are few.
+const ROUNDS = quick ? 1 : 3;
 const ROUND_MS = quick ? 100 : 500;
-const PROBE_MS = quick ? 80 : 300;
-const MAX_PROBES = quick ? 2 : 6;
-// Rates are tried in steps of a tenth.
-const STEP = 0.9;
-// The receiver may be done so much later than the sender, a tenth of a round. More, and the receive buffer hides that it
-// does not keep up: one of 4 MiB holds about 100 ms.
-const MAX_LAG_MS = 50;
+// For the compilers, and for the mesh's pace to find its rate.
+const WARM_UP_MS = 800;
 
-const WAYS = ["prefix", "exact"] as const;
-type Way = typeof WAYS[number];
+/** What one round has shown. */
+interface Outcome {
+  /** Keys a second, from the first publish to when the last subscriber had the last key. */
+  readonly keys: number;
+  /** Share of the keys that a subscriber has not got, the worst of them. */
+  readonly lost: number;
+  /** Processor time for each key published, in nanoseconds: of all publishers, all subscribers, and the server. */
+  readonly publish: number;
+  readonly receive: number;
+  readonly serve: number | undefined;
+}
 
-// One each: a sender whose receiver was overrun a moment ago is still slow.
-const senders = { prefix: await Sender.open(), exact: await Sender.open() };
-// For the compilers, and for the pace to find its rate.
-for (const way of WAYS) await senders[way].send(way, Infinity, quick ? PROBE_MS : 1000);
-print(await figures());
-await Promise.all(WAYS.map((way) => senders[way].close()));
+const servers = await openServers();
+const crew = quick ? new Crew() : undefined;
+const lines = [
+  ...(["datagram", "loop", "mesh", "filled", "exact"] as const).map((bus) => new Line(bus, undefined, crew)),
+  ...servers.map(({ broker, server }) => new Line(broker, server, crew)),
+];
+for (const way of WAYS) print(await figuresOf(way));
+await Promise.all(lines.map((line) => line.end()));
+await Promise.all(servers.map(({ server }) => server.stop()));
 
-async function figures(): Promise<Figure[]> {
-  const rates = { prefix: await highestRate("prefix"), exact: await highestRate("exact") };
-  const held: Record<Way, Outcome[]> = { prefix: [], exact: [] };
-  const full: Record<Way, Outcome[]> = { prefix: [], exact: [] };
-  const bare: Outcome[] = [];
+async function figuresOf(way: Way): Promise<Figure[]> {
+  // What subscriptions cost a subscriber, and what a socket takes, does not depend on how many there are.
+  const taken = lines.filter(({ bus }) => way.name === "1to1" || (bus !== "exact" && bus !== "datagram"));
+  const open = (line: Line) => line.open(way.publishers, way.subscribers);
+  for (const line of quick ? [] : taken) {
+    await open(line);
+    await line.flood(WARM_UP_MS);
+  }
+  const outcomes = new Map<BusName, Outcome[]>(taken.map(({ bus }) => [bus, []]));
   for (let round = 0; round < ROUNDS; round++) {
-    for (const way of WAYS) {
-      held[way].push(await heldOutcome(way, rates));
-      full[way].push(await senders[way].send(way, Infinity, ROUND_MS));
+    for (const line of taken) {
+      if (quick) await open(line);
+      outcomes.get(line.bus)?.push(await outcome(line));
+      if (quick) await line.close();
     }
-    bare.push(await senders.prefix.send("bare", Infinity, ROUND_MS));
   }
-  return [
-    ...WAYS.flatMap((way) => transport(`held.${way}`, held[way], bare)),
-    ...WAYS.flatMap((way) => [...transport(`full.${way}`, full[way], bare), ...cost(`full.${way}`, full[way], bare)]),
-    ...transport("bare", bare),
-    figure(rounds("bare.datagrams", "datagrams/s", bare, ({ delivered }) => delivered / KEYS_PER_DATAGRAM)),
-    ...cost("bare", bare),
-  ];
+  if (!quick) await Promise.all(taken.map((line) => line.close()));
+  return taken.flatMap(({ bus }) => summary(way, bus, outcomes));
 }
 
-function transport(name: string, list: readonly Outcome[], control?: readonly Outcome[]): Figure[] {
-  const delivered = (of: string, outcomes: readonly Outcome[]) =>
-    rounds(`${of}.delivered`, "keys/s", outcomes, ({ delivered }) => delivered);
-  return [
-    figure(delivered(name, list), control && delivered("bare", control)),
-    figure(rounds(`${name}.sent`, "keys/s", list, ({ sent }) => sent)),
-    figure(rounds(`${name}.loss`, "share", list, ({ loss }) => loss)),
-  ];
+async function outcome(line: Line): Promise<Outcome> {
+  const serverBefore = line.server?.cpuMs();
+  const { published, arrived } = await line.flood(ROUND_MS);
+  const serverAfter = line.server?.cpuMs();
+  const keys = sum(published.map(({ keys }) => keys));
+  const each = line.bus === "datagram" ? KEYS_PER_DATAGRAM : 1;
+  const fewest = Math.min(...arrived.map(({ received }) => received)) * each;
+  if (fewest === 0 || fewest > keys) throw new Error(`${fewest} keys have come by ${line.bus} of ${keys}`);
+  const start = Math.min(...published.map(({ start }) => start));
+  const end = Math.max(...published.map(({ end }) => end), ...arrived.map(({ last }) => last));
+  const perKey = (ms: number) => (ms * 1e6) / keys;
+  return {
+    keys: (fewest / (end - start)) * 1000,
+    lost: 1 - fewest / keys,
+    publish: perKey(sum(published.map(({ cpuMs }) => cpuMs))),
+    receive: perKey(sum(arrived.map(({ cpuMs }) => cpuMs))),
+    serve: serverBefore === undefined || serverAfter === undefined ? undefined : perKey(serverAfter - serverBefore),
+  };
 }
 
-function cost(name: string, list: readonly Outcome[], control?: readonly Outcome[]): Figure[] {
-  return (["sendCpu", "receiveCpu"] as const).map((cpu) => {
-    const costs = (of: string, outcomes: readonly Outcome[]) =>
-      rounds(`${of}.${cpu}`, "ns/key", outcomes, (outcome) => outcome[cpu]);
-    return figure(costs(name, list), control && costs("bare", control));
+function summary(way: Way, bus: BusName, outcomes: ReadonlyMap<BusName, readonly Outcome[]>): Figure[] {
+  const rounds = (of: BusName, what: string, unit: Unit, pick: (outcome: Outcome) => number) => ({
+    name: `throughput.${way.name}.${of === "datagram" ? "bare" : of}.${what}`,
+    unit,
+    values: (outcomes.get(of) ?? []).map(pick),
   });
+  const beside = (what: string, unit: Unit, pick: (outcome: Outcome) => number) =>
+    figure(rounds(bus, what, unit, pick), bus === "loop" ? undefined : rounds("loop", what, unit, pick));
+  const figures = [
+    beside("keys", "keys/s", ({ keys }) => keys),
+    figure(rounds(bus, "lost", "share", ({ lost }) => lost)),
+    beside("cpu", "ms/Mkey", ({ publish, receive, serve = 0 }) => publish + receive + serve),
+    beside("publisherCpu", "ms/Mkey", ({ publish }) => publish),
+    beside("subscriberCpu", "ms/Mkey", ({ receive }) => receive),
+  ];
+  const served = outcomes.get(bus)?.every(({ serve }) => serve !== undefined);
+  return served ? [...figures, figure(rounds(bus, "serverCpu", "ms/Mkey", ({ serve = 0 }) => serve))] : figures;
 }
 
-function rounds(name: string, unit: Rounds["unit"], list: readonly Outcome[], pick: (of: Outcome) => number): Rounds {
-  return { name: `throughput.${name}`, unit, values: list.map(pick) };
-}
-
-/**
- * Finds the highest rate that the receiver keeps up with, to a tenth: from what it takes at full speed downwards until
- * a rate holds, or upwards until one does not.
- */
-async function highestRate(way: Way): Promise<number> {
-  const full = await senders[way].send(way, Infinity, PROBE_MS);
-  let rate = Math.min(full.delivered, full.sent);
-  let highest: number | undefined;
-  for (let probe = 0; probe < MAX_PROBES; probe++) {
-    if (await holds(way, rate)) {
-      const falling = highest === undefined && probe > 0;
-      highest = rate;
-      if (falling || rate >= full.sent) break;
-      rate = Math.min(rate / STEP, full.sent);
-    } else {
-      if (highest !== undefined) break;
-      rate *= STEP;
-    }
-  }
-  return highest ?? rate;
-}
-
-/** Whether the receiver keeps up. Tried twice, as the machine may have had something else to do. */
-async function holds(way: Way, rate: number): Promise<boolean> {
-  return isHeld(await senders[way].send(way, rate, PROBE_MS)) || isHeld(await senders[way].send(way, rate, PROBE_MS));
-}
-
-/**
- * A round at the rate that should hold. If it does, the next one is tried a little faster; if not, this one is made again
- * slower: the machine's other work comes and goes.
- */
-async function heldOutcome(way: Way, rates: Record<Way, number>): Promise<Outcome> {
-  const outcome = await senders[way].send(way, rates[way], ROUND_MS);
-  if (isHeld(outcome)) {
-    rates[way] /= Math.sqrt(STEP);
-    return outcome;
-  }
-  rates[way] *= STEP;
-  return await senders[way].send(way, rates[way], ROUND_MS);
-}
-
-/** Nothing lost, not even for a time, and next to nothing left in the receive buffer for later. */
-function isHeld({ loss, missing, lag }: Outcome): boolean {
-  return loss === 0 && missing === 0 && lag < MAX_LAG_MS;
+function sum(values: readonly number[]): number {
+  return values.reduce((total, value) => total + value, 0);
 }

@@ -124,7 +124,7 @@ describe("publishing", () => {
     const brought = (list: readonly string[]) => list.filter((path) => path.endsWith(".md")).sort();
     // npm adds README and LICENSE by itself.
     assertEquals(brought([...npm.files, "README.md"]), brought(jsr.publish.include));
-    const developers = ["docs/architecture.md", "docs/wire.md"];
+    const developers = ["docs/architecture.md", "docs/performance.md", "docs/wire.md"];
     const users = filesUnder("docs", ".md").filter((path) => !developers.includes(path));
     assertEquals(brought(npm.files), ["CHANGELOG.md", "SECURITY.md", ...users].sort());
   });

@@ -1,5 +1,5 @@
 /**
- * The process that answers in `latency.ts`.
+ * The process that answers in `idle.ts`.
  *
  * @module
  */
@@ -9,7 +9,7 @@ import { openMesh } from "../mod.ts";
 import type { DatagramSocket } from "../src/datagram_socket.ts";
 import { serve } from "./peer.ts";
 
-/** What `latency.ts` asks. */
+/** What `idle.ts` asks. */
 export interface EchoRequest {
   readonly type: "welcome";
 }

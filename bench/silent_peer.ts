@@ -1,0 +1,56 @@
+import { randomBytes } from "../adapters/system.ts";
+import { encodePacket } from "../mod.ts";
+import { encodeControl, encodeExtension, type Extension, MALFORMED, readExtension } from "../src/wire/extension.ts";
+import {
+  HEADER_LENGTH,
+  NODE_ID_LENGTH,
+  PATH_DEAF,
+  PATH_HEARD,
+  TOKEN_LENGTH,
+  TYPE_CATCH_UP,
+  TYPE_HEARTBEAT,
+  TYPE_STATE,
+} from "../src/wire/layout.ts";
+import { stampUuid } from "../src/wire/node_id.ts";
+import { packetType, scanPacket } from "../src/wire/packet.ts";
+
+// The last batch is an hour old: before the measured node was opened.
+const POSITION = { last: 1000, oldest: 1001, age: 3_600_000 };
+const BASE = { first: POSITION.last + 1, age: POSITION.age };
+
+/** The bytes of a node id, of the text of it. */
+export function parseNodeId(text: string): Uint8Array {
+  return Uint8Array.from(text.replaceAll("-", "").match(/../g) ?? [], (byte) => parseInt(byte, 16));
+}
+
+/** What a node says that has nothing to say but heartbeats. */
+export class SilentPeer {
+  readonly #id = stampUuid(randomBytes(NODE_ID_LENGTH));
+  readonly #token = randomBytes(TOKEN_LENGTH);
+  /** A heartbeat without its extension. */
+  readonly #body: Uint8Array;
+
+  readonly #path: number;
+
+  /** `address` is where it is reached, `host:port`. With `hears` it hears the group, else it needs copies by unicast. */
+  constructor(address: string, hears = true) {
+    this.#path = hears ? PATH_HEARD : PATH_DEAF;
+    const key = new TextEncoder().encode(address);
+    this.#body = encodePacket({ type: TYPE_HEARTBEAT, nodeId: this.#id, keyHash: 0n, key });
+  }
+
+  heartbeat(extension: Extension): Uint8Array {
+    return Uint8Array.from([...this.#body, ...encodeExtension({ position: POSITION, ...extension })]);
+  }
+
+  /** What it answers, as a real node does; nothing to what is no question. */
+  answer(data: Uint8Array): Uint8Array | undefined {
+    const type = packetType(data);
+    const question = readExtension(data, type === TYPE_CATCH_UP ? HEADER_LENGTH : scanPacket(data));
+    if (question === undefined || question === MALFORMED || question.nonce === undefined) return undefined;
+    const { nonce } = question;
+    if (type === TYPE_HEARTBEAT) return this.heartbeat({ echo: nonce, path: this.#path, token: this.#token });
+    if (type !== TYPE_CATCH_UP) return undefined;
+    return encodeControl(TYPE_STATE, this.#id, { position: POSITION, nonce, token: this.#token, base: BASE });
+  }
+}

@@ -1,0 +1,13 @@
+import type { DatagramSocket } from "../src/datagram_socket.ts";
+
+/** A socket that sends in another way. Sockets are classes, whose getters and methods a spread would not copy. */
+export function withSend(socket: DatagramSocket, send: DatagramSocket["send"]): DatagramSocket {
+  const { adapter, unmet, fallback, host, port, receiveBuffer } = socket;
+  return {
+    ...{ adapter, unmet, fallback, host, port, receiveBuffer },
+    send,
+    join: (group, on) => socket.join(group, on),
+    leave: (group, on) => socket.leave(group, on),
+    close: () => socket.close(),
+  };
+}
