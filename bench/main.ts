@@ -75,7 +75,12 @@ async function measure(): Promise<BenchDocument> {
 async function measureAll(): Promise<Record<string, Figure>> {
   // What a group has started ends when it does.
   const abort = new AbortController();
-  for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => abort.abort());
+  for (const signal of ["SIGINT", "SIGTERM"] as const) {
+    process.once(signal, () => {
+      abort.abort();
+      process.exit(1);
+    });
+  }
   const figures: Record<string, Figure> = {};
   for (const group of groups) {
     const on = runtimes.filter(({ name }) => group.on.includes(name));

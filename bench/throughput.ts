@@ -17,7 +17,7 @@ import { type Way, WAYS } from "./ways.ts";
 const quick = process.argv.includes("--quick");
 // All lines are open at once and take turns; with `--quick` one after the other has the processes, of which there are few.
 const ROUNDS = quick ? 1 : 3;
-const ROUND_MS = quick ? 100 : 500;
+const ROUND_MS = quick ? 50 : 500;
 // For the compilers, and for the mesh's pace to find its rate.
 const WARM_UP_MS = 800;
 
