@@ -15,7 +15,7 @@ import { startPeer } from "./peer.ts";
 
 // A mesh is idle when it has sent nothing for `batchInterval`, 100 ms.
 const SPACING_MS = 110;
-const SAMPLES = process.argv.includes("--quick") ? 12 : 150;
+const SAMPLES = process.argv.includes("--quick") ? 12 : 100;
 const WARM_UP = 3;
 const DATAGRAM = new Uint8Array(38).fill(0x61);
 

@@ -16,7 +16,7 @@ import { Simulated } from "./simulated.ts";
 const quick = process.argv.includes("--quick");
 const PEERS = quick ? 100 : 1_000;
 const SUBSCRIPTIONS = quick ? 10_000 : 100_000;
-const ROUNDS = quick ? 1 : 3;
+const ROUNDS = quick ? 1 : 2;
 
 const rounds = { peer: [] as number[], subscription: [] as number[] };
 // What stays is held on to until all is measured, so that none of it is collected between two looks.
