@@ -49,6 +49,7 @@ export const TARGETS: readonly Target[] = [
     ...["1to1", "1to4", "4to4"].flatMap((way) =>
       ["mesh", "filled"].map((bus) => ({ figure: `${runtime}/throughput.${way}.${bus}.lost`, atMost: 0 }))
     ),
+    { figure: `${runtime}/throughput.1to1.exact.lost`, atMost: 0 },
     { figure: `${runtime}/repair.5.hole.p99`, atMost: 50 },
     { figure: `${runtime}/repair.5.tail.noticed.max`, atMost: 250 },
     { figure: `${runtime}/drop.lost`, atMost: 0 },
