@@ -7,7 +7,7 @@
  * @module
  */
 
-/** Slots of an empty table: 2.5 kB. */
+/** Slots of an empty table: 2 kB. */
 const MIN_SLOTS = 256;
 /** Slots for each pending key, at least, when a table is made anew. With so many times as many it is halved. */
 const SPARE = 4;
@@ -17,15 +17,22 @@ const TOO_MANY = 16;
  * sent once more when it is published again.
  */
 const MAX_PROBES = 64;
+/** An offset in a batch takes so many bits of a position. */
+const OFFSET_BITS = 11;
+const OFFSET_MASK = (1 << OFFSET_BITS) - 1;
+/** Batches after which what was taken is left out, before positions of 32 bits come round again. */
+const MAX_AGE = 1 << 19;
 
 /** Batches have serials that count up, as 32-bit integers. */
 export class PendingKeys {
   /** The serial of the oldest batch that is pending: what is in older ones is not. */
   first = 0;
   readonly #bytesOf: (serial: number) => Uint8Array;
-  #table = new Table(MIN_SLOTS);
-  #spare: Table | undefined;
+  /** Pairs: a hash, or 0 for a slot that is free, and where the key is: the serial of its batch, and its offset there. */
+  #slots = new Int32Array(2 * MIN_SLOTS);
+  #spare: Int32Array<ArrayBuffer> | undefined;
   #used = 0;
+  #renewedAt = 0;
 
   /** `bytesOf` gives the bytes of a batch that is pending. */
   constructor(bytesOf: (serial: number) => Uint8Array) {
@@ -34,69 +41,57 @@ export class PendingKeys {
 
   /** Whether a key with the bytes from `start` to before `end`, and their {@linkcode hashOf}, is pending. */
   has(hash: number, bytes: Uint8Array, start: number, end: number): boolean {
-    const { hashes, serials, offsets, mask } = this.#table;
-    const { first } = this;
-    for (let slot = hash & mask, left = MAX_PROBES; left > 0 && hashes[slot] !== 0; slot = (slot + 1) & mask, left--) {
-      if (hashes[slot] !== hash) continue;
-      const serial = serials[slot] as number;
-      if (((serial - first) | 0) < 0) continue;
-      if (isSame(this.#bytesOf(serial), offsets[slot] as number, bytes, start, end)) return true;
+    const slots = this.#slots;
+    const mask = slots.length - 1;
+    const first = this.first << OFFSET_BITS;
+    for (let at = (hash << 1) & mask, left = MAX_PROBES; left > 0 && slots[at] !== 0; at = (at + 2) & mask, left--) {
+      if (slots[at] !== hash) continue;
+      const past = ((slots[at + 1] as number) - first) | 0;
+      if (past < 0) continue;
+      const batch = this.#bytesOf((this.first + (past >>> OFFSET_BITS)) | 0);
+      if (isSame(batch, past & OFFSET_MASK, bytes, start, end)) return true;
     }
     return false;
   }
 
   /** Notes a key that is not pending: its length is at `offset` of the batch `serial`, and its bytes follow. */
   add(hash: number, serial: number, offset: number, pending: number): void {
-    if (this.#used * 2 >= this.#table.hashes.length) this.#renew(pending);
-    if (this.#table.put(hash, serial, offset)) this.#used++;
+    // A slot is two words, so this is half of them.
+    if (this.#used * 4 >= this.#slots.length || ((this.first - this.#renewedAt) | 0) > MAX_AGE) this.#renew(pending);
+    if (put(this.#slots, hash, (serial << OFFSET_BITS) | offset)) this.#used++;
   }
 
   /** Leaves out what is pending no more. */
   #renew(pending: number): void {
-    const old = this.#table;
-    const { first } = this;
-    let slots = old.hashes.length;
-    while (slots < pending * SPARE) slots *= 2;
-    if (slots > MIN_SLOTS && slots > pending * SPARE * TOO_MANY) slots /= 2;
-    const table = this.#spare?.hashes.length === slots ? this.#spare : new Table(slots);
+    const old = this.#slots;
+    const first = this.first << OFFSET_BITS;
+    let count = old.length / 2;
+    while (count < pending * SPARE) count *= 2;
+    if (count > MIN_SLOTS && count > pending * SPARE * TOO_MANY) count /= 2;
+    const slots = this.#spare?.length === 2 * count ? this.#spare : new Int32Array(2 * count);
     this.#used = 0;
-    for (let slot = 0; slot < old.hashes.length; slot++) {
-      const serial = old.serials[slot] as number;
-      if (old.hashes[slot] === 0 || ((serial - first) | 0) < 0) continue;
-      if (table.put(old.hashes[slot] as number, serial, old.offsets[slot] as number)) this.#used++;
+    for (let at = 0; at < old.length; at += 2) {
+      const hash = old[at] as number;
+      const position = old[at + 1] as number;
+      if (hash !== 0 && ((position - first) | 0) >= 0 && put(slots, hash, position)) this.#used++;
     }
-    old.hashes.fill(0);
-    this.#table = table;
-    this.#spare = old.hashes.length === slots ? old : undefined;
+    old.fill(0);
+    this.#slots = slots;
+    this.#spare = old.length === slots.length ? old : undefined;
+    this.#renewedAt = this.first;
   }
 }
 
-/** Three columns: a slot is 10 bytes. */
-class Table {
-  readonly hashes: Int32Array<ArrayBuffer>;
-  readonly serials: Int32Array<ArrayBuffer>;
-  readonly offsets: Uint16Array<ArrayBuffer>;
-  readonly mask: number;
-
-  constructor(slots: number) {
-    this.hashes = new Int32Array(slots);
-    this.serials = new Int32Array(slots);
-    this.offsets = new Uint16Array(slots);
-    this.mask = slots - 1;
+/** False when there was no room within reach. */
+function put(slots: Int32Array<ArrayBuffer>, hash: number, position: number): boolean {
+  const mask = slots.length - 1;
+  for (let at = (hash << 1) & mask, left = MAX_PROBES; left > 0; at = (at + 2) & mask, left--) {
+    if (slots[at] !== 0) continue;
+    slots[at] = hash;
+    slots[at + 1] = position;
+    return true;
   }
-
-  /** False when there was no room within reach. */
-  put(hash: number, serial: number, offset: number): boolean {
-    const { hashes, mask } = this;
-    for (let slot = hash & mask, left = MAX_PROBES; left > 0; slot = (slot + 1) & mask, left--) {
-      if (hashes[slot] !== 0) continue;
-      hashes[slot] = hash;
-      this.serials[slot] = serial;
-      this.offsets[slot] = offset;
-      return true;
-    }
-    return false;
-  }
+  return false;
 }
 
 /** A hash of the bytes from `start` to before `end`, four at a time; never 0, which stands for an empty slot. */

@@ -1,0 +1,79 @@
+/**
+ * Compares what the hot paths allocate and execute with what they did: `bench/hot_paths.json`, by major version of Node.
+ *
+ *     node --import tsx scripts/hot_paths.ts             what has grown, by this Node
+ *     node --import tsx scripts/hot_paths.ts --update    that is how it is to be
+ *
+ * @module
+ */
+
+import { execFileSync } from "node:child_process";
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import process from "node:process";
+import { fileURLToPath } from "node:url";
+import type { HotPathCounts } from "./hot_paths_child.ts";
+import { ROOT } from "./runtimes.ts";
+
+const BASELINE = join(ROOT, "bench", "hot_paths.json");
+/** What may be more: a shape that is a word larger, another version of Node. */
+const GROWTH = 1.1;
+/** Bytes, or blocks, an operation that are none: what the engine does besides. */
+const NOISE = 2;
+
+/** Counts by the name of the path. */
+export type Counts = Readonly<Record<string, HotPathCounts>>;
+
+// Young objects stay where they are until all is counted, and nothing is compiled: what is counted is the source.
+const ENGINE = [
+  "--expose-gc",
+  "--no-opt",
+  "--no-sparkplug",
+  "--min-semi-space-size=128",
+  "--max-semi-space-size=256",
+];
+
+/** Counts with this Node. */
+export function countHotPaths(): Counts {
+  const child = fileURLToPath(new URL("./hot_paths_child.ts", import.meta.url));
+  const args = [...ENGINE, "--import", "tsx", child];
+  return JSON.parse(execFileSync(process.execPath, args, { cwd: ROOT, encoding: "utf8", timeout: 120_000 }));
+}
+
+/** What is known of this Node, or of the newest before it. */
+export function baselineOf(major: number): Counts {
+  const all: Readonly<Record<string, Counts>> = JSON.parse(readFileSync(BASELINE, "utf8"));
+  const known = Object.keys(all).map(Number).filter((each) => each <= major).sort((a, b) => b - a)[0];
+  if (known === undefined) throw new Error(`There are no counts of Node ${major}`);
+  return all[String(known)] as Counts;
+}
+
+/** A line for each count that is more than it should be. */
+export function grown(counts: Counts, baseline: Counts): string[] {
+  const names = [...new Set([...Object.keys(baseline), ...Object.keys(counts)])];
+  return names.flatMap((name) => {
+    const [is, was] = [counts[name], baseline[name]];
+    if (is === undefined || was === undefined) return [`"${name}" is ${is === undefined ? "not counted" : "new"}`];
+    return (["bytes", "blocks"] as const)
+      .filter((what) => is[what] > GROWTH * was[what] + NOISE)
+      .map((what) => `"${name}" takes ${is[what].toFixed(1)} ${what}, ${was[what].toFixed(1)} before`);
+  });
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  const major = Number.parseInt(process.versions.node, 10);
+  const counts = countHotPaths();
+  if (process.argv.includes("--update")) {
+    const all = JSON.parse(readFileSync(BASELINE, "utf8"));
+    all[major] = counts;
+    writeFileSync(
+      BASELINE,
+      `${JSON.stringify(all, (_, value) => typeof value === "number" ? Math.round(value * 10) / 10 : value, 2)}\n`,
+    );
+  } else {
+    console.table(counts);
+    const lines = grown(counts, baselineOf(major));
+    for (const line of lines) console.log(line);
+    process.exitCode = lines.length === 0 ? 0 : 1;
+  }
+}
