@@ -11,7 +11,7 @@ import { type Abilities, cannot } from "./abilities.ts";
 import { asError, bindError, checkAddresses, multicastError } from "./bind_error.ts";
 import { Gate } from "./gate.ts";
 import { Memberships } from "./memberships.ts";
-import { SendQueue } from "./send_queue.ts";
+import { Failures, SendQueue } from "./send_queue.ts";
 import { setImmediate } from "./time.ts";
 
 // What is used of Deno, written out: its own types are there only on Deno, and only with its unstable library.
@@ -194,16 +194,16 @@ async function sendInTurn(
   raw: DenoSocket,
   datagrams: readonly Uint8Array[],
   address: DenoAddress,
-): Promise<Error[] | undefined> {
-  let unsent: Error[] | undefined;
-  for (const data of datagrams) {
+): Promise<Unsent> {
+  const failures = new Failures(datagrams.length);
+  for (const [i, data] of datagrams.entries()) {
     try {
       await raw.send(data, address);
     } catch (error) {
-      (unsent ??= []).push(asError(error));
+      failures.add(i, asError(error));
     }
   }
-  return unsent;
+  return failures.unsent;
 }
 
 function listen(listenDatagram: ListenDatagram, options: BindOptions): DenoSocket {

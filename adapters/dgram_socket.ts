@@ -16,7 +16,7 @@ import { Gate } from "./gate.ts";
 import { runtimeName } from "./interface_names.ts";
 import { canonical, type Family } from "./literal.ts";
 import { Memberships } from "./memberships.ts";
-import { BUN_SEND_ATTEMPTS, inTurn, SendQueue, type Transmit } from "./send_queue.ts";
+import { BUN_SEND_ATTEMPTS, Failures, inTurn, SendQueue, type Transmit } from "./send_queue.ts";
 import { setTimeout, withRealTicks } from "./time.ts";
 import { ZoneGuess } from "./zone_guess.ts";
 
@@ -233,17 +233,21 @@ function receiveBufferOf(raw: Socket): number | undefined {
 /** Node sends in the order of the calls, and calls back in it. One group is under way at a time, so it takes no closures. */
 class Together {
   readonly #raw: Socket;
-  #left = 0;
-  #unsent: Error[] | undefined;
-  #done: ((unsent?: Error[]) => void) | undefined;
+  #called = 0;
+  #failures = new Failures(0);
+  #count = 0;
+  #done: ((unsent?: Unsent) => void) | undefined;
 
   constructor(raw: Socket) {
     this.#raw = raw;
   }
 
   readonly transmit: Transmit = (datagrams, host, port, done) => {
-    this.#left = datagrams.length;
+    this.#called = 0;
+    this.#count = datagrams.length;
+    this.#failures = new Failures(datagrams.length);
     this.#done = done;
+    if (datagrams.length === 0) return done();
     withRealTicks(() => {
       for (const data of datagrams) {
         try {
@@ -256,11 +260,8 @@ class Together {
   };
 
   readonly #sent = (error: unknown): void => {
-    if (error) (this.#unsent ??= []).push(asError(error));
-    if (--this.#left > 0) return;
-    const unsent = this.#unsent;
-    this.#unsent = undefined;
-    this.#done?.(unsent);
+    if (error) this.#failures.add(this.#called, asError(error));
+    if (++this.#called === this.#count) this.#done?.(this.#failures.unsent);
   };
 }
 

@@ -127,8 +127,8 @@ export class MemorySocket implements DatagramSocket, BoundSocket {
 
   async sendMany(datagrams: readonly Uint8Array[], host: string, port: number): Promise<Unsent> {
     const results = await Promise.allSettled(datagrams.map((data) => this.send(data, host, port)));
-    const unsent = results.flatMap((result) => result.status === "rejected" ? [result.reason as Error] : []);
-    return unsent.length === 0 ? undefined : unsent;
+    if (results.every(({ status }) => status === "fulfilled")) return undefined;
+    return results.map((result) => result.status === "rejected" ? result.reason as Error : undefined);
   }
 
   async join(group: string, multicastInterface: string | undefined): Promise<void> {

@@ -10,7 +10,7 @@ export type Transmit = (
   datagrams: readonly Uint8Array[],
   host: string,
   port: number,
-  done: (unsent?: Error[]) => void,
+  done: (unsent?: Unsent) => void,
 ) => void;
 
 interface Send {
@@ -86,7 +86,7 @@ export class SendQueue {
         datagrams: [data],
         host,
         port,
-        settle: (unsent) => unsent === undefined ? resolve() : reject(unsent[0]),
+        settle: (unsent) => unsent?.[0] === undefined ? resolve() : reject(unsent[0]),
       });
     });
   }
@@ -152,11 +152,11 @@ export class SendQueue {
     return send;
   }
 
-  #settle(send: Send, unsent: Error[] | undefined): void {
+  #settle(send: Send, unsent: Unsent): void {
     // The socket was closed meanwhile, and the promise is settled.
     if (this.#current !== send) return;
     // Where the interface is gone none is sent.
-    if (unsent?.length === send.datagrams.length && this.#mayRenew(send.host)) {
+    if (unsent?.every((error) => error !== undefined) && this.#mayRenew(send.host)) {
       return this.#transmit(send.datagrams, send.host, send.port, (unsent) => this.#settle(send, unsent));
     }
     this.#current = undefined;
@@ -195,16 +195,38 @@ export function inTurn(
   transmit: (data: Uint8Array, host: string, port: number, done: (error?: Error) => void) => void,
 ): Transmit {
   return (datagrams, host, port, done) => {
-    let unsent: Error[] | undefined;
+    const failures = new Failures(datagrams.length);
     let next = 0;
     function goOn(error?: Error): void {
-      if (error !== undefined) (unsent ??= []).push(error);
+      if (error !== undefined) failures.add(next - 1, error);
       const data = datagrams[next++];
-      if (data === undefined) done(unsent);
+      if (data === undefined) done(failures.unsent);
       else transmit(data, host, port, goOn);
     }
     goOn();
   };
+}
+
+/** Why some of so many datagrams were not sent, as it becomes known. */
+export class Failures {
+  /** So far. */
+  unsent: (Error | undefined)[] | undefined;
+  readonly #count: number;
+
+  constructor(count: number) {
+    this.#count = count;
+  }
+
+  /** One was not. */
+  add(index: number, error: Error): void {
+    this.unsent ??= new Array(this.#count).fill(undefined);
+    this.unsent[index] = error;
+  }
+
+  /** The first of so many that are left was not. */
+  addFromEnd(left: number, error: Error): void {
+    this.add(this.#count - left, error);
+  }
 }
 
 function fail({ datagrams, settle }: Send, error: Error): void {

@@ -4,6 +4,7 @@
  *
  *     npm run mutants                   all
  *     npm run mutants -- hole           those whose name has the word
+ *     npm run mutants -- --judge calls  those that are judged so: storms, churn, calls, traffic
  *
  * The sources are copied to a temporary folder; nothing changes here. A breakage whose piece of source is not there exactly
  * once is an error, so that the list follows the code.
@@ -21,6 +22,7 @@ import { MEMBERSHIP } from "./mutants/membership.ts";
 import type { Judge, Mutant } from "./mutants/mutant.ts";
 import { PROTOCOL } from "./mutants/protocol.ts";
 import { WIDER } from "./mutants/wider.ts";
+import { TRAFFIC } from "./mutants/traffic.ts";
 import { ROOT } from "./runtimes.ts";
 
 /** Storms that a breakage has to survive before and after the directed tests, which take as long as some hundred. */
@@ -62,15 +64,40 @@ const MEMBERSHIP_TESTS = [
 ];
 /** Tests of what callers pass and get. */
 const CALL_TESTS = ["async_context", "deliveries", "signal", "known_options", "topic_patterns", "mesh_status"];
-const JUDGES: Readonly<Record<Judge, string>> = { storms: "storms", churn: "churn worlds", calls: "tests of calls" };
+/** Tests of how keys are gathered, sent and looked up. */
+const TRAFFIC_TESTS = [
+  "batcher",
+  "batcher_property",
+  "send_budget",
+  "pending_keys",
+  "wait_queue",
+  "outbox",
+  "send_queue",
+  "key_table",
+  "key_bytes",
+  "subscriptions_property",
+  "load_guard",
+  "own_events",
+];
+const JUDGES: Readonly<Record<Judge, string>> = {
+  storms: "storms",
+  churn: "churn worlds",
+  calls: "tests of calls",
+  traffic: "tests of how keys travel",
+};
 const JOBS = 2;
 /** A breakage may make a world run for ever. */
 const TIMEOUT_MS = 120_000;
 const COPIED = ["src", "adapters", "cli", "tests", "scripts", "mod.ts", "package.json"];
 
-const { positionals } = parseArgs({ allowPositionals: true });
-const mutants = [...PROTOCOL, ...WIDER, ...MEMBERSHIP, ...CALLS];
-const chosen = mutants.filter(({ name }) => positionals.every((word) => name.includes(word)));
+const { values: { judge: by }, positionals } = parseArgs({
+  options: { judge: { type: "string" } },
+  allowPositionals: true,
+});
+const mutants = [...PROTOCOL, ...WIDER, ...MEMBERSHIP, ...CALLS, ...TRAFFIC];
+const chosen = mutants.filter(({ name, judge }) =>
+  positionals.every((word) => name.includes(word)) && (by === undefined || judge === by)
+);
 const rotten = mutants.filter(({ file, find }) => readFileSync(join(ROOT, file), "utf8").split(find).length !== 2);
 for (const { name, file } of rotten) console.error(`"${name}": its piece of ${file} is not there exactly once`);
 if (chosen.length === 0) console.error(`No breakage has "${positionals.join(" ")}" in its name`);
@@ -112,6 +139,7 @@ async function tryOut(folder: string, { name, file, find, replace, judge, seeds 
 /** What a judge finds in a folder; `undefined` for nothing. */
 async function verdictOf(judge: Judge, folder: string): Promise<string | undefined> {
   if (judge === "calls") return await inTests(folder, CALL_TESTS);
+  if (judge === "traffic") return await inTests(folder, TRAFFIC_TESTS);
   if (judge === "churn") {
     return await inWorlds(folder, "churn", 1, CHURN) ?? await inTests(folder, MEMBERSHIP_TESTS);
   }

@@ -32,7 +32,7 @@ export interface BatcherConfig {
   /** Called when a batch is ready and {@linkcode Batcher.take} would return it. MUST NOT call `take` itself. */
   readonly onReady: () => void;
   /** Called with each key that had to wait for room, when it is accepted. MUST NOT throw. */
-  readonly onLate?: (key: string) => void;
+  readonly onLate?: (key: string, self: boolean | undefined) => void;
 }
 
 /** Batches kept to be used again: 64 of 1,400 bytes, more than a sender that keeps up ever has ready. */
@@ -150,12 +150,13 @@ export class Batcher {
 
   /**
    * Resolves when a key that {@linkcode Batcher.tryAdd} had no room for is accepted, first come first served. `signal`
-   * ends the wait and withdraws the key: the promise rejects with its reason. `close` rejects with a `ClosedError`.
+   * ends the wait and withdraws the key: the promise rejects with its reason. `close` rejects with a `ClosedError`. `self` is
+   * passed on to `onLate`.
    */
-  wait(key: string, signal?: Signal): Promise<void> {
+  wait(key: string, signal?: Signal, self?: boolean): Promise<void> {
     if (signal?.aborted) return Promise.reject(signal.reason);
     return new Promise((resolve, reject) => {
-      const waiter: Waiter = { key, resolve, reject, detach: undefined, isOver: false };
+      const waiter: Waiter = { key, self, resolve, reject, detach: undefined, isOver: false };
       if (signal !== undefined) {
         waiter.detach = onAbort(signal, () => {
           this.#waiting.remove(waiter);
@@ -223,7 +224,7 @@ export class Batcher {
     for (let waiter = this.#waiting.first; waiter !== undefined; waiter = this.#waiting.first) {
       if (!this.#add(waiter.key, this.pending < this.#config.queueSize)) return;
       this.#waiting.remove(waiter);
-      this.#config.onLate?.(waiter.key);
+      this.#config.onLate?.(waiter.key, waiter.self);
       waiter.resolve();
     }
   }

@@ -105,7 +105,7 @@ export interface DatagramSocket {
   /**
    * Sends several datagrams to one destination, in their order, as `send` does for each; never rejects. Resolves when the system has
    * taken them or will not, to why some were not sent. An adapter that can hand them over together, or with one promise for all, SHOULD
-   * have it; without it they are sent one by one. There MUST be at most 16, and they MUST stay unchanged until then.
+   * have it; without it they are sent one by one. There MUST be 1 to 16, and they MUST stay unchanged until then.
    */
   sendMany?(datagrams: readonly Uint8Array[], host: string, port: number): Promise<Unsent>;
   /**
@@ -128,8 +128,8 @@ export interface DatagramSocket {
   close(): Promise<void>;
 }
 
-/** Why datagrams were not sent, an error for each of them; `undefined` when all were. */
-export type Unsent = readonly Error[] | undefined;
+/** Why some of several datagrams were not sent: an error in the place of each of them. `undefined` when all were. */
+export type Unsent = readonly (Error | undefined)[] | undefined;
 
 /** The adapters of this project. */
 export type AdapterName = "node" | "bun" | "deno" | "memory";

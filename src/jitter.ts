@@ -8,7 +8,7 @@ import type { RandomBytes } from "./host.ts";
 
 /** A xorshift generator (Marsaglia 2003, 32 bits), as asking the system for each delay costs a microsecond. */
 export class Jitter {
-  /** What nobody else knows of this bus, 32 bits: for hashes. */
+  /** Another one in each bus, 32 bits: for hashes. No secret either, as delays tell of the state that it is made of. */
   readonly seed: number;
   #state: number;
 
@@ -16,7 +16,6 @@ export class Jitter {
   constructor(randomBytes: RandomBytes) {
     const seed = new DataView(randomBytes(4).slice().buffer).getUint32(0);
     this.#state = seed === 0 ? 1 : seed;
-    // Another one, as delays tell of the first.
     this.seed = Math.imul(seed ^ seed >>> 15, 0x2c1b3c6d) ^ 0x297a2d39;
   }
 

@@ -10,6 +10,9 @@ import { equalsUtf8, readUtf8 } from "./wire/utf8.ts";
 /** Slots that are looked at for a key, at most. While no more than half are taken, chance needs as many once in 10^10 keys. */
 const REACH = 128;
 
+/** Keys of one hash, 32 bits, in slots: chance never makes so many, and each costs a comparison of up to 1,366 bytes. */
+const TWINS = 4;
+
 /** Slots of the smallest table. */
 const LEAST_SLOTS = 8;
 
@@ -54,12 +57,12 @@ export class KeyTable<Value extends Ordered, Short> {
   #used = 0;
   /** Text, value and short cut of each place; `undefined` where a key was removed. */
   #fields: (string | Value | Short | undefined)[] = [];
-  /** Places of keys that found no slot within reach: more of the same hash than chance makes. */
+  /** Places of keys that found no slot within reach: more of the same hash than chance makes. A `Map` has a seed that nobody knows. */
   readonly #crowd = new Map<string, number>();
   /** How often places have changed. */
   #moves = 0;
 
-  /** `seed` makes hashes that nobody else can foresee. Tests take a `hashMask` with fewer bits. */
+  /** `seed` makes hashes that are others in each bus; what comes of more of one hash is bounded in any case. Tests take a `hashMask` with fewer bits. */
   constructor(seed: number, hashMask = -1) {
     this.#seed = seed;
     this.#hashMask = hashMask;
@@ -70,10 +73,13 @@ export class KeyTable<Value extends Ordered, Short> {
     const slots = this.#slots;
     const mask = slots.length - 1;
     const hash = this.#hash(bytes, start, end);
+    let twins = TWINS;
     for (let at = (hash << 1) & mask, left = REACH; left > 0; at = (at + 2) & mask, left--) {
       const record = (slots[at + 1] as number) - 1;
       if (record < 0) break;
-      if (slots[at] === hash && this.#equals(record, bytes, start, end)) return this.#words[record] as number;
+      if (slots[at] !== hash) continue;
+      if (this.#equals(record, bytes, start, end)) return this.#words[record] as number;
+      if (--twins === 0) break;
     }
     return this.#crowd.size === 0 ? -1 : this.#crowd.get(readUtf8(bytes, start, end)) ?? -1;
   }
@@ -191,12 +197,16 @@ export class KeyTable<Value extends Ordered, Short> {
     this.#words.set(old);
   }
 
-  /** Puts a record into the first free slot from that of its hash on. False when none is within reach. */
+  /** Puts a record into the first free slot from that of its hash on. False when none is within reach, or it has too many twins. */
   #index(hash: number, record: number): boolean {
     const slots = this.#slots;
     const mask = slots.length - 1;
+    let twins = TWINS;
     for (let at = (hash << 1) & mask, left = REACH; left > 0; at = (at + 2) & mask, left--) {
-      if (slots[at + 1] !== 0) continue;
+      if (slots[at + 1] !== 0) {
+        if (slots[at] === hash && --twins === 0) return false;
+        continue;
+      }
       slots[at] = hash;
       slots[at + 1] = record + 1;
       return true;

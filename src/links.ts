@@ -25,9 +25,6 @@ import { Binder, isNotReady } from "./sockets.ts";
 /** Looks, one a second, after which it is told that an address is not ready yet. */
 const PATIENCE = 4;
 
-/** An interface took all of it. */
-const TAKEN = { unsent: undefined } as const;
-
 /** What has changed at the interfaces. */
 export interface LinkChanges {
   /** Those on which the node takes part from now on. */
@@ -188,17 +185,14 @@ export class Links {
   }
 
   async #sendFromEach(datagrams: readonly Uint8Array[]): Promise<Unsent> {
-    const { group } = this.#settings;
-    let best: { readonly unsent: Unsent } | undefined;
+    const failure = new Error("Cannot send to the group as no interface has multicast now");
+    let all: Unsent = datagrams.map(() => failure);
     for (const { sender } of this.#open.values()) {
       if (sender === undefined) continue;
-      const unsent = await sendAll(sender, datagrams, group, this.mesh.port);
-      if (unsent === undefined) best = TAKEN;
-      else if (best === undefined || unsent.length < (best.unsent?.length ?? 0)) best = { unsent };
+      const unsent = await sendAll(sender, datagrams, this.#settings.group, this.mesh.port);
+      all = unsent && all?.map((error, i) => error && unsent[i]);
     }
-    if (best !== undefined) return best.unsent;
-    const failure = new Error("Cannot send to the group as no interface has multicast now");
-    return datagrams.map(() => failure);
+    return all?.some((error) => error !== undefined) ? all : undefined;
   }
 
   /**

@@ -329,7 +329,11 @@ export class MeshBus implements SyncBus {
       clock,
       budget,
       onReady: () => this.#outbox.wake(),
-      onLate: (key) => this.#guards.touch(key),
+      onLate: (key, self) => {
+        this.#guards.touch(key);
+        // The outbox is at work. Its publisher goes on after that.
+        if (self ?? this.#subscriptions.selfish > 0) void ACCEPTED.then(() => this.#deliverOwn(key, self));
+      },
     });
     this.#destinations = new Destinations(() => this.#membership.peers, () => this.#membership.openSeeds());
     this.#copies = new CopyLimit({
@@ -396,7 +400,7 @@ export class MeshBus implements SyncBus {
         }
       }
       if (!this.#guards.idle) this.#guards.touch(key);
-      if (!this.#batcher.tryAdd(key)) return this.#publishLater(key, options);
+      if (!this.#batcher.tryAdd(key)) return this.#batcher.wait(key, options?.signal, options?.self);
       if (options !== undefined || this.#subscriptions.selfish > 0) this.#deliverOwn(key, options?.self);
       return ACCEPTED;
     } catch (error) {
@@ -563,14 +567,6 @@ export class MeshBus implements SyncBus {
       this.#failures.report("receive", error);
     },
   };
-
-  #publishLater(key: string, options: PublishOptions | undefined): Promise<void> {
-    const accepted = this.#batcher.wait(key, options?.signal);
-    // The options may be changed while it waits.
-    const self = options?.self;
-    if (self === undefined && this.#subscriptions.selfish === 0) return accepted;
-    return accepted.then(() => this.#deliverOwn(key, self));
-  }
 
   #deliverOwn(key: string, self: boolean | undefined): void {
     if (self ?? this.#subscriptions.selfish > 0) this.#deliveries.takeOwn(key, self === true);

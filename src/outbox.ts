@@ -19,6 +19,12 @@ const MAX_LETTERS = 4096;
 /** Batches that are sent to one destination before they are to the next: as many as a socket sends in a turn of the event loop. */
 const MAX_GROUP = 16;
 
+/**
+ * Copies of one group of batches at most, so that heartbeats, requests and answers wait for less than a millisecond more than behind
+ * single batches.
+ */
+const MAX_COPIES = 64;
+
 /** The group alone, or the group and where the peers are that speak the extension and do not hear it. */
 export type Circle = "group" | "extended";
 
@@ -80,6 +86,8 @@ export class Outbox {
   /** The batches that are under way, and the one letter or repair. */
   readonly #group: Uint8Array[] = [];
   readonly #single: Uint8Array[] = [];
+  /** Destinations of the last group. */
+  #copies = 1;
   #running: Promise<void> | undefined;
   #isRepairsTurn = false;
   #endPause: (() => void) | undefined;
@@ -152,10 +160,10 @@ export class Outbox {
       const datagrams = [datagram];
       if (typeof to !== "string" && "port" in to) await this.#send(datagrams, to);
       else if (to === "extended") await this.#broadcast(datagrams, extendedTo());
-      else if (to === "group") this.broadcasts += await this.#broadcast(datagrams, []);
+      else if (to === "group") this.broadcasts += countOf(await this.#broadcast(datagrams, []));
       else {
-        const sent = await this.#sendAll(datagrams, to);
-        if (!hasGroup()) this.broadcasts += sent;
+        const taken = await this.#sendAll(datagrams, to);
+        if (!hasGroup()) this.broadcasts += countOf(taken);
       }
     }
   }
@@ -177,25 +185,28 @@ export class Outbox {
   async #sendBatches(): Promise<void> {
     const { batchTo, budget, hasGroup, isReady, isSteady, pacer, release, sendToGroup, take } = this.#config;
     const group = this.#group;
-    // Repairs get every other turn.
-    const most = isSteady() && !isReady("repair") ? MAX_GROUP : 1;
-    do {
+    // Repairs get every other turn, and a letter waits for all copies of a group.
+    const most = isSteady() && !isReady("repair") ? Math.min(MAX_GROUP, Math.max(1, MAX_COPIES / this.#copies)) : 1;
+    while (!this.#onlyLetters) {
       const batch = take();
       if (batch === undefined) break;
       group.push(batch);
       pacer?.spend();
-    } while (group.length < most && isReady("batch") && (pacer?.wait() ?? 0) === 0);
+      if (group.length + 1 > most || !isReady("batch") || (pacer?.wait() ?? 0) > 0) break;
+    }
+    this.#isRepairsTurn = true;
+    if (group.length === 0) return;
     const endpoints = batchTo();
     const isBroadcast = hasGroup();
-    budget.spend(group.length * (endpoints.length + (isBroadcast ? 1 : 0)));
-    if (isBroadcast) this.broadcasts += this.#sent(group, await sendToGroup(group));
+    this.#copies = endpoints.length + (isBroadcast ? 1 : 0);
+    budget.spend(group.length * this.#copies);
+    if (isBroadcast) this.broadcasts += countOf(this.#taken(group, await sendToGroup(group)));
     if (endpoints.length > 0) {
-      const sent = await this.#sendAll(group, endpoints);
-      if (!isBroadcast) this.broadcasts += sent;
+      const taken = await this.#sendAll(group, endpoints);
+      if (!isBroadcast) this.broadcasts += countOf(taken);
     }
     group.length = 0;
     release();
-    this.#isRepairsTurn = true;
   }
 
   /** A letter does not wait for the end of it. */
@@ -210,8 +221,8 @@ export class Outbox {
     this.#endPause = undefined;
   }
 
-  /** How many the group took, or without multicast at least one endpoint. */
-  async #broadcast(datagrams: readonly Uint8Array[], endpoints: readonly Endpoint[]): Promise<number> {
+  /** Which the group took, or without multicast at least one endpoint. */
+  async #broadcast(datagrams: readonly Uint8Array[], endpoints: readonly Endpoint[]): Promise<Taken> {
     const hasGroup = this.#config.hasGroup();
     const taken = hasGroup ? await this.#sendToGroup(datagrams) : 0;
     if (endpoints.length === 0) return taken;
@@ -219,26 +230,39 @@ export class Outbox {
     return hasGroup ? taken : sent;
   }
 
-  /** How many the group took. */
-  async #sendToGroup(datagrams: readonly Uint8Array[]): Promise<number> {
+  /** Which the group took. */
+  async #sendToGroup(datagrams: readonly Uint8Array[]): Promise<Taken> {
     if (!this.#config.hasGroup()) return 0;
-    return this.#sent(datagrams, await this.#config.sendToGroup(datagrams));
+    return this.#taken(datagrams, await this.#config.sendToGroup(datagrams));
   }
 
-  /** How many at least one endpoint took. */
-  async #sendAll(datagrams: readonly Uint8Array[], endpoints: readonly Endpoint[]): Promise<number> {
-    let most = 0;
-    for (const endpoint of endpoints) most = Math.max(most, await this.#send(datagrams, endpoint));
-    return most;
+  /** Which at least one endpoint took. */
+  async #sendAll(datagrams: readonly Uint8Array[], endpoints: readonly Endpoint[]): Promise<Taken> {
+    let taken = 0;
+    for (const endpoint of endpoints) taken |= await this.#send(datagrams, endpoint);
+    return taken;
   }
 
-  async #send(datagrams: readonly Uint8Array[], endpoint: Endpoint): Promise<number> {
-    return this.#sent(datagrams, await this.#config.send(datagrams, endpoint));
+  async #send(datagrams: readonly Uint8Array[], endpoint: Endpoint): Promise<Taken> {
+    return this.#taken(datagrams, await this.#config.send(datagrams, endpoint));
   }
 
-  #sent(datagrams: readonly Uint8Array[], unsent: Unsent): number {
-    if (unsent === undefined) return datagrams.length;
-    for (const error of unsent) this.#config.onError(error);
-    return datagrams.length - unsent.length;
+  #taken({ length }: readonly Uint8Array[], unsent: Unsent): Taken {
+    let taken = (1 << length) - 1;
+    for (const [i, error] of unsent?.entries() ?? []) {
+      if (error === undefined) continue;
+      this.#config.onError(error);
+      taken &= ~(1 << i);
+    }
+    return taken;
   }
+}
+
+/** A bit for each datagram of a group, the first the lowest. */
+type Taken = number;
+
+function countOf(taken: Taken): number {
+  let count = 0;
+  for (let left = taken; left !== 0; left &= left - 1) count++;
+  return count;
 }

@@ -17,6 +17,8 @@ const TOO_MANY = 16;
  * sent once more when it is published again.
  */
 const MAX_PROBES = 64;
+/** Keys of the same hash that it is compared with: chance never makes so many. It counts as not pending then, and is sent once more. */
+const TWINS = 4;
 /** An offset in a batch takes so many bits of a position. */
 const OFFSET_BITS = 11;
 const OFFSET_MASK = (1 << OFFSET_BITS) - 1;
@@ -44,12 +46,14 @@ export class PendingKeys {
     const slots = this.#slots;
     const mask = slots.length - 1;
     const first = this.first << OFFSET_BITS;
+    let twins = TWINS;
     for (let at = (hash << 1) & mask, left = MAX_PROBES; left > 0 && slots[at] !== 0; at = (at + 2) & mask, left--) {
       if (slots[at] !== hash) continue;
       const past = ((slots[at + 1] as number) - first) | 0;
       if (past < 0) continue;
       const batch = this.#bytesOf((this.first + (past >>> OFFSET_BITS)) | 0);
       if (isSame(batch, past & OFFSET_MASK, bytes, start, end)) return true;
+      if (--twins === 0) return false;
     }
     return false;
   }

@@ -120,7 +120,8 @@ export class Receiver {
   /** Datagrams of types that are not known. */
   unknownTypes = 0;
   readonly #config: ReceiverConfig;
-  readonly #key = new KeyBytes();
+  /** For the keys of a datagram; while it is in use, a socket of somebody's own may hand over another datagram within a callback. */
+  #spare: KeyBytes | undefined = new KeyBytes();
 
   constructor(config: ReceiverConfig) {
     this.#config = config;
@@ -156,12 +157,13 @@ export class Receiver {
         this.#config.onHeartbeat(nodeIdOf(data), readKey(data) ?? "", { host, port }, extension);
         break;
       case TYPE_INVALIDATE: {
-        const key = this.#key;
+        const key = this.#borrow();
         this.#config.onKeysBegin?.();
         key.open(data, KEY_OFFSET, end);
         if (key.move(KEY_OFFSET, end)) this.#onKey(key);
         else this.invalidKeys++;
         key.close();
+        this.#spare = key;
         this.#config.onKeysEnd?.();
         break;
       }
@@ -190,8 +192,16 @@ export class Receiver {
 
   #read(data: Uint8Array, end: number): void {
     this.#config.onKeysBegin?.();
-    this.invalidKeys += visitBatch(data, end, this.#key, this.#onKey);
+    const key = this.#borrow();
+    this.invalidKeys += visitBatch(data, end, key, this.#onKey);
+    this.#spare = key;
     this.#config.onKeysEnd?.();
+  }
+
+  #borrow(): KeyBytes {
+    const key = this.#spare ?? new KeyBytes();
+    this.#spare = undefined;
+    return key;
   }
 
   #control(type: number, data: Uint8Array, extension: Extension | undefined, source: Endpoint): void {

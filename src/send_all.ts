@@ -6,33 +6,30 @@
 
 import type { DatagramSocket, Unsent } from "./datagram_socket.ts";
 
-type Sender = Pick<DatagramSocket, "send" | "sendMany">;
-
 /** Sends datagrams to one destination, in their order. Resolves to why some were not sent; never rejects. */
-export function sendAll(
-  socket: Sender,
+export async function sendAll(
+  socket: Pick<DatagramSocket, "send" | "sendMany">,
   datagrams: readonly Uint8Array[],
   host: string,
   port: number,
 ): Promise<Unsent> {
-  return socket.sendMany === undefined
-    ? oneByOne(socket, datagrams, host, port)
-    : socket.sendMany(datagrams, host, port);
-}
-
-async function oneByOne(
-  socket: Sender,
-  datagrams: readonly Uint8Array[],
-  host: string,
-  port: number,
-): Promise<Unsent> {
-  let unsent: Error[] | undefined;
-  for (const datagram of datagrams) {
+  try {
+    if (socket.sendMany !== undefined) return await socket.sendMany(datagrams, host, port);
+  } catch (error) {
+    // It must not, but then nothing would be sent any more.
+    return datagrams.map(() => asError(error));
+  }
+  let unsent: (Error | undefined)[] | undefined;
+  for (const [i, datagram] of datagrams.entries()) {
     try {
       await socket.send(datagram, host, port);
     } catch (error) {
-      (unsent ??= []).push(error as Error);
+      (unsent ??= new Array(datagrams.length).fill(undefined))[i] = asError(error);
     }
   }
   return unsent;
+}
+
+function asError(thrown: unknown): Error {
+  return thrown instanceof Error ? thrown : new Error(String(thrown));
 }

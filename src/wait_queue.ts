@@ -10,6 +10,8 @@ const MAX_SPENT = 1024;
 /** One who waits. */
 export interface Waiter {
   readonly key: string;
+  /** What was said of own subscribers as it was published. */
+  readonly self: boolean | undefined;
   readonly resolve: () => void;
   readonly reject: (reason: unknown) => void;
   /** Takes back that it is told of a signal. */
@@ -43,6 +45,10 @@ export class WaitQueue {
     waiter.isOver = true;
     waiter.detach?.();
     this.size--;
+    if (this.size === 0) {
+      this.#places = [];
+      this.#head = 0;
+    }
     const { length } = this.#places;
     if (length - this.size <= MAX_SPENT || this.size * 2 > length) return;
     this.#places = this.#places.filter(({ isOver }) => !isOver);

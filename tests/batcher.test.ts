@@ -295,6 +295,19 @@ describe("a key", () => {
 });
 
 describe("who waits for room", () => {
+  test("is told of with what was said of own subscribers, when the key is accepted", () => {
+    const late: unknown[] = [];
+    const { batcher } = makeBatcher({ queueSize: 1, onLate: (key, self) => late.push([key, self]) });
+    batcher.tryAdd("a");
+    void batcher.wait("b", undefined, true);
+    void batcher.wait("c");
+    assertEquals(late, []);
+    batcher.take();
+    assertEquals(late, [["b", true]]);
+    batcher.take();
+    assertEquals(late, [["b", true], ["c", undefined]]);
+  });
+
   test("is let in first come first served, and not overtaken", async () => {
     const { batcher, takeAll } = fullQueue();
     const outcomes = ["c", "d", "e"].map((key) => (batcher.tryAdd(key), watch(batcher.wait(key))));
@@ -384,6 +397,27 @@ describe("close", () => {
 });
 
 describe("a sender that takes another id", () => {
+  test("says so in batches whose memory is used again, and not in that which was under way", () => {
+    const nodeId = new Uint8Array(16).fill(7);
+    const { batcher } = makeBatcher({ nodeId, batchSize: 1 });
+    const sender = (datagram: Uint8Array | undefined) => datagram?.[2];
+    for (const key of ["a", "b", "c", "d"]) batcher.tryAdd(key);
+    // Two are done with and two under way.
+    batcher.take();
+    batcher.take();
+    batcher.release();
+    const underWay = [batcher.take(), batcher.take()];
+    nodeId.fill(9);
+    batcher.rename();
+    batcher.release();
+    const senders: unknown[] = [];
+    for (let i = 0; i < 8; i++) {
+      batcher.tryAdd(`later:${i}`);
+      senders.push(sender(batcher.take()));
+    }
+    assertEquals([senders, underWay.map(sender)], [new Array(8).fill(9), [7, 7]]);
+  });
+
   test("says so in all that is not under way, and in what is gathered later", () => {
     const nodeId = new Uint8Array(16).fill(7);
     const { batcher } = makeBatcher({ nodeId, batchSize: 1 });

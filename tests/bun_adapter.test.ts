@@ -118,7 +118,13 @@ describe("bindBun", () => {
     const sending = socket.sendMany?.(["a", "b", "c", "d", "e"].map(bytes), "127.0.0.1", 9);
     assertEquals(raw.sent, ["a"]);
     raw.options.socket.drain(raw);
-    assertEquals((await sending)?.map(({ message }) => message), ["EMSGSIZE"]);
+    assertEquals((await sending)?.map((error) => error?.message), [
+      undefined,
+      undefined,
+      "EMSGSIZE",
+      undefined,
+      undefined,
+    ]);
     assertEquals(raw.sent, ["a", "b", "d", "e"]);
   });
 

@@ -2,6 +2,7 @@
 import { describe, test } from "node:test";
 import { assertEquals } from "@std/assert";
 import * as fc from "fast-check";
+import { Receiver } from "../src/receiver.ts";
 import { Subscriptions } from "../src/subscriptions.ts";
 import type { SyncEvent } from "../src/sync_bus.ts";
 import { BatchWriter } from "../src/wire/batch_writer.ts";
@@ -9,6 +10,23 @@ import { KeyBytes } from "../src/wire/key_bytes.ts";
 import { scanPacket, visitBatch } from "../src/wire/packet.ts";
 import { equalsUtf8 } from "../src/wire/utf8.ts";
 import { anyKey } from "./support/arbitraries.ts";
+
+test("a datagram that comes while another is read takes nothing from it", () => {
+  const heard: string[] = [];
+  const receiver = new Receiver({
+    nodeId: new Uint8Array(16).fill(1),
+    extended: true,
+    onKey({ text }) {
+      heard.push(text);
+      if (text === "a") receiver.receive(batchOf(["inner", "é"]), "127.0.0.1", 9);
+    },
+    onNumber: () => true,
+    onHeartbeat() {},
+    onControl() {},
+  });
+  receiver.receive(batchOf(["a", "b", "c"]), "127.0.0.1", 9);
+  assertEquals([heard, receiver.invalidKeys], [["a", "inner", "é", "b", "c"], 0]);
+});
 
 function batchOf(keys: readonly string[]): Uint8Array {
   const writer = new BatchWriter(new Uint8Array(16));

@@ -6,6 +6,7 @@ import { VirtualClock } from "../adapters/memory_clock.ts";
 import type { Endpoint } from "../src/address.ts";
 import { Outbox, type OutboxConfig, type Parcel } from "../src/outbox.ts";
 import { Pacer } from "../src/pacer.ts";
+import { sendAll } from "../src/send_all.ts";
 import { SendBudget } from "../src/send_budget.ts";
 import { settle, watch } from "./support/outcome.ts";
 
@@ -18,15 +19,16 @@ type SendOne = (datagram: Uint8Array, endpoint: Endpoint) => Promise<void>;
 
 function oneByOne(send: SendOne): OutboxConfig["send"] {
   return async (datagrams, endpoint) => {
-    const unsent: Error[] = [];
+    const unsent: (Error | undefined)[] = [];
     for (const datagram of datagrams) {
       try {
         await send(datagram, endpoint);
+        unsent.push(undefined);
       } catch (error) {
         unsent.push(error as Error);
       }
     }
-    return unsent.length === 0 ? undefined : unsent;
+    return unsent.every((error) => error === undefined) ? undefined : unsent;
   };
 }
 
@@ -519,5 +521,87 @@ describe("an Outbox whose batches all go to the same", () => {
     outbox.wake();
     await outbox.drained();
     assertEquals([outbox.broadcasts, errors.length], [2, 1]);
+  });
+
+  test("counts those that at least one took, whichever another did not", async () => {
+    const refused = new Map([[A.host, "1"], [B.host, "2"]]);
+    const { outbox, batches, errors } = setUp({
+      isSteady: () => true,
+      hasGroup: () => false,
+      batchTo: () => [A, B],
+      send: (datagram, { host }) => {
+        const name = new TextDecoder().decode(datagram);
+        return name === "3" || refused.get(host) === name ? Promise.reject(new Error(name)) : Promise.resolve();
+      },
+    });
+    batches.push("1", "2", "3");
+    outbox.wake();
+    await outbox.drained();
+    assertEquals([outbox.broadcasts, errors.map(String).sort()], [
+      2,
+      ["1", "2", "3", "3"].map((name) => `Error: ${name}`),
+    ]);
+  });
+
+  test("sends fewer at a time to many, so that letters do not wait for long", async () => {
+    const places = Array.from({ length: 20 }, (_, i) => ({ host: `10.0.1.${i}`, port: 1 }));
+    const { outbox, batches, sent, run } = setUp({
+      isSteady: () => true,
+      hasGroup: () => false,
+      batchTo: () => places,
+    });
+    batches.push(...names("", 20));
+    outbox.wake();
+    await run();
+    // The first group does not know yet how many there are.
+    const firsts = sent.filter((line) => line.endsWith(" to 10.0.1.0")).length;
+    assertEquals([firsts, sent.length], [20, 400]);
+    batches.push(...names("b", 3));
+    outbox.wake();
+    await settle();
+    outbox.post(bytes("beat"), [A]);
+    await run();
+    const beat = sent.indexOf("beat to 10.0.0.1");
+    assertEquals(beat, 400 + 3 * 20);
+    batches.push(...names("c", 4));
+    outbox.wake();
+    await settle();
+    outbox.post(bytes("beat again"), [A]);
+    await run();
+    // 64 copies: three batches, and the fourth after the letter.
+    assertEquals(sent.indexOf("beat again to 10.0.0.1"), beat + 1 + 3 * 20);
+  });
+
+  test("goes on when batches are held back, or gone, between that it looks for them and takes them", async () => {
+    let looks = 0;
+    const { outbox, sent, run } = setUp({
+      isSteady: () => true,
+      take: () => undefined,
+      isReady: (what) => what === "batch" && ++looks < 5,
+    });
+    outbox.wake();
+    await run();
+    outbox.post(bytes("beat"), "group");
+    await run();
+    assertEquals(sent, ["beat to 239.0.0.1"]);
+  });
+});
+
+describe("sendAll", () => {
+  test("tells of each datagram when a socket rejects, or throws, what it should settle", async () => {
+    const error = new Error("of a socket of one's own");
+    const two = [bytes("a"), bytes("b")];
+    const send = () => Promise.resolve();
+    for (
+      const sendMany of [() => Promise.reject(error), () => {
+        throw error;
+      }]
+    ) {
+      assertEquals(await sendAll({ send, sendMany }, two, A.host, A.port), [error, error]);
+    }
+    let calls = 0;
+    const failing = () => ++calls === 2 ? Promise.reject("text") : Promise.resolve();
+    const unsent = await sendAll({ send: failing }, [...two, bytes("c")], A.host, A.port);
+    assertEquals(unsent?.map(String), ["undefined", "Error: text", "undefined"]);
   });
 });

@@ -179,6 +179,18 @@ describe("own keys on a mesh", () => {
     await close();
   });
 
+  test("that wait for room are heard by who subscribed meanwhile, and touch guards when they are accepted", async () => {
+    const { bus, clock, close } = await openTwo({ queueSize: 1, batchInterval: 50 });
+    const heard: string[] = [];
+    const accepted = ["a", "b"].map((key) => bus.publish(key));
+    const guard = bus.guard("b");
+    bus.subscribe("b", ({ key }) => heard.push(key), { self: true });
+    assertEquals([heard, guard.isFresh(), bus.metrics().waiting], [[], true, 1]);
+    await clock.run(Promise.all(accepted), 5_000);
+    assertEquals([heard, guard.isFresh()], [["b"], false]);
+    await close();
+  });
+
   test("of a callback are heard after it, and a chain of them lets time go on", async () => {
     const { bus, other, clock, settle, close } = await openTwo();
     const heard: string[] = [];

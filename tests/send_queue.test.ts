@@ -2,11 +2,12 @@ import { assertEquals, assertRejects, assertStrictEquals } from "@std/assert";
 import { setImmediate } from "node:timers";
 import { describe, test } from "node:test";
 import { SendQueue, type Transmit } from "../adapters/send_queue.ts";
+import type { Unsent } from "../src/datagram_socket.ts";
 import { bytes } from "./support/inbox.ts";
 
 interface Transmission {
   readonly text: string;
-  readonly done: (unsent?: Error[]) => void;
+  readonly done: (unsent?: Unsent) => void;
 }
 
 describe("SendQueue", () => {
@@ -85,8 +86,8 @@ describe("SendQueue", () => {
     transmissions[0]?.done();
     transmissions[1]?.done();
     const error = new Error("no");
-    transmissions[2]?.done([error]);
-    assertEquals(await Promise.all(sends), [undefined, undefined, [error]]);
+    transmissions[2]?.done([undefined, error]);
+    assertEquals(await Promise.all(sends), [undefined, undefined, [undefined, error]]);
     assertEquals(texts(transmissions), ["a,b", "c", "d,e"]);
   });
 
@@ -111,7 +112,7 @@ describe("SendQueue", () => {
     queue.close();
     cases.push(queue.sendMany(two, "127.0.0.1", 9));
     const unsent = await Promise.all(cases);
-    assertEquals(unsent.map((errors) => errors?.map(({ name }) => name)), [
+    assertEquals(unsent.map((errors) => errors?.map((error) => error?.name)), [
       ["TypeError", "TypeError"],
       ["RangeError", "RangeError"],
       ...Array.from({ length: 3 }, () => ["Error", "Error"]),

@@ -11,9 +11,9 @@ export interface Breakage {
 
 /**
  * What must notice it: storms (`scripts/worlds.ts`), worlds of nodes that come and go (`scripts/churn.ts`), or the tests of
- * calls.
+ * calls, or of how keys travel.
  */
-export type Judge = "storms" | "churn" | "calls";
+export type Judge = "storms" | "churn" | "calls" | "traffic";
 
 /** A {@linkcode Breakage}, and by what it is judged. */
 export interface Mutant extends Breakage {

@@ -69,7 +69,7 @@ export function sendRules(kit: ContractKit): void {
       await sendAll(from, [bytes("dead"), bytes("dead")], address, dead.port);
       if (round % 2 === 0) await kit.step();
       const unsent = await sendAll(from, [bytes("a"), bytes("b"), long, bytes("c")], address, to.port);
-      assertEquals([unsent?.length, unsent?.every((error) => error instanceof Error)], [1, true]);
+      assertEquals(unsent?.map((error) => error instanceof Error), [false, false, true, false]);
     }
     await kit.until(() => inbox.received.length === 15, "15 datagrams arrive");
     assertEquals(inbox.texts, Array.from({ length: 5 }, () => ["a", "b", "c"]).flat());

@@ -1,0 +1,120 @@
+import { judgedBy, type Mutant } from "./mutant.ts";
+
+/** Breakages of how keys are gathered, sent and looked up, which the tests of that must notice. */
+export const TRAFFIC: readonly Mutant[] = judgedBy("traffic", [
+  {
+    name: "a lone key waits for others",
+    file: "src/batcher.ts",
+    find: "const wait = this.#isHurried || batchInterval === 0 ? 0 : budget.wait();",
+    replace: "const wait = this.#isHurried || batchInterval === 0 ? 0 : Math.max(1, budget.wait());",
+  },
+  {
+    name: "keys never share a datagram for the budget",
+    file: "src/send_budget.ts",
+    find: "if (this.#tokens > 1 - 1e-6) return 0;",
+    replace: "if (this.#tokens > -Infinity) return 0;",
+  },
+  {
+    name: "losses leave the budget as it is",
+    file: "src/send_budget.ts",
+    find: "Math.min(RATE, this.#pacer.rate * SHARE)",
+    replace: "RATE",
+  },
+  {
+    name: "a key may wait for longer than the interval",
+    file: "src/batcher.ts",
+    find: "clock.now() >= this.#open.since + batchInterval || budget.wait() === 0",
+    replace: "budget.wait() === 0",
+  },
+  {
+    name: "copies cost the budget nothing",
+    file: "src/outbox.ts",
+    find: "budget.spend(group.length * this.#copies);",
+    replace: "budget.spend(group.length);",
+  },
+  {
+    name: "a batch that may leave is closed to others",
+    file: "src/batcher.ts",
+    find: "const batch = this.#full.shift() ?? this.#takeOpen();",
+    replace:
+      "if (this.#isDue) this.#fill(this.#newBatch());\n    const batch = this.#full.shift() ?? this.#takeOpen();",
+  },
+  {
+    name: "a key of a batch that was taken is pending still",
+    file: "src/pending_keys.ts",
+    find: "if (past < 0) continue;",
+    replace: "",
+  },
+  {
+    name: "a key whose hash is pending is pending",
+    file: "src/pending_keys.ts",
+    find: "if (isSame(batch, past & OFFSET_MASK, bytes, start, end)) return true;",
+    replace: "return true;",
+  },
+  {
+    name: "a key that was published lately is pending",
+    file: "src/batcher.ts",
+    find: "this.#recent[slot] === key && (((this.#recentSerials[slot] as number) - this.#keys.first) | 0) >= 0",
+    replace: "this.#recent[slot] === key",
+  },
+  {
+    name: "a batch is used again while it is sent",
+    file: "src/batcher.ts",
+    find: "this.#taken.push(batch);",
+    replace: "batch.writer.clear === undefined || this.#spare.push(batch);",
+  },
+  {
+    name: "batches that are used again have the old id",
+    file: "src/batcher.ts",
+    find: "[this.#open, ...this.#full, ...this.#spare]",
+    replace: "[this.#open, ...this.#full]",
+  },
+  {
+    name: "batches that were under way have the old id later",
+    file: "src/batcher.ts",
+    find: "this.#taken.length = 0;",
+    replace: "",
+  },
+  {
+    name: "a key that waits for room is touched by no guard",
+    file: "src/mesh_bus.ts",
+    find: "onLate: (key, self) => {\n        this.#guards.touch(key);",
+    replace: "onLate: (key, self) => {",
+  },
+  {
+    name: "who waits comes out of turn",
+    file: "src/wait_queue.ts",
+    find: "this.#places.push(waiter);",
+    replace: "this.#places.splice(this.#head, 0, waiter);",
+  },
+  {
+    name: "a group takes more than the pace allows",
+    file: "src/outbox.ts",
+    find: '!isReady("batch") || (pacer?.wait() ?? 0) > 0) break;',
+    replace: '!isReady("batch")) break;',
+  },
+  {
+    name: "what one of several refuses is lost without a word",
+    file: "src/outbox.ts",
+    find: "this.#config.onError(error);\n      taken",
+    replace: "taken",
+  },
+  {
+    name: "a key is found by its hash alone",
+    file: "src/key_table.ts",
+    find: "if (this.#equals(record, bytes, start, end)) return this.#words[record] as number;",
+    replace: "return this.#words[record] as number;",
+  },
+  {
+    name: "a key with too many twins is not found",
+    file: "src/key_table.ts",
+    find: "return this.#crowd.size === 0 ? -1 : this.#crowd.get(readUtf8(bytes, start, end)) ?? -1;",
+    replace: "return -1;",
+  },
+  {
+    name: "removing a key hides one behind it",
+    file: "src/key_table.ts",
+    find: "if (((at - home) & mask) < ((at - hole) & mask)) continue;",
+    replace: "continue;",
+  },
+]);
