@@ -14,7 +14,8 @@ import { asciiKeys } from "./keys.ts";
 import { openOffline } from "./offline.ts";
 
 const KEYS = asciiKeys(1_000);
-// By default a datagram has 20 keys, with or without the extension; in full ones the extension may displace a key.
+// In full datagrams the extension may displace a key.
+const BATCH_SIZE = 20;
 const lengths = { extended: await lengthsOf("extended"), plain: await lengthsOf("go-warp") };
 if (lengths.extended.length !== lengths.plain.length || lengths.plain.length === 0) {
   throw new Error("The same keys must make as many datagrams");
@@ -24,7 +25,7 @@ print([figure({ name: "extension.batch", unit: "bytes", values: costs })]);
 
 async function lengthsOf(wire: NonNullable<MeshOptions["wire"]>): Promise<number[]> {
   const found: number[] = [];
-  const { mesh } = await openOffline({ wire }, systemClock, (data) => {
+  const { mesh } = await openOffline({ wire, batchSize: BATCH_SIZE }, systemClock, (data) => {
     if (packetType(data) === TYPE_BATCH) found.push(data.length);
   });
   await Promise.all(KEYS.map((key) => mesh.publish(key)));

@@ -13,8 +13,8 @@ import { type Outcome, outcomeOf } from "./support/outcome.ts";
 import { countListeners } from "./support/signals.ts";
 import { hostAddress } from "./support/worlds.ts";
 
-/** 20 meshes, each of which waits for one signal in all ways that there are. */
-async function openWaiting(signal: AbortSignal) {
+/** 20 meshes, each of which waits for one signal in all ways that there are. `then` is called before anything was sent. */
+async function openWaiting(signal: AbortSignal, then: () => void) {
   const network = new MemoryNetwork();
   const meshes: MeshBus[] = [];
   const waits: Promise<Outcome>[] = [];
@@ -35,6 +35,7 @@ async function openWaiting(signal: AbortSignal) {
     void mesh.publish("user:1", { signal });
     publishes.push(outcomeOf(mesh.publish("user:2", { signal })));
   }
+  then();
   return { network, meshes, waits, publishes };
 }
 
@@ -77,8 +78,9 @@ describe("a signal", () => {
   test("has one listener for 20 meshes and all that waits on them, and none when they are closed", async () => {
     const { signal } = new AbortController();
     const listeners = countListeners(signal);
-    const { network, meshes, waits, publishes } = await openWaiting(signal);
-    assertEquals([listeners.count, listeners.most], [1, 1]);
+    const { network, meshes, waits, publishes } = await openWaiting(signal, () => {
+      assertEquals([listeners.count, listeners.most], [1, 1]);
+    });
     await network.clock.run(Promise.all(meshes.map((mesh) => mesh.close())), 5000);
     assertEquals(await namesOf(waits), ["ClosedError"]);
     assertEquals(await namesOf(publishes), ["fulfilled"]);
@@ -89,8 +91,7 @@ describe("a signal", () => {
     const controller = new AbortController();
     const { signal } = controller;
     const listeners = countListeners(signal);
-    const { network, meshes, waits, publishes } = await openWaiting(signal);
-    controller.abort();
+    const { network, meshes, waits, publishes } = await openWaiting(signal, () => controller.abort());
     assertEquals(meshes.filter((mesh) => mesh.isHealthy()), []);
     await network.clock.run(Promise.all(meshes.map((mesh) => mesh.close())), 5000);
     // The mesh, which hears of it first, is closed by then.
