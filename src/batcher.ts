@@ -44,9 +44,6 @@ const MAX_SPARE = 64;
  */
 const TURNS = 0.1;
 
-/** Keys of which it is known by their text that they are pending: some are published again and again. */
-const RECENT = 64;
-
 interface Batch {
   readonly writer: BatchWriter;
   /** When the first of its keys was accepted, by the node's clock. */
@@ -68,9 +65,6 @@ export class Batcher {
   pending = 0;
   readonly #config: BatcherConfig;
   readonly #keys: PendingKeys;
-  /** One for each slot, and the serial of its batch. */
-  readonly #recent: string[] = new Array(RECENT).fill("");
-  readonly #recentSerials = new Int32Array(RECENT).fill(-1);
   readonly #waiting = new WaitQueue();
   /** Batches that hold as much as they may, oldest first. */
   readonly #full: Batch[] = [];
@@ -140,11 +134,7 @@ export class Batcher {
       this.#check(key);
       throw new ClosedError("publish");
     }
-    const slot = slotOf(key);
-    // A third of what it takes to encode it and to look up the bytes.
-    if (this.#recent[slot] === key && (((this.#recentSerials[slot] as number) - this.#keys.first) | 0) >= 0) {
-      return true;
-    }
+    if (this.#keys.hasText(key)) return true;
     return this.#add(key, this.#waiting.size === 0 && this.pending < this.#config.queueSize);
   }
 
@@ -175,7 +165,7 @@ export class Batcher {
     const batch = this.#full.shift() ?? this.#takeOpen();
     if (batch === undefined) return undefined;
     this.#taken.push(batch);
-    this.#keys.first = (this.#keys.first + 1) | 0;
+    this.#keys.first++;
     this.pending -= batch.writer.count;
     if (this.#waiting.size > 0) this.#admit();
     return batch.writer.bytes(number, this.pending > 0);
@@ -256,11 +246,9 @@ export class Batcher {
     writer.commit(end);
     this.accepted++;
     this.pending++;
-    const serial = (this.#keys.first + this.#full.length) | 0;
+    const serial = this.#keys.first + this.#full.length;
     this.#keys.add(hash, serial, offset, this.pending);
-    const slot = slotOf(key);
-    this.#recent[slot] = key;
-    this.#recentSerials[slot] = serial;
+    this.#keys.addText(key, serial);
     if (writer.count === 1) this.#open.since = this.#config.clock.now();
     if (writer.count >= this.#config.batchSize) this.#fill(this.#spare.pop() ?? this.#newBatch());
     // In a queue that is full nothing more can be gathered; with a batch ready, room will come by itself.
@@ -288,7 +276,7 @@ export class Batcher {
   }
 
   #batchOf(serial: number): Batch {
-    return this.#full[(serial - this.#keys.first) | 0] ?? this.#open;
+    return this.#full[serial - this.#keys.first] ?? this.#open;
   }
 
   #schedule(): void {
@@ -343,10 +331,4 @@ export class Batcher {
     }
     if (bytes > limit) throw new KeyTooLongError(key, bytes, limit);
   }
-}
-
-/** Keys that are alike often differ at the end. */
-function slotOf(key: string): number {
-  const { length } = key;
-  return (key.charCodeAt(length - 1) * 5 + key.charCodeAt(length >> 1) + length) & (RECENT - 1);
 }

@@ -158,7 +158,7 @@ export class Farewell {
     const { batcher, clock, outbox } = this.#config;
     while ((batcher.pending > 0 || batcher.waiting > 0) && clock.now() < until) {
       await outbox.drainedBy(until);
-      // A batch is cut at the end of a turn.
+      // What is published in a turn is ready at the end of it.
       if (batcher.pending > 0) await new Promise<void>((resolve) => void clock.setTurnEnd(resolve));
     }
   }

@@ -1,5 +1,5 @@
 /**
- * Everything that a node sends leaves here, one datagram at a time.
+ * Everything that a node sends leaves here, to one destination at a time.
  *
  * @module
  */

@@ -25,10 +25,16 @@ const OFFSET_MASK = (1 << OFFSET_BITS) - 1;
 /** Batches after which what was taken is left out, before positions of 32 bits come round again. */
 const MAX_AGE = 1 << 19;
 
-/** Batches have serials that count up, as 32-bit integers. */
+/** Keys of which it is known by their text that they are pending: some are published again and again. */
+const RECENT = 64;
+
+/** Batches have serials that count up from 0 and never come round again. */
 export class PendingKeys {
   /** The serial of the oldest batch that is pending: what is in older ones is not. */
   first = 0;
+  /** One for each slot, and the serial of its batch. */
+  readonly #recent: string[] = new Array(RECENT).fill("");
+  readonly #recentSerials = new Float64Array(RECENT).fill(-1);
   readonly #bytesOf: (serial: number) => Uint8Array;
   /** Pairs: a hash, or 0 for a slot that is free, and where the key is: the serial of its batch, and its offset there. */
   #slots = new Int32Array(2 * MIN_SLOTS);
@@ -51,17 +57,30 @@ export class PendingKeys {
       if (slots[at] !== hash) continue;
       const past = ((slots[at + 1] as number) - first) | 0;
       if (past < 0) continue;
-      const batch = this.#bytesOf((this.first + (past >>> OFFSET_BITS)) | 0);
+      const batch = this.#bytesOf(this.first + (past >>> OFFSET_BITS));
       if (isSame(batch, past & OFFSET_MASK, bytes, start, end)) return true;
       if (--twins === 0) return false;
     }
     return false;
   }
 
+  /** Whether it is known by its text that a key is pending: a third of what it takes to encode it and to look up the bytes. */
+  hasText(key: string): boolean {
+    const slot = slotOf(key);
+    return this.#recent[slot] === key && (this.#recentSerials[slot] as number) >= this.first;
+  }
+
+  /** Notes the text of a key in the batch `serial`. */
+  addText(key: string, serial: number): void {
+    const slot = slotOf(key);
+    this.#recent[slot] = key;
+    this.#recentSerials[slot] = serial;
+  }
+
   /** Notes a key that is not pending: its length is at `offset` of the batch `serial`, and its bytes follow. */
   add(hash: number, serial: number, offset: number, pending: number): void {
     // A slot is two words, so this is half of them.
-    if (this.#used * 4 >= this.#slots.length || ((this.first - this.#renewedAt) | 0) > MAX_AGE) this.#renew(pending);
+    if (this.#used * 4 >= this.#slots.length || this.first - this.#renewedAt > MAX_AGE) this.#renew(pending);
     if (put(this.#slots, hash, (serial << OFFSET_BITS) | offset)) this.#used++;
   }
 
@@ -121,4 +140,10 @@ function isSame(batch: Uint8Array, offset: number, bytes: Uint8Array, start: num
     if (batch[at + i] !== bytes[start + i]) return false;
   }
   return true;
+}
+
+/** Keys that are alike often differ at the end. */
+function slotOf(key: string): number {
+  const { length } = key;
+  return (key.charCodeAt(length - 1) * 5 + key.charCodeAt(length >> 1) + length) & (RECENT - 1);
 }

@@ -25,13 +25,13 @@ function makeTable(hash: typeof hashOf = hashOf, first = 0) {
     batch.push(bytes.length >> 8, bytes.length & 0xff, ...bytes);
   };
   const cut = () => {
-    newest = (newest + 1) | 0;
+    newest++;
     batches.set(newest, []);
   };
   /** The oldest batch goes, and its memory is used for something else. */
   const take = (count: number) => {
     batches.delete(keys.first);
-    keys.first = (keys.first + 1) | 0;
+    keys.first++;
     pending -= count;
   };
   return { keys, has, add, cut, take };
@@ -78,8 +78,24 @@ describe("PendingKeys", () => {
     }
   });
 
-  test("goes on when serials pass the largest integer of 32 bits", () => {
-    const { has, add, cut, take } = makeTable(hashOf, 2 ** 31 - 4);
+  test("knows no text of a batch that was taken, however many have been since", () => {
+    const { keys } = makeTable();
+    keys.addText("rare", 0);
+    assertEquals(keys.hasText("rare"), true);
+    for (const first of [1, 2 ** 31 - 1, 2 ** 31, 2 ** 31 + 1, 2 ** 32, 2 ** 32 + 1, 2 ** 40]) {
+      keys.first = first;
+      assertEquals(keys.hasText("rare"), false, `${first}`);
+    }
+    keys.addText("rare", 2 ** 40 + 1);
+    assertEquals([keys.hasText("rare"), keys.hasText("other")], [true, false]);
+  });
+
+  test("goes on when serials pass the largest integer of 32 bits, and positions come round", () => {
+    for (const first of [2 ** 20 - 4, 2 ** 21 - 4, 2 ** 31 - 4, 2 ** 32 - 4]) goOn(first);
+  });
+
+  function goOn(first: number): void {
+    const { has, add, cut, take } = makeTable(hashOf, first);
     for (let i = 0; i < 10; i++) {
       add(`key:${i}`);
       cut();
@@ -88,7 +104,7 @@ describe("PendingKeys", () => {
       take(1);
       assertEquals([has(`key:${i}`), has(`next:${i}`)], [false, true]);
     }
-  });
+  }
 
   test("hashes every byte and the length", () => {
     const bytes = new TextEncoder().encode("user:0000000042");

@@ -53,8 +53,8 @@ export const TRAFFIC: readonly Mutant[] = judgedBy("traffic", [
   },
   {
     name: "a key that was published lately is pending",
-    file: "src/batcher.ts",
-    find: "this.#recent[slot] === key && (((this.#recentSerials[slot] as number) - this.#keys.first) | 0) >= 0",
+    file: "src/pending_keys.ts",
+    find: "this.#recent[slot] === key && (this.#recentSerials[slot] as number) >= this.first",
     replace: "this.#recent[slot] === key",
   },
   {
