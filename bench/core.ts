@@ -9,15 +9,13 @@
 import { setImmediate } from "node:timers/promises";
 import process from "node:process";
 import { systemClock } from "../adapters/system.ts";
-import type { MeshOptions } from "../mod.ts";
 import type { Clock } from "../src/clock.ts";
-import type { DatagramHandlers } from "../src/datagram_socket.ts";
-import { MeshBus } from "../src/mesh_bus.ts";
 import { BatchWriter } from "../src/wire/batch_writer.ts";
 import { readBatch, scanPacket } from "../src/wire/packet.ts";
 import { print } from "./figures.ts";
 import { asciiKeys, KEYS_PER_DATAGRAM } from "./keys.ts";
 import { measure, type Row } from "./micro.ts";
+import { type Offline, openOffline } from "./offline.ts";
 
 const KEYS = 1000;
 const EXACT = 100_000;
@@ -48,10 +46,10 @@ const turning: Clock = {
   },
 };
 
-const pending = await open({}, never);
-const publisher = await open({ batchInterval: 0, batchSize: 65_535, queueSize: 2 * KEYS }, systemClock);
-const unheard = await open({}, turning);
-const prefix = await open({}, turning);
+const pending = await openOffline({}, never);
+const publisher = await openOffline({ batchInterval: 0, batchSize: 65_535, queueSize: 2 * KEYS }, systemClock);
+const unheard = await openOffline({}, turning);
+const prefix = await openOffline({}, turning);
 const onEvent = () => events++;
 prefix.mesh.subscribe({ prefix: "" }, onEvent);
 
@@ -182,35 +180,8 @@ function datagramsOf(keys: readonly string[]): Uint8Array[] {
   });
 }
 
-async function subscribed(keys: readonly string[]): Promise<Node> {
-  const node = await open({}, turning);
+async function subscribed(keys: readonly string[]): Promise<Offline> {
+  const node = await openOffline({}, turning);
   for (const key of keys) node.mesh.subscribe(key, onEvent);
   return node;
-}
-
-interface Node {
-  readonly mesh: MeshBus;
-  readonly receive: (data: Uint8Array) => void;
-}
-
-async function open(options: MeshOptions, clock: Clock): Promise<Node> {
-  let handlers: DatagramHandlers | undefined;
-  const mesh = await MeshBus.open({
-    multicast: false,
-    peers: ["127.0.0.2:9"],
-    advertiseAddr: "127.0.0.1:7946",
-    ...options,
-    clock,
-    bind(_, given) {
-      handlers = given;
-      const socket = { adapter: "memory", unmet: [], host: "127.0.0.1", port: 7946 } as const;
-      const done = () => Promise.resolve();
-      return Promise.resolve({ ...socket, receiveBuffer: undefined, send: done, join: done, leave: done, close: done });
-    },
-    resolve: (host) => Promise.resolve([host]),
-    randomBytes: (length) => crypto.getRandomValues(new Uint8Array(length)),
-    resolveSrv: () => Promise.reject(new Error("no look-ups")),
-    networkInterfaces: () => [],
-  });
-  return { mesh, receive: (data) => handlers?.message(data, "127.0.0.2", 9) };
 }

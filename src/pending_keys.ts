@@ -34,7 +34,7 @@ export class PendingKeys {
   first = 0;
   /** One for each slot, and the serial of its batch. */
   readonly #recent: string[] = new Array(RECENT).fill("");
-  readonly #recentSerials = new Float64Array(RECENT).fill(-1);
+  readonly #recentSerials: number[] = new Array(RECENT).fill(-1);
   readonly #bytesOf: (serial: number) => Uint8Array;
   /** Pairs: a hash, or 0 for a slot that is free, and where the key is: the serial of its batch, and its offset there. */
   #slots = new Int32Array(2 * MIN_SLOTS);
