@@ -233,9 +233,11 @@ function receiveBufferOf(raw: Socket): number | undefined {
 /** Node sends in the order of the calls, and calls back in it. One group is under way at a time, so it takes no closures. */
 class Together {
   readonly #raw: Socket;
+  #datagrams: readonly Uint8Array[] = [];
+  #host = "";
+  #port = 0;
   #called = 0;
-  #failures = new Failures(0);
-  #count = 0;
+  #failures: Failures | undefined;
   #done: ((unsent?: Unsent) => void) | undefined;
 
   constructor(raw: Socket) {
@@ -243,25 +245,34 @@ class Together {
   }
 
   readonly transmit: Transmit = (datagrams, host, port, done) => {
+    this.#datagrams = datagrams;
+    this.#host = host;
+    this.#port = port;
     this.#called = 0;
-    this.#count = datagrams.length;
-    this.#failures = new Failures(datagrams.length);
+    this.#failures = undefined;
     this.#done = done;
     if (datagrams.length === 0) return done();
-    withRealTicks(() => {
-      for (const data of datagrams) {
-        try {
-          this.#raw.send(data, 0, data.length, port, host, this.#sent);
-        } catch (error) {
-          this.#sent(error);
-        }
+    withRealTicks(this.#send);
+  };
+
+  readonly #send = (): void => {
+    for (const data of this.#datagrams) {
+      try {
+        // With an offset and a length it would make a view first.
+        this.#raw.send(data, this.#port, this.#host, this.#sent);
+      } catch (error) {
+        this.#sent(error);
       }
-    });
+    }
   };
 
   readonly #sent = (error: unknown): void => {
-    if (error) this.#failures.add(this.#called, asError(error));
-    if (++this.#called === this.#count) this.#done?.(this.#failures.unsent);
+    const { length } = this.#datagrams;
+    if (error) (this.#failures ??= new Failures(length)).add(this.#called, asError(error));
+    if (++this.#called < length) return;
+    // The caller's from now on.
+    this.#datagrams = [];
+    this.#done?.(this.#failures?.unsent);
   };
 }
 

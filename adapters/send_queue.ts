@@ -1,5 +1,5 @@
 import type { Unsent } from "../src/datagram_socket.ts";
-import { type Family, isGroup, isIpv4, isOf } from "./literal.ts";
+import { type Family, isGroup, isOf } from "./literal.ts";
 import { now, setImmediate } from "./time.ts";
 
 /**
@@ -52,7 +52,7 @@ export interface SendQueueOptions {
 // Naming an interface of IPv6 takes a look at all that there are.
 const RENEW_EVERY_MS = 100;
 
-// How many literals of IPv6 a socket knows to be such: the look at one takes as long as the system takes to send.
+// How many literals a socket knows to be such: the look at one of IPv6 takes as long as the system takes to send.
 const MAX_KNOWN = 1024;
 
 /**
@@ -117,7 +117,7 @@ export class SendQueue {
   }
 
   #misuse({ host, port }: Send): Error | undefined {
-    if (!(this.#family === 4 ? isIpv4(host) : this.#isIpv6(host))) {
+    if (!this.#known.has(host) && !this.#isLiteral(host)) {
       return new TypeError(`Cannot send as the host must be an IPv${this.#family} literal: current value is "${host}"`);
     }
     // Deno sends what is meant for a port above 65535 to that one.
@@ -135,7 +135,7 @@ export class SendQueue {
       if (send === undefined) return;
       this.#sentThisTurn += count;
       this.#current = send;
-      this.#transmit(send.datagrams, send.host, send.port, (unsent) => this.#settle(send, unsent));
+      this.#transmit(send.datagrams, send.host, send.port, this.#settle);
     }
   }
 
@@ -152,17 +152,18 @@ export class SendQueue {
     return send;
   }
 
-  #settle(send: Send, unsent: Unsent): void {
+  readonly #settle = (unsent?: Unsent): void => {
+    const send = this.#current;
     // The socket was closed meanwhile, and the promise is settled.
-    if (this.#current !== send) return;
+    if (send === undefined) return;
     // Where the interface is gone none is sent.
     if (unsent?.every((error) => error !== undefined) && this.#mayRenew(send.host)) {
-      return this.#transmit(send.datagrams, send.host, send.port, (unsent) => this.#settle(send, unsent));
+      return this.#transmit(send.datagrams, send.host, send.port, this.#settle);
     }
     this.#current = undefined;
     send.settle(unsent);
     this.#advance();
-  }
+  };
 
   #mayRenew(host: string): boolean {
     if (this.#renew === undefined || !isGroup(host)) return false;
@@ -172,9 +173,8 @@ export class SendQueue {
     return this.#renew();
   }
 
-  #isIpv6(host: string): boolean {
-    if (this.#known.has(host)) return true;
-    if (!isOf(6, host)) return false;
+  #isLiteral(host: string): boolean {
+    if (!isOf(this.#family, host)) return false;
     if (this.#known.size === MAX_KNOWN) this.#known.clear();
     this.#known.add(host);
     return true;

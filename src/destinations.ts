@@ -93,7 +93,8 @@ export class Destinations {
   }
 
   #cover(): void {
-    const [known, seeds] = [this.#reachable().endpoints(), this.#openSeeds()];
+    const known = this.#reachable().endpoints();
+    const seeds = this.#openSeeds();
     if (known === this.#known && seeds === this.#seeds) return;
     this.#known = known;
     this.#seeds = seeds;

@@ -68,6 +68,8 @@ export class Links {
   readonly #ports: MeshPorts;
   readonly #binder: Binder;
   readonly #open = new Map<string, OpenLink>();
+  /** Those that send multicast, until one comes or goes. */
+  #knownSenders: readonly DatagramSocket[] | undefined;
   #multicastError: Error | undefined;
   readonly #ownSends: boolean;
   #own: DatagramSocket;
@@ -144,8 +146,7 @@ export class Links {
 
   /** Whether multicast can be sent. */
   get hasMulticast(): boolean {
-    for (const { sender } of this.#open.values()) if (sender !== undefined) return true;
-    return false;
+    return this.#senders.length > 0;
   }
 
   /** Whether something could not be done that is to be tried again. */
@@ -177,18 +178,17 @@ export class Links {
 
   /** Sends to the group, from each interface. What one of them took is sent; never rejects. */
   sendToGroup(datagrams: readonly Uint8Array[]): Promise<Unsent> {
-    // Nearly always there is one, and it sends multicast.
-    const [only] = this.#open.size === 1 ? this.#open.values() : [];
-    return only?.sender === undefined
-      ? this.#sendFromEach(datagrams)
-      : sendAll(only.sender, datagrams, this.#settings.group, this.mesh.port);
+    const senders = this.#senders;
+    // Nearly always there is one.
+    return senders.length === 1
+      ? sendAll(senders[0] as DatagramSocket, datagrams, this.#settings.group, this.mesh.port)
+      : this.#sendFromEach(datagrams);
   }
 
   async #sendFromEach(datagrams: readonly Uint8Array[]): Promise<Unsent> {
     const failure = new Error("Cannot send to the group as no interface has multicast now");
     let all: Unsent = datagrams.map(() => failure);
-    for (const { sender } of this.#open.values()) {
-      if (sender === undefined) continue;
+    for (const sender of this.#senders) {
       const unsent = await sendAll(sender, datagrams, this.#settings.group, this.mesh.port);
       all = unsent && all?.map((error, i) => error && unsent[i]);
     }
@@ -214,6 +214,7 @@ export class Links {
     for (const [key, open] of this.#open) {
       if (wanted.has(key)) continue;
       this.#open.delete(key);
+      this.#knownSenders = undefined;
       await this.#leave(open);
       gone.push(open.link);
     }
@@ -242,7 +243,9 @@ export class Links {
     const [first] = this.#open.values();
     this.#own = await this.#binder.own(ownHost(this.#settings, first?.link), first?.link, 0, this.#ownSends);
     for (const open of this.#open.values()) {
-      if (open.sender !== undefined) open.sender = this.#ownSends ? this.#own : await this.#binder.sender(open.link);
+      if (open.sender === undefined) continue;
+      open.sender = this.#ownSends ? this.#own : await this.#binder.sender(open.link);
+      this.#knownSenders = undefined;
     }
   }
 
@@ -289,6 +292,7 @@ export class Links {
     if (link.ref === undefined && this.#ownSends) {
       await this.mesh.join(group, link.ref);
       open.sender = this.#own;
+      this.#knownSenders = undefined;
       return;
     }
     await this.#binder.checkIsHeard(link);
@@ -296,6 +300,7 @@ export class Links {
     const sender = await this.#binder.sender(link);
     if (failure !== undefined) await joinInstead(sender, group, link, failure);
     open.sender = sender;
+    this.#knownSenders = undefined;
     if (this.#isClosed) await sender.close();
   }
 
@@ -334,6 +339,11 @@ export class Links {
     if (open.hasFailed || (isNotReady(error, this.#settings) && ++open.waits < PATIENCE)) return false;
     open.hasFailed = true;
     return true;
+  }
+
+  get #senders(): readonly DatagramSocket[] {
+    return this.#knownSenders ??= Array.from(this.#open.values(), ({ sender }) => sender)
+      .filter((sender) => sender !== undefined);
   }
 
   get #isSystemsChoice(): boolean {

@@ -351,7 +351,10 @@ export class MeshBus implements SyncBus {
       batchTo: () => this.#copies.allowed(this.#destinations.batch),
       isSteady: () => this.#copies.isIdle,
       take: () => this.#takeBatch(),
-      release: this.#batcher.release.bind(this.#batcher),
+      release: () => {
+        this.#batcher.release();
+        this.#reliability?.own.announce();
+      },
       budget,
       isReady: (what) => what === "batch" ? this.#batcher.isReady : this.#reliability?.own.hasRepair === true,
       clock,

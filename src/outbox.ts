@@ -145,10 +145,12 @@ export class Outbox {
       if (this.#letters.length > 0) await this.#sendLetters();
       // One that was posted since the last left and before this went on has woken nobody.
       if (this.#letters.length > 0) continue;
-      if (!isReady("repair") && (this.#onlyLetters || !isReady("batch"))) break;
+      const hasRepair = isReady("repair");
+      const hasBatch = !this.#onlyLetters && isReady("batch");
+      if (!hasRepair && !hasBatch) break;
       const wait = this.#onlyLetters ? 0 : pacer?.wait() ?? 0;
       if (wait > 0) await this.#pause(wait);
-      else if (!isReady("repair") || !await this.#sendRepair()) await this.#sendBatches();
+      else if (!hasRepair || !await this.#sendRepair(hasBatch)) await this.#sendBatches(hasRepair);
     }
     this.#running = undefined;
   }
@@ -169,9 +171,8 @@ export class Outbox {
   }
 
   /** False when it is the turn of the batches, or there is no repair. */
-  async #sendRepair(): Promise<boolean> {
-    const { isReady, pacer, takeRepair } = this.#config;
-    const hasBatch = !this.#onlyLetters && isReady("batch");
+  async #sendRepair(hasBatch: boolean): Promise<boolean> {
+    const { pacer, takeRepair } = this.#config;
     const repair = this.#isRepairsTurn || !hasBatch ? takeRepair?.() : undefined;
     if (repair === undefined) return !hasBatch;
     this.#isRepairsTurn = false;
@@ -182,11 +183,11 @@ export class Outbox {
     return true;
   }
 
-  async #sendBatches(): Promise<void> {
+  async #sendBatches(hasRepair: boolean): Promise<void> {
     const { batchTo, budget, hasGroup, isReady, isSteady, pacer, release, sendToGroup, take } = this.#config;
     const group = this.#group;
     // Repairs get every other turn, and a letter waits for all copies of a group.
-    const most = isSteady() && !isReady("repair") ? Math.min(MAX_GROUP, Math.max(1, MAX_COPIES / this.#copies)) : 1;
+    const most = !hasRepair && isSteady() ? Math.min(MAX_GROUP, Math.max(1, MAX_COPIES / this.#copies)) : 1;
     while (!this.#onlyLetters) {
       const batch = take();
       if (batch === undefined) break;

@@ -105,6 +105,7 @@ export class OwnStream {
   /** By how much all announcements after this batch are later, in milliseconds. */
   #patience = 0;
   #leaving: Leaving | undefined;
+  #isClosed = false;
 
   constructor(config: OwnStreamConfig) {
     const { clock, randomBytes, multicast, peer, onRepair } = config;
@@ -130,7 +131,7 @@ export class OwnStream {
     return this.#config.ring.last + 1;
   }
 
-  /** Notes a batch that is about to be sent with the number {@linkcode OwnStream.next}. */
+  /** Notes a batch that is about to be sent with the number {@linkcode OwnStream.next}; {@linkcode OwnStream.announce} has to follow. */
   sent(datagram: Uint8Array): void {
     const { ring, clock } = this.#config;
     ring.append(datagram);
@@ -139,6 +140,10 @@ export class OwnStream {
     if (interval > MAX_FLOW_INTERVAL) this.#flow = 0;
     else this.#interval += (interval - this.#interval) * (this.#flow++ === 0 ? 1 : FLOW_GAIN);
     this.#lastAt = now;
+  }
+
+  /** What was noted has been sent. It costs a timer, for which nothing has to wait then. */
+  announce(): void {
     if (this.#timer !== undefined && this.#round === 0) return;
     this.#timer?.cancel();
     this.#announceFrom(0);
@@ -260,6 +265,7 @@ export class OwnStream {
 
   /** Announces and answers nothing more. */
   close(): void {
+    this.#isClosed = true;
     this.#timer?.cancel();
     this.#repairs.close();
     this.#askers.close();
@@ -268,7 +274,7 @@ export class OwnStream {
   /** One timer for a whole burst: it is not set again with each batch, as that would cost more than the rest here. */
   #announceFrom(round: number): void {
     const after = ANNOUNCE_AFTER[round];
-    if (after === undefined || this.#leaving !== undefined) {
+    if (after === undefined || this.#leaving !== undefined || this.#isClosed) {
       this.#timer = undefined;
       return;
     }

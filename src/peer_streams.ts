@@ -141,7 +141,8 @@ export class PeerStreams {
     const { window, catchUp, isGone } = stream;
     this.outstandingSince = stream.settledAt;
     if (numbering !== "repair" && this.#groupLag.heard(stream, number)) window.hasten(number, this.#soon(stream, now));
-    const arrival = window.accept(number, now, this.#soon(stream, now));
+    // Nearly always nothing is missing before it.
+    const arrival = window.accept(number, now, number === window.highest + 1 ? now : this.#soon(stream, now));
     // It was given up and is late, or is from before this node was open; or its node was set back, and it is news.
     if (arrival === "duplicate" && stream.isUnseen(number)) {
       stream.note(number, print);

@@ -46,9 +46,8 @@ export class SendBudget {
     return this.#pacer === undefined ? RATE : Math.min(RATE, this.#pacer.rate * SHARE);
   }
 
-  /** Milliseconds until a datagram may leave that is not full, 0 for now. */
-  wait(): number {
-    const now = this.#clock.now();
+  /** Milliseconds until a datagram may leave that is not full, 0 for now, by the clock. */
+  wait(now: number = this.#clock.now()): number {
     const { rate } = this;
     this.#tokens = Math.min(BURST, this.#tokens + ((now - this.#filledAt) * rate) / 1000);
     this.#filledAt = now;

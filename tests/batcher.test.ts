@@ -14,13 +14,26 @@ function fullQueue(batchSize = 2) {
 }
 
 describe("a batch", () => {
-  test("leaves at the end of the turn when the mesh is idle", async () => {
-    const { batcher, clock, readyAt, timers, takeAll } = makeBatcher();
+  test("may leave at once when none has in the last millisecond, and gathers until it is taken", () => {
+    const { batcher, clock, readyAt, takeAll } = makeBatcher();
     for (const key of ["b", "a", "c"]) assert(batcher.tryAdd(key));
-    assertEquals([readyAt, batcher.take(), batcher.pending], [[], undefined, 3]);
+    assertEquals([readyAt, batcher.isReady, batcher.pending, clock.pending], [[0], true, 3, 0]);
+    assertEquals([takeAll(), batcher.pending], [[["b", "a", "c"]], 0]);
+  });
+
+  test("leaves at the end of the turn when one has left at once in the last millisecond", async () => {
+    const { batcher, clock, readyAt, timers, takeAll } = makeBatcher();
+    batcher.tryAdd("first");
+    takeAll();
+    await clock.advance(0.999);
+    for (const key of ["b", "a", "c"]) assert(batcher.tryAdd(key));
+    assertEquals([readyAt, batcher.take(), batcher.pending], [[0], undefined, 3]);
     await clock.advance(0);
-    assertEquals([readyAt, takeAll(), batcher.pending, clock.pending], [[0], [["b", "a", "c"]], 0, 0]);
+    assertEquals([readyAt, takeAll(), batcher.pending, clock.pending], [[0, 0.999], [["b", "a", "c"]], 0, 0]);
     assertEquals(timers, []);
+    await clock.advance(0.001);
+    assert(batcher.tryAdd("at once"));
+    assertEquals([readyAt, takeAll()], [[0, 0.999, 1], [["at once"]]]);
   });
 
   test("gathers on beyond the budget, until it allows the next", async () => {
@@ -103,9 +116,9 @@ describe("a batch", () => {
   test("leaves at once when it has as many keys as it may", async () => {
     const { batcher, clock, readyAt, takeAll } = makeBatcher({ batchSize: 3 });
     for (const key of ["a", "b", "c", "d", "e", "f", "g"]) batcher.tryAdd(key);
-    assertEquals([readyAt, takeAll()], [[0, 0], [["a", "b", "c"], ["d", "e", "f"]]]);
+    assertEquals([readyAt, takeAll()], [[0, 0, 0], [["a", "b", "c"], ["d", "e", "f"]]]);
     await clock.advance(0);
-    assertEquals([readyAt, takeAll()], [[0, 0, 0], [["g"]]]);
+    assertEquals([readyAt, takeAll()], [[0, 0, 0, 0], [["g"]]]);
   });
 
   test("leaves at once when the queue is full, as nothing more can be gathered", () => {
@@ -128,10 +141,13 @@ describe("a batch", () => {
 
   test("is never empty, though its timer runs out after it was full", async () => {
     const { batcher, clock, readyAt, takeAll } = makeBatcher({ batchSize: 2 });
+    batcher.tryAdd("first");
+    takeAll();
     batcher.tryAdd("a");
+    assertEquals(clock.pending, 1);
     batcher.tryAdd("b");
     await clock.advance(1000);
-    assertEquals([readyAt, takeAll(), clock.pending], [[0], [["a", "b"]], 0]);
+    assertEquals([readyAt, takeAll(), clock.pending], [[0, 0], [["a", "b"]], 0]);
   });
 
   test("is cut before it would pass 1,400 bytes", async () => {

@@ -61,6 +61,7 @@ function setUp({ peers = [asker("a")], multicast = true, maxBytes = 65_536, maxA
   });
   const send = (count: number, size = 40) => {
     for (let i = 0; i < count; i++) own.sent(new Uint8Array(size).fill(own.next % 251));
+    if (count > 0) own.announce();
   };
   /** The repairs that are ready: which datagram, by the byte it is made of, and to where. */
   const repairs = () => {
@@ -193,6 +194,7 @@ describe("a negative acknowledgement", () => {
     const { own, send } = setUp();
     const sent = Uint8Array.of(1, 2, 3, 4, 5, ...encodeExtension({ number: 1 }));
     own.sent(sent);
+    own.announce();
     send(1);
     for (let round = 0; round < 2; round++) {
       own.repair(`stranger`, AT, { nonce: 1, ranges: [range(1)] });

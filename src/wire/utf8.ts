@@ -119,3 +119,10 @@ const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
 export function readUtf8(bytes: Uint8Array, start: number, end: number): string {
   return decoder.decode(bytes.subarray(start, end));
 }
+
+/** Text of the bytes from `start` to before `end`, which must be ASCII. */
+export function readAscii(bytes: Uint8Array, start: number, end: number): string {
+  let text = "";
+  for (let i = start; i < end; i++) text += String.fromCharCode(bytes[i] as number);
+  return text;
+}
