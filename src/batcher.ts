@@ -149,7 +149,7 @@ export class Batcher {
     if (this.pending === 0 && this.#addLone(key)) return true;
     if (this.#lone !== undefined) {
       if (this.#lone === key) return true;
-      this.#noteLone(this.#lone);
+      this.#noteLone();
     }
     if (this.#keys.hasText(key)) return true;
     return this.#add(key, this.#waiting.size === 0 && this.pending < this.#config.queueSize);
@@ -250,14 +250,15 @@ export class Batcher {
     return true;
   }
 
-  #noteLone(key: string): void {
+  #noteLone(): void {
     const { first } = this.#keys;
     const { buffer } = this.#batchOf(first).writer;
     const start = BATCH_KEYS_OFFSET + BATCH_KEY_OVERHEAD;
     const end = start + readU16(buffer, BATCH_KEYS_OFFSET);
+    const hash = hashOf(buffer, start, end);
     this.#lone = undefined;
-    this.#keys.add(hashOf(buffer, start, end), first, BATCH_KEYS_OFFSET, 1);
-    this.#keys.addText(key, first);
+    this.#keys.find(hash, buffer, start, end);
+    this.#keys.add(hash, first, BATCH_KEYS_OFFSET, 1);
   }
 
   /** Whether a key is pending now: it was already, or there is room for one more. */
@@ -271,7 +272,8 @@ export class Batcher {
       if (batch.writer.limit !== this.#limit) batch.writer.limit = this.#limit;
       end = batch.writer.put(key);
       const start = batch.writer.end + BATCH_KEY_OVERHEAD;
-      const isPending = this.#keys.has(hashOf(batch.writer.buffer, start, end), batch.writer.buffer, start, end);
+      const { buffer } = batch.writer;
+      const isPending = this.#keys.find(hashOf(buffer, start, end), buffer, start, end) >= 0;
       if (isPending || !hasRoom) {
         this.#spare.push(batch);
         return isPending;
@@ -282,14 +284,17 @@ export class Batcher {
     const { buffer, end: offset } = writer;
     const start = offset + BATCH_KEY_OVERHEAD;
     const hash = hashOf(buffer, start, end);
-    if (this.#keys.has(hash, buffer, start, end)) return true;
+    const found = this.#keys.find(hash, buffer, start, end);
+    if (found >= 0) {
+      this.#keys.addText(key, found);
+      return true;
+    }
     if (!hasRoom) return false;
     writer.commit(end);
     this.accepted++;
     this.pending++;
     const serial = this.#keys.first + this.#full.length;
     this.#keys.add(hash, serial, offset, this.pending);
-    this.#keys.addText(key, serial);
     this.#schedule();
     return true;
   }

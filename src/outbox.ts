@@ -186,14 +186,15 @@ export class Outbox {
   async #sendBatches(hasRepair: boolean): Promise<void> {
     const { batchTo, budget, hasGroup, isReady, isSteady, pacer, release, sendToGroup, take } = this.#config;
     const group = this.#group;
-    // Repairs get every other turn, and a letter waits for all copies of a group.
-    const most = !hasRepair && isSteady() ? Math.min(MAX_GROUP, Math.max(1, MAX_COPIES / this.#copies)) : 1;
-    while (!this.#onlyLetters) {
+    for (let most = 0; !this.#onlyLetters;) {
       const batch = take();
       if (batch === undefined) break;
       group.push(batch);
       pacer?.spend();
-      if (group.length + 1 > most || !isReady("batch") || (pacer?.wait() ?? 0) > 0) break;
+      if (!isReady("batch")) break;
+      // Repairs get every other turn, and a letter waits for all copies of a group.
+      if (most === 0 && !hasRepair && isSteady()) most = Math.min(MAX_GROUP, MAX_COPIES / this.#copies);
+      if (group.length + 1 > most || (pacer?.wait() ?? 0) > 0) break;
     }
     this.#isRepairsTurn = true;
     if (group.length === 0) return;

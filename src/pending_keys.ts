@@ -25,7 +25,10 @@ const OFFSET_MASK = (1 << OFFSET_BITS) - 1;
 /** Batches after which what was taken is left out, before positions of 32 bits come round again. */
 const MAX_AGE = 1 << 19;
 
-/** Keys of which it is known by their text that they are pending: some are published again and again. */
+/**
+ * Keys that were published while they were pending, of which it is known by their text that they are: they are likely to be again. To
+ * note it of every key would cost 80 ns each.
+ */
 const RECENT = 64;
 
 /** Batches have serials that count up from 0 and never come round again. */
@@ -35,39 +38,53 @@ export class PendingKeys {
   /** One for each slot, and the serial of its batch. */
   readonly #recent: string[] = new Array(RECENT).fill("");
   readonly #recentSerials: number[] = new Array(RECENT).fill(-1);
+  /** The newest of these. */
+  #newestRecent = -1;
   readonly #bytesOf: (serial: number) => Uint8Array;
   /** Pairs: a hash, or 0 for a slot that is free, and where the key is: the serial of its batch, and its offset there. */
   #slots = new Int32Array(2 * MIN_SLOTS);
   #spare: Int32Array<ArrayBuffer> | undefined;
   #used = 0;
   #renewedAt = 0;
+  /** The slot at which the last look for a key that is not there ended, or -1 if that was none. */
+  #end = -1;
 
   /** `bytesOf` gives the bytes of a batch that is pending. */
   constructor(bytesOf: (serial: number) => Uint8Array) {
     this.#bytesOf = bytesOf;
   }
 
-  /** Whether a key with the bytes from `start` to before `end`, and their {@linkcode hashOf}, is pending. */
-  has(hash: number, bytes: Uint8Array, start: number, end: number): boolean {
+  /**
+   * The serial of the batch that holds a key with the bytes from `start` to before `end`, and their {@linkcode hashOf}; -1 when it is
+   * not pending.
+   */
+  find(hash: number, bytes: Uint8Array, start: number, end: number): number {
     const slots = this.#slots;
     const mask = slots.length - 1;
     const first = this.first << OFFSET_BITS;
     let twins = TWINS;
-    for (let at = (hash << 1) & mask, left = MAX_PROBES; left > 0 && slots[at] !== 0; at = (at + 2) & mask, left--) {
-      if (slots[at] !== hash) continue;
+    this.#end = -1;
+    for (let at = (hash << 1) & mask, left = MAX_PROBES; left > 0; at = (at + 2) & mask, left--) {
+      const found = slots[at];
+      if (found === 0) {
+        this.#end = at;
+        return -1;
+      }
+      if (found !== hash) continue;
       const past = ((slots[at + 1] as number) - first) | 0;
       if (past < 0) continue;
-      const batch = this.#bytesOf(this.first + (past >>> OFFSET_BITS));
-      if (isSame(batch, past & OFFSET_MASK, bytes, start, end)) return true;
-      if (--twins === 0) return false;
+      const serial = this.first + (past >>> OFFSET_BITS);
+      if (isSame(this.#bytesOf(serial), past & OFFSET_MASK, bytes, start, end)) return serial;
+      if (--twins === 0) return -1;
     }
-    return false;
+    return -1;
   }
 
   /** Whether it is known by its text that a key is pending: a third of what it takes to encode it and to look up the bytes. */
   hasText(key: string): boolean {
+    if (this.#newestRecent < this.first) return false;
     const slot = slotOf(key);
-    return this.#recent[slot] === key && (this.#recentSerials[slot] as number) >= this.first;
+    return (this.#recentSerials[slot] as number) >= this.first && this.#recent[slot] === key;
   }
 
   /** Notes the text of a key in the batch `serial`. */
@@ -75,13 +92,24 @@ export class PendingKeys {
     const slot = slotOf(key);
     this.#recent[slot] = key;
     this.#recentSerials[slot] = serial;
+    if (serial > this.#newestRecent) this.#newestRecent = serial;
   }
 
-  /** Notes a key that is not pending: its length is at `offset` of the batch `serial`, and its bytes follow. */
+  /**
+   * Notes a key that {@linkcode PendingKeys.find} was just asked for and has not found: its length is at `offset` of the batch `serial`,
+   * and its bytes follow.
+   */
   add(hash: number, serial: number, offset: number, pending: number): void {
     // A slot is two words, so this is half of them.
-    if (this.#used * 4 >= this.#slots.length || this.first - this.#renewedAt > MAX_AGE) this.#renew(pending);
-    if (put(this.#slots, hash, (serial << OFFSET_BITS) | offset)) this.#used++;
+    if (this.#used * 4 >= this.#slots.length || this.first - this.#renewedAt > MAX_AGE) {
+      this.#renew(pending);
+      if (put(this.#slots, hash, (serial << OFFSET_BITS) | offset)) this.#used++;
+    } else if (this.#end >= 0) {
+      this.#slots[this.#end] = hash;
+      this.#slots[this.#end + 1] = (serial << OFFSET_BITS) | offset;
+      this.#used++;
+      this.#end = -1;
+    }
   }
 
   /** Leaves out what is pending no more. */

@@ -16,9 +16,10 @@ function makeTable(hash: typeof hashOf = hashOf, first = 0) {
   const has = (text: string) => {
     // Somewhere in the middle, as in a datagram.
     const bytes = Uint8Array.of(1, 2, 3, ...new TextEncoder().encode(text), 4);
-    return keys.has(hash(bytes, 3, bytes.length - 1), bytes, 3, bytes.length - 1);
+    return keys.find(hash(bytes, 3, bytes.length - 1), bytes, 3, bytes.length - 1) >= 0;
   };
   const add = (text: string) => {
+    assert(!has(text));
     const bytes = new TextEncoder().encode(text);
     const batch = batches.get(newest) as number[];
     keys.add(hash(bytes, 0, bytes.length), newest, batch.length, ++pending);
@@ -82,12 +83,13 @@ describe("PendingKeys", () => {
     const { keys } = makeTable();
     keys.addText("rare", 0);
     assertEquals(keys.hasText("rare"), true);
+    keys.addText("newer", 2 ** 41);
     for (const first of [1, 2 ** 31 - 1, 2 ** 31, 2 ** 31 + 1, 2 ** 32, 2 ** 32 + 1, 2 ** 40]) {
       keys.first = first;
       assertEquals(keys.hasText("rare"), false, `${first}`);
     }
     keys.addText("rare", 2 ** 40 + 1);
-    assertEquals([keys.hasText("rare"), keys.hasText("other")], [true, false]);
+    assertEquals([keys.hasText("rare"), keys.hasText("newer"), keys.hasText("other")], [true, true, false]);
   });
 
   test("goes on when serials pass the largest integer of 32 bits, and positions come round", () => {

@@ -5,8 +5,8 @@ export const TRAFFIC: readonly Mutant[] = judgedBy("traffic", [
   {
     name: "a lone key waits for others",
     file: "src/batcher.ts",
-    find: "const wait = this.#isHurried || batchInterval === 0 ? 0 : budget.wait();",
-    replace: "const wait = this.#isHurried || batchInterval === 0 ? 0 : Math.max(1, budget.wait());",
+    find: "const wait = this.#isHurried || batchInterval === 0 ? 0 : budget.wait(now);",
+    replace: "const wait = this.#isHurried || batchInterval === 0 ? 0 : Math.max(1, budget.wait(now));",
   },
   {
     name: "keys never share a datagram for the budget",
@@ -23,8 +23,8 @@ export const TRAFFIC: readonly Mutant[] = judgedBy("traffic", [
   {
     name: "a key may wait for longer than the interval",
     file: "src/batcher.ts",
-    find: "clock.now() >= this.#open.since + batchInterval || budget.wait() === 0",
-    replace: "budget.wait() === 0",
+    find: "now >= this.#open.since + batchInterval || budget.wait(now) === 0",
+    replace: "budget.wait(now) === 0",
   },
   {
     name: "copies cost the budget nothing",
@@ -48,14 +48,38 @@ export const TRAFFIC: readonly Mutant[] = judgedBy("traffic", [
   {
     name: "a key whose hash is pending is pending",
     file: "src/pending_keys.ts",
-    find: "if (isSame(batch, past & OFFSET_MASK, bytes, start, end)) return true;",
-    replace: "return true;",
+    find: "if (isSame(this.#bytesOf(serial), past & OFFSET_MASK, bytes, start, end)) return serial;",
+    replace: "return serial;",
   },
   {
     name: "a key that was published lately is pending",
     file: "src/pending_keys.ts",
-    find: "this.#recent[slot] === key && (this.#recentSerials[slot] as number) >= this.first",
+    find: "(this.#recentSerials[slot] as number) >= this.first && this.#recent[slot] === key",
     replace: "this.#recent[slot] === key",
+  },
+  {
+    name: "the only key that is pending is sent once more",
+    file: "src/batcher.ts",
+    find: "if (this.#lone === key) return true;",
+    replace: "",
+  },
+  {
+    name: "a key that was pending alone is not known when another has come",
+    file: "src/batcher.ts",
+    find: "this.#keys.add(hash, first, BATCH_KEYS_OFFSET, 1);",
+    replace: "",
+  },
+  {
+    name: "a key that has left alone is pending still",
+    file: "src/batcher.ts",
+    find: "this.#lone = undefined;\n    this.#keys.first++;",
+    replace: "this.#keys.first++;",
+  },
+  {
+    name: "batches leave at once however many have just left",
+    file: "src/batcher.ts",
+    find: "if (now - this.#atOnceAt < AT_ONCE_EVERY) {",
+    replace: "if (now < this.#atOnceAt) {",
   },
   {
     name: "a batch is used again while it is sent",
