@@ -13,7 +13,7 @@ import { type Figure, figure, print, quantile } from "./figures.ts";
 import type { EchoRequest, EchoWelcome } from "./idle_echo.ts";
 import { startPeer } from "./peer.ts";
 
-// A mesh is idle when it has sent nothing for `batchInterval`, 100 ms.
+// So long it publishes nothing.
 const SPACING_MS = 110;
 const SAMPLES = process.argv.includes("--quick") ? 12 : 100;
 const WARM_UP = 3;

@@ -3,11 +3,12 @@ import type { Figure, Unit } from "./figures.ts";
 import type { Outcome } from "./targets.ts";
 
 /** All of a document as a text for a terminal. */
-export function report({ machine, versions, servers, figures, targets }: BenchDocument): string {
+export function report({ machine, quick, versions, servers, figures, targets }: BenchDocument): string {
   const names = Object.keys(versions);
   const beside = Object.entries(servers).map(([name, version]) => `${name} ${version ?? "is not installed"}`);
   return [
     "",
+    ...quick ? ["Quick: it shows that it works, and no more.", ""] : [],
     `${machine.processor}, ${machine.cores} cores, ${machine.os}`,
     [...names.map((name) => `${name} ${versions[name]}`), ...beside].join(", "),
     "",

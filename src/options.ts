@@ -106,8 +106,8 @@ export interface MeshOptions {
   readonly heartbeat?: number | undefined;
   /**
    * Longest that a key waits for others to share its datagram: 0 to 60,000. What is published in one turn of the event loop leaves
-   * at the end of it, or at once after a pause, as long as the node sends at most 20,000 datagrams a second, fewer after losses; only beyond that keys wait, and
-   * only until the next datagram may leave, or is full. With 0 none ever waits.
+   * at the end of it at the latest, as long as the node sends at most 20,000 datagrams a second, copies to several peers counted
+   * each, fewer after losses. Beyond that keys wait until the next datagram may leave, or is full. With 0 none ever waits.
    *
    * @default {100}
    */

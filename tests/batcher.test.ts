@@ -243,6 +243,17 @@ describe("a pending key", () => {
     assertEquals(keysOf(batcher.take() as Uint8Array), ["a"]);
   });
 
+  test("is sent again when it was pending alone and another, that had to wait, has taken its place", () => {
+    const { batcher, takeAll } = makeBatcher({ queueSize: 1 });
+    assert(batcher.tryAdd("a"));
+    assertEquals([batcher.tryAdd("a"), batcher.tryAdd("b")], [true, false]);
+    void batcher.wait("b");
+    assertEquals([batcher.take() !== undefined, batcher.pending], [true, 1]);
+    assertEquals([batcher.tryAdd("b"), batcher.tryAdd("a")], [true, false]);
+    void batcher.wait("a");
+    assertEquals(takeAll().at(-1), ["a"]);
+  });
+
   test("is not forgotten with a batch whose memory held it before", () => {
     const { batcher, takeAll } = makeBatcher({ batchSize: 1 });
     // The batch of `a` is used again for `c`, while `a` is pending anew in another.

@@ -27,7 +27,6 @@ function filled({ targets }: Place): MeshOptions {
     port: 0,
     multicast: false,
     peers: targets,
-    batchSize: 65_535,
     // So long the keys of the last batch wait, which is not full.
     batchInterval: 10,
     queueSize: 10_000,

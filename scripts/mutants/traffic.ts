@@ -58,12 +58,6 @@ export const TRAFFIC: readonly Mutant[] = judgedBy("traffic", [
     replace: "this.#recent[slot] === key",
   },
   {
-    name: "the only key that is pending is sent once more",
-    file: "src/batcher.ts",
-    find: "if (this.#lone === key) return true;",
-    replace: "",
-  },
-  {
     name: "a key that was pending alone is not known when another has come",
     file: "src/batcher.ts",
     find: "this.#keys.add(hash, first, BATCH_KEYS_OFFSET, 1);",
