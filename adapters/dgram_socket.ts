@@ -237,6 +237,7 @@ class Together {
   #host = "";
   #port = 0;
   #called = 0;
+  #count = 0;
   #failures: Failures | undefined;
   #done: ((unsent?: Unsent) => void) | undefined;
 
@@ -249,6 +250,7 @@ class Together {
     this.#host = host;
     this.#port = port;
     this.#called = 0;
+    this.#count = datagrams.length;
     this.#failures = undefined;
     this.#done = done;
     if (datagrams.length === 0) return done();
@@ -267,9 +269,8 @@ class Together {
   };
 
   readonly #sent = (error: unknown): void => {
-    const { length } = this.#datagrams;
-    if (error) (this.#failures ??= new Failures(length)).add(this.#called, asError(error));
-    if (++this.#called < length) return;
+    if (error) (this.#failures ??= new Failures(this.#count)).add(this.#called, asError(error));
+    if (++this.#called < this.#count) return;
     // The caller's from now on.
     this.#datagrams = [];
     this.#done?.(this.#failures?.unsent);

@@ -183,8 +183,8 @@ export class Batcher {
     if (batch === undefined) return undefined;
     this.#taken.push(batch);
     this.#lone = undefined;
-    this.#keys.first++;
     this.pending -= batch.writer.count;
+    this.#keys.take(this.pending);
     if (this.#waiting.size > 0) this.#admit();
     return batch.writer.bytes(number, this.pending > 0);
   }
@@ -204,7 +204,7 @@ export class Batcher {
     this.#taken.length = 0;
   }
 
-  /** Makes what is pending ready. What comes from now on waits for the end of the turn, and not for others. */
+  /** Makes what is pending ready. What comes from now on waits for the end of the turn at most. */
   hurry(): void {
     this.#isHurried = true;
     this.#stopTimer();

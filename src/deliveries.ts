@@ -43,6 +43,9 @@ const CAPACITY = 65_536;
  */
 const MAX_READING_TURNS = 32;
 
+/** Keys that wait while batches that can be had again are better left for later: half of the room is for those that can not. */
+const FULL = CAPACITY / 2;
+
 /** What a {@linkcode Deliveries} is made of. The callbacks MUST NOT throw. */
 export interface DeliveriesConfig {
   readonly clock: Clock;
@@ -126,6 +129,11 @@ export class Deliveries {
     this.#config = config;
     this.#clock = config.clock;
     this.#subscriptions = config.subscriptions;
+  }
+
+  /** Whether what can be had again should come later. */
+  get isFull(): boolean {
+    return this.waiting >= FULL;
   }
 
   /** Milliseconds for which something has waited for its subscribers; `undefined` when nothing does. */

@@ -274,6 +274,7 @@ export class MeshBus implements SyncBus {
       },
       onKeysBegin: () => this.#deliveries.begin(this.#reliability?.streams.outstandingSince),
       onBatch: this.#subscriptions.within.bind(this.#subscriptions),
+      isFull: () => this.#deliveries.isFull,
       onManyKeys: this.#deliveries.look.bind(this.#deliveries),
       onKeysEnd: this.#deliveries.end.bind(this.#deliveries),
       onNumber: (id, number, numbering, host, port, print) =>

@@ -39,6 +39,11 @@ export interface MeshMetrics extends Metrics {
   readonly slowCallbacks: number;
   /** Keys that waited for slow callbacks and gave way to an event with the cause `"overflow"` or `"gap"` for everybody. */
   readonly keysDropped: number;
+  /**
+   * Batches of more than 8 keys that were not taken, as more than 32,768 keys waited for callbacks. They are asked for again, and their
+   * publishers slow down.
+   */
+  readonly batchesDeferred: number;
   /** Datagrams that were none: too short, over 2,048 bytes, or with another first byte. */
   readonly decodeErrors: number;
   /** Keys left out as they were not UTF-8. */
@@ -136,6 +141,7 @@ export function meshMetrics(parts: MeshParts): MeshMetrics {
     overflows,
     slowCallbacks: slowCallbacks.count,
     keysDropped: deliveries.dropped,
+    batchesDeferred: receiver.deferred,
     decodeErrors: receiver.decodeErrors,
     invalidKeys: receiver.invalidKeys,
     unknownTypes: receiver.unknownTypes,

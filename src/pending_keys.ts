@@ -46,8 +46,8 @@ export class PendingKeys {
   #spare: Int32Array<ArrayBuffer> | undefined;
   #used = 0;
   #renewedAt = 0;
-  /** The slot at which the last look for a key that is not there ended, or -1 if that was none. */
-  #end = -1;
+  /** Where the key can be noted that was last looked for and not found: a free slot, or its own of a batch that was taken; or -1. */
+  #place = -1;
 
   /** `bytesOf` gives the bytes of a batch that is pending. */
   constructor(bytesOf: (serial: number) => Uint8Array) {
@@ -63,16 +63,20 @@ export class PendingKeys {
     const mask = slots.length - 1;
     const first = this.first << OFFSET_BITS;
     let twins = TWINS;
-    this.#end = -1;
+    this.#place = -1;
     for (let at = (hash << 1) & mask, left = MAX_PROBES; left > 0; at = (at + 2) & mask, left--) {
       const found = slots[at];
       if (found === 0) {
-        this.#end = at;
+        if (this.#place < 0) this.#place = at;
         return -1;
       }
       if (found !== hash) continue;
       const past = ((slots[at + 1] as number) - first) | 0;
-      if (past < 0) continue;
+      if (past < 0) {
+        // Else a key that is published for ever would have a slot for each time.
+        if (this.#place < 0) this.#place = at;
+        continue;
+      }
       const serial = this.first + (past >>> OFFSET_BITS);
       if (isSame(this.#bytesOf(serial), past & OFFSET_MASK, bytes, start, end)) return serial;
       if (--twins === 0) return -1;
@@ -100,16 +104,25 @@ export class PendingKeys {
    * and its bytes follow.
    */
   add(hash: number, serial: number, offset: number, pending: number): void {
-    // A slot is two words, so this is half of them.
-    if (this.#used * 4 >= this.#slots.length || this.first - this.#renewedAt > MAX_AGE) {
+    const slots = this.#slots;
+    const place = this.#place;
+    const position = (serial << OFFSET_BITS) | offset;
+    this.#place = -1;
+    // A slot is two words, so this is half of them. Without a place there is too much here of what was taken.
+    if (this.#used * 4 >= slots.length || place < 0 && this.#used > 2 * pending) {
       this.#renew(pending);
-      if (put(this.#slots, hash, (serial << OFFSET_BITS) | offset)) this.#used++;
-    } else if (this.#end >= 0) {
-      this.#slots[this.#end] = hash;
-      this.#slots[this.#end + 1] = (serial << OFFSET_BITS) | offset;
-      this.#used++;
-      this.#end = -1;
+      if (put(this.#slots, hash, position)) this.#used++;
+    } else if (place >= 0) {
+      if (slots[place] === 0) this.#used++;
+      slots[place] = hash;
+      slots[place + 1] = position;
     }
+  }
+
+  /** The oldest batch was taken, and so many keys are still pending. */
+  take(pending: number): void {
+    this.first++;
+    if (this.first - this.#renewedAt > MAX_AGE) this.#renew(pending);
   }
 
   /** Leaves out what is pending no more. */

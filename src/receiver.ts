@@ -31,6 +31,7 @@ import {
 } from "./wire/layout.ts";
 import { KeyBytes } from "./wire/key_bytes.ts";
 import {
+  countOf,
   equalBytes,
   isFrom,
   nodeIdOf,
@@ -66,6 +67,8 @@ export interface ReceiverConfig {
   readonly onKeysEnd?: () => void;
   /** Given what reads the keys of a batch, which it MUST call at once. */
   readonly onBatch?: (read: () => void) => void;
+  /** Whether so many keys wait for slow callbacks that a batch which can be had again is better left for later. */
+  readonly isFull?: () => boolean;
   /** Called after each {@linkcode STRIDE} keys. */
   readonly onManyKeys?: () => void;
   /** Called with the number of each batch that has one and a print of its keys, before them. False when it had arrived before. */
@@ -91,6 +94,9 @@ export interface ReceiverConfig {
   /** Called with each heartbeat that has the id of this node: it is its own, or another node has the same id. */
   readonly onOwnHeartbeat?: (extension: Extension, source: Endpoint) => void;
 }
+
+/** What has no more keys than this takes little room: a lone key of one node must not suffer for the flood of another. */
+const FEW_KEYS = 8;
 
 const NOBODY = new Uint8Array(NODE_ID_LENGTH);
 
@@ -120,6 +126,8 @@ export class Receiver {
   decodeErrors = 0;
   /** Datagrams dropped as their extension block was none. */
   malformedExtensions = 0;
+  /** Batches left to be asked for again, as too many keys wait for slow callbacks. */
+  deferred = 0;
   /** Datagrams of types that are not known. */
   unknownTypes = 0;
   readonly #config: ReceiverConfig;
@@ -188,6 +196,11 @@ export class Receiver {
     const number = extension?.number ?? extension?.repair ?? extension?.more ?? plainNumber;
     const numbering = extension === undefined ? numberingOf(data, end) : numberingIn(extension);
     if (number > 0) {
+      // As if a receive buffer had been full: the sender hears of it, and slows down.
+      if (this.#config.isFull?.() && countOf(data) > FEW_KEYS) {
+        this.deferred++;
+        return;
+      }
       const print = printOf(data, end);
       // Most come of the same node in a row, and a view for each costs more than the look.
       if (!isFrom(data, this.#sender)) this.#sender = nodeIdOf(data).slice();

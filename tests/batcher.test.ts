@@ -243,6 +243,37 @@ describe("a pending key", () => {
     assertEquals(keysOf(batcher.take() as Uint8Array), ["a"]);
   });
 
+  test("is sent again however many were sent alone since it was", () => {
+    const { batcher } = makeBatcher();
+    const publish = (...keys: string[]) => {
+      const before = batcher.accepted;
+      for (const key of keys) batcher.tryAdd(key);
+      batcher.hurry();
+      while (batcher.take() !== undefined) batcher.release();
+      return batcher.accepted - before;
+    };
+    // Positions of 32 bits come round after 2^20 batches.
+    for (const alone of [5, 2 ** 20 - 10, 10, 10]) {
+      assertEquals(publish("a", "b"), 2);
+      for (let i = 0; i < alone; i++) publish("alone");
+      assertEquals([publish("a", "b"), publish("b", "a")], [2, 2]);
+    }
+  });
+
+  test("is not queued again while it is pending, however often it was sent before", () => {
+    const hot = ["user:0", "list:0", "team:0", "cart:0", "item:0"];
+    for (let count = 1; count <= hot.length; count++) {
+      const { batcher } = makeBatcher({ queueSize: 1_000 });
+      for (let turn = 0; turn < 400; turn++) {
+        const before = batcher.accepted;
+        for (let i = 0; i < 5; i++) for (const key of hot.slice(0, count)) batcher.tryAdd(key);
+        assertEquals(batcher.accepted - before, count);
+        batcher.hurry();
+        while (batcher.take() !== undefined) batcher.release();
+      }
+    }
+  });
+
   test("is sent again when it was pending alone and another, that had to wait, has taken its place", () => {
     const { batcher, takeAll } = makeBatcher({ queueSize: 1 });
     assert(batcher.tryAdd("a"));

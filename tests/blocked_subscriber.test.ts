@@ -80,11 +80,41 @@ describe("a subscriber whose callback blocks, simulated", () => {
     });
   }
 
+  test("for longer than keys are apart gets all of a flood, which slows down, and the lone keys of another beside it", async () => {
+    // 100,000 keys a second are taken, and twice as many published.
+    const { network, publisher, slow, healthy } = await openNodes(0.01, { queueSize: 1_000_000 });
+    const { clock } = network;
+    const lone: number[] = [];
+    let count = 0;
+    for (const start = clock.now(); clock.now() - start < 1_000;) {
+      for (let i = 0; i < 200; i++) await publisher.mesh.publish(`key:${count++}`);
+      await clock.advance(1);
+      const { backlog, batchesDeferred } = slow.mesh.metrics();
+      assertLess(backlog, 40_000);
+      if (batchesDeferred === 0 || lone.length === 100) continue;
+      await healthy.mesh.publish(`lone:${lone.length}`);
+      lone.push(count);
+    }
+    assertEquals(lone.length, 100);
+    await clock.runUntil(() => slow.got.length >= count + lone.length, 20_000);
+    const keys = slow.got.map(({ key }) => key);
+    assertEquals(new Set(keys).size, count + lone.length);
+    // They wait for what came before them. What is left for later comes after what was published since.
+    for (const [i, before] of lone.entries()) {
+      const earlier = keys.slice(0, keys.indexOf(`lone:${i}`)).filter((key) => key.startsWith("key:"));
+      assertLess(earlier.reduce((most, key) => Math.max(most, Number(key.substring(4))), 0), before + 400);
+    }
+    const { keysDropped, gaps, missing } = slow.mesh.metrics();
+    assertEquals([keysDropped, gaps, missing > 0], [0, 0, true]);
+    await clock.run(Promise.all([publisher, slow, healthy].map(({ mesh }) => mesh.close())), 20_000);
+  });
+
   test("says in its status how old what waits is, and its guards know of it at once", async () => {
     const { network, publisher, slow, healthy } = await openNodes(450);
     await network.clock.run(healthy.mesh.close(), 5_000);
     await network.clock.runUntil(() => slow.mesh.status().staleness < 100, 10 * HEARTBEAT);
-    for (let i = 0; i < 10; i++) await publisher.mesh.publish(`key ${i}`);
+    // In one go, so in one datagram.
+    await Promise.all(Array.from({ length: 10 }, (_, i) => publisher.mesh.publish(`key ${i}`)));
     await network.clock.advance(0);
     const guard = slow.mesh.guard("key 4");
     await network.clock.runUntil(() => slow.mesh.metrics().backlog > 0, 100);

@@ -28,6 +28,22 @@ test("a datagram that comes while another is read takes nothing from it", () => 
   assertEquals([heard, receiver.invalidKeys], [["a", "inner", "é", "b", "c"], 0]);
 });
 
+test("the own text of a key is its text, however long it is and whatever is beside it", () => {
+  for (let length = 0; length <= 120; length++) {
+    const ascii = Array.from({ length }, (_, i) => String.fromCharCode(33 + (i % 90))).join("");
+    for (const keys of [[ascii], ["first", ascii, "last"], [ascii, "é"], [ascii.slice(1) + "é"]]) {
+      const bytes = batchOf(keys);
+      const got: [string, string][] = [];
+      visitBatch(bytes, scanPacket(bytes), new KeyBytes(), (key) => {
+        // Each of them is asked for first once.
+        if (length % 2 === 0) got.push([key.ownText, key.text]);
+        else got.push([key.text, key.ownText].reverse() as [string, string]);
+      });
+      assertEquals(got, keys.map((key) => [key, key]));
+    }
+  }
+});
+
 function batchOf(keys: readonly string[]): Uint8Array {
   const writer = new BatchWriter(new Uint8Array(16));
   for (const key of keys) writer.add(key);

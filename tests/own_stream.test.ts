@@ -100,6 +100,14 @@ describe("the position", () => {
     assertEquals(clock.pending, 0);
   });
 
+  test("is announced no more when a batch is sent while the node closes", () => {
+    const { own, clock } = setUp();
+    own.sent(new Uint8Array(40));
+    own.close();
+    own.announce();
+    assertEquals(clock.pending, 0);
+  });
+
   test("is announced after the last of a burst, and from the beginning after each", async () => {
     const { clock, posted, send } = setUp();
     for (let i = 0; i < 50; i++) {

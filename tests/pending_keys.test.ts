@@ -32,8 +32,8 @@ function makeTable(hash: typeof hashOf = hashOf, first = 0) {
   /** The oldest batch goes, and its memory is used for something else. */
   const take = (count: number) => {
     batches.delete(keys.first);
-    keys.first++;
     pending -= count;
+    keys.take(pending);
   };
   return { keys, has, add, cut, take };
 }

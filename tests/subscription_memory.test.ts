@@ -6,6 +6,9 @@ import { runInNewContext } from "node:vm";
 import { assertEquals, assertLess } from "@std/assert";
 import { Subscriptions } from "../src/subscriptions.ts";
 import type { Subscription } from "../src/sync_bus.ts";
+import { BatchWriter } from "../src/wire/batch_writer.ts";
+import { KeyBytes } from "../src/wire/key_bytes.ts";
+import { scanPacket, visitBatch } from "../src/wire/packet.ts";
 
 const COUNT = 100_000;
 /** Bytes of a subscription beside its key. */
@@ -61,4 +64,33 @@ describe("a subscription", { skip: isNode ? false : "measured on Node" }, () => 
     churn(10_000, 300_000);
     assertLess(used() - before, 100_000);
   });
+});
+
+describe("a key that is kept", { skip: isNode ? false : "measured on Node" }, () => {
+  // The longest of each of the ways in which a text is made, and a datagram with that key alone.
+  for (
+    const [length, beside] of [[12, 60], [16, 60], [24, 40], [25, 40], [100, 12], [12, 0], [32, 0], [100, 0]] as const
+  ) {
+    test(`of ${length} characters keeps nothing of a datagram with ${beside} others`, () => {
+      const others = Array.from({ length: beside }, (_, i) => `other:${String(i).padStart(12, "0")}`);
+      const kept: string[] = new Array(5_000).fill("");
+      const key = new KeyBytes();
+      const keep = (i: number) => {
+        const writer = new BatchWriter(new Uint8Array(16));
+        for (const text of [...others, String(i).padStart(length, "k")]) writer.add(text);
+        const bytes = writer.bytes();
+        visitBatch(bytes, scanPacket(bytes), key, (key) => {
+          // Another text than the first of them is cut out of the datagram's.
+          if (key.text.length === length) kept[i] = key.ownText;
+        });
+      };
+      for (const i of kept.keys()) keep(i);
+      kept.fill("");
+      const before = used();
+      for (const i of kept.keys()) keep(i);
+      // As many as its characters take, and as many small pieces.
+      assertLess((used() - before) / kept.length, 2 * length + 80);
+      assertEquals(kept[17], "17".padStart(length, "k"));
+    });
+  }
 });

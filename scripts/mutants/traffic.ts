@@ -42,8 +42,8 @@ export const TRAFFIC: readonly Mutant[] = judgedBy("traffic", [
   {
     name: "a key of a batch that was taken is pending still",
     file: "src/pending_keys.ts",
-    find: "if (past < 0) continue;",
-    replace: "",
+    find: "if (past < 0) {",
+    replace: "if (past < -Infinity) {",
   },
   {
     name: "a key whose hash is pending is pending",
@@ -66,14 +66,50 @@ export const TRAFFIC: readonly Mutant[] = judgedBy("traffic", [
   {
     name: "a key that has left alone is pending still",
     file: "src/batcher.ts",
-    find: "this.#lone = undefined;\n    this.#keys.first++;",
-    replace: "this.#keys.first++;",
+    find: "this.#lone = undefined;\n    this.pending -= batch.writer.count;",
+    replace: "this.pending -= batch.writer.count;",
   },
   {
     name: "batches leave at once however many have just left",
     file: "src/batcher.ts",
     find: "if (now - this.#atOnceAt < AT_ONCE_EVERY) {",
     replace: "if (now < this.#atOnceAt) {",
+  },
+  {
+    name: "what was sent long ago is pending again",
+    file: "src/pending_keys.ts",
+    find: "if (this.first - this.#renewedAt > MAX_AGE) this.#renew(pending);",
+    replace: "",
+  },
+  {
+    name: "a key that is published for ever has a slot for each time",
+    file: "src/pending_keys.ts",
+    find: "if (this.#place < 0) this.#place = at;\n        continue;",
+    replace: "continue;",
+  },
+  {
+    name: "a key that is kept keeps its datagram",
+    file: "src/wire/key_bytes.ts",
+    find: "if (!this.#isAscii || length <= PIECE || this.#isAlone) return this.text;",
+    replace: "if (length >= 0) return this.text;",
+  },
+  {
+    name: "the last piece of a key has some of the next",
+    file: "src/wire/key_bytes.ts",
+    find: "whole.substring(start + PIECE, start + length)",
+    replace: "whole.substring(start + PIECE, start + length + 1)",
+  },
+  {
+    name: "a node that cannot keep up takes all that comes",
+    file: "src/deliveries.ts",
+    find: "return this.waiting >= FULL;",
+    replace: "return false;",
+  },
+  {
+    name: "a flood keeps out the lone keys of others",
+    file: "src/receiver.ts",
+    find: "if (this.#config.isFull?.() && countOf(data) > FEW_KEYS) {",
+    replace: "if (this.#config.isFull?.()) {",
   },
   {
     name: "a batch is used again while it is sent",

@@ -69,6 +69,11 @@ export function packetType(bytes: Uint8Array): number {
   return bytes[TYPE_OFFSET] as number;
 }
 
+/** How many keys a scanned batch has. */
+export function countOf(bytes: Uint8Array): number {
+  return readU16(bytes, COUNT_OFFSET);
+}
+
 /** Whether two node ids, or two tokens, are the same. */
 export function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
   if (a.length !== b.length) return false;

@@ -120,9 +120,7 @@ export function readUtf8(bytes: Uint8Array, start: number, end: number): string 
   return decoder.decode(bytes.subarray(start, end));
 }
 
-/** Text of the bytes from `start` to before `end`, which must be ASCII. */
+/** Text of the bytes from `start` to before `end`, which must be ASCII and few: each is an argument of a call. */
 export function readAscii(bytes: Uint8Array, start: number, end: number): string {
-  let text = "";
-  for (let i = start; i < end; i++) text += String.fromCharCode(bytes[i] as number);
-  return text;
+  return Reflect.apply(String.fromCharCode, undefined, bytes.subarray(start, end));
 }
