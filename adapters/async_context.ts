@@ -28,7 +28,11 @@ const leave: EnterContext = isHeld ? leaveHeld : outside;
  * that is not in the processor's cache. So who subscribes in none shares one.
  */
 export const contexts: Contexts = {
-  capture: () => isVisible && isEmpty(newResource()) ? leave : AsyncResource.bind(call) as EnterContext,
+  capture() {
+    const resource = newResource();
+    // `AsyncResource.bind` and `snapshot` make a function that takes 2.7 kB on Node 20, and three times as long to enter.
+    return isVisible && isEmpty(resource) ? leave : (run) => resource.runInAsyncScope(run);
+  },
   leave,
 };
 
@@ -47,10 +51,6 @@ function wiped(resource: AsyncResource): AsyncResource {
   if (names.length === own.size) return resource;
   for (const name of names) if (!own.has(name)) Reflect.deleteProperty(resource, name);
   return resource;
-}
-
-function call(run: () => unknown): unknown {
-  return run();
 }
 
 /** A resource takes the context of now along. */
