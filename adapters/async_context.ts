@@ -30,7 +30,8 @@ const leave: EnterContext = isHeld ? leaveHeld : outside;
 export const contexts: Contexts = {
   capture() {
     const resource = newResource();
-    // `AsyncResource.bind` and `snapshot` make a function that takes 2.7 kB on Node 20, and three times as long to enter.
+    // `AsyncResource.bind` and `snapshot` make a function that takes 0.5 to 2.7 kB on Node, and is slower to enter:
+    // `findings/node_context_snapshots_take_kilobytes.sh`.
     return isVisible && isEmpty(resource) ? leave : (run) => resource.runInAsyncScope(run);
   },
   leave,
