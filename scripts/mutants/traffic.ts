@@ -144,8 +144,8 @@ export const TRAFFIC: readonly Mutant[] = judgedBy("traffic", [
   {
     name: "a group takes more than the pace allows",
     file: "src/outbox.ts",
-    find: '!isReady("batch") || (pacer?.wait() ?? 0) > 0) break;',
-    replace: '!isReady("batch")) break;',
+    find: "if (group.length + 1 > most || (pacer?.wait() ?? 0) > 0) break;",
+    replace: "if (group.length + 1 > most) break;",
   },
   {
     name: "what one of several refuses is lost without a word",
