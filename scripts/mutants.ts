@@ -70,6 +70,8 @@ const TRAFFIC_TESTS = [
   "batcher_property",
   "send_budget",
   "pending_keys",
+  "subscription_memory",
+  "blocked_subscriber",
   "wait_queue",
   "outbox",
   "send_queue",

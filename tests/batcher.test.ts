@@ -253,7 +253,7 @@ describe("a pending key", () => {
       return batcher.accepted - before;
     };
     // Positions of 32 bits come round after 2^20 batches.
-    for (const alone of [5, 2 ** 20 - 10, 10, 10]) {
+    for (const alone of [5, 2 ** 20 + 5, 10]) {
       assertEquals(publish("a", "b"), 2);
       for (let i = 0; i < alone; i++) publish("alone");
       assertEquals([publish("a", "b"), publish("b", "a")], [2, 2]);
@@ -280,7 +280,7 @@ describe("a pending key", () => {
     assertEquals([batcher.tryAdd("a"), batcher.tryAdd("b")], [true, false]);
     void batcher.wait("b");
     assertEquals([batcher.take() !== undefined, batcher.pending], [true, 1]);
-    assertEquals([batcher.tryAdd("b"), batcher.tryAdd("a")], [true, false]);
+    assertEquals([batcher.tryAdd("a"), batcher.tryAdd("b")], [false, true]);
     void batcher.wait("a");
     assertEquals(takeAll().at(-1), ["a"]);
   });

@@ -64,12 +64,6 @@ export const TRAFFIC: readonly Mutant[] = judgedBy("traffic", [
     replace: "",
   },
   {
-    name: "a key that has left alone is pending still",
-    file: "src/batcher.ts",
-    find: "this.#lone = undefined;\n    this.pending -= batch.writer.count;",
-    replace: "this.pending -= batch.writer.count;",
-  },
-  {
     name: "batches leave at once however many have just left",
     file: "src/batcher.ts",
     find: "if (now - this.#atOnceAt < AT_ONCE_EVERY) {",
@@ -80,12 +74,6 @@ export const TRAFFIC: readonly Mutant[] = judgedBy("traffic", [
     file: "src/pending_keys.ts",
     find: "if (this.first - this.#renewedAt > MAX_AGE) this.#renew(pending);",
     replace: "",
-  },
-  {
-    name: "a key that is published for ever has a slot for each time",
-    file: "src/pending_keys.ts",
-    find: "if (this.#place < 0) this.#place = at;\n        continue;",
-    replace: "continue;",
   },
   {
     name: "a key that is kept keeps its datagram",
