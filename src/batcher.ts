@@ -61,9 +61,9 @@ interface Batch {
  * A key is pending from when it is accepted until its datagram is taken to be sent. The same key published meanwhile
  * is covered by that datagram, so it is not queued again.
  *
- * The keys of a turn of the event loop are ready at its end as long as the {@linkcode SendBudget} lasts, and after a pause at once, as
- * Nagle's algorithm has it; beyond it when it allows the next datagram, or they fill one, and no later than `batchInterval`. They gather
- * on until they are taken, so that a sender that does not keep up gets fewer and fuller batches. When the queue is full all of it is
+ * The keys of a turn of the event loop are ready at its end as long as the {@linkcode SendBudget} lasts, and once a millisecond at
+ * once; beyond it when it allows the next datagram, or they fill one, and no later than `batchInterval`. They gather on until they are
+ * taken, so that a sender that does not keep up gets fewer and fuller batches. When the queue is full all of it is
  * ready.
  */
 export class Batcher {

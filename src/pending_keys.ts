@@ -13,8 +13,8 @@ const MIN_SLOTS = 256;
 const SPARE = 4;
 const TOO_MANY = 16;
 /**
- * Slots that are looked at for one key. A table is never fuller than half, so more has to be contrived: such a key is not noted, and
- * sent once more when it is published again.
+ * Slots that are looked at for one key. When none of them is free, and more of the table is of what was taken than is pending, that is
+ * left out; else so many of them are contrived: such a key is not noted, and sent once more when it is published again.
  */
 const MAX_PROBES = 64;
 /** Keys of the same hash that it is compared with: chance never makes so many. It counts as not pending then, and is sent once more. */

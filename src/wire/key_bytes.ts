@@ -15,7 +15,7 @@ const PIECE = 12;
 /** Characters up to which a copy is made of such pieces, two at most: that costs half of what another way does. */
 const PIECES = 2 * PIECE;
 
-/** Characters up to which a text is made one by one: what decodes many in 150 ns is not in the processor's caches after a pause. */
+/** Characters up to which the text of a key alone is made by one call: a decoder is not in the processor's caches after a pause. */
 const SHORT = 32;
 
 /**
