@@ -7,6 +7,7 @@
 import { AsyncLocalStorage, AsyncResource } from "node:async_hooks";
 import { types } from "node:util";
 import type { Contexts, EnterContext } from "../src/contexts.ts";
+import { frameOfNowIn } from "./deno_frames.ts";
 
 /** What a resource has besides the stores of its context. */
 const own = new Map(symbolsOf(newResource()));
@@ -14,8 +15,16 @@ const own = new Map(symbolsOf(newResource()));
 /** Taken when this file is loaded: no request is under way then, unless it is the first that imports the package. */
 const outside: EnterContext = AsyncLocalStorage.snapshot();
 
-/** Where a context can be seen: on Node, not on Deno 2.9 and Bun 1.4. With Node up to 22 resources hold the stores themselves. */
+/** Where a resource shows what is in its context: on Node, not on Deno 2.9 and Bun 1.4. With Node up to 22 it holds the stores itself. */
 const { isVisible, isHeld } = outside(probe);
+
+/** Deno shows instead whether two contexts are the same. */
+const frameOfNow = frameOfNowIn(globalThis);
+/** That of `outside`, in which it would be another one: to enter a context makes a frame. */
+const outerFrame = frameOfNow?.();
+
+/** What enters a context, by its frame. */
+const byFrame = new WeakMap<object, EnterContext>();
 
 /** Resources in no context, for Node up to 22. Nobody is in them. */
 const idle: AsyncResource[] = [];
@@ -23,19 +32,36 @@ const idle: AsyncResource[] = [];
 const leave: EnterContext = isHeld ? leaveHeld : outside;
 
 /**
- * To enter a context costs 70 to 95 ns on Node 20 to 26, 15 ns on Bun 1.4, and 250 ns on Deno 2.9, twice that when it holds
- * something, on Node 20 and 22 three times that when it does not; and with 100,000 of them a microsecond more, for memory
- * that is not in the processor's cache. So who subscribes in none shares one.
+ * To enter a context costs 10 to 14 ns on Node 20 to 26, 2 ns on Bun 1.4 and 350 to 700 ns on Deno 2.9; with 100,000 different
+ * ones 0.3 to 1.3 us, for memory that is not in the processor's cache (40 ns on Bun). To leave it costs 90 to 250 ns on Node,
+ * 500 on Deno. So who subscribes in none shares one, and on Deno whoever subscribes in the same.
  */
 export const contexts: Contexts = {
   capture() {
+    if (frameOfNow !== undefined) return ofFrame(frameOfNow());
     const resource = newResource();
-    // `AsyncResource.bind` and `snapshot` make a function that takes 0.5 to 2.7 kB on Node, and is slower to enter:
-    // `findings/node_context_snapshots_take_kilobytes.sh`.
-    return isVisible && isEmpty(resource) ? leave : (run) => resource.runInAsyncScope(run);
+    return isVisible && isEmpty(resource) ? leave : entryOf(resource);
   },
   leave,
 };
+
+/**
+ * `AsyncResource.bind` and `snapshot` make a function that takes 0.5 to 2.7 kB on Node, and is slower to enter:
+ * `findings/node_context_snapshots_take_kilobytes.sh`.
+ */
+function entryOf(resource: AsyncResource): EnterContext {
+  return (run) => resource.runInAsyncScope(run);
+}
+
+/** One for all that are captured in the same context: the one of now. */
+function ofFrame(frame: object | undefined): EnterContext {
+  if (frame === outerFrame) return leave;
+  const known = frame && byFrame.get(frame);
+  if (known !== undefined) return known;
+  const enter = entryOf(newResource());
+  if (frame !== undefined) byFrame.set(frame, enter);
+  return enter;
+}
 
 /** `run` and `enterWith` write into the resource that is executed: each entry has one that nobody else is in, wiped after it. */
 function leaveHeld<R>(run: () => R): R {

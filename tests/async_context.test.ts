@@ -3,6 +3,7 @@ import { AsyncLocalStorage } from "node:async_hooks";
 import { describe, test } from "node:test";
 import { assert, assertEquals, assertRejects, assertStrictEquals, assertThrows } from "@std/assert";
 import { systemPorts } from "../adapters/auto.ts";
+import { frameOfNowIn } from "../adapters/deno_frames.ts";
 import { MemoryNetwork } from "../adapters/memory.ts";
 import {
   type Contexts,
@@ -20,9 +21,12 @@ import { withPrograms } from "./support/programs.ts";
 
 const request = new AsyncLocalStorage<string>();
 const stored = () => request.getStore();
-/** Deno and Bun do not let a context be seen. */
-const isNode = !("Deno" in globalThis) && process.versions["bun"] === undefined;
+/** Bun does not let a context be seen. */
+const isSeen = process.versions["bun"] === undefined;
+const isDeno = "Deno" in globalThis;
 const contexts = systemPorts.contexts as Contexts;
+/** In no test, which is a context of its own on Deno. */
+const outermost = contexts.capture();
 
 /** Meshes of two hosts, the first opened by a request. */
 async function openTwo() {
@@ -117,13 +121,26 @@ describe("the contexts of this runtime", () => {
     }
   });
 
-  if (isNode) {
+  if (isSeen) {
     test("that hold nothing are one", async () => {
+      assertStrictEquals(outermost, contexts.leave);
       const enter = contexts.capture();
       await new Promise((resolve) => setTimeout(resolve));
       assertStrictEquals(contexts.capture(), enter);
-      request.run("other", () => assertStrictEquals(enter(() => contexts.capture()), enter));
+      // Deno makes a context whenever it enters one.
+      if (!isDeno) request.run("other", () => assertStrictEquals(enter(() => contexts.capture()), outermost));
     });
+  }
+
+  if (isDeno) {
+    test("that are the same are one on Deno", () =>
+      request.run("mine", async () => {
+        const enter = contexts.capture();
+        await new Promise((resolve) => setTimeout(resolve));
+        assertStrictEquals(contexts.capture(), enter);
+        assertEquals(contexts.leave(() => enter(stored)), "mine");
+        request.run("mine", () => assert(contexts.capture() !== enter));
+      }));
   }
 
   test("are left, and come back, also after an await", async () => {
@@ -138,6 +155,62 @@ describe("the contexts of this runtime", () => {
       assertThrows(() => contexts.leave(() => assertEquals(1, 2)));
       assertEquals(request.getStore(), "caller");
     });
+  });
+});
+
+describe("frames of contexts", () => {
+  const internal = Symbol("internal");
+  const denoWith = (internals: unknown) => ({ Deno: { internal, [internal]: internals } });
+
+  test("are found on Deno", () => assertEquals(frameOfNowIn(globalThis) !== undefined, isDeno));
+
+  test("are not used where they are not there, or do not tell contexts apart", () => {
+    let count = 0;
+    const frame = {};
+    const liars = {
+      alwaysTheSame: () => frame,
+      neverTheSame: () => ({}),
+      asOftenAsNot: () => count++ % 4 < 2 ? frame : undefined,
+      throws: () => {
+        throw new Error("not here");
+      },
+      noFunction: {},
+    };
+    for (const [name, getAsyncContext] of Object.entries(liars)) {
+      assertStrictEquals(frameOfNowIn(denoWith({ core: { getAsyncContext } })), undefined, name);
+    }
+    for (
+      const global of [{}, { Deno: undefined }, { Deno: {} }, denoWith(undefined), denoWith({}), denoWith({ core: {} })]
+    ) {
+      assertStrictEquals(frameOfNowIn(global), undefined);
+    }
+  });
+
+  test("are used where they do", () => {
+    // As a runtime would that has a frame for each pair of stores: the storages are those that are entered here.
+    const { run } = AsyncLocalStorage.prototype;
+    const frames = new Map<string, object>();
+    const stores: unknown[] = [];
+    const getAsyncContext = () => {
+      const name = stores.join();
+      if (name === "") return undefined;
+      const frame = frames.get(name) ?? {};
+      frames.set(name, frame);
+      return frame;
+    };
+    AsyncLocalStorage.prototype.run = function (this: AsyncLocalStorage<unknown>, store: unknown, body: () => unknown) {
+      stores.push(store);
+      try {
+        return run.call(this, store, body);
+      } finally {
+        stores.pop();
+      }
+    } as typeof run;
+    try {
+      assertStrictEquals(frameOfNowIn(denoWith({ core: { getAsyncContext } })), getAsyncContext);
+    } finally {
+      AsyncLocalStorage.prototype.run = run;
+    }
   });
 });
 
