@@ -57,7 +57,7 @@ export class Discovery {
       try {
         return await this.#follow();
       } catch (cause) {
-        if (this.#isClosed) return;
+        if (this.#isClosed()) return;
         onError(new Error(`Cannot list seeds as \`discover\` failed: ${messageOf(cause)}`, { cause }));
       }
       this.#iterator = undefined;
@@ -71,10 +71,10 @@ export class Discovery {
     const { discover, backOff, onList, onError } = this.#config;
     const iterable = typeof discover === "function" ? discover(this.#controller.signal) : discover;
     const iterator = this.#iterator = iterable[Symbol.asyncIterator]() as AsyncIterator<unknown>;
-    if (this.#isClosed) return void end(iterator);
+    if (this.#isClosed()) return void end(iterator);
     for (;;) {
       const { done, value } = await iterator.next();
-      if (done === true || this.#isClosed) return;
+      if (done === true || this.#isClosed()) return;
       if (Array.isArray(value)) {
         backOff.reset();
         onList(value);
@@ -85,14 +85,14 @@ export class Discovery {
     }
   }
 
-  get #isClosed(): boolean {
+  #isClosed(): boolean {
     return this.#controller.signal.aborted;
   }
 
   /** Never settles when the hook is closed before. */
   #pause(time: number): Promise<void> {
     return new Promise((resolve) => {
-      if (!this.#isClosed) this.#timer = this.#config.clock.setTimer(resolve, time);
+      if (!this.#isClosed()) this.#timer = this.#config.clock.setTimer(resolve, time);
     });
   }
 }

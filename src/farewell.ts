@@ -72,7 +72,7 @@ export class Farewell {
     await outbox.drainedBy(drainBy);
     do {
       await this.#drain(drainBy);
-      if (this.#hasPublished) await this.#meet(drainBy);
+      if (this.#hasPublished()) await this.#meet(drainBy);
     } while (batcher.pending > 0 && clock.now() < drainBy);
     this.#isMeeting = false;
     const unanswered = [...seeds.unresolved, ...this.#silentSeeds(), ...membership.unmet];
@@ -89,7 +89,7 @@ export class Farewell {
       await reliability.leave(start + DEADLINES.leave - clock.now());
       await outbox.drainedBy(start + DEADLINES.end);
     }
-    return this.#hasPublished ? this.#report(unanswered, unsent) : NOTHING_PUBLISHED;
+    return this.#hasPublished() ? this.#report(unanswered, unsent) : NOTHING_PUBLISHED;
   }
 
   /** `closed` resolves when the node has been closed after it has left. */
@@ -116,7 +116,7 @@ export class Farewell {
   async #takeBack({ own }: Reliability): Promise<number> {
     const { clock, links, onReopened, outbox } = this.#config;
     await this.#left;
-    let untold = this.#silent.length;
+    let untold = this.#silent().length;
     while (this.#isRefused) {
       this.#isRefused = false;
       try {
@@ -125,7 +125,7 @@ export class Farewell {
         own.takeBack();
         await own.leave(this.#known, TAKE_BACK);
         await outbox.drainedBy(clock.now() + TAKE_BACK);
-        untold = this.#silent.length;
+        untold = this.#silent().length;
       } catch {
         // No socket can be had.
         untold = this.#known.length;
@@ -138,7 +138,7 @@ export class Farewell {
   }
 
   /** Peers that have not said that they have everything, and have not left. */
-  get #silent(): readonly KnownPeer[] {
+  #silent(): readonly KnownPeer[] {
     const { reliability } = this.#config;
     return this.#known.filter(({ id }) => !reliability?.own.confirmed.has(id) && !reliability?.hasLeft(id));
   }
@@ -148,7 +148,7 @@ export class Farewell {
     return membership.silent(membership.openSeeds()).map(({ host, port }) => formatAddress(host, port));
   }
 
-  get #hasPublished(): boolean {
+  #hasPublished(): boolean {
     // Who waits for room does so because of what was accepted.
     return this.#config.batcher.accepted > 0;
   }
@@ -176,7 +176,7 @@ export class Farewell {
   #report(unanswered: readonly string[], unsent: number): CloseReport {
     const { membership, reliability } = this.#config;
     const confirmed = reliability?.own.confirmed.size ?? 0;
-    const unconfirmed = [...new Set([...this.#silent.map(({ address }) => address), ...unanswered])];
+    const unconfirmed = [...new Set([...this.#silent().map(({ address }) => address), ...unanswered])];
     const plain = membership.peers.joined().filter(({ extended }) => !extended || reliability === undefined).length;
     const isConfirmed = confirmed > 0 && unconfirmed.length === 0 && unsent === 0;
     return { isConfirmed, confirmed, unconfirmed, unsent, plain };

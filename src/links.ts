@@ -146,7 +146,7 @@ export class Links {
 
   /** Whether multicast can be sent. */
   get hasMulticast(): boolean {
-    return this.#senders.length > 0;
+    return this.#senders().length > 0;
   }
 
   /** Whether something could not be done that is to be tried again. */
@@ -170,7 +170,7 @@ export class Links {
    * system that chooses. Never rejects.
    */
   async hasRouteMoved(): Promise<boolean> {
-    if (!this.#isSystemsChoice || this.#ports.routeTo === undefined) return false;
+    if (!this.#isSystemsChoice() || this.#ports.routeTo === undefined) return false;
     const route = await routeFor(this.#settings, this.#ports);
     // It may fail for a moment, as when no file descriptor is left.
     return route !== undefined && route.source !== this.#route?.source;
@@ -178,7 +178,7 @@ export class Links {
 
   /** Sends to the group, from each interface. What one of them took is sent; never rejects. */
   sendToGroup(datagrams: readonly Uint8Array[]): Promise<Unsent> {
-    const senders = this.#senders;
+    const senders = this.#senders();
     // Nearly always there is one.
     return senders.length === 1
       ? sendAll(senders[0] as DatagramSocket, datagrams, this.#settings.group, this.mesh.port)
@@ -188,7 +188,7 @@ export class Links {
   async #sendFromEach(datagrams: readonly Uint8Array[]): Promise<Unsent> {
     const failure = new Error("Cannot send to the group as no interface has multicast now");
     let all: Unsent = datagrams.map(() => failure);
-    for (const sender of this.#senders) {
+    for (const sender of this.#senders()) {
       const unsent = await sendAll(sender, datagrams, this.#settings.group, this.mesh.port);
       all = unsent && all?.map((error, i) => error && unsent[i]);
     }
@@ -308,7 +308,7 @@ export class Links {
     try {
       await this.mesh.leave(this.#settings.group, link.ref);
       // What was joined by the system's choice cannot be left as long as there is no route.
-      if (this.#isSystemsChoice && link.ref !== undefined) await this.mesh.leave(this.#settings.group, undefined);
+      if (this.#isSystemsChoice() && link.ref !== undefined) await this.mesh.leave(this.#settings.group, undefined);
       if (sender !== this.#own && sender !== this.mesh) await sender?.close();
     } catch { /* The mesh is closed. */ }
   }
@@ -341,12 +341,12 @@ export class Links {
     return true;
   }
 
-  get #senders(): readonly DatagramSocket[] {
+  #senders(): readonly DatagramSocket[] {
     return this.#knownSenders ??= Array.from(this.#open.values(), ({ sender }) => sender)
       .filter((sender) => sender !== undefined);
   }
 
-  get #isSystemsChoice(): boolean {
+  #isSystemsChoice(): boolean {
     return isSystemsChoice(this.#settings);
   }
 

@@ -93,6 +93,8 @@ export interface MembershipConfig {
 export interface Heartbeat {
   /** 16 bytes: a view. */
   readonly nodeId: Uint8Array;
+  /** The same as text. */
+  readonly id: string;
   readonly advertised: string;
   readonly source: Endpoint;
   readonly extension: Extension | undefined;
@@ -259,9 +261,8 @@ export class Membership {
   }
 
   /** Notes a heartbeat of another node. */
-  hear({ nodeId, advertised, source, extension }: Heartbeat): void {
+  hear({ nodeId, id, advertised, source, extension }: Heartbeat): void {
     const { emit } = this.#config;
-    const id = formatNodeId(nodeId);
     const extended = extension?.position !== undefined;
     const answered = this.#handshake.redeem(extension?.echo, id);
     if (answered !== undefined) this.#introductions.answered(answered.to);

@@ -280,13 +280,15 @@ export class MeshBus implements SyncBus {
       onNumber: (id, number, numbering, host, port, print) =>
         this.#reliability?.accept(id, number, numbering, host, port, print) ?? true,
       onHeartbeat: (nodeId, advertised, source, extension) => {
+        const id = formatNodeId(nodeId);
         if (this.#closing !== undefined && !this.#farewell.isMeeting) {
-          if (extension !== undefined) this.#reliability?.own.greet(formatNodeId(nodeId), source);
+          if (extension !== undefined) this.#reliability?.own.greet(id, source);
           return;
         }
-        const hear = () => extension === undefined || this.#reliability?.hear({ nodeId, extension, source }) !== false;
+        const hear = () =>
+          extension === undefined || this.#reliability?.hear({ nodeId, extension, source }, id) !== false;
         const isHeeded = hear();
-        this.#membership.hear({ nodeId, advertised, source, extension });
+        this.#membership.hear({ nodeId, id, advertised, source, extension });
         // The answer by which it has come back says where its stream is as well.
         if (!isHeeded) hear();
       },

@@ -279,9 +279,9 @@ export class OwnStream {
       return;
     }
     const { clock, nodeId, post } = this.#config;
-    if (round === 0) this.#patience = this.#flowPatience;
+    if (round === 0) this.#patience = this.#flowPatience();
     this.#timer = clock.setTimer(() => {
-      if (round === 0) this.#patience = this.#flowPatience;
+      if (round === 0) this.#patience = this.#flowPatience();
       const isDue = this.#lastAt + this.#patience + after <= clock.now() + 1;
       if (isDue) post(encodeControl(TYPE_STATE, nodeId, this.news));
       this.#announceFrom(isDue ? round + 1 : 0);
@@ -289,7 +289,7 @@ export class OwnStream {
     this.#round = round;
   }
 
-  get #flowPatience(): number {
+  #flowPatience(): number {
     const first = ANNOUNCE_AFTER[0] ?? 0;
     if (this.#flow < MIN_FLOW) return 0;
     return Math.max(0, Math.min(this.#interval * FLOW_PATIENCE, MAX_FLOW_PATIENCE) - first);

@@ -56,7 +56,7 @@ export class Pacer {
     this.#min = min;
     this.#max = max;
     this.#rate = this.#clamp(START_RATE);
-    this.#tokens = this.#depth;
+    this.#tokens = this.#depth();
     this.#filledAt = this.#epochAt = clock.now();
   }
 
@@ -87,7 +87,7 @@ export class Pacer {
 
   /** A datagram has left. One that did not ask first is owed, up to as many as may leave at once. */
   spend(): void {
-    this.#tokens = Math.max(-this.#depth, this.#tokens - 1);
+    this.#tokens = Math.max(-this.#depth(), this.#tokens - 1);
   }
 
   /** Whether less than half of the rate is not allowed. */
@@ -119,12 +119,12 @@ export class Pacer {
     this.#beginEpoch(now + Math.max(0, Math.min(age, MAX_HOLD_MS) - EPOCH_MS));
   }
 
-  get #depth(): number {
+  #depth(): number {
     return Math.max(MIN_DEPTH, (this.#rate * DEPTH_MS) / 1000);
   }
 
   #passTime(now: number): void {
-    this.#tokens = Math.min(this.#depth, this.#tokens + ((now - this.#filledAt) * this.#rate) / 1000);
+    this.#tokens = Math.min(this.#depth(), this.#tokens + ((now - this.#filledAt) * this.#rate) / 1000);
     this.#filledAt = now;
     if (now - this.#epochAt < EPOCH_MS) return;
     if (this.#isHeldBack) this.#rate = this.#clamp(this.#rate + Math.min(INCREASE, this.#rate * INCREASE_PART));

@@ -171,13 +171,14 @@ export class PeerStreams {
   /**
    * Notes the position of a stream, from a heartbeat or a state packet. First it makes numbers known, then it settles what it
    * can: all that it says when it answers a request, next to nothing when not. What was asked for in vain is asked for at
-   * once, as its node is there. False when its node is gone: then it is not heeded.
+   * once, as its node is there. False when its node is gone: then it is not heeded. `id` is the text of `nodeId`, where that
+   * is known.
    */
-  hear(nodeId: Uint8Array, source: Endpoint, extension: Extension): boolean {
+  hear(nodeId: Uint8Array, source: Endpoint, extension: Extension, id?: string): boolean {
     const { position, nonce, base, token, path, pending = 0 } = extension;
     if (position === undefined) return true;
     const now = this.#config.clock.now();
-    const stream = this.#hear(nodeId, source.host, source.port, now);
+    const stream = this.#hear(nodeId, source.host, source.port, now, id);
     if (stream === undefined) return true;
     if (stream.isGone) {
       // What is pending has no number yet, and is less than the next one that has.
@@ -444,8 +445,8 @@ export class PeerStreams {
     this.#depart(stream, now);
   }
 
-  #hear(nodeId: Uint8Array, host: string, port: number, now: number): PeerStream | undefined {
-    const stream = this.#table.find(nodeId) ?? this.#admit(nodeId, { host, port }, now);
+  #hear(nodeId: Uint8Array, host: string, port: number, now: number, id?: string): PeerStream | undefined {
+    const stream = this.#table.find(nodeId, id) ?? this.#admit(nodeId, { host, port }, now);
     if (stream === undefined || stream.isGone) return stream;
     if (stream.source.port !== port || stream.source.host !== host) stream.source = { host, port };
     if (stream.stall !== undefined && now >= stream.stall.until) stream.stall = undefined;

@@ -265,7 +265,7 @@ export class PeerTable {
     return places.map((endpoint) => ({ endpoint, isEstablished: !others.has(endpoint) }));
   }
 
-  get #settled(): number {
+  #settled(): number {
     return SETTLED * this.#config.quietTimeout;
   }
 
@@ -279,7 +279,7 @@ export class PeerTable {
   }
 
   #isHeard({ extended, heardAt, replacedAt }: PeerEntry): boolean {
-    const patience = extended ? TOLD_FOR * this.#config.heartbeat : this.#settled;
+    const patience = extended ? TOLD_FOR * this.#config.heartbeat : this.#settled();
     return replacedAt === Infinity && this.#config.clock.now() - heardAt < patience;
   }
 
@@ -306,8 +306,8 @@ export class PeerTable {
   #place(entry: PeerEntry, { address, endpoint, bySource }: Place, now: number): boolean {
     const isSame = entry.address === address && isSameEndpoint(entry.wanted, endpoint);
     const isHeld = entry.isEstablished && !entry.extended && entry.isAt(entry.wanted);
-    if (!isSame && isHeld && now - entry.reachedAt < this.#settled) return false;
-    const isSettled = bySource && entry.wanted.port === endpoint.port && now - entry.placedAt < this.#settled;
+    if (!isSame && isHeld && now - entry.reachedAt < this.#settled()) return false;
+    const isSettled = bySource && entry.wanted.port === endpoint.port && now - entry.placedAt < this.#settled();
     if (!isSame && isSettled && entry.wanted.host !== endpoint.host) return false;
     entry.placedAt = now;
     if (isSame) return false;
@@ -337,7 +337,7 @@ export class PeerTable {
       if (entry.isProven) entry.hellos = 0;
     } else if (!entry.isProven) {
       const isWanted = isSameEndpoint(source, entry.wanted);
-      if (!isWanted && now - entry.reachedAt < this.#settled) return;
+      if (!isWanted && now - entry.reachedAt < this.#settled()) return;
       entry.endpoint = source;
       entry.reachedAt = now;
       this.changed();

@@ -103,7 +103,7 @@ export class Reliability {
       onRepair,
       onRepaired,
       onReused: config.onReused,
-      pendingAge: () => this.#pendingAge,
+      pendingAge: () => this.#pendingAge(),
     });
     const crowd = this.#crowd = new Crowd({ jitter, multicast, proven: () => peers().proven });
     this.requests = new RepairRequests({
@@ -168,10 +168,13 @@ export class Reliability {
     return this.#closingAt === undefined && this.streams.accept(nodeId, number, numbering, host, port, print);
   }
 
-  /** Notes the heartbeat of a node, before its place in the peer table is. False when its node is gone. */
-  hear(control: Pick<Control, "nodeId" | "extension" | "source">): boolean {
+  /**
+   * Notes the heartbeat of a node, before its place in the peer table is. False when its node is gone. `id` is the text of its
+   * id, where that is known.
+   */
+  hear({ nodeId, source, extension }: Pick<Control, "nodeId" | "extension" | "source">, id?: string): boolean {
     this.#stallWatch.look();
-    return this.#closingAt !== undefined || this.streams.hear(control.nodeId, control.source, control.extension);
+    return this.#closingAt !== undefined || this.streams.hear(nodeId, source, extension, id);
   }
 
   /** What has stood still, as long as nothing was done about it. */
@@ -248,7 +251,7 @@ export class Reliability {
   }
 
   /** What is pending since before the machine was suspended has been for longer than the clock says. */
-  get #pendingAge(): number | undefined {
+  #pendingAge(): number | undefined {
     const age = this.#config.pendingAge();
     return age === undefined ? undefined : age + this.#stallWatch.suspended;
   }

@@ -41,7 +41,7 @@ export class StallWatch {
   get standstill(): Standstill | undefined {
     if (this.#timer === undefined) return undefined;
     const passed = this.#clock.now() - this.#lookedAt;
-    const ahead = this.#wallPassed - passed;
+    const ahead = this.#wallPassed() - passed;
     const suspended = ahead >= SUSPENDED && ahead < Infinity ? ahead : 0;
     return passed + suspended >= 2 * LOOK_EVERY ? { since: this.#lookedAt - suspended, suspended } : undefined;
   }
@@ -49,7 +49,7 @@ export class StallWatch {
   /** For how long the machine was suspended without that having been noticed yet, in milliseconds; 0 when it was not. */
   get suspended(): number {
     // One clock is enough for the usual answer.
-    return this.#wallPassed >= SUSPENDED ? this.standstill?.suspended ?? 0 : 0;
+    return this.#wallPassed() >= SUSPENDED ? this.standstill?.suspended ?? 0 : 0;
   }
 
   /** Begins to look. */
@@ -88,7 +88,7 @@ export class StallWatch {
     this.#wallAt = this.#clock.wall?.() ?? 0;
   }
 
-  get #wallPassed(): number {
+  #wallPassed(): number {
     return (this.#clock.wall?.() ?? 0) - this.#wallAt;
   }
 }

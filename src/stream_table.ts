@@ -49,11 +49,11 @@ export class StreamTable {
     return this.#streams.get(id);
   }
 
-  /** The stream of a node; `nodeId` may be a view. */
-  find(nodeId: Uint8Array): PeerStream | undefined {
+  /** The stream of a node; `nodeId` may be a view. `id` is its text, where that is known. */
+  find(nodeId: Uint8Array, id?: string): PeerStream | undefined {
     const latest = this.#latest;
     if (latest !== undefined && equalBytes(latest.nodeId, nodeId)) return latest;
-    return this.#latest = this.#streams.get(formatNodeId(nodeId));
+    return this.#latest = this.#streams.get(id ?? formatNodeId(nodeId));
   }
 
   /**

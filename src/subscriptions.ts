@@ -54,8 +54,10 @@ export class Subscriptions {
   readonly #contexts: Contexts | undefined;
   readonly #seed: number;
   readonly #byKey: SubscriberTable;
-  readonly #byPrefix = new Map<number, SubscriberTable>();
-  /** The same, which costs a third to walk. Another array when a length comes or goes, as callbacks may bring that about. */
+  /**
+   * By length of the prefix: few, and walked for each key, which takes a third of what a `Map` takes. Another array when a length
+   * comes or goes, as callbacks may bring that about.
+   */
   #prefixes: readonly (readonly [length: number, table: SubscriberTable])[] = [];
   /** What makes bytes of a text, unless it is in use. */
   #spare: KeyBytes | undefined;
@@ -188,7 +190,7 @@ export class Subscriptions {
     const callback = table.shortAt(place);
     // Most often whoever is there may have it, and nothing has to be entered: then not even the subscriber is read, which costs
     // 200 ns when it is in none of the processor's caches.
-    if (callback === undefined || newest !== this.#serial || isOwn || !this.#isEntered) {
+    if (callback === undefined || newest !== this.#serial || isOwn || !this.#isEntered()) {
       return this.#offer(table.valueAt(place), event, newest, isOwn);
     }
     call(callback, event, this.#onThrow);
@@ -197,7 +199,7 @@ export class Subscriptions {
   }
 
   /** Whether callbacks can be called as they are. */
-  get #isEntered(): boolean {
+  #isEntered(): boolean {
     return this.#common === this.#entered && !this.#stopped;
   }
 
@@ -267,11 +269,6 @@ export class Subscriptions {
     }
   }
 
-  /** Tells all of a gap at once. */
-  gap(): void {
-    for (const _ of this.tell("gap")) { /* They have it. */ }
-  }
-
   /** From now on nothing is delivered, not even to those whose turn was still to come. */
   stop(): void {
     this.#stopped = true;
@@ -284,7 +281,7 @@ export class Subscriptions {
 
   *#all(): Generator<Hearers, void, undefined> {
     yield* this.#byKey.values();
-    for (const table of this.#byPrefix.values()) yield* table.values();
+    for (const [, table] of this.#prefixes) yield* table.values();
   }
 
   /** Those who hear of a key: its own, and those of prefixes. */
@@ -343,7 +340,8 @@ export class Subscriptions {
   }
 
   #tableOf(topic: Topic): SubscriberTable | undefined {
-    return typeof topic === "string" ? this.#byKey : this.#byPrefix.get(topic.prefix.length);
+    if (typeof topic === "string") return this.#byKey;
+    return this.#prefixes.find(([length]) => length === topic.prefix.length)?.[1];
   }
 
   #insert(subscriber: Subscriber): void {
@@ -351,8 +349,8 @@ export class Subscriptions {
     const text = textOf(topic);
     let table = this.#tableOf(topic);
     if (table === undefined) {
-      this.#byPrefix.set(text.length, table = new SubscriberTable(this.#seed));
-      this.#prefixes = [...this.#byPrefix];
+      table = new SubscriberTable(this.#seed);
+      this.#prefixes = [...this.#prefixes, [text.length, table]];
     }
     table.insert(this.#encode(text), text, subscriber);
   }
@@ -390,9 +388,9 @@ export class Subscriptions {
     const table = this.#tableOf(topic);
     if (table === undefined) return;
     table.remove(this.#encode(textOf(topic)), subscriber);
-    if (typeof topic === "string" || table.size > 0) return;
-    this.#byPrefix.delete(topic.prefix.length);
-    this.#prefixes = [...this.#byPrefix];
+    if (table !== this.#byKey && table.size === 0) {
+      this.#prefixes = this.#prefixes.filter((other) => other[1] !== table);
+    }
   };
 }
 

@@ -262,7 +262,7 @@ export class Window {
     else this.#shared.untrusted += change;
   }
 
-  get #room(): number {
+  #room(): number {
     const { trusted, untrusted } = this.#shared;
     if (this.#isTrusted) return trusted <= MAX_SHARED_HOLES ? MAX_HOLES : MIN_HOLES;
     return untrusted <= MAX_SHARED_UNTRUSTED_HOLES ? MAX_UNTRUSTED_HOLES : MIN_HOLES;
@@ -275,7 +275,7 @@ export class Window {
   #merge(): void {
     const last = this.#holes.at(-1);
     const before = this.#holes.at(-2);
-    if (this.#holes.length <= this.#room || before === undefined || last === undefined) return;
+    if (this.#holes.length <= this.#room() || before === undefined || last === undefined) return;
     this.#missing += last.from - before.to - 1;
     // As if none of it had been asked for, if some of it was not.
     if (Math.min(before.attempts, last.attempts) > 0) this.#shared.asked += last.from - before.to - 1;

@@ -187,23 +187,16 @@ describe("frames of contexts", () => {
   });
 
   test("are used where they do", () => {
-    // As a runtime would that has a frame for each pair of stores: the storages are those that are entered here.
+    // As a runtime would that has a frame for each `run`.
     const { run } = AsyncLocalStorage.prototype;
-    const frames = new Map<string, object>();
-    const stores: unknown[] = [];
-    const getAsyncContext = () => {
-      const name = stores.join();
-      if (name === "") return undefined;
-      const frame = frames.get(name) ?? {};
-      frames.set(name, frame);
-      return frame;
-    };
+    const frames: object[] = [];
+    const getAsyncContext = () => frames.at(-1);
     AsyncLocalStorage.prototype.run = function (this: AsyncLocalStorage<unknown>, store: unknown, body: () => unknown) {
-      stores.push(store);
+      frames.push({});
       try {
         return run.call(this, store, body);
       } finally {
-        stores.pop();
+        frames.pop();
       }
     } as typeof run;
     try {

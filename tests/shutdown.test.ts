@@ -63,6 +63,23 @@ describe("what is published around close", () => {
     await network.clock.run(reader.close(), 2000);
   });
 
+  test("whoever was there when it began to close is waited for, also when it was not heard since", async () => {
+    const { network, writer, reader, keys } = await openPair({ batchSize: 1, heartbeat: 100, maxSendRate: 20 });
+    const { clock } = network;
+    // Sixteen datagrams leave at once, the others take as long as two heartbeats, in which the reader is not heard.
+    for (let i = 0; i < 20; i++) void writer.publish(`k${i}`);
+    const closing = writer.close();
+    network.cut("10.0.0.2", "10.0.0.1");
+    await clock.advance(400);
+    network.heal();
+    const report = await clock.run(closing, 1000);
+    assertEquals([report, new Set(keys()).size], [
+      { isConfirmed: true, confirmed: 1, unconfirmed: [], unsent: 0, plain: 0 },
+      20,
+    ]);
+    await clock.run(reader.close(), 2000);
+  });
+
   test("a key is taken as long as the leave was not said", async () => {
     const { network, writer, reader, keys, gaps } = await openPair();
     void writer.publish("first");

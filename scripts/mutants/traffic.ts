@@ -78,7 +78,7 @@ export const TRAFFIC: readonly Mutant[] = judgedBy("traffic", [
   {
     name: "a key that is kept keeps its datagram",
     file: "src/wire/key_bytes.ts",
-    find: "if (!this.#isAscii || length <= PIECE || this.#isAlone) return this.text;",
+    find: "if (!this.#isAscii || length <= PIECE || this.#isAlone()) return this.text;",
     replace: "if (length >= 0) return this.text;",
   },
   {

@@ -258,7 +258,6 @@ export const WIDER: readonly Mutant[] = judgedBy("storms", [
     file: "src/reliability.ts",
     find: "const from = this.#closingAt ?? clock.now();",
     replace: "const from = clock.now();",
-    seeds: [4263],
   },
   {
     name: "a number of one that was lost is a gap again and again",
@@ -308,7 +307,7 @@ export const WIDER: readonly Mutant[] = judgedBy("storms", [
   {
     name: "a job leaves before it has met those whom its seeds know",
     file: "src/farewell.ts",
-    find: "if (this.#hasPublished) await this.#meet(drainBy);",
+    find: "if (this.#hasPublished()) await this.#meet(drainBy);",
     replace: "",
   },
   {

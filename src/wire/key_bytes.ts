@@ -88,9 +88,9 @@ export class KeyBytes {
    */
   get ownText(): string {
     const length = this.end - this.start;
-    if (!this.#isAscii || length <= PIECE || this.#isAlone) return this.text;
+    if (!this.#isAscii || length <= PIECE || this.#isAlone()) return this.text;
     if (length > PIECES) return (this.text + " ").slice(0, -1);
-    const whole = this.#decoded;
+    const whole = this.#decoded();
     const start = this.start - this.#from;
     return whole.substring(start, start + PIECE) + whole.substring(start + PIECE, start + length);
   }
@@ -112,18 +112,18 @@ export class KeyBytes {
   }
 
   /** Whether it is all that there is. */
-  get #isAlone(): boolean {
+  #isAlone(): boolean {
     return this.end === this.#to && this.start - this.#from <= BATCH_KEY_OVERHEAD;
   }
 
-  get #decoded(): string {
+  #decoded(): string {
     return this.#whole ??= readUtf8(this.bytes, this.#from, this.#to);
   }
 
   #read(): string {
     const { bytes, start, end } = this;
     if (!this.#isAscii) return readUtf8(bytes, start, end);
-    if (this.#isAlone) return end - start <= SHORT ? readAscii(bytes, start, end) : readUtf8(bytes, start, end);
-    return this.#decoded.substring(start - this.#from, end - this.#from);
+    if (this.#isAlone()) return end - start <= SHORT ? readAscii(bytes, start, end) : readUtf8(bytes, start, end);
+    return this.#decoded().substring(start - this.#from, end - this.#from);
   }
 }

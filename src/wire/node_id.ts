@@ -6,7 +6,10 @@
 
 import { NODE_ID_LENGTH } from "./layout.ts";
 
-const HEX: readonly string[] = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"));
+const DIGITS: readonly number[] = [..."0123456789abcdef"].map((digit) => digit.charCodeAt(0));
+
+/** The text that is being made, in character codes. */
+const codes: number[] = Array<number>(36).fill("-".charCodeAt(0));
 
 /** Makes 16 random bytes a UUID version 4 (RFC 9562 section 5.4), as the original's ids are. Changes and returns them. */
 export function stampUuid(bytes: Uint8Array): Uint8Array {
@@ -15,12 +18,17 @@ export function stampUuid(bytes: Uint8Array): Uint8Array {
   return bytes;
 }
 
-/** A node id as text: `ff6d1fbc-acf6-4561-aa25-e253760fd0ce`. */
+/**
+ * A node id as text: `ff6d1fbc-acf6-4561-aa25-e253760fd0ce`. Made in one piece, as one that is put together of 20 takes three
+ * times as long to be looked up.
+ */
 export function formatNodeId(bytes: Uint8Array): string {
-  let text = "";
   for (let i = 0; i < NODE_ID_LENGTH; i++) {
-    if (i === 4 || i === 6 || i === 8 || i === 10) text += "-";
-    text += HEX[bytes[i] as number];
+    const byte = bytes[i] as number;
+    // There are dashes after 4, 6, 8 and 10 bytes.
+    const place = 2 * i + Math.min(4, Math.max(0, (i >> 1) - 1));
+    codes[place] = DIGITS[byte >> 4] as number;
+    codes[place + 1] = DIGITS[byte & 15] as number;
   }
-  return text;
+  return String.fromCharCode(...codes);
 }

@@ -121,6 +121,7 @@ export class MembershipRig {
     const extension = "extension" in word ? word.extension : {};
     this.membership.hear({
       nodeId: idOf(index),
+      id: nameOf(index),
       advertised,
       source,
       extension: extension && { position: POSITION, ...extension },
