@@ -26,7 +26,8 @@ export function frameOfNowIn(global: object): FrameOfNow | undefined {
   try {
     const frameOfNow = Deno?.[Deno.internal]?.core?.getAsyncContext as FrameOfNow;
     const twice = () => [frameOfNow(), frameOfNow()];
-    const frames = [twice(), storage.run(true, twice), storage.run(true, twice)];
+    const changed = () => (storage.enterWith(false), twice());
+    const frames = [twice(), ...storage.run(true, () => [twice(), changed()]), storage.run(true, twice)];
     const isSteady = frames.every(([first, second]) => first === second);
     return isSteady && new Set(frames.flat()).size === frames.length ? frameOfNow : undefined;
   } catch {

@@ -14,7 +14,8 @@ export type EnterContext = <R>(run: () => R) => R;
 export interface Contexts {
   /**
    * Captures the context of now. Where two calls return the same function, the contexts are the same, and a mesh enters it
-   * once for all the callbacks that a datagram concerns; different functions say nothing.
+   * once for all the callbacks that a datagram concerns, so that what one of them sets by `enterWith` the others may see;
+   * different functions say nothing.
    */
   capture(): EnterContext;
   /** Calls `run` in no context, and returns what it does. */

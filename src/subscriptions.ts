@@ -259,7 +259,7 @@ export class Subscriptions {
 
   /** Tells all, in steps, that events were lost: each gets one for its own key or prefix. */
   *tell(cause: "gap" | "overflow"): Generator<Subscriber, void, undefined> {
-    // Maps are walked while callbacks subscribe: what they add is met and left out, so the walk ends.
+    // Tables are walked while callbacks subscribe: what they add is not met, or left out, so the walk ends.
     const newest = this.#serial;
     for (const isIterated of CALLBACKS_FIRST) {
       if (isIterated && this.#iterated === 0) continue;

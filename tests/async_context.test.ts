@@ -186,25 +186,30 @@ describe("frames of contexts", () => {
     }
   });
 
-  test("are used where they do", () => {
-    // As a runtime would that has a frame for each `run`.
-    const { run } = AsyncLocalStorage.prototype;
-    const frames: object[] = [];
-    const getAsyncContext = () => frames.at(-1);
-    AsyncLocalStorage.prototype.run = function (this: AsyncLocalStorage<unknown>, store: unknown, body: () => unknown) {
-      frames.push({});
+  for (const isReplaced of [true, false]) {
+    test(`are ${isReplaced ? "" : "not "}used where \`enterWith\` ${isReplaced ? "makes another" : "changes them"}`, () => {
+      // As a runtime would that has a frame for each `run`.
+      const { prototype } = AsyncLocalStorage;
+      const { run, enterWith } = prototype;
+      const frames: object[] = [];
+      const getAsyncContext = () => frames.at(-1);
+      prototype.run = function (this: AsyncLocalStorage<unknown>, store: unknown, body: () => unknown) {
+        frames.push({});
+        try {
+          return run.call(this, store, body);
+        } finally {
+          frames.pop();
+        }
+      } as typeof run;
+      prototype.enterWith = () => void (isReplaced && frames.splice(-1, 1, {}));
       try {
-        return run.call(this, store, body);
+        const expected = isReplaced ? getAsyncContext : undefined;
+        assertStrictEquals(frameOfNowIn(denoWith({ core: { getAsyncContext } })), expected);
       } finally {
-        frames.pop();
+        Object.assign(prototype, { run, enterWith });
       }
-    } as typeof run;
-    try {
-      assertStrictEquals(frameOfNowIn(denoWith({ core: { getAsyncContext } })), getAsyncContext);
-    } finally {
-      AsyncLocalStorage.prototype.run = run;
-    }
-  });
+    });
+  }
 });
 
 test("callbacks and listeners on real sockets run in the context of whoever gave them", async () => {
