@@ -38,30 +38,20 @@ const leave: EnterContext = isHeld ? leaveHeld : outside;
  */
 export const contexts: Contexts = {
   capture() {
-    if (frameOfNow !== undefined) return ofFrame(frameOfNow());
+    const frame = frameOfNow?.();
+    if (frameOfNow !== undefined && frame === outerFrame) return leave;
+    const known = frame && byFrame.get(frame);
+    if (known !== undefined) return known;
     const resource = newResource();
-    return isVisible && isEmpty(resource) ? leave : entryOf(resource);
+    if (isVisible && isEmpty(resource)) return leave;
+    // `AsyncResource.bind` and `snapshot` make a function that takes 0.5 to 2.7 kB on Node, and is slower to enter:
+    // `findings/node_context_snapshots_take_kilobytes.sh`.
+    const enter: EnterContext = (run) => resource.runInAsyncScope(run);
+    if (frame !== undefined) byFrame.set(frame, enter);
+    return enter;
   },
   leave,
 };
-
-/**
- * `AsyncResource.bind` and `snapshot` make a function that takes 0.5 to 2.7 kB on Node, and is slower to enter:
- * `findings/node_context_snapshots_take_kilobytes.sh`.
- */
-function entryOf(resource: AsyncResource): EnterContext {
-  return (run) => resource.runInAsyncScope(run);
-}
-
-/** One for all that are captured in the same context: the one of now. */
-function ofFrame(frame: object | undefined): EnterContext {
-  if (frame === outerFrame) return leave;
-  const known = frame && byFrame.get(frame);
-  if (known !== undefined) return known;
-  const enter = entryOf(newResource());
-  if (frame !== undefined) byFrame.set(frame, enter);
-  return enter;
-}
 
 /** `run` and `enterWith` write into the resource that is executed: each entry has one that nobody else is in, wiped after it. */
 function leaveHeld<R>(run: () => R): R {
