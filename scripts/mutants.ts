@@ -72,6 +72,7 @@ const TRAFFIC_TESTS = [
   "pending_keys",
   "subscription_memory",
   "blocked_subscriber",
+  "deliveries",
   "wait_queue",
   "outbox",
   "send_queue",

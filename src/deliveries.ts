@@ -8,7 +8,9 @@ import type { Clock, Timer } from "./clock.ts";
 import { Subscriber } from "./subscriber.ts";
 import type { Subscriptions } from "./subscriptions.ts";
 import type { Topic } from "./sync_bus.ts";
-import type { KeyBytes } from "./wire/key_bytes.ts";
+import { readU16 } from "./wire/integers.ts";
+import { KeyBytes } from "./wire/key_bytes.ts";
+import { BATCH_KEY_OVERHEAD, MAX_KEY } from "./wire/layout.ts";
 
 /**
  * Time for callbacks in one turn of the event loop, in milliseconds. A heartbeat is late by no more, plus one callback; the
@@ -34,14 +36,30 @@ const WARY_KEYS = 2_000;
 /** A callback that takes longer than this, in milliseconds, is slow. */
 const SLOW = 5;
 
+/**
+ * When a turn of the event loop reads datagrams for so much longer than {@linkcode BUDGET}, in milliseconds, the keys of the
+ * others that it finds wait. Bun reads a socket until it is empty: at 1,000,000 keys a second turns took 100 ms, in which no timer
+ * fired, and nothing that was missing was asked for.
+ */
+const LONG_TURN = 2 * BUDGET;
+
 /** Keys that wait, at most: 3.3 s of 20,000 keys a second. With the longest keys they are 90 MB. */
 const CAPACITY = 65_536;
+
+/** Bytes of the datagrams that they lie in, at most: as many as the longest keys have. What is not UTF-8 counts too. */
+const MAX_BYTES = CAPACITY * MAX_KEY;
 
 /**
  * Turns without a callback after one that was long, at most. A turn reads 32 datagrams of a socket, so that one after
  * 40 ms of callbacks would read 800 a second, and the system would drop the others.
  */
 const MAX_READING_TURNS = 32;
+
+/**
+ * Keys that wait and are handed over without a look at the time, when none of the last {@linkcode WARY_KEYS} was slow. A callback
+ * that becomes slow may be called for so many in a row, once.
+ */
+const STRIDE = 32;
 
 /** Keys that wait while batches that can be had again are better left for later: half of the room is for those that can not. */
 const FULL = CAPACITY / 2;
@@ -61,7 +79,7 @@ export interface DeliveriesConfig {
 /** What everybody is told. */
 export type Loss = "gap" | "overflow";
 
-/** Keys of one datagram that wait. */
+/** Keys of one datagram that wait, or one that this bus has published itself. */
 interface Chunk {
   readonly arrivedAt: number;
   /** Since when they may have been outstanding. */
@@ -70,9 +88,13 @@ interface Chunk {
   readonly newest: number;
   /** Whether they are for those only who hear what their own bus publishes. */
   readonly isOwn: boolean;
-  readonly keys: string[];
-  /** How many of them are done. */
-  done: number;
+  /** As they came, for most are wanted by nobody: the first, and those that follow with their lengths before them. */
+  readonly keys: Uint8Array | string;
+  /** Where the next of them lies. */
+  start: number;
+  end: number;
+  /** How many of them wait. */
+  count: number;
   next: Chunk | undefined;
 }
 
@@ -95,6 +117,11 @@ export class Deliveries {
   #tail: Chunk | undefined;
   /** Where the keys of the datagram that is being read wait. */
   #open: Chunk | undefined;
+  /** Bytes of all that wait. */
+  #bytes = 0;
+  /** The key that is handed over, and the chunk that it lies in. */
+  readonly #key = new KeyBytes();
+  #read: Chunk | undefined;
   /** The offers that are under way, and whether they are of a key or of an event for everybody. */
   #offers: Iterator<Subscriber, void> | undefined;
   /** Since when what they offer may have been outstanding. */
@@ -107,11 +134,15 @@ export class Deliveries {
   /** Whether keys wait for their turn, those of this moment too. */
   #isBehind = false;
   #isRunning = false;
+  /** Whether keys that wait are handed over several at a time. */
+  #isStriding = false;
   /** Whether a datagram is being read, or everybody is told: callbacks are under way, or follow. */
   #isBusy = false;
   #turnEnd: Timer | undefined;
   /** Milliseconds of this turn that have gone to callbacks. */
   #spent = 0;
+  /** Since when datagrams follow each other; once that is {@linkcode BUDGET} ago, when this turn was first known to go on. */
+  #turnAt = -Infinity;
   #readingTurns = 0;
   #hasRead = false;
   /** When the datagram came, and since when its keys may have been outstanding. */
@@ -138,9 +169,10 @@ export class Deliveries {
 
   /** Milliseconds for which something has waited for its subscribers; `undefined` when nothing does. */
   get age(): number | undefined {
-    if (this.#owedSince === undefined && this.#offers === undefined && this.#head === undefined) return undefined;
+    const isOffering = this.#offers !== undefined || this.#isStriding;
+    if (this.#owedSince === undefined && !isOffering && this.#head === undefined) return undefined;
     let since = this.#owedSince ?? Infinity;
-    if (this.#offers !== undefined) since = Math.min(since, this.#offeredSince);
+    if (isOffering) since = Math.min(since, this.#offeredSince);
     // One that comes late, as it was repaired, may be older than those before it.
     for (let chunk = this.#head; chunk !== undefined; chunk = chunk.next) since = Math.min(since, chunk.since);
     return this.#clock.now() - since;
@@ -163,6 +195,12 @@ export class Deliveries {
   /** The keys of a datagram follow. They may have been outstanding since a time, by the clock. */
   begin(outstandingSince: number = Infinity): void {
     const now = this.#clock.now();
+    if (now - this.#begunAt >= CALM) this.#turnAt = now;
+    else if (now - this.#turnAt >= BUDGET) this.#lookAtTurn(now);
+    this.#begin(now, outstandingSince);
+  }
+
+  #begin(now: number, outstandingSince: number): void {
     this.#isBusy = true;
     this.#since = outstandingSince;
     const since = now - this.#begunAt;
@@ -174,8 +212,9 @@ export class Deliveries {
   }
 
   /** One of them. */
-  take(key: string | KeyBytes): void {
+  take(key: KeyBytes): void {
     if (this.#isQuick) this.#subscriptions.deliver(key);
+    else if (this.#isBehind) this.#keep(key);
     else this.#takeSlowly(key);
   }
 
@@ -192,7 +231,7 @@ export class Deliveries {
       if (hearers > 0) this.#keepOwn(key, !isForAll);
       return;
     }
-    this.begin();
+    this.#begin(this.#clock.now(), Infinity);
     // Not as after a datagram: what is published in a loop would never be looked at.
     this.#isSwift = false;
     if (this.#isQuick) this.#subscriptions.deliver(key, undefined, undefined, !isForAll);
@@ -209,6 +248,8 @@ export class Deliveries {
   /** That was the last of them. */
   end(): void {
     this.#isBusy = false;
+    // A datagram may be handed over within a callback of another, whose other keys lie elsewhere.
+    this.#open = undefined;
     if (this.#isBehind || this.#isQuick && this.#isSwift) return;
     const took = this.#clock.now() - this.#begunAt;
     if (took < NOTABLE) return;
@@ -244,17 +285,17 @@ export class Deliveries {
     this.#clear();
     this.#offers = undefined;
     this.#round = undefined;
+    if (!this.#isRunning) this.#letGo();
   }
 
   #takeSlowly(key: string | KeyBytes, isOwn = false): void {
-    if (this.#isBehind) return this.#keep(typeof key === "string" ? key : key.text);
-    if (this.#wary > 0) this.#wary--;
     this.#offer(key, this.#subscriptions.newest, Math.min(this.#begunAt, this.#since), isOwn);
     if (!this.#run(this.#begunAt + BUDGET - this.#spent)) this.#fallBehind();
   }
 
   /** Begins to hand over a key: {@linkcode Deliveries.#run} does the rest. */
   #offer(key: string | KeyBytes, newest: number, since: number, isOwn: boolean): void {
+    if (this.#wary > 0) this.#wary--;
     this.#offeredSince = since;
     this.#isRunning = true;
     const offered = this.#subscriptions.offer(key, newest, isOwn);
@@ -272,29 +313,38 @@ export class Deliveries {
     this.#arm();
   }
 
-  #keep(key: string): void {
-    if (this.waiting >= CAPACITY) this.#drop();
+  /** Whether this turn goes on for long is known when it has ended, or has not for some time. */
+  #lookAtTurn(now: number): void {
+    if (this.#turnEnd === undefined) this.#turnAt = now;
+    else if (now - this.#turnAt >= LONG_TURN) this.#isBehind = true;
+    this.#arm();
+  }
+
+  #keep(key: KeyBytes): void {
+    if (this.waiting >= CAPACITY || this.#bytes >= MAX_BYTES) this.#drop();
     if (this.#open === undefined) {
-      this.#open = this.#append(this.#begunAt, Math.min(this.#begunAt, this.#since), false);
+      const since = Math.min(this.#begunAt, this.#since);
+      this.#open = this.#append(this.#begunAt, since, false, key.rest(), key.end - key.start);
       this.#hasRead = true;
     }
-    this.#open.keys.push(key);
+    this.#open.count++;
     this.waiting++;
   }
 
   #keepOwn(key: string, isOwn: boolean): void {
     if (this.waiting >= CAPACITY) this.#drop();
     const now = this.#clock.now();
-    this.#append(now, now, isOwn).keys.push(key);
+    this.#append(now, now, isOwn, key, 0).count++;
     this.waiting++;
     // What follows of the datagram comes after it.
     this.#open = undefined;
     if (!this.#isBehind) this.#fallBehind();
   }
 
-  #append(arrivedAt: number, since: number, isOwn: boolean): Chunk {
+  #append(arrivedAt: number, since: number, isOwn: boolean, keys: Uint8Array | string, end: number): Chunk {
     const { newest } = this.#subscriptions;
-    const chunk: Chunk = { arrivedAt, since, newest, isOwn, keys: [], done: 0, next: undefined };
+    const chunk: Chunk = { arrivedAt, since, newest, isOwn, keys, start: 0, end, count: 0, next: undefined };
+    this.#bytes += keys.length;
     if (this.#tail === undefined) this.#head = chunk;
     else this.#tail.next = chunk;
     return this.#tail = chunk;
@@ -308,7 +358,7 @@ export class Deliveries {
 
   #clear(): void {
     this.dropped += this.waiting;
-    this.waiting = 0;
+    this.waiting = this.#bytes = 0;
     this.#head = this.#tail = this.#open = undefined;
   }
 
@@ -318,6 +368,7 @@ export class Deliveries {
 
   readonly #onTurnEnd = (): void => {
     this.#turnEnd = undefined;
+    this.#turnAt = this.#clock.now();
     this.#spent = 0;
     if (!this.#isBehind) return;
     if (this.#hasRead && this.#readingTurns > 0) {
@@ -355,15 +406,56 @@ export class Deliveries {
     }
     this.#owedSince = undefined;
     const chunk = this.#head;
-    if (chunk === undefined) return false;
-    const key = chunk.keys[chunk.done++] as string;
+    if (chunk === undefined) {
+      this.#letGo();
+      return false;
+    }
+    if (this.#wary > 0) this.#offer(this.#shift(chunk), chunk.newest, chunk.since, chunk.isOwn);
+    else this.#stride();
+    return true;
+  }
+
+  /** Hands over keys that wait and does not time them one by one. */
+  #stride(): void {
+    this.#isStriding = this.#isRunning = true;
+    let chunk = this.#head;
+    // What everybody has to hear comes before what follows it.
+    for (let left = STRIDE; left > 0 && chunk !== undefined && this.#round === undefined; left--, chunk = this.#head) {
+      this.#offeredSince = chunk.since;
+      this.#subscriptions.deliver(this.#shift(chunk), undefined, chunk.newest, chunk.isOwn);
+    }
+    this.#isStriding = this.#isRunning = false;
+    const now = this.#clock.now();
+    if (now - this.#mark >= BUDGET) this.#wary = WARY_KEYS;
+    this.#mark = now;
+  }
+
+  /** Nothing is kept of the last datagram whose keys have waited. */
+  #letGo(): void {
+    this.#key.close();
+    this.#read = undefined;
+  }
+
+  /** Takes the next key out of a chunk, the first. */
+  #shift(chunk: Chunk): string | KeyBytes {
     this.waiting--;
-    if (chunk.done === chunk.keys.length) {
+    if (--chunk.count === 0) {
+      this.#bytes -= chunk.keys.length;
       this.#head = chunk.next;
       if (chunk.next === undefined) this.#tail = this.#open = undefined;
     }
-    this.#offer(key, chunk.newest, chunk.since, chunk.isOwn);
-    return true;
+    const { keys } = chunk;
+    if (typeof keys === "string") return keys;
+    const key = this.#key;
+    if (this.#read !== chunk) key.open(keys, 0, keys.length);
+    this.#read = chunk;
+    for (;;) {
+      const { start, end } = chunk;
+      chunk.start = end + BATCH_KEY_OVERHEAD;
+      if (end < keys.length) chunk.end = chunk.start + readU16(keys, end);
+      // What is not UTF-8 was never taken.
+      if (key.move(start, end)) return key;
+    }
   }
 
   /** Goes on with the offers that are under way. False when time ran out first. */
@@ -386,6 +478,7 @@ export class Deliveries {
     const duration = now - this.#mark;
     this.#mark = now;
     if (this.#isRound) this.toldAt = now;
+    if (duration >= BUDGET) this.#wary = WARY_KEYS;
     if (duration > SLOW) this.#config.onSlow(topic, duration);
   }
 }

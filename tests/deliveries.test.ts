@@ -5,12 +5,13 @@ import * as fc from "fast-check";
 import { MemoryNetwork } from "../adapters/memory.ts";
 import { Deliveries } from "../src/deliveries.ts";
 import { Subscriptions } from "../src/subscriptions.ts";
+import { KeyBytes } from "../src/wire/key_bytes.ts";
 import type { SyncEvent, Topic } from "../src/sync_bus.ts";
 
 const PATIENCE = 1000;
 
 /** Deliveries on a host whose callbacks can block it. */
-function setUp() {
+function setUp(patience = PATIENCE) {
   const { clock, host } = (() => {
     const network = new MemoryNetwork();
     return { clock: network.clock, host: network.host("10.0.0.1") };
@@ -23,22 +24,40 @@ function setUp() {
   const deliveries = new Deliveries({
     clock: host.clock,
     subscriptions,
-    patience: PATIENCE,
+    patience,
     onSlow: (topic, duration) => slow.push([topic, duration]),
     onDropped: () => {
       overflows++;
       deliveries.tellAll("overflow");
     },
   });
-  const read = (...keys: string[]) => {
+  /** A datagram with these keys is read. */
+  const read = (...keys: (string | Uint8Array)[]) => readBytes(datagramOf(keys));
+  const readBytes = (data: Uint8Array) => {
+    const key = new KeyBytes();
+    key.open(data, 0, data.length);
     deliveries.begin();
-    for (const [i, key] of keys.entries()) {
-      deliveries.take(key);
-      if (i % 32 === 31) deliveries.look();
+    for (let at = 0, i = 1; at < data.length; i++) {
+      const start = at + 2;
+      at = start + ((data[start - 2] as number) << 8 | (data[start - 1] as number));
+      if (key.move(start, at)) deliveries.take(key);
+      if (i % 32 === 0) deliveries.look();
     }
+    // What lies there next does not matter any more.
+    data.fill(0xff);
+    key.close();
     deliveries.end();
   };
-  return { clock, host, subscriptions, slow, deliveries, read, overflows: () => overflows };
+  return { clock, host, subscriptions, slow, deliveries, read, readBytes, overflows: () => overflows };
+}
+
+/** Texts, or bytes that are none, each with its length before it. */
+function datagramOf(keys: readonly (string | Uint8Array)[]): Uint8Array {
+  const encoder = new TextEncoder();
+  return Uint8Array.from(keys.flatMap((key) => {
+    const bytes = typeof key === "string" ? encoder.encode(key) : key;
+    return [bytes.length >> 8, bytes.length & 0xff, ...bytes];
+  }));
 }
 
 function keysOf(count: number, name = "k"): string[] {
@@ -83,6 +102,147 @@ describe("deliveries", () => {
     assertEquals(ticks.slice(0, 6), [10, 20, 30, 40, 50, 60]);
     assertEquals(slow, Array.from({ length: 6 }, () => [{ prefix: "k" }, 10]));
     assertEquals([deliveries.waiting, deliveries.age ?? 0], [0, 0]);
+  });
+
+  test("that wait are those that came, in order, whatever is between them", async () => {
+    const { clock, host, subscriptions, deliveries, read } = setUp();
+    const got: string[] = [];
+    subscriptions.add({ prefix: "" }, ({ key }) => {
+      got.push(key);
+      if (key === "slow") host.block(10);
+      if (key === "ä2") deliveries.takeOwn("own2", true);
+    });
+    const notUtf8 = Uint8Array.of(0xff, 0xfe);
+    read("slow", notUtf8, "", "ä2", notUtf8, "€".repeat(100), notUtf8);
+    deliveries.takeOwn("own1", true);
+    read(notUtf8);
+    read(notUtf8, "last");
+    assertEquals([got, deliveries.waiting], [["slow"], 5]);
+    await clock.advance(100);
+    assertEquals(got, ["slow", "", "ä2", "€".repeat(100), "own1", "last", "own2"]);
+    assertEquals([deliveries.waiting, deliveries.age ?? 0], [0, 0]);
+  });
+
+  test("that wait are timed again one by one when a callback becomes slow", async () => {
+    const { clock, host, subscriptions, deliveries, read } = setUp();
+    // Keys that are timed after the first slow one, and what is handed over without a look at the time.
+    const [wary, stride] = [2000, 32];
+    const slowFrom = wary + 10 * stride;
+    let count = 0;
+    const at: number[] = [];
+    subscriptions.add({ prefix: "k" }, () => {
+      if (count++ > 0 && count < slowFrom) return;
+      host.block(10);
+      at.push(host.clock.now());
+    });
+    let last = 0;
+    let longest = 0;
+    const tick = () => {
+      if (count > slowFrom + stride) longest = Math.max(longest, host.clock.now() - last);
+      last = host.clock.now();
+      host.clock.setTimer(tick, 1);
+    };
+    host.clock.setTimer(tick, 1);
+    for (let i = 0; i < 24; i++) read(...keysOf(100));
+    await clock.advance(20_000);
+    assertEquals([count, deliveries.waiting], [2400, 0]);
+    // A timer runs between any two of them.
+    assertGreater(at.length, 2 * stride);
+    assertLessOrEqual(longest, 11);
+  });
+
+  for (const patience of [1000, 5000]) {
+    test(`that are slow all the time are called one a turn, and told of: ${patience} ms of patience`, async () => {
+      const { clock, host, subscriptions, slow, deliveries, read, overflows } = setUp(patience);
+      const [duration, count] = [patience / 50, 2500];
+      let done = 0;
+      subscriptions.add({ prefix: "k" }, () => {
+        done++;
+        host.block(duration);
+      });
+      let last = 0;
+      let longest = 0;
+      let sent = 40;
+      const tick = () => {
+        const now = host.clock.now();
+        longest = Math.max(longest, now - last);
+        last = now;
+        // As many wait all the time.
+        for (; sent < count && sent < done + 40; sent++) read("k");
+        host.clock.setTimer(tick, 1);
+      };
+      host.clock.setTimer(tick, 1);
+      read(...keysOf(40));
+      await clock.advance((count + 10) * duration);
+      assertEquals([done, deliveries.waiting, overflows(), slow.length], [count, 0, 0, count]);
+      assertEquals(longest, duration);
+    });
+  }
+
+  for (const between of [0, 31]) {
+    test(`of a datagram that is handed over within a callback come first, none is lost: ${between} more`, async () => {
+      const { clock, host, subscriptions, deliveries, read } = setUp();
+      const got: string[] = [];
+      const inner = ["inner1", ...keysOf(between), "inner2"];
+      subscriptions.add({ prefix: "" }, ({ key }) => {
+        got.push(key);
+        if (key === "outer1") {
+          if (between === 0) host.block(2);
+          read(...inner);
+        }
+        if (key === "inner1") host.block(10);
+      });
+      read("outer1", "outer2", "outer3");
+      await clock.advance(100);
+      assertEquals([got, deliveries.waiting], [["outer1", ...inner, "outer2", "outer3"], 0]);
+    });
+  }
+
+  test("that wait come after the gap that a callback before them has brought about", async () => {
+    const { clock, host, subscriptions, deliveries, read } = setUp();
+    const got: string[] = [];
+    subscriptions.add({ prefix: "" }, ({ key, cause }) => {
+      got.push(cause === "publish" ? key : cause);
+      if (key === "slow") host.block(10);
+      if (key !== "k2100" || cause !== "publish") return;
+      deliveries.tellAll("gap");
+      deliveries.takeOwn("own", true);
+    }, { self: true });
+    read("slow");
+    for (let i = 0; i < 2200; i += 100) read(...keysOf(2200).slice(i, i + 100));
+    await clock.advance(100);
+    assertEquals([got.slice(-3), deliveries.waiting], [["k2100", "gap", "own"], 0]);
+  });
+
+  for (const before of [50, 2500]) {
+    test(`have an age until the last subscriber has them, ${before} keys after a slow one`, async () => {
+      const { clock, host, subscriptions, deliveries, read } = setUp();
+      const ages: (number | undefined)[] = [];
+      subscriptions.add({ prefix: "" }, ({ key }) => {
+        if (key === "slow") host.block(50);
+        if (key === "last") ages.push(deliveries.age);
+      });
+      subscriptions.add({ prefix: "" }, () => {});
+      read("slow");
+      for (const key of keysOf(before)) read(key);
+      read("last");
+      await clock.advance(1000);
+      assertEquals([ages.length, typeof ages[0], deliveries.age], [1, "number", undefined]);
+    });
+  }
+
+  test("that wait are bounded by their bytes too, of what is no key as well", () => {
+    const { host, subscriptions, deliveries, read, readBytes, overflows } = setUp(Infinity);
+    subscriptions.add("slow", () => host.block(10));
+    read("slow");
+    const datagram = datagramOf(["k", new Uint8Array(2000).fill(0xff)]);
+    let most = 0;
+    for (let i = 0; i < 50_000; i++) {
+      readBytes(datagram.slice());
+      most = Math.max(most, deliveries.waiting);
+    }
+    assertEquals(overflows(), 1);
+    assertLessOrEqual(most * datagram.length, 92_000_000);
   });
 
   test("reach loops when the callbacks beside them were called, in one turn or in several", async () => {
@@ -141,6 +301,57 @@ describe("deliveries", () => {
     }, 1);
     await clock.advance(100);
     assertEquals(deliveries.waiting, 0);
+  });
+
+  // How each runtime reads: Node 32 datagrams a turn, Bun until it finds none.
+  for (
+    const [how, inTurn, pause, most] of [["to its end", 32, 0, 0], ["on and on", 1000, 0, 12.1], [
+      "with pauses",
+      1000,
+      1,
+      0,
+    ]] as const
+  ) {
+    test(`to quick callbacks wait only when a turn goes on for long: one that reads ${how}`, async () => {
+      const { clock, host, subscriptions, deliveries, read, overflows } = setUp();
+      const got: string[] = [];
+      let lastAt = 0;
+      subscriptions.add({ prefix: "" }, ({ key }) => {
+        got.push(key);
+        if (deliveries.waiting === 0) lastAt = host.clock.now() - startedAt;
+      });
+      const keys = keysOf(1000);
+      let startedAt = 0;
+      let next = 0;
+      let waited = 0;
+      const turn = () => {
+        for (let i = 0; i < inTurn && next < keys.length; i++) {
+          host.block(i % 10 === 9 ? 0.05 + pause : 0.05);
+          read(keys[next++] as string);
+          waited = Math.max(waited, deliveries.waiting);
+        }
+        if (next < keys.length) host.clock.setTurnEnd(turn);
+        else if (most > 0) assertLessOrEqual(lastAt, most);
+      };
+      host.clock.setTimer(() => {
+        startedAt = host.clock.now();
+        turn();
+      }, 1);
+      await clock.advance(300);
+      assertEquals([got, deliveries.waiting, overflows(), clock.pending], [keys, 0, 0, 0]);
+      assertEquals(waited > 0, most > 0, `${waited}`);
+    });
+  }
+
+  test("of what this bus publishes itself do not wait as long as callbacks are quick, however long the turn is", () => {
+    const { host, subscriptions, deliveries } = setUp();
+    let calls = 0;
+    subscriptions.add({ prefix: "" }, () => calls++);
+    for (let i = 1; i <= 1000; i++) {
+      host.block(0.05);
+      deliveries.takeOwn("x", true);
+      assertEquals(calls, i);
+    }
   });
 
   test("of one key to many subscribers are made in turns too", async () => {

@@ -88,6 +88,44 @@ export const TRAFFIC: readonly Mutant[] = judgedBy("traffic", [
     replace: "whole.substring(start + PIECE, start + length + 1)",
   },
   {
+    name: "what is not UTF-8 comes when it has waited",
+    file: "src/deliveries.ts",
+    find: "if (key.move(start, end)) return key;",
+    replace: "key.move(start, end);\n      return key;",
+  },
+  {
+    name: "callbacks that become slow while keys wait are never timed again",
+    file: "src/deliveries.ts",
+    find: "if (now - this.#mark >= BUDGET) this.#wary = WARY_KEYS;",
+    replace: "",
+  },
+  {
+    name: "callbacks that are slow while keys wait are timed for a while only",
+    file: "src/deliveries.ts",
+    find: "if (duration >= BUDGET) this.#wary = WARY_KEYS;",
+    replace: "",
+  },
+  {
+    name: "a datagram within a datagram takes in what follows it",
+    file: "src/deliveries.ts",
+    find:
+      "this.#isBusy = false;\n    // A datagram may be handed over within a callback of another, whose other keys lie elsewhere.\n    this.#open = undefined;",
+    replace: "this.#isBusy = false;",
+  },
+  {
+    name: "what is no key may take any room while it waits",
+    file: "src/deliveries.ts",
+    find: "this.waiting >= CAPACITY || this.#bytes >= MAX_BYTES",
+    replace: "this.waiting >= CAPACITY",
+  },
+  {
+    name: "keys that wait lie where the next datagram is read",
+    file: "src/wire/key_bytes.ts",
+    find:
+      "const copy = new Uint8Array(this.#to - this.start);\n    copy.set(this.bytes.subarray(this.start, this.#to));\n    return copy;",
+    replace: "return this.bytes.subarray(this.start, this.#to);",
+  },
+  {
     name: "a node that cannot keep up takes all that comes",
     file: "src/deliveries.ts",
     find: "return this.waiting >= FULL;",

@@ -54,6 +54,13 @@ export class KeyBytes {
     return this.#isAscii || isUtf8(this.bytes, start, end);
   }
 
+  /** A copy of it and of those that follow, each of which has its length before it. */
+  rest(): Uint8Array {
+    const copy = new Uint8Array(this.#to - this.start);
+    copy.set(this.bytes.subarray(this.start, this.#to));
+    return copy;
+  }
+
   /** That was the last of them: nothing is kept of the datagram. */
   close(): void {
     this.bytes = NONE;
