@@ -59,7 +59,7 @@ export type { MeshMetrics } from "./src/mesh_metrics.ts";
 export type { LostPeer } from "./src/gone_peers.ts";
 export type { MeshState, MeshStatus, PeerStatus } from "./src/mesh_status.ts";
 export type { Discover } from "./src/discovery.ts";
-export type { Family } from "./src/family.ts";
+export type { Family } from "./src/address.ts";
 export type { MeshOptions } from "./src/options.ts";
 export type { Peer } from "./src/peer.ts";
 export type { WaitForPeersOptions } from "./src/peer_waiters.ts";

@@ -1,5 +1,6 @@
+import { type Family, formatAddress, isLinkLocal } from "../src/address.ts";
 import { BindError, type BindErrorCode, type BindOptions } from "../src/datagram_socket.ts";
-import { type Family, familyOf, isLinkLocal, isOf, placeOf } from "./literal.ts";
+import { familyOf } from "./literal.ts";
 
 // Deno native has names where the others have codes, and sometimes neither.
 const CODES: Readonly<Record<string, BindErrorCode>> = {
@@ -47,7 +48,7 @@ export function checkAddresses(options: BindOptions): Family {
 
 /** Throws a {@linkcode BindError} when what is to be joined or left is no address. */
 export function checkMembership(family: Family, group: string, multicastInterface: string | undefined): void {
-  if (!isOf(family, group)) {
+  if (familyOf(group) !== family) {
     throw new BindError(
       "EMULTICAST",
       `Cannot join a multicast group as it must be an IPv${family} literal: current value is "${group}"`,
@@ -59,7 +60,7 @@ export function checkMembership(family: Family, group: string, multicastInterfac
 function checkInterface(family: Family, multicastInterface: string | undefined): void {
   if (multicastInterface === undefined || family === 6) return;
   // 0.0.0.0 means "the system's choice" to every runtime: the caller says that by leaving the interface out.
-  if (isOf(4, multicastInterface) && multicastInterface !== "0.0.0.0") return;
+  if (familyOf(multicastInterface) === 4 && multicastInterface !== "0.0.0.0") return;
   throw new BindError(
     "EMULTICAST",
     `Cannot set up multicast as the interface must be the IPv4 literal of one of its addresses: ` +
@@ -70,7 +71,7 @@ function checkInterface(family: Family, multicastInterface: string | undefined):
 /** Makes one error of what the runtimes say when a socket cannot be bound. */
 export function bindError(cause: unknown, options: BindOptions): BindError {
   const { host, port, shared } = options;
-  const action = `Cannot bind a UDP socket to ${placeOf(host, port)}${shared ? " (shared)" : ""}`;
+  const action = `Cannot bind a UDP socket to ${formatAddress(host, port)}${shared ? " (shared)" : ""}`;
   const code = codeOf(cause);
   return new BindError(code, `${action}${reason(code, shared, host.includes(":"))}: ${messageOf(cause)}`, { cause });
 }

@@ -1,3 +1,4 @@
+import { canonical, type Family } from "../src/address.ts";
 import {
   type Bind,
   BindError,
@@ -10,7 +11,6 @@ import { type Abilities, cannot } from "./abilities.ts";
 import { asError, bindError, checkAddresses, multicastError } from "./bind_error.ts";
 import { Gate } from "./gate.ts";
 import { runtimeName } from "./interface_names.ts";
-import { canonical, type Family } from "./literal.ts";
 import { Memberships } from "./memberships.ts";
 import { BUN_SEND_ATTEMPTS, Failures, SendQueue } from "./send_queue.ts";
 

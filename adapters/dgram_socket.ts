@@ -3,6 +3,7 @@ import { platform } from "node:os";
 // Deno 2.9 runs what `node:dgram` puts off (`process.nextTick`) only once this module is loaded: without it, the
 // callback of a `close` is never called.
 import "node:process";
+import { canonical, type Family } from "../src/address.ts";
 import {
   type BindOptions,
   type DatagramHandlers,
@@ -14,7 +15,6 @@ import type { Abilities } from "./abilities.ts";
 import { asError, bindError, checkAddresses, multicastError } from "./bind_error.ts";
 import { Gate } from "./gate.ts";
 import { runtimeName } from "./interface_names.ts";
-import { canonical, type Family } from "./literal.ts";
 import { Memberships } from "./memberships.ts";
 import { BUN_SEND_ATTEMPTS, Failures, inTurn, SendQueue, type Transmit } from "./send_queue.ts";
 import { setTimeout, withRealTicks } from "./time.ts";

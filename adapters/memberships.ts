@@ -1,6 +1,6 @@
-import { hasInterface, runtimeName } from "./interface_names.ts";
+import type { Family } from "../src/address.ts";
 import { checkMembership, multicastError } from "./bind_error.ts";
-import type { Family } from "./literal.ts";
+import { hasInterface, runtimeName } from "./interface_names.ts";
 
 /** What a runtime has to join and leave groups with; `at` is a {@linkcode runtimeName}. Throws or rejects. */
 export interface MembershipApi {

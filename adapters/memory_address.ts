@@ -4,7 +4,8 @@
  * @module
  */
 
-import { canonical, type Family, familyOf, isGroup, isLinkLocal } from "./literal.ts";
+import { canonical, type Family, isGroup, isLinkLocal } from "../src/address.ts";
+import { familyOf } from "./literal.ts";
 import { isLoopback } from "./memory_datagram.ts";
 
 /**

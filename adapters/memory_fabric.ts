@@ -4,9 +4,9 @@
  * @module
  */
 
+import { isGroup } from "../src/address.ts";
 import type { Clock, Timer } from "../src/clock.ts";
 import type { SrvRecord } from "../src/host.ts";
-import { isGroup } from "./literal.ts";
 import { VirtualClock } from "./memory_clock.ts";
 import {
   type DatagramFate,

@@ -4,12 +4,12 @@
  * @module
  */
 
+import { isIpv4 } from "../src/address.ts";
 import type { Clock, Timer } from "../src/clock.ts";
 import type { Bind } from "../src/datagram_socket.ts";
 import type { NetworkInterface, NetworkInterfaces, RandomBytes, Resolve, ResolveSrv, RouteTo } from "../src/host.ts";
 import { checkKnown, knownOptions } from "../src/known_options.ts";
 import type { MeshPorts } from "../src/ports.ts";
-import { isIpv4 } from "./literal.ts";
 import { checkHost } from "./memory_address.ts";
 import { type Fabric, MAX_AT_ONCE } from "./memory_fabric.ts";
 import type { Machine } from "./memory_machine.ts";

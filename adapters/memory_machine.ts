@@ -4,8 +4,8 @@
  * @module
  */
 
+import { type Family, formatAddress, isGroup } from "../src/address.ts";
 import type { BindOptions } from "../src/datagram_socket.ts";
-import { type Family, isGroup, placeOf } from "./literal.ts";
 import { isLoopback, type MemoryDatagram } from "./memory_datagram.ts";
 import type { SeededRandom } from "./memory_random.ts";
 
@@ -53,7 +53,7 @@ export class Machine {
     if (port === 0) return this.#freePort(random);
     const taken = this.#ports.get(port)?.find((other) => overlap(other.host, host) && !(other.shared && shared));
     if (taken === undefined) return port;
-    throw systemError("EADDRINUSE", `${placeOf(taken.host, port)} is bound${taken.shared ? " and shared" : ""}`);
+    throw systemError("EADDRINUSE", `${formatAddress(taken.host, port)} is bound${taken.shared ? " and shared" : ""}`);
   }
 
   get family(): Family {

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { canonical, type Family, formatAddress, isGroup } from "../src/address.ts";
 import type { Clock, Timer } from "../src/clock.ts";
 import type {
   AdapterName,
@@ -14,7 +15,7 @@ import type {
   Unsent,
 } from "../src/datagram_socket.ts";
 import { bindError, checkAddresses, checkMembership, multicastError } from "./bind_error.ts";
-import { canonical, type Family, isGroup, isOf, placeOf } from "./literal.ts";
+import { familyOf } from "./literal.ts";
 import { isLoopback, type MemoryDatagram } from "./memory_datagram.ts";
 import type { Fabric } from "./memory_fabric.ts";
 import {
@@ -269,7 +270,7 @@ export class MemorySocket implements DatagramSocket, BoundSocket {
 
   #checkOpen(action = "send"): void {
     if (!this.isClosed) return;
-    throw new Error(`Cannot ${action} as the socket must be open: ${placeOf(this.host, this.port)} is closed`);
+    throw new Error(`Cannot ${action} as the socket must be open: ${formatAddress(this.host, this.port)} is closed`);
   }
 }
 
@@ -298,7 +299,7 @@ function checkDestination(data: Uint8Array, host: string, port: number, family: 
   if (data.length > MAX_DATAGRAM[family]) {
     throw sendError("EMSGSIZE", `a datagram has at most ${MAX_DATAGRAM[family]} bytes`, data.length);
   }
-  if (!isOf(family, host)) throw sendError("EINVAL", `\`host\` must be an IPv${family} literal`, host);
+  if (familyOf(host) !== family) throw sendError("EINVAL", `\`host\` must be an IPv${family} literal`, host);
   if (!Number.isInteger(port) || port < 1 || port > 65_535) {
     throw sendError("EINVAL", "`port` must be an integer from 1 to 65535", port);
   }

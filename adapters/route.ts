@@ -1,9 +1,9 @@
 import { createSocket } from "node:dgram";
 import { readFile } from "node:fs/promises";
 import { networkInterfaces, platform } from "node:os";
+import { isIpv4 } from "../src/address.ts";
 import type { RouteTo } from "../src/host.ts";
 import { asError } from "./bind_error.ts";
-import { isIpv4 } from "./literal.ts";
 
 /** A route of IPv4, as Linux lists it. */
 interface Route {

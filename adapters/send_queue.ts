@@ -1,5 +1,6 @@
+import { type Family, isGroup } from "../src/address.ts";
 import type { Unsent } from "../src/datagram_socket.ts";
-import { type Family, isGroup, isOf } from "./literal.ts";
+import { familyOf } from "./literal.ts";
 import { now, setImmediate } from "./time.ts";
 
 /**
@@ -174,7 +175,7 @@ export class SendQueue {
   }
 
   #isLiteral(host: string): boolean {
-    if (!isOf(this.#family, host)) return false;
+    if (familyOf(host) !== this.#family) return false;
     if (this.#known.size === MAX_KNOWN) this.#known.clear();
     this.#known.add(host);
     return true;

@@ -1,5 +1,5 @@
+import { isLinkLocal } from "../src/address.ts";
 import { linkLocalInterfaces } from "./interface_names.ts";
-import { isLinkLocal } from "./literal.ts";
 import { now } from "./time.ts";
 
 // A look at the interfaces takes 40 µs.

@@ -60,7 +60,7 @@ function keyRows(kind: string, keys: readonly string[]): Row[] {
   const fill = () => {
     writers.forEach((writer, i) => {
       writer.clear();
-      for (let k = 0; k < KEYS_PER_DATAGRAM; k++) writer.add(keys[i * KEYS_PER_DATAGRAM + k] as string);
+      for (let k = 0; k < KEYS_PER_DATAGRAM; k++) writer.commit(writer.put(keys[i * KEYS_PER_DATAGRAM + k] as string));
     });
     sink = writers;
   };

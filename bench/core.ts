@@ -175,7 +175,7 @@ function datagramsOf(keys: readonly string[]): Uint8Array[] {
   return Array.from({ length: Math.floor(keys.length / KEYS_PER_DATAGRAM) }, (_, i) => {
     const writer = new BatchWriter(new Uint8Array(16).fill(7));
     for (let k = 0; k < KEYS_PER_DATAGRAM; k++) {
-      writer.add(keys[((i * KEYS_PER_DATAGRAM + k) * 7919) % keys.length] as string);
+      writer.commit(writer.put(keys[((i * KEYS_PER_DATAGRAM + k) * 7919) % keys.length] as string));
     }
     return writer.bytes();
   });

@@ -11,6 +11,7 @@ import { systemClock } from "../adapters/system.ts";
 import type { MeshBus, MeshOptions } from "../mod.ts";
 import type { Clock } from "../src/clock.ts";
 import { BatchWriter } from "../src/wire/batch_writer.ts";
+import { NO_ROOM } from "../src/wire/utf8.ts";
 import { print } from "./figures.ts";
 import { asciiKeys, keysOfLength } from "./keys.ts";
 import { measure, type Row } from "./micro.ts";
@@ -97,10 +98,13 @@ function delivery(receive: (data: Uint8Array) => void, keys: readonly string[]):
   const datagrams: Uint8Array[] = [];
   let writer = new BatchWriter(new Uint8Array(16).fill(7));
   for (const key of keys) {
-    if (writer.add(key) === 0) continue;
-    datagrams.push(writer.bytes());
-    writer = new BatchWriter(new Uint8Array(16).fill(7));
-    writer.add(key);
+    let end = writer.put(key);
+    if (end === NO_ROOM) {
+      datagrams.push(writer.bytes());
+      writer = new BatchWriter(new Uint8Array(16).fill(7));
+      end = writer.put(key);
+    }
+    writer.commit(end);
   }
   datagrams.push(writer.bytes());
   return () => {

@@ -167,7 +167,7 @@ async function open(options: MeshOptions): Promise<{ mesh: MeshBus; receive(data
 function batches(perDatagram: number): { readonly writer: BatchWriter; number: number }[] {
   return Array.from({ length: Math.ceil(KEYS / perDatagram) }, (_, i) => {
     const writer = new BatchWriter(nodeId, true);
-    for (const key of keys.slice(i * perDatagram, (i + 1) * perDatagram)) writer.add(key);
+    for (const key of keys.slice(i * perDatagram, (i + 1) * perDatagram)) writer.commit(writer.put(key));
     return { writer, number: 0 };
   });
 }

@@ -7,8 +7,8 @@
  * @module
  */
 
-import { type Endpoint, isSameEndpoint, isUnspecified, parseAddress } from "./address.ts";
-import { type Family, familyOf } from "./family.ts";
+import { type Endpoint, type Family, isSameEndpoint, isUnspecified, parseAddress } from "./address.ts";
+import { familyOf } from "./family.ts";
 import type { LocalAddresses } from "./interfaces.ts";
 import type { PeerEntry } from "./peer.ts";
 import { usableHost } from "./place.ts";

@@ -4,8 +4,9 @@
  * @module
  */
 
+import type { Family } from "./address.ts";
 import { show } from "./errors.ts";
-import { type Family, hostLiteral, isHostName } from "./family.ts";
+import { hostLiteral, isHostName } from "./family.ts";
 import type { SrvRecord } from "./host.ts";
 
 /** The addresses of an answer that a mesh can use, each once, and how many of them it cannot. */

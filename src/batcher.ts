@@ -5,8 +5,9 @@
  */
 
 import type { Clock, Timer } from "./clock.ts";
-import { ClosedError, KeyTooLongError, show } from "./errors.ts";
-import { hashOf, PendingKeys } from "./pending_keys.ts";
+import { ClosedError, KeyTooLongError, misuse } from "./errors.ts";
+import { hashOf } from "./key_hash.ts";
+import { PendingKeys } from "./pending_keys.ts";
 import type { SendBudget } from "./send_budget.ts";
 import { onAbort, type Signal } from "./signal.ts";
 import { type Waiter, WaitQueue } from "./wait_queue.ts";
@@ -94,7 +95,7 @@ export class Batcher {
 
   constructor(config: BatcherConfig) {
     this.#config = config;
-    this.#open = this.#newBatch();
+    this.#open = this.#nextBatch();
     this.#keys = new PendingKeys((serial) => this.#batchOf(serial).writer.buffer);
   }
 
@@ -140,7 +141,7 @@ export class Batcher {
    */
   tryAdd(key: string): boolean {
     if (typeof key !== "string") {
-      throw new TypeError(`Cannot publish as the key must be a string: current value is ${show(key)}`);
+      throw misuse("publish", "the key must be a string", key);
     }
     if (this.#closed) {
       this.#check(key);
@@ -268,8 +269,7 @@ export class Batcher {
     if (end < 0) {
       this.#check(key);
       // It needs a batch of its own, or there is none that it would fit: what it is written to first says whether it is pending.
-      const batch = this.#spare.pop() ?? this.#newBatch();
-      if (batch.writer.limit !== this.#limit) batch.writer.limit = this.#limit;
+      const batch = this.#nextBatch();
       end = batch.writer.put(key);
       const start = batch.writer.end + BATCH_KEY_OVERHEAD;
       const { buffer } = batch.writer;
@@ -303,7 +303,6 @@ export class Batcher {
   #fill(next: Batch): void {
     this.#full.push(this.#open);
     this.#open = next;
-    if (next.writer.limit !== this.#limit) next.writer.limit = this.#limit;
     this.#isDue = false;
     this.#config.onReady();
   }
@@ -311,8 +310,7 @@ export class Batcher {
   #takeOpen(): Batch | undefined {
     if (!this.#isDue) return undefined;
     const batch = this.#open;
-    this.#open = this.#spare.pop() ?? this.#newBatch();
-    if (this.#open.writer.limit !== this.#limit) this.#open.writer.limit = this.#limit;
+    this.#open = this.#nextBatch();
     this.#isDue = false;
     return batch;
   }
@@ -326,7 +324,7 @@ export class Batcher {
     const { batchSize, clock, queueSize } = this.#config;
     const { count } = this.#open.writer;
     if (count === 1) this.#open.since = clock.now();
-    if (count >= batchSize) this.#fill(this.#spare.pop() ?? this.#newBatch());
+    if (count >= batchSize) this.#fill(this.#nextBatch());
     // In a queue that is full nothing more can be gathered; with a batch ready, room will come by itself.
     else if (this.pending >= queueSize && this.#full.length === 0) this.#setDue();
     else if (this.#timer === undefined && !this.#isDue) this.#arm(count === 1 ? this.#open.since : clock.now());
@@ -377,15 +375,19 @@ export class Batcher {
     this.#timer = undefined;
   }
 
-  #newBatch(): Batch {
-    return { writer: new BatchWriter(this.#config.nodeId, this.#config.numbered), since: 0 };
+  /** An empty one. */
+  #nextBatch(): Batch {
+    const { nodeId, numbered } = this.#config;
+    const batch = this.#spare.pop() ?? { writer: new BatchWriter(nodeId, numbered), since: 0 };
+    if (batch.writer.limit !== this.#limit) batch.writer.limit = this.#limit;
+    return batch;
   }
 
   #check(key: string): void {
     const limit = this.#config.numbered ? MAX_KEY : MAX_PLAIN_KEY;
     const bytes = utf8Length(key);
     if (bytes === ILL_FORMED) {
-      throw new TypeError(`Cannot publish as a key must be well-formed Unicode: current value is ${show(key)}`);
+      throw misuse("publish", "a key must be well-formed Unicode", key);
     }
     if (bytes > limit) throw new KeyTooLongError(key, bytes, limit);
   }

@@ -1,5 +1,5 @@
 /**
- * Why something failed, in one line.
+ * Why something failed: what was thrown.
  *
  * @module
  */
@@ -14,4 +14,9 @@ export function messageOf(thrown: unknown): string {
   } catch { /* a getter, or a proxy */ }
   const line = typeof text === "string" && text !== "" ? text.replaceAll(/[\s\p{Cc}]+/gu, " ") : show(thrown);
   return line.length > 160 ? `${line.slice(0, 157)}...` : line;
+}
+
+/** What was thrown, as an error: itself if it is one. */
+export function asError(thrown: unknown): Error {
+  return thrown instanceof Error ? thrown : new Error(String(thrown));
 }

@@ -180,16 +180,18 @@ export class Deliveries {
 
   /** What waits may have been outstanding for longer than was thought when it came: since a time, by the clock. */
   antedate(since: number): void {
-    for (let chunk = this.#head; chunk !== undefined; chunk = chunk.next) chunk.since = Math.min(chunk.since, since);
-    if (this.#owedSince !== undefined) this.#owedSince = Math.min(this.#owedSince, since);
-    this.#offeredSince = Math.min(this.#offeredSince, since);
+    this.#date((before) => Math.min(before, since));
   }
 
   /** The clock has stood still for so many milliseconds: what waits has been outstanding for as much longer. */
   sleep(time: number): void {
-    for (let chunk = this.#head; chunk !== undefined; chunk = chunk.next) chunk.since -= time;
-    if (this.#owedSince !== undefined) this.#owedSince -= time;
-    this.#offeredSince -= time;
+    this.#date((before) => before - time);
+  }
+
+  #date(change: (since: number) => number): void {
+    for (let chunk = this.#head; chunk !== undefined; chunk = chunk.next) chunk.since = change(chunk.since);
+    if (this.#owedSince !== undefined) this.#owedSince = change(this.#owedSince);
+    this.#offeredSince = change(this.#offeredSince);
   }
 
   /** The keys of a datagram follow. They may have been outstanding since a time, by the clock. */

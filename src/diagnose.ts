@@ -7,13 +7,13 @@
 import { flawOf } from "./advertised.ts";
 import type { Timer } from "./clock.ts";
 import type { DiagnoseOptions, Diagnosis } from "./diagnosis.ts";
-import { show } from "./errors.ts";
+import { misuse } from "./errors.ts";
 import { findings, MOST_ASKED } from "./findings.ts";
 import { Jitter } from "./jitter.ts";
+import { checkKnown, knownOptions } from "./known_options.ts";
 import { observe, type ObserveConfig } from "./observe.ts";
 import type { Probes } from "./probes.ts";
 import { pick } from "./seed_pool.ts";
-import { checkKnown, knownOptions } from "./known_options.ts";
 import { checkSignal, onAbort, type Signal } from "./signal.ts";
 import { Survey } from "./survey.ts";
 
@@ -159,15 +159,11 @@ function endOr(end: Promise<void>, signal: Signal | undefined): Promise<void> {
 
 /** The time that it may take. */
 function checked(options: DiagnoseOptions): number {
-  if (typeof options !== "object" || options === null) {
-    throw new TypeError(`Cannot diagnose as the options must be an object: current value is ${show(options)}`);
-  }
-  checkKnown("diagnose", options, OPTIONS);
+  checkKnown("diagnose", options, OPTIONS, undefined, true);
   const { timeout = TIMEOUT.default, signal } = options;
   if (typeof timeout !== "number" || !(timeout >= TIMEOUT.min && timeout <= TIMEOUT.max)) {
-    const type = typeof timeout === "number" ? RangeError : TypeError;
-    const rule = `a number of milliseconds from ${TIMEOUT.min} to ${TIMEOUT.max}`;
-    throw new type(`Cannot diagnose as \`timeout\` must be ${rule}: current value is ${show(timeout)}`);
+    const rule = `\`timeout\` must be a number of milliseconds from ${TIMEOUT.min} to ${TIMEOUT.max}`;
+    throw misuse("diagnose", rule, timeout, true);
   }
   if (signal !== undefined) checkSignal("diagnose", signal);
   return timeout;

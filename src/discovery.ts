@@ -7,7 +7,7 @@
 import type { BackOff } from "./back_off.ts";
 import { messageOf } from "./cause.ts";
 import type { Clock, Timer } from "./clock.ts";
-import { show } from "./errors.ts";
+import { misuse } from "./errors.ts";
 import type { Signal } from "./signal.ts";
 
 /** Where lists of seeds come from: an iterable, or a function that makes one, which may be called again. */
@@ -79,7 +79,7 @@ export class Discovery {
         backOff.reset();
         onList(value);
       } else {
-        onError(new TypeError(`Cannot list seeds as \`discover\` must give arrays: current value is ${show(value)}`));
+        onError(misuse("list seeds", "`discover` must give arrays", value));
       }
       await this.#pause(LIST_PAUSE);
     }

@@ -118,6 +118,15 @@ export class DecodeError extends Error {
   }
 }
 
+/**
+ * What misuse of the API throws: it says the rule, which completes "Cannot … as …", and the value. With `isNumber` a number is out of
+ * range: a `RangeError`.
+ */
+export function misuse(action: string, rule: string, value: unknown, isNumber = false): TypeError | RangeError {
+  const type = isNumber && typeof value === "number" ? RangeError : TypeError;
+  return new type(`Cannot ${action} as ${rule}: current value is ${show(value)}`);
+}
+
 /** A value as an error message shows it: one line, at most 80 characters. Never throws, whatever the value is. */
 export function show(value: unknown): string {
   let text: string;

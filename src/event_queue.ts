@@ -4,6 +4,7 @@
  * @module
  */
 
+import { Readers } from "./readers.ts";
 import type { SyncEvent, Topic } from "./sync_bus.ts";
 
 /**
@@ -21,7 +22,7 @@ export class EventQueue implements AsyncIterableIterator<SyncEvent> {
   readonly #topic: Topic;
   readonly #onAbandoned: () => void;
   readonly #events = new Map<string, SyncEvent>();
-  readonly #readers: ((result: IteratorResult<SyncEvent>) => void)[] = [];
+  readonly #readers = new Readers<SyncEvent>();
   #cover: SyncEvent | undefined;
   #ended = false;
 
@@ -34,11 +35,7 @@ export class EventQueue implements AsyncIterableIterator<SyncEvent> {
 
   /** Hands an event to a reader that waits, or keeps it. */
   offer(event: SyncEvent): Offered {
-    const reader = this.#readers.shift();
-    if (reader !== undefined) {
-      reader({ done: false, value: event });
-      return "queued";
-    }
+    if (this.#readers.give(event)) return "queued";
     const exact = typeof this.#topic === "string";
     if (event.cause !== "publish") {
       // One key, one event: this one says all that the event which is held says, and comes after it.
@@ -60,14 +57,11 @@ export class EventQueue implements AsyncIterableIterator<SyncEvent> {
   /** Ends the iteration after the events that are held. */
   end(): void {
     this.#ended = true;
-    for (const reader of this.#readers.splice(0)) reader({ done: true, value: undefined });
+    this.#readers.end();
   }
 
   next(): Promise<IteratorResult<SyncEvent>> {
-    const value = this.#shift();
-    if (value !== undefined) return Promise.resolve({ done: false, value });
-    if (this.#ended) return Promise.resolve({ done: true, value: undefined });
-    return new Promise((resolve) => this.#readers.push(resolve));
+    return this.#readers.step(this.#shift(), this.#ended);
   }
 
   return(): Promise<IteratorResult<SyncEvent>> {
@@ -75,7 +69,7 @@ export class EventQueue implements AsyncIterableIterator<SyncEvent> {
     this.#cover = undefined;
     this.#onAbandoned();
     this.end();
-    return Promise.resolve({ done: true, value: undefined });
+    return this.#readers.step(undefined, true);
   }
 
   [Symbol.asyncIterator](): this {

@@ -5,7 +5,9 @@
  */
 
 import type { Contexts } from "./contexts.ts";
+import { misuse } from "./errors.ts";
 import type { MeshEvent } from "./events.ts";
+import { Readers } from "./readers.ts";
 import { isThenable } from "./thenable.ts";
 
 /** Events kept for a reader that has not come yet or is slow. The oldest give way. */
@@ -74,7 +76,7 @@ export class EventStream implements MeshEvents {
 
   listen(listener: MeshEventListener): () => void {
     if (typeof listener !== "function") {
-      throw new TypeError(`Cannot listen as the listener must be a function: current value is ${String(listener)}`);
+      throw misuse("listen", "the listener must be a function", listener);
     }
     const enter = this.#contexts?.capture();
     const bound: MeshEventListener = enter === undefined ? listener : (event) => enter(() => listener(event));
@@ -103,7 +105,7 @@ export class EventStream implements MeshEvents {
 class EventLoop implements AsyncIterableIterator<MeshEvent> {
   readonly #stream: EventStream;
   readonly #events: MeshEvent[] = [];
-  readonly #readers: ((result: IteratorResult<MeshEvent>) => void)[] = [];
+  readonly #readers = new Readers<MeshEvent>();
   #stop: (() => void) | undefined;
   #done = false;
 
@@ -113,18 +115,15 @@ class EventLoop implements AsyncIterableIterator<MeshEvent> {
 
   next(): Promise<IteratorResult<MeshEvent>> {
     if (!this.#done) this.#stop ??= this.#stream.listen((event) => this.#take(event));
-    const value = this.#events.shift();
-    if (value !== undefined) return Promise.resolve({ done: false, value });
-    if (this.#done || this.#stream.ended) return Promise.resolve({ done: true, value: undefined });
-    return new Promise((resolve) => this.#readers.push(resolve));
+    return this.#readers.step(this.#events.shift(), this.#done || this.#stream.ended);
   }
 
   return(): Promise<IteratorResult<MeshEvent>> {
     this.#done = true;
     this.#stop?.();
     this.#events.length = 0;
-    this.#release();
-    return Promise.resolve({ done: true, value: undefined });
+    this.#readers.end();
+    return this.#readers.step(undefined, true);
   }
 
   [Symbol.asyncIterator](): this {
@@ -132,17 +131,11 @@ class EventLoop implements AsyncIterableIterator<MeshEvent> {
   }
 
   #take(event: MeshEvent): void {
-    const reader = this.#readers.shift();
-    if (reader === undefined) {
-      this.#events.push(event);
-      if (this.#events.length > HISTORY) this.#events.shift();
+    if (this.#readers.give(event)) {
+      if (event.type === "closed") this.#readers.end();
       return;
     }
-    reader({ done: false, value: event });
-    if (event.type === "closed") this.#release();
-  }
-
-  #release(): void {
-    for (const reader of this.#readers.splice(0)) reader({ done: true, value: undefined });
+    this.#events.push(event);
+    if (this.#events.length > HISTORY) this.#events.shift();
   }
 }

@@ -4,10 +4,18 @@
  * @module
  */
 
-import { canonicalIpv6, isIpv4, isIpv6, isMulticast, isUnicast, isUnspecified } from "./address.ts";
-
-/** IPv4 or IPv6. */
-export type Family = 4 | 6;
+import {
+  canonical,
+  type Family,
+  isGroup,
+  isIpv4,
+  isIpv6,
+  isLinkLocal,
+  isMapped,
+  isUnicast,
+  isUnspecified,
+  withoutZone,
+} from "./address.ts";
 
 /**
  * The group of a mesh that names none. That of IPv4 is the original's. That of IPv6 is transient, in one network (RFC 4291,
@@ -29,8 +37,8 @@ export function familyOf(text: string): Family | undefined {
 
 /** A multicast group as the mesh writes it; `undefined` when it is none of this family. */
 export function groupLiteral(text: string, family: Family): string | undefined {
-  if (family === 4) return isIpv4(text) && isMulticast(text) ? text : undefined;
-  return isIpv6(text) && isGroup6(text) ? canonicalIpv6(text) : undefined;
+  if (family === 4) return isIpv4(text) && isGroup(text) ? text : undefined;
+  return isIpv6(text) && isGroup(text) ? canonical(text) : undefined;
 }
 
 /**
@@ -42,31 +50,15 @@ export function hostLiteral(text: string, family: Family): string | undefined {
   if (family === 4) return isIpv4(text) && isUnicast(text) ? text : undefined;
   const bare = withoutZone(text);
   if (!isIpv6(bare)) return undefined;
-  const literal = canonicalIpv6(bare);
-  if (isUnspecified(literal) || isGroup6(literal) || isMapped(literal)) return undefined;
+  const literal = canonical(bare);
+  if (isUnspecified(literal) || isGroup(literal) || isMapped(literal)) return undefined;
   const zone = text.slice(bare.length);
   const hasZone = /^%[\w.-]{1,32}$/.test(zone);
-  const isLinkLocal = /^fe[89ab][\da-f]:/.test(literal);
-  if (isLinkLocal ? !hasZone : zone !== "") return undefined;
+  if (isLinkLocal(literal) ? !hasZone : zone !== "") return undefined;
   return literal + zone;
 }
 
 /** Whether `text` can be the name of a host. Digits and dots alone are a literal gone wrong, such as 10.0.0.256. */
 export function isHostName(text: string): boolean {
   return /^(?=.*[a-zA-Z_-])[a-zA-Z0-9_.-]{1,253}$/.test(text);
-}
-
-function withoutZone(text: string): string {
-  const end = text.indexOf("%");
-  return end < 0 ? text : text.slice(0, end);
-}
-
-/** Four digits at the start, as `ff::1` is 00ff::1. */
-function isGroup6(literal: string): boolean {
-  return /^ff[\da-f]{2}:/i.test(literal);
-}
-
-/** `::ffff:0:0/96`, in both of its forms (RFC 4291, 2.5.5.2). */
-function isMapped(literal: string): boolean {
-  return /^::ffff:(?:[\d.]*\.[\d.]*|[\da-f]{1,4}:[\da-f]{1,4})$/.test(literal);
 }

@@ -6,7 +6,7 @@
 
 import { type CloseReport, NOTHING_PUBLISHED } from "./close_report.ts";
 import type { Contexts } from "./contexts.ts";
-import { ClosedError, KeyTooLongError, QuorumNotSatisfiedError, show } from "./errors.ts";
+import { ClosedError, KeyTooLongError, misuse, QuorumNotSatisfiedError } from "./errors.ts";
 import { checkKnown, knownOptions } from "./known_options.ts";
 import { type LoadGuard, LoadGuards } from "./load_guard.ts";
 import { checkSignal } from "./signal.ts";
@@ -80,9 +80,7 @@ export class InProcessBus implements SyncBus {
     checkKnown("make the bus", options, OPTIONS);
     const { onError = () => {}, contexts } = options;
     if (typeof onError !== "function") {
-      throw new TypeError(
-        `Cannot make the bus as \`onError\` must be a function: current value is ${show(onError)}`,
-      );
+      throw misuse("make the bus", "`onError` must be a function", onError);
     }
     const enter = contexts?.capture();
     this.#onError = enter === undefined ? onError : (error) => enter(() => onError(error));
@@ -117,9 +115,7 @@ export class InProcessBus implements SyncBus {
   async publishAndAwait(key: string, replicas: number, options?: PublishOptions): Promise<void> {
     this.#check(key, options);
     if (!Number.isInteger(replicas) || replicas < 0) {
-      throw new RangeError(
-        `Cannot publish as the quorum must be an integer from 0: current value is ${show(replicas)}`,
-      );
+      throw misuse("publish", "the quorum must be an integer from 0", replicas, true);
     }
     const subscribers = this.#count(key, options?.self);
     if (subscribers < replicas) throw new QuorumNotSatisfiedError(replicas, subscribers);
@@ -197,7 +193,7 @@ export class InProcessBus implements SyncBus {
   #check(key: string, options: PublishOptions | undefined): void {
     if (this.#closing !== undefined) throw new ClosedError("publish");
     if (typeof key !== "string" || utf8Length(key) === ILL_FORMED) {
-      throw new TypeError(`Cannot publish as the key must be a well-formed string: current value is ${show(key)}`);
+      throw misuse("publish", "the key must be a well-formed string", key);
     }
     const bytes = utf8Length(key);
     if (bytes > MAX_KEY) throw new KeyTooLongError(key, bytes, MAX_KEY);

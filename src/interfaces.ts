@@ -4,9 +4,9 @@
  * @module
  */
 
-import { type Endpoint, isIpv4 } from "./address.ts";
+import { type Endpoint, type Family, isIpv4 } from "./address.ts";
 import { MeshOpenError } from "./errors.ts";
-import { type Family, familyOf, hostLiteral } from "./family.ts";
+import { familyOf, hostLiteral } from "./family.ts";
 import type { NetworkInterface, NetworkInterfaces, RouteTo } from "./host.ts";
 import type { Settings } from "./options.ts";
 

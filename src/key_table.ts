@@ -4,6 +4,7 @@
  * @module
  */
 
+import { hashOf } from "./key_hash.ts";
 import type { KeyBytes } from "./wire/key_bytes.ts";
 import { equalsUtf8, readUtf8 } from "./wire/utf8.ts";
 
@@ -150,19 +151,8 @@ export class KeyTable<Value extends Ordered, Short> {
     return this.#fields[FIELDS * place + 1] as Value | undefined;
   }
 
-  /** Four bytes a step: 16 bytes in 10 ns. The two lines at the end bring what is in the upper bits into the lower ones. */
   #hash(bytes: Uint8Array, start: number, end: number): number {
-    let hash = this.#seed ^ (end - start);
-    let i = start;
-    for (; i + 4 <= end; i += 4) {
-      const word = (bytes[i] as number) | (bytes[i + 1] as number) << 8 | (bytes[i + 2] as number) << 16 |
-        (bytes[i + 3] as number) << 24;
-      hash = Math.imul(hash ^ word, 0x85ebca6b);
-      hash ^= hash >>> 15;
-    }
-    for (; i < end; i++) hash = Math.imul(hash ^ (bytes[i] as number), 0x01000193);
-    hash = Math.imul(hash ^ hash >>> 16, 0xc2b2ae35);
-    return (hash ^ hash >>> 13) & this.#hashMask;
+    return hashOf(bytes, start, end, this.#seed) & this.#hashMask;
   }
 
   #equals(record: number, bytes: Uint8Array, start: number, end: number): boolean {

@@ -6,7 +6,7 @@
  * @module
  */
 
-import { show } from "./errors.ts";
+import { misuse, show } from "./errors.ts";
 
 /** Names of options. It has no prototype: `constructor` is none. */
 export interface KnownOptions {
@@ -22,7 +22,7 @@ export function knownOptions<Options>(
 }
 
 /**
- * Checks that options are an object, or left out, and that each of its own has one of the known names. A name that is not
+ * Checks that options are an object, or left out unless `isNeeded`, and that each of its own has one of the known names. A name that is not
  * known is refused whatever its value: one that is `undefined` here may have a value in production.
  *
  * Costs 10 to 40 ns, as `publish` calls it. `action` completes "Cannot …"; `hint` may say something of a name.
@@ -34,10 +34,11 @@ export function checkKnown(
   options: unknown,
   known: KnownOptions,
   hint?: (name: string) => string | undefined,
+  isNeeded = false,
 ): void {
-  if (options === undefined || options === null) return;
-  if (typeof options !== "object") {
-    throw new TypeError(`Cannot ${action} as the options must be an object: current value is ${show(options)}`);
+  if (!isNeeded && (options === undefined || options === null)) return;
+  if (typeof options !== "object" || options === null || Array.isArray(options)) {
+    throw misuse(action, "the options must be an object", options);
   }
   for (const name in options) {
     if (known[name] !== undefined || !Object.hasOwn(options, name)) continue;

@@ -5,6 +5,7 @@
  */
 
 import { type Endpoint, isUnspecified } from "./address.ts";
+import { asError } from "./cause.ts";
 import type { DatagramHandlers, DatagramSocket, Unsent } from "./datagram_socket.ts";
 import type { NetworkInterface } from "./host.ts";
 import {
@@ -389,8 +390,4 @@ async function joinInstead(socket: DatagramSocket, group: string, { ref }: Link,
     await socket.close();
     throw failure;
   }
-}
-
-function asError(thrown: unknown): Error {
-  return thrown instanceof Error ? thrown : new Error(String(thrown));
 }

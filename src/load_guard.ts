@@ -5,7 +5,7 @@
  */
 
 import type { Clock, Timer } from "./clock.ts";
-import { KeyTooLongError, show } from "./errors.ts";
+import { KeyTooLongError, misuse } from "./errors.ts";
 import { MAX_KEY } from "./wire/layout.ts";
 import { ILL_FORMED, utf8Length } from "./wire/utf8.ts";
 
@@ -141,7 +141,7 @@ export class LoadGuards {
   #entryOf(key: string): Entry {
     const bytes = typeof key === "string" ? utf8Length(key) : ILL_FORMED;
     if (bytes === ILL_FORMED) {
-      throw new TypeError(`Cannot guard as the key must be a well-formed string: current value is ${show(key)}`);
+      throw misuse("guard", "the key must be a well-formed string", key);
     }
     if (bytes > this.#limit) throw new KeyTooLongError(key, bytes, this.#limit, "guard");
     if (this.#isClosed) return { generation: STALE };

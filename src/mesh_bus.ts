@@ -6,17 +6,17 @@
 
 import { Batcher } from "./batcher.ts";
 import type { CloseReport } from "./close_report.ts";
-import type { DatagramHandlers } from "./datagram_socket.ts";
-import { Diagnoser } from "./diagnose.ts";
-import type { DiagnoseOptions, Diagnosis } from "./diagnosis.ts";
 import { CopyLimit } from "./copy_limit.ts";
+import type { DatagramHandlers } from "./datagram_socket.ts";
 import { Deliveries } from "./deliveries.ts";
 import { Destinations } from "./destinations.ts";
-import { ClosedError, QuorumUnsupportedError, show } from "./errors.ts";
-import type { GapReason } from "./events.ts";
+import { Diagnoser } from "./diagnose.ts";
+import type { DiagnoseOptions, Diagnosis } from "./diagnosis.ts";
+import { ClosedError, misuse, QuorumUnsupportedError } from "./errors.ts";
 import { EventStream, type MeshEvents } from "./event_stream.ts";
-import { Farewell } from "./farewell.ts";
+import type { GapReason } from "./events.ts";
 import { Failures } from "./failures.ts";
+import { Farewell } from "./farewell.ts";
 import { GapReporter } from "./gap_reporter.ts";
 import type { Saying } from "./handshake.ts";
 import { Identity } from "./identity.ts";
@@ -53,8 +53,8 @@ import {
   type SyncCallback,
   type Topic,
 } from "./sync_bus.ts";
-import { MAX_KEY, MAX_PLAIN_KEY, TYPE_ANSWER, TYPE_PROBE } from "./wire/layout.ts";
 import { encodeExtension } from "./wire/extension.ts";
+import { MAX_KEY, MAX_PLAIN_KEY, TYPE_ANSWER, TYPE_PROBE } from "./wire/layout.ts";
 import { formatNodeId } from "./wire/node_id.ts";
 
 /**
@@ -579,7 +579,9 @@ export class MeshBus implements SyncBus {
   }
 
   #noQuorum(name: string, count: number, options: PublishOptions | undefined): Error {
-    if (!Number.isInteger(count) || count < 0) return misuse(name, count);
+    if (!Number.isInteger(count) || count < 0) {
+      return misuse("publish", `\`${name}\` must be an integer from 0`, count, true);
+    }
     checkPublish(options);
     return this.#closing === undefined ? new QuorumUnsupportedError() : new ClosedError("publish");
   }
@@ -678,9 +680,4 @@ export class MeshBus implements SyncBus {
     this.#guards.touchAll();
     this.#deliveries.tellAll(cause);
   }
-}
-
-function misuse(name: string, value: unknown): Error {
-  const type = typeof value === "number" ? RangeError : TypeError;
-  return new type(`Cannot publish as \`${name}\` must be an integer from 0: current value is ${show(value)}`);
 }

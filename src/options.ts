@@ -4,10 +4,10 @@
  * @module
  */
 
-import { isUnspecified, parseAddress } from "./address.ts";
+import { type Family, isUnspecified, parseAddress } from "./address.ts";
 import type { Discover } from "./discovery.ts";
-import { show } from "./errors.ts";
-import { DEFAULT_GROUPS, type Family, familyOf, GROUP_RULES, groupLiteral, hostLiteral, isHostName } from "./family.ts";
+import { misuse } from "./errors.ts";
+import { DEFAULT_GROUPS, familyOf, GROUP_RULES, groupLiteral, hostLiteral, isHostName } from "./family.ts";
 import { checkKnown, type KnownOptions, knownOptions } from "./known_options.ts";
 import type { MeshPorts } from "./ports.ts";
 import { parseSeed, type Seed } from "./seed.ts";
@@ -358,10 +358,7 @@ export function checkOptions(options: MeshOptions & Partial<MeshPorts>): Setting
  * @throws {TypeError} that names what is wrong
  */
 export function checkNames(options: MeshOptions, known: KnownOptions = MESH_OPTIONS, action = "open the mesh"): void {
-  if (typeof options !== "object" || options === null || Array.isArray(options)) {
-    throw new TypeError(`Cannot ${action} as the options must be an object: current value is ${show(options)}`);
-  }
-  checkKnown(action, options, known, noOption);
+  checkKnown(action, options, known, noOption, true);
 }
 
 /**
@@ -385,18 +382,18 @@ function noOption(name: string): string | undefined {
  */
 export function checkPorts(ports: MeshPorts): void {
   for (const name of ["bind", "randomBytes", "resolve", "resolveSrv", "networkInterfaces"] as const) {
-    if (typeof ports[name] !== "function") throw misuse(TypeError, name, "a function", ports[name]);
+    if (typeof ports[name] !== "function") throw invalid(name, "a function", ports[name]);
   }
   if (ports.routeTo !== undefined && typeof ports.routeTo !== "function") {
-    throw misuse(TypeError, "routeTo", "a function", ports.routeTo);
+    throw invalid("routeTo", "a function", ports.routeTo);
   }
   const { wall = null } = ports.clock ?? {};
   const isClock = typeof ports.clock?.setTimer === "function" && (wall === null || typeof wall === "function");
-  if (!isClock) throw misuse(TypeError, "clock", "a clock", ports.clock);
+  if (!isClock) throw invalid("clock", "a clock", ports.clock);
   const { contexts } = ports;
   if (contexts === undefined) return;
   if (typeof contexts?.capture === "function" && typeof contexts.leave === "function") return;
-  throw misuse(TypeError, "contexts", "an object with `capture` and `leave`", contexts);
+  throw invalid("contexts", "an object with `capture` and `leave`", contexts);
 }
 
 type NumberOption =
@@ -419,32 +416,31 @@ type NumberOption =
 function integer(options: MeshOptions, name: NumberOption, fallback: number, min: number, max: number): number {
   const value = options[name] ?? fallback;
   if (Number.isInteger(value) && value >= min && value <= max) return value;
-  throw misuse(typeof value === "number" ? RangeError : TypeError, name, `an integer from ${min} to ${max}`, value);
+  throw invalid(name, `an integer from ${min} to ${max}`, value, true);
 }
 
 function number(options: MeshOptions, name: NumberOption, fallback: number, min: number, max: number): number {
   const value = options[name] ?? fallback;
   if (typeof value === "number" && value >= min && value <= max) return value;
-  const type = typeof value === "number" ? RangeError : TypeError;
-  throw misuse(type, name, `a number of milliseconds from ${min} to ${max}`, value);
+  throw invalid(name, `a number of milliseconds from ${min} to ${max}`, value, true);
 }
 
 function peerTimeout(options: MeshOptions, heartbeat: number): number {
   const value = number(options, "peerTimeout", 3 * heartbeat, 20, 86_400_000);
   if (value >= 2 * heartbeat) return value;
-  throw misuse(RangeError, "peerTimeout", `at least 2 × \`heartbeat\`, ${2 * heartbeat} ms`, value);
+  throw invalid("peerTimeout", `at least 2 × \`heartbeat\`, ${2 * heartbeat} ms`, value, true);
 }
 
 function maxSendRate(options: MeshOptions, least: number): number {
   const value = integer(options, "maxSendRate", Math.max(200_000, least), 1, 1_000_000);
   if (value >= least) return value;
-  throw misuse(RangeError, "maxSendRate", `at least \`minSendRate\`, ${least}`, value);
+  throw invalid("maxSendRate", `at least \`minSendRate\`, ${least}`, value, true);
 }
 
 function wire(option: MeshOptions["wire"]): "extended" | "go-warp" {
   const value = option ?? "extended";
   if (value === "extended" || value === "go-warp") return value;
-  throw misuse(TypeError, "wire", '"extended" or "go-warp"', value);
+  throw invalid("wire", '"extended" or "go-warp"', value);
 }
 
 type BooleanOption = "multicast" | "multicastLoopback" | "waitForInterface";
@@ -452,13 +448,13 @@ type BooleanOption = "multicast" | "multicastLoopback" | "waitForInterface";
 function boolean(options: MeshOptions, name: BooleanOption, fallback = true): boolean {
   const value = options[name] ?? fallback;
   if (typeof value === "boolean") return value;
-  throw misuse(TypeError, name, "true or false", value);
+  throw invalid(name, "true or false", value);
 }
 
 function familyOption({ family, group }: MeshOptions): Family {
   const value = family ?? (typeof group === "string" ? familyOf(group) : undefined) ?? 4;
   if (value === 4 || value === 6) return value;
-  throw misuse(TypeError, "family", "4 or 6", value);
+  throw invalid("family", "4 or 6", value);
 }
 
 function group(value: string, family: Family): string {
@@ -466,7 +462,7 @@ function group(value: string, family: Family): string {
   if (literal !== undefined) return literal;
   // Without a group that is one, `family` is 4 unless it was given.
   const other = typeof value === "string" && groupLiteral(value, family === 4 ? 6 : 4) !== undefined;
-  throw misuse(TypeError, "group", other ? `${GROUP_RULES[family]}, as \`family\` is ${family}` : ANY_GROUP, value);
+  throw invalid("group", other ? `${GROUP_RULES[family]}, as \`family\` is ${family}` : ANY_GROUP, value);
 }
 
 const ANY_GROUP = `${GROUP_RULES[4]}, or ${GROUP_RULES[6]}`;
@@ -479,15 +475,15 @@ function interfaces(value: MeshOptions["interface"]): Pick<Settings, "interface"
     value.every((item) => typeof item === "string" && item !== "" && item !== "all");
   if (isList) return { interface: undefined, interfaces: [...new Set(value)] };
   const rule = `the name or an address of an interface, a list of 1 to ${MAX_INTERFACES} of those, or "all"`;
-  throw misuse(TypeError, "interface", rule, value);
+  throw invalid("interface", rule, value);
 }
 
 function seeds(texts: readonly string[], family: Family): readonly Seed[] {
-  if (!Array.isArray(texts)) throw misuse(TypeError, "peers", "an array of `host:port` texts", texts);
-  if (texts.length > MAX_PEERS) throw misuse(RangeError, "peers", `at most ${MAX_PEERS} texts`, texts.length);
+  if (!Array.isArray(texts)) throw invalid("peers", "an array of `host:port` texts", texts);
+  if (texts.length > MAX_PEERS) throw invalid("peers", `at most ${MAX_PEERS} texts`, texts.length, true);
   return texts.map((text) => {
     const seed = parseSeed(text, family);
-    if (typeof seed === "string") throw misuse(TypeError, "peers", seed, text);
+    if (typeof seed === "string") throw invalid("peers", seed, text);
     return seed;
   });
 }
@@ -495,7 +491,7 @@ function seeds(texts: readonly string[], family: Family): readonly Seed[] {
 function discover(value: Discover | undefined): Discover | undefined {
   if (value === undefined || typeof value === "function") return value;
   if (typeof value === "object" && typeof value[Symbol.asyncIterator] === "function") return value;
-  throw misuse(TypeError, "discover", "an async iterable of arrays of texts, or a function that returns one", value);
+  throw invalid("discover", "an async iterable of arrays of texts, or a function that returns one", value);
 }
 
 function advertise(text: string | undefined, family: Family): Settings["advertise"] {
@@ -508,9 +504,9 @@ function advertise(text: string | undefined, family: Family): Settings["advertis
     if (familyOf(parsed.host) === undefined && isHostName(parsed.host)) return parsed;
   }
   const literal = family === 4 ? "an IPv4 literal" : "an IPv6 literal in brackets";
-  throw misuse(TypeError, "advertiseAddr", `\`host:port\` with ${literal} or a name as host`, text);
+  throw invalid("advertiseAddr", `\`host:port\` with ${literal} or a name as host`, text);
 }
 
-function misuse(type: TypeErrorConstructor | RangeErrorConstructor, name: string, rule: string, value: unknown): Error {
-  return new type(`Cannot open the mesh as \`${name}\` must be ${rule}: current value is ${show(value)}`);
+function invalid(name: string, rule: string, value: unknown, isNumber = false): Error {
+  return misuse("open the mesh", `\`${name}\` must be ${rule}`, value, isNumber);
 }

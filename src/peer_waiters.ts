@@ -5,7 +5,7 @@
  */
 
 import type { Clock } from "./clock.ts";
-import { ClosedError, PeersTimeoutError, show } from "./errors.ts";
+import { ClosedError, misuse, PeersTimeoutError } from "./errors.ts";
 import { checkKnown, knownOptions } from "./known_options.ts";
 import { checkSignal, onAbort, type Signal } from "./signal.ts";
 
@@ -49,9 +49,14 @@ export class PeerWaiters {
   async wait(count: number, options: WaitForPeersOptions = {}): Promise<void> {
     checkKnown("wait for peers", options, OPTIONS);
     const { signal, timeout = DEFAULT_TIMEOUT } = options;
-    if (!Number.isInteger(count) || count < 0) throw misuse("the number of peers", "an integer from 0", count);
+    if (!Number.isInteger(count) || count < 0) {
+      throw misuse("wait for peers", "the number of peers must be an integer from 0", count, true);
+    }
     const isTime = typeof timeout === "number" && (timeout === Infinity || (timeout >= 0 && timeout <= MAX_TIMEOUT));
-    if (!isTime) throw misuse("`timeout`", `a number of milliseconds from 0 to ${MAX_TIMEOUT}, or Infinity`, timeout);
+    if (!isTime) {
+      const rule = `\`timeout\` must be a number of milliseconds from 0 to ${MAX_TIMEOUT}, or Infinity`;
+      throw misuse("wait for peers", rule, timeout, true);
+    }
     if (signal !== undefined) {
       checkSignal("wait for peers", signal);
       signal.throwIfAborted();
@@ -88,9 +93,4 @@ export class PeerWaiters {
     this.#isClosed = true;
     for (const waiter of this.#waiters) waiter.settle(new ClosedError("wait for peers"));
   }
-}
-
-function misuse(what: string, rule: string, value: unknown): Error {
-  const type = typeof value === "number" ? RangeError : TypeError;
-  return new type(`Cannot wait for peers as ${what} must be ${rule}: current value is ${show(value)}`);
 }

@@ -180,22 +180,6 @@ function put({ tags, pairs }: Slots, hash: number, position: number): boolean {
   return false;
 }
 
-/** A hash of the bytes from `start` to before `end`, four at a time. */
-export function hashOf(bytes: Uint8Array, start: number, end: number): number {
-  let hash = 0x811c9dc5 ^ (end - start);
-  let i = start;
-  for (; i + 4 <= end; i += 4) {
-    const word = (bytes[i] as number) | ((bytes[i + 1] as number) << 8) | ((bytes[i + 2] as number) << 16) |
-      ((bytes[i + 3] as number) << 24);
-    hash = Math.imul(hash ^ word, 0x85ebca6b);
-    hash ^= hash >>> 15;
-  }
-  for (; i < end; i++) hash = Math.imul(hash ^ (bytes[i] as number), 0x01000193);
-  hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35);
-  hash ^= hash >>> 16;
-  return hash;
-}
-
 function isSame(batch: Uint8Array, offset: number, bytes: Uint8Array, start: number, end: number): boolean {
   const length = end - start;
   if (((batch[offset] as number) << 8 | (batch[offset + 1] as number)) !== length) return false;

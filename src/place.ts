@@ -4,8 +4,8 @@
  * @module
  */
 
-import { type Endpoint, formatAddress, isUnspecified, parseAddress } from "./address.ts";
-import { type Family, familyOf, hostLiteral } from "./family.ts";
+import { type Endpoint, type Family, formatAddress, isUnspecified, parseAddress } from "./address.ts";
+import { familyOf, hostLiteral } from "./family.ts";
 
 /** Where a node is taken to be. */
 export interface Place {

@@ -4,8 +4,8 @@
  * @module
  */
 
-import { isUnspecified } from "./address.ts";
-import { type Family, familyOf, hostLiteral, isHostName } from "./family.ts";
+import { type Family, isUnspecified } from "./address.ts";
+import { familyOf, hostLiteral, isHostName } from "./family.ts";
 
 /** A seed as it was given, taken apart. */
 export interface Seed {

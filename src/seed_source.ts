@@ -4,12 +4,11 @@
  * @module
  */
 
-import type { Endpoint } from "./address.ts";
+import type { Endpoint, Family } from "./address.ts";
 import { readHosts, readTargets } from "./answers.ts";
 import { BackOff } from "./back_off.ts";
 import { messageOf } from "./cause.ts";
 import { show } from "./errors.ts";
-import type { Family } from "./family.ts";
 import type { SrvRecord } from "./host.ts";
 import type { Jitter } from "./jitter.ts";
 import { LookUp } from "./look_up.ts";

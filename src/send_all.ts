@@ -4,6 +4,7 @@
  * @module
  */
 
+import { asError } from "./cause.ts";
 import type { DatagramSocket, Unsent } from "./datagram_socket.ts";
 
 /** Sends datagrams to one destination, in their order. Resolves to why some were not sent; never rejects. */
@@ -28,8 +29,4 @@ export async function sendAll(
     }
   }
   return unsent;
-}
-
-function asError(thrown: unknown): Error {
-  return thrown instanceof Error ? thrown : new Error(String(thrown));
 }

@@ -5,6 +5,7 @@
  */
 
 import type { Clock } from "./clock.ts";
+import { misuse } from "./errors.ts";
 import { MAX_DATAGRAM } from "./wire/layout.ts";
 
 /** Bytes of a segment, at most: large enough that making one is rare, small enough that little memory waits unused. */
@@ -93,9 +94,7 @@ export class SentRing {
    */
   append(datagram: Uint8Array): number {
     if (datagram.length > MAX_DATAGRAM) {
-      throw new RangeError(
-        `Cannot keep a datagram as it must have at most ${MAX_DATAGRAM} bytes: current value is ${datagram.length}`,
-      );
+      throw misuse("keep a datagram", `it must have at most ${MAX_DATAGRAM} bytes`, datagram.length, true);
     }
     const now = this.#clock.now();
     this.#ageOut(now);

@@ -5,7 +5,7 @@
  */
 
 import type { CloseReport } from "./close_report.ts";
-import { show } from "./errors.ts";
+import { misuse, show } from "./errors.ts";
 
 /** What is shared. */
 interface Closable {
@@ -37,9 +37,7 @@ export async function sharedMesh<Bus extends Closable>(
   open: () => Promise<Bus>,
 ): Promise<Bus> {
   if (typeof name !== "string" || name === "") {
-    throw new TypeError(
-      `Cannot share a mesh as its name must be a text that is not empty: current value is ${show(name)}`,
-    );
+    throw misuse("share a mesh", "its name must be a text that is not empty", name);
   }
   const entries = registry<Bus>();
   const found = entries.get(name);

@@ -5,7 +5,7 @@
  */
 
 import type { Signal } from "./abort_signal.ts";
-import { show } from "./errors.ts";
+import { misuse } from "./errors.ts";
 
 export type { Signal, SignalShape } from "./abort_signal.ts";
 
@@ -16,7 +16,7 @@ export type { Signal, SignalShape } from "./abort_signal.ts";
  */
 export function checkSignal(action: string, signal: Signal): void {
   if (typeof signal?.aborted === "boolean" && typeof signal.addEventListener === "function") return;
-  throw new TypeError(`Cannot ${action} as \`signal\` must be an AbortSignal: current value is ${show(signal)}`);
+  throw misuse(action, "`signal` must be an AbortSignal", signal);
 }
 
 /** Who waits for a signal. */

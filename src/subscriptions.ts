@@ -5,7 +5,7 @@
  */
 
 import type { Contexts, EnterContext } from "./contexts.ts";
-import { KeyTooLongError, show } from "./errors.ts";
+import { KeyTooLongError, misuse, show } from "./errors.ts";
 import { checkKnown, knownOptions } from "./known_options.ts";
 import { checkSignal } from "./signal.ts";
 import { call, Subscriber, type SubscriberKind } from "./subscriber.ts";
@@ -99,20 +99,19 @@ export class Subscriptions {
     const options = typeof first === "object" && first !== null ? first : second;
     // `undefined` and options may stand first; what follows options is a callback in the wrong place.
     if (callback === undefined && first !== undefined && (first !== options || second !== undefined)) {
-      throw new TypeError(`Cannot subscribe as the callback must be a function: current value is ${show(first)}`);
+      throw misuse("subscribe", "the callback must be a function", first);
     }
     if (typeof topic !== "string") checkKnown("subscribe", topic, TOPIC, besideTopic);
     checkKnown("subscribe", options, SUBSCRIBE_OPTIONS, ofTopic);
     const capacity = options?.capacity ?? DEFAULT_CAPACITY;
     if (!Number.isInteger(capacity) || capacity < 1) {
-      const type = typeof capacity === "number" ? RangeError : TypeError;
-      throw new type(`Cannot subscribe as \`capacity\` must be an integer from 1: current value is ${show(capacity)}`);
+      throw misuse("subscribe", "`capacity` must be an integer from 1", capacity, true);
     }
     const signal = options?.signal;
     if (signal !== undefined) checkSignal("subscribe", signal);
     const self = options?.self ?? false;
     if (typeof self !== "boolean") {
-      throw new TypeError(`Cannot subscribe as \`self\` must be a boolean: current value is ${show(self)}`);
+      throw misuse("subscribe", "`self` must be a boolean", self);
     }
     // Before it is there: what is told of this may throw.
     if (textOf(topic).endsWith("*")) this.#onPattern(noPattern(textOf(topic)));
@@ -132,9 +131,7 @@ export class Subscriptions {
   remove(topic: Topic, subscription: Subscription): void {
     checkTopic("unsubscribe", topic, this.#limit);
     if (!(subscription instanceof Subscriber)) {
-      throw new TypeError(
-        `Cannot unsubscribe as it takes what \`subscribe\` returned: current value is ${show(subscription)}`,
-      );
+      throw misuse("unsubscribe", "it takes what `subscribe` returned", subscription);
     }
     if (this.#tableOf(topic)?.holds(this.#encode(textOf(topic)), subscription)) subscription.close();
   }
@@ -297,19 +294,19 @@ export class Subscriptions {
   }
 
   #offer(hearers: Hearers, event: SyncEvent, newest: number, isOwn: boolean): number {
-    if (!isGroup(hearers)) return this.#offerOne(hearers, event, newest, isOwn);
+    if (!isGroup(hearers)) return this.#offerOne(hearers, event, newest, isOwn) ?? 0;
     let taken = 0;
-    for (const subscriber of hearers.subscribers) taken += this.#offerOne(subscriber, event, newest, isOwn);
+    for (const subscriber of hearers.subscribers) taken += this.#offerOne(subscriber, event, newest, isOwn) ?? 0;
     return taken;
   }
 
-  #offerOne(subscriber: Subscriber, event: SyncEvent, newest: number, isOwn: boolean): number {
-    if (this.#stopped || subscriber.serial > newest || isOwn && !subscriber.self) return 0;
-    // What is published by this bus is delivered at once when nothing else is, in the context of whoever publishes.
-    const offered = subscriber.offer(event, isOwn ? undefined : this.#entered);
+  /** Whether it took the event, as 0 or 1; `undefined` when it is not for it. */
+  #offerOne(subscriber: Subscriber, event: SyncEvent, newest: number, isOwn: boolean): number | undefined {
+    if (this.#stopped || subscriber.serial > newest || isOwn && !subscriber.self) return undefined;
+    const offered = subscriber.offer(event, this.#entered);
     this.counts.events++;
     if (offered === "merged" || offered === "covered") this.counts.merged++;
-    if (offered === "overflow") this.counts.overflows++;
+    if (offered === "overflow" || event.cause === "overflow") this.counts.overflows++;
     return offered === "queued" || offered === "merged" ? 1 : 0;
   }
 
@@ -321,14 +318,8 @@ export class Subscriptions {
     isIterated: boolean,
   ): Generator<Subscriber, void, undefined> {
     for (const subscriber of each(hearers)) {
-      if (this.#stopped) break;
       if (subscriber.closed || subscriber.isIterated !== isIterated) continue;
-      if (subscriber.serial > newest || isOwn && !subscriber.self) continue;
-      const offered = subscriber.offer(event, this.#entered);
-      this.counts.events++;
-      if (offered === "merged" || offered === "covered") this.counts.merged++;
-      if (offered === "overflow" || event.cause === "overflow") this.counts.overflows++;
-      yield subscriber;
+      if (this.#offerOne(subscriber, event, newest, isOwn) !== undefined) yield subscriber;
     }
   }
 
@@ -438,11 +429,7 @@ function checkTopic(action: string, topic: Topic, limit: number): void {
   const text: unknown = typeof topic === "object" && topic !== null ? topic.prefix : topic;
   const bytes = typeof text === "string" ? utf8Length(text) : ILL_FORMED;
   if (typeof text !== "string" || bytes === ILL_FORMED) {
-    throw new TypeError(
-      `Cannot ${action} as the topic must be a well-formed string or { prefix: string }: current value is ${
-        show(topic)
-      }`,
-    );
+    throw misuse(action, "the topic must be a well-formed string or { prefix: string }", topic);
   }
   if (bytes > limit) throw new KeyTooLongError(text, bytes, limit, action);
 }

@@ -6,7 +6,7 @@
  */
 
 import type { CloseReport } from "./close_report.ts";
-import { show } from "./errors.ts";
+import { misuse } from "./errors.ts";
 import { checkKnown, knownOptions } from "./known_options.ts";
 import type { LoadGuard } from "./load_guard.ts";
 import type { Signal } from "./signal.ts";
@@ -184,7 +184,7 @@ export interface SyncBus {
  */
 export function leaseKey(id: string): string {
   if (typeof id === "string") return `lease:${id}`;
-  throw new TypeError(`Cannot use a lease as its id must be a string: current value is ${show(id)}`);
+  throw misuse("use a lease", "its id must be a string", id);
 }
 
 const PUBLISH_OPTIONS = knownOptions<PublishOptions>({
@@ -200,5 +200,5 @@ export function checkPublish(options: PublishOptions | undefined): void {
   checkKnown("publish", options, PUBLISH_OPTIONS);
   const self = options?.self;
   if (self === undefined || typeof self === "boolean") return;
-  throw new TypeError(`Cannot publish as \`self\` must be a boolean: current value is ${show(self)}`);
+  throw misuse("publish", "`self` must be a boolean", self);
 }

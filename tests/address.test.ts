@@ -3,11 +3,11 @@ import { describe, test } from "node:test";
 import { assert, assertEquals } from "@std/assert";
 import * as fc from "fast-check";
 import {
-  canonicalIpv6,
+  canonical,
   formatAddress,
+  isGroup,
   isIpv4,
   isIpv6,
-  isMulticast,
   isUnicast,
   isUnspecified,
   parseAddress,
@@ -198,7 +198,7 @@ describe("isIpv6", () => {
   });
 });
 
-describe("canonicalIpv6", () => {
+describe("canonical", () => {
   // Those of RFC 5952, 4 and its own.
   const forms: Readonly<Record<string, string>> = {
     "2001:0DB8::0001": "2001:db8::1",
@@ -214,13 +214,13 @@ describe("canonicalIpv6", () => {
     "::ffff:1.2.3.4": "::ffff:102:304",
   };
   for (const [text, expected] of Object.entries(forms)) {
-    test(`makes ${expected} of ${text}`, () => assertEquals(canonicalIpv6(text), expected));
+    test(`makes ${expected} of ${text}`, () => assertEquals(canonical(text), expected));
   }
 
   test("means the same address, and changes nothing the second time", () => {
     fc.assert(fc.property(fc.ipV6(), (text) => {
-      const once = canonicalIpv6(text);
-      assertEquals([isIpv6(once), canonicalIpv6(once)], [true, once]);
+      const once = canonical(text);
+      assertEquals([isIpv6(once), canonical(once)], [true, once]);
       assertEquals(groups(once), groups(text));
     }));
   });
@@ -239,9 +239,9 @@ describe("canonicalIpv6", () => {
 
 describe("addresses", () => {
   test("are multicast from 224 to 239", () => {
-    for (const text of ["224.0.0.0", "239.0.0.1", "239.255.255.255"]) assertEquals(isMulticast(text), true, text);
+    for (const text of ["224.0.0.0", "239.0.0.1", "239.255.255.255"]) assertEquals(isGroup(text), true, text);
     for (const text of ["223.255.255.255", "240.0.0.0", "22.4.0.0", "0.0.0.0", "255.255.255.255"]) {
-      assertEquals(isMulticast(text), false, text);
+      assertEquals(isGroup(text), false, text);
     }
   });
 

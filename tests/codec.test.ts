@@ -23,6 +23,7 @@ import {
   WRONG_MAGIC,
 } from "../src/wire/packet.ts";
 import { ILL_FORMED, NO_ROOM } from "../src/wire/utf8.ts";
+import { addKey } from "./support/batches.ts";
 import { fromHex, toHex } from "./support/hex.ts";
 
 interface Vector {
@@ -239,7 +240,7 @@ describe("BatchWriter", () => {
     const keys = ["user:42", "", "ключ🙂"];
     for (const round of [1, 2]) {
       assertEquals([writer.count, writer.bytes()], [0, batch([])], `round ${round}`);
-      assertEquals(keys.map((key) => writer.add(key)), [0, 0, 0]);
+      assertEquals(keys.map((key) => addKey(writer, key)), [0, 0, 0]);
       assertEquals([writer.count, writer.bytes()], [3, batch(keys.map((key) => new TextEncoder().encode(key)))]);
       writer.clear();
     }
@@ -247,7 +248,7 @@ describe("BatchWriter", () => {
 
   test("stays as it was when a key does not go in", () => {
     const writer = new BatchWriter(NODE_ID);
-    writer.add("first");
+    addKey(writer, "first");
     const before = toHex(writer.bytes());
     for (
       const [key, code] of [["x".repeat(MAX_PLAIN_KEY), NO_ROOM], ["a\ud800", ILL_FORMED], [
@@ -255,25 +256,29 @@ describe("BatchWriter", () => {
         NO_ROOM,
       ]] as const
     ) {
-      assertEquals([writer.add(key), writer.count, toHex(writer.bytes())], [code, 1, before]);
+      assertEquals([addKey(writer, key), writer.count, toHex(writer.bytes())], [code, 1, before]);
     }
   });
 
   test("fills a datagram to the last byte and no further", () => {
     const writer = new BatchWriter(NODE_ID);
-    assertEquals([MAX_PLAIN_KEY, writer.add("x".repeat(1379)), writer.add("x".repeat(1378))], [1378, NO_ROOM, 0]);
+    assertEquals([MAX_PLAIN_KEY, addKey(writer, "x".repeat(1379)), addKey(writer, "x".repeat(1378))], [
+      1378,
+      NO_ROOM,
+      0,
+    ]);
     assertEquals([writer.bytes().length, MAX_DATAGRAM], [1400, 1400]);
-    assertEquals(writer.add(""), NO_ROOM);
+    assertEquals(addKey(writer, ""), NO_ROOM);
   });
 
   test("leaves room for a number, and writes it behind the keys", () => {
     const writer = new BatchWriter(NODE_ID, true);
-    assertEquals([MAX_KEY, writer.add("x".repeat(1367)), writer.add("x".repeat(1366))], [1366, NO_ROOM, 0]);
-    assertEquals([writer.bytes(7).length, writer.add("")], [1400, NO_ROOM]);
+    assertEquals([MAX_KEY, addKey(writer, "x".repeat(1367)), addKey(writer, "x".repeat(1366))], [1366, NO_ROOM, 0]);
+    assertEquals([writer.bytes(7).length, addKey(writer, "")], [1400, NO_ROOM]);
     const { rest } = decodePacket(writer.bytes(2 ** 48 - 1));
     assertEquals(decodeExtension(rest), { number: 2 ** 48 - 1 });
     writer.clear();
-    writer.add("a");
+    addKey(writer, "a");
     assertEquals(toHex(writer.bytes(258)).slice(36), "0001" + "000161" + "572b01" + "010006" + "000000000102");
     assertEquals(toHex(writer.bytes()).slice(36), "0001" + "000161");
   });

@@ -18,8 +18,8 @@ const PORTS = [
   "src/host.ts",
   "src/ports.ts",
 ];
-/** What every side does with what callers pass. These reach ports and `errors.ts` only. */
-const OF_CALLERS = ["src/known_options.ts", "src/signal.ts"];
+/** What every side does with addresses, and with what callers pass. These reach ports and `errors.ts` only. */
+const SHARED = ["src/address.ts", "src/known_options.ts", "src/signal.ts"];
 
 const files = ["mod.ts", ...filesIn("src"), ...filesIn("adapters"), ...filesIn("cli")];
 const imports = files.flatMap(importsOf);
@@ -42,11 +42,11 @@ describe("imports", () => {
     assertEquals(breaches((file, target) => PORTS.includes(file) && !PORTS.includes(target)), []);
   });
 
-  test("of adapters reach ports, adapters, what checks arguments and what the runtimes bring", () => {
+  test("of adapters reach ports, adapters, what reads addresses and checks arguments, and what the runtimes bring", () => {
     const allowed = (target: string) =>
-      inAdapters(target) || [...PORTS, ...OF_CALLERS].includes(target) || target.startsWith("node:");
+      inAdapters(target) || [...PORTS, ...SHARED].includes(target) || target.startsWith("node:");
     const below = [...PORTS, "src/errors.ts"];
-    assertEquals(breaches((file, target) => OF_CALLERS.includes(file) && !below.includes(target)), []);
+    assertEquals(breaches((file, target) => SHARED.includes(file) && !below.includes(target)), []);
     assertEquals(breaches((file, target) => inAdapters(file) && !allowed(target)), []);
   });
 
@@ -67,7 +67,7 @@ describe("imports", () => {
 
 /** 0 depends on nothing, and each layer on those below it and on itself. */
 function layer(file: string): number {
-  if (file === "src/wire/layout.ts" || file === "src/errors.ts") return 0;
+  if (["src/wire/layout.ts", "src/errors.ts", "src/address.ts"].includes(file)) return 0;
   if (file.startsWith("src/wire/")) return 1;
   if (file === "mod.ts") return 4;
   return file === "src/mesh_bus.ts" ? 3 : 2;

@@ -9,6 +9,7 @@ import { BatchWriter } from "../src/wire/batch_writer.ts";
 import { KeyBytes } from "../src/wire/key_bytes.ts";
 import { scanPacket, visitBatch } from "../src/wire/packet.ts";
 import { equalsUtf8 } from "../src/wire/utf8.ts";
+import { addKey } from "./support/batches.ts";
 import { anyKey } from "./support/arbitraries.ts";
 
 test("a datagram that comes while another is read takes nothing from it", () => {
@@ -46,7 +47,7 @@ test("the own text of a key is its text, however long it is and whatever is besi
 
 function batchOf(keys: readonly string[]): Uint8Array {
   const writer = new BatchWriter(new Uint8Array(16));
-  for (const key of keys) writer.add(key);
+  for (const key of keys) addKey(writer, key);
   return writer.bytes().slice();
 }
 

@@ -145,7 +145,7 @@ describe("an unknown option", () => {
 
   test("is refused as well as options that are no object, and those that throw", async () => {
     const bus = new InProcessBus();
-    for (const value of ["Ada", 1, true, () => {}]) {
+    for (const value of ["Ada", 1, true, () => {}, []]) {
       const publishing = () => bus.publish("key", value as PublishOptions);
       await assertRejects(publishing, TypeError, "Cannot publish as the options must be an object: current value is");
     }

@@ -2,7 +2,8 @@
 import { describe, test } from "node:test";
 import { assert, assertEquals } from "@std/assert";
 import * as fc from "fast-check";
-import { hashOf, PendingKeys } from "../src/pending_keys.ts";
+import { hashOf } from "../src/key_hash.ts";
+import { PendingKeys } from "../src/pending_keys.ts";
 import { anyKey } from "./support/arbitraries.ts";
 
 /** A table with batches as the batcher has them: a length of two bytes before each key. */

@@ -5,12 +5,13 @@ import { SeededRandom } from "../adapters/memory.ts";
 import { Prints } from "../src/prints.ts";
 import { BatchWriter } from "../src/wire/batch_writer.ts";
 import { printOf, scanPacket } from "../src/wire/packet.ts";
+import { addKey } from "./support/batches.ts";
 
 const NODE_ID = new Uint8Array(16).fill(1);
 
 function batch(keys: readonly string[], number?: number): Uint8Array {
   const writer = new BatchWriter(NODE_ID, true);
-  for (const key of keys) assertEquals(writer.add(key), 0);
+  for (const key of keys) assertEquals(addKey(writer, key), 0);
   return writer.bytes(number).slice();
 }
 

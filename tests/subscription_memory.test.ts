@@ -9,6 +9,7 @@ import type { Subscription } from "../src/sync_bus.ts";
 import { BatchWriter } from "../src/wire/batch_writer.ts";
 import { KeyBytes } from "../src/wire/key_bytes.ts";
 import { scanPacket, visitBatch } from "../src/wire/packet.ts";
+import { addKey } from "./support/batches.ts";
 
 const COUNT = 100_000;
 /** Bytes of a subscription beside its key. */
@@ -77,7 +78,7 @@ describe("a key that is kept", { skip: isNode ? false : "measured on Node" }, ()
       const key = new KeyBytes();
       const keep = (i: number) => {
         const writer = new BatchWriter(new Uint8Array(16));
-        for (const text of [...others, String(i).padStart(length, "k")]) writer.add(text);
+        for (const text of [...others, String(i).padStart(length, "k")]) addKey(writer, text);
         const bytes = writer.bytes();
         visitBatch(bytes, scanPacket(bytes), key, (key) => {
           // Another text than the first of them is cut out of the datagram's.

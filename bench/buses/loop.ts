@@ -31,7 +31,7 @@ export const openLoop: OpenBus = async (place) => {
     address: `${socket.host}:${socket.port}`,
     ready: () => Promise.resolve(),
     publish(key) {
-      writer.add(key);
+      writer.commit(writer.put(key));
       if (writer.count === KEYS_PER_DATAGRAM) send();
     },
     flush: () => last,

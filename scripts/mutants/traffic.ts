@@ -126,6 +126,30 @@ export const TRAFFIC: readonly Mutant[] = judgedBy("traffic", [
     replace: "return this.bytes.subarray(this.start, this.#to);",
   },
   {
+    name: "a turn that reads on and on calls back on and on",
+    file: "src/deliveries.ts",
+    find: "else if (now - this.#turnAt >= LONG_TURN) this.#isBehind = true;",
+    replace: "",
+  },
+  {
+    name: "a node that is busy for long is behind, though its turns are short",
+    file: "src/deliveries.ts",
+    find: "this.#turnEnd = undefined;\n    this.#turnAt = this.#clock.now();",
+    replace: "this.#turnEnd = undefined;",
+  },
+  {
+    name: "a pause between datagrams is time in which they were read",
+    file: "src/deliveries.ts",
+    find: "if (now - this.#begunAt >= CALM) this.#turnAt = now;\n    else if",
+    replace: "if (this.#turnAt < 0) this.#turnAt = now;\n    else if",
+  },
+  {
+    name: "keys of one's own wait when the turn is long",
+    file: "src/deliveries.ts",
+    find: "this.#begin(this.#clock.now(), Infinity);",
+    replace: "this.begin();",
+  },
+  {
     name: "a node that cannot keep up takes all that comes",
     file: "src/deliveries.ts",
     find: "return this.waiting >= FULL;",

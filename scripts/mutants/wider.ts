@@ -43,8 +43,8 @@ export const WIDER: readonly Mutant[] = judgedBy("storms", [
   {
     name: "keys that came before their node had answered are as new as they seemed",
     file: "src/deliveries.ts",
-    find: "chunk.since = Math.min(chunk.since, since);",
-    replace: "chunk.since += 0;",
+    find: "this.#date((before) => Math.min(before, since));",
+    replace: "this.#date((before) => before);",
     seeds: [1040482],
   },
   {

@@ -51,19 +51,9 @@ export class BatchWriter {
   }
 
   /**
-   * Appends a key. Returns 0 when it is in, else why not, with the batch unchanged: `NO_ROOM` when it would pass
-   * {@linkcode BatchWriter.limit} with its extension, `ILL_FORMED` when it has no UTF-8 form.
-   */
-  add(key: string): number {
-    const end = this.put(key);
-    if (end < 0) return end;
-    this.commit(end);
-    return 0;
-  }
-
-  /**
    * Writes a key behind the last one, where the next `put` overwrites it unless it is {@linkcode BatchWriter.commit}ted. Returns
-   * where it ends, else as `add` does.
+   * where it ends, else why it can not be added: `NO_ROOM` when it would pass {@linkcode BatchWriter.limit} with its extension,
+   * `ILL_FORMED` when it has no UTF-8 form.
    */
   put(key: string): number {
     const start = this.#end + BATCH_KEY_OVERHEAD;
@@ -89,7 +79,7 @@ export class BatchWriter {
   }
 
   /**
-   * The datagram, with the number that the batch gets if any: a view that holds until the next `add` or `clear`. `isMore` says
+   * The datagram, with the number that the batch gets if any: a view that holds until the next `put` or `clear`. `isMore` says
    * that more is pending.
    */
   bytes(number?: number, isMore = false): Uint8Array {

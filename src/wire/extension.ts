@@ -4,7 +4,7 @@
  * @module
  */
 
-import { DecodeError } from "../errors.ts";
+import { DecodeError, misuse } from "../errors.ts";
 import { readU16, readU32, readU48, writeU16, writeU32, writeU48 } from "./integers.ts";
 import {
   AGE_LENGTH,
@@ -376,7 +376,7 @@ function u48s(...values: number[]): Uint8Array {
   const bytes = new Uint8Array(NUMBER_LENGTH * values.length);
   values.forEach((value, i) => {
     if (!Number.isInteger(value) || value < 0 || value > MAX_NUMBER) {
-      throw new RangeError(`Cannot encode as numbers must be integers from 0 to 2^48 - 1: current value is ${value}`);
+      throw misuse("encode", "numbers must be integers from 0 to 2^48 - 1", value, true);
     }
     writeU48(bytes, NUMBER_LENGTH * i, value);
   });
@@ -385,7 +385,7 @@ function u48s(...values: number[]): Uint8Array {
 
 function u32(value: number): Uint8Array {
   if (!Number.isInteger(value) || value < 0 || value > 0xffffffff) {
-    throw new RangeError(`Cannot encode as a nonce must be an integer from 0 to 2^32 - 1: current value is ${value}`);
+    throw misuse("encode", "a nonce must be an integer from 0 to 2^32 - 1", value, true);
   }
   const bytes = new Uint8Array(NONCE_LENGTH);
   writeU32(bytes, 0, value);
@@ -394,7 +394,7 @@ function u32(value: number): Uint8Array {
 
 /** Ages are rounded down: what is younger than it says is not skipped. */
 function withAge(numbers: Uint8Array, age: number): Uint8Array {
-  if (!(age >= 0)) throw new RangeError(`Cannot encode as an age must be a number from 0 up: current value is ${age}`);
+  if (!(age >= 0)) throw misuse("encode", "an age must be a number from 0 up", age, true);
   const bytes = new Uint8Array(numbers.length + 4);
   bytes.set(numbers);
   writeU32(bytes, numbers.length, Math.min(Math.floor(age), AGE_NEVER));

@@ -5,7 +5,9 @@
  * @module
  */
 
-import { DecodeError } from "../errors.ts";
+import { DecodeError, misuse } from "../errors.ts";
+import { readU16, writeU16 } from "./integers.ts";
+import type { KeyBytes } from "./key_bytes.ts";
 import {
   BATCH_KEY_OVERHEAD,
   BATCH_KEYS_OFFSET,
@@ -23,8 +25,6 @@ import {
   TYPE_INVALIDATE,
   TYPE_OFFSET,
 } from "./layout.ts";
-import { readU16, writeU16 } from "./integers.ts";
-import type { KeyBytes } from "./key_bytes.ts";
 import { isAscii, isUtf8, readUtf8 } from "./utf8.ts";
 
 /** {@linkcode scanPacket} found fewer bytes than the datagram claims to have. */
@@ -212,7 +212,7 @@ export function encodePacket(packet: KeyPacket | BatchPacket): Uint8Array {
   const keys = packet.type === TYPE_BATCH ? packet.keys : [packet.key];
   const longest = keys.reduce((most, key) => Math.max(most, key.length), keys.length);
   if (longest > MAX_BATCH_COUNT) {
-    throw new RangeError(`Cannot encode as counts and key lengths must be at most 65535: current value is ${longest}`);
+    throw misuse("encode", "counts and key lengths must be at most 65535", longest, true);
   }
   const prefix = packet.type === TYPE_BATCH ? BATCH_KEYS_OFFSET : KEY_LENGTH_OFFSET;
   const bytes = new Uint8Array(keys.reduce((sum, key) => sum + BATCH_KEY_OVERHEAD + key.length, prefix));

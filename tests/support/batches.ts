@@ -1,6 +1,7 @@
 import { VirtualClock } from "../../adapters/memory_clock.ts";
 import { Batcher, type BatcherConfig } from "../../src/batcher.ts";
 import { SendBudget } from "../../src/send_budget.ts";
+import type { BatchWriter } from "../../src/wire/batch_writer.ts";
 import { type BatchPacket, decodePacket } from "../../src/wire/packet.ts";
 
 /** A batcher on a virtual clock, and what it has said. */
@@ -53,4 +54,12 @@ export function makeBatcher(config: Partial<BatcherConfig> = {}): BatcherRig {
 export function keysOf(datagram: Uint8Array): string[] {
   const packet = decodePacket(datagram) as BatchPacket;
   return packet.keys.map((key) => new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(key));
+}
+
+/** Appends a key to a batch. Returns 0 when it is in, else why not, with the batch unchanged. */
+export function addKey(writer: BatchWriter, key: string): number {
+  const end = writer.put(key);
+  if (end < 0) return end;
+  writer.commit(end);
+  return 0;
 }
