@@ -95,7 +95,7 @@ export const CALLS: readonly Mutant[] = judgedBy("calls", [
   {
     name: "options of `diagnose` are not looked at",
     file: "src/diagnose.ts",
-    find: '  checkKnown("diagnose", options, OPTIONS);\n',
+    find: '  checkKnown("diagnose", options, OPTIONS, undefined, true);\n',
     replace: "",
   },
   {
