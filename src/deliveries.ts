@@ -196,17 +196,16 @@ export class Deliveries {
 
   /** The keys of a datagram follow. They may have been outstanding since a time, by the clock. */
   begin(outstandingSince: number = Infinity): void {
-    const now = this.#clock.now();
-    if (now - this.#begunAt >= CALM) this.#turnAt = now;
-    else if (now - this.#turnAt >= BUDGET) this.#lookAtTurn(now);
-    this.#begin(now, outstandingSince);
+    this.#begin(this.#clock.now(), outstandingSince, true);
   }
 
-  #begin(now: number, outstandingSince: number): void {
+  #begin(now: number, outstandingSince: number, isRead: boolean): void {
     this.#isBusy = true;
     this.#since = outstandingSince;
     const since = now - this.#begunAt;
     this.#begunAt = this.#mark = now;
+    if (since >= CALM) this.#turnAt = now;
+    else if (isRead && now - this.#turnAt >= BUDGET) this.#lookAtTurn(now);
     this.#isQuick = !this.#isBehind && this.#wary === 0 && since < CALM;
     // The one before was quick then, and so are most in a row: the end is not looked at.
     this.#isSwift = since < NOTABLE;
@@ -233,7 +232,7 @@ export class Deliveries {
       if (hearers > 0) this.#keepOwn(key, !isForAll);
       return;
     }
-    this.#begin(this.#clock.now(), Infinity);
+    this.#begin(this.#clock.now(), Infinity, false);
     // Not as after a datagram: what is published in a loop would never be looked at.
     this.#isSwift = false;
     if (this.#isQuick) this.#subscriptions.deliver(key, undefined, undefined, !isForAll);

@@ -140,13 +140,13 @@ export const TRAFFIC: readonly Mutant[] = judgedBy("traffic", [
   {
     name: "a pause between datagrams is time in which they were read",
     file: "src/deliveries.ts",
-    find: "if (now - this.#begunAt >= CALM) this.#turnAt = now;\n    else if",
+    find: "if (since >= CALM) this.#turnAt = now;\n    else if",
     replace: "if (this.#turnAt < 0) this.#turnAt = now;\n    else if",
   },
   {
     name: "keys of one's own wait when the turn is long",
     file: "src/deliveries.ts",
-    find: "this.#begin(this.#clock.now(), Infinity);",
+    find: "this.#begin(this.#clock.now(), Infinity, false);",
     replace: "this.begin();",
   },
   {
