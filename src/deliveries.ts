@@ -5,7 +5,8 @@
  */
 
 import type { Clock, Timer } from "./clock.ts";
-import { Subscriber } from "./subscriber.ts";
+import type { Subscriber } from "./subscriber.ts";
+import type { Hearers } from "./subscriber_table.ts";
 import type { Subscriptions } from "./subscriptions.ts";
 import type { Topic } from "./sync_bus.ts";
 import { readU16 } from "./wire/integers.ts";
@@ -55,10 +56,7 @@ const MAX_BYTES = CAPACITY * MAX_KEY;
  */
 const MAX_READING_TURNS = 32;
 
-/**
- * Keys that wait and are handed over without a look at the time, when none of the last {@linkcode WARY_KEYS} was slow. A callback
- * that becomes slow may be called for so many in a row, once.
- */
+/** The time is looked at after so many keys that nobody wants, of those that wait: some 3 µs. A power of two. */
 const STRIDE = 32;
 
 /** Keys that wait while batches that can be had again are better left for later: half of the room is for those that can not. */
@@ -134,8 +132,6 @@ export class Deliveries {
   /** Whether keys wait for their turn, those of this moment too. */
   #isBehind = false;
   #isRunning = false;
-  /** Whether keys that wait are handed over several at a time. */
-  #isStriding = false;
   /** Whether a datagram is being read, or everybody is told: callbacks are under way, or follow. */
   #isBusy = false;
   #turnEnd: Timer | undefined;
@@ -169,7 +165,7 @@ export class Deliveries {
 
   /** Milliseconds for which something has waited for its subscribers; `undefined` when nothing does. */
   get age(): number | undefined {
-    const isOffering = this.#offers !== undefined || this.#isStriding;
+    const isOffering = this.#offers !== undefined || this.#isRunning;
     if (this.#owedSince === undefined && !isOffering && this.#head === undefined) return undefined;
     let since = this.#owedSince ?? Infinity;
     if (isOffering) since = Math.min(since, this.#offeredSince);
@@ -215,8 +211,12 @@ export class Deliveries {
   /** One of them. */
   take(key: KeyBytes): void {
     if (this.#isQuick) this.#subscriptions.deliver(key);
-    else if (this.#isBehind) this.#keep(key);
-    else this.#takeSlowly(key);
+    else {
+      // Within a callback: the others who hear of the key of that come first.
+      if (this.#offers !== undefined) this.#fallBehind();
+      if (this.#isBehind) this.#keep(key);
+      else this.#takeSlowly(key);
+    }
   }
 
   /**
@@ -294,17 +294,14 @@ export class Deliveries {
     if (!this.#run(this.#begunAt + BUDGET - this.#spent)) this.#fallBehind();
   }
 
-  /** Begins to hand over a key: {@linkcode Deliveries.#run} does the rest. */
+  /** Hands over a key, or begins to: {@linkcode Deliveries.#run} does the rest. */
   #offer(key: string | KeyBytes, newest: number, since: number, isOwn: boolean): void {
-    if (this.#wary > 0) this.#wary--;
     this.#offeredSince = since;
     this.#isRunning = true;
-    const offered = this.#subscriptions.offer(key, newest, isOwn);
+    const taken = this.#subscriptions.deliverOne(key, newest, isOwn);
+    if (taken < 0) this.#offers = this.#subscriptions.offer(key, newest, isOwn);
     this.#isRunning = false;
-    if (offered === undefined) return;
-    // Steps cost 200 ns, and nothing is between those of one.
-    if (offered instanceof Subscriber) this.#time(offered.topic);
-    else this.#offers = offered;
+    if (taken > 0) this.#time();
   }
 
   #fallBehind(): void {
@@ -411,24 +408,9 @@ export class Deliveries {
       this.#letGo();
       return false;
     }
-    if (this.#wary > 0) this.#offer(this.#shift(chunk), chunk.newest, chunk.since, chunk.isOwn);
-    else this.#stride();
+    if (this.waiting % STRIDE === 0) this.#mark = this.#clock.now();
+    this.#offer(this.#shift(chunk), chunk.newest, chunk.since, chunk.isOwn);
     return true;
-  }
-
-  /** Hands over keys that wait and does not time them one by one. */
-  #stride(): void {
-    this.#isStriding = this.#isRunning = true;
-    let chunk = this.#head;
-    // What everybody has to hear comes before what follows it.
-    for (let left = STRIDE; left > 0 && chunk !== undefined && this.#round === undefined; left--, chunk = this.#head) {
-      this.#offeredSince = chunk.since;
-      this.#subscriptions.deliver(this.#shift(chunk), undefined, chunk.newest, chunk.isOwn);
-    }
-    this.#isStriding = this.#isRunning = false;
-    const now = this.#clock.now();
-    if (now - this.#mark >= BUDGET) this.#wary = WARY_KEYS;
-    this.#mark = now;
   }
 
   /** Nothing is kept of the last datagram whose keys have waited. */
@@ -474,12 +456,14 @@ export class Deliveries {
     return this.#offers === undefined && this.#mark < until;
   }
 
-  #time(topic: Topic): void {
+  /** A callback is done: that of a subscription to `topic`, or of the only one of a key. */
+  #time(topic?: Topic): void {
     const now = this.#clock.now();
     const duration = now - this.#mark;
     this.#mark = now;
+    if (this.#wary > 0) this.#wary--;
     if (this.#isRound) this.toldAt = now;
     if (duration >= BUDGET) this.#wary = WARY_KEYS;
-    if (duration > SLOW) this.#config.onSlow(topic, duration);
+    if (duration > SLOW) this.#config.onSlow(topic ?? (this.#subscriptions.hearer as Hearers).topic, duration);
   }
 }

@@ -63,6 +63,8 @@ export class Subscriptions {
   #spare: KeyBytes | undefined;
   /** How many callbacks run in which context. */
   readonly #entries = new Map<EnterContext, number>();
+  /** Who was handed a key last by `deliverOne`. */
+  hearer: Hearers | undefined;
   /** The context of all callbacks: `undefined` where contexts are not kept apart, and null when it is not the same for all. */
   #common: EnterContext | null | undefined;
   /** The context that was entered for all that is delivered now. */
@@ -225,23 +227,36 @@ export class Subscriptions {
   }
 
   /**
-   * The same, for whoever has to know what each subscriber took: a single one has the event when this returns, and is returned.
-   * Several are handed it in steps, callbacks first: each comes out when it has it. Subscriptions may come and go in between.
+   * The same, for whoever has to look at the time in between: when several hear of the key nothing is done and -1 returned, and
+   * {@linkcode Subscriptions.offer} hands it to them.
    */
-  offer(
-    key: string | KeyBytes,
-    newest: number,
-    isOwn = false,
-  ): Subscriber | Generator<Subscriber, void, undefined> | undefined {
+  deliverOne(key: string | KeyBytes, newest: number, isOwn: boolean): number {
     const bytes = typeof key === "string" ? this.#encode(key) : key;
-    const found = this.#hearersOf(bytes);
-    const [first] = found;
-    if (first === undefined) return undefined;
-    if (found.length > 1 || isGroup(first)) {
-      return this.#inSteps(found.map((hearers) => [hearers, eventOf(hearers, bytes)]), newest, isOwn);
+    let table: SubscriberTable | undefined;
+    let place = this.#byKey.size === 0 ? -1 : this.#byKey.find(bytes, bytes.end);
+    if (place >= 0) table = this.#byKey;
+    const prefixes = this.#prefixes;
+    for (let i = 0; i < prefixes.length; i++) {
+      const [length, other] = prefixes[i] as typeof prefixes[number];
+      const found = findPrefix(other, bytes, length);
+      if (found < 0) continue;
+      if (table !== undefined) return -1;
+      table = other;
+      place = found;
     }
-    this.#offer(first, eventOf(first, bytes), newest, isOwn);
-    return first;
+    if (table === undefined) return 0;
+    const hearers = table.valueAt(place);
+    if (table.shortAt(place) === undefined && isGroup(hearers)) return -1;
+    this.hearer = hearers;
+    const event = publish(table === this.#byKey ? table.textAt(place) : bytes.ownText, undefined);
+    return this.#hand(table, place, event, newest, isOwn);
+  }
+
+  /** Hands the event of a key to its subscribers in steps, callbacks first: each comes out when it has it. They may come and go in between. */
+  offer(key: string | KeyBytes, newest: number, isOwn: boolean): Generator<Subscriber, void, undefined> {
+    const bytes = typeof key === "string" ? this.#encode(key) : key;
+    const offers = this.#hearersOf(bytes).map((hearers) => [hearers, eventOf(hearers, bytes)] as const);
+    return this.#inSteps(offers, newest, isOwn);
   }
 
   *#inSteps(

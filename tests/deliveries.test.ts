@@ -123,32 +123,78 @@ describe("deliveries", () => {
     assertEquals([deliveries.waiting, deliveries.age ?? 0], [0, 0]);
   });
 
-  test("that wait are timed again one by one when a callback becomes slow", async () => {
-    const { clock, host, subscriptions, deliveries, read } = setUp();
-    // Keys that are timed after the first slow one, and what is handed over without a look at the time.
-    const [wary, stride] = [2000, 32];
-    const slowFrom = wary + 10 * stride;
-    let count = 0;
-    const at: number[] = [];
-    subscriptions.add({ prefix: "k" }, () => {
-      if (count++ > 0 && count < slowFrom) return;
-      host.block(10);
-      at.push(host.clock.now());
-    });
-    let last = 0;
-    let longest = 0;
-    const tick = () => {
-      if (count > slowFrom + stride) longest = Math.max(longest, host.clock.now() - last);
-      last = host.clock.now();
+  // As many quick keys as make a node that reads stop timing, of those that are wanted and of those that are not.
+  for (const quick of ["k", "other"]) {
+    test(`that wait take one callback a turn when it becomes slow, whatever came before: 2,500 of ${quick}`, async () => {
+      const { clock, host, subscriptions, slow, deliveries, read } = setUp(60_000);
+      const at: number[] = [];
+      subscriptions.add({ prefix: "k" }, ({ key }) => {
+        if (!key.startsWith("kslow")) return;
+        host.block(10);
+        at.push(host.clock.now());
+      });
+      let last = 0;
+      let longest = 0;
+      const tick = () => {
+        longest = Math.max(longest, host.clock.now() - last);
+        last = host.clock.now();
+        host.clock.setTimer(tick, 1);
+      };
       host.clock.setTimer(tick, 1);
-    };
-    host.clock.setTimer(tick, 1);
-    for (let i = 0; i < 24; i++) read(...keysOf(100));
-    await clock.advance(20_000);
-    assertEquals([count, deliveries.waiting], [2400, 0]);
-    // A timer runs between any two of them.
-    assertGreater(at.length, 2 * stride);
-    assertLessOrEqual(longest, 11);
+      for (let round = 0; round < 3; round++) {
+        read("kslow");
+        for (let i = 0; i < 25; i++) read(...keysOf(100, quick));
+        read(...keysOf(40, "kslow"));
+      }
+      await clock.advance(20_000);
+      assertEquals([at.length, slow.length, deliveries.waiting], [3 * 41, 3 * 41, 0]);
+      // A timer runs between any two of them.
+      assertLessOrEqual(longest, 11);
+    });
+  }
+
+  for (const count of [3, 1000]) {
+    test(`that wait share the time of a turn when many hear of a key: ${count}`, async () => {
+      const { clock, host, subscriptions, slow, deliveries, read } = setUp(60_000);
+      let calls = 0;
+      for (let i = 0; i < count; i++) {
+        subscriptions.add({ prefix: "k" }, () => {
+          calls++;
+          host.block(2 / count + 0.05);
+        });
+      }
+      let last = 0;
+      let longest = 0;
+      const tick = () => {
+        longest = Math.max(longest, host.clock.now() - last);
+        last = host.clock.now();
+        host.clock.setTimer(tick, 1);
+      };
+      read(...keysOf(200, "other"), "k", "k");
+      host.clock.setTimer(tick, 1);
+      read(...keysOf(2500, "other"));
+      read(...keysOf(20));
+      await clock.advance(5_000);
+      assertEquals([calls, slow.length, deliveries.waiting], [22 * count, 0, 0]);
+      // 4 ms where they are read, 4 ms at the end of that turn, and a callback more.
+      assertLessOrEqual(longest, 9);
+    });
+  }
+
+  test("are timed by a node that has got through slow ones of late, however quick the next is", async () => {
+    const { clock, host, subscriptions, deliveries, read } = setUp(60_000);
+    let calls = 0;
+    subscriptions.add({ prefix: "k" }, () => {
+      calls++;
+      host.block(10);
+    });
+    read(...keysOf(2_100));
+    await clock.advance(30_000);
+    assertEquals([calls, deliveries.waiting], [2_100, 0]);
+    read("other");
+    read(...keysOf(100));
+    assertEquals([calls, deliveries.waiting], [2_101, 99]);
+    deliveries.close();
   });
 
   for (const patience of [1000, 5000]) {
@@ -197,6 +243,22 @@ describe("deliveries", () => {
       assertEquals([got, deliveries.waiting], [["outer1", ...inner, "outer2", "outer3"], 0]);
     });
   }
+
+  test("of a datagram that is handed over within a callback come after the others who hear of that key", async () => {
+    const { clock, host, subscriptions, deliveries, read } = setUp();
+    const got: string[] = [];
+    subscriptions.add({ prefix: "" }, ({ key }) => {
+      got.push(`first ${key}`);
+      if (key !== "outer") return;
+      host.block(2);
+      read("inner");
+    });
+    subscriptions.add({ prefix: "" }, ({ key }) => got.push(`second ${key}`));
+    read("outer", "last");
+    await clock.advance(100);
+    const keys = ["outer", "inner", "last"];
+    assertEquals([got, deliveries.waiting], [keys.flatMap((key) => [`first ${key}`, `second ${key}`]), 0]);
+  });
 
   test("that wait come after the gap that a callback before them has brought about", async () => {
     const { clock, host, subscriptions, deliveries, read } = setUp();

@@ -94,9 +94,9 @@ export const TRAFFIC: readonly Mutant[] = judgedBy("traffic", [
     replace: "key.move(start, end);\n      return key;",
   },
   {
-    name: "callbacks that become slow while keys wait are never timed again",
+    name: "callbacks of keys that wait are not timed",
     file: "src/deliveries.ts",
-    find: "if (now - this.#mark >= BUDGET) this.#wary = WARY_KEYS;",
+    find: "if (taken > 0) this.#time();",
     replace: "",
   },
   {
