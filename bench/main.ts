@@ -28,16 +28,14 @@ import { report } from "./report.ts";
 import { BROKERS, serverVersion } from "./servers.ts";
 import { outcomes, TARGETS } from "./targets.ts";
 
-const { values } = parseArgs({
-  options: {
-    json: { type: "boolean", default: false },
-    quick: { type: "boolean", default: false },
-    docs: { type: "boolean", default: false },
-    from: { type: "string" },
-    only: { type: "string" },
-    runtime: { type: "string" },
-  },
-});
+const USAGE = `Usage: npm run bench -- [--only GROUP,...] [--runtime NAME,...] [--quick] [--json] [--docs] [--from FILE]
+Groups: ${GROUPS.map(({ name }) => name).join(", ")}; bench/README.md says what they are.`;
+
+const { values } = read();
+if (values.help) {
+  console.log(USAGE);
+  process.exit();
+}
 const runtimes = chosen(RUNTIMES, "--runtime", values.runtime);
 const groups = chosen(GROUPS, "--only", values.only);
 
@@ -103,6 +101,29 @@ function chosen<Item extends Runtime | Group>(list: readonly Item[], option: str
   const names = text.split(",");
   const known = list.map(({ name }) => name);
   const unknown = names.find((name) => !known.includes(name));
-  if (unknown !== undefined) throw new Error(`${option} knows ${known.join(", ")}: it was ${unknown}`);
+  if (unknown !== undefined) refuse(`${option} knows ${known.join(", ")}: it was ${unknown}`);
   return list.filter(({ name }) => names.includes(name));
+}
+
+function read() {
+  try {
+    return parseArgs({
+      options: {
+        help: { type: "boolean", default: false },
+        json: { type: "boolean", default: false },
+        quick: { type: "boolean", default: false },
+        docs: { type: "boolean", default: false },
+        from: { type: "string" },
+        only: { type: "string" },
+        runtime: { type: "string" },
+      },
+    });
+  } catch (error) {
+    return refuse((error as Error).message);
+  }
+}
+
+function refuse(why: string): never {
+  console.error(`${why}\n\n${USAGE}`);
+  process.exit(2);
 }

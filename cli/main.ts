@@ -4,7 +4,7 @@
  *
  *     npx @warp-mesh/bus doctor --help
  *     deno run -A --unstable-net jsr:@warp-mesh/bus/cli doctor --help
- *     bunx @warp-mesh/bus doctor --help
+ *     bunx --bun @warp-mesh/bus doctor --help
  *
  * @module
  */

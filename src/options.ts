@@ -152,8 +152,8 @@ export interface MeshOptions {
   readonly receiveBuffer?: number | undefined;
   /**
    * Silence after which a peer is lost: 20 to 86,400,000, and at least twice `heartbeat`. It was asked again and again by
-   * then. A Go node, which cannot be asked, is lost after 60 s unless this is given. All
-   * nodes of a mesh should have the same `heartbeat`.
+   * then. A Go node, which cannot be asked, is lost after 60 s unless this is given, or after three heartbeats if those take longer.
+   * All nodes of a mesh should have the same `heartbeat`.
    *
    * A peer that is lost is a gap: what it published last may not have arrived. A larger value rides out longer cuts.
    *
