@@ -126,6 +126,18 @@ export const TRAFFIC: readonly Mutant[] = judgedBy("traffic", [
     replace: "return this.bytes.subarray(this.start, this.#to);",
   },
   {
+    name: "a datagram within a callback takes the place of the key of that",
+    file: "src/deliveries.ts",
+    find: "if (this.#offers !== undefined) this.#fallBehind();",
+    replace: "",
+  },
+  {
+    name: "many who hear of a key are called in one go",
+    file: "src/subscriptions.ts",
+    find: "if (table.shortAt(place) === undefined && isGroup(hearers)) return -1;",
+    replace: "",
+  },
+  {
     name: "a turn that reads on and on calls back on and on",
     file: "src/deliveries.ts",
     find: "else if (now - this.#turnAt >= LONG_TURN) this.#isBehind = true;",
