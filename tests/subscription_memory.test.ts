@@ -17,9 +17,11 @@ const LIMIT = 250;
 
 const isNode = process.versions["deno"] === undefined && process.versions["bun"] === undefined;
 
+// Once: each of these contexts takes some 100 kB, and is not always gone when the next is made.
+if (isNode) setFlagsFromString("--expose-gc");
+const collect = isNode ? runInNewContext("gc") as () => void : () => {};
+
 function used(): number {
-  setFlagsFromString("--expose-gc");
-  const collect = runInNewContext("gc") as () => void;
   for (let i = 0; i < 3; i++) collect();
   const { heapUsed, external } = process.memoryUsage();
   return heapUsed + external;
@@ -86,11 +88,14 @@ describe("a key that is kept", { skip: isNode ? false : "measured on Node" }, ()
         });
       };
       for (const i of kept.keys()) keep(i);
-      kept.fill("");
-      const before = used();
-      for (const i of kept.keys()) keep(i);
-      // As many as its characters take, and as many small pieces.
-      assertLess((used() - before) / kept.length, 2 * length + 80);
+      const measure = () => {
+        kept.fill("");
+        const before = used();
+        for (const i of kept.keys()) keep(i);
+        return (used() - before) / kept.length;
+      };
+      // As many as its characters take, and as many small pieces. Now and then the engine keeps 100 kB for itself meanwhile.
+      assertLess(Math.min(measure(), measure(), measure()), 2 * length + 80);
       assertEquals(kept[17], "17".padStart(length, "k"));
     });
   }
