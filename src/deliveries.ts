@@ -56,7 +56,7 @@ const MAX_BYTES = CAPACITY * MAX_KEY;
  */
 const MAX_READING_TURNS = 32;
 
-/** The time is looked at after so many keys that nobody wants, of those that wait: some 3 µs. A power of two. */
+/** The time is looked at after so many keys that nobody wants, of those that wait: some 3 µs. */
 const STRIDE = 32;
 
 /** Keys that wait while batches that can be had again are better left for later: half of the room is for those that can not. */
