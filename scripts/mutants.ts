@@ -63,7 +63,15 @@ const MEMBERSHIP_TESTS = [
   "crowd",
 ];
 /** Tests of what callers pass and get. */
-const CALL_TESTS = ["async_context", "deliveries", "signal", "known_options", "topic_patterns", "mesh_status"];
+const CALL_TESTS = [
+  "async_context",
+  "deliveries",
+  "signal",
+  "known_options",
+  "topic_patterns",
+  "mesh_status",
+  "diagnosis_alarms",
+];
 /** Tests of how keys are gathered, sent and looked up. */
 const TRAFFIC_TESTS = [
   "batcher",

@@ -60,9 +60,9 @@ export class Diagnoser {
       if (round.callers === 0) this.#stop(round);
     }
     signal?.throwIfAborted();
-    const { address, local, membership, settings: { family } } = config;
+    const { membership, presence: { address, local }, settings: { family } } = config;
     const seen = observe(config, round?.survey);
-    const found = findings(seen, flawOf(address(), membership.peers.all(), { family, local: local() }));
+    const found = findings(seen, flawOf(address, membership.peers.all(), { family, local }));
     return { ok: found.every(({ severity }) => severity !== "error"), findings: found, ...seen };
   }
 

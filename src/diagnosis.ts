@@ -119,9 +119,9 @@ export interface PeerDiagnosis {
   readonly largestToGroup: number | null;
   /** Whether it knows this node; null as well when both have met less than two heartbeats ago. */
   readonly isKnownThere: boolean | null;
-  /** Whether it is reached where it advertises to be, as others read that. */
+  /** Whether it is reached where it advertises to be, as others read that; null as well for two heartbeats after that changed, unless it is. */
   readonly isAtAddress: boolean | null;
-  /** Whether it reaches this node where this one advertises to be. */
+  /** Whether it reaches this node where this one advertises to be; null as well for two heartbeats after that changed. */
   readonly reachesAddress: boolean | null;
   /** Null when it has not answered. */
   readonly settings: PeerSettings | null;

@@ -110,8 +110,8 @@ function addresses({ node, interfaces, peers }: Observed, flaw: Flaw | undefined
       peers,
       peers.filter((peer) => peer.isAtAddress === false && !isAtSharedPortOnly(peer, node.port)),
       [
-        "{It is|They are} reached where {it sends|they send} from, but not at the {address that it advertises|addresses that they advertise}.",
-        "Give {it|them} the option `advertiseAddr` with an address and a port that others can reach, or leave the option out there.",
+        "{It is|They are} reached where {it sends|they send} from, but not where {it advertises|they advertise} to be.",
+        "There, give the option `advertiseAddr` an address and a port at which others reach the node, or leave it out.",
       ],
     ),
   ];
@@ -130,18 +130,18 @@ function advertised({ node, interfaces, peers }: Observed, flaw: Flaw | undefine
   }
   // Of several networks, a node advertises its address in one.
   const isNobody = interfaces.length < 2 && cannot.length > 0 &&
-    peers.every(({ reachesAddress }) => reachesAddress !== true);
+    !peers.some(({ reachesAddress }) => reachesAddress);
   const why = isFlawed ? FLAWS[flaw] : inNumber(
-    `${cannot.length} {peer reaches|peers reach} this node where it sends from, but not at the address that it advertises.`,
+    `${cannot.length} {peer reaches|peers reach} this node where it sends from, but not where it advertises to be.`,
     cannot.length,
   );
   const isError = isNobody || (isFlawed && (hasPlain || flaw === "taken"));
   return [finding("advertised-unreachable", isError ? "error" : "warning", node.address, [
-    `${why} Go nodes that do not hear this node's multicast do not reach it at all.`,
+    `${why} Go nodes that do not hear this node's multicast do not reach it.`,
     flaw === "taken"
       ? "Of several processes on a host that advertise one port, only one gets what is sent there. Leave `advertiseAddr` " +
         "out, or give each process a port of its own in it."
-      : "Give `advertiseAddr` an address and a port at which others reach this node, or leave it out.",
+      : "Give `advertiseAddr` an address and a port at which others reach the node, or leave it out.",
   ])];
 }
 

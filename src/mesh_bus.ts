@@ -310,12 +310,11 @@ export class MeshBus implements SyncBus {
     this.#diagnoser = new Diagnoser({
       nodeId,
       id: () => identity.text,
-      address: () => this.address,
       isHealthy: () => this.isHealthy(),
       settings,
       ports,
       links,
-      local: () => presence.local,
+      presence,
       membership: this.#membership,
       seeds: this.#seeds,
       probes: this.#probes,

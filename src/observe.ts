@@ -10,7 +10,7 @@ import { messageOf } from "./cause.ts";
 import { strangers } from "./destinations.ts";
 import type { Failures } from "./failures.ts";
 import type { NodeDiagnosis, Observed, PeerDiagnosis, Ways } from "./diagnosis.ts";
-import { absentInterfaces, listed, type LocalAddresses } from "./interfaces.ts";
+import { absentInterfaces, listed } from "./interfaces.ts";
 import { withJson } from "./json.ts";
 import type { Links } from "./links.ts";
 import type { Membership } from "./membership.ts";
@@ -18,13 +18,14 @@ import type { MeshStatus } from "./mesh_status.ts";
 import type { Settings } from "./options.ts";
 import type { PeerEntry } from "./peer.ts";
 import type { MeshPorts } from "./ports.ts";
+import type { Presence } from "./presence.ts";
 import type { Seeds } from "./seeds.ts";
 import { sharesGroup, type Survey, type SurveyedPeer, type Track, type Way } from "./survey.ts";
 import { ASKER_AT_ADDRESS, ASKER_PROVEN, ASKER_UNKNOWN } from "./wire/layout.ts";
 
 /** Heartbeats for which what was heard shows that a way is open. */
 const RECENT = 1.5;
-/** Heartbeats after which a peer has had the time to hear of this node. */
+/** Heartbeats after which a peer has had the time to hear of this node, and each of them to be reached where it has moved to. */
 const NEW = 2;
 /** Heartbeats after which a newcomer that was turned away is not there any more. */
 const TURNED_AWAY_FOR = 3;
@@ -32,12 +33,11 @@ const TURNED_AWAY_FOR = 3;
 /** What is looked at. */
 export interface ObserveConfig {
   readonly id: () => string;
-  readonly address: () => string;
   readonly isHealthy: () => boolean;
   readonly settings: Settings;
   readonly ports: MeshPorts;
   readonly links: Links;
-  readonly local: () => LocalAddresses;
+  readonly presence: Presence;
   readonly membership: Membership;
   readonly seeds: Seeds;
   readonly status: () => MeshStatus;
@@ -57,7 +57,7 @@ export function observe(config: ObserveConfig, survey: Survey | undefined): Obse
 }
 
 function describe(config: ObserveConfig): NodeDiagnosis {
-  const { address, id, isHealthy, links, membership, ports: { clock, networkInterfaces }, seeds, settings } = config;
+  const { id, isHealthy, links, membership, ports: { clock, networkInterfaces }, presence, seeds, settings } = config;
   const { family, group, heartbeat, extended, multicast, multicastLoopback, quietTimeout, receiveBuffer } = settings;
   let interfacesError: string | null = null;
   const list = listed(networkInterfaces, (cause) => interfacesError = messageOf(cause));
@@ -65,7 +65,7 @@ function describe(config: ObserveConfig): NodeDiagnosis {
   const turnedAwayFor = clock.now() - membership.lastRefusedAt;
   return {
     id: id(),
-    address: address(),
+    address: presence.address,
     isHealthy: isHealthy(),
     port: links.mesh.port,
     adapter: links.own.adapter,
@@ -93,9 +93,9 @@ function describe(config: ObserveConfig): NodeDiagnosis {
  * Of a name with many addresses each is asked once, if at all: that one of them has not answered means nothing. So does
  * that the node, which may be among its own seeds when all have the same list, does not answer itself.
  */
-function silentSeeds({ links, local, membership, seeds }: ObserveConfig): readonly Endpoint[] {
+function silentSeeds({ links, membership, presence, seeds }: ObserveConfig): readonly Endpoint[] {
   const others = seeds.endpoints().filter(({ host, port }) =>
-    !local().isOwn(host) || (port !== links.mesh.port && port !== links.own.port)
+    !presence.local.isOwn(host) || (port !== links.mesh.port && port !== links.own.port)
   );
   const many = strangers(others, seeds.few());
   const hosts = new Set(Array.from(membership.peers.all(), ({ endpoint: { host } }) => host));
@@ -104,8 +104,9 @@ function silentSeeds({ links, local, membership, seeds }: ObserveConfig): readon
 }
 
 function describePeers(config: ObserveConfig, survey: Survey | undefined): PeerDiagnosis[] {
-  const { local: here, ports: { clock }, settings: { family, heartbeat } } = config;
-  const isNew = ({ joinedAt }: PeerEntry) => clock.now() - joinedAt <= NEW * heartbeat;
+  const { ports: { clock }, presence: { local, movedAt }, settings: { family, heartbeat } } = config;
+  const unlessNew = (is: boolean | null, since: number) =>
+    is === false && clock.now() - since <= NEW * heartbeat ? null : is;
   const surveyed = new Map(survey?.peers.map((peer) => [peer.entry.id, peer]));
   const states = new Map(config.status().peers.map((status) => [status.id, status]));
   return Array.from(config.membership.peers.all(), (entry) => {
@@ -128,9 +129,11 @@ function describePeers(config: ObserveConfig, survey: Survey | undefined): PeerD
       lost,
       largest: { in: largestOf("in"), out: largestOf("out") },
       largestToGroup: largestOf("group"),
-      isKnownThere: report === undefined ? null : report.asker !== ASKER_UNKNOWN || (isNew(entry) ? null : false),
-      isAtAddress: isWhereItSays(entry, { family, local: here() }),
-      reachesAddress: report === undefined || report.asker < ASKER_PROVEN ? null : report.asker === ASKER_AT_ADDRESS,
+      isKnownThere: report === undefined ? null : unlessNew(report.asker !== ASKER_UNKNOWN, entry.joinedAt),
+      isAtAddress: unlessNew(isWhereItSays(entry, { family, local }), entry.movedAt),
+      reachesAddress: report !== undefined && report.asker >= ASKER_PROVEN
+        ? unlessNew(report.asker === ASKER_AT_ADDRESS, movedAt)
+        : null,
       settings: report === undefined ? null : {
         port: report.port,
         group: report.group,
@@ -151,7 +154,7 @@ function describePeers(config: ObserveConfig, survey: Survey | undefined): PeerD
  * nothing by the group: there its heartbeats count in any case.
  */
 function waysOf(
-  { ports, settings, links, local }: ObserveConfig,
+  { ports, presence, settings, links }: ObserveConfig,
   entry: PeerEntry,
   survey: Survey | undefined,
   peer: SurveyedPeer | undefined,
@@ -178,7 +181,7 @@ function waysOf(
     out: ways.out || (isAsked && isAnyIn ? false : null),
   });
   // Who is on this host hears it only when that is wanted.
-  const isWanted = links.hasMulticast && (multicastLoopback || !local().isOwn(endpoint.host));
+  const isWanted = links.hasMulticast && (multicastLoopback || !presence.local.isOwn(endpoint.host));
   const isShared = report === undefined || sharesGroup(report, { group, port: links.mesh.port });
   const isAsked = peer !== undefined;
   const isGroupAsked = isAsked && isWanted && isShared;

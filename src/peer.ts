@@ -57,6 +57,8 @@ export class PeerEntry implements KnownPeer {
   isJoined = false;
   hearsUs = false;
   heardAt: number;
+  /** When it last said that it wants to be reached elsewhere than before. */
+  movedAt: number = -Infinity;
   /** When it was last heard from where it wants to be, or from where it is taken to be: its place is settled. */
   placedAt: number;
   /** When it was last heard from `endpoint`, or has answered from there. */

@@ -313,6 +313,7 @@ export class PeerTable {
     if (isSame) return false;
     entry.address = address;
     entry.wanted = endpoint;
+    entry.movedAt = now;
     return true;
   }
 

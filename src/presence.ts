@@ -35,6 +35,8 @@ export class Presence {
   #address: string;
   #heartbeat: Uint8Array;
   #isClosed = false;
+  /** When it last became another, by the node's clock. */
+  movedAt: number = -Infinity;
 
   constructor(config: PresenceConfig) {
     const { ports } = config;
@@ -107,7 +109,7 @@ export class Presence {
   }
 
   async #follow(list: readonly NetworkInterface[]): Promise<void> {
-    const { links, emit, onError, onJoined } = this.#config;
+    const { links, emit, onError, onJoined, ports } = this.#config;
     this.#local = new LocalAddresses(list);
     const { joined, gone, errors } = await links.update(list);
     if (this.#isClosed) return;
@@ -117,6 +119,7 @@ export class Presence {
     const address = this.#advertised();
     if (address !== this.#address) {
       this.#address = address;
+      this.movedAt = ports.clock.now();
       this.#heartbeat = this.#newHeartbeat();
       emit({ type: "addressChanged", address });
     }

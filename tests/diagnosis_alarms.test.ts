@@ -420,6 +420,34 @@ describe("an advertised address that can not be right", () => {
   );
 });
 
+describe("a host that has got another address", () => {
+  const MOVES: Readonly<Record<string, readonly number[]>> = { "one of two": [1], "the other one": [0], both: [0, 1] };
+  for (const [title, movers] of Object.entries(MOVES)) {
+    test(`(${title}) is found to be at its old one by no diagnosis, whenever that is made`, async () => {
+      for (let at = 0; at < 60; at++) {
+        await withLan(async (lan) => {
+          lan.network.set({ delay: { min: 20, max: 20 } });
+          const hosts = [A, B].map((address) => lan.network.host(address));
+          const nodes: MeshBus[] = [];
+          for (const host of hosts) nodes.push(await MeshBus.open({ ...host, heartbeat: HEARTBEAT }));
+          lan.nodes.push(...nodes);
+          await lan.pass(3);
+          for (const mover of movers) hosts[mover]?.readdress(`10.0.0.${mover + 11}`);
+          await lan.pass(at / 20);
+          for (const diagnosis of await lan.diagnoseAll(nodes, { timeout: 100 })) {
+            assertEquals(codesOf(diagnosis).filter((code) => code.endsWith("advertised-unreachable")), [], `${at}`);
+          }
+          await lan.pass(4);
+          for (const diagnosis of await lan.diagnoseAll(nodes, { timeout: 500 })) {
+            assertCodes(diagnosis);
+            assertEquals(diagnosis.peers.map((peer) => [peer.isAtAddress, peer.reachesAddress]), [[true, true]]);
+          }
+        })();
+      }
+    });
+  }
+});
+
 test(
   "interfaces that can not be listed are told of, by one event as long as it lasts",
   withLan(async (lan) => {

@@ -99,6 +99,18 @@ export const CALLS: readonly Mutant[] = judgedBy("calls", [
     replace: "",
   },
   {
+    name: "a diagnosis expects a peer where it has only just moved to",
+    file: "src/peer_table.ts",
+    find: "    entry.movedAt = now;\n",
+    replace: "",
+  },
+  {
+    name: "a diagnosis expects the node to be reached where it has only just moved to",
+    file: "src/presence.ts",
+    find: "      this.movedAt = ports.clock.now();\n",
+    replace: "",
+  },
+  {
     name: "options of `sharedMesh` are looked at as those of the mesh that is there",
     file: "mod.ts",
     find: '  checkNames(options, SHARED_OPTIONS, "share a mesh");\n',

@@ -51,6 +51,11 @@ export class Lan {
     return await this.network.clock.run(mesh.diagnose(options), 61_000);
   }
 
+  /** All of them look at the same time. */
+  async diagnoseAll(nodes: readonly MeshBus[], options?: DiagnoseOptions): Promise<readonly Diagnosis[]> {
+    return await this.network.clock.run(Promise.all(nodes.map((mesh) => mesh.diagnose(options))), 61_000);
+  }
+
   async close(): Promise<void> {
     await this.network.clock.run(Promise.all(this.nodes.map((mesh) => mesh.close())), 5000);
   }
