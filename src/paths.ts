@@ -70,12 +70,12 @@ export class Paths {
 
   /** What to say to one peer: whether its multicast is heard. */
   pathTo(entry: PeerEntry | undefined): number {
-    return entry !== undefined && this.#isHeard(entry) ? PATH_HEARD : PATH_DEAF;
+    return entry !== undefined && isHeard(entry) ? PATH_HEARD : PATH_DEAF;
   }
 
   /** The peers whose multicast is heard. */
   heard(): readonly PeerEntry[] {
-    return [...this.#config.peers.all()].filter((entry) => this.#isHeard(entry));
+    return [...this.#config.peers.all()].filter(isHeard);
   }
 
   /**
@@ -91,7 +91,7 @@ export class Paths {
     return listed;
   }
 
-  /** Time has passed. Returns those who have to be told that they are not heard any more. */
+  /** Time has passed, and what has come meanwhile is read. Returns those who have to be told that they are not heard any more. */
   expire(): readonly PeerEntry[] {
     const { clock, heartbeat, peers } = this.#config;
     const now = clock.now();
@@ -99,7 +99,7 @@ export class Paths {
     for (const entry of peers.all()) {
       const turns = entry.listsInTurn ? Math.max(LEAST_TURNS, Math.ceil(peers.size / MAX_HEARD)) : 1;
       if (entry.hearsUs && now - entry.hearsUsAt > HEARS_FOR * turns * heartbeat) this.#set(entry, false);
-      if (entry.groupAt > -Infinity && !this.#isHeard(entry)) {
+      if (isHeard(entry) && now - entry.groupAt > HEARD_FOR * heartbeat) {
         entry.groupAt = -Infinity;
         entry.isDeafTo = entry.isProven;
       }
@@ -114,14 +114,14 @@ export class Paths {
     entry.isDeafTo = false;
   }
 
-  #isHeard({ groupAt }: PeerEntry): boolean {
-    const { clock, heartbeat } = this.#config;
-    return clock.now() - groupAt <= HEARD_FOR * heartbeat;
-  }
-
   #set(entry: PeerEntry, hearsUs: boolean): void {
     if (entry.hearsUs === hearsUs) return;
     entry.hearsUs = hearsUs;
     this.#config.peers.changed();
   }
+}
+
+/** Until {@linkcode Paths.expire} finds that it is long ago: a node that has stood still has yet to read what came meanwhile. */
+function isHeard({ groupAt }: PeerEntry): boolean {
+  return groupAt > -Infinity;
 }

@@ -37,7 +37,7 @@ export interface SuspicionConfig {
   readonly peers: PeerTable;
   /** When anything else than a heartbeat was last heard of a node. */
   readonly heardAt: (id: string) => number;
-  /** Called at each look. */
+  /** Called at each look, unless what has come while the node stood still is read after it. */
   readonly onLook: () => void;
   /** Asks a peer whether it is there. */
   readonly ask: (entry: PeerEntry) => void;
@@ -97,7 +97,7 @@ export class Suspicion {
     // What has come meanwhile is read after this.
     const mayJudge = !hasStalled || this.#hasStalled;
     this.#hasStalled = hasStalled;
-    onLook();
+    if (mayJudge) onLook();
     let next = now + LOOK_EVERY * heartbeat;
     const due: PeerEntry[] = [];
     for (const entry of peers.all()) {

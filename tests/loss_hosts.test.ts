@@ -7,7 +7,8 @@ import { type Host, hostTest, withHosts } from "./support/netns.ts";
 import { type Runtime, RUNTIMES } from "./support/programs.ts";
 
 const ADDRESSES = ["10.77.1.1", "10.77.1.2", "10.77.1.3"] as const;
-const KEYS = 5_000;
+/** By how much is lost: of so many datagrams, about 40 keys each, some are lost but in one of 10^10 runs. */
+const KEYS: ReadonlyMap<number, number> = new Map([[0.05, 20_000], [0.25, 5_000]]);
 // At a quarter lost each way, 20 heartbeats in a row are lost in one of 10^12 runs. A process that stands still for a heartbeat
 // tells of a gap, and a machine under load stops one for some hundred milliseconds now and then.
 const OPTIONS: MeshOptions = { heartbeat: 1_000, peerTimeout: 20_000 };
@@ -63,16 +64,23 @@ function startOn(start: StartLossNode, hosts: readonly Host[], runtimes: readonl
 
 /** All publish at once, before they know each other, and all that each has accepted reaches all others. */
 async function assertAllArrives(members: readonly LossProcess[], share: number): Promise<void> {
+  const count = KEYS.get(share) as number;
   const streams = await Promise.all(
-    members.map((member, i) => member.publish({ stream: String.fromCharCode(97 + i), perTurn: 100, count: KEYS })),
+    members.map((member, i) => member.publish({ stream: String.fromCharCode(97 + i), perTurn: 100, count })),
   );
   await Promise.all(members.map(async (member, i) => {
     const others: Streams = Object.assign({}, ...streams.filter((_, j) => j !== i));
-    const settled = await member.settle(others, WITHIN_MS);
+    let settled = await member.settle(others, WITHIN_MS);
+    const { stalls } = member;
+    if (stalls > 0 && settled.gaps <= stalls) {
+      // Its gaps say that it stood still, and stand for nothing that was lost.
+      await Promise.all(Object.keys(others).map((stream) => member.reached(stream, count)));
+      settled = await member.settle(others, WITHIN_MS);
+    }
     const text = `${member.runtime}: ${JSON.stringify(settled)}`;
     assertEquals([settled.lost, settled.repeated, settled.invented], [0, 0, 0], text);
-    assertEquals(settled.delivered + settled.covered, (members.length - 1) * KEYS, text);
-    if (share <= 0.05) assertEquals(settled.gaps, 0, text);
+    assertEquals(settled.delivered + settled.covered, (members.length - 1) * count, text);
+    if (share <= 0.05) assert(settled.gaps <= stalls, `${stalls} stalls, ${text}`);
     assert(settled.covered <= MOST_COVERED * settled.delivered, text);
     const { state, peers } = await member.current(WITHIN_MS);
     assertEquals([state, peers.map(({ missing }) => missing)], ["current", peers.map(() => 0)], member.runtime);

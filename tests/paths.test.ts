@@ -2,9 +2,11 @@
 import { describe, test } from "node:test";
 import { assertEquals, assertStrictEquals } from "@std/assert";
 import * as fc from "fast-check";
+import { MemoryNetwork } from "../adapters/memory.ts";
 import { VirtualClock } from "../adapters/memory_clock.ts";
+import { MeshBus } from "../mod.ts";
 import { Paths } from "../src/paths.ts";
-import { PATH_DEAF, PATH_GROUP, PATH_HEARD } from "../src/wire/layout.ts";
+import { PATH_DEAF, PATH_GROUP, PATH_HEARD, TYPE_BATCH, TYPE_OFFSET } from "../src/wire/layout.ts";
 import { writeHeard } from "../src/wire/told_peers.ts";
 import { idOf, join, nameOf, tableOn } from "./support/peers.ts";
 
@@ -141,8 +143,18 @@ describe("a peer whose multicast we hear", () => {
     paths.note(a, { path: PATH_GROUP });
     await clock.advance(1.5 * HEARTBEAT);
     assertEquals([heard(), paths.pathTo(a), paths.pathTo(b)], [[nameOf(A)], PATH_HEARD, PATH_DEAF]);
+    paths.expire();
+    assertEquals([heard(), paths.pathTo(a)], [[nameOf(A)], PATH_HEARD]);
     await clock.advance(0.001);
+    paths.expire();
     assertEquals([heard(), paths.pathTo(a)], [[], PATH_DEAF]);
+  });
+
+  test("is in our list until it is looked at: what has come meanwhile may not be read yet", async () => {
+    const { paths, clock, a, heard } = setUp();
+    paths.note(a, { path: PATH_GROUP });
+    await clock.advance(10 * HEARTBEAT);
+    assertEquals([heard(), paths.pathTo(a)], [[nameOf(A)], PATH_HEARD]);
   });
 
   test("is not so by what it sends to us alone", () => {
@@ -227,4 +239,28 @@ test("whatever peers say and when, who gets copies and who is heard follows from
     }),
     { numRuns: 200 },
   );
+});
+
+test("nodes that have stood still, all at once, send their batches by the group, whenever that was", async () => {
+  for (let phase = 0; phase < 40; phase++) {
+    const network = new MemoryNetwork({ seed: phase });
+    const { clock } = network;
+    const hosts = [1, 2, 3].map((i) => network.host(`10.0.0.${i}`));
+    const nodes: MeshBus[] = [];
+    for (const host of hosts) nodes.push(await MeshBus.open({ ...host, heartbeat: HEARTBEAT }));
+    await clock.advance((4 + phase / 40) * HEARTBEAT);
+    for (const host of hosts) host.pause();
+    await clock.advance(0.9 * HEARTBEAT);
+    for (const host of hosts) host.resume();
+    const batches = { toGroup: 0, copies: 0 };
+    network.tap(({ data, fate, multicast }) => {
+      if (fate === "sent" && data[TYPE_OFFSET] === TYPE_BATCH) batches[multicast ? "toGroup" : "copies"]++;
+    });
+    for (let round = 0; round < 8; round++) {
+      for (const mesh of nodes) await mesh.publish(`${round}`);
+      await clock.advance(HEARTBEAT / 10);
+    }
+    assertEquals(batches, { toGroup: 8 * nodes.length, copies: 0 }, `phase ${phase}`);
+    await clock.run(Promise.all(nodes.map((mesh) => mesh.close())), 5000);
+  }
 });

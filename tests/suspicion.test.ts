@@ -398,6 +398,17 @@ describe("a peer whose place another has taken", () => {
 });
 
 describe("looks", () => {
+  test("do not count while what has come meanwhile is yet to be read", async () => {
+    const { host, looks, advance } = setUp();
+    await advance(1000);
+    host.pause();
+    await advance(10 * HEARTBEAT);
+    host.resume();
+    await advance(2 * LOOK);
+    const woke = 1000 + 10 * HEARTBEAT;
+    assertEquals(looks, [LOOK, 2 * LOOK, woke + LOOK, woke + 2 * LOOK]);
+  });
+
   test("are a quarter of a heartbeat apart while nobody is suspected, and a 16th while somebody is", async () => {
     const { table, looks, advance } = setUp();
     await advance(4 * LOOK);

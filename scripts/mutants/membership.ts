@@ -123,6 +123,12 @@ export const MEMBERSHIP: readonly Mutant[] = judgedBy("churn", [
     replace: "const HEARD_FOR = 150;",
   },
   {
+    name: "who is heard by the group is looked at before what has come was read",
+    file: "src/suspicion.ts",
+    find: "if (mayJudge) onLook();",
+    replace: "onLook();",
+  },
+  {
     name: "a verdict does not wait until what has come was read",
     file: "src/suspicion.ts",
     find: "this.#judge(due, TURNS)",

@@ -91,6 +91,11 @@ export class LossProcess extends CalledProcess<LossCall, Line> {
     return this.lines().flatMap(({ event }) => event === undefined ? [] : [event]);
   }
 
+  /** How often it has said so far that it stood still for a heartbeat, of which it tells its subscribers by a gap. */
+  get stalls(): number {
+    return this.events().filter(({ type }) => type === "stalled").length;
+  }
+
   /** When gaps were delivered to the subscription so far, in milliseconds of the system's clock. */
   gapsAt(): readonly number[] {
     return this.lines().flatMap(({ cause, at = NaN }) => cause === "gap" ? [at] : []);

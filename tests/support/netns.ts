@@ -148,8 +148,9 @@ function hostIn(name: string, center: string): Host {
       return Number(/counter packets (\d+)/.exec(rules)?.[1]);
     },
     move(address) {
-      run("ip", "-n", name, "address", "delete", prefixed(addresses[0] ?? ""), "dev", "eth0");
-      assign(name, "eth0", address);
+      // In one go: a node that looked in between would find a host with no address.
+      const old = `address delete ${prefixed(addresses[0] ?? "")} dev eth0`;
+      batch(name, [old, ...assigning("eth0", address)]);
       addresses[0] = address;
     },
     attach(device, address) {
@@ -193,11 +194,20 @@ function connect(center: string, name: string, device: string, network: string):
 
 /** Gives an interface an address. By way of the first one everything else is reached. */
 function assign(name: string, device: string, address: string): void {
+  batch(name, assigning(device, address));
+}
+
+/** Commands of `ip` that give a device an address, and the default route to `eth0`. */
+function assigning(device: string, address: string): readonly string[] {
   const isIpv6 = address.includes(":");
-  run("ip", "-n", name, "address", "add", prefixed(address), "dev", device, ...(isIpv6 ? ["nodad"] : []));
-  if (device !== "eth0") return;
+  const add = `address add ${prefixed(address)} dev ${device}${isIpv6 ? " nodad" : ""}`;
   const via = `${networkOf(address)}${isIpv6 ? "::" : "."}254`;
-  run("ip", "-n", name, ...(isIpv6 ? ["-6"] : []), "route", "replace", "default", "via", via);
+  return device === "eth0" ? [add, `route replace default via ${via}`] : [add];
+}
+
+/** Runs commands of `ip` in a namespace, one right after the other. */
+function batch(name: string, commands: readonly string[]): void {
+  runWith(commands.join("\n"), "ip", "-n", name, "-batch", "-");
 }
 
 function prefixed(address: string): string {
@@ -236,8 +246,12 @@ function remove(name: string): void {
 }
 
 function run(...command: string[]): string {
+  return runWith("", ...command);
+}
+
+function runWith(input: string, ...command: string[]): string {
   const [file = "", ...args] = command;
-  const { status, stdout, stderr, error } = spawnSync(file, args, { encoding: "utf8" });
+  const { status, stdout, stderr, error } = spawnSync(file, args, { encoding: "utf8", input });
   if (status !== 0) throw new Error(`${command.join(" ")}: ${error?.message ?? stderr.trim()}`);
   return stdout;
 }
