@@ -37,7 +37,13 @@ function start(): Promise<Record<string, unknown>> {
   let text = "";
   child.stdout.on("data", (data) => text += data);
   return new Promise((resolve, reject) => {
-    child.on("close", (code) => code === 0 ? resolve(JSON.parse(text)) : reject(new Error(`Ended with ${code}`)));
+    child.on(
+      "close",
+      (code) =>
+        code === 0
+          ? resolve(JSON.parse(text.trim().split("\n").at(-1) ?? ""))
+          : reject(new Error(`Ended with ${code}`)),
+    );
   });
 }
 

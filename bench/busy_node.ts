@@ -3,7 +3,7 @@
  *
  *     busy_node.ts PORT PEERS SECONDS BUSY_MS EVERY_MS
  *
- * It begins when it knows so many peers, and prints its counters when it has closed.
+ * It begins when it knows so many peers, prints that, and its counters when it has closed.
  *
  * @module
  */
@@ -17,6 +17,7 @@ const mesh = await openMesh({ interface: "127.0.0.1", port });
 mesh.subscribe({ prefix: "" }, () => {});
 const giveUp = performance.now() + 60_000;
 while (mesh.peers().length < peers && performance.now() < giveUp) await sleep(50);
+console.log(JSON.stringify({ known: mesh.peers().length }));
 // A moment for all others: copies to who has yet to hear the group are part of what is looked at.
 const before = mesh.metrics();
 const end = performance.now() + 1000 * seconds;

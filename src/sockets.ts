@@ -136,7 +136,6 @@ export class Binder {
     let timer: Timer | undefined;
     let socket: DatagramSocket | undefined;
     let cause: unknown;
-    let isOver = false;
     try {
       const isHeard = await new Promise<boolean>((resolve, reject) => {
         const listener: DatagramHandlers = { message: (data) => equalBytes(data, said) && resolve(true), error() {} };
@@ -146,10 +145,9 @@ export class Binder {
           const end = () => pauses > 1 ? wait(pauses - 1) : resolve(false);
           timer = clock.setTimer(end, HEARD_WITHIN / HEARD_PAUSES);
         };
-        wait(HEARD_PAUSES);
         this.#ports.bind(this.#options(link, options), listener).then((bound) => {
-          if (isOver) return bound.close();
           socket = bound;
+          wait(HEARD_PAUSES);
           return bound.send(said, group, bound.port);
         }).catch(reject);
       });
@@ -157,7 +155,6 @@ export class Binder {
     } catch (error) {
       cause = error;
     } finally {
-      isOver = true;
       timer?.cancel();
       await (socket as DatagramSocket | undefined)?.close();
     }

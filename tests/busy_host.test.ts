@@ -23,6 +23,9 @@ test(
       const before = dropped();
       const args = [port, PROCESSES - 1, SECONDS, BUSY_MS, EVERY_MS].map(String);
       const nodes = Array.from({ length: PROCESSES }, () => start("node", "../../bench/busy_node.ts", { args }));
+      const known = (line: string) => (JSON.parse(line) as { readonly known?: number }).known;
+      const counts = await Promise.all(nodes.map((node) => node.line(known, "how many it knows")));
+      assertEquals(counts, nodes.map(() => PROCESSES - 1));
       const reports = await Promise.all(nodes.map(async (node) => {
         assertEquals(await node.ended(), 0, node.describe());
         return JSON.parse(node.lines.at(-1) ?? "") as Record<"delivered" | "missing" | "gaps", number>;

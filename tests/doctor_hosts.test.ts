@@ -10,7 +10,7 @@ import { type Host, type HostPlan, hostTest, withHosts } from "./support/netns.t
 import { type Runtime, RUNTIMES, withPrograms } from "./support/programs.ts";
 import type { Wire } from "./support/wire.ts";
 
-const HEARTBEAT = 500;
+const HEARTBEAT = 1000;
 /** The one who asks, and two others. */
 const LAN: readonly HostPlan[] = [["10.77.1.1"], ["10.77.1.2"], ["10.77.1.3"]];
 

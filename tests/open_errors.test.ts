@@ -2,7 +2,6 @@
 // `options.test.ts` has what no host can give.
 
 import { assert, assertEquals, assertInstanceOf, assertRejects, assertStringIncludes } from "@std/assert";
-import { createSocket } from "node:dgram";
 import { readFile } from "node:fs/promises";
 import { networkInterfaces } from "node:os";
 import process from "node:process";
@@ -20,7 +19,7 @@ import {
   type MeshOptions,
   openMesh,
 } from "../mod.ts";
-import { freePort } from "./support/free_port.ts";
+import { freePort, hold } from "./support/free_port.ts";
 import { happened, patient, peersKnown, withMeshes } from "./support/meshes.ts";
 
 // Not an address of any host: RFC 5737 keeps it for documentation.
@@ -41,33 +40,19 @@ async function assertCannotOpen(options: MeshOptions, option: string, value: unk
   return error;
 }
 
-/** Binds a port on all addresses and shares it with nobody: fails unless it is free. */
-function hold(port: number): Promise<{ readonly port: number; readonly release: () => Promise<void> }> {
-  const socket = createSocket({ type: "udp4", reuseAddr: false });
-  return new Promise((resolve, reject) => {
-    socket.once("error", reject);
-    socket.bind({ port, address: "0.0.0.0", exclusive: true }, () =>
-      resolve({
-        port: socket.address().port,
-        release: () => new Promise((resolve) => socket.close(() => resolve())),
-      }));
-  });
-}
-
 /** Runs `body` while a port is held by a socket that does not share it. */
 async function withHeldPort(body: (port: number) => Promise<void>): Promise<void> {
-  const { port, release } = await hold(0);
+  const socket = await hold(0);
   try {
-    await body(port);
+    await body(socket.port);
   } finally {
-    await release();
+    await socket.close();
   }
 }
 
 /** Holds that nobody has the port. */
 async function assertFree(port: number): Promise<void> {
-  const { release } = await hold(port);
-  await release();
+  await (await hold(port)).close();
 }
 
 describe("an interface that is not there", () => {
@@ -116,9 +101,10 @@ describe("a port in use", () => {
     }));
 
   test("is open again when the other is gone", HOLDS, async () => {
-    const { port, release } = await hold(0);
+    const holder = await hold(0);
+    const { port } = holder;
     await assertCannotOpen({ port }, "port", port, "`port` must be free");
-    await release();
+    await holder.close();
     await withMeshes(async (open) => assertEquals((await open({ port })).port, port));
     await assertFree(port);
   });
@@ -317,4 +303,15 @@ test("a program that is busy while it opens on the loopback interface is heard t
     const mesh = await network.clock.run(opening, 5_000);
     await network.clock.run(mesh.close(), 5_000);
   }
+});
+
+test("a socket that takes its time to bind is heard there, too", async () => {
+  const network = new MemoryNetwork();
+  const host = network.host("fd00::1");
+  const bind: Bind = async (options, handlers) => {
+    await new Promise<void>((resolve) => host.clock.setTimer(resolve, 2000));
+    return await host.bind(options, handlers);
+  };
+  const mesh = await network.clock.run(MeshBus.open({ ...host, bind, family: 6, interface: "lo" }), 10_000);
+  await network.clock.run(mesh.close(), 5000);
 });

@@ -1,4 +1,5 @@
-import { createSocket } from "node:dgram";
+import { bindDgram } from "../../adapters/dgram_socket.ts";
+import { BindError, type DatagramSocket } from "../../src/datagram_socket.ts";
 
 // Below the ports that systems give out by themselves, from 32,768 or 49,152 on: no socket of a test gets one of these by
 // chance between this look and its use.
@@ -16,15 +17,19 @@ export async function freePort(): Promise<number> {
   }
 }
 
-function isFree(port: number): Promise<boolean> {
-  return new Promise((resolve, reject) => {
-    const socket = createSocket("udp4");
-    socket.once("error", (error: NodeJS.ErrnoException) => {
-      socket.close();
-      // Windows has ports that nobody may use.
-      if (error.code === "EADDRINUSE" || error.code === "EACCES") resolve(false);
-      else reject(error);
-    });
-    socket.bind({ port, exclusive: true }, () => socket.close(() => resolve(true)));
-  });
+/** Binds a port on all addresses and shares it with nobody: rejects unless it is free. It is again when that has closed. */
+export function hold(port: number): Promise<DatagramSocket> {
+  const options = { host: "0.0.0.0", port, shared: false, sendsMulticast: false, multicastLoopback: false };
+  return bindDgram({ ...options, multicastTtl: 1 }, { message() {}, error() {} });
+}
+
+async function isFree(port: number): Promise<boolean> {
+  try {
+    await (await hold(port)).close();
+    return true;
+  } catch (error) {
+    // Windows has ports that nobody may use.
+    if (error instanceof BindError && (error.code === "EADDRINUSE" || error.code === "EACCES")) return false;
+    throw error;
+  }
 }
