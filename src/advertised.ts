@@ -38,17 +38,22 @@ export function flawOf(
   return local.mayBeAt(host, { host, port }) ? undefined : "broadcast";
 }
 
-/** Whether a peer is reached where it advertises to be; null when that is not known. */
-export function isWhereItSays(entry: PeerEntry, { family, local }: Surroundings): boolean | null {
+/** Whether a peer is reached where it advertises to be; null when that is not known, `otherwise` when it is reached elsewhere. */
+export function isWhereItSays(
+  entry: PeerEntry,
+  { family, local }: Surroundings,
+  otherwise: false | null,
+): boolean | null {
   const { advertised, endpoint, isProven, wanted } = entry;
   const { host, port } = parseAddress(advertised) ?? { host: "", port: 0 };
-  const said: Endpoint = { host: usableHost(host, family) ?? host, port };
   const isElsewhere = !local.isOwn(endpoint.host);
   if (isElsewhere && (isLoopback(host) || !local.mayBeAt(host, endpoint))) return false;
   if (!isProven) return null;
   // A name, and a zone, mean nothing here: it is where it says that from.
   const isLiteral = familyOf(host) !== undefined && !isUnspecified(host) && !host.includes("%");
-  return isLiteral ? isSameEndpoint(said, endpoint) : entry.isAt(wanted);
+  const said: Endpoint = isLiteral ? { host: usableHost(host, family) ?? host, port } : wanted;
+  // When it is taken to be elsewhere than it says, it can not be there, however new that is.
+  return entry.isAt(said) || (isSameEndpoint(said, wanted) && otherwise);
 }
 
 function isLoopback(host: string): boolean {

@@ -121,7 +121,7 @@ export interface PeerDiagnosis {
   readonly isKnownThere: boolean | null;
   /** Whether it is reached where it advertises to be, as others read that; null as well for two heartbeats after that changed, unless it is. */
   readonly isAtAddress: boolean | null;
-  /** Whether it reaches this node where this one advertises to be; null as well for two heartbeats after that changed. */
+  /** Whether it reaches this node where this one advertises to be; null as well for two heartbeats after that changed, unless it does. */
   readonly reachesAddress: boolean | null;
   /** Null when it has not answered. */
   readonly settings: PeerSettings | null;

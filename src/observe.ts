@@ -105,8 +105,7 @@ function silentSeeds({ links, membership, presence, seeds }: ObserveConfig): rea
 
 function describePeers(config: ObserveConfig, survey: Survey | undefined): PeerDiagnosis[] {
   const { ports: { clock }, presence: { local, movedAt }, settings: { family, heartbeat } } = config;
-  const unlessNew = (is: boolean | null, since: number) =>
-    is === false && clock.now() - since <= NEW * heartbeat ? null : is;
+  const falseSince = (since: number) => clock.now() - since > NEW * heartbeat ? false : null;
   const surveyed = new Map(survey?.peers.map((peer) => [peer.entry.id, peer]));
   const states = new Map(config.status().peers.map((status) => [status.id, status]));
   return Array.from(config.membership.peers.all(), (entry) => {
@@ -129,10 +128,10 @@ function describePeers(config: ObserveConfig, survey: Survey | undefined): PeerD
       lost,
       largest: { in: largestOf("in"), out: largestOf("out") },
       largestToGroup: largestOf("group"),
-      isKnownThere: report === undefined ? null : unlessNew(report.asker !== ASKER_UNKNOWN, entry.joinedAt),
-      isAtAddress: unlessNew(isWhereItSays(entry, { family, local }), entry.movedAt),
+      isKnownThere: report === undefined ? null : report.asker !== ASKER_UNKNOWN || falseSince(entry.joinedAt),
+      isAtAddress: isWhereItSays(entry, { family, local }, falseSince(entry.movedAt)),
       reachesAddress: report !== undefined && report.asker >= ASKER_PROVEN
-        ? unlessNew(report.asker === ASKER_AT_ADDRESS, movedAt)
+        ? report.asker === ASKER_AT_ADDRESS || falseSince(movedAt)
         : null,
       settings: report === undefined ? null : {
         port: report.port,

@@ -37,7 +37,7 @@ export interface SuspicionConfig {
   readonly peers: PeerTable;
   /** When anything else than a heartbeat was last heard of a node. */
   readonly heardAt: (id: string) => number;
-  /** Called at each look, unless what has come while the node stood still is read after it. */
+  /** Called at each look, but for the first of those that are late: what came while the node stood still is read after it. */
   readonly onLook: () => void;
   /** Asks a peer whether it is there. */
   readonly ask: (entry: PeerEntry) => void;

@@ -394,6 +394,20 @@ describe("an advertised address that can not be right", () => {
     assertEquals(await found(({ address }) => address, true), [["error advertised-unreachable"], theirs]);
   });
 
+  test("is found each time, though multicast leaves by another port", async () => {
+    for (const address of ["127.0.0.1:7950", "10.0.0.255:7950", undefined]) {
+      await withLan(async (lan) => {
+        const mesh = await lan.open(A);
+        await lan.open(B, { advertiseAddr: address ?? mesh.address, interface: "all" });
+        for (let i = 0; i < 10; i++) {
+          await lan.pass(1.7);
+          const [first, ...others] = codesOf(await lan.diagnose(mesh)).filter((code) => code.includes("advertised"));
+          assertEquals([first, others], ["warning peer-advertised-unreachable", []], `${address} ${i}`);
+        }
+      })();
+    }
+  });
+
   test("may be a name, which only Go nodes look up", async () => {
     assertEquals(await found("node.example:7950", false), [["info advertised-unreachable"], []]);
     assertEquals(await found("node.example:7950", true), [["warning advertised-unreachable"], []]);
@@ -446,6 +460,27 @@ describe("a host that has got another address", () => {
       }
     });
   }
+});
+
+test("an address that changes to one that is not the host's is found after two heartbeats, at both ends", async () => {
+  await withLan(async (lan) => {
+    const { networkInterfaces } = lan.network.host(B);
+    let address = B;
+    const ports = {
+      networkInterfaces: () => networkInterfaces().map((each) => each.internal ? each : { ...each, address }),
+    };
+    const nodes = [await lan.open(A), await lan.open(B, {}, ports)];
+    await lan.pass(3);
+    for (const diagnosis of await lan.diagnoseAll(nodes)) assertCodes(diagnosis);
+    address = "10.0.0.77";
+    await lan.pass(2);
+    assertEquals(nodes[1]?.address.split(":")[0], address);
+    for (const diagnosis of await lan.diagnoseAll(nodes, { timeout: 100 })) assertCodes(diagnosis);
+    await lan.pass(2);
+    const [theirs, own] = await lan.diagnoseAll(nodes, { timeout: 100 }) as [Diagnosis, Diagnosis];
+    assertCodes(theirs, "warning peer-advertised-unreachable");
+    assertCodes(own, "error advertised-unreachable");
+  })();
 });
 
 test(

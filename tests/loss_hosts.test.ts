@@ -70,18 +70,14 @@ async function assertAllArrives(members: readonly LossProcess[], share: number):
   );
   await Promise.all(members.map(async (member, i) => {
     const others: Streams = Object.assign({}, ...streams.filter((_, j) => j !== i));
-    let settled = await member.settle(others, WITHIN_MS);
+    const settled = await member.settle(others, WITHIN_MS);
     const { stalls } = member;
-    if (stalls > 0 && settled.gaps <= stalls) {
-      // Its gaps say that it stood still, and stand for nothing that was lost.
-      await Promise.all(Object.keys(others).map((stream) => member.reached(stream, count)));
-      settled = await member.settle(others, WITHIN_MS);
-    }
     const text = `${member.runtime}: ${JSON.stringify(settled)}`;
     assertEquals([settled.lost, settled.repeated, settled.invented], [0, 0, 0], text);
     assertEquals(settled.delivered + settled.covered, (members.length - 1) * count, text);
     if (share <= 0.05) assert(settled.gaps <= stalls, `${stalls} stalls, ${text}`);
-    assert(settled.covered <= MOST_COVERED * settled.delivered, text);
+    // One that says that it stood still tells its subscribers of a gap, and drops what waits for them.
+    assert(stalls > 0 || settled.covered <= MOST_COVERED * settled.delivered, text);
     const { state, peers } = await member.current(WITHIN_MS);
     assertEquals([state, peers.map(({ missing }) => missing)], ["current", peers.map(() => 0)], member.runtime);
     assertEquals(peers.length, members.length - 1);

@@ -79,14 +79,18 @@ describe("sharedMesh", () => {
   test("offline it reaches nobody, takes the options of any host, and closes", async () => {
     const neighbour = await openMesh(LOOPBACK);
     const heard: string[] = [];
-    neighbour.subscribe({ prefix: "" }, ({ key }) => heard.push(key));
+    const told = new Promise<void>((resolve) => {
+      neighbour.subscribe({ prefix: "" }, ({ key }) => {
+        heard.push(key);
+        resolve();
+      });
+    });
     const options = { interface: "eth99", port: neighbour.port, peers: [`127.0.0.1:${neighbour.port}`] };
     const mesh = await sharedMesh("built", { ...options, offline: true });
     await mesh.publish("k");
     await mesh.close();
     // What comes after it on the same way has overtaken nothing.
     const live = await openMesh({ ...LOOPBACK, port: neighbour.port });
-    const told = new Promise<void>((resolve) => neighbour.subscribe("live", () => resolve()));
     await live.publish("live");
     await told;
     assertEquals(heard, ["live"]);

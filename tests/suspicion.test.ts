@@ -421,6 +421,17 @@ describe("looks", () => {
     ]);
   });
 
+  test("count when two in a row are late: there may be no other", async () => {
+    const { host, looks, advance } = setUp();
+    for (let i = 0; i < 5; i++) {
+      host.pause();
+      await advance(HEARTBEAT);
+      host.resume();
+      await advance(1);
+    }
+    assertEquals(looks, [2, 3, 4, 5].map((round) => round * (HEARTBEAT + 1) - 1));
+  });
+
   test("end when it is closed", async () => {
     const { table, suspicion, looks, network, advance } = setUp();
     join(table, 1);

@@ -158,6 +158,18 @@ describe("writeUtf8", () => {
     }));
   });
 
+  test("refuses the first half of a pair at the end, though it is cut off a text that has the other, time and again", () => {
+    const bytes = new Uint8Array(128);
+    let wrong = 0;
+    for (let round = 0; round < 20_000; round++) {
+      const text = `${"aé\u0800".repeat(round % 12)}\u{1f642}${round}`;
+      const cut = text.substring(0, 3 * (round % 12) + 1);
+      if (utf8Length(cut) !== ILL_FORMED || writeUtf8(cut, bytes, 0) !== ILL_FORMED) wrong++;
+      if (utf8Length(text) !== writeUtf8(text, bytes, 0)) wrong++;
+    }
+    assertEquals(wrong, 0);
+  });
+
   test("refuses half a surrogate pair wherever it stands", () => {
     for (const text of ["\ud800", "\udfff", "a\ud83d", "\ud83da", "\ude42\ud83d", "é\udc00é", "\ud83d\ud83d\ude42"]) {
       assertEquals([writeUtf8(text, new Uint8Array(32), 0), utf8Length(text)], [ILL_FORMED, ILL_FORMED]);

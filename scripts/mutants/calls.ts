@@ -111,6 +111,18 @@ export const CALLS: readonly Mutant[] = judgedBy("calls", [
     replace: "",
   },
   {
+    name: "an address that is not reached is found at no time after it was new",
+    file: "src/observe.ts",
+    find: "> NEW * heartbeat ? false : null",
+    replace: "> Infinity ? false : null",
+  },
+  {
+    name: "an address that can not be right is new whenever it is heard from another port",
+    file: "src/advertised.ts",
+    find: "(isSameEndpoint(said, wanted) && otherwise)",
+    replace: "otherwise",
+  },
+  {
     name: "options of `sharedMesh` are looked at as those of the mesh that is there",
     file: "mod.ts",
     find: '  checkNames(options, SHARED_OPTIONS, "share a mesh");\n',

@@ -129,6 +129,12 @@ export const MEMBERSHIP: readonly Mutant[] = judgedBy("churn", [
     replace: "onLook();",
   },
   {
+    name: "a node that is late at each look takes everybody for heard",
+    file: "src/suspicion.ts",
+    find: "if (mayJudge) onLook();",
+    replace: "if (!hasStalled) onLook();",
+  },
+  {
     name: "a verdict does not wait until what has come was read",
     file: "src/suspicion.ts",
     find: "this.#judge(due, TURNS)",
