@@ -222,29 +222,32 @@ test("callbacks and listeners on real sockets run in the context of whoever gave
   };
   const mesh = await request.run("opener", () => openMesh({ interface: "127.0.0.1", port: 0, discover }));
   const heard = new Map<string, unknown>();
-  const note = (who: string) => () => void heard.set(who, request.getStore());
-  const joined = happened(mesh, ({ type }) => type === "peerJoined");
-  request.run("listener", () => mesh.events.listen(note("listener")));
-  mesh.events.listen(note("free listener"));
-  const other = await openMesh({ interface: "127.0.0.1", port: mesh.port });
-  await Promise.all([joined, peersKnown(other, 1)]);
-  const arrived = new Promise<void>((resolve) => {
-    request.run("subscriber", () => mesh.subscribe("k", note("subscriber")));
-    request.run("prefix", () => mesh.subscribe({ prefix: "" }, note("prefix")));
-    mesh.subscribe("k", note("free subscriber"));
-    mesh.subscribe("k", () => resolve());
-  });
-  await request.run("publisher", () => other.publish("k"));
-  await arrived;
-  await request.run("closer", () => mesh.close());
-  await other.close();
-  assertEquals(Object.fromEntries(heard), {
+  const expected = {
     "listener": "listener",
     "free listener": undefined,
     "subscriber": "subscriber",
     "prefix": "prefix",
     "free subscriber": undefined,
-  });
+  };
+  let arrived = () => {};
+  const all = new Promise<void>((resolve) => arrived = resolve);
+  const note = (who: string) => () => {
+    heard.set(who, request.getStore());
+    if (heard.size === Object.keys(expected).length) arrived();
+  };
+  const joined = happened(mesh, ({ type }) => type === "peerJoined");
+  request.run("listener", () => mesh.events.listen(note("listener")));
+  mesh.events.listen(note("free listener"));
+  const other = await openMesh({ interface: "127.0.0.1", port: mesh.port });
+  await Promise.all([joined, peersKnown(other, 1)]);
+  request.run("subscriber", () => mesh.subscribe("k", note("subscriber")));
+  request.run("prefix", () => mesh.subscribe({ prefix: "" }, note("prefix")));
+  mesh.subscribe("k", note("free subscriber"));
+  await request.run("publisher", () => other.publish("k"));
+  await all;
+  await request.run("closer", () => mesh.close());
+  await other.close();
+  assertEquals(Object.fromEntries(heard), expected);
   assertEquals(lists, [undefined, undefined]);
 });
 
