@@ -37,13 +37,11 @@ function start(): Promise<Record<string, unknown>> {
   let text = "";
   child.stdout.on("data", (data) => text += data);
   return new Promise((resolve, reject) => {
-    child.on(
-      "close",
-      (code) =>
-        code === 0
-          ? resolve(JSON.parse(text.trim().split("\n").at(-1) ?? ""))
-          : reject(new Error(`Ended with ${code}`)),
-    );
+    child.on("close", (code) => {
+      const report = text.trim().split("\n").at(-1) ?? "";
+      if (code === 0) resolve(JSON.parse(report));
+      else reject(new Error(`Ended with ${code}`));
+    });
   });
 }
 

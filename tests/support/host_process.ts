@@ -114,11 +114,6 @@ export class HostNode {
     return (await this.#line((line) => line.key === key, `the key ${key}`)).at;
   }
 
-  /** How often it has said so far that it stood still for a heartbeat, of which it tells its subscribers by a gap. */
-  get stalls(): number {
-    return this.events().filter(({ value }) => value.type === "stalled").length;
-  }
-
   /** Keys and causes that have arrived so far, as often as they did. */
   keys(): readonly string[] {
     return this.process.lines().flatMap(({ node, key, cause }) =>

@@ -86,14 +86,9 @@ export class LossProcess extends CalledProcess<LossCall, Line> {
     return this.line(({ cause }) => cause === "overflow" && --left === 0 ? true : undefined, `${count} overflows`);
   }
 
-  /** Events of the mesh so far, or those since a time, in milliseconds of the system's clock. */
-  events(since = -Infinity): readonly MeshEvent[] {
-    return this.lines().flatMap(({ event, at = NaN }) => event === undefined || at < since ? [] : [event]);
-  }
-
-  /** How often it has said so far that it stood still for a heartbeat, of which it tells its subscribers by a gap. */
-  get stalls(): number {
-    return this.events().filter(({ type }) => type === "stalled").length;
+  /** Events of the mesh so far. */
+  events(): readonly MeshEvent[] {
+    return this.lines().flatMap(({ event }) => event === undefined ? [] : [event]);
   }
 
   /** When gaps were delivered to the subscription so far, in milliseconds of the system's clock. */
