@@ -23,8 +23,8 @@
 import { systemPorts } from "./adapters/auto.ts";
 import { isBuild, offlinePorts } from "./adapters/offline.ts";
 import { MeshBus } from "./src/mesh_bus.ts";
-import { knownOptions } from "./src/known_options.ts";
 import { checkNames, checkOptions, givenOptions, MESH_OPTIONS, type MeshOptions } from "./src/options.ts";
+import { knownOptions } from "./src/platform/known_options.ts";
 import { sharedMesh as shared } from "./src/shared_meshes.ts";
 
 export {
@@ -48,25 +48,24 @@ export type {
   PeerSettings,
   Severity,
   Ways,
-} from "./src/diagnosis.ts";
+} from "./src/observability/diagnosis/diagnosis.ts";
 export type { CloseReport } from "./src/close_report.ts";
-export type { MeshEventListener, MeshEvents } from "./src/event_stream.ts";
-export type { GapReason, MeshEvent, Stage } from "./src/events.ts";
-export { InProcessBus, type InProcessBusOptions } from "./src/in_process_bus.ts";
-export type { LoadGuard } from "./src/load_guard.ts";
+export type { MeshEventListener, MeshEvents } from "./src/observability/event_stream.ts";
+export type { GapReason, MeshEvent, Peer, Stage, Topic } from "./src/events.ts";
+export { InProcessBus, type InProcessBusOptions } from "./src/pubsub/in_process_bus.ts";
+export type { LoadGuard } from "./src/pubsub/load_guard.ts";
 export { MeshBus } from "./src/mesh_bus.ts";
-export type { MeshMetrics } from "./src/mesh_metrics.ts";
-export type { LostPeer } from "./src/gone_peers.ts";
-export type { MeshState, MeshStatus, PeerStatus } from "./src/mesh_status.ts";
-export type { Discover } from "./src/discovery.ts";
-export type { Family } from "./src/address.ts";
+export type { MeshMetrics } from "./src/observability/metrics.ts";
+export type { LostPeer } from "./src/membership/departed_peers.ts";
+export type { MeshState, MeshStatus, PeerStatus } from "./src/observability/status.ts";
+export type { Discover } from "./src/discovery/discover_hook.ts";
+export type { Family } from "./src/platform/endpoint.ts";
 export type { MeshOptions } from "./src/options.ts";
-export type { Peer } from "./src/peer.ts";
-export type { WaitForPeersOptions } from "./src/peer_waiters.ts";
-export type { MeshPorts } from "./src/ports.ts";
-export type { Clock, Timer } from "./src/clock.ts";
-export type { Contexts, EnterContext } from "./src/contexts.ts";
-export { BindError } from "./src/datagram_socket.ts";
+export type { WaitForPeersOptions } from "./src/membership/peer_waiters.ts";
+export type { MeshPorts } from "./src/platform/ports.ts";
+export type { Clock, Timer } from "./src/platform/clock.ts";
+export type { Contexts, EnterContext } from "./src/platform/contexts.ts";
+export { BindError } from "./src/platform/datagram_socket.ts";
 export type {
   AdapterName,
   Bind,
@@ -75,7 +74,7 @@ export type {
   DatagramHandlers,
   DatagramSocket,
   Unsent,
-} from "./src/datagram_socket.ts";
+} from "./src/platform/datagram_socket.ts";
 export type {
   NetworkInterface,
   NetworkInterfaces,
@@ -85,7 +84,7 @@ export type {
   ResolveSrv,
   RouteTo,
   SrvRecord,
-} from "./src/host.ts";
+} from "./src/platform/host.ts";
 export type {
   Cause,
   Metrics,
@@ -96,15 +95,14 @@ export type {
   SyncBus,
   SyncCallback,
   SyncEvent,
-  Topic,
   VectorClock,
-} from "./src/sync_bus.ts";
-export type { Signal, SignalShape } from "./src/signal.ts";
+} from "./src/pubsub/sync_bus.ts";
+export type { Signal, SignalShape } from "./src/platform/abort_signal.ts";
 export { decodeExtension, encodeExtension } from "./src/wire/extension.ts";
 export type { Base, Extension, NumberRange, Position } from "./src/wire/extension.ts";
-export type { ToldPeer } from "./src/wire/told_peers.ts";
+export type { ToldPeer } from "./src/wire/peer_exchange.ts";
 export { decodePacket, encodePacket } from "./src/wire/packet.ts";
-export type { Measure, Report } from "./src/wire/probe.ts";
+export type { Measure, Report } from "./src/wire/probe_records.ts";
 export type { BatchPacket, KeyPacket, Packet, UnknownPacket } from "./src/wire/packet.ts";
 
 /**

@@ -6,7 +6,7 @@
 
 import { AsyncLocalStorage, AsyncResource } from "node:async_hooks";
 import { types } from "node:util";
-import type { Contexts, EnterContext } from "../src/contexts.ts";
+import type { Contexts, EnterContext } from "../src/platform/contexts.ts";
 import { frameOfNowIn } from "./deno_frames.ts";
 
 /** What a resource has besides the stores of its context. */

@@ -4,10 +4,10 @@
  * @module
  */
 
-import type { BindOptions, DatagramHandlers, DatagramSocket } from "../src/datagram_socket.ts";
-import type { MeshPorts } from "../src/ports.ts";
+import type { BindOptions, DatagramHandlers, DatagramSocket } from "../src/platform/datagram_socket.ts";
+import type { MeshPorts } from "../src/platform/ports.ts";
 import { contexts } from "./async_context.ts";
-import { routeTo } from "./route.ts";
+import { routeTo } from "./route_lookup.ts";
 import { networkInterfaces, randomBytes, resolve, resolveSrv, systemClock } from "./system.ts";
 
 /**

@@ -1,6 +1,6 @@
-import { type Family, formatAddress, isLinkLocal } from "../src/address.ts";
-import { BindError, type BindErrorCode, type BindOptions } from "../src/datagram_socket.ts";
-import { familyOf } from "./literal.ts";
+import { BindError, type BindErrorCode, type BindOptions } from "../src/platform/datagram_socket.ts";
+import { type Family, formatAddress, isLinkLocal } from "../src/platform/endpoint.ts";
+import { familyOf } from "./address_literal.ts";
 
 // Deno native has names where the others have codes, and sometimes neither.
 const CODES: Readonly<Record<string, BindErrorCode>> = {

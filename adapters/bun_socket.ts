@@ -1,4 +1,3 @@
-import { canonical, type Family } from "../src/address.ts";
 import {
   type Bind,
   BindError,
@@ -6,13 +5,14 @@ import {
   type DatagramHandlers,
   type DatagramSocket,
   type Unsent,
-} from "../src/datagram_socket.ts";
-import { type Abilities, cannot } from "./abilities.ts";
+} from "../src/platform/datagram_socket.ts";
+import { canonical, type Family } from "../src/platform/endpoint.ts";
 import { asError, bindError, checkAddresses, multicastError } from "./bind_error.ts";
-import { Gate } from "./gate.ts";
+import { Memberships } from "./group_memberships.ts";
+import { Gate } from "./handler_gate.ts";
 import { runtimeName } from "./interface_names.ts";
-import { Memberships } from "./memberships.ts";
 import { BUN_SEND_ATTEMPTS, Failures, SendQueue } from "./send_queue.ts";
+import { type Abilities, cannot } from "./socket_capabilities.ts";
 
 // What is used of Bun, written out: its own types would come along into this package's, and they leave out `flags`.
 

@@ -4,10 +4,10 @@
  * @module
  */
 
-import type { BindOptions, DatagramHandlers, DatagramSocket } from "../src/datagram_socket.ts";
+import type { BindOptions, DatagramHandlers, DatagramSocket } from "../src/platform/datagram_socket.ts";
 import { bindDenoSocket } from "./deno_socket.ts";
 
-export type { Abilities } from "./abilities.ts";
+export type { Abilities } from "./socket_capabilities.ts";
 export { denoAbilities, denoCannot } from "./deno_socket.ts";
 
 /**

@@ -6,13 +6,13 @@ import {
   type DatagramSocket,
   MAX_RECEIVE,
   type Unsent,
-} from "../src/datagram_socket.ts";
-import { type Abilities, cannot } from "./abilities.ts";
+} from "../src/platform/datagram_socket.ts";
 import { asError, bindError, checkAddresses, multicastError } from "./bind_error.ts";
-import { Gate } from "./gate.ts";
-import { Memberships } from "./memberships.ts";
+import { Memberships } from "./group_memberships.ts";
+import { Gate } from "./handler_gate.ts";
 import { Failures, SendQueue } from "./send_queue.ts";
-import { setImmediate } from "./time.ts";
+import { type Abilities, cannot } from "./socket_capabilities.ts";
+import { setImmediate } from "./system_clock.ts";
 
 // What is used of Deno, written out: its own types are there only on Deno, and only with its unstable library.
 

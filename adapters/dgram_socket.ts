@@ -3,22 +3,22 @@ import { platform } from "node:os";
 // Deno 2.9 runs what `node:dgram` puts off (`process.nextTick`) only once this module is loaded: without it, the
 // callback of a `close` is never called.
 import "node:process";
-import { canonical, type Family } from "../src/address.ts";
+import { canonical, type Family } from "../src/platform/endpoint.ts";
 import {
   type BindOptions,
   type DatagramHandlers,
   type DatagramSocket,
   MAX_RECEIVE,
   type Unsent,
-} from "../src/datagram_socket.ts";
-import type { Abilities } from "./abilities.ts";
+} from "../src/platform/datagram_socket.ts";
+import type { Abilities } from "./socket_capabilities.ts";
 import { asError, bindError, checkAddresses, multicastError } from "./bind_error.ts";
-import { Gate } from "./gate.ts";
+import { Gate } from "./handler_gate.ts";
 import { runtimeName } from "./interface_names.ts";
-import { Memberships } from "./memberships.ts";
+import { Memberships } from "./group_memberships.ts";
 import { BUN_SEND_ATTEMPTS, Failures, inTurn, SendQueue, type Transmit } from "./send_queue.ts";
-import { setTimeout, withRealTicks } from "./time.ts";
-import { ZoneGuess } from "./zone_guess.ts";
+import { setTimeout, withRealTicks } from "./system_clock.ts";
+import { ZoneGuess } from "./ipv6_zone_lookup.ts";
 
 const IS_DENO = "Deno" in globalThis;
 const IS_BUN = "Bun" in globalThis;

@@ -1,6 +1,6 @@
 import { networkInterfaces, platform } from "node:os";
-import { type Family, isLinkLocal } from "../src/address.ts";
-import { BindError } from "../src/datagram_socket.ts";
+import { BindError } from "../src/platform/datagram_socket.ts";
+import { type Family, isLinkLocal } from "../src/platform/endpoint.ts";
 
 const IS_WINDOWS = platform() === "win32";
 

@@ -20,22 +20,22 @@
  * @module
  */
 
-import type { Clock } from "../src/clock.ts";
-import type { SrvRecord } from "../src/host.ts";
-import { checkKnown, knownOptions } from "../src/known_options.ts";
-import { VirtualClock } from "./memory_clock.ts";
-import { checkHost } from "./memory_address.ts";
-import type { NetworkStats, TappedDatagram } from "./memory_datagram.ts";
-import { Fabric } from "./memory_fabric.ts";
-import { type Direction, FAULTS, type SomeFaults } from "./memory_faults.ts";
-import { HostProcess, type MemoryHost, type MemoryHostOptions } from "./memory_host.ts";
-import { SeededRandom } from "./memory_random.ts";
+import type { Clock } from "../src/platform/clock.ts";
+import type { SrvRecord } from "../src/platform/host.ts";
+import { checkKnown, knownOptions } from "../src/platform/known_options.ts";
+import { checkHost } from "./memory/address.ts";
+import { VirtualClock } from "./memory/clock.ts";
+import type { NetworkStats, TappedDatagram } from "./memory/datagram.ts";
+import { Fabric } from "./memory/fabric.ts";
+import { type Direction, FAULTS, type SomeFaults } from "./memory/faults.ts";
+import { HostProcess, type MemoryHost, type MemoryHostOptions } from "./memory/host.ts";
+import { SeededRandom } from "./memory/random.ts";
 
-export { VirtualClock } from "./memory_clock.ts";
-export type { DatagramFate, MemoryDatagram, NetworkStats, SocketAddress, TappedDatagram } from "./memory_datagram.ts";
-export type { Direction, Faults, SomeFaults } from "./memory_faults.ts";
-export type { MemoryHost, MemoryHostOptions } from "./memory_host.ts";
-export { SeededRandom } from "./memory_random.ts";
+export { VirtualClock } from "./memory/clock.ts";
+export type { DatagramFate, MemoryDatagram, NetworkStats, SocketAddress, TappedDatagram } from "./memory/datagram.ts";
+export type { Direction, Faults, SomeFaults } from "./memory/faults.ts";
+export type { MemoryHost, MemoryHostOptions } from "./memory/host.ts";
+export { SeededRandom } from "./memory/random.ts";
 
 /** How to make a {@linkcode MemoryNetwork}. The faults hold for all hosts, from the start. */
 export interface MemoryNetworkOptions<C extends Clock = VirtualClock> extends SomeFaults {

@@ -14,10 +14,10 @@
  * @module
  */
 
-import type { BindOptions, DatagramHandlers, DatagramSocket } from "../src/datagram_socket.ts";
+import type { BindOptions, DatagramHandlers, DatagramSocket } from "../src/platform/datagram_socket.ts";
 import { bindDgram } from "./dgram_socket.ts";
 
-export type { Abilities } from "./abilities.ts";
+export type { Abilities } from "./socket_capabilities.ts";
 export { nodeAbilities } from "./dgram_socket.ts";
 
 /** Binds a socket of `node:dgram`; a `Bind`. */

@@ -5,12 +5,12 @@
  */
 
 import process from "node:process";
-import type { Clock } from "../src/clock.ts";
-import type { Bind } from "../src/datagram_socket.ts";
-import type { MeshPorts } from "../src/ports.ts";
+import type { Clock } from "../src/platform/clock.ts";
+import type { Bind } from "../src/platform/datagram_socket.ts";
+import type { MeshPorts } from "../src/platform/ports.ts";
 import { contexts } from "./async_context.ts";
 import { randomBytes } from "./system.ts";
-import { clearImmediate, clearTimeout, now, setImmediate, setTimeout } from "./time.ts";
+import { clearImmediate, clearTimeout, now, setImmediate, setTimeout } from "./system_clock.ts";
 
 // A longer delay overflows and becomes 1 ms; a mesh asks for none that must be exact here.
 const MAX_DELAY_MS = 2 ** 31 - 1;

@@ -1,7 +1,7 @@
-import { type Family, isGroup } from "../src/address.ts";
-import type { Unsent } from "../src/datagram_socket.ts";
-import { familyOf } from "./literal.ts";
-import { now, setImmediate } from "./time.ts";
+import type { Unsent } from "../src/platform/datagram_socket.ts";
+import { type Family, isGroup } from "../src/platform/endpoint.ts";
+import { familyOf } from "./address_literal.ts";
+import { now, setImmediate } from "./system_clock.ts";
 
 /**
  * Hands datagrams for one destination to the system, in their order, and calls `done` once, during the call or later, with why some

@@ -7,11 +7,11 @@
 import { webcrypto } from "node:crypto";
 import { lookup } from "node:dns/promises";
 import { networkInterfaces as interfacesOf } from "node:os";
-import type { Clock, Timer } from "../src/clock.ts";
-import type { NetworkInterface, NetworkInterfaces, RandomBytes, Resolve } from "../src/host.ts";
-import { resolveDirectly } from "./detour.ts";
-import { LookUps } from "./look_ups.ts";
-import { clearImmediate, clearTimeout, now, setImmediate, setTimeout, wall } from "./time.ts";
+import type { Clock, Timer } from "../src/platform/clock.ts";
+import type { NetworkInterface, NetworkInterfaces, RandomBytes, Resolve } from "../src/platform/host.ts";
+import { LookUps } from "./lookup_pool.ts";
+import { resolveDirectly } from "./name_server_lookup.ts";
+import { clearImmediate, clearTimeout, now, setImmediate, setTimeout, wall } from "./system_clock.ts";
 
 // There each detour would have to be permitted, and a prompt could ask for it.
 const IS_DENO = "Deno" in globalThis;
@@ -87,7 +87,7 @@ const lookUps = new LookUps({
  */
 export const resolve: Resolve = lookUps.resolve;
 
-export { resolveSrv } from "./srv.ts";
+export { resolveSrv } from "./srv_lookup.ts";
 
 /** On Deno it needs `--allow-sys=networkInterfaces`, else it throws. */
 export const networkInterfaces: NetworkInterfaces = () => {

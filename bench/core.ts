@@ -9,7 +9,7 @@
 import { setImmediate } from "node:timers/promises";
 import process from "node:process";
 import { systemClock } from "../adapters/system.ts";
-import type { Clock } from "../src/clock.ts";
+import type { Clock } from "../src/platform/clock.ts";
 import { BatchWriter } from "../src/wire/batch_writer.ts";
 import { readBatch, scanPacket } from "../src/wire/packet.ts";
 import { print } from "./figures.ts";

@@ -9,7 +9,7 @@ import process from "node:process";
 import { setImmediate } from "node:timers/promises";
 import { systemClock } from "../adapters/system.ts";
 import type { MeshBus, MeshOptions } from "../mod.ts";
-import type { Clock } from "../src/clock.ts";
+import type { Clock } from "../src/platform/clock.ts";
 import { BatchWriter } from "../src/wire/batch_writer.ts";
 import { NO_ROOM } from "../src/wire/utf8.ts";
 import { print } from "./figures.ts";

@@ -10,7 +10,7 @@ import process from "node:process";
 import type { MeshOptions } from "../mod.ts";
 import type { Settled } from "../tests/support/loss_node.ts";
 import { withLossProcesses } from "../tests/support/loss_process.ts";
-import { type Host, unavailable, withHosts } from "../tests/support/netns.ts";
+import { type Host, unavailable, withHosts } from "../tests/hosts/support/netns.ts";
 import type { Runtime } from "../tests/support/programs.ts";
 import { figure, print } from "./figures.ts";
 

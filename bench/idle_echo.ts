@@ -6,7 +6,7 @@
 
 import { bind } from "../adapters/auto.ts";
 import { openMesh } from "../mod.ts";
-import type { DatagramSocket } from "../src/datagram_socket.ts";
+import type { DatagramSocket } from "../src/platform/datagram_socket.ts";
 import { serve } from "./peer.ts";
 
 /** What `idle.ts` asks. */

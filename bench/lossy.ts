@@ -1,5 +1,5 @@
-import { SeededRandom } from "../adapters/memory_random.ts";
-import type { Bind } from "../src/datagram_socket.ts";
+import { SeededRandom } from "../adapters/memory/random.ts";
+import type { Bind } from "../src/platform/datagram_socket.ts";
 import { withSend } from "./wrapped.ts";
 
 /** What a socket loses. */

@@ -1,7 +1,7 @@
 import { randomBytes, systemClock } from "../adapters/system.ts";
 import { MeshBus, type MeshOptions } from "../mod.ts";
-import type { Clock } from "../src/clock.ts";
-import type { DatagramHandlers } from "../src/datagram_socket.ts";
+import type { Clock } from "../src/platform/clock.ts";
+import type { DatagramHandlers } from "../src/platform/datagram_socket.ts";
 
 /** A node whose socket does nothing. */
 export interface Offline {

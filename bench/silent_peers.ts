@@ -9,7 +9,7 @@
 import { createSocket, type Socket } from "node:dgram";
 import { clearInterval, setInterval, setTimeout } from "node:timers";
 import { PATH_GROUP } from "../src/wire/layout.ts";
-import { writeHeard } from "../src/wire/told_peers.ts";
+import { writeHeard } from "../src/wire/peer_exchange.ts";
 import { serve } from "./peer.ts";
 import { SilentPeer } from "./silent_peer.ts";
 import type { SilentPeersRequest } from "./silent_protocol.ts";

@@ -1,7 +1,7 @@
 import { MemoryNetwork } from "../adapters/memory.ts";
 import { MeshBus, type MeshOptions } from "../mod.ts";
 import { PATH_DEAF, PATH_GROUP } from "../src/wire/layout.ts";
-import { writeHeard } from "../src/wire/told_peers.ts";
+import { writeHeard } from "../src/wire/peer_exchange.ts";
 import { parseNodeId, SilentPeer } from "./silent_peer.ts";
 import { withSend } from "./wrapped.ts";
 

@@ -17,7 +17,7 @@ import { setImmediate, setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { systemPorts } from "../adapters/auto.ts";
-import { SeededRandom } from "../adapters/memory_random.ts";
+import { SeededRandom } from "../adapters/memory/random.ts";
 import { BUN, DENO } from "../scripts/runtimes.ts";
 import { MeshBus } from "../src/mesh_bus.ts";
 import { freePort } from "../tests/support/free_port.ts";

@@ -9,7 +9,7 @@
 import process from "node:process";
 import { setTimeout as sleep } from "node:timers/promises";
 import { systemPorts } from "../adapters/auto.ts";
-import { SeededRandom } from "../adapters/memory_random.ts";
+import { SeededRandom } from "../adapters/memory/random.ts";
 import { MeshBus } from "../src/mesh_bus.ts";
 import { lossy } from "./lossy.ts";
 import { serve } from "./peer.ts";

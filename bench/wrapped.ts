@@ -1,4 +1,4 @@
-import type { DatagramSocket } from "../src/datagram_socket.ts";
+import type { DatagramSocket } from "../src/platform/datagram_socket.ts";
 
 /** A socket that sends in another way. Sockets are classes, whose getters and methods a spread would not copy. */
 export function withSend(socket: DatagramSocket, send: DatagramSocket["send"]): DatagramSocket {

@@ -15,23 +15,23 @@ import {
   type NodeDiagnosis,
   openMesh,
 } from "../mod.ts";
-import { messageOf } from "../src/cause.ts";
-import type { Clock } from "../src/clock.ts";
-import { inOrder } from "../src/finding.ts";
-import { absentInterfaces } from "../src/interfaces.ts";
+import { absentInterfaces } from "../src/net/interfaces.ts";
+import { inOrder } from "../src/observability/diagnosis/finding.ts";
 import { checkOptions, type Settings } from "../src/options.ts";
+import type { Clock } from "../src/platform/clock.ts";
+import { messageOf } from "../src/platform/error_message.ts";
 import { UsageError } from "./arguments.ts";
 import { listen } from "./listen.ts";
+import { isRefused, scout } from "./network_scan.ts";
+import { othersOf, questionsOf, scoutFindings } from "./network_scan_plan.ts";
+import { findingInFlags, flagOf } from "./option_flags.ts";
 import { pause } from "./pause.ts";
 import { type Phases, phasesOf, type Request } from "./phases.ts";
 import { findHolder, type PortHolder } from "./port_holder.ts";
 import type { Progress } from "./progress.ts";
-import { isRefused, scout } from "./scout.ts";
-import { othersOf, questionsOf, scoutFindings } from "./scout_plan.ts";
-import { type Stranger, Strangers } from "./strangers.ts";
+import { type Stranger, Strangers } from "./unknown_nodes.ts";
 import { VERSION } from "./version.ts";
 import { Watch } from "./watch.ts";
-import { findingInFlags, flagOf } from "./words.ts";
 
 /** Silent seeds that are asked whether nobody listens there. */
 const MOST_SEEDS = 8;

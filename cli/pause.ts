@@ -1,6 +1,6 @@
 import { systemClock } from "../adapters/system.ts";
-import type { Clock } from "../src/clock.ts";
-import { onAbort } from "../src/signal.ts";
+import { onAbort } from "../src/platform/abort_signal.ts";
+import type { Clock } from "../src/platform/clock.ts";
 
 /** Resolves after `time` milliseconds of the clock, or when `signal` aborts. */
 export function pause(time: number, signal: AbortSignal | undefined, clock: Clock = systemClock): Promise<void> {

@@ -7,13 +7,13 @@
 
 import { networkInterfaces } from "../adapters/system.ts";
 import type { Diagnosis, Finding, FindingCode, MeshOptions, NetworkInterface } from "../mod.ts";
-import { formatAddress } from "../src/address.ts";
-import { findings } from "../src/findings.ts";
-import { linksOf, listed, UNSPECIFIED } from "../src/interfaces.ts";
+import { MAX_SEED_ADDRESSES } from "../src/discovery/seed_addresses.ts";
+import { linksOf, listed, UNSPECIFIED } from "../src/net/interfaces.ts";
+import { findings } from "../src/observability/diagnosis/findings.ts";
 import { checkOptions, type Settings } from "../src/options.ts";
-import { MAX_SEED_ADDRESSES } from "../src/seed_pool.ts";
-import { onAbort } from "../src/signal.ts";
-import { type Answer, type Question, scout } from "./scout.ts";
+import { onAbort } from "../src/platform/abort_signal.ts";
+import { formatAddress } from "../src/platform/endpoint.ts";
+import { type Answer, type Question, scout } from "./network_scan.ts";
 
 /** Interfaces at which it is asked: a node answers 16 such questions a second, and the doctor has more of them. */
 const MOST_ASKED = 3;

@@ -7,10 +7,10 @@
 import { systemClock } from "../adapters/system.ts";
 import { readArguments, USAGE, UsageError } from "./arguments.ts";
 import { type DoctorReport, type Examination, examine } from "./doctor.ts";
+import { inFlags } from "./option_flags.ts";
 import { Progress } from "./progress.ts";
 import { coloured, plain, render } from "./render.ts";
 import { VERSION } from "./version.ts";
-import { inFlags } from "./words.ts";
 
 /** Where the program writes, and what ends it. */
 export interface Surroundings {

@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { Clock, Timer } from "../src/clock.ts";
+import type { Clock, Timer } from "../src/platform/clock.ts";
 import { type Phase, type Phases, phasesInWords, seconds } from "./phases.ts";
 
 /** How often it is told, in milliseconds. */

@@ -5,7 +5,7 @@
  */
 
 import type { MeshBus } from "../mod.ts";
-import type { Clock } from "../src/clock.ts";
+import type { Clock } from "../src/platform/clock.ts";
 import { pause } from "./pause.ts";
 import { QUIET } from "./phases.ts";
 

@@ -13,8 +13,8 @@
  */
 
 import { parseArgs } from "node:util";
-import { CHURN_KINDS, type ChurnKind, runChurn } from "../tests/support/churn.ts";
-import { HOURS_IN_WORLDS } from "../tests/support/churn_quiet.ts";
+import { CHURN_KINDS, type ChurnKind, runChurn } from "../tests/sim/churn/churn.ts";
+import { HOURS_IN_WORLDS } from "../tests/sim/churn/quiet.ts";
 import { runWorlds, WORLD_OPTIONS } from "./world_workers.ts";
 
 const { values } = parseArgs({

@@ -9,7 +9,7 @@
  */
 
 import { parseArgs } from "node:util";
-import { BigMesh, HEARTBEAT, type Way } from "../tests/support/mesh_size.ts";
+import { BigMesh, HEARTBEAT, type Way } from "../tests/sim/mesh_size.ts";
 
 const { values } = parseArgs({
   options: {

@@ -18,7 +18,7 @@ import { setTimeout as pause } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { SeededRandom } from "../adapters/memory.ts";
-import { StalenessLedger } from "../tests/support/replica_service.ts";
+import { StalenessLedger } from "../tests/sim/replica_service.ts";
 
 const { values } = parseArgs({
   options: {

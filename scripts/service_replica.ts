@@ -7,7 +7,7 @@
 import { createServer } from "node:http";
 import process from "node:process";
 import { openMesh } from "../mod.ts";
-import { ReplicaService, type Store } from "../tests/support/replica_service.ts";
+import { ReplicaService, type Store } from "../tests/sim/replica_service.ts";
 
 const [storeUrl = "", meshPort = "", order = ""] = process.argv.slice(2);
 const mesh = await openMesh({ interface: "127.0.0.1", port: Number(meshPort) });

@@ -32,15 +32,16 @@ interface TestRun {
  * do without them.
  */
 const SIMULATED =
-  /\/(?:churn|diagnosis|diagnosis_alarms|gone_peers|hostile|jobs|mesh_size|pace_links|pace_simulation|replicas|seeds_simulation|simulation|storm|storm_directed)\.test\.ts$/;
+  /\/observability\/diagnosis\/(?:diagnose|false_alarms)\.test\.ts$|\/membership\/departed_peers\.test\.ts$|\/sim\/(?!duplicate_id|everyday_load|suspended)\w+\.test\.ts$/;
 /**
  * For the first run alone: the longest of these, the benchmarks, the demo, and tests with several hosts or many processes,
  * which start the runtimes that they need by themselves.
  */
 const ONCE =
-  /\/(?:bench|busy_host|churn|demo|deno_permissions|mesh_size|pace_links|(?:discovery|dns|doctor|interfaces|loss|membership|paths)_hosts)\.test\.ts$/;
+  /\/hosts\/(?!adapter_contract|host_shapes|hosts|no_multicast)\w+\.test\.ts$|\/(?:runtimes\/(?:busy_host|demo)|scripts\/bench|sim\/(?:churn|mesh_size|pace_links))\.test\.ts$/;
 /** For the versions of Node, as what they start is all three runtimes: this Node, and the only Deno and Bun. */
-const ON_NODE = /\/(?:fake_timers|hosts|mixed_runtimes|process_exit|stopped_process)\.test\.ts$/;
+const ON_NODE =
+  /\/(?:adapters\/system_clock|hosts\/hosts|runtimes\/(?:mixed_runtimes|process_exit|stopped_process))\.test\.ts$/;
 
 // More than twice what the slowest takes on two cores.
 const RUN_TIMEOUT_MS = 1_800_000;

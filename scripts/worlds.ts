@@ -12,8 +12,8 @@
  */
 
 import { parseArgs } from "node:util";
-import { runStorm, type StormReport } from "../tests/support/storm.ts";
-import type { WorldKind } from "../tests/support/storm_plan.ts";
+import { runStorm, type StormReport } from "../tests/sim/storm/storm.ts";
+import type { WorldKind } from "../tests/sim/storm/plan.ts";
 import { runWorlds, WORLD_OPTIONS } from "./world_workers.ts";
 
 const { values } = parseArgs({

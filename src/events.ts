@@ -5,8 +5,23 @@
  */
 
 import type { CloseReport } from "./close_report.ts";
-import type { Peer } from "./peer.ts";
-import type { Topic } from "./sync_bus.ts";
+
+/** A node that was heard. */
+export interface Peer {
+  /** Its node id, as a UUID in lower case. */
+  readonly id: string;
+  /** `host:port` that it advertises, or where it was heard when it advertises no usable one. */
+  readonly address: string;
+}
+
+/**
+ * What to subscribe to: one key, or all keys that begin with `prefix` (`""` is everything). There are no wildcards: `"user:*"`
+ * is the key of that name.
+ */
+export type Topic = string | {
+  /** How the keys begin. */
+  readonly prefix: string;
+};
 
 /** Where something failed. */
 export type Stage =

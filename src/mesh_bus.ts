@@ -4,45 +4,42 @@
  * @module
  */
 
-import { Batcher } from "./batcher.ts";
 import type { CloseReport } from "./close_report.ts";
-import { CopyLimit } from "./copy_limit.ts";
-import type { DatagramHandlers } from "./datagram_socket.ts";
-import { Deliveries } from "./deliveries.ts";
-import { Destinations } from "./destinations.ts";
-import { Diagnoser } from "./diagnose.ts";
-import type { DiagnoseOptions, Diagnosis } from "./diagnosis.ts";
+import { Seeds } from "./discovery/seeds.ts";
 import { ClosedError, misuse, QuorumUnsupportedError } from "./errors.ts";
-import { EventStream, type MeshEvents } from "./event_stream.ts";
 import type { GapReason } from "./events.ts";
-import { Failures } from "./failures.ts";
-import { Farewell } from "./farewell.ts";
-import { GapReporter } from "./gap_reporter.ts";
-import type { Saying } from "./handshake.ts";
-import { Identity } from "./identity.ts";
-import { Jitter } from "./jitter.ts";
-import { Links } from "./links.ts";
-import { type LoadGuard, LoadGuards } from "./load_guard.ts";
-import { Membership } from "./membership.ts";
-import { type MeshMetrics, meshMetrics } from "./mesh_metrics.ts";
-import { deafStatus, type MeshStatus, meshStatus } from "./mesh_status.ts";
+import { CopyLimit } from "./membership/copy_budget.ts";
+import { Probes } from "./membership/echo_probes.ts";
+import { Identity } from "./membership/identity.ts";
+import { Presence } from "./membership/local_node.ts";
+import { Membership } from "./membership/membership.ts";
+import { PathMtu } from "./membership/path_mtu.ts";
+import type { Saying } from "./membership/path_validation.ts";
+import { PeerWaiters, type WaitForPeersOptions } from "./membership/peer_waiters.ts";
+import { Destinations } from "./net/fanout.ts";
+import { Links } from "./net/interface_sockets.ts";
+import { Receiver } from "./net/receiver.ts";
+import { sendAll } from "./net/send_all.ts";
+import { SendBudget } from "./net/send_budget.ts";
+import { Outbox } from "./net/transmit_queue.ts";
+import { Diagnoser } from "./observability/diagnosis/diagnose.ts";
+import type { DiagnoseOptions, Diagnosis } from "./observability/diagnosis/diagnosis.ts";
+import { Failures } from "./observability/error_reporter.ts";
+import { EventStream, type MeshEvents } from "./observability/event_stream.ts";
+import { type MeshMetrics, meshMetrics } from "./observability/metrics.ts";
+import { SlowCallbacks } from "./observability/slow_callbacks.ts";
+import { deafStatus, type MeshStatus, meshStatus } from "./observability/status.ts";
 import { checkOptions, checkPorts, type MeshOptions, type Settings } from "./options.ts";
-import { Outbox } from "./outbox.ts";
-import { PathMtu } from "./path_mtu.ts";
-import { PeerWaiters, type WaitForPeersOptions } from "./peer_waiters.ts";
-import type { MeshPorts } from "./ports.ts";
-import { Presence } from "./presence.ts";
-import { Probes } from "./probes.ts";
-import { RateLimit } from "./rate_limit.ts";
-import { Receiver } from "./receiver.ts";
-import { Reliability } from "./reliability.ts";
-import { Seeds } from "./seeds.ts";
-import { sendAll } from "./send_all.ts";
-import { SendBudget } from "./send_budget.ts";
-import { checkSignal, onAbort, type Signal } from "./signal.ts";
-import { SlowCallbacks } from "./slow_callbacks.ts";
-import type { Standstill } from "./stall_watch.ts";
-import { Subscriptions } from "./subscriptions.ts";
+import { checkSignal, onAbort, type Signal } from "./platform/abort_signal.ts";
+import type { DatagramHandlers } from "./platform/datagram_socket.ts";
+import { Jitter } from "./platform/jitter.ts";
+import type { MeshPorts } from "./platform/ports.ts";
+import { RateLimit } from "./platform/token_bucket.ts";
+import { Batcher } from "./pubsub/batcher.ts";
+import { Deliveries } from "./pubsub/dispatcher.ts";
+import { GapReporter } from "./pubsub/gap_reporter.ts";
+import { type LoadGuard, LoadGuards } from "./pubsub/load_guard.ts";
+import { Subscriptions } from "./pubsub/subscriptions.ts";
 import {
   checkPublish,
   leaseKey,
@@ -52,7 +49,10 @@ import {
   type SyncBus,
   type SyncCallback,
   type Topic,
-} from "./sync_bus.ts";
+} from "./pubsub/sync_bus.ts";
+import type { Standstill } from "./reliability/event_loop_monitor.ts";
+import { Reliability } from "./reliability/reliability.ts";
+import { Farewell } from "./reliability/shutdown.ts";
 import { encodeExtension } from "./wire/extension.ts";
 import { MAX_KEY, MAX_PLAIN_KEY, TYPE_ANSWER, TYPE_PROBE } from "./wire/layout.ts";
 import { formatNodeId } from "./wire/node_id.ts";

@@ -4,14 +4,14 @@
  * @module
  */
 
-import { type Family, isUnspecified, parseAddress } from "./address.ts";
-import type { Discover } from "./discovery.ts";
+import type { Discover } from "./discovery/discover_hook.ts";
+import { parseSeed, type Seed } from "./discovery/seed_spec.ts";
 import { misuse } from "./errors.ts";
-import { DEFAULT_GROUPS, familyOf, GROUP_RULES, groupLiteral, hostLiteral, isHostName } from "./family.ts";
-import { checkKnown, type KnownOptions, knownOptions } from "./known_options.ts";
-import type { MeshPorts } from "./ports.ts";
-import { parseSeed, type Seed } from "./seed.ts";
-import { checkSignal, type Signal } from "./signal.ts";
+import { DEFAULT_GROUPS, familyOf, GROUP_RULES, groupLiteral, hostLiteral, isHostName } from "./net/address_family.ts";
+import { checkSignal, type Signal } from "./platform/abort_signal.ts";
+import { type Family, isUnspecified, parseAddress } from "./platform/endpoint.ts";
+import { checkKnown, type KnownOptions, knownOptions } from "./platform/known_options.ts";
+import type { MeshPorts } from "./platform/ports.ts";
 import { MAX_BATCH_COUNT } from "./wire/layout.ts";
 
 /** How a mesh is opened. Durations are in milliseconds. */

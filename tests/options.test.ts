@@ -3,8 +3,8 @@ import { readFileSync } from "node:fs";
 import { describe, test } from "node:test";
 import { assert, assertEquals, assertLess, assertStrictEquals, assertThrows } from "@std/assert";
 import * as fc from "fast-check";
+import type { Seed } from "../src/discovery/seed_spec.ts";
 import { checkOptions, type MeshOptions, type Settings } from "../src/options.ts";
-import type { Seed } from "../src/seed.ts";
 
 interface NumberRule {
   readonly name: keyof MeshOptions & keyof Settings;

@@ -1,5 +1,5 @@
 import { bind } from "../../adapters/auto.ts";
-import type { DatagramSocket } from "../../src/datagram_socket.ts";
+import type { DatagramSocket } from "../../src/platform/datagram_socket.ts";
 import { KEYS_PER_DATAGRAM } from "../keys.ts";
 import type { Bus, OpenBus, Place } from "./bus.ts";
 

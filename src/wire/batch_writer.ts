@@ -5,6 +5,7 @@
  */
 
 import { writeNumber } from "./extension.ts";
+import { writeU16 } from "./integers.ts";
 import {
   BATCH_EXTENSION_LENGTH,
   BATCH_KEY_OVERHEAD,
@@ -13,7 +14,6 @@ import {
   MAX_DATAGRAM,
   TYPE_BATCH,
 } from "./layout.ts";
-import { writeU16 } from "./integers.ts";
 import { writeHeader } from "./packet.ts";
 import { NO_ROOM, writeUtf8 } from "./utf8.ts";
 

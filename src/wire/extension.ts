@@ -47,8 +47,8 @@ import {
   TOKEN_LENGTH,
 } from "./layout.ts";
 import { writeHeader } from "./packet.ts";
-import { type Measure, readMeasure, readReport, type Report, writeMeasure, writeReport } from "./probe.ts";
-import { isHeard, readPeers, type ToldPeer, writePeers } from "./told_peers.ts";
+import { isHeard, readPeers, type ToldPeer, writePeers } from "./peer_exchange.ts";
+import { type Measure, readMeasure, readReport, type Report, writeMeasure, writeReport } from "./probe_records.ts";
 
 /** Where a stream is. */
 export interface Position {

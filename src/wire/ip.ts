@@ -4,7 +4,7 @@
  * @module
  */
 
-import { formatIpv6, groupsOf } from "../address.ts";
+import { formatIpv6, groupsOf } from "../platform/endpoint.ts";
 import { readU16, writeU16 } from "./integers.ts";
 
 /** Bytes of an address of each family. */

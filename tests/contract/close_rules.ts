@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertRejects, assertStrictEquals } from "@std/assert";
-import type { DatagramSocket } from "../../src/datagram_socket.ts";
+import type { DatagramSocket } from "../../src/platform/datagram_socket.ts";
 import { bytes, Inbox } from "../support/inbox.ts";
 import type { ContractKit } from "./kit.ts";
 

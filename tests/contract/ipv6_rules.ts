@@ -1,5 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
-import { BindError, type DatagramSocket } from "../../src/datagram_socket.ts";
+import { BindError, type DatagramSocket } from "../../src/platform/datagram_socket.ts";
 import { bytes, Inbox } from "../support/inbox.ts";
 import { type ContractKit, type Open, randomGroup } from "./kit.ts";
 

@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import { BindError, type BindOptions, type DatagramSocket } from "../../src/datagram_socket.ts";
+import { BindError, type BindOptions, type DatagramSocket } from "../../src/platform/datagram_socket.ts";
 import { bytes, Inbox } from "../support/inbox.ts";
 import { type ContractKit, randomGroup, type SecondInterface } from "./kit.ts";
 

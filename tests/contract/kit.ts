@@ -8,7 +8,7 @@ import {
   type BindErrorCode,
   type BindOptions,
   type DatagramSocket,
-} from "../../src/datagram_socket.ts";
+} from "../../src/platform/datagram_socket.ts";
 import { Inbox } from "../support/inbox.ts";
 
 /** What the contract suite must know of an adapter, beside its `bind`. */

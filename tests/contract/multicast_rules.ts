@@ -35,7 +35,7 @@ export function multicastRules(kit: ContractKit): void {
       assertEquals(first.sources[0], `${address}:${from.port}`);
     });
 
-    // The loopback interface sends back what it is given, whatever the socket says: adapter_namespace.test.ts has
+    // The loopback interface sends back what it is given, whatever the socket says: tests/hosts/adapter_contract.test.ts has
     // another one.
     if (address.startsWith("127.")) continue;
     kit.testIfAble(`${way}: without loopback nobody on this host hears it`, options, async (open) => {

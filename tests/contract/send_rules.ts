@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import { MAX_RECEIVE } from "../../src/datagram_socket.ts";
-import { sendAll } from "../../src/send_all.ts";
+import { sendAll } from "../../src/net/send_all.ts";
+import { MAX_RECEIVE } from "../../src/platform/datagram_socket.ts";
 import { bytes, Inbox } from "../support/inbox.ts";
 import type { ContractKit } from "./kit.ts";
 

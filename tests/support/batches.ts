@@ -1,6 +1,6 @@
-import { VirtualClock } from "../../adapters/memory_clock.ts";
-import { Batcher, type BatcherConfig } from "../../src/batcher.ts";
-import { SendBudget } from "../../src/send_budget.ts";
+import { VirtualClock } from "../../adapters/memory/clock.ts";
+import { SendBudget } from "../../src/net/send_budget.ts";
+import { Batcher, type BatcherConfig } from "../../src/pubsub/batcher.ts";
 import type { BatchWriter } from "../../src/wire/batch_writer.ts";
 import { type BatchPacket, decodePacket } from "../../src/wire/packet.ts";
 

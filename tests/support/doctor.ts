@@ -5,8 +5,8 @@
  */
 
 import { assert, assertEquals } from "@std/assert";
-import type { Finding } from "../../mod.ts";
 import type { DoctorReport } from "../../cli/doctor.ts";
+import type { Finding } from "../../mod.ts";
 import { type Exit, type ProgramOptions, type Runtime, type startProgram } from "./programs.ts";
 
 /** For `within`: its standard output is a pipe that nobody reads any more. */
@@ -31,7 +31,7 @@ export async function checkUp(
   args: readonly string[],
   options: ProgramOptions = {},
 ): Promise<Checkup> {
-  const program = start(runtime, "../../cli/main.ts", { ...options, args: ["doctor", "--json", ...args] });
+  const program = start(runtime, "cli/main.ts", { ...options, args: ["doctor", "--json", ...args] });
   const exit = await program.ended();
   const text = program.lines.join("\n");
   assert(text.startsWith("{"), program.describe());

@@ -1,5 +1,5 @@
 import { bindDgram } from "../../adapters/dgram_socket.ts";
-import { BindError, type DatagramSocket } from "../../src/datagram_socket.ts";
+import { BindError, type DatagramSocket } from "../../src/platform/datagram_socket.ts";
 
 // Below the ports that systems give out by themselves, from 32,768 or 49,152 on: no socket of a test gets one of these by
 // chance between this look and its use.

@@ -143,8 +143,8 @@ export function withHostProcesses(
 ): Promise<void> {
   return withCalledProcesses((start) =>
     body(
-      (runtime, options) => start(HostProcess, runtime, "host_node.ts", options),
-      (workers) => start(HostProcess, "node", "cluster_node.ts", { args: [`${workers}`] }),
+      (runtime, options) => start(HostProcess, runtime, "tests/support/host_node.ts", options),
+      (workers) => start(HostProcess, "node", "tests/support/cluster_node.ts", { args: [`${workers}`] }),
     )
   );
 }

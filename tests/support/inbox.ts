@@ -1,4 +1,4 @@
-import type { DatagramHandlers } from "../../src/datagram_socket.ts";
+import type { DatagramHandlers } from "../../src/platform/datagram_socket.ts";
 
 /** Handlers that keep all that a socket calls back. */
 export class Inbox implements DatagramHandlers {

@@ -1,4 +1,4 @@
-import { KeyTable } from "../../src/key_table.ts";
+import { KeyTable } from "../../src/pubsub/key_table.ts";
 
 /** What a piece of code asked of maps, sets and key tables. */
 export interface LookUps {

@@ -113,6 +113,6 @@ export type StartLossNode = (runtime: Runtime, options?: ProgramOptions) => Loss
 /** Runs `body` with a way to start processes, and ends all of them, whatever comes of it. */
 export function withLossProcesses(body: (start: StartLossNode) => Promise<void>): Promise<void> {
   return withPrograms((start) =>
-    body((runtime, options) => new LossProcess(runtime, start(runtime, "loss_node.ts", options)))
+    body((runtime, options) => new LossProcess(runtime, start(runtime, "tests/support/loss_node.ts", options)))
   );
 }

@@ -4,13 +4,13 @@
  * @module
  */
 
-import { VirtualClock } from "../../adapters/memory_clock.ts";
-import { type Endpoint, formatAddress } from "../../src/address.ts";
+import { VirtualClock } from "../../adapters/memory/clock.ts";
 import type { MeshEvent } from "../../src/events.ts";
-import { Jitter } from "../../src/jitter.ts";
-import type { Saying } from "../../src/handshake.ts";
-import { Membership, type MembershipConfig } from "../../src/membership.ts";
-import type { PeerEntry } from "../../src/peer.ts";
+import { Membership, type MembershipConfig } from "../../src/membership/membership.ts";
+import type { Saying } from "../../src/membership/path_validation.ts";
+import type { PeerEntry } from "../../src/membership/peer.ts";
+import { type Endpoint, formatAddress } from "../../src/platform/endpoint.ts";
+import { Jitter } from "../../src/platform/jitter.ts";
 import type { Extension } from "../../src/wire/extension.ts";
 import { addressOf, idOf, nameOf, placeOf } from "./peers.ts";
 

@@ -6,7 +6,7 @@
  */
 
 import type { Clock, DatagramSocket, MeshPorts, Timer } from "../../mod.ts";
-import { BATCH, bodyEnd, HEARTBEAT, keysOf } from "./storm_wire.ts";
+import { BATCH, bodyEnd, HEARTBEAT, keysOf } from "../sim/storm/wire.ts";
 
 /** How a {@linkcode MemoryPlainPeer} is opened. Names and meanings are the original's, durations are milliseconds. */
 export interface MemoryPlainPeerOptions {

@@ -6,7 +6,12 @@
 
 import { assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { type MemoryHost, MemoryNetwork, type MemoryNetworkOptions } from "../../adapters/memory.ts";
-import { BindError, type BindOptions, type DatagramHandlers, type DatagramSocket } from "../../src/datagram_socket.ts";
+import {
+  BindError,
+  type BindOptions,
+  type DatagramHandlers,
+  type DatagramSocket,
+} from "../../src/platform/datagram_socket.ts";
 import { Inbox } from "./inbox.ts";
 
 export const GROUP = "239.0.0.1";

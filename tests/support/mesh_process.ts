@@ -102,7 +102,7 @@ export type StartNode = (runtime: Runtime, options?: ProgramOptions) => MeshProc
 /** Runs `body` with a way to start processes, asks all of them to end and holds that they do, with exit code 0. */
 export function withProcesses(body: (start: StartNode) => Promise<void>): Promise<void> {
   return withCalledProcesses((start) =>
-    body((runtime, options) => start(MeshProcess, runtime, "host_node.ts", options))
+    body((runtime, options) => start(MeshProcess, runtime, "tests/support/host_node.ts", options))
   );
 }
 

@@ -2,7 +2,7 @@ import { bind } from "../../adapters/auto.ts";
 import { bindBun } from "../../adapters/bun.ts";
 import { bindDeno, denoCannot } from "../../adapters/deno.ts";
 import { bindNode } from "../../adapters/node.ts";
-import type { Bind } from "../../src/datagram_socket.ts";
+import type { Bind } from "../../src/platform/datagram_socket.ts";
 import { LOCAL } from "./sockets.ts";
 
 /** The adapters with real sockets that run on the runtime at hand, by name. */

@@ -4,10 +4,10 @@
  * @module
  */
 
-import type { Clock } from "../../src/clock.ts";
-import type { Endpoint } from "../../src/address.ts";
-import type { KnownPeer, PeerEntry } from "../../src/peer.ts";
-import { type HeardPeer, PeerTable, type PeerTableConfig } from "../../src/peer_table.ts";
+import type { KnownPeer, PeerEntry } from "../../src/membership/peer.ts";
+import { type HeardPeer, PeerTable, type PeerTableConfig } from "../../src/membership/peer_table.ts";
+import type { Clock } from "../../src/platform/clock.ts";
+import type { Endpoint } from "../../src/platform/endpoint.ts";
 import { formatNodeId } from "../../src/wire/node_id.ts";
 
 /** The id of a node, 16 bytes. */

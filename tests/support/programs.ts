@@ -1,13 +1,13 @@
 /**
- * Programs of this folder, each in a process of its own on a runtime of the test's choice.
+ * Programs, each in a process of its own on a runtime of the test's choice.
  *
  * @module
  */
 
 import { type ChildProcess, spawn } from "node:child_process";
+import { join } from "node:path";
 import process from "node:process";
 import { createInterface } from "node:readline";
-import { fileURLToPath } from "node:url";
 import { BUN, DENO, ROOT, stripsTypes } from "../../scripts/runtimes.ts";
 import { patient } from "./meshes.ts";
 
@@ -43,10 +43,10 @@ const DENO_PATH = IN_DENO ? `${ROOT}${DENO.slice(ROOT.length).replace("node_modu
 const running = new Set<ChildProcess>();
 process.on("exit", () => running.forEach((child) => child.kill("SIGKILL")));
 
-/** Starts a TypeScript program of this folder. */
+/** Starts a TypeScript program; `file` is its path from the project's folder. */
 export function startProgram(runtime: Runtime, file: string, options: ProgramOptions = {}): Program {
   const { args = [], within = [] } = options;
-  const path = fileURLToPath(new URL(file, import.meta.url));
+  const path = join(ROOT, file);
   const [command = "", ...words] = [...within, ...commandOf(runtime, options), path, ...args];
   // The runner of Node tells its children by this variable to print for it alone.
   const { NODE_TEST_CONTEXT: _, ...env } = process.env;

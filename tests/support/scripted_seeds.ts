@@ -1,9 +1,9 @@
-import { VirtualClock } from "../../adapters/memory_clock.ts";
-import { SeededRandom } from "../../adapters/memory_random.ts";
-import { formatAddress } from "../../src/address.ts";
-import type { SrvRecord } from "../../src/host.ts";
+import { VirtualClock } from "../../adapters/memory/clock.ts";
+import { SeededRandom } from "../../adapters/memory/random.ts";
+import { Seeds } from "../../src/discovery/seeds.ts";
 import { checkOptions, type MeshOptions } from "../../src/options.ts";
-import { Seeds } from "../../src/seeds.ts";
+import { formatAddress } from "../../src/platform/endpoint.ts";
+import type { SrvRecord } from "../../src/platform/host.ts";
 
 /** What a look-up ends with: an answer, a rejection, an exception, nothing, or what the test says later. */
 export type Answer = readonly string[] | readonly SrvRecord[] | Error | "throw" | "never" | "late";

@@ -1,4 +1,4 @@
-import type { BindOptions } from "../../src/datagram_socket.ts";
+import type { BindOptions } from "../../src/platform/datagram_socket.ts";
 
 /** What a test asks of a socket unless it says otherwise: on this host alone, with no multicast. */
 export const LOCAL: BindOptions = {

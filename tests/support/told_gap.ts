@@ -1,4 +1,4 @@
-import type { Subscriptions } from "../../src/subscriptions.ts";
+import type { Subscriptions } from "../../src/pubsub/subscriptions.ts";
 
 /** Tells all subscribers of a gap at once. */
 export function tellGap(subscriptions: Subscriptions): void {

@@ -1,0 +1,156 @@
+/**
+ * Questions of sockets beside the node: to networks, groups and ports that it does not use.
+ *
+ * @module
+ */
+
+import { createSocket } from "node:dgram";
+import { bind } from "../adapters/auto.ts";
+import { randomBytes } from "../adapters/system.ts";
+import { clearTimeout, setTimeout } from "../adapters/system_clock.ts";
+import type { NetworkInterface, Report } from "../mod.ts";
+import { encodeControl, readExtension } from "../src/wire/extension.ts";
+import { readU32 } from "../src/wire/integers.ts";
+import { HEADER_LENGTH, NODE_ID_LENGTH, NONCE_LENGTH, TYPE_ANSWER, TYPE_PROBE } from "../src/wire/layout.ts";
+import { formatNodeId, stampUuid } from "../src/wire/node_id.ts";
+import { equalBytes, nodeIdOf, packetType, scanPacket } from "../src/wire/packet.ts";
+import { padded } from "../src/wire/probe_records.ts";
+import { pause } from "./pause.ts";
+
+/** A question, and where it goes. */
+export interface Question {
+  /** `multicast` to a group, `broadcast` to all of a network, whatever their group, `unicast` to one address. */
+  readonly by: "multicast" | "broadcast" | "unicast";
+  /** Where it leaves. */
+  readonly from: NetworkInterface;
+  /** An IPv4 literal, or an IPv6 one. */
+  readonly host: string;
+  readonly port: number;
+}
+
+/** A node that has answered. */
+export interface Answer {
+  readonly id: string;
+  /** Where the answer came from. */
+  readonly host: string;
+  readonly port: number;
+  readonly report: Report;
+  readonly question: Question;
+}
+
+/** An answer is no longer than what asks for it: this is longer than any. */
+const QUESTION_LENGTH = 80;
+/** A question may be lost. */
+const TIMES = 2;
+
+/**
+ * Asks, and tells of answers for `time` milliseconds, or until `signal` aborts. Joins no group: what this host has joined on an interface is heard by
+ * all of its processes on that port, and would join meshes that are apart. Whoever answers notes nobody. What can not be
+ * sent is left out.
+ */
+export async function scout(
+  questions: readonly Question[],
+  time: number,
+  onAnswer: (answer: Answer) => void,
+  signal?: AbortSignal,
+): Promise<void> {
+  const id = stampUuid(randomBytes(NODE_ID_LENGTH));
+  const nonce = readU32(randomBytes(NONCE_LENGTH), 0);
+  const packet = padded(
+    encodeControl(TYPE_PROBE, id, { nonce, measure: { size: 0, byGroup: false } }),
+    QUESTION_LENGTH,
+  );
+  const asked = questions.map((question) => {
+    const onMessage = (data: Uint8Array, host: string, port: number) => {
+      const read = readAnswer(data, id, nonce);
+      if (read !== undefined) onAnswer({ ...read, host, port, question });
+    };
+    return question.by === "broadcast" ? askAll(question, packet, onMessage) : ask(question, packet, onMessage);
+  });
+  const ends = await Promise.allSettled(asked);
+  if (ends.some(({ status }) => status === "fulfilled")) await pause(time, signal);
+  await Promise.allSettled(ends.map((end) => end.status === "fulfilled" ? end.value() : undefined));
+}
+
+/**
+ * Whether somebody listens at an address: false when its host says that nobody does, undefined when nothing is known.
+ * Deno is never told.
+ */
+export function isRefused(host: string, port: number, time: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = createSocket(host.includes(":") ? "udp6" : "udp4");
+    const end = (isRefused: boolean) => {
+      clearTimeout(timer);
+      resolve(isRefused);
+      try {
+        socket.close();
+      } catch { /* It is closed. */ }
+    };
+    const timer = setTimeout(() => end(false), time);
+    socket.on("error", (error) => end((error as { readonly code?: unknown }).code === "ECONNREFUSED"));
+    // A datagram of no bytes is none of the mesh's, and makes the system say so all the same.
+    socket.connect(port, host, () => socket.send(new Uint8Array(0)));
+  });
+}
+
+type OnMessage = (data: Uint8Array, host: string, port: number) => void;
+type Close = () => Promise<void>;
+
+async function ask({ by, from, host, port }: Question, packet: Uint8Array, message: OnMessage): Promise<Close> {
+  const isIpv6 = host.includes(":");
+  const socket = await bind({
+    host: isIpv6 ? "::" : from.address,
+    port: 0,
+    shared: false,
+    multicastInterface: isIpv6 ? from.name : from.address,
+    sendsMulticast: by === "multicast",
+    multicastLoopback: true,
+    multicastTtl: 1,
+  }, { message, error() {} });
+  try {
+    for (let i = 0; i < TIMES; i++) await socket.send(packet, host, port);
+  } catch (error) {
+    await socket.close();
+    throw error;
+  }
+  return () => socket.close();
+}
+
+/** The sockets of the mesh send no broadcast. */
+async function askAll({ from, host, port }: Question, packet: Uint8Array, message: OnMessage): Promise<Close> {
+  const socket = createSocket("udp4");
+  let failure: Error | undefined;
+  socket.on("message", (data, { address, port }) => message(data, address, port));
+  socket.on("error", (error) => failure = error);
+  const close = () => new Promise<void>((resolve) => socket.close(resolve));
+  try {
+    await new Promise<void>((resolve, reject) => {
+      socket.once("error", reject);
+      socket.bind({ address: from.address, port: 0, exclusive: true }, resolve);
+    });
+    socket.setBroadcast(true);
+    for (let i = 0; i < TIMES; i++) {
+      await new Promise<void>((resolve, reject) => {
+        socket.send(packet, port, host, (error) => error ? reject(error) : resolve());
+      });
+    }
+    if (failure !== undefined) throw failure;
+    return close;
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+function readAnswer(
+  data: Uint8Array,
+  id: Uint8Array,
+  nonce: number,
+): { readonly id: string; readonly report: Report } | undefined {
+  if (scanPacket(data) !== HEADER_LENGTH || packetType(data) !== TYPE_ANSWER) return undefined;
+  const extension = readExtension(data, HEADER_LENGTH);
+  if (typeof extension !== "object" || extension.nonce !== nonce) return undefined;
+  const { report, stream } = extension;
+  if (report === undefined || stream === undefined || !equalBytes(stream, id)) return undefined;
+  return { id: formatNodeId(nodeIdOf(data)), report };
+}

@@ -1,0 +1,172 @@
+/**
+ * What to ask besides what the node asks, and what the answers mean.
+ *
+ * @module
+ */
+
+import type { Diagnosis, Finding, FindingCode, NetworkInterface } from "../mod.ts";
+import { DEFAULT_GROUPS } from "../src/net/address_family.ts";
+import { inNumber, named } from "../src/observability/diagnosis/finding.ts";
+import type { Question } from "./network_scan.ts";
+import { isUsed, type Stranger } from "./unknown_nodes.ts";
+
+/** Port of a mesh that was given none. */
+const DEFAULT_PORT = 7946;
+/** Interfaces that are looked at besides those of the node. */
+const MOST_INTERFACES = 8;
+/** All nodes of a network, of IPv6 (RFC 4291, 2.7.1). */
+const ALL_NODES = "ff02::1";
+
+/**
+ * Questions to other interfaces, groups and ports. A mesh that keeps to the loopback interface is looked for there only.
+ */
+export function questionsOf(
+  { node, interfaces }: Pick<Diagnosis, "node" | "interfaces">,
+  list: readonly NetworkInterface[],
+): readonly Question[] {
+  const { family, group, port } = node;
+  const used = oneOfEach(list, family).filter((one) => isUsed(one, interfaces));
+  const isLocal = isLoopback(used);
+  const others = othersOf({ node, interfaces }, list);
+  const toAll = (from: NetworkInterface, port: number): readonly Question[] => {
+    const host = family === 6 ? ALL_NODES : broadcastOf(from);
+    return host === undefined ? [] : [{ by: family === 6 ? "multicast" : "broadcast", from, host, port }];
+  };
+  const toGroup = (from: NetworkInterface, group: string, port: number): readonly Question[] =>
+    isLocal && family === 6 ? [] : [{ by: "multicast", from, host: group, port }];
+  const isOtherPort = port !== DEFAULT_PORT;
+  return [
+    ...used.flatMap((from) => [
+      ...toAll(from, port),
+      ...group === DEFAULT_GROUPS[family] ? [] : toGroup(from, DEFAULT_GROUPS[family], port),
+      ...isOtherPort ? [...toAll(from, DEFAULT_PORT), ...toGroup(from, group, DEFAULT_PORT)] : [],
+    ]),
+    ...others.flatMap((from) => [...toGroup(from, group, port), ...toAll(from, port)]),
+  ];
+}
+
+/** Interfaces of this host that the mesh does not use. None when it keeps to the loopback interface. */
+export function othersOf(
+  { node, interfaces }: Pick<Diagnosis, "node" | "interfaces">,
+  list: readonly NetworkInterface[],
+): readonly NetworkInterface[] {
+  const ours = oneOfEach(list, node.family);
+  const used = ours.filter((one) => isUsed(one, interfaces));
+  if (isLoopback(used)) return [];
+  return ours.filter((one) => !one.internal && !used.includes(one)).slice(0, MOST_INTERFACES);
+}
+
+/** Why the strangers are none of the mesh's. Beside peers they may well be of another, which is nobody's fault. */
+export function scoutFindings(
+  { node, interfaces, peers }: Pick<Diagnosis, "node" | "interfaces" | "peers">,
+  strangers: readonly Stranger[],
+): readonly Finding[] {
+  const isAlone = peers.length === 0;
+  const left = new Set(strangers);
+  const found: Finding[] = [];
+  /** One finding for those of the rest that `test` holds for. */
+  const sort = (
+    code: FindingCode,
+    test: (one: Stranger) => boolean,
+    text: (some: readonly Stranger[]) => Text,
+  ): void => {
+    const some = [...left].filter(test);
+    if (some.length === 0) return;
+    for (const one of some) left.delete(one);
+    const { message, remedy: all, apart = "give each a `port` of its own" } = text(some);
+    const remedy = inNumber(all, some.length);
+    const advice = isAlone
+      ? `${remedy[0]?.toUpperCase()}${remedy.slice(1)}`
+      : `If it is another mesh, ${apart}. If it is this one, ${remedy}`;
+    const subject = named(some.map(({ address }) => address));
+    found.push({
+      code,
+      severity: isAlone ? "error" : "info",
+      subject,
+      message: inNumber(message, some.length),
+      advice,
+    });
+  };
+  const used = interfaces.map(({ name, address }) => name ?? address).join(", ");
+  const addresses = (some: readonly Stranger[]) => JSON.stringify(some.slice(0, 3).map(seedOf));
+  sort("other-port", ({ port }) => port !== node.port, (some) => ({
+    message: `${nodes(some)} ${values(some, "port")}; this node uses ${node.port}.`,
+    remedy: "give all nodes of a mesh the same `port`.",
+    apart: "that is as it should be",
+  }));
+  sort("other-group", ({ group }) => group !== node.group, (some) => ({
+    message: `${nodes(some)} ${values(some, "group")} on port ${node.port}; this node uses ${node.group}.`,
+    remedy: `give all nodes of a mesh the same \`group\`${
+      isAlone ? ", or the port of its own that each of two meshes needs" : ""
+    }.`,
+  }));
+  sort("wrong-interface", ({ isOnMesh }) => !isOnMesh, (some) => ({
+    message: `${some.length} {node|nodes} of the mesh {was|were} found on ${
+      interfacesOf(some)
+    } of this host; this node uses ${used}.`,
+    remedy: `give \`interface: ${JSON.stringify(some[0]?.interface)}\`, or \`interface: "all"\`.`,
+  }));
+  sort("multicast-off", ({ multicast }) => !multicast || !node.asked.multicast, (some) => ({
+    message:
+      `${nodes(some)} the same port and group, but ${
+        some[0]?.multicast ? "this node does" : "{it does|they do}"
+      } not use ` +
+      "multicast, and neither has the other as a seed.",
+    remedy: `name {it|one of them} as a seed, \`peers: ${addresses(some)}\`; or use multicast everywhere.`,
+  }));
+  sort("multicast-blocked", () => true, (some) => ({
+    message: `${nodes(some)} the same port and group, and {answers|answer} when asked directly, but multicast to ` +
+      `${node.group}:${node.port} does not pass between {it|them} and this node.`,
+    remedy:
+      `name {it|one of them} as a seed, \`peers: ${
+        addresses(some)
+      }\`; or let the network carry multicast, and firewalls ` +
+      `pass UDP to ${node.group}, port ${node.port}.`,
+  }));
+  return found;
+}
+
+interface Text {
+  readonly message: string;
+  /** What to do when it is one mesh. */
+  readonly remedy: string;
+  /** What to do when there are two. */
+  readonly apart?: string;
+}
+
+function nodes(some: readonly Stranger[]): string {
+  return some.length === 1 ? "A node is there that uses" : `${some.length} nodes are there that use`;
+}
+
+function values(some: readonly Stranger[], name: "port" | "group"): string {
+  const all = [...new Set(some.map((one) => `${one[name]}`))];
+  return `the ${name}${all.length === 1 ? "" : "s"} ${named(all)}`;
+}
+
+function interfacesOf(some: readonly Stranger[]): string {
+  return named([...new Set(some.map((one) => one.interface))]);
+}
+
+/** Its host, and the port of its mesh: its own port is another when it is started again. */
+function seedOf({ address, port }: Stranger): string {
+  return `${address.slice(0, address.lastIndexOf(":"))}:${port}`;
+}
+
+/** One address of each interface: with IPv6 rather the link-local one, which each has. */
+function oneOfEach(list: readonly NetworkInterface[], family: 4 | 6): readonly NetworkInterface[] {
+  const byName = new Map<string, NetworkInterface>();
+  for (const one of list) {
+    if (one.address.includes(":") === (family === 6) && !byName.has(one.name)) byName.set(one.name, one);
+  }
+  return [...byName.values()];
+}
+
+function isLoopback(used: readonly NetworkInterface[]): boolean {
+  return used.length > 0 && used.every(({ internal }) => internal);
+}
+
+function broadcastOf({ address, netmask }: NetworkInterface): string | undefined {
+  if (netmask === "255.255.255.255") return undefined;
+  const mask = netmask.split(".").map(Number);
+  return address.split(".").map((byte, i) => Number(byte) | (~(mask[i] ?? 255) & 255)).join(".");
+}

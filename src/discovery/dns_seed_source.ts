@@ -1,0 +1,196 @@
+/**
+ * Seeds that are looked up.
+ *
+ * @module
+ */
+
+import { show } from "../errors.ts";
+import { BackOff } from "../platform/backoff.ts";
+import type { Endpoint, Family } from "../platform/endpoint.ts";
+import { messageOf } from "../platform/error_message.ts";
+import type { SrvRecord } from "../platform/host.ts";
+import type { Jitter } from "../platform/jitter.ts";
+import type { MeshPorts } from "../platform/ports.ts";
+import { Rounds } from "../platform/retry_loop.ts";
+import { LookUp } from "../platform/single_flight.ts";
+import { readHosts, readTargets } from "./dns_answers.ts";
+import { pick } from "./seed_addresses.ts";
+import type { Seed } from "./seed_spec.ts";
+
+/** Most targets of a service that are looked up: each is a look-up every `resolveInterval`. */
+export const MAX_TARGETS = 256;
+
+/** Who has addresses: a seed, or one target of a service. Where it comes from is for messages. */
+export interface Leaf {
+  readonly origin: { readonly text: string };
+}
+
+/** What all sources share. */
+export interface SourceContext {
+  readonly family: Family;
+  /** Port of the seeds that name none. */
+  readonly port: number;
+  /** Time between look-ups, in milliseconds. */
+  readonly interval: number;
+  readonly ports: Pick<MeshPorts, "clock" | "resolve" | "resolveSrv">;
+  readonly jitter: Jitter;
+  /** Called with all addresses of a leaf; with none when it is gone. */
+  readonly onAnswer: (leaf: Leaf, endpoints: readonly Endpoint[]) => void;
+  /** Called when a look-up has failed. It is tried again. */
+  readonly onError: (error: Error) => void;
+  /** Called when a look-up of a seed has failed. */
+  readonly onFailed: (seed: Seed) => void;
+  /** Called with how many addresses or records of an answer were left out as none can be used. */
+  readonly onUnusable: (count: number) => void;
+  /** Called when a service has too many targets. */
+  readonly onCut: (seed: Seed, targets: number) => void;
+}
+
+/** A seed that is looked up. */
+export interface SeedSource {
+  start(): void;
+  /** Looks nothing up any more. What it has found stays, unless it is taken back. */
+  close(): void;
+  /** Takes back what it has found. */
+  withdraw(): void;
+}
+
+/** The source for a seed that is a name or a service. */
+export function seedSource(seed: Seed, context: SourceContext): SeedSource {
+  return seed.kind === "srv" ? new ServiceSource(seed, context) : new NameSource(seed, context);
+}
+
+class NameSource implements SeedSource, Leaf {
+  readonly origin: Seed;
+  readonly #context: SourceContext;
+  readonly #lookUp: LookUp<readonly string[]>;
+  readonly #rounds: Rounds;
+
+  constructor(seed: Seed, context: SourceContext) {
+    this.origin = seed;
+    this.#context = context;
+    const { clock, resolve } = context.ports;
+    this.#lookUp = new LookUp(clock, (options) => resolve(seed.host, options));
+    this.#rounds = roundsOf(seed, context, async () => {
+      const hosts = usable(await this.#lookUp.answer(), context);
+      context.onAnswer(this, hosts.map((host) => ({ host, port: seed.port || context.port })));
+    });
+  }
+
+  start(): void {
+    this.#rounds.start();
+  }
+
+  close(): void {
+    this.#rounds.close();
+    this.#lookUp.close();
+  }
+
+  withdraw(): void {
+    this.#context.onAnswer(this, []);
+  }
+}
+
+/** A host of a service, and the ports that the records name there. */
+interface Target extends Leaf {
+  readonly host: string;
+  readonly lookUp: LookUp<readonly string[]>;
+  ports: readonly number[];
+}
+
+class ServiceSource implements SeedSource {
+  readonly #seed: Seed;
+  readonly #context: SourceContext;
+  readonly #lookUp: LookUp<readonly SrvRecord[]>;
+  readonly #rounds: Rounds;
+  readonly #targets = new Map<string, Target>();
+
+  constructor(seed: Seed, context: SourceContext) {
+    this.#seed = seed;
+    this.#context = context;
+    const { clock, resolveSrv } = context.ports;
+    this.#lookUp = new LookUp(clock, () => resolveSrv(seed.host));
+    this.#rounds = roundsOf(seed, context, () => this.#round());
+  }
+
+  start(): void {
+    this.#rounds.start();
+  }
+
+  close(): void {
+    this.#rounds.close();
+    this.#lookUp.close();
+    for (const { lookUp } of this.#targets.values()) lookUp.close();
+  }
+
+  withdraw(): void {
+    this.#update([]);
+  }
+
+  /** Targets that cannot be looked up keep their addresses, and make the round fail when it is over. */
+  async #round(): Promise<void> {
+    this.#update(this.#chosen(await this.#lookUp.answer()));
+    const failures: string[] = [];
+    await Promise.all(Array.from(this.#targets.values(), async (target) => {
+      try {
+        const hosts = usable(await target.lookUp.answer(), this.#context);
+        this.#context.onAnswer(target, hosts.flatMap((host) => target.ports.map((port) => ({ host, port }))));
+      } catch (cause) {
+        failures.push(`${show(target.host)}: ${messageOf(cause)}`);
+      }
+    }));
+    if (failures.length === 0) return;
+    throw new Error(`${failures.length} of its ${this.#targets.size} targets failed, the first is ${failures[0]}`);
+  }
+
+  #chosen(answer: readonly SrvRecord[]): readonly SrvRecord[] {
+    const { family, jitter, onUnusable, onCut } = this.#context;
+    const { targets, unusable } = readTargets(answer, family);
+    if (unusable > 0) onUnusable(unusable);
+    if (targets.length === 0 && (unusable > 0 || answer.length === 0)) {
+      throw new Error(`an SRV record must name a host and a port from 1 to 65535: 0 of ${answer.length} records do`);
+    }
+    if (targets.length <= MAX_TARGETS) return targets;
+    onCut(this.#seed, targets.length);
+    return pick(targets, MAX_TARGETS, ({ host }) => this.#targets.has(host), jitter);
+  }
+
+  #update(records: readonly SrvRecord[]): void {
+    const ports = new Map<string, number[]>();
+    for (const { host, port } of records) ports.set(host, [...ports.get(host) ?? [], port]);
+    for (const [host, target] of this.#targets) {
+      if (ports.has(host)) continue;
+      this.#targets.delete(host);
+      target.lookUp.close();
+      this.#context.onAnswer(target, []);
+    }
+    for (const [host, list] of ports) {
+      const target = this.#targets.get(host);
+      if (target !== undefined) target.ports = list;
+      else this.#targets.set(host, { origin: this.#seed, host, lookUp: this.#lookUpOf(host), ports: list });
+    }
+  }
+
+  #lookUpOf(host: string): LookUp<readonly string[]> {
+    const { clock, resolve } = this.#context.ports;
+    return new LookUp(clock, (options) => resolve(host, options));
+  }
+}
+
+function roundsOf(
+  seed: Seed,
+  { ports, interval, jitter, onError, onFailed }: SourceContext,
+  round: () => Promise<void>,
+): Rounds {
+  return new Rounds(ports.clock, new BackOff(interval, jitter), round, (cause) => {
+    onFailed(seed);
+    onError(new Error(`Cannot look up the seed ${show(seed.text)}: ${messageOf(cause)}`, { cause }));
+  });
+}
+
+function usable(answer: readonly string[], { family, onUnusable }: SourceContext): readonly string[] {
+  const { hosts, unusable } = readHosts(answer, family);
+  if (unusable > 0) onUnusable(unusable);
+  if (hosts.length > 0) return hosts;
+  throw new Error(`a mesh of IPv${family} needs an address of IPv${family}: current addresses are ${show(answer)}`);
+}

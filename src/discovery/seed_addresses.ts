@@ -1,0 +1,116 @@
+/**
+ * The addresses of all seeds, and their bound.
+ *
+ * @module
+ */
+
+import { type Endpoint, formatAddress } from "../platform/endpoint.ts";
+import type { Jitter } from "../platform/jitter.ts";
+
+/** Most addresses of seeds: as many as the peers of a mesh by default. A seed is an entrance, and some will do. */
+export const MAX_SEED_ADDRESSES = 1024;
+
+/** Addresses of so many at a time are as good as those that the user writes down: what is in a longer list is hearsay. */
+const FEW = 16;
+
+/**
+ * Lists of addresses, each under a key of its own. When they are too many, the longest are cut to a common length, so
+ * that none crowds out the others; which addresses stay is left to chance, except that those known before do.
+ */
+export class SeedPool<Key> {
+  readonly #jitter: Jitter;
+  readonly #onCut: (key: Key, length: number) => void;
+  readonly #lists = new Map<Key, readonly Endpoint[]>();
+  #endpoints: readonly Endpoint[] = [];
+  #few: readonly Endpoint[] = [];
+
+  /** `onCut` is called whenever a list is cut, with the length that it had. */
+  constructor(jitter: Jitter, onCut: (key: Key, length: number) => void) {
+    this.#jitter = jitter;
+    this.#onCut = onCut;
+  }
+
+  /** Each address once. The same array as long as no list has changed. */
+  get endpoints(): readonly Endpoint[] {
+    return this.#endpoints;
+  }
+
+  /** Puts a list in the place of the one before. It counts from the next `commit` on. */
+  set(key: Key, list: readonly Endpoint[]): void {
+    const before = this.#lists.get(key) ?? [];
+    this.#lists.delete(key);
+    if (list.length === 0) return;
+    const length = this.#commonLength(list.length);
+    for (const [other, endpoints] of this.#lists) this.#lists.set(other, this.#cut(other, endpoints, [], length));
+    let room = MAX_SEED_ADDRESSES;
+    for (const endpoints of this.#lists.values()) room -= endpoints.length;
+    this.#lists.set(key, this.#cut(key, list, before, Math.min(length, room)));
+  }
+
+  /** What is left of a list. */
+  listed(key: Key): readonly Endpoint[] {
+    return this.#lists.get(key) ?? [];
+  }
+
+  /** The addresses of the lists that have but a few. The same array as long as they are the same. */
+  get few(): readonly Endpoint[] {
+    return this.#few;
+  }
+
+  /** Works out the addresses of all lists. */
+  commit(): void {
+    const lists = [...this.#lists.values()];
+    this.#endpoints = together(lists, this.#endpoints);
+    this.#few = together(lists.filter(({ length }) => length <= FEW), this.#few);
+  }
+
+  /** The greatest length to which all lists, with one more, can be cut so that they fit; at least 1. */
+  #commonLength(added: number): number {
+    const lengths = [added, ...Array.from(this.#lists.values(), (list) => list.length)].sort((a, b) => a - b);
+    let room = MAX_SEED_ADDRESSES;
+    for (const [i, length] of lengths.entries()) {
+      const share = Math.floor(room / (lengths.length - i));
+      if (length > share) return Math.max(share, 1);
+      room -= length;
+    }
+    return Infinity;
+  }
+
+  #cut(key: Key, list: readonly Endpoint[], before: readonly Endpoint[], length: number): readonly Endpoint[] {
+    if (list.length <= length) return list;
+    this.#onCut(key, list.length);
+    const known = new Set(before.map(nameOf));
+    return pick(list, length, (endpoint) => known.has(nameOf(endpoint)), this.#jitter);
+  }
+}
+
+/** Each address of some lists once; the array of before when it has the same ones. */
+function together(lists: readonly (readonly Endpoint[])[], before: readonly Endpoint[]): readonly Endpoint[] {
+  const all = new Map<string, Endpoint>();
+  for (const list of lists) {
+    for (const endpoint of list) all.set(nameOf(endpoint), endpoint);
+  }
+  const isSame = all.size === before.length && before.every((endpoint) => all.has(nameOf(endpoint)));
+  return isSame ? before : [...all.values()];
+}
+
+/** `count` of a list at random: those that `isFirst` picks out, and then others. */
+export function pick<T>(list: readonly T[], count: number, isFirst: (item: T) => boolean, jitter: Jitter): T[] {
+  const first = list.filter(isFirst);
+  const others = list.filter((item) => !isFirst(item));
+  return [...draw(first, count, jitter), ...draw(others, count - first.length, jitter)];
+}
+
+/** The beginning of a shuffle (Fisher and Yates). */
+function draw<T>(list: T[], count: number, jitter: Jitter): T[] {
+  const end = Math.min(Math.max(count, 0), list.length);
+  for (let i = 0; i < end; i++) {
+    const j = Math.floor(jitter.between(i, list.length));
+    [list[i], list[j]] = [list[j] as T, list[i] as T];
+  }
+  return list.slice(0, end);
+}
+
+function nameOf({ host, port }: Endpoint): string {
+  return formatAddress(host, port);
+}

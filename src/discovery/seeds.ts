@@ -1,0 +1,226 @@
+/**
+ * The seeds of a mesh, and where they are now.
+ *
+ * @module
+ */
+
+import { show } from "../errors.ts";
+import { BackOff } from "../platform/backoff.ts";
+import type { Endpoint, Family } from "../platform/endpoint.ts";
+import { Jitter } from "../platform/jitter.ts";
+import type { MeshPorts } from "../platform/ports.ts";
+import { type Discover, Discovery } from "./discover_hook.ts";
+import { type Leaf, MAX_TARGETS, type SeedSource, seedSource, type SourceContext } from "./dns_seed_source.ts";
+import { MAX_SEED_ADDRESSES, pick, SeedPool } from "./seed_addresses.ts";
+import { parseSeed, type Seed } from "./seed_spec.ts";
+
+/** Most items that are taken of a list of `discover`: as many as may be in `peers`. */
+export const MAX_LISTED = 1024;
+
+/** The options that say which seeds there are. */
+export interface SeedSettings {
+  readonly seeds: readonly Seed[];
+  readonly discover: Discover | undefined;
+  readonly family: Family;
+  readonly resolveInterval: number;
+}
+
+/** What {@linkcode Seeds} are made of. */
+export interface SeedsConfig {
+  readonly settings: SeedSettings;
+  readonly ports: Pick<MeshPorts, "clock" | "resolve" | "resolveSrv" | "randomBytes">;
+  /** Port of the seeds that name none. */
+  readonly port: number;
+  /** Called with what each answer and each list names, the same addresses again and again; not with the literals of `peers`. */
+  readonly onNamed: (endpoints: readonly Endpoint[]) => void;
+  /** Called when something has failed or was left out. It is tried again. */
+  readonly onError: (error: Error) => void;
+}
+
+/** What was left out so far. */
+export interface SeedCounts {
+  /** Answers and lists of which a part was left out as they were too long. */
+  readonly truncated: number;
+  /** Addresses, records and items of lists left out as none of them can be a seed. */
+  readonly unusable: number;
+}
+
+/** Literals are known at once; names are looked up in the background, again and again, and never block anyone. */
+export class Seeds {
+  readonly #config: SeedsConfig;
+  readonly #jitter: Jitter;
+  readonly #pool: SeedPool<Leaf>;
+  readonly #context: SourceContext;
+  /** The seeds of `peers` by their texts; literals need no source. */
+  readonly #given = new Map<string, SeedSource | undefined>();
+  readonly #listed = new Map<string, SeedSource | undefined>();
+  readonly #list: Leaf = { origin: { text: "discover" } };
+  readonly #discovery: Discovery | undefined;
+  /** The texts of those that have had an address. */
+  readonly #resolved = new Set<string>();
+  /** The texts of those whose look-up has failed. */
+  readonly #failed = new Set<string>();
+  /** Whether `discover` has neither given a list nor failed. */
+  #isListing: boolean;
+  readonly #counts = { truncated: 0, unusable: 0 };
+  readonly #cutBefore = new WeakSet<object>();
+  #isClosed = false;
+
+  constructor(config: SeedsConfig) {
+    const { settings, ports, port, onError } = config;
+    const { family, resolveInterval: interval, discover } = settings;
+    this.#config = config;
+    const jitter = this.#jitter = new Jitter(ports.randomBytes);
+    this.#pool = new SeedPool(
+      jitter,
+      ({ origin }, length) => this.#cut(origin, MAX_SEED_ADDRESSES, "addresses", length),
+    );
+    this.#context = {
+      family,
+      port,
+      interval,
+      ports,
+      jitter,
+      onAnswer: (leaf, endpoints) => this.#update(leaf, endpoints),
+      onError,
+      onFailed: ({ text }) => void this.#failed.add(text),
+      onUnusable: (count) => this.#counts.unusable += count,
+      onCut: (seed, targets) => this.#cut(seed, MAX_TARGETS, "targets", targets),
+    };
+    for (const seed of settings.seeds) this.#add(seed);
+    this.#pool.commit();
+    this.#isListing = discover !== undefined;
+    this.#discovery = discover && new Discovery({
+      discover,
+      clock: ports.clock,
+      backOff: new BackOff(interval, jitter),
+      onList: (list) => {
+        this.#isListing = false;
+        this.#take(list);
+      },
+      onError: (error) => {
+        this.#isListing = false;
+        onError(error);
+      },
+    });
+  }
+
+  /** Begins to look names up, and to follow `discover`. */
+  start(): void {
+    for (const source of this.#given.values()) source?.start();
+    this.#discovery?.start();
+  }
+
+  /**
+   * Where the seeds are, as far as is known: each endpoint once, though several names may lead to it, at most
+   * {@linkcode MAX_SEED_ADDRESSES}. The same array as long as nothing has changed.
+   */
+  endpoints(): readonly Endpoint[] {
+    return this.#pool.endpoints;
+  }
+
+  /** The texts of those that have had no address so far. */
+  get unresolved(): readonly string[] {
+    const sources = [...this.#given, ...this.#listed].filter(([, source]) => source !== undefined);
+    return sources.map(([text]) => text).filter((text) => !this.#resolved.has(text));
+  }
+
+  /** Whether the first look-up of a seed, or the first list, is under way. */
+  get isLookingUp(): boolean {
+    return this.#isListing || this.unresolved.some((text) => !this.#failed.has(text));
+  }
+
+  /**
+   * Those of them that are contacted until they answer: addresses that were given as such, and those of names that have no
+   * more than 16. The same array as long as nothing has changed.
+   */
+  few(): readonly Endpoint[] {
+    return this.#pool.few;
+  }
+
+  /** What was left out so far. */
+  get counts(): SeedCounts {
+    return { ...this.#counts };
+  }
+
+  /** Looks nothing up any more. What comes later is ignored. */
+  close(): void {
+    this.#isClosed = true;
+    this.#discovery?.close();
+    for (const source of this.#given.values()) source?.close();
+    for (const source of this.#listed.values()) source?.close();
+  }
+
+  #add(seed: Seed): void {
+    if (this.#given.has(seed.text)) return;
+    if (seed.kind === "literal") this.#pool.set({ origin: seed }, [this.#endpoint(seed)]);
+    this.#given.set(seed.text, seed.kind === "literal" ? undefined : seedSource(seed, this.#context));
+  }
+
+  #endpoint({ host, port }: Seed): Endpoint {
+    return { host, port: port || this.#config.port };
+  }
+
+  #update(leaf: Leaf, endpoints: readonly Endpoint[]): void {
+    if (this.#isClosed) return;
+    if (endpoints.length > 0) this.#resolved.add(leaf.origin.text);
+    this.#pool.set(leaf, endpoints);
+    this.#pool.commit();
+    const named = this.#pool.listed(leaf);
+    if (named.length > 0) this.#config.onNamed(named);
+  }
+
+  /** A list of `discover` takes the place of the one before. */
+  #take(list: readonly unknown[]): void {
+    const seeds = this.#read(list);
+    for (const [text, source] of this.#listed) {
+      if (seeds.has(text)) continue;
+      this.#listed.delete(text);
+      this.#resolved.delete(text);
+      source?.close();
+      source?.withdraw();
+    }
+    const literals: Endpoint[] = [];
+    for (const [text, seed] of seeds) {
+      const isLiteral = seed.kind === "literal";
+      if (isLiteral) literals.push(this.#endpoint(seed));
+      if (this.#listed.has(text)) continue;
+      const source = isLiteral ? undefined : seedSource(seed, this.#context);
+      this.#listed.set(text, source);
+      source?.start();
+    }
+    this.#update(this.#list, literals);
+  }
+
+  /** The seeds of a list, by their texts, but for those that `peers` has. */
+  #read(list: readonly unknown[]): ReadonlyMap<string, Seed> {
+    const seeds = new Map<string, Seed>();
+    const broken: string[] = [];
+    for (const item of list) {
+      const seed = parseSeed(item, this.#context.family);
+      if (typeof seed === "string") broken.push(`must be ${seed}: current value is ${show(item)}`);
+      else if (!this.#given.has(seed.text)) seeds.set(seed.text, seed);
+    }
+    if (broken.length > 0) {
+      this.#counts.unusable += broken.length;
+      const part = `${broken.length} of ${list.length} items that \`discover\` lists`;
+      this.#config.onError(new TypeError(`Cannot take ${part} as each ${broken[0]}`));
+    }
+    if (seeds.size <= MAX_LISTED) return seeds;
+    this.#cut(this.#list.origin, MAX_LISTED, "items", seeds.size);
+    return new Map(pick([...seeds], MAX_LISTED, ([text]) => this.#listed.has(text), this.#jitter));
+  }
+
+  /** Counts each time, and reports the first of each origin. */
+  #cut(origin: Leaf["origin"], limit: number, what: string, length: number): void {
+    this.#counts.truncated++;
+    if (this.#cutBefore.has(origin)) return;
+    this.#cutBefore.add(origin);
+    this.#config.onError(
+      new Error(
+        `Cannot contact all ${what} of ${show(origin.text)} as there may be at most ${limit} in all: ` +
+          `current number is ${length}`,
+      ),
+    );
+  }
+}

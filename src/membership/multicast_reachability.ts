@@ -1,0 +1,127 @@
+/**
+ * Who hears whom by multicast.
+ *
+ * @module
+ */
+
+import type { Clock } from "../platform/clock.ts";
+import type { Extension } from "../wire/extension.ts";
+import { MAX_HEARD, PATH_DEAF, PATH_GROUP, PATH_HEARD, SHORT_ID_LENGTH } from "../wire/layout.ts";
+import { listsNode } from "../wire/peer_exchange.ts";
+import type { PeerEntry } from "./peer.ts";
+import type { PeerTable } from "./peer_table.ts";
+
+/** Heartbeats for which a peer counts as heard by multicast after one came that way. They come every 0.85 to 1. */
+const HEARD_FOR = 1.5;
+/** Heartbeats for which a peer counts as hearing this node after it has said so, times the heartbeats that its list takes. */
+const HEARS_FOR = 1.75;
+/** Those that a list takes at least when one is full: it may have more than are known here. */
+const LEAST_TURNS = 2;
+
+/** What {@linkcode Paths} are made of. */
+export interface PathsConfig {
+  /** The node's own id, 16 bytes. */
+  readonly nodeId: Uint8Array;
+  /** Time between heartbeats, in milliseconds. */
+  readonly heartbeat: number;
+  readonly clock: Clock;
+  readonly peers: PeerTable;
+}
+
+/**
+ * A peer that says that it hears this node's multicast gets no copies. It has to go on saying so: a path that is lost is
+ * not told of by those who do not hear.
+ */
+export class Paths {
+  readonly #config: PathsConfig;
+
+  constructor(config: PathsConfig) {
+    this.#config = config;
+  }
+
+  /** Notes what a heartbeat of a peer shows and says. */
+  note(entry: PeerEntry, { path, heard }: Extension): void {
+    const { clock, nodeId } = this.#config;
+    const now = clock.now();
+    if (path === PATH_GROUP) this.#hear(entry, now);
+    else if (path !== undefined) entry.aloneAt = now;
+    if (heard !== undefined) entry.listsInTurn = heard.length >= MAX_HEARD * SHORT_ID_LENGTH;
+    if (path === PATH_HEARD || (heard !== undefined && listsNode(heard, nodeId))) {
+      entry.hearsUsAt = now;
+      this.#set(entry, true);
+    } else if (path === PATH_DEAF) this.#set(entry, false);
+  }
+
+  /**
+   * A heartbeat in the name of a peer came from a host that has not shown yet to be its own. The system may send to the group
+   * from another address, as from the link-local one with IPv6: that it was heard counts once the peer has answered from there.
+   */
+  noteAside(entry: PeerEntry, { path }: Extension, host: string): void {
+    if (path === PATH_GROUP) entry.aside = { host, at: this.#config.clock.now() };
+  }
+
+  /** The peer has answered, from a host that may not have been known to be its own. */
+  answered(entry: PeerEntry): void {
+    const { aside } = entry;
+    if (aside === undefined || !entry.isOn(aside.host)) return;
+    entry.aside = undefined;
+    if (this.#config.clock.now() - aside.at <= this.#config.heartbeat) this.#hear(entry, aside.at);
+  }
+
+  /** What to say to one peer: whether its multicast is heard. */
+  pathTo(entry: PeerEntry | undefined): number {
+    return entry !== undefined && isHeard(entry) ? PATH_HEARD : PATH_DEAF;
+  }
+
+  /** The peers whose multicast is heard. */
+  heard(): readonly PeerEntry[] {
+    return [...this.#config.peers.all()].filter(isHeard);
+  }
+
+  /**
+   * Those of them that the next heartbeat lists. When they are too many for one they take turns, those that are proven
+   * first: the others are told by the answers that they get, and may be inventions.
+   */
+  list(): readonly PeerEntry[] {
+    const heard = this.heard();
+    if (heard.length <= MAX_HEARD) return heard;
+    const order = (a: PeerEntry, b: PeerEntry) => Number(b.isProven) - Number(a.isProven) || a.listedAt - b.listedAt;
+    const listed = [...heard].sort(order).slice(0, MAX_HEARD);
+    for (const entry of listed) entry.listedAt = this.#config.clock.now();
+    return listed;
+  }
+
+  /** Time has passed, and what has come meanwhile is read. Returns those who have to be told that they are not heard any more. */
+  expire(): readonly PeerEntry[] {
+    const { clock, heartbeat, peers } = this.#config;
+    const now = clock.now();
+    const silent: PeerEntry[] = [];
+    for (const entry of peers.all()) {
+      const turns = entry.listsInTurn ? Math.max(LEAST_TURNS, Math.ceil(peers.size / MAX_HEARD)) : 1;
+      if (entry.hearsUs && now - entry.hearsUsAt > HEARS_FOR * turns * heartbeat) this.#set(entry, false);
+      if (isHeard(entry) && now - entry.groupAt > HEARD_FOR * heartbeat) {
+        entry.groupAt = -Infinity;
+        entry.isDeafTo = entry.isProven;
+      }
+      // One that is silent is asked whether it is there, which tells it as well.
+      if (entry.isDeafTo && entry.probes === 0) silent.push(entry);
+    }
+    return silent;
+  }
+
+  #hear(entry: PeerEntry, at: number): void {
+    entry.groupAt = Math.max(entry.groupAt, at);
+    entry.isDeafTo = false;
+  }
+
+  #set(entry: PeerEntry, hearsUs: boolean): void {
+    if (entry.hearsUs === hearsUs) return;
+    entry.hearsUs = hearsUs;
+    this.#config.peers.changed();
+  }
+}
+
+/** Until {@linkcode Paths.expire} finds that it is long ago: a node that has stood still has yet to read what came meanwhile. */
+function isHeard({ groupAt }: PeerEntry): boolean {
+  return groupAt > -Infinity;
+}

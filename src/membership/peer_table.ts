@@ -1,0 +1,347 @@
+/**
+ * Who is there, and where to reach them.
+ *
+ * @module
+ */
+
+import { strangers, unique } from "../net/fanout.ts";
+import type { Clock } from "../platform/clock.ts";
+import { type Endpoint, formatAddress, isSameEndpoint } from "../platform/endpoint.ts";
+import { locate, type Place, type PlaceRules } from "./advertised_address.ts";
+import type { PlainPlace } from "./copy_budget.ts";
+import { type KnownPeer, PeerEntry } from "./peer.ts";
+
+/** What a heartbeat meant to the table. */
+export type Heard = "joined" | "moved" | "known" | "refused";
+
+/**
+ * A peer that is heard from two addresses in turn stays where it was heard first until it was silent there for this part of
+ * `quietTimeout`, three heartbeats of 5 s in 60 s; or, if it has answered there, for so many heartbeats.
+ */
+const SETTLED = 1 / 4;
+const PROOF_SETTLED = 2;
+/** Heartbeats of silence for which others are told of a peer that speaks the extension. They come every 0.85 to 1. */
+const TOLD_FOR = 1.25;
+
+/** What a {@linkcode PeerTable} is made of. */
+export interface PeerTableConfig {
+  /** Most peers that are kept. A newcomer to a full table is refused, so that forged ids cannot drive real peers out. */
+  readonly capacity: number;
+  /** Most of them that do not speak the extension: they cannot show that they are there. */
+  readonly plainCapacity: number;
+  /** Time between heartbeats, and silence after which a peer that answers nothing is gone, in milliseconds. */
+  readonly heartbeat: number;
+  readonly quietTimeout: number;
+  readonly clock: Clock;
+  readonly rules: PlaceRules;
+  /** Where the turn of those that others are told of begins: at random, or many nodes would tell of the same. */
+  readonly toldFrom?: number;
+  /** A peer had to make room for another. */
+  readonly onEvicted: (peer: PeerEntry) => void;
+}
+
+/** A heartbeat, as the table looks at it. */
+export interface HeardPeer {
+  readonly id: string;
+  /** 16 bytes; may be a view. */
+  readonly nodeId: Uint8Array;
+  /** The address that it carries. */
+  readonly advertised: string;
+  readonly source: Endpoint;
+  /** Whether it speaks the extension. */
+  readonly extended: boolean;
+  /** Whether it answers a question that was sent to one address alone. */
+  readonly isProof?: boolean;
+}
+
+/** Peers by node id, in the order in which they were last heard. */
+export class PeerTable {
+  readonly #config: PeerTableConfig;
+  readonly #entries = new Map<string, PeerEntry>();
+  #endpoints: readonly Endpoint[] | undefined;
+  #copies: readonly Endpoint[] | undefined;
+  #extendedCopies: readonly Endpoint[] | undefined;
+  #plainCopies: readonly PlainPlace[] | undefined;
+  #extended: readonly PeerEntry[] | undefined;
+  #proven: number | undefined;
+  #reachable: readonly PeerEntry[] | undefined;
+  /** How many peers do not speak the extension. */
+  #plain = 0;
+  readonly #told: Record<"proven" | "plain", number>;
+
+  constructor(config: PeerTableConfig) {
+    this.#config = config;
+    const { toldFrom = 0 } = config;
+    this.#told = { proven: toldFrom, plain: toldFrom };
+  }
+
+  /** How many nodes are in it. */
+  get size(): number {
+    return this.#entries.size;
+  }
+
+  /**
+   * Notes a heartbeat. A newcomer to a full table is refused; if it answers a question, it takes the place of the one that
+   * was heard longest ago of those that never answered any. A peer that spoke the extension once is taken to speak it: a
+   * datagram may lose its end.
+   */
+  hear(heard: HeardPeer): Heard {
+    const { id, nodeId, source, extended, isProof = false } = heard;
+    const now = this.#config.clock.now();
+    const before = this.#entries.get(id);
+    const isAsBefore = before !== undefined && before.advertised === heard.advertised && before.heardFrom(source);
+    const place = isAsBefore ? before.place : this.locate(heard.advertised, source);
+    if (place.endpoint.port === 0 || (before === undefined && !this.#hasRoom(extended, isProof))) return "refused";
+    const entry = before ?? new PeerEntry(id, nodeId, place, source, now);
+    if (!isAsBefore) entry.note(heard.advertised, source, place);
+    const isMoved = before !== undefined && this.#place(entry, place, now);
+    this.#contact(entry, source, now);
+    entry.heardAt = now;
+    entry.probes = 0;
+    entry.replacedAt = Infinity;
+    entry.isOusted = false;
+    if (before === undefined || (extended && !entry.extended)) this.changed();
+    if (before === undefined) this.#plain += extended ? 0 : 1;
+    else if (extended && !entry.extended) this.#plain--;
+    entry.extended ||= extended;
+    this.#entries.delete(id);
+    this.#entries.set(id, entry);
+    return before === undefined ? "joined" : isMoved ? "moved" : "known";
+  }
+
+  /**
+   * A peer has answered from an endpoint. It is reached there from now on if that is what it advertises, or if it was not
+   * proven anywhere. Whether it is reached elsewhere than before, or for the first time.
+   */
+  prove(entry: PeerEntry, endpoint: Endpoint): boolean {
+    const isThere = entry.isAt(endpoint);
+    if (entry.triedHost === endpoint.host) entry.tries = 0;
+    if (isThere || !entry.isProven || isSameEndpoint(endpoint, entry.wanted)) return this.#settle(entry, endpoint);
+    entry.settleOn(endpoint.host);
+    entry.elsewhere = endpoint;
+    entry.elsewhereAt = this.#config.clock.now();
+    return false;
+  }
+
+  /**
+   * A peer is heard from an endpoint. It is reached there from now on if it has answered from there of late, and was neither
+   * heard where it was for two heartbeats nor has answered so many questions there.
+   */
+  follow(entry: PeerEntry, source: Endpoint, questions: number): boolean {
+    const { clock, heartbeat } = this.#config;
+    const { elsewhere, elsewhereAt, hellos, reachedAt } = entry;
+    const settled = PROOF_SETTLED * heartbeat;
+    const now = clock.now();
+    const isSilent = hellos >= questions && now - reachedAt > settled;
+    const isThere = elsewhere !== undefined && isSameEndpoint(elsewhere, source) && now - elsewhereAt <= settled;
+    return isSilent && isThere && this.#settle(entry, source);
+  }
+
+  /** The peer with the node id `id`. */
+  get(id: string): PeerEntry | undefined {
+    return this.#entries.get(id);
+  }
+
+  /** All peers, who was heard longest ago first. */
+  all(): Iterable<PeerEntry> {
+    return this.#entries.values();
+  }
+
+  /** How many peers are proven. */
+  get proven(): number {
+    return this.#proven ??= this.#reach().filter(({ isProven }) => isProven).length;
+  }
+
+  /** The peers that speak the extension. */
+  extended(): readonly KnownPeer[] {
+    this.#extended ??= [...this.#entries.values()].filter(({ extended }) => extended);
+    return this.#extended;
+  }
+
+  /** Forgets a peer. */
+  remove(id: string): PeerEntry | undefined {
+    const entry = this.#entries.get(id);
+    if (entry === undefined) return undefined;
+    this.#entries.delete(id);
+    if (!entry.extended) this.#plain--;
+    this.changed();
+    return entry;
+  }
+
+  /** Those that count as peers: who has not answered may be an invention. */
+  joined(): readonly PeerEntry[] {
+    return [...this.#entries.values()].filter(({ isJoined }) => isJoined);
+  }
+
+  /** Their addresses, as many as there are peers: several nodes may advertise the same one. */
+  addresses(): string[] {
+    return this.joined().map(({ address }) => address);
+  }
+
+  /** The peers that can be reached and do not say that they hear the group. The original never says so. */
+  withoutGroup(): readonly PeerEntry[] {
+    return this.#reach().filter(({ hearsUs }) => !hearsUs);
+  }
+
+  /** Where they are, each place once. The same array as long as nothing has changed. */
+  copies(): readonly Endpoint[] {
+    this.#copies ??= unique(this.withoutGroup().map(({ endpoint }) => endpoint));
+    return this.#copies;
+  }
+
+  /** Those of them that speak the extension. */
+  extendedCopies(): readonly Endpoint[] {
+    const speakers = () => this.withoutGroup().filter(({ extended }) => extended);
+    this.#extendedCopies ??= unique(speakers().map(({ endpoint }) => endpoint));
+    return this.#extendedCopies;
+  }
+
+  /** Where those of them are that do not, and nobody else is. The same array as long as nothing has changed. */
+  plainCopies(): readonly PlainPlace[] {
+    return this.#plainCopies ??= this.#placesOfPlain();
+  }
+
+  /** Where the peers are that can be reached, each place once. The same array as long as nothing has changed. */
+  endpoints(): readonly Endpoint[] {
+    this.#endpoints ??= unique(this.#reach().map(({ endpoint }) => endpoint));
+    return this.#endpoints;
+  }
+
+  /**
+   * The next few of the peers that can be reached, all in turn: those that are proven, and others where there is room. Not
+   * those that are silent: who asks them gets no answer, and leaves them alone for long.
+   */
+  tell(count: number): readonly KnownPeer[] {
+    const all = this.#reach();
+    const proven = this.#tellFrom("proven", all.filter(({ extended }) => extended), count);
+    if (proven.length === count) return proven;
+    // Many may have been heard from one place, and but one of them be there.
+    const places = new Map<string, PeerEntry>();
+    for (const entry of all) {
+      if (!entry.extended) places.set(formatAddress(entry.endpoint.host, entry.endpoint.port), entry);
+    }
+    return [...proven, ...this.#tellFrom("plain", [...places.values()], count - proven.length)];
+  }
+
+  /** Something that the lists depend on has changed. */
+  changed(): void {
+    this.#endpoints =
+      this.#copies =
+      this.#extendedCopies =
+      this.#plainCopies =
+        undefined;
+    this.#extended = this.#reachable = this.#proven = undefined;
+  }
+
+  /** Where a node is that advertises `advertised` and was heard from `source`. */
+  locate(advertised: string, source: Endpoint): Place {
+    return locate(advertised, source, this.#config.rules);
+  }
+
+  /** The addresses of this host have changed: where peers may be is judged anew with their next heartbeats. */
+  relocate(): void {
+    for (const entry of this.#entries.values()) entry.advertised = "";
+  }
+
+  /** Forgets all peers. */
+  clear(): void {
+    this.#entries.clear();
+    this.#plain = 0;
+    this.changed();
+  }
+
+  /** The original answers nothing: it is reached where it was heard. */
+  #reach(): readonly PeerEntry[] {
+    this.#reachable ??= [...this.#entries.values()].filter(({ extended, isProven }) => !extended || isProven);
+    return this.#reachable;
+  }
+
+  #placesOfPlain(): readonly PlainPlace[] {
+    if (this.#plain === 0) return [];
+    const plain = this.withoutGroup().filter(({ extended }) => !extended);
+    const established = plain.filter(({ isEstablished }) => isEstablished).map(({ endpoint }) => endpoint);
+    const places = strangers(unique(plain.map(({ endpoint }) => endpoint)), this.extendedCopies());
+    const others = new Set(strangers(places, established));
+    return places.map((endpoint) => ({ endpoint, isEstablished: !others.has(endpoint) }));
+  }
+
+  #settled(): number {
+    return SETTLED * this.#config.quietTimeout;
+  }
+
+  #tellFrom(kind: "proven" | "plain", all: readonly PeerEntry[], count: number): readonly PeerEntry[] {
+    const few: PeerEntry[] = [];
+    for (let i = 0; i < all.length && few.length < count; i++) {
+      const entry = all[this.#told[kind]++ % all.length] as PeerEntry;
+      if (this.#isHeard(entry)) few.push(entry);
+    }
+    return few;
+  }
+
+  #isHeard({ extended, heardAt, replacedAt }: PeerEntry): boolean {
+    const patience = extended ? TOLD_FOR * this.#config.heartbeat : this.#settled();
+    return replacedAt === Infinity && this.#config.clock.now() - heardAt < patience;
+  }
+
+  #hasRoom(isExtended: boolean, isProof: boolean): boolean {
+    const { capacity, plainCapacity } = this.#config;
+    if (!isExtended && this.#plain >= plainCapacity) return false;
+    if (this.#entries.size < capacity) return true;
+    // One that cannot answer needs the room, too.
+    if (isExtended && !isProof) return false;
+    for (const entry of this.#entries.values()) {
+      if (!entry.extended || entry.isProven) continue;
+      this.remove(entry.id);
+      this.#config.onEvicted(entry);
+      return true;
+    }
+    return false;
+  }
+
+  /**
+   * A peer that advertises no host may be heard from two addresses of its host in turn (multicast leaves by one, unicast
+   * by another). It stays where it was heard first until it was silent there for a while. So does a plain one that is heard
+   * from where it advertises to be, as anybody can say in its name that it is elsewhere.
+   */
+  #place(entry: PeerEntry, { address, endpoint, bySource }: Place, now: number): boolean {
+    const isSame = entry.address === address && isSameEndpoint(entry.wanted, endpoint);
+    const isHeld = entry.isEstablished && !entry.extended && entry.isAt(entry.wanted);
+    if (!isSame && isHeld && now - entry.reachedAt < this.#settled()) return false;
+    const isSettled = bySource && entry.wanted.port === endpoint.port && now - entry.placedAt < this.#settled();
+    if (!isSame && isSettled && entry.wanted.host !== endpoint.host) return false;
+    entry.placedAt = now;
+    if (isSame) return false;
+    entry.address = address;
+    entry.wanted = endpoint;
+    entry.movedAt = now;
+    return true;
+  }
+
+  /** A peer is reached at an endpoint. Whether it was not before. */
+  #settle(entry: PeerEntry, endpoint: Endpoint): boolean {
+    const isNew = !entry.isProven || !entry.isAt(endpoint);
+    const { host } = entry.endpoint;
+    const wasProven = entry.isProven;
+    entry.endpoint = endpoint;
+    if (wasProven) entry.settleOn(host);
+    entry.isProven = true;
+    entry.hellos = 0;
+    entry.reachedAt = this.#config.clock.now();
+    if (isNew) this.changed();
+    return isNew;
+  }
+
+  /** What is proven is left by another proof only; else a node is where it was heard, there where it wants to be first. */
+  #contact(entry: PeerEntry, source: Endpoint, now: number): void {
+    if (entry.isAt(source)) {
+      entry.reachedAt = now;
+      if (entry.isProven) entry.hellos = 0;
+    } else if (!entry.isProven) {
+      const isWanted = isSameEndpoint(source, entry.wanted);
+      if (!isWanted && now - entry.reachedAt < this.#settled()) return;
+      entry.endpoint = source;
+      entry.reachedAt = now;
+      this.changed();
+    }
+  }
+}

@@ -1,0 +1,257 @@
+/**
+ * What a node does with the datagrams that arrive. Nothing in them can make it throw.
+ *
+ * @module
+ */
+
+import { MAX_RECEIVE } from "../platform/datagram_socket.ts";
+import type { Endpoint } from "../platform/endpoint.ts";
+import {
+  type Extension,
+  MALFORMED,
+  NOT_PLAIN_NUMBER,
+  type Numbering,
+  numberingOf,
+  readExtension,
+  readNumber,
+} from "../wire/extension.ts";
+import { KeyBytes } from "../wire/key_bytes.ts";
+import {
+  KEY_OFFSET,
+  NODE_ID_LENGTH,
+  TYPE_ACK,
+  TYPE_ANSWER,
+  TYPE_BATCH,
+  TYPE_CATCH_UP,
+  TYPE_HEARTBEAT,
+  TYPE_INVALIDATE,
+  TYPE_LEAVE,
+  TYPE_NAK,
+  TYPE_PROBE,
+  TYPE_STATE,
+} from "../wire/layout.ts";
+import {
+  countOf,
+  equalBytes,
+  isFrom,
+  nodeIdOf,
+  packetType,
+  printOf,
+  readKey,
+  scanPacket,
+  TOO_SHORT,
+  visitBatch,
+} from "../wire/packet.ts";
+
+/** A packet of a type from 0x10, and of whom. */
+export interface Control {
+  readonly type: number;
+  /** The sender: a view. */
+  readonly nodeId: Uint8Array;
+  readonly extension: Extension;
+  readonly source: Endpoint;
+  /** Bytes of the datagram. */
+  readonly length: number;
+}
+
+/** What a {@linkcode Receiver} is made of. The callbacks MUST NOT throw. */
+export interface ReceiverConfig {
+  /** The node's own id, 16 bytes. */
+  readonly nodeId: Uint8Array;
+  /** Whether extension blocks are read. */
+  readonly extended: boolean;
+  /** Called with each key that another node says has changed: one object for all of them. */
+  readonly onKey: (key: KeyBytes) => void;
+  /** Called before the first key of a datagram, and after the last. */
+  readonly onKeysBegin?: () => void;
+  readonly onKeysEnd?: () => void;
+  /** Given what reads the keys of a batch, which it MUST call at once. */
+  readonly onBatch?: (read: () => void) => void;
+  /** Whether so many keys wait for slow callbacks that a batch which can be had again is better left for later. */
+  readonly isFull?: () => boolean;
+  /** Called after each {@linkcode STRIDE} keys. */
+  readonly onManyKeys?: () => void;
+  /** Called with the number of each batch that has one and a print of its keys, before them. False when it had arrived before. */
+  readonly onNumber: (
+    nodeId: Uint8Array,
+    number: number,
+    numbering: Numbering,
+    host: string,
+    port: number,
+    print: number,
+  ) => boolean;
+  /** Called with each heartbeat of another node: its id, the address that it advertises, and where it came from. */
+  readonly onHeartbeat: (
+    nodeId: Uint8Array,
+    advertised: string,
+    source: Endpoint,
+    extension: Extension | undefined,
+  ) => void;
+  /** Called with each other packet that is for this node and has all the records that its type needs. */
+  readonly onControl: (control: Control) => void;
+  /** Called with the nonce of each probe of the node itself: its multicast has come back. */
+  readonly onOwnProbe?: (nonce: number) => void;
+  /** Called with each heartbeat that has the id of this node: it is its own, or another node has the same id. */
+  readonly onOwnHeartbeat?: (extension: Extension, source: Endpoint) => void;
+}
+
+/** What has no more keys than this takes little room: a lone key of one node must not suffer for the flood of another. */
+const FEW_KEYS = 8;
+
+const NOBODY = new Uint8Array(NODE_ID_LENGTH);
+
+/** Keys between two looks at the clock while callbacks are quick: a look is 30 to 85 ns, and a key from 100 ns. */
+const STRIDE = 32;
+
+/** Records that a packet of a type has to have. */
+const NEEDED: ReadonlyMap<number, readonly (keyof Extension)[]> = new Map([
+  [TYPE_NAK, ["stream", "nonce", "ranges"]],
+  [TYPE_ACK, ["stream", "settled"]],
+  [TYPE_LEAVE, ["position"]],
+  [TYPE_CATCH_UP, ["stream", "nonce", "since"]],
+  [TYPE_PROBE, ["nonce", "measure"]],
+  [TYPE_ANSWER, ["stream", "nonce", "report"]],
+  [TYPE_STATE, ["position"]],
+]);
+
+/** Reads datagrams, leaves out the node's own, and counts. */
+export class Receiver {
+  /** Datagrams of other nodes, of every type. */
+  delivered = 0;
+  /** Keys in them. */
+  keys = 0;
+  /** Keys left out as they were not UTF-8. */
+  invalidKeys = 0;
+  /** Datagrams that were none, or longer than any node sends. */
+  decodeErrors = 0;
+  /** Datagrams dropped as their extension block was none. */
+  malformedExtensions = 0;
+  /** Batches left to be asked for again, as too many keys wait for slow callbacks. */
+  deferred = 0;
+  /** Datagrams of types that are not known. */
+  unknownTypes = 0;
+  readonly #config: ReceiverConfig;
+  /** Who sent the last batch. */
+  #sender = NOBODY;
+  /** For the keys of a datagram; while it is in use, a socket of somebody's own may hand over another datagram within a callback. */
+  #spare: KeyBytes | undefined = new KeyBytes();
+
+  constructor(config: ReceiverConfig) {
+    this.#config = config;
+  }
+
+  /** Takes a datagram that came from `host`:`port`. Keeps nothing of `data`. */
+  receive(data: Uint8Array, host: string, port: number): void {
+    // The original reads 1,500 bytes, and an adapter may cut what is longer than MAX_RECEIVE: refused everywhere alike.
+    // Nobody can be answered at port 0.
+    const end = data.length > MAX_RECEIVE || port === 0 ? TOO_SHORT : scanPacket(data);
+    if (end < 0) {
+      this.decodeErrors++;
+      return;
+    }
+    const type = packetType(data);
+    if (isFrom(data, this.#config.nodeId)) {
+      if (type === TYPE_PROBE || type === TYPE_HEARTBEAT) this.#own(type, data, end, host, port);
+      return;
+    }
+    this.delivered++;
+    const number = type === TYPE_BATCH && this.#config.extended ? readNumber(data, end) : NOT_PLAIN_NUMBER;
+    const extension = number === NOT_PLAIN_NUMBER && this.#config.extended ? readExtension(data, end) : undefined;
+    if (extension === MALFORMED) {
+      this.malformedExtensions++;
+      return;
+    }
+    switch (type) {
+      case TYPE_BATCH:
+        this.#batch(data, end, number, extension, host, port);
+        break;
+      case TYPE_HEARTBEAT:
+        // An address that is not UTF-8 is as good as none: the source stands in for it.
+        this.#config.onHeartbeat(nodeIdOf(data), readKey(data) ?? "", { host, port }, extension);
+        break;
+      case TYPE_INVALIDATE: {
+        const key = this.#borrow();
+        this.#config.onKeysBegin?.();
+        key.open(data, KEY_OFFSET, end);
+        if (key.move(KEY_OFFSET, end)) this.#onKey(key);
+        else this.invalidKeys++;
+        key.close();
+        this.#spare = key;
+        this.#config.onKeysEnd?.();
+        break;
+      }
+      default:
+        this.#control(type, data, extension, { host, port });
+    }
+  }
+
+  #batch(
+    data: Uint8Array,
+    end: number,
+    plainNumber: number,
+    extension: Extension | undefined,
+    host: string,
+    port: number,
+  ): void {
+    const number = extension?.number ?? extension?.repair ?? extension?.more ?? plainNumber;
+    const numbering = extension === undefined ? numberingOf(data, end) : numberingIn(extension);
+    if (number > 0) {
+      // As if a receive buffer had been full: the sender hears of it, and slows down.
+      if (this.#config.isFull?.() && countOf(data) > FEW_KEYS) {
+        this.deferred++;
+        return;
+      }
+      const print = printOf(data, end);
+      // Most come of the same node in a row, and a view for each costs more than the look.
+      if (!isFrom(data, this.#sender)) this.#sender = nodeIdOf(data).slice();
+      if (!this.#config.onNumber(this.#sender, number, numbering, host, port, print)) return;
+    }
+    if (this.#config.onBatch === undefined) this.#read(data, end);
+    else this.#config.onBatch(() => this.#read(data, end));
+  }
+
+  #read(data: Uint8Array, end: number): void {
+    this.#config.onKeysBegin?.();
+    const key = this.#borrow();
+    this.invalidKeys += visitBatch(data, end, key, this.#onKey);
+    this.#spare = key;
+    this.#config.onKeysEnd?.();
+  }
+
+  #borrow(): KeyBytes {
+    const key = this.#spare ?? new KeyBytes();
+    this.#spare = undefined;
+    return key;
+  }
+
+  #control(type: number, data: Uint8Array, extension: Extension | undefined, source: Endpoint): void {
+    const needed = NEEDED.get(type);
+    if (needed === undefined || !this.#config.extended) {
+      this.unknownTypes++;
+      return;
+    }
+    if (extension === undefined || needed.some((name) => extension[name] === undefined)) {
+      this.malformedExtensions++;
+      return;
+    }
+    if (extension.stream !== undefined && !equalBytes(extension.stream, this.#config.nodeId)) return;
+    this.#config.onControl({ type, nodeId: nodeIdOf(data), extension, source, length: data.length });
+  }
+
+  #own(type: number, data: Uint8Array, end: number, host: string, port: number): void {
+    const extension = this.#config.extended ? readExtension(data, end) : undefined;
+    if (extension === undefined || extension === MALFORMED) return;
+    if (type === TYPE_HEARTBEAT) this.#config.onOwnHeartbeat?.(extension, { host, port });
+    else if (extension.nonce !== undefined) this.#config.onOwnProbe?.(extension.nonce);
+  }
+
+  readonly #onKey = (key: KeyBytes): void => {
+    const count = ++this.keys;
+    this.#config.onKey(key);
+    if (count % STRIDE === 0) this.#config.onManyKeys?.();
+  };
+}
+
+function numberingIn({ number, repair }: Extension): Numbering {
+  return number !== undefined ? "number" : repair !== undefined ? "repair" : "more";
+}

@@ -1,0 +1,270 @@
+/**
+ * Everything that a node sends leaves here, to one destination at a time.
+ *
+ * @module
+ */
+
+import type { Clock } from "../platform/clock.ts";
+import type { Unsent } from "../platform/datagram_socket.ts";
+import type { Endpoint } from "../platform/endpoint.ts";
+import type { Pacer } from "./pacer.ts";
+import type { SendBudget } from "./send_budget.ts";
+
+/**
+ * Letters that may wait to be sent: more than the answers, questions and requests of a burst that strangers ask for. A socket
+ * that takes nothing any more must not fill the memory with heartbeats.
+ */
+const MAX_LETTERS = 4096;
+
+/** Batches that are sent to one destination before they are to the next: as many as a socket sends in a turn of the event loop. */
+const MAX_GROUP = 16;
+
+/**
+ * Copies of one group of batches at most, so that heartbeats, requests and answers wait for less than a millisecond more than behind
+ * single batches.
+ */
+const MAX_COPIES = 64;
+
+/** The group alone, or the group and where the peers are that speak the extension and do not hear it. */
+export type Circle = "group" | "extended";
+
+/** Where a letter goes. */
+export type Recipients = Endpoint | readonly Endpoint[] | Circle;
+
+/** A datagram that is sent again, and who gets it: the group, or one. */
+export interface Parcel {
+  readonly datagram: Uint8Array;
+  readonly to: "group" | Endpoint;
+}
+
+/** What an {@linkcode Outbox} is made of. */
+export interface OutboxConfig {
+  /** Sends datagrams to one endpoint, in their order. Resolves to why some were not sent, if any; never rejects. */
+  readonly send: (datagrams: readonly Uint8Array[], endpoint: Endpoint) => Promise<Unsent>;
+  /** The same to the group. */
+  readonly sendToGroup: (datagrams: readonly Uint8Array[]) => Promise<Unsent>;
+  /** Whether there is a group to send to. */
+  readonly hasGroup: () => boolean;
+  /** Where letters for the circle `"extended"` go besides the group. */
+  readonly extendedTo: () => readonly Endpoint[];
+  /** Where the next batch goes besides the group. */
+  readonly batchTo: () => readonly Endpoint[];
+  /** Whether one batch after another goes to the same. */
+  readonly isSteady: () => boolean;
+  /** The next batch, which is the outbox's until it calls `release`; `undefined` when there is none. */
+  readonly take: () => Uint8Array | undefined;
+  /** All that was taken is sent. */
+  readonly release: () => void;
+  /** The next repair, which is the outbox's until the next call. Absent when nothing is repaired. */
+  readonly takeRepair?: () => Parcel | undefined;
+  /** Whether there is a batch, or a repair. A batch gets its number when it is taken, so it is not taken to wait. */
+  readonly isReady: (what: "batch" | "repair") => boolean;
+  /** How fast batches and repairs may leave. Absent: as fast as the system takes them. */
+  readonly pacer?: Pacer;
+  /** Is told of batches. */
+  readonly budget: SendBudget;
+  readonly clock: Clock;
+  /** Gets why a datagram was not sent, once for each datagram that was not sent to one destination. MUST NOT throw. */
+  readonly onError: (error: unknown) => void;
+}
+
+interface Letter {
+  readonly datagram: Uint8Array;
+  readonly to: Recipients;
+}
+
+/**
+ * What is under way goes to one destination at a time, as sends that are not awaited are reordered by Deno. Letters (heartbeats,
+ * requests, answers) go first and are not paced; batches and repairs take turns. Batches that are ready together are sent together,
+ * which costs one promise for all of them.
+ */
+export class Outbox {
+  /** Batches and rounds of heartbeats: taken by the group, or without multicast by at least one endpoint. */
+  broadcasts = 0;
+  readonly #config: OutboxConfig;
+  readonly #letters: Letter[] = [];
+  /** The batches that are under way, and the one letter or repair. */
+  readonly #group: Uint8Array[] = [];
+  readonly #single: Uint8Array[] = [];
+  /** Destinations of the last group. */
+  #copies = 1;
+  #running: Promise<void> | undefined;
+  #isRepairsTurn = false;
+  #endPause: (() => void) | undefined;
+  #onlyLetters = false;
+
+  constructor(config: OutboxConfig) {
+    this.#config = config;
+  }
+
+  /** Sends `datagram`, which must stay unchanged, to one endpoint, to several, or to a circle. */
+  post(datagram: Uint8Array, to: Recipients): void {
+    if (this.#letters.length >= MAX_LETTERS) {
+      this.#config.onError(
+        new Error(`Cannot send as at most ${MAX_LETTERS} heartbeats, requests and answers may wait`),
+      );
+      return;
+    }
+    this.#letters.push({ datagram, to });
+    this.#endPause?.();
+    this.wake();
+  }
+
+  /** Says that there is something to send. It is begun after the caller's turn on the stack, never within. */
+  wake(): void {
+    this.#running ??= this.#run();
+  }
+
+  /** Resolves when all is sent. */
+  async drained(): Promise<void> {
+    while (this.#running !== undefined) await this.#running;
+  }
+
+  /** Resolves when all is sent, or at `time` by the node's clock. */
+  async drainedBy(time: number): Promise<void> {
+    const { clock } = this.#config;
+    let stop: () => void = () => {};
+    const timeout = new Promise<void>((resolve) => {
+      const timer = clock.setTimer(resolve, time - clock.now());
+      stop = () => timer.cancel();
+    });
+    await Promise.race([this.drained(), timeout]);
+    stop();
+  }
+
+  /** From now on batches stay where they are. */
+  holdBatches(): void {
+    this.#onlyLetters = true;
+    this.#endPause?.();
+  }
+
+  async #run(): Promise<void> {
+    await undefined;
+    const { isReady, pacer } = this.#config;
+    while (true) {
+      if (this.#letters.length > 0) await this.#sendLetters();
+      // One that was posted since the last left and before this went on has woken nobody.
+      if (this.#letters.length > 0) continue;
+      const hasRepair = isReady("repair");
+      const hasBatch = !this.#onlyLetters && isReady("batch");
+      if (!hasRepair && !hasBatch) break;
+      const wait = this.#onlyLetters ? 0 : pacer?.wait() ?? 0;
+      if (wait > 0) await this.#pause(wait);
+      else if (!hasRepair || !await this.#sendRepair(hasBatch)) await this.#sendBatches(hasRepair);
+    }
+    this.#running = undefined;
+  }
+
+  async #sendLetters(): Promise<void> {
+    for (let letter = this.#letters.shift(); letter !== undefined; letter = this.#letters.shift()) {
+      const { datagram, to } = letter;
+      const { hasGroup, extendedTo } = this.#config;
+      const datagrams = [datagram];
+      if (typeof to !== "string" && "port" in to) await this.#send(datagrams, to);
+      else if (to === "extended") await this.#broadcast(datagrams, extendedTo());
+      else if (to === "group") this.broadcasts += countOf(await this.#broadcast(datagrams, []));
+      else {
+        const taken = await this.#sendAll(datagrams, to);
+        if (!hasGroup()) this.broadcasts += countOf(taken);
+      }
+    }
+  }
+
+  /** False when it is the turn of the batches, or there is no repair. */
+  async #sendRepair(hasBatch: boolean): Promise<boolean> {
+    const { pacer, takeRepair } = this.#config;
+    const repair = this.#isRepairsTurn || !hasBatch ? takeRepair?.() : undefined;
+    if (repair === undefined) return !hasBatch;
+    this.#isRepairsTurn = false;
+    pacer?.spend();
+    this.#single[0] = repair.datagram;
+    if (repair.to === "group") await this.#sendToGroup(this.#single);
+    else await this.#send(this.#single, repair.to);
+    return true;
+  }
+
+  async #sendBatches(hasRepair: boolean): Promise<void> {
+    const { batchTo, budget, hasGroup, isReady, isSteady, pacer, release, sendToGroup, take } = this.#config;
+    const group = this.#group;
+    for (let most = 0; !this.#onlyLetters;) {
+      const batch = take();
+      if (batch === undefined) break;
+      group.push(batch);
+      pacer?.spend();
+      if (!isReady("batch")) break;
+      // Repairs get every other turn, and a letter waits for all copies of a group.
+      if (most === 0 && !hasRepair && isSteady()) most = Math.min(MAX_GROUP, MAX_COPIES / this.#copies);
+      if (group.length + 1 > most || (pacer?.wait() ?? 0) > 0) break;
+    }
+    this.#isRepairsTurn = true;
+    if (group.length === 0) return;
+    const endpoints = batchTo();
+    const isBroadcast = hasGroup();
+    this.#copies = endpoints.length + (isBroadcast ? 1 : 0);
+    budget.spend(group.length * this.#copies);
+    if (isBroadcast) this.broadcasts += countOf(this.#taken(group, await sendToGroup(group)));
+    if (endpoints.length > 0) {
+      const taken = await this.#sendAll(group, endpoints);
+      if (!isBroadcast) this.broadcasts += countOf(taken);
+    }
+    group.length = 0;
+    release();
+  }
+
+  /** A letter does not wait for the end of it. */
+  async #pause(wait: number): Promise<void> {
+    await new Promise<void>((resolve) => {
+      const timer = this.#config.clock.setTimer(resolve, wait);
+      this.#endPause = () => {
+        timer.cancel();
+        resolve();
+      };
+    });
+    this.#endPause = undefined;
+  }
+
+  /** Which the group took, or without multicast at least one endpoint. */
+  async #broadcast(datagrams: readonly Uint8Array[], endpoints: readonly Endpoint[]): Promise<Taken> {
+    const hasGroup = this.#config.hasGroup();
+    const taken = hasGroup ? await this.#sendToGroup(datagrams) : 0;
+    if (endpoints.length === 0) return taken;
+    const sent = await this.#sendAll(datagrams, endpoints);
+    return hasGroup ? taken : sent;
+  }
+
+  /** Which the group took. */
+  async #sendToGroup(datagrams: readonly Uint8Array[]): Promise<Taken> {
+    if (!this.#config.hasGroup()) return 0;
+    return this.#taken(datagrams, await this.#config.sendToGroup(datagrams));
+  }
+
+  /** Which at least one endpoint took. */
+  async #sendAll(datagrams: readonly Uint8Array[], endpoints: readonly Endpoint[]): Promise<Taken> {
+    let taken = 0;
+    for (const endpoint of endpoints) taken |= await this.#send(datagrams, endpoint);
+    return taken;
+  }
+
+  async #send(datagrams: readonly Uint8Array[], endpoint: Endpoint): Promise<Taken> {
+    return this.#taken(datagrams, await this.#config.send(datagrams, endpoint));
+  }
+
+  #taken({ length }: readonly Uint8Array[], unsent: Unsent): Taken {
+    let taken = (1 << length) - 1;
+    for (const [i, error] of unsent?.entries() ?? []) {
+      if (error === undefined) continue;
+      this.#config.onError(error);
+      taken &= ~(1 << i);
+    }
+    return taken;
+  }
+}
+
+/** A bit for each datagram of a group, the first the lowest. */
+type Taken = number;
+
+function countOf(taken: Taken): number {
+  let count = 0;
+  for (let left = taken; left !== 0; left &= left - 1) count++;
+  return count;
+}

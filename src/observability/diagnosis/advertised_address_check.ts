@@ -1,0 +1,61 @@
+/**
+ * Whether an advertised address is one that can be right, as far as it shows without asking anybody.
+ *
+ * Nodes of this package take a node to be where they hear it when it says something that can not be. Others take what it
+ * says as it is.
+ *
+ * @module
+ */
+
+import { usableHost } from "../../membership/advertised_address.ts";
+import type { PeerEntry } from "../../membership/peer.ts";
+import { familyOf } from "../../net/address_family.ts";
+import type { LocalAddresses } from "../../net/interfaces.ts";
+import { type Endpoint, type Family, isSameEndpoint, isUnspecified, parseAddress } from "../../platform/endpoint.ts";
+
+/** What is wrong: an address that each host has itself, one of all hosts, none, one where another node is; or it is a name. */
+export type Flaw = "loopback" | "broadcast" | "unspecified" | "taken" | "name";
+
+/** What is known of a host and its mesh. */
+export interface Surroundings {
+  readonly family: Family;
+  readonly local: LocalAddresses;
+}
+
+/** What is wrong with the address that a node itself advertises. Nothing when all of its peers are on its own host. */
+export function flawOf(
+  advertised: string,
+  peers: Iterable<PeerEntry>,
+  { family, local }: Surroundings,
+): Flaw | undefined {
+  const { host, port } = parseAddress(advertised) ?? { host: "", port: 0 };
+  const endpoints = Array.from(peers, ({ endpoint }) => endpoint);
+  if (endpoints.some((endpoint) => isSameEndpoint(endpoint, { host, port }))) return "taken";
+  if (endpoints.every((endpoint) => local.isOwn(endpoint.host))) return undefined;
+  if (isUnspecified(host)) return "unspecified";
+  if (isLoopback(host)) return "loopback";
+  if (familyOf(host) !== family) return "name";
+  return local.mayBeAt(host, { host, port }) ? undefined : "broadcast";
+}
+
+/** Whether a peer is reached where it advertises to be; null when that is not known, `otherwise` when it is reached elsewhere. */
+export function isWhereItSays(
+  entry: PeerEntry,
+  { family, local }: Surroundings,
+  otherwise: false | null,
+): boolean | null {
+  const { advertised, endpoint, isProven, wanted } = entry;
+  const { host, port } = parseAddress(advertised) ?? { host: "", port: 0 };
+  const isElsewhere = !local.isOwn(endpoint.host);
+  if (isElsewhere && (isLoopback(host) || !local.mayBeAt(host, endpoint))) return false;
+  if (!isProven) return null;
+  // A name, and a zone, mean nothing here: it is where it says that from.
+  const isLiteral = familyOf(host) !== undefined && !isUnspecified(host) && !host.includes("%");
+  const said: Endpoint = isLiteral ? { host: usableHost(host, family) ?? host, port } : wanted;
+  // When it is taken to be elsewhere than it says, it can not be there, however new that is.
+  return entry.isAt(said) || (isSameEndpoint(said, wanted) && otherwise);
+}
+
+function isLoopback(host: string): boolean {
+  return /^127(?:\.\d+){3}$/.test(host) || host === "::1" || /^(?:.+\.)?localhost\.?$/i.test(host);
+}

@@ -1,0 +1,50 @@
+/**
+ * Something that is done again and again.
+ *
+ * @module
+ */
+
+import type { BackOff } from "./backoff.ts";
+import type { Clock, Timer } from "./clock.ts";
+
+/** Does its rounds one after the other, with pauses that grow while they fail. */
+export class Rounds {
+  readonly #clock: Clock;
+  readonly #backOff: BackOff;
+  readonly #round: () => Promise<void>;
+  readonly #onError: (cause: unknown) => void;
+  #timer: Timer | undefined;
+  #isClosed = false;
+
+  /** `onError` gets what a round rejects with. */
+  constructor(clock: Clock, backOff: BackOff, round: () => Promise<void>, onError: (cause: unknown) => void) {
+    this.#clock = clock;
+    this.#backOff = backOff;
+    this.#round = round;
+    this.#onError = onError;
+  }
+
+  /** Begins the first, and returns at once. */
+  start(): void {
+    void this.#run();
+  }
+
+  /** Begins no more, and reports nothing of one that is under way. */
+  close(): void {
+    this.#isClosed = true;
+    this.#timer?.cancel();
+  }
+
+  async #run(): Promise<void> {
+    let pause: number;
+    try {
+      await this.#round();
+      pause = this.#backOff.afterSuccess();
+    } catch (cause) {
+      if (this.#isClosed) return;
+      pause = this.#backOff.afterFailure();
+      this.#onError(cause);
+    }
+    if (!this.#isClosed) this.#timer = this.#clock.setTimer(() => void this.#run(), pause);
+  }
+}

@@ -1,0 +1,51 @@
+/**
+ * Tells subscriptions that something was lost for good.
+ *
+ * @module
+ */
+
+import type { Clock, Timer } from "../platform/clock.ts";
+
+/**
+ * Shortest time between two rounds of gap events, in milliseconds. A peer that cannot keep up has many gaps a second, and
+ * one round asks every subscription to drop what it has.
+ */
+const SPACING = 100;
+
+/** The first gap is told at once; those that follow within {@linkcode SPACING} share a round at the end of it. */
+export class GapReporter {
+  /** Gaps reported. */
+  count = 0;
+  readonly #clock: Clock;
+  readonly #tell: () => void;
+  #toldAt = -Infinity;
+  #timer: Timer | undefined;
+  #closed = false;
+
+  /** `tell` MUST NOT throw. */
+  constructor(clock: Clock, tell: () => void) {
+    this.#clock = clock;
+    this.#tell = tell;
+  }
+
+  /** There was a gap. */
+  report(): void {
+    this.count++;
+    if (this.#timer !== undefined || this.#closed) return;
+    const wait = this.#toldAt + SPACING - this.#clock.now();
+    if (wait <= 0) this.#round();
+    else this.#timer = this.#clock.setTimer(() => this.#round(), wait);
+  }
+
+  /** Tells nothing more. */
+  close(): void {
+    this.#closed = true;
+    this.#timer?.cancel();
+  }
+
+  #round(): void {
+    this.#timer = undefined;
+    this.#toldAt = this.#clock.now();
+    this.#tell();
+  }
+}

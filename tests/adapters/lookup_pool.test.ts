@@ -1,0 +1,226 @@
+// Look-ups of names by the runtime: how many are under way, and what waits for them.
+import { describe, test } from "node:test";
+import { assertEquals, assertRejects } from "@std/assert";
+import { delay } from "@std/async";
+import { LookUps, type LookUpsConfig } from "../../adapters/lookup_pool.ts";
+import { listedIn } from "../../adapters/name_server_lookup.ts";
+import { settle, watch } from "../support/outcome.ts";
+
+/** Look-ups that are answered by hand. */
+function byHand(config: Partial<LookUpsConfig> = {}) {
+  const log: string[] = [];
+  const open = new Map<string, { settle: (answer: string[]) => void; fail: (error: Error) => void }>();
+  let most = 0;
+  const way = (name: string) => (host: string) => {
+    log.push(`${name} ${host}`);
+    return new Promise<string[]>((settle, fail) => {
+      open.set(`${name} ${host}`, { settle, fail });
+      most = Math.max(most, [...open.keys()].filter((text) => text.startsWith("lookup")).length);
+    });
+  };
+  const lookUps = new LookUps({ lookup: way("lookup"), atOnce: 1, patience: 0, ...config });
+  const end = async (name: string, answer: string[] | Error) => {
+    const asked = open.get(name);
+    open.delete(name);
+    if (answer instanceof Error) asked?.fail(answer);
+    else asked?.settle(answer);
+    await settle();
+  };
+  return { lookUps, log, way, end, most: () => most };
+}
+
+describe("look-ups", () => {
+  for (const atOnce of [1, 3]) {
+    test(`are ${atOnce} at a time, first come, first served, and one that fails holds up none`, async () => {
+      const { lookUps, log, end, most } = byHand({ atOnce });
+      const names = Array.from({ length: 20 }, (_, i) => `n${i}`);
+      const queue: string[] = [];
+      const outcomes = names.map((host) =>
+        watch(lookUps.resolve(host, { onQueue: (isQueued) => queue.push(`${host} ${isQueued}`) }))
+      );
+      assertEquals(log.length, atOnce);
+      assertEquals(queue, names.slice(atOnce).map((host) => `${host} true`));
+      for (const [i, host] of names.entries()) {
+        await end(`lookup ${host}`, i % 2 === 0 ? ["10.0.0.1"] : new Error("no such name"));
+      }
+      assertEquals([log, most()], [names.map((host) => `lookup ${host}`), atOnce]);
+      assertEquals(queue.slice(-names.length + atOnce), names.slice(atOnce).map((host) => `${host} false`));
+      assertEquals(outcomes.map(({ state }) => state), names.map((_, i) => i % 2 === 0 ? "fulfilled" : "rejected"));
+    });
+  }
+
+  test("that throw at once fail, and hold up none", async () => {
+    const lookUps = new LookUps({
+      atOnce: 1,
+      lookup: (host) => {
+        if (host === "bad") throw new Error("bad name");
+        return Promise.resolve([host]);
+      },
+    });
+    const good = lookUps.resolve("a");
+    await assertRejects(() => lookUps.resolve("bad"), Error, "bad name");
+    assertEquals([await good, await lookUps.resolve("b")], [["a"], ["b"]]);
+  });
+
+  test("that are called off reject at once; those that wait are never begun", async () => {
+    const { lookUps, log, end } = byHand();
+    const controllers = Array.from({ length: 3 }, () => new AbortController());
+    const outcomes = controllers.map(({ signal }, i) => watch(lookUps.resolve(`n${i}`, { signal })));
+    const reason = new Error("closed");
+    for (const controller of controllers.slice(0, 2)) controller.abort(reason);
+    await settle();
+    assertEquals(outcomes, [{ state: "rejected", reason }, { state: "rejected", reason }, { state: "waiting" }]);
+    // The first holds its thread until it is answered.
+    assertEquals(log, ["lookup n0"]);
+    await end("lookup n0", ["10.0.0.1"]);
+    assertEquals(log, ["lookup n0", "lookup n2"]);
+    await end("lookup n2", ["10.0.0.2"]);
+    assertEquals(outcomes.map(({ state }) => state), ["rejected", "rejected", "fulfilled"]);
+    const late = new AbortController();
+    late.abort(reason);
+    await assertRejects(() => lookUps.resolve("late", { signal: late.signal }), Error, "closed");
+    assertEquals(log.length, 2);
+  });
+});
+
+describe("the detour", () => {
+  /** Resolves with what was asked when the detour has been asked so often. */
+  function withDetour(answer: (host: string) => Promise<readonly string[]>, count: number) {
+    const detoured: string[] = [];
+    let done: () => void = () => {};
+    const asked = new Promise<void>((resolve) => done = resolve);
+    const rig = byHand({
+      detour: (host) => {
+        detoured.push(host);
+        if (detoured.length === count) done();
+        return answer(host);
+      },
+    });
+    return { ...rig, detoured, asked };
+  }
+
+  test("is taken by all that wait behind a name that is not answered, and by those that come later", async () => {
+    const { lookUps, log, detoured, asked, end } = withDetour((host) => Promise.resolve([`at ${host}`]), 9);
+    const silent = watch(lookUps.resolve("silent"));
+    const names = Array.from({ length: 9 }, (_, i) => `n${i}`);
+    assertEquals(await Promise.all(names.map((host) => lookUps.resolve(host))), names.map((host) => [`at ${host}`]));
+    await asked;
+    assertEquals(await lookUps.resolve("late"), ["at late"]);
+    assertEquals([detoured, log, silent.state], [[...names, "late"], ["lookup silent"], "waiting"]);
+    await end("lookup silent", ["10.0.0.1"]);
+    // Answered in time: nobody goes round it.
+    const next = watch(lookUps.resolve("next"));
+    await end("lookup next", ["10.0.0.2"]);
+    assertEquals([silent.state, next.state, detoured.length, log.at(-1)], [
+      "fulfilled",
+      "fulfilled",
+      10,
+      "lookup next",
+    ]);
+  });
+
+  test("that does not know a name leaves it in the queue, where it is asked for once", async () => {
+    const { lookUps, log, detoured, asked, end } = withDetour(() => Promise.reject(new Error("unknown")), 2);
+    const outcomes = ["silent", "a", "b"].map((host) => watch(lookUps.resolve(host)));
+    await asked;
+    await settle();
+    assertEquals([detoured, outcomes.map(({ state }) => state)], [["a", "b"], ["waiting", "waiting", "waiting"]]);
+    await end("lookup silent", new Error("no answer"));
+    await end("lookup a", ["10.0.0.1"]);
+    await end("lookup b", ["10.0.0.2"]);
+    assertEquals(outcomes.map(({ state }) => state), ["rejected", "fulfilled", "fulfilled"]);
+    assertEquals([log, detoured.length], [["lookup silent", "lookup a", "lookup b"], 2]);
+  });
+
+  test("is not taken for what was called off, and by 32 at a time", async () => {
+    const { lookUps, detoured, asked } = withDetour(() => new Promise(() => {}), 32);
+    const controller = new AbortController();
+    const { signal } = controller;
+    for (const host of ["silent", ...Array.from({ length: 100 }, (_, i) => `n${i}`)]) {
+      watch(lookUps.resolve(host, host === "n0" ? { signal } : {}));
+    }
+    controller.abort();
+    await asked;
+    await settle();
+    assertEquals(detoured, Array.from({ length: 32 }, (_, i) => `n${i + 1}`));
+  });
+});
+
+describe("the detour, later", () => {
+  test("is not taken behind a name that has not taken long, though others have", async () => {
+    const detoured: string[] = [];
+    const detour = (host: string) => {
+      detoured.push(host);
+      return Promise.resolve([`at ${host}`]);
+    };
+    const { lookUps, end } = byHand({ detour });
+    watch(lookUps.resolve("silent"));
+    assertEquals(await lookUps.resolve("a"), ["at a"]);
+    await end("lookup silent", ["10.0.0.1"]);
+    watch(lookUps.resolve("quick"));
+    watch(lookUps.resolve("behind"));
+    assertEquals(detoured, ["a"]);
+  });
+
+  test("goes on with those that wait when some of it have ended", async () => {
+    const { log, way, end } = byHand();
+    const limited = new LookUps({
+      lookup: () => new Promise(() => {}),
+      detour: way("detour"),
+      atOnce: 1,
+      patience: 0,
+      detours: 2,
+    });
+    const names = Array.from({ length: 5 }, (_, i) => `n${i}`);
+    for (const host of ["silent", ...names]) watch(limited.resolve(host));
+    while (log.length < 2) await delay(1);
+    await end("detour n0", ["10.0.0.1"]);
+    assertEquals(log, ["detour n0", "detour n1", "detour n2"]);
+    await end("detour n1", new Error("unknown"));
+    await end("detour n2", ["10.0.0.1"]);
+    assertEquals(log, names.map((host) => `detour ${host}`));
+  });
+
+  test("and an answer leave nothing on the signal", async () => {
+    let listeners = 0;
+    const { signal } = new AbortController();
+    const counted = new Proxy(signal, {
+      get(target, name) {
+        if (name === "addEventListener") return () => void listeners++;
+        if (name === "removeEventListener") return () => void listeners--;
+        return Reflect.get(target, name, target);
+      },
+    });
+    const { lookUps, end } = byHand();
+    const answers = ["a", "b"].map((host) => lookUps.resolve(host, { signal: counted }));
+    assertEquals(listeners, 1);
+    for (const host of ["a", "b"]) await end(`lookup ${host}`, [host]);
+    assertEquals([await Promise.all(answers), listeners], [[["a"], ["b"]], 0]);
+  });
+});
+
+describe("the hosts file", () => {
+  const HOSTS = [
+    "127.0.0.1 localhost",
+    "::1\tlocalhost ip6-localhost # the same",
+    "# 10.0.0.9 cache",
+    "  10.0.0.1   Cache.Example cache\r",
+    "10.0.0.2 cache cache",
+    "10.0.0.2 cache",
+    "10.0.0.3",
+    "fe80::1%eth0 six",
+    "",
+  ].join("\n");
+
+  test("gives a name all its addresses, whatever its case", () => {
+    assertEquals(listedIn(HOSTS, "localhost"), ["127.0.0.1", "::1"]);
+    assertEquals(listedIn(HOSTS, "CACHE"), ["10.0.0.1", "10.0.0.2"]);
+    assertEquals(listedIn(HOSTS, "cache.example."), ["10.0.0.1"]);
+    assertEquals(listedIn(HOSTS, "six"), ["fe80::1%eth0"]);
+  });
+
+  test("does not know an address, a comment or nothing as a name", () => {
+    for (const name of ["10.0.0.1", "same", "", "ache"]) assertEquals(listedIn(HOSTS, name), []);
+    assertEquals(listedIn("", "localhost"), []);
+  });
+});

@@ -1,0 +1,33 @@
+// `docs/guarantees.md` says what the seeded worlds check and what they let pass: no more, no less, in the same words.
+
+import { assertEquals } from "@std/assert";
+import { readFileSync } from "node:fs";
+import { test } from "node:test";
+import { fileURLToPath } from "node:url";
+import { EXCUSES } from "../sim/storm/excuses.ts";
+import { ROWS } from "../sim/storm/rows.ts";
+
+const text = readFileSync(fileURLToPath(new URL("../../docs/guarantees.md", import.meta.url)), "utf8");
+
+test("what the worlds excuse is what the document lists", () => {
+  const items = section("### What the worlds excuse").split(/\n- /).slice(1);
+  const listed = items.map((item) => /^\*\*(.*?)\*\*: ([^]*)$/.exec(item.trim())?.slice(1).map(oneLine) ?? [item]);
+  assertEquals(listed, Object.entries(EXCUSES).map(([name, words]) => [name, oneLine(words)]));
+});
+
+test("each row of How soon is a world of its own", () => {
+  const rows = section("## How soon").split("\n").filter((line) => line.startsWith("|")).slice(2);
+  const listed = rows.map((row) => (row.split("|")[1] ?? "").trim());
+  const played = new Set(ROWS.filter(({ isDocumented }) => isDocumented).map(({ what }) => what));
+  assertEquals(listed.filter((row) => !played.has(row)), []);
+});
+
+/** What is under a heading, up to the next. */
+function section(heading: string): string {
+  const [, after = ""] = text.split(`\n${heading}\n`);
+  return after.split(/\n#+ /)[0] ?? "";
+}
+
+function oneLine(words: string): string {
+  return words.replace(/\s+/g, " ").trim();
+}

@@ -1,0 +1,132 @@
+/**
+ * Meshes of nodes on several hosts, and what has to be true of them.
+ *
+ * @module
+ */
+
+import { assert, assertEquals } from "@std/assert";
+import { delay } from "@std/async";
+import type { HostNode, HostProcess, StartHostProcess } from "../../support/host_process.ts";
+import { PATIENCE } from "../../support/meshes.ts";
+import type { Runtime } from "../../support/programs.ts";
+import type { Batches, Wire } from "../../support/wire.ts";
+import type { Host } from "./netns.ts";
+
+/** What runs on the hosts, one after another: each runtime, and Node on the rest, as it starts fastest beside Bun. */
+export const CAST: readonly Runtime[] = ["node", "deno", "bun", "node", "node"];
+
+/** Five hosts on one network. */
+export const FIVE: readonly (readonly [string])[] = [1, 2, 3, 4, 5].map((i) => [`10.77.1.${i}`]);
+
+/** Milliseconds that a machine under load may add to a time that is promised. */
+export const SLACK_MS = 1_000;
+
+/** One process on each host. */
+export async function startCast(start: StartHostProcess, hosts: readonly Host[]): Promise<HostProcess[]> {
+  const cast = hosts.map(({ within }, i) => start(CAST[i % CAST.length] as Runtime, { within }));
+  await Promise.all(cast.map((process) => process.started()));
+  return cast;
+}
+
+/**
+ * Resolves when all nodes know all others, for the first time that is later than `after`, and holds that they know nobody
+ * else. Resolves with the time of the last.
+ */
+export async function fullMesh(nodes: readonly HostNode[], after?: number): Promise<number> {
+  const times = await Promise.all(nodes.map((node) => node.knows(nodes.filter((other) => other !== node), after)));
+  for (const node of nodes) {
+    const others = nodes.filter((other) => other !== node).map(({ address }) => address);
+    assertEquals(await node.peers(), others.sort(), node.name);
+  }
+  return Math.max(...times);
+}
+
+/** When the node was opened. */
+export async function openedAt(node: HostNode): Promise<number> {
+  return (await node.happened(({ type }) => type === "opened", "opening")).at;
+}
+
+/** Prints a time that was measured, and holds that it is no longer than that, and a slack for a machine under load. */
+export function assertWithin(what: string, ms: number, limit: number): void {
+  console.log(`  ${what}: ${ms.toFixed(1)} ms, of at most ${limit} ms`);
+  assert(ms <= limit + SLACK_MS, `${what}: ${ms} ms`);
+}
+
+/** Looks again and again until `test` holds. */
+export async function until(test: () => boolean | Promise<boolean>, what: string): Promise<void> {
+  const end = performance.now() + PATIENCE;
+  while (!await test()) {
+    if (performance.now() > end) throw new Error(`Waited in vain for ${what}`);
+    await delay(50);
+  }
+}
+
+/** Resolves when each host has sent so many more heartbeats to the group. */
+export async function heartbeats(wire: Wire, hosts: readonly Host[], count: number): Promise<void> {
+  const before = wire.heartbeats(hosts);
+  await until(
+    () => wire.heartbeats(hosts).every((sent, i) => sent >= (before[i] ?? 0) + count),
+    `${count} heartbeats of each host`,
+  );
+}
+
+/** What the nodes of a mesh tell each other, to hold that each gets everything of the others, and once. */
+export class Talk {
+  #nodes: readonly HostNode[];
+  readonly #expected = new Map<HostNode, string[]>();
+  readonly #early = new Map<HostNode, readonly string[]>();
+  readonly #said: string[] = [];
+
+  constructor(nodes: readonly HostNode[]) {
+    this.#nodes = [...nodes];
+  }
+
+  /** More nodes. What was said shortly before they were opened they may hear. */
+  join(late: readonly HostNode[]): void {
+    for (const node of late) this.#early.set(node, [...this.#said]);
+    this.#nodes = [...this.#nodes, ...late];
+  }
+
+  /** A node publishes a key, which `audience` has to hear. Resolves when `first`, all of them if not given, have. */
+  async say(
+    speaker: HostNode,
+    audience: readonly HostNode[] = this.#nodes.filter((node) => node !== speaker),
+    first: readonly HostNode[] = audience,
+  ): Promise<void> {
+    const key = `${speaker.nodeId} says ${this.#said.length}`;
+    this.#said.push(key);
+    for (const listener of audience) this.#expected.set(listener, [...this.#expected.get(listener) ?? [], key]);
+    await speaker.publish(key);
+    await Promise.all(first.map((listener) => listener.heard(key)));
+  }
+
+  /** Each node publishes a key, one after the other. */
+  async round(): Promise<void> {
+    for (const node of this.#nodes) await this.say(node);
+  }
+
+  /** Resolves when everybody has heard everything. */
+  async settled(): Promise<void> {
+    await Promise.all(
+      Array.from(this.#expected, ([listener, keys]) => Promise.all(keys.map((key) => listener.heard(key)))),
+    );
+  }
+
+  /**
+   * Closes all nodes, and holds that nobody has heard anything else, or twice. A gap is something else unless there may be
+   * some.
+   */
+  async end({ gaps = false }: { readonly gaps?: boolean } = {}): Promise<void> {
+    await Promise.all(this.#nodes.map((node) => node.close()));
+    for (const node of this.#nodes) {
+      const heard = node.keys().filter((key) => !gaps || !key.startsWith("gap: "));
+      const early = (this.#early.get(node) ?? []).filter((key) => heard.includes(key));
+      assertEquals([...heard].sort(), [...this.#expected.get(node) ?? [], ...early].sort(), node.name);
+    }
+  }
+}
+
+/** The batches that were sent since `before`. */
+export function since(before: Batches, { group, copies }: Batches): Batches {
+  return { group: group - before.group, copies: copies.map((count, i) => count - (before.copies[i] ?? 0)) };
+}

@@ -1,0 +1,197 @@
+// What probes of strangers get, and what is left for peers.
+import { describe, test } from "node:test";
+import { assertEquals } from "@std/assert";
+import type { DatagramSocket } from "../../mod.ts";
+import { decodeExtension, decodePacket, encodeExtension, type MeshBus } from "../../mod.ts";
+import { A, assertCodes, B, C, HEARTBEAT, Lan, withLan } from "../support/diagnosed_lan.ts";
+
+const STRANGER = new Uint8Array(16).fill(7);
+const GROUP = "239.0.0.1";
+
+interface Asked {
+  readonly size?: number;
+  readonly byGroup?: boolean;
+  /** Bytes of the probe. */
+  readonly length?: number;
+  /** Whom it is for: whoever gets it when absent. */
+  readonly stream?: string;
+  /** In whose name it is asked. */
+  readonly id?: string;
+}
+
+/** A process of a host that is none of the mesh's. */
+class Asker {
+  readonly answers: Uint8Array[] = [];
+  #socket: DatagramSocket | undefined;
+
+  async open({ network }: Lan, address = "10.0.0.66"): Promise<this> {
+    this.#socket = await network.host(address).bind({
+      host: "0.0.0.0",
+      port: 7946,
+      shared: true,
+      joinGroup: GROUP,
+      sendsMulticast: true,
+      multicastLoopback: false,
+      multicastTtl: 1,
+      receiveBuffer: 2 ** 24,
+    }, {
+      message: (data) => {
+        if (data[1] === 0x15) this.answers.push(data.slice());
+      },
+      error() {},
+    });
+    return this;
+  }
+
+  async ask(to: string, { size = 0, byGroup = false, length = 80, stream, id }: Asked): Promise<void> {
+    const nodeId = id === undefined ? STRANGER : bytesOf(id);
+    const extension = encodeExtension({
+      nonce: 9,
+      measure: { size, byGroup },
+      ...stream !== undefined && { stream: bytesOf(stream) },
+    });
+    const head = Uint8Array.of(0x57, 0x14, ...nodeId, ...extension);
+    const padding = Math.max(0, length - head.length - 3);
+    await this.#socket?.send(
+      Uint8Array.of(...head, 17, padding >> 8, padding & 255, ...new Uint8Array(padding)),
+      to,
+      7946,
+    );
+  }
+
+  /** Asks so often within 10 ms, and counts the answers. */
+  async count({ network: { clock } }: Lan, to: string, copies: number, asked: Asked): Promise<number> {
+    this.answers.length = 0;
+    for (let i = 1; i <= copies; i++) {
+      await this.ask(to, asked);
+      // As many as one node lets wait to be sent.
+      if (i % 500 === 0) await clock.advance(1);
+    }
+    await clock.advance(10);
+    return this.answers.length;
+  }
+
+  async send(to: string, data: Uint8Array): Promise<void> {
+    await this.#socket?.send(data, to, 7946);
+  }
+
+  async close(): Promise<void> {
+    await this.#socket?.close();
+  }
+}
+
+function bytesOf(id: string): Uint8Array {
+  return Uint8Array.from(id.replaceAll("-", "").match(/../g) ?? [], (byte) => Number.parseInt(byte, 16));
+}
+
+/** A node on B that has been there for a heartbeat, and a stranger. */
+function withAsker(body: (lan: Lan, asker: Asker, node: MeshBus) => Promise<void>): () => Promise<void> {
+  return withLan(async (lan) => {
+    const node = await lan.open(B);
+    await lan.pass(1);
+    const asker = await new Asker().open(lan);
+    await body(lan, asker, node);
+    await asker.close();
+  });
+}
+
+describe("a probe of a stranger", () => {
+  test(
+    "is answered, with what the node is, and is not noted",
+    withAsker(async (lan, asker, node) => {
+      assertEquals(await asker.count(lan, B, 1, {}), 1);
+      const { rest } = decodePacket(asker.answers[0] ?? new Uint8Array());
+      const { nonce, report, stream } = decodeExtension(rest) ?? {};
+      assertEquals({ nonce, report, stream: [...stream ?? []] }, {
+        nonce: 9,
+        report: { port: 7946, heartbeat: HEARTBEAT, asker: 0, multicast: true, group: GROUP },
+        stream: [...STRANGER],
+      });
+      assertEquals([node.peers(), node.metrics().peers], [[], 0]);
+    }),
+  );
+
+  test(
+    "gets no more than it has sent, and nothing by the group",
+    withAsker(async (lan, asker, { nodeId: stream }) => {
+      assertEquals(await asker.count(lan, B, 1, { size: 1400, length: 100 }), 1);
+      assertEquals(asker.answers.map(({ length }) => length), [100]);
+      assertEquals(await asker.count(lan, B, 1, { length: 40 }), 0);
+      assertEquals(await asker.count(lan, B, 1, { byGroup: true }), 0);
+      assertEquals(await asker.count(lan, B, 1, { byGroup: true, stream }), 0);
+    }),
+  );
+
+  test(
+    "is answered 128 times in a burst when it names the node, and 16 times when it is for all",
+    withAsker(async (lan, asker, { nodeId: stream }) => {
+      assertEquals(await asker.count(lan, B, 1000, { stream }), 128);
+      assertEquals(await asker.count(lan, B, 1000, {}), 16);
+    }),
+  );
+
+  test(
+    "to the group brings few answers of each node to whom it says it is from",
+    withLan(async (lan) => {
+      for (const host of [A, B, C]) await lan.open(host);
+      await lan.pass(1);
+      const asker = await new Asker().open(lan);
+      assertEquals(await asker.count(lan, GROUP, 100, {}), 3 * 16);
+      await asker.close();
+    }),
+  );
+
+  test(
+    "in the name of a peer brings nothing by the group, unless it comes from that peer's host",
+    withLan(async (lan) => {
+      const [{ nodeId: id }, { nodeId: stream }] = [await lan.open(A), await lan.open(B)];
+      await lan.pass(2);
+      const asker = await new Asker().open(lan);
+      assertEquals(await asker.count(lan, B, 20, { byGroup: true, id, stream }), 0);
+      const neighbour = await new Asker().open(lan, A);
+      assertEquals(await neighbour.count(lan, B, 20, { byGroup: true, id, stream }), 20);
+      // Not for all of them at once.
+      assertEquals(await neighbour.count(lan, GROUP, 20, { byGroup: true, id }), 0);
+      await asker.close();
+      await neighbour.close();
+    }),
+  );
+
+  test(
+    "leaves peers their answers: a diagnosis is whole while strangers ask 4,000 times a second",
+    withLan(async (lan) => {
+      const [mesh, { nodeId: stream }] = [await lan.open(A), await lan.open(B)];
+      await lan.pass(2);
+      const asker = await new Asker().open(lan);
+      assertEquals(await asker.count(lan, B, 2000, { stream }), 128);
+      let isOver = false;
+      const flood = async () => {
+        while (!isOver) {
+          for (let i = 0; i < 4; i++) await asker.ask(B, { stream });
+          await new Promise<void>((resolve) => lan.network.clock.setTimer(resolve, 1));
+        }
+      };
+      const flooding = flood();
+      const diagnosis = await lan.diagnose(mesh);
+      isOver = true;
+      await lan.network.clock.run(flooding, 100);
+      assertCodes(diagnosis);
+      assertEquals(diagnosis.peers.map(({ lost, questions }) => [lost, questions]), [[0, 5]]);
+      await asker.close();
+    }),
+  );
+
+  test(
+    "of one that was heard and is not proven is answered by the group 16 times in a burst",
+    withLan(async (lan) => {
+      const { nodeId: stream } = await lan.open(B);
+      await lan.pass(1);
+      const asker = await new Asker().open(lan);
+      const body = [0, 0, ...encodeExtension({ position: { last: 0, oldest: 1, age: 0 } })];
+      await asker.send(B, Uint8Array.of(0x57, 0x02, ...STRANGER, ...body));
+      await lan.network.clock.advance(1);
+      assertEquals(await asker.count(lan, B, 100, { byGroup: true, stream }), 16);
+      await asker.close();
+    }),
+  );
+});

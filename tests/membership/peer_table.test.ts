@@ -1,0 +1,512 @@
+// Who is there, where they are reached, and who finds room.
+import { describe, test } from "node:test";
+import { assert, assertEquals, assertLessOrEqual } from "@std/assert";
+import * as fc from "fast-check";
+import { VirtualClock } from "../../adapters/memory/clock.ts";
+import type { PeerEntry } from "../../src/membership/peer.ts";
+import type { HeardPeer, PeerTableConfig } from "../../src/membership/peer_table.ts";
+import { type Endpoint, formatAddress } from "../../src/platform/endpoint.ts";
+import { addressOf, heardFrom, idOf, join, nameOf, placeOf, tableOn } from "../support/peers.ts";
+
+const SOURCE: Endpoint = { host: "192.168.1.9", port: 5000 };
+const OTHER: Endpoint = { host: "172.17.0.1", port: 5000 };
+const HEARTBEAT = 1000;
+const QUIET_TIMEOUT = 60_000;
+/** A quarter of that. */
+const SETTLED = 15_000;
+
+function setUp(config: Partial<PeerTableConfig> = {}) {
+  const clock = new VirtualClock();
+  const { table, evicted } = tableOn(clock, { heartbeat: HEARTBEAT, quietTimeout: QUIET_TIMEOUT, ...config });
+  /** The first node advertises this, and is heard from there. */
+  const hear = (advertised: string, source: Endpoint = SOURCE, rest: Partial<HeardPeer> = {}) =>
+    table.hear(heardFrom(1, { advertised, source, ...rest }));
+  const entry = (index = 1) => table.get(nameOf(index)) as PeerEntry;
+  const at = () => formatAddress(entry().endpoint.host, entry().endpoint.port);
+  return { table, clock, evicted, hear, entry, at };
+}
+
+function shown(endpoints: readonly Endpoint[]): string[] {
+  return endpoints.map(({ host, port }) => formatAddress(host, port));
+}
+
+describe("hearing a node", () => {
+  test("says whether it has joined, moved or was known, by what it advertises", () => {
+    const { table, hear, entry } = setUp();
+    assertEquals(
+      [hear("10.0.0.1:1"), hear("10.0.0.1:1"), hear("10.0.0.1:1", OTHER), hear("10.0.0.2:1"), hear("10.0.0.2:2")],
+      ["joined", "known", "known", "moved", "moved"],
+    );
+    assertEquals([hear("name:3"), table.addresses(), table.size], ["moved", [], 1]);
+    entry().isJoined = true;
+    assertEquals(table.addresses(), ["name:3"]);
+  });
+
+  test("keeps its id, and not the view of it that it was heard with", () => {
+    const { table, hear, entry } = setUp();
+    const view = idOf(1);
+    hear("", SOURCE, { nodeId: view });
+    view.fill(9);
+    assertEquals([entry().nodeId, [...table.all()].length], [idOf(1), 1]);
+  });
+
+  test("that was sent from port 0, which nobody can answer, is refused", () => {
+    const { table, hear } = setUp();
+    assertEquals([hear("", { host: "10.0.0.1", port: 0 }), table.size], ["refused", 0]);
+  });
+
+  test("notes when it was first heard and when last, and keeps the order of the last", async () => {
+    const { table, clock, entry } = setUp();
+    for (const index of [1, 2, 3]) join(table, index);
+    await clock.advance(10);
+    table.hear(heardFrom(1));
+    assertEquals([entry().joinedAt, entry().heardAt, entry(2).heardAt], [0, 10, 0]);
+    assertEquals([...table.all()].map(({ id }) => id), [2, 3, 1].map(nameOf));
+  });
+
+  test("takes back that it was asked in vain, and that another has its place", () => {
+    const { table, entry } = setUp();
+    join(table, 1);
+    entry().probes = 3;
+    entry().replacedAt = 0;
+    table.hear(heardFrom(1));
+    assertEquals([entry().probes, entry().replacedAt], [0, Infinity]);
+  });
+
+  for (const advertised of [":7946", "", "name:7946"]) {
+    test(`which says ${JSON.stringify(advertised)} from two hosts in turn moves it when the first was silent for 15 s`, async () => {
+      const { hear, entry, clock } = setUp();
+      const heard = (source: Endpoint) => [hear(advertised, source), entry().wanted.host];
+      heard(SOURCE);
+      for (let i = 0; i < 10; i++) {
+        await clock.advance(5000);
+        assertEquals([heard(OTHER), heard(SOURCE)], [["known", SOURCE.host], ["known", SOURCE.host]]);
+      }
+      await clock.advance(SETTLED - 0.001);
+      assertEquals(heard(OTHER), ["known", SOURCE.host]);
+      await clock.advance(0.001);
+      assertEquals([heard(OTHER), heard(SOURCE)], [["moved", OTHER.host], ["known", OTHER.host]]);
+    });
+  }
+
+  test("from the same host with another port moves it at once, as it may be another socket of it", () => {
+    const { hear } = setUp();
+    assertEquals([hear(":7946"), hear(":7947"), hear("", { ...SOURCE, port: 5001 })], ["joined", "moved", "moved"]);
+  });
+});
+
+describe("a node is reached", () => {
+  test("where it was heard, whatever it advertises: that is hearsay", () => {
+    const { hear, entry, at } = setUp();
+    hear("10.0.0.1:7946");
+    assertEquals([at(), entry().address, entry().wanted], [
+      "192.168.1.9:5000",
+      "10.0.0.1:7946",
+      { host: "10.0.0.1", port: 7946 },
+    ]);
+  });
+
+  test("not at all before it has answered when it speaks the extension; a plain one answers nothing", () => {
+    const { table } = setUp();
+    join(table, 1, { proven: false });
+    join(table, 2, { proven: false, extended: false });
+    assertEquals(shown(table.endpoints()), [addressOf(2)]);
+    table.prove(table.get(nameOf(1)) as PeerEntry, placeOf(1));
+    assertEquals(shown(table.endpoints()), [addressOf(1), addressOf(2)]);
+  });
+
+  test("not any more when it turns out that it speaks the extension, until it answers", () => {
+    const { table } = setUp();
+    join(table, 1, { proven: false, extended: false });
+    assertEquals(shown(table.endpoints()), [addressOf(1)]);
+    table.hear(heardFrom(1));
+    assertEquals(shown(table.endpoints()), []);
+    // A datagram without its end makes it no plain one again.
+    table.hear(heardFrom(1, { extended: false }));
+    assertEquals([shown(table.endpoints()), table.extended().length], [[], 1]);
+  });
+
+  test("before it has answered, where it was heard first, and where it wants to be once it is heard there", async () => {
+    const { hear, at, clock } = setUp();
+    hear("10.0.0.1:7946");
+    hear("10.0.0.1:7946", OTHER);
+    assertEquals(at(), "192.168.1.9:5000");
+    hear("10.0.0.1:7946", { host: "10.0.0.1", port: 7946 });
+    assertEquals(at(), "10.0.0.1:7946");
+    hear("10.0.0.1:7946");
+    assertEquals(at(), "10.0.0.1:7946");
+    // Elsewhere only when it was silent there for 15 s.
+    await clock.advance(SETTLED - 0.001);
+    hear("10.0.0.1:7946", OTHER);
+    assertEquals(at(), "10.0.0.1:7946");
+    await clock.advance(0.001);
+    hear("10.0.0.1:7946", OTHER);
+    assertEquals(at(), "172.17.0.1:5000");
+  });
+
+  test("after it has answered, where it did, wherever it is heard: ids can be forged", async () => {
+    const { table, hear, entry, at, clock } = setUp();
+    hear("10.0.0.1:7946");
+    table.prove(entry(), SOURCE);
+    for (let i = 0; i < 100; i++) {
+      await clock.advance(1000);
+      hear("172.17.0.1:5000", OTHER);
+      assertEquals(at(), "192.168.1.9:5000");
+    }
+  });
+});
+
+describe("an answer", () => {
+  const places: readonly [string, Endpoint][] = [
+    ["from where it is taken to be proves it", SOURCE],
+    ["from where it wants to be proves it and moves it there", { host: "10.0.0.1", port: 7946 }],
+    ["from anywhere proves it and moves it there when it was not proven", OTHER],
+  ];
+  for (const [name, endpoint] of places) {
+    test(name, () => {
+      const { table, hear, entry, at } = setUp();
+      hear("10.0.0.1:7946");
+      entry().hellos = 2;
+      assertEquals(table.prove(entry(), endpoint), true);
+      assertEquals([at(), entry().isProven, entry().hellos], [formatAddress(endpoint.host, endpoint.port), true, 0]);
+      assertEquals(table.prove(entry(), endpoint), false);
+    });
+  }
+
+  test("from elsewhere moves one that is proven only when it is heard there, and was asked in vain where it was for long", async () => {
+    const { table, hear, entry, at, clock } = setUp();
+    hear("10.0.0.1:7946");
+    table.prove(entry(), SOURCE);
+    await clock.advance(2 * HEARTBEAT);
+    assertEquals(table.prove(entry(), OTHER), false);
+    entry().hellos = 3;
+    assertEquals([table.follow(entry(), OTHER, 3), at()], [false, "192.168.1.9:5000"]);
+    await clock.advance(0.001);
+    assertEquals(table.follow(entry(), { ...OTHER, port: 1 }, 3), false);
+    assertEquals(table.follow(entry(), OTHER, 4), false);
+    assertEquals([table.follow(entry(), OTHER, 3), at()], [true, "172.17.0.1:5000"]);
+    assertEquals([entry().hellos, entry().reachedAt], [0, clock.now()]);
+    assertEquals(table.follow(entry(), OTHER, 0), false);
+  });
+
+  test("from elsewhere counts for two heartbeats, and what is heard or answered from where it is takes questions back", async () => {
+    const { table, hear, entry, clock } = setUp();
+    hear("10.0.0.1:7946");
+    table.prove(entry(), SOURCE);
+    for (const answer of [() => table.prove(entry(), SOURCE), () => hear("10.0.0.1:7946")]) {
+      entry().hellos = 8;
+      answer();
+      assertEquals(entry().hellos, 0);
+    }
+    table.prove(entry(), OTHER);
+    entry().hellos = 8;
+    await clock.advance(2 * HEARTBEAT + 0.001);
+    assertEquals(table.follow(entry(), OTHER, 3), false);
+    table.prove(entry(), OTHER);
+    assertEquals(table.follow(entry(), OTHER, 3), true);
+  });
+
+  test("shows that a host is its own, wherever it is reached", () => {
+    const { table, hear, entry } = setUp();
+    hear("10.0.0.1:7946");
+    const owns = () => [SOURCE, OTHER, { host: "10.0.0.1" }].map(({ host }) => entry().isOn(host));
+    table.prove(entry(), SOURCE);
+    assertEquals(owns(), [true, false, false]);
+    table.prove(entry(), OTHER);
+    assertEquals(owns(), [true, true, false]);
+    table.prove(entry(), { host: "10.0.0.1", port: 7946 });
+    assertEquals(owns(), [true, true, true]);
+  });
+
+  test("shows that of 17 hosts, the last ones", () => {
+    const { table, hear, entry } = setUp();
+    hear("10.0.0.1:7946");
+    table.prove(entry(), SOURCE);
+    const hostOf = (i: number) => `10.8.0.${i}`;
+    for (let i = 0; i < 20; i++) {
+      table.prove(entry(), { host: hostOf(i), port: 1 });
+      // One that shows itself again and again stays.
+      table.prove(entry(), { host: hostOf(0), port: 1 });
+    }
+    const owned = Array.from({ length: 20 }, (_, i) => i).filter((i) => entry().isOn(hostOf(i)));
+    assertEquals(owned, [0, ...Array.from({ length: 15 }, (_, i) => 5 + i)]);
+    assertEquals([entry().hosts.size, entry().isOn(SOURCE.host)], [16, true]);
+  });
+
+  test("from where it wants to be moves it at once, and from there it is not moved back for two heartbeats", async () => {
+    const { table, hear, entry, at, clock } = setUp();
+    const wanted = { host: "10.0.0.1", port: 7946 };
+    hear("10.0.0.1:7946");
+    table.prove(entry(), SOURCE);
+    assertEquals([table.prove(entry(), wanted), at()], [true, "10.0.0.1:7946"]);
+    await clock.advance(2 * HEARTBEAT);
+    assertEquals([table.prove(entry(), SOURCE), at()], [false, "10.0.0.1:7946"]);
+  });
+
+  test("counts as heard there, as does a heartbeat from there", async () => {
+    const { table, hear, entry, clock } = setUp();
+    hear("10.0.0.1:7946");
+    table.prove(entry(), SOURCE);
+    await clock.advance(1500);
+    table.prove(entry(), SOURCE);
+    assertEquals(entry().reachedAt, 1500);
+    await clock.advance(100);
+    hear("10.0.0.1:7946", OTHER);
+    assertEquals(entry().reachedAt, 1500);
+    hear("10.0.0.1:7946");
+    assertEquals(entry().reachedAt, 1600);
+  });
+});
+
+describe("the lists", () => {
+  test("have each place once, and each peer's address: several nodes may share both", () => {
+    const { table } = setUp();
+    const shared = placeOf(9);
+    for (const index of [1, 2, 3]) {
+      const advertised = index === 3 ? "name:1" : "10.0.0.9:5000";
+      table.hear(heardFrom(index, { advertised, source: shared }));
+      const entry = table.get(nameOf(index)) as PeerEntry;
+      table.prove(entry, shared);
+      entry.isJoined = true;
+    }
+    assertEquals([table.size, shown(table.endpoints()), table.addresses()], [3, ["10.0.0.9:5000"], [
+      "10.0.0.9:5000",
+      "10.0.0.9:5000",
+      "name:1",
+    ]]);
+    assertEquals(table.addresses().length, table.joined().length);
+    assertEquals([shown(table.copies()), shown(table.extendedCopies())], [["10.0.0.9:5000"], ["10.0.0.9:5000"]]);
+  });
+
+  test("of copies leave out who hears us; those of the extension leave out plain peers too", () => {
+    const { table, entry } = setUp();
+    join(table, 1);
+    join(table, 2);
+    join(table, 3, { proven: false, extended: false });
+    join(table, 4, { proven: false });
+    entry(1).hearsUs = true;
+    table.changed();
+    assertEquals(table.withoutGroup().map(({ id }) => id), [2, 3].map(nameOf));
+    assertEquals([shown(table.copies()), shown(table.extendedCopies())], [[addressOf(2), addressOf(3)], [
+      addressOf(2),
+    ]]);
+    assertEquals(shown(table.endpoints()), [1, 2, 3].map(addressOf));
+    assertEquals(table.extended().map(({ id }) => id), [1, 2, 4].map(nameOf));
+  });
+
+  test("are the same arrays while nothing changes, as each datagram asks for them", () => {
+    const { table, entry } = setUp();
+    const lists = () => [table.endpoints(), table.copies(), table.extendedCopies(), table.extended()];
+    const areSame = (before: readonly unknown[]) => lists().every((list, i) => list === before[i]);
+    join(table, 1);
+    let before = lists();
+    table.hear(heardFrom(1));
+    table.prove(entry(), placeOf(1));
+    table.remove("nobody");
+    assert(areSame(before));
+    for (
+      const change of [
+        () => join(table, 2),
+        () => table.changed(),
+        () => table.remove(nameOf(2)),
+      ]
+    ) {
+      before = lists();
+      change();
+      assert(lists().every((list, i) => list !== before[i]), `${change}`);
+    }
+  });
+
+  test("forget who is removed, and everybody when they are cleared", () => {
+    const { table } = setUp();
+    for (const index of [1, 2]) join(table, index);
+    assertEquals([table.remove(nameOf(1))?.id, table.remove(nameOf(1)), shown(table.endpoints())], [
+      nameOf(1),
+      undefined,
+      [addressOf(2)],
+    ]);
+    table.clear();
+    assertEquals([table.size, table.endpoints(), table.addresses(), table.tell(4)], [0, [], [], []]);
+  });
+});
+
+describe("who is told of", () => {
+  const indexes = (peers: readonly { readonly id: string }[]) => peers.map(({ id }) => parseInt(id.slice(0, 8), 16));
+
+  test("are the next few of those that can be reached, all in turn", () => {
+    const { table } = setUp();
+    for (let index = 1; index <= 5; index++) join(table, index);
+    join(table, 6, { proven: false });
+    assertEquals(Array.from({ length: 5 }, () => indexes(table.tell(2))), [[1, 2], [3, 4], [5, 1], [2, 3], [4, 5]]);
+  });
+
+  test("are all of them, each once, when they are fewer", () => {
+    const { table } = setUp();
+    assertEquals(table.tell(4), []);
+    for (let index = 1; index <= 3; index++) join(table, index);
+    assertEquals([indexes(table.tell(4)), indexes(table.tell(24)), indexes(table.tell(0))], [[1, 2, 3], [1, 2, 3], []]);
+  });
+
+  test("are not those that were silent for 1.25 heartbeats: they may be gone, and others would ask for them", async () => {
+    const { table, clock } = setUp();
+    for (const index of [1, 2]) join(table, index);
+    await clock.advance(1.25 * HEARTBEAT - 0.001);
+    table.hear(heardFrom(2));
+    assertEquals(indexes(table.tell(4)).sort(), [1, 2]);
+    await clock.advance(0.001);
+    assertEquals(indexes(table.tell(4)), [2]);
+    table.hear(heardFrom(1));
+    assertEquals(indexes(table.tell(4)).sort(), [1, 2]);
+  });
+
+  test("are plain ones until they were silent for 15 s: their heartbeats may be rarer", async () => {
+    const { table, clock } = setUp();
+    join(table, 1, { proven: false, extended: false });
+    await clock.advance(SETTLED - 0.001);
+    assertEquals(indexes(table.tell(4)), [1]);
+    await clock.advance(0.001);
+    assertEquals(indexes(table.tell(4)), []);
+  });
+
+  test("are plain ones only where there is room, as they have not shown where they are, and one of each place", () => {
+    const { table } = setUp();
+    for (const index of [1, 2, 3]) join(table, index);
+    for (let index = 10; index < 20; index++) {
+      table.hear(heardFrom(index, { extended: false, source: index < 18 ? placeOf(10) : placeOf(index) }));
+    }
+    assertEquals([indexes(table.tell(2)), indexes(table.tell(3))], [[1, 2], [3, 1, 2]]);
+    const told = indexes(table.tell(6));
+    assertEquals([told.slice(0, 3).sort(), told.length], [[1, 2, 3], 6]);
+    const places = told.slice(3).map((index) => table.get(nameOf(index))?.endpoint.host);
+    assertEquals(new Set(places).size, 3);
+    // By turns, too.
+    assertEquals(new Set([0, 1, 2].flatMap(() => indexes(table.tell(4)).slice(3))).size, 3);
+  });
+
+  test("are not those whose place another has taken", () => {
+    const { table, entry } = setUp();
+    for (const index of [1, 2]) join(table, index);
+    entry(1).replacedAt = 0;
+    assertEquals(indexes(table.tell(4)), [2]);
+  });
+
+  test("are each told of as often as any other, give or take one", () => {
+    fc.assert(
+      fc.property(fc.integer({ min: 1, max: 40 }), fc.array(fc.nat(30), { maxLength: 30 }), (size, counts) => {
+        const { table } = setUp();
+        const told = new Map<number, number>();
+        for (let index = 1; index <= size; index++) {
+          join(table, index);
+          told.set(index, 0);
+        }
+        for (const count of counts) {
+          const few = indexes(table.tell(count));
+          assertEquals([few.length, new Set(few).size], [Math.min(count, size), Math.min(count, size)]);
+          for (const index of few) told.set(index, (told.get(index) ?? 0) + 1);
+        }
+        assertLessOrEqual(Math.max(...told.values()) - Math.min(...told.values()), 1);
+      }),
+    );
+  });
+});
+
+describe("a full table", () => {
+  test("refuses newcomers, not those who are known, and has room again when one is removed", () => {
+    const { table, evicted } = setUp({ capacity: 2 });
+    for (const index of [1, 2]) join(table, index);
+    assertEquals([3, 1, 2].map((index) => table.hear(heardFrom(index))), ["refused", "known", "known"]);
+    assertEquals([table.size, table.get(nameOf(3))], [2, undefined]);
+    table.remove(nameOf(1));
+    assertEquals([table.hear(heardFrom(3)), table.hear(heardFrom(1)), evicted], ["joined", "refused", []]);
+  });
+
+  test("has room for one that answers: who was heard longest ago and never answered makes way", async () => {
+    const { table, evicted, clock } = setUp({ capacity: 4 });
+    join(table, 1);
+    join(table, 2, { proven: false, extended: false });
+    join(table, 3, { proven: false });
+    join(table, 4, { proven: false });
+    await clock.advance(1);
+    table.hear(heardFrom(3));
+    assertEquals(table.hear(heardFrom(5, { isProof: true })), "joined");
+    assertEquals([evicted.map(({ id }) => id), table.size], [[nameOf(4)], 4]);
+    assertEquals([table.hear(heardFrom(6, { isProof: true })), evicted.length], ["joined", 2]);
+  });
+
+  test("has room for a plain one, which cannot answer, in the place of one that never has", () => {
+    const { table, evicted } = setUp({ capacity: 3, plainCapacity: 2 });
+    join(table, 1);
+    join(table, 2, { proven: false });
+    join(table, 3, { proven: false });
+    const hear = (index: number) => table.hear(heardFrom(index, { extended: false }));
+    assertEquals([4, 5, 6].map(hear), ["joined", "joined", "refused"]);
+    assertEquals([evicted.map(({ id }) => id), table.size], [[2, 3].map(nameOf), 3]);
+  });
+
+  test("of plain peers refuses more of them, and takes in those that speak the extension", () => {
+    const { table } = setUp({ capacity: 4, plainCapacity: 2 });
+    const hear = (index: number, extended: boolean) => table.hear(heardFrom(index, { extended }));
+    assertEquals([1, 2, 3].map((index) => hear(index, false)), ["joined", "joined", "refused"]);
+    assertEquals([hear(4, true), hear(5, true), hear(6, true)], ["joined", "joined", "refused"]);
+    table.remove(nameOf(5));
+    assertEquals(hear(3, false), "refused");
+    // One that turns out to speak the extension makes room for a plain one, and so does one that is gone.
+    assertEquals([hear(1, true), hear(3, false), hear(6, false)], ["known", "joined", "refused"]);
+    table.remove(nameOf(2));
+    assertEquals(hear(6, false), "joined");
+    table.clear();
+    assertEquals([1, 2, 3].map((index) => hear(index, false)), ["joined", "joined", "refused"]);
+  });
+
+  test("of peers that have answered, and of plain ones, which can not, has no room", () => {
+    const { table, evicted } = setUp({ capacity: 2 });
+    join(table, 1);
+    join(table, 2, { proven: false, extended: false });
+    assertEquals([table.hear(heardFrom(3, { isProof: true })), evicted], ["refused", []]);
+  });
+
+  test("bounds what 100,000 forged ids can do", () => {
+    const { table } = setUp();
+    join(table, 100_001);
+    let refused = 0;
+    for (let i = 0; i < 100_000; i++) if (table.hear(heardFrom(i)) === "refused") refused++;
+    assertEquals([table.size, refused, shown(table.endpoints())], [1024, 100_000 - 1023, [addressOf(100_001)]]);
+  });
+});
+
+test("whatever is heard and answered: the table is bounded, who has answered stays, and only they are reached", () => {
+  const step = fc.record({
+    index: fc.nat(8),
+    from: fc.nat(8),
+    advertised: fc.nat(8),
+    extended: fc.boolean(),
+    does: fc.constantFrom("hear", "prove", "hear a proof", "remove"),
+  });
+  fc.assert(
+    fc.property(fc.array(step, { maxLength: 60, size: "max" }), (steps) => {
+      const { table, evicted } = setUp({ capacity: 4 });
+      const proven = new Set<string>();
+      for (const { index, from, advertised, extended, does } of steps) {
+        const id = nameOf(index);
+        const entry = table.get(id);
+        if (does === "remove") {
+          table.remove(id);
+          proven.delete(id);
+        } else if (does === "prove" && entry !== undefined) {
+          table.prove(entry, placeOf(from));
+          proven.add(id);
+        } else if (does !== "prove") {
+          const isProof = does === "hear a proof";
+          table.hear(heardFrom(index, { source: placeOf(from), advertised: addressOf(advertised), extended, isProof }));
+        }
+        assertLessOrEqual(table.size, 4);
+        for (const each of proven) assert(table.get(each) !== undefined);
+        const reached = [...table.all()].filter(({ id, extended }) => !extended || proven.has(id));
+        const places = [...new Set(shown(reached.map(({ endpoint }) => endpoint)))].sort();
+        assertEquals(shown(table.endpoints()).sort(), places);
+        for (const { extended, isProven } of evicted) assertEquals([extended, isProven], [true, false]);
+      }
+    }),
+    { numRuns: 500 },
+  );
+});

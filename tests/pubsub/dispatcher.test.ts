@@ -1,0 +1,689 @@
+// When subscribers are called: at once while they are quick, in turns when they are not.
+import { describe, test } from "node:test";
+import { assert, assertEquals, assertGreater, assertLessOrEqual } from "@std/assert";
+import * as fc from "fast-check";
+import { MemoryNetwork } from "../../adapters/memory.ts";
+import type { Clock } from "../../src/platform/clock.ts";
+import { Deliveries } from "../../src/pubsub/dispatcher.ts";
+import { Subscriptions } from "../../src/pubsub/subscriptions.ts";
+import type { SyncEvent, Topic } from "../../src/pubsub/sync_bus.ts";
+import { KeyBytes } from "../../src/wire/key_bytes.ts";
+
+const PATIENCE = 1000;
+
+/** Deliveries on a host whose callbacks can block it. */
+function setUp(patience = PATIENCE) {
+  const { clock, host } = (() => {
+    const network = new MemoryNetwork();
+    return { clock: network.clock, host: network.host("10.0.0.1") };
+  })();
+  const subscriptions = new Subscriptions((error) => {
+    throw error;
+  });
+  const slow: [Topic, number][] = [];
+  let overflows = 0;
+  const deliveries = new Deliveries({
+    clock: host.clock,
+    subscriptions,
+    patience,
+    onSlow: (topic, duration) => slow.push([topic, duration]),
+    onDropped: () => {
+      overflows++;
+      deliveries.tellAll("overflow");
+    },
+  });
+  /** A datagram with these keys is read. */
+  const read = (...keys: (string | Uint8Array)[]) => readBytes(datagramOf(keys));
+  const readBytes = (data: Uint8Array) => {
+    const key = new KeyBytes();
+    key.open(data, 0, data.length);
+    deliveries.begin();
+    for (let at = 0, i = 1; at < data.length; i++) {
+      const start = at + 2;
+      at = start + ((data[start - 2] as number) << 8 | (data[start - 1] as number));
+      if (key.move(start, at)) deliveries.take(key);
+      if (i % 32 === 0) deliveries.look();
+    }
+    // What lies there next does not matter any more.
+    data.fill(0xff);
+    key.close();
+    deliveries.end();
+  };
+  return { clock, host, subscriptions, slow, deliveries, read, readBytes, overflows: () => overflows };
+}
+
+/** Sets a timer of 1 ms again and again. The result tells how long it has taken until the next fired, at most. */
+function watchTimers(clock: Clock): () => number {
+  let last = clock.now();
+  let longest = 0;
+  const tick = () => {
+    longest = Math.max(longest, clock.now() - last);
+    last = clock.now();
+    clock.setTimer(tick, 1);
+  };
+  clock.setTimer(tick, 1);
+  return () => longest;
+}
+
+/** Texts, or bytes that are none, each with its length before it. */
+function datagramOf(keys: readonly (string | Uint8Array)[]): Uint8Array {
+  const encoder = new TextEncoder();
+  return Uint8Array.from(keys.flatMap((key) => {
+    const bytes = typeof key === "string" ? encoder.encode(key) : key;
+    return [bytes.length >> 8, bytes.length & 0xff, ...bytes];
+  }));
+}
+
+function keysOf(count: number, name = "k"): string[] {
+  return Array.from({ length: count }, (_, i) => `${name}${i}`);
+}
+
+describe("deliveries", () => {
+  test("to quick callbacks are made within the receipt, and set no timer", () => {
+    const { clock, subscriptions, deliveries, read } = setUp();
+    const got: string[] = [];
+    subscriptions.add({ prefix: "" }, ({ key }) => got.push(key));
+    for (let i = 0; i < 10; i++) read(...keysOf(100));
+    assertEquals(got, Array.from({ length: 10 }, () => keysOf(100)).flat());
+    assertEquals([clock.pending, deliveries.waiting, deliveries.age ?? 0], [0, 0, 0]);
+  });
+
+  test("take the time of one callback when it is slow, and go on with the next in a later turn", async () => {
+    const { clock, host, subscriptions, slow, deliveries, read } = setUp();
+    const at: number[] = [];
+    subscriptions.add({ prefix: "k" }, () => {
+      host.block(10);
+      at.push(host.clock.now());
+    });
+    const ticks: number[] = [];
+    const tick = () => {
+      ticks.push(host.clock.now());
+      host.clock.setTimer(tick, 10);
+    };
+    host.clock.setTimer(tick, 10);
+    read(...keysOf(5));
+    assertEquals([host.clock.now(), deliveries.waiting], [10, 4]);
+    await clock.advance(15);
+    read("k5");
+    assertEquals([deliveries.waiting, deliveries.age ?? 0], [4, 20]);
+    // The clock of a machine that is suspended stands still.
+    deliveries.sleep(5000);
+    assertEquals(deliveries.age, 5020);
+    deliveries.sleep(-5000);
+    await clock.advance(100);
+    assertEquals(at, [10, 20, 30, 40, 50, 60]);
+    // A timer that is due runs between any two of them.
+    assertEquals(ticks.slice(0, 6), [10, 20, 30, 40, 50, 60]);
+    assertEquals(slow, Array.from({ length: 6 }, () => [{ prefix: "k" }, 10]));
+    assertEquals([deliveries.waiting, deliveries.age ?? 0], [0, 0]);
+  });
+
+  test("that wait are those that came, in order, whatever is between them", async () => {
+    const { clock, host, subscriptions, deliveries, read } = setUp();
+    const got: string[] = [];
+    subscriptions.add({ prefix: "" }, ({ key }) => {
+      got.push(key);
+      if (key === "slow") host.block(10);
+      if (key === "ä2") deliveries.takeOwn("own2", true);
+    });
+    const notUtf8 = Uint8Array.of(0xff, 0xfe);
+    read("slow", notUtf8, "", "ä2", notUtf8, "€".repeat(100), notUtf8);
+    deliveries.takeOwn("own1", true);
+    read(notUtf8);
+    read(notUtf8, "last");
+    assertEquals([got, deliveries.waiting], [["slow"], 5]);
+    await clock.advance(100);
+    assertEquals(got, ["slow", "", "ä2", "€".repeat(100), "own1", "last", "own2"]);
+    assertEquals([deliveries.waiting, deliveries.age ?? 0], [0, 0]);
+  });
+
+  // As many quick keys as make a node that reads stop timing, of those that are wanted and of those that are not.
+  for (const quick of ["k", "other"]) {
+    test(`that wait take one callback a turn when it becomes slow, whatever came before: 2,500 of ${quick}`, async () => {
+      const { clock, host, subscriptions, slow, deliveries, read } = setUp(60_000);
+      const at: number[] = [];
+      subscriptions.add({ prefix: "k" }, ({ key }) => {
+        if (!key.startsWith("kslow")) return;
+        host.block(10);
+        at.push(host.clock.now());
+      });
+      const longest = watchTimers(host.clock);
+      for (let round = 0; round < 3; round++) {
+        read("kslow");
+        for (let i = 0; i < 25; i++) read(...keysOf(100, quick));
+        read(...keysOf(40, "kslow"));
+      }
+      await clock.advance(20_000);
+      assertEquals([at.length, slow.length, deliveries.waiting], [3 * 41, 3 * 41, 0]);
+      // A timer runs between any two of them.
+      assertLessOrEqual(longest(), 11);
+    });
+  }
+
+  for (const count of [3, 1000]) {
+    test(`that wait share the time of a turn when many hear of a key: ${count}`, async () => {
+      const { clock, host, subscriptions, slow, deliveries, read } = setUp(60_000);
+      let calls = 0;
+      for (let i = 0; i < count; i++) {
+        subscriptions.add({ prefix: "k" }, () => {
+          calls++;
+          host.block(2 / count + 0.05);
+        });
+      }
+      read(...keysOf(200, "other"), "k", "k");
+      const longest = watchTimers(host.clock);
+      read(...keysOf(2500, "other"));
+      read(...keysOf(20));
+      await clock.advance(5_000);
+      assertEquals([calls, slow.length, deliveries.waiting], [22 * count, 0, 0]);
+      // 4 ms where they are read, 4 ms at the end of that turn, and a callback more.
+      assertLessOrEqual(longest(), 9);
+    });
+  }
+
+  test("are timed by a node that has got through slow ones of late, however quick the next is", async () => {
+    const { clock, host, subscriptions, deliveries, read } = setUp(60_000);
+    let calls = 0;
+    subscriptions.add({ prefix: "k" }, () => {
+      calls++;
+      host.block(10);
+    });
+    read(...keysOf(2_100));
+    await clock.advance(30_000);
+    assertEquals([calls, deliveries.waiting], [2_100, 0]);
+    read("other");
+    read(...keysOf(100));
+    assertEquals([calls, deliveries.waiting], [2_101, 99]);
+    deliveries.close();
+  });
+
+  for (const patience of [1000, 5000]) {
+    test(`that are slow all the time are called one a turn, and told of: ${patience} ms of patience`, async () => {
+      const { clock, host, subscriptions, slow, deliveries, read, overflows } = setUp(patience);
+      const [duration, count] = [patience / 50, 2500];
+      let done = 0;
+      subscriptions.add({ prefix: "k" }, () => {
+        done++;
+        host.block(duration);
+      });
+      let last = 0;
+      let longest = 0;
+      let sent = 40;
+      const tick = () => {
+        const now = host.clock.now();
+        longest = Math.max(longest, now - last);
+        last = now;
+        // As many wait all the time.
+        for (; sent < count && sent < done + 40; sent++) read("k");
+        host.clock.setTimer(tick, 1);
+      };
+      host.clock.setTimer(tick, 1);
+      read(...keysOf(40));
+      await clock.advance((count + 10) * duration);
+      assertEquals([done, deliveries.waiting, overflows(), slow.length], [count, 0, 0, count]);
+      assertEquals(longest, duration);
+    });
+  }
+
+  for (const between of [0, 31]) {
+    test(`of a datagram that is handed over within a callback come first, none is lost: ${between} more`, async () => {
+      const { clock, host, subscriptions, deliveries, read } = setUp();
+      const got: string[] = [];
+      const inner = ["inner1", ...keysOf(between), "inner2"];
+      subscriptions.add({ prefix: "" }, ({ key }) => {
+        got.push(key);
+        if (key === "outer1") {
+          if (between === 0) host.block(2);
+          read(...inner);
+        }
+        if (key === "inner1") host.block(10);
+      });
+      read("outer1", "outer2", "outer3");
+      await clock.advance(100);
+      assertEquals([got, deliveries.waiting], [["outer1", ...inner, "outer2", "outer3"], 0]);
+    });
+  }
+
+  test("of a datagram that is handed over within a callback come after the others who hear of that key", async () => {
+    const { clock, host, subscriptions, deliveries, read } = setUp();
+    const got: string[] = [];
+    subscriptions.add({ prefix: "" }, ({ key }) => {
+      got.push(`first ${key}`);
+      if (key !== "outer") return;
+      host.block(2);
+      read("inner");
+    });
+    subscriptions.add({ prefix: "" }, ({ key }) => got.push(`second ${key}`));
+    read("outer", "last");
+    await clock.advance(100);
+    const keys = ["outer", "inner", "last"];
+    assertEquals([got, deliveries.waiting], [keys.flatMap((key) => [`first ${key}`, `second ${key}`]), 0]);
+  });
+
+  test("that wait come after the gap that a callback before them has brought about", async () => {
+    const { clock, host, subscriptions, deliveries, read } = setUp();
+    const got: string[] = [];
+    subscriptions.add({ prefix: "" }, ({ key, cause }) => {
+      got.push(cause === "publish" ? key : cause);
+      if (key === "slow") host.block(10);
+      if (key !== "k2100" || cause !== "publish") return;
+      deliveries.tellAll("gap");
+      deliveries.takeOwn("own", true);
+    }, { self: true });
+    read("slow");
+    for (let i = 0; i < 2200; i += 100) read(...keysOf(2200).slice(i, i + 100));
+    await clock.advance(100);
+    assertEquals([got.slice(-3), deliveries.waiting], [["k2100", "gap", "own"], 0]);
+  });
+
+  for (const before of [50, 2500]) {
+    test(`have an age until the last subscriber has them, ${before} keys after a slow one`, async () => {
+      const { clock, host, subscriptions, deliveries, read } = setUp();
+      const ages: (number | undefined)[] = [];
+      subscriptions.add({ prefix: "" }, ({ key }) => {
+        if (key === "slow") host.block(50);
+        if (key === "last") ages.push(deliveries.age);
+      });
+      subscriptions.add({ prefix: "" }, () => {});
+      read("slow");
+      for (const key of keysOf(before)) read(key);
+      read("last");
+      await clock.advance(1000);
+      assertEquals([ages.length, typeof ages[0], deliveries.age], [1, "number", undefined]);
+    });
+  }
+
+  test("that wait are bounded by their bytes too, of what is no key as well", () => {
+    const { host, subscriptions, deliveries, read, readBytes, overflows } = setUp(Infinity);
+    subscriptions.add("slow", () => host.block(10));
+    read("slow");
+    const datagram = datagramOf(["k", new Uint8Array(2000).fill(0xff)]);
+    let most = 0;
+    for (let i = 0; i < 50_000; i++) {
+      readBytes(datagram.slice());
+      most = Math.max(most, deliveries.waiting);
+    }
+    assertEquals(overflows(), 1);
+    assertLessOrEqual(most * datagram.length, 92_000_000);
+  });
+
+  test("reach loops when the callbacks beside them were called, in one turn or in several", async () => {
+    const { clock, host, subscriptions, deliveries, read } = setUp();
+    const got: string[] = [];
+    const loop = async (topic: Topic, name: string) => {
+      for await (const { cause } of subscriptions.add(topic)) got.push(`${name} ${cause}`);
+    };
+    const loops = [loop("k", "exact loop"), loop({ prefix: "" }, "loop")];
+    for (const prefix of ["", "k"]) {
+      subscriptions.add({ prefix }, ({ cause }) => {
+        host.block(10);
+        got.push(`callback ${cause}`);
+      });
+    }
+    for (
+      const [cause, tell] of [
+        ["publish", () => read("k")],
+        ["gap", () => deliveries.tellAll("gap")],
+      ] as const
+    ) {
+      got.length = 0;
+      tell();
+      // One callback a turn.
+      await clock.advance(1);
+      assertEquals(got.slice(0, 1), [`callback ${cause}`]);
+      await clock.advance(100);
+      assertEquals(got, ["callback", "callback", "exact loop", "loop"].map((who) => `${who} ${cause}`));
+    }
+    subscriptions.closeAll();
+    await Promise.all(loops);
+  });
+
+  test("of many callbacks that are not slow one by one take the time of a turn", async () => {
+    const { clock, host, subscriptions, slow, read } = setUp();
+    const got: string[] = [];
+    subscriptions.add({ prefix: "" }, ({ key }) => {
+      got.push(key);
+      host.block(0.5);
+    });
+    read(...keysOf(30));
+    assertEquals([host.clock.now(), got.length], [4, 8]);
+    await clock.advance(4);
+    assertEquals([host.clock.now(), got.length], [8, 16]);
+    await clock.advance(100);
+    assertEquals(got, keysOf(30));
+    assertEquals(slow, []);
+  });
+
+  test("of several datagrams in one turn share its time", async () => {
+    const { clock, host, subscriptions, deliveries, read } = setUp();
+    subscriptions.add({ prefix: "" }, () => host.block(1));
+    host.clock.setTimer(() => {
+      for (let i = 0; i < 10; i++) read("x");
+      assertEquals([host.clock.now(), deliveries.waiting], [5, 6]);
+    }, 1);
+    await clock.advance(100);
+    assertEquals(deliveries.waiting, 0);
+  });
+
+  // How each runtime reads: Node 32 datagrams a turn, Bun until it finds none.
+  for (
+    const [how, inTurn, pause, most] of [["to its end", 32, 0, 0], ["on and on", 1000, 0, 12.1], [
+      "with pauses",
+      1000,
+      1,
+      0,
+    ]] as const
+  ) {
+    test(`to quick callbacks wait only when a turn goes on for long: one that reads ${how}`, async () => {
+      const { clock, host, subscriptions, deliveries, read, overflows } = setUp();
+      const got: string[] = [];
+      let lastAt = 0;
+      subscriptions.add({ prefix: "" }, ({ key }) => {
+        // It takes long enough for the end of the turn to be looked at.
+        if (key === "own") return host.block(0.2);
+        got.push(key);
+        if (deliveries.waiting === 0) lastAt = host.clock.now() - startedAt;
+      });
+      const keys = keysOf(1000);
+      let startedAt = 0;
+      let next = 0;
+      let waited = 0;
+      const turn = () => {
+        deliveries.takeOwn("own", true);
+        for (let i = 0; i < inTurn && next < keys.length; i++) {
+          host.block(i % 10 === 9 ? 0.05 + pause : 0.05);
+          read(keys[next++] as string);
+          waited = Math.max(waited, deliveries.waiting);
+        }
+        if (next < keys.length) host.clock.setTurnEnd(turn);
+        else if (most > 0) assertLessOrEqual(lastAt, most);
+      };
+      host.clock.setTimer(() => {
+        startedAt = host.clock.now();
+        turn();
+      }, 1);
+      await clock.advance(300);
+      assertEquals([got, deliveries.waiting, overflows(), clock.pending], [keys, 0, 0, 0]);
+      assertEquals(waited > 0, most > 0, `${waited}`);
+    });
+  }
+
+  test("of what this bus publishes itself do not wait as long as callbacks are quick, however long the turn is", () => {
+    const { host, subscriptions, deliveries } = setUp();
+    let calls = 0;
+    subscriptions.add({ prefix: "" }, () => calls++);
+    for (let i = 1; i <= 1000; i++) {
+      host.block(0.05);
+      deliveries.takeOwn("x", true);
+      assertEquals(calls, i);
+    }
+  });
+
+  test("of one key to many subscribers are made in turns too", async () => {
+    const { clock, host, subscriptions, deliveries, read } = setUp();
+    let calls = 0;
+    for (let i = 0; i < 10; i++) {
+      subscriptions.add("x", () => {
+        calls++;
+        host.block(5);
+      });
+    }
+    read("x");
+    assertEquals([calls, deliveries.waiting], [1, 0]);
+    await clock.advance(49);
+    assertEquals(calls, 10);
+  });
+
+  test("are timed one by one by a node that is calm, and named by their topic", async () => {
+    const { clock, host, subscriptions, slow, read } = setUp();
+    subscriptions.add("once", () => host.block(6)).close();
+    const once = subscriptions.add("once", () => {
+      host.block(6);
+      once.close();
+    });
+    subscriptions.add({ prefix: "on" }, () => {});
+    subscriptions.add({ prefix: "two" }, () => host.block(7));
+    subscriptions.add("just", () => host.block(5));
+    for (const key of ["once", "once", "two", "just"]) {
+      await clock.advance(50);
+      read(key);
+    }
+    assertEquals(slow, [["once", 6], [{ prefix: "two" }, 7]]);
+  });
+
+  test("of a busy node are looked at after some keys, and those of its next datagrams are timed", async () => {
+    const { clock, host, subscriptions, slow, deliveries, read } = setUp();
+    let calls = 0;
+    subscriptions.add({ prefix: "" }, ({ key }) => {
+      calls++;
+      if (key.startsWith("slow")) host.block(10);
+    });
+    host.clock.setTimer(() => {
+      read("quick");
+      read(...keysOf(100, "slow"));
+      assertEquals([calls, slow.length, deliveries.waiting], [33, 0, 68]);
+    }, 1);
+    await clock.advance(330);
+    assertGreater(slow.length, 0);
+    deliveries.close();
+  });
+
+  test("read for as long as callbacks took before the next one, while something comes", async () => {
+    const { clock, host, subscriptions, read, deliveries } = setUp();
+    let calls = 0;
+    subscriptions.add({ prefix: "" }, () => {
+      calls++;
+      host.block(40);
+    });
+    let turns = 0;
+    const arrive = () => {
+      if (calls < 3) host.clock.setTurnEnd(arrive);
+      if (calls === 2) turns++;
+      read(`x${turns}`);
+    };
+    host.clock.setTurnEnd(arrive);
+    read("a", "b", "c");
+    await clock.advance(80);
+    assertEquals(calls, 3);
+    assertGreater(turns, 8);
+    assertLessOrEqual(turns, 11);
+    deliveries.close();
+  });
+
+  test("are given up for all that waits when the oldest key has waited for too long", async () => {
+    const { clock, host, subscriptions, deliveries, read, overflows } = setUp();
+    const got: SyncEvent[] = [];
+    subscriptions.add({ prefix: "k" }, (event) => {
+      got.push(event);
+      host.block(100);
+    });
+    const queue = subscriptions.add("other");
+    read(...keysOf(50));
+    await clock.advance(5_000);
+    assertEquals(got.map(({ key }) => key), [...keysOf(11), "k"]);
+    assertEquals([got.at(-1)?.cause, overflows(), deliveries.dropped], ["overflow", 1, 39]);
+    assertEquals((await queue[Symbol.asyncIterator]().next()).value, { key: "other", cause: "overflow" });
+    assertEquals(subscriptions.counts.overflows, 2);
+    assertEquals([deliveries.waiting, deliveries.age ?? 0], [0, 0]);
+    read("k99");
+    assertEquals(got.at(-1), { key: "k99", cause: "publish" });
+  });
+
+  test("that wait are as old as it turns out later", async () => {
+    const { clock, host, subscriptions, deliveries, read } = setUp();
+    subscriptions.add({ prefix: "" }, () => host.block(20));
+    await clock.advance(500);
+    deliveries.antedate(0);
+    assertEquals(deliveries.age, undefined);
+    read(...keysOf(10));
+    await clock.advance(50);
+    const age = deliveries.age ?? 0;
+    assert(age >= 40 && age < 100, `${age}`);
+    deliveries.antedate(300);
+    assertEquals(deliveries.age, host.clock.now() - 300);
+    deliveries.antedate(400);
+    assertEquals(deliveries.age, host.clock.now() - 300);
+    await clock.advance(1000);
+    assertEquals(deliveries.age, undefined);
+  });
+
+  test("of one key to many are as old as it turns out later, too", async () => {
+    const { clock, host, subscriptions, deliveries, read } = setUp();
+    for (let i = 0; i < 50; i++) subscriptions.add({ prefix: "" }, () => host.block(20));
+    await clock.advance(5000);
+    read("key");
+    await clock.advance(100);
+    deliveries.antedate(1000);
+    assertEquals(deliveries.age, host.clock.now() - 1000);
+  });
+
+  test("are given up when there is no room, and go on with what comes then", async () => {
+    const { clock, host, subscriptions, deliveries, read, overflows } = setUp();
+    const got: string[] = [];
+    subscriptions.add({ prefix: "" }, ({ key, cause }) => {
+      got.push(`${cause} ${key}`);
+      if (got.length === 1) host.block(10);
+    });
+    read("slow", ...keysOf(65_537));
+    assertEquals([overflows(), deliveries.dropped, deliveries.waiting], [1, 65_536, 1]);
+    await clock.advance(20);
+    assertEquals(got, ["publish slow", "overflow ", "publish k65536"]);
+  });
+
+  test("are not made to those that subscribed after the key came, nor to those that are gone", async () => {
+    const { clock, host, subscriptions, read } = setUp();
+    const got: string[] = [];
+    let late = 0;
+    const first = subscriptions.add({ prefix: "" }, ({ key }) => {
+      got.push(key);
+      host.block(10);
+      if (key === "a") subscriptions.add({ prefix: "" }, ({ key }) => got.push(`late ${key} ${++late}`));
+      if (key === "c") first.close();
+    });
+    // As without a backlog: the second key is read when the callback of the first has subscribed.
+    read("a", "b");
+    read("c", "d");
+    await clock.advance(100);
+    assertEquals(got, ["a", "b", "late b 1", "c", "late c 2", "late d 3"]);
+  });
+
+  test("of keys that wait are not made to those that subscribe meanwhile, nor after an unsubscription", async () => {
+    const { clock, host, subscriptions, read } = setUp();
+    const got: string[] = [];
+    const slow = subscriptions.add({ prefix: "" }, ({ key }) => {
+      got.push(key);
+      host.block(10);
+    });
+    read(...keysOf(4));
+    subscriptions.add({ prefix: "" }, ({ key }) => got.push(`late ${key}`));
+    await clock.advance(15);
+    slow.close();
+    await clock.advance(1000);
+    read("next");
+    assertEquals(got, ["k0", "k1", "late next"]);
+  });
+
+  test("of a gap stay when an overflow follows before they are read, and take the place of one", async () => {
+    const { subscriptions, deliveries } = setUp();
+    for (const causes of [["gap", "overflow"], ["overflow", "gap"]] as const) {
+      const queue = subscriptions.add({ prefix: "" });
+      for (const cause of causes) deliveries.tellAll(cause);
+      assertEquals((await queue[Symbol.asyncIterator]().next()).value, { key: "", cause: "gap" });
+      queue.close();
+      assertEquals((await queue[Symbol.asyncIterator]().next()).done, true);
+    }
+  });
+
+  test("tell everybody of a gap at once when callbacks are quick, in turns when not, and to the end", async () => {
+    const { clock, host, subscriptions, deliveries, read } = setUp();
+    const got: string[] = [];
+    for (let i = 0; i < 5; i++) subscriptions.add(`x${i}`, ({ cause }) => got.push(`${cause} ${i}`));
+    deliveries.tellAll("gap");
+    assertEquals(got, ["gap 0", "gap 1", "gap 2", "gap 3", "gap 4"]);
+    assertEquals(clock.pending, 0);
+    got.length = 0;
+    let slow = 0;
+    for (let i = 0; i < 5; i++) {
+      subscriptions.add(`y${i}`, () => {
+        slow++;
+        host.block(30);
+      });
+    }
+    deliveries.tellAll("gap");
+    assertEquals(host.clock.now(), 30);
+    read("x3");
+    await clock.advance(40);
+    // Another, and an overflow, which says less, while it goes on: a second round after the first, which covers the key.
+    deliveries.tellAll("gap");
+    deliveries.tellAll("overflow");
+    assertEquals(deliveries.waiting, 0);
+    assertGreater(deliveries.age ?? 0, 0);
+    await clock.advance(1000);
+    assertEquals(got, Array.from({ length: 2 }, () => ["gap 0", "gap 1", "gap 2", "gap 3", "gap 4"]).flat());
+    assertEquals(slow, 10);
+    assertEquals([host.clock.now() - deliveries.toldAt > 500, deliveries.age ?? 0], [true, 0]);
+  });
+
+  test("end with `close`, and leave no timer", async () => {
+    const { clock, host, subscriptions, deliveries, read } = setUp();
+    let calls = 0;
+    subscriptions.add({ prefix: "" }, () => {
+      calls++;
+      host.block(10);
+      if (calls === 2) {
+        subscriptions.stop();
+        deliveries.close();
+      }
+    });
+    read(...keysOf(10));
+    await clock.advance(1000);
+    assertEquals([calls, deliveries.waiting, clock.pending], [2, 0, 0]);
+    deliveries.tellAll("gap");
+    assertEquals([calls, clock.pending], [2, 0]);
+  });
+
+  test("keep the order, and lose nothing that is not covered, however long callbacks take", async () => {
+    const duration = fc.oneof(fc.constant(0), fc.constantFrom(0.1, 1, 3), fc.constantFrom(6, 40, 300, 1500));
+    const step = fc.record({ pause: fc.constantFrom(0, 0, 0, 1, 5, 50, 800), keys: fc.nat(40), gap: fc.nat(9) });
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(step, { maxLength: 25 }),
+        fc.array(duration, { minLength: 1 }),
+        async (steps, durations) => {
+          const { clock, host, subscriptions, deliveries, read, overflows } = setUp();
+          const got: number[] = [];
+          let calls = 0;
+          let covered = -1;
+          let sent = 0;
+          let gaps = 0;
+          subscriptions.add({ prefix: "" }, ({ key, cause }) => {
+            if (cause === "publish") {
+              assert(Number(key) > (got.at(-1) ?? -1), "in order, and nothing twice");
+              got.push(Number(key));
+            } else covered = sent - 1;
+            host.block(durations[calls++ % durations.length] as number);
+          });
+          const missing: number[] = [];
+          for (const { pause, keys, gap } of steps) {
+            await clock.advance(pause);
+            host.clock.setTimer(() => {
+              if (gap === 0) {
+                deliveries.tellAll("gap");
+                gaps++;
+              }
+              read(...Array.from({ length: keys }, () => String(sent++)));
+            }, 0);
+          }
+          await clock.advance(200_000);
+          const seen = new Set(got);
+          for (let key = 0; key < sent; key++) if (!seen.has(key) && key > covered) missing.push(key);
+          assertEquals(missing, []);
+          assertEquals(seen.size + deliveries.dropped >= sent, true);
+          if (gaps + overflows() === 0) assertEquals(got.length, sent);
+          assertEquals([deliveries.waiting, deliveries.age ?? 0], [0, 0]);
+        },
+      ),
+      { numRuns: 200, seed: 8 },
+    );
+  });
+});

@@ -1,0 +1,474 @@
+// The bus inside one process, method by method, as the original's InMemoryBus has them.
+import { describe, test } from "node:test";
+import { assert, assertEquals, assertFalse, assertRejects, assertStrictEquals, assertThrows } from "@std/assert";
+import { ClosedError, KeyTooLongError, QuorumNotSatisfiedError } from "../../src/errors.ts";
+import { InProcessBus } from "../../src/pubsub/in_process_bus.ts";
+import type { LoadGuard } from "../../src/pubsub/load_guard.ts";
+import type { PublishOptions, SyncBus, SyncEvent } from "../../src/pubsub/sync_bus.ts";
+import { settle } from "../support/outcome.ts";
+
+function setUp() {
+  const errors: unknown[] = [];
+  const replica = new InProcessBus({ onError: (error) => errors.push(error) });
+  const bus: SyncBus = replica;
+  /** Who publishes: what `bus` publishes itself its subscribers do not hear. */
+  const other: SyncBus = replica.replica();
+  const events: SyncEvent[] = [];
+  const keep = (event: SyncEvent) => events.push(event);
+  const keys = () => events.map(({ key }) => key);
+  return { bus, other, errors, events, keep, keys };
+}
+
+const BAD_KEYS: readonly unknown[] = [undefined, null, 5, {}, "\ud800"];
+
+describe("publish", () => {
+  test("delivers to the subscribers of the key before it resolves", async () => {
+    const { bus, other, keep, events } = setUp();
+    bus.subscribe("user:42", keep);
+    bus.subscribe({ prefix: "user:" }, keep);
+    bus.subscribe("user:4", keep);
+    await other.publish("user:42");
+    assertEquals(events, new Array(2).fill({ key: "user:42", cause: "publish" }));
+  });
+
+  test("carries region, vector clock and scope, where there are any", async () => {
+    const { bus, other, keep, events } = setUp();
+    bus.subscribe({ prefix: "" }, keep);
+    const options: PublishOptions = { region: "eu", vectorClock: { a: 1, b: 2 }, scope: "local" };
+    await other.publish("a", options);
+    await other.publish("b", { region: "us", scope: "global", signal: new AbortController().signal });
+    await other.publish("c", {});
+    assertEquals(events, [
+      { region: "eu", vectorClock: { a: 1, b: 2 }, scope: "local", key: "a", cause: "publish" },
+      { region: "us", scope: "global", key: "b", cause: "publish" },
+      { key: "c", cause: "publish" },
+    ]);
+  });
+
+  test("keeps the clock as it was, though the publisher counts on", async () => {
+    const { bus, other } = setUp();
+    const subscription = bus.subscribe({ prefix: "" });
+    const vectorClock = { me: 1 };
+    await other.publish("a", { vectorClock });
+    vectorClock.me++;
+    await other.publish("b", { vectorClock });
+    await bus.close();
+    const clocks: unknown[] = [];
+    for await (const event of subscription) clocks.push(event.vectorClock);
+    assertEquals(clocks, [{ me: 1 }, { me: 2 }]);
+  });
+
+  test("takes keys from none to 1,366 bytes, as a mesh does", async () => {
+    const { bus, other, keep, keys } = setUp();
+    bus.subscribe({ prefix: "" }, keep);
+    const long = "é".repeat(683);
+    await other.publish("");
+    await other.publish(long);
+    const publish = [
+      () => other.publish(`${long}x`),
+      () => other.publishAndAwait(`${long}x`, 0),
+      () => other.revokeLease(long),
+    ];
+    for (const refused of publish) {
+      const error = await assertRejects(refused, KeyTooLongError, "Cannot publish as a key must fit one datagram");
+      assertEquals(error.limit, 1366);
+    }
+    assertEquals(keys(), ["", long]);
+  });
+
+  test("rejects with a TypeError when the key is no well-formed string", async () => {
+    const { bus, other, keep, events } = setUp();
+    bus.subscribe({ prefix: "" }, keep);
+    for (const key of BAD_KEYS) {
+      const error = await assertRejects(() => other.publish(key as string), TypeError);
+      assertEquals(error.message.split(":")[0], "Cannot publish as the key must be a well-formed string");
+    }
+    assertEquals([events, other.metrics()], [[], { published: 0, delivered: 0 }]);
+  });
+
+  test("rejects with the signal's reason when it has aborted, and publishes nothing", async () => {
+    const { bus, other, keep, events } = setUp();
+    bus.subscribe("k", keep);
+    const reason = new Error("enough");
+    const signal = AbortSignal.abort(reason);
+    for (const promise of [other.publish("k", { signal }), other.publishAndAwait("k", 1, { signal })]) {
+      assertStrictEquals(await assertRejects(() => promise), reason);
+    }
+    assertEquals(events, []);
+  });
+
+  test("is not harmed by a callback that throws or rejects", async () => {
+    const { bus, other, errors, keep, keys } = setUp();
+    const failures = [new Error("thrown"), new Error("rejected")];
+    bus.subscribe("k", () => {
+      throw failures[0];
+    });
+    bus.subscribe("k", () => Promise.reject(failures[1]));
+    bus.subscribe("k", keep);
+    await other.publish("k");
+    await settle();
+    assertEquals([keys(), errors.length], [["k"], 2]);
+    failures.forEach((failure, i) => assertStrictEquals(errors[i], failure));
+    // Without `onError` they are dropped.
+    const silent = new InProcessBus();
+    silent.subscribe("k", () => Promise.reject(new Error("dropped")));
+    await silent.publish("k", { self: true });
+    await settle();
+  });
+});
+
+for (const method of ["publishAndAwait", "publishAndAwaitTopology"] as const) {
+  describe(method, () => {
+    test("resolves when as many subscribers have the event", async () => {
+      const { bus, other, keep, keys } = setUp();
+      bus.subscribe("k", keep);
+      bus.subscribe({ prefix: "" }, keep);
+      await other[method]("k", 2, { region: "eu" });
+      await other[method]("k", 1);
+      assertEquals(keys(), ["k", "k", "k", "k"]);
+    });
+
+    test("rejects with a QuorumNotSatisfiedError when there are fewer, and publishes nothing", async () => {
+      const { bus, other, keep, events } = setUp();
+      bus.subscribe("k", keep);
+      bus.subscribe("other", keep).close();
+      const error = await assertRejects(() => other[method]("k", 2), QuorumNotSatisfiedError);
+      assertEquals([error.required, error.acknowledged, error.name], [2, 1, "QuorumNotSatisfiedError"]);
+      const none = await assertRejects(() => other[method]("other", 1), QuorumNotSatisfiedError);
+      assertEquals([none.required, none.acknowledged], [1, 0]);
+      assertEquals([events, other.metrics()], [[], { published: 0, delivered: 0 }]);
+    });
+
+    test("with 0 is publish", async () => {
+      const { bus, other, keep, keys } = setUp();
+      await other[method]("k", 0);
+      bus.subscribe("k", keep);
+      await other[method]("k", 0);
+      assertEquals([keys(), other.metrics().published], [["k"], 2]);
+    });
+
+    test("rejects when so many were too slow that fewer have taken the event, for as long as they are", async () => {
+      const { bus, other } = setUp();
+      const slow = bus.subscribe({ prefix: "" }, { capacity: 1 })[Symbol.asyncIterator]();
+      await other[method]("a", 1);
+      for (const key of ["b", "c", "d"]) {
+        const error = await assertRejects(() => other[method](key, 1), QuorumNotSatisfiedError);
+        assertEquals([error.required, error.acknowledged], [1, 0]);
+      }
+      assertEquals([other.metrics().published, bus.metrics().delivered], [4, 1]);
+      assertEquals([(await slow.next()).value?.key, (await slow.next()).value?.cause], ["a", "overflow"]);
+      await other[method]("b", 1);
+      assertEquals([other.metrics().published, bus.metrics().delivered], [5, 2]);
+    });
+
+    test("counts an event that was merged as taken", async () => {
+      const { bus, other } = setUp();
+      bus.subscribe("k");
+      for (let i = 0; i < 3; i++) await other[method]("k", 1);
+      assertEquals([other.metrics().published, bus.metrics().delivered], [3, 3]);
+    });
+
+    test("rejects misuse before anything is published", async () => {
+      const { bus, other, keep, events } = setUp();
+      bus.subscribe("k", keep);
+      for (const replicas of [-1, 0.5, NaN, Infinity]) {
+        const { message } = await assertRejects(() => other[method]("k", replicas), RangeError);
+        assertEquals(message, `Cannot publish as the quorum must be an integer from 0: current value is ${replicas}`);
+      }
+      for (const key of BAD_KEYS) await assertRejects(() => other[method](key as string, 0), TypeError);
+      assertEquals(events, []);
+    });
+  });
+}
+
+describe("subscribe", () => {
+  test("takes a key or a prefix, with a callback or to be iterated, with capacity and signal", async () => {
+    const { bus, other, keep, keys } = setUp();
+    const controller = new AbortController();
+    bus.subscribe("k1", keep, { signal: controller.signal });
+    const iterated = bus.subscribe({ prefix: "k" }, { capacity: 1, signal: controller.signal });
+    for (const key of ["k1", "k2"]) await other.publish(key);
+    controller.abort();
+    await other.publish("k1");
+    const causes: string[] = [];
+    for await (const { cause } of iterated) causes.push(cause);
+    assertEquals([keys(), causes], [["k1"], ["publish", "overflow"]]);
+  });
+});
+
+describe("replica", () => {
+  test("hears what all others publish, and not what it publishes itself", async () => {
+    const first = new InProcessBus();
+    const second = first.replica();
+    const all = [first, second, second.replica()];
+    const heard: string[] = [];
+    for (const [i, bus] of all.entries()) bus.subscribe({ prefix: "" }, ({ key }) => heard.push(`${key} at ${i}`));
+    for (const [i, bus] of all.entries()) await bus.publish(`of ${i}`);
+    assertEquals(heard, ["of 0 at 1", "of 0 at 2", "of 1 at 0", "of 1 at 2", "of 2 at 0", "of 2 at 1"]);
+    await second.close();
+    await first.publish("left");
+    assertEquals(heard.slice(6), ["left at 2"]);
+  });
+
+  test("that a callback makes, or subscribes at, does not hear of what was published before", async () => {
+    const { bus, other, keep, events } = setUp();
+    const later = new InProcessBus();
+    const third = later.replica();
+    later.subscribe("k", () => {
+      third.subscribe("k", keep);
+      later.replica().subscribe("k", keep);
+    });
+    await later.replica().publish("k");
+    assertEquals(events, []);
+    bus.subscribe("k", keep);
+    await later.publish("k");
+    await other.publish("k");
+    assertEquals(events.length, 3);
+  });
+
+  test("knows that a load is overtaken, whoever publishes", async () => {
+    const { bus, other } = setUp();
+    const guards = [bus.guard("k"), other.guard("k"), bus.guard("other")];
+    await other.publish("k");
+    assertEquals(guards.map((guard) => guard.isFresh()), [false, false, true]);
+  });
+
+  test("counts for a quorum with its subscribers, and own ones where they hear it", async () => {
+    const { bus, other, keep } = setUp();
+    bus.subscribe("k", keep);
+    other.subscribe("k", keep);
+    const quorum = async (self?: boolean) => {
+      const error = await assertRejects(() => bus.publishAndAwait("k", 9, { self }), QuorumNotSatisfiedError);
+      return error.acknowledged;
+    };
+    assertEquals([await quorum(), await quorum(true), await quorum(false)], [1, 2, 1]);
+    bus.subscribe({ prefix: "" }, keep, { self: true });
+    assertEquals([await quorum(), await quorum(true), await quorum(false)], [2, 3, 1]);
+    await bus.publishAndAwait("k", 2);
+  });
+});
+
+describe("unsubscribe", () => {
+  test("closes a subscription to the topic, and nothing else", async () => {
+    const { bus, other, keep, keys } = setUp();
+    const subscription = bus.subscribe("k", keep);
+    bus.unsubscribe("x", subscription);
+    await other.publish("k");
+    assertFalse(subscription.closed);
+    bus.unsubscribe("k", subscription);
+    bus.unsubscribe("k", subscription);
+    await other.publish("k");
+    assertEquals([keys(), subscription.closed], [["k"], true]);
+  });
+});
+
+describe("leases", () => {
+  test("revokeLease reaches subscribeLease, until unsubscribeLease", async () => {
+    const { bus, other, keep, events } = setUp();
+    const called = bus.subscribeLease("session-1", keep);
+    const iterated = bus.subscribeLease("session-1", { capacity: 5 });
+    bus.subscribeLease("session-2", keep);
+    await other.revokeLease("session-1", { region: "eu" });
+    assertEquals(events, [{ region: "eu", key: "lease:session-1", cause: "publish" }]);
+    bus.unsubscribeLease("session-2", called);
+    assertFalse(called.closed);
+    for (const each of [called, iterated]) bus.unsubscribeLease("session-1", each);
+    await other.revokeLease("session-1");
+    assertEquals([events.length, called.closed, (await iterated[Symbol.asyncIterator]().next()).value?.key], [
+      1,
+      true,
+      "lease:session-1",
+    ]);
+  });
+
+  test("are keys that begin with lease:", async () => {
+    const { bus, other, keep, keys } = setUp();
+    bus.subscribe("lease:a", keep);
+    bus.subscribeLease("b", keep);
+    await other.revokeLease("a");
+    await other.publish("lease:b");
+    assertEquals(keys(), ["lease:a", "lease:b"]);
+  });
+});
+
+describe("guard", () => {
+  test("is fresh until its key is published", async () => {
+    const { bus, other } = setUp();
+    const [one, two, lease] = ["k", "k2", "lease:a"].map((key) => bus.guard(key));
+    const fresh = () => [one, two, lease].map((guard) => guard?.isFresh());
+    assertEquals([one?.key, fresh()], ["k", [true, true, true]]);
+    await other.publish("k1");
+    assertEquals(fresh(), [true, true, true]);
+    await other.publish("k");
+    assertEquals(fresh(), [false, true, true]);
+    await other.publishAndAwait("k2", 0);
+    await other.revokeLease("a");
+    assertEquals(fresh(), [false, false, false]);
+    assert(bus.guard("k").isFresh());
+  });
+
+  test("stays fresh when a publish is refused", async () => {
+    const { bus, other } = setUp();
+    const guard = bus.guard("k");
+    await assertRejects(() => other.publishAndAwait("k", 1), QuorumNotSatisfiedError);
+    await assertRejects(() => other.publish("k", { signal: AbortSignal.abort() }));
+    assert(guard.isFresh());
+  });
+
+  test("is known to be overtaken by the callbacks of the key, and one that they take is fresh", async () => {
+    const { bus, other } = setUp();
+    const guard = bus.guard("k");
+    const fresh: boolean[] = [];
+    const taken: LoadGuard[] = [];
+    bus.subscribe("k", () => {
+      fresh.push(guard.isFresh());
+      taken.push(bus.guard("k"));
+    });
+    await other.publish("k");
+    assertEquals([fresh, taken.map((each) => each.isFresh())], [[false], [true]]);
+  });
+
+  test("keeps a slow load that was overtaken out of a cache", async () => {
+    const { bus, other } = setUp();
+    const rows = new Map([["k", 1]]);
+    const cache = new Map<string, number>();
+    bus.subscribe({ prefix: "" }, ({ key }) => cache.delete(key));
+    const load = async (change: () => Promise<void>) => {
+      const guard = bus.guard("k");
+      const row = rows.get("k") ?? 0;
+      await change();
+      if (guard.isFresh()) cache.set("k", row);
+    };
+    await load(() => {
+      rows.set("k", 2);
+      return other.publish("k");
+    });
+    assertEquals([...cache], []);
+    await load(async () => {});
+    assertEquals([...cache], [["k", 2]]);
+  });
+
+  test("is never fresh once the bus is closed", async () => {
+    const { bus } = setUp();
+    const guard = bus.guard("k");
+    await bus.close();
+    assertEquals([guard.isFresh(), bus.guard("k").isFresh(), bus.guard("new").isFresh()], [false, false, false]);
+  });
+
+  test("is good for the next 65,536 keys, and is then given up on the safe side", () => {
+    const { bus } = setUp();
+    const guard = bus.guard("k");
+    for (let i = 1; i < 65_536; i++) bus.guard(`k${i}`);
+    assert(guard.isFresh());
+    for (let i = 0; i < 2 * 65_536; i++) bus.guard(`later${i}`);
+    assertFalse(guard.isFresh());
+    assert(bus.guard("k").isFresh());
+  });
+
+  test("takes what can be published, and nothing else", () => {
+    const { bus } = setUp();
+    for (const key of ["", "__proto__", "é".repeat(683)]) assert(bus.guard(key).isFresh());
+    for (const key of BAD_KEYS) {
+      assertThrows(() => bus.guard(key as string), TypeError, "Cannot guard as the key must be a well-formed string");
+    }
+    assertThrows(() => bus.guard("x".repeat(1367)), KeyTooLongError, "Cannot guard as a key must fit");
+  });
+});
+
+describe("isHealthy", () => {
+  test("is true until the bus is closed", async () => {
+    const { bus } = setUp();
+    assert(bus.isHealthy());
+    await bus.close();
+    assertFalse(bus.isHealthy());
+  });
+});
+
+describe("metrics", () => {
+  test("count keys that were published and events that were taken", async () => {
+    const { bus, other, keep } = setUp();
+    assertEquals(bus.metrics(), { published: 0, delivered: 0 });
+    await other.publish("nobody's");
+    bus.subscribe("k", keep);
+    bus.subscribe({ prefix: "" }, keep);
+    await other.publish("k");
+    await other.publishAndAwait("k", 2);
+    assertEquals(bus.metrics(), { published: 0, delivered: 4 });
+    assertEquals(other.metrics(), { published: 3, delivered: 0 });
+  });
+});
+
+describe("peers", () => {
+  test("are the other replicas that are open", async () => {
+    const bus = new InProcessBus();
+    assertEquals(bus.peers(), []);
+    const [second, third] = [bus.replica(), bus.replica()];
+    const fourth = third.replica();
+    assertEquals([bus.peers(), fourth.peers()], [
+      ["in-process:2", "in-process:3", "in-process:4"],
+      ["in-process:1", "in-process:2", "in-process:3"],
+    ]);
+    await Promise.all([bus.close(), second.close()]);
+    assertEquals([third.peers(), fourth.peers()], [["in-process:4"], ["in-process:3"]]);
+    assertThrows(() => bus.replica(), ClosedError, "Cannot make a replica as the bus is closed");
+  });
+});
+
+describe("close", () => {
+  test("ends subscriptions and refuses what comes later", async () => {
+    const { bus, other, keep, events } = setUp();
+    const called = bus.subscribe("k", keep);
+    const iterated = bus.subscribe("k");
+    const waiting = bus.subscribe("x")[Symbol.asyncIterator]().next();
+    await other.publish("k");
+    const closed = bus.close();
+    assertStrictEquals(bus.close(), closed);
+    await closed;
+    assertEquals([called.closed, iterated.closed, (await waiting).done], [true, true, true]);
+    const refused = [
+      () => bus.publish("k"),
+      () => bus.publishAndAwait("k", 0),
+      () => bus.publishAndAwaitTopology("k", 0),
+      () => bus.revokeLease("k"),
+    ];
+    for (const publish of refused) await assertRejects(publish, ClosedError, "Cannot publish as the bus is closed");
+    const message = "Cannot subscribe as the bus is closed";
+    assertThrows(() => bus.subscribe("k", keep), ClosedError, message);
+    assertThrows(() => bus.subscribeLease("k"), ClosedError, message);
+    bus.unsubscribe("k", called);
+    bus.unsubscribeLease("k", called);
+    assertEquals([events.length, bus.metrics(), bus.peers()], [1, { published: 0, delivered: 2 }, ["in-process:2"]]);
+  });
+
+  test("may be called by a callback", async () => {
+    const { bus, other, keep, keys } = setUp();
+    bus.subscribe("k", () => bus.close());
+    bus.subscribe("k", keep);
+    await other.publish("k");
+    assertEquals([keys(), bus.isHealthy()], [[], false]);
+  });
+
+  test("is Symbol.asyncDispose", async () => {
+    const { bus } = setUp();
+    await bus[Symbol.asyncDispose]();
+    assertFalse(bus.isHealthy());
+    assertStrictEquals(bus.close(), bus.close());
+  });
+});
+
+describe("what is no option's value", () => {
+  test("is refused when the bus is made, not when something fails", () => {
+    for (const onError of ["log", null, {}]) {
+      // @ts-expect-error As a program without types has it.
+      assertThrows(() => new InProcessBus({ onError }), TypeError, "`onError` must be a function");
+    }
+  });
+
+  test("is refused by `publish` as on a mesh", async () => {
+    const bus = new InProcessBus();
+    // @ts-expect-error The controller of a signal is none.
+    const publishing = () => bus.publish("k", { signal: new AbortController() });
+    await assertRejects(publishing, TypeError, "Cannot publish as `signal` must be an AbortSignal");
+    assertEquals(bus.metrics().published, 0);
+  });
+});

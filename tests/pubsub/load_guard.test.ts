@@ -1,0 +1,263 @@
+// Whether a loaded value may be stored: what makes a guard stale, and what guards cost.
+import { describe, test } from "node:test";
+import { assert, assertEquals, assertLessOrEqual, assertThrows } from "@std/assert";
+import * as fc from "fast-check";
+import { VirtualClock } from "../../adapters/memory/clock.ts";
+import { type LoadGuard, LoadGuards } from "../../src/pubsub/load_guard.ts";
+
+function makeGuards() {
+  const clock = new VirtualClock();
+  return { clock, guards: new LoadGuards(clock) };
+}
+
+const MINUTE = 60_000;
+/** Keys in a generation. */
+const FLOOD = 65_536;
+
+function flood(guards: LoadGuards, count: number, name = "flood"): void {
+  for (let index = 0; index < count; index++) guards.guard(`${name}:${index}`);
+}
+
+describe("a guard", () => {
+  test("is fresh until its key is touched, and never again", () => {
+    const { guards } = makeGuards();
+    const guard = guards.guard("a");
+    assertEquals([guard.key, guard.isFresh()], ["a", true]);
+    guards.touch("b");
+    assert(guard.isFresh());
+    guards.touch("a");
+    assertEquals([guard.isFresh(), guard.isFresh()], [false, false]);
+  });
+
+  test("is fresh when its key was touched before", () => {
+    const { guards } = makeGuards();
+    const before = guards.guard("a");
+    guards.touch("a");
+    const after = guards.guard("a");
+    assertEquals([before.isFresh(), after.isFresh()], [false, true]);
+    guards.touch("a");
+    assertEquals([before.isFresh(), after.isFresh()], [false, false]);
+  });
+
+  test("shares the fate of the others of its key", () => {
+    const { guards } = makeGuards();
+    const many = Array.from({ length: 100 }, () => guards.guard("a"));
+    const other = guards.guard("b");
+    assert(many.every((guard) => guard.isFresh()));
+    guards.touch("a");
+    assert(many.every((guard) => !guard.isFresh()));
+    assert(other.isFresh());
+  });
+
+  test("is stale when anything may have been touched, and a later one is not", () => {
+    const { guards } = makeGuards();
+    const before = ["a", "b", "a"].map((key) => guards.guard(key));
+    guards.touchAll();
+    const after = guards.guard("a");
+    assertEquals(before.map((guard) => guard.isFresh()), [false, false, false]);
+    assert(after.isFresh());
+  });
+
+  test("may be of any key, even a name that objects have", () => {
+    const { guards } = makeGuards();
+    for (const key of ["", "__proto__", "constructor", "é", "x".repeat(1366)]) {
+      guards.touch(key);
+      const guard = guards.guard(key);
+      assert(guard.isFresh());
+      guards.touch(key);
+      assert(!guard.isFresh());
+    }
+  });
+
+  test("is refused when the key is no well-formed string", () => {
+    const { clock, guards } = makeGuards();
+    const cases: [unknown, string][] = [[undefined, "undefined"], [7, "7"], [null, "null"], [["a"], '["a"]'], [
+      "\ud800",
+      '"\\ud800"',
+    ]];
+    for (const [key, shown] of cases) {
+      const message = `Cannot guard as the key must be a well-formed string: current value is ${shown}`;
+      assertThrows(() => guards.guard(key as string), TypeError, message);
+    }
+    assertEquals([guards.idle, clock.pending], [true, 0]);
+  });
+});
+
+describe("time", () => {
+  test("leaves a guard fresh for a minute, and makes it stale after two", async () => {
+    for (const offset of [0, 1, 30_000, 59_999]) {
+      const { clock, guards } = makeGuards();
+      guards.guard("first");
+      await clock.advance(offset);
+      const guard = guards.guard("a");
+      await clock.advance(MINUTE - 1);
+      assert(guard.isFresh(), `${offset} ms after the first`);
+      await clock.advance(MINUTE + 1);
+      assert(!guard.isFresh(), `${offset} ms after the first`);
+    }
+  });
+
+  test("does not bring back a guard that grew too old, nor lets a touch be missed on the way", async () => {
+    const { clock, guards } = makeGuards();
+    const old = guards.guard("a");
+    await clock.advance(3 * MINUTE);
+    const young = guards.guard("a");
+    assertEquals([old.isFresh(), young.isFresh()], [false, true]);
+    await clock.advance(MINUTE);
+    assert(young.isFresh());
+    guards.touch("a");
+    assertEquals([old.isFresh(), young.isFresh()], [false, false]);
+  });
+
+  test("is counted anew when the key is guarded again, and one touch still reaches all", async () => {
+    const { clock, guards } = makeGuards();
+    const all: LoadGuard[] = [];
+    for (let count = 0; count < 10; count++) {
+      all.push(guards.guard("a"));
+      await clock.advance(MINUTE);
+    }
+    assert(all.every((guard) => guard.isFresh()));
+    guards.touch("a");
+    assert(all.every((guard) => !guard.isFresh()));
+  });
+});
+
+describe("what guards cost", () => {
+  test("one timer while keys are guarded, none after", async () => {
+    const { clock, guards } = makeGuards();
+    assertEquals([guards.idle, clock.pending], [true, 0]);
+    flood(guards, 1000);
+    assertEquals([guards.idle, clock.pending], [false, 1]);
+    await clock.advance(MINUTE);
+    assertEquals([guards.idle, clock.pending], [false, 1]);
+    await clock.advance(MINUTE);
+    assertEquals([guards.idle, clock.pending], [true, 0]);
+    guards.guard("a");
+    assertEquals([guards.idle, clock.pending], [false, 1]);
+  });
+
+  test("nothing when the last guarded key is touched, in whichever generation", async () => {
+    for (const age of [0, MINUTE]) {
+      const { clock, guards } = makeGuards();
+      guards.guard("a");
+      guards.guard("b");
+      await clock.advance(age);
+      guards.guard("b");
+      guards.touch("a");
+      assertEquals([guards.idle, clock.pending], [false, 1]);
+      guards.touch("b");
+      assertEquals([guards.idle, clock.pending], [true, 0]);
+    }
+  });
+
+  test("nothing when all are touched", () => {
+    const { clock, guards } = makeGuards();
+    flood(guards, 10);
+    guards.touchAll();
+    assertEquals([guards.idle, clock.pending], [true, 0]);
+  });
+
+  test("a bounded number of keys: beyond it the oldest are stale, never wrongly fresh", () => {
+    const { clock, guards } = makeGuards();
+    const first = guards.guard("a");
+    flood(guards, FLOOD - 1);
+    assert(first.isFresh());
+    const second = guards.guard("b");
+    flood(guards, FLOOD - 1, "more");
+    assertEquals([first.isFresh(), second.isFresh(), clock.pending], [true, true, 1]);
+    guards.guard("the last straw");
+    assertEquals([first.isFresh(), second.isFresh()], [false, true]);
+    flood(guards, 2 * FLOOD, "again");
+    assert(!second.isFresh());
+  });
+
+  test("no more keys for guarding the same ones again and again", () => {
+    const { guards } = makeGuards();
+    const first = guards.guard("a");
+    for (let round = 0; round < 40; round++) flood(guards, 10_000);
+    assert(first.isFresh());
+  });
+});
+
+describe("without a clock", () => {
+  test("guards are as fresh as ever, and the number of keys is bounded", () => {
+    const guards = new LoadGuards();
+    const [a, b] = [guards.guard("a"), guards.guard("b")];
+    guards.touch("a");
+    assertEquals([a.isFresh(), b.isFresh(), guards.idle], [false, true, false]);
+    flood(guards, 2 * FLOOD);
+    assert(!b.isFresh());
+    guards.close();
+    assert(guards.idle);
+  });
+});
+
+describe("closing", () => {
+  test("makes every guard stale, later ones too, and leaves no timer", async () => {
+    const { clock, guards } = makeGuards();
+    const before = guards.guard("a");
+    guards.close();
+    const after = guards.guard("a");
+    assertEquals([before.isFresh(), after.isFresh(), guards.idle, clock.pending], [false, false, true, 0]);
+    guards.touch("a");
+    guards.touchAll();
+    guards.close();
+    await clock.advance(3 * MINUTE);
+    assertEquals([after.isFresh(), guards.guard("b").isFresh(), clock.pending], [false, false, 0]);
+    assertThrows(() => guards.guard(1 as unknown as string), TypeError);
+  });
+});
+
+describe("whatever is guarded and touched, and whenever", () => {
+  const key = fc.constantFrom("a", "b", "c");
+  const step = fc.oneof(
+    { weight: 8, arbitrary: fc.record({ do: fc.constant("guard" as const), key }) },
+    { weight: 4, arbitrary: fc.record({ do: fc.constant("touch" as const), key }) },
+    {
+      weight: 6,
+      arbitrary: fc.record({
+        do: fc.constant("pass" as const),
+        ms: fc.oneof(fc.nat(70_000), fc.constantFrom(1, 29_999, 30_000, 59_999, 60_000, 120_000)),
+      }),
+    },
+    { weight: 1, arbitrary: fc.record({ do: fc.constant("touchAll" as const) }) },
+  );
+
+  test("a fresh guard was not touched, a young one that was not touched is fresh, and none outlives two minutes", async () => {
+    await fc.assert(fc.asyncProperty(fc.array(step, { maxLength: 60, size: "max" }), async (steps) => {
+      const { clock, guards } = makeGuards();
+      let taken: { guard: LoadGuard; at: number; touched: boolean; wasFresh: boolean }[] = [];
+      for (const step of steps) {
+        if (step.do === "guard") {
+          taken.push({ guard: guards.guard(step.key), at: clock.now(), touched: false, wasFresh: true });
+        } else if (step.do === "pass") {
+          await clock.advance(step.ms);
+        } else if (step.do === "touch") {
+          guards.touch(step.key);
+          for (const item of taken) item.touched ||= item.guard.key === step.key;
+        } else {
+          guards.touchAll();
+          for (const item of taken) item.touched = true;
+        }
+        for (const item of taken) {
+          const isFresh = item.guard.isFresh();
+          const age = clock.now() - item.at;
+          // The age of the last guard of the same key that shares its entry.
+          const renewed = Math.max(...taken.filter(({ guard }) => guard.key === item.guard.key).map(({ at }) => at));
+          if (item.touched) assert(!isFresh, "fresh though touched");
+          else if (age < MINUTE) assert(isFresh, "stale though young");
+          if (clock.now() - renewed >= 2 * MINUTE) assert(!isFresh, "fresh though old");
+          if (!item.wasFresh) assert(!isFresh, "fresh again");
+          item.wasFresh = isFresh;
+        }
+        const anyFresh = taken.some(({ wasFresh }) => wasFresh);
+        if (anyFresh) assert(!guards.idle);
+        assertEquals(clock.pending, guards.idle ? 0 : 1);
+        assertLessOrEqual(clock.pending, 1);
+        taken = taken.filter(({ at }) => clock.now() - at < 5 * MINUTE);
+      }
+      await clock.advance(2 * MINUTE);
+      assertEquals([guards.idle, clock.pending], [true, 0]);
+    }));
+  });
+});

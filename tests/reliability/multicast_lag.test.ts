@@ -1,0 +1,67 @@
+// How much later a node reads what is sent to the group than what is sent to it alone.
+import { describe, test } from "node:test";
+import { assertAlmostEquals, assertEquals } from "@std/assert";
+import { VirtualClock } from "../../adapters/memory.ts";
+import { GroupLag } from "../../src/reliability/multicast_lag.ts";
+
+function setUp() {
+  const clock = new VirtualClock();
+  const lag = new GroupLag(clock);
+  const stream = {};
+  let next = 1;
+  /** An answer tells of a number, which comes so much later. */
+  const late = async (time: number) => {
+    const number = next++;
+    lag.told(stream, number, number);
+    await clock.advance(time);
+    return lag.heard(stream, number);
+  };
+  return { clock, lag, late, stream };
+}
+
+describe("the lag of the group", () => {
+  test("is the longest that was seen, from 100 ms to 1 s, and half of that a second later", async () => {
+    const { clock, lag, late } = setUp();
+    assertEquals([await late(99), lag.value], [false, 0]);
+    assertEquals([await late(400), lag.value], [true, 400]);
+    assertEquals(await late(100), true);
+    assertAlmostEquals(lag.value, 400 * 2 ** -0.1, 0.01);
+    await clock.advance(900);
+    assertAlmostEquals(lag.value, 200, 0.01);
+    await late(5000);
+    assertEquals(lag.value, 1000);
+    await clock.advance(10_000);
+    assertEquals([lag.value, await late(1)], [0, false]);
+  });
+
+  test("is that of what an answer has told of, whatever came meanwhile", async () => {
+    const { clock, lag, stream } = setUp();
+    lag.told(stream, 5, 7);
+    lag.told({}, 1, 10);
+    lag.told(stream, 8, 7);
+    await clock.advance(300);
+    for (const number of [4, 8]) assertEquals([lag.heard(stream, number), lag.heard({}, 6)], [false, false]);
+    // One may come twice, or out of order: what was before it says nothing then.
+    lag.heard(stream, 6);
+    assertEquals(lag.value, 300);
+    await clock.advance(500);
+    lag.heard(stream, 6);
+    lag.heard(stream, 5);
+    assertAlmostEquals(lag.value, 300 * 2 ** -0.5, 0.01);
+    lag.heard(stream, 7);
+    assertEquals(lag.value, 800);
+  });
+
+  test("is not what comes hours later, nor of more than 64 answers", async () => {
+    const { clock, lag, stream } = setUp();
+    lag.told(stream, 1, 1);
+    lag.told(stream, 2, 3);
+    await clock.advance(3_600_000);
+    // The first that comes then is looked at, and what else is as old is forgotten.
+    assertEquals(lag.heard({}, 1), false);
+    assertEquals([lag.heard(stream, 1), lag.heard(stream, 2)], [false, false]);
+    for (let number = 1; number <= 65; number++) lag.told(stream, number, number);
+    await clock.advance(500);
+    assertEquals([lag.heard(stream, 1), lag.heard(stream, 2)], [false, true]);
+  });
+});

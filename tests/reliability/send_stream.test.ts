@@ -1,0 +1,704 @@
+// What a node says of its own stream, and what it answers to whom.
+import { describe, test } from "node:test";
+import { assert, assertAlmostEquals, assertEquals, assertLessOrEqual } from "@std/assert";
+import * as fc from "fast-check";
+import { SeededRandom, VirtualClock } from "../../adapters/memory.ts";
+import { Pacer } from "../../src/net/pacer.ts";
+import type { Endpoint } from "../../src/platform/endpoint.ts";
+import { SentRing } from "../../src/reliability/retransmit_buffer.ts";
+import { OwnStream } from "../../src/reliability/send_stream.ts";
+import type { Asker } from "../../src/reliability/validation_tokens.ts";
+import { decodeExtension, encodeControl, encodeExtension, type Extension } from "../../src/wire/extension.ts";
+import { MAX_NUMBER, TYPE_CATCH_UP, TYPE_LEAVE, TYPE_NAK, TYPE_STATE } from "../../src/wire/layout.ts";
+import { decodePacket } from "../../src/wire/packet.ts";
+import { settle, watch } from "../support/outcome.ts";
+
+const NODE_ID = new Uint8Array(16).fill(1);
+const START = 30_000;
+/** Where requests come from. */
+const AT: Endpoint = { host: "10.0.9.9", port: 9 };
+/** When the position is announced after a batch: `docs/wire.md`, "Numbers". */
+const ANNOUNCED = [20, 60, 120, 220, 450];
+
+interface Posted {
+  readonly at: number;
+  readonly type: number;
+  readonly extension: Extension;
+  readonly to: Endpoint | undefined;
+  readonly length: number;
+}
+
+function asker(id: string, port = 7000): Asker {
+  return { id, endpoint: { host: `10.0.0.${id.length}`, port } };
+}
+
+/** A stream of datagrams that say their number, and what it has sent. */
+function setUp({ peers = [asker("a")], multicast = true, maxBytes = 65_536, maxAge = 60_000 } = {}) {
+  const clock = new VirtualClock();
+  const random = new SeededRandom(1);
+  const posted: Posted[] = [];
+  const known = new Map(peers.map((peer) => [peer.id, peer]));
+  const ring = new SentRing({ maxBytes, maxAge, clock });
+  const pacer = new Pacer({ min: 1000, max: 200_000, clock });
+  const ready = { count: 0, reused: 0 };
+  const pending: { age: number | undefined } = { age: undefined };
+  const own = new OwnStream({
+    nodeId: NODE_ID,
+    clock,
+    randomBytes: (length) => Uint8Array.from({ length }, () => random.below(256)),
+    ring,
+    pacer,
+    multicast: () => multicast,
+    peer: (id) => known.get(id),
+    peers: () => [...known.values()],
+    post: (packet, to) => {
+      const { type, rest } = decodePacket(packet);
+      posted.push({ at: clock.now(), type, extension: decodeExtension(rest) ?? {}, to, length: packet.length });
+    },
+    onRepair: () => ready.count++,
+    pendingAge: () => pending.age,
+    onReused: () => ready.reused++,
+  });
+  const send = (count: number, size = 40) => {
+    for (let i = 0; i < count; i++) own.sent(new Uint8Array(size).fill(own.next % 251));
+    if (count > 0) own.announce();
+  };
+  /** The repairs that are ready: which datagram, by the byte it is made of, and to where. */
+  const repairs = () => {
+    const taken: [number | undefined, string][] = [];
+    for (let next = own.takeRepair(); next !== undefined; next = own.takeRepair()) {
+      taken.push([next.datagram[0], typeof next.to === "string" ? next.to : next.to.host]);
+    }
+    return taken;
+  };
+  return { own, clock, ring, pacer, posted, known, ready, pending, send, repairs };
+}
+
+function range(from: number, to = from) {
+  return { from, to };
+}
+
+describe("the position", () => {
+  test("begins with nothing and follows what is sent", async () => {
+    const { own, clock, send } = setUp();
+    assertEquals([own.position, own.next], [{ last: 0, oldest: 1, age: Infinity }, 1]);
+    send(3);
+    await clock.advance(25);
+    assertEquals([own.position, own.next], [{ last: 3, oldest: 1, age: 25 }, 4]);
+    own.skip();
+    assertEquals([own.position, own.next], [{ last: 4, oldest: 5, age: 0 }, 5]);
+  });
+
+  test("is announced 20, 60, 120, 220 and 450 ms after a batch, and then no more", async () => {
+    const { clock, posted, send } = setUp();
+    send(2);
+    await clock.advance(10_000);
+    assertEquals(posted.map(({ at }) => at), ANNOUNCED);
+    for (const { type, to, extension: { position, ...rest }, at } of posted) {
+      assertEquals([type, to, rest, position], [TYPE_STATE, undefined, {}, { last: 2, oldest: 1, age: at }]);
+    }
+    assertEquals(clock.pending, 0);
+  });
+
+  test("is announced no more when a batch is sent while the node closes", () => {
+    const { own, clock } = setUp();
+    own.sent(new Uint8Array(40));
+    own.close();
+    own.announce();
+    assertEquals(clock.pending, 0);
+  });
+
+  test("is announced after the last of a burst, and from the beginning after each", async () => {
+    const { clock, posted, send } = setUp();
+    for (let i = 0; i < 50; i++) {
+      send(1);
+      await clock.advance(10);
+    }
+    assertEquals(posted.length, 0);
+    await clock.advance(55);
+    assertEquals(posted.map(({ at }) => at - 490), [20, 60]);
+    await clock.advance(150);
+    assertEquals(posted.map(({ at }) => at - 490), [20, 60, 120]);
+    const now = clock.now();
+    send(1);
+    await clock.advance(1000);
+    assertEquals(posted.slice(3).map(({ at }) => at - now), ANNOUNCED);
+    assertEquals(clock.pending, 0);
+  });
+
+  for (const [interval, first] of [[5, 20], [20, 30], [100, 150], [160, 240]] as const) {
+    test(`waits for the next batch, while one comes every ${interval} ms`, async () => {
+      const { clock, posted, send } = setUp();
+      for (let i = 0; i < 30; i++) {
+        send(1);
+        await clock.advance(interval);
+      }
+      posted.length = 0;
+      for (let i = 0; i < 100; i++) {
+        send(1);
+        // Now and then one is late.
+        await clock.advance(interval * (i % 10 === 0 ? 1.2 : 1));
+      }
+      assertEquals(posted.length, 0);
+      send(1);
+      const now = clock.now();
+      await clock.advance(10_000);
+      const waits = posted.map(({ at }) => at - now);
+      assertEquals(waits.length, ANNOUNCED.length);
+      const late = (waits[0] ?? 0) - 20;
+      assertAlmostEquals(waits[0] ?? 0, first, 0.05 * first);
+      assertLessOrEqual(waits[0] ?? 0, 250);
+      waits.forEach((wait, i) => assertAlmostEquals(wait, (ANNOUNCED[i] ?? 0) + late, 0.01));
+      assertEquals(clock.pending, 0);
+    });
+  }
+
+  test("waits for nothing when batches are too far apart, when there were few, or after a pause", async () => {
+    for (const [interval, count] of [[210, 100], [100, 4], [1500, 20]] as const) {
+      const { clock, posted, send } = setUp();
+      for (let i = 0; i < count; i++) {
+        await clock.advance(interval);
+        send(1);
+      }
+      posted.length = 0;
+      const now = clock.now();
+      await clock.advance(10_000);
+      assertEquals(posted.map(({ at }) => at - now), ANNOUNCED);
+      send(1);
+      await clock.advance(25);
+      assertEquals(posted.length, ANNOUNCED.length + 1);
+    }
+  });
+});
+
+describe("a token", () => {
+  test("is the same for a peer as long as it is where it was, and another for each", () => {
+    const { own } = setUp({ peers: [asker("a"), asker("bb")] });
+    const first = own.tokenFor(asker("a"));
+    assertEquals([first.length, own.tokenFor(asker("a"))], [8, first]);
+    const others = [own.tokenFor(asker("bb")), own.tokenFor(asker("a", 7001)), own.tokenFor(asker("a"))];
+    assertEquals(new Set([first, ...others].map(String)).size, 4);
+    own.forget("bb");
+    assert(String(own.tokenFor(asker("bb"))) !== String(others[0]));
+  });
+});
+
+describe("a negative acknowledgement", () => {
+  test("with the token is answered by the datagrams, once and in order", async () => {
+    const { own, posted, send, repairs, ready } = setUp();
+    send(10);
+    own.repair("a", AT, { nonce: 1, token: own.tokenFor(asker("a")), ranges: [range(2, 4), range(7)] });
+    assertEquals([repairs(), posted.length, own.requests, own.refused], [
+      [2, 3, 4, 7].map((number) => [number, "10.0.0.1"]),
+      0,
+      1,
+      0,
+    ]);
+    assert(ready.count > 0);
+    assertEquals(own.repaired, 4);
+  });
+
+  test("is answered by what was sent, but for the record that says that it is sent again", () => {
+    const { own, send } = setUp();
+    const sent = Uint8Array.of(1, 2, 3, 4, 5, ...encodeExtension({ number: 1 }));
+    own.sent(sent);
+    own.announce();
+    send(1);
+    for (let round = 0; round < 2; round++) {
+      own.repair(`stranger`, AT, { nonce: 1, ranges: [range(1)] });
+      own.repair("a", AT, { nonce: 1, token: own.tokenFor(asker("a")), ranges: [range(1)] });
+      const repair = own.takeRepair();
+      if (round > 0) assertEquals(repair, undefined);
+      else assertEquals(repair?.datagram, Uint8Array.of(1, 2, 3, 4, 5, ...encodeExtension({ repair: 1 })));
+    }
+    assertEquals(decodeExtension(sent.subarray(5)), { number: 1 });
+  });
+
+  test("slows the node down when much was lost, unless nothing comes of it", () => {
+    const { own, pacer, send, repairs } = setUp();
+    send(100);
+    const token = own.tokenFor(asker("a"));
+    for (
+      const [id, request] of [
+        ["a", { nonce: 1, ranges: [range(1)] }],
+        ["a", { nonce: 1, token, ranges: [range(101, MAX_NUMBER)] }],
+        ["a", { nonce: 1, token, ranges: [range(1)] }],
+      ] as const
+    ) own.repair(id, AT, request);
+    assertEquals([pacer.rate, repairs()], [START, [[1, "10.0.0.1"]]]);
+    own.repair("a", AT, { nonce: 1, token, ranges: [range(81, 100)] });
+    assertEquals(pacer.rate, 0.7 * START);
+  });
+
+  test("without the token, or with another's, is answered by one state with the token", async () => {
+    const b = asker("bb");
+    const { own, clock, posted, send, repairs } = setUp({ peers: [asker("a"), b] });
+    send(10);
+    const theirs = own.tokenFor(b);
+    const tokens = [undefined, theirs, new Uint8Array(8), new Uint8Array(7), new Uint8Array(0)];
+    for (const [i, token] of tokens.entries()) {
+      own.repair("a", AT, { nonce: i, ...token && { token }, ranges: [range(1, 10)] });
+    }
+    const token = own.tokenFor(asker("a"));
+    assertEquals(
+      posted.map(({ type, to, extension }) => [type, to, extension]),
+      tokens.map((_, nonce) => [
+        TYPE_STATE,
+        asker("a").endpoint,
+        { position: { last: 10, oldest: 1, age: 0 }, token, nonce },
+      ]),
+    );
+    assertEquals([own.requests, own.refused, repairs()], [5, 5, []]);
+    own.repair("a", AT, { nonce: 9, token, ranges: [range(1)] });
+    await clock.advance(3);
+    assertEquals(repairs().length, 1);
+  });
+
+  test("with a token for another address is not good enough", () => {
+    const { own, known, send, repairs, posted } = setUp();
+    send(3);
+    const token = own.tokenFor(asker("a"));
+    known.set("a", asker("a", 9999));
+    own.repair("a", AT, { nonce: 5, token, ranges: [range(1)] });
+    assertEquals([repairs(), own.refused, posted.length, posted[0]?.to?.port], [[], 1, 1, 9999]);
+    own.repair("a", AT, { nonce: 6, token: own.tokenFor(asker("a", 9999)), ranges: [range(1)] });
+    assertEquals(repairs().length, 1);
+  });
+
+  test("of nobody that is known is answered where it came from, and granted with the token that was sent there", () => {
+    const { own, posted, send, repairs } = setUp();
+    send(3);
+    own.repair("stranger", AT, { nonce: 1, ranges: [range(1)] });
+    assertEquals([posted.map(({ to }) => to), own.refused, repairs()], [[AT], 1, []]);
+    const { token } = posted[0]?.extension ?? {};
+    assert(token !== undefined);
+    own.repair("stranger", { ...AT, port: 10 }, { nonce: 2, token, ranges: [range(1)] });
+    assertEquals([own.refused, repairs()], [2, []]);
+    own.repair("stranger", AT, { nonce: 3, token: posted[1]?.extension.token as Uint8Array, ranges: [range(1)] });
+    assertEquals([own.refused, repairs()], [3, []]);
+    own.repair("stranger", AT, { nonce: 4, token: posted[2]?.extension.token as Uint8Array, ranges: [range(1)] });
+    assertEquals([own.refused, repairs().map(([, to]) => to)], [3, [AT.host]]);
+  });
+
+  test("of a stranger is not granted any more when 1,024 others have been answered since", async () => {
+    for (const [others, granted] of [[1023, 1], [1024, 0]] as const) {
+      const { own, clock, posted, send, repairs } = setUp();
+      send(3);
+      own.repair("stranger", AT, { nonce: 1, ranges: [range(1)] });
+      const token = posted[0]?.extension.token as Uint8Array;
+      posted.length = 0;
+      for (let i = 0; i < others; i++) {
+        own.catchUp(`other ${i}`, AT, { nonce: i, since: 5 });
+        await clock.advance(10);
+      }
+      assertEquals(posted.filter(({ extension }) => extension.base !== undefined).length, others);
+      own.repair("stranger", AT, { nonce: 1, token, ranges: [range(1)] });
+      assertEquals(repairs().length, granted);
+    }
+  });
+
+  test("of 10,000 that nobody knows draws 128 answers, and nothing is taken from the peers", () => {
+    const { own, posted, send, repairs } = setUp();
+    send(3);
+    const token = own.tokenFor(asker("a"));
+    for (let i = 0; i < 10_000; i++) {
+      own.repair(`stranger ${i}`, AT, { nonce: i, token: new Uint8Array(8), ranges: [range(1)] });
+    }
+    assertEquals([posted.length, own.requests, repairs()], [128, 10_000, []]);
+    own.repair("a", AT, { nonce: 1, token, ranges: [range(1)] });
+    own.repair("a", AT, { nonce: 2, ranges: [range(1)] });
+    assertEquals([repairs().length, posted.length, posted.at(-1)?.extension.nonce], [1, 129, 2]);
+    own.repair("a", AT, { nonce: 3, token, ranges: [range(9)] });
+    assertEquals([posted.length, posted.at(-1)?.extension.nonce], [130, 3]);
+  });
+
+  test("for numbers never given or no longer held is answered by a state, and by what there is of it", async () => {
+    const { own, clock, posted, send, repairs } = setUp({ maxAge: 100 });
+    send(4);
+    await clock.advance(101);
+    send(4);
+    const token = own.tokenFor(asker("a"));
+    const ask = (from: number, to: number) => {
+      posted.length = 0;
+      own.repair("a", AT, { nonce: 77, token, ranges: [range(from, to)] });
+      return [repairs().map(([number]) => number), posted.map(({ extension }) => extension.position?.oldest)];
+    };
+    assertEquals(ask(1, 4), [[], [5]]);
+    assertEquals(ask(9, MAX_NUMBER), [[], [5]]);
+    assertEquals(ask(3, 6), [[5, 6], [5]]);
+    assertEquals(ask(8, 9), [[8], [5]]);
+    assertEquals(posted[0]?.extension, { position: { last: 8, oldest: 5, age: 0 }, nonce: 77, token });
+    assertEquals(ask(7, 7), [[7], []]);
+  });
+
+  test("is answered by 128 datagrams at most, whatever it asks for", () => {
+    const { own, send, repairs } = setUp({ maxBytes: 2 ** 20 });
+    send(1000);
+    const token = own.tokenFor(asker("a"));
+    const ranges = Array.from({ length: 64 }, (_, i) => range(10 * i + 1, 10 * i + 10));
+    own.repair("a", AT, { nonce: 1, token, ranges });
+    assertEquals(repairs().length, 128);
+    own.repair("a", AT, { nonce: 1, token, ranges: [range(300, MAX_NUMBER)] });
+    assertEquals(repairs().length, 128);
+  });
+
+  test("is answered by 128 of those that are held, however many it asks for that are not", async () => {
+    const { own, clock, send, repairs } = setUp({ maxBytes: 2 ** 20, maxAge: 100 });
+    send(200);
+    await clock.advance(101);
+    send(200);
+    own.repair("a", AT, { nonce: 1, token: own.tokenFor(asker("a")), ranges: [range(1, 400)] });
+    assertEquals(repairs().map(([first]) => first), Array.from({ length: 128 }, (_, i) => (201 + i) % 251));
+  });
+
+  test("for what a peer that stood still for long has lost does not slow the sender down", async () => {
+    const { own, clock, pacer, send, repairs } = setUp({ maxBytes: 2 ** 20 });
+    const token = own.tokenFor(asker("a"));
+    send(1000);
+    await clock.advance(18_000);
+    send(2000);
+    for (let from = 701; from < 3000; from += 100) {
+      own.repair("a", AT, { nonce: 1, token, ranges: [range(from, from + 99)] });
+      if (from < 1000) assertEquals(repairs().length, 100);
+      if (from < 901) assertEquals(pacer.rate, START);
+      if (from === 901) break;
+    }
+    // What is lost now still does.
+    send(600);
+    own.repair("a", AT, { nonce: 1, token, ranges: [range(3501, 3600)] });
+    assertEquals(pacer.rate, 0.7 * START);
+  });
+
+  test("for what is lost slows the sender down, but not when it is old and the rate has fallen since", async () => {
+    const peers = [asker("a"), asker("bb")] as const;
+    const { own, clock, pacer, send, repairs } = setUp({ peers: [...peers], maxBytes: 2 ** 20 });
+    const ask = ({ id, endpoint }: Asker, from: number, to: number) => {
+      own.repair(id, AT, { nonce: 1, token: own.tokenFor({ id, endpoint }), ranges: [range(from, to)] });
+      repairs();
+    };
+    const [a, b] = peers;
+    send(1000);
+    ask(a, 901, 960);
+    assertEquals(pacer.rate, 0.7 * START);
+    send(1000);
+    await clock.advance(20);
+    // Of the 512 up to 960, 402 are lost, and so many arrive at that rate.
+    ask(a, 489, 830);
+    assertAlmostEquals(pacer.rate, 0.49 * START, 1);
+    await clock.advance(1979);
+    ask(a, 831, 900);
+    assertAlmostEquals(pacer.rate, 0.343 * START, 1);
+    const before = pacer.rate;
+    await clock.advance(20);
+    ask(b, 21, 200);
+    assertEquals(pacer.rate, before);
+    // It does not rise either, for a quarter of a second.
+    const rise = async (time: number) => {
+      await clock.advance(time);
+      for (let i = 0; i < 1000; i++) if (pacer.wait() === 0) pacer.spend();
+      await clock.advance(10);
+      pacer.wait();
+      return pacer.rate > before;
+    };
+    assertEquals([await rise(220), await rise(30)], [false, true]);
+    // What of that is asked for again says nothing.
+    await clock.advance(1000);
+    ask(b, 21, 200);
+    assertEquals(await rise(10), true);
+    // The rate has not fallen since these were sent.
+    send(1000);
+    await clock.advance(3000);
+    const { rate } = pacer;
+    ask(b, 2901, 3000);
+    assertEquals(pacer.rate, 0.7 * rate);
+  });
+
+  test("without the token is refused once, whether that is said or is beyond the rate", () => {
+    const { own, posted, send } = setUp();
+    send(1);
+    for (let i = 0; i < 1000; i++) own.repair("a", AT, { nonce: i, ranges: [range(1)] });
+    assertEquals([posted.length, own.requests, own.refused], [256, 1000, 1000]);
+  });
+
+  test("for all of 2^48 numbers costs no more than for what is held", () => {
+    const { own, send, posted } = setUp();
+    send(10);
+    const token = own.tokenFor(asker("a"));
+    const ranges = [range(1, 2 ** 40), range(2 ** 41, 2 ** 47), range(2 ** 48 - 2, MAX_NUMBER)];
+    for (let i = 0; i < 10_000; i++) own.repair("a", AT, { nonce: i, token, ranges });
+    // 2,000 answers at once to who has proved its address, and the repairs that nobody has taken yet, each once.
+    assertEquals([posted.length, own.refused], [2000, 8000]);
+    let taken = 0;
+    while (own.takeRepair() !== undefined) taken++;
+    assertEquals(taken, 10);
+  });
+
+  test("asked for by several at once is sent to the group; a second time to each", async () => {
+    const peers = [asker("a"), asker("bb"), asker("ccc")];
+    const { own, clock, send, repairs } = setUp({ peers });
+    send(5);
+    const ask = (ids: string[], number: number) => {
+      for (const id of ids) {
+        const peer = asker(id);
+        own.repair(id, AT, { nonce: 1, token: own.tokenFor(peer), ranges: [range(number)] });
+      }
+    };
+    ask(["a", "bb"], 2);
+    ask(["a"], 3);
+    assertEquals(repairs(), []);
+    await clock.advance(3);
+    assertEquals(repairs(), [[2, "group"], [3, "10.0.0.1"]]);
+    await clock.advance(20);
+    ask(["a", "bb"], 2);
+    await clock.advance(3);
+    assertEquals(repairs(), [[2, "10.0.0.1"], [2, "10.0.0.2"]]);
+  });
+
+  test("whose datagram gives way before it is sent is passed over", async () => {
+    const { own, clock, send, repairs } = setUp({ maxAge: 100 });
+    send(2);
+    await clock.advance(50);
+    send(1);
+    own.repair("a", AT, { nonce: 1, token: own.tokenFor(asker("a")), ranges: [range(1, 3)] });
+    await clock.advance(51);
+    assertEquals([repairs(), own.repaired], [[[3, "10.0.0.1"]], 1]);
+  });
+});
+
+describe("a catch-up request", () => {
+  test("is answered with where the stream begins for that age", async () => {
+    const { own, clock, posted, send } = setUp();
+    for (let i = 0; i < 5; i++) {
+      send(2);
+      await clock.advance(100);
+    }
+    const baseFor = (since: number) => {
+      posted.length = 0;
+      own.catchUp("a", AT, { nonce: 3, since });
+      return posted[0]?.extension.base;
+    };
+    assertEquals(baseFor(0), { first: 11, age: 100 });
+    assertEquals(baseFor(99), { first: 11, age: 100 });
+    assertEquals(baseFor(100), { first: 9, age: 200 });
+    assertEquals(baseFor(450), { first: 3, age: 500 });
+    assertEquals(baseFor(500), { first: 1, age: Infinity });
+    assertEquals(baseFor(Infinity), { first: 1, age: Infinity });
+    const token = own.tokenFor(asker("a"));
+    assertEquals(posted.map(({ type, to, extension }) => [type, to, extension.nonce, extension.token]), [
+      [TYPE_STATE, asker("a").endpoint, 3, token],
+    ]);
+    assertEquals([own.requests, own.refused], [6, 0]);
+  });
+
+  test("is answered from the oldest that is held, with the age of the one below it", async () => {
+    const { own, clock, posted, send } = setUp({ maxAge: 150 });
+    for (let i = 0; i < 4; i++) {
+      send(1);
+      await clock.advance(60);
+    }
+    own.catchUp("a", AT, { nonce: 1, since: Infinity });
+    assertEquals(posted.at(-1)?.extension.base, { first: 3, age: 180 });
+    await clock.advance(1000);
+    own.catchUp("a", AT, { nonce: 1, since: Infinity });
+    assertEquals(posted.at(-1)?.extension.base, { first: 5, age: 1060 });
+  });
+
+  test("of nobody that is known is answered where it came from", () => {
+    const { own, posted } = setUp();
+    own.catchUp("stranger", AT, { nonce: 1, since: 5 });
+    assertEquals(posted.map(({ to, extension }) => [to, extension.base]), [[AT, { first: 1, age: Infinity }]]);
+    assertEquals([own.requests, own.refused], [1, 0]);
+  });
+});
+
+describe("answers", () => {
+  test("are 256 at once and 256 a second, for all together, and the rest counts as refused", async () => {
+    const peers = Array.from({ length: 100 }, (_, i) => asker("a".repeat(i + 1)));
+    const { own, clock, posted } = setUp({ peers });
+    const flood = () => {
+      const before = posted.length;
+      for (let i = 0; i < 2000; i++) {
+        const id = peers[i % 100]?.id ?? "";
+        if (i % 2 === 0) own.catchUp(id, AT, { nonce: i, since: 5 });
+        else own.repair(id, AT, { nonce: i, ranges: [range(1)] });
+      }
+      return posted.length - before;
+    };
+    const counts = [flood(), flood()];
+    await clock.advance(500);
+    counts.push(flood());
+    await clock.advance(60_000);
+    counts.push(flood());
+    assertEquals(counts, [256, 0, 128, 256]);
+  });
+
+  test("are never longer than 1.5 times an unproven request, and go where the peer is", () => {
+    const ranges = fc.array(fc.integer({ min: 1, max: 50 }), { minLength: 1, maxLength: 64 }).map((sizes) => {
+      let next = 1;
+      return sizes.map((size) => {
+        const from = next;
+        next += size + 1;
+        return range(from, from + size - 1);
+      });
+    });
+    const token = fc.option(fc.uint8Array({ minLength: 8, maxLength: 8 }), { nil: undefined });
+    const request: fc.Arbitrary<[number, Extension]> = fc.oneof(
+      fc.tuple(fc.nat(0xffffffff), token, ranges).map(([nonce, token, ranges]): [number, Extension] => [
+        TYPE_NAK,
+        { nonce, ...token && { token }, ranges },
+      ]),
+      fc.tuple(fc.nat(0xffffffff), fc.nat(100_000)).map(([nonce, since]): [number, Extension] => [
+        TYPE_CATCH_UP,
+        { nonce, since },
+      ]),
+    );
+    fc.assert(
+      fc.property(fc.array(request, { maxLength: 20 }), fc.nat(60), (requests, batches) => {
+        const { own, posted, send, repairs } = setUp();
+        send(batches);
+        let [bytesIn, bytesOut] = [0, 0];
+        for (const [type, what] of requests) {
+          const bytes = encodeControl(type, new Uint8Array(16), { stream: NODE_ID, ...what }).length;
+          posted.length = 0;
+          if (type === TYPE_NAK) own.repair("a", AT, what);
+          else own.catchUp("a", AT, what);
+          assertLessOrEqual(posted.length, 1);
+          for (const { length, to } of posted) {
+            assertLessOrEqual(length, 1.5 * bytes);
+            assertEquals(to, asker("a").endpoint);
+            bytesOut += length;
+          }
+          bytesIn += bytes;
+        }
+        assertLessOrEqual(bytesOut, 1.5 * bytesIn);
+        assertEquals(repairs(), []);
+      }),
+    );
+  });
+});
+
+describe("leaving", () => {
+  test("is said to all, again every 30 ms to who has not acknowledged, and ends with the last", async () => {
+    const peers = [asker("a"), asker("bb")];
+    const { own, clock, posted, send } = setUp({ peers });
+    send(3);
+    posted.length = 0;
+    const left = watch(own.leave(peers, 1000));
+    await clock.advance(35);
+    const said = () => posted.map(({ at, type, to, extension }) => [at, type, to?.host, extension.position?.last]);
+    assertEquals(said(), [
+      [0, TYPE_LEAVE, undefined, 3],
+      [30, TYPE_LEAVE, "10.0.0.1", 3],
+      [30, TYPE_LEAVE, "10.0.0.2", 3],
+    ]);
+    own.acknowledge("a", AT, { settled: 2 });
+    own.acknowledge("bb", AT, { settled: 3 });
+    posted.length = 0;
+    await clock.advance(30);
+    assertEquals(said(), [[60, TYPE_LEAVE, "10.0.0.1", 3]]);
+    own.acknowledge("a", AT, { settled: 4 });
+    await settle();
+    assertEquals([left.state, clock.pending], ["fulfilled", 0]);
+  });
+
+  test("does not wait for who leaves too, or is gone", async () => {
+    const peers = [asker("a"), asker("bb")];
+    const { own, clock } = setUp({ peers });
+    const left = watch(own.leave(peers, 1000));
+    await clock.advance(10);
+    own.forget("a");
+    own.forget("bb");
+    await settle();
+    assertEquals([left.state, clock.pending], ["fulfilled", 0]);
+  });
+
+  test("ends after its time, though nobody acknowledges", async () => {
+    const { own, clock, posted } = setUp();
+    const left = watch(own.leave([asker("a")], 100));
+    await clock.advance(99.9);
+    assertEquals(left.state, "waiting");
+    await clock.advance(0.1);
+    assertEquals([left.state, clock.pending], ["fulfilled", 0]);
+    assertLessOrEqual(posted.length, 5);
+  });
+
+  test("ends at once, and is said all the same, when nobody is there", async () => {
+    const { own, clock, posted } = setUp({ peers: [] });
+    const left = watch(own.leave([], 1000));
+    await settle();
+    assertEquals([left.state, posted.length, clock.pending], ["fulfilled", 1, 0]);
+  });
+
+  test("takes the place of announcements, while requests are still answered", async () => {
+    const { own, clock, posted, send, repairs } = setUp();
+    send(2);
+    await clock.advance(25);
+    posted.length = 0;
+    const left = watch(own.leave([asker("a")], 1000));
+    send(1);
+    await clock.advance(500);
+    assertEquals(posted.filter(({ type }) => type !== TYPE_LEAVE), []);
+    own.repair("a", AT, { nonce: 1, token: own.tokenFor(asker("a")), ranges: [range(1, 2)] });
+    own.catchUp("a", AT, { nonce: 1, since: 1 });
+    assertEquals([repairs().length, posted.at(-1)?.type], [2, TYPE_STATE]);
+    own.acknowledge("a", AT, { settled: 3 });
+    await settle();
+    // Who has asked may ask again.
+    assertEquals(left.state, "waiting");
+    await clock.advance(60);
+    assertEquals([left.state, clock.pending], ["fulfilled", 0]);
+  });
+
+  test("tells a newcomer that is heard meanwhile, once, and stays a little for its questions", async () => {
+    const { own, clock, posted, send } = setUp();
+    send(1);
+    const left = watch(own.leave([], 1000));
+    await clock.advance(20);
+    posted.length = 0;
+    for (let i = 0; i < 3; i++) own.greet("new", AT);
+    assertEquals(posted.map(({ type, to }) => [type, to]), [[TYPE_LEAVE, AT]]);
+    await clock.advance(29);
+    assertEquals(left.state, "waiting");
+    await clock.advance(31);
+    assertEquals([left.state, posted.length, clock.pending], ["fulfilled", 1, 0]);
+  });
+});
+
+test("closed, it announces and repairs nothing more, and has no timer", async () => {
+  const { own, clock, posted, send, repairs } = setUp({ peers: [asker("a"), asker("bb")] });
+  send(5);
+  own.repair("a", AT, { nonce: 1, token: own.tokenFor(asker("a")), ranges: [range(1, 5)] });
+  own.close();
+  await clock.advance(10_000);
+  assertEquals([posted, repairs(), clock.pending], [[], [], 0]);
+});
+
+describe("a peer that has had a number twice", () => {
+  test("is believed when it brings the token, and nobody else is", () => {
+    const { own, ready, send } = setUp();
+    send(3);
+    own.acknowledge("a", AT, { settled: 3 });
+    own.acknowledge("a", AT, { settled: 3, token: new Uint8Array(8) });
+    own.acknowledge("x", AT, { settled: 3, token: own.tokenFor(asker("a")) });
+    assertEquals(ready.reused, 0);
+    own.acknowledge("a", AT, { settled: 2, token: own.tokenFor(asker("a")) });
+    assertEquals(ready.reused, 1);
+  });
+
+  test("has the stream begin anew with a number that nobody can have, which is announced", async () => {
+    const { own, clock, posted, send, repairs } = setUp();
+    send(5);
+    own.repair("a", AT, { nonce: 1, token: own.tokenFor(asker("a")), ranges: [range(1, 3)] });
+    posted.length = 0;
+    own.restart();
+    await clock.advance(1000);
+    assertEquals([own.position.last, own.position.oldest, own.next, repairs()], [1, 2, 2, []]);
+    const states = posted.filter(({ type }) => type === TYPE_STATE);
+    assertEquals(states.map(({ at }) => at), ANNOUNCED);
+    assert(states.every(({ extension: { position } }) => position?.last === 1 && position.oldest === 2));
+    send(1);
+    own.repair("a", AT, { nonce: 2, token: own.tokenFor(asker("a")), ranges: [range(2)] });
+    await clock.advance(10);
+    assertEquals(repairs(), [[2, "10.0.0.1"]]);
+  });
+});

@@ -1,0 +1,47 @@
+// Processes that share a busy host: what is late, and not lost, is not asked for.
+
+import { assertEquals, assertLessOrEqual } from "@std/assert";
+import { readFileSync } from "node:fs";
+import process from "node:process";
+import { test } from "node:test";
+import { freePort } from "../support/free_port.ts";
+import { withPrograms } from "../support/programs.ts";
+
+const PROCESSES = 16;
+const SECONDS = 3;
+/** Milliseconds of other work, of so many: sixteen of them want more than a host with few cores gives. */
+const [BUSY_MS, EVERY_MS] = [20, 50];
+
+const skip = process.platform === "linux" ? false : "Only Linux tells what it has dropped";
+
+test(
+  "what the system has not dropped is hardly ever asked for, however busy the host is",
+  { skip },
+  () =>
+    withPrograms(async (start) => {
+      const port = await freePort();
+      const before = dropped();
+      const args = [port, PROCESSES - 1, SECONDS, BUSY_MS, EVERY_MS].map(String);
+      const nodes = Array.from({ length: PROCESSES }, () => start("node", "bench/busy_node.ts", { args }));
+      const known = (line: string) => (JSON.parse(line) as { readonly known?: number }).known;
+      const counts = await Promise.all(nodes.map((node) => node.line(known, "how many it knows")));
+      assertEquals(counts, nodes.map(() => PROCESSES - 1));
+      const reports = await Promise.all(nodes.map(async (node) => {
+        assertEquals(await node.ended(), 0, node.describe());
+        return JSON.parse(node.lines.at(-1) ?? "") as Record<"delivered" | "missing" | "gaps", number>;
+      }));
+      const sum = (name: "delivered" | "missing" | "gaps") =>
+        reports.reduce((all, { [name]: count }) => all + count, 0);
+      // All processes of this host, others too, lose together.
+      const lost = dropped() - before;
+      console.log(`  ${sum("missing")} of ${sum("delivered")} were asked for, ${lost} were dropped`);
+      assertLessOrEqual(sum("missing"), lost + sum("delivered") / 500);
+    }),
+);
+
+/** Datagrams that the system has dropped as a receive buffer was full. */
+function dropped(): number {
+  const lines = readFileSync("/proc/net/snmp", "utf8").split("\n").filter((line) => line.startsWith("Udp:"));
+  const [names = "", values = ""] = lines;
+  return Number(values.split(" ")[names.split(" ").indexOf("RcvbufErrors")]);
+}

@@ -1,0 +1,36 @@
+// Nodes that join, leave, crash, stall, move and are lied to: who is there is known, and who is not is not.
+// `npm run churn` runs as many worlds as you like, and hours of them.
+
+import { describe, test } from "node:test";
+import { CHURN_KINDS, type ChurnKind, runChurn } from "./churn/churn.ts";
+import { isLarge } from "./churn/plan.ts";
+
+/** The worlds of each kind that run here. Large ones are left to the script. Some have found a fault once. */
+const SEEDS: Readonly<Record<ChurnKind, readonly number[]>> = {
+  unrest: seeds(1, 30).filter((seed) => !isLarge(seed)),
+  split: [...seeds(14, 22), 128],
+  // With the default heartbeat, and with a short one.
+  quiet: [4, 3],
+  start: seeds(1, 18),
+  hostile: [9, 10, 25, 28, 47],
+  moves: [...seeds(1, 21), 51, 245, 271],
+};
+/** Runners end a test after a minute or so, whatever the number of worlds. */
+const PARTS = 4;
+
+for (const kind of CHURN_KINDS) {
+  describe(`worlds of ${kind}`, () => {
+    const all = SEEDS[kind];
+    const size = Math.ceil(all.length / PARTS);
+    for (let start = 0; start < all.length; start += size) {
+      const some = all.slice(start, start + size);
+      test(`${some[0]} to ${some.at(-1)}`, async () => {
+        for (const seed of some) await runChurn(kind, seed);
+      });
+    }
+  });
+}
+
+function seeds(from: number, to: number): number[] {
+  return Array.from({ length: to - from + 1 }, (_, i) => from + i);
+}

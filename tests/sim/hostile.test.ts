@@ -1,0 +1,451 @@
+// What strangers may send: bounded work, bounded memory, a counter, never an exception.
+
+import { assert, assertEquals } from "@std/assert";
+import { createSocket } from "node:dgram";
+import { test } from "node:test";
+import { MemoryNetwork, SeededRandom } from "../../adapters/memory.ts";
+import {
+  type BindOptions,
+  decodeExtension,
+  decodePacket,
+  encodeExtension,
+  encodePacket,
+  type Extension,
+  MeshBus,
+  type MeshOptions,
+} from "../../mod.ts";
+import { encodeControl } from "../../src/wire/extension.ts";
+import { fromHex } from "../support/hex.ts";
+import { next, openMany, patient, withMeshes } from "../support/meshes.ts";
+import { openOn } from "./worlds.ts";
+
+const DATAGRAMS = 100_000;
+
+/** The socket of somebody who is no node. */
+const STRANGER: BindOptions = {
+  host: "0.0.0.0",
+  port: 0,
+  shared: false,
+  sendsMulticast: false,
+  multicastLoopback: false,
+  multicastTtl: 1,
+};
+
+/** Random bytes, real packets of random nodes, and real packets with some bytes changed, cut off or added. */
+function hostileDatagram(random: SeededRandom): Uint8Array {
+  const kind = random.below(10);
+  if (kind === 0) return bytes(random, random.below(1500));
+  const packet = realPacket(random);
+  if (kind === 1) return packet;
+  if (kind < 4) return packet.slice(0, random.below(packet.length));
+  if (kind === 4) return Uint8Array.of(...packet, ...bytes(random, random.below(40)));
+  for (let i = 1 + random.below(4); i > 0; i--) packet[random.below(packet.length)] = random.below(256);
+  return packet;
+}
+
+function realPacket(random: SeededRandom): Uint8Array {
+  const nodeId = bytes(random, 16);
+  const type = 1 + random.below(3);
+  if (type === 3) {
+    const keys = Array.from({ length: random.below(40) }, () => bytes(random, random.below(30)));
+    return encodePacket({ type: 3, nodeId, keys });
+  }
+  const hosts = ["10.9.9.9:1", "0.0.0.0:7946", "", "[::1]:7946", "a.example:7", "239.0.0.1:7946", "255.255.255.255:9"];
+  const text = hosts[random.below(hosts.length)] as string;
+  return encodePacket({ type: type === 1 ? 1 : 2, nodeId, keyHash: 0n, key: new TextEncoder().encode(text) });
+}
+
+function bytes(random: SeededRandom, length: number): Uint8Array {
+  return Uint8Array.from({ length }, () => random.below(256));
+}
+
+test("100,000 random and mutated datagrams: all counted, nothing thrown, nothing grows", async () => {
+  const seed = 20_261;
+  const random = new SeededRandom(seed);
+  const network = new MemoryNetwork({ seed });
+  const { clock } = network;
+  const node = await clock.run(openOn(network, 0, { maxPeers: 50 }), 1000);
+  const witness = await clock.run(openOn(network, 1), 1000);
+  await clock.advance(10);
+  let events = 0;
+  node.subscribe({ prefix: "" }, () => events++);
+  const forgotten = node.subscribe({ prefix: "" });
+  const stranger = await network.host("10.0.0.66").bind(STRANGER, { message() {}, error() {} });
+  const before = { ...node.metrics(), timers: clock.pending, sent: network.stats.sent };
+  for (let sent = 0; sent < DATAGRAMS; sent++) {
+    void stranger.send(hostileDatagram(random), "10.0.0.1", 7946);
+    if (sent % 50 === 49) await clock.advance(1);
+  }
+  await clock.advance(100);
+  const after = node.metrics();
+  const seen = (after.delivered - before.delivered) + (after.decodeErrors - before.decodeErrors);
+  assert(Math.abs(seen - DATAGRAMS) < 20, `${seen} datagrams were counted, seed ${seed}`);
+  for (const counter of ["decodeErrors", "invalidKeys", "unknownTypes", "keysReceived", "peersRefused"] as const) {
+    assert(after[counter] > 100, `${counter} is ${after[counter]}, seed ${seed}`);
+  }
+  assertEquals(events, after.keysReceived);
+  // The witness, and half of the table of those that speak the original's wire: they can not show that they are there.
+  assertEquals([after.peers, node.peers().length <= 26, after.pending, after.callbackErrors], [26, true, 0, 0]);
+  assert(clock.pending <= before.timers + 5, `${clock.pending} timers`);
+  // 2.1 s have passed: the first heartbeats, and 128 answers at once and 128 in each second since.
+  assert(network.stats.sent - before.sent - DATAGRAMS <= 128 * 3.2 + 200, `${network.stats.sent} datagrams`);
+  let held = 0;
+  forgotten.close();
+  for await (const _ of forgotten) held++;
+  assertEquals(held, 33);
+
+  const got = node.subscribe("still here");
+  await witness.publish("still here");
+  await clock.advance(200);
+  assertEquals(await got[Symbol.asyncIterator]().next(), {
+    done: false,
+    value: { key: "still here", cause: "publish" },
+  });
+  await clock.run(Promise.all([node.close(), witness.close(), stranger.close()]), 5000);
+});
+
+test("the same on a real socket: the node lives on and still hears its peer", () =>
+  withMeshes(async (open) => {
+    const random = new SeededRandom(7);
+    const [node, peer] = await openMany(open, 2, { maxPeers: 50, heartbeat: 3_600_000 });
+    assert(node && peer);
+    const socket = createSocket("udp4");
+    const ownPort = Number(node.address.split(":")[1]);
+    const send = (datagram: Uint8Array) =>
+      new Promise<void>((resolve) => socket.send(datagram, ownPort, "127.0.0.1", () => resolve()));
+    for (let sent = 0; sent < 20_000; sent++) {
+      const datagram = hostileDatagram(random);
+      // Heartbeats would make the node answer to addresses that are not this machine's: the other tests have them.
+      if (datagram[1] !== 2) await send(datagram);
+      if (sent % 16 === 0) await new Promise((resolve) => setImmediate(resolve));
+    }
+    await patient(new Promise<void>((resolve) => socket.close(() => resolve())), () => "the socket to close");
+    const got = node.subscribe("still here");
+    await peer.publish("still here");
+    assertEquals((await next(got)).key, "still here");
+    const { decodeErrors, delivered, peers } = node.metrics();
+    assert(decodeErrors > 100 && delivered > 100, `${decodeErrors} and ${delivered} datagrams`);
+    assertEquals(peers, 1);
+    assert(node.isHealthy());
+  }));
+
+test("nothing that a heartbeat says makes a node look up a name, or send to a group, a network or itself", async () => {
+  const network = new MemoryNetwork({ seed: 3 });
+  const looked: string[] = [];
+  const { bind, clock, randomBytes, resolveSrv, networkInterfaces } = network.host("10.0.0.1");
+  const resolve = (host: string) => (looked.push(host), Promise.resolve([]));
+  const node = await network.clock.run(
+    MeshBus.open({ bind, clock, randomBytes, networkInterfaces, resolve, resolveSrv }),
+    1000,
+  );
+  const stranger = await network.host("10.0.0.66").bind({ ...STRANGER, port: 5000 }, { message() {}, error() {} });
+  const targets = new Set<string>();
+  network.tap(({ from, to }) => from.host !== "10.0.0.66" && targets.add(`${to.host}:${to.port}`));
+  const addresses = [
+    node.address,
+    "10.0.0.255:7946",
+    "127.255.255.255:7946",
+    "127.0.0.1:5353",
+    "evil.example:80",
+    "239.0.0.1:7946",
+    "255.255.255.255:7946",
+    "0.0.0.0:0",
+    "not an address",
+    "[::1]:9",
+    `[${"a".repeat(1500)}]:9`,
+  ];
+  for (const [i, address] of addresses.entries()) {
+    const nodeId = new Uint8Array(16).fill(i + 1);
+    await stranger.send(
+      encodePacket({ type: 2, nodeId, keyHash: 0n, key: new TextEncoder().encode(address) }),
+      "10.0.0.1",
+      7946,
+    );
+  }
+  await network.clock.advance(10);
+  await node.publish("key");
+  await network.clock.advance(10);
+  assertEquals(looked, []);
+  const expected = ["10.0.0.66:5000", "10.0.0.66:7946", "10.0.0.66:80", "10.0.0.66:9", "239.0.0.1:7946"];
+  assertEquals([...targets].sort(), expected);
+  assert(node.peers().every((address) => address.length < 30), `${node.peers()}`);
+  await network.clock.run(Promise.all([node.close(), stranger.close()]), 5000);
+});
+
+test("a datagram longer than any node sends is refused whole, on every runtime alike", async () => {
+  const network = new MemoryNetwork({ seed: 4 });
+  const node = await network.clock.run(openOn(network, 0), 1000);
+  const stranger = await network.host("10.0.0.66").bind(STRANGER, { message() {}, error() {} });
+  const batch = (keys: number) =>
+    encodePacket({
+      type: 3,
+      nodeId: new Uint8Array(16),
+      keys: Array.from({ length: keys }, () => new Uint8Array(98).fill(97)),
+    });
+  await stranger.send(batch(20), "10.0.0.1", 7946); // 2,020 bytes
+  await stranger.send(batch(21), "10.0.0.1", 7946); // 2,120 bytes
+  await network.clock.advance(10);
+  assertEquals([node.metrics().keysReceived, node.metrics().decodeErrors], [20, 1]);
+  await network.clock.run(Promise.all([node.close(), stranger.close()]), 5000);
+});
+
+/** Where somebody listens who has nothing to do with the mesh. */
+const VICTIM = "10.0.0.77";
+const HIGHEST = 2 ** 48 - 1;
+
+function idOf(mesh: MeshBus): Uint8Array {
+  return fromHex(mesh.nodeId.replaceAll("-", ""));
+}
+
+function heartbeat(nodeId: Uint8Array, address: string, extension: Extension = {}): Uint8Array {
+  const body = encodePacket({ type: 2, nodeId, keyHash: 0n, key: new TextEncoder().encode(address) });
+  return Uint8Array.of(...body, ...encodeExtension(extension));
+}
+
+function batch(nodeId: Uint8Array, key: string, number: number): Uint8Array {
+  const body = encodePacket({ type: 3, nodeId, keys: [new TextEncoder().encode(key)] });
+  return Uint8Array.of(...body, ...encodeExtension({ number }));
+}
+
+/**
+ * Three nodes, a stranger who sends what it likes, and a victim at whose address everything that arrives is counted.
+ */
+async function underAttack(options: MeshOptions = {}) {
+  const network = new MemoryNetwork({ seed: 11 });
+  const { clock } = network;
+  const limits = { maxPeers: 20, heartbeat: 500, peerTimeout: 2000, repairAge: 60_000 };
+  const nodes = await clock.run(Promise.all([0, 1, 2].map((i) => openOn(network, i, { ...limits, ...options }))), 1000);
+  const [a, b, c] = nodes as [MeshBus, MeshBus, MeshBus];
+  await clock.advance(600);
+  const stranger = await network.host("10.0.0.66").bind(STRANGER, { message() {}, error() {} });
+  const toVictim = { datagrams: 0, bytes: 0 };
+  const toStranger = { datagrams: 0, bytes: 0 };
+  const forged = { datagrams: 0, bytes: 0 };
+  network.tap(({ fate, from, to, data }) => {
+    if (fate !== "sent") return;
+    const count = from.host === "10.0.0.66"
+      ? forged
+      : to.host === VICTIM
+      ? toVictim
+      : to.host === "10.0.0.66"
+      ? toStranger
+      : undefined;
+    if (count === undefined) return;
+    count.datagrams++;
+    count.bytes += data.length;
+  });
+  const port = (mesh: MeshBus) => Number(mesh.address.split(":")[1]);
+  const send = (datagram: Uint8Array, to: MeshBus = a) =>
+    void stranger.send(datagram, to.address.split(":")[0] ?? "", port(to));
+  /** The mesh delivers everything, and gets to be current. */
+  const assertAlive = async (states = ["current", "current", "current"]) => {
+    await clock.advance(limits.peerTimeout + 2500);
+    const got = nodes.map((node) => {
+      const keys = new Set<string>();
+      node.subscribe({ prefix: "alive:" }, ({ key }) => keys.add(key));
+      return keys;
+    });
+    for (let i = 0; i < 30; i++) {
+      for (const [from, node] of nodes.entries()) void node.publish(`alive:${from}:${i}`);
+      await clock.advance(50);
+    }
+    await clock.advance(2000);
+    assertEquals(got.map(({ size }) => size), [60, 60, 60]);
+    for (const [index, node] of nodes.entries()) {
+      const { state, peers } = node.status();
+      assertEquals([state, peers.length, peers.map(({ missing }) => missing)], [states[index], 2, [0, 0]]);
+      assertEquals(node.metrics().peers, 2);
+    }
+  };
+  const close = async () => {
+    await clock.run(Promise.all([...nodes.map((node) => node.close()), stranger.close()]), 5000);
+    assertEquals(clock.pending, 0);
+  };
+  return { network, clock, a, b, c, nodes, stranger, send, toVictim, toStranger, forged, assertAlive, close };
+}
+
+test("forged batches with any number, of unknown nodes and of known ones, stop nothing and grow nothing", async () => {
+  const { a, b, clock, send, toStranger, assertAlive, close } = await underAttack();
+  const random = new SeededRandom(3);
+  for (let i = 0; i < 4000; i++) {
+    const id = i % 4 === 0 ? idOf(b) : bytes(random, 16);
+    send(batch(id, `forged:${i}`, i % 3 === 0 ? HIGHEST - random.below(1000) : 1 + random.below(1e6)));
+    if (i % 20 === 19) await clock.advance(1);
+  }
+  assert(a.status().peers.length <= 2 * 20, `${a.status().peers.length} streams`);
+  assert(a.metrics().requestsSent > 0);
+  // A second and a half have passed; requests to strangers are 128 at once and 128 a second.
+  assert(toStranger.datagrams <= 128 * 3, `${toStranger.datagrams} datagrams`);
+  await assertAlive();
+  await close();
+});
+
+test("forged positions of known nodes make nobody deaf", async () => {
+  for (
+    const position of [
+      { last: HIGHEST - 1, oldest: 1, age: 0 },
+      { last: HIGHEST - 1, oldest: HIGHEST, age: 0 },
+      { last: 1000, oldest: 1001, age: Infinity },
+      { last: 0, oldest: 1, age: Infinity },
+    ]
+  ) {
+    const { a, b, clock, send, assertAlive, close } = await underAttack();
+    for (let i = 0; i < 200; i++) {
+      send(heartbeat(idOf(b), b.address, { position }));
+      send(
+        encodeControl(0x17, idOf(b), { position, nonce: i, token: new Uint8Array(8), base: { first: 999, age: 1e6 } }),
+      );
+      if (i % 10 === 9) await clock.advance(5);
+    }
+    assert(a.status().peers.length <= 40);
+    const got: string[] = [];
+    a.subscribe({ prefix: "now:" }, ({ key, cause }) => got.push(`${key} ${cause}`));
+    for (let i = 0; i < 10; i++) {
+      void b.publish(`now:${i}`);
+      await clock.advance(20);
+    }
+    await clock.advance(500);
+    assertEquals([...got].sort(), Array.from({ length: 10 }, (_, i) => `now:${i} publish`));
+    assertEquals(a.metrics().gaps, 0);
+    await assertAlive();
+    await close();
+  }
+});
+
+test("forged leaves end nothing for long", async () => {
+  const { a, b, c, clock, send, toStranger, forged, assertAlive, close } = await underAttack();
+  const random = new SeededRandom(4);
+  for (let i = 0; i < 1000; i++) {
+    const id = i % 3 === 0 ? idOf(b) : i % 3 === 1 ? idOf(c) : bytes(random, 16);
+    const last = [0, 5, HIGHEST][i % 3] as number;
+    send(encodeControl(0x12, id, { position: { last, oldest: 1, age: 0 } }));
+    if (i % 20 === 19) await clock.advance(10);
+  }
+  assert(a.status().peers.length <= 40);
+  assert(toStranger.bytes <= 1.5 * forged.bytes, `${toStranger.bytes} bytes for ${forged.bytes}`);
+  // What has left is not believed to be back for five seconds.
+  await clock.advance(5000);
+  await assertAlive();
+  await close();
+});
+
+test("forged requests draw bounded answers, and no repair to who has not proved its address", async () => {
+  const { a, b, clock, send, toStranger, forged, assertAlive, close } = await underAttack();
+  for (let i = 0; i < 100; i++) void a.publish(`key:${i}`.padEnd(60, ".."));
+  await clock.advance(600);
+  const random = new SeededRandom(5);
+  const repairsBefore = a.metrics().repairsSent;
+  const start = clock.now();
+  for (let i = 0; i < 6000; i++) {
+    const id = i % 2 === 0 ? idOf(b) : bytes(random, 16);
+    const asked = { stream: idOf(a), nonce: i };
+    const token = i % 3 === 0 ? {} : { token: bytes(random, 8) };
+    const ranges = i % 5 === 0 ? [{ from: 1, to: HIGHEST }] : [{ from: 1 + random.below(50), to: 60 }];
+    if (i % 7 === 0) send(encodeControl(0x13, id, { ...asked, since: random.below(2 ** 32) }));
+    else send(encodeControl(0x10, id, { ...asked, ...token, ranges }));
+    if (i % 30 === 29) await clock.advance(2);
+  }
+  await clock.advance(10);
+  const seconds = (clock.now() - start) / 1000;
+  assertEquals(a.metrics().repairsSent, repairsBefore);
+  assert(a.metrics().requestsReceived >= 5900 && a.metrics().requestsRefused > 4000, `${a.metrics().requestsRefused}`);
+  assert(toStranger.datagrams <= 256 * (1 + seconds), `${toStranger.datagrams} answers in ${seconds} s`);
+  assert(toStranger.bytes <= 1.5 * forged.bytes);
+  assertEquals(a.metrics().sendRate, 30_000);
+  await assertAlive();
+  await close();
+});
+
+test("a victim that forged heartbeats name gets one question for each of 8 addresses, whatever they say, and nothing else", async () => {
+  const told = (first: number) =>
+    Array.from({ length: 5 }, (_, i) => ({ id: new Uint8Array(16).fill(100 + i), host: VICTIM, port: first + i }));
+  const { a, clock, network, send, toVictim, assertAlive, close } = await underAttack();
+  const wrong: number[] = [];
+  network.tap(({ fate, to, data }) => {
+    if (fate !== "sent" || to.host !== VICTIM) return;
+    const { type, rest } = decodePacket(data);
+    const { nonce, peers, token } = decodeExtension(rest) ?? {};
+    if (type !== 2 || nonce === undefined || peers !== undefined || token !== undefined) wrong.push(type);
+  });
+  // 15 nodes that are said to be where the victim is, each of which is said to have published and to know more of them.
+  const beat = (i: number, port: number) => {
+    const position = { last: 1000, oldest: 1, age: 0 };
+    const extension = { position, path: 2, peers: told(5100), heard: idOf(a).slice(0, 4), echo: i };
+    send(heartbeat(new Uint8Array(16).fill(i), `${VICTIM}:${port}`, extension));
+  };
+  for (let i = 1; i <= 15; i++) beat(i, 5000 + i);
+  await clock.advance(1);
+  assertEquals(a.metrics().peers, 2, "who has not answered is no peer");
+  for (let i = 0; i < 300; i++) {
+    const id = new Uint8Array(16).fill(1 + (i % 15));
+    send(encodeControl(0x13, id, { stream: idOf(a), nonce: i, since: 1000 }));
+    send(encodeControl(0x10, id, { stream: idOf(a), nonce: i, ranges: [{ from: 1, to: HIGHEST }] }));
+    beat(1 + (i % 15), 5001 + ((7 * i) % 15));
+    void a.publish(`key:${i}`);
+    await clock.advance(1);
+  }
+  await clock.advance(1700);
+  // None of them has answered, so what they tell of is not heeded. Of one host 8 addresses are asked, however many are named.
+  assertEquals([toVictim.datagrams, wrong], [8, []]);
+  await assertAlive();
+  await close();
+});
+
+test("a node that answers and tells of a thousand others makes a node ask each of them once at most, 64 of one host", async () => {
+  const { a, clock, network, send, toVictim, assertAlive, close } = await underAttack({ peerTimeout: 4000 });
+  const id = new Uint8Array(16).fill(9);
+  const position = { last: 0, oldest: 1, age: Infinity };
+  const ports: number[] = [];
+  let nonce: number | undefined;
+  network.tap(({ fate, to, data }) => {
+    if (fate !== "sent") return;
+    if (to.host === VICTIM) ports.push(to.port);
+    if (to.host !== "10.0.0.66") return;
+    nonce = decodeExtension(decodePacket(data).rest)?.nonce ?? nonce;
+  });
+  send(heartbeat(id, "", { position }));
+  await clock.advance(1);
+  assert(nonce !== undefined);
+  send(heartbeat(id, "", { position, echo: nonce }));
+  await clock.advance(1);
+  for (let round = 0; round < 5; round++) {
+    for (let i = 0; i < 1000; i += 25) {
+      const peers = Array.from(
+        { length: 25 },
+        (_, j) => ({ id: bytes(new SeededRandom(i), 16), host: VICTIM, port: 6000 + i + j }),
+      );
+      send(heartbeat(id, "", { position, peers }));
+    }
+    await clock.advance(100);
+  }
+  // Of one host, 64 at once and one a second. What is hearsay to it is told of to nobody.
+  assertEquals(new Set(ports).size, ports.length);
+  assert(ports.length >= 64 && ports.length <= 64 + 1, `${ports.length}`);
+  assertEquals(toVictim.datagrams, ports.length);
+  assert(a.metrics().introductionsRefused >= 1000 - ports.length, `${a.metrics().introductionsRefused}`);
+  // The node has answered, and is lost.
+  await assertAlive(["partial", "current", "current"]);
+  await close();
+});
+
+test("a flood of malformed extensions is dropped and counted", async () => {
+  const { a, b, clock, send, assertAlive, close } = await underAttack();
+  const block = fromHex("572b01" + "010006" + "000000000000");
+  const body = encodePacket({ type: 3, nodeId: idOf(b), keys: [new TextEncoder().encode("never")] });
+  let got = 0;
+  a.subscribe("never", () => got++);
+  const before = a.metrics().malformedExtensions;
+  for (let i = 0; i < 1000; i++) {
+    send(Uint8Array.of(...body, ...block.subarray(0, 2 + (i % 11))));
+    send(Uint8Array.of(...body, ...block));
+    if (i % 20 === 19) await clock.advance(1);
+  }
+  await clock.advance(10);
+  // Three bytes are a whole block without records: such a batch is delivered.
+  const whole = 1000 / 11;
+  const malformed = a.metrics().malformedExtensions - before;
+  assert(Math.abs(malformed - (2000 - whole)) < 2, `${malformed}`);
+  assert(Math.abs(got - whole) < 2, `${got}`);
+  await assertAlive();
+  await close();
+});

@@ -1,0 +1,39 @@
+// Seeded worlds with loss, partitions, pauses and crashes: what one node has accepted, the others get or are told of.
+// `npm run worlds` runs as many as you like; WARP_MESH_SEED runs one here, WARP_MESH_WORLDS so many.
+
+import { assert, assertEquals } from "@std/assert";
+import { test } from "node:test";
+import { runStorm } from "./storm/storm.ts";
+
+const env = globalThis.process?.env ?? {};
+const chosen = env.WARP_MESH_SEED;
+const count = Number(env.WARP_MESH_WORLDS ?? 2000);
+// Runners end a test after a minute or so, whatever the number of worlds.
+const PARTS = 20;
+
+if (chosen !== undefined) {
+  test(`world ${chosen}`, async () => {
+    await runStorm(Number(chosen));
+  });
+} else {
+  const size = Math.ceil(count / PARTS);
+  for (let from = 1; from <= count; from += size) {
+    const to = Math.min(from + size - 1, count);
+    test(`nothing is lost silently in the worlds ${from} to ${to}`, async () => {
+      for (let seed = from; seed <= to; seed++) await runStorm(seed);
+    });
+  }
+
+  test("a seed gives the same world again, datagram by datagram", async () => {
+    const seeds = [7, 8, 9, 10];
+    const first = await reports(seeds);
+    assertEquals(await reports(seeds), first);
+    assert(new Set(first.map(({ digest }) => digest)).size === seeds.length);
+  });
+}
+
+async function reports(seeds: readonly number[]) {
+  const all = [];
+  for (const seed of seeds) all.push(await runStorm(seed));
+  return all;
+}

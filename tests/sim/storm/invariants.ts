@@ -1,0 +1,112 @@
+/**
+ * What must hold at every moment of a seeded world, not only in the end:
+ *
+ * - P14: `staleness` is never less than the age of the oldest key that was accepted and is outstanding;
+ * - P15: a peer is not `current` while something is missing that the node was told of;
+ * - P20: where nothing is lost nothing is outstanding for more than two heartbeats, even when callbacks take long;
+ * - P16: the mesh is as bad as the worst of its peers, and who never answered is none of them.
+ *
+ * @module
+ */
+
+import type { MeshStatus } from "../../../mod.ts";
+import type { StormNode } from "./node.ts";
+import type { StormWorld } from "./world.ts";
+
+/** Stalls that are too short to be noticed, and the grain of ages, in milliseconds. */
+const SLACK = 505;
+/** Two clocks differ by so much in speed. */
+const DRIFT = 0.002;
+/** Heartbeats after which a subscriber that cannot keep up is told. */
+const LONGEST = 2;
+const WEIGHTS = ["current", "partial", "repairing", "doubt"];
+
+/** Looks at all nodes. Costs next to nothing while nothing is owed for long. */
+export function watchProblem(world: StormWorld): string | undefined {
+  let [since, slack] = [NaN, NaN];
+  const statuses = new Map<StormNode, MeshStatus | undefined>();
+  const statusOf = (node: StormNode) => {
+    if (!statuses.has(node)) statuses.set(node, node.mesh?.status());
+    return statuses.get(node);
+  };
+  let problem: string | undefined;
+  world.ledger.eachOwing(world.now, (receiver, publisher, { key, at, sentAt }) => {
+    if (problem !== undefined || receiver.state !== "running" || receiver.asleep) return;
+    const age = world.now - at;
+    if (at !== since) [since, slack] = [at, SLACK + 2 * world.ways.variation(at)];
+    // They may have met late, as the only one that both knew was away.
+    const together = Math.min(age, world.now - metAt(receiver, publisher));
+    // Who leaves before it knows the receiver cannot tell it: that is a crash to it.
+    const isUntold = publisher.state !== "running" && !publisher.metAt.has(receiver.nodeId);
+    const isLong = world.plan.calm && together > LONGEST * receiver.heartbeat + slack &&
+      world.plan.maxPeers === undefined && publisher.longestStall === 0 && !isUntold;
+    if (isLong) {
+      problem = `P20: on node ${receiver.index} of node ${publisher.index}, which is ${publisher.state}: ${
+        JSON.stringify(key.slice(0, 40))
+      } is outstanding for ${age.toFixed()} ms`;
+      return;
+    }
+    const told = receiver.heard.get(publisher.id)?.told ?? 0;
+    if (age * (1 - DRIFT) <= slack && told === 0) return;
+    const missed = world.ledger.sentUpTo(receiver, publisher, told);
+    if (age * (1 - DRIFT) <= slack && missed === undefined) return;
+    const status = statusOf(receiver);
+    const peer = status?.peers.find(({ id }) => id === publisher.nodeId);
+    if (peer === undefined) return;
+    const who = `on node ${receiver.index} of node ${publisher.index}, which is ${publisher.state}`;
+    const isNew = (receiver.heard.get(publisher.id)?.firstAt ?? Infinity) > at;
+    const held = isNew ? Math.min(sentAt, world.now) - at : 0;
+    const isStale = peer.staleness + slack + held < age * (1 - DRIFT);
+    if (isStale && (world.late?.playedAt(receiver, publisher.id) ?? -Infinity) >= at) {
+      world.excuses.use("late news");
+    } else if (isStale) {
+      problem = `P14: ${who}: the staleness is ${peer.staleness.toFixed()} ms, and ${
+        JSON.stringify(key.slice(0, 40))
+      } is outstanding for ${age.toFixed()} ms`;
+    } else if (missed !== undefined && peer.state === "current") {
+      problem = `P15: ${who}: current at ${peer.position} with ${peer.missing} missing, and batch ` +
+        `${missed.number} of ${told} with ${JSON.stringify(missed.key.slice(0, 40))} has not come`;
+    }
+  });
+  if (problem !== undefined) return problem;
+  for (const [node, status] of statuses) {
+    if (status === undefined) continue;
+    const worse = meshProblem(status);
+    if (worse !== undefined) return `P16: on node ${node.index}: ${worse}`;
+  }
+  return undefined;
+}
+
+/** Since when one knows another, in milliseconds; `Infinity` when it does not. */
+function metAt(receiver: StormNode, { nodeId }: StormNode): number {
+  return receiver.partings.has(nodeId) ? Infinity : receiver.metAt.get(nodeId) ?? Infinity;
+}
+
+/** What a stranger has done to a node that should have heeded none of it. */
+export function strangerProblem(world: StormWorld): string | undefined {
+  const { nodes, stranger, plan } = world;
+  for (const { index, mesh, kind, state, longestStall } of nodes) {
+    if (mesh === undefined || kind !== "extended" || state !== "running") continue;
+    const status = mesh.status();
+    const peer = status.peers.find(({ id, state }) => state !== "plain" && stranger?.isSilent(id));
+    if (peer !== undefined) return `P16: on node ${index}: ${peer.id}, a stranger, is in ${peer.state}`;
+    // Keys that wait for slow callbacks count, whoever they are of.
+    if (plan.kinds.some((each) => each !== "extended") || longestStall === Infinity) continue;
+    const stalest = status.peers.filter(({ state }) => state !== "plain")
+      .reduce((most, { staleness }) => Math.max(most, staleness), 0);
+    if (status.staleness > stalest) {
+      return `P16: on node ${index}: the staleness is ${status.staleness}, that of its peers ${stalest}`;
+    }
+  }
+  return undefined;
+}
+
+/** The mesh is better than one of its peers. */
+export function meshProblem({ state, staleness, peers }: MeshStatus): string | undefined {
+  for (const peer of peers) {
+    if (peer.state === "plain") continue;
+    if (WEIGHTS.indexOf(peer.state) > WEIGHTS.indexOf(state)) return `${state}, and a peer is in ${peer.state}`;
+    if (peer.staleness > staleness) return `the staleness is ${staleness}, that of a peer ${peer.staleness}`;
+  }
+  return undefined;
+}

@@ -1,0 +1,79 @@
+/**
+ * Datagrams that come once more, long after the others.
+ *
+ * @module
+ */
+
+import type { Arrive, StormNode } from "./node.ts";
+import { pick } from "./plan.ts";
+import { senderNumber, senderOf } from "./wire.ts";
+import type { StormWorld } from "./world.ts";
+
+/** Most that are kept: each is there for every kind of moment in a life. */
+const KEPT = 40;
+/** Part of what arrives that is kept; more where little does. */
+const CHANCE = { storm: 0.05, quiet: 0.5 };
+
+interface Copy {
+  readonly node: StormNode;
+  readonly data: Uint8Array;
+  readonly host: string;
+  readonly port: number;
+  readonly arrive: Arrive;
+}
+
+/** Keeps some of what arrives in a world, and lets it arrive again. */
+export class LateCopies {
+  readonly #world: StormWorld;
+  readonly #copies: Copy[] = [];
+  /** When a node got a copy of another's last, in milliseconds, by the number of the sender. */
+  readonly #played = new Map<StormNode, Map<number, number>>();
+
+  constructor(world: StormWorld) {
+    this.#world = world;
+  }
+
+  /** A datagram arrives at a node: it may come again. */
+  keep(node: StormNode, data: Uint8Array, host: string, port: number, arrive: Arrive): void {
+    const { random, plan } = this.#world;
+    if (this.#copies.length >= KEPT && !random.chance(0.2)) return;
+    if (!random.chance(plan.kind === "quiet" ? CHANCE.quiet : CHANCE.storm)) return;
+    const copy = { node, data: data.slice(), host, port, arrive };
+    if (this.#copies.length < KEPT) this.#copies.push(copy);
+    else this.#copies[random.below(KEPT)] = copy;
+  }
+
+  /** One that was kept arrives again: of a node that is gone, if there is one. */
+  play(): void {
+    const { random, network: { clock }, nodes } = this.#world;
+    const here = this.#copies.filter(({ node }) => node.isUp);
+    const gone = here.filter(({ data }) => nodes.find(({ id }) => id === senderOf(data))?.state !== "running");
+    const choices = gone.length > 0 && random.chance(0.7) ? gone : here;
+    if (choices.length === 0) return;
+    const { node, data, host, port, arrive } = pick(random, choices);
+    this.#world.note(() => `${node.index} gets type ${data[1]} of ${host} once more`);
+    clock.setTimer(() => {
+      if (!node.isUp) return;
+      const played = this.#played.get(node) ?? new Map<number, number>();
+      this.#played.set(node, played.set(senderOf(data), clock.now()));
+      arrive(data.slice(), host, port);
+    }, 0);
+  }
+
+  /** When a node got a copy of another's datagram last, in milliseconds. */
+  playedAt(node: StormNode, sender: number): number {
+    return this.#played.get(node)?.get(sender) ?? -Infinity;
+  }
+}
+
+/** A gap of a node that is gone and was told of, with nothing new heard of it: in words, or `undefined`. */
+export function partingProblem(node: StormNode, id: string, now: number): string | undefined {
+  const parting = node.partings.get(id);
+  if (parting === undefined) return undefined;
+  const { reason, at } = parting;
+  const upTo = node.heard.get(senderNumber(id))?.told ?? 0;
+  const isNews = parting.gaps++ === 0 || upTo > parting.upTo;
+  parting.upTo = upTo;
+  if (reason === "left" && now > at) return `it had left at ${at} ms`;
+  return isNews ? undefined : `it was lost, and told, at ${at} ms`;
+}

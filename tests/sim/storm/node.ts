@@ -1,0 +1,317 @@
+/**
+ * A node of a seeded world, with all that was done to it and all that it got.
+ *
+ * @module
+ */
+
+import type { MemoryHost } from "../../../adapters/memory.ts";
+import type {
+  Clock,
+  CloseReport,
+  DatagramSocket,
+  LoadGuard,
+  MeshBus,
+  MeshPorts,
+  SyncEvent,
+  Topic,
+} from "../../../mod.ts";
+import type { MemoryPlainPeer } from "../../support/memory_plain_peer.ts";
+import type { Kind } from "./plan.ts";
+import type { StormTap } from "./tap.ts";
+import { progressOf, senderNumber, senderOf } from "./wire.ts";
+
+/**
+ * Puts what happens in one moment in order, and remembers when each was: the virtual clock stands still while much
+ * happens.
+ */
+export class Order {
+  #last = 0;
+
+  next(): number {
+    return ++this.#last;
+  }
+}
+
+/** A subscription, and what it got. `order`s are of {@linkcode Order}. */
+export class StormSubscription {
+  readonly topic: Topic;
+  readonly openedAt: number;
+  readonly isCallback: boolean;
+  /** When it last got an event of a key. */
+  readonly lastEvent = new Map<string, number>();
+  /** How often it got a key with the cause `"publish"`. */
+  readonly published = new Map<string, number>();
+  /** When it last got a gap or an overflow. */
+  lastCover = 0;
+  lastGap = 0;
+  gaps = 0;
+  overflows = 0;
+
+  constructor(topic: Topic, openedAt: number, isCallback: boolean) {
+    this.topic = topic;
+    this.openedAt = openedAt;
+    this.isCallback = isCallback;
+  }
+
+  covers(key: string): boolean {
+    return typeof this.topic === "string" ? this.topic === key : key.startsWith(this.topic.prefix);
+  }
+
+  take({ key, cause }: SyncEvent, order: number): void {
+    const name = typeof this.topic === "string" ? this.topic : this.topic.prefix;
+    if (cause === "publish") {
+      this.lastEvent.set(key, order);
+      this.published.set(key, (this.published.get(key) ?? 0) + 1);
+      return;
+    }
+    // Only an event that names the whole subscription covers it.
+    if (key !== name) return;
+    this.lastCover = order;
+    if (cause === "gap") {
+      this.gaps++;
+      this.lastGap = order;
+    } else this.overflows++;
+  }
+
+  /** Whether it got an event of the key, or one that covers it, after a moment. */
+  hasSince(key: string, order: number): boolean {
+    return this.lastCover > order || (this.lastEvent.get(key) ?? 0) > order;
+  }
+}
+
+/** A guard that was taken, and the moment. */
+export interface TakenGuard {
+  readonly key: string;
+  readonly guard: LoadGuard;
+  readonly order: number;
+  readonly time: number;
+}
+
+/** What a node heard of another's stream: moments of {@linkcode Order}. */
+export interface Heard {
+  last: number;
+  /** The highest number of a batch that has arrived, and how often one was passed over. */
+  highest: number;
+  holes: number;
+  /** The highest number that it was told of. */
+  told: number;
+  /** When it was first heard, in milliseconds, and whether its stream was empty then. */
+  readonly firstAt: number;
+  /** When it was last heard, in milliseconds. */
+  lastAt: number;
+  readonly isNewborn: boolean;
+}
+
+/** How a node sees that another is gone. */
+export interface Parting {
+  readonly reason: "expired" | "left" | "replaced";
+  /** In milliseconds, and of {@linkcode Order}. */
+  readonly at: number;
+  readonly order: number;
+  /** When something of it had arrived last. */
+  readonly heardAt: number;
+  /** The highest number that was heard of it at the last gap since. */
+  upTo: number;
+  /** Gaps that it was told of since. */
+  gaps: number;
+}
+
+/** Gets what arrives at a node, and by what to let it arrive again; and what a node sends. */
+export interface Overhearer {
+  arrives(node: StormNode, data: Uint8Array, host: string, port: number, again: Arrive): void;
+  sends(node: StormNode, data: Uint8Array, host: string, port: number): void;
+}
+export type Arrive = (data: Uint8Array, host: string, port: number) => void;
+
+/** How long a node needs to notice that its machine was suspended, in milliseconds. */
+export const NOTICED_WITHIN = 251;
+/** What a machine has to sleep to notice it, in milliseconds. */
+export const LEAST_SLEEP = 1005;
+
+/** How a host's clock is not that of the network. */
+export interface Skew {
+  /** What it says at the network's 0, in milliseconds. */
+  readonly start: number;
+  /** How fast it runs: 1 is as the network's. */
+  readonly rate: number;
+}
+
+/** One process: a restart on the same host is another. */
+export class StormNode {
+  readonly index: number;
+  readonly kind: Kind;
+  readonly host: MemoryHost;
+  mesh: MeshBus | undefined;
+  peer: MemoryPlainPeer | undefined;
+  /** See {@linkcode senderNumber}. */
+  id = 0;
+  nodeId = "";
+  /** The id that it begins with, when that is another's; and how often it has taken another. */
+  beginsAs: string | undefined;
+  renamings = 0;
+  /** Whether it has refused a key after it had left: its peers have a gap then. */
+  hasRefused = false;
+  /** What it was told as it left. */
+  report: CloseReport | undefined;
+  state: "running" | "leaving" | "left" | "crashed" = "running";
+  /** When it was last told a gap of a node, by its id: a place in the order of events. */
+  readonly gapOf: Map<string, number> = new Map();
+  /** `host:port` of those that it knew when it left. */
+  toldOfLeave: ReadonlySet<string> | undefined;
+  paused = false;
+  /** Whether its machine is suspended: nobody can ask it anything. */
+  asleep = false;
+  /** Whether it has woken and was not heard to have noticed yet. */
+  isUnaware = false;
+  /** Whether another is to follow it on its host. */
+  isReplaced = false;
+  /** The options, in milliseconds. */
+  heartbeat = 0;
+  peerTimeout = 0;
+  /** In datagrams a second. */
+  minSendRate = 2000;
+  batchInterval = 0;
+  /** How long each event keeps its callbacks busy, in milliseconds. */
+  busyFor = 0;
+  /** The longest that it stood still, and when it last went on. */
+  longestStall = 0;
+  wokeAt = 0;
+  /** When its machine was last suspended and woke, of {@linkcode Order}; 0 for never. */
+  awakeSince = 0;
+  /** When it ended, in milliseconds. */
+  endedAt = Infinity;
+  /** The option, in bytes. */
+  repairBytes = 33_554_432;
+  /** Whether it keeps for repair all that is sent in a world: 32 MiB for a minute. */
+  keepsAll = true;
+  readonly subscriptions: StormSubscription[] = [];
+  /** When each key was accepted last. */
+  readonly accepted = new Map<string, number>();
+  /** How often `publish` was called for each key, and when last. */
+  readonly calls = new Map<string, { count: number; order: number }>();
+  /** Whose position it heard, and when. */
+  readonly heard = new Map<number, Heard>();
+  /** Peers that it sees as gone. */
+  readonly partings = new Map<string, Parting>();
+  /** Nodes of which nothing had come but heartbeats without their extension when they were met. */
+  readonly metAsPlain = new Set<string>();
+  /** When it began, and when it began to leave, in milliseconds. */
+  openedAt = 0;
+  leavesAt = Infinity;
+  /** When it heard of others for the first time, by their ids. */
+  readonly metAt = new Map<string, number>();
+  /** When the last newcomer was met. */
+  joinedAt = 0;
+  /** How many of its gaps a calm world may have. */
+  excusedGaps = 0;
+  /** Gaps of the mesh, in words. */
+  readonly gaps: string[] = [];
+  lastMeshGap = 0;
+  guards: TakenGuard[] = [];
+
+  readonly #skew: Skew;
+
+  constructor(index: number, kind: Kind, host: MemoryHost, skew: Skew) {
+    this.index = index;
+    this.kind = kind;
+    this.host = host;
+    this.#skew = skew;
+  }
+
+  /** Whether it can be told to do something. */
+  get isUp(): boolean {
+    return this.state === "running" && !this.paused;
+  }
+
+  /** The network's time, or ahead of it, as the node sees it: its own clock stands still while its machine is suspended. */
+  get now(): number {
+    const { clock } = this.host;
+    return clock.wall?.() ?? clock.now();
+  }
+
+  /** Whether its machine has just woken, and the node may not have noticed yet. Guards of that moment are not fresh. */
+  isDrowsy(now: number): boolean {
+    // A callback may take longer than that.
+    return this.isUnaware && (this.longestStall === Infinity || now - this.wokeAt <= NOTICED_WITHIN);
+  }
+
+  /** The host's ports, with an eye on what is sent and what arrives. The tap of the network would cost more. */
+  ports(order: Order, tap: StormTap, overhearer?: Overhearer): MeshPorts {
+    const { bind, randomBytes, resolve, resolveSrv, networkInterfaces } = this.host;
+    const watchedBind: MeshPorts["bind"] = async (options, handlers) => {
+      const socket = await bind(options, {
+        message: (data, host, port) => {
+          this.#hear(data, order);
+          overhearer?.arrives(this, data, host, port, handlers.message);
+          handlers.message(data, host, port);
+        },
+        error: (error, fatal) => handlers.error(error, fatal),
+      });
+      const send: DatagramSocket["send"] = (data, host, port) => {
+        if (this.host.state !== "crashed") {
+          tap.see(data, host, port, this.now);
+          overhearer?.sends(this, data, host, port);
+        }
+        return socket.send(data, host, port);
+      };
+      const { adapter, unmet, host, port, receiveBuffer } = socket;
+      const join: DatagramSocket["join"] = (group, on) => socket.join(group, on);
+      const leave: DatagramSocket["leave"] = (group, on) => socket.leave(group, on);
+      return { adapter, unmet, host, port, receiveBuffer, send, join, leave, close: () => socket.close() };
+    };
+    return {
+      bind: watchedBind,
+      clock: this.#ownClock(),
+      randomBytes: this.beginsAs === undefined ? randomBytes : beginningWith(this.beginsAs, randomBytes),
+      resolve,
+      resolveSrv,
+      networkInterfaces,
+    };
+  }
+
+  #ownClock(): Clock {
+    const { clock } = this.host;
+    const { start, rate } = this.#skew;
+    return {
+      now: () => start + clock.now() * rate,
+      wall: () => start + this.now * rate,
+      setTimer: (callback, delay) => clock.setTimer(callback, delay / rate),
+      setTurnEnd: (callback) => clock.setTurnEnd(callback),
+    };
+  }
+
+  identify(nodeId: string): void {
+    this.nodeId = nodeId;
+    this.id = senderNumber(nodeId);
+  }
+
+  #hear(data: Uint8Array, order: Order): void {
+    const progress = progressOf(data);
+    if (progress === undefined) return;
+    const { number, last } = progress;
+    const sender = senderOf(data);
+    let heard = this.heard.get(sender);
+    if (heard === undefined) {
+      const firstAt = this.now;
+      heard = { last: 0, highest: 0, holes: 0, told: 0, firstAt, lastAt: firstAt, isNewborn: last === 0 };
+      this.heard.set(sender, heard);
+    }
+    heard.last = order.next();
+    heard.lastAt = this.now;
+    heard.told = Math.max(heard.told, last);
+    if (number === 0) return;
+    if (number > heard.highest + 1) heard.holes++;
+    heard.highest = Math.max(heard.highest, number);
+  }
+}
+
+/** Random bytes, of which the first are an id. */
+function beginningWith(id: string, randomBytes: (length: number) => Uint8Array): (length: number) => Uint8Array {
+  let isFirst = true;
+  return (length) => {
+    const bytes = randomBytes(length);
+    if (isFirst) bytes.set(id.replaceAll("-", "").match(/../g)?.map((byte) => Number.parseInt(byte, 16)) ?? []);
+    isFirst = false;
+    return bytes;
+  };
+}

@@ -1,0 +1,21 @@
+/**
+ * Seeded worlds of one event each, of which `docs/guarantees.md` says how soon it is told. P13: it is.
+ *
+ * @module
+ */
+
+import { pick } from "./plan.ts";
+import { ROWS } from "./rows.ts";
+import { Stage } from "./stage.ts";
+import type { StormWorld } from "./world.ts";
+
+/** Plays one row, which is drawn. */
+export async function runSoon(world: StormWorld, check: (problem?: string) => void): Promise<void> {
+  const { random } = world;
+  const drawn = pick(random, ROWS);
+  const row = drawn.isDear && random.chance(0.75) ? pick(random, ROWS.filter(({ isDear }) => !isDear)) : drawn;
+  const way = pick(random, [0.1, 1, 5, 20]);
+  world.set({ delay: { min: way, max: 1.5 * way } });
+  world.note(() => `${row.what}, ways of ${way} ms`);
+  await row.play(new Stage(world, 1.5 * way, check), row.what);
+}

@@ -1,0 +1,94 @@
+/**
+ * A small seeded world for one event: nodes that know each other, and what they are told and when.
+ *
+ * @module
+ */
+
+import type { MeshOptions, SyncEvent } from "../../../mod.ts";
+import type { StormNode } from "./node.ts";
+import type { StormWorld } from "./world.ts";
+
+/** What the clocks' grain and the turns of a loop add, in milliseconds. */
+const GRAIN = 5;
+/** Between two rounds of gap events, in milliseconds. */
+export const GAP_PAUSE = 100;
+
+/** An event, and when it came, in milliseconds. */
+export type Dated = SyncEvent & { readonly at: number };
+
+/** A small world whose nodes know each other, for one event. */
+export class Stage {
+  readonly world: StormWorld;
+  /** The longest that a datagram takes, in milliseconds. */
+  readonly way: number;
+  readonly #got = new Map<StormNode, Dated[]>();
+  readonly #check: (problem?: string) => void;
+
+  constructor(world: StormWorld, way: number, check: (problem?: string) => void) {
+    this.world = world;
+    this.way = way;
+    this.#check = check;
+  }
+
+  get now(): number {
+    return this.world.now;
+  }
+
+  /** When what was noticed missing is there: some milliseconds, and a few times the way there and back. */
+  get repair(): number {
+    return 60 + 8 * this.way + GRAIN;
+  }
+
+  advance(ms: number): Promise<void> {
+    return this.world.network.clock.advance(ms);
+  }
+
+  /** Opens a node on a host of its own. */
+  async open(options: MeshOptions = {}): Promise<StormNode> {
+    const node = await this.world.open("extended", this.world.hosts++, { batchInterval: 0, ...options });
+    const got: Dated[] = [];
+    this.#got.set(node, got);
+    node.mesh?.subscribe({ prefix: "" }, (event) => got.push({ ...event, at: this.now }));
+    return node;
+  }
+
+  /** Opens some, the first with options of its own, and waits until they know each other well. */
+  async openAll(count: number, first: MeshOptions): Promise<StormNode[]> {
+    const nodes = [await this.open(first)];
+    while (nodes.length < count) nodes.push(await this.open());
+    await this.advance(3 * this.world.plan.heartbeat + 8 * this.way);
+    return nodes;
+  }
+
+  /** Publishes a key, and waits until it is accepted. */
+  async publish(node: StormNode, key: string): Promise<number> {
+    this.world.publishKey(node, key);
+    await this.world.network.clock.runUntil(() => node.accepted.has(key), 60_000);
+    return this.now;
+  }
+
+  /** When a node got a key, or an event that covers it, first after a time. */
+  noticed(node: StormNode, key: string, since = 0): number | undefined {
+    const events = this.#got.get(node) ?? [];
+    return events.find((event) => event.at >= since && (event.key === key || event.cause !== "publish"))?.at;
+  }
+
+  /** The gaps of a node's subscriber: their times. */
+  gaps(node: StormNode): number[] {
+    return (this.#got.get(node) ?? []).filter(({ cause }) => cause === "gap").map(({ at }) => at);
+  }
+
+  /** Waits until a node was told of a key: by a time. */
+  async expect(what: string, node: StormNode, key: string, by: number): Promise<void> {
+    while (this.noticed(node, key) === undefined && this.now < by) {
+      await this.advance(Math.max(0.001, Math.min(by - this.now, 20)));
+    }
+    const at = this.noticed(node, key);
+    if (at !== undefined && at <= by) return;
+    this.fail(what, `node ${node.index} was told of ${key} at ${at} ms, and not by ${by.toFixed(1)} ms`);
+  }
+
+  fail(what: string, problem: string): void {
+    this.#check(`P13: ${what}: ${problem}`);
+  }
+}
