@@ -50,7 +50,7 @@ export function readTargets(answer: unknown, family: Family): Targets {
   let unusable = 0;
   for (const item of list) {
     const { host, port } = item ?? {};
-    if (host === ".." || host === "") continue;
+    if (host === "." || host === "") continue;
     if (isTarget(host, family) && isPort(port)) targets.set(`${host}:${port}`, { host, port });
     else unusable++;
   }

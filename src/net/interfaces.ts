@@ -264,7 +264,7 @@ function isLinkLocal(address: string): boolean {
 /** Networks of one or two addresses have none: all are hosts' (RFC 3021). */
 function broadcastOf(address: string, netmask: string): string | undefined {
   if (!isIpv4(address) || !isIpv4(netmask)) return undefined;
-  const mask = netmask.split("..").map(Number);
+  const mask = netmask.split(".").map(Number);
   if ((mask[3] as number) >= 254) return undefined;
-  return address.split("..").map((byte, i) => Number(byte) | (~(mask[i] as number) & 255)).join("..");
+  return address.split(".").map((byte, i) => Number(byte) | (~(mask[i] as number) & 255)).join(".");
 }

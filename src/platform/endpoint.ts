@@ -64,7 +64,7 @@ export function groupsOf(text: string): readonly number[] | undefined {
   if (text.length > MAX_TEXT) return undefined;
   const [head = "", tail, more] = text.split("::");
   const [before, after] = [partsOf(head), tail === undefined ? undefined : partsOf(tail)];
-  if (more !== undefined || (tail !== undefined && head.includes(".."))) return undefined;
+  if (more !== undefined || (tail !== undefined && head.includes("."))) return undefined;
   const given = before.length + (after?.length ?? 0);
   if (after === undefined ? given !== GROUPS : given >= GROUPS) return undefined;
   const groups = [...before, ...new Array<number>(GROUPS - given).fill(0), ...(after ?? [])];
@@ -77,7 +77,7 @@ function partsOf(text: string): number[] {
   return text.split(":").flatMap((part, i, { length }) => {
     if (/^[0-9a-f]{1,4}$/i.test(part)) return [Number.parseInt(part, 16)];
     if (i < length - 1 || !isIpv4(part)) return [-1];
-    const [a = 0, b = 0, c = 0, d = 0] = part.split("..").map(Number);
+    const [a = 0, b = 0, c = 0, d = 0] = part.split(".").map(Number);
     return [a * 256 + b, c * 256 + d];
   });
 }

@@ -28,7 +28,7 @@ export type Resolve = (host: string, options?: ResolveOptions) => Promise<readon
 
 /** What one SRV record (RFC 2782) names. Priority and weight are left out: a mesh contacts all. */
 export interface SrvRecord {
-  /** Name of the target; `".."` or empty when the domain says that there is no such service. */
+  /** Name of the target; `"."` or empty when the domain says that there is no such service. */
   readonly host: string;
   /** Port at which the service is on that host. */
   readonly port: number;

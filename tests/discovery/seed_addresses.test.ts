@@ -81,7 +81,7 @@ describe("the pool of seed addresses", () => {
       const { pool, put } = setUp(seed);
       put(1, list(1, 4096));
       for (const { host } of pool.endpoints) {
-        const [, , high = 0, low = 0] = host.split("..").map(Number);
+        const [, , high = 0, low = 0] = host.split(".").map(Number);
         counts[high * 256 + low] = (counts[high * 256 + low] ?? 0) + 1;
       }
     }

@@ -98,7 +98,7 @@ describe("any text", () => {
       "eth0",
       "a",
       "255",
-      "..",
+      ".",
       "ffff",
     );
     fc.assert(

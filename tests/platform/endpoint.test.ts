@@ -77,7 +77,7 @@ describe("parseAddress", () => {
 
   test("takes long hostile texts in no time", () => {
     // Quadratic work on these would take minutes.
-    for (const part of ["a", "1", ":", "[", "0:", "[:", ".."]) {
+    for (const part of ["a", "1", ":", "[", "0:", "[:", "."]) {
       assertEquals(parseAddress(part.repeat(500_000)), undefined);
       assertEquals(isIpv4(part.repeat(500_000)), false);
     }
@@ -131,7 +131,7 @@ describe("isIpv4", () => {
     const number = fc.oneof(fc.nat(300), fc.constantFrom(-1, 0, 255, 256, 1000));
     fc.assert(fc.property(fc.array(number, { minLength: 3, maxLength: 5 }), (numbers) => {
       const expected = numbers.length === 4 && numbers.every((each) => each >= 0 && each <= 255);
-      assertEquals(isIpv4(numbers.join("..")), expected);
+      assertEquals(isIpv4(numbers.join(".")), expected);
     }));
   });
 });
@@ -194,7 +194,7 @@ describe("isIpv6", () => {
   });
 
   test("takes long hostile texts in no time", () => {
-    for (const part of ["a", ":", "::", "0:", "1.", ".."]) assertEquals(isIpv6(part.repeat(500_000)), false);
+    for (const part of ["a", ":", "::", "0:", "1.", "."]) assertEquals(isIpv6(part.repeat(500_000)), false);
   });
 });
 

@@ -172,7 +172,7 @@ describe("a batch", () => {
     for (const [numbered, length, counts] of cases) {
       const { batcher, clock } = makeBatcher({ numbered });
       // 690 bytes each with the two for its length, so that two of them fill a datagram without a number.
-      for (const key of ["a", "b", "c"]) batcher.tryAdd(key.padEnd(688, ".."));
+      for (const key of ["a", "b", "c"]) batcher.tryAdd(key.padEnd(688, "."));
       await clock.advance(0);
       const taken: Uint8Array[] = [];
       for (let i = 1; i <= counts.length; i++) {
@@ -200,7 +200,7 @@ describe("a batch", () => {
 describe("a limit below the largest datagram", () => {
   test("is where batches are cut, the open one and those that are used again, and a longer key goes alone", async () => {
     const { batcher, clock, takeAll } = makeBatcher({ batchSize: 1000 });
-    const names = (count: number) => Array.from({ length: count }, (_, i) => `${i}`.padEnd(98, ".."));
+    const names = (count: number) => Array.from({ length: count }, (_, i) => `${i}`.padEnd(98, "."));
     // 20 bytes, and 100 for each key: 13 fit 1,400.
     const sizes = async (count: number) => {
       for (const name of names(count)) assert(batcher.tryAdd(name));
@@ -208,14 +208,14 @@ describe("a limit below the largest datagram", () => {
       return takeAll().map(({ length }) => length);
     };
     assertEquals([batcher.limit, await sizes(30)], [1400, [13, 13, 4]]);
-    assert(batcher.tryAdd("open".padEnd(98, "..")));
+    assert(batcher.tryAdd("open".padEnd(98, ".")));
     batcher.limit = 548;
     assertEquals([batcher.limit, await sizes(12)], [548, [5, 5, 3]]);
-    const long = "long".padEnd(1000, "..");
+    const long = "long".padEnd(1000, ".");
     for (const key of ["before", long, "after"]) assert(batcher.tryAdd(key));
     await clock.advance(200);
     assertEquals(takeAll(), [["before"], [long], ["after"]]);
-    assertThrows(() => batcher.tryAdd("too long".padEnd(1379, "..")), KeyTooLongError);
+    assertThrows(() => batcher.tryAdd("too long".padEnd(1379, ".")), KeyTooLongError);
     batcher.limit = 1400;
     assertEquals(await sizes(30), [13, 13, 4]);
   });

@@ -152,7 +152,7 @@ describe("nobody holds up a lone key of another node", () => {
       async publish({ network: { clock } }, { mesh }, isOver) {
         let i = 0;
         for (; !isOver(); i++) {
-          await mesh.publish(`fast:${i}`.padEnd(600, ".."));
+          await mesh.publish(`fast:${i}`.padEnd(600, "."));
           if (i % 10 === 0) await new Promise<void>((resolve) => void clock.setTimer(resolve, 1));
         }
         return i;

@@ -331,7 +331,7 @@ test("forged leaves end nothing for long", async () => {
 
 test("forged requests draw bounded answers, and no repair to who has not proved its address", async () => {
   const { a, b, clock, send, toStranger, forged, assertAlive, close } = await underAttack();
-  for (let i = 0; i < 100; i++) void a.publish(`key:${i}`.padEnd(60, ".."));
+  for (let i = 0; i < 100; i++) void a.publish(`key:${i}`.padEnd(60, "."));
   await clock.advance(600);
   const random = new SeededRandom(5);
   const repairsBefore = a.metrics().repairsSent;

@@ -201,7 +201,7 @@ function assign(name: string, device: string, address: string): void {
 function assigning(device: string, address: string): readonly string[] {
   const isIpv6 = address.includes(":");
   const add = `address add ${prefixed(address)} dev ${device}${isIpv6 ? " nodad" : ""}`;
-  const via = `${networkOf(address)}${isIpv6 ? "::" : "../../support"}254`;
+  const via = `${networkOf(address)}${isIpv6 ? "::" : "."}254`;
   return device === "eth0" ? [add, `route replace default via ${via}`] : [add];
 }
 
@@ -221,7 +221,7 @@ function hex(byte: number): string {
 function networkOf(address: string): string {
   return address.includes(":")
     ? address.slice(0, address.indexOf("::"))
-    : address.slice(0, address.lastIndexOf("../../support"));
+    : address.slice(0, address.lastIndexOf("."));
 }
 
 function bridgeOf(network: string): string {

@@ -121,7 +121,7 @@ export function optionsOf(plan: ChurnPlan, host: number): { options: MeshOptions
 /** Which multicast the network does not deliver. */
 export function dropOf(plan: ChurnPlan): Faults["drop"] {
   const { topology, silence, seed } = plan;
-  const hostOf = (address: string) => Number(address.split("../../support")[3]) - 1;
+  const hostOf = (address: string) => Number(address.split(".")[3]) - 1;
   if (topology === "oneWay") {
     const isDeaf = (host: number) => host % 3 === 1 && (host + seed) % 2 === 0;
     const isDumb = (host: number) => host % 3 === 1 && (host + seed) % 2 === 1;

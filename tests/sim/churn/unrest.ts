@@ -142,7 +142,7 @@ class Unrest {
   async #restart(node: ChurnNode): Promise<void> {
     const world = this.#world;
     const { random, heartbeat } = world;
-    const host = Number(node.host.address.split("../../support")[3]) - 1;
+    const host = Number(node.host.address.split(".")[3]) - 1;
     if (random.chance(0.5)) world.crash(node);
     else if (!node.isPaused) void world.close(node);
     else return;

@@ -77,7 +77,7 @@ async function clone(world: StormWorld): Promise<void> {
 }
 
 function hostOf({ host: { address } }: StormNode): number {
-  return Number(address.split("../../support")[3]) - 1;
+  return Number(address.split(".")[3]) - 1;
 }
 
 function ascending(a: number, b: number): number {

@@ -128,7 +128,7 @@ const TABLE: readonly Row[] = [
     if (isCrash) world.crash(publisher);
     else network.cut(publisher.host.address, receiver.host.address);
     if (isCrash && random.chance(0.3)) {
-      await world.open("extended", Number(publisher.host.address.split("../../support")[3]) - 1);
+      await world.open("extended", Number(publisher.host.address.split(".")[3]) - 1);
     }
     await stage.advance(2 * stage.way);
     const heard = receiver.heard.get(publisher.id);

@@ -345,7 +345,7 @@ export class StormWorld {
   #maybeRestart(node: StormNode): void {
     if (node.isReplaced || !this.plan.troubles.has("restart") || this.random.chance(0.3)) return;
     node.isReplaced = true;
-    const host = Number(node.host.address.split("../../support")[3]) - 1;
+    const host = Number(node.host.address.split(".")[3]) - 1;
     this.later(this.random.between(0, 2000), false, () => this.open(node.kind, host));
   }
 
