@@ -44,10 +44,10 @@ export type {
   InterfaceDiagnosis,
   NodeDiagnosis,
   Observed,
+  Paths,
   PeerDiagnosis,
   PeerSettings,
   Severity,
-  Ways,
 } from "./src/observability/diagnosis/diagnosis.ts";
 export type { CloseReport } from "./src/close_report.ts";
 export type { MeshEventListener, MeshEvents } from "./src/observability/event_stream.ts";
@@ -100,7 +100,7 @@ export type {
 export type { Signal, SignalShape } from "./src/platform/abort_signal.ts";
 export { decodeExtension, encodeExtension } from "./src/wire/extension.ts";
 export type { Base, Extension, NumberRange, Position } from "./src/wire/extension.ts";
-export type { ToldPeer } from "./src/wire/peer_exchange.ts";
+export type { ExchangedPeer } from "./src/wire/peer_exchange.ts";
 export { decodePacket, encodePacket } from "./src/wire/packet.ts";
 export type { Measure, Report } from "./src/wire/probe_records.ts";
 export type { BatchPacket, KeyPacket, Packet, UnknownPacket } from "./src/wire/packet.ts";

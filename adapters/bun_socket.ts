@@ -11,7 +11,7 @@ import { asError, bindError, checkAddresses, multicastError } from "./bind_error
 import { Memberships } from "./group_memberships.ts";
 import { Gate } from "./handler_gate.ts";
 import { runtimeName } from "./interface_names.ts";
-import { BUN_SEND_ATTEMPTS, Failures, SendQueue } from "./send_queue.ts";
+import { BUN_SEND_ATTEMPTS, ErrorReporter, SendQueue } from "./send_queue.ts";
 import { type Abilities, cannot } from "./socket_capabilities.ts";
 
 // What is used of Bun, written out: its own types would come along into this package's, and they leave out `flags`.
@@ -172,7 +172,7 @@ class BunDatagramSocket implements DatagramSocket {
     this.#queue = new SendQueue((datagrams, host, port, done) => {
       const packets: (Uint8Array | number | string)[] = [];
       for (const data of datagrams) packets.push(data, port, host);
-      this.#transmit(packets, new Failures(datagrams.length), done);
+      this.#transmit(packets, new ErrorReporter(datagrams.length), done);
     }, {
       family,
       renew: renew ? () => canLeave(raw, options, family) : undefined,
@@ -217,14 +217,14 @@ class BunDatagramSocket implements DatagramSocket {
   /** Hands over packets, three items each, until all are. */
   #transmit(
     packets: (Uint8Array | number | string)[],
-    failures: Failures,
+    errorReporter: ErrorReporter,
     done: (unsent?: Unsent) => void,
   ): void {
     for (let attempt = 1; packets.length > 0;) {
       try {
         const taken = this.#raw.sendMany(packets);
         if (taken === 0) {
-          this.#blocked = () => this.#transmit(packets, failures, done);
+          this.#blocked = () => this.#transmit(packets, errorReporter, done);
           return;
         }
         // Where it stops short, the next call says why.
@@ -232,12 +232,12 @@ class BunDatagramSocket implements DatagramSocket {
         attempt = 1;
       } catch (error) {
         if (attempt++ < BUN_SEND_ATTEMPTS) continue;
-        failures.addFromEnd(packets.length / ITEMS, asError(error));
+        errorReporter.addFromEnd(packets.length / ITEMS, asError(error));
         packets.splice(0, ITEMS);
         attempt = 1;
       }
     }
-    done(failures.unsent);
+    done(errorReporter.unsent);
   }
 }
 

@@ -10,7 +10,7 @@ import {
 import { asError, bindError, checkAddresses, multicastError } from "./bind_error.ts";
 import { Memberships } from "./group_memberships.ts";
 import { Gate } from "./handler_gate.ts";
-import { Failures, SendQueue } from "./send_queue.ts";
+import { ErrorReporter, SendQueue } from "./send_queue.ts";
 import { type Abilities, cannot } from "./socket_capabilities.ts";
 import { setImmediate } from "./system_clock.ts";
 
@@ -172,15 +172,15 @@ class DenoDatagramSocket implements DatagramSocket {
   async #receive(): Promise<void> {
     // An own buffer is 5 times faster than one that Deno makes for each datagram.
     const buffer = new Uint8Array(RECEIVE_SIZE);
-    let failures = 0;
+    let errorReporter = 0;
     while (this.#closing === undefined) {
       try {
         const [data, from] = await this.#raw.receive(buffer);
-        failures = 0;
+        errorReporter = 0;
         this.#gate.message(data, from.hostname, from.port);
       } catch (error) {
         if (this.#closing !== undefined) return;
-        const fatal = ++failures === MAX_FAILURES;
+        const fatal = ++errorReporter === MAX_FAILURES;
         if (fatal || !SEND_TROUBLE.has(asError(error).name)) this.#gate.error(asError(error), fatal);
         if (fatal) return;
         await turn();
@@ -195,15 +195,15 @@ async function sendInTurn(
   datagrams: readonly Uint8Array[],
   address: DenoAddress,
 ): Promise<Unsent> {
-  const failures = new Failures(datagrams.length);
+  const errorReporter = new ErrorReporter(datagrams.length);
   for (const [i, data] of datagrams.entries()) {
     try {
       await raw.send(data, address);
     } catch (error) {
-      failures.add(i, asError(error));
+      errorReporter.add(i, asError(error));
     }
   }
-  return failures.unsent;
+  return errorReporter.unsent;
 }
 
 function listen(listenDatagram: ListenDatagram, options: BindOptions): DenoSocket {

@@ -16,7 +16,7 @@ import { asError, bindError, checkAddresses, multicastError } from "./bind_error
 import { Gate } from "./handler_gate.ts";
 import { runtimeName } from "./interface_names.ts";
 import { Memberships } from "./group_memberships.ts";
-import { BUN_SEND_ATTEMPTS, Failures, inTurn, SendQueue, type Transmit } from "./send_queue.ts";
+import { BUN_SEND_ATTEMPTS, ErrorReporter, inTurn, SendQueue, type Transmit } from "./send_queue.ts";
 import { setTimeout, withRealTicks } from "./system_clock.ts";
 import { ZoneGuess } from "./ipv6_zone_lookup.ts";
 
@@ -240,7 +240,7 @@ class Together {
   #port = 0;
   #called = 0;
   #count = 0;
-  #failures: Failures | undefined;
+  #errorReporter: ErrorReporter | undefined;
   #done: ((unsent?: Unsent) => void) | undefined;
 
   constructor(raw: Socket) {
@@ -253,7 +253,7 @@ class Together {
     this.#port = port;
     this.#called = 0;
     this.#count = datagrams.length;
-    this.#failures = undefined;
+    this.#errorReporter = undefined;
     this.#done = done;
     if (datagrams.length === 0) return done();
     withRealTicks(this.#send);
@@ -271,11 +271,11 @@ class Together {
   };
 
   readonly #sent = (error: unknown): void => {
-    if (error) (this.#failures ??= new Failures(this.#count)).add(this.#called, asError(error));
+    if (error) (this.#errorReporter ??= new ErrorReporter(this.#count)).add(this.#called, asError(error));
     if (++this.#called < this.#count) return;
     // The caller's from now on.
     this.#datagrams = [];
-    this.#done?.(this.#failures?.unsent);
+    this.#done?.(this.#errorReporter?.unsent);
   };
 }
 

@@ -196,12 +196,12 @@ export function inTurn(
   transmit: (data: Uint8Array, host: string, port: number, done: (error?: Error) => void) => void,
 ): Transmit {
   return (datagrams, host, port, done) => {
-    const failures = new Failures(datagrams.length);
+    const errorReporter = new ErrorReporter(datagrams.length);
     let next = 0;
     function goOn(error?: Error): void {
-      if (error !== undefined) failures.add(next - 1, error);
+      if (error !== undefined) errorReporter.add(next - 1, error);
       const data = datagrams[next++];
-      if (data === undefined) done(failures.unsent);
+      if (data === undefined) done(errorReporter.unsent);
       else transmit(data, host, port, goOn);
     }
     goOn();
@@ -209,7 +209,7 @@ export function inTurn(
 }
 
 /** Why some of so many datagrams were not sent, as it becomes known. */
-export class Failures {
+export class ErrorReporter {
   /** So far. */
   unsent: (Error | undefined)[] | undefined;
   readonly #count: number;

@@ -146,8 +146,8 @@ async function main(): Promise<void> {
         const { role, events, causes, toldAfter, p50, p99, metrics } = report;
         const latency = role === "healthy" ? ` p50 ${p50.toFixed(2)} ms, p99 ${p99.toFixed(2)} ms` : "";
         const told = toldAfter === null ? "" : ` told after ${toldAfter.toFixed(0)} ms`;
-        const { missing, repaired, requestsSent, gaps, slowCallbacks, keysDropped, sendRate } = metrics;
-        const counts = { missing, repaired, requestsSent, gaps, slowCallbacks, keysDropped, sendRate };
+        const { missing, recovered, naksSent, gaps, slowCallbacks, keysDropped, sendRate } = metrics;
+        const counts = { missing, recovered, naksSent, gaps, slowCallbacks, keysDropped, sendRate };
         console.log(`  ${role}:${latency}${told} ${JSON.stringify({ ...events, ...causes, ...counts })}`);
       }
     }

@@ -31,7 +31,7 @@ while (performance.now() < end) {
 await sleep(2000);
 const after = mesh.metrics();
 const { gaps } = after;
-const grown = (name: "delivered" | "missing" | "repaired" | "requestsSent" | "duplicates" | "published") =>
+const grown = (name: "delivered" | "missing" | "recovered" | "naksSent" | "duplicates" | "published") =>
   after[name] - before[name];
 const { state } = mesh.status();
 console.log(JSON.stringify({
@@ -40,8 +40,8 @@ console.log(JSON.stringify({
   delivered: grown("delivered"),
   duplicates: grown("duplicates"),
   missing: grown("missing"),
-  repaired: grown("repaired"),
-  requests: grown("requestsSent"),
+  recovered: grown("recovered"),
+  requests: grown("naksSent"),
   gaps,
   state,
 }));

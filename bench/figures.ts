@@ -27,14 +27,14 @@ export type Unit =
   | "bytes";
 
 /** Values of one figure, one a round. */
-export interface Rounds {
+export interface RetryLoop {
   readonly name: string;
   readonly unit: Unit;
   readonly values: readonly number[];
 }
 
 /** Sums up rounds. `control` has as many, made in turn with these. */
-export function figure(rounds: Rounds, control?: Rounds): Figure {
+export function figure(rounds: RetryLoop, control?: RetryLoop): Figure {
   const { name, unit, values } = rounds;
   if (!values.every(Number.isFinite)) throw new Error(`${name} must be finite in every round: it was ${values}`);
   const summary = {

@@ -11,17 +11,17 @@ export interface Loss {
   /** Whether a datagram that came in is lost in any case. */
   readonly always: (data: Uint8Array) => boolean;
   /** Gets each datagram that came in and is lost. */
-  readonly onLost: (data: Uint8Array) => void;
+  readonly onDown: (data: Uint8Array) => void;
 }
 
 /** Sockets like those of `bind`, on a network that loses datagrams both ways. */
-export function lossy(bind: Bind, { share, seed, always, onLost }: Loss): Bind {
+export function lossy(bind: Bind, { share, seed, always, onDown }: Loss): Bind {
   const random = new SeededRandom(seed);
   const now = typeof share === "number" ? () => share : share;
   return async (options, handlers) => {
     const socket = await bind(options, {
       message(data, host, port) {
-        if (always(data) || random.chance(now())) onLost(data);
+        if (always(data) || random.chance(now())) onDown(data);
         else handlers.message(data, host, port);
       },
       error: (error, fatal) => handlers.error(error, fatal),

@@ -1,5 +1,5 @@
 import { Bench } from "tinybench";
-import { type Figure, figure, type Rounds, type Unit } from "./figures.ts";
+import { type Figure, figure, type RetryLoop, type Unit } from "./figures.ts";
 
 /** What is measured inside one process. */
 export interface Row {
@@ -30,7 +30,7 @@ export async function measure(rows: readonly Row[], quick: boolean): Promise<Fig
       values.set(name, [...(values.get(name) ?? []), (result.latency.p50 * 1e6) / times]);
     }
   }
-  const roundsOf = (name: string): Rounds => {
+  const roundsOf = (name: string): RetryLoop => {
     const row = rows.find((each) => each.name === name);
     if (row === undefined) throw new Error(`There is no row ${name} to compare with`);
     return { name, unit: row.unit, values: values.get(name) ?? [] };

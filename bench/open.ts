@@ -12,7 +12,7 @@ import process from "node:process";
 import { promisify } from "node:util";
 import { run } from "../scripts/run.ts";
 import { CACHE, ROOT, TSC } from "../scripts/runtimes.ts";
-import { figure, print, type Rounds } from "./figures.ts";
+import { figure, print, type RetryLoop } from "./figures.ts";
 import { plainArgs } from "./peer.ts";
 
 const ROUNDS = process.argv.includes("--quick") ? 2 : 9;
@@ -38,7 +38,7 @@ for (let round = -1; round < ROUNDS; round++) {
   times.open.push(ours.open);
   opens.push(bare.open);
 }
-const rounds = (name: string, values: readonly number[]): Rounds => ({ name: `open.${name}`, unit: "ms", values });
+const rounds = (name: string, values: readonly number[]): RetryLoop => ({ name: `open.${name}`, unit: "ms", values });
 print([
   figure(rounds("import", times.import), rounds("import.control", times["import.control"])),
   figure(rounds("import.control", times["import.control"])),

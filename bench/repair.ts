@@ -52,7 +52,7 @@ const receiver = await MeshBus.open({
     seed: SEED,
     // The first copy of a tail.
     always: (data) => keysOf(data).some((key) => key.startsWith(TAIL) && !lost.has(key)),
-    onLost: (data) => keysOf(data).forEach((key) => lost.add(key)),
+    onDown: (data) => keysOf(data).forEach((key) => lost.add(key)),
   }),
 });
 const publishers = await Promise.all(

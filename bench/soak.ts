@@ -51,7 +51,7 @@ const mesh = await MeshBus.open({
   ...systemPorts,
   interface: "127.0.0.1",
   port,
-  bind: lossy(systemPorts.bind, { share: 0, seed: 1, always: () => random.chance(loss.share), onLost: () => {} }),
+  bind: lossy(systemPorts.bind, { share: 0, seed: 1, always: () => random.chance(loss.share), onDown: () => {} }),
 });
 while (mesh.peers().length < runtimes.length) await sleep(50);
 await sleep(1000);
@@ -82,9 +82,11 @@ for (let round = 0; round <= LOSSLESS || performance.now() < end; round++) {
     lost.gaps += gaps;
   }
   memory.push([process.memoryUsage().rss, ...reports.map(({ rss }) => rss)]);
-  const { sendRate, repairsSent } = mesh.metrics();
+  const { sendRate, retransmitsSent } = mesh.metrics();
   console.error(
-    `${round} ${name}: ${Math.round(count / seconds)} keys/s, rate ${Math.round(sendRate)}, ${repairsSent} repairs; ` +
+    `${round} ${name}: ${Math.round(count / seconds)} keys/s, rate ${
+      Math.round(sendRate)
+    }, ${retransmitsSent} repairs; ` +
       reports.map((each) => `${each.adapter} ${each.keys} of ${count}, ${each.gaps} gaps, ${each.missing} missing`)
         .join("; "),
   );

@@ -30,7 +30,7 @@ export interface SoakReport {
   /** Events with another cause than `publish`. */
   readonly gaps: number;
   readonly missing: number;
-  readonly repaired: number;
+  readonly recovered: number;
   readonly requests: number;
   /** Bytes of memory of the process. */
   readonly rss: number;
@@ -43,7 +43,7 @@ const mesh = await MeshBus.open({
   ...systemPorts,
   interface: "127.0.0.1",
   port,
-  bind: lossy(systemPorts.bind, { share: 0, seed: 1, always: () => random.chance(loss.share), onLost: () => {} }),
+  bind: lossy(systemPorts.bind, { share: 0, seed: 1, always: () => random.chance(loss.share), onDown: () => {} }),
 });
 let adapter = "";
 mesh.events.listen((event) => {
@@ -74,8 +74,8 @@ await serve(async (request: SoakRequest): Promise<SoakReport | true> => {
   }
   const end = performance.now() + 20_000;
   while (keys < count && performance.now() < end) await sleep(10);
-  const { missing, repaired, requestsSent: requests } = mesh.metrics();
-  const report = { adapter, keys, repeated, gaps, missing, repaired, requests, rss: process.memoryUsage().rss };
+  const { missing, recovered, naksSent: requests } = mesh.metrics();
+  const report = { adapter, keys, repeated, gaps, missing, recovered, requests, rss: process.memoryUsage().rss };
   seen.fill(0);
   keys = repeated = gaps = 0;
   round = request.round + 1;

@@ -184,7 +184,7 @@ class Examiner {
     const strangers = new Strangers(diagnosis, watch.known);
     progress?.at(isScouting ? "look" : "seeds");
     const [known] = await Promise.all([
-      this.#refine(diagnosis, watch.failures),
+      this.#refine(diagnosis, watch.errorReporter),
       isScouting ? this.#askStrangers(diagnosis, strangers) : undefined,
     ]);
     if (isScouting && strangers.list.length === 0 && diagnosis.peers.length === 0) {
@@ -215,7 +215,7 @@ class Examiner {
   /** Those that answer nothing say every `heartbeat` that they are there. */
   async #hearStrangers(diagnosis: Diagnosis, strangers: Strangers): Promise<void> {
     const { progress, signal } = this.#examination;
-    const { asked, family, group, port } = diagnosis.node;
+    const { requested: asked, family, group, port } = diagnosis.node;
     if (family !== 4 || !asked.multicast) return;
     const interfaces = othersOf(diagnosis, this.#interfaces());
     const time = this.#phases.listenElsewhere;
@@ -236,7 +236,7 @@ class Examiner {
   /** The findings of the node, with what only the program can know or do. */
   async #refine(
     { findings, node, peers }: Diagnosis,
-    failures: ReadonlySet<string>,
+    errorReporter: ReadonlySet<string>,
   ): Promise<readonly Finding[]> {
     const severity = peers.length === 0 ? "error" : "warning";
     const seeds = node.silentSeeds.slice(0, MOST_SEEDS);
@@ -261,8 +261,8 @@ class Examiner {
         return { ...finding, advice: adviceAlone(node, this.#examination.isScouting) };
       }
       if (finding.code === "interface-missing") return { ...finding, severity: "error", advice: ADVICE_MISSING };
-      const isExplained = finding.code === "seed-unresolved" && failures.size > 0;
-      return isExplained ? { ...finding, message: [...failures].join("; ") } : finding;
+      const isExplained = finding.code === "seed-unresolved" && errorReporter.size > 0;
+      return isExplained ? { ...finding, message: [...errorReporter].join("; ") } : finding;
     });
   }
 }

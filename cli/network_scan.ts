@@ -11,7 +11,7 @@ import { clearTimeout, setTimeout } from "../adapters/system_clock.ts";
 import type { NetworkInterface, Report } from "../mod.ts";
 import { encodeControl, readExtension } from "../src/wire/extension.ts";
 import { readU32 } from "../src/wire/integers.ts";
-import { HEADER_LENGTH, NODE_ID_LENGTH, NONCE_LENGTH, TYPE_ANSWER, TYPE_PROBE } from "../src/wire/layout.ts";
+import { HEADER_LENGTH, NODE_ID_LENGTH, NONCE_LENGTH, TYPE_PROBE, TYPE_PROBE_ACK } from "../src/wire/layout.ts";
 import { formatNodeId, stampUuid } from "../src/wire/node_id.ts";
 import { equalBytes, nodeIdOf, packetType, scanPacket } from "../src/wire/packet.ts";
 import { padded } from "../src/wire/probe_records.ts";
@@ -147,7 +147,7 @@ function readAnswer(
   id: Uint8Array,
   nonce: number,
 ): { readonly id: string; readonly report: Report } | undefined {
-  if (scanPacket(data) !== HEADER_LENGTH || packetType(data) !== TYPE_ANSWER) return undefined;
+  if (scanPacket(data) !== HEADER_LENGTH || packetType(data) !== TYPE_PROBE_ACK) return undefined;
   const extension = readExtension(data, HEADER_LENGTH);
   if (typeof extension !== "object" || extension.nonce !== nonce) return undefined;
   const { report, stream } = extension;

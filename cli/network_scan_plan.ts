@@ -106,7 +106,7 @@ export function scoutFindings(
     } of this host; this node uses ${used}.`,
     remedy: `give \`interface: ${JSON.stringify(some[0]?.interface)}\`, or \`interface: "all"\`.`,
   }));
-  sort("multicast-off", ({ multicast }) => !multicast || !node.asked.multicast, (some) => ({
+  sort("multicast-off", ({ multicast }) => !multicast || !node.requested.multicast, (some) => ({
     message:
       `${nodes(some)} the same port and group, but ${
         some[0]?.multicast ? "this node does" : "{it does|they do}"

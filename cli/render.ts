@@ -5,7 +5,7 @@
  */
 
 import * as util from "node:util";
-import type { Finding, PeerDiagnosis, Severity, Ways } from "../mod.ts";
+import type { Finding, Paths, PeerDiagnosis, Severity } from "../mod.ts";
 import type { DoctorReport } from "./doctor.ts";
 
 type Format = "bold" | "dim" | "red" | "yellow" | "green" | "cyan";
@@ -80,7 +80,7 @@ export function render(report: DoctorReport, paint: Paint): string {
 const PEER_HEAD = ["address", "heard by", "hears us by", "round trip", "lost", "largest in/out", "stale by"];
 
 function peerRow(peer: PeerDiagnosis): readonly string[] {
-  const { address, largest, lost, plain, questions, roundTrip, staleness } = peer;
+  const { address, largest, lost, plain, probes: questions, roundTrip, staleness } = peer;
   return [
     address,
     plain ? "go-warp's wire" : waysText(peer, "in"),
@@ -92,7 +92,7 @@ function peerRow(peer: PeerDiagnosis): readonly string[] {
   ];
 }
 
-function waysText({ multicast, unicast }: PeerDiagnosis, way: keyof Ways): string {
+function waysText({ multicast, unicast }: PeerDiagnosis, way: keyof Paths): string {
   const open = [...unicast[way] ? ["unicast"] : [], ...multicast[way] ? ["multicast"] : []];
   if (open.length > 0) return open.join(", ");
   return unicast[way] === null && multicast[way] === null ? "?" : "nothing";

@@ -17,7 +17,7 @@ export class Watch {
   /** Ids of all nodes that it has known. */
   readonly known: Set<string> = new Set();
   /** Why names could not be looked up. */
-  readonly failures: Set<string> = new Set();
+  readonly errorReporter: Set<string> = new Set();
   readonly #clock: Clock;
   readonly #signal: AbortSignal | undefined;
   #changedAt: number;
@@ -31,8 +31,8 @@ export class Watch {
     mesh.events.listen((event) => {
       if (event.type === "peerJoined") this.known.add(event.peer.id);
       if (event.type === "peerJoined" || event.type === "peerLeft") this.#changedAt = clock.now();
-      const isFailure = event.type === "error" && event.stage === "resolve" && this.failures.size < MOST_FAILURES;
-      if (isFailure) this.failures.add(event.error.message);
+      const isFailure = event.type === "error" && event.stage === "resolve" && this.errorReporter.size < MOST_FAILURES;
+      if (isFailure) this.errorReporter.add(event.error.message);
     });
   }
 

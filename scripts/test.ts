@@ -53,7 +53,7 @@ const { values, positionals } = parseArgs({
 
 mkdirSync(CACHE, { recursive: true });
 const summaries: string[] = [];
-const failures: string[] = [];
+const errorReporter: string[] = [];
 const results: TestCounts[] = [];
 for (const testRun of testRuns()) {
   // A runner that is given no file looks for some by itself.
@@ -68,7 +68,7 @@ for (const testRun of testRuns()) {
   results.push(counts);
 }
 // Again at the end, where it is found among thousands of results.
-for (const failure of failures) console.log(failure);
+for (const failure of errorReporter) console.log(failure);
 if (summaries.length > 1) {
   header("All runtimes");
   console.log(summaries.join("\n"));
@@ -157,7 +157,7 @@ async function executeSome(testRun: TestRun, command: string, files: readonly st
   const failed = counts.failed === 0 && (!ok || counts.passed === 0) ? 1 : counts.failed;
   // A run that was ended, or a runner that broke, names nobody: the last that it said.
   const said = failuresFromOutput(runtime, output) || output.trimEnd().split("\n").slice(-20).join("\n");
-  if (failed > 0) failures.push(`\n=== Failed on ${title} ===\n${said}`);
+  if (failed > 0) errorReporter.push(`\n=== Failed on ${title} ===\n${said}`);
   return { ...counts, failed };
 }
 

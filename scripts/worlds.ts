@@ -37,12 +37,12 @@ await runWorlds<"storm", StormReport>({
   kinds: ["storm"],
   args: values.without === undefined ? [] : ["--without", values.without],
   run: (_, seed, trace) => runStorm(seed, { trace, without: values.without?.split(",") }),
-  sums: ["calm", "keys", "events", "overwritten", "lost", "left", "late", "missing", "repaired", "datagrams"],
+  sums: ["calm", "keys", "events", "overwritten", "lost", "left", "late", "missing", "recovered", "datagrams"],
   note: ({ kind }) => kinds.set(kind, (kinds.get(kind) ?? 0) + 1),
   summary: (hours, seconds) => ({
     ...Object.fromEntries(kinds),
     virtualHours: Number(hours.toFixed(2)),
     secondsPer1000: Number((seconds * 1000 / count).toFixed(1)),
   }),
-  names: (failures) => failures.map(({ seed }) => seed).sort((a, b) => a - b).map(String),
+  names: (errorReporter) => errorReporter.map(({ seed }) => seed).sort((a, b) => a - b).map(String),
 }, values);

@@ -8,25 +8,25 @@ import type { CloseReport } from "./close_report.ts";
 import { Seeds } from "./discovery/seeds.ts";
 import { ClosedError, misuse, QuorumUnsupportedError } from "./errors.ts";
 import type { GapReason } from "./events.ts";
-import { CopyLimit } from "./membership/copy_budget.ts";
-import { Probes } from "./membership/echo_probes.ts";
+import { CopyBudget } from "./membership/copy_budget.ts";
+import { EchoProbes } from "./membership/echo_probes.ts";
 import { Identity } from "./membership/identity.ts";
-import { Presence } from "./membership/local_node.ts";
+import { LocalNode } from "./membership/local_node.ts";
 import { Membership } from "./membership/membership.ts";
 import { PathMtu } from "./membership/path_mtu.ts";
-import type { Saying } from "./membership/path_validation.ts";
+import type { HeartbeatPayload } from "./membership/path_validation.ts";
 import { PeerWaiters, type WaitForPeersOptions } from "./membership/peer_waiters.ts";
-import { Destinations } from "./net/fanout.ts";
-import { Links } from "./net/interface_sockets.ts";
+import { Fanout } from "./net/fanout.ts";
+import { InterfaceSockets } from "./net/interface_sockets.ts";
 import { Receiver } from "./net/receiver.ts";
 import { sendAll } from "./net/send_all.ts";
 import { SendBudget } from "./net/send_budget.ts";
-import { Outbox } from "./net/transmit_queue.ts";
+import { TransmitQueue } from "./net/transmit_queue.ts";
 import { Diagnoser } from "./observability/diagnosis/diagnose.ts";
 import type { DiagnoseOptions, Diagnosis } from "./observability/diagnosis/diagnosis.ts";
-import { Failures } from "./observability/error_reporter.ts";
+import { ErrorReporter } from "./observability/error_reporter.ts";
 import { EventStream, type MeshEvents } from "./observability/event_stream.ts";
-import { type MeshMetrics, meshMetrics } from "./observability/metrics.ts";
+import { collectMetrics, type MeshMetrics } from "./observability/metrics.ts";
 import { SlowCallbacks } from "./observability/slow_callbacks.ts";
 import { deafStatus, type MeshStatus, meshStatus } from "./observability/status.ts";
 import { checkOptions, checkPorts, type MeshOptions, type Settings } from "./options.ts";
@@ -34,9 +34,9 @@ import { checkSignal, onAbort, type Signal } from "./platform/abort_signal.ts";
 import type { DatagramHandlers } from "./platform/datagram_socket.ts";
 import { Jitter } from "./platform/jitter.ts";
 import type { MeshPorts } from "./platform/ports.ts";
-import { RateLimit } from "./platform/token_bucket.ts";
+import { TokenBucket } from "./platform/token_bucket.ts";
 import { Batcher } from "./pubsub/batcher.ts";
-import { Deliveries } from "./pubsub/dispatcher.ts";
+import { Dispatcher } from "./pubsub/dispatcher.ts";
 import { GapReporter } from "./pubsub/gap_reporter.ts";
 import { type LoadGuard, LoadGuards } from "./pubsub/load_guard.ts";
 import { Subscriptions } from "./pubsub/subscriptions.ts";
@@ -50,11 +50,11 @@ import {
   type SyncCallback,
   type Topic,
 } from "./pubsub/sync_bus.ts";
-import type { Standstill } from "./reliability/event_loop_monitor.ts";
+import type { LoopStall } from "./reliability/event_loop_monitor.ts";
 import { Reliability } from "./reliability/reliability.ts";
-import { Farewell } from "./reliability/shutdown.ts";
+import { Shutdown } from "./reliability/shutdown.ts";
 import { encodeExtension } from "./wire/extension.ts";
-import { MAX_KEY, MAX_PLAIN_KEY, TYPE_ANSWER, TYPE_PROBE } from "./wire/layout.ts";
+import { MAX_KEY, MAX_PLAIN_KEY, TYPE_PROBE, TYPE_PROBE_ACK } from "./wire/layout.ts";
 import { formatNodeId } from "./wire/node_id.ts";
 
 /**
@@ -64,7 +64,7 @@ import { formatNodeId } from "./wire/node_id.ts";
 const MIN_PATIENCE = 100;
 
 /** Gaps of a node that can take no other id, at once and a second: who can read what it sends can bring them about. */
-const NAMESAKE_GAPS = { burst: 32, perSecond: 1 };
+const DUPLICATE_ID_GAPS = { burst: 32, perSecond: 1 };
 
 /** What an accepted key gets: one promise for all, as `publish` is called most often for keys that are pending. */
 const ACCEPTED: Promise<void> = Promise.resolve();
@@ -80,25 +80,25 @@ export class MeshBus implements SyncBus {
   /** UDP port of the mesh: the option `port`, or what the system chose for 0. */
   readonly port: number;
   readonly #identity: Identity;
-  readonly #namesakeGaps: RateLimit;
+  readonly #duplicateIdGaps: TokenBucket;
   readonly #ports: MeshPorts;
   readonly #signal: Signal | undefined;
-  readonly #links: Links;
-  readonly #presence: Presence;
+  readonly #links: InterfaceSockets;
+  readonly #localNode: LocalNode;
   readonly #events: EventStream;
-  readonly #failures: Failures;
+  readonly #errorReporter: ErrorReporter;
   readonly #batcher: Batcher;
-  readonly #outbox: Outbox;
+  readonly #transmitQueue: TransmitQueue;
   readonly #membership: Membership;
   readonly #seeds: Seeds;
-  readonly #destinations: Destinations;
-  readonly #copies: CopyLimit;
+  readonly #fanout: Fanout;
+  readonly #copies: CopyBudget;
   readonly #subscriptions: Subscriptions;
   readonly #slowCallbacks: SlowCallbacks;
-  readonly #deliveries: Deliveries;
+  readonly #dispatcher: Dispatcher;
   readonly #receiver: Receiver;
   readonly #reliability: Reliability | undefined;
-  readonly #probes: Probes | undefined;
+  readonly #probes: EchoProbes | undefined;
   readonly #pathMtu: PathMtu | undefined;
   readonly #diagnoser: Diagnoser;
   readonly #guards: LoadGuards;
@@ -106,7 +106,7 @@ export class MeshBus implements SyncBus {
   readonly #overflows: GapReporter;
   readonly #settings: Settings;
   readonly #waiters: PeerWaiters;
-  readonly #farewell: Farewell;
+  readonly #shutdown: Shutdown;
   #detach: (() => void) | undefined;
   #broken = false;
   #closing: Promise<CloseReport> | undefined;
@@ -130,7 +130,7 @@ export class MeshBus implements SyncBus {
   static async #open(config: MeshOptions & MeshPorts, settings: Settings): Promise<MeshBus> {
     settings.signal?.throwIfAborted();
     let handlers: DatagramHandlers = { message() {}, error() {} };
-    const links = await Links.open(settings, config, {
+    const links = await InterfaceSockets.open(settings, config, {
       message: (data, host, port) => handlers.message(data, host, port),
       error: (error, fatal) => handlers.error(error, fatal),
     });
@@ -149,29 +149,29 @@ export class MeshBus implements SyncBus {
     }
   }
 
-  private constructor(settings: Settings, ports: MeshPorts, links: Links) {
+  private constructor(settings: Settings, ports: MeshPorts, links: InterfaceSockets) {
     const { clock, contexts, randomBytes } = ports;
     const identity = this.#identity = new Identity(clock, randomBytes);
     const { bytes: nodeId } = identity;
-    this.#namesakeGaps = new RateLimit(clock, NAMESAKE_GAPS.burst, NAMESAKE_GAPS.perSecond);
+    this.#duplicateIdGaps = new TokenBucket(clock, DUPLICATE_ID_GAPS.burst, DUPLICATE_ID_GAPS.perSecond);
     this.port = links.mesh.port;
     this.#ports = ports;
     this.#settings = settings;
     this.#signal = settings.signal;
     this.#links = links;
-    const onThrow = (error: unknown) => this.#failures.report("callback", error);
+    const onThrow = (error: unknown) => this.#errorReporter.report("callback", error);
     this.#events = new EventStream(onThrow, contexts);
     const emit = this.#events.emit.bind(this.#events);
-    this.#failures = new Failures(clock, emit);
+    this.#errorReporter = new ErrorReporter(clock, emit);
     const longest = settings.extended ? MAX_KEY : MAX_PLAIN_KEY;
-    const onPattern = (error: Error) => this.#failures.report("subscribe", error);
+    const onPattern = (error: Error) => this.#errorReporter.report("subscribe", error);
     const jitter = new Jitter(randomBytes);
     this.#subscriptions = new Subscriptions(onThrow, contexts, longest, onPattern, jitter.seed);
     this.#guards = new LoadGuards(clock, longest, () => (this.#reliability?.suspended ?? 0) > 0);
     this.#gaps = new GapReporter(clock, () => this.#tellAll("gap"));
     this.#overflows = new GapReporter(clock, () => this.#tellAll("overflow"));
     this.#slowCallbacks = new SlowCallbacks(clock, emit);
-    this.#deliveries = new Deliveries({
+    this.#dispatcher = new Dispatcher({
       clock,
       subscriptions: this.#subscriptions,
       patience: Math.max(MIN_PATIENCE, settings.heartbeat),
@@ -179,12 +179,12 @@ export class MeshBus implements SyncBus {
       onDropped: () => this.#overflows.report(),
     });
     const multicast = () => links.hasMulticast;
-    const presence = this.#presence = new Presence({
+    const localNode = this.#localNode = new LocalNode({
       nodeId,
       links,
       ports,
       onJoined: () => this.#membership.appear(),
-      onError: (error) => this.#failures.report("interface", error),
+      onError: (error) => this.#errorReporter.report("interface", error),
       emit,
     });
     this.#membership = new Membership({
@@ -198,19 +198,19 @@ export class MeshBus implements SyncBus {
       clock,
       jitter,
       randomBytes,
-      rules: { family: settings.family, mayBeAt: presence.mayBeAt.bind(presence) },
+      rules: { family: settings.family, mayBeAt: localNode.mayBeAt.bind(localNode) },
       seeds: () => this.#seeds.few(),
-      isOwn: presence.isOwn.bind(presence),
-      isElsewhere: presence.isElsewhere.bind(presence),
-      onNamesake: () => this.#takeNewId(true),
+      isOwn: localNode.isOwn.bind(localNode),
+      isElsewhere: localNode.isElsewhere.bind(localNode),
+      onDuplicateId: () => this.#takeNewId(true),
       port: this.port,
       encode: (saying) => this.#newHeartbeat(saying),
-      post: (heartbeat, to) => this.#outbox.post(heartbeat, to),
-      tokenFor: (peer) => this.#reliability?.own.tokenFor(peer),
+      sendControlPacket: (heartbeat, to) => this.#transmitQueue.sendControlPacket(heartbeat, to),
+      tokenFor: (peer) => this.#reliability?.sendStream.tokenFor(peer),
       heardAt: (id) => this.#reliability?.heardAt(id) ?? -Infinity,
-      onBeat: () => this.#reliability?.streams.expire(),
-      onProven: ({ id }, to, time) => this.#reliability?.streams.prove(id, to, time),
-      isFollowed: (id) => this.#reliability?.streams.get(id) !== undefined,
+      onBeat: () => this.#reliability?.receiveStreams.expire(),
+      onValidated: ({ id }, to, time) => this.#reliability?.receiveStreams.validate(id, to, time),
+      isFollowed: (id) => this.#reliability?.receiveStreams.get(id) !== undefined,
       onGone: (id, isLost) => {
         this.#reliability?.forget(id, isLost);
         this.#pathMtu?.forget(id);
@@ -229,31 +229,31 @@ export class MeshBus implements SyncBus {
         jitter,
         multicast,
         peers: () => this.#membership.peers,
-        post: (packet, to) => this.#outbox.post(packet, to),
-        onRepair: () => this.#outbox.wake(),
+        sendControlPacket: (packet, to) => this.#transmitQueue.sendControlPacket(packet, to),
+        onRetransmit: () => this.#transmitQueue.wake(),
         pendingAge: () => this.#batcher.pendingAge,
-        onRepaired: (id, number, length) => this.#pathMtu?.repaired(id, number, length),
+        onRetransmitted: (id, number, length) => this.#pathMtu?.recovered(id, number, length),
         onGap: (node, from, to, reason) => this.#gap(node, from, to, reason),
         onLeft: (id) => this.#membership.leave(id),
         onReused: () => this.#takeNewId(false),
-        antedate: (since) => this.#deliveries.antedate(since),
+        antedate: (since) => this.#dispatcher.antedate(since),
         onSleep: (time) => {
           this.#guards.touchAll();
           this.#batcher.sleep(time);
-          this.#deliveries.sleep(time);
+          this.#dispatcher.sleep(time);
         },
-        onStall: (standstill) => this.#stalled(standstill),
+        onStall: (loopStall) => this.#stalled(loopStall),
       })
       : undefined;
     const { group, heartbeat } = settings;
     this.#probes = settings.extended
-      ? new Probes({
+      ? new EchoProbes({
         nodeId,
         clock,
         randomBytes,
         peer: (id) => this.#membership.peers.get(id),
         report: () => ({ port: this.port, group, heartbeat: Math.floor(heartbeat), multicast: links.hasMulticast }),
-        post: (packet, to) => this.#outbox.post(packet, to),
+        sendControlPacket: (packet, to) => this.#transmitQueue.sendControlPacket(packet, to),
       })
       : undefined;
     this.#pathMtu = this.#probes && new PathMtu({
@@ -270,42 +270,42 @@ export class MeshBus implements SyncBus {
         // A callback may close the bus in the middle of a batch.
         if (this.#closing !== undefined) return;
         if (!this.#guards.idle) this.#guards.touch(key.text);
-        this.#deliveries.take(key);
+        this.#dispatcher.take(key);
       },
-      onKeysBegin: () => this.#deliveries.begin(this.#reliability?.streams.outstandingSince),
+      onKeysBegin: () => this.#dispatcher.begin(this.#reliability?.receiveStreams.outstandingSince),
       onBatch: this.#subscriptions.within.bind(this.#subscriptions),
-      isFull: () => this.#deliveries.isFull,
-      onManyKeys: this.#deliveries.look.bind(this.#deliveries),
-      onKeysEnd: this.#deliveries.end.bind(this.#deliveries),
+      isFull: () => this.#dispatcher.isFull,
+      onManyKeys: this.#dispatcher.look.bind(this.#dispatcher),
+      onKeysEnd: this.#dispatcher.end.bind(this.#dispatcher),
       onNumber: (id, number, numbering, host, port, print) =>
         this.#reliability?.accept(id, number, numbering, host, port, print) ?? true,
       onHeartbeat: (nodeId, advertised, source, extension) => {
         const id = formatNodeId(nodeId);
-        if (this.#closing !== undefined && !this.#farewell.isMeeting) {
-          if (extension !== undefined) this.#reliability?.own.greet(id, source);
+        if (this.#closing !== undefined && !this.#shutdown.isMeeting) {
+          if (extension !== undefined) this.#reliability?.sendStream.greet(id, source);
           return;
         }
         const hear = () =>
-          extension === undefined || this.#reliability?.hear({ nodeId, extension, source }, id) !== false;
+          extension === undefined || this.#reliability?.onHeartbeat({ nodeId, extension, source }, id) !== false;
         const isHeeded = hear();
-        this.#membership.hear({ nodeId, id, advertised, source, extension });
+        this.#membership.onHeartbeat({ nodeId, id, advertised, source, extension });
         // The answer by which it has come back says where its stream is as well.
         if (!isHeeded) hear();
       },
       onControl: (control) => {
-        const isProbe = control.type === TYPE_PROBE || control.type === TYPE_ANSWER;
-        if (!isProbe) this.#reliability?.heed(control);
-        else if (this.#closing === undefined) this.#probes?.heed(control);
+        const isProbe = control.type === TYPE_PROBE || control.type === TYPE_PROBE_ACK;
+        if (!isProbe) this.#reliability?.onControlPacket(control);
+        else if (this.#closing === undefined) this.#probes?.onPacket(control);
       },
-      onOwnHeartbeat: this.#membership.hearOwn.bind(this.#membership),
+      onOwnHeartbeat: this.#membership.onOwnHeartbeat.bind(this.#membership),
       onOwnProbe: (nonce) => this.#probes?.heardOwn(nonce),
     });
     this.#seeds = new Seeds({
       settings,
       ports,
       port: this.port,
-      onNamed: (endpoints) => this.#membership.greet(endpoints),
-      onError: (error) => this.#failures.report("resolve", error),
+      onNamed: (endpoints) => this.#membership.probeSeeds(endpoints),
+      onError: (error) => this.#errorReporter.report("resolve", error),
     });
     this.#diagnoser = new Diagnoser({
       nodeId,
@@ -314,11 +314,11 @@ export class MeshBus implements SyncBus {
       settings,
       ports,
       links,
-      presence,
+      localNode,
       membership: this.#membership,
       seeds: this.#seeds,
       probes: this.#probes,
-      failures: this.#failures,
+      errorReporter: this.#errorReporter,
       status: () => this.status(),
     });
     const budget = new SendBudget({ clock, pacer: this.#reliability?.pacer });
@@ -330,47 +330,48 @@ export class MeshBus implements SyncBus {
       queueSize: settings.queueSize,
       clock,
       budget,
-      onReady: () => this.#outbox.wake(),
+      onReady: () => this.#transmitQueue.wake(),
       onLate: (key, self) => {
         this.#guards.touch(key);
         // The outbox is at work. Its publisher goes on after that.
         if (self ?? this.#subscriptions.selfish > 0) void ACCEPTED.then(() => this.#deliverOwn(key, self));
       },
     });
-    this.#destinations = new Destinations(() => this.#membership.peers, () => this.#membership.openSeeds());
-    this.#copies = new CopyLimit({
+    this.#fanout = new Fanout(() => this.#membership.peers, () => this.#membership.openSeeds());
+    this.#copies = new CopyBudget({
       clock,
       // To a node that speaks the original's wire only all others are plain, and it sends what the original sends.
       plain: () => settings.extended ? this.#membership.peers.plainCopies() : [],
       seeds: () => this.#seeds.few(),
       emit,
     });
-    this.#outbox = new Outbox({
+    this.#transmitQueue = new TransmitQueue({
       send: (datagrams, { host, port }) => sendAll(links.own, datagrams, host, port),
       sendToGroup: links.sendToGroup.bind(links),
       hasGroup: multicast,
-      extendedTo: () => this.#destinations.extended,
-      batchTo: () => this.#copies.allowed(this.#destinations.batch),
+      extendedTo: () => this.#fanout.extended,
+      batchTo: () => this.#copies.allowed(this.#fanout.batch),
       isSteady: () => this.#copies.isIdle,
       take: () => this.#takeBatch(),
       release: () => {
         this.#batcher.release();
-        this.#reliability?.own.announce();
+        this.#reliability?.sendStream.announce();
       },
       budget,
-      isReady: (what) => what === "batch" ? this.#batcher.isReady : this.#reliability?.own.hasRepair === true,
+      isReady: (what) =>
+        what === "batch" ? this.#batcher.isReady : this.#reliability?.sendStream.hasRetransmit === true,
       clock,
       ...this.#reliability && {
-        takeRepair: this.#reliability.own.takeRepair.bind(this.#reliability.own),
+        takeRetransmit: this.#reliability.sendStream.takeRetransmit.bind(this.#reliability.sendStream),
         pacer: this.#reliability.pacer,
       },
-      onError: (error) => this.#failures.report("send", error),
+      onError: (error) => this.#errorReporter.report("send", error),
     });
     this.#waiters = new PeerWaiters(clock, () => this.#membership.peers.joined().length);
-    this.#farewell = new Farewell({
+    this.#shutdown = new Shutdown({
       clock,
       batcher: this.#batcher,
-      outbox: this.#outbox,
+      transmitQueue: this.#transmitQueue,
       links,
       membership: this.#membership,
       seeds: this.#seeds,
@@ -386,7 +387,7 @@ export class MeshBus implements SyncBus {
 
   /** Where others reach this node, `host:port`: what its heartbeats say. It changes when the host's address does. */
   get address(): string {
-    return this.#presence.address;
+    return this.#localNode.address;
   }
 
   /** What happens to this node besides the events that it carries. */
@@ -462,14 +463,14 @@ export class MeshBus implements SyncBus {
   status(): MeshStatus {
     if (!this.isHealthy()) return deafStatus();
     const { heartbeat, peerTimeout } = this.#settings;
-    const streams = this.#reliability?.streams;
+    const streams = this.#reliability?.receiveStreams;
     const { peers, lost, refusedAt } = this.#membership;
     // What has arrived and waits for its callback is outstanding too.
-    const { age } = this.#deliveries;
-    const standstill = this.#reliability?.standstill;
-    const waiting = age === undefined ? undefined : age + (standstill?.suspended ?? 0);
+    const { age } = this.#dispatcher;
+    const loopStall = this.#reliability?.loopStall;
+    const waiting = age === undefined ? undefined : age + (loopStall?.suspended ?? 0);
     const { clock } = this.#ports;
-    return meshStatus({ clock, heartbeat, peerTimeout, streams, peers, lost, refusedAt, waiting, standstill });
+    return meshStatus({ clock, heartbeat, peerTimeout, streams, peers, lost, refusedAt, waiting, loopStall });
   }
 
   /**
@@ -491,17 +492,17 @@ export class MeshBus implements SyncBus {
   }
 
   metrics(): MeshMetrics {
-    return meshMetrics({
+    return collectMetrics({
       subscriptions: this.#subscriptions,
-      outbox: this.#outbox,
+      transmitQueue: this.#transmitQueue,
       receiver: this.#receiver,
       batcher: this.#batcher,
-      failures: this.#failures,
+      errorReporter: this.#errorReporter,
       seeds: this.#seeds,
       membership: this.#membership,
       copies: this.#copies,
       gaps: this.#gaps,
-      deliveries: this.#deliveries,
+      dispatcher: this.#dispatcher,
       slowCallbacks: this.#slowCallbacks,
       reliability: this.#reliability,
     });
@@ -533,7 +534,7 @@ export class MeshBus implements SyncBus {
   close(): Promise<CloseReport> {
     if (this.#closing === undefined) {
       this.#closing = this.#close();
-      this.#farewell.leftWith(this.#closing);
+      this.#shutdown.leftWith(this.#closing);
     }
     return this.#closing;
   }
@@ -556,7 +557,7 @@ export class MeshBus implements SyncBus {
     const { nodeId, address } = this;
     this.#events.emit({ type: "opened", nodeId, address, adapter, multicast: hasMulticast });
     this.#membership.start();
-    this.#presence.start();
+    this.#localNode.start();
     this.#reliability?.start();
     this.#seeds.start();
     this.#detach = this.#signal && onAbort(this.#signal, () => void this.close());
@@ -569,12 +570,12 @@ export class MeshBus implements SyncBus {
     },
     error: (error, fatal) => {
       if (fatal) this.#broken = true;
-      this.#failures.report("receive", error);
+      this.#errorReporter.report("receive", error);
     },
   };
 
   #deliverOwn(key: string, self: boolean | undefined): void {
-    if (self ?? this.#subscriptions.selfish > 0) this.#deliveries.takeOwn(key, self === true);
+    if (self ?? this.#subscriptions.selfish > 0) this.#dispatcher.takeOwn(key, self === true);
   }
 
   #noQuorum(name: string, count: number, options: PublishOptions | undefined): Error {
@@ -587,7 +588,7 @@ export class MeshBus implements SyncBus {
 
   /** Rejects when the peers have been told. */
   async #refuse(): Promise<never> {
-    throw new ClosedError("publish", await this.#farewell.refused());
+    throw new ClosedError("publish", await this.#shutdown.refused());
   }
 
   async #close(): Promise<CloseReport> {
@@ -596,14 +597,14 @@ export class MeshBus implements SyncBus {
     this.#guards.close();
     this.#gaps.close();
     this.#overflows.close();
-    this.#deliveries.close();
+    this.#dispatcher.close();
     this.#waiters.close();
-    this.#presence.close();
+    this.#localNode.close();
     this.#diagnoser.close();
     this.#pathMtu?.close();
     this.#probes?.close();
     this.#reliability?.beginClose();
-    const report = await this.#farewell.say();
+    const report = await this.#shutdown.run();
     this.#isDeaf = true;
     this.#reliability?.close();
     this.#membership.close();
@@ -611,19 +612,19 @@ export class MeshBus implements SyncBus {
     try {
       await this.#links.close();
     } catch (error) {
-      this.#failures.report("close", error);
+      this.#errorReporter.report("close", error);
     }
     this.#events.end({ type: "closed", report });
     return report;
   }
 
-  #newHeartbeat(saying: Saying): Uint8Array {
-    const news = this.#reliability?.own.news;
-    return this.#presence.heartbeat(news && encodeExtension({ ...news, ...saying }));
+  #newHeartbeat(saying: HeartbeatPayload): Uint8Array {
+    const news = this.#reliability?.sendStream.news;
+    return this.#localNode.heartbeat(news && encodeExtension({ ...news, ...saying }));
   }
 
   #takeBatch(): Uint8Array | undefined {
-    const own = this.#reliability?.own;
+    const own = this.#reliability?.sendStream;
     const batch = this.#batcher.take(own?.next);
     if (batch !== undefined) own?.sent(batch);
     return batch;
@@ -636,20 +637,20 @@ export class MeshBus implements SyncBus {
   #takeNewId(isMet: boolean): void {
     if (this.#closing !== undefined) return;
     const { nodeId: from } = this;
-    const last = this.#reliability?.ring.last ?? 0;
+    const last = this.#reliability?.retransmitBuffer.last ?? 0;
     if (!this.#identity.renew()) {
       const rule = "a node takes at most three other ids an hour";
-      this.#failures.report(
+      this.#errorReporter.report(
         "identity",
         new Error(`Cannot take another id as ${rule}: another node has ${from}`),
       );
       // What a node that was met publishes is taken for its own here. It is met again with each of its heartbeats.
-      if (isMet && this.#namesakeGaps.allow()) this.#gap(from, last + 1, undefined, "reused");
+      if (isMet && this.#duplicateIdGaps.allow()) this.#gap(from, last + 1, undefined, "reused");
       return;
     }
-    this.#presence.rename();
+    this.#localNode.rename();
     this.#batcher.rename();
-    this.#reliability?.own.restart();
+    this.#reliability?.sendStream.restart();
     this.#events.emit({ type: "identityChanged", from, to: this.nodeId });
     this.#gap(from, last + 1, undefined, "reused");
     this.#membership.beat();
@@ -663,7 +664,7 @@ export class MeshBus implements SyncBus {
     this.#gaps.report();
   }
 
-  #stalled({ since, suspended }: Standstill): void {
+  #stalled({ since, suspended }: LoopStall): void {
     const { clock } = this.#ports;
     const { heartbeat } = this.#settings;
     const now = clock.now();
@@ -671,12 +672,12 @@ export class MeshBus implements SyncBus {
     if (this.#closing !== undefined || (suspended === 0 && now - since <= heartbeat)) return;
     this.#events.emit({ type: "stalled", duration: now - since });
     // Callbacks that take so long while they are told would be told of that, and so on for ever. They suspend no machine.
-    if (suspended > 0 || now - this.#deliveries.toldAt > Math.max(MIN_PATIENCE, heartbeat)) this.#tellAll("gap");
+    if (suspended > 0 || now - this.#dispatcher.toldAt > Math.max(MIN_PATIENCE, heartbeat)) this.#tellAll("gap");
   }
 
   #tellAll(cause: "gap" | "overflow"): void {
     // Guards taken since it happened too: their subscribers hear of it only now.
     this.#guards.touchAll();
-    this.#deliveries.tellAll(cause);
+    this.#dispatcher.tellAll(cause);
   }
 }

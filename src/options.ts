@@ -5,7 +5,7 @@
  */
 
 import type { Discover } from "./discovery/discover_hook.ts";
-import { parseSeed, type Seed } from "./discovery/seed_spec.ts";
+import { parseSeed, type SeedSpec } from "./discovery/seed_spec.ts";
 import { misuse } from "./errors.ts";
 import { DEFAULT_GROUPS, familyOf, GROUP_RULES, groupLiteral, hostLiteral, isHostName } from "./net/address_family.ts";
 import { checkSignal, type Signal } from "./platform/abort_signal.ts";
@@ -224,7 +224,7 @@ export interface Settings {
   /** All interfaces, or those of a list, each once. */
   readonly interfaces: "all" | readonly string[] | undefined;
   readonly waitForInterface: boolean;
-  readonly seeds: readonly Seed[];
+  readonly seeds: readonly SeedSpec[];
   readonly resolveInterval: number;
   readonly discover: Discover | undefined;
   readonly advertise: { readonly host: string; readonly port: number } | undefined;
@@ -478,7 +478,7 @@ function interfaces(value: MeshOptions["interface"]): Pick<Settings, "interface"
   throw invalid("interface", rule, value);
 }
 
-function seeds(texts: readonly string[], family: Family): readonly Seed[] {
+function seeds(texts: readonly string[], family: Family): readonly SeedSpec[] {
   if (!Array.isArray(texts)) throw invalid("peers", "an array of `host:port` texts", texts);
   if (texts.length > MAX_PEERS) throw invalid("peers", `at most ${MAX_PEERS} texts`, texts.length, true);
   return texts.map((text) => {

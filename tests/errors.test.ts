@@ -81,11 +81,11 @@ describe("show", () => {
   }
 
   test("takes values that refuse", () => {
-    const circle: unknown[] = [];
-    circle.push(circle);
+    const fanoutScope: unknown[] = [];
+    fanoutScope.push(fanoutScope);
     const revoked = Proxy.revocable([], {});
     revoked.revoke();
-    const values: unknown[] = [circle, revoked.proxy, { toString: null, valueOf: null }, {
+    const values: unknown[] = [fanoutScope, revoked.proxy, { toString: null, valueOf: null }, {
       toString() {
         throw new Error("no");
       },

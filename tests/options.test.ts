@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { describe, test } from "node:test";
 import { assert, assertEquals, assertLess, assertStrictEquals, assertThrows } from "@std/assert";
 import * as fc from "fast-check";
-import type { Seed } from "../src/discovery/seed_spec.ts";
+import type { SeedSpec } from "../src/discovery/seed_spec.ts";
 import { checkOptions, type MeshOptions, type Settings } from "../src/options.ts";
 
 interface NumberRule {
@@ -358,7 +358,7 @@ describe("the option", () => {
 });
 
 describe("the option peers", () => {
-  const good: Readonly<Record<string, readonly [Seed["kind"], string, number]>> = {
+  const good: Readonly<Record<string, readonly [SeedSpec["kind"], string, number]>> = {
     "10.0.0.1:7946": ["literal", "10.0.0.1", 7946],
     "10.0.0.1": ["literal", "10.0.0.1", 0],
     "127.0.0.1:1": ["literal", "127.0.0.1", 1],

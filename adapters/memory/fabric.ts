@@ -16,7 +16,7 @@ import {
   type SocketAddress,
   type TappedDatagram,
 } from "./datagram.ts";
-import { Links } from "./faults.ts";
+import { InterfaceSockets } from "./faults.ts";
 import { type BoundSocket, type InterfaceName, Machine } from "./machine.ts";
 import { type Timed, TimeQueue } from "./queue.ts";
 import type { SeededRandom } from "./random.ts";
@@ -53,7 +53,7 @@ export class Fabric {
   readonly random: SeededRandom;
   readonly receiveBuffer: number;
   readonly poison: boolean;
-  readonly links: Links = new Links();
+  readonly links: InterfaceSockets = new InterfaceSockets();
   readonly names: Map<string, readonly string[]> = new Map([["localhost", ["127.0.0.1"]]]);
   readonly services: Map<string, readonly SrvRecord[]> = new Map();
   readonly taps: Set<(datagram: TappedDatagram) => void> = new Set();

@@ -96,7 +96,7 @@ interface Rule {
 }
 
 /** The ways between all hosts: what each does to datagrams, and which are cut. */
-export class Links {
+export class InterfaceSockets {
   #rules: Rule[] = [];
   readonly #links = new Map<string, Map<string, Link>>();
   readonly #sides = new Map<string, number>();

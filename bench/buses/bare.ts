@@ -1,7 +1,7 @@
 import { bind } from "../../adapters/auto.ts";
 import type { DatagramSocket } from "../../src/platform/datagram_socket.ts";
 import { KEYS_PER_DATAGRAM } from "../keys.ts";
-import type { Bus, OpenBus, Place } from "./bus.ts";
+import type { AdvertisedAddress, Bus, OpenBus } from "./bus.ts";
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
@@ -52,7 +52,7 @@ export function bindBare(message: (data: Uint8Array) => void): Promise<DatagramS
 }
 
 /** The ports of those that were opened before. */
-export function ports({ targets }: Place): number[] {
+export function ports({ targets }: AdvertisedAddress): number[] {
   return targets.map((target) => Number(target.split(":")[1]));
 }
 

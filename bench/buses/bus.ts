@@ -12,7 +12,7 @@ export interface Bus {
 }
 
 /** What an end is told when it is opened. */
-export interface Place {
+export interface AdvertisedAddress {
   /** The addresses of the ends that were opened before. */
   readonly targets: readonly string[];
   /** Port of the server on this machine, where one is between. */
@@ -22,7 +22,7 @@ export interface Place {
 }
 
 /** Opens an end. */
-export type OpenBus = (place: Place) => Promise<Bus>;
+export type OpenBus = (place: AdvertisedAddress) => Promise<Bus>;
 
 /** What keys can travel by. */
 export type BusName = "mesh" | "filled" | "exact" | "key" | "datagram" | "loop" | "redis" | "nats";
@@ -34,7 +34,7 @@ export const TOPIC = "keys";
 export const KEY_POOL = 100_000;
 
 /** The module that a bus is in is loaded by the processes that use it, and by no other. */
-export async function openBus(name: BusName, place: Place): Promise<Bus> {
+export async function openBus(name: BusName, place: AdvertisedAddress): Promise<Bus> {
   switch (name) {
     case "mesh":
       return await (await import("./mesh.ts")).openMeshBus(place);

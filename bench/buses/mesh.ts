@@ -1,6 +1,6 @@
 import { type MeshBus, type MeshOptions, openMesh, type SyncEvent } from "../../mod.ts";
 import { asciiKeys } from "../keys.ts";
-import { type Bus, KEY_POOL, type OpenBus, type Place } from "./bus.ts";
+import { type AdvertisedAddress, type Bus, KEY_POOL, type OpenBus } from "./bus.ts";
 
 /** The mesh with default options, but for the port and the interface, which keep it on this machine and to itself. */
 export const openMeshBus: OpenBus = async (place) => {
@@ -21,7 +21,7 @@ export const openExact: OpenBus = async (place) => {
   return end(mesh, place, mesh.address, asciiKeys(KEY_POOL));
 };
 
-function filled({ targets }: Place): MeshOptions {
+function filled({ targets }: AdvertisedAddress): MeshOptions {
   return {
     interface: "127.0.0.1",
     port: 0,
@@ -35,7 +35,7 @@ function filled({ targets }: Place): MeshOptions {
 
 function end(
   mesh: MeshBus,
-  { heard }: Place,
+  { heard }: AdvertisedAddress,
   address: string,
   topics: readonly (string | { readonly prefix: string })[],
 ): Bus {

@@ -5,7 +5,7 @@ export const MEMBERSHIP: readonly Mutant[] = judgedBy("churn", [
   {
     name: "an answer goes without a question of its own",
     file: "src/membership/path_validation.ts",
-    find: "const own = entry.isProven ? {} : { nonce: this.#challenges.issue(source, entry.id) };",
+    find: "const own = entry.isValidated ? {} : { nonce: this.#pathChallenges.issue(source, entry.id) };",
     replace: "const own = {};",
   },
   {
@@ -23,8 +23,8 @@ export const MEMBERSHIP: readonly Mutant[] = judgedBy("churn", [
   {
     name: "who is asked at a seed is not asked at its own address",
     file: "src/membership/membership.ts",
-    find: "if (isWelcome) this.#inquiries.welcomed(entry, source);",
-    replace: "if (isWelcome) {}",
+    find: "if (needsExchange) this.#pathProber.onValidated(entry, source);",
+    replace: "if (needsExchange) {}",
   },
   {
     name: "an address of hearsay is asked whenever it is named",
@@ -35,7 +35,7 @@ export const MEMBERSHIP: readonly Mutant[] = judgedBy("churn", [
   {
     name: "who was taken for a plain node somewhere is replaced there",
     file: "src/membership/membership.ts",
-    find: "if (other.isJoined && !other.isProven) continue;",
+    find: "if (other.isJoined && !other.isValidated) continue;",
     replace: "",
   },
   {
@@ -47,14 +47,14 @@ export const MEMBERSHIP: readonly Mutant[] = judgedBy("churn", [
   {
     name: "a peer that was lost is hearsay, too",
     file: "src/membership/path_prober.ts",
-    find: "if (gone.told(name, endpoint)) return;",
-    replace: "gone.told(name, endpoint);",
+    find: "if (gone.mentioned(name, endpoint)) return;",
+    replace: "gone.mentioned(name, endpoint);",
   },
   {
     name: "a list of peers is heeded whoever sends it",
     file: "src/membership/membership.ts",
-    find: "if (entry.isProven && isItself) extension",
-    replace: "extension",
+    find: "if (entry.isValidated && isItself) {\n      extension",
+    replace: "{\n      extension",
   },
   {
     name: "others are told of peers that are silent",
@@ -65,7 +65,7 @@ export const MEMBERSHIP: readonly Mutant[] = judgedBy("churn", [
   {
     name: "who has not answered gets more than questions",
     file: "src/membership/peer_table.ts",
-    find: "filter(({ extended, isProven }) => !extended || isProven)",
+    find: "filter(({ extended, isValidated }) => !extended || isValidated)",
     replace: "filter(() => true)",
   },
   {
@@ -77,14 +77,14 @@ export const MEMBERSHIP: readonly Mutant[] = judgedBy("churn", [
   {
     name: "a newcomer for whom there is no room is not answered",
     file: "src/membership/membership.ts",
-    find: "if (extended) this.#handshake.meetRefused(source, id, extension?.nonce, isProof);",
+    find: "if (extended) this.#pathValidation.challengeUnregistered(source, id, extension?.nonce, isResponse);",
     replace: "",
   },
   {
     name: "an answer from elsewhere moves a peer at once",
     file: "src/membership/peer_table.ts",
-    find: "if (isThere || !entry.isProven ||",
-    replace: "if (isThere || entry.isProven || !entry.isProven ||",
+    find: "if (isThere || !entry.isValidated ||",
+    replace: "if (isThere || entry.isValidated || !entry.isValidated ||",
   },
   {
     name: "a peer that has moved is left where it was",
@@ -179,14 +179,14 @@ export const MEMBERSHIP: readonly Mutant[] = judgedBy("churn", [
   {
     name: "one lost question moves a peer",
     file: "src/membership/path_prober.ts",
-    find: "const QUESTIONS = 3;\n",
-    replace: "const QUESTIONS = 1;\n",
+    find: "const PROBES = 3;\n",
+    replace: "const PROBES = 1;\n",
   },
   {
     name: "one lost question moves a peer of two interfaces",
     file: "src/membership/path_prober.ts",
-    find: "const ASIDE_QUESTIONS = 8;",
-    replace: "const ASIDE_QUESTIONS = 1;",
+    find: "const ALTERNATE_PROBES = 8;",
+    replace: "const ALTERNATE_PROBES = 1;",
   },
   {
     name: "a peer is asked as often as ever on a host where it never answers",
@@ -227,7 +227,7 @@ export const MEMBERSHIP: readonly Mutant[] = judgedBy("churn", [
   {
     name: "a plain peer that may be an invention gets every batch",
     file: "src/membership/copy_budget.ts",
-    find: "const refused = this.#established.take(allowed) + this.#strangers.take(allowed);",
+    find: "const refused = this.#established.take(allowed) + this.#unestablished.take(allowed);",
     replace: "allowed.push(...all);\n    const refused = 0;",
   },
   {
@@ -239,19 +239,20 @@ export const MEMBERSHIP: readonly Mutant[] = judgedBy("churn", [
   {
     name: "what the group hears from another host of a peer does not count when that has answered",
     file: "src/membership/membership.ts",
-    find: "    this.#paths.answered(entry);\n",
+    find: "    this.#multicast.answered(entry);\n",
     replace: "",
   },
   {
     name: "what is said from a host that has not answered counts",
     file: "src/membership/membership.ts",
-    find: "else this.#paths.noteAside(entry, extension, source.host);",
-    replace: "else this.#paths.note(entry, extension);",
+    find: "else this.#multicast.noteAlternate(entry, extension, source.host);",
+    replace: "else this.#multicast.note(entry, extension);",
   },
   {
     name: "the question in each answer is one in vain",
     file: "src/membership/path_validation.ts",
-    find: "if (entry.hellos > ASK_AGAIN.length) entry.helloAt = this.#config.clock.now();\n      else if",
+    find:
+      "if (entry.challengesSent > CHALLENGE_AGAIN.length) entry.challengedAt = this.#config.clock.now();\n      else if",
     replace: "if",
   },
 ]);

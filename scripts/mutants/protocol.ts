@@ -71,7 +71,7 @@ export const PROTOCOL: readonly Mutant[] = judgedBy("storms", [
   {
     name: "the position is not announced after a burst",
     file: "src/reliability/send_stream.ts",
-    find: "if (isDue) post(encodeControl(TYPE_STATE, nodeId, this.news));",
+    find: "if (isDue) sendControlPacket(encodeControl(TYPE_STATE, nodeId, this.news));",
     replace: "",
   },
   {
@@ -155,8 +155,8 @@ export const PROTOCOL: readonly Mutant[] = judgedBy("storms", [
   {
     name: "requests are not answered",
     file: "src/reliability/send_stream.ts",
-    find: "if (isProven && this.#enqueue(request.ranges ?? [], asker)) return;",
-    replace: "if (isProven) return;",
+    find: "if (isValidated && this.#enqueue(request.ranges ?? [], asker)) return;",
+    replace: "if (isValidated) return;",
   },
   {
     name: "a repair is never sent to the group",
@@ -233,8 +233,8 @@ export const PROTOCOL: readonly Mutant[] = judgedBy("storms", [
   {
     name: "an event does not touch the guard of its key",
     file: "src/mesh_bus.ts",
-    find: "if (!this.#guards.idle) this.#guards.touch(key.text);\n        this.#deliveries",
-    replace: "this.#deliveries",
+    find: "if (!this.#guards.idle) this.#guards.touch(key.text);\n        this.#dispatcher",
+    replace: "this.#dispatcher",
   },
   {
     name: 'with `wire: "go-warp"` a node extends what it sends',
@@ -269,7 +269,7 @@ export const PROTOCOL: readonly Mutant[] = judgedBy("storms", [
   {
     name: "a round of gap events does not touch the guards",
     file: "src/mesh_bus.ts",
-    find: "this.#guards.touchAll();\n    this.#deliveries",
-    replace: "this.#deliveries",
+    find: "this.#guards.touchAll();\n    this.#dispatcher",
+    replace: "this.#dispatcher",
   },
 ]);

@@ -224,7 +224,7 @@ export const TRAFFIC: readonly Mutant[] = judgedBy("traffic", [
   {
     name: "a key with too many twins is not found",
     file: "src/pubsub/key_table.ts",
-    find: "return this.#crowd.size === 0 ? -1 : this.#crowd.get(readUtf8(bytes, start, end)) ?? -1;",
+    find: "return this.#suppression.size === 0 ? -1 : this.#suppression.get(readUtf8(bytes, start, end)) ?? -1;",
     replace: "return -1;",
   },
   {

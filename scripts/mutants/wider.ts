@@ -5,8 +5,8 @@ export const WIDER: readonly Mutant[] = judgedBy("storms", [
   {
     name: "who was lost is not asked again",
     file: "src/membership/departed_peers.ts",
-    find: "  askAgain(): void {\n",
-    replace: "  askAgain(): void {\n    if (this.#lost.size > 0) return;\n",
+    find: "  probeAgain(): void {\n",
+    replace: "  probeAgain(): void {\n    if (this.#lost.size > 0) return;\n",
     seeds: [26, 73, 274, 304, 473],
   },
   {
@@ -63,7 +63,7 @@ export const WIDER: readonly Mutant[] = judgedBy("storms", [
   {
     name: "whoever is said to leave is not asked",
     file: "src/membership/membership.ts",
-    find: "if (peer?.isProven === true && this.#leaves.allow())",
+    find: "if (peer?.isValidated === true && this.#leaves.allow())",
     replace: "if (peer === undefined)",
   },
   {
@@ -115,7 +115,7 @@ export const WIDER: readonly Mutant[] = judgedBy("storms", [
   {
     name: "what is heard first after waking is judged by a clock that stood still",
     file: "src/reliability/reliability.ts",
-    find: "    this.#stallWatch.look();\n    return",
+    find: "    this.#loopMonitor.look();\n    return",
     replace: "    return",
   },
   {
@@ -188,7 +188,7 @@ export const WIDER: readonly Mutant[] = judgedBy("storms", [
     name: "whatever comes of a node that is gone brings it back",
     file: "src/membership/membership.ts",
     find: "if (goneAt !== undefined && (answered",
-    replace: "if (isProof && !isProof && (goneAt === undefined || answered",
+    replace: "if (isResponse && !isResponse && (goneAt === undefined || answered",
     seeds: [106, 108, 278, 428, 480, 1283, 2536],
   },
   {
@@ -222,22 +222,22 @@ export const WIDER: readonly Mutant[] = judgedBy("storms", [
   {
     name: "who has answered nothing counts in the status",
     file: "src/observability/status.ts",
-    find: "if (stream.isProven && !stream.isGone) list",
+    find: "if (stream.isValidated && !stream.isGone) list",
     replace: "if (!stream.isGone) list",
     seeds: [9, 20, 25, 42],
   },
   {
     name: "who has answered nothing is a gap",
     file: "src/reliability/receive_streams.ts",
-    find: "if (stream.isProven || stream.emptyAt === -Infinity) return stream.isProven;\n    if",
-    replace: "if (stream.isProven || stream.emptyAt === -Infinity) return true;\n    if",
+    find: "if (stream.isValidated || stream.emptyAt === -Infinity) return stream.isValidated;\n    if",
+    replace: "if (stream.isValidated || stream.emptyAt === -Infinity) return true;\n    if",
     seeds: [9, 63, 111, 132, 180],
   },
   {
     name: "copies for nodes that nobody knows have no budget",
     file: "src/membership/copy_budget.ts",
-    find: "STRANGERS_PER_SECOND = 256",
-    replace: "STRANGERS_PER_SECOND = 1e9",
+    find: "UNESTABLISHED_PER_SECOND = 256",
+    replace: "UNESTABLISHED_PER_SECOND = 1e9",
     seeds: [4019],
   },
   {
@@ -251,7 +251,7 @@ export const WIDER: readonly Mutant[] = judgedBy("storms", [
     name: "a leave before the first answer is no gap",
     file: "src/reliability/receive_streams.ts",
     find: "!stream.isSettled && this.#isLoss(stream)",
-    replace: "!stream.isSettled && stream.isProven",
+    replace: "!stream.isSettled && stream.isValidated",
   },
   {
     name: "who closes slowly waits for nobody",
@@ -289,7 +289,7 @@ export const WIDER: readonly Mutant[] = judgedBy("storms", [
   {
     name: "a leave that is taken back is no gap",
     file: "src/reliability/receive_streams.ts",
-    find: "      this.#takeBack(stream, extension.position?.last ?? 0, now);\n",
+    find: "      this.#retract(stream, extension.position?.last ?? 0, now);\n",
     replace: "",
   },
   {
@@ -301,7 +301,7 @@ export const WIDER: readonly Mutant[] = judgedBy("storms", [
   {
     name: "what is not sent by the end is no gap",
     file: "src/reliability/shutdown.ts",
-    find: "if (unsent > 0) reliability?.own.skip();",
+    find: "if (unsent > 0) reliability?.sendStream.skip();",
     replace: "",
   },
   {
@@ -353,7 +353,7 @@ export const WIDER: readonly Mutant[] = judgedBy("storms", [
   {
     name: "a welcome that was lost is lost",
     file: "src/membership/membership.ts",
-    find: "const isAgain = nonce !== undefined && entry.isProven &&",
-    replace: "const isAgain = nonce === -1 && entry.isProven &&",
+    find: "const isAgain = nonce !== undefined && entry.isValidated &&",
+    replace: "const isAgain = nonce === -1 && entry.isValidated &&",
   },
 ]);

@@ -6,7 +6,7 @@
 
 import { misuse } from "../errors.ts";
 import type { Signal } from "../platform/abort_signal.ts";
-import type { BackOff } from "../platform/backoff.ts";
+import type { Backoff } from "../platform/backoff.ts";
 import type { Clock, Timer } from "../platform/clock.ts";
 import { messageOf } from "../platform/error_message.ts";
 
@@ -18,24 +18,24 @@ export type Discover =
 /** Shortest time between two lists, in milliseconds: an iterable that always has one would let nothing else run. */
 export const LIST_PAUSE = 100;
 
-/** What {@linkcode Discovery} is made of. */
-export interface DiscoveryConfig {
+/** What {@linkcode DiscoverHook} is made of. */
+export interface DiscoverHookConfig {
   readonly discover: Discover;
   readonly clock: Clock;
-  readonly backOff: BackOff;
+  readonly backOff: Backoff;
   /** Called with each list. Its items are not checked. */
   readonly onList: (list: readonly unknown[]) => void;
   readonly onError: (error: Error) => void;
 }
 
 /** Follows a hook, whatever it does. */
-export class Discovery {
-  readonly #config: DiscoveryConfig;
+export class DiscoverHook {
+  readonly #config: DiscoverHookConfig;
   readonly #controller = new AbortController();
   #iterator: AsyncIterator<unknown> | undefined;
   #timer: Timer | undefined;
 
-  constructor(config: DiscoveryConfig) {
+  constructor(config: DiscoverHookConfig) {
     this.#config = config;
   }
 

@@ -5,17 +5,17 @@
  */
 
 import { show } from "../errors.ts";
-import { BackOff } from "../platform/backoff.ts";
+import { Backoff } from "../platform/backoff.ts";
 import type { Endpoint, Family } from "../platform/endpoint.ts";
 import { messageOf } from "../platform/error_message.ts";
 import type { SrvRecord } from "../platform/host.ts";
 import type { Jitter } from "../platform/jitter.ts";
 import type { MeshPorts } from "../platform/ports.ts";
-import { Rounds } from "../platform/retry_loop.ts";
-import { LookUp } from "../platform/single_flight.ts";
+import { RetryLoop } from "../platform/retry_loop.ts";
+import { SingleFlight } from "../platform/single_flight.ts";
 import { readHosts, readTargets } from "./dns_answers.ts";
 import { pick } from "./seed_addresses.ts";
-import type { Seed } from "./seed_spec.ts";
+import type { SeedSpec } from "./seed_spec.ts";
 
 /** Most targets of a service that are looked up: each is a look-up every `resolveInterval`. */
 export const MAX_TARGETS = 256;
@@ -39,11 +39,11 @@ export interface SourceContext {
   /** Called when a look-up has failed. It is tried again. */
   readonly onError: (error: Error) => void;
   /** Called when a look-up of a seed has failed. */
-  readonly onFailed: (seed: Seed) => void;
+  readonly onFailed: (seed: SeedSpec) => void;
   /** Called with how many addresses or records of an answer were left out as none can be used. */
   readonly onUnusable: (count: number) => void;
   /** Called when a service has too many targets. */
-  readonly onCut: (seed: Seed, targets: number) => void;
+  readonly onCut: (seed: SeedSpec, targets: number) => void;
 }
 
 /** A seed that is looked up. */
@@ -56,21 +56,21 @@ export interface SeedSource {
 }
 
 /** The source for a seed that is a name or a service. */
-export function seedSource(seed: Seed, context: SourceContext): SeedSource {
-  return seed.kind === "srv" ? new ServiceSource(seed, context) : new NameSource(seed, context);
+export function seedSource(seed: SeedSpec, context: SourceContext): SeedSource {
+  return seed.kind === "srv" ? new DnsServiceSource(seed, context) : new DnsNameSource(seed, context);
 }
 
-class NameSource implements SeedSource, Leaf {
-  readonly origin: Seed;
+class DnsNameSource implements SeedSource, Leaf {
+  readonly origin: SeedSpec;
   readonly #context: SourceContext;
-  readonly #lookUp: LookUp<readonly string[]>;
-  readonly #rounds: Rounds;
+  readonly #lookUp: SingleFlight<readonly string[]>;
+  readonly #rounds: RetryLoop;
 
-  constructor(seed: Seed, context: SourceContext) {
+  constructor(seed: SeedSpec, context: SourceContext) {
     this.origin = seed;
     this.#context = context;
     const { clock, resolve } = context.ports;
-    this.#lookUp = new LookUp(clock, (options) => resolve(seed.host, options));
+    this.#lookUp = new SingleFlight(clock, (options) => resolve(seed.host, options));
     this.#rounds = roundsOf(seed, context, async () => {
       const hosts = usable(await this.#lookUp.answer(), context);
       context.onAnswer(this, hosts.map((host) => ({ host, port: seed.port || context.port })));
@@ -94,22 +94,22 @@ class NameSource implements SeedSource, Leaf {
 /** A host of a service, and the ports that the records name there. */
 interface Target extends Leaf {
   readonly host: string;
-  readonly lookUp: LookUp<readonly string[]>;
+  readonly lookUp: SingleFlight<readonly string[]>;
   ports: readonly number[];
 }
 
-class ServiceSource implements SeedSource {
-  readonly #seed: Seed;
+class DnsServiceSource implements SeedSource {
+  readonly #seed: SeedSpec;
   readonly #context: SourceContext;
-  readonly #lookUp: LookUp<readonly SrvRecord[]>;
-  readonly #rounds: Rounds;
+  readonly #lookUp: SingleFlight<readonly SrvRecord[]>;
+  readonly #rounds: RetryLoop;
   readonly #targets = new Map<string, Target>();
 
-  constructor(seed: Seed, context: SourceContext) {
+  constructor(seed: SeedSpec, context: SourceContext) {
     this.#seed = seed;
     this.#context = context;
     const { clock, resolveSrv } = context.ports;
-    this.#lookUp = new LookUp(clock, () => resolveSrv(seed.host));
+    this.#lookUp = new SingleFlight(clock, () => resolveSrv(seed.host));
     this.#rounds = roundsOf(seed, context, () => this.#round());
   }
 
@@ -130,17 +130,19 @@ class ServiceSource implements SeedSource {
   /** Targets that cannot be looked up keep their addresses, and make the round fail when it is over. */
   async #round(): Promise<void> {
     this.#update(this.#chosen(await this.#lookUp.answer()));
-    const failures: string[] = [];
+    const errorReporter: string[] = [];
     await Promise.all(Array.from(this.#targets.values(), async (target) => {
       try {
         const hosts = usable(await target.lookUp.answer(), this.#context);
         this.#context.onAnswer(target, hosts.flatMap((host) => target.ports.map((port) => ({ host, port }))));
       } catch (cause) {
-        failures.push(`${show(target.host)}: ${messageOf(cause)}`);
+        errorReporter.push(`${show(target.host)}: ${messageOf(cause)}`);
       }
     }));
-    if (failures.length === 0) return;
-    throw new Error(`${failures.length} of its ${this.#targets.size} targets failed, the first is ${failures[0]}`);
+    if (errorReporter.length === 0) return;
+    throw new Error(
+      `${errorReporter.length} of its ${this.#targets.size} targets failed, the first is ${errorReporter[0]}`,
+    );
   }
 
   #chosen(answer: readonly SrvRecord[]): readonly SrvRecord[] {
@@ -171,18 +173,18 @@ class ServiceSource implements SeedSource {
     }
   }
 
-  #lookUpOf(host: string): LookUp<readonly string[]> {
+  #lookUpOf(host: string): SingleFlight<readonly string[]> {
     const { clock, resolve } = this.#context.ports;
-    return new LookUp(clock, (options) => resolve(host, options));
+    return new SingleFlight(clock, (options) => resolve(host, options));
   }
 }
 
 function roundsOf(
-  seed: Seed,
+  seed: SeedSpec,
   { ports, interval, jitter, onError, onFailed }: SourceContext,
   round: () => Promise<void>,
-): Rounds {
-  return new Rounds(ports.clock, new BackOff(interval, jitter), round, (cause) => {
+): RetryLoop {
+  return new RetryLoop(ports.clock, new Backoff(interval, jitter), round, (cause) => {
     onFailed(seed);
     onError(new Error(`Cannot look up the seed ${show(seed.text)}: ${messageOf(cause)}`, { cause }));
   });

@@ -17,7 +17,7 @@ const FEW = 16;
  * Lists of addresses, each under a key of its own. When they are too many, the longest are cut to a common length, so
  * that none crowds out the others; which addresses stay is left to chance, except that those known before do.
  */
-export class SeedPool<Key> {
+export class SeedAddresses<Key> {
   readonly #jitter: Jitter;
   readonly #onCut: (key: Key, length: number) => void;
   readonly #lists = new Map<Key, readonly Endpoint[]>();

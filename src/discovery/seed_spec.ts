@@ -8,7 +8,7 @@ import { familyOf, hostLiteral, isHostName } from "../net/address_family.ts";
 import { type Family, isUnspecified } from "../platform/endpoint.ts";
 
 /** A seed as it was given, taken apart. */
-export interface Seed {
+export interface SeedSpec {
   /** As it was given. */
   readonly text: string;
   /** An address, a name that has addresses, or one that has SRV records. */
@@ -23,7 +23,7 @@ export interface Seed {
  * Takes the text of a seed apart: `host:port`, `host`, `[::1]:7946`, `[::1]`, `::1` or `srv:name`. For what is none of a
  * mesh of this family it returns the rule that is broken, which completes "must be …".
  */
-export function parseSeed(text: unknown, family: Family): Seed | string {
+export function parseSeed(text: unknown, family: Family): SeedSpec | string {
   if (typeof text !== "string") return generalRule(family);
   const service = text.startsWith("srv:") ? text.slice(4) : "";
   if (isHostName(service)) return { text, kind: "srv", host: service, port: 0 };

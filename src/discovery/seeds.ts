@@ -5,21 +5,21 @@
  */
 
 import { show } from "../errors.ts";
-import { BackOff } from "../platform/backoff.ts";
+import { Backoff } from "../platform/backoff.ts";
 import type { Endpoint, Family } from "../platform/endpoint.ts";
 import { Jitter } from "../platform/jitter.ts";
 import type { MeshPorts } from "../platform/ports.ts";
-import { type Discover, Discovery } from "./discover_hook.ts";
+import { type Discover, DiscoverHook } from "./discover_hook.ts";
 import { type Leaf, MAX_TARGETS, type SeedSource, seedSource, type SourceContext } from "./dns_seed_source.ts";
-import { MAX_SEED_ADDRESSES, pick, SeedPool } from "./seed_addresses.ts";
-import { parseSeed, type Seed } from "./seed_spec.ts";
+import { MAX_SEED_ADDRESSES, pick, SeedAddresses } from "./seed_addresses.ts";
+import { parseSeed, type SeedSpec } from "./seed_spec.ts";
 
 /** Most items that are taken of a list of `discover`: as many as may be in `peers`. */
 export const MAX_LISTED = 1024;
 
 /** The options that say which seeds there are. */
 export interface SeedSettings {
-  readonly seeds: readonly Seed[];
+  readonly seeds: readonly SeedSpec[];
   readonly discover: Discover | undefined;
   readonly family: Family;
   readonly resolveInterval: number;
@@ -49,13 +49,13 @@ export interface SeedCounts {
 export class Seeds {
   readonly #config: SeedsConfig;
   readonly #jitter: Jitter;
-  readonly #pool: SeedPool<Leaf>;
+  readonly #pool: SeedAddresses<Leaf>;
   readonly #context: SourceContext;
   /** The seeds of `peers` by their texts; literals need no source. */
   readonly #given = new Map<string, SeedSource | undefined>();
   readonly #listed = new Map<string, SeedSource | undefined>();
   readonly #list: Leaf = { origin: { text: "discover" } };
-  readonly #discovery: Discovery | undefined;
+  readonly #discovery: DiscoverHook | undefined;
   /** The texts of those that have had an address. */
   readonly #resolved = new Set<string>();
   /** The texts of those whose look-up has failed. */
@@ -71,7 +71,7 @@ export class Seeds {
     const { family, resolveInterval: interval, discover } = settings;
     this.#config = config;
     const jitter = this.#jitter = new Jitter(ports.randomBytes);
-    this.#pool = new SeedPool(
+    this.#pool = new SeedAddresses(
       jitter,
       ({ origin }, length) => this.#cut(origin, MAX_SEED_ADDRESSES, "addresses", length),
     );
@@ -90,10 +90,10 @@ export class Seeds {
     for (const seed of settings.seeds) this.#add(seed);
     this.#pool.commit();
     this.#isListing = discover !== undefined;
-    this.#discovery = discover && new Discovery({
+    this.#discovery = discover && new DiscoverHook({
       discover,
       clock: ports.clock,
-      backOff: new BackOff(interval, jitter),
+      backOff: new Backoff(interval, jitter),
       onList: (list) => {
         this.#isListing = false;
         this.#take(list);
@@ -151,13 +151,13 @@ export class Seeds {
     for (const source of this.#listed.values()) source?.close();
   }
 
-  #add(seed: Seed): void {
+  #add(seed: SeedSpec): void {
     if (this.#given.has(seed.text)) return;
     if (seed.kind === "literal") this.#pool.set({ origin: seed }, [this.#endpoint(seed)]);
     this.#given.set(seed.text, seed.kind === "literal" ? undefined : seedSource(seed, this.#context));
   }
 
-  #endpoint({ host, port }: Seed): Endpoint {
+  #endpoint({ host, port }: SeedSpec): Endpoint {
     return { host, port: port || this.#config.port };
   }
 
@@ -193,8 +193,8 @@ export class Seeds {
   }
 
   /** The seeds of a list, by their texts, but for those that `peers` has. */
-  #read(list: readonly unknown[]): ReadonlyMap<string, Seed> {
-    const seeds = new Map<string, Seed>();
+  #read(list: readonly unknown[]): ReadonlyMap<string, SeedSpec> {
+    const seeds = new Map<string, SeedSpec>();
     const broken: string[] = [];
     for (const item of list) {
       const seed = parseSeed(item, this.#context.family);

@@ -8,7 +8,7 @@ import { familyOf, hostLiteral } from "../net/address_family.ts";
 import { type Endpoint, type Family, formatAddress, isUnspecified, parseAddress } from "../platform/endpoint.ts";
 
 /** Where a node is taken to be. */
-export interface Place {
+export interface AdvertisedAddress {
   /** As it is shown: `host:port`. */
   readonly address: string;
   /** Where it wants to be reached, as far as that can be known without a look-up. */
@@ -18,7 +18,7 @@ export interface Place {
 }
 
 /** What decides whether a node may be where it says. */
-export interface PlaceRules {
+export interface AddressRules {
   /** The family of the mesh. */
   readonly family: Family;
   /** Whether a node heard from `source` may be at `endpoint`. When not, it is taken to be at `source`. */
@@ -29,7 +29,7 @@ export interface PlaceRules {
  * Where a node is that advertises `advertised` and was heard from `source`. A name is shown as it is but reached at
  * the source's address: looking up names that anyone may send would let strangers drive our resolver.
  */
-export function locate(advertised: string, source: Endpoint, rules: PlaceRules): Place {
+export function locate(advertised: string, source: Endpoint, rules: AddressRules): AdvertisedAddress {
   const parsed = parseAddress(advertised);
   const heard = { address: formatAddress(source.host, source.port), endpoint: source, bySource: true };
   if (parsed === undefined || parsed.port === 0) return heard;

@@ -6,13 +6,13 @@
 
 import type { Clock } from "../platform/clock.ts";
 import { type Endpoint, formatAddress } from "../platform/endpoint.ts";
-import { RateLimit } from "../platform/token_bucket.ts";
+import { TokenBucket } from "../platform/token_bucket.ts";
 
 /**
  * Who names an address: a node whose heartbeat says that it is there, a peer that has answered and tells of another, or
  * the user's own resolver.
  */
-export type Introducer = "claim" | "peer" | "resolver";
+export type AddressSource = "claim" | "peer" | "resolver";
 
 /** How much the introductions of a kind may cost: addresses remembered, asked at once, and a second; those of one host. */
 interface Bounds {
@@ -24,7 +24,7 @@ interface Bounds {
 }
 
 /** Each kind has what is its own, so that strangers' claims do not use up what peers and the resolver need. */
-const BOUNDS: Readonly<Record<Introducer, Bounds>> = {
+const BOUNDS: Readonly<Record<AddressSource, Bounds>> = {
   claim: { capacity: 1024, burst: 64, perSecond: 16, hostBurst: 8, hostPerSecond: 0.1 },
   peer: { capacity: 4096, burst: 256, perSecond: 64, hostBurst: 64, hostPerSecond: 1 },
   resolver: { capacity: 4096, burst: 512, perSecond: 64, hostBurst: 512, hostPerSecond: 64 },
@@ -39,7 +39,7 @@ const LONGEST_PAUSE = 3_600_000;
 /** How long what strangers name is left alone after the first question, and what was asked is remembered for certain, in milliseconds. */
 const REST = 60_000;
 
-interface Asked {
+interface Attempts {
   readonly at: number;
   readonly times: number;
 }
@@ -50,11 +50,11 @@ interface Asked {
  * heartbeat when a peer that has answered names it, as two that know each other by a third alone have nothing else; it is
  * a minute when that is the claim of a stranger.
  */
-export class Introductions {
+export class AmplificationLimit {
   readonly #clock: Clock;
   /** The pause after the first question, in milliseconds. What the resolver names is asked each time that it does. */
-  readonly #pause: Readonly<Record<Introducer, number>>;
-  readonly #kinds: Readonly<Record<Introducer, Kind>>;
+  readonly #pause: Readonly<Record<AddressSource, number>>;
+  readonly #limits: Readonly<Record<AddressSource, SourceLimit>>;
   /** Hosts from which somebody has answered, the last one last. */
   readonly #answered = new Set<string>();
 
@@ -62,37 +62,37 @@ export class Introductions {
   constructor(clock: Clock, heartbeat: number) {
     this.#clock = clock;
     this.#pause = { claim: REST, peer: heartbeat, resolver: 0 };
-    const kind = (introducer: Introducer) => new Kind(clock, BOUNDS[introducer]);
-    this.#kinds = { claim: kind("claim"), peer: kind("peer"), resolver: kind("resolver") };
+    const kind = (introducer: AddressSource) => new SourceLimit(clock, BOUNDS[introducer]);
+    this.#limits = { claim: kind("claim"), peer: kind("peer"), resolver: kind("resolver") };
   }
 
   /** Addresses that were not asked, as too many are remembered or were asked of late. */
   get refused(): number {
-    const { claim, peer, resolver } = this.#kinds;
+    const { claim, peer, resolver } = this.#limits;
     return claim.refused + peer.refused + resolver.refused;
   }
 
   /** Whether an address may be asked now; if so, it counts as asked. */
-  mayAsk(endpoint: Endpoint, introducer: Introducer): boolean {
+  allow(endpoint: Endpoint, introducer: AddressSource): boolean {
     const name = formatAddress(endpoint.host, endpoint.port);
     const now = this.#clock.now();
     const pause = this.#pause[introducer];
     // By whomever it was named.
-    const isResting = Object.values(this.#kinds).some((kind) => kind.isResting(name, now, pause));
+    const isResting = Object.values(this.#limits).some((kind) => kind.isResting(name, now, pause));
     // Many nodes may run on one host, and where one answers the others are no inventions: peers would know.
     const isKnown = introducer === "peer" && this.#answered.has(endpoint.host);
-    return !isResting && this.#kinds[introducer].take(name, endpoint.host, now, isKnown);
+    return !isResting && this.#limits[introducer].take(name, endpoint.host, now, isKnown);
   }
 
   /** Whether a peer has told of an address, and nobody has answered there. */
-  isTold({ host, port }: Endpoint): boolean {
-    return this.#kinds.peer.has(formatAddress(host, port));
+  hasBeenNamed({ host, port }: Endpoint): boolean {
+    return this.#limits.peer.has(formatAddress(host, port));
   }
 
   /** Somebody has answered there. */
-  answered({ host, port }: Endpoint): void {
+  validated({ host, port }: Endpoint): void {
     const name = formatAddress(host, port);
-    for (const kind of Object.values(this.#kinds)) kind.forget(name, host);
+    for (const kind of Object.values(this.#limits)) kind.forget(name, host);
     this.#answered.delete(host);
     this.#answered.add(host);
     const [oldest] = this.#answered;
@@ -102,24 +102,24 @@ export class Introductions {
   /** Keeps nothing. */
   clear(): void {
     this.#answered.clear();
-    for (const kind of Object.values(this.#kinds)) kind.clear();
+    for (const kind of Object.values(this.#limits)) kind.clear();
   }
 }
 
 /** Those of one kind. */
-class Kind {
+class SourceLimit {
   refused = 0;
   readonly #clock: Clock;
   readonly #bounds: Bounds;
-  readonly #rate: RateLimit;
+  readonly #rate: TokenBucket;
   /** In the order in which they were asked last. */
-  readonly #asked = new Map<string, Asked>();
-  readonly #hosts = new Map<string, RateLimit>();
+  readonly #asked = new Map<string, Attempts>();
+  readonly #hosts = new Map<string, TokenBucket>();
 
   constructor(clock: Clock, bounds: Bounds) {
     this.#clock = clock;
     this.#bounds = bounds;
-    this.#rate = new RateLimit(clock, bounds.burst, bounds.perSecond);
+    this.#rate = new TokenBucket(clock, bounds.burst, bounds.perSecond);
   }
 
   has(name: string): boolean {
@@ -155,9 +155,9 @@ class Kind {
     this.#hosts.clear();
   }
 
-  #hostRate(host: string): RateLimit {
+  #hostRate(host: string): TokenBucket {
     const { hostBurst, hostPerSecond } = this.#bounds;
-    const rate = this.#hosts.get(host) ?? new RateLimit(this.#clock, hostBurst, hostPerSecond);
+    const rate = this.#hosts.get(host) ?? new TokenBucket(this.#clock, hostBurst, hostPerSecond);
     this.#hosts.delete(host);
     this.#hosts.set(host, rate);
     const [oldest] = this.#hosts.keys();

@@ -4,36 +4,36 @@
  * @module
  */
 
-import { strangers } from "../net/fanout.ts";
+import { unknownEndpoints } from "../net/fanout.ts";
 import type { Clock, Timer } from "../platform/clock.ts";
 import { type Endpoint, formatAddress } from "../platform/endpoint.ts";
-import type { Introductions } from "./amplification_limit.ts";
-import { ASK_AGAIN } from "./path_validation.ts";
+import type { AmplificationLimit } from "./amplification_limit.ts";
+import { CHALLENGE_AGAIN } from "./path_validation.ts";
 import type { PeerTable } from "./peer_table.ts";
 
 /** Seeds that are greeted in one round: all in turn. */
-const SEEDS_A_ROUND = 128;
+const SEEDS_PER_ROUND = 128;
 /** Most seeds of which it is remembered who has answered there. */
 const BEHIND_SEEDS = 4096;
 /** Stands for this node. */
 const SELF = "";
 
-/** What a {@linkcode SeedGreeter} is made of. */
-export interface SeedGreeterConfig {
+/** What a {@linkcode Bootstrap} is made of. */
+export interface BootstrapConfig {
   /** Addresses that are greeted with each round of heartbeats. Another array when they are others. */
   readonly seeds: () => readonly Endpoint[];
   /** Whether this node alone is reached at an endpoint. */
   readonly isOwn: (endpoint: Endpoint) => boolean;
   readonly clock: Clock;
   readonly peers: PeerTable;
-  readonly introductions: Introductions;
+  readonly amplification: AmplificationLimit;
   /** Asks whoever is at an address. */
-  readonly ask: (to: Endpoint) => void;
+  readonly challenge: (to: Endpoint) => void;
 }
 
 /** A seed may be the shared port of a host: who answers there is reached elsewhere. So it is noted who that was. */
-export class SeedGreeter {
-  readonly #config: SeedGreeterConfig;
+export class Bootstrap {
+  readonly #config: BootstrapConfig;
   readonly #behind = new Map<string, string>();
   /** The same by node id. */
   readonly #names = new Map<string, Set<string>>();
@@ -45,7 +45,7 @@ export class SeedGreeter {
   #timer: Timer | undefined;
   #isClosed = false;
 
-  constructor(config: SeedGreeterConfig) {
+  constructor(config: BootstrapConfig) {
     this.#config = config;
   }
 
@@ -68,31 +68,35 @@ export class SeedGreeter {
   }
 
   /** Whether seeds were greeted of late, and have not answered. */
-  get isGreeting(): boolean {
+  get isProbing(): boolean {
     return this.#timer !== undefined && this.open().length > 0;
   }
 
   /** Greets those where nobody has answered. */
   round(): void {
-    const { ask, peers } = this.#config;
-    const seeds = strangers(this.#unknown(), peers.endpoints());
-    for (let i = 0; i < Math.min(seeds.length, SEEDS_A_ROUND); i++) ask(seeds[this.#next++ % seeds.length] as Endpoint);
+    const { challenge: ask, peers } = this.#config;
+    const seeds = unknownEndpoints(this.#unknown(), peers.endpoints());
+    for (let i = 0; i < Math.min(seeds.length, SEEDS_PER_ROUND); i++) {
+      ask(seeds[this.#next++ % seeds.length] as Endpoint);
+    }
   }
 
   /** The user's resolver has named addresses. Those that are not seeds, as they are too many, are asked once each time. */
-  greet(endpoints: readonly Endpoint[]): void {
-    const { ask, introductions, isOwn, peers, seeds } = this.#config;
-    const silent = strangers(endpoints, peers.endpoints()).filter((seed) => !isOwn(seed) && !this.isAnswered(seed));
-    const others = strangers(silent, seeds());
+  probe(endpoints: readonly Endpoint[]): void {
+    const { challenge: ask, amplification, isOwn, peers, seeds } = this.#config;
+    const silent = unknownEndpoints(endpoints, peers.endpoints()).filter((seed) =>
+      !isOwn(seed) && !this.isAnswered(seed)
+    );
+    const others = unknownEndpoints(silent, seeds());
     if (others.length < silent.length) {
-      for (const endpoint of strangers(silent, others)) ask(endpoint);
+      for (const endpoint of unknownEndpoints(silent, others)) ask(endpoint);
       this.start();
     }
     // All in turn, as there may be more than can be asked at once.
     const start = this.#named;
     for (let i = 0; i < others.length; i++) {
       const endpoint = others[(start + i) % others.length] as Endpoint;
-      if (!introductions.mayAsk(endpoint, "resolver")) break;
+      if (!amplification.allow(endpoint, "resolver")) break;
       this.#named = (start + i + 1) % others.length;
       ask(endpoint);
     }
@@ -114,14 +118,14 @@ export class SeedGreeter {
    * A peer is silent, or gone. Another process may be at the seed where it has answered, as when it was started again: whoever
    * is there is greeted.
    */
-  doubt(id: string): void {
+  reopen(id: string): void {
     const names = this.#names.get(id);
     if (names === undefined || this.#isClosed) return;
     const before = this.open();
     for (const name of [...names]) this.#forget(name);
     this.#open = undefined;
-    const again = strangers(this.open(), before);
-    for (const seed of again.slice(0, SEEDS_A_ROUND)) this.#config.ask(seed);
+    const again = unknownEndpoints(this.open(), before);
+    for (const seed of again.slice(0, SEEDS_PER_ROUND)) this.#config.challenge(seed);
   }
 
   /** Greets nobody any more. */
@@ -148,7 +152,7 @@ export class SeedGreeter {
   }
 
   #soon(): void {
-    const pause = ASK_AGAIN[this.#rounds++];
+    const pause = CHALLENGE_AGAIN[this.#rounds++];
     if (pause === undefined || this.#isClosed || this.#unknown().length === 0) return;
     this.#timer = this.#config.clock.setTimer(() => {
       this.#timer = undefined;

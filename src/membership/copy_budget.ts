@@ -7,7 +7,7 @@
 import type { MeshEvent } from "../events.ts";
 import type { Clock } from "../platform/clock.ts";
 import { type Endpoint, formatAddress, isSameEndpoint } from "../platform/endpoint.ts";
-import { RateLimit } from "../platform/token_bucket.ts";
+import { TokenBucket } from "../platform/token_bucket.ts";
 import type { PeerEntry } from "./peer.ts";
 
 /**
@@ -15,7 +15,7 @@ import type { PeerEntry } from "./peer.ts";
  * its heartbeats, 10 s by default, and gets what a service publishes in that time unless it is busy. All who forge them
  * together have a node send 360 kB a second at most.
  */
-const STRANGERS_PER_SECOND = 256;
+const UNESTABLISHED_PER_SECOND = 256;
 /**
  * The same to those that are established: 200,000 keys a second to one of them. A node sends about 100,000 datagrams a
  * second at most, so they cannot take all of that.
@@ -25,7 +25,7 @@ const ESTABLISHED_PER_SECOND = 10_000;
 const ESTABLISHED = { times: 3, heartbeats: 1.25 };
 
 /** Where a plain peer is reached that needs copies. */
-export interface PlainPlace {
+export interface PlainDestination {
   readonly endpoint: Endpoint;
   readonly isEstablished: boolean;
 }
@@ -45,11 +45,11 @@ export function hearPlain(entry: PeerEntry, source: Endpoint, now: number, heart
   return entry.isEstablished !== was;
 }
 
-/** What a {@linkcode CopyLimit} is made of. */
-export interface CopyLimitConfig {
+/** What a {@linkcode CopyBudget} is made of. */
+export interface CopyBudgetConfig {
   readonly clock: Clock;
   /** Where plain peers are reached that need copies. The same array as long as nothing has changed. */
-  readonly plain: () => readonly PlainPlace[];
+  readonly plain: () => readonly PlainDestination[];
   /** The addresses that the user has named. The same array as long as nothing has changed. */
   readonly seeds: () => readonly Endpoint[];
   readonly emit: (event: MeshEvent) => void;
@@ -59,27 +59,27 @@ export interface CopyLimitConfig {
  * A plain peer shows nothing but that somebody sends heartbeats in its name, from an address that may be forged. So what it
  * costs is bounded for all of them together; they take turns. Where there is none, a list goes through as it is.
  */
-export class CopyLimit {
+export class CopyBudget {
   /** Copies that were not sent. */
   refused = 0;
-  readonly #config: CopyLimitConfig;
+  readonly #config: CopyBudgetConfig;
   readonly #established: Share;
-  readonly #strangers: Share;
-  readonly #events: RateLimit;
+  readonly #unestablished: Share;
+  readonly #events: TokenBucket;
   #all: readonly Endpoint[] | undefined;
-  #plain: readonly PlainPlace[] | undefined;
+  #plain: readonly PlainDestination[] | undefined;
   #seeds: readonly Endpoint[] | undefined;
   /** Of the list, what is not limited. */
   #others: readonly Endpoint[] = [];
   /** As it was with the last event. */
   #told = 0;
 
-  constructor(config: CopyLimitConfig) {
+  constructor(config: CopyBudgetConfig) {
     const { clock } = config;
     this.#config = config;
-    this.#established = new Share(new RateLimit(clock, ESTABLISHED_PER_SECOND, ESTABLISHED_PER_SECOND));
-    this.#strangers = new Share(new RateLimit(clock, STRANGERS_PER_SECOND, STRANGERS_PER_SECOND));
-    this.#events = new RateLimit(clock, 1, 1);
+    this.#established = new Share(new TokenBucket(clock, ESTABLISHED_PER_SECOND, ESTABLISHED_PER_SECOND));
+    this.#unestablished = new Share(new TokenBucket(clock, UNESTABLISHED_PER_SECOND, UNESTABLISHED_PER_SECOND));
+    this.#events = new TokenBucket(clock, 1, 1);
   }
 
   /** Whether a list goes through as it is. */
@@ -93,7 +93,7 @@ export class CopyLimit {
     if (plain.length === 0) return all;
     this.#sort(all, plain, this.#config.seeds());
     const allowed = [...this.#others];
-    const refused = this.#established.take(allowed) + this.#strangers.take(allowed);
+    const refused = this.#established.take(allowed) + this.#unestablished.take(allowed);
     if (refused > 0) this.#refuse(refused);
     return allowed;
   }
@@ -106,7 +106,7 @@ export class CopyLimit {
   }
 
   /** Tells apart what is limited, and how. A seed was named by the user: it is no invention. */
-  #sort(all: readonly Endpoint[], plain: readonly PlainPlace[], seeds: readonly Endpoint[]): void {
+  #sort(all: readonly Endpoint[], plain: readonly PlainDestination[], seeds: readonly Endpoint[]): void {
     if (all === this.#all && plain === this.#plain && seeds === this.#seeds) return;
     this.#all = all;
     this.#plain = plain;
@@ -125,18 +125,18 @@ export class CopyLimit {
     }
     this.#others = others;
     this.#established.places = established;
-    this.#strangers.places = strangers;
+    this.#unestablished.places = strangers;
   }
 }
 
 /** Places that share a limit. */
 class Share {
   places: readonly Endpoint[] = [];
-  readonly #limit: RateLimit;
+  readonly #limit: TokenBucket;
   /** Whose turn it is. */
   #next = 0;
 
-  constructor(limit: RateLimit) {
+  constructor(limit: TokenBucket) {
     this.#limit = limit;
   }
 

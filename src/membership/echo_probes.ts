@@ -5,22 +5,22 @@
  * @module
  */
 
-import type { Control } from "../net/receiver.ts";
+import type { ControlPacket } from "../net/receiver.ts";
 import type { Clock } from "../platform/clock.ts";
 import type { Endpoint } from "../platform/endpoint.ts";
 import type { RandomBytes } from "../platform/host.ts";
-import { RateLimit } from "../platform/token_bucket.ts";
+import { TokenBucket } from "../platform/token_bucket.ts";
 import { encodeControl } from "../wire/extension.ts";
 import { readU32 } from "../wire/integers.ts";
 import {
-  ASKER_AT_ADDRESS,
-  ASKER_HEARD,
-  ASKER_PROVEN,
-  ASKER_UNKNOWN,
   MAX_DATAGRAM,
   NONCE_LENGTH,
-  TYPE_ANSWER,
+  REQUESTER_AT_ADDRESS,
+  REQUESTER_HEARD,
+  REQUESTER_UNKNOWN,
+  REQUESTER_VALIDATED,
   TYPE_PROBE,
+  TYPE_PROBE_ACK,
 } from "../wire/layout.ts";
 import { formatNodeId } from "../wire/node_id.ts";
 import { equalBytes } from "../wire/packet.ts";
@@ -34,7 +34,7 @@ export const PROBE_LENGTH = 80;
  * group; and to probes that are for whoever gets them, as one to the group is answered by all, wherever it says it is
  * from. What strangers ask leaves peers theirs.
  */
-const PER_SECOND = { proven: 1024, provenLarge: 256, others: 128, othersLarge: 16, anyone: 16 };
+const PER_SECOND = { validated: 1024, provenLarge: 256, others: 128, othersLarge: 16, anyone: 16 };
 
 /** What is asked. */
 export interface Probe {
@@ -48,8 +48,8 @@ export interface Probe {
   readonly byGroup?: boolean;
 }
 
-/** What {@linkcode Probes} are made of. The callbacks MUST NOT throw. */
-export interface ProbesConfig {
+/** What {@linkcode EchoProbes} are made of. The callbacks MUST NOT throw. */
+export interface EchoProbesConfig {
   /** The node's own id, 16 bytes. */
   readonly nodeId: Uint8Array;
   readonly clock: Clock;
@@ -57,7 +57,7 @@ export interface ProbesConfig {
   readonly peer: (id: string) => PeerEntry | undefined;
   /** What the node answers of itself. */
   readonly report: () => Omit<Report, "asker">;
-  readonly post: (packet: Uint8Array, to: Endpoint | "group") => void;
+  readonly sendControlPacket: (packet: Uint8Array, to: Endpoint | "group") => void;
 }
 
 interface Open {
@@ -66,15 +66,15 @@ interface Open {
 }
 
 /** One per node. */
-export class Probes {
-  readonly #config: ProbesConfig;
+export class EchoProbes {
+  readonly #config: EchoProbesConfig;
   readonly #open = new Map<number, Open>();
-  readonly #limits: Readonly<Record<keyof typeof PER_SECOND, RateLimit>>;
+  readonly #limits: Readonly<Record<keyof typeof PER_SECOND, TokenBucket>>;
 
-  constructor(config: ProbesConfig) {
+  constructor(config: EchoProbesConfig) {
     const { clock } = config;
     this.#config = config;
-    const limits = Object.entries(PER_SECOND).map(([name, most]) => [name, new RateLimit(clock, most, most)]);
+    const limits = Object.entries(PER_SECOND).map(([name, most]) => [name, new TokenBucket(clock, most, most)]);
     this.#limits = Object.fromEntries(limits);
   }
 
@@ -89,9 +89,9 @@ export class Probes {
   }
 
   /** Makes a probe and sends it. Returns its nonce. */
-  ask(probe: Probe, to: Endpoint | "group", onAnswer: Open["onAnswer"]): number {
+  send(probe: Probe, to: Endpoint | "group", onAnswer: Open["onAnswer"]): number {
     const { nonce, packet } = this.make(probe, onAnswer);
-    this.#config.post(packet, to);
+    this.#config.sendControlPacket(packet, to);
     return nonce;
   }
 
@@ -101,7 +101,7 @@ export class Probes {
   }
 
   /** Answers a probe, or notes an answer. */
-  heed(control: Control): void {
+  onPacket(control: ControlPacket): void {
     const { type, nodeId, extension: { nonce = 0, report }, length } = control;
     if (type === TYPE_PROBE) return this.#answer(control);
     const open = this.#open.get(nonce);
@@ -123,32 +123,32 @@ export class Probes {
     this.#open.clear();
   }
 
-  #answer({ nodeId, extension, source, length }: Control): void {
-    const { nodeId: ownId, peer, report, post } = this.#config;
+  #answer({ nodeId, extension, source, length }: ControlPacket): void {
+    const { nodeId: ownId, peer, report, sendControlPacket } = this.#config;
     const { nonce = 0, stream, measure: { size, byGroup } = { size: 0, byGroup: false } } = extension;
     const asker = peer(formatNodeId(nodeId));
     const isThere = asker?.isOn(source.host) === true;
-    const isProven = isThere && asker.isProven;
+    const isValidated = isThere && asker.isValidated;
     // The group hears what one of it has asked for, from where that one is, and of one node alone.
     if (byGroup && (!isThere || stream === undefined)) return;
-    const { anyone, others, othersLarge, proven, provenLarge } = this.#limits;
-    if (!(stream === undefined ? anyone : isProven ? proven : others).allow()) return;
-    const packet = encodeControl(TYPE_ANSWER, ownId, {
+    const { anyone, others, othersLarge, validated, provenLarge } = this.#limits;
+    if (!(stream === undefined ? anyone : isValidated ? validated : others).allow()) return;
+    const packet = encodeControl(TYPE_PROBE_ACK, ownId, {
       stream: nodeId,
       nonce,
-      report: { ...report(), asker: standingOf(asker) },
+      report: { ...report(), asker: pathStateOf(asker) },
     });
     // Who has shown that it listens there may have more than it sent.
-    const most = isProven && asker.isAt(source) ? MAX_DATAGRAM : length;
+    const most = isValidated && asker.isAt(source) ? MAX_DATAGRAM : length;
     const answer = padded(packet, Math.min(size, most));
     if (answer.length > most) return;
-    if ((byGroup || answer.length > length) && !(isProven ? provenLarge : othersLarge).allow()) return;
-    post(answer, byGroup ? "group" : source);
+    if ((byGroup || answer.length > length) && !(isValidated ? provenLarge : othersLarge).allow()) return;
+    sendControlPacket(answer, byGroup ? "group" : source);
   }
 }
 
-function standingOf(asker: PeerEntry | undefined): number {
-  if (asker === undefined) return ASKER_UNKNOWN;
-  if (!asker.isProven) return ASKER_HEARD;
-  return asker.isAt(asker.wanted) ? ASKER_AT_ADDRESS : ASKER_PROVEN;
+function pathStateOf(asker: PeerEntry | undefined): number {
+  if (asker === undefined) return REQUESTER_UNKNOWN;
+  if (!asker.isValidated) return REQUESTER_HEARD;
+  return asker.isAt(asker.wanted) ? REQUESTER_AT_ADDRESS : REQUESTER_VALIDATED;
 }

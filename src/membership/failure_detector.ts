@@ -14,9 +14,9 @@ export const DOUBT_AFTER = 2;
 /** Heartbeats of silence after which a peer is asked whether it is there. They come every 0.85 to 1. */
 const SUSPECT_AFTER = 1.25;
 /** How often it is asked then, in heartbeats: with a tenth of all datagrams lost, 28 questions fail together once in 10^20. */
-const ASK_EVERY = 1 / 16;
+const PROBE_EVERY = 1 / 16;
 /** Questions without an answer before a verdict, each in a turn of the event loop of its own. */
-const LEAST_QUESTIONS = 4;
+const MIN_PROBES = 4;
 /** How often all are looked at, in heartbeats. */
 const LOOK_EVERY = 1 / 4;
 /** Shortest time between two looks, in milliseconds. */
@@ -28,8 +28,8 @@ const SHORTEST = 2;
  */
 const TURNS = 8;
 
-/** What a {@linkcode Suspicion} is made of. The callbacks MUST NOT throw. */
-export interface SuspicionConfig {
+/** What a {@linkcode FailureDetector} is made of. The callbacks MUST NOT throw. */
+export interface FailureDetectorConfig {
   /** Time between heartbeats, in milliseconds. */
   readonly heartbeat: number;
   /** Silence after which a peer that can be asked is lost. */
@@ -43,9 +43,9 @@ export interface SuspicionConfig {
   /** Called at each look, but for the first of those that are late: what came while the node stood still is read after it. */
   readonly onLook: () => void;
   /** Asks a peer whether it is there. */
-  readonly ask: (entry: PeerEntry) => void;
+  readonly probe: (entry: PeerEntry) => void;
   /** A peer is lost, or another node has taken its place. */
-  readonly onLost: (entry: PeerEntry, isReplaced: boolean) => void;
+  readonly onDown: (entry: PeerEntry, isReplaced: boolean) => void;
 }
 
 /**
@@ -53,8 +53,8 @@ export interface SuspicionConfig {
  * silent peer is asked, again and again, until it answers or its time is over. The time for which this node has stood still
  * itself does not count.
  */
-export class Suspicion {
-  readonly #config: SuspicionConfig;
+export class FailureDetector {
+  readonly #config: FailureDetectorConfig;
   #timer: Timer | undefined;
   /** The turn that is waited for, and those whose time is over. */
   #turn: Timer | undefined;
@@ -64,7 +64,7 @@ export class Suspicion {
   #stalled = 0;
   #hasStalled = false;
 
-  constructor(config: SuspicionConfig) {
+  constructor(config: FailureDetectorConfig) {
     this.#config = config;
   }
 
@@ -80,7 +80,7 @@ export class Suspicion {
   }
 
   /** Looks at once, as somebody's time may be over. */
-  hasten(): void {
+  suspectNow(): void {
     this.#timer?.cancel();
     this.#lookAfter(SHORTEST);
   }
@@ -92,7 +92,7 @@ export class Suspicion {
   }
 
   #look(): void {
-    const { clock, heartbeat, peers, onLook, ask } = this.#config;
+    const { clock, heartbeat, peers, onLook, probe: ask } = this.#config;
     const now = clock.now();
     const late = now - this.#dueAt;
     const hasStalled = late > LOOK_EVERY * heartbeat;
@@ -114,17 +114,17 @@ export class Suspicion {
         entry.stalled = this.#stalled - (wasBefore ? late : 0);
         entry.stalledFrom = entry.heardAt;
       }
-      if (suspectAt > now && !this.#isOusted(entry)) {
+      if (suspectAt > now && !this.#isSuperseded(entry)) {
         next = Math.min(next, suspectAt);
         continue;
       }
       const lostAt = this.#lostAt(entry);
       if (now >= lostAt && mayJudge) due.push(entry);
-      else if (entry.isProven) {
+      else if (entry.isValidated) {
         entry.probes++;
         ask(entry);
-        next = Math.min(next, now + ASK_EVERY * heartbeat, mayJudge ? lostAt : Infinity);
-      } else next = Math.min(next, mayJudge ? lostAt : now + ASK_EVERY * heartbeat);
+        next = Math.min(next, now + PROBE_EVERY * heartbeat, mayJudge ? lostAt : Infinity);
+      } else next = Math.min(next, mayJudge ? lostAt : now + PROBE_EVERY * heartbeat);
     }
     if (this.#due.length === 0) this.#judge(due, TURNS);
     this.#lookAfter(Math.max(SHORTEST, next - now));
@@ -132,7 +132,7 @@ export class Suspicion {
 
   /** Those are lost of whom nothing is read in so many turns of the event loop, of about a millisecond each. */
   #judge(due: readonly PeerEntry[], turns: number): void {
-    const { clock, peers, onLost } = this.#config;
+    const { clock, peers, onDown } = this.#config;
     this.#due = due;
     if (due.length === 0) return;
     if (turns > 0) {
@@ -143,7 +143,7 @@ export class Suspicion {
     for (const entry of due) {
       if (peers.get(entry.id) !== entry) continue;
       this.#recall(entry);
-      if (clock.now() >= this.#lostAt(entry)) onLost(entry, entry.replacedAt < Infinity);
+      if (clock.now() >= this.#lostAt(entry)) onDown(entry, entry.replacedAt < Infinity);
     }
   }
 
@@ -153,19 +153,19 @@ export class Suspicion {
   }
 
   /** Another has the port that was its alone, and nothing was heard of it since. */
-  #isOusted({ heardAt, replacedAt, isOusted }: PeerEntry): boolean {
-    return isOusted && heardAt <= replacedAt && replacedAt < Infinity;
+  #isSuperseded({ heardAt, replacedAt, isSuperseded }: PeerEntry): boolean {
+    return isSuperseded && heardAt <= replacedAt && replacedAt < Infinity;
   }
 
   /** While this node stands still, it hears nobody. */
   #lostAt(entry: PeerEntry): number {
-    const { heardAt, replacedAt, isProven, extended, probes, stalled } = entry;
+    const { heardAt, replacedAt, isValidated, extended, probes, stalled } = entry;
     const { heartbeat, peerTimeout, quietTimeout } = this.#config;
     const deaf = this.#stalled - stalled;
-    if (this.#isOusted(entry)) return replacedAt;
-    if (!isProven) return heardAt + (extended ? peerTimeout : quietTimeout) + deaf;
+    if (this.#isSuperseded(entry)) return replacedAt;
+    if (!isValidated) return heardAt + (extended ? peerTimeout : quietTimeout) + deaf;
     const silence = Math.min(heardAt + peerTimeout, Math.max(heardAt, replacedAt) + SUSPECT_AFTER * heartbeat);
     // The sum that is waited for is the one that is compared.
-    return probes < LEAST_QUESTIONS ? Infinity : silence + deaf;
+    return probes < MIN_PROBES ? Infinity : silence + deaf;
   }
 }

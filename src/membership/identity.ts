@@ -6,7 +6,7 @@
 
 import type { Clock } from "../platform/clock.ts";
 import type { RandomBytes } from "../platform/host.ts";
-import { RateLimit } from "../platform/token_bucket.ts";
+import { TokenBucket } from "../platform/token_bucket.ts";
 import { NODE_ID_LENGTH } from "../wire/layout.ts";
 import { formatNodeId, stampUuid } from "../wire/node_id.ts";
 
@@ -22,12 +22,12 @@ export class Identity {
   /** 16 bytes, in the same array for good: parts that keep it say the new id in all that they encode from then on. */
   readonly bytes: Uint8Array;
   readonly #randomBytes: RandomBytes;
-  readonly #renewals: RateLimit;
+  readonly #renewals: TokenBucket;
   #text: string;
 
   constructor(clock: Clock, randomBytes: RandomBytes) {
     this.#randomBytes = randomBytes;
-    this.#renewals = new RateLimit(clock, RENEWALS, RENEWALS * 1000 / HOUR);
+    this.#renewals = new TokenBucket(clock, RENEWALS, RENEWALS * 1000 / HOUR);
     this.bytes = stampUuid(randomBytes(NODE_ID_LENGTH).slice());
     this.#text = formatNodeId(this.bytes);
   }

@@ -5,35 +5,35 @@
  */
 
 import type { Clock, Timer } from "../platform/clock.ts";
-import { ASK_AGAIN } from "./path_validation.ts";
+import { CHALLENGE_AGAIN } from "./path_validation.ts";
 
-/** What {@linkcode FirstCalls} are made of. The callbacks MUST NOT throw. */
-export interface FirstCallsConfig {
+/** What {@linkcode InitialHeartbeats} are made of. The callbacks MUST NOT throw. */
+export interface InitialHeartbeatsConfig {
   readonly clock: Clock;
   /** Whether nobody has answered. */
   readonly isAlone: () => boolean;
   /** Sends a heartbeat to the group. */
-  readonly call: () => void;
+  readonly beat: () => void;
 }
 
 /**
  * In a large mesh few of those who hear a newcomer ask it, and by bad luck nobody does, or what they sent was lost. So it
  * calls again, as it does at seeds.
  */
-export class FirstCalls {
-  readonly #config: FirstCallsConfig;
+export class InitialHeartbeats {
+  readonly #config: InitialHeartbeatsConfig;
   #timer: Timer | undefined;
   #round = 0;
 
-  constructor(config: FirstCallsConfig) {
+  constructor(config: InitialHeartbeatsConfig) {
     this.#config = config;
   }
 
   /** The first heartbeat was sent. */
   start(round = 0): void {
-    const { clock, isAlone, call } = this.#config;
+    const { clock, isAlone, beat: call } = this.#config;
     this.close();
-    const pause = ASK_AGAIN[round];
+    const pause = CHALLENGE_AGAIN[round];
     if (pause === undefined || !isAlone()) return;
     this.#round = round;
     this.#timer = clock.setTimer(() => {

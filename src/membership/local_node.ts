@@ -5,8 +5,8 @@
  */
 
 import type { MeshEvent } from "../events.ts";
-import { InterfaceWatch } from "../net/interface_monitor.ts";
-import type { Links } from "../net/interface_sockets.ts";
+import { InterfaceMonitor } from "../net/interface_monitor.ts";
+import type { InterfaceSockets } from "../net/interface_sockets.ts";
 import { listed, LocalAddresses } from "../net/interfaces.ts";
 import { type Endpoint, formatAddress } from "../platform/endpoint.ts";
 import { messageOf } from "../platform/error_message.ts";
@@ -15,11 +15,11 @@ import type { MeshPorts } from "../platform/ports.ts";
 import { TYPE_HEARTBEAT } from "../wire/layout.ts";
 import { encodePacket } from "../wire/packet.ts";
 
-/** What a {@linkcode Presence} is made of. The callbacks MUST NOT throw. */
-export interface PresenceConfig {
+/** What a {@linkcode LocalNode} is made of. The callbacks MUST NOT throw. */
+export interface LocalNodeConfig {
   /** The node's own id, 16 bytes. */
   readonly nodeId: Uint8Array;
-  readonly links: Links;
+  readonly links: InterfaceSockets;
   readonly ports: Pick<MeshPorts, "clock" | "networkInterfaces">;
   /** The node can be heard where it could not before. */
   readonly onJoined: () => void;
@@ -28,9 +28,9 @@ export interface PresenceConfig {
 }
 
 /** One per node. */
-export class Presence {
-  readonly #config: PresenceConfig;
-  readonly #watch: InterfaceWatch;
+export class LocalNode {
+  readonly #config: LocalNodeConfig;
+  readonly #watch: InterfaceMonitor;
   #local: LocalAddresses;
   #address: string;
   #heartbeat: Uint8Array;
@@ -38,13 +38,13 @@ export class Presence {
   /** When it last became another, by the node's clock. */
   movedAt: number = -Infinity;
 
-  constructor(config: PresenceConfig) {
+  constructor(config: LocalNodeConfig) {
     const { ports } = config;
     this.#config = config;
     this.#local = new LocalAddresses(listed(ports.networkInterfaces));
     this.#address = this.#advertised();
     this.#heartbeat = this.#newHeartbeat();
-    this.#watch = new InterfaceWatch(ports.clock, ports.networkInterfaces, (list, isChanged) => {
+    this.#watch = new InterfaceMonitor(ports.clock, ports.networkInterfaces, (list, isChanged) => {
       void this.#look(list, isChanged);
     }, (cause) => {
       const rule = "listing the interfaces of this host must be permitted";

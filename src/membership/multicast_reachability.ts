@@ -16,10 +16,10 @@ const HEARD_FOR = 1.5;
 /** Heartbeats for which a peer counts as hearing this node after it has said so, times the heartbeats that its list takes. */
 const HEARS_FOR = 1.75;
 /** Those that a list takes at least when one is full: it may have more than are known here. */
-const LEAST_TURNS = 2;
+const MIN_TURNS = 2;
 
-/** What {@linkcode Paths} are made of. */
-export interface PathsConfig {
+/** What {@linkcode MulticastReachability} are made of. */
+export interface MulticastReachabilityConfig {
   /** The node's own id, 16 bytes. */
   readonly nodeId: Uint8Array;
   /** Time between heartbeats, in milliseconds. */
@@ -32,10 +32,10 @@ export interface PathsConfig {
  * A peer that says that it hears this node's multicast gets no copies. It has to go on saying so: a path that is lost is
  * not told of by those who do not hear.
  */
-export class Paths {
-  readonly #config: PathsConfig;
+export class MulticastReachability {
+  readonly #config: MulticastReachabilityConfig;
 
-  constructor(config: PathsConfig) {
+  constructor(config: MulticastReachabilityConfig) {
     this.#config = config;
   }
 
@@ -56,7 +56,7 @@ export class Paths {
    * A heartbeat in the name of a peer came from a host that has not shown yet to be its own. The system may send to the group
    * from another address, as from the link-local one with IPv6: that it was heard counts once the peer has answered from there.
    */
-  noteAside(entry: PeerEntry, { path }: Extension, host: string): void {
+  noteAlternate(entry: PeerEntry, { path }: Extension, host: string): void {
     if (path === PATH_GROUP) entry.aside = { host, at: this.#config.clock.now() };
   }
 
@@ -85,7 +85,8 @@ export class Paths {
   list(): readonly PeerEntry[] {
     const heard = this.heard();
     if (heard.length <= MAX_HEARD) return heard;
-    const order = (a: PeerEntry, b: PeerEntry) => Number(b.isProven) - Number(a.isProven) || a.listedAt - b.listedAt;
+    const order = (a: PeerEntry, b: PeerEntry) =>
+      Number(b.isValidated) - Number(a.isValidated) || a.listedAt - b.listedAt;
     const listed = [...heard].sort(order).slice(0, MAX_HEARD);
     for (const entry of listed) entry.listedAt = this.#config.clock.now();
     return listed;
@@ -97,11 +98,11 @@ export class Paths {
     const now = clock.now();
     const silent: PeerEntry[] = [];
     for (const entry of peers.all()) {
-      const turns = entry.listsInTurn ? Math.max(LEAST_TURNS, Math.ceil(peers.size / MAX_HEARD)) : 1;
+      const turns = entry.listsInTurn ? Math.max(MIN_TURNS, Math.ceil(peers.size / MAX_HEARD)) : 1;
       if (entry.hearsUs && now - entry.hearsUsAt > HEARS_FOR * turns * heartbeat) this.#set(entry, false);
       if (isHeard(entry) && now - entry.groupAt > HEARD_FOR * heartbeat) {
         entry.groupAt = -Infinity;
-        entry.isDeafTo = entry.isProven;
+        entry.isDeafTo = entry.isValidated;
       }
       // One that is silent is asked whether it is there, which tells it as well.
       if (entry.isDeafTo && entry.probes === 0) silent.push(entry);
@@ -121,7 +122,7 @@ export class Paths {
   }
 }
 
-/** Until {@linkcode Paths.expire} finds that it is long ago: a node that has stood still has yet to read what came meanwhile. */
+/** Until {@linkcode MulticastReachability.expire} finds that it is long ago: a node that has stood still has yet to read what came meanwhile. */
 function isHeard({ groupAt }: PeerEntry): boolean {
   return groupAt > -Infinity;
 }

@@ -7,32 +7,32 @@
 import type { Clock, Timer } from "../platform/clock.ts";
 import type { PeerEntry } from "./peer.ts";
 import type { PeerTable } from "./peer_table.ts";
-import type { Crowd } from "./response_suppression.ts";
+import type { ResponseSuppression } from "./response_suppression.ts";
 
-/** What {@linkcode Newcomers} are made of. The callback MUST NOT throw. */
-export interface NewcomersConfig {
+/** What {@linkcode NewcomerProber} are made of. The callback MUST NOT throw. */
+export interface NewcomerProberConfig {
   readonly clock: Clock;
-  readonly crowd: Crowd;
+  readonly suppression: ResponseSuppression;
   readonly peers: PeerTable;
   /** Nobody else was quicker. */
   readonly onTurn: (entry: PeerEntry) => void;
 }
 
 /** Those that this node asks when their time has come, unless they have asked or answered by then. */
-export class Newcomers {
-  readonly #config: NewcomersConfig;
+export class NewcomerProber {
+  readonly #config: NewcomerProberConfig;
   readonly #waiting = new Map<PeerEntry, Timer>();
 
-  constructor(config: NewcomersConfig) {
+  constructor(config: NewcomerProberConfig) {
     this.#config = config;
   }
 
   /** One was heard that was never asked. */
   hear(entry: PeerEntry): void {
-    const { clock, crowd } = this.#config;
+    const { clock, suppression } = this.#config;
     const times = entry.calls++;
-    if (this.#waiting.has(entry) || !crowd.isChosen(times)) return;
-    this.#waiting.set(entry, clock.setTimer(() => this.#due(entry), crowd.delay()));
+    if (this.#waiting.has(entry) || !suppression.isChosen(times)) return;
+    this.#waiting.set(entry, clock.setTimer(() => this.#due(entry), suppression.delay()));
   }
 
   /** Asks nobody any more. */
@@ -44,6 +44,6 @@ export class Newcomers {
   #due(entry: PeerEntry): void {
     const { onTurn, peers } = this.#config;
     this.#waiting.delete(entry);
-    if (peers.get(entry.id) === entry && !entry.isProven && entry.hellos === 0) onTurn(entry);
+    if (peers.get(entry.id) === entry && !entry.isValidated && entry.challengesSent === 0) onTurn(entry);
   }
 }

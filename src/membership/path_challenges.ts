@@ -16,7 +16,7 @@ const CAPACITY = 4096;
 export const LONGEST_TRIP = 10_000;
 
 /** A question that was sent to one address alone. */
-export interface Challenge {
+export interface PathChallenge {
   readonly to: Endpoint;
   /** Whom it was for; absent when it is not known who is there. */
   readonly id: string | undefined;
@@ -24,10 +24,10 @@ export interface Challenge {
 }
 
 /** Whoever repeats the nonce of a question has got it: it listens where the question was sent. */
-export class Challenges {
+export class PathChallenges {
   readonly #clock: Clock;
   readonly #randomBytes: RandomBytes;
-  readonly #open = new Map<number, Challenge>();
+  readonly #open = new Map<number, PathChallenge>();
 
   constructor(clock: Clock, randomBytes: RandomBytes) {
     this.#clock = clock;
@@ -44,7 +44,7 @@ export class Challenges {
   }
 
   /** The question that `id` answers; `undefined` when it was not asked that, or too long ago, or has answered. */
-  redeem(nonce: number, id: string): Challenge | undefined {
+  redeem(nonce: number, id: string): PathChallenge | undefined {
     const challenge = this.#open.get(nonce);
     if (challenge === undefined || (challenge.id !== undefined && challenge.id !== id)) return undefined;
     this.#open.delete(nonce);
@@ -52,7 +52,7 @@ export class Challenges {
   }
 
   /** The questions to whoever is at an address that were sent since a time and have no answer. */
-  openSince(time: number): readonly Challenge[] {
+  openSince(time: number): readonly PathChallenge[] {
     return [...this.#open.values()].filter(({ id, sentAt }) => id === undefined && sentAt >= time);
   }
 

@@ -7,7 +7,7 @@
 import type { Peer } from "../events.ts";
 import type { Clock, Timer } from "../platform/clock.ts";
 import { MAX_DATAGRAM } from "../wire/layout.ts";
-import type { Probes } from "./echo_probes.ts";
+import type { EchoProbes } from "./echo_probes.ts";
 import type { PeerEntry } from "./peer.ts";
 
 /** Bytes that fit, with 28 of headers, where an IPv4 packet may have 1400, 1300, 1280 (IPv6's least), 1200, 1000 and 576. */
@@ -28,7 +28,7 @@ const EVERY = 200;
 /** That all tries are lost by chance, as small ones are, has to be less likely than this. */
 const UNLIKELY = 1e-5;
 /** Small ones that have to arrive: who does not answer them tells nothing. */
-const LEAST_ANSWERS = 3;
+const MIN_ACKS = 3;
 /** Peers that are measured at a time. */
 const AT_ONCE = 4;
 /** A peer that was measured is not measured again for so long, whatever is suspected, in milliseconds. */
@@ -39,7 +39,7 @@ const RAISE_AFTER = 600_000;
 /** What a {@linkcode PathMtu} is made of. The callbacks MUST NOT throw. */
 export interface PathMtuConfig {
   readonly clock: Clock;
-  readonly probes: Pick<Probes, "ask" | "forget">;
+  readonly probes: Pick<EchoProbes, "send" | "forget">;
   readonly peer: (id: string) => PeerEntry | undefined;
   /** Batches should not be longer than this, in bytes, from now on. */
   readonly onLimit: (limit: number) => void;
@@ -82,7 +82,7 @@ export class PathMtu {
   }
 
   /** A datagram of so many bytes was sent again to one peer. */
-  repaired(id: string, number: number, length: number): void {
+  recovered(id: string, number: number, length: number): void {
     if (length <= SMALLEST || this.#closed) return;
     const now = this.#config.clock.now();
     const path = this.#paths.get(id) ?? this.#add(id);
@@ -136,7 +136,7 @@ export class PathMtu {
     measurement.rounds++;
     const ask = (size: number | undefined, onAnswer: () => void) => {
       const probe = { node: peer.nodeId, ...(size === undefined ? {} : { size }) };
-      measurement.nonces.push(this.#config.probes.ask(probe, peer.endpoint, onAnswer));
+      measurement.nonces.push(this.#config.probes.send(probe, peer.endpoint, onAnswer));
     };
     ask(undefined, () => measurement.small++);
     for (const size of [MAX_DATAGRAM, ...LADDER]) {
@@ -203,7 +203,7 @@ function count({ watched }: Path, number: number, now: number): number {
  */
 function isCertain({ rounds, small }: Measurement): boolean {
   const tries = rounds - 1;
-  if (small < LEAST_ANSWERS) return false;
+  if (small < MIN_ACKS) return false;
   const lost = (Math.max(0, rounds - small) + 1) / (rounds + 2);
   return lost ** tries < UNLIKELY;
 }

@@ -6,7 +6,7 @@
 
 import type { Peer } from "../events.ts";
 import { type Endpoint, isSameEndpoint } from "../platform/endpoint.ts";
-import type { Place } from "./advertised_address.ts";
+import type { AdvertisedAddress } from "./advertised_address.ts";
 
 /** A {@linkcode Peer}, and how to reach it. */
 export interface KnownPeer extends Peer {
@@ -15,7 +15,7 @@ export interface KnownPeer extends Peer {
   /** Where datagrams for it go. */
   readonly endpoint: Endpoint;
   /** Whether it has answered from there. One that does not speak the extension answers nothing. */
-  readonly isProven: boolean;
+  readonly isValidated: boolean;
   /** Whether it speaks the extension. */
   readonly extended: boolean;
   /** Whether it hears this node's multicast, so that it needs no copies. */
@@ -37,15 +37,15 @@ export class PeerEntry implements KnownPeer {
   /** What its last heartbeat said, where that came from, and where it was taken to be by that: mostly as before. */
   advertised = "";
   source: Endpoint;
-  place: Place;
+  place: AdvertisedAddress;
   /** Where it wants to be reached. */
   wanted: Endpoint;
   endpoint: Endpoint;
-  isProven = false;
+  isValidated = false;
   extended = false;
   /** When it answered from a place for the first time, and whether it has told since of those that it knows. */
-  provenAt: number = -Infinity;
-  hasWelcomed = false;
+  validatedAt: number = -Infinity;
+  hasExchangedPeers = false;
   /** Whether it counts as a peer: it has answered, or it is one that answers nothing. */
   isJoined = false;
   hearsUs = false;
@@ -81,11 +81,11 @@ export class PeerEntry implements KnownPeer {
   elsewhere: Endpoint | undefined;
   elsewhereAt: number = -Infinity;
   /** Times that it was asked whether it is at `endpoint`, since it was heard or has answered there, and when it was last. */
-  hellos = 0;
-  helloAt: number = -Infinity;
+  challengesSent = 0;
+  challengedAt: number = -Infinity;
   /** When it was last asked at two places, as it was heard elsewhere; on which host, and how often that has not answered. */
-  inquiredAt: number = -Infinity;
-  triedHost = "";
+  probedAt: number = -Infinity;
+  probedHost = "";
   tries = 0;
   /** Times that it was heard before anybody here asked it anything, in a large mesh. */
   calls = 0;
@@ -96,11 +96,11 @@ export class PeerEntry implements KnownPeer {
   stalledFrom: number = -Infinity;
   /** When another node answered from where this one is, and whether no two can be there. */
   replacedAt: number = Infinity;
-  isOusted = false;
+  isSuperseded = false;
   /** Smoothed time from a question to its answer, in milliseconds; 0 when none was measured. */
   roundTrip = 0;
 
-  constructor(id: string, nodeId: Uint8Array, place: Place, source: Endpoint, now: number) {
+  constructor(id: string, nodeId: Uint8Array, place: AdvertisedAddress, source: Endpoint, now: number) {
     this.id = id;
     this.nodeId = nodeId.slice();
     this.address = place.address;
@@ -115,7 +115,7 @@ export class PeerEntry implements KnownPeer {
   }
 
   /** Notes what a heartbeat says. */
-  note(advertised: string, source: Endpoint, place: Place): void {
+  note(advertised: string, source: Endpoint, place: AdvertisedAddress): void {
     this.advertised = advertised;
     this.source = source;
     this.place = place;

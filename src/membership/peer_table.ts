@@ -4,11 +4,11 @@
  * @module
  */
 
-import { strangers, unique } from "../net/fanout.ts";
+import { unique, unknownEndpoints } from "../net/fanout.ts";
 import type { Clock } from "../platform/clock.ts";
 import { type Endpoint, formatAddress, isSameEndpoint } from "../platform/endpoint.ts";
-import { locate, type Place, type PlaceRules } from "./advertised_address.ts";
-import type { PlainPlace } from "./copy_budget.ts";
+import { type AddressRules, type AdvertisedAddress, locate } from "./advertised_address.ts";
+import type { PlainDestination } from "./copy_budget.ts";
 import { type KnownPeer, PeerEntry } from "./peer.ts";
 
 /** What a heartbeat meant to the table. */
@@ -19,9 +19,9 @@ export type Heard = "joined" | "moved" | "known" | "refused";
  * `quietTimeout`, three heartbeats of 5 s in 60 s; or, if it has answered there, for so many heartbeats.
  */
 const SETTLED = 1 / 4;
-const PROOF_SETTLED = 2;
+const VALIDATION_SETTLED = 2;
 /** Heartbeats of silence for which others are told of a peer that speaks the extension. They come every 0.85 to 1. */
-const TOLD_FOR = 1.25;
+const EXCHANGED_FOR = 1.25;
 
 /** What a {@linkcode PeerTable} is made of. */
 export interface PeerTableConfig {
@@ -33,9 +33,9 @@ export interface PeerTableConfig {
   readonly heartbeat: number;
   readonly quietTimeout: number;
   readonly clock: Clock;
-  readonly rules: PlaceRules;
+  readonly rules: AddressRules;
   /** Where the turn of those that others are told of begins: at random, or many nodes would tell of the same. */
-  readonly toldFrom?: number;
+  readonly exchangeFrom?: number;
   /** A peer had to make room for another. */
   readonly onEvicted: (peer: PeerEntry) => void;
 }
@@ -51,7 +51,7 @@ export interface HeardPeer {
   /** Whether it speaks the extension. */
   readonly extended: boolean;
   /** Whether it answers a question that was sent to one address alone. */
-  readonly isProof?: boolean;
+  readonly isResponse?: boolean;
 }
 
 /** Peers by node id, in the order in which they were last heard. */
@@ -61,18 +61,18 @@ export class PeerTable {
   #endpoints: readonly Endpoint[] | undefined;
   #copies: readonly Endpoint[] | undefined;
   #extendedCopies: readonly Endpoint[] | undefined;
-  #plainCopies: readonly PlainPlace[] | undefined;
+  #plainCopies: readonly PlainDestination[] | undefined;
   #extended: readonly PeerEntry[] | undefined;
-  #proven: number | undefined;
+  #validated: number | undefined;
   #reachable: readonly PeerEntry[] | undefined;
   /** How many peers do not speak the extension. */
   #plain = 0;
-  readonly #told: Record<"proven" | "plain", number>;
+  readonly #told: Record<"validated" | "plain", number>;
 
   constructor(config: PeerTableConfig) {
     this.#config = config;
-    const { toldFrom = 0 } = config;
-    this.#told = { proven: toldFrom, plain: toldFrom };
+    const { exchangeFrom: toldFrom = 0 } = config;
+    this.#told = { validated: toldFrom, plain: toldFrom };
   }
 
   /** How many nodes are in it. */
@@ -86,12 +86,12 @@ export class PeerTable {
    * datagram may lose its end.
    */
   hear(heard: HeardPeer): Heard {
-    const { id, nodeId, source, extended, isProof = false } = heard;
+    const { id, nodeId, source, extended, isResponse = false } = heard;
     const now = this.#config.clock.now();
     const before = this.#entries.get(id);
     const isAsBefore = before !== undefined && before.advertised === heard.advertised && before.heardFrom(source);
     const place = isAsBefore ? before.place : this.locate(heard.advertised, source);
-    if (place.endpoint.port === 0 || (before === undefined && !this.#hasRoom(extended, isProof))) return "refused";
+    if (place.endpoint.port === 0 || (before === undefined && !this.#hasRoom(extended, isResponse))) return "refused";
     const entry = before ?? new PeerEntry(id, nodeId, place, source, now);
     if (!isAsBefore) entry.note(heard.advertised, source, place);
     const isMoved = before !== undefined && this.#place(entry, place, now);
@@ -99,7 +99,7 @@ export class PeerTable {
     entry.heardAt = now;
     entry.probes = 0;
     entry.replacedAt = Infinity;
-    entry.isOusted = false;
+    entry.isSuperseded = false;
     if (before === undefined || (extended && !entry.extended)) this.changed();
     if (before === undefined) this.#plain += extended ? 0 : 1;
     else if (extended && !entry.extended) this.#plain--;
@@ -113,10 +113,10 @@ export class PeerTable {
    * A peer has answered from an endpoint. It is reached there from now on if that is what it advertises, or if it was not
    * proven anywhere. Whether it is reached elsewhere than before, or for the first time.
    */
-  prove(entry: PeerEntry, endpoint: Endpoint): boolean {
+  validate(entry: PeerEntry, endpoint: Endpoint): boolean {
     const isThere = entry.isAt(endpoint);
-    if (entry.triedHost === endpoint.host) entry.tries = 0;
-    if (isThere || !entry.isProven || isSameEndpoint(endpoint, entry.wanted)) return this.#settle(entry, endpoint);
+    if (entry.probedHost === endpoint.host) entry.tries = 0;
+    if (isThere || !entry.isValidated || isSameEndpoint(endpoint, entry.wanted)) return this.#settle(entry, endpoint);
     entry.settleOn(endpoint.host);
     entry.elsewhere = endpoint;
     entry.elsewhereAt = this.#config.clock.now();
@@ -129,10 +129,10 @@ export class PeerTable {
    */
   follow(entry: PeerEntry, source: Endpoint, questions: number): boolean {
     const { clock, heartbeat } = this.#config;
-    const { elsewhere, elsewhereAt, hellos, reachedAt } = entry;
-    const settled = PROOF_SETTLED * heartbeat;
+    const { elsewhere, elsewhereAt, challengesSent, reachedAt } = entry;
+    const settled = VALIDATION_SETTLED * heartbeat;
     const now = clock.now();
-    const isSilent = hellos >= questions && now - reachedAt > settled;
+    const isSilent = challengesSent >= questions && now - reachedAt > settled;
     const isThere = elsewhere !== undefined && isSameEndpoint(elsewhere, source) && now - elsewhereAt <= settled;
     return isSilent && isThere && this.#settle(entry, source);
   }
@@ -148,8 +148,8 @@ export class PeerTable {
   }
 
   /** How many peers are proven. */
-  get proven(): number {
-    return this.#proven ??= this.#reach().filter(({ isProven }) => isProven).length;
+  get validated(): number {
+    return this.#validated ??= this.#reach().filter(({ isValidated }) => isValidated).length;
   }
 
   /** The peers that speak the extension. */
@@ -197,8 +197,8 @@ export class PeerTable {
   }
 
   /** Where those of them are that do not, and nobody else is. The same array as long as nothing has changed. */
-  plainCopies(): readonly PlainPlace[] {
-    return this.#plainCopies ??= this.#placesOfPlain();
+  plainCopies(): readonly PlainDestination[] {
+    return this.#plainCopies ??= this.#plainDestinations();
   }
 
   /** Where the peers are that can be reached, each place once. The same array as long as nothing has changed. */
@@ -211,16 +211,16 @@ export class PeerTable {
    * The next few of the peers that can be reached, all in turn: those that are proven, and others where there is room. Not
    * those that are silent: who asks them gets no answer, and leaves them alone for long.
    */
-  tell(count: number): readonly KnownPeer[] {
+  nextForExchange(count: number): readonly KnownPeer[] {
     const all = this.#reach();
-    const proven = this.#tellFrom("proven", all.filter(({ extended }) => extended), count);
-    if (proven.length === count) return proven;
+    const validated = this.#tellFrom("validated", all.filter(({ extended }) => extended), count);
+    if (validated.length === count) return validated;
     // Many may have been heard from one place, and but one of them be there.
     const places = new Map<string, PeerEntry>();
     for (const entry of all) {
       if (!entry.extended) places.set(formatAddress(entry.endpoint.host, entry.endpoint.port), entry);
     }
-    return [...proven, ...this.#tellFrom("plain", [...places.values()], count - proven.length)];
+    return [...validated, ...this.#tellFrom("plain", [...places.values()], count - validated.length)];
   }
 
   /** Something that the lists depend on has changed. */
@@ -230,11 +230,11 @@ export class PeerTable {
       this.#extendedCopies =
       this.#plainCopies =
         undefined;
-    this.#extended = this.#reachable = this.#proven = undefined;
+    this.#extended = this.#reachable = this.#validated = undefined;
   }
 
   /** Where a node is that advertises `advertised` and was heard from `source`. */
-  locate(advertised: string, source: Endpoint): Place {
+  locate(advertised: string, source: Endpoint): AdvertisedAddress {
     return locate(advertised, source, this.#config.rules);
   }
 
@@ -252,16 +252,16 @@ export class PeerTable {
 
   /** The original answers nothing: it is reached where it was heard. */
   #reach(): readonly PeerEntry[] {
-    this.#reachable ??= [...this.#entries.values()].filter(({ extended, isProven }) => !extended || isProven);
+    this.#reachable ??= [...this.#entries.values()].filter(({ extended, isValidated }) => !extended || isValidated);
     return this.#reachable;
   }
 
-  #placesOfPlain(): readonly PlainPlace[] {
+  #plainDestinations(): readonly PlainDestination[] {
     if (this.#plain === 0) return [];
     const plain = this.withoutGroup().filter(({ extended }) => !extended);
     const established = plain.filter(({ isEstablished }) => isEstablished).map(({ endpoint }) => endpoint);
-    const places = strangers(unique(plain.map(({ endpoint }) => endpoint)), this.extendedCopies());
-    const others = new Set(strangers(places, established));
+    const places = unknownEndpoints(unique(plain.map(({ endpoint }) => endpoint)), this.extendedCopies());
+    const others = new Set(unknownEndpoints(places, established));
     return places.map((endpoint) => ({ endpoint, isEstablished: !others.has(endpoint) }));
   }
 
@@ -269,7 +269,7 @@ export class PeerTable {
     return SETTLED * this.#config.quietTimeout;
   }
 
-  #tellFrom(kind: "proven" | "plain", all: readonly PeerEntry[], count: number): readonly PeerEntry[] {
+  #tellFrom(kind: "validated" | "plain", all: readonly PeerEntry[], count: number): readonly PeerEntry[] {
     const few: PeerEntry[] = [];
     for (let i = 0; i < all.length && few.length < count; i++) {
       const entry = all[this.#told[kind]++ % all.length] as PeerEntry;
@@ -279,18 +279,18 @@ export class PeerTable {
   }
 
   #isHeard({ extended, heardAt, replacedAt }: PeerEntry): boolean {
-    const patience = extended ? TOLD_FOR * this.#config.heartbeat : this.#settled();
+    const patience = extended ? EXCHANGED_FOR * this.#config.heartbeat : this.#settled();
     return replacedAt === Infinity && this.#config.clock.now() - heardAt < patience;
   }
 
-  #hasRoom(isExtended: boolean, isProof: boolean): boolean {
+  #hasRoom(isExtended: boolean, isResponse: boolean): boolean {
     const { capacity, plainCapacity } = this.#config;
     if (!isExtended && this.#plain >= plainCapacity) return false;
     if (this.#entries.size < capacity) return true;
     // One that cannot answer needs the room, too.
-    if (isExtended && !isProof) return false;
+    if (isExtended && !isResponse) return false;
     for (const entry of this.#entries.values()) {
-      if (!entry.extended || entry.isProven) continue;
+      if (!entry.extended || entry.isValidated) continue;
       this.remove(entry.id);
       this.#config.onEvicted(entry);
       return true;
@@ -303,7 +303,7 @@ export class PeerTable {
    * by another). It stays where it was heard first until it was silent there for a while. So does a plain one that is heard
    * from where it advertises to be, as anybody can say in its name that it is elsewhere.
    */
-  #place(entry: PeerEntry, { address, endpoint, bySource }: Place, now: number): boolean {
+  #place(entry: PeerEntry, { address, endpoint, bySource }: AdvertisedAddress, now: number): boolean {
     const isSame = entry.address === address && isSameEndpoint(entry.wanted, endpoint);
     const isHeld = entry.isEstablished && !entry.extended && entry.isAt(entry.wanted);
     if (!isSame && isHeld && now - entry.reachedAt < this.#settled()) return false;
@@ -319,13 +319,13 @@ export class PeerTable {
 
   /** A peer is reached at an endpoint. Whether it was not before. */
   #settle(entry: PeerEntry, endpoint: Endpoint): boolean {
-    const isNew = !entry.isProven || !entry.isAt(endpoint);
+    const isNew = !entry.isValidated || !entry.isAt(endpoint);
     const { host } = entry.endpoint;
-    const wasProven = entry.isProven;
+    const wasProven = entry.isValidated;
     entry.endpoint = endpoint;
     if (wasProven) entry.settleOn(host);
-    entry.isProven = true;
-    entry.hellos = 0;
+    entry.isValidated = true;
+    entry.challengesSent = 0;
     entry.reachedAt = this.#config.clock.now();
     if (isNew) this.changed();
     return isNew;
@@ -335,8 +335,8 @@ export class PeerTable {
   #contact(entry: PeerEntry, source: Endpoint, now: number): void {
     if (entry.isAt(source)) {
       entry.reachedAt = now;
-      if (entry.isProven) entry.hellos = 0;
-    } else if (!entry.isProven) {
+      if (entry.isValidated) entry.challengesSent = 0;
+    } else if (!entry.isValidated) {
       const isWanted = isSameEndpoint(source, entry.wanted);
       if (!isWanted && now - entry.reachedAt < this.#settled()) return;
       entry.endpoint = source;

@@ -10,8 +10,8 @@ import { type Endpoint, isSameEndpoint } from "../platform/endpoint.ts";
 /** Who leaves within so many milliseconds of its coming was a visitor, as a diagnosis is. */
 const VISIT = 60_000;
 
-/** What {@linkcode StandIns} are made of. */
-export interface StandInsConfig {
+/** What {@linkcode Replacements} are made of. */
+export interface ReplacementsConfig {
   /** Most newcomers that stand for nobody and are remembered, and most of those that left soon. */
   readonly capacity: number;
   /** Time between heartbeats, in milliseconds. */
@@ -45,8 +45,8 @@ interface Seat extends Going {
 }
 
 /** Each newcomer stands for one peer at most: what has crashed may be started again before anybody knows that it is lost. */
-export class StandIns {
-  readonly #config: StandInsConfig;
+export class Replacements {
+  readonly #config: ReplacementsConfig;
   readonly #seats = new Map<string, Seat>();
   /** Newcomers that stand for nobody. */
   readonly #spare = new Map<string, Newcomer>();
@@ -54,7 +54,7 @@ export class StandIns {
   readonly #visitors = new Map<string, Newcomer>();
   readonly #startedAt: number;
 
-  constructor(config: StandInsConfig) {
+  constructor(config: ReplacementsConfig) {
     this.#config = config;
     this.#startedAt = config.clock.now();
   }

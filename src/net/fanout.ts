@@ -14,14 +14,14 @@ import { type Endpoint, formatAddress } from "../platform/endpoint.ts";
  * seeds themselves as it has seeds that are no peers.
  */
 export function uncoveredSeeds(peers: readonly Endpoint[], seeds: readonly Endpoint[]): readonly Endpoint[] {
-  const known = strangers(seeds, peers);
-  const spare = countByHost(strangers(peers, seeds));
+  const known = unknownEndpoints(seeds, peers);
+  const spare = countByHost(unknownEndpoints(peers, seeds));
   const wanted = countByHost(known);
   return known.filter(({ host }) => (spare.get(host) ?? 0) < (wanted.get(host) ?? 0));
 }
 
 /** The endpoints of `all` that are not among `others`. */
-export function strangers(all: readonly Endpoint[], others: readonly Endpoint[]): readonly Endpoint[] {
+export function unknownEndpoints(all: readonly Endpoint[], others: readonly Endpoint[]): readonly Endpoint[] {
   const names = new Set(others.map(({ host, port }) => formatAddress(host, port)));
   return all.filter(({ host, port }) => !names.has(formatAddress(host, port)));
 }
@@ -39,7 +39,7 @@ function countByHost(endpoints: readonly Endpoint[]): Map<string, number> {
   return counts;
 }
 
-/** Peers, as {@linkcode Destinations} looks at them. Each list is another array when something has changed. */
+/** Peers, as {@linkcode Fanout} looks at them. Each list is another array when something has changed. */
 export interface Reachable {
   /** Where every peer is that can be reached, each place once. */
   endpoints(): readonly Endpoint[];
@@ -53,7 +53,7 @@ export interface Reachable {
  * Where batches go besides the group, and where what only the extension knows does: to the peers that need copies, and to
  * seeds that no peer stands for. They are worked out again only when one of the lists is another.
  */
-export class Destinations {
+export class Fanout {
   readonly #reachable: () => Reachable;
   readonly #openSeeds: () => readonly Endpoint[];
   #known: readonly Endpoint[] | undefined;

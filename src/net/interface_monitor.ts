@@ -12,7 +12,7 @@ import { listed } from "./interfaces.ts";
 const LOOK_EVERY = 1000;
 
 /** Looks again and again. */
-export class InterfaceWatch {
+export class InterfaceMonitor {
   readonly #clock: Clock;
   readonly #list: NetworkInterfaces;
   readonly #onLook: (list: readonly NetworkInterface[], isChanged: boolean) => void;

@@ -30,7 +30,7 @@ export interface SocketSettings extends BindSettings, InterfaceSettings {}
 const PATIENCE = 4;
 
 /** What has changed at the interfaces. */
-export interface LinkChanges {
+export interface InterfaceChanges {
   /** Those on which the node takes part from now on. */
   readonly joined: readonly Link[];
   /** Those that are gone. */
@@ -63,7 +63,7 @@ interface Begun {
 }
 
 /** What a node sends and receives with. */
-export class Links {
+export class InterfaceSockets {
   /** Bound to the port of the mesh: receives multicast, and what is sent to the shared port. */
   readonly mesh: DatagramSocket;
   /** The interfaces that were not there when the node was opened, and are waited for: `undefined` is any. */
@@ -83,7 +83,7 @@ export class Links {
   #isClosed = false;
 
   /** Binds the sockets that the settings ask for. Nothing stays bound when it rejects. */
-  static async open(settings: SocketSettings, ports: MeshPorts, handlers: DatagramHandlers): Promise<Links> {
+  static async open(settings: SocketSettings, ports: MeshPorts, handlers: DatagramHandlers): Promise<InterfaceSockets> {
     const missing = missingInterfaces(settings, ports);
     const binder = new Binder(settings, ports, handlers);
     const route = await routeFor(settings, ports);
@@ -96,7 +96,7 @@ export class Links {
       const own = binder.isOne
         ? mesh
         : await binder.ownSoon(ownHost(settings, first), first, settings.advertise?.port ?? 0, hasMulticast);
-      const opened = new Links(settings, ports, binder, {
+      const opened = new InterfaceSockets(settings, ports, binder, {
         mesh,
         own,
         links,
@@ -202,13 +202,13 @@ export class Links {
   /**
    * Follows a new list of addresses, and tries again what could not be done before. One call after the other. Never rejects.
    */
-  update(list: readonly NetworkInterface[]): Promise<LinkChanges> {
+  update(list: readonly NetworkInterface[]): Promise<InterfaceChanges> {
     const done = this.#last.then(() => this.#update(list));
     this.#last = done;
     return done;
   }
 
-  async #update(list: readonly NetworkInterface[]): Promise<LinkChanges> {
+  async #update(list: readonly NetworkInterface[]): Promise<InterfaceChanges> {
     this.#route = await routeFor(this.#settings, this.#ports) ?? this.#route;
     const links = linksOf(this.#settings, list, this.#route);
     const wanted = new Set(links.map(keyOf));

@@ -20,7 +20,6 @@ import {
   KEY_OFFSET,
   NODE_ID_LENGTH,
   TYPE_ACK,
-  TYPE_ANSWER,
   TYPE_BATCH,
   TYPE_CATCH_UP,
   TYPE_HEARTBEAT,
@@ -28,15 +27,16 @@ import {
   TYPE_LEAVE,
   TYPE_NAK,
   TYPE_PROBE,
+  TYPE_PROBE_ACK,
   TYPE_STATE,
 } from "../wire/layout.ts";
 import {
   countOf,
   equalBytes,
+  fingerprintOf,
   isFrom,
   nodeIdOf,
   packetType,
-  printOf,
   readKey,
   scanPacket,
   TOO_SHORT,
@@ -44,7 +44,7 @@ import {
 } from "../wire/packet.ts";
 
 /** A packet of a type from 0x10, and of whom. */
-export interface Control {
+export interface ControlPacket {
   readonly type: number;
   /** The sender: a view. */
   readonly nodeId: Uint8Array;
@@ -88,7 +88,7 @@ export interface ReceiverConfig {
     extension: Extension | undefined,
   ) => void;
   /** Called with each other packet that is for this node and has all the records that its type needs. */
-  readonly onControl: (control: Control) => void;
+  readonly onControl: (control: ControlPacket) => void;
   /** Called with the nonce of each probe of the node itself: its multicast has come back. */
   readonly onOwnProbe?: (nonce: number) => void;
   /** Called with each heartbeat that has the id of this node: it is its own, or another node has the same id. */
@@ -104,13 +104,13 @@ const NOBODY = new Uint8Array(NODE_ID_LENGTH);
 const STRIDE = 32;
 
 /** Records that a packet of a type has to have. */
-const NEEDED: ReadonlyMap<number, readonly (keyof Extension)[]> = new Map([
+const REQUIRED_RECORDS: ReadonlyMap<number, readonly (keyof Extension)[]> = new Map([
   [TYPE_NAK, ["stream", "nonce", "ranges"]],
   [TYPE_ACK, ["stream", "settled"]],
   [TYPE_LEAVE, ["position"]],
   [TYPE_CATCH_UP, ["stream", "nonce", "since"]],
   [TYPE_PROBE, ["nonce", "measure"]],
-  [TYPE_ANSWER, ["stream", "nonce", "report"]],
+  [TYPE_PROBE_ACK, ["stream", "nonce", "report"]],
   [TYPE_STATE, ["position"]],
 ]);
 
@@ -201,7 +201,7 @@ export class Receiver {
         this.deferred++;
         return;
       }
-      const print = printOf(data, end);
+      const print = fingerprintOf(data, end);
       // Most come of the same node in a row, and a view for each costs more than the look.
       if (!isFrom(data, this.#sender)) this.#sender = nodeIdOf(data).slice();
       if (!this.#config.onNumber(this.#sender, number, numbering, host, port, print)) return;
@@ -225,7 +225,7 @@ export class Receiver {
   }
 
   #control(type: number, data: Uint8Array, extension: Extension | undefined, source: Endpoint): void {
-    const needed = NEEDED.get(type);
+    const needed = REQUIRED_RECORDS.get(type);
     if (needed === undefined || !this.#config.extended) {
       this.unknownTypes++;
       return;

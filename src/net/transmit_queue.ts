@@ -14,7 +14,7 @@ import type { SendBudget } from "./send_budget.ts";
  * Letters that may wait to be sent: more than the answers, questions and requests of a burst that strangers ask for. A socket
  * that takes nothing any more must not fill the memory with heartbeats.
  */
-const MAX_LETTERS = 4096;
+const MAX_CONTROL = 4096;
 
 /** Batches that are sent to one destination before they are to the next: as many as a socket sends in a turn of the event loop. */
 const MAX_GROUP = 16;
@@ -26,19 +26,19 @@ const MAX_GROUP = 16;
 const MAX_COPIES = 64;
 
 /** The group alone, or the group and where the peers are that speak the extension and do not hear it. */
-export type Circle = "group" | "extended";
+export type FanoutScope = "group" | "extended";
 
 /** Where a letter goes. */
-export type Recipients = Endpoint | readonly Endpoint[] | Circle;
+export type Recipients = Endpoint | readonly Endpoint[] | FanoutScope;
 
 /** A datagram that is sent again, and who gets it: the group, or one. */
-export interface Parcel {
+export interface Transmit {
   readonly datagram: Uint8Array;
   readonly to: "group" | Endpoint;
 }
 
-/** What an {@linkcode Outbox} is made of. */
-export interface OutboxConfig {
+/** What an {@linkcode TransmitQueue} is made of. */
+export interface TransmitQueueConfig {
   /** Sends datagrams to one endpoint, in their order. Resolves to why some were not sent, if any; never rejects. */
   readonly send: (datagrams: readonly Uint8Array[], endpoint: Endpoint) => Promise<Unsent>;
   /** The same to the group. */
@@ -56,7 +56,7 @@ export interface OutboxConfig {
   /** All that was taken is sent. */
   readonly release: () => void;
   /** The next repair, which is the outbox's until the next call. Absent when nothing is repaired. */
-  readonly takeRepair?: () => Parcel | undefined;
+  readonly takeRetransmit?: () => Transmit | undefined;
   /** Whether there is a batch, or a repair. A batch gets its number when it is taken, so it is not taken to wait. */
   readonly isReady: (what: "batch" | "repair") => boolean;
   /** How fast batches and repairs may leave. Absent: as fast as the system takes them. */
@@ -68,7 +68,7 @@ export interface OutboxConfig {
   readonly onError: (error: unknown) => void;
 }
 
-interface Letter {
+interface ControlTransmit {
   readonly datagram: Uint8Array;
   readonly to: Recipients;
 }
@@ -78,34 +78,34 @@ interface Letter {
  * requests, answers) go first and are not paced; batches and repairs take turns. Batches that are ready together are sent together,
  * which costs one promise for all of them.
  */
-export class Outbox {
+export class TransmitQueue {
   /** Batches and rounds of heartbeats: taken by the group, or without multicast by at least one endpoint. */
   broadcasts = 0;
-  readonly #config: OutboxConfig;
-  readonly #letters: Letter[] = [];
+  readonly #config: TransmitQueueConfig;
+  readonly #control: ControlTransmit[] = [];
   /** The batches that are under way, and the one letter or repair. */
   readonly #group: Uint8Array[] = [];
   readonly #single: Uint8Array[] = [];
   /** Destinations of the last group. */
   #copies = 1;
   #running: Promise<void> | undefined;
-  #isRepairsTurn = false;
+  #isRetransmitTurn = false;
   #endPause: (() => void) | undefined;
-  #onlyLetters = false;
+  #controlOnly = false;
 
-  constructor(config: OutboxConfig) {
+  constructor(config: TransmitQueueConfig) {
     this.#config = config;
   }
 
   /** Sends `datagram`, which must stay unchanged, to one endpoint, to several, or to a circle. */
-  post(datagram: Uint8Array, to: Recipients): void {
-    if (this.#letters.length >= MAX_LETTERS) {
+  sendControlPacket(datagram: Uint8Array, to: Recipients): void {
+    if (this.#control.length >= MAX_CONTROL) {
       this.#config.onError(
-        new Error(`Cannot send as at most ${MAX_LETTERS} heartbeats, requests and answers may wait`),
+        new Error(`Cannot send as at most ${MAX_CONTROL} heartbeats, requests and answers may wait`),
       );
       return;
     }
-    this.#letters.push({ datagram, to });
+    this.#control.push({ datagram, to });
     this.#endPause?.();
     this.wake();
   }
@@ -134,7 +134,7 @@ export class Outbox {
 
   /** From now on batches stay where they are. */
   holdBatches(): void {
-    this.#onlyLetters = true;
+    this.#controlOnly = true;
     this.#endPause?.();
   }
 
@@ -142,21 +142,21 @@ export class Outbox {
     await undefined;
     const { isReady, pacer } = this.#config;
     while (true) {
-      if (this.#letters.length > 0) await this.#sendLetters();
+      if (this.#control.length > 0) await this.#sendControl();
       // One that was posted since the last left and before this went on has woken nobody.
-      if (this.#letters.length > 0) continue;
-      const hasRepair = isReady("repair");
-      const hasBatch = !this.#onlyLetters && isReady("batch");
-      if (!hasRepair && !hasBatch) break;
-      const wait = this.#onlyLetters ? 0 : pacer?.wait() ?? 0;
+      if (this.#control.length > 0) continue;
+      const hasRetransmit = isReady("repair");
+      const hasBatch = !this.#controlOnly && isReady("batch");
+      if (!hasRetransmit && !hasBatch) break;
+      const wait = this.#controlOnly ? 0 : pacer?.wait() ?? 0;
       if (wait > 0) await this.#pause(wait);
-      else if (!hasRepair || !await this.#sendRepair(hasBatch)) await this.#sendBatches(hasRepair);
+      else if (!hasRetransmit || !await this.#sendRetransmit(hasBatch)) await this.#sendBatches(hasRetransmit);
     }
     this.#running = undefined;
   }
 
-  async #sendLetters(): Promise<void> {
-    for (let letter = this.#letters.shift(); letter !== undefined; letter = this.#letters.shift()) {
+  async #sendControl(): Promise<void> {
+    for (let letter = this.#control.shift(); letter !== undefined; letter = this.#control.shift()) {
       const { datagram, to } = letter;
       const { hasGroup, extendedTo } = this.#config;
       const datagrams = [datagram];
@@ -171,11 +171,11 @@ export class Outbox {
   }
 
   /** False when it is the turn of the batches, or there is no repair. */
-  async #sendRepair(hasBatch: boolean): Promise<boolean> {
-    const { pacer, takeRepair } = this.#config;
-    const repair = this.#isRepairsTurn || !hasBatch ? takeRepair?.() : undefined;
+  async #sendRetransmit(hasBatch: boolean): Promise<boolean> {
+    const { pacer, takeRetransmit } = this.#config;
+    const repair = this.#isRetransmitTurn || !hasBatch ? takeRetransmit?.() : undefined;
     if (repair === undefined) return !hasBatch;
-    this.#isRepairsTurn = false;
+    this.#isRetransmitTurn = false;
     pacer?.spend();
     this.#single[0] = repair.datagram;
     if (repair.to === "group") await this.#sendToGroup(this.#single);
@@ -183,20 +183,20 @@ export class Outbox {
     return true;
   }
 
-  async #sendBatches(hasRepair: boolean): Promise<void> {
+  async #sendBatches(hasRetransmit: boolean): Promise<void> {
     const { batchTo, budget, hasGroup, isReady, isSteady, pacer, release, sendToGroup, take } = this.#config;
     const group = this.#group;
-    for (let most = 0; !this.#onlyLetters;) {
+    for (let most = 0; !this.#controlOnly;) {
       const batch = take();
       if (batch === undefined) break;
       group.push(batch);
       pacer?.spend();
       if (!isReady("batch")) break;
       // Repairs get every other turn, and a letter waits for all copies of a group.
-      if (most === 0 && !hasRepair && isSteady()) most = Math.min(MAX_GROUP, MAX_COPIES / this.#copies);
+      if (most === 0 && !hasRetransmit && isSteady()) most = Math.min(MAX_GROUP, MAX_COPIES / this.#copies);
       if (group.length + 1 > most || (pacer?.wait() ?? 0) > 0) break;
     }
-    this.#isRepairsTurn = true;
+    this.#isRetransmitTurn = true;
     if (group.length === 0) return;
     const endpoints = batchTo();
     const isBroadcast = hasGroup();

@@ -7,7 +7,7 @@
 import { show } from "../errors.ts";
 import type { MeshEvent, Stage } from "../events.ts";
 import type { Clock } from "../platform/clock.ts";
-import { RateLimit } from "../platform/token_bucket.ts";
+import { TokenBucket } from "../platform/token_bucket.ts";
 
 /** What has failed last, and when by the node's clock. */
 export interface Failure {
@@ -16,18 +16,18 @@ export interface Failure {
 }
 
 /** Those of a stage. */
-interface Failed {
-  readonly limit: RateLimit;
+interface StageErrors {
+  readonly limit: TokenBucket;
   last: Failure;
   count: number;
   suppressed: number;
 }
 
 /** Failures by stage. */
-export class Failures {
+export class ErrorReporter {
   readonly #clock: Clock;
   readonly #emit: (event: MeshEvent) => void;
-  readonly #stages = new Map<Stage, Failed>();
+  readonly #stages = new Map<Stage, StageErrors>();
 
   /** `emit` gets at most one `error` event a second for each stage. */
   constructor(clock: Clock, emit: (event: MeshEvent) => void) {
@@ -40,7 +40,7 @@ export class Failures {
     const last = { error: toError(thrown), at: this.#clock.now() };
     let state = this.#stages.get(stage);
     if (state === undefined) {
-      state = { limit: new RateLimit(this.#clock, 1, 1), last, count: 0, suppressed: 0 };
+      state = { limit: new TokenBucket(this.#clock, 1, 1), last, count: 0, suppressed: 0 };
       this.#stages.set(stage, state);
     }
     state.last = last;

@@ -6,7 +6,7 @@
 
 import { misuse } from "../errors.ts";
 import type { MeshEvent } from "../events.ts";
-import { Readers } from "../platform/async_readers.ts";
+import { AsyncReaders } from "../platform/async_readers.ts";
 import type { Contexts } from "../platform/contexts.ts";
 import { isThenable } from "../platform/thenable.ts";
 
@@ -105,7 +105,7 @@ export class EventStream implements MeshEvents {
 class EventLoop implements AsyncIterableIterator<MeshEvent> {
   readonly #stream: EventStream;
   readonly #events: MeshEvent[] = [];
-  readonly #readers = new Readers<MeshEvent>();
+  readonly #readers = new AsyncReaders<MeshEvent>();
   #stop: (() => void) | undefined;
   #done = false;
 

@@ -5,18 +5,18 @@
  */
 
 import type { Seeds } from "../discovery/seeds.ts";
-import type { CopyLimit } from "../membership/copy_budget.ts";
+import type { CopyBudget } from "../membership/copy_budget.ts";
 import type { Membership } from "../membership/membership.ts";
 import type { Receiver } from "../net/receiver.ts";
-import type { Outbox } from "../net/transmit_queue.ts";
+import type { TransmitQueue } from "../net/transmit_queue.ts";
 import { withJson } from "../platform/json_numbers.ts";
 import type { Batcher } from "../pubsub/batcher.ts";
-import type { Deliveries } from "../pubsub/dispatcher.ts";
+import type { Dispatcher } from "../pubsub/dispatcher.ts";
 import type { GapReporter } from "../pubsub/gap_reporter.ts";
 import type { Subscriptions } from "../pubsub/subscriptions.ts";
 import type { Metrics } from "../pubsub/sync_bus.ts";
 import type { Reliability } from "../reliability/reliability.ts";
-import type { Failures } from "./error_reporter.ts";
+import type { ErrorReporter } from "./error_reporter.ts";
 import type { SlowCallbacks } from "./slow_callbacks.ts";
 
 /** Counts since the mesh was opened, and gauges, which say `now`. */
@@ -70,23 +70,23 @@ export interface MeshMetrics extends Metrics {
    */
   readonly copiesRefused: number;
   /** Addresses that other nodes have told of and that were not asked, as too many were. */
-  readonly introductionsRefused: number;
+  readonly probesRefused: number;
   /** Batches dropped as they had arrived before: copies by multicast and unicast, and repairs that came twice. */
   readonly duplicates: number;
   /** Datagrams of others that were missing, and asked for. What comes late, before it is asked for, does not count. */
   readonly missing: number;
   /** Those of the missing ones that have come. */
-  readonly repaired: number;
+  readonly recovered: number;
   /** Gaps: times that datagrams of a node could not be had. */
   readonly gaps: number;
   /** Requests for repair that were sent. */
-  readonly requestsSent: number;
+  readonly naksSent: number;
   /** Requests for repair that have come. */
-  readonly requestsReceived: number;
+  readonly naksReceived: number;
   /** Requests for repair not granted: without proof of the asker's address, or too many a second. */
-  readonly requestsRefused: number;
+  readonly naksRefused: number;
   /** Datagrams sent again. */
-  readonly repairsSent: number;
+  readonly retransmitsSent: number;
   /** Datagrams dropped as their extension block was malformed, or lacked what their type needs. */
   readonly malformedExtensions: number;
   /**
@@ -111,28 +111,39 @@ export interface MeshMetrics extends Metrics {
 /** The parts of a node that count. */
 export interface MeshParts {
   readonly subscriptions: Subscriptions;
-  readonly outbox: Outbox;
+  readonly transmitQueue: TransmitQueue;
   readonly receiver: Receiver;
   readonly batcher: Batcher;
-  readonly failures: Failures;
+  readonly errorReporter: ErrorReporter;
   readonly seeds: Seeds;
   readonly membership: Membership;
-  readonly copies: CopyLimit;
+  readonly copies: CopyBudget;
   readonly gaps: GapReporter;
-  readonly deliveries: Deliveries;
+  readonly dispatcher: Dispatcher;
   readonly slowCallbacks: SlowCallbacks;
   readonly reliability: Reliability | undefined;
 }
 
 /** What they have counted. */
-export function meshMetrics(parts: MeshParts): MeshMetrics {
-  const { subscriptions, outbox, receiver, batcher, failures, seeds, membership, copies, gaps, reliability } = parts;
-  const { deliveries, slowCallbacks } = parts;
+export function collectMetrics(parts: MeshParts): MeshMetrics {
+  const {
+    subscriptions,
+    transmitQueue,
+    receiver,
+    batcher,
+    errorReporter,
+    seeds,
+    membership,
+    copies,
+    gaps,
+    reliability,
+  } = parts;
+  const { dispatcher, slowCallbacks } = parts;
   const { events, merged, overflows } = subscriptions.counts;
   const { truncated, unusable } = seeds.counts;
-  const { own, streams, requests, ring, pacer } = reliability ?? {};
+  const { sendStream: own, receiveStreams: streams, naks: requests, retransmitBuffer: ring, pacer } = reliability ?? {};
   const metrics = {
-    published: outbox.broadcasts,
+    published: transmitQueue.broadcasts,
     delivered: receiver.delivered,
     keysPublished: batcher.accepted,
     keysReceived: receiver.keys,
@@ -140,33 +151,33 @@ export function meshMetrics(parts: MeshParts): MeshMetrics {
     merged,
     overflows,
     slowCallbacks: slowCallbacks.count,
-    keysDropped: deliveries.dropped,
+    keysDropped: dispatcher.dropped,
     batchesDeferred: receiver.deferred,
     decodeErrors: receiver.decodeErrors,
     invalidKeys: receiver.invalidKeys,
     unknownTypes: receiver.unknownTypes,
-    sendErrors: failures.count("send"),
-    receiveErrors: failures.count("receive"),
-    callbackErrors: failures.count("callback"),
-    resolveErrors: failures.count("resolve"),
+    sendErrors: errorReporter.count("send"),
+    receiveErrors: errorReporter.count("receive"),
+    callbackErrors: errorReporter.count("callback"),
+    resolveErrors: errorReporter.count("resolve"),
     seedsTruncated: truncated,
     seedsUnusable: unusable,
     peersRefused: membership.refused,
     copiesRefused: copies.refused,
-    introductionsRefused: membership.introductionsRefused,
+    probesRefused: membership.probesRefused,
     duplicates: streams?.duplicates ?? 0,
     missing: streams?.missing ?? 0,
-    repaired: streams?.repaired ?? 0,
+    recovered: streams?.recovered ?? 0,
     gaps: gaps.count,
-    requestsSent: requests?.sent ?? 0,
-    requestsReceived: own?.requests ?? 0,
-    requestsRefused: own?.refused ?? 0,
-    repairsSent: own?.repaired ?? 0,
+    naksSent: requests?.sent ?? 0,
+    naksReceived: own?.naksReceived ?? 0,
+    naksRefused: own?.naksRefused ?? 0,
+    retransmitsSent: own?.retransmitsSent ?? 0,
     malformedExtensions: receiver.malformedExtensions,
     sendRate: pacer?.rate ?? Infinity,
     batchLimit: batcher.limit,
     retainedBytes: ring?.bytes ?? 0,
-    backlog: deliveries.waiting,
+    backlog: dispatcher.waiting,
     peers: membership.peers.joined().length,
     pending: batcher.pending,
     waiting: batcher.waiting,

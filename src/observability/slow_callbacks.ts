@@ -6,20 +6,20 @@
 
 import type { MeshEvent } from "../events.ts";
 import type { Clock } from "../platform/clock.ts";
-import { RateLimit } from "../platform/token_bucket.ts";
+import { TokenBucket } from "../platform/token_bucket.ts";
 import type { Topic } from "../pubsub/sync_bus.ts";
 
 /** Counts them, and reports one a second. */
 export class SlowCallbacks {
   /** How many there were. */
   count = 0;
-  readonly #limit: RateLimit;
+  readonly #limit: TokenBucket;
   readonly #emit: (event: MeshEvent) => void;
   #suppressed = 0;
 
   /** `emit` gets at most one `slowCallback` event a second. */
   constructor(clock: Clock, emit: (event: MeshEvent) => void) {
-    this.#limit = new RateLimit(clock, 1, 1);
+    this.#limit = new TokenBucket(clock, 1, 1);
     this.#emit = emit;
   }
 

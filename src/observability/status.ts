@@ -9,9 +9,9 @@ import { DOUBT_AFTER } from "../membership/failure_detector.ts";
 import type { PeerTable } from "../membership/peer_table.ts";
 import type { Clock } from "../platform/clock.ts";
 import { withJson } from "../platform/json_numbers.ts";
-import type { Standstill } from "../reliability/event_loop_monitor.ts";
-import type { PeerStream } from "../reliability/receive_stream.ts";
-import type { PeerStreams } from "../reliability/receive_streams.ts";
+import type { LoopStall } from "../reliability/event_loop_monitor.ts";
+import type { ReceiveStream } from "../reliability/receive_stream.ts";
+import type { ReceiveStreams } from "../reliability/receive_streams.ts";
 
 /**
  * - `current`: everything that is known to exist has arrived, and subscribers have been called with it.
@@ -71,7 +71,7 @@ export interface StatusConfig {
   readonly heartbeat: number;
   readonly peerTimeout: number;
   /** Absent when the node speaks the original's wire only: then every peer is plain. */
-  readonly streams: PeerStreams | undefined;
+  readonly streams: ReceiveStreams | undefined;
   /** When a node that has answered was last turned away, by the clock. */
   readonly refusedAt: number;
   readonly peers: PeerTable;
@@ -79,7 +79,7 @@ export interface StatusConfig {
   /** For how long the oldest key that has arrived waits for its callback, in milliseconds; `undefined` for none. */
   readonly waiting: number | undefined;
   /** What has stood still, and was not noticed yet: what was heard since then may have come at any time. */
-  readonly standstill: Standstill | undefined;
+  readonly loopStall: LoopStall | undefined;
 }
 
 /** What a peer holds back for no longer than that is on its way, in milliseconds: shorter stalls are not noticed either. */
@@ -93,7 +93,7 @@ export function meshStatus(config: StatusConfig): MeshStatus {
   const now = clock.now();
   const list: PeerStatus[] = [];
   for (const stream of streams?.all ?? []) {
-    if (stream.isProven && !stream.isGone) list.push(statusOf(stream, now, config));
+    if (stream.isValidated && !stream.isGone) list.push(statusOf(stream, now, config));
   }
   // Who has lost all others at once is more likely cut off than the last that lives.
   if (list.length === 0) {
@@ -128,12 +128,12 @@ export function deafStatus(): MeshStatus {
 }
 
 function statusOf(
-  stream: PeerStream,
+  stream: ReceiveStream,
   now: number,
-  { heartbeat, peers, lost, waiting, standstill }: StatusConfig,
+  { heartbeat, peers, lost, waiting, loopStall }: StatusConfig,
 ): PeerStatus {
   const { id, window, heardAt, settledAt, changedAt, pending, stall } = stream;
-  const { since = Infinity, suspended = 0 } = standstill ?? {};
+  const { since = Infinity, suspended = 0 } = loopStall ?? {};
   // What has come and waits for its callback is not there yet for whom it is for.
   const isSettled = stream.isSettled && pending <= HELD_BACK && waiting === undefined;
   const isUnheard = suspended > 0 || stall?.isDoubt === true;

@@ -5,7 +5,7 @@
  */
 
 /** The steps of loops that wait, in the order in which they came. */
-export class Readers<Value> {
+export class AsyncReaders<Value> {
   readonly #waiting: ((result: IteratorResult<Value, undefined>) => void)[] = [];
 
   /** Hands a value to the one that has waited longest. False when none does. */

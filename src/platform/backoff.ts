@@ -10,7 +10,7 @@ import type { Jitter } from "./jitter.ts";
 export const FIRST_RETRY = 1_000;
 
 /** Pauses, each less up to a tenth at random, so that the copies of a service do not all ask a server at once. */
-export class BackOff {
+export class Backoff {
   readonly #interval: number;
   readonly #jitter: Jitter;
   #retry: number;

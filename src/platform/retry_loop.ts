@@ -4,20 +4,20 @@
  * @module
  */
 
-import type { BackOff } from "./backoff.ts";
+import type { Backoff } from "./backoff.ts";
 import type { Clock, Timer } from "./clock.ts";
 
 /** Does its rounds one after the other, with pauses that grow while they fail. */
-export class Rounds {
+export class RetryLoop {
   readonly #clock: Clock;
-  readonly #backOff: BackOff;
+  readonly #backOff: Backoff;
   readonly #round: () => Promise<void>;
   readonly #onError: (cause: unknown) => void;
   #timer: Timer | undefined;
   #isClosed = false;
 
   /** `onError` gets what a round rejects with. */
-  constructor(clock: Clock, backOff: BackOff, round: () => Promise<void>, onError: (cause: unknown) => void) {
+  constructor(clock: Clock, backOff: Backoff, round: () => Promise<void>, onError: (cause: unknown) => void) {
     this.#clock = clock;
     this.#backOff = backOff;
     this.#round = round;

@@ -11,7 +11,7 @@ import type { ResolveOptions } from "./host.ts";
 export const PATIENCE = 30_000;
 
 /** A question to somebody who may never answer. */
-export class LookUp<T> {
+export class SingleFlight<T> {
   readonly #clock: Clock;
   readonly #ask: (options: ResolveOptions) => Promise<T>;
   readonly #controller = new AbortController();

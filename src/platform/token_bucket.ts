@@ -7,7 +7,7 @@
 import type { Clock } from "./clock.ts";
 
 /** A token bucket: `burst` at once, `perSecond` in the long run. */
-export class RateLimit {
+export class TokenBucket {
   readonly #clock: Clock;
   readonly #burst: number;
   readonly #perSecond: number;

@@ -14,7 +14,7 @@ import { BATCH_KEY_OVERHEAD, BATCH_KEYS_OFFSET, MAX_DATAGRAM, MAX_KEY, MAX_PLAIN
 import { ILL_FORMED, utf8Length } from "../wire/utf8.ts";
 import { hashOf } from "./key_hash.ts";
 import { PendingKeys } from "./pending_keys.ts";
-import { type Waiter, WaitQueue } from "./publish_waiters.ts";
+import { PublishWaiters, type Waiter } from "./publish_waiters.ts";
 
 /** What a {@linkcode Batcher} is made of. */
 export interface BatcherConfig {
@@ -74,7 +74,7 @@ export class Batcher {
   pending = 0;
   readonly #config: BatcherConfig;
   readonly #keys: PendingKeys;
-  readonly #waiting = new WaitQueue();
+  readonly #waiting = new PublishWaiters();
   /** Batches that hold as much as they may, oldest first. */
   readonly #full: Batch[] = [];
   readonly #spare: Batch[] = [];

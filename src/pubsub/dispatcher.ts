@@ -62,15 +62,15 @@ const STRIDE = 32;
 /** Keys that wait while batches that can be had again are better left for later: half of the room is for those that can not. */
 const FULL = CAPACITY / 2;
 
-/** What a {@linkcode Deliveries} is made of. The callbacks MUST NOT throw. */
-export interface DeliveriesConfig {
+/** What a {@linkcode Dispatcher} is made of. The callbacks MUST NOT throw. */
+export interface DispatcherConfig {
   readonly clock: Clock;
   readonly subscriptions: Subscriptions;
   /** How long a key may wait for its subscribers, in milliseconds. */
   readonly patience: number;
   /** A callback of a subscription to `topic` took `duration` milliseconds. */
   readonly onSlow: (topic: Topic, duration: number) => void;
-  /** Keys were dropped: {@linkcode Deliveries.tellAll} has to be called soon. */
+  /** Keys were dropped: {@linkcode Dispatcher.tellAll} has to be called soon. */
   readonly onDropped: () => void;
 }
 
@@ -101,14 +101,14 @@ interface Chunk {
  * follow, after the timers and sockets have had theirs. What waits is bounded in number and age; beyond that it is dropped,
  * and everybody is told.
  */
-export class Deliveries {
+export class Dispatcher {
   /** Keys that were dropped, or covered by an event of everybody, while they waited. */
   dropped = 0;
   /** Keys that wait. */
   waiting = 0;
   /** When everybody was last told something, by the clock; in the middle of that, when the last callback was done. */
   toldAt: number = -Infinity;
-  readonly #config: DeliveriesConfig;
+  readonly #config: DispatcherConfig;
   readonly #clock: Clock;
   readonly #subscriptions: Subscriptions;
   #head: Chunk | undefined;
@@ -152,7 +152,7 @@ export class Deliveries {
   #wary = 0;
   #isClosed = false;
 
-  constructor(config: DeliveriesConfig) {
+  constructor(config: DispatcherConfig) {
     this.#config = config;
     this.#clock = config.clock;
     this.#subscriptions = config.subscriptions;

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { Readers } from "../platform/async_readers.ts";
+import { AsyncReaders } from "../platform/async_readers.ts";
 import type { SyncEvent, Topic } from "./sync_bus.ts";
 
 /**
@@ -22,7 +22,7 @@ export class EventQueue implements AsyncIterableIterator<SyncEvent> {
   readonly #topic: Topic;
   readonly #onAbandoned: () => void;
   readonly #events = new Map<string, SyncEvent>();
-  readonly #readers = new Readers<SyncEvent>();
+  readonly #readers = new AsyncReaders<SyncEvent>();
   #cover: SyncEvent | undefined;
   #ended = false;
 

@@ -15,7 +15,7 @@ const REACH = 128;
 const TWINS = 4;
 
 /** Slots of the smallest table. */
-const LEAST_SLOTS = 8;
+const MIN_SLOT_COUNT = 8;
 
 /** Bytes of the longest key that is kept as bytes too. A longer one is compared with its text, which lies elsewhere. */
 const LONGEST = 64;
@@ -30,7 +30,7 @@ const HEAD = 2;
 const FIELDS = 3;
 
 /** Keys that were removed, at least, before what is left is moved together. */
-const LEAST_HOLES = 32;
+const MIN_FREE = 32;
 
 /** What a {@linkcode KeyTable} holds. */
 export interface Ordered {
@@ -51,7 +51,7 @@ export class KeyTable<Value extends Ordered, Short> {
   readonly #seed: number;
   readonly #hashMask: number;
   /** Pairs: a hash, and where the record of the key begins, plus 1; or 0 for a slot that is free. At most half are taken. */
-  #slots = new Int32Array(2 * LEAST_SLOTS);
+  #slots = new Int32Array(2 * MIN_SLOT_COUNT);
   /** Records of keys in the order of their places: see {@linkcode HEAD}. */
   #words = new Int32Array(0);
   #bytes = new Uint8Array(0);
@@ -59,7 +59,7 @@ export class KeyTable<Value extends Ordered, Short> {
   /** Text, value and short cut of each place; `undefined` where a key was removed. */
   #fields: (string | Value | Short | undefined)[] = [];
   /** Places of keys that found no slot within reach: more of the same hash than chance makes. A `Map` has a seed that nobody knows. */
-  readonly #crowd = new Map<string, number>();
+  readonly #suppression = new Map<string, number>();
   /** How often places have changed. */
   #moves = 0;
 
@@ -82,7 +82,7 @@ export class KeyTable<Value extends Ordered, Short> {
       if (this.#equals(record, bytes, start, end)) return this.#words[record] as number;
       if (--twins === 0) break;
     }
-    return this.#crowd.size === 0 ? -1 : this.#crowd.get(readUtf8(bytes, start, end)) ?? -1;
+    return this.#suppression.size === 0 ? -1 : this.#suppression.get(readUtf8(bytes, start, end)) ?? -1;
   }
 
   /** The key at a place. */
@@ -111,17 +111,17 @@ export class KeyTable<Value extends Ordered, Short> {
     this.#fields.push(text, value, short);
     const hash = this.#hash(bytes, start, end);
     const record = this.#write(place, hash, bytes, start, end);
-    if (!this.#index(hash, record)) this.#crowd.set(text, place);
+    if (!this.#index(hash, record)) this.#suppression.set(text, place);
   }
 
   /** Removes the key at a place. */
   removeAt(place: number, { bytes, start, end }: KeyBytes): void {
-    if (this.#crowd.size === 0 || !this.#crowd.delete(this.textAt(place))) {
+    if (this.#suppression.size === 0 || !this.#suppression.delete(this.textAt(place))) {
       this.#free(this.#hash(bytes, start, end), place);
     }
     this.#fields.fill(undefined, FIELDS * place, FIELDS * (place + 1));
     const holes = this.#fields.length / FIELDS - --this.size;
-    if (holes > LEAST_HOLES && holes > this.size) this.#compact();
+    if (holes > MIN_FREE && holes > this.size) this.#compact();
   }
 
   /** Walks the values. Those that are added meanwhile are met, those that are removed are not. */
@@ -231,11 +231,11 @@ export class KeyTable<Value extends Ordered, Short> {
   /** Leaves out what was removed. The order stays. */
   #compact(): void {
     const [fields, words, bytes, used] = [this.#fields, this.#words, this.#bytes, this.#used];
-    let count = LEAST_SLOTS;
+    let count = MIN_SLOT_COUNT;
     while (count < 3 * this.size) count *= 2;
     this.#slots = new Int32Array(2 * count);
     this.#fields = [];
-    this.#crowd.clear();
+    this.#suppression.clear();
     this.#moves++;
     let kept = 0;
     for (let from = 0, length = 0; from < used; from += length) {
@@ -258,6 +258,6 @@ export class KeyTable<Value extends Ordered, Short> {
   #reindex(hash: number, record: number): void {
     if (this.#index(hash, record)) return;
     const place = this.#words[record] as number;
-    this.#crowd.set(this.textAt(place), place);
+    this.#suppression.set(this.textAt(place), place);
   }
 }

@@ -21,7 +21,7 @@ export interface Waiter {
 }
 
 /** A list of its own, as the first of a `Set` is looked for past all that were taken out before: with a million that is 10 s. */
-export class WaitQueue {
+export class PublishWaiters {
   /** How many wait. */
   size = 0;
   #places: Waiter[] = [];

@@ -8,16 +8,16 @@
 export const REMEMBERED = 128;
 
 /** A short print of each, by its number. */
-export class Prints {
+export class BatchFingerprints {
   readonly #numbers = new Float64Array(REMEMBERED);
-  readonly #prints = new Int32Array(REMEMBERED);
+  readonly #fingerprints = new Int32Array(REMEMBERED);
 
   /** A batch has come with a number, from 1. */
   note(number: number, print: number): void {
     const slot = number % REMEMBERED;
     if ((this.#numbers[slot] as number) > number) return;
     this.#numbers[slot] = number;
-    this.#prints[slot] = print;
+    this.#fingerprints[slot] = print;
   }
 
   /** Whether a batch with this number has come. */
@@ -27,7 +27,7 @@ export class Prints {
 
   /** Whether another batch than this had that number. False when that is not known. */
   differs(number: number, print: number): boolean {
-    return this.knows(number) && this.#prints[number % REMEMBERED] !== print;
+    return this.knows(number) && this.#fingerprints[number % REMEMBERED] !== print;
   }
 
   /** Whether a batch has come with a number above `last`, up to `settled`. */

@@ -16,7 +16,7 @@ const LOOK_EVERY = 250;
 const SUSPENDED = 1000;
 
 /** What stood still. */
-export interface Standstill {
+export interface LoopStall {
   /** The time at which all was well last: by the node's clock, less what that stood still for. */
   readonly since: number;
   /** For how long the node's clock stood still, in milliseconds; 0 when it did not. */
@@ -24,21 +24,21 @@ export interface Standstill {
 }
 
 /** A timer that is late tells, and a clock of the wall that has gone on by itself. */
-export class StallWatch {
+export class EventLoopMonitor {
   readonly #clock: Clock;
-  readonly #onStall: (standstill: Standstill) => void;
+  readonly #onStall: (loopStall: LoopStall) => void;
   #lookedAt = 0;
   #wallAt = 0;
   #timer: Timer | undefined;
 
   /** `onStall` MUST NOT throw. */
-  constructor(clock: Clock, onStall: (standstill: Standstill) => void) {
+  constructor(clock: Clock, onStall: (loopStall: LoopStall) => void) {
     this.#clock = clock;
     this.#onStall = onStall;
   }
 
   /** What stood still, or read what had come meanwhile, without having been noticed yet. */
-  get standstill(): Standstill | undefined {
+  get loopStall(): LoopStall | undefined {
     if (this.#timer === undefined) return undefined;
     const passed = this.#clock.now() - this.#lookedAt;
     const ahead = this.#wallPassed() - passed;
@@ -49,24 +49,24 @@ export class StallWatch {
   /** For how long the machine was suspended without that having been noticed yet, in milliseconds; 0 when it was not. */
   get suspended(): number {
     // One clock is enough for the usual answer.
-    return this.#wallPassed() >= SUSPENDED ? this.standstill?.suspended ?? 0 : 0;
+    return this.#wallPassed() >= SUSPENDED ? this.loopStall?.suspended ?? 0 : 0;
   }
 
   /** Begins to look. */
   start(): void {
     this.#mark();
     this.#timer = this.#clock.setTimer(() => {
-      const { standstill } = this;
-      if (standstill === undefined) this.start();
-      else this.#tell(standstill);
+      const { loopStall } = this;
+      if (loopStall === undefined) this.start();
+      else this.#tell(loopStall);
     }, LOOK_EVERY);
   }
 
   /** Looks at once whether the machine was suspended: what comes after waking is not to be judged by a clock that stood still. */
   look(): void {
     if (this.suspended === 0) return;
-    const { standstill } = this;
-    if (standstill !== undefined) this.#tell(standstill);
+    const { loopStall } = this;
+    if (loopStall !== undefined) this.#tell(loopStall);
   }
 
   /** Looks no more. */
@@ -75,11 +75,11 @@ export class StallWatch {
     this.#timer = undefined;
   }
 
-  #tell(standstill: Standstill): void {
+  #tell(loopStall: LoopStall): void {
     this.#timer?.cancel();
     // Who looks or asks meanwhile is not told of it again.
     this.#mark();
-    this.#onStall(standstill);
+    this.#onStall(loopStall);
     if (this.#timer !== undefined) this.start();
   }
 

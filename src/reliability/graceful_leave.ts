@@ -12,10 +12,10 @@ import type { Asker } from "./validation_tokens.ts";
 export const LEAVE_EVERY = 30;
 
 /** Most nodes that are told of the leave besides by the group. */
-const MAX_TOLD = 65_536;
+const MAX_EXCHANGED = 65_536;
 
 /** A node that leaves, and the peers that it waits for. */
-export class Leaving {
+export class GracefulLeave {
   /** The peers that have not acknowledged it, and where they are. */
   readonly waiting: Map<string, Endpoint>;
   /** Those that have. */
@@ -50,7 +50,7 @@ export class Leaving {
 
   /** Tells a newcomer once. */
   greet(id: string, endpoint: Endpoint): void {
-    if (this.#told.has(id) || this.#told.size >= MAX_TOLD) return;
+    if (this.#told.has(id) || this.#told.size >= MAX_EXCHANGED) return;
     this.#told.add(id);
     this.#say(endpoint);
     this.linger();

@@ -29,7 +29,7 @@ const MAX_FALLS = 16;
 const MAX_PEERS = 1024;
 
 /** What the losses of a peer mean for the rate. */
-export interface Verdict {
+export interface LossVerdict {
   /** Nothing, that it should not rise, or that it has to fall. */
   readonly loss: "usual" | "high" | "congestion";
   /** How much arrived a second of what was sent before the rate fell, when the losses tell of that; 0 for nothing. */
@@ -38,7 +38,7 @@ export interface Verdict {
   readonly isAgain?: boolean;
 }
 
-const NOTHING: Verdict = { loss: "usual" };
+const NOTHING: LossVerdict = { loss: "usual" };
 
 /** What one peer has asked for. */
 interface Measured {
@@ -55,13 +55,13 @@ interface Measured {
  * were sent and however long the request took. Every peer is measured by itself: that each of a hundred loses one in fifty
  * is no congestion, though there is hardly a datagram then that nobody asks for.
  */
-export class LossMeter {
+export class LossClassifier {
   readonly #peers = new Map<string, Measured>();
   /** When the rate has fallen, from the oldest on: the last number that was sent before, and the rate until then. */
   readonly #falls: { readonly last: number; readonly rate: number }[] = [];
 
   /** A peer asks for numbers, of which `last` is the newest that was sent; `isSlow` when a much lower rate is not allowed. */
-  note(id: string, ranges: readonly NumberRange[], last: number, isSlow: boolean): Verdict {
+  note(id: string, ranges: readonly NumberRange[], last: number, isSlow: boolean): LossVerdict {
     const peer = this.#peers.get(id) ?? { highest: 0, asked: new Set<number>(), usual: USUAL };
     // In the order in which they have asked last.
     this.#peers.delete(id);
@@ -103,7 +103,7 @@ export class LossMeter {
     this.#peers.delete(id);
   }
 
-  #drop(id: string): Verdict {
+  #drop(id: string): LossVerdict {
     this.#peers.delete(id);
     return NOTHING;
   }

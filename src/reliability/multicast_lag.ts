@@ -28,7 +28,7 @@ interface Told {
  * On a busy host what is sent to the group waits in a socket of its own behind thousands of others, and radio networks hold it
  * back for stations that sleep; an answer by unicast overtakes it, and tells of batches that then seem to be lost.
  */
-export class GroupLag {
+export class MulticastLag {
   readonly #clock: Clock;
   /** From the oldest on. */
   readonly #awaited: Told[] = [];

@@ -5,16 +5,16 @@
  */
 
 import type { KnownPeer } from "../membership/peer.ts";
-import type { Crowd } from "../membership/response_suppression.ts";
+import type { ResponseSuppression } from "../membership/response_suppression.ts";
 import type { Clock, Timer } from "../platform/clock.ts";
 import { type Endpoint, isSameEndpoint } from "../platform/endpoint.ts";
 import type { RandomBytes } from "../platform/host.ts";
 import type { Jitter } from "../platform/jitter.ts";
-import { RateLimit } from "../platform/token_bucket.ts";
+import { TokenBucket } from "../platform/token_bucket.ts";
 import { encodeControl, type Extension, type NumberRange } from "../wire/extension.ts";
 import { readU32 } from "../wire/integers.ts";
 import { MAX_RANGES, NONCE_LENGTH, TYPE_CATCH_UP, TYPE_NAK } from "../wire/layout.ts";
-import { LEAVE_PATIENCE, MAX_UNANSWERED, type PeerStream, UNDER_WAY } from "./receive_stream.ts";
+import { LEAVE_PATIENCE, MAX_UNANSWERED, type ReceiveStream, UNDER_WAY } from "./receive_stream.ts";
 import { type Hole, isVain, VAIN_ATTEMPTS } from "./receive_window.ts";
 
 /**
@@ -26,7 +26,7 @@ const RETRY = 6;
 const MAX_RETRY = 250;
 /** So often at most the wait is doubled as long as repairs come, and for how long after one, in milliseconds: to 48 ms. */
 const MAX_DOUBLINGS = 3;
-const REPAIRS_COME = 250;
+const RETRANSMITS_COME = 250;
 /** Most of a wait that is added at random. */
 const SPREAD = 0.25;
 /** Shortest time between two packets of requests to a node, in milliseconds: holes of a burst share one. */
@@ -59,13 +59,13 @@ const MAX_VAIN = 32;
 const MAX_VAIN_RETRY = 4000;
 const MANY_ATTEMPTS = 40;
 /** Requests a second, to all nodes together. */
-const REQUESTS_PER_SECOND = 2000;
+const NAKS_PER_SECOND = 2000;
 /**
  * Those to nodes that have not answered from where they are taken to be. Anybody can name any address: such a node gets
  * short questions only, this many a second in all, {@linkcode MAX_UNANSWERED} in a row, and then one now and then when it
  * is heard.
  */
-const STRANGERS_PER_SECOND = 128;
+const UNVALIDATED_PER_SECOND = 128;
 /** When what was beyond a limit is tried again, in milliseconds. */
 const LIMITED = 50;
 /**
@@ -79,10 +79,10 @@ const TURNS = 8;
 /** Longest that this holds anything up, in milliseconds: a loop may lag for good. */
 const MAX_HELD_UP = 250;
 /** Requests whose answers are known: one may be sent every 2 ms, and the answer take 128. */
-const MAX_REQUESTS = 64;
+const MAX_OUTSTANDING = 64;
 
-/** What {@linkcode RepairRequests} is made of. The callbacks MUST NOT throw. */
-export interface RepairRequestsConfig {
+/** What {@linkcode NakScheduler} is made of. The callbacks MUST NOT throw. */
+export interface NakSchedulerConfig {
   /** The node's own id, 16 bytes. */
   readonly nodeId: Uint8Array;
   readonly clock: Clock;
@@ -91,25 +91,25 @@ export interface RepairRequestsConfig {
   /** Where a peer is; `undefined` when no heartbeat of it was heard. */
   readonly endpointOf: (id: string) => Endpoint | undefined;
   /** How many could ask a stranger. Absent: nobody else. */
-  readonly crowd?: Crowd;
+  readonly suppression?: ResponseSuppression;
   /** What is known of the node of a stream. */
-  readonly peer?: (id: string) => Pick<KnownPeer, "extended" | "isProven"> | undefined;
+  readonly peer?: (id: string) => Pick<KnownPeer, "extended" | "isValidated"> | undefined;
   readonly send: (packet: Uint8Array, to: Endpoint) => void;
   /** Something was missing of a node that leaves; it may have left by now. */
-  readonly onLeaving: (stream: PeerStream) => void;
+  readonly onLeaving: (stream: ReceiveStream) => void;
 }
 
 /** One timer for all streams; it runs only while something is missing. */
-export class RepairRequests {
+export class NakScheduler {
   /** Packets sent. */
   sent = 0;
-  readonly #config: RepairRequestsConfig;
-  readonly #all: RateLimit;
-  readonly #strangers: RateLimit;
+  readonly #config: NakSchedulerConfig;
+  readonly #all: TokenBucket;
+  readonly #unvalidated: TokenBucket;
   /** The streams that want something, and when each asks next. */
-  readonly #wanting = new Map<PeerStream, number>();
+  readonly #wanting = new Map<ReceiveStream, number>();
   /** When strangers may be asked again, all at the same moment: who comes between would go before those who wait. */
-  #strangersAt = -Infinity;
+  #unvalidatedAt = -Infinity;
   #timer: Timer | undefined;
   #timerAt = Infinity;
   /** How many turns the event loop has still to make before what is new is asked for, and from when on it has waited. */
@@ -117,14 +117,14 @@ export class RepairRequests {
   #heldUpAt = -Infinity;
   #closed = false;
 
-  constructor(config: RepairRequestsConfig) {
+  constructor(config: NakSchedulerConfig) {
     this.#config = config;
-    this.#all = new RateLimit(config.clock, REQUESTS_PER_SECOND / 10, REQUESTS_PER_SECOND);
-    this.#strangers = new RateLimit(config.clock, STRANGERS_PER_SECOND, STRANGERS_PER_SECOND);
+    this.#all = new TokenBucket(config.clock, NAKS_PER_SECOND / 10, NAKS_PER_SECOND);
+    this.#unvalidated = new TokenBucket(config.clock, UNVALIDATED_PER_SECOND, UNVALIDATED_PER_SECOND);
   }
 
   /** A stream has something to be asked for, or less than before. When exactly is found out at the next tick. */
-  want(stream: PeerStream): void {
+  schedule(stream: ReceiveStream): void {
     if (this.#closed) return;
     const at = this.#config.clock.now() + SPACING;
     if ((this.#wanting.get(stream) ?? Infinity) > at) this.#wanting.set(stream, at);
@@ -132,10 +132,10 @@ export class RepairRequests {
   }
 
   /** Asks how far a stream is: the answer to a request is the truth. */
-  verify(stream: PeerStream): void {
-    const { crowd } = this.#config;
-    const isMine = !this.#isStranger(stream) || crowd === undefined || crowd.isChosen(0);
-    if (!this.#closed && isMine) this.#inquire(stream);
+  probe(stream: ReceiveStream): void {
+    const { suppression } = this.#config;
+    const isMine = !this.#isUnvalidated(stream) || suppression === undefined || suppression.isChosen(0);
+    if (!this.#closed && isMine) this.#sendStreamProbe(stream);
   }
 
   /** Asks for nothing more. */
@@ -166,7 +166,7 @@ export class RepairRequests {
       if (at <= now) {
         if (stream.leavingAt !== undefined) this.#config.onLeaving(stream);
         const { sent } = this;
-        nextAt = this.#ask(stream, now);
+        nextAt = this.#sendNaks(stream, now);
         // Who was asked goes behind those who wait for the same limits, and is met again below.
         if (this.sent > sent) this.#wanting.delete(stream);
         this.#wanting.set(stream, nextAt);
@@ -188,20 +188,20 @@ export class RepairRequests {
   }
 
   /** Asks for what is due, and returns when it asks next. */
-  #ask(stream: PeerStream, now: number): number {
-    const spaced = (stream.requests[0]?.sentAt ?? -Infinity) + SPACING;
+  #sendNaks(stream: ReceiveStream, now: number): number {
+    const spaced = (stream.naks[0]?.sentAt ?? -Infinity) + SPACING;
     if (now < spaced) return spaced;
-    const isProven = this.#isProven(stream);
-    if (isProven && stream.catchUp === undefined) return this.#askForHoles(stream, now);
-    const question = stream.question;
-    const isLot = this.#isStranger(stream) && this.#config.crowd?.isSmall === false;
+    const isValidated = this.#isValidated(stream);
+    if (isValidated && stream.catchUp === undefined) return this.#nakHoles(stream, now);
+    const question = stream.streamProbe;
+    const isLot = this.#isUnvalidated(stream) && this.#config.suppression?.isSmall === false;
     if (question.due <= now && isLot) question.due = this.#drawLot(stream, now);
     if (question.due <= now) {
-      if (!this.#inquire(stream)) return this.#leavingBy(stream, this.#limitedUntil(stream, now), now);
+      if (!this.#sendStreamProbe(stream)) return this.#leavingBy(stream, this.#limitedUntil(stream, now), now);
       question.attempts++;
       question.askedAt = now;
       question.turnAt = undefined;
-      const isInVain = isLot || (!isProven && question.attempts >= MAX_UNANSWERED);
+      const isInVain = isLot || (!isValidated && question.attempts >= MAX_UNANSWERED);
       question.due = isInVain ? Infinity : now + this.#retryAfter(stream, question.attempts);
     }
     return this.#leavingBy(stream, question.due, now);
@@ -212,27 +212,27 @@ export class RepairRequests {
    * asked where it is will be proven soon. One that leaves after it was heard before is asked by all: there is no second
    * chance.
    */
-  #drawLot({ id, leavingAt, onlyLeaves, question }: PeerStream, now: number): number {
-    const { crowd, peer } = this.#config;
+  #drawLot({ id, leavingAt, onlyLeaves, streamProbe: question }: ReceiveStream, now: number): number {
+    const { suppression, peer } = this.#config;
     const isLate = leavingAt !== undefined && !onlyLeaves;
-    if (crowd === undefined || isLate || question.turnAt !== undefined) return question.turnAt ?? now;
-    const isMine = peer?.(id)?.extended !== true && crowd.isChosen(question.lots++);
+    if (suppression === undefined || isLate || question.turnAt !== undefined) return question.turnAt ?? now;
+    const isMine = peer?.(id)?.extended !== true && suppression.isChosen(question.lots++);
     if (!isMine) question.askedAt = now;
-    else question.turnAt = now + crowd.delay();
+    else question.turnAt = now + suppression.delay();
     return question.turnAt ?? Infinity;
   }
 
-  #inquire(stream: PeerStream): boolean {
+  #sendStreamProbe(stream: ReceiveStream): boolean {
     if (!this.#mayAsk(stream)) return false;
     const since = stream.catchUp === undefined ? 0 : Math.ceil(stream.reach(this.#config.clock.now()));
     this.#send(stream, TYPE_CATCH_UP, { since }, stream.window.highest);
     return true;
   }
 
-  #askForHoles(stream: PeerStream, now: number): number {
+  #nakHoles(stream: ReceiveStream, now: number): number {
     const { window } = stream;
     const wait = Math.min(MAX_RETRY, this.#answerTime(stream));
-    const isOpen = now - window.reachedAt < REPAIRS_COME;
+    const isOpen = now - window.reachedAt < RETRANSMITS_COME;
     const isInVain = (hole: Hole) => !isOpen && isVain(hole, stream.heardAt);
     const isAfterOutage = now - stream.outageAt < AFTER_OUTAGE.for &&
       window.holes.some(({ from, to }) => to - from >= AFTER_OUTAGE.numbers);
@@ -301,56 +301,56 @@ export class RepairRequests {
   }
 
   /** Whether one more request is within the limits. Strangers that are refused use up nothing of what is for all. */
-  #mayAsk(stream: PeerStream): boolean {
-    if (this.#isProven(stream)) return this.#all.allow();
+  #mayAsk(stream: ReceiveStream): boolean {
+    if (this.#isValidated(stream)) return this.#all.allow();
     const now = this.#config.clock.now();
-    if (now < this.#strangersAt) return false;
-    if (this.#strangers.allow() && this.#all.allow()) return true;
-    this.#strangersAt = now + LIMITED;
+    if (now < this.#unvalidatedAt) return false;
+    if (this.#unvalidated.allow() && this.#all.allow()) return true;
+    this.#unvalidatedAt = now + LIMITED;
     return false;
   }
 
-  #limitedUntil(stream: PeerStream, now: number): number {
-    return this.#isProven(stream) ? now + LIMITED : this.#strangersAt;
+  #limitedUntil(stream: ReceiveStream, now: number): number {
+    return this.#isValidated(stream) ? now + LIMITED : this.#unvalidatedAt;
   }
 
-  #send(stream: PeerStream, type: number, what: Extension, upTo: number): void {
+  #send(stream: ReceiveStream, type: number, what: Extension, upTo: number): void {
     const { nodeId, clock, randomBytes, send } = this.#config;
     const nonce = readU32(randomBytes(NONCE_LENGTH), 0);
     const to = this.#endpointOf(stream);
-    stream.requests.unshift({ nonce, sentAt: clock.now(), upTo, settled: stream.window.settled, to });
-    if (stream.requests.length > MAX_REQUESTS) stream.requests.pop();
+    stream.naks.unshift({ nonce, sentAt: clock.now(), upTo, settled: stream.window.settled, to });
+    if (stream.naks.length > MAX_OUTSTANDING) stream.naks.pop();
     const token = stream.token === undefined ? {} : { token: stream.token };
     send(encodeControl(type, nodeId, { stream: stream.nodeId, nonce, ...token, ...what }), to);
     this.sent++;
   }
 
-  #endpointOf(stream: PeerStream): Endpoint {
+  #endpointOf(stream: ReceiveStream): Endpoint {
     return this.#config.endpointOf(stream.id) ?? stream.source;
   }
 
-  #isProven(stream: PeerStream): boolean {
-    return stream.provenAt !== undefined && isSameEndpoint(stream.provenAt, this.#endpointOf(stream));
+  #isValidated(stream: ReceiveStream): boolean {
+    return stream.validatedAt !== undefined && isSameEndpoint(stream.validatedAt, this.#endpointOf(stream));
   }
 
-  #isStranger(stream: PeerStream): boolean {
-    return !this.#isProven(stream) && this.#config.peer?.(stream.id)?.isProven !== true;
+  #isUnvalidated(stream: ReceiveStream): boolean {
+    return !this.#isValidated(stream) && this.#config.peer?.(stream.id)?.isValidated !== true;
   }
 
   /** A node that leaves is looked at when it must have left, whether or not something is due. */
-  #leavingBy(stream: PeerStream, next: number, now: number): number {
+  #leavingBy(stream: ReceiveStream, next: number, now: number): number {
     return stream.leavingAt === undefined
       ? next
       : Math.min(next, Math.max(now + SPACING, stream.leavingAt + LEAVE_PATIENCE));
   }
 
   /** Longest time that an answer usually takes. */
-  #answerTime({ roundTrip }: PeerStream): number {
+  #answerTime({ roundTrip }: ReceiveStream): number {
     return Math.max(RETRY, 2 * roundTrip);
   }
 
-  #retryAfter(stream: PeerStream, attempts: number, isSeldom = false): number {
-    const isServed = !isSeldom && this.#config.clock.now() - stream.repairedAt < REPAIRS_COME;
+  #retryAfter(stream: ReceiveStream, attempts: number, isSeldom = false): number {
+    const isServed = !isSeldom && this.#config.clock.now() - stream.repairedAt < RETRANSMITS_COME;
     const most = isServed ? MAX_DOUBLINGS : Infinity;
     const first = this.#answerTime(stream);
     const longest = Math.max(isSeldom ? MAX_VAIN_RETRY : MAX_RETRY, first);

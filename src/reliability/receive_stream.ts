@@ -8,11 +8,11 @@ import { LONGEST_TRIP } from "../membership/path_challenges.ts";
 import type { Endpoint } from "../platform/endpoint.ts";
 import type { Base, Position } from "../wire/extension.ts";
 import { AGE_NEVER } from "../wire/layout.ts";
-import { Prints, REMEMBERED } from "./batch_fingerprints.ts";
-import { type Forgotten, type HoleCount, isVain, Window } from "./receive_window.ts";
+import { BatchFingerprints, REMEMBERED } from "./batch_fingerprints.ts";
+import { type Forgotten, type HoleCount, isVain, ReceiveWindow } from "./receive_window.ts";
 
 /** A request that was sent, to tell its answer by. */
-export interface Request {
+export interface SentNak {
   readonly nonce: number;
   readonly sentAt: number;
   readonly to: Endpoint;
@@ -26,12 +26,12 @@ export interface Request {
 export interface Reused {
   readonly from: number;
   readonly to: number | undefined;
-  isTold: boolean;
+  hasBeenNamed: boolean;
   times: number;
 }
 
 /** The question how far a stream is, and when it is asked again. */
-export interface Question {
+export interface StreamProbe {
   due: number;
   attempts: number;
   /** Times that it was left to others, as this node is one of many who could ask; and when its own turn comes. */
@@ -105,12 +105,12 @@ export const UNDER_WAY: readonly [number, number] = [128, 512];
  * One stream: which of its numbers have arrived, and from where on they matter. It acts on nothing by itself; time comes
  * in from outside.
  */
-export class PeerStream {
+export class ReceiveStream {
   /** The other node, as text. */
   readonly id: string;
   /** The other node, 16 bytes. */
   readonly nodeId: Uint8Array;
-  readonly window: Window;
+  readonly window: ReceiveWindow;
   /** Where it was heard. */
   source: Endpoint;
   heardAt: number;
@@ -124,9 +124,9 @@ export class PeerStream {
   /** The same, when all up to there had arrived. What was published after it may be outstanding. */
   settledAt: number;
   /** Asked as long as it is not known where the stream begins for this node, or whether the node is where it seems to be. */
-  readonly question: Question;
+  readonly streamProbe: StreamProbe;
   /** Where it was when it answered last. Until then it may be an invention: it counts for nothing. */
-  provenAt: Endpoint | undefined;
+  validatedAt: Endpoint | undefined;
   /** When it was heard first. */
   readonly metAt: number;
   /** Whether it was heard with nothing published yet, and when it was last. */
@@ -165,7 +165,7 @@ export class PeerStream {
   /** Whether any of its batches has come. */
   hasCome = false;
   /** Those of its batches. */
-  #prints: Prints | undefined;
+  #fingerprints: BatchFingerprints | undefined;
   /** Numbers that it was found to have given twice, until its node must know. */
   reused: Reused | undefined;
   /** What an unasked position has said to be where the stream begins for this node; 0 for nothing. */
@@ -173,7 +173,7 @@ export class PeerStream {
   /** Present while it is not known where the stream begins for this node. */
   catchUp: CatchUp | undefined;
   /** The last that were sent, the newest first. */
-  readonly requests: Request[] = [];
+  readonly naks: SentNak[] = [];
   /** When it has announced that it leaves. */
   leavingAt: number | undefined;
   /** Whether nothing else was ever heard of it than that. */
@@ -183,7 +183,7 @@ export class PeerStream {
   /** When it was given up. */
   lostAt: number | undefined;
   /** When it was heard, while it is gone, to have more than was known of it: it may be there again. */
-  revivedAt: number | undefined;
+  recoveredAt: number | undefined;
   /** The highest number that was known when it was lost, and those that it was last heard to have given since. */
   knownUpTo = 0;
   readonly said: number[] = [];
@@ -191,7 +191,7 @@ export class PeerStream {
   #since: number;
 
   constructor(nodeId: Uint8Array, id: string, source: Endpoint, since: number, now: number, holes: HoleCount) {
-    this.window = new Window(holes);
+    this.window = new ReceiveWindow(holes);
     this.nodeId = nodeId.slice();
     this.id = id;
     this.source = source;
@@ -200,35 +200,35 @@ export class PeerStream {
     this.settledAt = since;
     this.changedAt = now;
     this.#since = since;
-    this.question = { due: now, attempts: 0, lots: 0, turnAt: undefined, askedAt: -Infinity };
+    this.streamProbe = { due: now, attempts: 0, lots: 0, turnAt: undefined, askedAt: -Infinity };
     this.catchUp = { since: now, margin: FIRST_MARGIN };
   }
 
   /** A batch has come that has this number. */
   note(number: number, print: number): void {
     this.hasCome = true;
-    (this.#prints ??= new Prints()).note(number, print);
+    (this.#fingerprints ??= new BatchFingerprints()).note(number, print);
   }
 
   /** Whether a number that is settled is of late, and no batch has come with it. */
   isUnseen(number: number): boolean {
-    return number > this.window.highest - REMEMBERED && this.#prints?.knows(number) !== true;
+    return number > this.window.highest - REMEMBERED && this.#fingerprints?.knows(number) !== true;
   }
 
   /** Whether a batch has come with a number above `last`, up to `settled`. */
   hasSeen(last: number, settled: number): boolean {
-    return this.#prints?.knowsBetween(last, settled) === true;
+    return this.#fingerprints?.knowsBetween(last, settled) === true;
   }
 
-  /** No number above `last` exists: see {@linkcode Window.endAt}. */
+  /** No number above `last` exists: see {@linkcode ReceiveWindow.endAt}. */
   endAt(last: number): { from: number; to: number } | undefined {
-    this.#prints?.endAt(last);
+    this.#fingerprints?.endAt(last);
     return this.window.endAt(last);
   }
 
   /** Whether another batch has come with the same number. */
   hasReused(number: number, print: number): boolean {
-    return this.#prints?.differs(number, print) === true;
+    return this.#fingerprints?.differs(number, print) === true;
   }
 
   /** Whether everything that is known to exist has arrived or was given up. */
@@ -264,8 +264,8 @@ export class PeerStream {
   }
 
   /** Whether it has answered: it is there, and no invention. */
-  get isProven(): boolean {
-    return this.provenAt !== undefined;
+  get isValidated(): boolean {
+    return this.validatedAt !== undefined;
   }
 
   /** Whether its node is gone: lost, or it has left. */
@@ -347,15 +347,15 @@ export class PeerStream {
    */
   revive(now: number, upTo: number): void {
     const isNews = upTo > this.knownUpTo && !this.said.includes(upTo);
-    if (this.lostAt === undefined || !this.isProven || !isNews) return;
+    if (this.lostAt === undefined || !this.isValidated || !isNews) return;
     this.said.push(upTo);
     if (this.said.length > MAX_SAID) this.said.shift();
-    this.revivedAt ??= now;
+    this.recoveredAt ??= now;
   }
 
   /** It was heard: a question that was given up is asked once more. */
-  askAgain(now: number): void {
-    const { question } = this;
+  probeAgain(now: number): void {
+    const { streamProbe: question } = this;
     if (question.due !== Infinity) return;
     const [first, most] = ASK_AGAIN;
     const { attempts } = question;
@@ -366,16 +366,16 @@ export class PeerStream {
   }
 
   /** It has answered a request. */
-  prove({ to, sentAt }: Pick<Request, "to" | "sentAt">, now: number): void {
-    if (this.provenAt === undefined) {
+  validate({ to, sentAt }: Pick<SentNak, "to" | "sentAt">, now: number): void {
+    if (this.validatedAt === undefined) {
       this.window.trust(true);
       // Who has not answered is asked for nothing in particular. Its silences are part of that.
       this.#silences.length = 0;
       this.#excuse(now - this.metAt, now);
     }
-    this.provenAt = to;
-    this.question.attempts = 0;
-    this.question.due = now;
+    this.validatedAt = to;
+    this.streamProbe.attempts = 0;
+    this.streamProbe.due = now;
     if (this.stall !== undefined && sentAt >= this.stall.since) this.stall = undefined;
   }
 
@@ -418,19 +418,19 @@ export class PeerStream {
   }
 
   /** Whether its way was never measured, or took long when it was last and is to be measured again. */
-  isWayDoubtful(now: number): boolean {
-    return this.isProven && now >= this.#measureAt;
+  isPathDoubtful(now: number): boolean {
+    return this.isValidated && now >= this.#measureAt;
   }
 
   /** It is asked, so that its way is measured. The answer may take as long as that. */
-  asksForWay(now: number): void {
+  asksForPath(now: number): void {
     this.#measureAt = now + this.#measurePause;
     this.#isMeasuring = true;
   }
 
   /** Whether it is known how old at most is what it says unasked. As long as it has not answered, that is of no matter. */
   get isDatable(): boolean {
-    return this.#isMeasured || !this.isProven;
+    return this.#isMeasured || !this.isValidated;
   }
 
   /** It answers a question of `askedAt` for the first time: what it said before is as old as that, and as its way. */

@@ -7,20 +7,20 @@
 import type { Endpoint } from "../platform/endpoint.ts";
 import { formatNodeId } from "../wire/node_id.ts";
 import { equalBytes } from "../wire/packet.ts";
-import { PeerStream } from "./receive_stream.ts";
+import { ReceiveStream } from "./receive_stream.ts";
 import type { HoleCount } from "./receive_window.ts";
 
 /** By node id. The one that was heard last is found without a look-up. */
-export class StreamTable {
+export class ReceiveStreamTable {
   readonly #capacity: number;
   #openedAt: number;
-  readonly #holes: HoleCount = { trusted: 0, untrusted: 0, asked: 0, repaired: 0 };
-  readonly #streams = new Map<string, PeerStream>();
+  readonly #holes: HoleCount = { trusted: 0, untrusted: 0, asked: 0, recovered: 0 };
+  readonly #streams = new Map<string, ReceiveStream>();
   /** Those of nodes that are gone, the longest gone first. They are kept as long as there is room: late copies look like news. */
-  readonly #gone = new Set<PeerStream>();
+  readonly #gone = new Set<ReceiveStream>();
   /** Those of nodes that have never answered, which may be inventions: the oldest first. */
-  readonly #unproven = new Set<PeerStream>();
-  #latest: PeerStream | undefined;
+  readonly #unproven = new Set<ReceiveStream>();
+  #latest: ReceiveStream | undefined;
 
   /** At most `capacity` streams. Of each, nothing must be missed from `openedAt` on. */
   constructor(capacity: number, openedAt: number) {
@@ -29,7 +29,7 @@ export class StreamTable {
   }
 
   /** All of them. */
-  get all(): Iterable<PeerStream> {
+  get all(): Iterable<ReceiveStream> {
     return this.#streams.values();
   }
 
@@ -45,12 +45,12 @@ export class StreamTable {
   }
 
   /** The stream of a node, by the text of its id. */
-  get(id: string): PeerStream | undefined {
+  get(id: string): ReceiveStream | undefined {
     return this.#streams.get(id);
   }
 
   /** The stream of a node; `nodeId` may be a view. `id` is its text, where that is known. */
-  find(nodeId: Uint8Array, id?: string): PeerStream | undefined {
+  find(nodeId: Uint8Array, id?: string): ReceiveStream | undefined {
     const latest = this.#latest;
     if (latest !== undefined && equalBytes(latest.nodeId, nodeId)) return latest;
     return this.#latest = this.#streams.get(id ?? formatNodeId(nodeId));
@@ -60,37 +60,37 @@ export class StreamTable {
    * Takes in a newcomer. The oldest that has never answered gives way, else who has been gone for longest; `undefined` when
    * nobody is.
    */
-  admit(nodeId: Uint8Array, source: Endpoint, now: number): PeerStream | undefined {
+  admit(nodeId: Uint8Array, source: Endpoint, now: number): ReceiveStream | undefined {
     if (this.#streams.size >= this.#capacity) {
       const [weakest] = this.#unproven.size > 0 ? this.#unproven : this.#gone;
       if (weakest === undefined) return undefined;
       this.forget(weakest);
     }
-    const stream = new PeerStream(nodeId, formatNodeId(nodeId), source, this.#openedAt, now, this.#holes);
+    const stream = new ReceiveStream(nodeId, formatNodeId(nodeId), source, this.#openedAt, now, this.#holes);
     this.#streams.set(stream.id, stream);
     this.#unproven.add(stream);
     return this.#latest = stream;
   }
 
   /** Its node is gone. */
-  markGone(stream: PeerStream): void {
+  markGone(stream: ReceiveStream): void {
     this.#gone.add(stream);
     stream.window.trust(false);
   }
 
   /** Its node is there again. */
-  markBack(stream: PeerStream): void {
+  markBack(stream: ReceiveStream): void {
     this.#gone.delete(stream);
-    stream.window.trust(stream.isProven);
+    stream.window.trust(stream.isValidated);
   }
 
   /** Its node has answered. */
-  markProven(stream: PeerStream): void {
+  markValidated(stream: ReceiveStream): void {
     this.#unproven.delete(stream);
   }
 
   /** Keeps nothing of it. */
-  forget(stream: PeerStream): void {
+  forget(stream: ReceiveStream): void {
     // It wants nothing any more.
     stream.window.startAt(stream.window.highest + 1);
     stream.catchUp = undefined;

@@ -8,12 +8,12 @@ import type { GapReason } from "../events.ts";
 import type { Clock } from "../platform/clock.ts";
 import type { Endpoint } from "../platform/endpoint.ts";
 import type { Jitter } from "../platform/jitter.ts";
-import { RateLimit } from "../platform/token_bucket.ts";
+import { TokenBucket } from "../platform/token_bucket.ts";
 import type { Base, Extension, Numbering, Position } from "../wire/extension.ts";
 import { equalBytes } from "../wire/packet.ts";
-import { GroupLag } from "./multicast_lag.ts";
-import { LEAVE_PATIENCE, type PeerStream, type Request, type Stall } from "./receive_stream.ts";
-import { StreamTable } from "./receive_stream_table.ts";
+import { MulticastLag } from "./multicast_lag.ts";
+import { LEAVE_PATIENCE, type ReceiveStream, type SentNak, type Stall } from "./receive_stream.ts";
+import { ReceiveStreamTable } from "./receive_stream_table.ts";
 
 /** Shortest and longest wait before a hole is asked for, in milliseconds: most reordering is over by then. */
 const HOLE_DELAY: readonly [number, number] = [2, 8];
@@ -22,7 +22,7 @@ const HOLE_DELAY: readonly [number, number] = [2, 8];
  * Gaps without an answer of the node, at once and a minute: anybody can invent a node that was just opened and fell silent,
  * or one that was lost and had more, and such a gap empties every cache.
  */
-const UNPROVEN_GAPS = 4;
+const UNVALIDATED_GAPS = 4;
 
 /**
  * Gaps of nodes that have left and had to refuse something after it, at once and a second. A service whose mesh is closed and
@@ -39,7 +39,7 @@ const VERIFY_EVERY = 1000;
 const WAYS = { burst: 32, perSecond: 2 };
 
 /** How often a node is told that it has given numbers twice, once a second: as long as it is heard, it does not know. */
-const MOST_TOLD = 8;
+const MAX_REPORTED = 8;
 
 /** Silence after which a node was away, in milliseconds: what was asked for in vain is asked for once more. */
 const SILENCE = 1000;
@@ -47,8 +47,8 @@ const SILENCE = 1000;
 /** How long what was received before a stall may still be read after it, in milliseconds. */
 const STALL_ECHO = 1000;
 
-/** What {@linkcode PeerStreams} is made of. The callbacks MUST NOT throw. */
-export interface PeerStreamsConfig {
+/** What {@linkcode ReceiveStreams} is made of. The callbacks MUST NOT throw. */
+export interface ReceiveStreamsConfig {
   readonly clock: Clock;
   readonly jitter: Jitter;
   /** Silence after which a stream is in doubt, in milliseconds. */
@@ -66,44 +66,44 @@ export interface PeerStreamsConfig {
   /** Most streams of nodes that are there, and as many again of those that are gone. */
   readonly capacity: number;
   /** A stream has something to be asked for. */
-  readonly onWanting: (stream: PeerStream) => void;
+  readonly onWanting: (stream: ReceiveStream) => void;
   /** What a stream says, or what is known of it, may not be so: it has to be asked. */
-  readonly onDoubt: (stream: PeerStream) => void;
+  readonly onDoubt: (stream: ReceiveStream) => void;
   /** What was published in these numbers can not be had; `to` is absent when nobody knows the end. */
   readonly onGap: (node: string, from: number, to: number | undefined, reason: GapReason) => void;
   /** What has come may have been outstanding since a time, by the clock, that is before what was known when it came. */
   readonly antedate: (since: number) => void;
   /** A node that leaves needs not wait: everything up to `settled` is here. */
-  readonly onSettled: (stream: PeerStream, settled: number) => void;
+  readonly onSettled: (stream: ReceiveStream, settled: number) => void;
   /** A node has left. */
   readonly onLeft: (id: string) => void;
   /** A number was given twice; the node that shows this token does not know. */
-  readonly onReused: (stream: PeerStream, number: number, token: Uint8Array, to: Endpoint) => void;
+  readonly onReused: (stream: ReceiveStream, number: number, token: Uint8Array, to: Endpoint) => void;
 }
 
 /** Takes numbers and positions, and tells what follows: requests, gaps, departures. */
-export class PeerStreams {
+export class ReceiveStreams {
   /** Batches that had arrived before. */
   duplicates = 0;
   /** Since when the keys of the batch that was accepted last may have been outstanding, by the node's clock. */
   outstandingSince: number = Infinity;
-  readonly #config: PeerStreamsConfig;
-  readonly #table: StreamTable;
-  readonly #groupLag: GroupLag;
-  readonly #ways: RateLimit;
-  readonly #unprovenGaps: RateLimit;
-  readonly #takeBacks: RateLimit;
+  readonly #config: ReceiveStreamsConfig;
+  readonly #table: ReceiveStreamTable;
+  readonly #multicastLag: MulticastLag;
+  readonly #ways: TokenBucket;
+  readonly #unprovenGaps: TokenBucket;
+  readonly #takeBacks: TokenBucket;
   /** One whose gap the rate has refused: the last of them. */
-  #owed: PeerStream | undefined;
+  #owed: ReceiveStream | undefined;
   #stall: Stall | undefined;
 
-  constructor(config: PeerStreamsConfig) {
+  constructor(config: ReceiveStreamsConfig) {
     this.#config = config;
-    this.#table = new StreamTable(2 * config.capacity, config.clock.now());
-    this.#groupLag = new GroupLag(config.clock);
-    this.#ways = new RateLimit(config.clock, WAYS.burst, WAYS.perSecond);
-    this.#takeBacks = new RateLimit(config.clock, TAKE_BACKS.burst, TAKE_BACKS.perSecond);
-    this.#unprovenGaps = new RateLimit(config.clock, UNPROVEN_GAPS, UNPROVEN_GAPS / 60);
+    this.#table = new ReceiveStreamTable(2 * config.capacity, config.clock.now());
+    this.#multicastLag = new MulticastLag(config.clock);
+    this.#ways = new TokenBucket(config.clock, WAYS.burst, WAYS.perSecond);
+    this.#takeBacks = new TokenBucket(config.clock, TAKE_BACKS.burst, TAKE_BACKS.perSecond);
+    this.#unprovenGaps = new TokenBucket(config.clock, UNVALIDATED_GAPS, UNVALIDATED_GAPS / 60);
   }
 
   /** Numbers that were asked for. What comes late, and is not asked for, was never missing. */
@@ -112,17 +112,17 @@ export class PeerStreams {
   }
 
   /** Those of them that have come. */
-  get repaired(): number {
-    return this.#table.counts.repaired;
+  get recovered(): number {
+    return this.#table.counts.recovered;
   }
 
   /** All streams, those of nodes that are gone among them. */
-  get all(): Iterable<PeerStream> {
+  get all(): Iterable<ReceiveStream> {
     return this.#table.all;
   }
 
   /** The stream of a node. */
-  get(id: string): PeerStream | undefined {
+  get(id: string): ReceiveStream | undefined {
     return this.#table.get(id);
   }
 
@@ -140,7 +140,9 @@ export class PeerStreams {
     if (stream === undefined) return true;
     const { window, catchUp, isGone } = stream;
     this.outstandingSince = stream.settledAt;
-    if (numbering !== "repair" && this.#groupLag.heard(stream, number)) window.hasten(number, this.#soon(stream, now));
+    if (numbering !== "repair" && this.#multicastLag.heard(stream, number)) {
+      window.suspectNow(number, this.#soon(stream, now));
+    }
     // Nearly always nothing is missing before it.
     const arrival = window.accept(number, now, number === window.highest + 1 ? now : this.#soon(stream, now));
     // It was given up and is late, or is from before this node was open; or its node was set back, and it is news.
@@ -185,7 +187,7 @@ export class PeerStreams {
       stream.revive(now, position.last + (pending > 0 ? 1 / 2 : 0));
       return false;
     }
-    const request = nonce === undefined ? undefined : stream.requests.find((request) => request.nonce === nonce);
+    const request = nonce === undefined ? undefined : stream.naks.find((request) => request.nonce === nonce);
     // Anybody can send a token. One that is not right is replaced with the answer to the request that it is shown with.
     const isNewToken = token !== undefined &&
       (stream.token === undefined || (request !== undefined && !equalBytes(stream.token, token)));
@@ -197,8 +199,8 @@ export class PeerStreams {
     if (request === undefined) {
       if (position.last >= window.highest && stream.isDatable) stream.hearNews(now - stream.way, pending);
       if (position.last < window.highest || stream.reused !== undefined) this.#verify(stream, now);
-      else if (stream.isWayDoubtful(now) && (!stream.isDatable || this.#ways.allow())) {
-        stream.asksForWay(now);
+      else if (stream.isPathDoubtful(now) && (!stream.isDatable || this.#ways.allow())) {
+        stream.asksForPath(now);
         this.#config.onDoubt(stream);
       }
     }
@@ -206,11 +208,11 @@ export class PeerStreams {
       this.#extend(stream, position, now);
       this.#believe(stream, position, now);
     } else {
-      this.#groupLag.told(stream, window.highest + 1, position.last);
-      this.#extend(stream, position, now, this.#groupLag.value);
+      this.#multicastLag.told(stream, window.highest + 1, position.last);
+      this.#extend(stream, position, now, this.#multicastLag.value);
       // While this node stood still the answer may have lain here.
       if (stream.stall === undefined || request.sentAt >= stream.stall.since) stream.measure(now - request.sentAt, now);
-      this.#prove(stream, request, now);
+      this.#validate(stream, request, now);
       stream.hearNews(request.sentAt, pending);
       this.#settle(stream, position, base, request.sentAt, now);
       if (position.last < request.upTo) this.#rewind(stream, position.last, request.settled);
@@ -232,7 +234,7 @@ export class PeerStreams {
     // Its first leave was heeded, and the acknowledgement was lost; or it had to refuse something after it.
     if (stream.leftAt !== undefined) {
       stream.source = source;
-      this.#takeBack(stream, extension.position?.last ?? 0, now);
+      this.#retract(stream, extension.position?.last ?? 0, now);
       return this.#config.onSettled(stream, stream.window.settled);
     }
     // Anybody may say so of one that was lost. If it had more than was known, that is a gap soon.
@@ -249,33 +251,33 @@ export class PeerStreams {
   }
 
   /** The node of a stream is lost. */
-  lose(stream: PeerStream): void {
+  lose(stream: ReceiveStream): void {
     if (!stream.isGone && stream.leavingAt === undefined) this.#lose(stream, this.#config.clock.now());
   }
 
   /** A node has answered from `to`, `time` milliseconds after it was asked. One that is gone is back. */
-  prove(id: string, to: Endpoint, time: number): void {
+  validate(id: string, to: Endpoint, time: number): void {
     const stream = this.#table.get(id);
     if (stream === undefined) return;
     const now = this.#config.clock.now();
-    const { question } = stream;
+    const { streamProbe: question } = stream;
     if (stream.isGone) this.#comeBack(stream, now);
     const { due } = question;
     // While this node stood still the answer may have lain here.
     if (stream.stall === undefined || now - time >= stream.stall.since) stream.measure(time, now);
-    this.#prove(stream, { to, sentAt: now - time }, now);
+    this.#validate(stream, { to, sentAt: now - time }, now);
     // The answer to a question may be on its way.
     if (due < Infinity) question.due = due;
     stream.hurry(now, true);
     this.#review(stream, now);
   }
 
-  /** The same as {@linkcode PeerStreams.expire} for one stream. */
-  expireOne(stream: PeerStream): void {
+  /** The same as {@linkcode ReceiveStreams.expire} for one stream. */
+  expireOne(stream: ReceiveStream): void {
     const now = this.#config.clock.now();
-    const { leavingAt, revivedAt } = stream;
+    const { leavingAt, recoveredAt } = stream;
     if (stream.isGone) {
-      if (revivedAt !== undefined && now - revivedAt >= this.#config.peerTimeout) this.#loseAgain(stream, now);
+      if (recoveredAt !== undefined && now - recoveredAt >= this.#config.peerTimeout) this.#loseAgain(stream, now);
     } else if (leavingAt !== undefined) {
       if (now - leavingAt >= LEAVE_PATIENCE) this.#giveUpLeaving(stream, now);
     } else if (now - stream.heardAt >= this.#config.quietTimeout && !this.#config.isPeer(stream.id)) {
@@ -307,7 +309,7 @@ export class PeerStreams {
   }
 
   /** What is heard of a stream may have lain here. */
-  #mark(stream: PeerStream, stall: Stall): void {
+  #mark(stream: ReceiveStream, stall: Stall): void {
     stream.stall = { ...stall, isDoubt: stall.isDoubt || stream.stall?.isDoubt === true };
     stream.outageAt = stall.since;
     stream.settledAt = Math.min(stream.settledAt, stall.from);
@@ -315,7 +317,7 @@ export class PeerStreams {
   }
 
   /** Unless it is heard within `lag`, what a position tells is asked for. */
-  #extend(stream: PeerStream, { last }: Position, now: number, lag = 0): void {
+  #extend(stream: ReceiveStream, { last }: Position, now: number, lag = 0): void {
     const { window } = stream;
     window.extend(last, now, this.#soon(stream, now, lag));
     // All that is known to exist has arrived or was given up: it begins somewhere below.
@@ -323,7 +325,7 @@ export class PeerStreams {
   }
 
   /** The answer to a request is the truth about where the stream begins, and about what is held. */
-  #settle(stream: PeerStream, position: Position, base: Base | undefined, askedAt: number, now: number): void {
+  #settle(stream: ReceiveStream, position: Position, base: Base | undefined, askedAt: number, now: number): void {
     if (stream.catchUp !== undefined) {
       this.#tell(stream, stream.locate(position, base, askedAt, now));
       if (stream.catchUp !== undefined) return;
@@ -335,19 +337,19 @@ export class PeerStreams {
    * Anybody can send a position. So it makes numbers known, which can be asked for, but settles none: a forged one would
    * make this node deaf. When requests have been in vain, as on a way that is open in one direction only, it is believed.
    */
-  #believe(stream: PeerStream, position: Position, now: number): void {
+  #believe(stream: ReceiveStream, position: Position, now: number): void {
     const { catchUp, window } = stream;
     stream.claim(position, now);
     // Who has never answered may be an invention, and what it says settles nothing until it has.
-    if (!stream.isProven) return;
+    if (!stream.isValidated) return;
     if (catchUp !== undefined) {
-      if (stream.question.attempts === 0 || now - catchUp.since < IN_VAIN) return;
+      if (stream.streamProbe.attempts === 0 || now - catchUp.since < IN_VAIN) return;
       // As if it had answered that it has no more than what it holds.
       this.#tell(stream, stream.locate(position, { first: position.oldest, age: 0 }, now, now));
       return;
     }
     // Holes are asked for from the first on; a node that was never proved to be there is asked for none in particular.
-    const asked = window.holes[0]?.askedAt || (stream.question.attempts > 0 ? stream.changedAt : Infinity);
+    const asked = window.holes[0]?.askedAt || (stream.streamProbe.attempts > 0 ? stream.changedAt : Infinity);
     let first = 1;
     for (const { to, foundAt } of window.holes) {
       if (to >= position.oldest || now - Math.max(asked, foundAt) < IN_VAIN) break;
@@ -361,37 +363,37 @@ export class PeerStreams {
    * set back, as a machine that is restored from an image, and gives numbers once more: what came with them may have been
    * taken for copies, and nobody has what it was about to send before.
    */
-  #rewind(stream: PeerStream, last: number, settled: number): void {
+  #rewind(stream: ReceiveStream, last: number, settled: number): void {
     const isReused = stream.hasSeen(last, settled);
     this.#tell(stream, stream.endAt(last));
     if (isReused) this.#reused(stream, 1, undefined);
   }
 
   /** Two batches have the same number: the id of the node is that of another node too, or it was set back. */
-  #reused(stream: PeerStream, from: number, to: number | undefined): void {
+  #reused(stream: ReceiveStream, from: number, to: number | undefined): void {
     // One that has never answered may be an invention.
-    const isTold = stream.isProven;
-    stream.reused = { from, to, isTold, times: 0 };
+    const hasBeenNamed = stream.isValidated;
+    stream.reused = { from, to, hasBeenNamed, times: 0 };
     if (this.#ways.allow()) this.#config.onDoubt(stream);
-    if (isTold) this.#tellOften(stream, from, to, "reused");
+    if (hasBeenNamed) this.#tellOften(stream, from, to, "reused");
   }
 
   /** It takes another id as soon as it knows. The token, which it has just shown, is for nobody else. */
-  #tellReused(stream: PeerStream, to: Endpoint): void {
+  #tellReused(stream: ReceiveStream, to: Endpoint): void {
     const { reused, token } = stream;
     if (reused === undefined || token === undefined) return;
-    if (!reused.isTold) this.#tellOften(stream, reused.from, reused.to, "reused");
-    reused.isTold = true;
-    if (++reused.times === MOST_TOLD) stream.reused = undefined;
+    if (!reused.hasBeenNamed) this.#tellOften(stream, reused.from, reused.to, "reused");
+    reused.hasBeenNamed = true;
+    if (++reused.times === MAX_REPORTED) stream.reused = undefined;
     this.#config.onReused(stream, reused.from, token, to);
   }
 
-  #verify(stream: PeerStream, now: number): void {
-    const [last] = stream.requests;
+  #verify(stream: ReceiveStream, now: number): void {
+    const [last] = stream.naks;
     if (last === undefined || now - last.sentAt >= VERIFY_EVERY) this.#config.onDoubt(stream);
   }
 
-  #tell(stream: PeerStream, gap: { readonly from: number; readonly to: number } | undefined): void {
+  #tell(stream: ReceiveStream, gap: { readonly from: number; readonly to: number } | undefined): void {
     if (gap !== undefined) this.#config.onGap(stream.id, gap.from, gap.to, "overwritten");
   }
 
@@ -399,8 +401,8 @@ export class PeerStreams {
    * Whether the end of a node, with more perhaps than was heard of it, is a gap. One that has never answered may be an
    * invention; but if it was heard before it had published anything, it may as well have crashed with its first keys.
    */
-  #isLoss(stream: PeerStream): boolean {
-    if (stream.isProven || stream.emptyAt === -Infinity) return stream.isProven;
+  #isLoss(stream: ReceiveStream): boolean {
+    if (stream.isValidated || stream.emptyAt === -Infinity) return stream.isValidated;
     if (this.#unprovenGaps.allow()) return true;
     this.#owed = stream;
     return false;
@@ -416,22 +418,22 @@ export class PeerStreams {
   }
 
   /** A node that has published nothing for long is a reader: it is not taken to have begun just before its end. */
-  #isReader(stream: PeerStream): boolean {
+  #isReader(stream: ReceiveStream): boolean {
     return stream.isEmpty && stream.emptyAt - stream.metAt >= this.#config.readerAfter;
   }
 
-  #prove(stream: PeerStream, answer: Pick<Request, "to" | "sentAt">, now: number): void {
-    if (!stream.isProven) {
-      this.#table.markProven(stream);
+  #validate(stream: ReceiveStream, answer: Pick<SentNak, "to" | "sentAt">, now: number): void {
+    if (!stream.isValidated) {
+      this.#table.markValidated(stream);
       stream.meet(answer.sentAt);
       if (stream.hasCome) this.#config.antedate(stream.settledAt);
     }
-    stream.prove(answer, now);
+    stream.validate(answer, now);
   }
 
   /** What follows from what a stream has now. */
-  #review(stream: PeerStream, now: number): void {
-    if (stream.isProven && stream.repairingFor(now) >= this.#config.maxRepairTime) this.#giveUpLate(stream);
+  #review(stream: ReceiveStream, now: number): void {
+    if (stream.isValidated && stream.repairingFor(now) >= this.#config.maxRepairTime) this.#giveUpLate(stream);
     const { isSettled } = stream;
     if (stream.isCurrent !== isSettled) stream.changedAt = now;
     stream.isCurrent = isSettled;
@@ -445,7 +447,7 @@ export class PeerStreams {
     this.#depart(stream, now);
   }
 
-  #hear(nodeId: Uint8Array, host: string, port: number, now: number, id?: string): PeerStream | undefined {
+  #hear(nodeId: Uint8Array, host: string, port: number, now: number, id?: string): ReceiveStream | undefined {
     const stream = this.#table.find(nodeId, id) ?? this.#admit(nodeId, { host, port }, now);
     if (stream === undefined || stream.isGone) return stream;
     if (stream.source.port !== port || stream.source.host !== host) stream.source = { host, port };
@@ -454,21 +456,21 @@ export class PeerStreams {
     if (now - stream.heardAt >= SILENCE) stream.returnedAt = now;
     stream.endSilence(now);
     stream.heardAt = now;
-    stream.askAgain(now);
+    stream.probeAgain(now);
     return stream;
   }
 
-  #admit(nodeId: Uint8Array, source: Endpoint, now: number): PeerStream | undefined {
+  #admit(nodeId: Uint8Array, source: Endpoint, now: number): ReceiveStream | undefined {
     const stream = this.#table.admit(nodeId, source, now);
     if (stream !== undefined && this.#stall !== undefined && now < this.#stall.until) this.#mark(stream, this.#stall);
     return stream;
   }
 
-  #comeBack(stream: PeerStream, now: number): void {
+  #comeBack(stream: ReceiveStream, now: number): void {
     stream.lostAt =
       stream.leftAt =
       stream.leavingAt =
-      stream.revivedAt =
+      stream.recoveredAt =
         undefined;
     stream.endSilence(now);
     stream.heardAt = stream.changedAt = now;
@@ -477,7 +479,7 @@ export class PeerStreams {
     this.#config.onDoubt(stream);
   }
 
-  #lose(stream: PeerStream, now: number): void {
+  #lose(stream: ReceiveStream, now: number): void {
     const isLoss = !this.#isReader(stream) && this.#isLoss(stream);
     stream.lostAt = now;
     stream.knownUpTo = stream.window.highest;
@@ -488,20 +490,20 @@ export class PeerStreams {
   }
 
   /** One that was lost had more than was known, and has not come back: it was there for a moment, or somebody has forged it. */
-  #loseAgain(stream: PeerStream, now: number): void {
+  #loseAgain(stream: ReceiveStream, now: number): void {
     // It is said once, so what the rate refuses is told later.
     if (!this.#unprovenGaps.allow()) return;
-    stream.revivedAt = undefined;
+    stream.recoveredAt = undefined;
     this.#config.onGap(stream.id, stream.giveUp(now), undefined, "lost");
   }
 
   /** A cache that waits for what is missing must not wait for ever. What comes after that comes late. */
-  #giveUpLate({ id, window }: PeerStream): void {
+  #giveUpLate({ id, window }: ReceiveStream): void {
     const gap = window.startAt(window.highest + 1);
     if (gap !== undefined) this.#config.onGap(id, gap.from, gap.to, "late");
   }
 
-  #giveUpLeaving(stream: PeerStream, now: number): void {
+  #giveUpLeaving(stream: ReceiveStream, now: number): void {
     const { highest } = stream.window;
     stream.believeClaim();
     // One that has never answered is asked for two seconds, and lingers for one: it was not there for longer.
@@ -515,27 +517,27 @@ export class PeerStreams {
    * One that has left says that it had more, and nobody will have it. Anybody can say so, so the rate is bounded, and one that
    * never answered is nobody.
    */
-  #takeBack(stream: PeerStream, last: number, now: number): void {
+  #retract(stream: ReceiveStream, last: number, now: number): void {
     const { window } = stream;
-    if (last <= window.highest || !stream.isProven) return;
+    if (last <= window.highest || !stream.isValidated) return;
     window.extend(last, now, now);
     this.#tellOften(stream, stream.giveUp(now), last, "left");
   }
 
   /** Anybody can bring that about, so the rate is bounded. */
-  #tellOften(stream: PeerStream, from: number, to: number | undefined, reason: GapReason): void {
+  #tellOften(stream: ReceiveStream, from: number, to: number | undefined, reason: GapReason): void {
     if (this.#takeBacks.allow()) this.#config.onGap(stream.id, from, to, reason);
     else this.#owed = stream;
   }
 
-  #depart(stream: PeerStream, now: number): void {
+  #depart(stream: ReceiveStream, now: number): void {
     if (stream.leftAt !== undefined) return;
     stream.leftAt = now;
     this.#table.markGone(stream);
     this.#config.onLeft(stream.id);
   }
 
-  #soon({ lateness }: PeerStream, now: number, lag = 0): number {
+  #soon({ lateness }: ReceiveStream, now: number, lag = 0): number {
     return now + Math.max(lateness, lag) + this.#config.jitter.between(...HOLE_DELAY);
   }
 }

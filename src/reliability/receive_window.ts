@@ -27,7 +27,7 @@ export interface Forgotten {
   readonly count: number;
 }
 
-/** What a number meant: `repaired` when it was missing. */
+/** What a number meant: `recovered` when it was missing. */
 export type Arrival = "new" | "repaired" | "duplicate";
 
 /**
@@ -63,14 +63,14 @@ export interface HoleCount {
   /** Numbers that were asked for, since the beginning. */
   asked: number;
   /** Those of them that have come. */
-  repaired: number;
+  recovered: number;
 }
 
 /**
  * Every number up to `highest` has arrived, or was given up, or is in a hole. Memory is bounded by the number of holes,
  * however far a number jumps; in order, a number costs two comparisons.
  */
-export class Window {
+export class ReceiveWindow {
   /** When what was repaired last had been found missing. */
   foundAt = 0;
   /** When it had been asked for, if that was once; else 0. */
@@ -85,7 +85,7 @@ export class Window {
   /** What was settled last without having arrived. */
   #skipped = { from: 0, to: 0 };
 
-  constructor(shared: HoleCount = { trusted: 0, untrusted: 0, asked: 0, repaired: 0 }) {
+  constructor(shared: HoleCount = { trusted: 0, untrusted: 0, asked: 0, recovered: 0 }) {
     this.#shared = shared;
   }
 
@@ -134,7 +134,7 @@ export class Window {
     this.#missing--;
     this.foundAt = hole.foundAt;
     this.askedOnceAt = hole.attempts === 1 ? hole.lastAskedAt : 0;
-    if (hole.attempts > 0) this.#shared.repaired++;
+    if (hole.attempts > 0) this.#shared.recovered++;
     if (isVain(hole, now)) this.reachedAt = now;
     if (hole.from === hole.to) this.#remove(index);
     else if (hole.from === number) hole.from++;
@@ -227,7 +227,7 @@ export class Window {
   }
 
   /** What was found missing last, below a number, is asked for from `due` on at the latest if it was not asked for yet. */
-  hasten(number: number, due: number): void {
+  suspectNow(number: number, due: number): void {
     for (let index = this.#indexOf(number) - 1; index >= 0; index--) {
       const hole = this.#holes[index] as Hole;
       if (hole.attempts > 0 || hole.due <= due) return;

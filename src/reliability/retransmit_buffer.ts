@@ -17,8 +17,8 @@ const RECORD = 16;
 /** One datagram of any length and its record fit, and it is a whole number of floats: 1,416. */
 const MIN_SEGMENT: number = MAX_DATAGRAM + RECORD;
 
-/** What a {@linkcode SentRing} is made of. */
-export interface SentRingConfig {
+/** What a {@linkcode RetransmitBuffer} is made of. */
+export interface RetransmitBufferConfig {
   /**
    * Bytes of memory for the datagrams and the record of each, 16 bytes, from 1,416; less counts as that. All segments
    * together never take more. On top come a few hundred bytes of objects for each of them.
@@ -36,7 +36,7 @@ export interface SentRingConfig {
  * run nothing is allocated. Segments are made as they are needed, and all but one are given up as what they hold grows
  * old. Age is looked at in every call, datagram by datagram.
  */
-export class SentRing {
+export class RetransmitBuffer {
   readonly #clock: Clock;
   readonly #maxAge: number;
   readonly #segmentLength: number;
@@ -52,7 +52,7 @@ export class SentRing {
   #droppedAt = -Infinity;
   #bytes = 0;
 
-  constructor({ maxBytes, maxAge, clock }: SentRingConfig) {
+  constructor({ maxBytes, maxAge, clock }: RetransmitBufferConfig) {
     const share = Math.floor(maxBytes / MIN_SEGMENTS / 8) * 8;
     this.#segmentLength = Math.max(MIN_SEGMENT, Math.min(MAX_SEGMENT, share));
     this.#slots = new Array(Math.max(1, Math.floor(maxBytes / this.#segmentLength)));

@@ -22,7 +22,7 @@ const MAX_WAITING_EACH = 512;
 const GROUP_MEMORY = 1000;
 
 /** One datagram to be sent again, and to whom and where: to the group when `to` is absent. */
-export interface Repair {
+export interface Retransmit {
   readonly number: number;
   readonly id?: string;
   readonly to?: Endpoint;
@@ -40,18 +40,18 @@ interface Entry {
   groupAt: number;
 }
 
-/** What {@linkcode Repairs} is made of. */
-export interface RepairsConfig {
+/** What {@linkcode RetransmitQueue} is made of. */
+export interface RetransmitQueueConfig {
   readonly clock: Clock;
   /** Whether there is a group to send to. */
   readonly multicast: () => boolean;
-  /** Called when {@linkcode Repairs.take} has something to give. */
+  /** Called when {@linkcode RetransmitQueue.take} has something to give. */
   readonly onReady: () => void;
 }
 
 /** Requests are gathered for a moment, each number once, and answered in the order in which they came. */
-export class Repairs {
-  readonly #config: RepairsConfig;
+export class RetransmitQueue {
+  readonly #config: RetransmitQueueConfig;
   readonly #entries = new Map<number, Entry>();
   /** Numbers that somebody waits for: still gathered, and to be sent. */
   readonly #gathered: number[] = [];
@@ -61,7 +61,7 @@ export class Repairs {
   readonly #waitingEach = new Map<string, number>();
   #timer: Timer | undefined;
 
-  constructor(config: RepairsConfig) {
+  constructor(config: RetransmitQueueConfig) {
     this.#config = config;
   }
 
@@ -69,7 +69,7 @@ export class Repairs {
    * A peer asks for a number. With `alone`, nobody else can ask for it. False when it is not needed, as it waits for it
    * already or the last answer is still on its way, or when too many wait.
    */
-  ask(number: number, id: string, endpoint: Endpoint, alone: boolean): boolean {
+  add(number: number, id: string, endpoint: Endpoint, alone: boolean): boolean {
     if (
       this.#waiting >= MAX_WAITING ||
       (this.#waitingEach.get(formatAddress(endpoint.host, endpoint.port)) ?? 0) >= MAX_WAITING_EACH
@@ -99,7 +99,7 @@ export class Repairs {
   }
 
   /** The next to be sent. When several wait for it by now, it goes to the group; who does not hear that, asks again. */
-  take(): Repair | undefined {
+  take(): Retransmit | undefined {
     const number = this.#ready[0];
     const entry = number === undefined ? undefined : this.#entries.get(number);
     if (number === undefined || entry === undefined) return undefined;

@@ -5,7 +5,7 @@
  */
 
 import type { Pacer } from "../net/pacer.ts";
-import type { Parcel } from "../net/transmit_queue.ts";
+import type { Transmit } from "../net/transmit_queue.ts";
 import type { Clock, Timer } from "../platform/clock.ts";
 import type { Endpoint } from "../platform/endpoint.ts";
 import type { RandomBytes } from "../platform/host.ts";
@@ -13,16 +13,16 @@ import {
   type Base,
   encodeControl,
   type Extension,
-  markRepair,
+  markRetransmit,
   type NumberRange,
   type Position,
 } from "../wire/extension.ts";
 import { TYPE_LEAVE, TYPE_STATE } from "../wire/layout.ts";
-import { LEAVE_EVERY, Leaving } from "./graceful_leave.ts";
-import { LossMeter } from "./loss_classifier.ts";
-import type { SentRing } from "./retransmit_buffer.ts";
-import { Repairs } from "./retransmit_queue.ts";
-import { type Asker, Askers, type KnownAsker } from "./validation_tokens.ts";
+import { GracefulLeave, LEAVE_EVERY } from "./graceful_leave.ts";
+import { LossClassifier } from "./loss_classifier.ts";
+import type { RetransmitBuffer } from "./retransmit_buffer.ts";
+import { RetransmitQueue } from "./retransmit_queue.ts";
+import { type Asker, type KnownAsker, ValidationTokens } from "./validation_tokens.ts";
 
 /** When the position is announced after a batch, in milliseconds. The next batch stands for what is still to come. */
 const ANNOUNCE_AFTER: readonly number[] = [20, 60, 120, 220, 450];
@@ -55,45 +55,45 @@ const STALE = 2000;
  */
 const MAX_NEWS_AGE = 5000;
 
-/** What an {@linkcode OwnStream} is made of. The callbacks MUST NOT throw. */
-export interface OwnStreamConfig {
+/** What an {@linkcode SendStream} is made of. The callbacks MUST NOT throw. */
+export interface SendStreamConfig {
   /** The node's own id, 16 bytes. */
   readonly nodeId: Uint8Array;
   readonly clock: Clock;
   readonly randomBytes: RandomBytes;
-  readonly ring: SentRing;
+  readonly ring: RetransmitBuffer;
   readonly pacer: Pacer;
   readonly multicast: () => boolean;
   /** A peer, when a heartbeat of it was heard. */
-  readonly peer: (id: string) => (Asker & { readonly isProven?: boolean }) | undefined;
+  readonly peer: (id: string) => (Asker & { readonly isValidated?: boolean }) | undefined;
   /** The peers that speak the extension. */
   readonly peers: () => readonly Asker[];
   /** Sends a packet to one endpoint, or to the group, all peers that speak the extension, and seeds that may. */
-  readonly post: (packet: Uint8Array, to?: Endpoint) => void;
-  /** {@linkcode OwnStream.takeRepair} has something to give. */
-  readonly onRepair: () => void;
+  readonly sendControlPacket: (packet: Uint8Array, to?: Endpoint) => void;
+  /** {@linkcode SendStream.takeRepair} has something to give. */
+  readonly onRetransmit: () => void;
   /** For how long the oldest key that was accepted waits to be sent, in milliseconds; `undefined` when none does. */
   readonly pendingAge: () => number | undefined;
   /** A peer has had numbers of this node twice: there is another with its id, or it was set back. */
   readonly onReused: () => void;
   /** A datagram of so many bytes is sent again to one peer. */
-  readonly onRepaired?: (id: string, number: number, length: number) => void;
+  readonly onRetransmitted?: (id: string, number: number, length: number) => void;
 }
 
 /** One per node. */
-export class OwnStream {
+export class SendStream {
   /** Requests that have come. */
-  requests = 0;
+  naksReceived = 0;
   /** Requests not granted: without the token, or beyond the rate. */
-  refused = 0;
+  naksRefused = 0;
   /** Datagrams sent again. */
-  repaired = 0;
-  readonly #config: OwnStreamConfig;
-  readonly #repairs: Repairs;
-  readonly #askers: Askers;
+  retransmitsSent = 0;
+  readonly #config: SendStreamConfig;
+  readonly #retransmits: RetransmitQueue;
+  readonly #validationTokens: ValidationTokens;
   /** How long it took to be told of congestion at the present rate, the last time, in milliseconds: queues are long. */
   #newsAge = 0;
-  #losses = new LossMeter();
+  #losses = new LossClassifier();
   #timer: Timer | undefined;
   /** Which announcement the timer is for. */
   #round = 0;
@@ -104,14 +104,14 @@ export class OwnStream {
   #flow = 0;
   /** By how much all announcements after this batch are later, in milliseconds. */
   #patience = 0;
-  #leaving: Leaving | undefined;
+  #leaving: GracefulLeave | undefined;
   #isClosed = false;
 
-  constructor(config: OwnStreamConfig) {
-    const { clock, randomBytes, multicast, peer, onRepair } = config;
+  constructor(config: SendStreamConfig) {
+    const { clock, randomBytes, multicast, peer, onRetransmit } = config;
     this.#config = config;
-    this.#repairs = new Repairs({ clock, multicast, onReady: onRepair });
-    this.#askers = new Askers({ clock, randomBytes, peer });
+    this.#retransmits = new RetransmitQueue({ clock, multicast, onReady: onRetransmit });
+    this.#validationTokens = new ValidationTokens({ clock, randomBytes, peer });
   }
 
   /** Where the stream is. */
@@ -131,7 +131,7 @@ export class OwnStream {
     return this.#config.ring.last + 1;
   }
 
-  /** Notes a batch that is about to be sent with the number {@linkcode OwnStream.next}; {@linkcode OwnStream.announce} has to follow. */
+  /** Notes a batch that is about to be sent with the number {@linkcode SendStream.next}; {@linkcode SendStream.announce} has to follow. */
   sent(datagram: Uint8Array): void {
     const { ring, clock } = this.#config;
     ring.append(datagram);
@@ -150,57 +150,57 @@ export class OwnStream {
   }
 
   /** Whether a repair waits. */
-  get hasRepair(): boolean {
-    return this.#repairs.isReady;
+  get hasRetransmit(): boolean {
+    return this.#retransmits.isReady;
   }
 
   /** The next repair. The datagram holds until the next batch is noted. */
-  takeRepair(): Parcel | undefined {
+  takeRetransmit(): Transmit | undefined {
     while (true) {
-      const repair = this.#repairs.take();
+      const repair = this.#retransmits.take();
       if (repair === undefined) return undefined;
       const datagram = this.#config.ring.get(repair.number);
       // It has given way meanwhile. Who asked will ask again, and be told.
       if (datagram === undefined) continue;
-      this.repaired++;
-      markRepair(datagram);
-      if (repair.id !== undefined) this.#config.onRepaired?.(repair.id, repair.number, datagram.length);
+      this.retransmitsSent++;
+      markRetransmit(datagram);
+      if (repair.id !== undefined) this.#config.onRetransmitted?.(repair.id, repair.number, datagram.length);
       return { datagram, to: repair.to ?? "group" };
     }
   }
 
   /** What the heartbeat for one peer says besides the position: the token that shows that the peer has got it. */
   tokenFor(peer: Asker): Uint8Array {
-    return this.#askers.tokenFor(peer);
+    return this.#validationTokens.tokenFor(peer);
   }
 
   /** A peer is gone. */
   forget(id: string): void {
-    this.#askers.forget(id);
+    this.#validationTokens.forget(id);
     this.#losses.forget(id);
     this.#leaving?.settle(id);
   }
 
   /** Answers a negative acknowledgement. */
-  repair(id: string, source: Endpoint, request: Extension): void {
+  onNak(id: string, source: Endpoint, request: Extension): void {
     const asker = this.#note(id, source, request);
-    const isProven = asker.standing === "proven";
-    if (isProven && this.#enqueue(request.ranges ?? [], asker)) return;
-    if (this.#answer(asker, request) && !isProven) this.refused++;
+    const isValidated = asker.standing === "validated";
+    if (isValidated && this.#enqueue(request.ranges ?? [], asker)) return;
+    if (this.#answer(asker, request) && !isValidated) this.naksRefused++;
   }
 
   /** Answers a catch-up request. */
-  catchUp(id: string, source: Endpoint, request: Extension): void {
+  onCatchUp(id: string, source: Endpoint, request: Extension): void {
     const { ring } = this.#config;
     const first = ring.firstSince(request.since ?? Infinity);
     this.#answer(this.#note(id, source, request), request, { first, age: ring.ageOf(first - 1) });
   }
 
   /** A peer has everything up to `settled`; with the token, it says that it has had a number twice. */
-  acknowledge(id: string, source: Endpoint, { settled = 0, token }: Extension): void {
+  onAck(id: string, source: Endpoint, { settled = 0, token }: Extension): void {
     if (token === undefined) {
       if (settled >= this.#config.ring.last) this.#leaving?.confirm(id);
-    } else if (this.#askers.identify(id, source, token).standing === "proven") {
+    } else if (this.#validationTokens.identify(id, source, token).standing === "validated") {
       this.#config.onReused();
     }
   }
@@ -211,8 +211,8 @@ export class OwnStream {
    */
   restart(): void {
     const { clock, ring } = this.#config;
-    this.#repairs.close();
-    this.#losses = new LossMeter();
+    this.#retransmits.close();
+    this.#losses = new LossClassifier();
     this.#flow = 0;
     ring.restart();
     this.#lastAt = clock.now();
@@ -241,17 +241,18 @@ export class OwnStream {
   }
 
   /** The leave was said, and something was refused after it: that is a gap to the peers. */
-  takeBack(): void {
+  retract(): void {
     this.#config.ring.skip();
     this.#leaving?.renew();
   }
 
   /** Says that the node leaves until all of `peers` have everything, for at most `patience` milliseconds. */
   async leave(peers: readonly Asker[], patience: number): Promise<void> {
-    const { clock, nodeId, post } = this.#config;
+    const { clock, nodeId, sendControlPacket } = this.#config;
     this.#timer?.cancel();
-    const say = (to?: Endpoint) => post(encodeControl(TYPE_LEAVE, nodeId, { position: this.position }), to);
-    const leaving = this.#leaving = new Leaving(peers, clock, say);
+    const say = (to?: Endpoint) =>
+      sendControlPacket(encodeControl(TYPE_LEAVE, nodeId, { position: this.position }), to);
+    const leaving = this.#leaving = new GracefulLeave(peers, clock, say);
     const until = clock.now() + patience;
     say();
     // Who has just come hears of what was published for the first time, and may have a question.
@@ -267,8 +268,8 @@ export class OwnStream {
   close(): void {
     this.#isClosed = true;
     this.#timer?.cancel();
-    this.#repairs.close();
-    this.#askers.close();
+    this.#retransmits.close();
+    this.#validationTokens.close();
   }
 
   /** One timer for a whole burst: it is not set again with each batch, as that would cost more than the rest here. */
@@ -278,12 +279,12 @@ export class OwnStream {
       this.#timer = undefined;
       return;
     }
-    const { clock, nodeId, post } = this.#config;
+    const { clock, nodeId, sendControlPacket } = this.#config;
     if (round === 0) this.#patience = this.#flowPatience();
     this.#timer = clock.setTimer(() => {
       if (round === 0) this.#patience = this.#flowPatience();
       const isDue = this.#lastAt + this.#patience + after <= clock.now() + 1;
-      if (isDue) post(encodeControl(TYPE_STATE, nodeId, this.news));
+      if (isDue) sendControlPacket(encodeControl(TYPE_STATE, nodeId, this.news));
       this.#announceFrom(isDue ? round + 1 : 0);
     }, this.#lastAt + this.#patience + after - clock.now());
     this.#round = round;
@@ -304,7 +305,7 @@ export class OwnStream {
     let isNeeded = false;
     for (const { from, to } of ranges) {
       for (let number = Math.max(from, oldest); number <= Math.min(to, last) && left > 0; number++, left--) {
-        if (this.#repairs.ask(number, id, endpoint, alone)) isNeeded = true;
+        if (this.#retransmits.add(number, id, endpoint, alone)) isNeeded = true;
       }
     }
     if (isNeeded) this.#heedLoss(id, ranges);
@@ -333,23 +334,23 @@ export class OwnStream {
   }
 
   #note(id: string, source: Endpoint, { token }: Extension): KnownAsker {
-    this.requests++;
-    const asker = this.#askers.identify(id, source, token);
+    this.naksReceived++;
+    const asker = this.#validationTokens.identify(id, source, token);
     // A node that leaves waits for who needs something of it.
-    if (asker.isProven) this.#leaving?.waiting.set(id, asker.endpoint);
+    if (asker.isValidated) this.#leaving?.waiting.set(id, asker.endpoint);
     this.#leaving?.linger();
     return asker;
   }
 
   /** False when that would be beyond the rate: the request is refused. */
   #answer(asker: KnownAsker, { nonce = 0 }: Extension, base?: Base): boolean {
-    if (!this.#askers.mayAnswer(asker)) {
-      this.refused++;
+    if (!this.#validationTokens.mayAnswer(asker)) {
+      this.naksRefused++;
       return false;
     }
-    const { nodeId, post } = this.#config;
-    const answer = { ...this.news, token: this.#askers.tokenFor(asker), nonce, ...(base && { base }) };
-    post(encodeControl(TYPE_STATE, nodeId, answer), asker.endpoint);
+    const { nodeId, sendControlPacket } = this.#config;
+    const answer = { ...this.news, token: this.#validationTokens.tokenFor(asker), nonce, ...(base && { base }) };
+    sendControlPacket(encodeControl(TYPE_STATE, nodeId, answer), asker.endpoint);
     return true;
   }
 }

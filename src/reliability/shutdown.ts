@@ -8,8 +8,8 @@ import { type CloseReport, NOTHING_PUBLISHED } from "../close_report.ts";
 import type { Seeds } from "../discovery/seeds.ts";
 import type { Membership } from "../membership/membership.ts";
 import type { KnownPeer } from "../membership/peer.ts";
-import type { Links } from "../net/interface_sockets.ts";
-import type { Outbox } from "../net/transmit_queue.ts";
+import type { InterfaceSockets } from "../net/interface_sockets.ts";
+import type { TransmitQueue } from "../net/transmit_queue.ts";
 import type { Clock } from "../platform/clock.ts";
 import { formatAddress } from "../platform/endpoint.ts";
 import type { Batcher } from "../pubsub/batcher.ts";
@@ -27,12 +27,12 @@ const LOOK_EVERY = 10;
 /** How long it tells of what was refused after it had left, in milliseconds. */
 const TAKE_BACK = 300;
 
-/** What a {@linkcode Farewell} is made of. */
-export interface FarewellConfig {
+/** What a {@linkcode Shutdown} is made of. */
+export interface ShutdownConfig {
   readonly clock: Clock;
   readonly batcher: Batcher;
-  readonly outbox: Outbox;
-  readonly links: Links;
+  readonly transmitQueue: TransmitQueue;
+  readonly links: InterfaceSockets;
   readonly membership: Membership;
   readonly seeds: Seeds;
   /** Absent when the node speaks the original's wire only: then nobody is told of anything. */
@@ -45,15 +45,15 @@ export interface FarewellConfig {
  * Keys are taken until the leave is said. A node that has published something first meets those whom its seeds know, so
  * that a job that lives for some milliseconds is heard. What can not be sent, or is refused after that, is a gap to the peers.
  */
-export class Farewell {
-  readonly #config: FarewellConfig;
+export class Shutdown {
+  readonly #config: ShutdownConfig;
   #isMeeting = false;
   #known: readonly KnownPeer[] = [];
   #left: Promise<void> | undefined;
   #takingBack: Promise<number> | undefined;
   #isRefused = false;
 
-  constructor(config: FarewellConfig) {
+  constructor(config: ShutdownConfig) {
     this.#config = config;
   }
 
@@ -63,13 +63,13 @@ export class Farewell {
   }
 
   /** Sends what is pending, sees to it that the peers have it, and says that the node leaves. */
-  async say(): Promise<CloseReport> {
-    const { batcher, clock, membership, outbox, reliability, seeds } = this.#config;
+  async run(): Promise<CloseReport> {
+    const { batcher, clock, membership, transmitQueue, reliability, seeds } = this.#config;
     const start = clock.now();
     const drainBy = start + DEADLINES.drain;
     this.#isMeeting = true;
     batcher.hurry();
-    await outbox.drainedBy(drainBy);
+    await transmitQueue.drainedBy(drainBy);
     do {
       await this.#drain(drainBy);
       if (this.#hasPublished()) await this.#meet(drainBy);
@@ -79,15 +79,15 @@ export class Farewell {
     seeds.close();
     membership.stop();
     const turnedAway = batcher.close();
-    outbox.holdBatches();
+    transmitQueue.holdBatches();
     const unsent = batcher.pending + turnedAway;
     // What could not be sent is a gap to the peers, and not a silence.
-    if (unsent > 0) reliability?.own.skip();
+    if (unsent > 0) reliability?.sendStream.skip();
     while (batcher.take() !== undefined) { /* It has nowhere to go any more. */ }
     if (reliability !== undefined) {
-      this.#known = membership.peers.extended().filter(({ isProven }) => isProven);
+      this.#known = membership.peers.extended().filter(({ isValidated }) => isValidated);
       await reliability.leave(start + DEADLINES.leave - clock.now());
-      await outbox.drainedBy(start + DEADLINES.end);
+      await transmitQueue.drainedBy(start + DEADLINES.end);
     }
     return this.#hasPublished() ? this.#report(unanswered, unsent) : NOTHING_PUBLISHED;
   }
@@ -105,16 +105,16 @@ export class Farewell {
     const { reliability } = this.#config;
     if (reliability === undefined || this.#left === undefined) return 0;
     this.#isRefused = true;
-    if (reliability.own.isLeaving) {
+    if (reliability.sendStream.isLeaving) {
       this.#isRefused = false;
-      reliability.own.takeBack();
+      reliability.sendStream.retract();
     }
-    return await (this.#takingBack ??= this.#takeBack(reliability));
+    return await (this.#takingBack ??= this.#retract(reliability));
   }
 
   /** One at a time, and one for all keys that are refused meanwhile. Resolves to how many could not be told. */
-  async #takeBack({ own }: Reliability): Promise<number> {
-    const { clock, links, onReopened, outbox } = this.#config;
+  async #retract({ sendStream: own }: Reliability): Promise<number> {
+    const { clock, links, onReopened, transmitQueue } = this.#config;
     await this.#left;
     let untold = this.#silent().length;
     while (this.#isRefused) {
@@ -122,9 +122,9 @@ export class Farewell {
       try {
         await links.reopen();
         onReopened(true);
-        own.takeBack();
+        own.retract();
         await own.leave(this.#known, TAKE_BACK);
-        await outbox.drainedBy(clock.now() + TAKE_BACK);
+        await transmitQueue.drainedBy(clock.now() + TAKE_BACK);
         untold = this.#silent().length;
       } catch {
         // No socket can be had.
@@ -140,12 +140,12 @@ export class Farewell {
   /** Peers that have not said that they have everything, and have not left. */
   #silent(): readonly KnownPeer[] {
     const { reliability } = this.#config;
-    return this.#known.filter(({ id }) => !reliability?.own.confirmed.has(id) && !reliability?.hasLeft(id));
+    return this.#known.filter(({ id }) => !reliability?.sendStream.confirmed.has(id) && !reliability?.hasLeft(id));
   }
 
   #silentSeeds(): readonly string[] {
     const { membership } = this.#config;
-    return membership.silent(membership.openSeeds()).map(({ host, port }) => formatAddress(host, port));
+    return membership.unansweredSeeds(membership.openSeeds()).map(({ host, port }) => formatAddress(host, port));
   }
 
   #hasPublished(): boolean {
@@ -155,9 +155,9 @@ export class Farewell {
 
   /** Sends what is pending and what waits for room, and what comes meanwhile. */
   async #drain(until: number): Promise<void> {
-    const { batcher, clock, outbox } = this.#config;
+    const { batcher, clock, transmitQueue } = this.#config;
     while ((batcher.pending > 0 || batcher.waiting > 0) && clock.now() < until) {
-      await outbox.drainedBy(until);
+      await transmitQueue.drainedBy(until);
       // What is published in a turn is ready at the end of it.
       if (batcher.pending > 0) await new Promise<void>((resolve) => void clock.setTurnEnd(resolve));
     }
@@ -168,14 +168,14 @@ export class Farewell {
     const { batcher, clock, membership, seeds } = this.#config;
     while ((seeds.isLookingUp || membership.isMeeting) && clock.now() < until) {
       await new Promise<void>((resolve) => void clock.setTimer(resolve, LOOK_EVERY));
-      membership.insist();
+      membership.repeatChallenges();
       if (batcher.pending > 0) return;
     }
   }
 
   #report(unanswered: readonly string[], unsent: number): CloseReport {
     const { membership, reliability } = this.#config;
-    const confirmed = reliability?.own.confirmed.size ?? 0;
+    const confirmed = reliability?.sendStream.confirmed.size ?? 0;
     const unconfirmed = [...new Set([...this.#silent().map(({ address }) => address), ...unanswered])];
     const plain = membership.peers.joined().filter(({ extended }) => !extended || reliability === undefined).length;
     const isConfirmed = confirmed > 0 && unconfirmed.length === 0 && unsent === 0;

@@ -7,7 +7,7 @@
 import type { Clock } from "../platform/clock.ts";
 import { type Endpoint, isSameEndpoint } from "../platform/endpoint.ts";
 import type { RandomBytes } from "../platform/host.ts";
-import { RateLimit } from "../platform/token_bucket.ts";
+import { TokenBucket } from "../platform/token_bucket.ts";
 import { TOKEN_LENGTH } from "../wire/layout.ts";
 import { equalBytes } from "../wire/packet.ts";
 
@@ -15,7 +15,7 @@ import { equalBytes } from "../wire/packet.ts";
  * Answers to requests a second, without repairs: to those who bring the token, to other peers, and to strangers. Nobody can
  * use up what is for the others.
  */
-const ANSWERS_PER_SECOND = { proven: 2000, peer: 256, stranger: 128 };
+const ANSWERS_PER_SECOND = { validated: 2000, peer: 256, unknown: 128 };
 
 /** Most strangers whose tokens are kept. Who has had one for longest loses it, and gets another when it asks. */
 const MAX_STRANGERS = 1024;
@@ -33,15 +33,15 @@ export type Standing = keyof typeof ANSWERS_PER_SECOND;
 export interface KnownAsker extends Asker {
   readonly standing: Standing;
   /** Whether it has shown that it is there, by the token or otherwise. */
-  readonly isProven: boolean;
+  readonly isValidated: boolean;
 }
 
-/** What {@linkcode Askers} are made of. */
-export interface AskersConfig {
+/** What {@linkcode ValidationTokens} are made of. */
+export interface ValidationTokensConfig {
   readonly clock: Clock;
   readonly randomBytes: RandomBytes;
   /** A peer, when a heartbeat of it was heard. */
-  readonly peer: (id: string) => (Asker & { readonly isProven?: boolean }) | undefined;
+  readonly peer: (id: string) => (Asker & { readonly isValidated?: boolean }) | undefined;
 }
 
 interface Proof {
@@ -53,20 +53,20 @@ interface Proof {
  * Gives each asker a token, sent to its address alone. Who brings it has shown that it listens there, and may be sent more
  * than it asked with.
  */
-export class Askers {
-  readonly #config: AskersConfig;
-  readonly #answers: Readonly<Record<Standing, RateLimit>>;
+export class ValidationTokens {
+  readonly #config: ValidationTokensConfig;
+  readonly #answers: Readonly<Record<Standing, TokenBucket>>;
   readonly #peers = new Map<string, Proof>();
-  readonly #strangers = new Map<string, Proof>();
+  readonly #unknown = new Map<string, Proof>();
 
-  constructor(config: AskersConfig) {
+  constructor(config: ValidationTokensConfig) {
     const { clock } = config;
-    const { proven, peer, stranger } = ANSWERS_PER_SECOND;
+    const { validated, peer, unknown } = ANSWERS_PER_SECOND;
     this.#config = config;
     this.#answers = {
-      proven: new RateLimit(clock, proven, proven),
-      peer: new RateLimit(clock, peer, peer),
-      stranger: new RateLimit(clock, stranger, stranger),
+      validated: new TokenBucket(clock, validated, validated),
+      peer: new TokenBucket(clock, peer, peer),
+      unknown: new TokenBucket(clock, unknown, unknown),
     };
   }
 
@@ -74,11 +74,11 @@ export class Askers {
   identify(id: string, source: Endpoint, token: Uint8Array | undefined): KnownAsker {
     const peer = this.#config.peer(id);
     const { endpoint } = peer ?? { endpoint: source };
-    const proof = (peer === undefined ? this.#strangers : this.#peers).get(id);
-    const isProven = token !== undefined && proof !== undefined && isSameEndpoint(proof.endpoint, endpoint) &&
+    const proof = (peer === undefined ? this.#unknown : this.#peers).get(id);
+    const isValidated = token !== undefined && proof !== undefined && isSameEndpoint(proof.endpoint, endpoint) &&
       equalBytes(proof.token, token);
-    const standing = isProven ? "proven" : peer === undefined ? "stranger" : "peer";
-    return { id, endpoint, standing, isProven: isProven || peer?.isProven === true };
+    const standing = isValidated ? "validated" : peer === undefined ? "unknown" : "peer";
+    return { id, endpoint, standing, isValidated: isValidated || peer?.isValidated === true };
   }
 
   /** Whether one more answer is within the rate. */
@@ -89,13 +89,13 @@ export class Askers {
   /** The token of an asker at its present address. */
   tokenFor({ id, endpoint }: Asker): Uint8Array {
     const { peer, randomBytes } = this.#config;
-    const proofs = peer(id) === undefined ? this.#strangers : this.#peers;
+    const proofs = peer(id) === undefined ? this.#unknown : this.#peers;
     const proof = proofs.get(id);
     if (proof !== undefined && isSameEndpoint(proof.endpoint, endpoint)) return proof.token;
     const token = randomBytes(TOKEN_LENGTH).slice();
     proofs.set(id, { token, endpoint });
-    const [oldest] = this.#strangers.keys();
-    if (this.#strangers.size > MAX_STRANGERS && oldest !== undefined) this.#strangers.delete(oldest);
+    const [oldest] = this.#unknown.keys();
+    if (this.#unknown.size > MAX_STRANGERS && oldest !== undefined) this.#unknown.delete(oldest);
     return token;
   }
 
@@ -107,6 +107,6 @@ export class Askers {
   /** Keeps nothing. */
   close(): void {
     this.#peers.clear();
-    this.#strangers.clear();
+    this.#unknown.clear();
   }
 }

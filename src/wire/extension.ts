@@ -38,8 +38,8 @@ import {
   TAG_PENDING,
   TAG_POSITION,
   TAG_RANGES,
-  TAG_REPAIR,
   TAG_REPORT,
+  TAG_RETRANSMIT,
   TAG_SETTLED,
   TAG_SINCE,
   TAG_STREAM,
@@ -47,7 +47,7 @@ import {
   TOKEN_LENGTH,
 } from "./layout.ts";
 import { writeHeader } from "./packet.ts";
-import { isHeard, readPeers, type ToldPeer, writePeers } from "./peer_exchange.ts";
+import { type ExchangedPeer, isHeard, readPeers, writePeers } from "./peer_exchange.ts";
 import { type Measure, readMeasure, readReport, type Report, writeMeasure, writeReport } from "./probe_records.ts";
 
 /** Where a stream is. */
@@ -105,7 +105,7 @@ export interface Extension {
   /** The first 4 bytes of the id of each node whose multicast the sender hears: at most 256. */
   readonly heard?: Uint8Array | undefined;
   /** Nodes that the sender knows, all with addresses of one family: at most 32. */
-  readonly peers?: readonly ToldPeer[] | undefined;
+  readonly peers?: readonly ExchangedPeer[] | undefined;
   /** How a probe is to be answered. */
   readonly measure?: Measure | undefined;
   /** What the sender answers of itself. */
@@ -151,8 +151,8 @@ export function numberingOf(bytes: Uint8Array, end: number): Numbering {
 }
 
 /** Makes a batch with a plain number, its whole datagram, one that is sent again. */
-export function markRepair(datagram: Uint8Array): void {
-  datagram[datagram.length - BATCH_EXTENSION_LENGTH + EXTENSION_HEADER_LENGTH] = TAG_REPAIR;
+export function markRetransmit(datagram: Uint8Array): void {
+  datagram[datagram.length - BATCH_EXTENSION_LENGTH + EXTENSION_HEADER_LENGTH] = TAG_RETRANSMIT;
 }
 
 /**
@@ -213,7 +213,7 @@ export function encodeExtension(extension: Extension): Uint8Array {
   if (since !== undefined) records.push([TAG_SINCE, withAge(new Uint8Array(0), since)]);
   if (base !== undefined) records.push([TAG_BASE, withAge(u48s(base.first), base.age)]);
   if (settled !== undefined) records.push([TAG_SETTLED, u48s(settled)]);
-  if (repair !== undefined) records.push([TAG_REPAIR, u48s(repair)]);
+  if (repair !== undefined) records.push([TAG_RETRANSMIT, u48s(repair)]);
   if (echo !== undefined) records.push([TAG_ECHO, u32(echo)]);
   if (path !== undefined) records.push([TAG_PATH, Uint8Array.of(path)]);
   if (heard !== undefined) records.push([TAG_HEARD, heard]);
@@ -256,7 +256,7 @@ export function writeNumber(bytes: Uint8Array, offset: number, number: number, i
 }
 
 function isNumberTag(tag: number | undefined): boolean {
-  return tag === TAG_NUMBER || tag === TAG_MORE || tag === TAG_REPAIR;
+  return tag === TAG_NUMBER || tag === TAG_MORE || tag === TAG_RETRANSMIT;
 }
 
 function isBlock(bytes: Uint8Array, start: number): boolean {
@@ -326,7 +326,7 @@ const LENGTHS: Readonly<Record<number, number>> = {
   [TAG_SINCE]: 4,
   [TAG_BASE]: BASE_LENGTH,
   [TAG_SETTLED]: NUMBER_LENGTH,
-  [TAG_REPAIR]: NUMBER_LENGTH,
+  [TAG_RETRANSMIT]: NUMBER_LENGTH,
   [TAG_ECHO]: NONCE_LENGTH,
   [TAG_PATH]: 1,
   [TAG_MEASURE]: MEASURE_LENGTH,

@@ -25,7 +25,7 @@ export const TYPE_CATCH_UP = 0x13;
 /** Is the receiver there, and which ways are open? Nobody is noted for it. */
 export const TYPE_PROBE = 0x14;
 /** The answer to a probe. */
-export const TYPE_ANSWER = 0x15;
+export const TYPE_PROBE_ACK = 0x15;
 /** Where the sender's stream is: after a burst, and in answer to requests. */
 export const TYPE_STATE = 0x17;
 
@@ -80,7 +80,7 @@ export const TAG_BASE = 8;
 /** u48 */
 export const TAG_SETTLED = 9;
 /** In place of the number when a batch is sent again: u48 */
-export const TAG_REPAIR = 10;
+export const TAG_RETRANSMIT = 10;
 /** The nonce of the heartbeat that this one answers: u32 */
 export const TAG_ECHO = 11;
 /** By which way a heartbeat is sent: u8, one of the three below */
@@ -108,13 +108,13 @@ export const PATH_HEARD = 1;
 export const PATH_GROUP = 2;
 
 /** In a report: nobody who is known asks. */
-export const ASKER_UNKNOWN = 0;
+export const REQUESTER_UNKNOWN = 0;
 /** The asker is heard, and has answered no question. */
-export const ASKER_HEARD = 1;
+export const REQUESTER_HEARD = 1;
 /** It has answered, but not at the address that it advertises. */
-export const ASKER_PROVEN = 2;
+export const REQUESTER_VALIDATED = 2;
 /** It has answered at the address that it advertises. */
-export const ASKER_AT_ADDRESS = 3;
+export const REQUESTER_AT_ADDRESS = 3;
 
 /** In a report: the node sends and hears multicast. */
 export const FLAG_MULTICAST = 1;
@@ -136,7 +136,7 @@ export const SHORT_ID_LENGTH = 4;
 /** Most of them in one heartbeat: 1 kB. */
 export const MAX_HEARD = 256;
 /** Most nodes that one heartbeat tells of: 1,088 bytes with IPv6 addresses. */
-export const MAX_TOLD = 32;
+export const MAX_EXCHANGED = 32;
 
 /** Most ranges in one packet. */
 export const MAX_RANGES = 64;

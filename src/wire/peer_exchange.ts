@@ -6,11 +6,11 @@
 
 import { readU16, writeU16 } from "./integers.ts";
 import { IP_LENGTH, readIp, writeIp } from "./ip.ts";
-import { MAX_HEARD, MAX_TOLD, NODE_ID_LENGTH, SHORT_ID_LENGTH } from "./layout.ts";
+import { MAX_EXCHANGED, MAX_HEARD, NODE_ID_LENGTH, SHORT_ID_LENGTH } from "./layout.ts";
 import { equalBytes } from "./packet.ts";
 
 /** A node that another tells of. */
-export interface ToldPeer {
+export interface ExchangedPeer {
   /** 16 bytes: a view when it was read. */
   readonly id: Uint8Array;
   /** An IPv4 or IPv6 literal, without a zone: that is of use on one host only. */
@@ -42,13 +42,13 @@ export function isHeard(value: Uint8Array): boolean {
 }
 
 /** Reads the nodes that are told of; `undefined` when the value is malformed. */
-export function readPeers(value: Uint8Array): readonly ToldPeer[] | undefined {
+export function readPeers(value: Uint8Array): readonly ExchangedPeer[] | undefined {
   const family = value[0];
   if (family !== 4 && family !== 6) return undefined;
   const length = NODE_ID_LENGTH + IP_LENGTH[family] + 2;
   const count = (value.length - 1) / length;
-  if (!Number.isInteger(count) || count > MAX_TOLD) return undefined;
-  const peers: ToldPeer[] = [];
+  if (!Number.isInteger(count) || count > MAX_EXCHANGED) return undefined;
+  const peers: ExchangedPeer[] = [];
   for (let offset = 1; offset < value.length; offset += length) {
     const address = offset + NODE_ID_LENGTH;
     const port = readU16(value, address + IP_LENGTH[family]);
@@ -63,7 +63,7 @@ export function readPeers(value: Uint8Array): readonly ToldPeer[] | undefined {
  *
  * @throws {RangeError} when one could not be read again as it is
  */
-export function writePeers(peers: readonly ToldPeer[]): Uint8Array {
+export function writePeers(peers: readonly ExchangedPeer[]): Uint8Array {
   const family = peers[0]?.host.includes(":") ? 6 : 4;
   const length = NODE_ID_LENGTH + IP_LENGTH[family] + 2;
   const value = new Uint8Array(1 + peers.length * length);
@@ -82,6 +82,6 @@ export function writePeers(peers: readonly ToldPeer[]): Uint8Array {
   if (wrong === undefined) return value;
   throw new RangeError(
     "Cannot encode as a peer must have an id of 16 bytes, a port from 1 to 65535 and an address as RFC 5952 writes it, all " +
-      `of one family and at most ${MAX_TOLD}: current value is ${wrong.host} port ${wrong.port}`,
+      `of one family and at most ${MAX_EXCHANGED}: current value is ${wrong.host} port ${wrong.port}`,
   );
 }

@@ -8,11 +8,11 @@ import { show } from "../errors.ts";
 import { readU16, readU32, writeU16, writeU32 } from "./integers.ts";
 import { IP_LENGTH, readIp, writeIp } from "./ip.ts";
 import {
-  ASKER_AT_ADDRESS,
   FLAG_MULTICAST,
   MEASURE_LENGTH,
   RECORD_HEADER_LENGTH,
   REPORT_LENGTH,
+  REQUESTER_AT_ADDRESS,
   TAG_PADDING,
 } from "./layout.ts";
 
@@ -59,7 +59,9 @@ export function writeMeasure(measure: Measure): Uint8Array {
 /** `undefined` when it is malformed. */
 export function readReport(value: Uint8Array): Report | undefined {
   const family = value.length === REPORT_LENGTH + IP_LENGTH[4] ? 4 : 6;
-  if (value.length !== REPORT_LENGTH + IP_LENGTH[family] || (value[6] as number) > ASKER_AT_ADDRESS) return undefined;
+  if (value.length !== REPORT_LENGTH + IP_LENGTH[family] || (value[6] as number) > REQUESTER_AT_ADDRESS) {
+    return undefined;
+  }
   return {
     port: readU16(value, 0),
     heartbeat: readU32(value, 2),

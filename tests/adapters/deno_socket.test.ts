@@ -64,8 +64,13 @@ describe("bindDeno", () => {
   });
 
   test("gives up after 16 errors with no datagram in between, and says so", async () => {
-    const failures = (count: number) => Array.from({ length: count }, () => named("OutOfMemory"));
-    const { socket, raw, inbox } = await bound([...failures(15), bytes("a"), ...failures(16), bytes("never")]);
+    const errorReporter = (count: number) => Array.from({ length: count }, () => named("OutOfMemory"));
+    const { socket, raw, inbox } = await bound([
+      ...errorReporter(15),
+      bytes("a"),
+      ...errorReporter(16),
+      bytes("never"),
+    ]);
     await until(() => inbox.errors.some(({ fatal }) => fatal));
     assertEquals(inbox.errors.map(({ fatal }) => fatal), [...Array(30).fill(false), true]);
     assertEquals(inbox.texts, ["a"]);

@@ -16,7 +16,7 @@ import { type Stranger, Strangers } from "../../cli/unknown_nodes.ts";
 import { VERSION } from "../../cli/version.ts";
 import type { Diagnosis, Finding, NetworkInterface, Report } from "../../mod.ts";
 import { encodeControl, readExtension } from "../../src/wire/extension.ts";
-import { HEADER_LENGTH, TYPE_ANSWER } from "../../src/wire/layout.ts";
+import { HEADER_LENGTH, TYPE_PROBE_ACK } from "../../src/wire/layout.ts";
 import { formatNodeId, stampUuid } from "../../src/wire/node_id.ts";
 import { nodeIdOf } from "../../src/wire/packet.ts";
 import { assertError, checkUp, ON_FULL_DISK, SAYS_PID, WITHOUT_READER } from "../support/doctor.ts";
@@ -570,7 +570,7 @@ describe("scouting", () => {
       const stream = nodeIdOf(data).slice();
       asked.push({ nonce, stream: formatNodeId(stream) });
       const send = (control: Parameters<typeof encodeControl>[2]) =>
-        new Promise((resolve) => socket.send(encodeControl(TYPE_ANSWER, id, control), port, address, resolve));
+        new Promise((resolve) => socket.send(encodeControl(TYPE_PROBE_ACK, id, control), port, address, resolve));
       await send({ stream, nonce: (nonce + 1) % 2 ** 32, report: { ...REPORT, port: 1 } });
       await send({ stream: id, nonce, report: { ...REPORT, port: 2 } });
       await send({ nonce, report: { ...REPORT, port: 3 } });
@@ -707,11 +707,11 @@ describe("the table", () => {
     address: "10.0.0.2:40001",
     endpoint: "10.0.0.2:40001",
     plain: false,
-    asked: true,
+    probed: true,
     unicast: { in: true, out: true },
     multicast: { in: true, out: false },
     roundTrip: 0.256,
-    questions: 5,
+    probes: 5,
     lost: 1,
     largest: { in: 1400, out: 1172 },
     largestToGroup: 1400,

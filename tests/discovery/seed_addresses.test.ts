@@ -3,7 +3,7 @@ import { describe, test } from "node:test";
 import { assert, assertEquals, assertGreater, assertGreaterOrEqual, assertLessOrEqual } from "@std/assert";
 import * as fc from "fast-check";
 import { SeededRandom } from "../../adapters/memory/random.ts";
-import { MAX_SEED_ADDRESSES, pick, SeedPool } from "../../src/discovery/seed_addresses.ts";
+import { MAX_SEED_ADDRESSES, pick, SeedAddresses } from "../../src/discovery/seed_addresses.ts";
 import { type Endpoint, formatAddress } from "../../src/platform/endpoint.ts";
 import { Jitter } from "../../src/platform/jitter.ts";
 
@@ -25,7 +25,7 @@ function names(endpoints: readonly Endpoint[]): string[] {
 
 function setUp(seed?: number) {
   const cuts: [number, number][] = [];
-  const pool = new SeedPool<number>(jitter(seed), (key, length) => cuts.push([key, length]));
+  const pool = new SeedAddresses<number>(jitter(seed), (key, length) => cuts.push([key, length]));
   const lengthOf = (network: number) => pool.endpoints.filter(({ host }) => host.startsWith(`10.${network}.`)).length;
   const put = (key: number, endpoints: readonly Endpoint[]) => {
     const before = new Set(names(pool.endpoints));
@@ -103,7 +103,7 @@ describe("the pool of seed addresses", () => {
     fc.assert(
       fc.property(fc.array(step, { maxLength: 12 }), fc.nat(), (steps, seed) => {
         const cuts: number[] = [];
-        const pool = new SeedPool<number>(jitter(seed), (key) => cuts.push(key));
+        const pool = new SeedAddresses<number>(jitter(seed), (key) => cuts.push(key));
         const given = new Map<number, Endpoint[]>();
         let before = pool.endpoints;
         for (const { key, count, network, from } of steps) {

@@ -6,7 +6,7 @@ import { MAX_SEED_ADDRESSES } from "../../src/discovery/seed_addresses.ts";
 import { MeshBus } from "../../src/mesh_bus.ts";
 import { FIRST_RETRY } from "../../src/platform/backoff.ts";
 import type { Resolve, ResolveOptions } from "../../src/platform/host.ts";
-import { LookUp, PATIENCE } from "../../src/platform/single_flight.ts";
+import { PATIENCE, SingleFlight } from "../../src/platform/single_flight.ts";
 import { settle, watch } from "../support/outcome.ts";
 import { addresses, givenSeeds, records, script } from "../support/scripted_seeds.ts";
 
@@ -303,7 +303,7 @@ describe("a look-up that waits for others", () => {
   function queued() {
     const clock = new VirtualClock();
     const told: ResolveOptions[] = [];
-    const lookUp = new LookUp<readonly string[]>(clock, (options) => {
+    const lookUp = new SingleFlight<readonly string[]>(clock, (options) => {
       told.push(options);
       return new Promise(() => {});
     });

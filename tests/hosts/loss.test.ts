@@ -50,8 +50,8 @@ for (const share of [0.05, 0.25]) {
             );
             await assertAllArrives(members, share);
             for (const member of members) {
-              const { missing, repaired } = await member.metrics();
-              assert(missing > 0 && repaired > 0, `${member.runtime}: ${missing} missing, ${repaired} repaired`);
+              const { missing, recovered } = await member.metrics();
+              assert(missing > 0 && recovered > 0, `${member.runtime}: ${missing} missing, ${recovered} repaired`);
             }
           })),
     );

@@ -42,9 +42,9 @@ hostTest(
         const speaker = nodes[4] as HostNode;
         // Copies of one key to each of the hosts. What was lost is sent again to who asks for it, which is no copy.
         const copies = async (): Promise<string> => {
-          const [before, { repairsSent }] = [wire.batches(hosts), await speaker.metrics()];
+          const [before, { retransmitsSent }] = [wire.batches(hosts), await speaker.metrics()];
           await talk.say(speaker);
-          const again = (await speaker.metrics()).repairsSent - repairsSent;
+          const again = (await speaker.metrics()).retransmitsSent - retransmitsSent;
           return again > 0 ? "repairs" : since(before, wire.batches(hosts)).copies.join(" ");
         };
         const [none, three] = ["0 0 0 0 0", "1 1 1 0 0"];

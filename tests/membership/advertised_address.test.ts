@@ -2,15 +2,15 @@
 import { describe, test } from "node:test";
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import * as fc from "fast-check";
-import { locate, type PlaceRules, usableHost } from "../../src/membership/advertised_address.ts";
+import { type AddressRules, locate, usableHost } from "../../src/membership/advertised_address.ts";
 import { familyOf } from "../../src/net/address_family.ts";
 import { type Endpoint, isIpv4, isSameEndpoint, isUnicast } from "../../src/platform/endpoint.ts";
 import { anyString } from "../support/arbitraries.ts";
 
 const SOURCE: Endpoint = { host: "192.168.1.9", port: 5000 };
 const SOURCE6: Endpoint = { host: "fd00::9", port: 5000 };
-const RULES: PlaceRules = { family: 4, mayBeAt: () => true };
-const RULES6: PlaceRules = { family: 6, mayBeAt: () => true };
+const RULES: AddressRules = { family: 4, mayBeAt: () => true };
+const RULES6: AddressRules = { family: 6, mayBeAt: () => true };
 
 /** What it advertises; what is shown of it, where it wants to be reached, and whether the source decides the host. */
 type Case = readonly [advertised: string, address: string, host: string, port: number, bySource: boolean];

@@ -3,7 +3,7 @@ import { describe, test } from "node:test";
 import { assert, assertEquals, assertGreaterOrEqual, assertLessOrEqual } from "@std/assert";
 import * as fc from "fast-check";
 import { VirtualClock } from "../../adapters/memory/clock.ts";
-import { type Introducer, Introductions } from "../../src/membership/amplification_limit.ts";
+import { type AddressSource, AmplificationLimit } from "../../src/membership/amplification_limit.ts";
 import type { Endpoint } from "../../src/platform/endpoint.ts";
 import { placeOf } from "../support/peers.ts";
 
@@ -13,20 +13,20 @@ const HEARTBEAT = 5000;
 
 function setUp() {
   const clock = new VirtualClock();
-  return { clock, introductions: new Introductions(clock, HEARTBEAT) };
+  return { clock, amplification: new AmplificationLimit(clock, HEARTBEAT) };
 }
 
 describe("an address", () => {
   test("is asked once, however often it is named", () => {
-    const { introductions } = setUp();
-    assertEquals(Array.from({ length: 100 }, () => introductions.mayAsk(A, "peer")).filter(Boolean).length, 1);
-    assertEquals(introductions.refused, 0);
+    const { amplification } = setUp();
+    assertEquals(Array.from({ length: 100 }, () => amplification.allow(A, "peer")).filter(Boolean).length, 1);
+    assertEquals(amplification.refused, 0);
   });
 
   test("is one with its port: another port of the host is another, as is an IPv6 literal", () => {
-    const { introductions } = setUp();
+    const { amplification } = setUp();
     const others = [{ ...A, port: 7947 }, { host: "::1", port: 7946 }, { host: "::", port: 17946 }];
-    assertEquals([A, ...others, A].map((endpoint) => introductions.mayAsk(endpoint, "peer")), [
+    assertEquals([A, ...others, A].map((endpoint) => amplification.allow(endpoint, "peer")), [
       true,
       true,
       true,
@@ -43,10 +43,10 @@ describe("an address", () => {
     ] as const
   ) {
     test(`that a ${introducer} names all the time is asked after pauses that double up to an hour`, async () => {
-      const { introductions, clock } = setUp();
+      const { amplification, clock } = setUp();
       const asked: number[] = [];
       for (let i = 0; i <= 4 * 60 * 60; i++) {
-        if (introductions.mayAsk(A, introducer)) asked.push(clock.now() / MINUTE);
+        if (amplification.allow(A, introducer)) asked.push(clock.now() / MINUTE);
         await clock.advance(1000);
       }
       assertEquals(asked, minutes);
@@ -54,86 +54,86 @@ describe("an address", () => {
   }
 
   test("that is named again only later is asked then", async () => {
-    const { introductions, clock } = setUp();
-    introductions.mayAsk(A, "peer");
+    const { amplification, clock } = setUp();
+    amplification.allow(A, "peer");
     await clock.advance(HEARTBEAT - 1);
-    assertEquals(introductions.mayAsk(A, "peer"), false);
+    assertEquals(amplification.allow(A, "peer"), false);
     await clock.advance(10 * HEARTBEAT);
-    assertEquals([introductions.mayAsk(A, "peer"), introductions.mayAsk(A, "peer")], [true, false]);
+    assertEquals([amplification.allow(A, "peer"), amplification.allow(A, "peer")], [true, false]);
     await clock.advance(2 * HEARTBEAT - 1);
-    assertEquals(introductions.mayAsk(A, "peer"), false);
+    assertEquals(amplification.allow(A, "peer"), false);
     await clock.advance(1);
-    assertEquals(introductions.mayAsk(A, "peer"), true);
+    assertEquals(amplification.allow(A, "peer"), true);
   });
 
   test("that has answered is asked anew, as if it had never been", async () => {
-    const { introductions, clock } = setUp();
-    introductions.mayAsk(A, "peer");
+    const { amplification, clock } = setUp();
+    amplification.allow(A, "peer");
     await clock.advance(HEARTBEAT);
-    introductions.mayAsk(A, "peer");
-    introductions.answered(A);
-    assertEquals([introductions.mayAsk(A, "peer"), introductions.mayAsk(A, "peer")], [true, false]);
+    amplification.allow(A, "peer");
+    amplification.validated(A);
+    assertEquals([amplification.allow(A, "peer"), amplification.allow(A, "peer")], [true, false]);
     await clock.advance(HEARTBEAT);
-    assertEquals(introductions.mayAsk(A, "peer"), true);
+    assertEquals(amplification.allow(A, "peer"), true);
   });
 
   test("that the user's resolver names is asked each time that it does", () => {
-    const { introductions } = setUp();
-    assertEquals([introductions.mayAsk(A, "resolver"), introductions.mayAsk(A, "resolver")], [true, true]);
+    const { amplification } = setUp();
+    assertEquals([amplification.allow(A, "resolver"), amplification.allow(A, "resolver")], [true, true]);
     // And counts as asked for those who tell of it.
-    assertEquals(introductions.mayAsk(A, "peer"), false);
+    assertEquals(amplification.allow(A, "peer"), false);
   });
 
   test("is unknown again when they are cleared", () => {
-    const { introductions } = setUp();
-    introductions.mayAsk(A, "peer");
-    introductions.clear();
-    assertEquals(introductions.mayAsk(A, "peer"), true);
+    const { amplification } = setUp();
+    amplification.allow(A, "peer");
+    amplification.clear();
+    assertEquals(amplification.allow(A, "peer"), true);
   });
 });
 
 describe("all addresses together", () => {
-  const name = (introductions: Introductions, from: number, count: number) =>
-    Array.from({ length: count }, (_, i) => introductions.mayAsk(placeOf(from + i), "peer")).filter(Boolean).length;
+  const name = (amplification: AmplificationLimit, from: number, count: number) =>
+    Array.from({ length: count }, (_, i) => amplification.allow(placeOf(from + i), "peer")).filter(Boolean).length;
 
   test("are asked 256 at once and 64 a second; what is beyond is counted", async () => {
-    const { introductions, clock } = setUp();
-    assertEquals([name(introductions, 0, 300), introductions.refused], [256, 44]);
+    const { amplification, clock } = setUp();
+    assertEquals([name(amplification, 0, 300), amplification.refused], [256, 44]);
     await clock.advance(1000);
-    assertEquals([name(introductions, 1000, 300), introductions.refused], [64, 280]);
+    assertEquals([name(amplification, 1000, 300), amplification.refused], [64, 280]);
     await clock.advance(60_000);
-    assertEquals(name(introductions, 2000, 300), 256);
+    assertEquals(name(amplification, 2000, 300), 256);
   });
 
   test("one that was refused for the rate does not count as asked", async () => {
-    const { introductions, clock } = setUp();
-    name(introductions, 0, 256);
-    assertEquals(introductions.mayAsk(A, "peer"), false);
+    const { amplification, clock } = setUp();
+    name(amplification, 0, 256);
+    assertEquals(amplification.allow(A, "peer"), false);
     await clock.advance(1000);
-    assertEquals(introductions.mayAsk(A, "peer"), true);
+    assertEquals(amplification.allow(A, "peer"), true);
   });
 
   test("are 4,096 that are remembered: of the one asked longest ago it is forgotten how often it was", async () => {
-    const { introductions, clock } = setUp();
-    assertEquals([introductions.mayAsk(A, "peer"), introductions.mayAsk(placeOf(9999), "peer")], [true, true]);
+    const { amplification, clock } = setUp();
+    assertEquals([amplification.allow(A, "peer"), amplification.allow(placeOf(9999), "peer")], [true, true]);
     for (const pause of [HEARTBEAT, 2 * HEARTBEAT, 4 * HEARTBEAT, 8 * HEARTBEAT, 16 * HEARTBEAT, 32 * HEARTBEAT]) {
       await clock.advance(pause);
-      assertEquals(introductions.mayAsk(A, "peer"), true);
+      assertEquals(amplification.allow(A, "peer"), true);
     }
     const start = clock.now();
     // It would be left alone for more than five minutes now. With a rate of 64 a second 4,094 others take one.
     const askOthers = async (from: number, count: number) => {
       for (let i = from; i < from + count; i++) {
-        while (!introductions.mayAsk(placeOf(i), "peer")) await clock.advance(1000 / 64);
+        while (!amplification.allow(placeOf(i), "peer")) await clock.advance(1000 / 64);
       }
     };
     await askOthers(0, 4094);
     await clock.advance(1000);
     // The next takes the place of the one that was not asked again, and then it is its turn.
     await askOthers(4094, 1);
-    assertEquals([introductions.mayAsk(A, "peer"), clock.now() - start < 5 * MINUTE], [false, true]);
+    assertEquals([amplification.allow(A, "peer"), clock.now() - start < 5 * MINUTE], [false, true]);
     await askOthers(4095, 1);
-    assertEquals([introductions.mayAsk(A, "peer"), clock.now() - start < 5 * MINUTE], [true, true]);
+    assertEquals([amplification.allow(A, "peer"), clock.now() - start < 5 * MINUTE], [true, true]);
   });
 
   test("get no more than that, however they are named", async () => {
@@ -144,13 +144,13 @@ describe("all addresses together", () => {
     );
     await fc.assert(
       fc.asyncProperty(fc.array(step, { maxLength: 12, size: "max" }), async (steps) => {
-        const { introductions, clock } = setUp();
+        const { amplification, clock } = setUp();
         const times: number[] = [];
         const last = new Map<number, { at: number; times: number }>();
         for (const [pause, first, count] of steps) {
           await clock.advance(pause);
           for (let i = first; i < first + count; i++) {
-            if (!introductions.mayAsk(placeOf(i), "peer")) continue;
+            if (!amplification.allow(placeOf(i), "peer")) continue;
             const now = clock.now();
             times.push(now);
             const before = last.get(i);
@@ -171,10 +171,10 @@ describe("all addresses together", () => {
 });
 
 test("an address that was asked in vain is asked at most 35 times a day", async () => {
-  const { introductions, clock } = setUp();
+  const { amplification, clock } = setUp();
   let count = 0;
   for (let i = 0; i < 24 * 60; i++) {
-    if (introductions.mayAsk(A, "peer")) count++;
+    if (amplification.allow(A, "peer")) count++;
     await clock.advance(MINUTE);
   }
   assert(count <= 35, `${count}`);
@@ -184,55 +184,55 @@ describe("those who name addresses", () => {
   const at = (host: string, port: number): Endpoint => ({ host, port });
 
   test("do not use up what is for others: claims of strangers, peers and the resolver have each their own", () => {
-    const { introductions } = setUp();
-    const ask = (introducer: Introducer, from: number) =>
-      Array.from({ length: 2000 }, (_, i) => introductions.mayAsk(placeOf(from + i), introducer)).filter(Boolean)
+    const { amplification } = setUp();
+    const ask = (introducer: AddressSource, from: number) =>
+      Array.from({ length: 2000 }, (_, i) => amplification.allow(placeOf(from + i), introducer)).filter(Boolean)
         .length;
     assertEquals([ask("claim", 0), ask("peer", 2000), ask("resolver", 4000)], [64, 256, 512]);
   });
 
   test("are one to an address: what a stranger has claimed, a peer does not make asked again", () => {
-    const { introductions } = setUp();
-    assertEquals([introductions.mayAsk(A, "claim"), introductions.mayAsk(A, "peer")], [true, false]);
+    const { amplification } = setUp();
+    assertEquals([amplification.allow(A, "claim"), amplification.allow(A, "peer")], [true, false]);
     // The resolver is the user's own.
-    assertEquals([introductions.mayAsk(A, "resolver"), introductions.mayAsk(A, "claim")], [true, false]);
+    assertEquals([amplification.allow(A, "resolver"), amplification.allow(A, "claim")], [true, false]);
   });
 
   for (const [introducer, burst, inTenSeconds] of [["claim", 8, 1], ["peer", 64, 10]] as const) {
     test(`make one host be asked at ${burst} ports at once, by a ${introducer}`, async () => {
-      const { introductions, clock } = setUp();
+      const { amplification, clock } = setUp();
       const ask = (from: number) =>
-        Array.from({ length: 500 }, (_, i) => introductions.mayAsk(at("10.0.0.9", from + i), introducer))
+        Array.from({ length: 500 }, (_, i) => amplification.allow(at("10.0.0.9", from + i), introducer))
           .filter(Boolean).length;
       assertEquals(ask(1), burst);
       await clock.advance(10_000);
       assertEquals(ask(1001), inTenSeconds);
       // Another is asked all the same, and this one when somebody has answered there.
-      assertEquals(introductions.mayAsk(at("10.0.0.8", 1), introducer), true);
-      introductions.answered(at("10.0.0.9", 1));
-      assertEquals(introductions.mayAsk(at("10.0.0.9", 3001), introducer), true);
+      assertEquals(amplification.allow(at("10.0.0.8", 1), introducer), true);
+      amplification.validated(at("10.0.0.9", 1));
+      assertEquals(amplification.allow(at("10.0.0.9", 3001), introducer), true);
     });
   }
 
   test("make a host on which somebody has answered be asked at all ports, by a peer: many nodes may run there", () => {
-    const { introductions } = setUp();
-    const ask = (introducer: Introducer, from: number) =>
-      Array.from({ length: 500 }, (_, i) => introductions.mayAsk(at("10.0.0.9", from + i), introducer))
+    const { amplification } = setUp();
+    const ask = (introducer: AddressSource, from: number) =>
+      Array.from({ length: 500 }, (_, i) => amplification.allow(at("10.0.0.9", from + i), introducer))
         .filter(Boolean).length;
-    introductions.answered(at("10.0.0.9", 1));
+    amplification.validated(at("10.0.0.9", 1));
     assertEquals([ask("claim", 1000), ask("peer", 2000)], [8, 256]);
   });
 
   test("have what was answered back: it has cost nobody anything", () => {
-    const { introductions } = setUp();
+    const { amplification } = setUp();
     const all = Array.from({ length: 1000 }, (_, i) => placeOf(i));
     for (const endpoint of all) {
-      assertEquals(introductions.mayAsk(endpoint, "peer"), true);
-      introductions.answered(endpoint);
+      assertEquals(amplification.allow(endpoint, "peer"), true);
+      amplification.validated(endpoint);
     }
-    assertEquals(introductions.refused, 0);
+    assertEquals(amplification.refused, 0);
     // Not more than it has cost.
-    introductions.answered(placeOf(5000));
-    assertEquals(all.filter((_, i) => introductions.mayAsk(placeOf(2000 + i), "peer")).length, 256);
+    amplification.validated(placeOf(5000));
+    assertEquals(all.filter((_, i) => amplification.allow(placeOf(2000 + i), "peer")).length, 256);
   });
 });

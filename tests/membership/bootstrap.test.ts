@@ -2,8 +2,8 @@
 import { describe, test } from "node:test";
 import { assertEquals, assertStrictEquals } from "@std/assert";
 import { VirtualClock } from "../../adapters/memory/clock.ts";
-import { Introductions } from "../../src/membership/amplification_limit.ts";
-import { SeedGreeter } from "../../src/membership/bootstrap.ts";
+import { AmplificationLimit } from "../../src/membership/amplification_limit.ts";
+import { Bootstrap } from "../../src/membership/bootstrap.ts";
 import { type Endpoint, formatAddress } from "../../src/platform/endpoint.ts";
 import { addressOf, join, nameOf, placeOf, tableOn } from "../support/peers.ts";
 
@@ -18,19 +18,19 @@ const OWN_PORT = 1234;
 function setUp(seeds: readonly Endpoint[]) {
   const clock = new VirtualClock();
   const { table } = tableOn(clock);
-  const introductions = new Introductions(clock, 1000);
+  const amplification = new AmplificationLimit(clock, 1000);
   const asked: { readonly at: number; readonly to: string }[] = [];
-  const greeter = new SeedGreeter({
+  const greeter = new Bootstrap({
     seeds: () => seeds,
     isOwn: ({ port }) => port === OWN_PORT,
     clock,
     peers: table,
-    introductions,
-    ask: ({ host, port }) => asked.push({ at: clock.now(), to: formatAddress(host, port) }),
+    amplification,
+    challenge: ({ host, port }) => asked.push({ at: clock.now(), to: formatAddress(host, port) }),
   });
   const to = () => asked.map(({ to }) => to);
   const times = () => asked.map(({ at }) => at);
-  return { clock, table, introductions, greeter, asked, to, times };
+  return { clock, table, amplification, greeter, asked, to, times };
 }
 
 describe("a seed", () => {
@@ -60,7 +60,7 @@ describe("a seed", () => {
     assertEquals([times(), clock.pending], [[100, 100, 400], 0]);
     // Then it is greeted at once.
     table.remove(nameOf(1));
-    greeter.doubt(nameOf(1));
+    greeter.reopen(nameOf(1));
     assertEquals([greeter.open(), times().slice(3), to().at(-1)], [[seedOf(1)], [60_400], "10.0.0.1:7946"]);
   });
 
@@ -70,9 +70,9 @@ describe("a seed", () => {
       join(table, index);
       greeter.answered(seedOf(1), nameOf(index));
     }
-    greeter.doubt(nameOf(1));
+    greeter.reopen(nameOf(1));
     assertEquals(greeter.open(), []);
-    greeter.doubt(nameOf(2));
+    greeter.reopen(nameOf(2));
     assertEquals(greeter.open(), [seedOf(1)]);
   });
 
@@ -84,7 +84,7 @@ describe("a seed", () => {
     }
     assertEquals(greeter.open(), [seedOf(3)]);
     await clock.advance(10);
-    for (const id of [nameOf(1), nameOf(1), nameOf(7)]) greeter.doubt(id);
+    for (const id of [nameOf(1), nameOf(1), nameOf(7)]) greeter.reopen(id);
     assertEquals([asked, greeter.open()], [[{ at: 10, to: "10.0.0.1:7946" }], [seedOf(1), seedOf(3)]]);
     greeter.answered(seedOf(1), nameOf(1));
     assertEquals(greeter.open(), [seedOf(3)]);
@@ -151,7 +151,7 @@ describe("addresses that a resolver names", () => {
     join(table, 1);
     join(table, 2);
     greeter.answered(seedOf(2), nameOf(2));
-    for (let i = 0; i < 2; i++) greeter.greet([placeOf(1), seedOf(2), seedOf(3)]);
+    for (let i = 0; i < 2; i++) greeter.probe([placeOf(1), seedOf(2), seedOf(3)]);
     assertEquals([to(), greeter.open()], [["10.0.0.3:7946", "10.0.0.3:7946"], []]);
   });
 
@@ -159,30 +159,30 @@ describe("addresses that a resolver names", () => {
     const { greeter, table, to } = setUp([]);
     join(table, 1);
     greeter.answered(seedOf(1), nameOf(1));
-    greeter.greet([seedOf(1)]);
+    greeter.probe([seedOf(1)]);
     assertEquals(to(), []);
     table.remove(nameOf(1));
-    greeter.doubt(nameOf(1));
+    greeter.reopen(nameOf(1));
     assertEquals(to(), []);
-    greeter.greet([seedOf(1)]);
+    greeter.probe([seedOf(1)]);
     assertEquals(to(), ["10.0.0.1:7946"]);
   });
 
   test("are asked 512 at once, and the others when they are named again", async () => {
     const { greeter, clock, asked } = setUp([]);
     const all = Array.from({ length: 1100 }, (_, i) => seedOf(i));
-    greeter.greet(all);
+    greeter.probe(all);
     for (const sum of [512, 1024]) {
       assertEquals(asked.length, sum);
       await clock.advance(30_000);
-      greeter.greet(all);
+      greeter.probe(all);
     }
     assertEquals(new Set(asked.map(({ to }) => to)).size, 1100);
   });
 
   test("are asked again after 0.1, 0.4 and 1.3 s when they are seeds", async () => {
     const { greeter, clock, asked } = setUp([seedOf(1), seedOf(2)]);
-    greeter.greet([seedOf(1), seedOf(2), seedOf(3)]);
+    greeter.probe([seedOf(1), seedOf(2), seedOf(3)]);
     assertEquals(asked.length, 3);
     await clock.advance(100);
     assertEquals(asked.length, 5);

@@ -4,7 +4,7 @@ import { assert, assertEquals, assertLessOrEqual, assertStrictEquals } from "@st
 import { MemoryNetwork } from "../../adapters/memory.ts";
 import { VirtualClock } from "../../adapters/memory/clock.ts";
 import { encodePacket, type MeshEvent } from "../../mod.ts";
-import { CopyLimit, hearPlain, type PlainPlace } from "../../src/membership/copy_budget.ts";
+import { CopyBudget, hearPlain, type PlainDestination } from "../../src/membership/copy_budget.ts";
 import { type Endpoint, formatAddress } from "../../src/platform/endpoint.ts";
 import { openOn } from "../sim/worlds.ts";
 import { MemoryPlainPeer } from "../support/memory_plain_peer.ts";
@@ -13,11 +13,11 @@ import { addressOf, heardFrom, idOf, join, nameOf, placeOf, tableOn } from "../s
 const HEARTBEAT = 1000;
 const NONE: readonly Endpoint[] = [];
 
-function setUp(config: { plain?: readonly PlainPlace[]; seeds?: readonly Endpoint[] } = {}) {
+function setUp(config: { plain?: readonly PlainDestination[]; seeds?: readonly Endpoint[] } = {}) {
   const clock = new VirtualClock();
   const events: MeshEvent[] = [];
   const { plain = [], seeds = NONE } = config;
-  const limit = new CopyLimit({ clock, plain: () => plain, seeds: () => seeds, emit: (event) => events.push(event) });
+  const limit = new CopyBudget({ clock, plain: () => plain, seeds: () => seeds, emit: (event) => events.push(event) });
   /** How often each place is allowed, of so many batches. */
   const send = (batches: number, all: readonly Endpoint[]) => {
     const counts = new Map(all.map(({ host, port }) => [formatAddress(host, port), 0]));
@@ -32,7 +32,7 @@ function setUp(config: { plain?: readonly PlainPlace[]; seeds?: readonly Endpoin
   return { clock, limit, events, send };
 }
 
-function places(count: number, isEstablished: boolean, from = 1): readonly PlainPlace[] {
+function places(count: number, isEstablished: boolean, from = 1): readonly PlainDestination[] {
   return Array.from({ length: count }, (_, i) => ({ endpoint: placeOf(from + i), isEstablished }));
 }
 
@@ -84,7 +84,7 @@ describe("a plain peer is established", () => {
   const start = (index = 1) => {
     const clock = new VirtualClock();
     const { table } = tableOn(clock, { heartbeat: HEARTBEAT });
-    const entry = join(table, index, { proven: false, extended: false });
+    const entry = join(table, index, { validated: false, extended: false });
     const hear = (source: Endpoint = placeOf(index)) => {
       table.hear(heardFrom(index, { extended: false, source, advertised: "" }));
       const isChanged = hearPlain(entry, source, clock.now(), HEARTBEAT);

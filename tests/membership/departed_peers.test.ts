@@ -4,7 +4,7 @@ import { assert, assertEquals, assertGreater, assertLessOrEqual } from "@std/ass
 import { MemoryNetwork, type TappedDatagram } from "../../adapters/memory.ts";
 import { VirtualClock } from "../../adapters/memory/clock.ts";
 import { encodeExtension, type MeshOptions } from "../../mod.ts";
-import { GonePeers } from "../../src/membership/departed_peers.ts";
+import { DepartedPeers } from "../../src/membership/departed_peers.ts";
 import { type Endpoint, formatAddress } from "../../src/platform/endpoint.ts";
 import { gapsOf, Scene, type SceneNode } from "../sim/storm/scene.ts";
 import { BATCH, HEARTBEAT as BEAT, LEAVE, STATE } from "../sim/storm/wire.ts";
@@ -17,11 +17,11 @@ const HOUR = 60 * MINUTE;
 function setUp({ capacity = 1024, heartbeat = 5000 } = {}) {
   const clock = new VirtualClock();
   const asked: { readonly at: number; readonly to: string }[] = [];
-  const gone = new GonePeers({
+  const gone = new DepartedPeers({
     capacity,
     heartbeat,
     clock,
-    ask: ({ host, port }: Endpoint) => asked.push({ at: clock.now(), to: formatAddress(host, port) }),
+    probe: ({ host, port }: Endpoint) => asked.push({ at: clock.now(), to: formatAddress(host, port) }),
   });
   const add = (index: number, reason: "expired" | "left" | "replaced" = "expired", silence = 0) => {
     const heardAt = clock.now() - silence;
@@ -32,7 +32,7 @@ function setUp({ capacity = 1024, heartbeat = 5000 } = {}) {
   const goOn = async (time: number) => {
     for (const end = clock.now() + time; clock.now() < end;) {
       await clock.advance(heartbeat / 4);
-      gone.askAgain();
+      gone.probeAgain();
     }
   };
   const lost = () => gone.lost.map(({ id }) => id);
@@ -62,18 +62,18 @@ describe("a peer that was lost", () => {
     asked.length = 0;
     const since = clock.now();
     for (let i = 0; i < 16; i++) {
-      assertEquals(gone.told(nameOf(1), placeOf(1)), true);
+      assertEquals(gone.mentioned(nameOf(1), placeOf(1)), true);
       await goOn(MINUTE / 4);
     }
     const times = asked.map(({ at }) => (at - since) / 1000);
     assertEquals(times, [0, 5, 15, 35, 75, 135, 195]);
     // Somewhere else nobody asks it.
-    assertEquals(gone.told(nameOf(1), placeOf(2)), false);
+    assertEquals(gone.mentioned(nameOf(1), placeOf(2)), false);
     asked.length = 0;
     await goOn(10 * MINUTE);
     assertLessOrEqual(asked.length, 1);
     add(1, "left");
-    assertEquals([gone.told(nameOf(1), placeOf(1)), gone.told(nameOf(3), placeOf(3))], [false, false]);
+    assertEquals([gone.mentioned(nameOf(1), placeOf(1)), gone.mentioned(nameOf(3), placeOf(3))], [false, false]);
   });
 
   test("is asked each heartbeat when these are an hour apart", async () => {
@@ -331,7 +331,7 @@ describe("a node that is gone and is heard", () => {
       assertGreater(rig.sentTo(addressOf(1)).length, 1);
       rig.answer(1);
       assertEquals(rig.events.map(({ type }) => type), ["peerJoined"]);
-      assertEquals([rig.entry(1).isProven, rig.membership.lost], [true, []]);
+      assertEquals([rig.entry(1).isValidated, rig.membership.lost], [true, []]);
     });
   }
 
@@ -363,7 +363,7 @@ describe("a node that is gone and is heard", () => {
         await rig.clock.advance(HEARTBEAT / 2);
       }
       rig.answer(1);
-      assertEquals(rig.membership.peers.get(nameOf(1))?.isProven, true);
+      assertEquals(rig.membership.peers.get(nameOf(1))?.isValidated, true);
     });
   }
 

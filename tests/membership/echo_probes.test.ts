@@ -176,7 +176,7 @@ describe("a probe of a stranger", () => {
       isOver = true;
       await lan.network.clock.run(flooding, 100);
       assertCodes(diagnosis);
-      assertEquals(diagnosis.peers.map(({ lost, questions }) => [lost, questions]), [[0, 5]]);
+      assertEquals(diagnosis.peers.map(({ lost, probes: questions }) => [lost, questions]), [[0, 5]]);
       await asker.close();
     }),
   );

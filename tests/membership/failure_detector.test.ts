@@ -3,7 +3,7 @@ import { describe, test } from "node:test";
 import { assert, assertEquals, assertGreaterOrEqual, assertLessOrEqual } from "@std/assert";
 import * as fc from "fast-check";
 import { MemoryNetwork } from "../../adapters/memory.ts";
-import { Suspicion } from "../../src/membership/failure_detector.ts";
+import { FailureDetector } from "../../src/membership/failure_detector.ts";
 import type { PeerEntry } from "../../src/membership/peer.ts";
 import type { Clock } from "../../src/platform/clock.ts";
 import { heardFrom, join, nameOf, tableOn } from "../support/peers.ts";
@@ -33,7 +33,7 @@ function setUp({ heartbeat = HEARTBEAT, peerTimeout = PEER_TIMEOUT, quietTimeout
   const lost: (Told & { readonly isReplaced: boolean })[] = [];
   const looks: number[] = [];
   const otherwise = new Map<string, number>();
-  const suspicion = new Suspicion({
+  const failureDetector = new FailureDetector({
     heartbeat,
     peerTimeout,
     quietTimeout,
@@ -41,16 +41,16 @@ function setUp({ heartbeat = HEARTBEAT, peerTimeout = PEER_TIMEOUT, quietTimeout
     peers: table,
     heardAt: (id) => otherwise.get(id) ?? -Infinity,
     onLook: () => looks.push(clock.now()),
-    ask: (entry) => asked.push({ at: clock.now(), id: entry.id }),
-    onLost: (entry, isReplaced) => {
+    probe: (entry) => asked.push({ at: clock.now(), id: entry.id }),
+    onDown: (entry, isReplaced) => {
       lost.push({ at: clock.now(), id: entry.id, isReplaced });
       table.remove(entry.id);
     },
   });
-  suspicion.start();
+  failureDetector.start();
   const hear = (index: number) => table.hear(heardFrom(index));
   const advance = (ms: number) => network.clock.advance(ms);
-  return { network, host, clock, table, suspicion, asked, lost, looks, otherwise, hear, advance };
+  return { network, host, clock, table, failureDetector, asked, lost, looks, otherwise, hear, advance };
 }
 
 function systemOf(clock: Clock): Clock {
@@ -153,8 +153,8 @@ describe("a peer that has answered and falls silent", () => {
 
 describe("a peer that can not be asked", () => {
   const kinds = [
-    ["as it is a plain one", "quietTimeout", QUIET_TIMEOUT, { extended: false, proven: false }],
-    ["as it never answered", "peerTimeout", PEER_TIMEOUT, { proven: false }],
+    ["as it is a plain one", "quietTimeout", QUIET_TIMEOUT, { extended: false, validated: false }],
+    ["as it never answered", "peerTimeout", PEER_TIMEOUT, { validated: false }],
   ] as const;
   for (const [name, option, timeout, how] of kinds) {
     test(`${name}, is lost ${option} after it was last heard, and is not asked`, async () => {
@@ -176,7 +176,7 @@ describe("a node that stood still", () => {
   test("does not count that time, and asks at once", async () => {
     const { table, host, asked, lost, advance } = setUp();
     for (const index of [1, 2]) join(table, index);
-    join(table, 3, { extended: false, proven: false });
+    join(table, 3, { extended: false, validated: false });
     await advance(1000);
     host.pause();
     await advance(100_000);
@@ -308,7 +308,7 @@ describe("what has come when the time of a peer is over, and was not read yet", 
     const slow: Clock = { ...systemOf(clock), setTimer: (call, delay) => clock.setTimer(call, Math.max(1, delay)) };
     const { table } = tableOn(slow, { heartbeat: 10, quietTimeout: 100 });
     const lost: string[] = [];
-    const suspicion = new Suspicion({
+    const failureDetector = new FailureDetector({
       heartbeat: 10,
       peerTimeout: 30,
       quietTimeout: 100,
@@ -316,28 +316,28 @@ describe("what has come when the time of a peer is over, and was not read yet", 
       peers: table,
       heardAt: () => -Infinity,
       onLook: () => {},
-      ask: () => {},
-      onLost: ({ id }) => {
+      probe: () => {},
+      onDown: ({ id }) => {
         lost.push(id);
         table.remove(id);
       },
     });
-    suspicion.start();
+    failureDetector.start();
     join(table, 1);
     await clock.advance(3);
     join(table, 2);
     await clock.advance(30 - 3 + 5);
     assertEquals(lost, []);
-    suspicion.close();
+    failureDetector.close();
     await clock.advance(100);
     assertEquals([lost, clock.pending], [[], 0]);
   });
 
   test("is not waited for when the node closes", async () => {
-    const { table, lost, suspicion, network, advance } = setUp();
+    const { table, lost, failureDetector, network, advance } = setUp();
     join(table, 1);
     await advance(PEER_TIMEOUT - 1);
-    network.clock.setTimer(() => network.clock.setTimer(() => suspicion.close(), 0), 1);
+    network.clock.setTimer(() => network.clock.setTimer(() => failureDetector.close(), 0), 1);
     await advance(PEER_TIMEOUT);
     assertEquals([lost, network.clock.pending], [[], 0]);
   });
@@ -360,15 +360,15 @@ describe("a peer whose place another has taken", () => {
   });
 
   test("is lost at once when no two can be there, unless it is heard after all", async () => {
-    const { table, lost, advance, hear, suspicion } = setUp();
+    const { table, lost, advance, hear, failureDetector } = setUp();
     const oust = (index: number) => {
       const entry = join(table, index);
       replace(entry, entry.heardAt);
-      entry.isOusted = true;
+      entry.isSuperseded = true;
     };
     for (const index of [1, 2]) oust(index);
     hear(2);
-    suspicion.hasten();
+    failureDetector.suspectNow();
     await advance(5);
     assertEquals(lost, [{ at: 2, id: nameOf(1), isReplaced: true }]);
     await advance(SUSPECT);
@@ -433,10 +433,10 @@ describe("looks", () => {
   });
 
   test("end when it is closed", async () => {
-    const { table, suspicion, looks, network, advance } = setUp();
+    const { table, failureDetector, looks, network, advance } = setUp();
     join(table, 1);
     await advance(SUSPECT);
-    suspicion.close();
+    failureDetector.close();
     const { length } = looks;
     await advance(10 * PEER_TIMEOUT);
     assertEquals([looks.length, network.clock.pending], [length, 0]);

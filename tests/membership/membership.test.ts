@@ -148,16 +148,16 @@ describe("heartbeats", () => {
 
   test("list who is proven before who may be an invention, when not all can be listed", async () => {
     const rig = new MembershipRig();
-    const [inventions, proven] = [Array.from({ length: 600 }, (_, i) => i + 1), [700, 701, 702]];
+    const [inventions, validated] = [Array.from({ length: 600 }, (_, i) => i + 1), [700, 701, 702]];
     for (const index of inventions) rig.hear(index, { extension: GROUP });
-    rig.meet(...proven);
-    for (const index of proven) rig.hear(index, { extension: GROUP });
+    rig.meet(...validated);
+    for (const index of validated) rig.hear(index, { extension: GROUP });
     rig.forget();
     rig.membership.start();
     await rig.clock.advance(HEARTBEAT);
     const lists = rig.sentTo("group").map(({ heard }) => shortIds(heard));
     for (const list of lists) {
-      assertEquals(shortIds(writeHeard(proven.map(idOf))).filter((id) => !list.includes(id)), []);
+      assertEquals(shortIds(writeHeard(validated.map(idOf))).filter((id) => !list.includes(id)), []);
     }
     // The others take turns.
     assertEquals([lists.length, new Set(lists.flat()).size], [2, 2 * 253 + 3]);
@@ -481,7 +481,7 @@ describe("a full table", () => {
     assertEquals(rig.events.filter(({ type }) => type !== "peerRefused"), [
       { type: "peerJoined", peer: { id: nameOf(4), address: addressOf(4) } },
     ]);
-    assertEquals([rig.gone, rig.evicted, rig.entry(4).isProven], [[], [nameOf(2)], true]);
+    assertEquals([rig.gone, rig.evicted, rig.entry(4).isValidated], [[], [nameOf(2)], true]);
   });
 
   for (const isFollowed of [true, false]) {
@@ -494,7 +494,7 @@ describe("a full table", () => {
       rig.hear(3, { extension: { nonce: 1 } });
       rig.answer(3);
       assertEquals([rig.membership.peers.get(nameOf(3)), rig.gone], [undefined, []]);
-      assertEquals(rig.proven, [{ id: nameOf(3), to: addressOf(3), time: 0 }]);
+      assertEquals(rig.validated, [{ id: nameOf(3), to: addressOf(3), time: 0 }]);
       assertEquals(rig.membership.refusedAt, isFollowed ? -Infinity : 0);
     });
   }
@@ -552,43 +552,43 @@ describe("a heartbeat with the node's own id", () => {
 
   test("that comes from elsewhere is asked whose it is, and answered; who answers is another node", () => {
     const rig = new MembershipRig();
-    rig.membership.hearOwn({}, ELSEWHERE);
+    rig.membership.onOwnHeartbeat({}, ELSEWHERE);
     const nonce = rig.nonceTo("10.0.7.7:7777");
     assert(nonce !== undefined);
-    rig.membership.hearOwn({ nonce: 4711 }, ELSEWHERE);
+    rig.membership.onOwnHeartbeat({ nonce: 4711 }, ELSEWHERE);
     assertEquals(rig.sentTo("10.0.7.7:7777").at(-1)?.echo, 4711);
     assertEquals(rig.namesakes, 0);
-    rig.membership.hearOwn({ echo: 4711 }, ELSEWHERE);
+    rig.membership.onOwnHeartbeat({ echo: 4711 }, ELSEWHERE);
     assertEquals(rig.namesakes, 0);
-    rig.membership.hearOwn({ echo: nonce }, ELSEWHERE);
+    rig.membership.onOwnHeartbeat({ echo: nonce }, ELSEWHERE);
     assertEquals(rig.namesakes, 1);
-    rig.membership.hearOwn({ echo: nonce }, ELSEWHERE);
+    rig.membership.onOwnHeartbeat({ echo: nonce }, ELSEWHERE);
     assertEquals(rig.namesakes, 1);
   });
 
   test("is its own when the question comes back, as behind a translated address", () => {
     const rig = new MembershipRig();
-    rig.membership.hearOwn({}, ELSEWHERE);
+    rig.membership.onOwnHeartbeat({}, ELSEWHERE);
     const nonce = rig.nonceTo("10.0.7.7:7777") ?? 0;
     rig.forget();
-    rig.membership.hearOwn({ nonce }, ELSEWHERE);
+    rig.membership.onOwnHeartbeat({ nonce }, ELSEWHERE);
     assertEquals([rig.sentTo(), rig.namesakes], [[], 0]);
     // The network has doubled it: it is answered, and the answer is worth nothing.
-    rig.membership.hearOwn({ nonce }, ELSEWHERE);
-    rig.membership.hearOwn({ echo: nonce }, ELSEWHERE);
+    rig.membership.onOwnHeartbeat({ nonce }, ELSEWHERE);
+    rig.membership.onOwnHeartbeat({ echo: nonce }, ELSEWHERE);
     assertEquals(rig.namesakes, 0);
   });
 
   test("is not answered without end where all that it sends comes back several times", async () => {
     const rig = new MembershipRig();
-    rig.membership.hearOwn({}, ELSEWHERE);
+    rig.membership.onOwnHeartbeat({}, ELSEWHERE);
     let count = 0;
     for (let round = 0; round < 10; round++) {
       const sent = rig.sentTo();
       count += sent.length;
       rig.forget();
       await rig.clock.advance(5);
-      for (const saying of sent) for (let i = 0; i < 3; i++) rig.membership.hearOwn(saying, ELSEWHERE);
+      for (const saying of sent) for (let i = 0; i < 3; i++) rig.membership.onOwnHeartbeat(saying, ELSEWHERE);
     }
     // The question, and answers to two copies of it.
     assertEquals([count, rig.namesakes], [3, 0]);
@@ -596,8 +596,8 @@ describe("a heartbeat with the node's own id", () => {
 
   test("that comes from this process is no matter", () => {
     const rig = new MembershipRig({ isElsewhere: () => false });
-    rig.membership.hearOwn({}, ELSEWHERE);
-    rig.membership.hearOwn({ nonce: 4711 }, ELSEWHERE);
+    rig.membership.onOwnHeartbeat({}, ELSEWHERE);
+    rig.membership.onOwnHeartbeat({ nonce: 4711 }, ELSEWHERE);
     assertEquals(rig.sentTo(), []);
   });
 
@@ -607,7 +607,7 @@ describe("a heartbeat with the node's own id", () => {
     rig.hear(1, { extension: { peers: [{ id: idOf(OWN), ...ELSEWHERE }] } });
     assert(rig.nonceTo("10.0.7.7:7777") !== undefined);
     const nonce = rig.nonceTo("10.0.7.7:7777") ?? 0;
-    rig.membership.hearOwn({ echo: nonce }, ELSEWHERE);
+    rig.membership.onOwnHeartbeat({ echo: nonce }, ELSEWHERE);
     assertEquals(rig.namesakes, 1);
   });
 
@@ -639,10 +639,10 @@ describe("a heartbeat with the node's own id", () => {
 
   test("is asked about 16 times at once and a second, and answered 1,024 times: anybody can forge it", () => {
     const rig = new MembershipRig();
-    for (let i = 0; i < 2000; i++) rig.membership.hearOwn({}, { host: "10.0.7.7", port: 1 + i });
+    for (let i = 0; i < 2000; i++) rig.membership.onOwnHeartbeat({}, { host: "10.0.7.7", port: 1 + i });
     assertEquals(rig.sentTo().length, 16);
     rig.forget();
-    for (let i = 0; i < 2000; i++) rig.membership.hearOwn({ nonce: i }, { host: "10.0.7.7", port: 1 + i });
+    for (let i = 0; i < 2000; i++) rig.membership.onOwnHeartbeat({ nonce: i }, { host: "10.0.7.7", port: 1 + i });
     assertEquals(rig.sentTo().length, 1024);
   });
 });

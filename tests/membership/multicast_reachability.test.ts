@@ -5,7 +5,7 @@ import * as fc from "fast-check";
 import { MemoryNetwork } from "../../adapters/memory.ts";
 import { VirtualClock } from "../../adapters/memory/clock.ts";
 import { MeshBus } from "../../mod.ts";
-import { Paths } from "../../src/membership/multicast_reachability.ts";
+import { MulticastReachability } from "../../src/membership/multicast_reachability.ts";
 import { PATH_DEAF, PATH_GROUP, PATH_HEARD, TYPE_BATCH, TYPE_OFFSET } from "../../src/wire/layout.ts";
 import { writeHeard } from "../../src/wire/peer_exchange.ts";
 import { idOf, join, nameOf, tableOn } from "../support/peers.ts";
@@ -17,7 +17,7 @@ const [A, B] = [1, 2];
 function setUp() {
   const clock = new VirtualClock();
   const { table } = tableOn(clock, { heartbeat: HEARTBEAT });
-  const paths = new Paths({ nodeId: OWN, heartbeat: HEARTBEAT, clock, peers: table });
+  const paths = new MulticastReachability({ nodeId: OWN, heartbeat: HEARTBEAT, clock, peers: table });
   const [a, b] = [join(table, A), join(table, B)];
   const copies = () => {
     const peers = table.withoutGroup();
@@ -191,7 +191,7 @@ describe("a peer whose multicast we hear", () => {
 
   test("is not told when it has never proved where it is: who knows whose heartbeats these are", async () => {
     const { paths, table, clock, told } = setUp();
-    const stranger = join(table, 3, { proven: false });
+    const stranger = join(table, 3, { validated: false });
     paths.note(stranger, { path: PATH_GROUP });
     await clock.advance(1501);
     assertEquals(told(), []);

@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { assertEquals } from "@std/assert";
 import * as fc from "fast-check";
 import { VirtualClock } from "../../adapters/memory/clock.ts";
-import { Challenges } from "../../src/membership/path_challenges.ts";
+import { PathChallenges } from "../../src/membership/path_challenges.ts";
 
 const A = { host: "10.0.0.1", port: 1 };
 const B = { host: "10.0.0.2", port: 2 };
@@ -12,71 +12,75 @@ const B = { host: "10.0.0.2", port: 2 };
 function setUp(nonces: readonly number[] = []) {
   const clock = new VirtualClock();
   let issued = 0;
-  const challenges = new Challenges(clock, (length) => {
+  const pathChallenges = new PathChallenges(clock, (length) => {
     assertEquals(length, 4);
     const bytes = new Uint8Array(4);
     new DataView(bytes.buffer).setUint32(0, nonces[issued++] ?? issued);
     return bytes;
   });
-  return { challenges, clock };
+  return { pathChallenges, clock };
 }
 
 test("a nonce is four random bytes, up to the highest", () => {
-  const { challenges } = setUp([0, 0x01020304, 2 ** 32 - 1]);
-  assertEquals([challenges.issue(A), challenges.issue(A), challenges.issue(A)], [0, 0x01020304, 2 ** 32 - 1]);
-  assertEquals(challenges.redeem(0, "anybody")?.to, A);
+  const { pathChallenges } = setUp([0, 0x01020304, 2 ** 32 - 1]);
+  assertEquals([pathChallenges.issue(A), pathChallenges.issue(A), pathChallenges.issue(A)], [
+    0,
+    0x01020304,
+    2 ** 32 - 1,
+  ]);
+  assertEquals(pathChallenges.redeem(0, "anybody")?.to, A);
 });
 
 test("whoever repeats it has answered, and the answer says where it was asked and when", async () => {
-  const { challenges, clock } = setUp();
+  const { pathChallenges, clock } = setUp();
   await clock.advance(100);
-  const nonce = challenges.issue(A);
+  const nonce = pathChallenges.issue(A);
   await clock.advance(7.5);
-  assertEquals(challenges.redeem(nonce, "a"), { to: A, id: undefined, sentAt: 100 });
+  assertEquals(pathChallenges.redeem(nonce, "a"), { to: A, id: undefined, sentAt: 100 });
 });
 
 test("what takes longer than 10 s is no answer: a late copy, or one that has lain in a socket", async () => {
-  const { challenges, clock } = setUp();
-  const nonces = [challenges.issue(A), challenges.issue(B, "b")];
+  const { pathChallenges, clock } = setUp();
+  const nonces = [pathChallenges.issue(A), pathChallenges.issue(B, "b")];
   await clock.advance(10_000);
-  assertEquals(challenges.redeem(nonces[0] as number, "a")?.sentAt, 0);
+  assertEquals(pathChallenges.redeem(nonces[0] as number, "a")?.sentAt, 0);
   await clock.advance(1);
-  assertEquals(challenges.redeem(nonces[1] as number, "b"), undefined);
+  assertEquals(pathChallenges.redeem(nonces[1] as number, "b"), undefined);
 });
 
 test("it is answered once", () => {
-  const { challenges } = setUp();
-  const nonce = challenges.issue(A);
-  challenges.redeem(nonce, "a");
-  assertEquals([challenges.redeem(nonce, "a"), challenges.redeem(nonce, "b")], [undefined, undefined]);
+  const { pathChallenges } = setUp();
+  const nonce = pathChallenges.issue(A);
+  pathChallenges.redeem(nonce, "a");
+  assertEquals([pathChallenges.redeem(nonce, "a"), pathChallenges.redeem(nonce, "b")], [undefined, undefined]);
 });
 
 test("one that is for a node is answered by that alone: another's answer leaves it open", () => {
-  const { challenges } = setUp();
-  const nonce = challenges.issue(B, "b");
-  assertEquals([challenges.redeem(nonce, "a"), challenges.redeem(nonce, "b")], [
+  const { pathChallenges } = setUp();
+  const nonce = pathChallenges.issue(B, "b");
+  assertEquals([pathChallenges.redeem(nonce, "a"), pathChallenges.redeem(nonce, "b")], [
     undefined,
     { to: B, id: "b", sentAt: 0 },
   ]);
 });
 
 test("a nonce that was never given is no answer", () => {
-  const { challenges } = setUp();
-  challenges.issue(A);
-  assertEquals(challenges.redeem(2, "a"), undefined);
+  const { pathChallenges } = setUp();
+  pathChallenges.issue(A);
+  assertEquals(pathChallenges.redeem(2, "a"), undefined);
 });
 
 test("the last 4,096 are open: the one before them is not", () => {
-  const { challenges } = setUp();
-  for (let i = 0; i < 4097; i++) challenges.issue(A);
-  assertEquals([1, 2, 4097].map((nonce) => challenges.redeem(nonce, "a") !== undefined), [false, true, true]);
+  const { pathChallenges } = setUp();
+  for (let i = 0; i < 4097; i++) pathChallenges.issue(A);
+  assertEquals([1, 2, 4097].map((nonce) => pathChallenges.redeem(nonce, "a") !== undefined), [false, true, true]);
 });
 
 test("none is open when they are cleared", () => {
-  const { challenges } = setUp();
-  const nonce = challenges.issue(A);
-  challenges.clear();
-  assertEquals(challenges.redeem(nonce, "a"), undefined);
+  const { pathChallenges } = setUp();
+  const nonce = pathChallenges.issue(A);
+  pathChallenges.clear();
+  assertEquals(pathChallenges.redeem(nonce, "a"), undefined);
 });
 
 test("in any order, each of the last 4,096 is answered once, by the node that was asked", () => {
@@ -86,15 +90,15 @@ test("in any order, each of the last 4,096 is answered once, by the node that wa
   );
   fc.assert(
     fc.property(fc.array(step, { maxLength: 60, size: "max" }), (steps) => {
-      const { challenges } = setUp();
+      const { pathChallenges } = setUp();
       const open = new Map<number, string | undefined>();
       for (const step of steps) {
-        if ("ask" in step) open.set(challenges.issue(A, step.ask), step.ask);
+        if ("ask" in step) open.set(pathChallenges.issue(A, step.ask), step.ask);
         else {
           const wanted = open.get(step.answer);
           const isAnswer = open.has(step.answer) && (wanted === undefined || wanted === step.by);
-          assertEquals(challenges.redeem(step.answer, step.by)?.id, isAnswer ? wanted : undefined);
-          assertEquals(challenges.redeem(step.answer, step.by), undefined);
+          assertEquals(pathChallenges.redeem(step.answer, step.by)?.id, isAnswer ? wanted : undefined);
+          assertEquals(pathChallenges.redeem(step.answer, step.by), undefined);
           if (isAnswer) open.delete(step.answer);
         }
       }

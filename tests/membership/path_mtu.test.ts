@@ -121,7 +121,7 @@ async function measured(seed: number, loss: number, longest: number): Promise<nu
   const mtu = new PathMtu({
     clock,
     probes: {
-      ask: ({ size = 80 }, _to, onAnswer) => {
+      send: ({ size = 80 }, _to, onAnswer) => {
         const arrives = size <= longest && !random.chance(loss) && !random.chance(loss);
         if (arrives) clock.setTimer(() => onAnswer(undefined, 0), random.between(1, 50));
         return 0;
@@ -132,7 +132,7 @@ async function measured(seed: number, loss: number, longest: number): Promise<nu
     onLimit: () => {},
     onPath: (_peer, size) => told.push(size),
   });
-  for (let i = 0; i < 7; i++) mtu.repaired("b", 1, 1400);
+  for (let i = 0; i < 7; i++) mtu.recovered("b", 1, 1400);
   await clock.advance(10_000);
   mtu.close();
   return told;

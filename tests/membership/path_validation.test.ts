@@ -30,11 +30,11 @@ describe("a newcomer", () => {
     rig.answer(1, { nonce: 77, path: 1 });
     const token = idOf(1).slice(0, 8);
     assertEquals(rig.sent.slice(1), [{ at: 0, to: addressOf(1), path: 1, echo: 77, peers: told(2, 3, 1), token }]);
-    assertEquals([rig.entry(1).isProven, rig.entry(1).hearsUs], [true, true]);
+    assertEquals([rig.entry(1).isValidated, rig.entry(1).hearsUs], [true, true]);
     // Its welcome calls for nothing.
     rig.hear(1, { extension: { path: 1, token: new Uint8Array(8), peers: [] } });
     assertEquals(rig.sent.length, 2);
-    assertEquals(rig.proven, [{ id: nameOf(1), to: addressOf(1), time: 0 }]);
+    assertEquals(rig.validated, [{ id: nameOf(1), to: addressOf(1), time: 0 }]);
     assertEquals(rig.events, [{ type: "peerJoined", peer: { id: nameOf(1), address: addressOf(1) } } as MeshEvent]);
   });
 
@@ -43,7 +43,7 @@ describe("a newcomer", () => {
     rig.hear(1, { extension: { path: 0, nonce: 77 } });
     const nonce = rig.nonceTo(addressOf(1)) as number;
     assertEquals(rig.sent, [{ at: 0, to: addressOf(1), path: 0, echo: 77, nonce }]);
-    assertEquals([rig.entry(1).isProven, rig.membership.peers.endpoints()], [false, []]);
+    assertEquals([rig.entry(1).isValidated, rig.membership.peers.endpoints()], [false, []]);
     rig.answer(1);
     assertEquals(rig.sent.slice(1), [
       { at: 0, to: addressOf(1), path: 0, peers: told(1), token: idOf(1).slice(0, 8) },
@@ -96,10 +96,10 @@ describe("a newcomer", () => {
     rig.hear(2, { extension: { echo: first } });
     rig.hear(3, { extension: { echo: first } });
     rig.hear(1, { extension: { echo: 4_000_000_000 } });
-    assertEquals([1, 2, 3].map((index) => rig.entry(index).isProven), [false, false, false]);
-    assertEquals([rig.proven, rig.membership.peers.endpoints()], [[], []]);
+    assertEquals([1, 2, 3].map((index) => rig.entry(index).isValidated), [false, false, false]);
+    assertEquals([rig.validated, rig.membership.peers.endpoints()], [[], []]);
     rig.hear(1, { extension: { echo: first } });
-    assertEquals([1, 2, 3].map((index) => rig.entry(index).isProven), [true, false, false]);
+    assertEquals([1, 2, 3].map((index) => rig.entry(index).isValidated), [true, false, false]);
   });
 
   test("that asks from elsewhere than it was asked at gets the welcome where it was asked", () => {
@@ -204,7 +204,7 @@ describe("the address that a node advertises and is not heard from", () => {
     for (let i = 0; i < 10; i++) rig.hear(1, { advertised: ELSEWHERE_TEXT });
     assertEquals([to(rig), rig.sentTo(ELSEWHERE_TEXT).every(isQuestion)], [[0], true]);
     rig.hear(2, { extension: { echo: rig.nonceTo(ELSEWHERE_TEXT) as number } });
-    assertEquals(rig.entry(2).isProven, false);
+    assertEquals(rig.entry(2).isValidated, false);
   });
 
   test("gets one whoever advertises it, under whatever ids: plain ones and those that have proved where they are", () => {
@@ -239,7 +239,7 @@ describe("the address that a node advertises and is not heard from", () => {
       [ELSEWHERE_TEXT, false],
       [ELSEWHERE_TEXT, true],
     ]);
-    assertEquals(rig.proven, [{ id: nameOf(1), to: ELSEWHERE_TEXT, time: 0 }]);
+    assertEquals(rig.validated, [{ id: nameOf(1), to: ELSEWHERE_TEXT, time: 0 }]);
   });
 
   test("is no hearsay when it is heard from there", () => {
@@ -355,7 +355,7 @@ describe("an address that a peer tells of", () => {
     assertEquals(asked, [1, 3, 7]);
     assert(rig.sentTo(addressOf(2)).every(isQuestion));
     rig.answer(2);
-    assertEquals(rig.entry(2).isProven, true);
+    assertEquals(rig.entry(2).isValidated, true);
   });
 
   test("from where that node was heard gets twelve, one in a heartbeat: all questions may have been lost", async () => {
@@ -374,7 +374,7 @@ describe("an address that a peer tells of", () => {
     // It can reach this node again.
     rig.hear(2, { extension: { nonce: 1 } });
     rig.answer(2);
-    assertEquals(rig.entry(2).isProven, true);
+    assertEquals(rig.entry(2).isValidated, true);
   });
 
   test("of a peer that has left gets no more, besides the one whether it really has", async () => {
@@ -392,7 +392,7 @@ describe("an address that a peer tells of", () => {
     const rig = new MembershipRig();
     rig.meet(1);
     for (let i = 0; i < 20; i++) tell(rig, 1, ...Array.from({ length: 20 }, (_, j) => 1000 + 20 * i + j));
-    assertEquals([rig.sent.length, rig.membership.introductionsRefused], [256, 400 - 256]);
+    assertEquals([rig.sent.length, rig.membership.probesRefused], [256, 400 - 256]);
   });
 });
 
@@ -433,7 +433,7 @@ describe("a peer that is heard from elsewhere than where it has answered", () =>
     // It has answered there already, so nothing has to arrive once more.
     const welcome = { at: 2 * HEARTBEAT + 1, to: ELSEWHERE_TEXT, path: 0, peers: [{ id: idOf(1), ...ELSEWHERE }] };
     assertEquals(rig.sent, [{ ...welcome, token: idOf(1).slice(0, 8) }]);
-    assertEquals(rig.proven, [{ id: nameOf(1), to: ELSEWHERE_TEXT, time: 0 }]);
+    assertEquals(rig.validated, [{ id: nameOf(1), to: ELSEWHERE_TEXT, time: 0 }]);
   });
 
   test("is not moved there when it has answered since at the old place", async () => {
@@ -463,7 +463,7 @@ describe("a peer that is heard from elsewhere than where it has answered", () =>
       if (echo !== undefined) rig.hear(1, { source: ELSEWHERE, extension: { echo } });
       for (let step = 0; step < 17; step++) {
         await rig.clock.advance(0.05 * heartbeat);
-        if (rig.entry(1).hellos < 3) continue;
+        if (rig.entry(1).challengesSent < 3) continue;
         rig.answer(1);
         answered++;
       }
@@ -486,7 +486,7 @@ describe("a peer that is heard from elsewhere than where it has answered", () =>
       if (echo !== undefined) rig.hear(1, { source: aside, extension: { echo } });
       for (let i = 0; i < 9; i++) {
         await rig.clock.advance(HEARTBEAT / 10);
-        asked = rig.entry(1).hellos;
+        asked = rig.entry(1).challengesSent;
         if (asked <= lost) continue;
         answered++;
         rig.answer(1);
@@ -652,7 +652,7 @@ describe("what is said in the name of a peer from a host that it has not shown t
     assertEquals(rig.sent.map(({ to }) => to), [OTHER_PORT]);
     assert(rig.sent.every(isQuestion));
     rig.hear(1, { extension: { echo: rig.nonceTo(OTHER_PORT) as number } });
-    assertEquals([rig.membership.peers.endpoints(), rig.proven], [[placeOf(1)], []]);
+    assertEquals([rig.membership.peers.endpoints(), rig.validated], [[placeOf(1)], []]);
     rig.hear(1, { source: ELSEWHERE, extension: group });
     assertEquals(rig.membership.peers.copies(), []);
     // It is told where it is reached, as somebody else may be there under the same id.
@@ -773,7 +773,7 @@ describe("a process that was started again where another was", () => {
     rig.hear(2, {});
     rig.answer(2);
     await rig.clock.advance(HEARTBEAT / 2);
-    assertEquals([rig.gone, rig.entry(2).isProven], [[], true]);
+    assertEquals([rig.gone, rig.entry(2).isValidated], [[], true]);
     rig.hear(1, { extension: { nonce: 7 } });
     rig.answer(1);
     assertEquals([rig.gone, rig.entry(1).endpoint, rig.entry(2).endpoint], [[], placeOf(1), placeOf(2)]);
@@ -878,7 +878,7 @@ describe("round trips", () => {
     rig.hear(1);
     await rig.clock.advance(40);
     rig.answer(1);
-    assertEquals([rig.entry(1).roundTrip, rig.proven], [40, [{ id: nameOf(1), to: addressOf(1), time: 40 }]]);
+    assertEquals([rig.entry(1).roundTrip, rig.validated], [40, [{ id: nameOf(1), to: addressOf(1), time: 40 }]]);
     rig.membership.start();
     await rig.clock.advance(1.25 * HEARTBEAT);
     await rig.clock.advance(80);

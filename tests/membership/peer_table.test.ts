@@ -108,16 +108,16 @@ describe("a node is reached", () => {
 
   test("not at all before it has answered when it speaks the extension; a plain one answers nothing", () => {
     const { table } = setUp();
-    join(table, 1, { proven: false });
-    join(table, 2, { proven: false, extended: false });
+    join(table, 1, { validated: false });
+    join(table, 2, { validated: false, extended: false });
     assertEquals(shown(table.endpoints()), [addressOf(2)]);
-    table.prove(table.get(nameOf(1)) as PeerEntry, placeOf(1));
+    table.validate(table.get(nameOf(1)) as PeerEntry, placeOf(1));
     assertEquals(shown(table.endpoints()), [addressOf(1), addressOf(2)]);
   });
 
   test("not any more when it turns out that it speaks the extension, until it answers", () => {
     const { table } = setUp();
-    join(table, 1, { proven: false, extended: false });
+    join(table, 1, { validated: false, extended: false });
     assertEquals(shown(table.endpoints()), [addressOf(1)]);
     table.hear(heardFrom(1));
     assertEquals(shown(table.endpoints()), []);
@@ -147,7 +147,7 @@ describe("a node is reached", () => {
   test("after it has answered, where it did, wherever it is heard: ids can be forged", async () => {
     const { table, hear, entry, at, clock } = setUp();
     hear("10.0.0.1:7946");
-    table.prove(entry(), SOURCE);
+    table.validate(entry(), SOURCE);
     for (let i = 0; i < 100; i++) {
       await clock.advance(1000);
       hear("172.17.0.1:5000", OTHER);
@@ -166,43 +166,47 @@ describe("an answer", () => {
     test(name, () => {
       const { table, hear, entry, at } = setUp();
       hear("10.0.0.1:7946");
-      entry().hellos = 2;
-      assertEquals(table.prove(entry(), endpoint), true);
-      assertEquals([at(), entry().isProven, entry().hellos], [formatAddress(endpoint.host, endpoint.port), true, 0]);
-      assertEquals(table.prove(entry(), endpoint), false);
+      entry().challengesSent = 2;
+      assertEquals(table.validate(entry(), endpoint), true);
+      assertEquals([at(), entry().isValidated, entry().challengesSent], [
+        formatAddress(endpoint.host, endpoint.port),
+        true,
+        0,
+      ]);
+      assertEquals(table.validate(entry(), endpoint), false);
     });
   }
 
   test("from elsewhere moves one that is proven only when it is heard there, and was asked in vain where it was for long", async () => {
     const { table, hear, entry, at, clock } = setUp();
     hear("10.0.0.1:7946");
-    table.prove(entry(), SOURCE);
+    table.validate(entry(), SOURCE);
     await clock.advance(2 * HEARTBEAT);
-    assertEquals(table.prove(entry(), OTHER), false);
-    entry().hellos = 3;
+    assertEquals(table.validate(entry(), OTHER), false);
+    entry().challengesSent = 3;
     assertEquals([table.follow(entry(), OTHER, 3), at()], [false, "192.168.1.9:5000"]);
     await clock.advance(0.001);
     assertEquals(table.follow(entry(), { ...OTHER, port: 1 }, 3), false);
     assertEquals(table.follow(entry(), OTHER, 4), false);
     assertEquals([table.follow(entry(), OTHER, 3), at()], [true, "172.17.0.1:5000"]);
-    assertEquals([entry().hellos, entry().reachedAt], [0, clock.now()]);
+    assertEquals([entry().challengesSent, entry().reachedAt], [0, clock.now()]);
     assertEquals(table.follow(entry(), OTHER, 0), false);
   });
 
   test("from elsewhere counts for two heartbeats, and what is heard or answered from where it is takes questions back", async () => {
     const { table, hear, entry, clock } = setUp();
     hear("10.0.0.1:7946");
-    table.prove(entry(), SOURCE);
-    for (const answer of [() => table.prove(entry(), SOURCE), () => hear("10.0.0.1:7946")]) {
-      entry().hellos = 8;
+    table.validate(entry(), SOURCE);
+    for (const answer of [() => table.validate(entry(), SOURCE), () => hear("10.0.0.1:7946")]) {
+      entry().challengesSent = 8;
       answer();
-      assertEquals(entry().hellos, 0);
+      assertEquals(entry().challengesSent, 0);
     }
-    table.prove(entry(), OTHER);
-    entry().hellos = 8;
+    table.validate(entry(), OTHER);
+    entry().challengesSent = 8;
     await clock.advance(2 * HEARTBEAT + 0.001);
     assertEquals(table.follow(entry(), OTHER, 3), false);
-    table.prove(entry(), OTHER);
+    table.validate(entry(), OTHER);
     assertEquals(table.follow(entry(), OTHER, 3), true);
   });
 
@@ -210,23 +214,23 @@ describe("an answer", () => {
     const { table, hear, entry } = setUp();
     hear("10.0.0.1:7946");
     const owns = () => [SOURCE, OTHER, { host: "10.0.0.1" }].map(({ host }) => entry().isOn(host));
-    table.prove(entry(), SOURCE);
+    table.validate(entry(), SOURCE);
     assertEquals(owns(), [true, false, false]);
-    table.prove(entry(), OTHER);
+    table.validate(entry(), OTHER);
     assertEquals(owns(), [true, true, false]);
-    table.prove(entry(), { host: "10.0.0.1", port: 7946 });
+    table.validate(entry(), { host: "10.0.0.1", port: 7946 });
     assertEquals(owns(), [true, true, true]);
   });
 
   test("shows that of 17 hosts, the last ones", () => {
     const { table, hear, entry } = setUp();
     hear("10.0.0.1:7946");
-    table.prove(entry(), SOURCE);
+    table.validate(entry(), SOURCE);
     const hostOf = (i: number) => `10.8.0.${i}`;
     for (let i = 0; i < 20; i++) {
-      table.prove(entry(), { host: hostOf(i), port: 1 });
+      table.validate(entry(), { host: hostOf(i), port: 1 });
       // One that shows itself again and again stays.
-      table.prove(entry(), { host: hostOf(0), port: 1 });
+      table.validate(entry(), { host: hostOf(0), port: 1 });
     }
     const owned = Array.from({ length: 20 }, (_, i) => i).filter((i) => entry().isOn(hostOf(i)));
     assertEquals(owned, [0, ...Array.from({ length: 15 }, (_, i) => 5 + i)]);
@@ -237,18 +241,18 @@ describe("an answer", () => {
     const { table, hear, entry, at, clock } = setUp();
     const wanted = { host: "10.0.0.1", port: 7946 };
     hear("10.0.0.1:7946");
-    table.prove(entry(), SOURCE);
-    assertEquals([table.prove(entry(), wanted), at()], [true, "10.0.0.1:7946"]);
+    table.validate(entry(), SOURCE);
+    assertEquals([table.validate(entry(), wanted), at()], [true, "10.0.0.1:7946"]);
     await clock.advance(2 * HEARTBEAT);
-    assertEquals([table.prove(entry(), SOURCE), at()], [false, "10.0.0.1:7946"]);
+    assertEquals([table.validate(entry(), SOURCE), at()], [false, "10.0.0.1:7946"]);
   });
 
   test("counts as heard there, as does a heartbeat from there", async () => {
     const { table, hear, entry, clock } = setUp();
     hear("10.0.0.1:7946");
-    table.prove(entry(), SOURCE);
+    table.validate(entry(), SOURCE);
     await clock.advance(1500);
-    table.prove(entry(), SOURCE);
+    table.validate(entry(), SOURCE);
     assertEquals(entry().reachedAt, 1500);
     await clock.advance(100);
     hear("10.0.0.1:7946", OTHER);
@@ -266,7 +270,7 @@ describe("the lists", () => {
       const advertised = index === 3 ? "name:1" : "10.0.0.9:5000";
       table.hear(heardFrom(index, { advertised, source: shared }));
       const entry = table.get(nameOf(index)) as PeerEntry;
-      table.prove(entry, shared);
+      table.validate(entry, shared);
       entry.isJoined = true;
     }
     assertEquals([table.size, shown(table.endpoints()), table.addresses()], [3, ["10.0.0.9:5000"], [
@@ -282,8 +286,8 @@ describe("the lists", () => {
     const { table, entry } = setUp();
     join(table, 1);
     join(table, 2);
-    join(table, 3, { proven: false, extended: false });
-    join(table, 4, { proven: false });
+    join(table, 3, { validated: false, extended: false });
+    join(table, 4, { validated: false });
     entry(1).hearsUs = true;
     table.changed();
     assertEquals(table.withoutGroup().map(({ id }) => id), [2, 3].map(nameOf));
@@ -301,7 +305,7 @@ describe("the lists", () => {
     join(table, 1);
     let before = lists();
     table.hear(heardFrom(1));
-    table.prove(entry(), placeOf(1));
+    table.validate(entry(), placeOf(1));
     table.remove("nobody");
     assert(areSame(before));
     for (
@@ -326,7 +330,7 @@ describe("the lists", () => {
       [addressOf(2)],
     ]);
     table.clear();
-    assertEquals([table.size, table.endpoints(), table.addresses(), table.tell(4)], [0, [], [], []]);
+    assertEquals([table.size, table.endpoints(), table.addresses(), table.nextForExchange(4)], [0, [], [], []]);
   });
 });
 
@@ -336,15 +340,22 @@ describe("who is told of", () => {
   test("are the next few of those that can be reached, all in turn", () => {
     const { table } = setUp();
     for (let index = 1; index <= 5; index++) join(table, index);
-    join(table, 6, { proven: false });
-    assertEquals(Array.from({ length: 5 }, () => indexes(table.tell(2))), [[1, 2], [3, 4], [5, 1], [2, 3], [4, 5]]);
+    join(table, 6, { validated: false });
+    assertEquals(Array.from({ length: 5 }, () => indexes(table.nextForExchange(2))), [[1, 2], [3, 4], [5, 1], [2, 3], [
+      4,
+      5,
+    ]]);
   });
 
   test("are all of them, each once, when they are fewer", () => {
     const { table } = setUp();
-    assertEquals(table.tell(4), []);
+    assertEquals(table.nextForExchange(4), []);
     for (let index = 1; index <= 3; index++) join(table, index);
-    assertEquals([indexes(table.tell(4)), indexes(table.tell(24)), indexes(table.tell(0))], [[1, 2, 3], [1, 2, 3], []]);
+    assertEquals([
+      indexes(table.nextForExchange(4)),
+      indexes(table.nextForExchange(24)),
+      indexes(table.nextForExchange(0)),
+    ], [[1, 2, 3], [1, 2, 3], []]);
   });
 
   test("are not those that were silent for 1.25 heartbeats: they may be gone, and others would ask for them", async () => {
@@ -352,20 +363,20 @@ describe("who is told of", () => {
     for (const index of [1, 2]) join(table, index);
     await clock.advance(1.25 * HEARTBEAT - 0.001);
     table.hear(heardFrom(2));
-    assertEquals(indexes(table.tell(4)).sort(), [1, 2]);
+    assertEquals(indexes(table.nextForExchange(4)).sort(), [1, 2]);
     await clock.advance(0.001);
-    assertEquals(indexes(table.tell(4)), [2]);
+    assertEquals(indexes(table.nextForExchange(4)), [2]);
     table.hear(heardFrom(1));
-    assertEquals(indexes(table.tell(4)).sort(), [1, 2]);
+    assertEquals(indexes(table.nextForExchange(4)).sort(), [1, 2]);
   });
 
   test("are plain ones until they were silent for 15 s: their heartbeats may be rarer", async () => {
     const { table, clock } = setUp();
-    join(table, 1, { proven: false, extended: false });
+    join(table, 1, { validated: false, extended: false });
     await clock.advance(SETTLED - 0.001);
-    assertEquals(indexes(table.tell(4)), [1]);
+    assertEquals(indexes(table.nextForExchange(4)), [1]);
     await clock.advance(0.001);
-    assertEquals(indexes(table.tell(4)), []);
+    assertEquals(indexes(table.nextForExchange(4)), []);
   });
 
   test("are plain ones only where there is room, as they have not shown where they are, and one of each place", () => {
@@ -374,20 +385,20 @@ describe("who is told of", () => {
     for (let index = 10; index < 20; index++) {
       table.hear(heardFrom(index, { extended: false, source: index < 18 ? placeOf(10) : placeOf(index) }));
     }
-    assertEquals([indexes(table.tell(2)), indexes(table.tell(3))], [[1, 2], [3, 1, 2]]);
-    const told = indexes(table.tell(6));
+    assertEquals([indexes(table.nextForExchange(2)), indexes(table.nextForExchange(3))], [[1, 2], [3, 1, 2]]);
+    const told = indexes(table.nextForExchange(6));
     assertEquals([told.slice(0, 3).sort(), told.length], [[1, 2, 3], 6]);
     const places = told.slice(3).map((index) => table.get(nameOf(index))?.endpoint.host);
     assertEquals(new Set(places).size, 3);
     // By turns, too.
-    assertEquals(new Set([0, 1, 2].flatMap(() => indexes(table.tell(4)).slice(3))).size, 3);
+    assertEquals(new Set([0, 1, 2].flatMap(() => indexes(table.nextForExchange(4)).slice(3))).size, 3);
   });
 
   test("are not those whose place another has taken", () => {
     const { table, entry } = setUp();
     for (const index of [1, 2]) join(table, index);
     entry(1).replacedAt = 0;
-    assertEquals(indexes(table.tell(4)), [2]);
+    assertEquals(indexes(table.nextForExchange(4)), [2]);
   });
 
   test("are each told of as often as any other, give or take one", () => {
@@ -400,7 +411,7 @@ describe("who is told of", () => {
           told.set(index, 0);
         }
         for (const count of counts) {
-          const few = indexes(table.tell(count));
+          const few = indexes(table.nextForExchange(count));
           assertEquals([few.length, new Set(few).size], [Math.min(count, size), Math.min(count, size)]);
           for (const index of few) told.set(index, (told.get(index) ?? 0) + 1);
         }
@@ -423,21 +434,21 @@ describe("a full table", () => {
   test("has room for one that answers: who was heard longest ago and never answered makes way", async () => {
     const { table, evicted, clock } = setUp({ capacity: 4 });
     join(table, 1);
-    join(table, 2, { proven: false, extended: false });
-    join(table, 3, { proven: false });
-    join(table, 4, { proven: false });
+    join(table, 2, { validated: false, extended: false });
+    join(table, 3, { validated: false });
+    join(table, 4, { validated: false });
     await clock.advance(1);
     table.hear(heardFrom(3));
-    assertEquals(table.hear(heardFrom(5, { isProof: true })), "joined");
+    assertEquals(table.hear(heardFrom(5, { isResponse: true })), "joined");
     assertEquals([evicted.map(({ id }) => id), table.size], [[nameOf(4)], 4]);
-    assertEquals([table.hear(heardFrom(6, { isProof: true })), evicted.length], ["joined", 2]);
+    assertEquals([table.hear(heardFrom(6, { isResponse: true })), evicted.length], ["joined", 2]);
   });
 
   test("has room for a plain one, which cannot answer, in the place of one that never has", () => {
     const { table, evicted } = setUp({ capacity: 3, plainCapacity: 2 });
     join(table, 1);
-    join(table, 2, { proven: false });
-    join(table, 3, { proven: false });
+    join(table, 2, { validated: false });
+    join(table, 3, { validated: false });
     const hear = (index: number) => table.hear(heardFrom(index, { extended: false }));
     assertEquals([4, 5, 6].map(hear), ["joined", "joined", "refused"]);
     assertEquals([evicted.map(({ id }) => id), table.size], [[2, 3].map(nameOf), 3]);
@@ -461,8 +472,8 @@ describe("a full table", () => {
   test("of peers that have answered, and of plain ones, which can not, has no room", () => {
     const { table, evicted } = setUp({ capacity: 2 });
     join(table, 1);
-    join(table, 2, { proven: false, extended: false });
-    assertEquals([table.hear(heardFrom(3, { isProof: true })), evicted], ["refused", []]);
+    join(table, 2, { validated: false, extended: false });
+    assertEquals([table.hear(heardFrom(3, { isResponse: true })), evicted], ["refused", []]);
   });
 
   test("bounds what 100,000 forged ids can do", () => {
@@ -485,26 +496,28 @@ test("whatever is heard and answered: the table is bounded, who has answered sta
   fc.assert(
     fc.property(fc.array(step, { maxLength: 60, size: "max" }), (steps) => {
       const { table, evicted } = setUp({ capacity: 4 });
-      const proven = new Set<string>();
+      const validated = new Set<string>();
       for (const { index, from, advertised, extended, does } of steps) {
         const id = nameOf(index);
         const entry = table.get(id);
         if (does === "remove") {
           table.remove(id);
-          proven.delete(id);
+          validated.delete(id);
         } else if (does === "prove" && entry !== undefined) {
-          table.prove(entry, placeOf(from));
-          proven.add(id);
+          table.validate(entry, placeOf(from));
+          validated.add(id);
         } else if (does !== "prove") {
-          const isProof = does === "hear a proof";
-          table.hear(heardFrom(index, { source: placeOf(from), advertised: addressOf(advertised), extended, isProof }));
+          const isResponse = does === "hear a proof";
+          table.hear(
+            heardFrom(index, { source: placeOf(from), advertised: addressOf(advertised), extended, isResponse }),
+          );
         }
         assertLessOrEqual(table.size, 4);
-        for (const each of proven) assert(table.get(each) !== undefined);
-        const reached = [...table.all()].filter(({ id, extended }) => !extended || proven.has(id));
+        for (const each of validated) assert(table.get(each) !== undefined);
+        const reached = [...table.all()].filter(({ id, extended }) => !extended || validated.has(id));
         const places = [...new Set(shown(reached.map(({ endpoint }) => endpoint)))].sort();
         assertEquals(shown(table.endpoints()).sort(), places);
-        for (const { extended, isProven } of evicted) assertEquals([extended, isProven], [true, false]);
+        for (const { extended, isValidated } of evicted) assertEquals([extended, isValidated], [true, false]);
       }
     }),
     { numRuns: 500 },

@@ -2,7 +2,7 @@
 import { describe, test } from "node:test";
 import { assert, assertEquals, assertLessOrEqual } from "@std/assert";
 import { SeededRandom } from "../../adapters/memory.ts";
-import { Crowd } from "../../src/membership/response_suppression.ts";
+import { ResponseSuppression } from "../../src/membership/response_suppression.ts";
 import { Jitter } from "../../src/platform/jitter.ts";
 import { HEARTBEAT, MembershipRig } from "../support/membership_rig.ts";
 import { addressOf } from "../support/peers.ts";
@@ -95,10 +95,14 @@ describe("a node that is heard for the first time", () => {
 });
 
 test("a crowd is small with up to eight proven peers, or without multicast, and then nobody is left out", () => {
-  for (const [proven, multicast, isSmall] of [[8, true, true], [9, true, false], [900, false, true]] as const) {
-    const crowd = new Crowd({ multicast: () => multicast, proven: () => proven, jitter: newJitter(1) });
-    assertEquals(crowd.isSmall, isSmall);
-    if (isSmall) assertEquals([crowd.isChosen(0), crowd.delay()], [true, 0]);
-    for (let i = 0; i < 100; i++) assertLessOrEqual(crowd.delay(), proven);
+  for (const [validated, multicast, isSmall] of [[8, true, true], [9, true, false], [900, false, true]] as const) {
+    const suppression = new ResponseSuppression({
+      multicast: () => multicast,
+      validated: () => validated,
+      jitter: newJitter(1),
+    });
+    assertEquals(suppression.isSmall, isSmall);
+    if (isSmall) assertEquals([suppression.isChosen(0), suppression.delay()], [true, 0]);
+    for (let i = 0; i < 100; i++) assertLessOrEqual(suppression.delay(), validated);
   }
 });

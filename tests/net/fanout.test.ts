@@ -1,7 +1,7 @@
 // Where batches go besides the group, and what only the extension knows.
 import { describe, test } from "node:test";
 import { assertEquals, assertStrictEquals } from "@std/assert";
-import { Destinations, type Reachable, strangers, unique } from "../../src/net/fanout.ts";
+import { Fanout, type Reachable, unique, unknownEndpoints } from "../../src/net/fanout.ts";
 import { type Endpoint, formatAddress } from "../../src/platform/endpoint.ts";
 
 function endpoints(...texts: string[]): Endpoint[] {
@@ -40,24 +40,24 @@ describe("batches go to all peers that need copies, and to", () => {
   for (const [name, peers, seeds, extra] of cases) {
     test(name, () => {
       const [known, given] = [reachable(endpoints(...peers)), endpoints(...seeds)];
-      const { batch } = new Destinations(() => known, () => given);
+      const { batch } = new Fanout(() => known, () => given);
       assertEquals(shown(batch), [...peers, ...extra]);
       // Who hears the group stands for its seed all the same.
       const hearing = reachable(endpoints(...peers), endpoints(...peers));
-      assertEquals(shown(new Destinations(() => hearing, () => given).batch), extra);
+      assertEquals(shown(new Fanout(() => hearing, () => given).batch), extra);
     });
   }
 });
 
 test("destinations are worked out again only when a list is another", () => {
   let [peers, seeds] = [reachable(endpoints("a:1")), endpoints("b:1")];
-  const destinations = new Destinations(() => peers, () => seeds);
-  const before = destinations.batch;
-  assertStrictEquals(destinations.batch, before);
+  const fanout = new Fanout(() => peers, () => seeds);
+  const before = fanout.batch;
+  assertStrictEquals(fanout.batch, before);
   peers = reachable(endpoints("a:1", "b:50000"));
-  assertEquals(shown(destinations.batch), ["a:1", "b:50000"]);
+  assertEquals(shown(fanout.batch), ["a:1", "b:50000"]);
   seeds = endpoints("c:1");
-  assertEquals(shown(destinations.batch), ["a:1", "b:50000", "c:1"]);
+  assertEquals(shown(fanout.batch), ["a:1", "b:50000", "c:1"]);
 });
 
 test("destinations are worked out again when a peer begins to hear the group, or hears it no more", () => {
@@ -65,29 +65,29 @@ test("destinations are worked out again when a peer begins to hear the group, or
   const [some, all] = [reachable(peers, endpoints("b:1")), reachable(peers)];
   const none: readonly Endpoint[] = [];
   let now = some;
-  const destinations = new Destinations(() => ({ ...now, endpoints: () => peers }), () => none);
-  assertEquals([shown(destinations.batch), shown(destinations.extended)], [["a:1"], []]);
+  const fanout = new Fanout(() => ({ ...now, endpoints: () => peers }), () => none);
+  assertEquals([shown(fanout.batch), shown(fanout.extended)], [["a:1"], []]);
   now = all;
-  assertEquals([shown(destinations.batch), shown(destinations.extended)], [["a:1", "b:1"], ["b:1"]]);
+  assertEquals([shown(fanout.batch), shown(fanout.extended)], [["a:1", "b:1"], ["b:1"]]);
   now = some;
-  assertEquals([shown(destinations.batch), shown(destinations.extended)], [["a:1"], []]);
+  assertEquals([shown(fanout.batch), shown(fanout.extended)], [["a:1"], []]);
 });
 
 test("endpoints are strangers by host and port, and each is one however often it is named", () => {
   const all = endpoints("a:1", "a:2", "b:1", "a:1");
-  assertEquals(shown(strangers(all, endpoints("a:1", "c:1"))), ["a:2", "b:1"]);
+  assertEquals(shown(unknownEndpoints(all, endpoints("a:1", "c:1"))), ["a:2", "b:1"]);
   assertEquals(shown(unique(all)), ["a:1", "a:2", "b:1"]);
 });
 
 test("what only the extension knows goes to peers that speak it, to each place once, and to seeds that may", () => {
   let peers = reachable(endpoints("a:1", "b:1", "b:1", "c:1"));
   let seeds = endpoints("a:7946", "c:1", "d:1");
-  const destinations = new Destinations(() => peers, () => seeds);
-  const before = destinations.extended;
+  const fanout = new Fanout(() => peers, () => seeds);
+  const before = fanout.extended;
   assertEquals(shown(before), ["b:1", "c:1", "d:1"]);
-  assertStrictEquals(destinations.extended, before);
+  assertStrictEquals(fanout.extended, before);
   peers = reachable(endpoints("a:1"));
-  assertEquals(shown(destinations.extended), ["c:1", "d:1"]);
+  assertEquals(shown(fanout.extended), ["c:1", "d:1"]);
   seeds = [];
-  assertEquals(shown(destinations.extended), []);
+  assertEquals(shown(fanout.extended), []);
 });

@@ -2,7 +2,7 @@
 import { test } from "node:test";
 import { assertEquals } from "@std/assert";
 import { VirtualClock } from "../../adapters/memory/clock.ts";
-import { Links } from "../../src/net/interface_sockets.ts";
+import { InterfaceSockets } from "../../src/net/interface_sockets.ts";
 import { checkOptions } from "../../src/options.ts";
 import type { Bind } from "../../src/platform/datagram_socket.ts";
 import type { NetworkInterface } from "../../src/platform/host.ts";
@@ -36,14 +36,18 @@ async function openLinks(list: readonly NetworkInterface[]) {
       },
     });
   };
-  const links = await Links.open(checkOptions({ interface: "all", group: GROUP, peers: ["10.0.0.9:7946"] }), {
-    bind,
-    clock: new VirtualClock(),
-    randomBytes: (length) => new Uint8Array(length),
-    networkInterfaces: () => list,
-    resolve: () => Promise.resolve([]),
-    resolveSrv: () => Promise.resolve([]),
-  }, { message() {}, error() {} });
+  const links = await InterfaceSockets.open(
+    checkOptions({ interface: "all", group: GROUP, peers: ["10.0.0.9:7946"] }),
+    {
+      bind,
+      clock: new VirtualClock(),
+      randomBytes: (length) => new Uint8Array(length),
+      networkInterfaces: () => list,
+      resolve: () => Promise.resolve([]),
+      resolveSrv: () => Promise.resolve([]),
+    },
+    { message() {}, error() {} },
+  );
   const sentFrom = async () => {
     sent = [];
     await links.sendToGroup([Uint8Array.of(1)]);

@@ -6,7 +6,7 @@ import { VirtualClock } from "../../adapters/memory/clock.ts";
 import { Pacer } from "../../src/net/pacer.ts";
 import { sendAll } from "../../src/net/send_all.ts";
 import { SendBudget } from "../../src/net/send_budget.ts";
-import { Outbox, type OutboxConfig, type Parcel } from "../../src/net/transmit_queue.ts";
+import { type Transmit, TransmitQueue, type TransmitQueueConfig } from "../../src/net/transmit_queue.ts";
 import type { Endpoint } from "../../src/platform/endpoint.ts";
 import { settle, watch } from "../support/outcome.ts";
 
@@ -17,7 +17,7 @@ const B: Endpoint = { host: "10.0.0.2", port: 2 };
 /** Sends one datagram; rejects or throws when it was not sent. */
 type SendOne = (datagram: Uint8Array, endpoint: Endpoint) => Promise<void>;
 
-function oneByOne(send: SendOne): OutboxConfig["send"] {
+function oneByOne(send: SendOne): TransmitQueueConfig["send"] {
   return async (datagrams, endpoint) => {
     const unsent: (Error | undefined)[] = [];
     for (const datagram of datagrams) {
@@ -33,7 +33,7 @@ function oneByOne(send: SendOne): OutboxConfig["send"] {
 }
 
 /** An outbox whose datagrams are texts, and whose sends end when the test says so. */
-function setUp({ send, ...config }: Partial<Omit<OutboxConfig, "send">> & { readonly send?: SendOne } = {}) {
+function setUp({ send, ...config }: Partial<Omit<TransmitQueueConfig, "send">> & { readonly send?: SendOne } = {}) {
   const batches: string[] = [];
   const sent: string[] = [];
   const errors: unknown[] = [];
@@ -46,7 +46,7 @@ function setUp({ send, ...config }: Partial<Omit<OutboxConfig, "send">> & { read
   };
   const sendTo = oneByOne(send ?? deferred);
   const clock = new VirtualClock();
-  const outbox = new Outbox({
+  const transmitQueue = new TransmitQueue({
     send: sendTo,
     sendToGroup: (datagrams) => sendTo(datagrams, GROUP),
     hasGroup: () => true,
@@ -68,7 +68,7 @@ function setUp({ send, ...config }: Partial<Omit<OutboxConfig, "send">> & { read
   const run = async () => {
     for (await settle(); underWay.length > 0; await settle()) underWay.shift()?.end();
   };
-  return { outbox, batches, sent, errors, underWay, run };
+  return { transmitQueue, batches, sent, errors, underWay, run };
 }
 
 function bytes(text: string): Uint8Array {
@@ -77,26 +77,26 @@ function bytes(text: string): Uint8Array {
 
 describe("Outbox", () => {
   test("sends a batch to the group and to each endpoint, and counts it once", async () => {
-    const { outbox, batches, sent, run } = setUp({ batchTo: () => [A, B] });
+    const { transmitQueue, batches, sent, run } = setUp({ batchTo: () => [A, B] });
     batches.push("1", "2");
-    outbox.wake();
+    transmitQueue.wake();
     await run();
     const each = (name: string) => [`${name} to 239.0.0.1`, `${name} to 10.0.0.1`, `${name} to 10.0.0.2`];
-    assertEquals([sent, outbox.broadcasts], [[...each("1"), ...each("2")], 2]);
+    assertEquals([sent, transmitQueue.broadcasts], [[...each("1"), ...each("2")], 2]);
   });
 
   test("begins after the caller's turn on the stack, never within", async () => {
-    const { outbox, sent, run } = setUp();
-    outbox.post(bytes("beat"), "group");
+    const { transmitQueue, sent, run } = setUp();
+    transmitQueue.sendControlPacket(bytes("beat"), "group");
     assertEquals(sent, []);
     await run();
     assertEquals(sent, ["beat to 239.0.0.1"]);
   });
 
   test("sends one datagram at a time, letters first", async () => {
-    const { outbox, batches, sent, underWay } = setUp({ batchTo: () => [A] });
+    const { transmitQueue, batches, sent, underWay } = setUp({ batchTo: () => [A] });
     batches.push("1", "2");
-    outbox.wake();
+    transmitQueue.wake();
     const steps: string[] = [];
     const step = async () => {
       await settle();
@@ -105,9 +105,9 @@ describe("Outbox", () => {
       underWay.shift()?.end();
     };
     await step();
-    outbox.post(bytes("beat"), "group");
-    outbox.post(bytes("beat for two"), [A, B]);
-    outbox.post(bytes("hello"), B);
+    transmitQueue.sendControlPacket(bytes("beat"), "group");
+    transmitQueue.sendControlPacket(bytes("beat for two"), [A, B]);
+    transmitQueue.sendControlPacket(bytes("hello"), B);
     while (steps.length < 8) await step();
     await settle();
     assertEquals([steps, underWay.length, sent.length], [
@@ -120,12 +120,12 @@ describe("Outbox", () => {
 
   test("asks for the next batch only when the last is out", async () => {
     let taken = 0;
-    const { outbox, underWay, run } = setUp({
+    const { transmitQueue, underWay, run } = setUp({
       take: () => bytes(String(++taken)),
       isReady: (what) => what === "batch" && taken < 2,
     });
-    outbox.wake();
-    outbox.wake();
+    transmitQueue.wake();
+    transmitQueue.wake();
     await settle();
     assertEquals([taken, underWay.length], [1, 1]);
     await run();
@@ -134,15 +134,15 @@ describe("Outbox", () => {
 
   test("asks where to send for each datagram", async () => {
     let endpoints = [A];
-    const { outbox, batches, sent, run } = setUp({
+    const { transmitQueue, batches, sent, run } = setUp({
       hasGroup: () => false,
       extendedTo: () => endpoints,
       batchTo: () => endpoints,
     });
     const send = async (name: string) => {
-      outbox.post(bytes(`state ${name}`), "extended");
+      transmitQueue.sendControlPacket(bytes(`state ${name}`), "extended");
       batches.push(name);
-      outbox.wake();
+      transmitQueue.wake();
       await run();
     };
     await send("1");
@@ -152,35 +152,35 @@ describe("Outbox", () => {
   });
 
   test("goes on after a send that failed, in whatever way, and says so", async () => {
-    const failures = [new Error("rejected"), new Error("thrown")];
+    const errorReporter = [new Error("rejected"), new Error("thrown")];
     const hosts: string[] = [];
-    const { outbox, batches, errors } = setUp({
+    const { transmitQueue, batches, errors } = setUp({
       batchTo: () => [A, B],
       send: (_, { host }) => {
         hosts.push(host);
-        if (host === GROUP.host) return Promise.reject(failures[0]);
-        if (host === A.host) throw failures[1];
+        if (host === GROUP.host) return Promise.reject(errorReporter[0]);
+        if (host === A.host) throw errorReporter[1];
         return Promise.resolve();
       },
     });
     batches.push("1", "2");
-    outbox.wake();
-    await outbox.drained();
+    transmitQueue.wake();
+    await transmitQueue.drained();
     assertEquals(hosts, [GROUP.host, A.host, B.host, GROUP.host, A.host, B.host]);
     assertEquals(errors.length, 4);
-    errors.forEach((error, i) => assertStrictEquals(error, failures[i % 2]));
+    errors.forEach((error, i) => assertStrictEquals(error, errorReporter[i % 2]));
   });
 
   test("lets at most 4,096 letters wait, and tells of each beyond", async () => {
-    const { outbox, sent, errors, underWay, run } = setUp();
-    outbox.post(bytes("first"), A);
+    const { transmitQueue, sent, errors, underWay, run } = setUp();
+    transmitQueue.sendControlPacket(bytes("first"), A);
     await settle();
     assertEquals(underWay.length, 1);
-    for (let i = 0; i < 5000; i++) outbox.post(bytes(String(i)), A);
+    for (let i = 0; i < 5000; i++) transmitQueue.sendControlPacket(bytes(String(i)), A);
     assertEquals(errors.length, 5000 - 4096);
     await run();
     assertEquals([sent.length, sent.at(-1)], [1 + 4096, "4095 to 10.0.0.1"]);
-    outbox.post(bytes("again"), A);
+    transmitQueue.sendControlPacket(bytes("again"), A);
     await run();
     assertEquals([sent.at(-1), errors.length], ["again to 10.0.0.1", 904]);
   });
@@ -195,15 +195,15 @@ describe("Outbox", () => {
     ];
     for (const [name, hasGroup, endpoints, failing, count] of cases) {
       test(name, async () => {
-        const { outbox, batches } = setUp({
+        const { transmitQueue, batches } = setUp({
           hasGroup: () => hasGroup,
           batchTo: () => endpoints,
           send: (_, to) => failing.includes(to) ? Promise.reject(new Error("no")) : Promise.resolve(),
         });
         batches.push("1");
-        outbox.wake();
-        await outbox.drained();
-        assertEquals(outbox.broadcasts, count);
+        transmitQueue.wake();
+        await transmitQueue.drained();
+        assertEquals(transmitQueue.broadcasts, count);
       });
     }
   });
@@ -219,24 +219,24 @@ describe("Outbox", () => {
     ];
     for (const [name, hasGroup, to, failing, count] of cases) {
       test(name, async () => {
-        const { outbox } = setUp({
+        const { transmitQueue } = setUp({
           hasGroup: () => hasGroup,
           send: (_, to) => failing.includes(to) ? Promise.reject(new Error("no")) : Promise.resolve(),
         });
-        outbox.post(bytes("1"), to);
-        await outbox.drained();
-        assertEquals(outbox.broadcasts, count);
+        transmitQueue.sendControlPacket(bytes("1"), to);
+        await transmitQueue.drained();
+        assertEquals(transmitQueue.broadcasts, count);
       });
     }
 
     test("not when it is a letter to one endpoint, or to the circle of those that speak the extension", async () => {
       for (const hasGroup of [true, false]) {
-        const { outbox, sent, run } = setUp({ hasGroup: () => hasGroup, extendedTo: () => [B] });
-        outbox.post(bytes("1"), A);
-        outbox.post(bytes("2"), "extended");
+        const { transmitQueue, sent, run } = setUp({ hasGroup: () => hasGroup, extendedTo: () => [B] });
+        transmitQueue.sendControlPacket(bytes("1"), A);
+        transmitQueue.sendControlPacket(bytes("2"), "extended");
         await run();
         const group = hasGroup ? ["2 to 239.0.0.1"] : [];
-        assertEquals([sent, outbox.broadcasts], [["1 to 10.0.0.1", ...group, "2 to 10.0.0.2"], 0]);
+        assertEquals([sent, transmitQueue.broadcasts], [["1 to 10.0.0.1", ...group, "2 to 10.0.0.2"], 0]);
       }
     });
   });
@@ -244,24 +244,24 @@ describe("Outbox", () => {
   test("asks for each datagram whether there is a group: it may come and go", async () => {
     const out: string[] = [];
     let there = true;
-    const { outbox } = setUp({
+    const { transmitQueue } = setUp({
       send: async (datagram, { host }) => void out.push(`${new TextDecoder().decode(datagram)} to ${host}`),
       hasGroup: () => there,
     });
     for (const name of ["1", "2", "3"]) {
       there = name !== "2";
-      outbox.post(bytes(name), "group");
-      outbox.post(bytes(name), "extended");
-      await outbox.drained();
+      transmitQueue.sendControlPacket(bytes(name), "group");
+      transmitQueue.sendControlPacket(bytes(name), "extended");
+      await transmitQueue.drained();
     }
     assertEquals(out, ["1", "1", "3", "3"].map((name) => `${name} to ${GROUP.host}`));
   });
 
   test("is drained when all is out, what came meanwhile included", async () => {
-    const { outbox, batches, sent, underWay, run } = setUp();
-    assertEquals(await outbox.drained(), undefined);
-    outbox.post(bytes("1"), "group");
-    const drained = watch(outbox.drained());
+    const { transmitQueue, batches, sent, underWay, run } = setUp();
+    assertEquals(await transmitQueue.drained(), undefined);
+    transmitQueue.sendControlPacket(bytes("1"), "group");
+    const drained = watch(transmitQueue.drained());
     await settle();
     batches.push("2");
     underWay.shift()?.end();
@@ -274,11 +274,11 @@ describe("Outbox", () => {
   test("sends a letter that is posted in any turn after the last one has left", async () => {
     for (let turns = 0; turns < 12; turns++) {
       const out: string[] = [];
-      const { outbox } = setUp({ send: async (datagram) => void out.push(new TextDecoder().decode(datagram)) });
-      outbox.post(bytes("a"), A);
+      const { transmitQueue } = setUp({ send: async (datagram) => void out.push(new TextDecoder().decode(datagram)) });
+      transmitQueue.sendControlPacket(bytes("a"), A);
       for (let i = 0; i < turns; i++) await undefined;
-      outbox.post(bytes("b"), A);
-      await outbox.drained();
+      transmitQueue.sendControlPacket(bytes("b"), A);
+      await transmitQueue.drained();
       assertEquals(out, ["a", "b"], `${turns} turns`);
     }
   });
@@ -290,7 +290,7 @@ describe("Outbox", () => {
       let busy = 0;
       let most = 0;
       const out: string[] = [];
-      const { outbox, batches } = setUp({
+      const { transmitQueue, batches } = setUp({
         send: async (datagram, { host }) => {
           most = Math.max(most, ++busy);
           const name = new TextDecoder().decode(datagram);
@@ -300,30 +300,30 @@ describe("Outbox", () => {
           if (name.endsWith("!")) throw new Error(name);
         },
       });
-      const letters: string[] = [];
+      const control: string[] = [];
       const queued: string[] = [];
       for (const [i, step] of steps.entries()) {
         if (step === "wait") await undefined;
         else if (step === "batch") {
           queued.push(`batch ${i}`);
           batches.push(`batch ${i}`);
-          outbox.wake();
+          transmitQueue.wake();
         } else {
           const name = `${i}${step.fails ? "!" : ""}`;
-          letters.push(step.to === "group" ? name : `${name} to ${step.to.host}`);
-          outbox.post(bytes(name), step.to);
+          control.push(step.to === "group" ? name : `${name} to ${step.to.host}`);
+          transmitQueue.sendControlPacket(bytes(name), step.to);
         }
       }
-      await outbox.drained();
+      await transmitQueue.drained();
       assertLessOrEqual(most, 1);
-      assertEquals(out.filter((name) => !name.startsWith("batch")), letters);
+      assertEquals(out.filter((name) => !name.startsWith("batch")), control);
       assertEquals(out.filter((name) => name.startsWith("batch")), queued);
     }));
   });
 });
 
 /** An outbox with a pacer, whose sends end at once, and when each datagram left. */
-function paced({ rate = 1000, repairs = [] as Parcel[], isSteady = false } = {}) {
+function paced({ rate = 1000, retransmits = [] as Transmit[], isSteady = false } = {}) {
   const clock = new VirtualClock();
   const pacer = new Pacer({ min: rate, max: rate, clock });
   const batches: string[] = [];
@@ -334,7 +334,7 @@ function paced({ rate = 1000, repairs = [] as Parcel[], isSteady = false } = {})
     return Promise.resolve();
   });
   let underWay = 0;
-  const outbox = new Outbox({
+  const transmitQueue = new TransmitQueue({
     send: sendTo,
     sendToGroup: (datagrams) => sendTo(datagrams, GROUP),
     hasGroup: () => true,
@@ -348,13 +348,13 @@ function paced({ rate = 1000, repairs = [] as Parcel[], isSteady = false } = {})
       if (batch !== undefined) underWay++;
       return batch === undefined ? undefined : bytes(batch);
     },
-    takeRepair: () => repairs.shift(),
-    isReady: (what) => (what === "batch" ? batches : repairs).length > 0,
+    takeRetransmit: () => retransmits.shift(),
+    isReady: (what) => (what === "batch" ? batches : retransmits).length > 0,
     pacer,
     clock,
     onError: () => {},
   });
-  return { outbox, clock, pacer, budget, batches, repairs, sent, underWay: () => underWay };
+  return { transmitQueue, clock, pacer, budget, batches, retransmits, sent, underWay: () => underWay };
 }
 
 function names(prefix: string, count: number): string[] {
@@ -366,38 +366,38 @@ describe("a paced Outbox", () => {
   const BURST = 16;
 
   test("lets a burst go and then one batch in 1 / rate", async () => {
-    const { outbox, clock, batches, sent } = paced({ rate: 1000 });
+    const { transmitQueue, clock, batches, sent } = paced({ rate: 1000 });
     batches.push(...names("", BURST + 10));
-    outbox.wake();
+    transmitQueue.wake();
     await clock.advance(0);
     assertEquals(sent.length, 2 * BURST);
     await clock.advance(10);
     assertEquals(sent.length, 2 * (BURST + 10));
     const times = sent.filter(({ to }) => to === A.host).slice(BURST).map(({ at }) => Math.round(at));
     assertEquals(times, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
-    await outbox.drained();
+    await transmitQueue.drained();
     assertEquals(clock.pending, 0);
   });
 
   test("counts a broadcast once, however many it goes to", async () => {
-    const { outbox, clock, batches, sent, pacer } = paced({ rate: 1 });
+    const { transmitQueue, clock, batches, sent, pacer } = paced({ rate: 1 });
     batches.push(...names("", BURST));
-    outbox.wake();
+    transmitQueue.wake();
     await clock.advance(0);
-    assertEquals([sent.length, outbox.broadcasts, pacer.wait() > 900], [2 * BURST, BURST, true]);
+    assertEquals([sent.length, transmitQueue.broadcasts, pacer.wait() > 900], [2 * BURST, BURST, true]);
   });
 
   test("lets letters pass at once, also while a batch waits, and spends nothing on them", async () => {
-    const { outbox, clock, batches, sent, pacer } = paced({ rate: 1 });
+    const { transmitQueue, clock, batches, sent, pacer } = paced({ rate: 1 });
     batches.push(...names("", BURST + 1));
-    outbox.wake();
+    transmitQueue.wake();
     await clock.advance(500);
     const { length } = sent;
     const wait = pacer.wait();
-    outbox.post(bytes("beat"), "group");
-    outbox.post(bytes("beat"), [A, B]);
-    outbox.post(bytes("state"), "extended");
-    outbox.post(bytes("answer"), A);
+    transmitQueue.sendControlPacket(bytes("beat"), "group");
+    transmitQueue.sendControlPacket(bytes("beat"), [A, B]);
+    transmitQueue.sendControlPacket(bytes("state"), "extended");
+    transmitQueue.sendControlPacket(bytes("answer"), A);
     await clock.advance(0);
     assertEquals(sent.slice(length).map(({ name, to }) => `${name} to ${to}`), [
       ...["beat to 239.0.0.1", "beat to 10.0.0.1", "beat to 10.0.0.2"],
@@ -410,31 +410,31 @@ describe("a paced Outbox", () => {
   });
 
   test("lets batches and repairs take turns, and either go on alone", async () => {
-    const { outbox, clock, batches, repairs, sent } = paced();
+    const { transmitQueue, clock, batches, retransmits, sent } = paced();
     batches.push("b1", "b2", "b3");
-    for (const name of names("r", 5)) repairs.push({ datagram: bytes(name), to: A });
-    outbox.wake();
+    for (const name of names("r", 5)) retransmits.push({ datagram: bytes(name), to: A });
+    transmitQueue.wake();
     await clock.advance(0);
     const order = sent.filter(({ to }) => to === A.host).map(({ name }) => name);
     assertEquals(order, ["b1", "r0", "b2", "r1", "b3", "r2", "r3", "r4"]);
     batches.push("b4", "b5");
-    outbox.wake();
+    transmitQueue.wake();
     await clock.advance(20);
     assertEquals(sent.slice(-4).map(({ name }) => name), ["b4", "b4", "b5", "b5"]);
   });
 
   test("sends repairs where they are to go: to one, or to the group alone", async () => {
-    const { outbox, clock, repairs, sent } = paced();
-    repairs.push({ datagram: bytes("r1"), to: B }, { datagram: bytes("r2"), to: "group" });
-    outbox.wake();
+    const { transmitQueue, clock, retransmits, sent } = paced();
+    retransmits.push({ datagram: bytes("r1"), to: B }, { datagram: bytes("r2"), to: "group" });
+    transmitQueue.wake();
     await clock.advance(0);
     assertEquals(sent.map(({ name, to }) => `${name} to ${to}`), ["r1 to 10.0.0.2", "r2 to 239.0.0.1"]);
   });
 
   test("spends on repairs as on batches", async () => {
-    const { outbox, clock, repairs, sent } = paced({ rate: 1000 });
-    for (const name of names("r", BURST + 5)) repairs.push({ datagram: bytes(name), to: A });
-    outbox.wake();
+    const { transmitQueue, clock, retransmits, sent } = paced({ rate: 1000 });
+    for (const name of names("r", BURST + 5)) retransmits.push({ datagram: bytes(name), to: A });
+    transmitQueue.wake();
     await clock.advance(0);
     assertEquals(sent.length, BURST);
     await clock.advance(5);
@@ -442,25 +442,25 @@ describe("a paced Outbox", () => {
   });
 
   test("does not take a batch before it may leave, as it gets its number by that", async () => {
-    const { outbox, clock, batches } = paced({ rate: 1 });
+    const { transmitQueue, clock, batches } = paced({ rate: 1 });
     batches.push(...names("", BURST + 3));
-    outbox.wake();
+    transmitQueue.wake();
     await clock.advance(500);
     assertEquals(batches.length, 3);
   });
 
   test("told to hold batches, it leaves them where they are, and sends letters and repairs at once", async () => {
-    const { outbox, clock, batches, repairs, sent } = paced({ rate: 1 });
+    const { transmitQueue, clock, batches, retransmits, sent } = paced({ rate: 1 });
     batches.push(...names("", BURST + 3));
-    outbox.wake();
+    transmitQueue.wake();
     await clock.advance(500);
-    for (const name of ["r1", "r2"]) repairs.push({ datagram: bytes(name), to: A });
-    outbox.holdBatches();
-    outbox.post(bytes("leave"), A);
+    for (const name of ["r1", "r2"]) retransmits.push({ datagram: bytes(name), to: A });
+    transmitQueue.holdBatches();
+    transmitQueue.sendControlPacket(bytes("leave"), A);
     await clock.advance(0);
     assertEquals(sent.slice(2 * BURST).map(({ name }) => name), ["leave", "r1", "r2"]);
     assertEquals([batches.length, clock.pending], [3, 0]);
-    await outbox.drained();
+    await transmitQueue.drained();
   });
 });
 
@@ -469,22 +469,22 @@ describe("an Outbox whose batches all go to the same", () => {
     sent.map(({ name, to }) => `${name} to ${to === GROUP.host ? "all" : "A"}`);
 
   test("sends those that are ready to one destination and then to the next, 16 at a time", async () => {
-    const { outbox, clock, batches, sent, underWay } = paced({ rate: 1_000_000, isSteady: true });
+    const { transmitQueue, clock, batches, sent, underWay } = paced({ rate: 1_000_000, isSteady: true });
     batches.push(...names("", 40));
-    outbox.wake();
+    transmitQueue.wake();
     await clock.advance(0);
     const groups = [names("", 16), names("", 32).slice(16), names("", 40).slice(32)];
     assertEquals(
       places(sent),
       groups.flatMap((group) => ["all", "A"].flatMap((to) => group.map((name) => `${name} to ${to}`))),
     );
-    assertEquals([outbox.broadcasts, underWay()], [40, 0]);
+    assertEquals([transmitQueue.broadcasts, underWay()], [40, 0]);
   });
 
   test("takes no more at a time than the pace allows", async () => {
-    const { outbox, clock, batches, sent } = paced({ rate: 1000, isSteady: true });
+    const { transmitQueue, clock, batches, sent } = paced({ rate: 1000, isSteady: true });
     batches.push(...names("", 20));
-    outbox.wake();
+    transmitQueue.wake();
     await clock.advance(0);
     assertEquals([sent.length, batches.length], [32, 4]);
     await clock.advance(1);
@@ -494,38 +494,38 @@ describe("an Outbox whose batches all go to the same", () => {
   });
 
   test("sends them one at a time while repairs wait", async () => {
-    const { outbox, clock, batches, repairs, sent } = paced({ isSteady: true });
+    const { transmitQueue, clock, batches, retransmits, sent } = paced({ isSteady: true });
     batches.push("b1", "b2", "b3", "b4");
-    for (const name of names("r", 2)) repairs.push({ datagram: bytes(name), to: A });
-    outbox.wake();
+    for (const name of names("r", 2)) retransmits.push({ datagram: bytes(name), to: A });
+    transmitQueue.wake();
     await clock.advance(0);
     assertEquals(sent.filter(({ to }) => to === A.host).map(({ name }) => name), ["b1", "r0", "b2", "r1", "b3", "b4"]);
   });
 
   test("counts each copy against the budget", async () => {
-    const { outbox, clock, batches, budget } = paced({ rate: 1000, isSteady: true });
+    const { transmitQueue, clock, batches, budget } = paced({ rate: 1000, isSteady: true });
     budget.spend(60);
     batches.push("1", "2");
-    outbox.wake();
+    transmitQueue.wake();
     await clock.advance(0);
     // Four copies: nothing is left, and one comes every 50 µs.
     assertEquals(budget.wait(), 0.05);
   });
 
   test("tells of each datagram that was not sent, and counts the others", async () => {
-    const { outbox, batches, errors } = setUp({
+    const { transmitQueue, batches, errors } = setUp({
       isSteady: () => true,
       send: (datagram) => datagram[0] === "2".charCodeAt(0) ? Promise.reject(new Error("no")) : Promise.resolve(),
     });
     batches.push("1", "2", "3");
-    outbox.wake();
-    await outbox.drained();
-    assertEquals([outbox.broadcasts, errors.length], [2, 1]);
+    transmitQueue.wake();
+    await transmitQueue.drained();
+    assertEquals([transmitQueue.broadcasts, errors.length], [2, 1]);
   });
 
   test("counts those that at least one took, whichever another did not", async () => {
     const refused = new Map([[A.host, "1"], [B.host, "2"]]);
-    const { outbox, batches, errors } = setUp({
+    const { transmitQueue, batches, errors } = setUp({
       isSteady: () => true,
       hasGroup: () => false,
       batchTo: () => [A, B],
@@ -535,9 +535,9 @@ describe("an Outbox whose batches all go to the same", () => {
       },
     });
     batches.push("1", "2", "3");
-    outbox.wake();
-    await outbox.drained();
-    assertEquals([outbox.broadcasts, errors.map(String).sort()], [
+    transmitQueue.wake();
+    await transmitQueue.drained();
+    assertEquals([transmitQueue.broadcasts, errors.map(String).sort()], [
       2,
       ["1", "2", "3", "3"].map((name) => `Error: ${name}`),
     ]);
@@ -545,28 +545,28 @@ describe("an Outbox whose batches all go to the same", () => {
 
   test("sends fewer at a time to many, so that letters do not wait for long", async () => {
     const places = Array.from({ length: 20 }, (_, i) => ({ host: `10.0.1.${i}`, port: 1 }));
-    const { outbox, batches, sent, run } = setUp({
+    const { transmitQueue, batches, sent, run } = setUp({
       isSteady: () => true,
       hasGroup: () => false,
       batchTo: () => places,
     });
     batches.push(...names("", 20));
-    outbox.wake();
+    transmitQueue.wake();
     await run();
     // The first group does not know yet how many there are.
     const firsts = sent.filter((line) => line.endsWith(" to 10.0.1.0")).length;
     assertEquals([firsts, sent.length], [20, 400]);
     batches.push(...names("b", 3));
-    outbox.wake();
+    transmitQueue.wake();
     await settle();
-    outbox.post(bytes("beat"), [A]);
+    transmitQueue.sendControlPacket(bytes("beat"), [A]);
     await run();
     const beat = sent.indexOf("beat to 10.0.0.1");
     assertEquals(beat, 400 + 3 * 20);
     batches.push(...names("c", 4));
-    outbox.wake();
+    transmitQueue.wake();
     await settle();
-    outbox.post(bytes("beat again"), [A]);
+    transmitQueue.sendControlPacket(bytes("beat again"), [A]);
     await run();
     // 64 copies: three batches, and the fourth after the letter.
     assertEquals(sent.indexOf("beat again to 10.0.0.1"), beat + 1 + 3 * 20);
@@ -574,14 +574,14 @@ describe("an Outbox whose batches all go to the same", () => {
 
   test("goes on when batches are held back, or gone, between that it looks for them and takes them", async () => {
     let looks = 0;
-    const { outbox, sent, run } = setUp({
+    const { transmitQueue, sent, run } = setUp({
       isSteady: () => true,
       take: () => undefined,
       isReady: (what) => what === "batch" && ++looks < 5,
     });
-    outbox.wake();
+    transmitQueue.wake();
     await run();
-    outbox.post(bytes("beat"), "group");
+    transmitQueue.sendControlPacket(bytes("beat"), "group");
     await run();
     assertEquals(sent, ["beat to 239.0.0.1"]);
   });

@@ -4,7 +4,7 @@ import { assert, assertEquals, assertInstanceOf, assertStrictEquals, assertThrow
 import { VirtualClock } from "../../adapters/memory/clock.ts";
 import { NOTHING_PUBLISHED } from "../../src/close_report.ts";
 import type { MeshEvent } from "../../src/events.ts";
-import { Failures } from "../../src/observability/error_reporter.ts";
+import { ErrorReporter } from "../../src/observability/error_reporter.ts";
 import { EventStream } from "../../src/observability/event_stream.ts";
 import { settle, watch } from "../support/outcome.ts";
 
@@ -85,13 +85,13 @@ describe("a listener", () => {
 
   test("that throws or rejects stops nobody else, and is told of", async () => {
     const { stream, errors, log, note, emit } = setUp();
-    const failures = [new Error("thrown"), new Error("rejected")];
+    const errorReporter = [new Error("thrown"), new Error("rejected")];
     stream.listen(() => {
-      throw failures[0];
+      throw errorReporter[0];
     });
     stream.listen(async () => {
       await undefined;
-      throw failures[1];
+      throw errorReporter[1];
     });
     stream.listen(note("last"));
     emit("a");
@@ -99,7 +99,7 @@ describe("a listener", () => {
     emit("b");
     await settle();
     assertEquals([log, errors.length], [["last:a", "last:b"], 4]);
-    failures.forEach((failure, i) => assertStrictEquals(errors[i], failure));
+    errorReporter.forEach((failure, i) => assertStrictEquals(errors[i], failure));
   });
 
   test("that throws on what happened before it listens on", () => {
@@ -226,17 +226,17 @@ describe("failures", () => {
   test("are all counted, and reported once a second for each stage", async () => {
     const clock = new VirtualClock();
     const events: MeshEvent[] = [];
-    const failures = new Failures(clock, (event) => events.push(event));
+    const errorReporter = new ErrorReporter(clock, (event) => events.push(event));
     const [send, resolve] = [new Error("send"), new Error("resolve")];
-    for (let i = 0; i < 1000; i++) failures.report("send", send);
-    failures.report("resolve", resolve);
+    for (let i = 0; i < 1000; i++) errorReporter.report("send", send);
+    errorReporter.report("resolve", resolve);
     await clock.advance(999);
-    failures.report("send", send);
+    errorReporter.report("send", send);
     await clock.advance(1);
-    failures.report("send", send);
-    failures.report("send", send);
+    errorReporter.report("send", send);
+    errorReporter.report("send", send);
     await clock.advance(60_000);
-    failures.report("send", send);
+    errorReporter.report("send", send);
     const report = (stage: "send" | "resolve", suppressed: number) => ({
       type: "error" as const,
       stage,
@@ -244,14 +244,18 @@ describe("failures", () => {
       suppressed,
     });
     assertEquals(events, [report("send", 0), report("resolve", 0), report("send", 1000), report("send", 1)]);
-    assertEquals([failures.count("send"), failures.count("resolve"), failures.count("close")], [1004, 1, 0]);
+    assertEquals([errorReporter.count("send"), errorReporter.count("resolve"), errorReporter.count("close")], [
+      1004,
+      1,
+      0,
+    ]);
   });
 
   test("are errors, whatever was thrown", () => {
     const events: MeshEvent[] = [];
     const thrown: readonly unknown[] = ["text", undefined, 5, Symbol("s"), Object.create(null), { toString: "no" }];
     for (const value of thrown) {
-      new Failures(new VirtualClock(), (event) => events.push(event)).report("callback", value);
+      new ErrorReporter(new VirtualClock(), (event) => events.push(event)).report("callback", value);
     }
     assertEquals(events.length, thrown.length);
     for (const event of events) {

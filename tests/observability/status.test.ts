@@ -6,7 +6,7 @@ import { MeshBus } from "../../mod.ts";
 import type { LostPeer } from "../../src/membership/departed_peers.ts";
 import { meshStatus } from "../../src/observability/status.ts";
 import { Jitter } from "../../src/platform/jitter.ts";
-import { PeerStreams } from "../../src/reliability/receive_streams.ts";
+import { ReceiveStreams } from "../../src/reliability/receive_streams.ts";
 import type { Extension } from "../../src/wire/extension.ts";
 import { formatNodeId } from "../../src/wire/node_id.ts";
 import { tableOn } from "../support/peers.ts";
@@ -20,7 +20,7 @@ const [ID_A, ID_B] = [formatNodeId(A), formatNodeId(B)];
 
 function setUp({ extended = true } = {}) {
   const clock = new VirtualClock();
-  const streams = new PeerStreams({
+  const streams = new ReceiveStreams({
     clock,
     jitter: new Jitter(() => Uint8Array.of(1, 2, 3, 4)),
     doubtAfter: 2 * HEARTBEAT,
@@ -53,7 +53,7 @@ function setUp({ extended = true } = {}) {
       lost,
       refusedAt: refused.at,
       waiting: backlog.age,
-      standstill: stall.since === undefined ? undefined : { since: stall.since, suspended: 0 },
+      loopStall: stall.since === undefined ? undefined : { since: stall.since, suspended: 0 },
     });
   const hear = (nodeId: Uint8Array, extended: boolean) => {
     peers.hear({ id: formatNodeId(nodeId), nodeId, advertised: "10.0.0.1:7946", source: SOURCE, extended });
@@ -64,7 +64,7 @@ function setUp({ extended = true } = {}) {
   const beat = (id: Uint8Array, last = 0, rest: Extension = {}) => {
     streams.hear(id, SOURCE, { position: { last, oldest: 1, age: last === 0 ? Infinity : 0 }, ...rest });
     hear(id, true);
-    if (streams.get(formatNodeId(id))?.isProven === false) streams.prove(formatNodeId(id), SOURCE, 0);
+    if (streams.get(formatNodeId(id))?.isValidated === false) streams.validate(formatNodeId(id), SOURCE, 0);
   };
   const batch = (id: Uint8Array, number: number) =>
     streams.accept(id, number, "number", SOURCE.host, SOURCE.port, number);
@@ -216,7 +216,7 @@ describe("a peer", () => {
   test("whose heartbeat was not heard yet has no address", () => {
     const { status, batch, streams } = setUp();
     batch(A, 1);
-    streams.prove(ID_A, SOURCE, 0);
+    streams.validate(ID_A, SOURCE, 0);
     assertEquals(status().peers.map(({ id, address, state }) => [id, address, state]), [[ID_A, undefined, "current"]]);
   });
 

@@ -4,7 +4,7 @@ import { assert, assertEquals, assertGreater, assertLessOrEqual } from "@std/ass
 import * as fc from "fast-check";
 import { MemoryNetwork } from "../../adapters/memory.ts";
 import type { Clock } from "../../src/platform/clock.ts";
-import { Deliveries } from "../../src/pubsub/dispatcher.ts";
+import { Dispatcher } from "../../src/pubsub/dispatcher.ts";
 import { Subscriptions } from "../../src/pubsub/subscriptions.ts";
 import type { SyncEvent, Topic } from "../../src/pubsub/sync_bus.ts";
 import { KeyBytes } from "../../src/wire/key_bytes.ts";
@@ -22,14 +22,14 @@ function setUp(patience = PATIENCE) {
   });
   const slow: [Topic, number][] = [];
   let overflows = 0;
-  const deliveries = new Deliveries({
+  const dispatcher = new Dispatcher({
     clock: host.clock,
     subscriptions,
     patience,
     onSlow: (topic, duration) => slow.push([topic, duration]),
     onDropped: () => {
       overflows++;
-      deliveries.tellAll("overflow");
+      dispatcher.tellAll("overflow");
     },
   });
   /** A datagram with these keys is read. */
@@ -37,19 +37,19 @@ function setUp(patience = PATIENCE) {
   const readBytes = (data: Uint8Array) => {
     const key = new KeyBytes();
     key.open(data, 0, data.length);
-    deliveries.begin();
+    dispatcher.begin();
     for (let at = 0, i = 1; at < data.length; i++) {
       const start = at + 2;
       at = start + ((data[start - 2] as number) << 8 | (data[start - 1] as number));
-      if (key.move(start, at)) deliveries.take(key);
-      if (i % 32 === 0) deliveries.look();
+      if (key.move(start, at)) dispatcher.take(key);
+      if (i % 32 === 0) dispatcher.look();
     }
     // What lies there next does not matter any more.
     data.fill(0xff);
     key.close();
-    deliveries.end();
+    dispatcher.end();
   };
-  return { clock, host, subscriptions, slow, deliveries, read, readBytes, overflows: () => overflows };
+  return { clock, host, subscriptions, slow, dispatcher, read, readBytes, overflows: () => overflows };
 }
 
 /** Sets a timer of 1 ms again and again. The result tells how long it has taken until the next fired, at most. */
@@ -80,16 +80,16 @@ function keysOf(count: number, name = "k"): string[] {
 
 describe("deliveries", () => {
   test("to quick callbacks are made within the receipt, and set no timer", () => {
-    const { clock, subscriptions, deliveries, read } = setUp();
+    const { clock, subscriptions, dispatcher, read } = setUp();
     const got: string[] = [];
     subscriptions.add({ prefix: "" }, ({ key }) => got.push(key));
     for (let i = 0; i < 10; i++) read(...keysOf(100));
     assertEquals(got, Array.from({ length: 10 }, () => keysOf(100)).flat());
-    assertEquals([clock.pending, deliveries.waiting, deliveries.age ?? 0], [0, 0, 0]);
+    assertEquals([clock.pending, dispatcher.waiting, dispatcher.age ?? 0], [0, 0, 0]);
   });
 
   test("take the time of one callback when it is slow, and go on with the next in a later turn", async () => {
-    const { clock, host, subscriptions, slow, deliveries, read } = setUp();
+    const { clock, host, subscriptions, slow, dispatcher, read } = setUp();
     const at: number[] = [];
     subscriptions.add({ prefix: "k" }, () => {
       host.block(10);
@@ -102,45 +102,45 @@ describe("deliveries", () => {
     };
     host.clock.setTimer(tick, 10);
     read(...keysOf(5));
-    assertEquals([host.clock.now(), deliveries.waiting], [10, 4]);
+    assertEquals([host.clock.now(), dispatcher.waiting], [10, 4]);
     await clock.advance(15);
     read("k5");
-    assertEquals([deliveries.waiting, deliveries.age ?? 0], [4, 20]);
+    assertEquals([dispatcher.waiting, dispatcher.age ?? 0], [4, 20]);
     // The clock of a machine that is suspended stands still.
-    deliveries.sleep(5000);
-    assertEquals(deliveries.age, 5020);
-    deliveries.sleep(-5000);
+    dispatcher.sleep(5000);
+    assertEquals(dispatcher.age, 5020);
+    dispatcher.sleep(-5000);
     await clock.advance(100);
     assertEquals(at, [10, 20, 30, 40, 50, 60]);
     // A timer that is due runs between any two of them.
     assertEquals(ticks.slice(0, 6), [10, 20, 30, 40, 50, 60]);
     assertEquals(slow, Array.from({ length: 6 }, () => [{ prefix: "k" }, 10]));
-    assertEquals([deliveries.waiting, deliveries.age ?? 0], [0, 0]);
+    assertEquals([dispatcher.waiting, dispatcher.age ?? 0], [0, 0]);
   });
 
   test("that wait are those that came, in order, whatever is between them", async () => {
-    const { clock, host, subscriptions, deliveries, read } = setUp();
+    const { clock, host, subscriptions, dispatcher, read } = setUp();
     const got: string[] = [];
     subscriptions.add({ prefix: "" }, ({ key }) => {
       got.push(key);
       if (key === "slow") host.block(10);
-      if (key === "ä2") deliveries.takeOwn("own2", true);
+      if (key === "ä2") dispatcher.takeOwn("own2", true);
     });
     const notUtf8 = Uint8Array.of(0xff, 0xfe);
     read("slow", notUtf8, "", "ä2", notUtf8, "€".repeat(100), notUtf8);
-    deliveries.takeOwn("own1", true);
+    dispatcher.takeOwn("own1", true);
     read(notUtf8);
     read(notUtf8, "last");
-    assertEquals([got, deliveries.waiting], [["slow"], 5]);
+    assertEquals([got, dispatcher.waiting], [["slow"], 5]);
     await clock.advance(100);
     assertEquals(got, ["slow", "", "ä2", "€".repeat(100), "own1", "last", "own2"]);
-    assertEquals([deliveries.waiting, deliveries.age ?? 0], [0, 0]);
+    assertEquals([dispatcher.waiting, dispatcher.age ?? 0], [0, 0]);
   });
 
   // As many quick keys as make a node that reads stop timing, of those that are wanted and of those that are not.
   for (const quick of ["k", "other"]) {
     test(`that wait take one callback a turn when it becomes slow, whatever came before: 2,500 of ${quick}`, async () => {
-      const { clock, host, subscriptions, slow, deliveries, read } = setUp(60_000);
+      const { clock, host, subscriptions, slow, dispatcher, read } = setUp(60_000);
       const at: number[] = [];
       subscriptions.add({ prefix: "k" }, ({ key }) => {
         if (!key.startsWith("kslow")) return;
@@ -154,7 +154,7 @@ describe("deliveries", () => {
         read(...keysOf(40, "kslow"));
       }
       await clock.advance(20_000);
-      assertEquals([at.length, slow.length, deliveries.waiting], [3 * 41, 3 * 41, 0]);
+      assertEquals([at.length, slow.length, dispatcher.waiting], [3 * 41, 3 * 41, 0]);
       // A timer runs between any two of them.
       assertLessOrEqual(longest(), 11);
     });
@@ -162,7 +162,7 @@ describe("deliveries", () => {
 
   for (const count of [3, 1000]) {
     test(`that wait share the time of a turn when many hear of a key: ${count}`, async () => {
-      const { clock, host, subscriptions, slow, deliveries, read } = setUp(60_000);
+      const { clock, host, subscriptions, slow, dispatcher, read } = setUp(60_000);
       let calls = 0;
       for (let i = 0; i < count; i++) {
         subscriptions.add({ prefix: "k" }, () => {
@@ -175,14 +175,14 @@ describe("deliveries", () => {
       read(...keysOf(2500, "other"));
       read(...keysOf(20));
       await clock.advance(5_000);
-      assertEquals([calls, slow.length, deliveries.waiting], [22 * count, 0, 0]);
+      assertEquals([calls, slow.length, dispatcher.waiting], [22 * count, 0, 0]);
       // 4 ms where they are read, 4 ms at the end of that turn, and a callback more.
       assertLessOrEqual(longest(), 9);
     });
   }
 
   test("are timed by a node that has got through slow ones of late, however quick the next is", async () => {
-    const { clock, host, subscriptions, deliveries, read } = setUp(60_000);
+    const { clock, host, subscriptions, dispatcher, read } = setUp(60_000);
     let calls = 0;
     subscriptions.add({ prefix: "k" }, () => {
       calls++;
@@ -190,16 +190,16 @@ describe("deliveries", () => {
     });
     read(...keysOf(2_100));
     await clock.advance(30_000);
-    assertEquals([calls, deliveries.waiting], [2_100, 0]);
+    assertEquals([calls, dispatcher.waiting], [2_100, 0]);
     read("other");
     read(...keysOf(100));
-    assertEquals([calls, deliveries.waiting], [2_101, 99]);
-    deliveries.close();
+    assertEquals([calls, dispatcher.waiting], [2_101, 99]);
+    dispatcher.close();
   });
 
   for (const patience of [1000, 5000]) {
     test(`that are slow all the time are called one a turn, and told of: ${patience} ms of patience`, async () => {
-      const { clock, host, subscriptions, slow, deliveries, read, overflows } = setUp(patience);
+      const { clock, host, subscriptions, slow, dispatcher, read, overflows } = setUp(patience);
       const [duration, count] = [patience / 50, 2500];
       let done = 0;
       subscriptions.add({ prefix: "k" }, () => {
@@ -220,14 +220,14 @@ describe("deliveries", () => {
       host.clock.setTimer(tick, 1);
       read(...keysOf(40));
       await clock.advance((count + 10) * duration);
-      assertEquals([done, deliveries.waiting, overflows(), slow.length], [count, 0, 0, count]);
+      assertEquals([done, dispatcher.waiting, overflows(), slow.length], [count, 0, 0, count]);
       assertEquals(longest, duration);
     });
   }
 
   for (const between of [0, 31]) {
     test(`of a datagram that is handed over within a callback come first, none is lost: ${between} more`, async () => {
-      const { clock, host, subscriptions, deliveries, read } = setUp();
+      const { clock, host, subscriptions, dispatcher, read } = setUp();
       const got: string[] = [];
       const inner = ["inner1", ...keysOf(between), "inner2"];
       subscriptions.add({ prefix: "" }, ({ key }) => {
@@ -240,12 +240,12 @@ describe("deliveries", () => {
       });
       read("outer1", "outer2", "outer3");
       await clock.advance(100);
-      assertEquals([got, deliveries.waiting], [["outer1", ...inner, "outer2", "outer3"], 0]);
+      assertEquals([got, dispatcher.waiting], [["outer1", ...inner, "outer2", "outer3"], 0]);
     });
   }
 
   test("of a datagram that is handed over within a callback come after the others who hear of that key", async () => {
-    const { clock, host, subscriptions, deliveries, read } = setUp();
+    const { clock, host, subscriptions, dispatcher, read } = setUp();
     const got: string[] = [];
     subscriptions.add({ prefix: "" }, ({ key }) => {
       got.push(`first ${key}`);
@@ -257,58 +257,58 @@ describe("deliveries", () => {
     read("outer", "last");
     await clock.advance(100);
     const keys = ["outer", "inner", "last"];
-    assertEquals([got, deliveries.waiting], [keys.flatMap((key) => [`first ${key}`, `second ${key}`]), 0]);
+    assertEquals([got, dispatcher.waiting], [keys.flatMap((key) => [`first ${key}`, `second ${key}`]), 0]);
   });
 
   test("that wait come after the gap that a callback before them has brought about", async () => {
-    const { clock, host, subscriptions, deliveries, read } = setUp();
+    const { clock, host, subscriptions, dispatcher, read } = setUp();
     const got: string[] = [];
     subscriptions.add({ prefix: "" }, ({ key, cause }) => {
       got.push(cause === "publish" ? key : cause);
       if (key === "slow") host.block(10);
       if (key !== "k2100" || cause !== "publish") return;
-      deliveries.tellAll("gap");
-      deliveries.takeOwn("own", true);
+      dispatcher.tellAll("gap");
+      dispatcher.takeOwn("own", true);
     }, { self: true });
     read("slow");
     for (let i = 0; i < 2200; i += 100) read(...keysOf(2200).slice(i, i + 100));
     await clock.advance(100);
-    assertEquals([got.slice(-3), deliveries.waiting], [["k2100", "gap", "own"], 0]);
+    assertEquals([got.slice(-3), dispatcher.waiting], [["k2100", "gap", "own"], 0]);
   });
 
   for (const before of [50, 2500]) {
     test(`have an age until the last subscriber has them, ${before} keys after a slow one`, async () => {
-      const { clock, host, subscriptions, deliveries, read } = setUp();
+      const { clock, host, subscriptions, dispatcher, read } = setUp();
       const ages: (number | undefined)[] = [];
       subscriptions.add({ prefix: "" }, ({ key }) => {
         if (key === "slow") host.block(50);
-        if (key === "last") ages.push(deliveries.age);
+        if (key === "last") ages.push(dispatcher.age);
       });
       subscriptions.add({ prefix: "" }, () => {});
       read("slow");
       for (const key of keysOf(before)) read(key);
       read("last");
       await clock.advance(1000);
-      assertEquals([ages.length, typeof ages[0], deliveries.age], [1, "number", undefined]);
+      assertEquals([ages.length, typeof ages[0], dispatcher.age], [1, "number", undefined]);
     });
   }
 
   test("that wait are bounded by their bytes too, of what is no key as well", () => {
-    const { host, subscriptions, deliveries, read, readBytes, overflows } = setUp(Infinity);
+    const { host, subscriptions, dispatcher, read, readBytes, overflows } = setUp(Infinity);
     subscriptions.add("slow", () => host.block(10));
     read("slow");
     const datagram = datagramOf(["k", new Uint8Array(2000).fill(0xff)]);
     let most = 0;
     for (let i = 0; i < 50_000; i++) {
       readBytes(datagram.slice());
-      most = Math.max(most, deliveries.waiting);
+      most = Math.max(most, dispatcher.waiting);
     }
     assertEquals(overflows(), 1);
     assertLessOrEqual(most * datagram.length, 92_000_000);
   });
 
   test("reach loops when the callbacks beside them were called, in one turn or in several", async () => {
-    const { clock, host, subscriptions, deliveries, read } = setUp();
+    const { clock, host, subscriptions, dispatcher, read } = setUp();
     const got: string[] = [];
     const loop = async (topic: Topic, name: string) => {
       for await (const { cause } of subscriptions.add(topic)) got.push(`${name} ${cause}`);
@@ -323,7 +323,7 @@ describe("deliveries", () => {
     for (
       const [cause, tell] of [
         ["publish", () => read("k")],
-        ["gap", () => deliveries.tellAll("gap")],
+        ["gap", () => dispatcher.tellAll("gap")],
       ] as const
     ) {
       got.length = 0;
@@ -355,14 +355,14 @@ describe("deliveries", () => {
   });
 
   test("of several datagrams in one turn share its time", async () => {
-    const { clock, host, subscriptions, deliveries, read } = setUp();
+    const { clock, host, subscriptions, dispatcher, read } = setUp();
     subscriptions.add({ prefix: "" }, () => host.block(1));
     host.clock.setTimer(() => {
       for (let i = 0; i < 10; i++) read("x");
-      assertEquals([host.clock.now(), deliveries.waiting], [5, 6]);
+      assertEquals([host.clock.now(), dispatcher.waiting], [5, 6]);
     }, 1);
     await clock.advance(100);
-    assertEquals(deliveries.waiting, 0);
+    assertEquals(dispatcher.waiting, 0);
   });
 
   // How each runtime reads: Node 32 datagrams a turn, Bun until it finds none.
@@ -375,25 +375,25 @@ describe("deliveries", () => {
     ]] as const
   ) {
     test(`to quick callbacks wait only when a turn goes on for long: one that reads ${how}`, async () => {
-      const { clock, host, subscriptions, deliveries, read, overflows } = setUp();
+      const { clock, host, subscriptions, dispatcher, read, overflows } = setUp();
       const got: string[] = [];
       let lastAt = 0;
       subscriptions.add({ prefix: "" }, ({ key }) => {
         // It takes long enough for the end of the turn to be looked at.
         if (key === "own") return host.block(0.2);
         got.push(key);
-        if (deliveries.waiting === 0) lastAt = host.clock.now() - startedAt;
+        if (dispatcher.waiting === 0) lastAt = host.clock.now() - startedAt;
       });
       const keys = keysOf(1000);
       let startedAt = 0;
       let next = 0;
       let waited = 0;
       const turn = () => {
-        deliveries.takeOwn("own", true);
+        dispatcher.takeOwn("own", true);
         for (let i = 0; i < inTurn && next < keys.length; i++) {
           host.block(i % 10 === 9 ? 0.05 + pause : 0.05);
           read(keys[next++] as string);
-          waited = Math.max(waited, deliveries.waiting);
+          waited = Math.max(waited, dispatcher.waiting);
         }
         if (next < keys.length) host.clock.setTurnEnd(turn);
         else if (most > 0) assertLessOrEqual(lastAt, most);
@@ -403,24 +403,24 @@ describe("deliveries", () => {
         turn();
       }, 1);
       await clock.advance(300);
-      assertEquals([got, deliveries.waiting, overflows(), clock.pending], [keys, 0, 0, 0]);
+      assertEquals([got, dispatcher.waiting, overflows(), clock.pending], [keys, 0, 0, 0]);
       assertEquals(waited > 0, most > 0, `${waited}`);
     });
   }
 
   test("of what this bus publishes itself do not wait as long as callbacks are quick, however long the turn is", () => {
-    const { host, subscriptions, deliveries } = setUp();
+    const { host, subscriptions, dispatcher } = setUp();
     let calls = 0;
     subscriptions.add({ prefix: "" }, () => calls++);
     for (let i = 1; i <= 1000; i++) {
       host.block(0.05);
-      deliveries.takeOwn("x", true);
+      dispatcher.takeOwn("x", true);
       assertEquals(calls, i);
     }
   });
 
   test("of one key to many subscribers are made in turns too", async () => {
-    const { clock, host, subscriptions, deliveries, read } = setUp();
+    const { clock, host, subscriptions, dispatcher, read } = setUp();
     let calls = 0;
     for (let i = 0; i < 10; i++) {
       subscriptions.add("x", () => {
@@ -429,7 +429,7 @@ describe("deliveries", () => {
       });
     }
     read("x");
-    assertEquals([calls, deliveries.waiting], [1, 0]);
+    assertEquals([calls, dispatcher.waiting], [1, 0]);
     await clock.advance(49);
     assertEquals(calls, 10);
   });
@@ -452,7 +452,7 @@ describe("deliveries", () => {
   });
 
   test("of a busy node are looked at after some keys, and those of its next datagrams are timed", async () => {
-    const { clock, host, subscriptions, slow, deliveries, read } = setUp();
+    const { clock, host, subscriptions, slow, dispatcher, read } = setUp();
     let calls = 0;
     subscriptions.add({ prefix: "" }, ({ key }) => {
       calls++;
@@ -461,15 +461,15 @@ describe("deliveries", () => {
     host.clock.setTimer(() => {
       read("quick");
       read(...keysOf(100, "slow"));
-      assertEquals([calls, slow.length, deliveries.waiting], [33, 0, 68]);
+      assertEquals([calls, slow.length, dispatcher.waiting], [33, 0, 68]);
     }, 1);
     await clock.advance(330);
     assertGreater(slow.length, 0);
-    deliveries.close();
+    dispatcher.close();
   });
 
   test("read for as long as callbacks took before the next one, while something comes", async () => {
-    const { clock, host, subscriptions, read, deliveries } = setUp();
+    const { clock, host, subscriptions, read, dispatcher } = setUp();
     let calls = 0;
     subscriptions.add({ prefix: "" }, () => {
       calls++;
@@ -487,11 +487,11 @@ describe("deliveries", () => {
     assertEquals(calls, 3);
     assertGreater(turns, 8);
     assertLessOrEqual(turns, 11);
-    deliveries.close();
+    dispatcher.close();
   });
 
   test("are given up for all that waits when the oldest key has waited for too long", async () => {
-    const { clock, host, subscriptions, deliveries, read, overflows } = setUp();
+    const { clock, host, subscriptions, dispatcher, read, overflows } = setUp();
     const got: SyncEvent[] = [];
     subscriptions.add({ prefix: "k" }, (event) => {
       got.push(event);
@@ -501,51 +501,51 @@ describe("deliveries", () => {
     read(...keysOf(50));
     await clock.advance(5_000);
     assertEquals(got.map(({ key }) => key), [...keysOf(11), "k"]);
-    assertEquals([got.at(-1)?.cause, overflows(), deliveries.dropped], ["overflow", 1, 39]);
+    assertEquals([got.at(-1)?.cause, overflows(), dispatcher.dropped], ["overflow", 1, 39]);
     assertEquals((await queue[Symbol.asyncIterator]().next()).value, { key: "other", cause: "overflow" });
     assertEquals(subscriptions.counts.overflows, 2);
-    assertEquals([deliveries.waiting, deliveries.age ?? 0], [0, 0]);
+    assertEquals([dispatcher.waiting, dispatcher.age ?? 0], [0, 0]);
     read("k99");
     assertEquals(got.at(-1), { key: "k99", cause: "publish" });
   });
 
   test("that wait are as old as it turns out later", async () => {
-    const { clock, host, subscriptions, deliveries, read } = setUp();
+    const { clock, host, subscriptions, dispatcher, read } = setUp();
     subscriptions.add({ prefix: "" }, () => host.block(20));
     await clock.advance(500);
-    deliveries.antedate(0);
-    assertEquals(deliveries.age, undefined);
+    dispatcher.antedate(0);
+    assertEquals(dispatcher.age, undefined);
     read(...keysOf(10));
     await clock.advance(50);
-    const age = deliveries.age ?? 0;
+    const age = dispatcher.age ?? 0;
     assert(age >= 40 && age < 100, `${age}`);
-    deliveries.antedate(300);
-    assertEquals(deliveries.age, host.clock.now() - 300);
-    deliveries.antedate(400);
-    assertEquals(deliveries.age, host.clock.now() - 300);
+    dispatcher.antedate(300);
+    assertEquals(dispatcher.age, host.clock.now() - 300);
+    dispatcher.antedate(400);
+    assertEquals(dispatcher.age, host.clock.now() - 300);
     await clock.advance(1000);
-    assertEquals(deliveries.age, undefined);
+    assertEquals(dispatcher.age, undefined);
   });
 
   test("of one key to many are as old as it turns out later, too", async () => {
-    const { clock, host, subscriptions, deliveries, read } = setUp();
+    const { clock, host, subscriptions, dispatcher, read } = setUp();
     for (let i = 0; i < 50; i++) subscriptions.add({ prefix: "" }, () => host.block(20));
     await clock.advance(5000);
     read("key");
     await clock.advance(100);
-    deliveries.antedate(1000);
-    assertEquals(deliveries.age, host.clock.now() - 1000);
+    dispatcher.antedate(1000);
+    assertEquals(dispatcher.age, host.clock.now() - 1000);
   });
 
   test("are given up when there is no room, and go on with what comes then", async () => {
-    const { clock, host, subscriptions, deliveries, read, overflows } = setUp();
+    const { clock, host, subscriptions, dispatcher, read, overflows } = setUp();
     const got: string[] = [];
     subscriptions.add({ prefix: "" }, ({ key, cause }) => {
       got.push(`${cause} ${key}`);
       if (got.length === 1) host.block(10);
     });
     read("slow", ...keysOf(65_537));
-    assertEquals([overflows(), deliveries.dropped, deliveries.waiting], [1, 65_536, 1]);
+    assertEquals([overflows(), dispatcher.dropped, dispatcher.waiting], [1, 65_536, 1]);
     await clock.advance(20);
     assertEquals(got, ["publish slow", "overflow ", "publish k65536"]);
   });
@@ -584,10 +584,10 @@ describe("deliveries", () => {
   });
 
   test("of a gap stay when an overflow follows before they are read, and take the place of one", async () => {
-    const { subscriptions, deliveries } = setUp();
+    const { subscriptions, dispatcher } = setUp();
     for (const causes of [["gap", "overflow"], ["overflow", "gap"]] as const) {
       const queue = subscriptions.add({ prefix: "" });
-      for (const cause of causes) deliveries.tellAll(cause);
+      for (const cause of causes) dispatcher.tellAll(cause);
       assertEquals((await queue[Symbol.asyncIterator]().next()).value, { key: "", cause: "gap" });
       queue.close();
       assertEquals((await queue[Symbol.asyncIterator]().next()).done, true);
@@ -595,10 +595,10 @@ describe("deliveries", () => {
   });
 
   test("tell everybody of a gap at once when callbacks are quick, in turns when not, and to the end", async () => {
-    const { clock, host, subscriptions, deliveries, read } = setUp();
+    const { clock, host, subscriptions, dispatcher, read } = setUp();
     const got: string[] = [];
     for (let i = 0; i < 5; i++) subscriptions.add(`x${i}`, ({ cause }) => got.push(`${cause} ${i}`));
-    deliveries.tellAll("gap");
+    dispatcher.tellAll("gap");
     assertEquals(got, ["gap 0", "gap 1", "gap 2", "gap 3", "gap 4"]);
     assertEquals(clock.pending, 0);
     got.length = 0;
@@ -609,36 +609,36 @@ describe("deliveries", () => {
         host.block(30);
       });
     }
-    deliveries.tellAll("gap");
+    dispatcher.tellAll("gap");
     assertEquals(host.clock.now(), 30);
     read("x3");
     await clock.advance(40);
     // Another, and an overflow, which says less, while it goes on: a second round after the first, which covers the key.
-    deliveries.tellAll("gap");
-    deliveries.tellAll("overflow");
-    assertEquals(deliveries.waiting, 0);
-    assertGreater(deliveries.age ?? 0, 0);
+    dispatcher.tellAll("gap");
+    dispatcher.tellAll("overflow");
+    assertEquals(dispatcher.waiting, 0);
+    assertGreater(dispatcher.age ?? 0, 0);
     await clock.advance(1000);
     assertEquals(got, Array.from({ length: 2 }, () => ["gap 0", "gap 1", "gap 2", "gap 3", "gap 4"]).flat());
     assertEquals(slow, 10);
-    assertEquals([host.clock.now() - deliveries.toldAt > 500, deliveries.age ?? 0], [true, 0]);
+    assertEquals([host.clock.now() - dispatcher.toldAt > 500, dispatcher.age ?? 0], [true, 0]);
   });
 
   test("end with `close`, and leave no timer", async () => {
-    const { clock, host, subscriptions, deliveries, read } = setUp();
+    const { clock, host, subscriptions, dispatcher, read } = setUp();
     let calls = 0;
     subscriptions.add({ prefix: "" }, () => {
       calls++;
       host.block(10);
       if (calls === 2) {
         subscriptions.stop();
-        deliveries.close();
+        dispatcher.close();
       }
     });
     read(...keysOf(10));
     await clock.advance(1000);
-    assertEquals([calls, deliveries.waiting, clock.pending], [2, 0, 0]);
-    deliveries.tellAll("gap");
+    assertEquals([calls, dispatcher.waiting, clock.pending], [2, 0, 0]);
+    dispatcher.tellAll("gap");
     assertEquals([calls, clock.pending], [2, 0]);
   });
 
@@ -650,7 +650,7 @@ describe("deliveries", () => {
         fc.array(step, { maxLength: 25 }),
         fc.array(duration, { minLength: 1 }),
         async (steps, durations) => {
-          const { clock, host, subscriptions, deliveries, read, overflows } = setUp();
+          const { clock, host, subscriptions, dispatcher, read, overflows } = setUp();
           const got: number[] = [];
           let calls = 0;
           let covered = -1;
@@ -668,7 +668,7 @@ describe("deliveries", () => {
             await clock.advance(pause);
             host.clock.setTimer(() => {
               if (gap === 0) {
-                deliveries.tellAll("gap");
+                dispatcher.tellAll("gap");
                 gaps++;
               }
               read(...Array.from({ length: keys }, () => String(sent++)));
@@ -678,9 +678,9 @@ describe("deliveries", () => {
           const seen = new Set(got);
           for (let key = 0; key < sent; key++) if (!seen.has(key) && key > covered) missing.push(key);
           assertEquals(missing, []);
-          assertEquals(seen.size + deliveries.dropped >= sent, true);
+          assertEquals(seen.size + dispatcher.dropped >= sent, true);
           if (gaps + overflows() === 0) assertEquals(got.length, sent);
-          assertEquals([deliveries.waiting, deliveries.age ?? 0], [0, 0]);
+          assertEquals([dispatcher.waiting, dispatcher.age ?? 0], [0, 0]);
         },
       ),
       { numRuns: 200, seed: 8 },

@@ -2,7 +2,7 @@
 import { describe, test } from "node:test";
 import { assertEquals, assertLessOrEqual } from "@std/assert";
 import * as fc from "fast-check";
-import { type Waiter, WaitQueue } from "../../src/pubsub/publish_waiters.ts";
+import { PublishWaiters, type Waiter } from "../../src/pubsub/publish_waiters.ts";
 
 function waiter(key: string, detach?: () => void): Waiter {
   return { key, self: undefined, resolve() {}, reject() {}, detach, isOver: false };
@@ -12,7 +12,7 @@ describe("WaitQueue", () => {
   test("gives those who wait in their order, as a model does", () => {
     const step = fc.oneof(fc.constant("add" as const), fc.constant("first" as const), fc.nat(30));
     fc.assert(fc.property(fc.array(step, { maxLength: 200, size: "max" }), (steps) => {
-      const queue = new WaitQueue();
+      const queue = new PublishWaiters();
       const model: Waiter[] = [];
       for (const [i, step] of steps.entries()) {
         if (step === "add") {
@@ -29,7 +29,7 @@ describe("WaitQueue", () => {
   });
 
   test("takes one out once, and off its signal", () => {
-    const queue = new WaitQueue();
+    const queue = new PublishWaiters();
     let detached = 0;
     const one = waiter("a", () => detached++);
     queue.add(one);
@@ -40,7 +40,7 @@ describe("WaitQueue", () => {
   });
 
   test("of 100,000 is worked off in the time that it takes to look at each a few times", () => {
-    const queue = new WaitQueue();
+    const queue = new PublishWaiters();
     let looks = 0;
     const watched = (key: string): Waiter => {
       let isOver = false;

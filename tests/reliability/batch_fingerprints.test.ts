@@ -2,9 +2,9 @@
 import { describe, test } from "node:test";
 import { assert, assertEquals, assertLess } from "@std/assert";
 import { SeededRandom } from "../../adapters/memory.ts";
-import { Prints } from "../../src/reliability/batch_fingerprints.ts";
+import { BatchFingerprints } from "../../src/reliability/batch_fingerprints.ts";
 import { BatchWriter } from "../../src/wire/batch_writer.ts";
-import { printOf, scanPacket } from "../../src/wire/packet.ts";
+import { fingerprintOf, scanPacket } from "../../src/wire/packet.ts";
 import { addKey } from "../support/batches.ts";
 
 const NODE_ID = new Uint8Array(16).fill(1);
@@ -17,7 +17,7 @@ function batch(keys: readonly string[], number?: number): Uint8Array {
 
 function printed(keys: readonly string[], number?: number): number {
   const bytes = batch(keys, number);
-  return printOf(bytes, scanPacket(bytes));
+  return fingerprintOf(bytes, scanPacket(bytes));
 }
 
 describe("the print of a batch", () => {
@@ -44,12 +44,12 @@ describe("the print of a batch whose keys are of one length", () => {
     test(`differs when the keys do, with "${suffix}" behind, however long and many they are`, () => {
       for (let length = 5; length <= 40; length += 3) {
         for (let count = 1; count * (length + suffix.length + 2) <= 1366; count++) {
-          const prints = new Set<number>();
+          const fingerprints = new Set<number>();
           for (let i = 0; i < 8; i++) {
             const key = (j: number) => `${(i * 7919 + j * 10_473) % 100_000}`.padStart(length, "0") + suffix;
-            prints.add(printed(Array.from({ length: count }, (_, j) => key(j))));
+            fingerprints.add(printed(Array.from({ length: count }, (_, j) => key(j))));
           }
-          assertEquals(prints.size, 8, `${count} keys of ${length} and "${suffix}"`);
+          assertEquals(fingerprints.size, 8, `${count} keys of ${length} and "${suffix}"`);
         }
       }
     });
@@ -57,34 +57,38 @@ describe("the print of a batch whose keys are of one length", () => {
 
   test("differs when one of 60 keys does, whichever", () => {
     const keys = Array.from({ length: 60 }, (_, i) => `user:${100_000 + i}:profile`);
-    const prints = new Set([printed(keys)]);
+    const fingerprints = new Set([printed(keys)]);
     for (let i = 0; i < 60; i++) {
-      prints.add(printed(keys.map((key, j) => i === j ? `user:${200_000 + i}:profile` : key)));
+      fingerprints.add(printed(keys.map((key, j) => i === j ? `user:${200_000 + i}:profile` : key)));
     }
-    assertEquals(prints.size, 61);
+    assertEquals(fingerprints.size, 61);
   });
 });
 
 describe("prints", () => {
   test("know the last 128 numbers, and say nothing of others", () => {
-    const prints = new Prints();
-    for (let number = 1; number <= 200; number++) prints.note(number, (number + 0x8000_0000) | 0);
-    assertEquals([1, 72, 201].map((number) => prints.differs(number, 5)), [false, false, false]);
+    const fingerprints = new BatchFingerprints();
+    for (let number = 1; number <= 200; number++) fingerprints.note(number, (number + 0x8000_0000) | 0);
+    assertEquals([1, 72, 201].map((number) => fingerprints.differs(number, 5)), [false, false, false]);
     for (const number of [73, 128, 200]) {
-      assert(prints.differs(number, 5));
-      assert(!prints.differs(number, (number + 0x8000_0000) | 0));
+      assert(fingerprints.differs(number, 5));
+      assert(!fingerprints.differs(number, (number + 0x8000_0000) | 0));
     }
   });
 
   test("keep the newer of two, forget those that do not exist any more, and know numbers beyond 32 bits", () => {
-    const prints = new Prints();
-    for (const number of [300, 172]) prints.note(number, number);
-    assertEquals([prints.knows(300), prints.knows(172)], [true, false]);
-    prints.endAt(299);
-    prints.note(172, 5);
-    assertEquals([prints.knows(300), prints.knows(172)], [false, true]);
-    prints.note(2 ** 40 + 5, 1);
-    assertEquals([prints.differs(2 ** 40 + 5, 1), prints.differs(2 ** 40 + 5, 2), prints.differs(2 ** 40 + 6, 2)], [
+    const fingerprints = new BatchFingerprints();
+    for (const number of [300, 172]) fingerprints.note(number, number);
+    assertEquals([fingerprints.knows(300), fingerprints.knows(172)], [true, false]);
+    fingerprints.endAt(299);
+    fingerprints.note(172, 5);
+    assertEquals([fingerprints.knows(300), fingerprints.knows(172)], [false, true]);
+    fingerprints.note(2 ** 40 + 5, 1);
+    assertEquals([
+      fingerprints.differs(2 ** 40 + 5, 1),
+      fingerprints.differs(2 ** 40 + 5, 2),
+      fingerprints.differs(2 ** 40 + 6, 2),
+    ], [
       false,
       true,
       false,

@@ -2,11 +2,11 @@
 import { describe, test } from "node:test";
 import { assertAlmostEquals, assertEquals } from "@std/assert";
 import { VirtualClock } from "../../adapters/memory.ts";
-import { GroupLag } from "../../src/reliability/multicast_lag.ts";
+import { MulticastLag } from "../../src/reliability/multicast_lag.ts";
 
 function setUp() {
   const clock = new VirtualClock();
-  const lag = new GroupLag(clock);
+  const lag = new MulticastLag(clock);
   const stream = {};
   let next = 1;
   /** An answer tells of a number, which comes so much later. */

@@ -5,8 +5,8 @@ import * as fc from "fast-check";
 import { SeededRandom, VirtualClock } from "../../adapters/memory.ts";
 import type { Endpoint } from "../../src/platform/endpoint.ts";
 import { Jitter } from "../../src/platform/jitter.ts";
-import { RepairRequests } from "../../src/reliability/nak_scheduler.ts";
-import { PeerStream, type Request } from "../../src/reliability/receive_stream.ts";
+import { NakScheduler } from "../../src/reliability/nak_scheduler.ts";
+import { ReceiveStream, type SentNak } from "../../src/reliability/receive_stream.ts";
 import { decodeExtension, type Extension } from "../../src/wire/extension.ts";
 import { MAX_NUMBER, TYPE_CATCH_UP, TYPE_NAK } from "../../src/wire/layout.ts";
 import { formatNodeId } from "../../src/wire/node_id.ts";
@@ -28,25 +28,28 @@ interface Asked {
 }
 
 /** A stream whose beginning is known and of which nothing has come, but for an answer within a millisecond. */
-function newStream({ index = 1, token = true, catchUp = false, opened = 0, now = 0, roundTrip = 1 } = {}): PeerStream {
+function newStream(
+  { index = 1, token = true, catchUp = false, opened = 0, now = 0, roundTrip = 1 } = {},
+): ReceiveStream {
   const nodeId = new Uint8Array(16).fill(index);
-  const stream = new PeerStream(nodeId, formatNodeId(nodeId), SOURCE, opened, now, {
+  const stream = new ReceiveStream(nodeId, formatNodeId(nodeId), SOURCE, opened, now, {
     trusted: 0,
     untrusted: 0,
     asked: 0,
-    repaired: 0,
+    recovered: 0,
   });
   if (!catchUp) stream.catchUp = undefined;
   if (token) stream.token = TOKEN;
   if (roundTrip > 0) {
     stream.measure(roundTrip, now);
-    stream.prove({ sentAt: 0, to: HOME }, now);
+    stream.validate({ sentAt: 0, to: HOME }, now);
   }
   return stream;
 }
 
 function setUp(
-  { seed = 1, known = true, onLeaving = (_stream: PeerStream): void => {}, onAsk = (_asked: Asked): void => {} } = {},
+  { seed = 1, known = true, onLeaving = (_stream: ReceiveStream): void => {}, onAsk = (_asked: Asked): void => {} } =
+    {},
 ) {
   const clock = new VirtualClock();
   const random = new SeededRandom(seed);
@@ -54,7 +57,7 @@ function setUp(
   const asked: Asked[] = [];
   /** By how much timers are late, in milliseconds. */
   const loop = { lag: 0 };
-  const requests = new RepairRequests({
+  const requests = new NakScheduler({
     nodeId: NODE_ID,
     clock: {
       now: () => clock.now(),
@@ -84,7 +87,7 @@ describe("what is missing", () => {
     const { requests, clock, asked } = setUp();
     const stream = newStream();
     for (const number of [3, 5, 9]) stream.window.accept(number, 8, 8);
-    requests.want(stream);
+    requests.schedule(stream);
     await clock.advance(7.9);
     assertEquals(asked, []);
     await clock.advance(0.1);
@@ -92,7 +95,7 @@ describe("what is missing", () => {
     assertEquals([asked.length, type, to, typeof nonce], [1, TYPE_NAK, HOME.host, "number"]);
     const ranges = [{ from: 1, to: 2 }, { from: 4, to: 4 }, { from: 6, to: 8 }];
     assertEquals(extension, { stream: stream.nodeId, token: TOKEN, ranges });
-    assertEquals(stream.requests.map(({ nonce, sentAt, upTo }) => [nonce, sentAt, upTo]), [[nonce, 8, 8]]);
+    assertEquals(stream.naks.map(({ nonce, sentAt, upTo }) => [nonce, sentAt, upTo]), [[nonce, 8, 8]]);
     assertEquals(requests.sent, 1);
     assertEquals(stream.window.holes.map(({ askedAt, attempts }) => [askedAt, attempts]), Array(3).fill([8, 1]));
     await clock.advance(20);
@@ -105,7 +108,7 @@ describe("what is missing", () => {
       const stream = newStream();
       loop.lag = lag;
       for (const number of [3, 5]) stream.window.accept(number, 0, 5);
-      requests.want(stream);
+      requests.schedule(stream);
       await clock.advance(1000);
       assertGreaterOrEqual(asked[0]?.at ?? 0, least);
       assertLessOrEqual(asked[0]?.at ?? Infinity, most);
@@ -117,12 +120,12 @@ describe("what is missing", () => {
     const { requests, clock, asked, loop } = setUp();
     const stream = newStream();
     stream.window.accept(3, 0, 5);
-    requests.want(stream);
+    requests.schedule(stream);
     await clock.advance(5);
     assertEquals(asked.length, 1);
     loop.lag = 15;
     stream.window.accept(10, 5, 5);
-    requests.want(stream);
+    requests.schedule(stream);
     await clock.advance(60);
     assert(asked.length > 1);
     assert(rangesOf(asked).flat().every(([from = 0]) => from <= 2));
@@ -135,7 +138,7 @@ describe("what is missing", () => {
     const { requests, clock, asked } = setUp();
     const stream = newStream();
     stream.window.accept(2, 8, 8);
-    requests.want(stream);
+    requests.schedule(stream);
     await clock.advance(7);
     stream.window.accept(1, 0, 0);
     await clock.advance(1000);
@@ -147,7 +150,7 @@ describe("what is missing", () => {
       const { requests, clock, asked } = setUp({ seed: roundTrip + 1 });
       const stream = newStream({ roundTrip });
       stream.window.accept(2, 0, 0);
-      requests.want(stream);
+      requests.schedule(stream);
       await clock.advance(20_000);
       const waits = asked.slice(1).map(({ at }, i) => at - (asked[i]?.at ?? 0));
       const first = Math.max(RETRY, 2 * roundTrip);
@@ -167,7 +170,7 @@ describe("what is missing", () => {
     const { requests, clock, asked } = setUp();
     const stream = newStream();
     for (let i = 1; i <= 40; i++) stream.window.accept(2 * i, i / 4, i / 4);
-    requests.want(stream);
+    requests.schedule(stream);
     await clock.advance(60);
     assertGreater(asked.length, 5);
     asked.slice(1).forEach(({ at }, i) => assertGreaterOrEqual(at - (asked[i]?.at ?? 0), 2));
@@ -177,7 +180,7 @@ describe("what is missing", () => {
     const { requests, clock, asked } = setUp();
     const stream = newStream();
     for (let i = 1; i <= 100; i++) stream.window.accept(2 * i, 0, 0);
-    requests.want(stream);
+    requests.schedule(stream);
     await clock.advance(5);
     assertEquals(rangesOf(asked).map(({ length }) => length), [64, 36]);
     assertEquals(rangesOf(asked).flat(), Array.from({ length: 100 }, (_, i) => [2 * i + 1, 2 * i + 1]));
@@ -187,14 +190,14 @@ describe("what is missing", () => {
     const { requests, clock, asked } = setUp();
     const stream = newStream();
     stream.window.accept(1001, 0, 0);
-    requests.want(stream);
+    requests.schedule(stream);
     await clock.advance(4);
     assertEquals(rangesOf(asked), [[[1, 128]]]);
     for (let number = 1; number <= 40; number++) stream.window.accept(number, 0, 0);
-    requests.want(stream);
+    requests.schedule(stream);
     await clock.advance(3);
     assertEquals(rangesOf(asked), [[[1, 128]], [[129, 168]]]);
-    assertEquals(stream.requests.map(({ upTo }) => upTo), [168, 128]);
+    assertEquals(stream.naks.map(({ upTo }) => upTo), [168, 128]);
   });
 
   test("after an outage is asked for by up to 512 numbers, as long as they come at once", async () => {
@@ -209,7 +212,7 @@ describe("what is missing", () => {
     // What is asked for comes 4 ms later.
     while (stream.window.holes.length > 0 && clock.now() < 1000) {
       const before = asked.length;
-      requests.want(stream);
+      requests.schedule(stream);
       await clock.advance(4);
       const last = rangesOf(asked).flat().reduce((highest, [, to = 0]) => Math.max(highest, to), 0);
       most = Math.max(most, last - next + 1);
@@ -225,7 +228,7 @@ describe("what is missing", () => {
     assertGreater(stream.room, 128);
     // Nothing that is asked for now comes.
     stream.window.accept(20_001, clock.now(), clock.now());
-    requests.want(stream);
+    requests.schedule(stream);
     await clock.advance(200);
     assertEquals(stream.room, 128);
   });
@@ -234,20 +237,20 @@ describe("what is missing", () => {
     const { requests, clock, asked } = setUp();
     const stream = newStream();
     stream.window.accept(1001, 0, 0);
-    requests.want(stream);
+    requests.schedule(stream);
     await clock.advance(200);
     assertEquals(Math.max(...rangesOf(asked).flat().map(([, to = 0]) => to)), 640);
     const firsts = [1, 129, 257, 385].map((from) => asked.findIndex((_, i) => rangesOf(asked)[i]?.[0]?.[0] === from));
     const times = firsts.map((index) => asked[index]?.at ?? Infinity);
     for (const [i, time] of times.slice(1).entries()) assertGreaterOrEqual(time - (times[i] ?? 0), RETRY);
     for (let number = 1; number <= 100; number++) stream.window.accept(number, 0, 0);
-    requests.want(stream);
+    requests.schedule(stream);
     await clock.advance(200);
     assertEquals(Math.max(...rangesOf(asked).flat().map(([, to = 0]) => to)), 740);
     // What is left is new no more.
     for (let number = 101; number <= 300; number++) {
       stream.window.accept(number, 0, 0);
-      requests.want(stream);
+      requests.schedule(stream);
       await clock.advance(10);
       const most = number <= 228 ? 740 : 512 + number;
       assertEquals(Math.max(...rangesOf(asked).flat().map(([, to = 0]) => to)), most);
@@ -258,7 +261,7 @@ describe("what is missing", () => {
     const { requests, clock, asked } = setUp();
     const stream = newStream();
     stream.window.accept(2, 0, 0);
-    requests.want(stream);
+    requests.schedule(stream);
     for (let i = 0; i < 20; i++) {
       stream.learn(true, clock.now());
       await clock.advance(100);
@@ -277,13 +280,13 @@ describe("what is missing", () => {
     const { requests, clock, asked } = setUp();
     const stream = newStream({ roundTrip: 50 });
     stream.window.accept(129, 0, 0);
-    requests.want(stream);
+    requests.schedule(stream);
     // Asked twice: at 2 ms, and 100 to 125 ms later.
     await clock.advance(130);
     assertEquals(rangesOf(asked), [[[1, 128]], [[1, 128]]]);
     const second = asked[1]?.at ?? 0;
     stream.window.accept(257, 130, 130);
-    requests.want(stream);
+    requests.schedule(stream);
     await clock.advance(1000);
     const next = asked.find(({ at, extension }) => at > second && extension.ranges?.[0]?.from === 130);
     assertGreaterOrEqual((next?.at ?? 0) - second, 100);
@@ -294,7 +297,7 @@ describe("what is missing", () => {
     const { requests, clock, asked } = setUp();
     const stream = newStream();
     stream.window.accept(MAX_NUMBER, 0, 0);
-    requests.want(stream);
+    requests.schedule(stream);
     await clock.advance(10_000);
     // Five parts, each four times a second.
     assertLessOrEqual(asked.length, 5 * (8 + 10 * 4));
@@ -306,7 +309,7 @@ describe("what is missing", () => {
     const { requests, clock, asked } = setUp();
     const stream = newStream();
     stream.window.accept(2001, 0, 0);
-    requests.want(stream);
+    requests.schedule(stream);
     for (let i = 0; i < 15; i++) {
       await clock.advance(100);
       stream.heardAt = clock.now();
@@ -318,14 +321,14 @@ describe("what is missing", () => {
       stream.heardAt = start;
       const number = stream.window.highest + 1;
       stream.window.accept(number + 1, start, start + 2);
-      requests.want(stream);
+      requests.schedule(stream);
       const isAsked = () => stream.window.holes.some(({ from, attempts }) => from === number && attempts > 1);
       for (let ms = 0; ms < 100; ms++) {
         await clock.advance(1);
         if (!isAsked()) continue;
         stream.window.accept(number, clock.now(), 0);
         stream.learn(true, clock.now());
-        requests.want(stream);
+        requests.schedule(stream);
         waits.push(clock.now() - start);
       }
     }
@@ -345,7 +348,7 @@ describe("what is missing", () => {
     const [first] = stream.window.holes;
     stream.window.accept(first?.from ?? 0, clock.now(), 0);
     const start = clock.now();
-    requests.want(stream);
+    requests.schedule(stream);
     await clock.advance(240);
     assertGreater(old(start, clock.now()), 2000);
   });
@@ -354,7 +357,7 @@ describe("what is missing", () => {
     const { requests, clock, asked } = setUp();
     const stream = newStream();
     stream.window.accept(2, 20, 20);
-    requests.want(stream);
+    requests.schedule(stream);
     stream.lostAt = 0;
     await clock.advance(1000);
     assertEquals([asked, clock.pending], [[], 0]);
@@ -365,7 +368,7 @@ describe("what is missing", () => {
     const streams = [1, 2, 3].map((index) => newStream({ index }));
     for (const stream of streams) {
       stream.window.accept(2, 5, 5);
-      requests.want(stream);
+      requests.schedule(stream);
     }
     assertEquals(clock.pending, 1);
     await clock.advance(5);
@@ -382,17 +385,17 @@ describe("a node that has not answered from where it is taken to be", () => {
       const { requests, clock, asked } = setUp();
       const stream = newStream({ roundTrip: 0, catchUp });
       stream.window.accept(2000, 0, 0);
-      requests.want(stream);
+      requests.schedule(stream);
       await clock.advance(60_000);
       assertEquals(
         asked.map(({ type, extension }) => [type, extension.ranges]),
         Array(4).fill([TYPE_CATCH_UP, undefined]),
       );
-      assertEquals(stream.requests[0]?.upTo, 2000);
+      assertEquals(stream.naks[0]?.upTo, 2000);
       const start = clock.now();
       for (let i = 0; i < 1600; i++) {
-        stream.askAgain(clock.now());
-        requests.want(stream);
+        stream.probeAgain(clock.now());
+        requests.schedule(stream);
         await clock.advance(25);
       }
       // Heard every 25 ms, and asked 2 ms after that.
@@ -401,8 +404,8 @@ describe("a node that has not answered from where it is taken to be", () => {
       );
       assertEquals(waits, [225, 425, 825, ...Array(24).fill(1025), 8025]);
       assertEquals(clock.pending, 0);
-      stream.prove(stream.requests[0] as Request, clock.now());
-      assertEquals(stream.question.attempts, 0);
+      stream.validate(stream.naks[0] as SentNak, clock.now());
+      assertEquals(stream.streamProbe.attempts, 0);
     }
   });
 
@@ -410,12 +413,12 @@ describe("a node that has not answered from where it is taken to be", () => {
     const { requests, clock, asked } = setUp();
     const stream = newStream({ roundTrip: 0 });
     stream.window.accept(9, 0, 0);
-    requests.want(stream);
+    requests.schedule(stream);
     await clock.advance(3);
-    const [request] = stream.requests;
+    const [request] = stream.naks;
     assert(request !== undefined);
-    stream.prove(request, clock.now());
-    requests.want(stream);
+    stream.validate(request, clock.now());
+    requests.schedule(stream);
     await clock.advance(3);
     assertEquals(asked.map(({ type }) => type), [TYPE_CATCH_UP, TYPE_NAK]);
   });
@@ -423,9 +426,9 @@ describe("a node that has not answered from where it is taken to be", () => {
   test("has not proved another address by that", async () => {
     const { requests, clock, asked } = setUp();
     const stream = newStream({ roundTrip: 0 });
-    stream.prove({ sentAt: 0, to: SOURCE }, 0);
+    stream.validate({ sentAt: 0, to: SOURCE }, 0);
     stream.window.accept(9, 0, 0);
-    requests.want(stream);
+    requests.schedule(stream);
     await clock.advance(1000);
     assertEquals(asked.map(({ type, to }) => [type, to]), Array(4).fill([TYPE_CATCH_UP, HOME.host]));
   });
@@ -436,8 +439,8 @@ describe("a node that has not answered from where it is taken to be", () => {
     const wantAll = () =>
       streams.forEach((stream) => {
         stream.window.extend(2, 0, 0);
-        stream.askAgain(clock.now());
-        requests.want(stream);
+        stream.probeAgain(clock.now());
+        requests.schedule(stream);
       });
     wantAll();
     await clock.advance(20);
@@ -453,29 +456,29 @@ describe("a node that has not answered from where it is taken to be", () => {
 
   test("is asked in its turn, however many others are heard, and these take nothing from who has answered", async () => {
     const { requests, clock, asked } = setUp({ known: false });
-    const crowd = Array.from({ length: 1000 }, (_, i) => newStream({ index: i % 200, roundTrip: 0 }));
-    const want = (stream: PeerStream) => {
+    const suppression = Array.from({ length: 1000 }, (_, i) => newStream({ index: i % 200, roundTrip: 0 }));
+    const want = (stream: ReceiveStream) => {
       stream.window.extend(2, 0, 0);
-      stream.askAgain(clock.now());
-      requests.want(stream);
+      stream.probeAgain(clock.now());
+      requests.schedule(stream);
     };
     /** Each of the crowd is heard once a second. */
     const hear = async (ms: number) => {
       for (let i = 0; i < ms; i++) {
-        want(crowd[i % 1000] as PeerStream);
+        want(suppression[i % 1000] as ReceiveStream);
         await clock.advance(1);
       }
     };
-    for (const stream of crowd) want(stream);
+    for (const stream of suppression) want(stream);
     await hear(10_000);
-    const [late, proven] = [newStream({ index: 254, roundTrip: 0 }), newStream({ index: 255, roundTrip: 0 })];
-    proven.prove({ sentAt: 0, to: SOURCE }, clock.now());
+    const [late, validated] = [newStream({ index: 254, roundTrip: 0 }), newStream({ index: 255, roundTrip: 0 })];
+    validated.validate({ sentAt: 0, to: SOURCE }, clock.now());
     const start = clock.now();
-    for (const stream of [late, proven]) want(stream);
+    for (const stream of [late, validated]) want(stream);
     await hear(10_000);
-    const waited = (stream: PeerStream) =>
+    const waited = (stream: ReceiveStream) =>
       (asked.find((each) => each.extension.stream?.[0] === stream.nodeId[0])?.at ?? Infinity) - start;
-    assertLessOrEqual(waited(proven), 3);
+    assertLessOrEqual(waited(validated), 3);
     // 1,001 at 128 a second, and 50 ms.
     assertLessOrEqual(waited(late), 7_900);
     assertGreater(waited(late), 1_000);
@@ -493,7 +496,7 @@ test("a node that leaves is looked at when it must have left", async () => {
   const stream = newStream();
   stream.window.extend(2, 0, 0);
   stream.leavingAt = 0;
-  requests.want(stream);
+  requests.schedule(stream);
   await clock.advance(10_000);
   assertEquals(looked.at(-1), 2000);
 });
@@ -503,7 +506,7 @@ test("all nodes together are asked 2,000 times a second, and 200 times at once",
   const streams = Array.from({ length: 250 }, (_, i) => newStream({ index: i }));
   for (const stream of streams) {
     for (let i = 1; i <= 50; i++) stream.window.accept(2 * i, i * 4, i * 4);
-    requests.want(stream);
+    requests.schedule(stream);
   }
   await clock.advance(500);
   assertLessOrEqual(asked.length, 200 + 1000 + 1);
@@ -516,7 +519,7 @@ describe("a stream whose beginning is not known", () => {
     await clock.advance(1000);
     const stream = newStream({ catchUp: true, now: 1000 });
     stream.window.extend(50, 0, 0);
-    requests.want(stream);
+    requests.schedule(stream);
     await clock.advance(3);
     const [{ type, extension, to, at }] = asked as [Asked];
     assertEquals([type, to, extension.stream, extension.token, extension.ranges], [
@@ -529,7 +532,7 @@ describe("a stream whose beginning is not known", () => {
     // 1 ms and a hundredth for the clocks, and a margin for the way.
     assertGreaterOrEqual(extension.since ?? 0, at * 1.01 + 1);
     assertLessOrEqual(extension.since ?? Infinity, at * 1.01 + 60);
-    assertEquals(stream.requests[0]?.upTo, 50);
+    assertEquals(stream.naks[0]?.upTo, 50);
     await clock.advance(5000);
     assert(asked.length > 15 && asked.length < 30, `${asked.length}`);
     assert(asked.every((each) => each.type === TYPE_CATCH_UP));
@@ -547,10 +550,10 @@ describe("a node that contradicts itself", () => {
     const stream = newStream();
     stream.window.extend(1000, 0, 0);
     stream.window.startAt(1001);
-    requests.verify(stream);
+    requests.probe(stream);
     const [{ type, extension, to }] = asked as [Asked];
     assertEquals([type, extension.since, to, clock.pending], [TYPE_CATCH_UP, 0, HOME.host, 0]);
-    assertEquals(stream.requests.map(({ nonce, upTo }) => [nonce, upTo]), [[extension.nonce, 1000]]);
+    assertEquals(stream.naks.map(({ nonce, upTo }) => [nonce, upTo]), [[extension.nonce, 1000]]);
   });
 });
 
@@ -558,21 +561,21 @@ test("64 requests are remembered, the last first", async () => {
   const { requests, clock, asked } = setUp();
   const stream = newStream();
   stream.window.accept(2, 0, 0);
-  requests.want(stream);
+  requests.schedule(stream);
   await clock.advance(30_000);
   const nonces = asked.map(({ extension }) => extension.nonce as number).reverse();
   assertGreater(nonces.length, 64);
-  assertEquals(stream.requests.map(({ nonce }) => nonce), nonces.slice(0, 64));
+  assertEquals(stream.naks.map(({ nonce }) => nonce), nonces.slice(0, 64));
 });
 
 test("closed, it asks for nothing more, and has no timer", async () => {
   const { requests, clock, asked } = setUp();
   const stream = newStream();
   stream.window.accept(9, 0, 0);
-  requests.want(stream);
+  requests.schedule(stream);
   requests.close();
-  requests.want(stream);
-  requests.verify(stream);
+  requests.schedule(stream);
+  requests.probe(stream);
   await clock.advance(1000);
   assertEquals([asked, clock.pending], [[], 0]);
 });
@@ -599,7 +602,7 @@ test("whatever is lost, all that is missing is asked for until it has come, and 
             if (random.next() < loss) continue;
             clock.setTimer(() => {
               stream.window.accept(number, 0, 0);
-              requests.want(stream);
+              requests.schedule(stream);
             }, delay);
           }
         },
@@ -607,7 +610,7 @@ test("whatever is lost, all that is missing is asked for until it has come, and 
       for (let number = 1; number <= 401; number++) {
         if (!gone.has(number)) stream.window.accept(number, 2 + random.next() * 6, 2 + random.next() * 6);
       }
-      requests.want(stream);
+      requests.schedule(stream);
       await clock.runUntil(() => stream.window.missing === 0, 60_000);
       assertEquals(stream.window.missing, 0);
       await clock.advance(2000);

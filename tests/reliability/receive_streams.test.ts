@@ -5,8 +5,8 @@ import * as fc from "fast-check";
 import { VirtualClock } from "../../adapters/memory.ts";
 import type { Endpoint } from "../../src/platform/endpoint.ts";
 import { Jitter } from "../../src/platform/jitter.ts";
-import type { PeerStream } from "../../src/reliability/receive_stream.ts";
-import { PeerStreams } from "../../src/reliability/receive_streams.ts";
+import type { ReceiveStream } from "../../src/reliability/receive_stream.ts";
+import { ReceiveStreams } from "../../src/reliability/receive_streams.ts";
 import type { Hole } from "../../src/reliability/receive_window.ts";
 import type { Extension } from "../../src/wire/extension.ts";
 import { MAX_NUMBER } from "../../src/wire/layout.ts";
@@ -44,7 +44,7 @@ function setUp({ capacity = 10 } = {}) {
   const antedated: number[] = [];
   /** Nodes whose heartbeats are heard: the membership decides when they are lost. */
   const peers = new Set<string>();
-  const streams = new PeerStreams({
+  const streams = new ReceiveStreams({
     clock,
     jitter: new Jitter(() => Uint8Array.of(1, 2, 3, 4)),
     doubtAfter: 2000,
@@ -66,7 +66,7 @@ function setUp({ capacity = 10 } = {}) {
     streams.accept(id, number, isRepair ? "repair" : "number", SOURCE.host, SOURCE.port, print);
   const position = (last: number, oldest = 1, age = 0, rest: Extension = {}, id = A) =>
     streams.hear(id, SOURCE, { position: { last, oldest, age }, ...rest });
-  const stream = (id = A) => streams.get(formatNodeId(id)) as PeerStream;
+  const stream = (id = A) => streams.get(formatNodeId(id)) as ReceiveStream;
   /** The answer to a request that the test says was made. */
   const answer = (
     last: number,
@@ -74,8 +74,8 @@ function setUp({ capacity = 10 } = {}) {
     id = A,
   ) => {
     const { oldest = 1, age = 0, upTo = 0, settledBefore = 0, ...records } = rest;
-    const nonce = 1000 + stream(id).requests.length;
-    stream(id).requests.unshift({ nonce, sentAt: clock.now(), upTo, settled: settledBefore, to: SOURCE });
+    const nonce = 1000 + stream(id).naks.length;
+    stream(id).naks.unshift({ nonce, sentAt: clock.now(), upTo, settled: settledBefore, to: SOURCE });
     position(last, oldest, age, { ...records, nonce }, id);
   };
   const holes = (id = A) => stream(id).window.holes.map(({ from, to }) => [from, to]);
@@ -148,7 +148,7 @@ describe("first contact", () => {
   test("by all of its batches, in any order, is made, and nothing was missing or repaired", () => {
     const { accept, stream, streams } = setUp();
     for (const number of [3, 1, 2]) accept(number);
-    assertEquals([stream().isSettled, streams.missing, streams.repaired], [true, 0, 0]);
+    assertEquals([stream().isSettled, streams.missing, streams.recovered], [true, 0, 0]);
   });
 
   test("by its first batch needs no question", () => {
@@ -173,7 +173,7 @@ describe("first contact", () => {
     for (let i = 0; i < 10; i++) {
       position(50 + i, 40, 10);
       accept(60 + i);
-      stream().question.attempts = 1;
+      stream().streamProbe.attempts = 1;
       await clock.advance(QUIET_TIMEOUT / 20);
     }
     assert(stream().catchUp !== undefined);
@@ -186,9 +186,9 @@ describe("first contact", () => {
     const { accept, position, stream, streams, clock, holes, gaps } = setUp();
     await clock.advance(1000);
     position(50, 1, 10);
-    streams.prove(formatNodeId(A), SOURCE, 1);
+    streams.validate(formatNodeId(A), SOURCE, 1);
     accept(48);
-    stream().question.attempts = 1;
+    stream().streamProbe.attempts = 1;
     await clock.advance(999);
     position(50, 1, 10);
     assertEquals(stream().catchUp === undefined, false);
@@ -204,14 +204,14 @@ describe("first contact", () => {
       accept(MAX_NUMBER - 1);
       accept(7);
       position(MAX_NUMBER);
-      assertEquals([stream().window.missing, streams.missing, streams.repaired], [MAX_NUMBER - 2, 0, 0]);
+      assertEquals([stream().window.missing, streams.missing, streams.recovered], [MAX_NUMBER - 2, 0, 0]);
       // What is above the truth never was.
       answer(9, { base: { first: 1, age: 0 }, upTo: MAX_NUMBER });
-      assertEquals([stream().window.missing, streams.missing, streams.repaired], [8, 0, 0]);
+      assertEquals([stream().window.missing, streams.missing, streams.recovered], [8, 0, 0]);
       ask();
       ask();
       for (let number = 1; number <= 9; number++) accept(number, A, true);
-      assertEquals([streams.missing, streams.repaired], [8, 8]);
+      assertEquals([streams.missing, streams.recovered], [8, 8]);
     }
   });
 
@@ -261,7 +261,7 @@ describe("what is missing", () => {
     assertEquals(holes(), [[4, 5], [7, 8]]);
     ask();
     for (const number of [8, 4, 7, 5]) assert(accept(number));
-    assertEquals([holes(), streams.missing, streams.repaired, stream().isCurrent], [[], 4, 4, true]);
+    assertEquals([holes(), streams.missing, streams.recovered, stream().isCurrent], [[], 4, 4, true]);
   });
 
   test("is asked for 2 to 8 ms after it was noticed", async () => {
@@ -361,7 +361,7 @@ describe("what is missing", () => {
     streams.lose(stream());
     await clock.advance(60_000);
     assertEquals(gaps, [[1, 6, undefined, "lost"]]);
-    streams.prove(stream().id, SOURCE, 1);
+    streams.validate(stream().id, SOURCE, 1);
     position(10);
     await clock.advance(60_000);
     position(10);
@@ -429,7 +429,7 @@ describe("what is missing", () => {
     assertEquals(gaps, [[1, 4, undefined, "lost"]]);
     // The node was there all the time, and what it published is taken for copies.
     assertEquals([accept(4), accept(5)], [false, false]);
-    streams.prove(formatNodeId(A), SOURCE, 1);
+    streams.validate(formatNodeId(A), SOURCE, 1);
     position(6);
     assertEquals(doubted.length > 0, true);
     answer(6, { upTo: MAX_NUMBER - 1 });
@@ -451,11 +451,11 @@ describe("what is missing", () => {
     const { accept, streams, ask } = known(1);
     accept(4);
     assertEquals([accept(2), accept(2)], [true, false]);
-    assertEquals([streams.missing, streams.repaired, streams.duplicates], [0, 0, 1]);
+    assertEquals([streams.missing, streams.recovered, streams.duplicates], [0, 0, 1]);
     ask();
     ask();
     assertEquals([accept(3), accept(3)], [true, false]);
-    assertEquals([streams.missing, streams.repaired, streams.duplicates], [1, 1, 2]);
+    assertEquals([streams.missing, streams.recovered, streams.duplicates], [1, 1, 2]);
   });
 
   test("is asked for later on a host that reads late what the group brings, when an answer tells of it", async () => {
@@ -515,7 +515,7 @@ describe("what is missing", () => {
     accept(1);
     accept(2);
     assertEquals([streams.outstandingSince, antedated], [3000, []]);
-    stream().requests.unshift({ nonce: 1, sentAt: clock.now(), upTo: 0, settled: 0, to: SOURCE });
+    stream().naks.unshift({ nonce: 1, sentAt: clock.now(), upTo: 0, settled: 0, to: SOURCE });
     await clock.advance(800);
     position(2, 1, 0, { nonce: 1 });
     assertEquals(antedated.length, 1);
@@ -529,7 +529,7 @@ describe("what is missing", () => {
   test("is asked for with the time of an answer in mind, which is measured and smoothed", async () => {
     const { position, stream, clock } = known(1);
     const measure = async (time: number) => {
-      stream().requests.unshift({ nonce: time, sentAt: clock.now(), upTo: 0, settled: 0, to: SOURCE });
+      stream().naks.unshift({ nonce: time, sentAt: clock.now(), upTo: 0, settled: 0, to: SOURCE });
       await clock.advance(time);
       position(1, 1, 0, { nonce: time });
       return stream().roundTrip;
@@ -609,12 +609,12 @@ describe("what is missing", () => {
 
   test("takes no time for that of an answer in which this node stood still", async () => {
     const { streams, position, stream, clock } = known();
-    stream().requests.unshift({ nonce: 7, sentAt: clock.now(), upTo: 0, settled: 0, to: SOURCE });
+    stream().naks.unshift({ nonce: 7, sentAt: clock.now(), upTo: 0, settled: 0, to: SOURCE });
     await clock.advance(3000);
     streams.stalled(10);
     position(0, 1, 0, { nonce: 7 });
     assertEquals(stream().roundTrip, 0);
-    stream().requests.unshift({ nonce: 8, sentAt: clock.now(), upTo: 0, settled: 0, to: SOURCE });
+    stream().naks.unshift({ nonce: 8, sentAt: clock.now(), upTo: 0, settled: 0, to: SOURCE });
     await clock.advance(4);
     position(0, 1, 0, { nonce: 8 });
     assertEquals(stream().roundTrip, 4);
@@ -623,9 +623,9 @@ describe("what is missing", () => {
   test("is asked for where the node has answered from", () => {
     const { answer, position, stream } = setUp();
     position(1);
-    assertEquals(stream().provenAt, undefined);
+    assertEquals(stream().validatedAt, undefined);
     answer(1);
-    assertEquals(stream().provenAt, SOURCE);
+    assertEquals(stream().validatedAt, SOURCE);
   });
 });
 
@@ -729,7 +729,7 @@ describe("a stream that was silent for quietTimeout, and whose node is no peer,"
       [[], false, true],
       "it may be a late copy",
     );
-    streams.prove(formatNodeId(A), SOURCE, 1);
+    streams.validate(formatNodeId(A), SOURCE, 1);
     position(20, 1, 500);
     assertEquals([holes(), stream().isWanting, gaps], [[[4, 20]], true, []]);
     assertEquals([accept(3), accept(4)], [false, true]);
@@ -768,7 +768,7 @@ describe("a node that is gone and heard with more than was known", () => {
         await rig.clock.advance(PEER_TIMEOUT - 1);
         rig.streams.expire();
         assertEquals(rig.gaps, []);
-        if (answers) rig.streams.prove(formatNodeId(A), SOURCE, 1);
+        if (answers) rig.streams.validate(formatNodeId(A), SOURCE, 1);
         await rig.clock.advance(1);
         rig.streams.expire();
         rig.streams.expire();
@@ -954,7 +954,7 @@ describe("a stream whose node is a peer", () => {
   test("and that is lost goes on where it was when it answers again", () => {
     const { streams, accept, gaps, stream, doubted } = known(3);
     streams.lose(stream());
-    streams.prove(formatNodeId(A), SOURCE, 1);
+    streams.validate(formatNodeId(A), SOURCE, 1);
     // What it has said meanwhile was not heeded.
     assertEquals([accept(4), stream().lostAt, doubted.length], [true, undefined, 1]);
     streams.lose(stream());
@@ -983,18 +983,18 @@ describe("a node that answers a heartbeat", () => {
     position(0, 1, Infinity);
     accept(1);
     accept(4);
-    assertEquals(stream().provenAt, undefined);
+    assertEquals(stream().validatedAt, undefined);
     await clock.advance(1);
     assert(stream().window.holes.every(({ due }) => due > clock.now()));
     wanted.length = 0;
-    streams.prove(id, THERE, 12);
-    assertEquals([stream().provenAt, wanted], [THERE, [id]]);
+    streams.validate(id, THERE, 12);
+    assertEquals([stream().validatedAt, wanted], [THERE, [id]]);
     assert(stream().window.holes.every(({ due }) => due <= clock.now()));
   });
 
   test("of whom no stream is known changes nothing", () => {
     const { streams, wanted } = setUp();
-    streams.prove(id, THERE, 12);
+    streams.validate(id, THERE, 12);
     assertEquals([[...streams.all], wanted], [[], []]);
   });
 });
@@ -1044,7 +1044,7 @@ describe("a node that leaves", () => {
     for (const answers of [true, false]) {
       const rig = setUp();
       rig.streams.leave(A, SOURCE, { position: { last: 8, oldest: 1, age: 0 } });
-      if (answers) rig.streams.prove(formatNodeId(A), SOURCE, 1);
+      if (answers) rig.streams.validate(formatNodeId(A), SOURCE, 1);
       assertEquals(rig.left, []);
       await rig.clock.advance(2000);
       rig.streams.expire();
@@ -1088,7 +1088,7 @@ describe("a node that leaves", () => {
       else rig.position(4);
       assertEquals([rig.stream().isGone, rig.gaps], [true, []], go);
       await rig.clock.advance(5000);
-      rig.streams.prove(formatNodeId(A), SOURCE, 1);
+      rig.streams.validate(formatNodeId(A), SOURCE, 1);
       assertEquals([rig.stream().isGone, rig.stream().leavingAt], [false, undefined], go);
       rig.position(4);
       assertEquals([rig.holes(), rig.gaps], [go === "batch" ? [] : [[4, 4]], []]);
@@ -1102,11 +1102,11 @@ describe("how far a node is", () => {
     await clock.advance(1000);
     position(3);
     assertEquals(stream().settledAt, clock.now());
-    streams.prove(formatNodeId(A), SOURCE, 40);
+    streams.validate(formatNodeId(A), SOURCE, 40);
     await clock.advance(1000);
     position(3);
     assertEquals(stream().settledAt, clock.now() - 40);
-    stream().requests.unshift({ nonce: 5, sentAt: clock.now() - 30, upTo: 0, settled: 0, to: SOURCE });
+    stream().naks.unshift({ nonce: 5, sentAt: clock.now() - 30, upTo: 0, settled: 0, to: SOURCE });
     position(3, 1, 0, { nonce: 5 });
     assertEquals(stream().settledAt, clock.now() - 30);
     answer(3);
@@ -1139,7 +1139,7 @@ describe("how far a node is", () => {
     const { streams, position, stream, clock } = setUp();
     await clock.advance(1000);
     position(0, 1, Infinity);
-    streams.prove(formatNodeId(A), SOURCE, 600);
+    streams.validate(formatNodeId(A), SOURCE, 600);
     assertEquals(stream().settledAt, clock.now() - 600);
   });
 
@@ -1150,7 +1150,7 @@ describe("how far a node is", () => {
     await clock.advance(5);
     position(0, 1, Infinity);
     assertEquals(stream().settledAt, 1000, "it may have come as soon as that");
-    streams.prove(formatNodeId(A), SOURCE, 1);
+    streams.validate(formatNodeId(A), SOURCE, 1);
     position(0, 1, Infinity);
     assertEquals(stream().settledAt, clock.now() - 1);
   });
@@ -1159,18 +1159,18 @@ describe("how far a node is", () => {
     const { streams, position, stream, clock, doubted } = known(3);
     const id = formatNodeId(A);
     const asked: number[] = [];
-    streams.prove(id, SOURCE, 300);
+    streams.validate(id, SOURCE, 300);
     for (let second = 1; second <= 200; second++) {
       await clock.advance(1000);
       const before = doubted.length;
       position(3);
       if (doubted.length === before) continue;
       asked.push(second);
-      streams.prove(id, SOURCE, 300);
+      streams.validate(id, SOURCE, 300);
     }
     assertEquals(asked, [1, 3, 7, 15, 31, 63, 123, 183]);
     assertEquals(stream().way, 300);
-    for (let i = 0; i < 2; i++) streams.prove(id, SOURCE, 2);
+    for (let i = 0; i < 2; i++) streams.validate(id, SOURCE, 2);
     const before = doubted.length;
     await clock.advance(100_000);
     position(3);
@@ -1183,7 +1183,7 @@ describe("how far a node is", () => {
     for (const id of ids) {
       position(0, 1, Infinity, {}, id);
       // What takes so long says nothing of the way.
-      streams.prove(formatNodeId(id), SOURCE, 20_000);
+      streams.validate(formatNodeId(id), SOURCE, 20_000);
     }
     for (let second = 0; second < 5; second++) {
       await clock.advance(1000);
@@ -1198,14 +1198,14 @@ describe("how far a node is", () => {
     const ids = Array.from({ length: 60 }, (_, i) => idOf(1 + i));
     for (const id of ids) {
       position(0, 1, Infinity, {}, id);
-      streams.prove(formatNodeId(id), SOURCE, 500);
+      streams.validate(formatNodeId(id), SOURCE, 500);
     }
     doubted.length = 0;
     for (let second = 0; second < 60; second++) {
       await clock.advance(1000);
       // Heard ten times while an answer is under way.
       for (let i = 0; i < 10; i++) for (const id of ids) position(0, 1, Infinity, {}, id);
-      for (const id of ids) streams.prove(formatNodeId(id), SOURCE, second % 2 === 0 ? 2000 : 500);
+      for (const id of ids) streams.validate(formatNodeId(id), SOURCE, second % 2 === 0 ? 2000 : 500);
     }
     assert(doubted.length > 60, `${doubted.length}`);
     assertLessOrEqual(doubted.length, 32 + 2 * 60);
@@ -1223,7 +1223,7 @@ describe("a node that has stood still", () => {
     assertEquals([doubted, stream().settledAt], [[formatNodeId(A)], 0]);
     await clock.advance(10);
     // What was under way before it stood still may be read now.
-    stream().requests.unshift(sentBefore);
+    stream().naks.unshift(sentBefore);
     position(3, 1, 0, { nonce: 5 });
     position(3);
     assertEquals(stream().settledAt, 1000);
@@ -1273,9 +1273,9 @@ describe("more holes than are told apart", () => {
     assertEquals([stream().window.missing, streams.missing], [2052, 2052]);
     // In the middle of the last: there is no room for two, so it counts as missing again.
     accept(4098);
-    assertEquals([stream().window.holes.length, streams.missing, streams.repaired], [2048, 2053, 1]);
+    assertEquals([stream().window.holes.length, streams.missing, streams.recovered], [2048, 2053, 1]);
     for (let number = 1; number <= 4099; number++) accept(number, A, true);
-    assertEquals([streams.missing, streams.repaired, stream().window.missing], [2053, 2053, 0]);
+    assertEquals([streams.missing, streams.recovered, stream().window.missing], [2053, 2053, 0]);
   });
 });
 

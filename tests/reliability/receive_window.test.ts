@@ -2,32 +2,32 @@
 import { describe, test } from "node:test";
 import { assert, assertEquals, assertLessOrEqual } from "@std/assert";
 import * as fc from "fast-check";
-import { type Hole, type HoleCount, Window } from "../../src/reliability/receive_window.ts";
+import { type Hole, type HoleCount, ReceiveWindow } from "../../src/reliability/receive_window.ts";
 import { MAX_NUMBER } from "../../src/wire/layout.ts";
 
-function shown({ holes }: Window): [number, number][] {
+function shown({ holes }: ReceiveWindow): [number, number][] {
   return holes.map(({ from, to }) => [from, to]);
 }
 
-function state({ highest, missing, settled }: Window): [highest: number, missing: number, settled: number] {
+function state({ highest, missing, settled }: ReceiveWindow): [highest: number, missing: number, settled: number] {
   return [highest, missing, settled];
 }
 
 /** A window to which these numbers have come. */
-function windowOf(...numbers: number[]): Window {
-  const window = new Window();
+function windowOf(...numbers: number[]): ReceiveWindow {
+  const window = new ReceiveWindow();
   for (const number of numbers) window.accept(number, 0, 0);
   return window;
 }
 
 describe("a window", () => {
   test("begins with nothing", () => {
-    const window = new Window();
+    const window = new ReceiveWindow();
     assertEquals([state(window), shown(window)], [[0, 0, 0], []]);
   });
 
   test("takes numbers in order, and each once", () => {
-    const window = new Window();
+    const window = new ReceiveWindow();
     assertEquals([1, 2, 3].map((number) => window.accept(number, 0, 0)), ["new", "new", "new"]);
     assertEquals([3, 1, 2].map((number) => window.accept(number, 0, 0)), ["duplicate", "duplicate", "duplicate"]);
     assertEquals([state(window), shown(window)], [[3, 0, 3], []]);
@@ -62,7 +62,7 @@ describe("a window", () => {
   });
 
   test("asks for a hole when it is due, and keeps that when the hole gets smaller or is split", () => {
-    const window = new Window();
+    const window = new ReceiveWindow();
     window.accept(10, 5, 7);
     const [hole] = window.holes as [Hole];
     assertEquals(hole, { from: 1, to: 9, foundAt: 5, due: 7, attempts: 0, askedAt: 0, lastAskedAt: 0 });
@@ -151,15 +151,15 @@ describe("a window", () => {
 
 describe("a window with too many holes", () => {
   /** Every second number arrives, so that each other one is a hole of its own. */
-  function sieve(holes: number): Window {
-    const window = new Window();
+  function sieve(holes: number): ReceiveWindow {
+    const window = new ReceiveWindow();
     window.trust(true);
     for (let i = 1; i <= holes; i++) window.accept(2 * i, i, i);
     return window;
   }
 
   test("tells 512 apart before the node has shown that it is there", () => {
-    const window = new Window();
+    const window = new ReceiveWindow();
     for (let i = 1; i <= 512; i++) window.accept(2 * i, 0, 0);
     assertEquals([window.holes.length, window.missing], [512, 512]);
     window.accept(1026, 0, 0);
@@ -229,7 +229,7 @@ describe("a window with too many holes", () => {
   });
 
   test("takes 200,000 of them in bounded memory", () => {
-    const window = new Window();
+    const window = new ReceiveWindow();
     window.trust(true);
     for (let i = 1; i <= 200_000; i++) window.accept(2 * i, 0, 0);
     assertEquals([window.holes.length, window.highest], [2048, 400_000]);
@@ -237,14 +237,14 @@ describe("a window with too many holes", () => {
   });
 
   test("shares what there is for all: beyond 32,768 each has 64, until others have less", () => {
-    const shared = { trusted: 0, untrusted: 0, asked: 0, repaired: 0 };
-    const windows = crowd(20, shared);
+    const shared = { trusted: 0, untrusted: 0, asked: 0, recovered: 0 };
+    const windows = suppression(20, shared);
     for (const window of windows) window.trust(true);
     for (const window of windows) fill(window);
     assertEquals(windows.slice(0, 16).map(({ holes }) => holes.length), Array(16).fill(2048));
     assertEquals(windows.slice(16).map(({ holes }) => holes.length), Array(4).fill(64));
-    assertEquals(shared, { trusted: 16 * 2048 + 4 * 64, untrusted: 0, asked: 0, repaired: 0 });
-    const [first, last] = [windows[0], windows[19]] as [Window, Window];
+    assertEquals(shared, { trusted: 16 * 2048 + 4 * 64, untrusted: 0, asked: 0, recovered: 0 });
+    const [first, last] = [windows[0], windows[19]] as [ReceiveWindow, ReceiveWindow];
     first.startAt(6001);
     for (let i = 3001; i <= 3010; i++) last.accept(2 * i, 0, 0);
     assertEquals([last.holes.length, shared.trusted], [74, 15 * 2048 + 4 * 64 + 10]);
@@ -253,24 +253,24 @@ describe("a window with too many holes", () => {
   });
 
   test("shares less, and apart, with nodes that have not shown that they are there", () => {
-    const shared = { trusted: 0, untrusted: 0, asked: 0, repaired: 0 };
-    const windows = crowd(100, shared);
+    const shared = { trusted: 0, untrusted: 0, asked: 0, recovered: 0 };
+    const windows = suppression(100, shared);
     for (const window of windows) fill(window);
     assertEquals(windows.map(({ holes }) => holes.length), [...Array(16).fill(512), ...Array(84).fill(64)]);
-    assertEquals(shared, { trusted: 0, untrusted: 16 * 512 + 84 * 64, asked: 0, repaired: 0 });
+    assertEquals(shared, { trusted: 0, untrusted: 16 * 512 + 84 * 64, asked: 0, recovered: 0 });
     windows[0]?.trust(true);
-    assertEquals(shared, { trusted: 512, untrusted: 15 * 512 + 84 * 64, asked: 0, repaired: 0 });
-    const other = new Window(shared);
+    assertEquals(shared, { trusted: 512, untrusted: 15 * 512 + 84 * 64, asked: 0, recovered: 0 });
+    const other = new ReceiveWindow(shared);
     other.trust(true);
     fill(other);
     assertEquals(other.holes.length, 2048);
   });
 
-  function crowd(size: number, shared: HoleCount): Window[] {
-    return Array.from({ length: size }, () => new Window(shared));
+  function suppression(size: number, shared: HoleCount): ReceiveWindow[] {
+    return Array.from({ length: size }, () => new ReceiveWindow(shared));
   }
 
-  function fill(window: Window): void {
+  function fill(window: ReceiveWindow): void {
     for (let i = 1; i <= 3000; i++) window.accept(2 * i, 0, 0);
   }
 });
@@ -314,7 +314,7 @@ class Model {
   }
 }
 
-function check(window: Window, model: Model): void {
+function check(window: ReceiveWindow, model: Model): void {
   const { missing } = model;
   const numbers = window.holes.flatMap(({ from, to }) => Array.from({ length: to - from + 1 }, (_, i) => from + i));
   assertEquals(numbers, missing);
@@ -340,8 +340,8 @@ test("whatever comes, a window says what a set of numbers says", () => {
   );
   fc.assert(
     fc.property(fc.array(step, { maxLength: 60, size: "max" }), (steps) => {
-      const shared = { trusted: 0, untrusted: 0, asked: 0, repaired: 0 };
-      const window = new Window(shared);
+      const shared = { trusted: 0, untrusted: 0, asked: 0, recovered: 0 };
+      const window = new ReceiveWindow(shared);
       window.trust(true);
       const model = new Model();
       steps.forEach((step, time) => {
@@ -365,7 +365,7 @@ test("whatever comes, a window says what a set of numbers says", () => {
           model.endAt(step.number);
         }
         check(window, model);
-        assertEquals(shared, { trusted: window.holes.length, untrusted: 0, asked: 0, repaired: 0 });
+        assertEquals(shared, { trusted: window.holes.length, untrusted: 0, asked: 0, recovered: 0 });
       });
     }),
     { numRuns: 500 },
@@ -376,7 +376,7 @@ test("numbers of any size are told apart as small ones are", () => {
   const far = fc.constantFrom(0, 2 ** 31 - 20, 2 ** 32 - 20, 2 ** 47, MAX_NUMBER - 60);
   const steps = fc.array(fc.integer({ min: 1, max: 40 }), { maxLength: 30, size: "max" });
   fc.assert(fc.property(far, steps, (far, numbers) => {
-    const [near, window] = [new Window(), new Window()];
+    const [near, window] = [new ReceiveWindow(), new ReceiveWindow()];
     for (const each of [near, window]) each.trust(true);
     window.startAt(far + 1);
     for (const number of numbers) {

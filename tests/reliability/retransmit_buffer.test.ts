@@ -9,12 +9,12 @@ import {
   assertThrows,
 } from "@std/assert";
 import * as fc from "fast-check";
-import { SentRing } from "../../src/reliability/retransmit_buffer.ts";
+import { RetransmitBuffer } from "../../src/reliability/retransmit_buffer.ts";
 
 function makeRing({ maxBytes = 65_536, maxAge = 1000 } = {}) {
   const time = { now: 5000 };
   const clock = { now: () => time.now, setTimer: never, setTurnEnd: never };
-  return { ring: new SentRing({ maxBytes, maxAge, clock }), time };
+  return { ring: new RetransmitBuffer({ maxBytes, maxAge, clock }), time };
 }
 
 function never(): never {
@@ -91,7 +91,7 @@ describe("age", () => {
   });
 
   test("is asked for by every look at the ring, not by `oldest` alone", () => {
-    const looks: ((ring: SentRing) => unknown)[] = [
+    const looks: ((ring: RetransmitBuffer) => unknown)[] = [
       (ring) => ring.get(1),
       (ring) => ring.bytes || undefined,
       (ring) => ring.firstSince(Infinity) === 2 ? undefined : "held",

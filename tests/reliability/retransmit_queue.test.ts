@@ -4,7 +4,7 @@ import { assert, assertEquals, assertLessOrEqual } from "@std/assert";
 import * as fc from "fast-check";
 import { VirtualClock } from "../../adapters/memory.ts";
 import type { Endpoint } from "../../src/platform/endpoint.ts";
-import { Repairs } from "../../src/reliability/retransmit_queue.ts";
+import { RetransmitQueue } from "../../src/reliability/retransmit_queue.ts";
 
 const HOLD = 4;
 const GATHER = 3;
@@ -16,16 +16,20 @@ function at(id: string): Endpoint {
 function setUp({ multicast = true } = {}) {
   const clock = new VirtualClock();
   const ready: number[] = [];
-  const repairs = new Repairs({ clock, multicast: () => multicast, onReady: () => ready.push(clock.now()) });
-  const ask = (number: number, id = "a", alone = false) => repairs.ask(number, id, at(id), alone);
+  const retransmits = new RetransmitQueue({
+    clock,
+    multicast: () => multicast,
+    onReady: () => ready.push(clock.now()),
+  });
+  const ask = (number: number, id = "a", alone = false) => retransmits.add(number, id, at(id), alone);
   const takeAll = () => {
     const taken: string[] = [];
-    for (let next = repairs.take(); next !== undefined; next = repairs.take()) {
+    for (let next = retransmits.take(); next !== undefined; next = retransmits.take()) {
       taken.push(`${next.number} to ${next.to?.host ?? "group"}`);
     }
     return taken;
   };
-  return { repairs, clock, ready, ask, takeAll };
+  return { retransmits, clock, ready, ask, takeAll };
 }
 
 describe("a number that is asked for", () => {
@@ -54,9 +58,9 @@ describe("a number that is asked for", () => {
   });
 
   test("after `close` is held back anew, also when something was held back then", async () => {
-    const { ask, repairs, takeAll, clock } = setUp();
+    const { ask, retransmits, takeAll, clock } = setUp();
     ask(1);
-    repairs.close();
+    retransmits.close();
     ask(2);
     await clock.advance(GATHER);
     assertEquals([takeAll(), clock.pending], [["2 to host-a"], 0]);
@@ -151,8 +155,8 @@ describe("a flood", () => {
   });
 
   test("of many ids at one address is that of one asker", () => {
-    const { repairs, ask } = setUp();
-    const asked = Array.from({ length: 1000 }, (_, i) => repairs.ask(i, `id-${i}`, at("a"), false));
+    const { retransmits, ask } = setUp();
+    const asked = Array.from({ length: 1000 }, (_, i) => retransmits.add(i, `id-${i}`, at("a"), false));
     assertEquals(asked.filter(Boolean).length, 512);
     assertEquals([ask(2000), ask(2000, "b")], [false, true]);
   });
@@ -174,10 +178,10 @@ describe("a flood", () => {
 });
 
 test("closed, it gives nothing more, and has no timer", async () => {
-  const { repairs, ask, takeAll, clock, ready } = setUp();
+  const { retransmits, ask, takeAll, clock, ready } = setUp();
   ask(1, "a", true);
   ask(2, "b");
-  repairs.close();
+  retransmits.close();
   await clock.advance(100);
   assertEquals([takeAll(), ready, clock.pending], [[], [0], 0]);
 });
@@ -191,13 +195,13 @@ test("whoever asks for whatever, whenever: all are served, and nobody too often"
   });
   await fc.assert(
     fc.asyncProperty(fc.boolean(), fc.array(step, { maxLength: 50, size: "max" }), async (multicast, steps) => {
-      const { repairs, clock, ask } = setUp({ multicast });
+      const { retransmits, clock, ask } = setUp({ multicast });
       /** Requests that were taken and are not served yet. */
       const open = new Set<string>();
       /** When a number was sent last to somebody. */
       const sentAt = new Map<string, number>();
       const take = () => {
-        for (let next = repairs.take(); next !== undefined; next = repairs.take()) {
+        for (let next = retransmits.take(); next !== undefined; next = retransmits.take()) {
           const { number, to } = next;
           const hosts = to === undefined ? ["host-a", "host-b", "host-c"] : [to.host];
           assert(hosts.some((host) => open.has(`${number} ${host}`)), `${number} for nobody`);

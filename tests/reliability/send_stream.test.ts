@@ -5,8 +5,8 @@ import * as fc from "fast-check";
 import { SeededRandom, VirtualClock } from "../../adapters/memory.ts";
 import { Pacer } from "../../src/net/pacer.ts";
 import type { Endpoint } from "../../src/platform/endpoint.ts";
-import { SentRing } from "../../src/reliability/retransmit_buffer.ts";
-import { OwnStream } from "../../src/reliability/send_stream.ts";
+import { RetransmitBuffer } from "../../src/reliability/retransmit_buffer.ts";
+import { SendStream } from "../../src/reliability/send_stream.ts";
 import type { Asker } from "../../src/reliability/validation_tokens.ts";
 import { decodeExtension, encodeControl, encodeExtension, type Extension } from "../../src/wire/extension.ts";
 import { MAX_NUMBER, TYPE_CATCH_UP, TYPE_LEAVE, TYPE_NAK, TYPE_STATE } from "../../src/wire/layout.ts";
@@ -38,11 +38,11 @@ function setUp({ peers = [asker("a")], multicast = true, maxBytes = 65_536, maxA
   const random = new SeededRandom(1);
   const posted: Posted[] = [];
   const known = new Map(peers.map((peer) => [peer.id, peer]));
-  const ring = new SentRing({ maxBytes, maxAge, clock });
+  const ring = new RetransmitBuffer({ maxBytes, maxAge, clock });
   const pacer = new Pacer({ min: 1000, max: 200_000, clock });
   const ready = { count: 0, reused: 0 };
   const pending: { age: number | undefined } = { age: undefined };
-  const own = new OwnStream({
+  const own = new SendStream({
     nodeId: NODE_ID,
     clock,
     randomBytes: (length) => Uint8Array.from({ length }, () => random.below(256)),
@@ -51,11 +51,11 @@ function setUp({ peers = [asker("a")], multicast = true, maxBytes = 65_536, maxA
     multicast: () => multicast,
     peer: (id) => known.get(id),
     peers: () => [...known.values()],
-    post: (packet, to) => {
+    sendControlPacket: (packet, to) => {
       const { type, rest } = decodePacket(packet);
       posted.push({ at: clock.now(), type, extension: decodeExtension(rest) ?? {}, to, length: packet.length });
     },
-    onRepair: () => ready.count++,
+    onRetransmit: () => ready.count++,
     pendingAge: () => pending.age,
     onReused: () => ready.reused++,
   });
@@ -64,14 +64,14 @@ function setUp({ peers = [asker("a")], multicast = true, maxBytes = 65_536, maxA
     if (count > 0) own.announce();
   };
   /** The repairs that are ready: which datagram, by the byte it is made of, and to where. */
-  const repairs = () => {
+  const retransmits = () => {
     const taken: [number | undefined, string][] = [];
-    for (let next = own.takeRepair(); next !== undefined; next = own.takeRepair()) {
+    for (let next = own.takeRetransmit(); next !== undefined; next = own.takeRetransmit()) {
       taken.push([next.datagram[0], typeof next.to === "string" ? next.to : next.to.host]);
     }
     return taken;
   };
-  return { own, clock, ring, pacer, posted, known, ready, pending, send, repairs };
+  return { own, clock, ring, pacer, posted, known, ready, pending, send, retransmits };
 }
 
 function range(from: number, to = from) {
@@ -185,17 +185,17 @@ describe("a token", () => {
 
 describe("a negative acknowledgement", () => {
   test("with the token is answered by the datagrams, once and in order", async () => {
-    const { own, posted, send, repairs, ready } = setUp();
+    const { own, posted, send, retransmits, ready } = setUp();
     send(10);
-    own.repair("a", AT, { nonce: 1, token: own.tokenFor(asker("a")), ranges: [range(2, 4), range(7)] });
-    assertEquals([repairs(), posted.length, own.requests, own.refused], [
+    own.onNak("a", AT, { nonce: 1, token: own.tokenFor(asker("a")), ranges: [range(2, 4), range(7)] });
+    assertEquals([retransmits(), posted.length, own.naksReceived, own.naksRefused], [
       [2, 3, 4, 7].map((number) => [number, "10.0.0.1"]),
       0,
       1,
       0,
     ]);
     assert(ready.count > 0);
-    assertEquals(own.repaired, 4);
+    assertEquals(own.retransmitsSent, 4);
   });
 
   test("is answered by what was sent, but for the record that says that it is sent again", () => {
@@ -205,9 +205,9 @@ describe("a negative acknowledgement", () => {
     own.announce();
     send(1);
     for (let round = 0; round < 2; round++) {
-      own.repair(`stranger`, AT, { nonce: 1, ranges: [range(1)] });
-      own.repair("a", AT, { nonce: 1, token: own.tokenFor(asker("a")), ranges: [range(1)] });
-      const repair = own.takeRepair();
+      own.onNak(`stranger`, AT, { nonce: 1, ranges: [range(1)] });
+      own.onNak("a", AT, { nonce: 1, token: own.tokenFor(asker("a")), ranges: [range(1)] });
+      const repair = own.takeRetransmit();
       if (round > 0) assertEquals(repair, undefined);
       else assertEquals(repair?.datagram, Uint8Array.of(1, 2, 3, 4, 5, ...encodeExtension({ repair: 1 })));
     }
@@ -215,7 +215,7 @@ describe("a negative acknowledgement", () => {
   });
 
   test("slows the node down when much was lost, unless nothing comes of it", () => {
-    const { own, pacer, send, repairs } = setUp();
+    const { own, pacer, send, retransmits } = setUp();
     send(100);
     const token = own.tokenFor(asker("a"));
     for (
@@ -224,20 +224,20 @@ describe("a negative acknowledgement", () => {
         ["a", { nonce: 1, token, ranges: [range(101, MAX_NUMBER)] }],
         ["a", { nonce: 1, token, ranges: [range(1)] }],
       ] as const
-    ) own.repair(id, AT, request);
-    assertEquals([pacer.rate, repairs()], [START, [[1, "10.0.0.1"]]]);
-    own.repair("a", AT, { nonce: 1, token, ranges: [range(81, 100)] });
+    ) own.onNak(id, AT, request);
+    assertEquals([pacer.rate, retransmits()], [START, [[1, "10.0.0.1"]]]);
+    own.onNak("a", AT, { nonce: 1, token, ranges: [range(81, 100)] });
     assertEquals(pacer.rate, 0.7 * START);
   });
 
   test("without the token, or with another's, is answered by one state with the token", async () => {
     const b = asker("bb");
-    const { own, clock, posted, send, repairs } = setUp({ peers: [asker("a"), b] });
+    const { own, clock, posted, send, retransmits } = setUp({ peers: [asker("a"), b] });
     send(10);
     const theirs = own.tokenFor(b);
     const tokens = [undefined, theirs, new Uint8Array(8), new Uint8Array(7), new Uint8Array(0)];
     for (const [i, token] of tokens.entries()) {
-      own.repair("a", AT, { nonce: i, ...token && { token }, ranges: [range(1, 10)] });
+      own.onNak("a", AT, { nonce: i, ...token && { token }, ranges: [range(1, 10)] });
     }
     const token = own.tokenFor(asker("a"));
     assertEquals(
@@ -248,80 +248,80 @@ describe("a negative acknowledgement", () => {
         { position: { last: 10, oldest: 1, age: 0 }, token, nonce },
       ]),
     );
-    assertEquals([own.requests, own.refused, repairs()], [5, 5, []]);
-    own.repair("a", AT, { nonce: 9, token, ranges: [range(1)] });
+    assertEquals([own.naksReceived, own.naksRefused, retransmits()], [5, 5, []]);
+    own.onNak("a", AT, { nonce: 9, token, ranges: [range(1)] });
     await clock.advance(3);
-    assertEquals(repairs().length, 1);
+    assertEquals(retransmits().length, 1);
   });
 
   test("with a token for another address is not good enough", () => {
-    const { own, known, send, repairs, posted } = setUp();
+    const { own, known, send, retransmits, posted } = setUp();
     send(3);
     const token = own.tokenFor(asker("a"));
     known.set("a", asker("a", 9999));
-    own.repair("a", AT, { nonce: 5, token, ranges: [range(1)] });
-    assertEquals([repairs(), own.refused, posted.length, posted[0]?.to?.port], [[], 1, 1, 9999]);
-    own.repair("a", AT, { nonce: 6, token: own.tokenFor(asker("a", 9999)), ranges: [range(1)] });
-    assertEquals(repairs().length, 1);
+    own.onNak("a", AT, { nonce: 5, token, ranges: [range(1)] });
+    assertEquals([retransmits(), own.naksRefused, posted.length, posted[0]?.to?.port], [[], 1, 1, 9999]);
+    own.onNak("a", AT, { nonce: 6, token: own.tokenFor(asker("a", 9999)), ranges: [range(1)] });
+    assertEquals(retransmits().length, 1);
   });
 
   test("of nobody that is known is answered where it came from, and granted with the token that was sent there", () => {
-    const { own, posted, send, repairs } = setUp();
+    const { own, posted, send, retransmits } = setUp();
     send(3);
-    own.repair("stranger", AT, { nonce: 1, ranges: [range(1)] });
-    assertEquals([posted.map(({ to }) => to), own.refused, repairs()], [[AT], 1, []]);
+    own.onNak("stranger", AT, { nonce: 1, ranges: [range(1)] });
+    assertEquals([posted.map(({ to }) => to), own.naksRefused, retransmits()], [[AT], 1, []]);
     const { token } = posted[0]?.extension ?? {};
     assert(token !== undefined);
-    own.repair("stranger", { ...AT, port: 10 }, { nonce: 2, token, ranges: [range(1)] });
-    assertEquals([own.refused, repairs()], [2, []]);
-    own.repair("stranger", AT, { nonce: 3, token: posted[1]?.extension.token as Uint8Array, ranges: [range(1)] });
-    assertEquals([own.refused, repairs()], [3, []]);
-    own.repair("stranger", AT, { nonce: 4, token: posted[2]?.extension.token as Uint8Array, ranges: [range(1)] });
-    assertEquals([own.refused, repairs().map(([, to]) => to)], [3, [AT.host]]);
+    own.onNak("stranger", { ...AT, port: 10 }, { nonce: 2, token, ranges: [range(1)] });
+    assertEquals([own.naksRefused, retransmits()], [2, []]);
+    own.onNak("stranger", AT, { nonce: 3, token: posted[1]?.extension.token as Uint8Array, ranges: [range(1)] });
+    assertEquals([own.naksRefused, retransmits()], [3, []]);
+    own.onNak("stranger", AT, { nonce: 4, token: posted[2]?.extension.token as Uint8Array, ranges: [range(1)] });
+    assertEquals([own.naksRefused, retransmits().map(([, to]) => to)], [3, [AT.host]]);
   });
 
   test("of a stranger is not granted any more when 1,024 others have been answered since", async () => {
     for (const [others, granted] of [[1023, 1], [1024, 0]] as const) {
-      const { own, clock, posted, send, repairs } = setUp();
+      const { own, clock, posted, send, retransmits } = setUp();
       send(3);
-      own.repair("stranger", AT, { nonce: 1, ranges: [range(1)] });
+      own.onNak("stranger", AT, { nonce: 1, ranges: [range(1)] });
       const token = posted[0]?.extension.token as Uint8Array;
       posted.length = 0;
       for (let i = 0; i < others; i++) {
-        own.catchUp(`other ${i}`, AT, { nonce: i, since: 5 });
+        own.onCatchUp(`other ${i}`, AT, { nonce: i, since: 5 });
         await clock.advance(10);
       }
       assertEquals(posted.filter(({ extension }) => extension.base !== undefined).length, others);
-      own.repair("stranger", AT, { nonce: 1, token, ranges: [range(1)] });
-      assertEquals(repairs().length, granted);
+      own.onNak("stranger", AT, { nonce: 1, token, ranges: [range(1)] });
+      assertEquals(retransmits().length, granted);
     }
   });
 
   test("of 10,000 that nobody knows draws 128 answers, and nothing is taken from the peers", () => {
-    const { own, posted, send, repairs } = setUp();
+    const { own, posted, send, retransmits } = setUp();
     send(3);
     const token = own.tokenFor(asker("a"));
     for (let i = 0; i < 10_000; i++) {
-      own.repair(`stranger ${i}`, AT, { nonce: i, token: new Uint8Array(8), ranges: [range(1)] });
+      own.onNak(`stranger ${i}`, AT, { nonce: i, token: new Uint8Array(8), ranges: [range(1)] });
     }
-    assertEquals([posted.length, own.requests, repairs()], [128, 10_000, []]);
-    own.repair("a", AT, { nonce: 1, token, ranges: [range(1)] });
-    own.repair("a", AT, { nonce: 2, ranges: [range(1)] });
-    assertEquals([repairs().length, posted.length, posted.at(-1)?.extension.nonce], [1, 129, 2]);
-    own.repair("a", AT, { nonce: 3, token, ranges: [range(9)] });
+    assertEquals([posted.length, own.naksReceived, retransmits()], [128, 10_000, []]);
+    own.onNak("a", AT, { nonce: 1, token, ranges: [range(1)] });
+    own.onNak("a", AT, { nonce: 2, ranges: [range(1)] });
+    assertEquals([retransmits().length, posted.length, posted.at(-1)?.extension.nonce], [1, 129, 2]);
+    own.onNak("a", AT, { nonce: 3, token, ranges: [range(9)] });
     assertEquals([posted.length, posted.at(-1)?.extension.nonce], [130, 3]);
   });
 
   test("for numbers never given or no longer held is answered by a state, and by what there is of it", async () => {
-    const { own, clock, posted, send, repairs } = setUp({ maxAge: 100 });
+    const { own, clock, posted, send, retransmits } = setUp({ maxAge: 100 });
     send(4);
     await clock.advance(101);
     send(4);
     const token = own.tokenFor(asker("a"));
     const ask = (from: number, to: number) => {
       posted.length = 0;
-      own.repair("a", AT, { nonce: 77, token, ranges: [range(from, to)] });
-      return [repairs().map(([number]) => number), posted.map(({ extension }) => extension.position?.oldest)];
+      own.onNak("a", AT, { nonce: 77, token, ranges: [range(from, to)] });
+      return [retransmits().map(([number]) => number), posted.map(({ extension }) => extension.position?.oldest)];
     };
     assertEquals(ask(1, 4), [[], [5]]);
     assertEquals(ask(9, MAX_NUMBER), [[], [5]]);
@@ -332,49 +332,49 @@ describe("a negative acknowledgement", () => {
   });
 
   test("is answered by 128 datagrams at most, whatever it asks for", () => {
-    const { own, send, repairs } = setUp({ maxBytes: 2 ** 20 });
+    const { own, send, retransmits } = setUp({ maxBytes: 2 ** 20 });
     send(1000);
     const token = own.tokenFor(asker("a"));
     const ranges = Array.from({ length: 64 }, (_, i) => range(10 * i + 1, 10 * i + 10));
-    own.repair("a", AT, { nonce: 1, token, ranges });
-    assertEquals(repairs().length, 128);
-    own.repair("a", AT, { nonce: 1, token, ranges: [range(300, MAX_NUMBER)] });
-    assertEquals(repairs().length, 128);
+    own.onNak("a", AT, { nonce: 1, token, ranges });
+    assertEquals(retransmits().length, 128);
+    own.onNak("a", AT, { nonce: 1, token, ranges: [range(300, MAX_NUMBER)] });
+    assertEquals(retransmits().length, 128);
   });
 
   test("is answered by 128 of those that are held, however many it asks for that are not", async () => {
-    const { own, clock, send, repairs } = setUp({ maxBytes: 2 ** 20, maxAge: 100 });
+    const { own, clock, send, retransmits } = setUp({ maxBytes: 2 ** 20, maxAge: 100 });
     send(200);
     await clock.advance(101);
     send(200);
-    own.repair("a", AT, { nonce: 1, token: own.tokenFor(asker("a")), ranges: [range(1, 400)] });
-    assertEquals(repairs().map(([first]) => first), Array.from({ length: 128 }, (_, i) => (201 + i) % 251));
+    own.onNak("a", AT, { nonce: 1, token: own.tokenFor(asker("a")), ranges: [range(1, 400)] });
+    assertEquals(retransmits().map(([first]) => first), Array.from({ length: 128 }, (_, i) => (201 + i) % 251));
   });
 
   test("for what a peer that stood still for long has lost does not slow the sender down", async () => {
-    const { own, clock, pacer, send, repairs } = setUp({ maxBytes: 2 ** 20 });
+    const { own, clock, pacer, send, retransmits } = setUp({ maxBytes: 2 ** 20 });
     const token = own.tokenFor(asker("a"));
     send(1000);
     await clock.advance(18_000);
     send(2000);
     for (let from = 701; from < 3000; from += 100) {
-      own.repair("a", AT, { nonce: 1, token, ranges: [range(from, from + 99)] });
-      if (from < 1000) assertEquals(repairs().length, 100);
+      own.onNak("a", AT, { nonce: 1, token, ranges: [range(from, from + 99)] });
+      if (from < 1000) assertEquals(retransmits().length, 100);
       if (from < 901) assertEquals(pacer.rate, START);
       if (from === 901) break;
     }
     // What is lost now still does.
     send(600);
-    own.repair("a", AT, { nonce: 1, token, ranges: [range(3501, 3600)] });
+    own.onNak("a", AT, { nonce: 1, token, ranges: [range(3501, 3600)] });
     assertEquals(pacer.rate, 0.7 * START);
   });
 
   test("for what is lost slows the sender down, but not when it is old and the rate has fallen since", async () => {
     const peers = [asker("a"), asker("bb")] as const;
-    const { own, clock, pacer, send, repairs } = setUp({ peers: [...peers], maxBytes: 2 ** 20 });
+    const { own, clock, pacer, send, retransmits } = setUp({ peers: [...peers], maxBytes: 2 ** 20 });
     const ask = ({ id, endpoint }: Asker, from: number, to: number) => {
-      own.repair(id, AT, { nonce: 1, token: own.tokenFor({ id, endpoint }), ranges: [range(from, to)] });
-      repairs();
+      own.onNak(id, AT, { nonce: 1, token: own.tokenFor({ id, endpoint }), ranges: [range(from, to)] });
+      retransmits();
     };
     const [a, b] = peers;
     send(1000);
@@ -416,8 +416,8 @@ describe("a negative acknowledgement", () => {
   test("without the token is refused once, whether that is said or is beyond the rate", () => {
     const { own, posted, send } = setUp();
     send(1);
-    for (let i = 0; i < 1000; i++) own.repair("a", AT, { nonce: i, ranges: [range(1)] });
-    assertEquals([posted.length, own.requests, own.refused], [256, 1000, 1000]);
+    for (let i = 0; i < 1000; i++) own.onNak("a", AT, { nonce: i, ranges: [range(1)] });
+    assertEquals([posted.length, own.naksReceived, own.naksRefused], [256, 1000, 1000]);
   });
 
   test("for all of 2^48 numbers costs no more than for what is held", () => {
@@ -425,43 +425,43 @@ describe("a negative acknowledgement", () => {
     send(10);
     const token = own.tokenFor(asker("a"));
     const ranges = [range(1, 2 ** 40), range(2 ** 41, 2 ** 47), range(2 ** 48 - 2, MAX_NUMBER)];
-    for (let i = 0; i < 10_000; i++) own.repair("a", AT, { nonce: i, token, ranges });
+    for (let i = 0; i < 10_000; i++) own.onNak("a", AT, { nonce: i, token, ranges });
     // 2,000 answers at once to who has proved its address, and the repairs that nobody has taken yet, each once.
-    assertEquals([posted.length, own.refused], [2000, 8000]);
+    assertEquals([posted.length, own.naksRefused], [2000, 8000]);
     let taken = 0;
-    while (own.takeRepair() !== undefined) taken++;
+    while (own.takeRetransmit() !== undefined) taken++;
     assertEquals(taken, 10);
   });
 
   test("asked for by several at once is sent to the group; a second time to each", async () => {
     const peers = [asker("a"), asker("bb"), asker("ccc")];
-    const { own, clock, send, repairs } = setUp({ peers });
+    const { own, clock, send, retransmits } = setUp({ peers });
     send(5);
     const ask = (ids: string[], number: number) => {
       for (const id of ids) {
         const peer = asker(id);
-        own.repair(id, AT, { nonce: 1, token: own.tokenFor(peer), ranges: [range(number)] });
+        own.onNak(id, AT, { nonce: 1, token: own.tokenFor(peer), ranges: [range(number)] });
       }
     };
     ask(["a", "bb"], 2);
     ask(["a"], 3);
-    assertEquals(repairs(), []);
+    assertEquals(retransmits(), []);
     await clock.advance(3);
-    assertEquals(repairs(), [[2, "group"], [3, "10.0.0.1"]]);
+    assertEquals(retransmits(), [[2, "group"], [3, "10.0.0.1"]]);
     await clock.advance(20);
     ask(["a", "bb"], 2);
     await clock.advance(3);
-    assertEquals(repairs(), [[2, "10.0.0.1"], [2, "10.0.0.2"]]);
+    assertEquals(retransmits(), [[2, "10.0.0.1"], [2, "10.0.0.2"]]);
   });
 
   test("whose datagram gives way before it is sent is passed over", async () => {
-    const { own, clock, send, repairs } = setUp({ maxAge: 100 });
+    const { own, clock, send, retransmits } = setUp({ maxAge: 100 });
     send(2);
     await clock.advance(50);
     send(1);
-    own.repair("a", AT, { nonce: 1, token: own.tokenFor(asker("a")), ranges: [range(1, 3)] });
+    own.onNak("a", AT, { nonce: 1, token: own.tokenFor(asker("a")), ranges: [range(1, 3)] });
     await clock.advance(51);
-    assertEquals([repairs(), own.repaired], [[[3, "10.0.0.1"]], 1]);
+    assertEquals([retransmits(), own.retransmitsSent], [[[3, "10.0.0.1"]], 1]);
   });
 });
 
@@ -474,7 +474,7 @@ describe("a catch-up request", () => {
     }
     const baseFor = (since: number) => {
       posted.length = 0;
-      own.catchUp("a", AT, { nonce: 3, since });
+      own.onCatchUp("a", AT, { nonce: 3, since });
       return posted[0]?.extension.base;
     };
     assertEquals(baseFor(0), { first: 11, age: 100 });
@@ -487,7 +487,7 @@ describe("a catch-up request", () => {
     assertEquals(posted.map(({ type, to, extension }) => [type, to, extension.nonce, extension.token]), [
       [TYPE_STATE, asker("a").endpoint, 3, token],
     ]);
-    assertEquals([own.requests, own.refused], [6, 0]);
+    assertEquals([own.naksReceived, own.naksRefused], [6, 0]);
   });
 
   test("is answered from the oldest that is held, with the age of the one below it", async () => {
@@ -496,18 +496,18 @@ describe("a catch-up request", () => {
       send(1);
       await clock.advance(60);
     }
-    own.catchUp("a", AT, { nonce: 1, since: Infinity });
+    own.onCatchUp("a", AT, { nonce: 1, since: Infinity });
     assertEquals(posted.at(-1)?.extension.base, { first: 3, age: 180 });
     await clock.advance(1000);
-    own.catchUp("a", AT, { nonce: 1, since: Infinity });
+    own.onCatchUp("a", AT, { nonce: 1, since: Infinity });
     assertEquals(posted.at(-1)?.extension.base, { first: 5, age: 1060 });
   });
 
   test("of nobody that is known is answered where it came from", () => {
     const { own, posted } = setUp();
-    own.catchUp("stranger", AT, { nonce: 1, since: 5 });
+    own.onCatchUp("stranger", AT, { nonce: 1, since: 5 });
     assertEquals(posted.map(({ to, extension }) => [to, extension.base]), [[AT, { first: 1, age: Infinity }]]);
-    assertEquals([own.requests, own.refused], [1, 0]);
+    assertEquals([own.naksReceived, own.naksRefused], [1, 0]);
   });
 });
 
@@ -519,8 +519,8 @@ describe("answers", () => {
       const before = posted.length;
       for (let i = 0; i < 2000; i++) {
         const id = peers[i % 100]?.id ?? "";
-        if (i % 2 === 0) own.catchUp(id, AT, { nonce: i, since: 5 });
-        else own.repair(id, AT, { nonce: i, ranges: [range(1)] });
+        if (i % 2 === 0) own.onCatchUp(id, AT, { nonce: i, since: 5 });
+        else own.onNak(id, AT, { nonce: i, ranges: [range(1)] });
       }
       return posted.length - before;
     };
@@ -554,14 +554,14 @@ describe("answers", () => {
     );
     fc.assert(
       fc.property(fc.array(request, { maxLength: 20 }), fc.nat(60), (requests, batches) => {
-        const { own, posted, send, repairs } = setUp();
+        const { own, posted, send, retransmits } = setUp();
         send(batches);
         let [bytesIn, bytesOut] = [0, 0];
         for (const [type, what] of requests) {
           const bytes = encodeControl(type, new Uint8Array(16), { stream: NODE_ID, ...what }).length;
           posted.length = 0;
-          if (type === TYPE_NAK) own.repair("a", AT, what);
-          else own.catchUp("a", AT, what);
+          if (type === TYPE_NAK) own.onNak("a", AT, what);
+          else own.onCatchUp("a", AT, what);
           assertLessOrEqual(posted.length, 1);
           for (const { length, to } of posted) {
             assertLessOrEqual(length, 1.5 * bytes);
@@ -571,7 +571,7 @@ describe("answers", () => {
           bytesIn += bytes;
         }
         assertLessOrEqual(bytesOut, 1.5 * bytesIn);
-        assertEquals(repairs(), []);
+        assertEquals(retransmits(), []);
       }),
     );
   });
@@ -591,12 +591,12 @@ describe("leaving", () => {
       [30, TYPE_LEAVE, "10.0.0.1", 3],
       [30, TYPE_LEAVE, "10.0.0.2", 3],
     ]);
-    own.acknowledge("a", AT, { settled: 2 });
-    own.acknowledge("bb", AT, { settled: 3 });
+    own.onAck("a", AT, { settled: 2 });
+    own.onAck("bb", AT, { settled: 3 });
     posted.length = 0;
     await clock.advance(30);
     assertEquals(said(), [[60, TYPE_LEAVE, "10.0.0.1", 3]]);
-    own.acknowledge("a", AT, { settled: 4 });
+    own.onAck("a", AT, { settled: 4 });
     await settle();
     assertEquals([left.state, clock.pending], ["fulfilled", 0]);
   });
@@ -630,7 +630,7 @@ describe("leaving", () => {
   });
 
   test("takes the place of announcements, while requests are still answered", async () => {
-    const { own, clock, posted, send, repairs } = setUp();
+    const { own, clock, posted, send, retransmits } = setUp();
     send(2);
     await clock.advance(25);
     posted.length = 0;
@@ -638,10 +638,10 @@ describe("leaving", () => {
     send(1);
     await clock.advance(500);
     assertEquals(posted.filter(({ type }) => type !== TYPE_LEAVE), []);
-    own.repair("a", AT, { nonce: 1, token: own.tokenFor(asker("a")), ranges: [range(1, 2)] });
-    own.catchUp("a", AT, { nonce: 1, since: 1 });
-    assertEquals([repairs().length, posted.at(-1)?.type], [2, TYPE_STATE]);
-    own.acknowledge("a", AT, { settled: 3 });
+    own.onNak("a", AT, { nonce: 1, token: own.tokenFor(asker("a")), ranges: [range(1, 2)] });
+    own.onCatchUp("a", AT, { nonce: 1, since: 1 });
+    assertEquals([retransmits().length, posted.at(-1)?.type], [2, TYPE_STATE]);
+    own.onAck("a", AT, { settled: 3 });
     await settle();
     // Who has asked may ask again.
     assertEquals(left.state, "waiting");
@@ -665,40 +665,40 @@ describe("leaving", () => {
 });
 
 test("closed, it announces and repairs nothing more, and has no timer", async () => {
-  const { own, clock, posted, send, repairs } = setUp({ peers: [asker("a"), asker("bb")] });
+  const { own, clock, posted, send, retransmits } = setUp({ peers: [asker("a"), asker("bb")] });
   send(5);
-  own.repair("a", AT, { nonce: 1, token: own.tokenFor(asker("a")), ranges: [range(1, 5)] });
+  own.onNak("a", AT, { nonce: 1, token: own.tokenFor(asker("a")), ranges: [range(1, 5)] });
   own.close();
   await clock.advance(10_000);
-  assertEquals([posted, repairs(), clock.pending], [[], [], 0]);
+  assertEquals([posted, retransmits(), clock.pending], [[], [], 0]);
 });
 
 describe("a peer that has had a number twice", () => {
   test("is believed when it brings the token, and nobody else is", () => {
     const { own, ready, send } = setUp();
     send(3);
-    own.acknowledge("a", AT, { settled: 3 });
-    own.acknowledge("a", AT, { settled: 3, token: new Uint8Array(8) });
-    own.acknowledge("x", AT, { settled: 3, token: own.tokenFor(asker("a")) });
+    own.onAck("a", AT, { settled: 3 });
+    own.onAck("a", AT, { settled: 3, token: new Uint8Array(8) });
+    own.onAck("x", AT, { settled: 3, token: own.tokenFor(asker("a")) });
     assertEquals(ready.reused, 0);
-    own.acknowledge("a", AT, { settled: 2, token: own.tokenFor(asker("a")) });
+    own.onAck("a", AT, { settled: 2, token: own.tokenFor(asker("a")) });
     assertEquals(ready.reused, 1);
   });
 
   test("has the stream begin anew with a number that nobody can have, which is announced", async () => {
-    const { own, clock, posted, send, repairs } = setUp();
+    const { own, clock, posted, send, retransmits } = setUp();
     send(5);
-    own.repair("a", AT, { nonce: 1, token: own.tokenFor(asker("a")), ranges: [range(1, 3)] });
+    own.onNak("a", AT, { nonce: 1, token: own.tokenFor(asker("a")), ranges: [range(1, 3)] });
     posted.length = 0;
     own.restart();
     await clock.advance(1000);
-    assertEquals([own.position.last, own.position.oldest, own.next, repairs()], [1, 2, 2, []]);
+    assertEquals([own.position.last, own.position.oldest, own.next, retransmits()], [1, 2, 2, []]);
     const states = posted.filter(({ type }) => type === TYPE_STATE);
     assertEquals(states.map(({ at }) => at), ANNOUNCED);
     assert(states.every(({ extension: { position } }) => position?.last === 1 && position.oldest === 2));
     send(1);
-    own.repair("a", AT, { nonce: 2, token: own.tokenFor(asker("a")), ranges: [range(2)] });
+    own.onNak("a", AT, { nonce: 2, token: own.tokenFor(asker("a")), ranges: [range(2)] });
     await clock.advance(10);
-    assertEquals(repairs(), [[2, "10.0.0.1"]]);
+    assertEquals(retransmits(), [[2, "10.0.0.1"]]);
   });
 });

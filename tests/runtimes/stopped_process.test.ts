@@ -103,7 +103,7 @@ test(
         const { state, peers } = await receiver.current(WITHIN_MS);
         const gaps = receiver.events().filter(({ type }) => type === "gap");
         assertEquals([state, peers[0]?.missing, gaps], ["current", 0, []], receiver.runtime);
-        assert((await receiver.metrics()).repaired > 1_000, receiver.runtime);
+        assert((await receiver.metrics()).recovered > 1_000, receiver.runtime);
       }
     }),
 );

@@ -273,7 +273,7 @@ test("forged batches with any number, of unknown nodes and of known ones, stop n
     if (i % 20 === 19) await clock.advance(1);
   }
   assert(a.status().peers.length <= 2 * 20, `${a.status().peers.length} streams`);
-  assert(a.metrics().requestsSent > 0);
+  assert(a.metrics().naksSent > 0);
   // A second and a half have passed; requests to strangers are 128 at once and 128 a second.
   assert(toStranger.datagrams <= 128 * 3, `${toStranger.datagrams} datagrams`);
   await assertAlive();
@@ -334,7 +334,7 @@ test("forged requests draw bounded answers, and no repair to who has not proved 
   for (let i = 0; i < 100; i++) void a.publish(`key:${i}`.padEnd(60, "."));
   await clock.advance(600);
   const random = new SeededRandom(5);
-  const repairsBefore = a.metrics().repairsSent;
+  const repairsBefore = a.metrics().retransmitsSent;
   const start = clock.now();
   for (let i = 0; i < 6000; i++) {
     const id = i % 2 === 0 ? idOf(b) : bytes(random, 16);
@@ -347,8 +347,8 @@ test("forged requests draw bounded answers, and no repair to who has not proved 
   }
   await clock.advance(10);
   const seconds = (clock.now() - start) / 1000;
-  assertEquals(a.metrics().repairsSent, repairsBefore);
-  assert(a.metrics().requestsReceived >= 5900 && a.metrics().requestsRefused > 4000, `${a.metrics().requestsRefused}`);
+  assertEquals(a.metrics().retransmitsSent, repairsBefore);
+  assert(a.metrics().naksReceived >= 5900 && a.metrics().naksRefused > 4000, `${a.metrics().naksRefused}`);
   assert(toStranger.datagrams <= 256 * (1 + seconds), `${toStranger.datagrams} answers in ${seconds} s`);
   assert(toStranger.bytes <= 1.5 * forged.bytes);
   assertEquals(a.metrics().sendRate, 30_000);
@@ -422,7 +422,7 @@ test("a node that answers and tells of a thousand others makes a node ask each o
   assertEquals(new Set(ports).size, ports.length);
   assert(ports.length >= 64 && ports.length <= 64 + 1, `${ports.length}`);
   assertEquals(toVictim.datagrams, ports.length);
-  assert(a.metrics().introductionsRefused >= 1000 - ports.length, `${a.metrics().introductionsRefused}`);
+  assert(a.metrics().probesRefused >= 1000 - ports.length, `${a.metrics().probesRefused}`);
   // The node has answered, and is lost.
   await assertAlive(["partial", "current", "current"]);
   await close();

@@ -39,7 +39,7 @@ describe("repair", () => {
     await publishAll(made, a, ["lost"], 0);
     const time = await clock.runUntil(() => keysOf(b).includes("lost"), 250);
     assert(time > 25, "it was not lost");
-    assertEquals([gapsOf(b).length, b.mesh.metrics().missing, b.mesh.metrics().repaired], [0, 1, 1]);
+    assertEquals([gapsOf(b).length, b.mesh.metrics().missing, b.mesh.metrics().recovered], [0, 1, 1]);
     await made.close();
   });
 
@@ -65,7 +65,7 @@ describe("repair", () => {
     await publishAll(made, a, names(2, 5), 2);
     await clock.runUntil(() => keysOf(b).length === 6, 50);
     assertEquals(keysOf(b).sort(), names(6));
-    assertEquals([gapEvents(b), b.mesh.metrics().missing, b.mesh.metrics().repaired], [0, 2, 2]);
+    assertEquals([gapEvents(b), b.mesh.metrics().missing, b.mesh.metrics().recovered], [0, 2, 2]);
     await made.close();
   });
 
@@ -76,7 +76,7 @@ describe("repair", () => {
     await publishAll(made, a, names(40), 2);
     await made.advance(500);
     assertEquals(keysOf(b).sort(), names(40).sort());
-    assertEquals([b.mesh.metrics().missing, b.mesh.metrics().repaired], [lost.length, lost.length]);
+    assertEquals([b.mesh.metrics().missing, b.mesh.metrics().recovered], [lost.length, lost.length]);
     for (let number = 1; number <= 40; number++) {
       // To the group and to the only peer, and again to it.
       assertEquals(made.sendsOf(a, number).length, lost.includes(number) ? 3 : 2, `batch ${number}`);
@@ -90,9 +90,9 @@ describe("repair", () => {
     await publishAll(made, a, names(3), 2);
     await made.advance(500);
     for (const node of made.nodes.slice(1)) assertEquals(keysOf(node).sort(), names(3));
-    const repairs = made.sendsOf(a, 2).slice(8);
-    assert(repairs.some(({ multicast }) => multicast));
-    assert(repairs.length <= 2, `${repairs.length} repairs`);
+    const retransmits = made.sendsOf(a, 2).slice(8);
+    assert(retransmits.some(({ multicast }) => multicast));
+    assert(retransmits.length <= 2, `${retransmits.length} repairs`);
     await made.close();
   });
 
@@ -188,8 +188,8 @@ describe("repair", () => {
     assert(b.mesh.metrics().missing > 0);
     made.network.set({ drop: () => false });
     await made.advance(2000);
-    const { missing, repaired } = b.mesh.metrics();
-    assertEquals([missing, repaired, gapEvents(b), statusOf(b, a)?.state], [0, 0, 0, "current"]);
+    const { missing, recovered } = b.mesh.metrics();
+    assertEquals([missing, recovered, gapEvents(b), statusOf(b, a)?.state], [0, 0, 0, "current"]);
     await made.close();
   });
 
@@ -201,7 +201,7 @@ describe("repair", () => {
       made.loseFirst(a, 1);
       await publishAll(made, a, ["first"], 0);
       await publishAll(made, a, ["second"], 0);
-      await clock.runUntil(() => b.mesh.metrics().requestsSent > 0, 1000);
+      await clock.runUntil(() => b.mesh.metrics().naksSent > 0, 1000);
       still.host.pause();
       await made.advance(3000);
       still.host.resume();

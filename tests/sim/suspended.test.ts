@@ -5,7 +5,7 @@ import { describe, test } from "node:test";
 import { MemoryNetwork, VirtualClock } from "../../adapters/memory.ts";
 import { MeshBus, type MeshEvent, type MeshOptions } from "../../mod.ts";
 import type { Clock } from "../../src/platform/clock.ts";
-import { StallWatch, type Standstill } from "../../src/reliability/event_loop_monitor.ts";
+import { EventLoopMonitor, type LoopStall } from "../../src/reliability/event_loop_monitor.ts";
 import { makeBatcher } from "../support/batches.ts";
 
 const ASLEEP = 180_000;
@@ -208,20 +208,20 @@ describe("the clock of the wall", () => {
   test("tells of a sleep only when it goes ahead by a second or more at once", async () => {
     const clock = new VirtualClock();
     const { offset, both } = wall(clock);
-    const seen: Standstill[] = [];
-    const watch = new StallWatch(both, (standstill) => seen.push(standstill));
+    const seen: LoopStall[] = [];
+    const watch = new EventLoopMonitor(both, (loopStall) => seen.push(loopStall));
     watch.start();
     for (const step of [999, -5000, -3_600_000, 1, 128, NaN, Infinity, 999, -Infinity, NaN, 0]) {
       await clock.advance(600);
       offset.by = Number.isFinite(step) && Number.isFinite(offset.by) ? offset.by + step : step;
       watch.look();
-      assertEquals([watch.standstill, watch.suspended, seen], [undefined, 0, []]);
+      assertEquals([watch.loopStall, watch.suspended, seen], [undefined, 0, []]);
     }
     await clock.advance(500);
     assertEquals(seen, []);
     offset.by += 60_000;
     const since = Math.floor(clock.now() / 250) * 250 - 60_000;
-    assertEquals([watch.standstill?.since, watch.suspended], [since, 60_000]);
+    assertEquals([watch.loopStall?.since, watch.suspended], [since, 60_000]);
     await clock.advance(250);
     assertEquals(seen, [{ since, suspended: 60_000 }]);
     await clock.advance(1000);
@@ -229,7 +229,7 @@ describe("the clock of the wall", () => {
     offset.by += 1000;
     watch.look();
     watch.look();
-    assertEquals([seen.length, seen[1]?.suspended, watch.standstill], [2, 1000, undefined]);
+    assertEquals([seen.length, seen[1]?.suspended, watch.loopStall], [2, 1000, undefined]);
     watch.close();
     watch.look();
     assertEquals([watch.suspended, clock.pending], [0, 0]);
@@ -238,7 +238,7 @@ describe("the clock of the wall", () => {
   test("is looked at no more when who is told of a sleep closes the watch", async () => {
     const clock = new VirtualClock();
     const { offset, both } = wall(clock);
-    const watch = new StallWatch(both, () => watch.close());
+    const watch = new EventLoopMonitor(both, () => watch.close());
     watch.start();
     offset.by = 5000;
     await clock.advance(300);

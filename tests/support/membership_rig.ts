@@ -7,7 +7,7 @@
 import { VirtualClock } from "../../adapters/memory/clock.ts";
 import type { MeshEvent } from "../../src/events.ts";
 import { Membership, type MembershipConfig } from "../../src/membership/membership.ts";
-import type { Saying } from "../../src/membership/path_validation.ts";
+import type { HeartbeatPayload } from "../../src/membership/path_validation.ts";
 import type { PeerEntry } from "../../src/membership/peer.ts";
 import { type Endpoint, formatAddress } from "../../src/platform/endpoint.ts";
 import { Jitter } from "../../src/platform/jitter.ts";
@@ -23,7 +23,7 @@ export const QUIET_TIMEOUT = 60_000;
 export const OWN = 1_000_000;
 
 /** A heartbeat that the membership has sent: to the group, or to one of those that it was posted to. */
-export interface SentHeartbeat extends Saying {
+export interface SentHeartbeat extends HeartbeatPayload {
   readonly at: number;
   /** `"group"`, or `host:port`. */
   readonly to: string;
@@ -62,7 +62,7 @@ export class MembershipRig {
   readonly gone: string[] = [];
   /** Those that had to make room. */
   readonly evicted: string[] = [];
-  readonly proven: { readonly id: string; readonly to: string; readonly time: number }[] = [];
+  readonly validated: { readonly id: string; readonly to: string; readonly time: number }[] = [];
   readonly membership: Membership;
   /** Times that another node was found to have the same id. */
   namesakes = 0;
@@ -70,7 +70,7 @@ export class MembershipRig {
 
   constructor(config: Partial<MembershipConfig> = {}, clock: VirtualClock = new VirtualClock()) {
     this.clock = clock;
-    const sayings = new WeakMap<Uint8Array, Saying>();
+    const sayings = new WeakMap<Uint8Array, HeartbeatPayload>();
     this.membership = new Membership({
       nodeId: idOf(OWN),
       heartbeat: HEARTBEAT,
@@ -90,7 +90,7 @@ export class MembershipRig {
       seeds: () => NO_SEEDS,
       isOwn: () => false,
       isElsewhere: () => true,
-      onNamesake: () => this.namesakes++,
+      onDuplicateId: () => this.namesakes++,
       port: 7946,
       isFollowed: () => true,
       encode: (saying) => {
@@ -98,7 +98,7 @@ export class MembershipRig {
         sayings.set(bytes, saying);
         return bytes;
       },
-      post: (heartbeat, to) => {
+      sendControlPacket: (heartbeat, to) => {
         const all: readonly (Endpoint | "group")[] = to === "group" || "port" in to ? [to] : to;
         for (const each of all) {
           const where = each === "group" ? each : formatAddress(each.host, each.port);
@@ -108,7 +108,7 @@ export class MembershipRig {
       tokenFor: ({ nodeId }) => nodeId.slice(0, 8),
       heardAt: () => -Infinity,
       onBeat: () => this.beats.push(clock.now()),
-      onProven: ({ id }, to, time) => this.proven.push({ id, to: formatAddress(to.host, to.port), time }),
+      onValidated: ({ id }, to, time) => this.validated.push({ id, to: formatAddress(to.host, to.port), time }),
       onGone: (id, isLost) => (isLost ? this.gone : this.evicted).push(id),
       emit: (event) => this.events.push(event),
       ...config,
@@ -119,7 +119,7 @@ export class MembershipRig {
   hear(index: number, word: Word = {}): void {
     const { advertised = addressOf(index), source = placeOf(index) } = word;
     const extension = "extension" in word ? word.extension : {};
-    this.membership.hear({
+    this.membership.onHeartbeat({
       nodeId: idOf(index),
       id: nameOf(index),
       advertised,
@@ -161,7 +161,7 @@ export class MembershipRig {
 
   /** What was sent is forgotten, and so are the events. */
   forget(): void {
-    this.sent.length = this.events.length = this.proven.length = 0;
+    this.sent.length = this.events.length = this.validated.length = 0;
   }
 
   entry(index: number): PeerEntry {

@@ -65,9 +65,9 @@ export function tableOn(
 }
 
 /** Hears a node, and lets it prove where it is unless told otherwise. */
-export function join(table: PeerTable, index: number, { proven = true, extended = true } = {}): PeerEntry {
+export function join(table: PeerTable, index: number, { validated = true, extended = true } = {}): PeerEntry {
   table.hear(heardFrom(index, { extended }));
   const entry = table.get(nameOf(index)) as PeerEntry;
-  if (proven) table.prove(entry, placeOf(index));
+  if (validated) table.validate(entry, placeOf(index));
   return entry;
 }

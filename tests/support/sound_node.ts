@@ -16,7 +16,7 @@ export const NODE: NodeDiagnosis = {
   group: "239.0.0.1",
   heartbeat: 5000,
   extended: true,
-  asked: { multicast: true, multicastLoopback: true, receiveBuffer: 4_194_304 },
+  requested: { multicast: true, multicastLoopback: true, receiveBuffer: 4_194_304 },
   receiveBuffer: null,
   receiveBufferRequired: false,
   multicastError: null,

@@ -11,7 +11,7 @@ import {
   encodeExtension,
   type Extension,
   MALFORMED,
-  markRepair,
+  markRetransmit,
   NOT_PLAIN_NUMBER,
   numberingOf,
   readExtension,
@@ -426,7 +426,7 @@ describe("the number of a batch", () => {
       for (const numbering of ["number", "more"] as const) {
         const datagram = Uint8Array.of(...body, ...encodeExtension({ [numbering]: number }));
         assertEquals(numberingOf(datagram, body.length), numbering);
-        markRepair(datagram);
+        markRetransmit(datagram);
         assertEquals([numberingOf(datagram, body.length), readNumber(datagram, body.length)], ["repair", number]);
         assertEquals(datagram, Uint8Array.of(...body, ...encodeExtension({ repair: number })));
       }

@@ -2,15 +2,22 @@
 import { describe, test } from "node:test";
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import * as fc from "fast-check";
-import { MAX_DATAGRAM, MAX_HEARD, MAX_TOLD } from "../../src/wire/layout.ts";
-import { isHeard, listsNode, readPeers, type ToldPeer, writeHeard, writePeers } from "../../src/wire/peer_exchange.ts";
+import { MAX_DATAGRAM, MAX_EXCHANGED, MAX_HEARD } from "../../src/wire/layout.ts";
+import {
+  type ExchangedPeer,
+  isHeard,
+  listsNode,
+  readPeers,
+  writeHeard,
+  writePeers,
+} from "../../src/wire/peer_exchange.ts";
 import { nodeId } from "../support/arbitraries.ts";
 import { fromHex, toHex } from "../support/hex.ts";
 
 const ID = fromHex("00112233445546778899aabbccddeeff");
 const OTHER = fromHex("ffeeddccbbaa49888766554433221100");
 
-function told(count: number, host = "10.0.0.1"): ToldPeer[] {
+function told(count: number, host = "10.0.0.1"): ExchangedPeer[] {
   return Array.from({ length: count }, (_, i) => ({ id: new Uint8Array(16).fill(i), host, port: 1 + i }));
 }
 
@@ -86,11 +93,11 @@ describe("nodes that are told of", () => {
 
   test("are at most 32", () => {
     for (const host of ["10.0.0.1", "fd00::1"]) {
-      const most = writePeers(told(MAX_TOLD, host));
+      const most = writePeers(told(MAX_EXCHANGED, host));
       assertEquals(readPeers(most)?.length, 32);
       const one = writePeers(told(1, host)).subarray(1);
       assertEquals(readPeers(Uint8Array.of(...most, ...one)), undefined);
-      assertThrows(() => writePeers(told(MAX_TOLD + 1, host)), RangeError, "at most 32");
+      assertThrows(() => writePeers(told(MAX_EXCHANGED + 1, host)), RangeError, "at most 32");
     }
   });
 
@@ -143,5 +150,5 @@ test("both lists at their longest fit a heartbeat, with everything else in it", 
   assert(
     others + writeHeard(told(MAX_HEARD).map(({ id }) => id)).length + writePeers(told(4, "::1")).length <= MAX_DATAGRAM,
   );
-  assert(others + writePeers(told(MAX_TOLD, "::1")).length <= MAX_DATAGRAM);
+  assert(others + writePeers(told(MAX_EXCHANGED, "::1")).length <= MAX_DATAGRAM);
 });

@@ -44,11 +44,11 @@ export function isWhereItSays(
   { family, local }: Surroundings,
   otherwise: false | null,
 ): boolean | null {
-  const { advertised, endpoint, isProven, wanted } = entry;
+  const { advertised, endpoint, isValidated, wanted } = entry;
   const { host, port } = parseAddress(advertised) ?? { host: "", port: 0 };
   const isElsewhere = !local.isOwn(endpoint.host);
   if (isElsewhere && (isLoopback(host) || !local.mayBeAt(host, endpoint))) return false;
-  if (!isProven) return null;
+  if (!isValidated) return null;
   // A name, and a zone, mean nothing here: it is where it says that from.
   const isLiteral = familyOf(host) !== undefined && !isUnspecified(host) && !host.includes("%");
   const said: Endpoint = isLiteral ? { host: usableHost(host, family) ?? host, port } : wanted;

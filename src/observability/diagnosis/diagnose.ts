@@ -6,7 +6,7 @@
 
 import { pick } from "../../discovery/seed_addresses.ts";
 import { misuse } from "../../errors.ts";
-import type { Probes } from "../../membership/echo_probes.ts";
+import type { EchoProbes } from "../../membership/echo_probes.ts";
 import { checkSignal, onAbort, type Signal } from "../../platform/abort_signal.ts";
 import type { Timer } from "../../platform/clock.ts";
 import { Jitter } from "../../platform/jitter.ts";
@@ -14,24 +14,24 @@ import { checkKnown, knownOptions } from "../../platform/known_options.ts";
 import { flawOf } from "./advertised_address_check.ts";
 import type { DiagnoseOptions, Diagnosis } from "./diagnosis.ts";
 import { findings, MOST_ASKED } from "./findings.ts";
-import { Survey } from "./path_survey.ts";
-import { observe, type ObserveConfig } from "./snapshot.ts";
+import { PathSurvey } from "./path_survey.ts";
+import { type SnapshotConfig, snapshotOf } from "./snapshot.ts";
 
 /** Part of the time that must be left when the first peer comes, or its answers would come too late. */
-const LEAST_LEFT = 1 / 2;
+const MIN_LEFT = 1 / 2;
 const TIMEOUT = { default: 2000, min: 100, max: 60_000 };
 
 /** What a {@linkcode Diagnoser} is made of. */
-export interface DiagnoserConfig extends ObserveConfig {
+export interface DiagnoserConfig extends SnapshotConfig {
   readonly nodeId: Uint8Array;
   /** Absent when the node speaks the original's wire only. */
-  readonly probes: Probes | undefined;
+  readonly probes: EchoProbes | undefined;
 }
 
 /** What all share who ask at the same time. */
 interface Round {
   readonly end: Promise<void>;
-  survey: Survey | undefined;
+  survey: PathSurvey | undefined;
   callers: number;
 }
 
@@ -60,8 +60,8 @@ export class Diagnoser {
       if (round.callers === 0) this.#stop(round);
     }
     signal?.throwIfAborted();
-    const { membership, presence: { address, local }, settings: { family } } = config;
-    const seen = observe(config, round?.survey);
+    const { membership, localNode: { address, local }, settings: { family } } = config;
+    const seen = snapshotOf(config, round?.survey);
     const found = findings(seen, flawOf(address, membership.peers.all(), { family, local }));
     return { ok: found.every(({ severity }) => severity !== "error"), findings: found, ...seen };
   }
@@ -90,7 +90,7 @@ export class Diagnoser {
     if (peers.size === 0) {
       await this.#wait(timeout);
       const left = end - clock.now();
-      if (this.#round === round && peers.size > 0 && left >= LEAST_LEFT * timeout) {
+      if (this.#round === round && peers.size > 0 && left >= MIN_LEFT * timeout) {
         round.survey?.stop();
         round.survey = this.#survey(left);
       }
@@ -117,8 +117,8 @@ export class Diagnoser {
     this.#endWait();
   }
 
-  #survey(timeout: number): Survey | undefined {
-    const { failures, links, membership, nodeId, ports, probes, settings } = this.#config;
+  #survey(timeout: number): PathSurvey | undefined {
+    const { errorReporter, links, membership, nodeId, ports, probes, settings } = this.#config;
     if (probes === undefined) return undefined;
     const { group, multicastLoopback } = settings;
     const port = links.mesh.port;
@@ -127,9 +127,9 @@ export class Diagnoser {
     for (const { sender } of links.all) {
       if (sender === undefined || !multicastLoopback) continue;
       const send = (packet: Uint8Array) => sender.send(packet, group, port);
-      loops.set(sender, (packet) => void send(packet).catch((error) => failures.report("send", error)));
+      loops.set(sender, (packet) => void send(packet).catch((error) => errorReporter.report("send", error)));
     }
-    return new Survey({
+    return new PathSurvey({
       clock: ports.clock,
       probes,
       nodeId,
@@ -149,9 +149,9 @@ const OPTIONS = knownOptions<DiagnoseOptions>({ timeout: true, signal: true });
 function endOr(end: Promise<void>, signal: Signal | undefined): Promise<void> {
   if (signal === undefined) return end;
   return new Promise((resolve) => {
-    const takeBack = onAbort(signal, resolve);
+    const retract = onAbort(signal, resolve);
     void end.then(() => {
-      takeBack();
+      retract();
       resolve();
     });
   });

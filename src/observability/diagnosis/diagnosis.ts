@@ -72,7 +72,7 @@ export interface Finding {
 }
 
 /** Whether a way is open; null when that is not known. */
-export interface Ways {
+export interface Paths {
   /** From the peer to this node. */
   readonly in: boolean | null;
   /** From this node to the peer. */
@@ -102,15 +102,15 @@ export interface PeerDiagnosis {
   /** Whether it speaks the original's wire only: then it cannot be asked. */
   readonly plain: boolean;
   /** Whether it was asked: at most 32 peers are. */
-  readonly asked: boolean;
+  readonly probed: boolean;
   /** Ways from one to the other alone. */
-  readonly unicast: Ways;
+  readonly unicast: Paths;
   /** Ways by the group. */
-  readonly multicast: Ways;
+  readonly multicast: Paths;
   /** Half of the questions were answered within this time. */
   readonly roundTrip: number | null;
   /** Questions that were sent to measure it: five, and up to 24 when some were lost. Not those that may be under way. */
-  readonly questions: number;
+  readonly probes: number;
   /** Those of them that were not answered. */
   readonly lost: number;
   /** The largest datagram that passes, of those that were tried, the largest of which has 1,400 bytes. */
@@ -167,7 +167,11 @@ export interface NodeDiagnosis {
   /** Whether it speaks the extension; else no peer can be asked. */
   readonly extended: boolean;
   /** What the options ask for; `receiveBuffer` in bytes. */
-  readonly asked: { readonly multicast: boolean; readonly multicastLoopback: boolean; readonly receiveBuffer: number };
+  readonly requested: {
+    readonly multicast: boolean;
+    readonly multicastLoopback: boolean;
+    readonly receiveBuffer: number;
+  };
   /** Bytes of receive buffer that the system has granted; null when it does not tell. */
   readonly receiveBuffer: number | null;
   /** Whether `receiveBuffer` is more than a default. */

@@ -31,7 +31,7 @@ const JUDGES: readonly ((seen: Observed, flaw: Flaw | undefined) => readonly Fin
   missing,
   unicast,
   localMulticast,
-  presence,
+  localNode,
   sizes,
   addresses,
   multicast,
@@ -152,14 +152,14 @@ function options({ node, peers }: Observed): readonly Finding[] {
     peers.filter(({ settings }) => settings !== null && settings[name] !== own[name]);
   const theirs = (name: "group" | "port" | "heartbeat") =>
     either([...new Set(differing(name).map(({ settings }) => `${settings?.[name]}`))]);
-  const groups = differing("group").filter(({ settings }) => settings?.multicast && node.asked.multicast);
+  const groups = differing("group").filter(({ settings }) => settings?.multicast && node.requested.multicast);
   const portsOfMesh = differing("port").filter((peer) => !groups.includes(peer) && peer.settings?.multicast);
   return [
     about("other-group", "warning", peers, groups, [
       `{It uses|They use} the group ${theirs("group")}; this node uses ${node.group}.`,
       "Give all nodes of a mesh the same `group`, and each of two meshes a port of its own.",
     ]),
-    about("other-port", "warning", peers, node.asked.multicast ? portsOfMesh : [], [
+    about("other-port", "warning", peers, node.requested.multicast ? portsOfMesh : [], [
       `The port of {its|their} mesh is ${
         theirs("port")
       }, that of this node's mesh is ${node.port}: they do not hear each ` +
@@ -176,8 +176,8 @@ function options({ node, peers }: Observed): readonly Finding[] {
   ].flat();
 }
 
-function presence({ node, peers }: Observed): readonly Finding[] {
-  const { silentSeeds, unresolvedSeeds, group, port, asked, heartbeat, peersLost } = node;
+function localNode({ node, peers }: Observed): readonly Finding[] {
+  const { silentSeeds, unresolvedSeeds, group, port, requested: asked, heartbeat, peersLost } = node;
   const isLonely = peers.length === 0;
   const ways = [
     ...asked.multicast ? [`by multicast to ${group}:${port}`] : [],
@@ -248,10 +248,10 @@ function freshness({ node, peers }: Observed): readonly Finding[] {
 }
 
 function system({ node, peers }: Observed): readonly Finding[] {
-  const { asked, interfacesError, receiveBuffer, receiveBufferRequired, extended } = node;
+  const { requested: asked, interfacesError, receiveBuffer, receiveBufferRequired, extended } = node;
   const plain = extended ? peers.filter((peer) => peer.plain) : [];
   // Of fewer, those that were not asked have come meanwhile.
-  const left = peers.length > MOST_ASKED ? peers.filter((peer) => !peer.asked && !peer.plain) : [];
+  const left = peers.length > MOST_ASKED ? peers.filter((peer) => !peer.probed && !peer.plain) : [];
   const found: Finding[] = [];
   if (interfacesError !== null) {
     found.push(finding("interfaces-hidden", "warning", node.address, [

@@ -18,7 +18,7 @@ const BAD_LUCK = 4;
 
 /** Multicast that does not even come back to its own host. */
 export function localMulticast({ node, interfaces, peers }: Observed): readonly Finding[] {
-  const { asked, port, group, multicastError } = node;
+  const { requested: asked, port, group, multicastError } = node;
   if (!asked.multicast) return [];
   const without = interfaces.filter(({ multicast }) => !multicast);
   const deaf = interfaces.filter(({ returned }) => returned === false);
@@ -80,7 +80,7 @@ export function multicast({ node, interfaces, peers }: Observed): readonly Findi
 /** What one sends to the other alone. */
 export function unicast({ node, peers }: Observed): readonly Finding[] {
   const deaf = peers.filter(hearsNothing);
-  const silent = peers.filter(({ asked, settings, unicast, multicast }) =>
+  const silent = peers.filter(({ probed: asked, settings, unicast, multicast }) =>
     asked && settings === null && unicast.out === null && multicast.out === null
   );
   const out = peers.filter((peer) => peer.unicast.out === false && !hearsNothing(peer));
@@ -112,7 +112,7 @@ export function unicast({ node, peers }: Observed): readonly Finding[] {
     // Cut off from everybody, or from some.
     about(
       "peer-silent",
-      silent.length === peers.filter(({ asked }) => asked).length ? "error" : "warning",
+      silent.length === peers.filter(({ probed: asked }) => asked).length ? "error" : "warning",
       peers,
       silent,
       [
@@ -158,10 +158,10 @@ function isShort(size: number | null): size is number {
 
 /** Questions that were lost. */
 export function losses({ peers }: Observed): readonly Finding[] {
-  const lossy = peers.filter(({ roundTrip, lost, questions }) =>
+  const lossy = peers.filter(({ roundTrip, lost, probes: questions }) =>
     roundTrip !== null && lost > FEW * questions + BAD_LUCK
   );
-  const [lost, all] = [sum(lossy, "lost"), sum(lossy, "questions")];
+  const [lost, all] = [sum(lossy, "lost"), sum(lossy, "probes")];
   return about("loss", "warning", peers, lossy, [
     `${lost} of ${all} small questions to {it|them} were not answered.`,
     "Look for a full link, a full receive buffer (`receiveBuffer`) or a process whose event loop is blocked.",
@@ -193,7 +193,7 @@ function ports(peers: readonly PeerDiagnosis[]): string {
   })`;
 }
 
-function sum(peers: readonly PeerDiagnosis[], name: "lost" | "questions"): number {
+function sum(peers: readonly PeerDiagnosis[], name: "lost" | "probes"): number {
   return peers.reduce((sum, peer) => sum + peer[name], 0);
 }
 

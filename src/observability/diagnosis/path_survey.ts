@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { Probe, Probes } from "../../membership/echo_probes.ts";
+import type { EchoProbes, Probe } from "../../membership/echo_probes.ts";
 import { LADDER } from "../../membership/path_mtu.ts";
 import type { PeerEntry } from "../../membership/peer.ts";
 import type { Clock, Timer } from "../../platform/clock.ts";
@@ -25,9 +25,9 @@ const PATIENCE = 2;
 const LADDER_FROM = 3;
 
 /** By which way a probe goes, and by which its answer comes. */
-export type Way = "there" | "out" | "in" | "group";
+export type SurveyPath = "there" | "out" | "in" | "group";
 
-const BY_WAY: Readonly<Record<Way, { readonly toGroup: boolean; readonly byGroup: boolean }>> = {
+const BY_WAY: Readonly<Record<SurveyPath, { readonly toGroup: boolean; readonly byGroup: boolean }>> = {
   there: { toGroup: false, byGroup: false },
   out: { toGroup: true, byGroup: false },
   in: { toGroup: false, byGroup: true },
@@ -44,7 +44,7 @@ export class SurveyedPeer {
   readonly times: number[] = [];
   /** When the questions were sent that are not answered, by nonce. */
   readonly waiting: Map<number, number> = new Map();
-  readonly answered: Set<Way> = new Set();
+  readonly answered: Set<SurveyPath> = new Set();
   report: Report | undefined;
   /** The largest datagram, in bytes, that passes each way; 0 when none was tried. */
   readonly largest: Record<Track, number> = { in: 0, out: 0, group: 0 };
@@ -58,10 +58,10 @@ export class SurveyedPeer {
   }
 }
 
-/** What a {@linkcode Survey} is made of. */
-export interface SurveyConfig {
+/** What a {@linkcode PathSurvey} is made of. */
+export interface PathSurveyConfig {
   readonly clock: Clock;
-  readonly probes: Probes;
+  readonly probes: EchoProbes;
   readonly nodeId: Uint8Array;
   /** Peers that can be asked. */
   readonly peers: readonly PeerEntry[];
@@ -76,13 +76,13 @@ export interface SurveyConfig {
 }
 
 /** Ends as soon as everything was answered. */
-export class Survey {
+export class PathSurvey {
   readonly peers: readonly SurveyedPeer[];
   /** For each of `loops` whether what was sent came back. */
   readonly returned: Map<object, boolean> = new Map();
   /** By the node's clock. */
   readonly startedAt: number;
-  readonly #config: SurveyConfig;
+  readonly #config: PathSurveyConfig;
   readonly #nonces: number[] = [];
   readonly #done: () => void;
   /** Resolves when it is over. */
@@ -90,7 +90,7 @@ export class Survey {
   #timer: Timer | undefined;
   #isOver = false;
 
-  constructor(config: SurveyConfig) {
+  constructor(config: PathSurveyConfig) {
     this.#config = config;
     this.startedAt = config.clock.now();
     this.peers = config.peers.map((entry) => new SurveyedPeer(entry));
@@ -183,7 +183,7 @@ export class Survey {
     peer.waiting.set(nonce, sentAt);
   }
 
-  #try(peer: SurveyedPeer, way: Way, onAnswer = () => {}): void {
+  #try(peer: SurveyedPeer, way: SurveyPath, onAnswer = () => {}): void {
     this.#send(peer, way, {}, onAnswer);
   }
 
@@ -210,11 +210,11 @@ export class Survey {
     }
   }
 
-  #send(peer: SurveyedPeer, way: Way, size: Partial<Probe>, onAnswer: (length: number) => void): number {
+  #send(peer: SurveyedPeer, way: SurveyPath, size: Partial<Probe>, onAnswer: (length: number) => void): number {
     const { toGroup, byGroup } = BY_WAY[way];
     const { nodeId, endpoint } = peer.entry;
     const probe = { node: nodeId, byGroup, ...size };
-    const nonce = this.#config.probes.ask(probe, toGroup ? "group" : endpoint, (report, length) => {
+    const nonce = this.#config.probes.send(probe, toGroup ? "group" : endpoint, (report, length) => {
       peer.report = report;
       peer.answered.add(way);
       onAnswer(length);

@@ -5,22 +5,22 @@
  */
 
 import type { Seeds } from "../../discovery/seeds.ts";
-import type { Presence } from "../../membership/local_node.ts";
+import type { LocalNode } from "../../membership/local_node.ts";
 import type { Membership } from "../../membership/membership.ts";
 import type { PeerEntry } from "../../membership/peer.ts";
-import { strangers } from "../../net/fanout.ts";
-import type { Links, SocketSettings } from "../../net/interface_sockets.ts";
+import { unknownEndpoints } from "../../net/fanout.ts";
+import type { InterfaceSockets, SocketSettings } from "../../net/interface_sockets.ts";
 import { absentInterfaces, listed } from "../../net/interfaces.ts";
 import { type Endpoint, formatAddress } from "../../platform/endpoint.ts";
 import { messageOf } from "../../platform/error_message.ts";
 import { withJson } from "../../platform/json_numbers.ts";
 import type { MeshPorts } from "../../platform/ports.ts";
-import { ASKER_AT_ADDRESS, ASKER_PROVEN, ASKER_UNKNOWN } from "../../wire/layout.ts";
-import type { Failures } from "../error_reporter.ts";
+import { REQUESTER_AT_ADDRESS, REQUESTER_UNKNOWN, REQUESTER_VALIDATED } from "../../wire/layout.ts";
+import type { ErrorReporter } from "../error_reporter.ts";
 import type { MeshStatus } from "../status.ts";
 import { isWhereItSays } from "./advertised_address_check.ts";
-import type { NodeDiagnosis, Observed, PeerDiagnosis, Ways } from "./diagnosis.ts";
-import { sharesGroup, type Survey, type SurveyedPeer, type Track, type Way } from "./path_survey.ts";
+import type { NodeDiagnosis, Observed, Paths, PeerDiagnosis } from "./diagnosis.ts";
+import { type PathSurvey, sharesGroup, type SurveyedPeer, type SurveyPath, type Track } from "./path_survey.ts";
 
 /** Heartbeats for which what was heard shows that a way is open. */
 const RECENT = 1.5;
@@ -39,21 +39,21 @@ export interface SnapshotSettings extends SocketSettings {
 }
 
 /** What is looked at. */
-export interface ObserveConfig {
+export interface SnapshotConfig {
   readonly id: () => string;
   readonly isHealthy: () => boolean;
   readonly settings: SnapshotSettings;
   readonly ports: MeshPorts;
-  readonly links: Links;
-  readonly presence: Presence;
+  readonly links: InterfaceSockets;
+  readonly localNode: LocalNode;
   readonly membership: Membership;
   readonly seeds: Seeds;
   readonly status: () => MeshStatus;
-  readonly failures: Failures;
+  readonly errorReporter: ErrorReporter;
 }
 
 /** Puts together what is known, and what a survey has found, if there was one. */
-export function observe(config: ObserveConfig, survey: Survey | undefined): Observed {
+export function snapshotOf(config: SnapshotConfig, survey: PathSurvey | undefined): Observed {
   return {
     node: describe(config),
     interfaces: config.links.all.map(({ link: { name, address }, sender }) => {
@@ -64,16 +64,16 @@ export function observe(config: ObserveConfig, survey: Survey | undefined): Obse
   };
 }
 
-function describe(config: ObserveConfig): NodeDiagnosis {
-  const { id, isHealthy, links, membership, ports: { clock, networkInterfaces }, presence, seeds, settings } = config;
+function describe(config: SnapshotConfig): NodeDiagnosis {
+  const { id, isHealthy, links, membership, ports: { clock, networkInterfaces }, localNode, seeds, settings } = config;
   const { family, group, heartbeat, extended, multicast, multicastLoopback, quietTimeout, receiveBuffer } = settings;
   let interfacesError: string | null = null;
   const list = listed(networkInterfaces, (cause) => interfacesError = messageOf(cause));
-  const lastSent = config.failures.last("send");
+  const lastSent = config.errorReporter.last("send");
   const turnedAwayFor = clock.now() - membership.lastRefusedAt;
   return {
     id: id(),
-    address: presence.address,
+    address: localNode.address,
     isHealthy: isHealthy(),
     port: links.mesh.port,
     adapter: links.own.adapter,
@@ -81,7 +81,7 @@ function describe(config: ObserveConfig): NodeDiagnosis {
     group,
     heartbeat,
     extended,
-    asked: { multicast, multicastLoopback, receiveBuffer },
+    requested: { multicast, multicastLoopback, receiveBuffer },
     receiveBuffer: links.mesh.receiveBuffer ?? null,
     receiveBufferRequired: settings.receiveBufferRequired,
     multicastError: links.multicastError?.message ?? null,
@@ -101,18 +101,18 @@ function describe(config: ObserveConfig): NodeDiagnosis {
  * Of a name with many addresses each is asked once, if at all: that one of them has not answered means nothing. So does
  * that the node, which may be among its own seeds when all have the same list, does not answer itself.
  */
-function silentSeeds({ links, membership, presence, seeds }: ObserveConfig): readonly Endpoint[] {
+function silentSeeds({ links, membership, localNode, seeds }: SnapshotConfig): readonly Endpoint[] {
   const others = seeds.endpoints().filter(({ host, port }) =>
-    !presence.local.isOwn(host) || (port !== links.mesh.port && port !== links.own.port)
+    !localNode.local.isOwn(host) || (port !== links.mesh.port && port !== links.own.port)
   );
-  const many = strangers(others, seeds.few());
+  const many = unknownEndpoints(others, seeds.few());
   const hosts = new Set(Array.from(membership.peers.all(), ({ endpoint: { host } }) => host));
-  const isAnyThere = membership.silent(many).length < many.length || many.some(({ host }) => hosts.has(host));
-  return membership.silent(isAnyThere ? strangers(others, many) : others);
+  const isAnyThere = membership.unansweredSeeds(many).length < many.length || many.some(({ host }) => hosts.has(host));
+  return membership.unansweredSeeds(isAnyThere ? unknownEndpoints(others, many) : others);
 }
 
-function describePeers(config: ObserveConfig, survey: Survey | undefined): PeerDiagnosis[] {
-  const { ports: { clock }, presence: { local, movedAt }, settings: { family, heartbeat } } = config;
+function describePeers(config: SnapshotConfig, survey: PathSurvey | undefined): PeerDiagnosis[] {
+  const { ports: { clock }, localNode: { local, movedAt }, settings: { family, heartbeat } } = config;
   const falseSince = (since: number) => clock.now() - since > NEW * heartbeat ? false : null;
   const surveyed = new Map(survey?.peers.map((peer) => [peer.entry.id, peer]));
   const states = new Map(config.status().peers.map((status) => [status.id, status]));
@@ -129,17 +129,17 @@ function describePeers(config: ObserveConfig, survey: Survey | undefined): PeerD
       address,
       endpoint: formatAddress(host, port),
       plain: !extended,
-      asked: peer !== undefined,
+      probed: peer !== undefined,
       ...waysOf(config, entry, survey, peer),
       roundTrip: isHeard ? median(peer.times) : null,
-      questions: isHeard ? peer.times.length + lost : lost,
+      probes: isHeard ? peer.times.length + lost : lost,
       lost,
       largest: { in: largestOf("in"), out: largestOf("out") },
       largestToGroup: largestOf("group"),
-      isKnownThere: report === undefined ? null : report.asker !== ASKER_UNKNOWN || falseSince(entry.joinedAt),
+      isKnownThere: report === undefined ? null : report.asker !== REQUESTER_UNKNOWN || falseSince(entry.joinedAt),
       isAtAddress: isWhereItSays(entry, { family, local }, falseSince(entry.movedAt)),
-      reachesAddress: report !== undefined && report.asker >= ASKER_PROVEN
-        ? report.asker === ASKER_AT_ADDRESS || falseSince(movedAt)
+      reachesAddress: report !== undefined && report.asker >= REQUESTER_VALIDATED
+        ? report.asker === REQUESTER_AT_ADDRESS || falseSince(movedAt)
         : null,
       settings: report === undefined ? null : {
         port: report.port,
@@ -161,34 +161,34 @@ function describePeers(config: ObserveConfig, survey: Survey | undefined): PeerD
  * nothing by the group: there its heartbeats count in any case.
  */
 function waysOf(
-  { ports, presence, settings, links }: ObserveConfig,
+  { ports, localNode, settings, links }: SnapshotConfig,
   entry: PeerEntry,
-  survey: Survey | undefined,
+  survey: PathSurvey | undefined,
   peer: SurveyedPeer | undefined,
 ): Pick<PeerDiagnosis, "unicast" | "multicast"> {
-  const { aloneAt, endpoint, groupAt, heardAt, isProven, joinedAt } = entry;
+  const { aloneAt, endpoint, groupAt, heardAt, isValidated, joinedAt } = entry;
   const { heartbeat, group, multicastLoopback } = settings;
   const now = ports.clock.now();
   const answered = peer?.answered ?? new Set();
   const isThere = answered.size > 0 || heardAt >= (survey?.startedAt ?? now) ||
-    (!isProven && heardAt - joinedAt > heartbeat / 2);
+    (!isValidated && heardAt - joinedAt > heartbeat / 2);
   const isRecent = (time: number) => now - time <= RECENT * heartbeat;
   const isHeard = (time: number) => isThere && answered.size === 0 && isRecent(time);
-  const has = (...ways: readonly Way[]) => ways.some((way) => answered.has(way));
+  const has = (...ways: readonly SurveyPath[]) => ways.some((way) => answered.has(way));
   const alone = { in: has("there", "out") || isHeard(aloneAt), out: has("there", "in") };
   const { report } = peer ?? {};
-  const isMet = report === undefined || report.asker >= ASKER_PROVEN;
+  const isMet = report === undefined || report.asker >= REQUESTER_VALIDATED;
   const byGroup = {
     in: has("in", "group") || isHeard(groupAt) || (!isMet && isRecent(groupAt)),
     out: has("out", "group"),
   };
   const isAnyIn = alone.in || byGroup.in;
-  const judge = (ways: typeof alone, isAsked: boolean, isAnswered: boolean): Ways => ({
+  const judge = (ways: typeof alone, isAsked: boolean, isAnswered: boolean): Paths => ({
     in: ways.in || (isAnswered && answered.size > 0 ? false : null),
     out: ways.out || (isAsked && isAnyIn ? false : null),
   });
   // Who is on this host hears it only when that is wanted.
-  const isWanted = links.hasMulticast && (multicastLoopback || !presence.local.isOwn(endpoint.host));
+  const isWanted = links.hasMulticast && (multicastLoopback || !localNode.local.isOwn(endpoint.host));
   const isShared = report === undefined || sharesGroup(report, { group, port: links.mesh.port });
   const isAsked = peer !== undefined;
   const isGroupAsked = isAsked && isWanted && isShared;

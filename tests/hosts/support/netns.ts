@@ -219,9 +219,7 @@ function hex(byte: number): string {
 }
 
 function networkOf(address: string): string {
-  return address.includes(":")
-    ? address.slice(0, address.indexOf("::"))
-    : address.slice(0, address.lastIndexOf("."));
+  return address.includes(":") ? address.slice(0, address.indexOf("::")) : address.slice(0, address.lastIndexOf("."));
 }
 
 function bridgeOf(network: string): string {

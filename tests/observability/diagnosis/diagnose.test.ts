@@ -37,10 +37,10 @@ describe("a mesh that is well", () => {
         assert(staleness !== null && staleness <= HEARTBEAT + 1, `${staleness}`);
         assertEquals(rest, {
           plain: false,
-          asked: true,
+          probed: true,
           unicast: { in: true, out: true },
           multicast: { in: true, out: true },
-          questions: 5,
+          probes: 5,
           lost: 0,
           largest: { in: 1400, out: 1400 },
           largestToGroup: 1400,
@@ -385,7 +385,7 @@ describe("it finds", () => {
       const diagnosis = await lan.diagnose(mesh);
       assertCodes(diagnosis, "info plain-peers");
       const [peer] = diagnosis.peers;
-      assertEquals([peer?.plain, peer?.asked, peer?.roundTrip, peer?.staleness], [true, false, null, Infinity]);
+      assertEquals([peer?.plain, peer?.probed, peer?.roundTrip, peer?.staleness], [true, false, null, Infinity]);
       assertEquals(JSON.parse(JSON.stringify(peer)).staleness, Number.MAX_SAFE_INTEGER);
     }),
   );
@@ -428,7 +428,7 @@ describe("it finds", () => {
       await lan.pass(3);
       const diagnosis = await lan.diagnose(mesh);
       assertCodes(diagnosis, "warning peers-refused", "info not-measured");
-      assertEquals([diagnosis.peers.length, diagnosis.peers.filter(({ asked }) => asked).length], [39, 32]);
+      assertEquals([diagnosis.peers.length, diagnosis.peers.filter(({ probed: asked }) => asked).length], [39, 32]);
       assertStringIncludes(subjectOf(diagnosis, "not-measured"), "4 more");
     }),
   );

@@ -24,7 +24,7 @@ import {
 } from "../../support/diagnosed_lan.ts";
 
 function numbersOf({ peers }: Diagnosis): readonly (readonly [lost: number, questions: number])[] {
-  return peers.map(({ lost, questions }) => [lost, questions]);
+  return peers.map(({ lost, probes: questions }) => [lost, questions]);
 }
 
 describe("a long way", () => {
@@ -178,7 +178,7 @@ describe("newcomers", () => {
       await lan.open(C);
       lan.network.partition([[A, C], [B]]);
       const diagnosis = await lan.network.clock.run(diagnosing, 5000);
-      assertEquals(diagnosis.peers.map(({ asked }) => asked).sort(), [false, true]);
+      assertEquals(diagnosis.peers.map(({ probed: asked }) => asked).sort(), [false, true]);
       assertEquals(codesOf(diagnosis).filter((code) => code.includes("not-measured")), []);
     }),
   );
@@ -283,7 +283,7 @@ describe("a node that was just opened", () => {
       await lan.open(B);
       const diagnosis = await clock.run(diagnosing, 5000);
       assertCodes(diagnosis);
-      assertEquals([Math.round(clock.now() - before), diagnosis.peers[0]?.asked], [2900, false]);
+      assertEquals([Math.round(clock.now() - before), diagnosis.peers[0]?.probed], [2900, false]);
     }),
   );
 
@@ -361,8 +361,8 @@ describe("diagnoses at the same time", () => {
       const asked = new Set<string>();
       for (let i = 0; i < 3; i++) {
         const { peers } = await lan.diagnose(mesh);
-        assertEquals(peers.filter((peer) => peer.asked).length, 32);
-        for (const { id } of peers.filter((peer) => peer.asked)) asked.add(id);
+        assertEquals(peers.filter((peer) => peer.probed).length, 32);
+        for (const { id } of peers.filter((peer) => peer.probed)) asked.add(id);
       }
       assert(asked.size > 45, `${asked.size}`);
     }),

@@ -18,11 +18,11 @@ const PEER: PeerDiagnosis = {
   address: "10.0.0.2:40000",
   endpoint: "10.0.0.2:40000",
   plain: false,
-  asked: true,
+  probed: true,
   unicast: { in: true, out: true },
   multicast: { in: true, out: true },
   roundTrip: 1,
-  questions: 5,
+  probes: 5,
   lost: 0,
   largest: { in: 1400, out: 1400 },
   largestToGroup: 1400,
@@ -57,7 +57,7 @@ const OF_PEERS: readonly Partial<PeerDiagnosis>[] = [
   { multicast: { in: false, out: true } },
   { largest: { in: 548, out: 1172 } },
   { largestToGroup: 1172 },
-  { questions: 24, lost: 12 },
+  { probes: 24, lost: 12 },
   { isAtAddress: false },
   { reachesAddress: false },
   { settings: { ...SETTINGS, group: "239.9.9.9" } },
@@ -78,7 +78,7 @@ const OF_NODE: readonly ((many: boolean) => Partial<NodeDiagnosis>)[] = [
   (many) => ({ unresolvedSeeds: many ? ["a", "b"] : ["a"] }),
   (many) => ({ peersLost: many ? ["10.0.0.8:1", "10.0.0.9:1"] : ["10.0.0.8:1"] }),
   (many) => ({ peersRefused: many ? 2 : 1 }),
-  () => ({ asked: { ...NODE.asked, multicast: false } }),
+  () => ({ requested: { ...NODE.requested, multicast: false } }),
 ];
 const FLAWS: readonly Flaw[] = ["broadcast", "loopback", "name", "taken", "unspecified"];
 
@@ -99,7 +99,7 @@ function all(many: boolean): readonly Finding[] {
   const ofInterfaces = [{ multicast: false, returned: null }, { returned: false }].flatMap((wrong) =>
     findings({ node: NODE, interfaces: times({ ...ETH0, ...wrong }), peers: [] })
   );
-  const crowd = Array.from({ length: many ? 34 : 33 }, (_, i) => ({ ...PEER, asked: i < 32 }));
+  const suppression = Array.from({ length: many ? 34 : 33 }, (_, i) => ({ ...PEER, probed: i < 32 }));
   const ofStrangers = [
     { port: 7950 },
     { group: "239.9.9.9" },
@@ -112,7 +112,7 @@ function all(many: boolean): readonly Finding[] {
       return scoutFindings({ node: NODE, interfaces, peers }, times({ ...STRANGER, ...difference }, other));
     })
   );
-  return [ofPeers, ofNode, ofFlaws, ofInterfaces, findings({ node: NODE, interfaces, peers: crowd }), ofStrangers]
+  return [ofPeers, ofNode, ofFlaws, ofInterfaces, findings({ node: NODE, interfaces, peers: suppression }), ofStrangers]
     .flat();
 }
 

@@ -34,7 +34,7 @@ export const TRICKS: readonly Trick[] = [
 
 const NONCE_TAG = 4;
 /** Most peers in one list. */
-const MOST_TOLD = 32;
+const MAX_REPORTED = 32;
 /** Ids of a stranger that answers: they may be known. */
 export const GUESTS = 5;
 
@@ -153,7 +153,7 @@ export class Stranger {
   }
 
   #hearsay(): Told[] {
-    const count = 1 + this.#random.below(MOST_TOLD);
+    const count = 1 + this.#random.below(MAX_REPORTED);
     return Array.from({ length: count }, () => {
       const { host, port } = pick(this.#random, this.#listed);
       return { id: pick(this.#random, this.#ids), host, port };

@@ -214,8 +214,8 @@ export function nodeProblem(world: StormWorld, node: StormNode): string | undefi
     return `P7: node ${index}, an original, got ${peer.malformed} malformed datagrams`;
   }
   if (mesh !== undefined && node.state === "running") {
-    const { retainedBytes, missing, repaired } = mesh.metrics();
-    if (repaired > missing) return `P11: node ${index} has ${missing} missing and ${repaired} repaired`;
+    const { retainedBytes, missing, recovered } = mesh.metrics();
+    if (recovered > missing) return `P11: node ${index} has ${missing} missing and ${recovered} repaired`;
     if (retainedBytes > node.repairBytes + RING_SLACK) return `P4: node ${index} keeps ${retainedBytes} bytes`;
     for (const taken of node.guards) {
       const problem = guardProblem(node, taken, world.now);
@@ -309,8 +309,8 @@ export function guardProblem(
   // It is touched as soon as a key has come, before the key's turn at a slow callback.
   if ((node.mesh?.metrics().backlog ?? 0) > 0) return undefined;
   // And by an overflow, of which callbacks that take long are told one after the other.
-  const isTold = node.subscriptions.some(({ isCallback, lastCover }) => isCallback && lastCover > order);
-  if (node.longestStall === Infinity && isTold) return undefined;
+  const hasBeenNamed = node.subscriptions.some(({ isCallback, lastCover }) => isCallback && lastCover > order);
+  if (node.longestStall === Infinity && hasBeenNamed) return undefined;
   return `P9: the guard of ${quote(key)} on node ${node.index} is not fresh though nothing touched it`;
 }
 

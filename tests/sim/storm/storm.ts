@@ -41,7 +41,7 @@ export interface StormReport {
   readonly reused: number;
   /** Batches that were found missing, and those of them that came. */
   readonly missing: number;
-  readonly repaired: number;
+  readonly recovered: number;
   /** Datagrams that were sent. */
   readonly datagrams: number;
   /** Virtual time. */
@@ -155,11 +155,11 @@ async function settle(world: StormWorld): Promise<void> {
   const { plan, tap, network: { clock } } = world;
   const heartbeat = Math.max(plan.heartbeat, ...world.nodes.map((node) => node.heartbeat));
   const peerTimeout = Math.max(plan.peerTimeout, ...world.nodes.map((node) => node.peerTimeout));
-  const repaired = Math.ceil(clock.now()) + repairTime(world);
+  const recovered = Math.ceil(clock.now()) + repairTime(world);
   // With a stranger, the gap of one that died young may be told later.
   const grace = plan.stranger ? GRACE + NEXT_UNPROVEN_GAP : GRACE;
-  const settled = repaired + peerTimeout + 4 * heartbeat + grace + 20 * plan.way;
-  const together = repaired + peerTimeout + 8 * heartbeat + REUNION + Math.ceil(awayFor(world) / 60);
+  const settled = recovered + peerTimeout + 4 * heartbeat + grace + 20 * plan.way;
+  const together = recovered + peerTimeout + 8 * heartbeat + REUNION + Math.ceil(awayFor(world) / 60);
   let bound = settled;
   const isQuiet = () => tap.lastNoise <= clock.now() - QUIET;
   // What was slow has arrived by then, and peers that were asked whether they are there have answered.
@@ -237,13 +237,13 @@ async function closeAll(world: StormWorld): Promise<void> {
 }
 
 function totalsOf(world: StormWorld): Omit<StormReport, "ms"> {
-  let [events, missing, repaired] = [0, 0, 0];
+  let [events, missing, recovered] = [0, 0, 0];
   for (const { mesh, subscriptions } of world.nodes) {
     const metrics = mesh?.metrics();
     missing += metrics?.missing ?? 0;
-    repaired += metrics?.repaired ?? 0;
+    recovered += metrics?.recovered ?? 0;
     for (const { published } of subscriptions) for (const count of published.values()) events += count;
   }
   const { plan: { seed, kind, calm }, keys, gaps, tap: { digest }, network: { stats: { sent: datagrams } } } = world;
-  return { seed, kind, calm, keys, events, ...gaps, missing, repaired, datagrams, digest };
+  return { seed, kind, calm, keys, events, ...gaps, missing, recovered, datagrams, digest };
 }
