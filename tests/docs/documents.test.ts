@@ -2,45 +2,223 @@
 import { assert, assertEquals } from "@std/assert";
 import { existsSync, readFileSync } from "node:fs";
 import { describe, test } from "node:test";
+import { MemoryNetwork } from "../../adapters/memory.ts";
+import * as exported from "../../mod.ts";
 import { quickStart } from "../../scripts/quick_start.ts";
 import { filesUnder } from "../../scripts/runtimes.ts";
+import { checkOptions } from "../../src/options.ts";
 
 interface Vectors {
   readonly vectors: ReadonlyArray<{ readonly hex: string }>;
 }
 
+/** Names of the code that a document lists in the first cells of its tables, or as headings: each once, and no other. */
+interface Listing {
+  readonly what: string;
+  readonly document: string;
+  /** The heading of the section that has the tables; absent for the whole document. */
+  readonly section?: string;
+  /** Where the code has the names. */
+  readonly source: string;
+  readonly names: readonly string[];
+  readonly areHeadings?: boolean;
+}
+
 const DOCUMENTS = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", ...filesUnder("docs", ".md")];
+/** Those that speak of public names. */
+const FOR_USERS = ["README.md", ...filesUnder("docs", ".md").filter((path) => !/architecture|wire/.test(path))];
+/** Names that documents have of other programs. */
+const OF_OTHERS: ReadonlySet<string> = new Set([
+  "clusterIP",
+  "exactOptionalPropertyTypes",
+  "hostNetwork",
+  "moduleResolution",
+  "namespaceSelector",
+  "podSelector",
+  "publishNotReadyAddresses",
+  "setSystemTime",
+  "ssrLoadModule",
+  "useRealTimers",
+]);
+const README_LINES = 200;
+
+const { members, metrics } = await namesOfMesh();
+const values = Object.entries(exported);
+const errors = values.filter(([, value]) => value.prototype instanceof Error).map(([name]) => name);
+
+const LISTINGS: readonly Listing[] = [
+  optionsOf("a mesh", "MeshOptions", "src/options.ts"),
+  optionsOf("sharedMesh", "SharedMeshOptions", "mod.ts"),
+  optionsOf("publish", "PublishOptions", "src/pubsub/sync_bus.ts"),
+  optionsOf("subscribe", "SubscribeOptions", "src/pubsub/sync_bus.ts"),
+  optionsOf("waitForPeers", "WaitForPeersOptions", "src/membership/peer_waiters.ts"),
+  optionsOf("diagnose", "DiagnoseOptions", "src/observability/diagnosis/diagnosis.ts"),
+  optionsOf("InProcessBus", "InProcessBusOptions", "src/pubsub/in_process_bus.ts"),
+  {
+    what: "export",
+    document: "docs/api.md",
+    section: "Exports",
+    source: "mod.ts",
+    names: values.map(([name]) => name).filter((name) => !errors.includes(name)),
+  },
+  { what: "error class", document: "docs/errors.md", section: "Classes", source: "mod.ts", names: errors },
+  {
+    what: "stage of an error",
+    document: "docs/errors.md",
+    section: "Stages",
+    source: "src/events.ts",
+    names: unionOf("src/events.ts", "Stage"),
+  },
+  {
+    what: "member of MeshBus",
+    document: "docs/api.md",
+    section: "Members of a mesh",
+    source: "src/mesh_bus.ts",
+    names: members,
+  },
+  {
+    what: "cause",
+    document: "docs/api.md",
+    section: "Events of a subscription",
+    source: "src/pubsub/sync_bus.ts",
+    names: unionOf("src/pubsub/sync_bus.ts", "Cause"),
+  },
+  {
+    what: "type of event",
+    document: "docs/events.md",
+    section: "Types",
+    source: "src/events.ts",
+    names: matches(read("src/events.ts"), /readonly type: "(\w+)"/g),
+  },
+  {
+    what: "reason of a gap",
+    document: "docs/events.md",
+    section: "Reasons of a gap",
+    source: "src/events.ts",
+    names: unionOf("src/events.ts", "GapReason"),
+  },
+  { what: "metric", document: "docs/metrics.md", source: "src/observability/metrics.ts", names: metrics },
+  {
+    what: "field of a close report",
+    document: "docs/deployment.md",
+    section: "Jobs and migrations",
+    source: "src/close_report.ts",
+    names: membersOf("src/close_report.ts", "CloseReport"),
+  },
+  {
+    what: "finding",
+    document: "docs/troubleshooting.md",
+    source: "src/observability/diagnosis/diagnosis.ts",
+    names: unionOf("src/observability/diagnosis/diagnosis.ts", "FindingCode"),
+    areHeadings: true,
+  },
+];
+
+describe("names of the code", () => {
+  for (const listing of LISTINGS) {
+    const { document, names, section = "", what } = listing;
+    const place = section === "" ? document : `${document}, "${section}",`;
+
+    test(`${place} has each ${what} once, and no other`, () => {
+      assert(names.length > 0);
+      assertEquals(faultsOf(listing, read(document)), []);
+    });
+
+    test(`a ${what} that is renamed, or there twice, in ${place} is found`, () => {
+      const [name = ""] = names;
+      const text = read(document);
+      const row = new RegExp(listing.areHeadings === true ? `^## ${name}$` : `^\\| \`${name}\` .*$`, "m");
+      const [line] = row.exec(sectionOf(text, listing.section, document)) ?? [];
+      assert(line !== undefined, `${document} has no line for ${name}`);
+      assertEquals(faultsOf(listing, text.replaceAll(line, line.replace(name, "madeUp"))), [
+        `${document} lists the ${what} \`madeUp\`, which ${listing.source} does not have`,
+        `${listing.source} has the ${what} \`${name}\`, which ${document} does not list`,
+      ]);
+      assertEquals(faultsOf(listing, text.replace(line, `${line}\n${line}`)), [
+        `${document} lists the ${what} \`${name}\` 2 times`,
+      ]);
+    });
+  }
+
+  test("that documents for users have in code marks are words of the code", () => {
+    const words = wordsOfCode();
+    assertEquals(FOR_USERS.flatMap((document) => unknownWords(document, read(document), words)), []);
+  });
+
+  test("that are made up are found", () => {
+    const text = "`openMesh({ madeUp: 1 })`, `mesh.inventedToo`, `MadeUpError`\n\n```js\nnotLooked.atHere();\n```\n";
+    assertEquals(unknownWords("docs/x.md", text, wordsOfCode()), [
+      "docs/x.md names `madeUp`, which the code does not have",
+      "docs/x.md names `inventedToo`, which the code does not have",
+      "docs/x.md names `MadeUpError`, which the code does not have",
+    ]);
+  });
+});
+
+describe("options.md", () => {
+  test("has the defaults and the ranges of the code", () => {
+    assertEquals(valueFaults(read("docs/options.md")), []);
+  });
+
+  test("with another default or range is found", () => {
+    const text = read("docs/options.md");
+    const row = /^\| `queueSize` .*$/m;
+    assertEquals(valueFaults(text.replace(row, "| `queueSize` | 1001 | 1–1,000,000 | x |")), [
+      "docs/options.md says that the default of `queueSize` is 1001: it is 1000",
+    ]);
+    assertEquals(valueFaults(text.replace(row, "| `queueSize` | 1000 | 2–999,999 | x |")), [
+      "docs/options.md says that `queueSize` may be 2 at least: 1 is taken",
+      "docs/options.md says that `queueSize` may be 999999 at most: 1000000 is taken",
+    ]);
+    assertEquals(valueFaults(text.replace(row, "| `queueSize` | 1000 | 0–1,000,000 | x |")), [
+      "docs/options.md says that `queueSize` may be 0: it is refused",
+    ]);
+  });
+});
+
+describe("metrics.md", () => {
+  test("says of each metric whether it is a counter or a gauge, its unit, and when to act", () => {
+    const rows = matches(read("docs/metrics.md"), /^(\| `\w+` .*)$/gm).map((row) => cells(row));
+    assertEquals(rows.filter(([, kind]) => kind !== "counter" && kind !== "gauge"), []);
+    assertEquals(rows.filter((row) => row.length !== 5 || row.includes("")), []);
+  });
+
+  test("calls those a gauge that are a value of now", () => {
+    const gauges = matches(read("docs/metrics.md"), /^\| `(\w+)` +\| gauge /gm);
+    const comments = read("src/observability/metrics.ts").matchAll(
+      /\/\*\*((?:(?!\*\/)[^])*)\*\/\s+readonly (\w+): number;/g,
+    );
+    const ofNow = Array.from(comments).filter(([, comment = ""]) => /\bnow\b/.test(comment)).map(([, , name]) =>
+      name ?? ""
+    );
+    assert(ofNow.length > 3);
+    assertEquals(ofNow.filter((name) => !gauges.includes(name)), []);
+  });
+});
+
+describe("README.md", () => {
+  test(`has at most ${README_LINES} lines`, () => {
+    assertEquals(lengthFaults(read("README.md")), []);
+    assertEquals(lengthFaults("\n".repeat(README_LINES)), []);
+    assertEquals(lengthFaults("\n".repeat(README_LINES + 1)), ["README.md has 201 lines: it may have at most 200"]);
+  });
+
+  test("has the two commands that set everything up", () => {
+    for (const command of ["npm install && npm start", "npm install && npm test"]) {
+      assert(new RegExp(`^${command}\\b`, "m").test(read("README.md")), command);
+    }
+  });
+
+  test("has four rules, as the documents say", () => {
+    const rules = sectionOf(read("README.md"), "Four rules", "README.md");
+    assertEquals(matches(rules, /^(\d)\. /gm), ["1", "2", "3", "4"]);
+    for (const document of DOCUMENTS) {
+      assertEquals(matches(read(document), /\b(\w+) rules\]\(/g).filter((word) => word !== "four"), []);
+    }
+  });
+});
 
 describe("documents", () => {
-  test("README.md lists every option", () => {
-    const options = matches(interfaceText("src/options.ts", "MeshOptions"), /^ {2}readonly (\w+)\?:/gm);
-    assertEquals(firstCells(section("Options")), options);
-  });
-
-  test("README.md lists every event of a mesh", () => {
-    const types = matches(read("src/events.ts"), /readonly type: "(\w+)"/g);
-    assertEquals(firstCells(section("Events")), types);
-  });
-
-  test("README.md names every counter", () => {
-    const counters = matches(interfaceText("src/observability/metrics.ts", "MeshMetrics"), /^ {2}readonly (\w+):/gm);
-    const text = section("Metrics");
-    assertEquals(counters.filter((counter) => !text.includes(`\`${counter}\``)), []);
-  });
-
-  test("README.md names every error class that is exported", () => {
-    const classes = new Set(matches(read("mod.ts"), /\b(?!Type|Range)(\w+Error)\b/g));
-    assertEquals(firstCells(section("API")).filter((name) => name.endsWith("Error")).sort(), [...classes].sort());
-  });
-
-  test("troubleshooting.md has a section for each finding", () => {
-    const [, union = ""] = /export type FindingCode =([^;]*);/.exec(read("src/observability/diagnosis/diagnosis.ts")) ??
-      [];
-    const codes = matches(union, /"([\w-]+)"/g);
-    assert(codes.length > 20);
-    assertEquals(matches(read("docs/troubleshooting.md"), /^## ([\w-]+)$/gm).sort(), codes.sort());
-  });
-
   test("wire.md quotes datagrams that are test vectors", () => {
     const files = ["tests/vectors/go-warp.json", "tests/vectors/extension.json"];
     const known = new Set(files.flatMap((file) => (JSON.parse(read(file)) as Vectors).vectors.map(({ hex }) => hex)));
@@ -132,22 +310,130 @@ function matches(text: string, pattern: RegExp): string[] {
   return Array.from(text.matchAll(pattern), ([, group = ""]) => group);
 }
 
-/** A section of the README, up to the next heading. */
-function section(title: string): string {
-  const [, text] = new RegExp(`^#+ ${title}\n(.*?)^#`, "ms").exec(read("README.md")) ?? [];
-  assert(text !== undefined, `README.md has a section ${title}`);
-  return text;
+/** What a section has, with the sections under it. Without a title, the whole text. */
+function sectionOf(text: string, title: string | undefined, document: string): string {
+  if (title === undefined) return text;
+  const [, marks = "", after] = new RegExp(`^(#+) ${title}\n([^]*)`, "m").exec(text) ?? [];
+  assert(after !== undefined, `${document} has no section "${title}"`);
+  return after.split(new RegExp(`^#{1,${marks.length}} `, "m"))[0] ?? "";
 }
 
-/** What stands in backquotes in the first cells of tables. */
-function firstCells(text: string): string[] {
-  return matches(text, /^\| `(\w+)` +\|/gm);
+/** What is wrong with what a document lists, in words. */
+function faultsOf({ areHeadings, document, names, section, source, what }: Listing, text: string): string[] {
+  const part = sectionOf(text, section, document);
+  const listed = matches(part, areHeadings === true ? /^## ([\w-]+)$/gm : /^\| `([\w.]+)` +\|/gm);
+  const twice = [...new Set(listed)].filter((name) => listed.indexOf(name) !== listed.lastIndexOf(name));
+  return [
+    ...listed.filter((name) => !names.includes(name))
+      .map((name) => `${document} lists the ${what} \`${name}\`, which ${source} does not have`),
+    ...names.filter((name) => !listed.includes(name))
+      .map((name) => `${source} has the ${what} \`${name}\`, which ${document} does not list`),
+    ...twice.map((name) =>
+      `${document} lists the ${what} \`${name}\` ${listed.filter((other) => other === name).length} times`
+    ),
+  ];
 }
 
-function interfaceText(path: string, name: string): string {
+function optionsOf(what: string, type: string, source: string): Listing {
+  const names = membersOf(source, type);
+  return { what: `option of ${what}`, document: "docs/options.md", section: `Options of ${what}`, source, names };
+}
+
+/** The names of an interface's fields. */
+function membersOf(path: string, name: string): string[] {
   const [, text] = new RegExp(`^export interface ${name} .*?{\n(.*?)^}`, "ms").exec(read(path)) ?? [];
-  assert(text !== undefined, `${path} has an interface ${name}`);
-  return text;
+  assert(text !== undefined, `${path} has no interface ${name}`);
+  return matches(text, /^ {2}readonly (\w+)\??:/gm);
+}
+
+/** The texts of a union. */
+function unionOf(path: string, name: string): string[] {
+  const code = withoutComments(read(path));
+  const [, text] = new RegExp(`^export type ${name} =([^;]*);`, "m").exec(code) ?? [];
+  assert(text !== undefined, `${path} has no type ${name}`);
+  return matches(text, /"([\w-]+)"/g);
+}
+
+/** What the public has of a mesh, and its metrics. */
+async function namesOfMesh(): Promise<{ readonly members: readonly string[]; readonly metrics: readonly string[] }> {
+  const network = new MemoryNetwork();
+  const mesh = await exported.MeshBus.open({ ...network.host("10.0.0.1") });
+  const metrics = Object.keys(mesh.metrics());
+  await network.clock.run(mesh.close(), 2000);
+  const ofClass = Object.getOwnPropertyNames(exported.MeshBus).filter((name) =>
+    !["length", "name", "prototype"].includes(name)
+  );
+  const ofAll = Reflect.ownKeys(exported.MeshBus.prototype).filter((name) => name !== "constructor");
+  const names = ofAll.map((name) => name === Symbol.asyncDispose ? "Symbol.asyncDispose" : String(name));
+  return { members: [...ofClass, ...names, ...Object.keys(mesh)], metrics };
+}
+
+/** What is wrong with the defaults and ranges that are numbers. */
+function valueFaults(text: string): string[] {
+  const rows = matches(sectionOf(text, "Options of a mesh", "docs/options.md"), /^(\| `\w+` .*)$/gm).map((row) =>
+    cells(row)
+  );
+  const defaults = new Map<string, unknown>(Object.entries(checkOptions({})));
+  return rows.flatMap(([name = "", given = "", range = ""]) => {
+    const faults: string[] = [];
+    const says = `docs/options.md says that`;
+    const value = numberIn(given);
+    if (value !== undefined && value !== defaults.get(name)) {
+      faults.push(`${says} the default of \`${name}\` is ${value}: it is ${defaults.get(name)}`);
+    }
+    const [least, most] = range.split("–").map(numberIn);
+    if (least === undefined || most === undefined) return faults;
+    const takes = (value: number) => {
+      // The least `peerTimeout` is that of the least heartbeat.
+      const options = { ...name === "peerTimeout" && { heartbeat: 10 }, [name]: value };
+      try {
+        checkOptions(options);
+        return true;
+      } catch (error) {
+        assert(error instanceof RangeError);
+        return false;
+      }
+    };
+    for (const end of [least, most]) {
+      if (!takes(end)) faults.push(`${says} \`${name}\` may be ${end}: it is refused`);
+    }
+    if (faults.length > 0) return faults;
+    if (takes(least - 1)) faults.push(`${says} \`${name}\` may be ${least} at least: ${least - 1} is taken`);
+    if (takes(most + 1)) faults.push(`${says} \`${name}\` may be ${most} at most: ${most + 1} is taken`);
+    return faults;
+  });
+}
+
+function numberIn(cell: string | undefined): number | undefined {
+  return /^[\d,]+$/.test(cell ?? "") ? Number(cell?.replaceAll(",", "")) : undefined;
+}
+
+/** The cells of a row, in which a vertical bar in code is none. */
+function cells(row: string): string[] {
+  return row.split(/(?<!\\)\|/).slice(1, -1).map((cell) => cell.trim().replace(/^`(.*)`$/, "$1"));
+}
+
+function lengthFaults(text: string): string[] {
+  const lines = text.split("\n").length - 1;
+  return lines > README_LINES ? [`README.md has ${lines} lines: it may have at most ${README_LINES}`] : [];
+}
+
+/** Names in code marks, but for blocks, that are no word of the code: those with a capital inside. */
+function unknownWords(document: string, text: string, words: ReadonlySet<string>): string[] {
+  const spans = matches(text.replaceAll(/^```.*?^```$/gms, ""), /`([^`]+)`/g);
+  const names = spans.filter((span) => !/:\/\/|--|\.(?:sh|svg|md)\b|[\w-]\/[\w-]/.test(span))
+    .flatMap((span) => matches(span, /(?<![\w-])((?=\w*[a-z])[A-Za-z][a-z0-9]*[A-Z]\w*)(?![\w-])/g));
+  const unknown = [...new Set(names)].filter((name) => !words.has(name) && !OF_OTHERS.has(name));
+  return unknown.map((name) => `${document} names \`${name}\`, which the code does not have`);
+}
+
+function wordsOfCode(): ReadonlySet<string> {
+  const files = ["mod.ts", ...["src", "adapters", "cli"].flatMap((folder) => filesUnder(folder, ".ts"))];
+  return new Set(files.flatMap((file) => withoutComments(read(file)).match(/\w+/g) ?? []));
+}
+
+function withoutComments(code: string): string {
+  return code.replaceAll(/\/\*[^]*?\*\/|^\s*\/\/.*$/gm, "");
 }
 
 /** The hexadecimal words that lines begin with; what comes after them explains. */
