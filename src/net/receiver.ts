@@ -193,7 +193,7 @@ export class Receiver {
     host: string,
     port: number,
   ): void {
-    const number = extension?.number ?? extension?.repair ?? extension?.more ?? plainNumber;
+    const number = extension?.number ?? extension?.retransmit ?? extension?.more ?? plainNumber;
     const numbering = extension === undefined ? numberingOf(data, end) : numberingIn(extension);
     if (number > 0) {
       // As if a receive buffer had been full: the sender hears of it, and slows down.
@@ -252,6 +252,6 @@ export class Receiver {
   };
 }
 
-function numberingIn({ number, repair }: Extension): Numbering {
-  return number !== undefined ? "number" : repair !== undefined ? "repair" : "more";
+function numberingIn({ number, retransmit }: Extension): Numbering {
+  return number !== undefined ? "number" : retransmit !== undefined ? "retransmit" : "more";
 }

@@ -2,8 +2,8 @@
  * Refusal of unknown options. A misspelt option that was ignored would leave its default in force, and nothing would
  * report it.
  *
- * The members of ports are not checked: a caller of a port may be newer than its author and use members that it does
- * not know.
+ * Options that the mesh passes to ports are not checked: the caller of a port may be newer than its author and pass
+ * options that it does not know.
  *
  * @module
  */
