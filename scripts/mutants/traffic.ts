@@ -29,8 +29,8 @@ export const TRAFFIC: readonly Mutant[] = judgedBy("traffic", [
   {
     name: "copies cost the budget nothing",
     file: "src/net/transmit_queue.ts",
-    find: "budget.spend(group.length * this.#copies);",
-    replace: "budget.spend(group.length);",
+    find: "budget.spend(burst.length * this.#copies);",
+    replace: "budget.spend(burst.length);",
   },
   {
     name: "a batch that may leave is closed to others",
@@ -204,10 +204,10 @@ export const TRAFFIC: readonly Mutant[] = judgedBy("traffic", [
     replace: "this.#places.splice(this.#head, 0, waiter);",
   },
   {
-    name: "a group takes more than the pace allows",
+    name: "a burst takes more than the pace allows",
     file: "src/net/transmit_queue.ts",
-    find: "if (group.length + 1 > most || (pacer?.wait() ?? 0) > 0) break;",
-    replace: "if (group.length + 1 > most) break;",
+    find: "if (burst.length + 1 > limit || (pacer?.wait() ?? 0) > 0) break;",
+    replace: "if (burst.length + 1 > limit) break;",
   },
   {
     name: "what one of several refuses is lost without a word",

@@ -1,5 +1,5 @@
 /**
- * The seeds of a mesh, and where they are now.
+ * Seeds: the addresses at which a node contacts the mesh first, of `peers` and of `discover`.
  *
  * @module
  */
@@ -14,10 +14,10 @@ import { type Leaf, MAX_TARGETS, type SeedSource, seedSource, type SourceContext
 import { MAX_SEED_ADDRESSES, pick, SeedAddresses } from "./seed_addresses.ts";
 import { parseSeed, type SeedSpec } from "./seed_spec.ts";
 
-/** Most items that are taken of a list of `discover`: as many as may be in `peers`. */
+/** Most items that are used of a list of `discover`: as many as `peers` may have. */
 export const MAX_LISTED = 1024;
 
-/** The options that say which seeds there are. */
+/** The options that decide which seeds there are. */
 export interface SeedSettings {
   readonly seeds: readonly SeedSpec[];
   readonly discover: Discover | undefined;
@@ -25,27 +25,33 @@ export interface SeedSettings {
   readonly resolveInterval: number;
 }
 
-/** What {@linkcode Seeds} are made of. */
+/** The settings and callbacks of {@linkcode Seeds}. */
 export interface SeedsConfig {
   readonly settings: SeedSettings;
   readonly ports: Pick<MeshPorts, "clock" | "resolve" | "resolveSrv" | "randomBytes">;
   /** Port of the seeds that name none. */
   readonly port: number;
-  /** Called with what each answer and each list names, the same addresses again and again; not with the literals of `peers`. */
+  /**
+   * Called with the addresses of each answer and each list, the same ones again and again. Not called with the literals
+   * of `peers`.
+   */
   readonly onNamed: (endpoints: readonly Endpoint[]) => void;
   /** Called when something has failed or was left out. It is tried again. */
   readonly onError: (error: Error) => void;
 }
 
-/** What was left out so far. */
+/** Counts of what was left out so far. */
 export interface SeedCounts {
-  /** Answers and lists of which a part was left out as they were too long. */
+  /** Answers and lists that were truncated as they were too long. */
   readonly truncated: number;
-  /** Addresses, records and items of lists left out as none of them can be a seed. */
+  /** Addresses, records and items of lists that were left out as they cannot be seeds. */
   readonly unusable: number;
 }
 
-/** Literals are known at once; names are looked up in the background, again and again, and never block anyone. */
+/**
+ * The seeds of a mesh. Literals are known at once. Names are looked up in the background, again and again, and never
+ * block anything.
+ */
 export class Seeds {
   readonly #config: SeedsConfig;
   readonly #jitter: Jitter;
@@ -56,9 +62,9 @@ export class Seeds {
   readonly #listed = new Map<string, SeedSource | undefined>();
   readonly #list: Leaf = { origin: { text: "discover" } };
   readonly #discovery: DiscoverHook | undefined;
-  /** The texts of those that have had an address. */
+  /** The texts of the seeds that have had an address. */
   readonly #resolved = new Set<string>();
-  /** The texts of those whose look-up has failed. */
+  /** The texts of the seeds whose look-up has failed. */
   readonly #failed = new Set<string>();
   /** Whether `discover` has neither given a list nor failed. */
   #isListing: boolean;
@@ -112,14 +118,14 @@ export class Seeds {
   }
 
   /**
-   * Where the seeds are, as far as is known: each endpoint once, though several names may lead to it, at most
-   * {@linkcode MAX_SEED_ADDRESSES}. The same array as long as nothing has changed.
+   * The known addresses of the seeds: each endpoint once, although several names may lead to it, at most {@linkcode
+   * MAX_SEED_ADDRESSES}. The same array as long as nothing has changed.
    */
   endpoints(): readonly Endpoint[] {
     return this.#pool.endpoints;
   }
 
-  /** The texts of those that have had no address so far. */
+  /** The texts of the seeds that have had no address so far. */
   get unresolved(): readonly string[] {
     const sources = [...this.#given, ...this.#listed].filter(([, source]) => source !== undefined);
     return sources.map(([text]) => text).filter((text) => !this.#resolved.has(text));
@@ -131,7 +137,7 @@ export class Seeds {
   }
 
   /**
-   * Those of them that are contacted until they answer: addresses that were given as such, and those of names that have no
+   * The addresses that are contacted until they answer: those that were given as such, and those of names that have no
    * more than 16. The same array as long as nothing has changed.
    */
   few(): readonly Endpoint[] {
@@ -143,7 +149,7 @@ export class Seeds {
     return { ...this.#counts };
   }
 
-  /** Looks nothing up any more. What comes later is ignored. */
+  /** Ends all look-ups. Later answers are ignored. */
   close(): void {
     this.#isClosed = true;
     this.#discovery?.close();
@@ -170,7 +176,7 @@ export class Seeds {
     if (named.length > 0) this.#config.onNamed(named);
   }
 
-  /** A list of `discover` takes the place of the one before. */
+  /** Applies a list of `discover`, which replaces the one before. */
   #take(list: readonly unknown[]): void {
     const seeds = this.#read(list);
     for (const [text, source] of this.#listed) {
@@ -192,7 +198,7 @@ export class Seeds {
     this.#update(this.#list, literals);
   }
 
-  /** The seeds of a list, by their texts, but for those that `peers` has. */
+  /** The seeds of a list by their texts, without those that `peers` has. */
   #read(list: readonly unknown[]): ReadonlyMap<string, SeedSpec> {
     const seeds = new Map<string, SeedSpec>();
     const broken: string[] = [];
@@ -211,7 +217,7 @@ export class Seeds {
     return new Map(pick([...seeds], MAX_LISTED, ([text]) => this.#listed.has(text), this.#jitter));
   }
 
-  /** Counts each time, and reports the first of each origin. */
+  /** Counts each truncation, and reports the first of each origin. */
   #cut(origin: Leaf["origin"], limit: number, what: string, length: number): void {
     this.#counts.truncated++;
     if (this.#cutBefore.has(origin)) return;
