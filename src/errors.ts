@@ -75,9 +75,9 @@ export class QuorumUnsupportedError extends Error {
 export class QuorumNotSatisfiedError extends Error {
   /** `"QuorumNotSatisfiedError"`. */
   override readonly name = "QuorumNotSatisfiedError";
-  /** How many were asked for. */
+  /** Number of replicas that were required. */
   readonly required: number;
-  /** How many there were. */
+  /** Number of replicas that have acknowledged. */
   readonly acknowledged: number;
 
   /** Both numbers are counts of replicas. */
@@ -92,9 +92,9 @@ export class QuorumNotSatisfiedError extends Error {
 export class PeersTimeoutError extends Error {
   /** `"PeersTimeoutError"`. */
   override readonly name = "PeersTimeoutError";
-  /** How many were asked for. */
+  /** Number of peers that were required. */
   readonly required: number;
-  /** How many there were. */
+  /** Number of peers that were known. */
   readonly peers: number;
 
   /** Both numbers are counts of peers; `timeout` is in milliseconds. */

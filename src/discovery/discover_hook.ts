@@ -103,5 +103,5 @@ export class DiscoverHook {
 async function end(iterator: AsyncIterator<unknown> | undefined): Promise<void> {
   try {
     await iterator?.return?.();
-  } catch { /* nobody is left to be told */ }
+  } catch { /* The hook is closed: nothing reports it. */ }
 }

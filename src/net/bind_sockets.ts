@@ -132,7 +132,7 @@ export class Binder {
       const rule = error.code === "EACCES"
         ? `binding the interface's address must be permitted ${PERMISSION_HINT}`
         : isNotReady(error, this.#settings)
-        ? "the interface's address must be ready: it is not as long as duplicate address detection is under way or has failed"
+        ? "the interface's address must be ready: duplicate address detection is in progress or has failed"
         : "a socket must be bound to the interface's address";
       throw new MeshOpenError("interface", this.#settings.interface, rule, error);
     }
