@@ -78,14 +78,14 @@ export const TRAFFIC: readonly Mutant[] = judgedBy("traffic", [
   {
     name: "a key that is kept keeps its datagram",
     file: "src/wire/key_bytes.ts",
-    find: "if (!this.#isAscii || length <= PIECE || this.#isAlone()) return this.text;",
+    find: "if (!this.#isAscii || length <= MAX_COPIED || this.#isAlone()) return this.text;",
     replace: "if (length >= 0) return this.text;",
   },
   {
     name: "the last piece of a key has some of the next",
     file: "src/wire/key_bytes.ts",
-    find: "whole.substring(start + PIECE, start + length)",
-    replace: "whole.substring(start + PIECE, start + length + 1)",
+    find: "whole.substring(start + MAX_COPIED, start + length)",
+    replace: "whole.substring(start + MAX_COPIED, start + length + 1)",
   },
   {
     name: "what is not UTF-8 comes when it has waited",

@@ -64,25 +64,25 @@ class DnsNameSource implements SeedSource, Leaf {
   readonly origin: SeedSpec;
   readonly #context: SourceContext;
   readonly #lookUp: SingleFlight<readonly string[]>;
-  readonly #rounds: RetryLoop;
+  readonly #retryLoop: RetryLoop;
 
   constructor(seed: SeedSpec, context: SourceContext) {
     this.origin = seed;
     this.#context = context;
     const { clock, resolve } = context.ports;
     this.#lookUp = new SingleFlight(clock, (options) => resolve(seed.host, options));
-    this.#rounds = roundsOf(seed, context, async () => {
+    this.#retryLoop = retryLoopOf(seed, context, async () => {
       const hosts = usable(await this.#lookUp.answer(), context);
       context.onAnswer(this, hosts.map((host) => ({ host, port: seed.port || context.port })));
     });
   }
 
   start(): void {
-    this.#rounds.start();
+    this.#retryLoop.start();
   }
 
   close(): void {
-    this.#rounds.close();
+    this.#retryLoop.close();
     this.#lookUp.close();
   }
 
@@ -102,7 +102,7 @@ class DnsServiceSource implements SeedSource {
   readonly #seed: SeedSpec;
   readonly #context: SourceContext;
   readonly #lookUp: SingleFlight<readonly SrvRecord[]>;
-  readonly #rounds: RetryLoop;
+  readonly #retryLoop: RetryLoop;
   readonly #targets = new Map<string, Target>();
 
   constructor(seed: SeedSpec, context: SourceContext) {
@@ -110,15 +110,15 @@ class DnsServiceSource implements SeedSource {
     this.#context = context;
     const { clock, resolveSrv } = context.ports;
     this.#lookUp = new SingleFlight(clock, () => resolveSrv(seed.host));
-    this.#rounds = roundsOf(seed, context, () => this.#round());
+    this.#retryLoop = retryLoopOf(seed, context, () => this.#round());
   }
 
   start(): void {
-    this.#rounds.start();
+    this.#retryLoop.start();
   }
 
   close(): void {
-    this.#rounds.close();
+    this.#retryLoop.close();
     this.#lookUp.close();
     for (const { lookUp } of this.#targets.values()) lookUp.close();
   }
@@ -182,7 +182,7 @@ class DnsServiceSource implements SeedSource {
   }
 }
 
-function roundsOf(
+function retryLoopOf(
   seed: SeedSpec,
   { ports, interval, jitter, onError, onFailed }: SourceContext,
   round: () => Promise<void>,

@@ -17,7 +17,7 @@ export const MAX_SEED_ADDRESSES = 1024;
  * A list of at most this many addresses is trusted like addresses that the user writes down. The addresses of a longer
  * list are unvalidated, and challenged once.
  */
-const FEW = 16;
+const SHORT_LIST = 16;
 
 /**
  * Lists of addresses, each under a key. When the addresses are too many, the longest lists are cut to a common length,
@@ -67,7 +67,7 @@ export class SeedAddresses<Key> {
   commit(): void {
     const lists = [...this.#lists.values()];
     this.#endpoints = union(lists, this.#endpoints);
-    this.#few = union(lists.filter(({ length }) => length <= FEW), this.#few);
+    this.#few = union(lists.filter(({ length }) => length <= SHORT_LIST), this.#few);
   }
 
   /** The greatest length to which all lists, with one more, can be cut so that they fit: at least 1. */

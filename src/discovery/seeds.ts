@@ -58,9 +58,9 @@ export class Seeds {
   readonly #pool: SeedAddresses<Leaf>;
   readonly #context: SourceContext;
   /** The seeds of `peers` by their texts; literals need no source. */
-  readonly #given = new Map<string, SeedSource | undefined>();
-  readonly #listed = new Map<string, SeedSource | undefined>();
-  readonly #list: Leaf = { origin: { text: "discover" } };
+  readonly #fromPeers = new Map<string, SeedSource | undefined>();
+  readonly #fromDiscover = new Map<string, SeedSource | undefined>();
+  readonly #discoverLeaf: Leaf = { origin: { text: "discover" } };
   readonly #discovery: DiscoverHook | undefined;
   /** The texts of the seeds that have had an address. */
   readonly #resolved = new Set<string>();
@@ -69,7 +69,7 @@ export class Seeds {
   /** Whether `discover` has neither given a list nor failed. */
   #isListing: boolean;
   readonly #counts = { truncated: 0, unusable: 0 };
-  readonly #cutBefore = new WeakSet<object>();
+  readonly #reportedCuts = new WeakSet<object>();
   #isClosed = false;
 
   constructor(config: SeedsConfig) {
@@ -79,7 +79,7 @@ export class Seeds {
     const jitter = this.#jitter = new Jitter(ports.randomBytes);
     this.#pool = new SeedAddresses(
       jitter,
-      ({ origin }, length) => this.#cut(origin, MAX_SEED_ADDRESSES, "addresses", length),
+      ({ origin }, length) => this.#reportCut(origin, MAX_SEED_ADDRESSES, "addresses", length),
     );
     this.#context = {
       family,
@@ -91,7 +91,7 @@ export class Seeds {
       onError,
       onFailed: ({ text }) => void this.#failed.add(text),
       onUnusable: (count) => this.#counts.unusable += count,
-      onCut: (seed, targets) => this.#cut(seed, MAX_TARGETS, "targets", targets),
+      onCut: (seed, targets) => this.#reportCut(seed, MAX_TARGETS, "targets", targets),
     };
     for (const seed of settings.seeds) this.#add(seed);
     this.#pool.commit();
@@ -102,7 +102,7 @@ export class Seeds {
       backOff: new Backoff(interval, jitter),
       onList: (list) => {
         this.#isListing = false;
-        this.#take(list);
+        this.#applyList(list);
       },
       onError: (error) => {
         this.#isListing = false;
@@ -113,7 +113,7 @@ export class Seeds {
 
   /** Begins to look names up, and to follow `discover`. */
   start(): void {
-    for (const source of this.#given.values()) source?.start();
+    for (const source of this.#fromPeers.values()) source?.start();
     this.#discovery?.start();
   }
 
@@ -127,7 +127,7 @@ export class Seeds {
 
   /** The texts of the seeds that have had no address so far. */
   get unresolved(): readonly string[] {
-    const sources = [...this.#given, ...this.#listed].filter(([, source]) => source !== undefined);
+    const sources = [...this.#fromPeers, ...this.#fromDiscover].filter(([, source]) => source !== undefined);
     return sources.map(([text]) => text).filter((text) => !this.#resolved.has(text));
   }
 
@@ -153,14 +153,14 @@ export class Seeds {
   close(): void {
     this.#isClosed = true;
     this.#discovery?.close();
-    for (const source of this.#given.values()) source?.close();
-    for (const source of this.#listed.values()) source?.close();
+    for (const source of this.#fromPeers.values()) source?.close();
+    for (const source of this.#fromDiscover.values()) source?.close();
   }
 
   #add(seed: SeedSpec): void {
-    if (this.#given.has(seed.text)) return;
+    if (this.#fromPeers.has(seed.text)) return;
     if (seed.kind === "literal") this.#pool.set({ origin: seed }, [this.#endpoint(seed)]);
-    this.#given.set(seed.text, seed.kind === "literal" ? undefined : seedSource(seed, this.#context));
+    this.#fromPeers.set(seed.text, seed.kind === "literal" ? undefined : seedSource(seed, this.#context));
   }
 
   #endpoint({ host, port }: SeedSpec): Endpoint {
@@ -177,11 +177,11 @@ export class Seeds {
   }
 
   /** Applies a list of `discover`, which replaces the one before. */
-  #take(list: readonly unknown[]): void {
+  #applyList(list: readonly unknown[]): void {
     const seeds = this.#read(list);
-    for (const [text, source] of this.#listed) {
+    for (const [text, source] of this.#fromDiscover) {
       if (seeds.has(text)) continue;
-      this.#listed.delete(text);
+      this.#fromDiscover.delete(text);
       this.#resolved.delete(text);
       source?.close();
       source?.withdraw();
@@ -190,12 +190,12 @@ export class Seeds {
     for (const [text, seed] of seeds) {
       const isLiteral = seed.kind === "literal";
       if (isLiteral) literals.push(this.#endpoint(seed));
-      if (this.#listed.has(text)) continue;
+      if (this.#fromDiscover.has(text)) continue;
       const source = isLiteral ? undefined : seedSource(seed, this.#context);
-      this.#listed.set(text, source);
+      this.#fromDiscover.set(text, source);
       source?.start();
     }
-    this.#update(this.#list, literals);
+    this.#update(this.#discoverLeaf, literals);
   }
 
   /** The seeds of a list by their texts, without those that `peers` has. */
@@ -205,7 +205,7 @@ export class Seeds {
     for (const item of list) {
       const seed = parseSeed(item, this.#context.family);
       if (typeof seed === "string") broken.push(`must be ${seed}: current value is ${show(item)}`);
-      else if (!this.#given.has(seed.text)) seeds.set(seed.text, seed);
+      else if (!this.#fromPeers.has(seed.text)) seeds.set(seed.text, seed);
     }
     if (broken.length > 0) {
       this.#counts.unusable += broken.length;
@@ -213,15 +213,15 @@ export class Seeds {
       this.#config.onError(new TypeError(`Cannot take ${part} as each ${broken[0]}`));
     }
     if (seeds.size <= MAX_LISTED) return seeds;
-    this.#cut(this.#list.origin, MAX_LISTED, "items", seeds.size);
-    return new Map(pick([...seeds], MAX_LISTED, ([text]) => this.#listed.has(text), this.#jitter));
+    this.#reportCut(this.#discoverLeaf.origin, MAX_LISTED, "items", seeds.size);
+    return new Map(pick([...seeds], MAX_LISTED, ([text]) => this.#fromDiscover.has(text), this.#jitter));
   }
 
   /** Counts each truncation, and reports the first of each origin. */
-  #cut(origin: Leaf["origin"], limit: number, what: string, length: number): void {
+  #reportCut(origin: Leaf["origin"], limit: number, what: string, length: number): void {
     this.#counts.truncated++;
-    if (this.#cutBefore.has(origin)) return;
-    this.#cutBefore.add(origin);
+    if (this.#reportedCuts.has(origin)) return;
+    this.#reportedCuts.add(origin);
     this.#config.onError(
       new Error(
         `Cannot contact all ${what} of ${show(origin.text)} as there may be at most ${limit} in all: ` +

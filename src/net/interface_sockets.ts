@@ -45,11 +45,11 @@ interface OpenLink {
   /** The socket that sends multicast from there. Absent as long as the group could not be joined there. */
   sender: DatagramSocket | undefined;
   /** Whether it is set up completely. */
-  isDone: boolean;
+  isComplete: boolean;
   /** Whether a failure to set it up was reported. */
   hasFailed: boolean;
   /** How many times its address was not ready. */
-  waits: number;
+  notReadyCount: number;
 }
 
 /** The sockets and interfaces with which a node is opened. */
@@ -81,11 +81,11 @@ export class InterfaceSockets {
   /** The sockets that send multicast, cached until an interface comes or goes. */
   #knownSenders: readonly DatagramSocket[] | undefined;
   #multicastError: Error | undefined;
-  readonly #ownSends: boolean;
+  readonly #ownSendsMulticast: boolean;
   #own: DatagramSocket;
   #host: string;
   #route: Route | undefined;
-  #last: Promise<unknown> = Promise.resolve();
+  #lastUpdate: Promise<unknown> = Promise.resolve();
   #isClosed = false;
 
   /** Binds the sockets that the settings ask for. Nothing stays bound when it rejects. */
@@ -129,12 +129,12 @@ export class InterfaceSockets {
     this.#host = this.#hostFor(links);
     this.#route = route;
     // A socket that was bound for a named interface goes on sending there.
-    this.#ownSends = ownSendsMulticast && links[0]?.ref === undefined;
+    this.#ownSendsMulticast = ownSendsMulticast && links[0]?.ref === undefined;
     const sender = ownSendsMulticast ? own : undefined;
-    const isDone = sender !== undefined || !settings.multicast;
+    const isComplete = sender !== undefined || !settings.multicast;
     // When the one interface has no multicast, `multicastError` reports it.
-    const hasFailed = !isDone && settings.interfaces === undefined;
-    for (const link of links) this.#open.set(keyOf(link), { link, sender, isDone, hasFailed, waits: 0 });
+    const hasFailed = !isComplete && settings.interfaces === undefined;
+    for (const link of links) this.#open.set(keyOf(link), { link, sender, isComplete, hasFailed, notReadyCount: 0 });
   }
 
   /** Sends everything but multicast, and receives what is sent to this node alone. */
@@ -161,7 +161,7 @@ export class InterfaceSockets {
 
   /** Whether an interface is not set up completely, so that `update` has to try again. */
   get isIncomplete(): boolean {
-    for (const { isDone } of this.#open.values()) if (!isDone) return true;
+    for (const { isComplete } of this.#open.values()) if (!isComplete) return true;
     return false;
   }
 
@@ -210,8 +210,8 @@ export class InterfaceSockets {
    * Never rejects.
    */
   update(list: readonly NetworkInterface[]): Promise<InterfaceChanges> {
-    const done = this.#last.then(() => this.#update(list));
-    this.#last = done;
+    const done = this.#lastUpdate.then(() => this.#update(list));
+    this.#lastUpdate = done;
     return done;
   }
 
@@ -231,13 +231,14 @@ export class InterfaceSockets {
     }
     for (const link of links) {
       const before = this.#open.get(keyOf(link));
-      const open: OpenLink = before ?? { link, sender: undefined, isDone: false, hasFailed: false, waits: 0 };
-      if (this.#isClosed || open.isDone) continue;
+      const open: OpenLink = before ??
+        { link, sender: undefined, isComplete: false, hasFailed: false, notReadyCount: 0 };
+      if (this.#isClosed || open.isComplete) continue;
       this.#open.set(keyOf(link), open);
       try {
         await this.#rebind(link);
         if (this.#settings.multicast) await this.#join(open);
-        open.isDone = true;
+        open.isComplete = true;
         open.hasFailed = false;
         joined.push(link);
       } catch (error) {
@@ -252,10 +253,10 @@ export class InterfaceSockets {
   /** Binds the sockets that send once more, after `close`, for a short time. Another `close` frees them as well. */
   async reopen(): Promise<void> {
     const [first] = this.#open.values();
-    this.#own = await this.#binder.own(ownHost(this.#settings, first?.link), first?.link, 0, this.#ownSends);
+    this.#own = await this.#binder.own(ownHost(this.#settings, first?.link), first?.link, 0, this.#ownSendsMulticast);
     for (const open of this.#open.values()) {
       if (open.sender === undefined) continue;
-      open.sender = this.#ownSends ? this.#own : await this.#binder.sender(open.link);
+      open.sender = this.#ownSendsMulticast ? this.#own : await this.#binder.sender(open.link);
       this.#knownSenders = undefined;
     }
   }
@@ -266,7 +267,7 @@ export class InterfaceSockets {
     const senders = Array.from(this.#open.values(), ({ sender }) => sender).filter((sender) => sender !== undefined);
     const sockets = new Set([this.mesh, this.#own, ...senders]);
     const results = await Promise.allSettled(Array.from(sockets, (socket) => socket.close()));
-    await this.#last;
+    await this.#lastUpdate;
     for (const result of results) {
       if (result.status === "rejected") throw result.reason;
     }
@@ -279,7 +280,7 @@ export class InterfaceSockets {
     for (const open of this.#open.values()) {
       try {
         await this.#join(open);
-        open.isDone = true;
+        open.isComplete = true;
       } catch (error) {
         this.#multicastError ??= error as Error;
       }
@@ -301,7 +302,7 @@ export class InterfaceSockets {
     const { group } = this.#settings;
     // Where the system chooses the interface, it chooses for each datagram. A socket that an interface was named to
     // keeps the one that is gone.
-    if (link.ref === undefined && this.#ownSends) {
+    if (link.ref === undefined && this.#ownSendsMulticast) {
       await this.mesh.join(group, link.ref);
       open.sender = this.#own;
       this.#knownSenders = undefined;
@@ -348,7 +349,7 @@ export class InterfaceSockets {
 
   /** Whether to report a failure: once, and that an address is not ready only when it takes longer than usual. */
   #isToBeReported(open: OpenLink, error: unknown): boolean {
-    if (open.hasFailed || (isNotReady(error, this.#settings) && ++open.waits < READY_LOOKS)) return false;
+    if (open.hasFailed || (isNotReady(error, this.#settings) && ++open.notReadyCount < READY_LOOKS)) return false;
     open.hasFailed = true;
     return true;
   }

@@ -77,14 +77,14 @@ export function linksOf(
   route?: Route,
 ): readonly Link[] {
   const { family, interface: one, interfaces } = settings;
-  const isAny = one === undefined && interfaces === undefined;
+  const isSystemChosen = one === undefined && interfaces === undefined;
   const unknown = { name: undefined, address: UNSPECIFIED[family], ref: undefined, internal: false };
   if (list === undefined) {
     const literal = one === undefined ? undefined : hostLiteral(one, family);
     return literal === undefined ? [unknown] : [{ ...unknown, address: literal, ref: literal }];
   }
   const all = linksByName(family, list);
-  if (isAny) {
+  if (isSystemChosen) {
     const [first] = [...all.filter(({ internal }) => !internal), ...all];
     const chosen = route?.source === undefined ? undefined : interfaceOf(route.source, family, list);
     if (chosen !== undefined) return [{ ...toLink(chosen, family), ref: undefined }];

@@ -7,19 +7,19 @@
 import { BATCH_KEY_OVERHEAD } from "./layout.ts";
 import { isAscii, isUtf8, readAscii, readUtf8, writeUtf8 } from "./utf8.ts";
 
-const NONE = new Uint8Array(0);
+const NO_BYTES = new Uint8Array(0);
 
 /** V8 copies substrings of less than 13 characters. For a longer one it keeps the whole text alive and refers to it. */
-const PIECE = 12;
+const MAX_COPIED = 12;
 
 /** Longest key, in characters, that is copied as such substrings, two at most: half the cost of the other way. */
-const PIECES = 2 * PIECE;
+const MAX_TWO_COPIES = 2 * MAX_COPIED;
 
 /**
  * Longest lone key, in characters, whose text is made by one call: a decoder is not in the processor's caches after a
  * pause.
  */
-const SHORT = 32;
+const MAX_ONE_CALL = 32;
 
 /**
  * One key at a time of a datagram or of a text: its bytes, and its text, which is decoded on demand. Most keys that
@@ -27,7 +27,7 @@ const SHORT = 32;
  */
 export class KeyBytes {
   /** The bytes that contain the key. */
-  bytes: Uint8Array = NONE;
+  bytes: Uint8Array = NO_BYTES;
   /** Offset of its first byte. */
   start = 0;
   /** Offset of the byte after its last. */
@@ -38,7 +38,7 @@ export class KeyBytes {
   #to = 0;
   #isAscii = true;
   #whole: string | undefined;
-  #scratch: Uint8Array = NONE;
+  #scratch: Uint8Array = NO_BYTES;
 
   /** Begins with the keys of a datagram: `bytes`, in which the first key begins at `from` and the last ends at `to`. */
   open(bytes: Uint8Array, from: number, to: number): void {
@@ -66,7 +66,7 @@ export class KeyBytes {
 
   /** Ends the datagram: nothing of it is kept. */
   close(): void {
-    this.bytes = NONE;
+    this.bytes = NO_BYTES;
     this.start = this.end = 0;
     this.#text = this.#whole = undefined;
   }
@@ -98,11 +98,11 @@ export class KeyBytes {
    */
   get ownText(): string {
     const length = this.end - this.start;
-    if (!this.#isAscii || length <= PIECE || this.#isAlone()) return this.text;
-    if (length > PIECES) return (this.text + " ").slice(0, -1);
+    if (!this.#isAscii || length <= MAX_COPIED || this.#isAlone()) return this.text;
+    if (length > MAX_TWO_COPIES) return (this.text + " ").slice(0, -1);
     const whole = this.#decoded();
     const start = this.start - this.#from;
-    return whole.substring(start, start + PIECE) + whole.substring(start + PIECE, start + length);
+    return whole.substring(start, start + MAX_COPIED) + whole.substring(start + MAX_COPIED, start + length);
   }
 
   /**
@@ -136,7 +136,9 @@ export class KeyBytes {
   #read(): string {
     const { bytes, start, end } = this;
     if (!this.#isAscii) return readUtf8(bytes, start, end);
-    if (this.#isAlone()) return end - start <= SHORT ? readAscii(bytes, start, end) : readUtf8(bytes, start, end);
+    if (this.#isAlone()) {
+      return end - start <= MAX_ONE_CALL ? readAscii(bytes, start, end) : readUtf8(bytes, start, end);
+    }
     return this.#decoded().substring(start - this.#from, end - this.#from);
   }
 }
