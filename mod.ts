@@ -1,6 +1,6 @@
 /**
- * A cache invalidation bus with no server: the copies of a service find each other by UDP multicast or seeds and tell
- * each other which keys have changed. Speaks the protocol of go-warp's mesh.
+ * A cache invalidation bus with no server: the copies of a service find each other by UDP multicast or seeds, and tell
+ * each other which keys have changed. It speaks the protocol of go-warp's mesh.
  *
  * @example Drop what others have changed
  * ```ts
@@ -106,26 +106,27 @@ export type { Measure, Report } from "./src/wire/probe_records.ts";
 export type { BatchPacket, KeyPacket, Packet, UnknownPacket } from "./src/wire/packet.ts";
 
 /**
- * Opens a node of a mesh on the UDP sockets of the runtime that this runs on: `Bun.udpSocket`, `Deno.listenDatagram` or
- * `node:dgram`. Resolves when it is bound and its first heartbeat is on its way.
+ * Opens a node of a mesh on the UDP sockets of the current runtime: `Bun.udpSocket`, `Deno.listenDatagram` or
+ * `node:dgram`. Resolves when the sockets are bound and the first heartbeat is on its way.
  *
- * Deno needs `--allow-net` and `--allow-sys=networkInterfaces`; without `--unstable-net` the mesh uses Deno's
+ * Deno needs `--allow-net` and `--allow-sys=networkInterfaces`. Without `--unstable-net` the mesh uses Deno's
  * `node:dgram` and says so in a `fallback` event.
  *
- * @throws {TypeError | RangeError} when an option is unknown or out of range: it names the option, the rule and the value
- * @throws {MeshOpenError} when this host cannot give what an option asks: a port in use, an unknown interface, no
- * multicast and no seeds
+ * @throws {TypeError | RangeError} when an option is unknown or out of range: the message names the option, the rule
+ * and the value
+ * @throws {MeshOpenError} when this host cannot meet an option: a port in use, an unknown interface, no multicast and
+ * no seeds
  */
 export async function openMesh(options: MeshOptions = {}): Promise<MeshBus> {
   checkNames(options);
   return await MeshBus.open({ ...givenOptions(options), ...systemPorts });
 }
 
-/** Options of {@linkcode sharedMesh}. There is no `signal`: whoever calls first would end the mesh of all. */
+/** Options of {@linkcode sharedMesh}. There is no `signal`: that of the first caller would end the mesh of all. */
 export interface SharedMeshOptions extends Omit<MeshOptions, "signal"> {
   /**
-   * Whether the mesh has no network: it opens on any machine, what it publishes goes nowhere, and it keeps no process
-   * alive. For code that a build evaluates.
+   * Whether the mesh has no network: it opens on any machine, sends nothing, and does not keep the process alive. For
+   * code that a build evaluates.
    *
    * @default {true} while `next build` runs (`NEXT_PHASE` is `phase-production-build`), else false
    */
@@ -136,15 +137,15 @@ type OwnOptions = Omit<SharedMeshOptions, keyof MeshOptions>;
 const SHARED_OPTIONS = knownOptions<OwnOptions>({ offline: true }, MESH_OPTIONS);
 
 /**
- * This process's mesh of that name, however often the module that asks is evaluated: bundlers and development servers do
- * that several times in one process, and each `openMesh` would be one more node. Calls at the same time open one. One that
- * failed to open, or that was closed, is replaced by the next call, once it is closed.
+ * The mesh of that name in this process, however often the calling module is evaluated: bundlers and development
+ * servers evaluate a module several times in one process, and each `openMesh` would be one more node. Concurrent calls
+ * open one mesh. A mesh that failed to open, or that was closed, is replaced by the next call, once it is closed.
  *
- * It is shared by all who ask: `close()` closes it for all. Options must have the same values each time; functions
- * (`discover`) cannot be compared, and those of the first call stay.
+ * The mesh is shared by all callers: `close()` closes it for all of them. Options must have the same values each time.
+ * Functions (`discover`) cannot be compared: those of the first call stay.
  *
- * Each evaluation of a module subscribes for itself, and each has its own cache. A mesh of another copy of this package is
- * no `instanceof MeshBus`.
+ * Each evaluation of a module makes its own subscriptions and has its own cache. A mesh of another copy of this package
+ * is no `instanceof MeshBus`.
  *
  * @throws {TypeError | RangeError} when an option is unknown, out of range, differs from the mesh's, or is `signal`
  * @throws {MeshOpenError} as `openMesh`

@@ -1,5 +1,5 @@
 /**
- * The errors that callers catch. Misuse (a wrong type, a number out of range) is a `TypeError` or `RangeError` instead.
+ * Errors that callers catch. Misuse (a wrong type, a number out of range) is a `TypeError` or `RangeError` instead.
  *
  * @module
  */
@@ -10,8 +10,8 @@ export class ClosedError extends Error {
   override readonly name = "ClosedError";
 
   /**
-   * Peers that the bus had, and that could not be told that a key was refused: they may go on with what they hold. 0 when all
-   * have a gap, or nothing was to be told.
+   * Number of peers of the closed bus that could not be told that a key was refused: they may go on with what they have
+   * cached. 0 when all peers get a gap, or there was nothing to tell.
    */
   readonly untold: number;
 
@@ -27,7 +27,7 @@ export class ClosedError extends Error {
 export class MeshOpenError extends Error {
   /** `"MeshOpenError"`. */
   override readonly name = "MeshOpenError";
-  /** The option that cannot be had here. */
+  /** The name of the option that this host cannot meet. */
   readonly option: string;
   /** Its value. */
   readonly value: unknown;
@@ -60,7 +60,7 @@ export class KeyTooLongError extends RangeError {
   }
 }
 
-/** Acknowledgements were asked for, and no peer can give them. The original: `ErrQuorumUnsupported`. */
+/** Acknowledgements were requested, and no peer can give them. go-warp: `ErrQuorumUnsupported`. */
 export class QuorumUnsupportedError extends Error {
   /** `"QuorumUnsupportedError"`. */
   override readonly name = "QuorumUnsupportedError";
@@ -71,13 +71,13 @@ export class QuorumUnsupportedError extends Error {
   }
 }
 
-/** Fewer replicas than asked for have taken the event. The original: `ErrQuorumNotSatisfied`. */
+/** Fewer replicas than required have acknowledged the event. go-warp: `ErrQuorumNotSatisfied`. */
 export class QuorumNotSatisfiedError extends Error {
   /** `"QuorumNotSatisfiedError"`. */
   override readonly name = "QuorumNotSatisfiedError";
-  /** How many were asked for. */
+  /** Number of replicas that were required. */
   readonly required: number;
-  /** How many there were. */
+  /** Number of replicas that have acknowledged. */
   readonly acknowledged: number;
 
   /** Both numbers are counts of replicas. */
@@ -88,13 +88,13 @@ export class QuorumNotSatisfiedError extends Error {
   }
 }
 
-/** Fewer peers than asked for were there in time. */
+/** Fewer peers than required were known in time. */
 export class PeersTimeoutError extends Error {
   /** `"PeersTimeoutError"`. */
   override readonly name = "PeersTimeoutError";
-  /** How many were asked for. */
+  /** Number of peers that were required. */
   readonly required: number;
-  /** How many there were. */
+  /** Number of peers that were known. */
   readonly peers: number;
 
   /** Both numbers are counts of peers; `timeout` is in milliseconds. */
@@ -107,7 +107,7 @@ export class PeersTimeoutError extends Error {
   }
 }
 
-/** A datagram that is none. The one error of the decoder. */
+/** A datagram could not be decoded. It is the only error of the decoder. */
 export class DecodeError extends Error {
   /** `"DecodeError"`. */
   override readonly name = "DecodeError";
@@ -119,15 +119,15 @@ export class DecodeError extends Error {
 }
 
 /**
- * What misuse of the API throws: it says the rule, which completes "Cannot … as …", and the value. With `isNumber` a number is out of
- * range: a `RangeError`.
+ * The error that misuse of the API throws. It states the rule, which completes "Cannot … as …", and the value. With
+ * `isNumber`, a number is out of range: a `RangeError`.
  */
 export function misuse(action: string, rule: string, value: unknown, isNumber = false): TypeError | RangeError {
   const type = isNumber && typeof value === "number" ? RangeError : TypeError;
   return new type(`Cannot ${action} as ${rule}: current value is ${show(value)}`);
 }
 
-/** A value as an error message shows it: one line, at most 80 characters. Never throws, whatever the value is. */
+/** The text of a value in an error message: one line, at most 80 characters. Never throws, whatever the value is. */
 export function show(value: unknown): string {
   let text: string;
   try {
@@ -135,7 +135,7 @@ export function show(value: unknown): string {
       ? `[${value.map((item) => Array.isArray(item) ? "[...]" : plain(item))}]`
       : plain(value);
   } catch {
-    // It has no text: an object without a prototype, or one whose toString throws.
+    // The value has no text: an object without a prototype, or one whose toString throws.
     text = typeof value;
   }
   return text.length > 80 ? `${text.slice(0, 77)}...` : text;

@@ -1,5 +1,5 @@
 /**
- * The options of a mesh: their defaults in one place, checked once.
+ * Options of a mesh: their defaults in one place, and their only check.
  *
  * @module
  */
@@ -14,100 +14,109 @@ import { checkKnown, type KnownOptions, knownOptions } from "./platform/known_op
 import type { MeshPorts } from "./platform/ports.ts";
 import { MAX_BATCH_COUNT } from "./wire/layout.ts";
 
-/** How a mesh is opened. Durations are in milliseconds. */
+/** The options with which a mesh is opened. Durations are in milliseconds. */
 export interface MeshOptions {
   /**
-   * UDP port of the mesh, the same on every node of it: 0 to 65535. Several processes of one host may share it. With 0
-   * the system chooses a free one, which `mesh.port` tells.
+   * UDP port of the mesh, the same on every node: 0 to 65535. Several processes of one host may share it. With 0 the
+   * system chooses a free one, which `mesh.port` returns.
    *
    * @default {7946}
    */
   readonly port?: number | undefined;
   /**
-   * Multicast group of the mesh, the same on every node of it: an IPv4 literal from 224.0.0.0 to 239.255.255.255, or an
-   * IPv6 literal from ff00:: up, without a zone.
+   * Multicast group of the mesh, the same on every node: an IPv4 literal from 224.0.0.0 to 239.255.255.255, or an IPv6
+   * literal from ff00:: up, without a zone.
    *
-   * Several meshes on one host and network need a port each: a system may deliver the datagrams of one group to a socket
-   * that has joined another on the same port.
+   * Several meshes on one host and network need a port each: a system may deliver the datagrams of one group to a
+   * socket that has joined another group on the same port.
    *
-   * @default {"239.0.0.1"}, or `"ff12::5752:1"` in a mesh of IPv6
+   * @default {"239.0.0.1"}, or `"ff12::5752:1"` in an IPv6 mesh
    */
   readonly group?: string | undefined;
   /**
-   * Whether the mesh is one of IPv4 or of IPv6. A mesh has one family: its nodes talk by addresses of that alone. A
-   * service in both opens two meshes, which may share the port.
+   * Address family of the mesh, 4 or 6. A mesh has one family: its nodes use addresses of that family only. A service
+   * that needs both opens two meshes, which may share the port.
    *
    * @default that of `group`, else 4
    */
   readonly family?: Family | undefined;
   /**
-   * Interface to join the group on and to send from, by name (`"eth0"`) or by its address. `"127.0.0.1"` keeps the mesh on
-   * this host. A list of them, at most 64, or `"all"` for those that have multicast: the group is joined on each, and
-   * heard and sent to there.
+   * Interface on which to join the group and from which to send, by its name (`"eth0"`) or its address. `"127.0.0.1"`
+   * keeps the mesh on this host. It may also be a list of 1 to 64 interfaces, or `"all"` for those that have multicast:
+   * the group is joined on each of them, and multicast is sent from each.
    *
-   * @default the one that the system's routes choose, at the moment; the first that is not loopback when they choose none
+   * @default the interface that the system's routes choose at the moment; the first that is not loopback when they
+   * choose none
    */
   readonly interface?: string | readonly string[] | undefined;
   /**
-   * Whether the mesh opens although an interface that `interface` names is not there yet, or, without `interface`, although
-   * nothing but the loopback interface is: a service that starts before the network. An `interfaceMissing` event says which,
-   * an `interfaceJoined` event when it has come up. With `false` a name that is not there is an error, as it may be
-   * misspelt; one that goes later is waited for in any case.
+   * Whether the mesh opens although an interface that `interface` names is missing, or, without `interface`, although
+   * there is none but the loopback interface: for a service that starts before the network. An `interfaceMissing` event
+   * names the missing interface, and an `interfaceJoined` event follows when it has come up.
+   *
+   * With `false` a missing interface is an error, as its name may be misspelt. An interface that goes down later is
+   * waited for in any case.
    *
    * @default {false}
    */
   readonly waitForInterface?: boolean | undefined;
   /**
-   * Seeds: nodes to contact at once, at most 1024 texts. `host:port`, or `host` for the port of the mesh: an address (of
-   * IPv6: `[fd00::1]:7946`, `[fd00::1]`, `fd00::1`), or a name, all of whose addresses of the mesh's family are
-   * contacted. `srv:name`: the hosts and ports of its SRV records, whatever their priority and weight; `.` as the only
-   * target says that there are none.
+   * Seeds: nodes to contact at once. At most 1024 texts, each of which is
    *
-   * Names are looked up in the background and again every `resolveInterval`. What an answer names takes the place of what
-   * the one before named. A look-up that fails leaves that as it is, is an `error` event and is tried again after 1, 2, 4 … s.
-   * Addresses beyond 1024 in all, and targets beyond 256 of a service, are left out at random.
+   * - `host:port`, or `host` for the port of the mesh. The host is an address (IPv6: `[fd00::1]:7946`, `[fd00::1]`,
+   *   `fd00::1`), or a name, all of whose addresses of the mesh's family are contacted;
+   * - `srv:name` for the hosts and ports of the SRV records of that name, whatever their priority and weight. `.` as
+   *   the only target says that there are none.
+   *
+   * Names are looked up in the background, and again every `resolveInterval`. An answer replaces the one before. A
+   * look-up that fails changes nothing, is an `error` event, and is tried again after 1, 2, 4 … s. Addresses beyond
+   * 1024 in all, and targets beyond 256 of a service, are left out at random.
    *
    * @default {[]}
    */
   readonly peers?: readonly string[] | undefined;
   /**
    * Time after which names are looked up again, less up to a tenth at random: 100 to 86,400,000. The default is the
-   * TTL that cluster DNS commonly gives: that of the `kubernetes` block in the Corefile of kubeadm.
+   * usual TTL of cluster DNS: that of the `kubernetes` block in the Corefile of kubeadm.
    *
    * @default {30000}
    */
   readonly resolveInterval?: number | undefined;
   /**
-   * Where else seeds come from: lists of texts as in `peers`, each of which takes the place of the one before. An
-   * iterable, or a function that makes one and gets a signal that aborts when the mesh closes; `return()` of the iterator
-   * is called then. A list is taken at most every 100 ms.
+   * Another source of seeds: lists of texts as in `peers`, each of which replaces the one before. It is an async
+   * iterable, or a function that makes one. The function gets a signal that aborts when the mesh closes; `return()` of
+   * the iterator is called then. A list is taken at most every 100 ms.
    *
-   * What can not be used is left out and is an `error` event, and so is what is thrown: a function is then called again,
-   * after 1, 2, 4 … s up to `resolveInterval`. The last list stays when there are no more.
+   * Items that cannot be used are left out and are an `error` event. What is thrown is an `error` event as well: a
+   * function is then called again, after 1, 2, 4 … s up to `resolveInterval`. The last list stays in force when no more
+   * follow.
    */
   readonly discover?: Discover | undefined;
   /**
-   * Address under which others can reach this node, `host:port`.
+   * Address at which others can reach this node, `host:port`.
    *
    * A node has a port of its own beside the shared `port`, from which it sends and at which it is reached. When this
-   * names `port` itself, one socket serves as both. Any other port is bound as the own one; 0 lets the system choose
-   * it. An empty or unspecified host (`":7946"`, `"0.0.0.0:7946"`) is filled in as in the default. A literal must be of the
-   * mesh's family, one of IPv6 in brackets.
+   * option names `port` itself, one socket serves as both. Any other port is bound as the node's own one; 0 lets the
+   * system choose it. An empty or unspecified host (`":7946"`, `"0.0.0.0:7946"`) is filled in as in the default. A
+   * literal must be of the mesh's family, an IPv6 literal in brackets.
    *
-   * @default the address of `interface`, else the one that the system's routes choose for `group`, else the first address of
-   * this host that is of the mesh's family and not loopback; and a port that the system chooses
+   * @default the address of `interface`, else the one that the system's routes choose for `group`, else the first
+   * address of this host that is of the mesh's family and not loopback; and a port that the system chooses
    */
   readonly advertiseAddr?: string | undefined;
   /**
-   * Time between heartbeats: 10 to 3,600,000. The first goes out on opening.
+   * Time between heartbeats: 10 to 3,600,000. The first one is sent on opening. All nodes of a mesh should have the
+   * same value.
    *
    * @default {5000}
    */
   readonly heartbeat?: number | undefined;
   /**
-   * Longest that a key waits for others to share its datagram: 0 to 60,000. What is published in one turn of the event loop leaves
-   * at the end of it at the latest, as long as the node sends at most 20,000 datagrams a second, copies to several peers counted
-   * each, fewer after losses. Beyond that keys wait until the next datagram may leave, or is full. With 0 none ever waits.
+   * Longest time that a key waits for others to share its datagram: 0 to 60,000. With 0 no key waits.
+   *
+   * Keys that are published in one turn of the event loop leave at the end of it at the latest, as long as the node
+   * sends at most 20,000 datagrams a second, copies to several peers counted each, and fewer after losses. Beyond that
+   * rate keys wait until the next datagram may leave, or is full.
    *
    * @default {100}
    */
@@ -115,7 +124,7 @@ export interface MeshOptions {
   /**
    * Most keys in a datagram: 1 to 65,535. A datagram has at most 1,400 bytes in any case.
    *
-   * @default {65535}, so as many as fit; 20 with `wire: "go-warp"`, as in the original
+   * @default {65535}, so as many as fit; 20 with `wire: "go-warp"`, as in go-warp
    */
   readonly batchSize?: number | undefined;
   /**
@@ -125,13 +134,13 @@ export interface MeshOptions {
    */
   readonly queueSize?: number | undefined;
   /**
-   * Whether to use multicast. Without it the node finds others by its seeds, or is found as one.
+   * Whether to use multicast. Without it the node finds others by its seeds, or is found as a seed.
    *
    * @default {true}
    */
   readonly multicast?: boolean | undefined;
   /**
-   * Hops that multicast may take: 1 to 255. 1 stays in the local network.
+   * Hop limit of multicast: 1 to 255. With 1 it stays in the local network.
    *
    * @default {1}
    */
@@ -144,77 +153,85 @@ export interface MeshOptions {
   readonly multicastLoopback?: boolean | undefined;
   /**
    * Receive buffer to ask the system for, in bytes: 4,096 to 1,073,741,824. The system's default holds about 92 full
-   * datagrams: at 100,000 a second Node loses 0.9 % with it and none with 4 MiB. Linux grants at most
-   * `net.core.rmem_max`. When this is set and the runtime's own socket cannot (Bun), the mesh uses `node:dgram`.
+   * datagrams: at 100,000 a second Node loses 0.9 % with it, and none with 4 MiB. Linux grants at most
+   * `net.core.rmem_max`. When this option is set and the runtime's own socket cannot set it (Bun), the mesh uses
+   * `node:dgram`.
    *
    * @default 4,194,304 where the runtime's own socket can ask for it
    */
   readonly receiveBuffer?: number | undefined;
   /**
-   * Silence after which a peer is lost: 20 to 86,400,000, and at least twice `heartbeat`. It was asked again and again by
-   * then. A Go node, which cannot be asked, is lost after 60 s unless this is given, or after three heartbeats if those take longer.
-   * All nodes of a mesh should have the same `heartbeat`.
+   * Silence after which a peer is down: 20 to 86,400,000, and at least twice `heartbeat`. The peer is probed again and
+   * again before that. A Go node cannot be probed: it is down after 60 s, or three heartbeats if that is more, unless
+   * this option is given.
    *
-   * A peer that is lost is a gap: what it published last may not have arrived. A larger value rides out longer cuts.
+   * A peer that is down is a gap, as what it published last may not have arrived. A larger value survives longer
+   * interruptions of the network.
    *
    * @default {15000}: three heartbeats
    */
   readonly peerTimeout?: number | undefined;
   /**
-   * Most peers that are kept: 1 to 65,536. Newcomers beyond it are refused, so that heartbeats of invented nodes can
-   * neither drive known peers out nor grow memory and traffic without limit; but one that answers takes the place of one
-   * that never did. Go nodes, which answer nothing, may be half of them.
+   * Most peers that are known at a time: 1 to 65,536. Further nodes are refused, so that heartbeats of invented nodes
+   * can neither displace known peers nor grow memory and traffic without limit. But a node that responds to a path
+   * challenge replaces one that never did. Go nodes, which respond to nothing, may be half of the peers.
    *
    * @default {1024}
    */
   readonly maxPeers?: number | undefined;
   /**
-   * What the node speaks. `"extended"` numbers its datagrams, so that losses are noticed and repaired; Go nodes do not
-   * notice. `"go-warp"` sends what the original sends, byte for byte, heeds nothing else, and repairs nothing.
+   * The wire format of the node. `"extended"` numbers its batches, so that losses are detected and retransmitted; Go
+   * nodes ignore the extension. `"go-warp"` sends what go-warp sends, byte for byte, ignores everything else, and
+   * recovers no losses.
    *
    * @default {"extended"}
    */
   readonly wire?: "extended" | "go-warp" | undefined;
   /**
-   * Memory for datagrams that were sent and may be asked for again, in bytes: 65,536 to 1,073,741,824. What has to give
-   * way before a peer asks for it is a gap there. The default holds 23,400 full datagrams, half a second at full speed; memory is
-   * taken as it is needed.
+   * Memory for sent datagrams that may have to be retransmitted, in bytes: 65,536 to 1,073,741,824. A datagram that is
+   * dropped from it before a peer requests it is a gap at that peer. The default holds 23,400 full datagrams, half a
+   * second at full speed. Memory is allocated as it is needed.
    *
    * @default {33554432}
    */
   readonly repairBytes?: number | undefined;
   /**
-   * How long a datagram that was sent is kept for repair: 100 to 86,400,000. A peer that was cut off for longer gets a gap.
+   * How long a sent datagram is held for retransmission: 100 to 86,400,000. A peer that was cut off for longer gets a
+   * gap.
    *
    * @default {60000}
    */
   readonly repairAge?: number | undefined;
   /**
-   * How long something of a peer that is heard may be missing, and a cache wait for it: 100 to 86,400,000. Then all that is
-   * missing of that peer is one gap. While nothing is heard of it, no more than a second of the silence counts.
+   * How long batches of a peer that is heard may be missing, while caches wait for them: 100 to 86,400,000. After that,
+   * everything that is missing of that peer is one gap. While the peer is silent, no more than a second of the silence
+   * counts.
    *
    * @default {5000}
    */
   readonly maxRepairTime?: number | undefined;
   /**
-   * Datagrams a second below which losses do not slow the node down: 1 to 1,000,000. A peer that cannot take that much
-   * gets gaps, so that one slow peer does not stop the mesh.
+   * Rate below which losses do not slow the node down, in datagrams a second: 1 to 1,000,000. A peer that cannot
+   * receive that much gets gaps, so that one slow peer does not stop the mesh.
    *
    * @default {2000}, or `maxSendRate` if that is less
    */
   readonly minSendRate?: number | undefined;
   /**
-   * Datagrams a second that the node does not exceed in the long run, batches and repairs: 1 to 1,000,000. 2 ms of that, or
-   * 16, may leave at a time. One that is sent to many peers counts once.
+   * Highest rate of the node in the long run, batches and retransmissions, in datagrams a second: 1 to 1,000,000. 2 ms
+   * of that, or 16 datagrams, may leave at a time. A datagram that is sent to many peers counts once.
    *
    * @default {200000}, or `minSendRate` if that is more
    */
   readonly maxSendRate?: number | undefined;
-  /** Closes the mesh when it aborts; while the mesh opens, `openMesh` rejects with its reason. */
+  /**
+   * A signal that closes the mesh when it aborts. When it aborts while the mesh opens, `openMesh` rejects with its
+   * reason.
+   */
   readonly signal?: Signal | undefined;
 }
 
-/** {@linkcode MeshOptions} with nothing left open. */
+/** {@linkcode MeshOptions}, checked, with all defaults filled in. */
 export interface Settings {
   readonly port: number;
   readonly group: string;
@@ -238,7 +255,7 @@ export interface Settings {
   readonly receiveBuffer: number;
   readonly receiveBufferRequired: boolean;
   readonly peerTimeout: number;
-  /** The same for peers that cannot be asked. */
+  /** `peerTimeout` of peers that cannot be probed. */
   readonly quietTimeout: number;
   readonly maxPeers: number;
   readonly extended: boolean;
@@ -291,19 +308,22 @@ const PORTS = knownOptions<MeshPorts>({
   routeTo: true,
 });
 
-/** And those of the ports, which `MeshBus.open` takes with them. */
+/** The names of all options and ports, as `MeshBus.open` takes both. */
 const OPTIONS_AND_PORTS = knownOptions<object>({}, MESH_OPTIONS, PORTS);
 
 /** Most texts in `peers`: as many as there may be addresses of seeds, so that each has room. */
 const MAX_PEERS = 1024;
 
-/** Most interfaces in a list: beyond 20, which Linux joins with one socket, each has a membership of its own. */
+/**
+ * Most interfaces in a list. Beyond 20, which Linux joins with one socket, each has a membership by a socket of its
+ * own.
+ */
 const MAX_INTERFACES = 64;
 
-/** Silence after which the original forgets a peer, in milliseconds. */
+/** Silence after which go-warp forgets a peer, in milliseconds. */
 const QUIET_TIMEOUT = 60_000;
 
-/** Receive buffer asked for by default, in bytes: with it, Node lost nothing at 100,000 datagrams a second. */
+/** Default receive buffer, in bytes: with it, Node lost nothing at 100,000 datagrams a second. */
 const RECEIVE_BUFFER = 4 * 1024 * 1024;
 
 /**
@@ -316,9 +336,9 @@ export function checkOptions(options: MeshOptions & Partial<MeshPorts>): Setting
   if (options.signal !== undefined) checkSignal("open the mesh", options.signal);
   const family = familyOption(options);
   const heartbeat = number(options, "heartbeat", 5000, 10, 3_600_000);
-  const most = integer(options, "maxSendRate", 1_000_000, 1, 1_000_000);
+  const highestRate = integer(options, "maxSendRate", 1_000_000, 1, 1_000_000);
   const extended = wire(options.wire) === "extended";
-  const minSendRate = integer(options, "minSendRate", Math.min(2000, most), 1, 1_000_000);
+  const minSendRate = integer(options, "minSendRate", Math.min(2000, highestRate), 1, 1_000_000);
   return {
     port: integer(options, "port", 7946, 0, 65535),
     group: group(options.group ?? DEFAULT_GROUPS[family], family),
@@ -352,33 +372,33 @@ export function checkOptions(options: MeshOptions & Partial<MeshPorts>): Setting
 }
 
 /**
- * Checks that options are an object at all, before they are spread, and that each has a name that is known: those of all
- * options, unless told otherwise. `action` completes "Cannot …".
+ * Checks that options are an object, before they are spread, and that each has a known name: by default those of all
+ * options. `action` completes "Cannot …".
  *
  * @throws {TypeError} that names what is wrong
  */
 export function checkNames(options: MeshOptions, known: KnownOptions = MESH_OPTIONS, action = "open the mesh"): void {
-  checkKnown(action, options, known, noOption, true);
+  checkKnown(action, options, known, optionHint, true);
 }
 
 /**
- * The options in an object of their own. What was given may have them from a prototype, as that of a class with getters:
- * spread, they would be left out, and their defaults be in force.
+ * A copy of the options as own properties. The given object may inherit them, such as from a class with getters:
+ * spreading it would lose them, and their defaults would be in force.
  */
 export function givenOptions(options: MeshOptions): MeshOptions {
   const names = Object.keys(MESH_OPTIONS) as (keyof MeshOptions)[];
   return Object.fromEntries(names.map((name) => [name, options[name]]).filter(([, value]) => value !== undefined));
 }
 
-function noOption(name: string): string | undefined {
-  if (/^(on[A-Z]|log)/.test(name)) return "what happens is told by `mesh.events`";
+function optionHint(name: string): string | undefined {
+  if (/^(on[A-Z]|log)/.test(name)) return "`mesh.events` reports what happens";
   return PORTS[name] && "it is a port, which `MeshBus.open` takes";
 }
 
 /**
- * Checks that all ports are there.
+ * Checks that all ports are given.
  *
- * @throws {TypeError} that names the one that is not
+ * @throws {TypeError} that names the missing one
  */
 export function checkPorts(ports: MeshPorts): void {
   for (const name of ["bind", "randomBytes", "resolve", "resolveSrv", "networkInterfaces"] as const) {
@@ -431,10 +451,10 @@ function peerTimeout(options: MeshOptions, heartbeat: number): number {
   throw invalid("peerTimeout", `at least 2 × \`heartbeat\`, ${2 * heartbeat} ms`, value, true);
 }
 
-function maxSendRate(options: MeshOptions, least: number): number {
-  const value = integer(options, "maxSendRate", Math.max(200_000, least), 1, 1_000_000);
-  if (value >= least) return value;
-  throw invalid("maxSendRate", `at least \`minSendRate\`, ${least}`, value, true);
+function maxSendRate(options: MeshOptions, lowestRate: number): number {
+  const value = integer(options, "maxSendRate", Math.max(200_000, lowestRate), 1, 1_000_000);
+  if (value >= lowestRate) return value;
+  throw invalid("maxSendRate", `at least \`minSendRate\`, ${lowestRate}`, value, true);
 }
 
 function wire(option: MeshOptions["wire"]): "extended" | "go-warp" {
@@ -460,7 +480,7 @@ function familyOption({ family, group }: MeshOptions): Family {
 function group(value: string, family: Family): string {
   const literal = typeof value === "string" ? groupLiteral(value, family) : undefined;
   if (literal !== undefined) return literal;
-  // Without a group that is one, `family` is 4 unless it was given.
+  // Without a valid group, `family` is 4 unless it was given.
   const other = typeof value === "string" && groupLiteral(value, family === 4 ? 6 : 4) !== undefined;
   throw invalid("group", other ? `${GROUP_RULES[family]}, as \`family\` is ${family}` : ANY_GROUP, value);
 }

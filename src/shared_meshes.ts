@@ -1,5 +1,5 @@
 /**
- * Meshes that this process shares by name, whichever evaluation of a module asks for them.
+ * Shared meshes: one mesh for each name in a process, however often a module is evaluated.
  *
  * @module
  */
@@ -7,29 +7,29 @@
 import type { CloseReport } from "./close_report.ts";
 import { misuse, show } from "./errors.ts";
 
-/** What is shared. */
+/** The part of a mesh that sharing needs. */
 interface Closable {
   isHealthy(): boolean;
   close(): Promise<CloseReport>;
 }
 
-/** What is kept under a name. Another evaluation, of another version perhaps, reads it. */
+/** The entry of a name. Another evaluation of the module, perhaps of another version, reads it. */
 interface Entry<Bus> {
   readonly options: Readonly<Record<string, unknown>>;
   readonly opened: Promise<Bus>;
-  /** Set once the mesh was opened: whether somebody has called `close`. */
+  /** Whether `close` was called, once the mesh was opened. */
   isClosing: boolean;
   closed: Promise<CloseReport> | undefined;
 }
 
-// The number is that of the shape of `Entry`: versions whose shapes differ do not share.
+// The number is the version of the shape of `Entry`: versions whose shapes differ do not share.
 const REGISTRY = Symbol.for("@warp-mesh/bus/shared-meshes/1");
 
 /**
- * The mesh of this name: the one that is open or opens, or one that `open` makes. One that failed to open or was closed is
- * not kept, and its successor opens once it is closed.
+ * The mesh of this name: the one that is open or opens, or one that `open` makes. A mesh that failed to open or was
+ * closed is not kept. Its successor opens once it is closed.
  *
- * @throws {TypeError} when `name` is no text with anything in it, or the mesh has an option of another value
+ * @throws {TypeError} when `name` is no string or is empty, or when an option of the mesh has another value
  */
 export async function sharedMesh<Bus extends Closable>(
   name: string,
@@ -49,7 +49,7 @@ export async function sharedMesh<Bus extends Closable>(
   entries.set(name, entry);
   try {
     const bus = await entry.opened;
-    noticeClose(entry, bus, () => entries.get(name) === entry && entries.delete(name));
+    wrapClose(entry, bus, () => entries.get(name) === entry && entries.delete(name));
     return bus;
   } catch (error) {
     if (entries.get(name) === entry) entries.delete(name);
@@ -62,8 +62,8 @@ async function openAfter<Bus>(closed: Promise<CloseReport> | undefined, open: ()
   return await open();
 }
 
-/** Puts a `close` of its own on the mesh: a port that is still held must be free before the next mesh opens. */
-function noticeClose<Bus extends Closable>(entry: Entry<Bus>, bus: Bus, onClosed: () => void): void {
+/** Wraps the `close` of the mesh: a port that is still held must be free before the next mesh opens. */
+function wrapClose<Bus extends Closable>(entry: Entry<Bus>, bus: Bus, onClosed: () => void): void {
   const close = bus.close.bind(bus);
   bus.close = () => {
     entry.isClosing = true;
@@ -77,7 +77,10 @@ function registry<Bus>(): Map<string, Entry<Bus>> {
   return holder[REGISTRY] ??= new Map();
 }
 
-/** Functions are not compared: each evaluation of a module makes new ones of the same text. The first stay. */
+/**
+ * Checks that the options are the same. Functions are not compared, as each evaluation of a module makes new ones of
+ * the same text; the first ones stay.
+ */
 function checkSame(
   name: string,
   kept: Readonly<Record<string, unknown>>,

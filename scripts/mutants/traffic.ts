@@ -29,8 +29,8 @@ export const TRAFFIC: readonly Mutant[] = judgedBy("traffic", [
   {
     name: "copies cost the budget nothing",
     file: "src/net/transmit_queue.ts",
-    find: "budget.spend(group.length * this.#copies);",
-    replace: "budget.spend(group.length);",
+    find: "budget.spend(burst.length * this.#copies);",
+    replace: "budget.spend(burst.length);",
   },
   {
     name: "a batch that may leave is closed to others",
@@ -78,14 +78,14 @@ export const TRAFFIC: readonly Mutant[] = judgedBy("traffic", [
   {
     name: "a key that is kept keeps its datagram",
     file: "src/wire/key_bytes.ts",
-    find: "if (!this.#isAscii || length <= PIECE || this.#isAlone()) return this.text;",
+    find: "if (!this.#isAscii || length <= MAX_COPIED || this.#isAlone()) return this.text;",
     replace: "if (length >= 0) return this.text;",
   },
   {
     name: "the last piece of a key has some of the next",
     file: "src/wire/key_bytes.ts",
-    find: "whole.substring(start + PIECE, start + length)",
-    replace: "whole.substring(start + PIECE, start + length + 1)",
+    find: "whole.substring(start + MAX_COPIED, start + length)",
+    replace: "whole.substring(start + MAX_COPIED, start + length + 1)",
   },
   {
     name: "what is not UTF-8 comes when it has waited",
@@ -204,10 +204,10 @@ export const TRAFFIC: readonly Mutant[] = judgedBy("traffic", [
     replace: "this.#places.splice(this.#head, 0, waiter);",
   },
   {
-    name: "a group takes more than the pace allows",
+    name: "a burst takes more than the pace allows",
     file: "src/net/transmit_queue.ts",
-    find: "if (group.length + 1 > most || (pacer?.wait() ?? 0) > 0) break;",
-    replace: "if (group.length + 1 > most) break;",
+    find: "if (burst.length + 1 > limit || (pacer?.wait() ?? 0) > 0) break;",
+    replace: "if (burst.length + 1 > limit) break;",
   },
   {
     name: "what one of several refuses is lost without a word",

@@ -1,5 +1,5 @@
 /**
- * The hook that lists seeds.
+ * Discover hook: follows the `discover` option, which gives lists of seeds.
  *
  * @module
  */
@@ -10,15 +10,17 @@ import type { Backoff } from "../platform/backoff.ts";
 import type { Clock, Timer } from "../platform/clock.ts";
 import { messageOf } from "../platform/error_message.ts";
 
-/** Where lists of seeds come from: an iterable, or a function that makes one, which may be called again. */
+/** The source of lists of seeds: an iterable, or a function that makes one and may be called again. */
 export type Discover =
   | AsyncIterable<readonly string[]>
   | ((signal: Signal) => AsyncIterable<readonly string[]>);
 
-/** Shortest time between two lists, in milliseconds: an iterable that always has one would let nothing else run. */
+/**
+ * Shortest time between two lists, in milliseconds: an iterable that always has another one would let nothing else run.
+ */
 export const LIST_PAUSE = 100;
 
-/** What {@linkcode DiscoverHook} is made of. */
+/** The parts of a {@linkcode DiscoverHook}. */
 export interface DiscoverHookConfig {
   readonly discover: Discover;
   readonly clock: Clock;
@@ -28,7 +30,7 @@ export interface DiscoverHookConfig {
   readonly onError: (error: Error) => void;
 }
 
-/** Follows a hook, whatever it does. */
+/** Follows a hook, which may throw, reject or never answer. */
 export class DiscoverHook {
   readonly #config: DiscoverHookConfig;
   readonly #controller = new AbortController();
@@ -39,12 +41,12 @@ export class DiscoverHook {
     this.#config = config;
   }
 
-  /** Begins, and returns at once. */
+  /** Begins to follow the hook, and returns at once. */
   start(): void {
     void this.#run();
   }
 
-  /** Tells the hook to end, and heeds nothing of it any more. Waits for nothing, never throws. */
+  /** Tells the hook to end, and ignores what it does afterwards. Waits for nothing, never throws. */
   close(): void {
     this.#controller.abort();
     this.#timer?.cancel();
@@ -89,7 +91,7 @@ export class DiscoverHook {
     return this.#controller.signal.aborted;
   }
 
-  /** Never settles when the hook is closed before. */
+  /** Waits. Never settles when the hook is closed before. */
   #pause(time: number): Promise<void> {
     return new Promise((resolve) => {
       if (!this.#isClosed()) this.#timer = this.#config.clock.setTimer(resolve, time);
@@ -97,9 +99,9 @@ export class DiscoverHook {
   }
 }
 
-/** Calls `return`, in which a generator cleans up. What comes of it is of no interest any more. */
+/** Calls `return`, in which a generator cleans up. The result is ignored. */
 async function end(iterator: AsyncIterator<unknown> | undefined): Promise<void> {
   try {
     await iterator?.return?.();
-  } catch { /* nobody is left to be told */ }
+  } catch { /* The hook is closed: nothing reports it. */ }
 }

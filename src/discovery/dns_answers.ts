@@ -1,5 +1,5 @@
 /**
- * What resolvers answer, checked: others have written it.
+ * DNS answers: checks what resolvers answer, as it comes from the network.
  *
  * @module
  */
@@ -16,7 +16,7 @@ export interface Hosts {
 }
 
 /**
- * Reads the addresses of a name. Left out are those of the other family, and what is no address of one host.
+ * Reads the addresses of a name. Addresses of the other family, and what is no address of one host, are left out.
  *
  * @throws {TypeError} when the answer is no array
  */
@@ -27,20 +27,20 @@ export function readHosts(answer: unknown, family: Family): Hosts {
   for (const item of list) {
     const literal = typeof item === "string" ? hostLiteral(item, family) : undefined;
     if (literal !== undefined) hosts.add(literal);
-    // Not those of the other family: most names have both.
+    // Addresses of the other family are not counted, as most names have both.
     else if (typeof item !== "string" || hostLiteral(item, family === 4 ? 6 : 4) === undefined) unusable++;
   }
   return { hosts: [...hosts], unusable };
 }
 
-/** The targets of SRV records, each once, and how many records there are beside that name none. */
+/** The targets of SRV records, each once, and how many records name no usable target. */
 export interface Targets {
   readonly targets: readonly SrvRecord[];
   readonly unusable: number;
 }
 
 /**
- * Reads SRV records. A target that is the root says that there is no such service (RFC 2782).
+ * Reads SRV records. A target that is the root says that the domain has no such service (RFC 2782).
  *
  * @throws {TypeError} when the answer is no array
  */

@@ -1,5 +1,5 @@
 /**
- * Seeds that are looked up.
+ * DNS seed sources: seeds that are names or services, which are looked up again and again.
  *
  * @module
  */
@@ -17,15 +17,15 @@ import { readHosts, readTargets } from "./dns_answers.ts";
 import { pick } from "./seed_addresses.ts";
 import type { SeedSpec } from "./seed_spec.ts";
 
-/** Most targets of a service that are looked up: each is a look-up every `resolveInterval`. */
+/** Most targets of a service that are looked up: each costs a look-up every `resolveInterval`. */
 export const MAX_TARGETS = 256;
 
-/** Who has addresses: a seed, or one target of a service. Where it comes from is for messages. */
+/** An owner of addresses: a seed, or one target of a service. `origin` names it in messages. */
 export interface Leaf {
   readonly origin: { readonly text: string };
 }
 
-/** What all sources share. */
+/** Settings and callbacks that all sources share. */
 export interface SourceContext {
   readonly family: Family;
   /** Port of the seeds that name none. */
@@ -34,13 +34,13 @@ export interface SourceContext {
   readonly interval: number;
   readonly ports: Pick<MeshPorts, "clock" | "resolve" | "resolveSrv">;
   readonly jitter: Jitter;
-  /** Called with all addresses of a leaf; with none when it is gone. */
+  /** Called with all addresses of a leaf, or with none when it is gone. */
   readonly onAnswer: (leaf: Leaf, endpoints: readonly Endpoint[]) => void;
   /** Called when a look-up has failed. It is tried again. */
   readonly onError: (error: Error) => void;
   /** Called when a look-up of a seed has failed. */
   readonly onFailed: (seed: SeedSpec) => void;
-  /** Called with how many addresses or records of an answer were left out as none can be used. */
+  /** Called with the number of addresses or records of an answer that were left out as unusable. */
   readonly onUnusable: (count: number) => void;
   /** Called when a service has too many targets. */
   readonly onCut: (seed: SeedSpec, targets: number) => void;
@@ -49,9 +49,9 @@ export interface SourceContext {
 /** A seed that is looked up. */
 export interface SeedSource {
   start(): void;
-  /** Looks nothing up any more. What it has found stays, unless it is taken back. */
+  /** Ends all look-ups. The addresses that it has found stay, unless it is withdrawn. */
   close(): void;
-  /** Takes back what it has found. */
+  /** Withdraws the addresses that it has found. */
   withdraw(): void;
 }
 
@@ -64,25 +64,25 @@ class DnsNameSource implements SeedSource, Leaf {
   readonly origin: SeedSpec;
   readonly #context: SourceContext;
   readonly #lookUp: SingleFlight<readonly string[]>;
-  readonly #rounds: RetryLoop;
+  readonly #retryLoop: RetryLoop;
 
   constructor(seed: SeedSpec, context: SourceContext) {
     this.origin = seed;
     this.#context = context;
     const { clock, resolve } = context.ports;
     this.#lookUp = new SingleFlight(clock, (options) => resolve(seed.host, options));
-    this.#rounds = roundsOf(seed, context, async () => {
+    this.#retryLoop = retryLoopOf(seed, context, async () => {
       const hosts = usable(await this.#lookUp.answer(), context);
       context.onAnswer(this, hosts.map((host) => ({ host, port: seed.port || context.port })));
     });
   }
 
   start(): void {
-    this.#rounds.start();
+    this.#retryLoop.start();
   }
 
   close(): void {
-    this.#rounds.close();
+    this.#retryLoop.close();
     this.#lookUp.close();
   }
 
@@ -102,7 +102,7 @@ class DnsServiceSource implements SeedSource {
   readonly #seed: SeedSpec;
   readonly #context: SourceContext;
   readonly #lookUp: SingleFlight<readonly SrvRecord[]>;
-  readonly #rounds: RetryLoop;
+  readonly #retryLoop: RetryLoop;
   readonly #targets = new Map<string, Target>();
 
   constructor(seed: SeedSpec, context: SourceContext) {
@@ -110,15 +110,15 @@ class DnsServiceSource implements SeedSource {
     this.#context = context;
     const { clock, resolveSrv } = context.ports;
     this.#lookUp = new SingleFlight(clock, () => resolveSrv(seed.host));
-    this.#rounds = roundsOf(seed, context, () => this.#round());
+    this.#retryLoop = retryLoopOf(seed, context, () => this.#round());
   }
 
   start(): void {
-    this.#rounds.start();
+    this.#retryLoop.start();
   }
 
   close(): void {
-    this.#rounds.close();
+    this.#retryLoop.close();
     this.#lookUp.close();
     for (const { lookUp } of this.#targets.values()) lookUp.close();
   }
@@ -127,21 +127,24 @@ class DnsServiceSource implements SeedSource {
     this.#update([]);
   }
 
-  /** Targets that cannot be looked up keep their addresses, and make the round fail when it is over. */
+  /**
+   * One round: the service, then its targets. Targets that cannot be looked up keep their addresses, and make the round
+   * fail at its end.
+   */
   async #round(): Promise<void> {
     this.#update(this.#chosen(await this.#lookUp.answer()));
-    const errorReporter: string[] = [];
+    const failures: string[] = [];
     await Promise.all(Array.from(this.#targets.values(), async (target) => {
       try {
         const hosts = usable(await target.lookUp.answer(), this.#context);
         this.#context.onAnswer(target, hosts.flatMap((host) => target.ports.map((port) => ({ host, port }))));
       } catch (cause) {
-        errorReporter.push(`${show(target.host)}: ${messageOf(cause)}`);
+        failures.push(`${show(target.host)}: ${messageOf(cause)}`);
       }
     }));
-    if (errorReporter.length === 0) return;
+    if (failures.length === 0) return;
     throw new Error(
-      `${errorReporter.length} of its ${this.#targets.size} targets failed, the first is ${errorReporter[0]}`,
+      `${failures.length} of its ${this.#targets.size} targets failed, the first is ${failures[0]}`,
     );
   }
 
@@ -179,7 +182,7 @@ class DnsServiceSource implements SeedSource {
   }
 }
 
-function roundsOf(
+function retryLoopOf(
   seed: SeedSpec,
   { ports, interval, jitter, onError, onFailed }: SourceContext,
   round: () => Promise<void>,

@@ -1,5 +1,5 @@
 /**
- * The addresses of all seeds, and their bound.
+ * Seed addresses: the addresses of all seeds, within a limit.
  *
  * @module
  */
@@ -7,15 +7,21 @@
 import { type Endpoint, formatAddress } from "../platform/endpoint.ts";
 import type { Jitter } from "../platform/jitter.ts";
 
-/** Most addresses of seeds: as many as the peers of a mesh by default. A seed is an entrance, and some will do. */
+/**
+ * Most addresses of seeds: as many as the peers of a mesh by default. A seed is an entrance to the mesh, and some of
+ * them are enough.
+ */
 export const MAX_SEED_ADDRESSES = 1024;
 
-/** Addresses of so many at a time are as good as those that the user writes down: what is in a longer list is hearsay. */
-const FEW = 16;
+/**
+ * A list of at most this many addresses is trusted like addresses that the user writes down. The addresses of a longer
+ * list are unvalidated, and challenged once.
+ */
+const SHORT_LIST = 16;
 
 /**
- * Lists of addresses, each under a key of its own. When they are too many, the longest are cut to a common length, so
- * that none crowds out the others; which addresses stay is left to chance, except that those known before do.
+ * Lists of addresses, each under a key. When the addresses are too many, the longest lists are cut to a common length,
+ * so that none crowds out the others. Which addresses stay is random, except that those known before stay.
  */
 export class SeedAddresses<Key> {
   readonly #jitter: Jitter;
@@ -30,12 +36,12 @@ export class SeedAddresses<Key> {
     this.#onCut = onCut;
   }
 
-  /** Each address once. The same array as long as no list has changed. */
+  /** All addresses, each once. The same array as long as no list has changed. */
   get endpoints(): readonly Endpoint[] {
     return this.#endpoints;
   }
 
-  /** Puts a list in the place of the one before. It counts from the next `commit` on. */
+  /** Replaces the list of a key. It takes effect at the next `commit`. */
   set(key: Key, list: readonly Endpoint[]): void {
     const before = this.#lists.get(key) ?? [];
     this.#lists.delete(key);
@@ -47,24 +53,24 @@ export class SeedAddresses<Key> {
     this.#lists.set(key, this.#cut(key, list, before, Math.min(length, room)));
   }
 
-  /** What is left of a list. */
+  /** What is left of the list of a key. */
   listed(key: Key): readonly Endpoint[] {
     return this.#lists.get(key) ?? [];
   }
 
-  /** The addresses of the lists that have but a few. The same array as long as they are the same. */
+  /** The addresses of the lists that have few of them. The same array as long as they are the same. */
   get few(): readonly Endpoint[] {
     return this.#few;
   }
 
-  /** Works out the addresses of all lists. */
+  /** Computes the addresses of all lists. */
   commit(): void {
     const lists = [...this.#lists.values()];
-    this.#endpoints = together(lists, this.#endpoints);
-    this.#few = together(lists.filter(({ length }) => length <= FEW), this.#few);
+    this.#endpoints = union(lists, this.#endpoints);
+    this.#few = union(lists.filter(({ length }) => length <= SHORT_LIST), this.#few);
   }
 
-  /** The greatest length to which all lists, with one more, can be cut so that they fit; at least 1. */
+  /** The greatest length to which all lists, with one more, can be cut so that they fit: at least 1. */
   #commonLength(added: number): number {
     const lengths = [added, ...Array.from(this.#lists.values(), (list) => list.length)].sort((a, b) => a - b);
     let room = MAX_SEED_ADDRESSES;
@@ -84,8 +90,8 @@ export class SeedAddresses<Key> {
   }
 }
 
-/** Each address of some lists once; the array of before when it has the same ones. */
-function together(lists: readonly (readonly Endpoint[])[], before: readonly Endpoint[]): readonly Endpoint[] {
+/** Each address of some lists once. The array `before` when it has the same ones. */
+function union(lists: readonly (readonly Endpoint[])[], before: readonly Endpoint[]): readonly Endpoint[] {
   const all = new Map<string, Endpoint>();
   for (const list of lists) {
     for (const endpoint of list) all.set(nameOf(endpoint), endpoint);
@@ -94,14 +100,14 @@ function together(lists: readonly (readonly Endpoint[])[], before: readonly Endp
   return isSame ? before : [...all.values()];
 }
 
-/** `count` of a list at random: those that `isFirst` picks out, and then others. */
+/** Chooses `count` items of a list at random: those that `isFirst` accepts, and then others. */
 export function pick<T>(list: readonly T[], count: number, isFirst: (item: T) => boolean, jitter: Jitter): T[] {
   const first = list.filter(isFirst);
   const others = list.filter((item) => !isFirst(item));
   return [...draw(first, count, jitter), ...draw(others, count - first.length, jitter)];
 }
 
-/** The beginning of a shuffle (Fisher and Yates). */
+/** The first steps of a shuffle (Fisher and Yates). */
 function draw<T>(list: T[], count: number, jitter: Jitter): T[] {
   const end = Math.min(Math.max(count, 0), list.length);
   for (let i = 0; i < end; i++) {

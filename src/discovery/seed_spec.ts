@@ -1,5 +1,5 @@
 /**
- * The texts that name seeds.
+ * Seed specifications: the parser of the texts that name seeds.
  *
  * @module
  */
@@ -7,9 +7,9 @@
 import { familyOf, hostLiteral, isHostName } from "../net/address_family.ts";
 import { type Family, isUnspecified } from "../platform/endpoint.ts";
 
-/** A seed as it was given, taken apart. */
+/** A parsed seed. */
 export interface SeedSpec {
-  /** As it was given. */
+  /** The text as it was given. */
   readonly text: string;
   /** An address, a name that has addresses, or one that has SRV records. */
   readonly kind: "literal" | "name" | "srv";
@@ -20,8 +20,8 @@ export interface SeedSpec {
 }
 
 /**
- * Takes the text of a seed apart: `host:port`, `host`, `[::1]:7946`, `[::1]`, `::1` or `srv:name`. For what is none of a
- * mesh of this family it returns the rule that is broken, which completes "must be …".
+ * Parses the text of a seed: `host:port`, `host`, `[::1]:7946`, `[::1]`, `::1` or `srv:name`. For a text that is no
+ * seed of a mesh of this family it returns the rule that is broken, which completes "must be …".
  */
 export function parseSeed(text: unknown, family: Family): SeedSpec | string {
   if (typeof text !== "string") return generalRule(family);
@@ -38,15 +38,15 @@ export function parseSeed(text: unknown, family: Family): SeedSpec | string {
   return literal === undefined ? generalRule(family) : { text, kind: "literal", host: literal, port };
 }
 
-/** What the texts of seeds must be. */
+/** The rule for the texts of seeds. */
 function generalRule(family: Family): string {
   const literal = family === 4 ? "an IPv4 literal" : "an IPv6 literal in brackets, a link-local one with its zone,";
   return `\`host:port\` texts with ${literal} or a name as host and a port from 1 to 65535, or \`srv:name\``;
 }
 
-/** The port is 0 when there is none, and -1 when it is 0. */
+/** Splits host and port. The port is 0 when there is none, and -1 when it is 0. */
 function split(text: string): { readonly host: string; readonly port: number } | undefined {
-  // A literal of IPv6 without brackets has no port: `fd00::1:7946` is an address.
+  // An IPv6 literal without brackets has no port: `fd00::1:7946` is an address.
   if (familyOf(text) === 6) return { host: text, port: 0 };
   const [, bracketed, plain = "", port] = /^(?:\[([^[\]]{1,80})\]|([^:[\]]{1,253}))(?::(\d{1,5}))?$/.exec(text) ?? [];
   if (bracketed !== undefined && familyOf(bracketed) !== 6) return undefined;

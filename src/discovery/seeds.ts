@@ -1,5 +1,5 @@
 /**
- * The seeds of a mesh, and where they are now.
+ * Seeds: the addresses at which a node contacts the mesh first, of `peers` and of `discover`.
  *
  * @module
  */
@@ -14,10 +14,10 @@ import { type Leaf, MAX_TARGETS, type SeedSource, seedSource, type SourceContext
 import { MAX_SEED_ADDRESSES, pick, SeedAddresses } from "./seed_addresses.ts";
 import { parseSeed, type SeedSpec } from "./seed_spec.ts";
 
-/** Most items that are taken of a list of `discover`: as many as may be in `peers`. */
+/** Most items that are used of a list of `discover`: as many as `peers` may have. */
 export const MAX_LISTED = 1024;
 
-/** The options that say which seeds there are. */
+/** The options that decide which seeds there are. */
 export interface SeedSettings {
   readonly seeds: readonly SeedSpec[];
   readonly discover: Discover | undefined;
@@ -25,45 +25,51 @@ export interface SeedSettings {
   readonly resolveInterval: number;
 }
 
-/** What {@linkcode Seeds} are made of. */
+/** The settings and callbacks of {@linkcode Seeds}. */
 export interface SeedsConfig {
   readonly settings: SeedSettings;
   readonly ports: Pick<MeshPorts, "clock" | "resolve" | "resolveSrv" | "randomBytes">;
   /** Port of the seeds that name none. */
   readonly port: number;
-  /** Called with what each answer and each list names, the same addresses again and again; not with the literals of `peers`. */
+  /**
+   * Called with the addresses of each answer and each list, the same ones again and again. Not called with the literals
+   * of `peers`.
+   */
   readonly onNamed: (endpoints: readonly Endpoint[]) => void;
   /** Called when something has failed or was left out. It is tried again. */
   readonly onError: (error: Error) => void;
 }
 
-/** What was left out so far. */
+/** Counts of what was left out so far. */
 export interface SeedCounts {
-  /** Answers and lists of which a part was left out as they were too long. */
+  /** Answers and lists that were truncated as they were too long. */
   readonly truncated: number;
-  /** Addresses, records and items of lists left out as none of them can be a seed. */
+  /** Addresses, records and items of lists that were left out as they cannot be seeds. */
   readonly unusable: number;
 }
 
-/** Literals are known at once; names are looked up in the background, again and again, and never block anyone. */
+/**
+ * The seeds of a mesh. Literals are known at once. Names are looked up in the background, again and again, and never
+ * block anything.
+ */
 export class Seeds {
   readonly #config: SeedsConfig;
   readonly #jitter: Jitter;
   readonly #pool: SeedAddresses<Leaf>;
   readonly #context: SourceContext;
   /** The seeds of `peers` by their texts; literals need no source. */
-  readonly #given = new Map<string, SeedSource | undefined>();
-  readonly #listed = new Map<string, SeedSource | undefined>();
-  readonly #list: Leaf = { origin: { text: "discover" } };
+  readonly #fromPeers = new Map<string, SeedSource | undefined>();
+  readonly #fromDiscover = new Map<string, SeedSource | undefined>();
+  readonly #discoverLeaf: Leaf = { origin: { text: "discover" } };
   readonly #discovery: DiscoverHook | undefined;
-  /** The texts of those that have had an address. */
+  /** The texts of the seeds that have had an address. */
   readonly #resolved = new Set<string>();
-  /** The texts of those whose look-up has failed. */
+  /** The texts of the seeds whose look-up has failed. */
   readonly #failed = new Set<string>();
   /** Whether `discover` has neither given a list nor failed. */
   #isListing: boolean;
   readonly #counts = { truncated: 0, unusable: 0 };
-  readonly #cutBefore = new WeakSet<object>();
+  readonly #reportedCuts = new WeakSet<object>();
   #isClosed = false;
 
   constructor(config: SeedsConfig) {
@@ -73,7 +79,7 @@ export class Seeds {
     const jitter = this.#jitter = new Jitter(ports.randomBytes);
     this.#pool = new SeedAddresses(
       jitter,
-      ({ origin }, length) => this.#cut(origin, MAX_SEED_ADDRESSES, "addresses", length),
+      ({ origin }, length) => this.#reportCut(origin, MAX_SEED_ADDRESSES, "addresses", length),
     );
     this.#context = {
       family,
@@ -85,7 +91,7 @@ export class Seeds {
       onError,
       onFailed: ({ text }) => void this.#failed.add(text),
       onUnusable: (count) => this.#counts.unusable += count,
-      onCut: (seed, targets) => this.#cut(seed, MAX_TARGETS, "targets", targets),
+      onCut: (seed, targets) => this.#reportCut(seed, MAX_TARGETS, "targets", targets),
     };
     for (const seed of settings.seeds) this.#add(seed);
     this.#pool.commit();
@@ -96,7 +102,7 @@ export class Seeds {
       backOff: new Backoff(interval, jitter),
       onList: (list) => {
         this.#isListing = false;
-        this.#take(list);
+        this.#applyList(list);
       },
       onError: (error) => {
         this.#isListing = false;
@@ -107,21 +113,21 @@ export class Seeds {
 
   /** Begins to look names up, and to follow `discover`. */
   start(): void {
-    for (const source of this.#given.values()) source?.start();
+    for (const source of this.#fromPeers.values()) source?.start();
     this.#discovery?.start();
   }
 
   /**
-   * Where the seeds are, as far as is known: each endpoint once, though several names may lead to it, at most
-   * {@linkcode MAX_SEED_ADDRESSES}. The same array as long as nothing has changed.
+   * The known addresses of the seeds: each endpoint once, although several names may lead to it, at most {@linkcode
+   * MAX_SEED_ADDRESSES}. The same array as long as nothing has changed.
    */
   endpoints(): readonly Endpoint[] {
     return this.#pool.endpoints;
   }
 
-  /** The texts of those that have had no address so far. */
+  /** The texts of the seeds that have had no address so far. */
   get unresolved(): readonly string[] {
-    const sources = [...this.#given, ...this.#listed].filter(([, source]) => source !== undefined);
+    const sources = [...this.#fromPeers, ...this.#fromDiscover].filter(([, source]) => source !== undefined);
     return sources.map(([text]) => text).filter((text) => !this.#resolved.has(text));
   }
 
@@ -131,7 +137,7 @@ export class Seeds {
   }
 
   /**
-   * Those of them that are contacted until they answer: addresses that were given as such, and those of names that have no
+   * The addresses that are contacted until they answer: those that were given as such, and those of names that have no
    * more than 16. The same array as long as nothing has changed.
    */
   few(): readonly Endpoint[] {
@@ -143,18 +149,18 @@ export class Seeds {
     return { ...this.#counts };
   }
 
-  /** Looks nothing up any more. What comes later is ignored. */
+  /** Ends all look-ups. Later answers are ignored. */
   close(): void {
     this.#isClosed = true;
     this.#discovery?.close();
-    for (const source of this.#given.values()) source?.close();
-    for (const source of this.#listed.values()) source?.close();
+    for (const source of this.#fromPeers.values()) source?.close();
+    for (const source of this.#fromDiscover.values()) source?.close();
   }
 
   #add(seed: SeedSpec): void {
-    if (this.#given.has(seed.text)) return;
+    if (this.#fromPeers.has(seed.text)) return;
     if (seed.kind === "literal") this.#pool.set({ origin: seed }, [this.#endpoint(seed)]);
-    this.#given.set(seed.text, seed.kind === "literal" ? undefined : seedSource(seed, this.#context));
+    this.#fromPeers.set(seed.text, seed.kind === "literal" ? undefined : seedSource(seed, this.#context));
   }
 
   #endpoint({ host, port }: SeedSpec): Endpoint {
@@ -170,12 +176,12 @@ export class Seeds {
     if (named.length > 0) this.#config.onNamed(named);
   }
 
-  /** A list of `discover` takes the place of the one before. */
-  #take(list: readonly unknown[]): void {
+  /** Applies a list of `discover`, which replaces the one before. */
+  #applyList(list: readonly unknown[]): void {
     const seeds = this.#read(list);
-    for (const [text, source] of this.#listed) {
+    for (const [text, source] of this.#fromDiscover) {
       if (seeds.has(text)) continue;
-      this.#listed.delete(text);
+      this.#fromDiscover.delete(text);
       this.#resolved.delete(text);
       source?.close();
       source?.withdraw();
@@ -184,22 +190,22 @@ export class Seeds {
     for (const [text, seed] of seeds) {
       const isLiteral = seed.kind === "literal";
       if (isLiteral) literals.push(this.#endpoint(seed));
-      if (this.#listed.has(text)) continue;
+      if (this.#fromDiscover.has(text)) continue;
       const source = isLiteral ? undefined : seedSource(seed, this.#context);
-      this.#listed.set(text, source);
+      this.#fromDiscover.set(text, source);
       source?.start();
     }
-    this.#update(this.#list, literals);
+    this.#update(this.#discoverLeaf, literals);
   }
 
-  /** The seeds of a list, by their texts, but for those that `peers` has. */
+  /** The seeds of a list by their texts, without those that `peers` has. */
   #read(list: readonly unknown[]): ReadonlyMap<string, SeedSpec> {
     const seeds = new Map<string, SeedSpec>();
     const broken: string[] = [];
     for (const item of list) {
       const seed = parseSeed(item, this.#context.family);
       if (typeof seed === "string") broken.push(`must be ${seed}: current value is ${show(item)}`);
-      else if (!this.#given.has(seed.text)) seeds.set(seed.text, seed);
+      else if (!this.#fromPeers.has(seed.text)) seeds.set(seed.text, seed);
     }
     if (broken.length > 0) {
       this.#counts.unusable += broken.length;
@@ -207,15 +213,15 @@ export class Seeds {
       this.#config.onError(new TypeError(`Cannot take ${part} as each ${broken[0]}`));
     }
     if (seeds.size <= MAX_LISTED) return seeds;
-    this.#cut(this.#list.origin, MAX_LISTED, "items", seeds.size);
-    return new Map(pick([...seeds], MAX_LISTED, ([text]) => this.#listed.has(text), this.#jitter));
+    this.#reportCut(this.#discoverLeaf.origin, MAX_LISTED, "items", seeds.size);
+    return new Map(pick([...seeds], MAX_LISTED, ([text]) => this.#fromDiscover.has(text), this.#jitter));
   }
 
-  /** Counts each time, and reports the first of each origin. */
-  #cut(origin: Leaf["origin"], limit: number, what: string, length: number): void {
+  /** Counts each truncation, and reports the first of each origin. */
+  #reportCut(origin: Leaf["origin"], limit: number, what: string, length: number): void {
     this.#counts.truncated++;
-    if (this.#cutBefore.has(origin)) return;
-    this.#cutBefore.add(origin);
+    if (this.#reportedCuts.has(origin)) return;
+    this.#reportedCuts.add(origin);
     this.#config.onError(
       new Error(
         `Cannot contact all ${what} of ${show(origin.text)} as there may be at most ${limit} in all: ` +

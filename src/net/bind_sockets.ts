@@ -1,5 +1,5 @@
 /**
- * Binds the sockets of a node, and says what cannot be bound in the words of the options.
+ * Socket binding: binds the sockets of a node, and reports failures in terms of the options.
  *
  * @module
  */
@@ -18,10 +18,10 @@ import type { MeshPorts } from "../platform/ports.ts";
 import { equalBytes } from "../wire/packet.ts";
 import { type Link, UNSPECIFIED } from "./interfaces.ts";
 
-/** What is missing where the runtime refuses a socket, and not the system. */
-const FLAG = "(with the permissions of Deno, or of Node, start with --allow-net)";
+/** What to do where the runtime refuses a socket, and not the system. */
+const PERMISSION_HINT = "(with the permissions of Deno, or of Node, start with --allow-net)";
 
-/** The options that say what is bound, and how. */
+/** The options that decide what is bound, and how. */
 export interface BindSettings {
   readonly port: number;
   readonly group: string;
@@ -34,26 +34,32 @@ export interface BindSettings {
   readonly multicastLoopback: boolean;
   readonly receiveBuffer: number;
   readonly receiveBufferRequired: boolean;
-  /** Whether there are any, and what they are, for messages. */
+  /** The seeds of the options: whether there are any, and their value for messages. */
   readonly seeds: readonly unknown[];
   readonly discover: unknown;
   readonly signal: Signal | undefined;
 }
 
-/** The socket on the port of the mesh, and why there is no multicast, when there should be. */
+/** The socket on the port of the mesh, and why there is no multicast although the options ask for it. */
 export interface MeshSocket {
   readonly mesh: DatagramSocket;
   readonly multicastError?: Error;
 }
 
-/** Time within which an address of IPv6 is ready, and after which it is tried again: mostly it takes 1 to 2 s. */
-const READY_WITHIN = 3000;
-const READY_AGAIN = 100;
-/** Time within which a host hears itself: so many pauses, as a program that is busy while it starts uses up one, however long. */
-const HEARD_WITHIN = 250;
-const HEARD_PAUSES = 5;
+/**
+ * Longest wait for a new IPv6 address to become ready, and the pause between attempts, in milliseconds. Duplicate
+ * address detection mostly takes 1 to 2 s.
+ */
+const READY_TIMEOUT = 3000;
+const READY_RETRY = 100;
+/**
+ * Longest wait for a host's own multicast, in milliseconds. It is split into pauses, as a program that is busy while it
+ * starts uses up one of them, however long it is busy.
+ */
+const LOOPBACK_TIMEOUT = 250;
+const LOOPBACK_PAUSES = 5;
 
-/** Binds sockets as the settings ask. */
+/** Binds the sockets that the settings ask for. */
 export class Binder {
   readonly #settings: BindSettings;
   readonly #ports: MeshPorts;
@@ -65,13 +71,13 @@ export class Binder {
     this.#handlers = handlers;
   }
 
-  /** Whether one socket is on the port of the mesh and the node's own. */
+  /** Whether one socket serves as the port of the mesh and as the node's own port. */
   get isOne(): boolean {
     const { advertise, port } = this.#settings;
     return advertise !== undefined && advertise.port !== 0 && advertise.port === port;
   }
 
-  /** Binds the port of the mesh, which is shared, and joins the group on `link`, if there is one to join it on. */
+  /** Binds the shared port of the mesh, and joins the group on `link` if there is one. */
   async mesh(link: Link | undefined): Promise<MeshSocket> {
     const { group, multicast, port } = this.#settings;
     const joins = multicast && link !== undefined;
@@ -94,7 +100,7 @@ export class Binder {
   }
 
   /**
-   * A host without multicast needs seeds, unless it is expected to have multicast later.
+   * Checks that a host without multicast has seeds, unless it is expected to have multicast later.
    *
    * @throws {MeshOpenError} when there are none
    */
@@ -118,61 +124,66 @@ export class Binder {
       if (!(error instanceof BindError)) throw error;
       if (advertise !== undefined && (error.code === "EADDRINUSE" || error.code === "EACCES")) {
         const value = formatAddress(advertise.host, advertise.port);
-        const rule = error.code === "EACCES" ? `binding its port must be permitted ${FLAG}` : "its port must be free";
+        const rule = error.code === "EACCES"
+          ? `binding its port must be permitted ${PERMISSION_HINT}`
+          : "its port must be free";
         throw new MeshOpenError("advertiseAddr", value, rule, error);
       }
       const rule = error.code === "EACCES"
-        ? `binding the interface's address must be permitted ${FLAG}`
+        ? `binding the interface's address must be permitted ${PERMISSION_HINT}`
         : isNotReady(error, this.#settings)
-        ? "the interface's address must be ready: it is not as long as duplicate address detection is under way or has failed"
+        ? "the interface's address must be ready: duplicate address detection is in progress or has failed"
         : "a socket must be bound to the interface's address";
       throw new MeshOpenError("interface", this.#settings.interface, rule, error);
     }
   }
 
-  /** The same for an address that was given to the interface just now: waits until it is ready. */
+  /** The same for an address that the interface may just have been given: waits until it is ready. */
   async ownSoon(host: string, link: Link | undefined, port: number, sendsMulticast: boolean): Promise<DatagramSocket> {
     const { clock } = this.#ports;
     const { signal } = this.#settings;
-    const deadline = clock.now() + READY_WITHIN;
+    const deadline = clock.now() + READY_TIMEOUT;
     for (;;) {
       try {
         return await this.own(host, link, port, sendsMulticast);
       } catch (error) {
         if (!isNotReady(error, this.#settings) || clock.now() >= deadline) throw error;
       }
-      await new Promise<void>((resolve) => clock.setTimer(resolve, READY_AGAIN));
+      await new Promise<void>((resolve) => clock.setTimer(resolve, READY_RETRY));
       signal?.throwIfAborted();
     }
   }
 
   /**
-   * Checks that what is sent to the group on an interface is heard there, where that is not certain: Linux lets sockets join
-   * groups of IPv6 on `lo`, and sends nothing there.
+   * Checks that what is sent to the group on an interface is received there, where that is not certain: Linux lets
+   * sockets join IPv6 groups on `lo`, and sends nothing there without a route.
    *
-   * @throws {BindError} when it is not heard
+   * @throws {BindError} when it is not received
    */
   async checkIsHeard({ name, internal }: Link): Promise<void> {
     const { family, group } = this.#settings;
     if (family === 4 || !internal) return;
     const { clock, randomBytes } = this.#ports;
-    const said = randomBytes(16);
+    const payload = randomBytes(16);
     let timer: Timer | undefined;
     let socket: DatagramSocket | undefined;
     let cause: unknown;
     try {
       const isHeard = await new Promise<boolean>((resolve, reject) => {
-        const listener: DatagramHandlers = { message: (data) => equalBytes(data, said) && resolve(true), error() {} };
+        const listener: DatagramHandlers = {
+          message: (data) => equalBytes(data, payload) && resolve(true),
+          error() {},
+        };
         const options = { port: 0, shared: false, joinGroup: group, sendsMulticast: true, multicastLoopback: true };
         const link = { ref: name };
         const wait = (pauses: number): void => {
           const end = () => pauses > 1 ? wait(pauses - 1) : resolve(false);
-          timer = clock.setTimer(end, HEARD_WITHIN / HEARD_PAUSES);
+          timer = clock.setTimer(end, LOOPBACK_TIMEOUT / LOOPBACK_PAUSES);
         };
         this.#ports.bind(this.#options(link, options), listener).then((bound) => {
           socket = bound;
-          wait(HEARD_PAUSES);
-          return bound.send(said, group, bound.port);
+          wait(LOOPBACK_PAUSES);
+          return bound.send(payload, group, bound.port);
         }).catch(reject);
       });
       if (isHeard) return;
@@ -193,7 +204,7 @@ export class Binder {
   /** Binds a socket that sends multicast from one interface. */
   async sender(link: Link): Promise<DatagramSocket> {
     const { family } = this.#settings;
-    // Some sockets send multicast from the interface whose address they are bound to, and from no other.
+    // On some systems a socket sends multicast only from the interface whose address it is bound to.
     const host = family === 4 && link.ref !== undefined ? link.address : UNSPECIFIED[family];
     return await this.#bind(this.#options(link, { host, port: 0, shared: false, sendsMulticast: true }));
   }
@@ -224,8 +235,9 @@ export class Binder {
 }
 
 /**
- * Asked for any port to share, a system may choose one that another mesh shares already. So one is found that is
- * nobody's; in the moment between, somebody else may take it.
+ * Binds a free port that can be shared. Asked for any port to share, a system may choose one that another mesh shares
+ * already. So a port is found that nobody has; between the two binds another program may take it, and the next attempt
+ * finds another.
  */
 async function bindFreePort(
   bind: (options: BindOptions) => Promise<DatagramSocket>,
@@ -245,7 +257,7 @@ async function bindFreePort(
 function openError(settings: BindSettings, cause: BindError): MeshOpenError {
   const rule = {
     EADDRINUSE: "`port` must be free, or held by sockets that share it (SO_REUSEADDR)",
-    EACCES: `binding \`port\` must be permitted ${FLAG}`,
+    EACCES: `binding \`port\` must be permitted ${PERMISSION_HINT}`,
     EADDRNOTAVAIL: `\`port\` must be bound on ${UNSPECIFIED[settings.family]}`,
     EMULTICAST: "the host must have multicast",
     EUNSUPPORTED: "this runtime must have sockets that do what the options ask",
@@ -254,7 +266,9 @@ function openError(settings: BindSettings, cause: BindError): MeshOpenError {
   return new MeshOpenError("port", settings.port, rule, cause);
 }
 
-/** Whether an address of IPv6 could not be bound that the host has: as long as the system asks whether another has it. */
+/**
+ * Whether an IPv6 address of the host could not be bound as duplicate address detection (RFC 4862, 5.4) is in progress.
+ */
 export function isNotReady(error: unknown, { family }: BindSettings): boolean {
   const cause = error instanceof MeshOpenError ? error.cause : error;
   return family === 6 && cause instanceof BindError && cause.code === "EADDRNOTAVAIL";

@@ -1,5 +1,5 @@
 /**
- * Where a node's datagrams go besides the group.
+ * Fan-out: the unicast destinations of a node's datagrams besides the group.
  *
  * @module
  */
@@ -7,17 +7,17 @@
 import { type Endpoint, formatAddress } from "../platform/endpoint.ts";
 
 /**
- * Seeds that no known peer stands for, so that batches go there too.
+ * Seeds that no known peer covers, so that batches go there too.
  *
- * A seed is the shared port of a host, while a node of this project is known by a port of its own: it cannot be told
- * which of the peers on a host answers at a seed. So a host's seeds are covered when it has as many peers that are no
- * seeds themselves as it has seeds that are no peers.
+ * A seed is the shared port of a host, while a node of this project is known by a port of its own: which of the peers
+ * on a host answers at a seed cannot be told. So a host's seeds are covered when it has as many peers that are no seeds
+ * as it has seeds that are no peers.
  */
 export function uncoveredSeeds(peers: readonly Endpoint[], seeds: readonly Endpoint[]): readonly Endpoint[] {
-  const known = unknownEndpoints(seeds, peers);
+  const open = unknownEndpoints(seeds, peers);
   const spare = countByHost(unknownEndpoints(peers, seeds));
-  const wanted = countByHost(known);
-  return known.filter(({ host }) => (spare.get(host) ?? 0) < (wanted.get(host) ?? 0));
+  const wanted = countByHost(open);
+  return open.filter(({ host }) => (spare.get(host) ?? 0) < (wanted.get(host) ?? 0));
 }
 
 /** The endpoints of `all` that are not among `others`. */
@@ -26,7 +26,7 @@ export function unknownEndpoints(all: readonly Endpoint[], others: readonly Endp
   return all.filter(({ host, port }) => !names.has(formatAddress(host, port)));
 }
 
-/** Each endpoint once, though several nodes may share it. */
+/** Each endpoint once, although several nodes may share it. */
 export function unique(endpoints: Iterable<Endpoint>): readonly Endpoint[] {
   const byName = new Map<string, Endpoint>();
   for (const endpoint of endpoints) byName.set(formatAddress(endpoint.host, endpoint.port), endpoint);
@@ -39,40 +39,43 @@ function countByHost(endpoints: readonly Endpoint[]): Map<string, number> {
   return counts;
 }
 
-/** Peers, as {@linkcode Fanout} looks at them. Each list is another array when something has changed. */
+/**
+ * The peers that can be reached, as {@linkcode Fanout} needs them. Each list is a new array when something has changed,
+ * else the same one.
+ */
 export interface Reachable {
-  /** Where every peer is that can be reached, each place once. */
+  /** The addresses of all peers that can be reached, each once. */
   endpoints(): readonly Endpoint[];
-  /** Where those of them are that have to be sent copies of what goes to the group. */
+  /** The addresses of the peers that need unicast copies of what goes to the group. */
   copies(): readonly Endpoint[];
-  /** Those that speak the extension. */
+  /** The addresses of those of them that speak the extension. */
   extendedCopies(): readonly Endpoint[];
 }
 
 /**
- * Where batches go besides the group, and where what only the extension knows does: to the peers that need copies, and to
- * seeds that no peer stands for. They are worked out again only when one of the lists is another.
+ * The unicast destinations of batches, and of packets that only the extension has: the peers that need copies, and the
+ * seeds that no peer covers. They are computed again only when one of the lists has changed.
  */
 export class Fanout {
   readonly #reachable: () => Reachable;
   readonly #openSeeds: () => readonly Endpoint[];
-  #known: readonly Endpoint[] | undefined;
+  #peers: readonly Endpoint[] | undefined;
   #seeds: readonly Endpoint[] | undefined;
   #copies: readonly Endpoint[] | undefined;
-  #speakers: readonly Endpoint[] | undefined;
+  #extendedCopies: readonly Endpoint[] | undefined;
   #uncovered: readonly Endpoint[] = [];
   #batch: readonly Endpoint[] = [];
   #extended: readonly Endpoint[] = [];
 
-  /** Both give the same arrays as long as nothing has changed. */
+  /** Both return the same arrays as long as nothing has changed. */
   constructor(reachable: () => Reachable, openSeeds: () => readonly Endpoint[]) {
     this.#reachable = reachable;
     this.#openSeeds = openSeeds;
   }
 
-  /** Where batches go. */
+  /** The destinations of batches. */
   get batch(): readonly Endpoint[] {
-    this.#cover();
+    this.#coverSeeds();
     const copies = this.#reachable().copies();
     if (copies !== this.#copies) {
       this.#copies = copies;
@@ -81,24 +84,24 @@ export class Fanout {
     return this.#batch;
   }
 
-  /** Where what only the extension knows goes: peers that speak it, and seeds that may. */
+  /** The destinations of packets that only the extension has: peers that speak it, and seeds that may. */
   get extended(): readonly Endpoint[] {
-    this.#cover();
-    const speakers = this.#reachable().extendedCopies();
-    if (speakers !== this.#speakers) {
-      this.#speakers = speakers;
-      this.#extended = unique([...speakers, ...this.#uncovered]);
+    this.#coverSeeds();
+    const extendedCopies = this.#reachable().extendedCopies();
+    if (extendedCopies !== this.#extendedCopies) {
+      this.#extendedCopies = extendedCopies;
+      this.#extended = unique([...extendedCopies, ...this.#uncovered]);
     }
     return this.#extended;
   }
 
-  #cover(): void {
-    const known = this.#reachable().endpoints();
+  #coverSeeds(): void {
+    const peers = this.#reachable().endpoints();
     const seeds = this.#openSeeds();
-    if (known === this.#known && seeds === this.#seeds) return;
-    this.#known = known;
+    if (peers === this.#peers && seeds === this.#seeds) return;
+    this.#peers = peers;
     this.#seeds = seeds;
-    this.#uncovered = uncoveredSeeds(known, seeds);
-    this.#copies = this.#speakers = undefined;
+    this.#uncovered = uncoveredSeeds(peers, seeds);
+    this.#copies = this.#extendedCopies = undefined;
   }
 }

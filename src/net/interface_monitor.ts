@@ -1,5 +1,5 @@
 /**
- * Notices when the addresses of this host change.
+ * Interface monitor: detects changes of this host's interfaces and addresses by polling.
  *
  * @module
  */
@@ -8,10 +8,12 @@ import type { Clock, Timer } from "../platform/clock.ts";
 import type { NetworkInterface, NetworkInterfaces } from "../platform/host.ts";
 import { listed } from "./interfaces.ts";
 
-/** How often it looks, in milliseconds: no runtime tells of changes. Listing takes 0.1 ms (Node 20, four interfaces). */
+/**
+ * The polling interval, in milliseconds: no runtime reports changes. Listing takes 0.1 ms (Node 20, four interfaces).
+ */
 const LOOK_EVERY = 1000;
 
-/** Looks again and again. */
+/** Lists the interfaces once in each interval. */
 export class InterfaceMonitor {
   readonly #clock: Clock;
   readonly #list: NetworkInterfaces;
@@ -22,8 +24,8 @@ export class InterfaceMonitor {
   #timer: Timer | undefined;
 
   /**
-   * `onLook` is called at each look, `isChanged` when the list differs from that of the look before; `onError` at the first
-   * of those that fail one after the other, with the cause.
+   * `onLook` is called for each list, with `isChanged` when it differs from the list before. `onError` is called with
+   * the cause when listing fails, once for failures in a row.
    */
   constructor(
     clock: Clock,
@@ -38,18 +40,18 @@ export class InterfaceMonitor {
     this.#seen = textOf(listed(list) ?? []);
   }
 
-  /** Begins to look. */
+  /** Begins to poll. */
   start(): void {
     this.#timer = this.#clock.setTimer(() => this.#look(), LOOK_EVERY);
   }
 
-  /** Looks no more. */
+  /** Stops polling. */
   close(): void {
     this.#timer?.cancel();
   }
 
   #look(): void {
-    // It may fail for a moment, as when no file descriptor is left.
+    // Listing may fail for a moment, such as when no file descriptor is left.
     this.start();
     const list = listed(this.#list, (cause) => {
       if (!this.#hasFailed) this.#onError(cause);

@@ -1,5 +1,5 @@
 /**
- * The sockets of a node on the interfaces that it uses, while these come and go.
+ * Interface sockets: the sockets of a node on the interfaces that it uses, which may come and go.
  *
  * @module
  */
@@ -23,17 +23,17 @@ import {
 } from "./interfaces.ts";
 import { sendAll } from "./send_all.ts";
 
-/** The options that say which sockets a node has. */
+/** The options that decide which sockets a node has. */
 export interface SocketSettings extends BindSettings, InterfaceSettings {}
 
-/** Looks, one a second, after which it is told that an address is not ready yet. */
-const PATIENCE = 4;
+/** Attempts, one a second, after which it is reported that an address is not ready yet. */
+const READY_LOOKS = 4;
 
-/** What has changed at the interfaces. */
+/** The changes of one update of the interfaces. */
 export interface InterfaceChanges {
-  /** Those on which the node takes part from now on. */
+  /** Interfaces on which the node takes part from now on. */
   readonly joined: readonly Link[];
-  /** Those that are gone. */
+  /** Interfaces that are gone. */
   readonly gone: readonly Link[];
   /** What could not be done. It is tried again. */
   readonly errors: readonly Error[];
@@ -42,18 +42,18 @@ export interface InterfaceChanges {
 /** An interface that is used. */
 interface OpenLink {
   readonly link: Link;
-  /** Sends multicast from there; absent as long as the group could not be joined there. */
+  /** The socket that sends multicast from there. Absent as long as the group could not be joined there. */
   sender: DatagramSocket | undefined;
-  /** Whether all has been done there that is to be done. */
-  isDone: boolean;
-  /** Whether it was told that something could not. */
+  /** Whether it is set up completely. */
+  isComplete: boolean;
+  /** Whether a failure to set it up was reported. */
   hasFailed: boolean;
-  /** How many times its address was not ready yet. */
-  waits: number;
+  /** How many times its address was not ready. */
+  notReadyCount: number;
 }
 
-/** What a node begins with. */
-interface Begun {
+/** The sockets and interfaces with which a node is opened. */
+interface InitialSockets {
   readonly mesh: DatagramSocket;
   readonly own: DatagramSocket;
   readonly links: readonly Link[];
@@ -62,24 +62,30 @@ interface Begun {
   readonly ownSendsMulticast: boolean;
 }
 
-/** What a node sends and receives with. */
+/**
+ * The sockets of a node: one on the port of the mesh, one on its own port, and one for each interface that sends
+ * multicast.
+ */
 export class InterfaceSockets {
   /** Bound to the port of the mesh: receives multicast, and what is sent to the shared port. */
   readonly mesh: DatagramSocket;
-  /** The interfaces that were not there when the node was opened, and are waited for: `undefined` is any. */
+  /**
+   * The interfaces that were missing when the node was opened, and are waited for. `undefined` stands for any
+   * interface.
+   */
   readonly missing: readonly (string | undefined)[];
   readonly #settings: SocketSettings;
   readonly #ports: MeshPorts;
   readonly #binder: Binder;
   readonly #open = new Map<string, OpenLink>();
-  /** Those that send multicast, until one comes or goes. */
+  /** The sockets that send multicast, cached until an interface comes or goes. */
   #knownSenders: readonly DatagramSocket[] | undefined;
   #multicastError: Error | undefined;
-  readonly #ownSends: boolean;
+  readonly #ownSendsMulticast: boolean;
   #own: DatagramSocket;
   #host: string;
   #route: Route | undefined;
-  #last: Promise<unknown> = Promise.resolve();
+  #lastUpdate: Promise<unknown> = Promise.resolve();
   #isClosed = false;
 
   /** Binds the sockets that the settings ask for. Nothing stays bound when it rejects. */
@@ -104,7 +110,7 @@ export class InterfaceSockets {
         missing,
         ownSendsMulticast: hasMulticast,
       });
-      await opened.#begin(multicastError);
+      await opened.#joinAll(multicastError);
       return opened;
     } catch (error) {
       await mesh.close();
@@ -112,8 +118,8 @@ export class InterfaceSockets {
     }
   }
 
-  private constructor(settings: SocketSettings, ports: MeshPorts, binder: Binder, begun: Begun) {
-    const { mesh, own, links, route, missing, ownSendsMulticast } = begun;
+  private constructor(settings: SocketSettings, ports: MeshPorts, binder: Binder, initial: InitialSockets) {
+    const { mesh, own, links, route, missing, ownSendsMulticast } = initial;
     this.missing = missing;
     this.#settings = settings;
     this.#ports = ports;
@@ -122,13 +128,13 @@ export class InterfaceSockets {
     this.#own = own;
     this.#host = this.#hostFor(links);
     this.#route = route;
-    // A socket that an interface was named to goes on sending there.
-    this.#ownSends = ownSendsMulticast && links[0]?.ref === undefined;
+    // A socket that was bound for a named interface goes on sending there.
+    this.#ownSendsMulticast = ownSendsMulticast && links[0]?.ref === undefined;
     const sender = ownSendsMulticast ? own : undefined;
-    const isDone = sender !== undefined || !settings.multicast;
-    // One interface that has no multicast is told of otherwise.
-    const hasFailed = !isDone && settings.interfaces === undefined;
-    for (const link of links) this.#open.set(keyOf(link), { link, sender, isDone, hasFailed, waits: 0 });
+    const isComplete = sender !== undefined || !settings.multicast;
+    // When the one interface has no multicast, `multicastError` reports it.
+    const hasFailed = !isComplete && settings.interfaces === undefined;
+    for (const link of links) this.#open.set(keyOf(link), { link, sender, isComplete, hasFailed, notReadyCount: 0 });
   }
 
   /** Sends everything but multicast, and receives what is sent to this node alone. */
@@ -141,7 +147,7 @@ export class InterfaceSockets {
     return { host: this.#host, port: this.#own.port };
   }
 
-  /** Whether one of the sockets has a port: those that send multicast have some of their own. */
+  /** Whether one of the sockets has the port `port`. Sockets that send multicast have ports of their own. */
   hasPort(port: number): boolean {
     if (port === this.#own.port || port === this.mesh.port) return true;
     for (const { sender } of this.#open.values()) if (sender?.port === port) return true;
@@ -153,37 +159,37 @@ export class InterfaceSockets {
     return this.#senders().length > 0;
   }
 
-  /** Whether something could not be done that is to be tried again. */
+  /** Whether an interface is not set up completely, so that `update` has to try again. */
   get isIncomplete(): boolean {
-    for (const { isDone } of this.#open.values()) if (!isDone) return true;
+    for (const { isComplete } of this.#open.values()) if (!isComplete) return true;
     return false;
   }
 
-  /** Why there was no multicast when the node was opened, when there should have been. */
+  /** Why there was no multicast when the node was opened, although the options asked for it. */
   get multicastError(): Error | undefined {
     return this.#multicastError;
   }
 
-  /** The interfaces that the node uses now, and what sends multicast from there. */
+  /** The interfaces that the node uses now, and the sockets that send multicast from them. */
   get all(): readonly { readonly link: Link; readonly sender: DatagramSocket | undefined }[] {
     return Array.from(this.#open.values(), ({ link, sender }) => ({ link, sender }));
   }
 
   /**
-   * Whether the system would choose another interface or address for the group than when it was last asked, if it is the
-   * system that chooses. Never rejects.
+   * Whether the system now chooses another interface or address for the group than before, if the choice is the
+   * system's. Never rejects.
    */
   async hasRouteMoved(): Promise<boolean> {
-    if (!this.#isSystemsChoice() || this.#ports.routeTo === undefined) return false;
+    if (!this.#isSystemChosen() || this.#ports.routeTo === undefined) return false;
     const route = await routeFor(this.#settings, this.#ports);
-    // It may fail for a moment, as when no file descriptor is left.
+    // It may fail for a moment, such as when no file descriptor is left.
     return route !== undefined && route.source !== this.#route?.source;
   }
 
-  /** Sends to the group, from each interface. What one of them took is sent; never rejects. */
+  /** Sends to the group from each interface. A datagram counts as sent when one of them took it. Never rejects. */
   sendToGroup(datagrams: readonly Uint8Array[]): Promise<Unsent> {
     const senders = this.#senders();
-    // Nearly always there is one.
+    // Nearly always there is one sender.
     return senders.length === 1
       ? sendAll(senders[0] as DatagramSocket, datagrams, this.#settings.group, this.mesh.port)
       : this.#sendFromEach(datagrams);
@@ -200,11 +206,12 @@ export class InterfaceSockets {
   }
 
   /**
-   * Follows a new list of addresses, and tries again what could not be done before. One call after the other. Never rejects.
+   * Applies a new list of addresses, and tries again what could not be done before. Calls run one after the other.
+   * Never rejects.
    */
   update(list: readonly NetworkInterface[]): Promise<InterfaceChanges> {
-    const done = this.#last.then(() => this.#update(list));
-    this.#last = done;
+    const done = this.#lastUpdate.then(() => this.#update(list));
+    this.#lastUpdate = done;
     return done;
   }
 
@@ -224,17 +231,18 @@ export class InterfaceSockets {
     }
     for (const link of links) {
       const before = this.#open.get(keyOf(link));
-      const open: OpenLink = before ?? { link, sender: undefined, isDone: false, hasFailed: false, waits: 0 };
-      if (this.#isClosed || open.isDone) continue;
+      const open: OpenLink = before ??
+        { link, sender: undefined, isComplete: false, hasFailed: false, notReadyCount: 0 };
+      if (this.#isClosed || open.isComplete) continue;
       this.#open.set(keyOf(link), open);
       try {
         await this.#rebind(link);
         if (this.#settings.multicast) await this.#join(open);
-        open.isDone = true;
+        open.isComplete = true;
         open.hasFailed = false;
         joined.push(link);
       } catch (error) {
-        if (this.#isToBeTold(open, error)) errors.push(asError(error));
+        if (this.#isToBeReported(open, error)) errors.push(asError(error));
       }
     }
     const [first] = links;
@@ -242,13 +250,13 @@ export class InterfaceSockets {
     return { joined: without(joined, gone), gone: without(gone, joined), errors };
   }
 
-  /** Binds sockets that send, after `close`: for a moment. `close` frees them as well. */
+  /** Binds the sockets that send once more, after `close`, for a short time. Another `close` frees them as well. */
   async reopen(): Promise<void> {
     const [first] = this.#open.values();
-    this.#own = await this.#binder.own(ownHost(this.#settings, first?.link), first?.link, 0, this.#ownSends);
+    this.#own = await this.#binder.own(ownHost(this.#settings, first?.link), first?.link, 0, this.#ownSendsMulticast);
     for (const open of this.#open.values()) {
       if (open.sender === undefined) continue;
-      open.sender = this.#ownSends ? this.#own : await this.#binder.sender(open.link);
+      open.sender = this.#ownSendsMulticast ? this.#own : await this.#binder.sender(open.link);
       this.#knownSenders = undefined;
     }
   }
@@ -259,20 +267,20 @@ export class InterfaceSockets {
     const senders = Array.from(this.#open.values(), ({ sender }) => sender).filter((sender) => sender !== undefined);
     const sockets = new Set([this.mesh, this.#own, ...senders]);
     const results = await Promise.allSettled(Array.from(sockets, (socket) => socket.close()));
-    await this.#last;
+    await this.#lastUpdate;
     for (const result of results) {
       if (result.status === "rejected") throw result.reason;
     }
   }
 
-  /** Joins the group on several interfaces: one of them is enough. */
-  async #begin(multicastError: Error | undefined): Promise<void> {
+  /** Joins the group on several interfaces. It is enough when one of them succeeds. */
+  async #joinAll(multicastError: Error | undefined): Promise<void> {
     this.#multicastError = multicastError;
     if (this.#settings.interfaces === undefined || !this.#settings.multicast) return;
     for (const open of this.#open.values()) {
       try {
         await this.#join(open);
-        open.isDone = true;
+        open.isComplete = true;
       } catch (error) {
         this.#multicastError ??= error as Error;
       }
@@ -292,8 +300,9 @@ export class InterfaceSockets {
   async #join(open: OpenLink): Promise<void> {
     const { link } = open;
     const { group } = this.#settings;
-    // Where the system chooses the interface it does so for each datagram; else a socket knows the one that is gone.
-    if (link.ref === undefined && this.#ownSends) {
+    // Where the system chooses the interface, it chooses for each datagram. A socket that an interface was named to
+    // keeps the one that is gone.
+    if (link.ref === undefined && this.#ownSendsMulticast) {
       await this.mesh.join(group, link.ref);
       open.sender = this.#own;
       this.#knownSenders = undefined;
@@ -311,13 +320,13 @@ export class InterfaceSockets {
   async #leave({ link, sender }: OpenLink): Promise<void> {
     try {
       await this.mesh.leave(this.#settings.group, link.ref);
-      // What was joined by the system's choice cannot be left as long as there is no route.
-      if (this.#isSystemsChoice() && link.ref !== undefined) await this.mesh.leave(this.#settings.group, undefined);
+      // A membership by the system's choice cannot be left as long as there is no route.
+      if (this.#isSystemChosen() && link.ref !== undefined) await this.mesh.leave(this.#settings.group, undefined);
       if (sender !== this.#own && sender !== this.mesh) await sender?.close();
     } catch { /* The mesh is closed. */ }
   }
 
-  /** A socket that was bound to an address that is gone is bound to the new one, with its port if that can be had. */
+  /** Binds the own socket again when its address is gone: to the new address, with its port if that can be had. */
   async #rebind(link: Link): Promise<void> {
     const { interface: one } = this.#settings;
     const old = this.#own;
@@ -338,9 +347,9 @@ export class InterfaceSockets {
     return one === undefined || this.#own === this.mesh || isUnspecified(this.#own.host) || this.#own.host === address;
   }
 
-  /** A failure is told once, and that an address is not ready only when it takes longer than usual. */
-  #isToBeTold(open: OpenLink, error: unknown): boolean {
-    if (open.hasFailed || (isNotReady(error, this.#settings) && ++open.waits < PATIENCE)) return false;
+  /** Whether to report a failure: once, and that an address is not ready only when it takes longer than usual. */
+  #isToBeReported(open: OpenLink, error: unknown): boolean {
+    if (open.hasFailed || (isNotReady(error, this.#settings) && ++open.notReadyCount < READY_LOOKS)) return false;
     open.hasFailed = true;
     return true;
   }
@@ -350,8 +359,8 @@ export class InterfaceSockets {
       .filter((sender) => sender !== undefined);
   }
 
-  #isSystemsChoice(): boolean {
-    return isSystemsChoice(this.#settings);
+  #isSystemChosen(): boolean {
+    return isSystemChosen(this.#settings);
   }
 
   #hostFor(links: readonly Link[]): string {
@@ -360,7 +369,7 @@ export class InterfaceSockets {
   }
 }
 
-/** The own socket is bound to the address of the one interface that was named, else to all. */
+/** The address that the own socket is bound to: that of the one interface that was named, else all. */
 function ownHost({ interface: one, family }: SocketSettings, link: Link | undefined): string {
   return one === undefined || link === undefined ? UNSPECIFIED[family] : link.address;
 }
@@ -369,22 +378,26 @@ function keyOf({ name, address, ref }: Link): string {
   return `${name} ${address} ${ref}`;
 }
 
-function isSystemsChoice({ interface: one, interfaces }: SocketSettings): boolean {
+function isSystemChosen({ interface: one, interfaces }: SocketSettings): boolean {
   return one === undefined && interfaces === undefined;
 }
 
 async function routeFor(settings: SocketSettings, { routeTo }: MeshPorts): Promise<Route | undefined> {
-  return isSystemsChoice(settings) ? await routeOf(settings.group, routeTo) : undefined;
+  return isSystemChosen(settings) ? await routeOf(settings.group, routeTo) : undefined;
 }
 
-/** An interface that is only called otherwise by now is neither gone nor new. */
+/**
+ * Links without those whose name and address are among `others`: an interface that sockets only refer to differently
+ * now is neither gone nor new.
+ */
 function without(links: readonly Link[], others: readonly Link[]): readonly Link[] {
   return links.filter(({ name, address }) => !others.some((other) => other.name === name && other.address === address));
 }
 
 /**
- * Joins a group with another socket than the one that is to hear it. Linux lets a socket join 20 at a time, and hands what a
- * host has joined on an interface to all that are bound to no address. Systems that do not have no such limit either.
+ * Joins a group with another socket than the one that is to receive it. Linux lets a socket join 20 groups at a time,
+ * and delivers what a host has joined on an interface to all sockets that are bound to no address. Systems that do not
+ * deliver so have no such limit.
  */
 async function joinInstead(socket: DatagramSocket, group: string, { ref }: Link, failure: Error): Promise<void> {
   try {

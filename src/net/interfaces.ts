@@ -1,5 +1,5 @@
 /**
- * Which interfaces and addresses of this host the mesh uses.
+ * Interface selection: which interfaces and addresses of this host the mesh uses.
  *
  * @module
  */
@@ -11,23 +11,25 @@ import { familyOf, hostLiteral } from "./address_family.ts";
 
 /** An interface that the mesh uses. */
 export interface Link {
-  /** The system's name; absent when interfaces cannot be listed. */
+  /** The system's name of it. Absent when interfaces cannot be listed. */
   readonly name: string | undefined;
   /** Its address of the mesh's family, with a zone when it is link-local. */
   readonly address: string;
-  /** What sockets call it: its address with IPv4, its name with IPv6; absent for the system's choice. */
+  /**
+   * How sockets refer to it: by its address with IPv4, by its name with IPv6. Absent when the choice is the system's.
+   */
   readonly ref: string | undefined;
-  /** Whether it reaches this host only. */
+  /** Whether it is a loopback interface, which reaches this host only. */
   readonly internal: boolean;
 }
 
-/** Where the system's routes have datagrams to the group leave. */
+/** The system's route to the group. */
 export interface Route {
-  /** The address of this host that they leave from; `undefined` when no route leads there. */
+  /** The address of this host that datagrams to the group leave from. `undefined` when no route leads there. */
   readonly source: string | undefined;
 }
 
-/** The route to a group; `undefined` when that cannot be told. */
+/** The route to a group. `undefined` when it cannot be determined. */
 export async function routeOf(group: string, routeTo: RouteTo | undefined): Promise<Route | undefined> {
   try {
     return routeTo && { source: await routeTo(group) };
@@ -36,7 +38,7 @@ export async function routeOf(group: string, routeTo: RouteTo | undefined): Prom
   }
 }
 
-/** The options that say which interfaces a mesh uses. */
+/** The options that decide which interfaces a mesh uses. */
 export interface InterfaceSettings {
   readonly family: Family;
   /** The one interface that was named. */
@@ -46,10 +48,10 @@ export interface InterfaceSettings {
   readonly waitForInterface: boolean;
 }
 
-/** What stands for all addresses of a host. */
+/** The unspecified address of each family, which stands for all addresses of a host. */
 export const UNSPECIFIED: Readonly<Record<Family, string>> = { 4: "0.0.0.0", 6: "::" };
 
-/** The addresses of this host; `undefined` when they may not be listed, which `onError` gets the cause of. */
+/** The addresses of this host. `undefined` when they may not be listed; `onError` then gets the cause. */
 export function listed(
   list: NetworkInterfaces,
   onError?: (cause: unknown) => void,
@@ -63,9 +65,11 @@ export function listed(
 }
 
 /**
- * The interfaces that the options name, as far as they are there: one address of each. Without any, the one that the system
- * chooses by itself: that of the route, or the first that reaches others when the route is not known. When there is no
- * route the system cannot choose, and the first is named to it.
+ * The interfaces that the options name and that are there, with one address of each.
+ *
+ * When the options name none, it is the interface that the system chooses: that of the route, or the first that reaches
+ * other hosts when the route is not known. When there is no route the system cannot choose, and the first such
+ * interface is named to it.
  */
 export function linksOf(
   settings: InterfaceSettings,
@@ -73,16 +77,16 @@ export function linksOf(
   route?: Route,
 ): readonly Link[] {
   const { family, interface: one, interfaces } = settings;
-  const isAny = one === undefined && interfaces === undefined;
+  const isSystemChosen = one === undefined && interfaces === undefined;
   const unknown = { name: undefined, address: UNSPECIFIED[family], ref: undefined, internal: false };
   if (list === undefined) {
     const literal = one === undefined ? undefined : hostLiteral(one, family);
     return literal === undefined ? [unknown] : [{ ...unknown, address: literal, ref: literal }];
   }
   const all = linksByName(family, list);
-  if (isAny) {
+  if (isSystemChosen) {
     const [first] = [...all.filter(({ internal }) => !internal), ...all];
-    const chosen = route?.source === undefined ? undefined : routed(route.source, family, list);
+    const chosen = route?.source === undefined ? undefined : interfaceOf(route.source, family, list);
     if (chosen !== undefined) return [{ ...toLink(chosen, family), ref: undefined }];
     if (first === undefined) return [unknown];
     const isNamed = route !== undefined && route.source === undefined && !first.internal;
@@ -100,10 +104,10 @@ export function linksOf(
 }
 
 /**
- * Which interfaces are not there: those that the options name, or, when they leave it to the system, any that reaches
- * others (`undefined`). Only those that the mesh may wait for.
+ * The missing interfaces: those that the options name, or, when they leave the choice to the system, any that reaches
+ * other hosts (`undefined`). Only those that the mesh may wait for.
  *
- * @throws {MeshOpenError} when one is missing that it may not wait for
+ * @throws {MeshOpenError} when an interface is missing that the mesh may not wait for
  */
 export function missingInterfaces(
   settings: InterfaceSettings,
@@ -135,7 +139,10 @@ export function missingInterfaces(
   throw new MeshOpenError("interface", missing, rule);
 }
 
-/** The same at any moment, without a list none: `undefined` stands for any that reaches others, if the mesh waits for one. */
+/**
+ * The same at any later moment, and none without a list. `undefined` stands for any interface that reaches other hosts,
+ * if the mesh waits for one.
+ */
 export function absentInterfaces(
   settings: InterfaceSettings,
   list: readonly NetworkInterface[] | undefined,
@@ -154,16 +161,16 @@ function wantedOf({ interface: one, interfaces }: InterfaceSettings): readonly s
 }
 
 /**
- * The host that a node advertises unless told otherwise: a loopback address only when there is no other, and the
- * unspecified one, which receivers replace by the datagram's source, when interfaces cannot be listed or there is but a
- * link-local address, whose zone is another on each host.
+ * The host that a node advertises by default. It is a loopback address only when there is no other. It is the
+ * unspecified address, which receivers replace by the datagram's source, when interfaces cannot be listed or there is
+ * only a link-local address, whose zone differs from host to host.
  */
 export function advertisedHost(links: readonly Link[], family: Family): string {
   const [first] = links;
   return first === undefined || first.address.includes("%") ? UNSPECIFIED[family] : first.address;
 }
 
-/** What is known of this host's addresses, to tell where a node must not be made to send. */
+/** The addresses of this host, to check where received heartbeats may direct what a node sends. */
 export class LocalAddresses {
   readonly #own = new Set(["::1"]);
   readonly #broadcast = new Set(["127.255.255.255"]);
@@ -172,7 +179,7 @@ export class LocalAddresses {
   constructor(list: readonly NetworkInterface[] | undefined) {
     for (const { name, address, netmask } of list ?? []) {
       this.#own.add(address);
-      // What comes from there has the zone, and not all runtimes list it.
+      // Datagrams from such an address have the zone, and not all runtimes list it.
       if (isLinkLocal(address) && !address.includes("%")) this.#own.add(`${address}%${name}`);
       const broadcast = broadcastOf(address, netmask);
       if (broadcast !== undefined) this.#broadcast.add(broadcast);
@@ -180,8 +187,8 @@ export class LocalAddresses {
   }
 
   /**
-   * Whether a node that was heard from `source` may be at `host`: not at the broadcast address of a network of this host,
-   * and at a loopback address only if it is on this host itself. Heartbeats can be forged.
+   * Whether a node that was heard from `source` may be at `host`. Not at the broadcast address of a network of this
+   * host, and at a loopback address only if it is on this host itself: heartbeats can be forged.
    */
   mayBeAt(host: string, source: Endpoint): boolean {
     if (this.#broadcast.has(host)) return false;
@@ -198,8 +205,11 @@ function isLoopback(host: string): boolean {
   return host.startsWith("127.") || host === "::1";
 }
 
-/** The interface that a datagram from `source` leaves by. With IPv6 rather an address of it that other hosts can name. */
-function routed(source: string, family: Family, list: readonly NetworkInterface[]): NetworkInterface | undefined {
+/**
+ * The interface from which a datagram with the address `source` leaves. With IPv6, preferably an address of it that is
+ * not link-local.
+ */
+function interfaceOf(source: string, family: Family, list: readonly NetworkInterface[]): NetworkInterface | undefined {
   const [bare, zone] = source.split("%");
   const isThere = ({ name, address }: NetworkInterface) =>
     address.split("%")[0] === bare && (zone === undefined || zone === name);
@@ -208,7 +218,7 @@ function routed(source: string, family: Family, list: readonly NetworkInterface[
   return linksByName(family, list).find(({ name }) => name === found.name);
 }
 
-/** One address of each interface: with IPv6 rather one that other hosts can name. */
+/** One address of each interface. With IPv6, preferably one that is not link-local. */
 function linksByName(family: Family, list: readonly NetworkInterface[]): readonly NetworkInterface[] {
   const byName = new Map<string, NetworkInterface>();
   for (const found of list) {
@@ -232,14 +242,14 @@ function sameAddress(address: string, text: string, family: Family): boolean {
 }
 
 /**
- * The device of what Linux lists under the label of an address, `eth0:1` for one of `eth0`. Elsewhere a name may have a
- * colon, too, but not followed by nothing but a number.
+ * The device of a name. Linux lists the label of an address as a name, `eth0:1` for one of `eth0`. On other systems a
+ * name may contain a colon too, but not followed by a number alone.
  */
 function deviceOf(name: string): string {
   return name.replace(/:\d+$/, "");
 }
 
-/** Each interface once, whatever it was called by: who sends twice by one is heard twice. */
+/** Each interface once, by whatever name it was given: what is sent by one interface twice is received twice. */
 function distinct(links: readonly Link[]): readonly Link[] {
   const devices = new Set<string>();
   const refs = new Set<string | undefined>();
@@ -261,7 +271,7 @@ function isLinkLocal(address: string): boolean {
   return /^fe[89ab][\da-f]:/i.test(address);
 }
 
-/** Networks of one or two addresses have none: all are hosts' (RFC 3021). */
+/** The broadcast address of a network. Networks of one or two addresses have none, as all are hosts' (RFC 3021). */
 function broadcastOf(address: string, netmask: string): string | undefined {
   if (!isIpv4(address) || !isIpv4(netmask)) return undefined;
   const mask = netmask.split(".").map(Number);

@@ -1,32 +1,44 @@
 /**
- * How fast a node may send: `docs/wire.md`, "Pace".
+ * Pacer: the rate at which a node may send, by additive increase and multiplicative decrease (AIMD: Chiu and Jain 1989;
+ * RFC 5681). `docs/wire.md`, "Pace".
  *
  * @module
  */
 
 import type { Clock } from "../platform/clock.ts";
 
-/** Datagrams a second at first. */
+/** The initial rate, in datagrams a second. */
 const START_RATE = 30_000;
-/** What a loss leaves of the rate. */
+/** The factor by which congestion multiplies the rate. */
 const DECREASE = 0.7;
-/** Losses within so many milliseconds of a decrease are the same: the slower rate has not had time to show. */
+/**
+ * Losses within so many milliseconds of a decrease belong to it: the slower rate has not taken effect at the peers yet.
+ */
 const DECREASE_EVERY_MS = 20;
-/** Datagrams a second that an epoch without loss adds, at most. */
+/** The additive increase after an epoch without loss, in datagrams a second, at most. */
 const INCREASE = 1000;
-/** Or that part of the rate, if it is less: from a low one on it does not rise to many times as much within a round trip. */
+/** The increase as a part of the rate, if that is less: a low rate then does not multiply within a round trip. */
 const INCREASE_PART = 0.05;
-/** Milliseconds. */
+/** Length of an epoch, in milliseconds. */
 const EPOCH_MS = 10;
-/** Longest that the rate is held for a loss, in milliseconds: a peer that is behind has asked for more by then. */
+/**
+ * Longest time for which a loss keeps the rate from rising, in milliseconds: a peer that is behind has sent its next
+ * NAK by then.
+ */
 const MAX_HOLD_MS = 250;
-/** What a peer has got is measured that well only: a rate that is not above it by more does not fall to it. */
-const GRAIN = 0.9;
-/** Datagrams that may leave at once: so many milliseconds' worth, as timers are that late, but a few at any rate. */
-const DEPTH_MS = 2;
-const MIN_DEPTH = 16;
+/**
+ * The precision of the measured rate of arrival: the rate does not fall to it unless it is below this part of the
+ * present rate.
+ */
+const CARRIED_PRECISION = 0.9;
+/**
+ * The burst that may leave at once: so many milliseconds of the rate, as timers are that late, but at least a few
+ * datagrams.
+ */
+const BURST_MS = 2;
+const MIN_BURST = 16;
 
-/** What a {@linkcode Pacer} is made of. */
+/** The limits and the clock of a {@linkcode Pacer}. */
 export interface PacerConfig {
   /** Lowest rate, in datagrams a second, above 0. */
   readonly min: number;
@@ -36,8 +48,8 @@ export interface PacerConfig {
 }
 
 /**
- * A token bucket whose rate falls by a share when peers lose more of what is sent than they always do, and rises by steps
- * while they do not.
+ * A token bucket with an AIMD rate. The rate falls by a factor when peers lose more of what is sent than they always
+ * do, and rises by steps while they do not.
  */
 export class Pacer {
   readonly #clock: Clock;
@@ -46,7 +58,7 @@ export class Pacer {
   #rate: number;
   #tokens: number;
   #filledAt: number;
-  /** An epoch that is not looked at goes on for longer than its time, and still counts once. */
+  /** Start of the epoch. An epoch that is not looked at lasts longer than its length, and still counts once. */
   #epochAt: number;
   #isHeldBack = false;
   #decreasedAt = -Infinity;
@@ -56,7 +68,7 @@ export class Pacer {
     this.#min = min;
     this.#max = max;
     this.#rate = this.#clamp(START_RATE);
-    this.#tokens = this.#depth();
+    this.#tokens = this.#burst();
     this.#filledAt = this.#epochAt = clock.now();
   }
 
@@ -66,8 +78,8 @@ export class Pacer {
   }
 
   /**
-   * Milliseconds until a datagram may leave, 0 for now. Ask before each one, and do not wait without asking: an answer
-   * above 0 is what lets the rate rise.
+   * Milliseconds until a datagram may leave, 0 for now. Call it before each datagram, and do not wait without calling
+   * it: only an answer above 0 lets the rate rise.
    */
   wait(): number {
     this.#passTime(this.#clock.now());
@@ -78,30 +90,30 @@ export class Pacer {
   }
 
   /**
-   * A datagram waits though the rate would let it leave, as it is not full: a rate that has fallen rises while that is so, up to the
-   * first one, as what is not tried says nothing of a higher one.
+   * A batch that is not full waits although the rate would let it leave. A rate that has fallen rises meanwhile, up to
+   * the initial rate: without such sends, nothing would show that a higher rate is possible.
    */
   holdBack(): void {
     if (this.#rate < START_RATE) this.#isHeldBack = true;
   }
 
-  /** A datagram has left. One that did not ask first is owed, up to as many as may leave at once. */
+  /** A datagram has left. One that left without asking becomes a debt, up to the size of a burst. */
   spend(): void {
-    this.#tokens = Math.max(-this.#depth(), this.#tokens - 1);
+    this.#tokens = Math.max(-this.#burst(), this.#tokens - 1);
   }
 
-  /** Whether less than half of the rate is not allowed. */
+  /** Whether the rate is at most twice the lowest. */
   get isSlow(): boolean {
     return this.#rate <= 2 * this.#min;
   }
 
   /**
-   * More is lost than without congestion, or so many datagrams a second arrived when the rate was higher: it does not fall
-   * below that. Returns whether the rate has fallen.
+   * Reports congestion: more is lost than without it, or `carried` datagrams a second arrived when the rate was higher.
+   * The rate does not fall below `carried`. Returns whether it has fallen.
    */
   onLoss(carried = 0): boolean {
     const before = this.#rate;
-    if (carried > GRAIN * before) return false;
+    if (carried > CARRIED_PRECISION * before) return false;
     const now = this.#clock.now();
     this.#passTime(now);
     if (now - this.#decreasedAt >= DECREASE_EVERY_MS) {
@@ -112,26 +124,29 @@ export class Pacer {
     return this.#rate < before;
   }
 
-  /** As much is lost as should not become more, of what was sent so long ago: the rate does not rise for as long. */
+  /**
+   * Reports that as much is lost as must not become more, of what was sent `age` milliseconds ago: the rate does not
+   * rise for as long.
+   */
   hold(age = 0): void {
     const now = this.#clock.now();
     this.#passTime(now);
     this.#beginEpoch(now + Math.max(0, Math.min(age, MAX_HOLD_MS) - EPOCH_MS));
   }
 
-  #depth(): number {
-    return Math.max(MIN_DEPTH, (this.#rate * DEPTH_MS) / 1000);
+  #burst(): number {
+    return Math.max(MIN_BURST, (this.#rate * BURST_MS) / 1000);
   }
 
   #passTime(now: number): void {
-    this.#tokens = Math.min(this.#depth(), this.#tokens + ((now - this.#filledAt) * this.#rate) / 1000);
+    this.#tokens = Math.min(this.#burst(), this.#tokens + ((now - this.#filledAt) * this.#rate) / 1000);
     this.#filledAt = now;
     if (now - this.#epochAt < EPOCH_MS) return;
     if (this.#isHeldBack) this.#rate = this.#clamp(this.#rate + Math.min(INCREASE, this.#rate * INCREASE_PART));
     this.#beginEpoch(now);
   }
 
-  /** One that has not begun yet, as the rate is held, does not begin earlier. */
+  /** An epoch that has not begun yet, as the rate is held, does not begin earlier. */
   #beginEpoch(at: number): void {
     this.#epochAt = Math.max(this.#epochAt, at);
     this.#isHeldBack = false;

@@ -1,5 +1,6 @@
 /**
- * What a node does with the datagrams that arrive. Nothing in them can make it throw.
+ * Receiver: checks each datagram that arrives, and hands what it contains to the parts that need it. No datagram can
+ * make it throw.
  *
  * @module
  */
@@ -43,51 +44,54 @@ import {
   visitBatch,
 } from "../wire/packet.ts";
 
-/** A packet of a type from 0x10, and of whom. */
+/** A control packet, of a type from 0x10, and its sender. */
 export interface ControlPacket {
   readonly type: number;
-  /** The sender: a view. */
+  /** The sender's node id: a view. */
   readonly nodeId: Uint8Array;
   readonly extension: Extension;
   readonly source: Endpoint;
-  /** Bytes of the datagram. */
+  /** Length of the datagram, in bytes. */
   readonly length: number;
 }
 
-/** What a {@linkcode Receiver} is made of. The callbacks MUST NOT throw. */
+/** The settings and callbacks of a {@linkcode Receiver}. The callbacks MUST NOT throw. */
 export interface ReceiverConfig {
   /** The node's own id, 16 bytes. */
   readonly nodeId: Uint8Array;
   /** Whether extension blocks are read. */
   readonly extended: boolean;
-  /** Called with each key that another node says has changed: one object for all of them. */
+  /** Called with each key that another node says has changed. The object is the same for all keys. */
   readonly onKey: (key: KeyBytes) => void;
   /** Called before the first key of a datagram, and after the last. */
   readonly onKeysBegin?: () => void;
   readonly onKeysEnd?: () => void;
-  /** Given what reads the keys of a batch, which it MUST call at once. */
+  /** Called with a function that reads the keys of a batch, which it MUST call at once. */
   readonly onBatch?: (read: () => void) => void;
-  /** Whether so many keys wait for slow callbacks that a batch which can be had again is better left for later. */
+  /** Whether so many keys wait for slow callbacks that a batch is better dropped and requested again later. */
   readonly isFull?: () => boolean;
   /** Called after each {@linkcode STRIDE} keys. */
   readonly onManyKeys?: () => void;
-  /** Called with the number of each batch that has one and a print of its keys, before them. False when it had arrived before. */
+  /**
+   * Called before the keys of each batch that has a number, with that number and a fingerprint of the keys. Returns
+   * false when the batch had arrived before.
+   */
   readonly onNumber: (
     nodeId: Uint8Array,
     number: number,
     numbering: Numbering,
     host: string,
     port: number,
-    print: number,
+    fingerprint: number,
   ) => boolean;
-  /** Called with each heartbeat of another node: its id, the address that it advertises, and where it came from. */
+  /** Called with each heartbeat of another node: its id, the address that it advertises, and the source. */
   readonly onHeartbeat: (
     nodeId: Uint8Array,
     advertised: string,
     source: Endpoint,
     extension: Extension | undefined,
   ) => void;
-  /** Called with each other packet that is for this node and has all the records that its type needs. */
+  /** Called with each control packet that is for this node and has all the records that its type needs. */
   readonly onControl: (control: ControlPacket) => void;
   /** Called with the nonce of each probe of the node itself: its multicast has come back. */
   readonly onOwnProbe?: (nonce: number) => void;
@@ -95,15 +99,18 @@ export interface ReceiverConfig {
   readonly onOwnHeartbeat?: (extension: Extension, source: Endpoint) => void;
 }
 
-/** What has no more keys than this takes little room: a lone key of one node must not suffer for the flood of another. */
+/**
+ * A batch of at most this many keys is never dropped for lack of room: a lone key of one node must not suffer for the
+ * flood of another.
+ */
 const FEW_KEYS = 8;
 
-const NOBODY = new Uint8Array(NODE_ID_LENGTH);
+const NO_SENDER = new Uint8Array(NODE_ID_LENGTH);
 
-/** Keys between two looks at the clock while callbacks are quick: a look is 30 to 85 ns, and a key from 100 ns. */
+/** Keys between two readings of the clock while callbacks are quick: a reading takes 30 to 85 ns, a key from 100 ns. */
 const STRIDE = 32;
 
-/** Records that a packet of a type has to have. */
+/** The records that each type of control packet must have. */
 const REQUIRED_RECORDS: ReadonlyMap<number, readonly (keyof Extension)[]> = new Map([
   [TYPE_NAK, ["stream", "nonce", "ranges"]],
   [TYPE_ACK, ["stream", "settled"]],
@@ -114,36 +121,39 @@ const REQUIRED_RECORDS: ReadonlyMap<number, readonly (keyof Extension)[]> = new 
   [TYPE_STATE, ["position"]],
 ]);
 
-/** Reads datagrams, leaves out the node's own, and counts. */
+/** Reads datagrams, ignores the node's own, and counts. */
 export class Receiver {
   /** Datagrams of other nodes, of every type. */
   delivered = 0;
-  /** Keys in them. */
+  /** Keys in those datagrams. */
   keys = 0;
   /** Keys left out as they were not UTF-8. */
   invalidKeys = 0;
-  /** Datagrams that were none, or longer than any node sends. */
+  /** Datagrams that could not be decoded, or were longer than any node sends. */
   decodeErrors = 0;
-  /** Datagrams dropped as their extension block was none. */
+  /** Datagrams dropped as their extension block was malformed or lacked a record. */
   malformedExtensions = 0;
-  /** Batches left to be asked for again, as too many keys wait for slow callbacks. */
+  /** Batches dropped, to be requested again, as too many keys waited for slow callbacks. */
   deferred = 0;
-  /** Datagrams of types that are not known. */
+  /** Datagrams of unknown types. */
   unknownTypes = 0;
   readonly #config: ReceiverConfig;
-  /** Who sent the last batch. */
-  #sender = NOBODY;
-  /** For the keys of a datagram; while it is in use, a socket of somebody's own may hand over another datagram within a callback. */
-  #spare: KeyBytes | undefined = new KeyBytes();
+  /** The sender of the last batch. */
+  #sender = NO_SENDER;
+  /**
+   * The cursor over the keys of a datagram. Absent while it is in use: a custom socket may hand over another datagram
+   * within a callback.
+   */
+  #cursor: KeyBytes | undefined = new KeyBytes();
 
   constructor(config: ReceiverConfig) {
     this.#config = config;
   }
 
-  /** Takes a datagram that came from `host`:`port`. Keeps nothing of `data`. */
+  /** Reads a datagram that came from `host`:`port`. Keeps nothing of `data`. */
   receive(data: Uint8Array, host: string, port: number): void {
-    // The original reads 1,500 bytes, and an adapter may cut what is longer than MAX_RECEIVE: refused everywhere alike.
-    // Nobody can be answered at port 0.
+    // go-warp reads 1,500 bytes, and an adapter may truncate what is longer than MAX_RECEIVE: longer datagrams are
+    // refused everywhere alike. Port 0 is refused as nothing can be sent there.
     const end = data.length > MAX_RECEIVE || port === 0 ? TOO_SHORT : scanPacket(data);
     if (end < 0) {
       this.decodeErrors++;
@@ -151,7 +161,7 @@ export class Receiver {
     }
     const type = packetType(data);
     if (isFrom(data, this.#config.nodeId)) {
-      if (type === TYPE_PROBE || type === TYPE_HEARTBEAT) this.#own(type, data, end, host, port);
+      if (type === TYPE_PROBE || type === TYPE_HEARTBEAT) this.#ownPacket(type, data, end, host, port);
       return;
     }
     this.delivered++;
@@ -166,7 +176,7 @@ export class Receiver {
         this.#batch(data, end, number, extension, host, port);
         break;
       case TYPE_HEARTBEAT:
-        // An address that is not UTF-8 is as good as none: the source stands in for it.
+        // An address that is not UTF-8 counts as none: the source replaces it.
         this.#config.onHeartbeat(nodeIdOf(data), readKey(data) ?? "", { host, port }, extension);
         break;
       case TYPE_INVALIDATE: {
@@ -176,7 +186,7 @@ export class Receiver {
         if (key.move(KEY_OFFSET, end)) this.#onKey(key);
         else this.invalidKeys++;
         key.close();
-        this.#spare = key;
+        this.#cursor = key;
         this.#config.onKeysEnd?.();
         break;
       }
@@ -193,18 +203,18 @@ export class Receiver {
     host: string,
     port: number,
   ): void {
-    const number = extension?.number ?? extension?.repair ?? extension?.more ?? plainNumber;
+    const number = extension?.number ?? extension?.retransmit ?? extension?.more ?? plainNumber;
     const numbering = extension === undefined ? numberingOf(data, end) : numberingIn(extension);
     if (number > 0) {
-      // As if a receive buffer had been full: the sender hears of it, and slows down.
+      // The effect is that of a full receive buffer: the sender gets a NAK, and slows down.
       if (this.#config.isFull?.() && countOf(data) > FEW_KEYS) {
         this.deferred++;
         return;
       }
-      const print = fingerprintOf(data, end);
-      // Most come of the same node in a row, and a view for each costs more than the look.
+      const fingerprint = fingerprintOf(data, end);
+      // Most batches in a row come from the same node, and a view for each costs more than the comparison.
       if (!isFrom(data, this.#sender)) this.#sender = nodeIdOf(data).slice();
-      if (!this.#config.onNumber(this.#sender, number, numbering, host, port, print)) return;
+      if (!this.#config.onNumber(this.#sender, number, numbering, host, port, fingerprint)) return;
     }
     if (this.#config.onBatch === undefined) this.#read(data, end);
     else this.#config.onBatch(() => this.#read(data, end));
@@ -214,13 +224,13 @@ export class Receiver {
     this.#config.onKeysBegin?.();
     const key = this.#borrow();
     this.invalidKeys += visitBatch(data, end, key, this.#onKey);
-    this.#spare = key;
+    this.#cursor = key;
     this.#config.onKeysEnd?.();
   }
 
   #borrow(): KeyBytes {
-    const key = this.#spare ?? new KeyBytes();
-    this.#spare = undefined;
+    const key = this.#cursor ?? new KeyBytes();
+    this.#cursor = undefined;
     return key;
   }
 
@@ -238,7 +248,7 @@ export class Receiver {
     this.#config.onControl({ type, nodeId: nodeIdOf(data), extension, source, length: data.length });
   }
 
-  #own(type: number, data: Uint8Array, end: number, host: string, port: number): void {
+  #ownPacket(type: number, data: Uint8Array, end: number, host: string, port: number): void {
     const extension = this.#config.extended ? readExtension(data, end) : undefined;
     if (extension === undefined || extension === MALFORMED) return;
     if (type === TYPE_HEARTBEAT) this.#config.onOwnHeartbeat?.(extension, { host, port });
@@ -252,6 +262,6 @@ export class Receiver {
   };
 }
 
-function numberingIn({ number, repair }: Extension): Numbering {
-  return number !== undefined ? "number" : repair !== undefined ? "repair" : "more";
+function numberingIn({ number, retransmit }: Extension): Numbering {
+  return number !== undefined ? "number" : retransmit !== undefined ? "retransmit" : "more";
 }

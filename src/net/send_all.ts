@@ -1,5 +1,5 @@
 /**
- * Sending several datagrams by a socket, whatever its adapter can do.
+ * Sending of several datagrams by one socket, with or without its adapter's `sendMany`.
  *
  * @module
  */
@@ -7,7 +7,9 @@
 import type { DatagramSocket, Unsent } from "../platform/datagram_socket.ts";
 import { asError } from "../platform/error_message.ts";
 
-/** Sends datagrams to one destination, in their order. Resolves to why some were not sent; never rejects. */
+/**
+ * Sends datagrams to one destination, in their order. Resolves to the reasons why some were not sent. Never rejects.
+ */
 export async function sendAll(
   socket: Pick<DatagramSocket, "send" | "sendMany">,
   datagrams: readonly Uint8Array[],
@@ -17,7 +19,7 @@ export async function sendAll(
   try {
     if (socket.sendMany !== undefined) return await socket.sendMany(datagrams, host, port);
   } catch (error) {
-    // It must not, but then nothing would be sent any more.
+    // It must not throw, but if it does, nothing would be sent any more.
     return datagrams.map(() => asError(error));
   }
   let unsent: (Error | undefined)[] | undefined;

@@ -1,5 +1,5 @@
 /**
- * Everything that a node sends leaves here, to one destination at a time.
+ * Transmit queue: sends everything that a node sends, to one destination at a time.
  *
  * @module
  */
@@ -11,60 +11,66 @@ import type { Pacer } from "./pacer.ts";
 import type { SendBudget } from "./send_budget.ts";
 
 /**
- * Letters that may wait to be sent: more than the answers, questions and requests of a burst that strangers ask for. A socket
- * that takes nothing any more must not fill the memory with heartbeats.
+ * Control packets that may wait to be sent. It is more than the acks, challenges and NAKs that unknown nodes cause in a
+ * burst; a socket that takes nothing any more must not fill the memory with heartbeats.
  */
 const MAX_CONTROL = 4096;
 
-/** Batches that are sent to one destination before they are to the next: as many as a socket sends in a turn of the event loop. */
-const MAX_GROUP = 16;
+/** Batches that are sent to one destination before the next: as many as a socket sends in a turn of the event loop. */
+const MAX_BURST = 16;
 
 /**
- * Copies of one group of batches at most, so that heartbeats, requests and answers wait for less than a millisecond more than behind
+ * Copies of one burst of batches at most, so that control packets wait for less than a millisecond more than behind
  * single batches.
  */
 const MAX_COPIES = 64;
 
-/** The group alone, or the group and where the peers are that speak the extension and do not hear it. */
+/**
+ * A fan-out scope: the group alone, or the group and the addresses of the peers that speak the extension and do not
+ * hear it.
+ */
 export type FanoutScope = "group" | "extended";
 
-/** Where a letter goes. */
+/** The destinations of a control packet. */
 export type Recipients = Endpoint | readonly Endpoint[] | FanoutScope;
 
-/** A datagram that is sent again, and who gets it: the group, or one. */
+/** A retransmission, and its destination: the group, or one endpoint. */
 export interface Transmit {
   readonly datagram: Uint8Array;
   readonly to: "group" | Endpoint;
 }
 
-/** What an {@linkcode TransmitQueue} is made of. */
+/** The sources and callbacks of a {@linkcode TransmitQueue}. */
 export interface TransmitQueueConfig {
-  /** Sends datagrams to one endpoint, in their order. Resolves to why some were not sent, if any; never rejects. */
+  /** Sends datagrams to one endpoint, in their order. Resolves to the reasons why some were not sent. Never rejects. */
   readonly send: (datagrams: readonly Uint8Array[], endpoint: Endpoint) => Promise<Unsent>;
   /** The same to the group. */
   readonly sendToGroup: (datagrams: readonly Uint8Array[]) => Promise<Unsent>;
   /** Whether there is a group to send to. */
   readonly hasGroup: () => boolean;
-  /** Where letters for the circle `"extended"` go besides the group. */
+  /** The unicast destinations of control packets with the scope `"extended"`. */
   readonly extendedTo: () => readonly Endpoint[];
-  /** Where the next batch goes besides the group. */
+  /** The unicast destinations of the next batch. */
   readonly batchTo: () => readonly Endpoint[];
-  /** Whether one batch after another goes to the same. */
+  /** Whether one batch after another goes to the same destinations. */
   readonly isSteady: () => boolean;
-  /** The next batch, which is the outbox's until it calls `release`; `undefined` when there is none. */
+  /** The next batch, which belongs to the queue until it calls `release`. `undefined` when there is none. */
   readonly take: () => Uint8Array | undefined;
-  /** All that was taken is sent. */
+  /** Called when all that was taken is sent. */
   readonly release: () => void;
-  /** The next repair, which is the outbox's until the next call. Absent when nothing is repaired. */
+  /** The next retransmission, which belongs to the queue until the next call. Absent when nothing is retransmitted. */
   readonly takeRetransmit?: () => Transmit | undefined;
-  /** Whether there is a batch, or a repair. A batch gets its number when it is taken, so it is not taken to wait. */
-  readonly isReady: (what: "batch" | "repair") => boolean;
-  /** How fast batches and repairs may leave. Absent: as fast as the system takes them. */
+  /**
+   * Whether there is a batch, or a retransmission. A batch gets its number when it is taken, so it is not taken before
+   * it can leave.
+   */
+  readonly isReady: (what: "batch" | "retransmission") => boolean;
+  /** The rate of batches and retransmissions. Absent: as fast as the system takes them. */
   readonly pacer?: Pacer;
-  /** Is told of batches. */
+  /** Counts the batches that leave. */
   readonly budget: SendBudget;
   readonly clock: Clock;
-  /** Gets why a datagram was not sent, once for each datagram that was not sent to one destination. MUST NOT throw. */
+  /** Called with the reason why a datagram was not sent, once for each datagram and destination. MUST NOT throw. */
   readonly onError: (error: unknown) => void;
 }
 
@@ -74,19 +80,21 @@ interface ControlTransmit {
 }
 
 /**
- * What is under way goes to one destination at a time, as sends that are not awaited are reordered by Deno. Letters (heartbeats,
- * requests, answers) go first and are not paced; batches and repairs take turns. Batches that are ready together are sent together,
- * which costs one promise for all of them.
+ * The queue of a node. It sends to one destination at a time, as Deno reorders sends that are not awaited. Control
+ * packets (heartbeats, NAKs, acks) go first and are not paced; batches and retransmissions take turns. Batches that are
+ * ready together are sent together, which costs one promise for all of them.
  */
 export class TransmitQueue {
-  /** Batches and rounds of heartbeats: taken by the group, or without multicast by at least one endpoint. */
+  /**
+   * Batches and rounds of heartbeats that were sent: taken by the group, or without multicast by at least one endpoint.
+   */
   broadcasts = 0;
   readonly #config: TransmitQueueConfig;
   readonly #control: ControlTransmit[] = [];
-  /** The batches that are under way, and the one letter or repair. */
-  readonly #group: Uint8Array[] = [];
-  readonly #single: Uint8Array[] = [];
-  /** Destinations of the last group. */
+  /** The batches that are being sent, and the one retransmission. */
+  readonly #burst: Uint8Array[] = [];
+  readonly #retransmission: Uint8Array[] = [];
+  /** Destinations of the last burst. */
   #copies = 1;
   #running: Promise<void> | undefined;
   #isRetransmitTurn = false;
@@ -97,11 +105,11 @@ export class TransmitQueue {
     this.#config = config;
   }
 
-  /** Sends `datagram`, which must stay unchanged, to one endpoint, to several, or to a circle. */
+  /** Sends `datagram`, which must stay unchanged, to one endpoint, to several, or to a fan-out scope. */
   sendControlPacket(datagram: Uint8Array, to: Recipients): void {
     if (this.#control.length >= MAX_CONTROL) {
       this.#config.onError(
-        new Error(`Cannot send as at most ${MAX_CONTROL} heartbeats, requests and answers may wait`),
+        new Error(`Cannot send as at most ${MAX_CONTROL} control packets (heartbeats, NAKs, acks) may wait`),
       );
       return;
     }
@@ -110,7 +118,7 @@ export class TransmitQueue {
     this.wake();
   }
 
-  /** Says that there is something to send. It is begun after the caller's turn on the stack, never within. */
+  /** Starts sending when there is something to send. It begins after the caller's turn on the stack, never within. */
   wake(): void {
     this.#running ??= this.#run();
   }
@@ -132,7 +140,7 @@ export class TransmitQueue {
     stop();
   }
 
-  /** From now on batches stay where they are. */
+  /** Stops sending batches. Control packets and retransmissions still leave. */
   holdBatches(): void {
     this.#controlOnly = true;
     this.#endPause?.();
@@ -143,9 +151,9 @@ export class TransmitQueue {
     const { isReady, pacer } = this.#config;
     while (true) {
       if (this.#control.length > 0) await this.#sendControl();
-      // One that was posted since the last left and before this went on has woken nobody.
+      // A control packet that was queued since the last one left and before this line has woken nobody.
       if (this.#control.length > 0) continue;
-      const hasRetransmit = isReady("repair");
+      const hasRetransmit = isReady("retransmission");
       const hasBatch = !this.#controlOnly && isReady("batch");
       if (!hasRetransmit && !hasBatch) break;
       const wait = this.#controlOnly ? 0 : pacer?.wait() ?? 0;
@@ -156,8 +164,8 @@ export class TransmitQueue {
   }
 
   async #sendControl(): Promise<void> {
-    for (let letter = this.#control.shift(); letter !== undefined; letter = this.#control.shift()) {
-      const { datagram, to } = letter;
+    for (let packet = this.#control.shift(); packet !== undefined; packet = this.#control.shift()) {
+      const { datagram, to } = packet;
       const { hasGroup, extendedTo } = this.#config;
       const datagrams = [datagram];
       if (typeof to !== "string" && "port" in to) await this.#send(datagrams, to);
@@ -170,48 +178,48 @@ export class TransmitQueue {
     }
   }
 
-  /** False when it is the turn of the batches, or there is no repair. */
+  /** False when it is the turn of the batches, or there is no retransmission. */
   async #sendRetransmit(hasBatch: boolean): Promise<boolean> {
     const { pacer, takeRetransmit } = this.#config;
-    const repair = this.#isRetransmitTurn || !hasBatch ? takeRetransmit?.() : undefined;
-    if (repair === undefined) return !hasBatch;
+    const retransmission = this.#isRetransmitTurn || !hasBatch ? takeRetransmit?.() : undefined;
+    if (retransmission === undefined) return !hasBatch;
     this.#isRetransmitTurn = false;
     pacer?.spend();
-    this.#single[0] = repair.datagram;
-    if (repair.to === "group") await this.#sendToGroup(this.#single);
-    else await this.#send(this.#single, repair.to);
+    this.#retransmission[0] = retransmission.datagram;
+    if (retransmission.to === "group") await this.#sendToGroup(this.#retransmission);
+    else await this.#send(this.#retransmission, retransmission.to);
     return true;
   }
 
   async #sendBatches(hasRetransmit: boolean): Promise<void> {
     const { batchTo, budget, hasGroup, isReady, isSteady, pacer, release, sendToGroup, take } = this.#config;
-    const group = this.#group;
-    for (let most = 0; !this.#controlOnly;) {
+    const burst = this.#burst;
+    for (let limit = 0; !this.#controlOnly;) {
       const batch = take();
       if (batch === undefined) break;
-      group.push(batch);
+      burst.push(batch);
       pacer?.spend();
       if (!isReady("batch")) break;
-      // Repairs get every other turn, and a letter waits for all copies of a group.
-      if (most === 0 && !hasRetransmit && isSteady()) most = Math.min(MAX_GROUP, MAX_COPIES / this.#copies);
-      if (group.length + 1 > most || (pacer?.wait() ?? 0) > 0) break;
+      // Retransmissions get every other turn, and a control packet waits for all copies of a burst.
+      if (limit === 0 && !hasRetransmit && isSteady()) limit = Math.min(MAX_BURST, MAX_COPIES / this.#copies);
+      if (burst.length + 1 > limit || (pacer?.wait() ?? 0) > 0) break;
     }
     this.#isRetransmitTurn = true;
-    if (group.length === 0) return;
+    if (burst.length === 0) return;
     const endpoints = batchTo();
     const isBroadcast = hasGroup();
     this.#copies = endpoints.length + (isBroadcast ? 1 : 0);
-    budget.spend(group.length * this.#copies);
-    if (isBroadcast) this.broadcasts += countOf(this.#taken(group, await sendToGroup(group)));
+    budget.spend(burst.length * this.#copies);
+    if (isBroadcast) this.broadcasts += countOf(this.#taken(burst, await sendToGroup(burst)));
     if (endpoints.length > 0) {
-      const taken = await this.#sendAll(group, endpoints);
+      const taken = await this.#sendAll(burst, endpoints);
       if (!isBroadcast) this.broadcasts += countOf(taken);
     }
-    group.length = 0;
+    burst.length = 0;
     release();
   }
 
-  /** A letter does not wait for the end of it. */
+  /** Waits until a datagram may leave. A control packet ends the wait. */
   async #pause(wait: number): Promise<void> {
     await new Promise<void>((resolve) => {
       const timer = this.#config.clock.setTimer(resolve, wait);
@@ -223,7 +231,7 @@ export class TransmitQueue {
     this.#endPause = undefined;
   }
 
-  /** Which the group took, or without multicast at least one endpoint. */
+  /** The datagrams that the group took, or without multicast at least one endpoint. */
   async #broadcast(datagrams: readonly Uint8Array[], endpoints: readonly Endpoint[]): Promise<Taken> {
     const hasGroup = this.#config.hasGroup();
     const taken = hasGroup ? await this.#sendToGroup(datagrams) : 0;
@@ -232,13 +240,13 @@ export class TransmitQueue {
     return hasGroup ? taken : sent;
   }
 
-  /** Which the group took. */
+  /** The datagrams that the group took. */
   async #sendToGroup(datagrams: readonly Uint8Array[]): Promise<Taken> {
     if (!this.#config.hasGroup()) return 0;
     return this.#taken(datagrams, await this.#config.sendToGroup(datagrams));
   }
 
-  /** Which at least one endpoint took. */
+  /** The datagrams that at least one endpoint took. */
   async #sendAll(datagrams: readonly Uint8Array[], endpoints: readonly Endpoint[]): Promise<Taken> {
     let taken = 0;
     for (const endpoint of endpoints) taken |= await this.#send(datagrams, endpoint);
@@ -260,7 +268,7 @@ export class TransmitQueue {
   }
 }
 
-/** A bit for each datagram of a group, the first the lowest. */
+/** A bit for each datagram of a burst, the first the lowest. */
 type Taken = number;
 
 function countOf(taken: Taken): number {

@@ -1,5 +1,5 @@
 /**
- * What callers pass as `signal`.
+ * Abort signals: the check of a `signal` option, and one listener for each signal however many wait for it.
  *
  * @module
  */
@@ -10,16 +10,16 @@ import type { Signal } from "./signal_shape.ts";
 export type { Signal, SignalShape } from "./signal_shape.ts";
 
 /**
- * Checks that `signal` is one, by shape: one of another realm will do.
+ * Checks that `signal` is an abort signal. The check is by shape, so a signal of another realm is accepted.
  *
- * @throws {TypeError} when it is none, such as its controller; `action` completes "Cannot …"
+ * @throws {TypeError} when it is something else, such as its controller; `action` completes "Cannot …"
  */
 export function checkSignal(action: string, signal: Signal): void {
   if (typeof signal?.aborted === "boolean" && typeof signal.addEventListener === "function") return;
   throw misuse(action, "`signal` must be an AbortSignal", signal);
 }
 
-/** Who waits for a signal. */
+/** The callbacks that wait for one signal, and the function that removes its listener. */
 interface Watch {
   readonly callbacks: Set<() => void>;
   readonly stop: () => void;
@@ -28,14 +28,15 @@ interface Watch {
 const watches = new WeakMap<Signal, Watch>();
 
 /**
- * Calls `callback` when `signal`, which has not aborted yet, does. Returns a function that takes it back.
+ * Calls `callback` when `signal` aborts, which must not have happened yet. Returns a function that removes the
+ * callback.
  *
- * A signal gets one listener of ours, however many wait for it: a service may end thousands of subscriptions with one,
- * and runtimes take quadratic time to add that many listeners, and Node warns from the eleventh on.
+ * A signal gets one listener, however many callbacks wait for it. A service may end thousands of subscriptions with one
+ * signal: the runtimes take quadratic time to add that many listeners, and Node warns from the eleventh on.
  */
 export function onAbort(signal: Signal, callback: () => void): () => void {
   const watch = watches.get(signal) ?? startWatch(signal);
-  // A function of its own: the same callback may be given twice.
+  // A new function for each call, as the same callback may be given twice.
   const call = () => callback();
   watch.callbacks.add(call);
   return () => {

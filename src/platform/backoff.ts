@@ -1,15 +1,18 @@
 /**
- * How long to wait before something is tried again.
+ * Exponential backoff with jitter: the pause before something is tried again.
  *
  * @module
  */
 
 import type { Jitter } from "./jitter.ts";
 
-/** First pause after a failure, in milliseconds: 1, 2, 4 … s. */
+/** The first pause after a failure, in milliseconds. The pauses after it double: 1, 2, 4 … s. */
 export const FIRST_RETRY = 1_000;
 
-/** Pauses, each less up to a tenth at random, so that the copies of a service do not all ask a server at once. */
+/**
+ * The pauses between attempts. Each is shortened by up to a tenth at random, so that the copies of a service do not all
+ * query a server at the same moment.
+ */
 export class Backoff {
   readonly #interval: number;
   readonly #jitter: Jitter;
@@ -25,22 +28,22 @@ export class Backoff {
   /** The pause after a success. */
   afterSuccess(): number {
     this.reset();
-    return this.#less(this.#interval);
+    return this.#jittered(this.#interval);
   }
 
-  /** The pause after a failure: twice the one before, if that was one too. */
+  /** The pause after a failure. It is twice the one before when the last attempt failed as well. */
   afterFailure(): number {
     const pause = this.#retry;
     this.#retry = Math.min(2 * pause, this.#interval);
-    return this.#less(pause);
+    return this.#jittered(pause);
   }
 
-  /** Lets the next failure be the first. */
+  /** Resets the pauses: the next failure counts as the first. */
   reset(): void {
     this.#retry = Math.min(FIRST_RETRY, this.#interval);
   }
 
-  #less(pause: number): number {
+  #jittered(pause: number): number {
     return pause * this.#jitter.between(0.9, 1);
   }
 }

@@ -1,26 +1,30 @@
 /**
- * PORT: time. `adapters/system.ts` has the real one, `adapters/memory.ts` a virtual one that tests move by hand.
+ * PORT: the clock and its timers. `adapters/system.ts` has the real one, `adapters/memory.ts` a virtual one that tests
+ * move by hand.
  *
  * @module
  */
 
-/** A clock that never goes back, and the timers that run on it. */
+/** A monotonic clock, and the timers that run on it. */
 export interface Clock {
   /** Milliseconds since some fixed moment, monotonic, with fractions. */
   now(): number;
   /**
-   * Milliseconds since some fixed moment by the clock of the wall, which goes on while the machine is suspended, and may be
-   * set to any time: a hint that it was suspended, and used for nothing else. Absent, or `NaN`: nobody can tell.
+   * Milliseconds since some fixed moment by the wall clock. It goes on while the machine is suspended, and may be set
+   * to any time. The mesh uses it only to detect a suspension of the machine. Absent or `NaN`: a suspension cannot be
+   * detected.
    */
   wall?(): number;
   /** Calls `callback` once, `delay` milliseconds from now or as soon after as the event loop can. */
   setTimer(callback: () => void, delay: number): Timer;
-  /** Calls `callback` once, at the end of the current turn of the event loop: after all that is ready to run now. */
+  /**
+   * Calls `callback` once, at the end of the current turn of the event loop: after everything that is ready to run now.
+   */
   setTurnEnd(callback: () => void): Timer;
 }
 
-/** A call that is still to come. */
+/** A call that is scheduled. */
 export interface Timer {
-  /** Takes the call back. Nothing happens when it was made already. */
+  /** Cancels the call. Does nothing when the call was made already. */
   cancel(): void;
 }

@@ -1,21 +1,21 @@
 /**
- * The contexts in which callbacks run: what `AsyncLocalStorage` holds.
+ * PORT: async contexts, what `AsyncLocalStorage` holds while callbacks run.
  *
  * @module
  */
 
-/** Calls `run` in a context that was captured: what it returns and throws is passed on. */
+/** Calls `run` in a captured context. Its return value and what it throws are passed on. */
 export type EnterContext = <R>(run: () => R) => R;
 
 /**
- * A port that a mesh can do without. With it a callback runs in the context of whoever subscribed, listened or wrote the
- * loop, and the mesh itself in none; without it in that of whatever happens to call.
+ * An optional port. With it a callback runs in the context of the code that subscribed, listened or wrote the loop, and
+ * the mesh itself runs in no context. Without it a callback runs in the context of whatever code happens to call it.
  */
 export interface Contexts {
   /**
-   * Captures the context of now. Where two calls return the same function, the contexts are the same, and a mesh enters it
-   * once for all the callbacks that a datagram concerns, so that what one of them sets by `enterWith` the others may see;
-   * different functions say nothing.
+   * Captures the current context. When two calls return the same function, the contexts are the same. The mesh then
+   * enters it once for all the callbacks that a datagram concerns, so a value that one of them sets by `enterWith` may
+   * be seen by the others. Different functions say nothing about the contexts.
    */
   capture(): EnterContext;
   /** Calls `run` in no context, and returns what it does. */

@@ -1,5 +1,5 @@
 /**
- * Addresses as text: literals of IPv4 and IPv6, and `host:port`, as nodes advertise them and seeds are given.
+ * Network addresses as text: IPv4 and IPv6 literals, and `host:port` as nodes advertise it and seeds are given.
  *
  * @module
  */
@@ -7,7 +7,7 @@
 /** IPv4 or IPv6. */
 export type Family = 4 | 6;
 
-/** A place to send to: an IPv4 literal and a port from 1 to 65535. */
+/** A destination: an IPv4 or IPv6 literal and a port from 1 to 65535. */
 export interface Endpoint {
   readonly host: string;
   readonly port: number;
@@ -15,14 +15,14 @@ export interface Endpoint {
 
 const OCTET = "(?:25[0-5]|2[0-4]\\d|1\\d\\d|[1-9]?\\d)";
 const IPV4 = new RegExp(`^${OCTET}(?:\\.${OCTET}){3}$`);
-/** Numbers of an IPv6 address. */
+/** 16-bit groups of an IPv6 address. */
 const GROUPS = 8;
 const MAX_TEXT = "ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255".length;
 
 /**
- * Takes `host:port` apart. The host may be empty, a name (letters, digits, `_`, `.` and `-`, at most 253 characters: RFC
- * 1035) or an IPv4 literal, or an IPv6 literal in brackets (at most 45 characters); the port is 0 to 65535. `undefined` when the text is something
- * else: others send these texts, and they end up in logs.
+ * Parses `host:port`. The host may be empty, a name (letters, digits, `_`, `.` and `-`, at most 253 characters: RFC
+ * 1035), an IPv4 literal, or an IPv6 literal in brackets (at most 45 characters); the port is 0 to 65535. `undefined`
+ * when the text is anything else. The rules are strict as the texts come from the network and end up in logs.
  */
 export function parseAddress(text: string): { readonly host: string; readonly port: number } | undefined {
   const match = /^(\[[0-9a-fA-F:.%]{1,45}\]|[\w.-]{0,253}):(\d{1,5})$/.exec(text);
@@ -33,7 +33,7 @@ export function parseAddress(text: string): { readonly host: string; readonly po
   return { host: host.startsWith("[") ? host.slice(1, -1) : host, port };
 }
 
-/** `host:port`, with brackets round an IPv6 literal. */
+/** `host:port`, with brackets around an IPv6 literal. */
 export function formatAddress(host: string, port: number): string {
   return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
 }
@@ -44,21 +44,22 @@ export function isSameEndpoint(a: Endpoint, b: Endpoint): boolean {
 }
 
 /**
- * Whether `text` is an IPv4 literal: four decimal numbers, none above 255, no leading zeros. The runtimes take other text too, and
- * look it up, or (Bun) read it as 0.0.0.0. About 25 ns.
+ * Whether `text` is an IPv4 literal: four decimal numbers, none above 255, no leading zeros. The runtimes accept other
+ * text too, and look it up, or (Bun) read it as 0.0.0.0. Takes about 25 ns.
  */
 export function isIpv4(text: string): boolean {
   return IPV4.test(text);
 }
 
-/** Whether `text` is an IPv6 literal, see {@linkcode groupsOf}. About 2 µs. */
+/** Whether `text` is an IPv6 literal, see {@linkcode groupsOf}. Takes about 2 µs. */
 export function isIpv6(text: string): boolean {
   return groupsOf(text) !== undefined;
 }
 
 /**
- * The eight numbers of an IPv6 literal (RFC 4291, 2.2): each of up to four hexadecimal digits, or fewer with one `::`, the last two
- * written as an IPv4 literal or not. `undefined` when `text` is none, such as one with a zone, `fe80::1%eth0`.
+ * The eight groups of an IPv6 literal (RFC 4291, 2.2). Each is of up to four hexadecimal digits; one `::` may stand for
+ * some of them, and the last two may be written as an IPv4 literal. `undefined` when `text` is no such literal; one
+ * with a zone, `fe80::1%eth0`, is none.
  */
 export function groupsOf(text: string): readonly number[] | undefined {
   if (text.length > MAX_TEXT) return undefined;
@@ -71,7 +72,7 @@ export function groupsOf(text: string): readonly number[] | undefined {
   return groups.every((group) => group >= 0) ? groups : undefined;
 }
 
-/** The numbers of `a:b:…`, -1 for what is none. An IPv4 literal at the end is two. */
+/** The groups of `a:b:…`, -1 for a part that is none. An IPv4 literal at the end counts as two. */
 function partsOf(text: string): number[] {
   if (text === "") return [];
   return text.split(":").flatMap((part, i, { length }) => {
@@ -83,8 +84,8 @@ function partsOf(text: string): number[] {
 }
 
 /**
- * The one text of an IPv6 address: small letters, no leading zeros, and `::` for the longest run of at least two zeros, the first of
- * several (RFC 5952, 4), also where an IPv4 literal might stand at the end.
+ * The canonical text of an IPv6 address (RFC 5952, 4): small letters, no leading zeros, and `::` for the longest run of
+ * at least two zeros, the first of several. An IPv4 literal is never written at the end.
  */
 export function formatIpv6(groups: readonly number[]): string {
   let [start, length] = [0, 1];
@@ -97,7 +98,7 @@ export function formatIpv6(groups: readonly number[]): string {
   return length === 1 ? text(groups) : `${text(groups.slice(0, start))}::${text(groups.slice(start + length))}`;
 }
 
-/** The one text of a literal, whose zone if any stays as it is; what is no literal of IPv6 comes back as it is. */
+/** The canonical text of a literal; a zone stays as it is. Text that is no IPv6 literal is returned unchanged. */
 export function canonical(literal: string): string {
   if (!literal.includes(":")) return literal;
   const address = withoutZone(literal);
@@ -105,15 +106,15 @@ export function canonical(literal: string): string {
   return groups === undefined ? literal : formatIpv6(groups) + literal.slice(address.length);
 }
 
-/** What stands before a `%`. */
+/** A literal without its zone: what stands before a `%`. */
 export function withoutZone(literal: string): string {
   const end = literal.indexOf("%");
   return end < 0 ? literal : literal.slice(0, end);
 }
 
 /**
- * Whether a literal is a multicast group: 224.0.0.0 to 239.255.255.255 (RFC 5771), `ff00::/8` (RFC 4291, 2.7), with four digits at the
- * start, as `ff::1` is 00ff::1.
+ * Whether a literal is a multicast group: 224.0.0.0 to 239.255.255.255 (RFC 5771), or `ff00::/8` (RFC 4291, 2.7). The
+ * first group of the IPv6 literal must have four digits, as `ff::1` is 00ff::1.
  */
 export function isGroup(literal: string): boolean {
   if (literal.includes(":")) return /^ff[0-9a-f]{2}:/i.test(literal);
@@ -121,23 +122,29 @@ export function isGroup(literal: string): boolean {
   return first >= 224 && first <= 239;
 }
 
-/** Whether an IPv6 literal has its meaning on one interface only: `fe80::/10`. */
+/** Whether an IPv6 literal is link-local, so that it is valid on one interface only: `fe80::/10`. */
 export function isLinkLocal(ipv6: string): boolean {
   return /^fe[89ab][0-9a-f]:/i.test(ipv6);
 }
 
-/** Whether an IPv6 literal stands for an IPv4 address: `::ffff:0:0/96` (RFC 4291, 2.5.5.2). A socket of IPv6 does not send to it. */
+/**
+ * Whether an IPv6 literal is an IPv4-mapped address: `::ffff:0:0/96` (RFC 4291, 2.5.5.2). An IPv6 socket does not send
+ * to it.
+ */
 export function isMapped(ipv6: string): boolean {
   return /^::ffff:[^:]+:[^:]+$/.test(canonical(ipv6));
 }
 
-/** Whether an IPv4 literal can be one host: neither unspecified (0.x), multicast, reserved nor broadcast (from 224 up). */
+/**
+ * Whether an IPv4 literal can be the address of one host: neither unspecified (0.x) nor multicast, reserved or
+ * broadcast (224 and above).
+ */
 export function isUnicast(ipv4: string): boolean {
   const first = Number.parseInt(ipv4, 10);
   return first > 0 && first < 224;
 }
 
-/** Whether a host names no host: empty, `0.0.0.0` or `::`. */
+/** Whether a host is unspecified: empty, `0.0.0.0` or `::`. */
 export function isUnspecified(host: string): boolean {
   return host === "" || host === "0.0.0.0" || /^[0:]+$/.test(host);
 }

@@ -1,12 +1,12 @@
 /**
- * Why something failed: what was thrown.
+ * Error messages of anything that was thrown.
  *
  * @module
  */
 
 import { show } from "../errors.ts";
 
-/** What was thrown, as a message quotes it: one line, at most 160 characters. Never throws. */
+/** The text of a thrown value for a message: one line, at most 160 characters. Never throws. */
 export function messageOf(thrown: unknown): string {
   let text: unknown;
   try {
@@ -16,7 +16,7 @@ export function messageOf(thrown: unknown): string {
   return line.length > 160 ? `${line.slice(0, 157)}...` : line;
 }
 
-/** What was thrown, as an error: itself if it is one. */
+/** A thrown value as an error: itself if it is one. */
 export function asError(thrown: unknown): Error {
   return thrown instanceof Error ? thrown : new Error(String(thrown));
 }

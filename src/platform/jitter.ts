@@ -1,18 +1,24 @@
 /**
- * Random delays, so that nodes do not all act at once. Not for secrets.
+ * Random delays (jitter), so that nodes do not all act at once. Not for secrets.
  *
  * @module
  */
 
 import type { RandomBytes } from "./host.ts";
 
-/** A xorshift generator (Marsaglia 2003, 32 bits), as asking the system for each delay costs a microsecond. */
+/**
+ * A xorshift generator (Marsaglia 2003, 32 bits). It is used as a random number of the system costs about a
+ * microsecond.
+ */
 export class Jitter {
-  /** Another one in each bus, 32 bits: for hashes. No secret either, as delays tell of the state that it is made of. */
+  /**
+   * A seed for hashes, 32 bits, different in each bus. It is no secret either, as observed delays reveal the state that
+   * it is derived from.
+   */
   readonly seed: number;
   #state: number;
 
-  /** `randomBytes` is asked once, for the seed. */
+  /** `randomBytes` is called once, for the seed. */
   constructor(randomBytes: RandomBytes) {
     const seed = new DataView(randomBytes(4).slice().buffer).getUint32(0);
     this.#state = seed === 0 ? 1 : seed;

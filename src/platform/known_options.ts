@@ -1,19 +1,21 @@
 /**
- * Which options there are. A misspelt one that was ignored would leave its default in force, and nothing would say so.
+ * Refusal of unknown options. A misspelt option that was ignored would leave its default in force, and nothing would
+ * report it.
  *
- * Ports are not looked at: who calls them may be newer than who wrote them, and know more.
+ * Options that the mesh passes to ports are not checked: the caller of a port may be newer than its author and pass
+ * options that it does not know.
  *
  * @module
  */
 
 import { misuse, show } from "../errors.ts";
 
-/** Names of options. It has no prototype: `constructor` is none. */
+/** The set of option names. It has no prototype, so that `constructor` is not in it. */
 export interface KnownOptions {
   readonly [name: string]: true | undefined;
 }
 
-/** The names of all options of a type, and those of other lists. The compiler refuses a list that is not complete. */
+/** The names of all options of a type, and those of other lists. The compiler refuses an incomplete list. */
 export function knownOptions<Options>(
   names: Readonly<Record<keyof Options & string, true>>,
   ...others: readonly KnownOptions[]
@@ -22,12 +24,12 @@ export function knownOptions<Options>(
 }
 
 /**
- * Checks that options are an object, or left out unless `isNeeded`, and that each of its own has one of the known names. A name that is not
- * known is refused whatever its value: one that is `undefined` here may have a value in production.
+ * Checks that options are an object, or left out unless `isNeeded`, and that each own property has a known name. An
+ * unknown name is refused even when its value is `undefined`, as it may have a value in production.
  *
- * Costs 10 to 40 ns, as `publish` calls it. `action` completes "Cannot …"; `hint` may say something of a name.
+ * Costs 10 to 40 ns, as `publish` calls it. `action` completes "Cannot …"; `hint` may return a hint about a name.
  *
- * @throws {TypeError} that names the first that is not known, and what may have been meant
+ * @throws {TypeError} that names the first unknown option, and what may have been meant
  */
 export function checkKnown(
   action: string,
@@ -42,13 +44,13 @@ export function checkKnown(
   }
   for (const name in options) {
     if (known[name] !== undefined || !Object.hasOwn(options, name)) continue;
-    const help = hint?.(name) ?? guess(name, Object.keys(known));
+    const help = hint?.(name) ?? hintFor(name, Object.keys(known));
     throw new TypeError(`Cannot ${action} as every option must be known: current value is ${show(name)} (${help})`);
   }
 }
 
-/** What options are called elsewhere, in lower case. */
-const ELSEWHERE: Readonly<Record<string, string>> = {
+/** What other libraries call the options, in lower case. */
+const SYNONYMS: Readonly<Record<string, string>> = {
   advertiseAddr: "address addr advertised announce external externaladdress host hostname ip publicaddress self url",
   batchInterval: "debounce delay flush flushinterval interval linger lingerms wait",
   batchSize: "batchcount maxbatch",
@@ -84,14 +86,17 @@ const ELSEWHERE: Readonly<Record<string, string>> = {
   wire: "compat format mode protocol",
 };
 
-/** No name of ours is half as long. */
-const LONGEST = 40;
+/** Longest text that is compared, in characters: no name of an option is half as long. */
+const MAX_COMPARED = 40;
 
-/** What may have been meant: the same in another spelling, another word for it, a slip of the keys, or a part of it. */
-function guess(name: string, known: readonly string[]): string {
-  const word = plain(name).slice(0, LONGEST);
+/**
+ * A hint at the option that may have been meant. It looks, in this order, for the same name in another spelling, a
+ * synonym, a typing error, and a part of a name.
+ */
+function hintFor(name: string, known: readonly string[]): string {
+  const word = plain(name).slice(0, MAX_COMPARED);
   const spelt = known.filter((each) => plain(each) === word);
-  const named = known.filter((each) => ELSEWHERE[each]?.split(" ").includes(word));
+  const named = known.filter((each) => SYNONYMS[each]?.split(" ").includes(word));
   const near = nearest(word, known);
   const parts = known.filter((each) => word.length > 3 && (plain(each).includes(word) || word.includes(plain(each))));
   const [meant = []] = [spelt, named, near, parts].filter((names) => names.length > 0);
@@ -108,12 +113,12 @@ function listOf(names: readonly string[], last: string): string {
   return [quoted.slice(0, -1).join(", "), ...quoted.slice(-1)].filter((part) => part !== "").join(` ${last} `);
 }
 
-/** Those to which the fewest slips lead, up to one in four letters. */
+/** The names at the smallest edit distance, up to one edit in four letters. */
 function nearest(word: string, known: readonly string[]): readonly string[] {
   let fewest = Math.floor((word.length + 1) / 4);
   let names: string[] = [];
   for (const name of known) {
-    const count = slips(word, plain(name));
+    const count = editDistance(word, plain(name));
     if (count > fewest) continue;
     if (count < fewest) names = [];
     fewest = count;
@@ -122,8 +127,10 @@ function nearest(word: string, known: readonly string[]): readonly string[] {
   return names;
 }
 
-/** How many letters were left out, added, changed or swapped with the next. */
-function slips(a: string, b: string): number {
+/**
+ * The edit distance: letters left out, added, changed, or swapped with the next (Damerau 1964, each pair swapped once).
+ */
+function editDistance(a: string, b: string): number {
   let before: number[] = [];
   let last = Array.from({ length: b.length + 1 }, (_, j) => j);
   for (let i = 1; i <= a.length; i++) {

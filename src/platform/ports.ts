@@ -1,5 +1,5 @@
 /**
- * All that a mesh needs from outside, in one object.
+ * The ports of a mesh: everything that it needs from outside, in one object.
  *
  * @module
  */
@@ -23,11 +23,14 @@ export interface MeshPorts {
   readonly resolveSrv: ResolveSrv;
   /** Lists the interfaces of this host. */
   readonly networkInterfaces: NetworkInterfaces;
-  /** Keeps the contexts of `AsyncLocalStorage` apart. Without it callbacks run in that of whatever happens to call. */
+  /**
+   * Keeps the contexts of `AsyncLocalStorage` apart. Without it callbacks run in the context of whatever code happens
+   * to call them.
+   */
   readonly contexts?: Contexts | undefined;
   /**
-   * Tells which of this host's addresses the system's routes choose. Without it, a mesh that is given no interface takes the
-   * system to choose the first one that is not loopback.
+   * Tells which of this host's addresses the system's routes choose. Without it, a mesh that is given no interface
+   * assumes that the system chooses the first one that is not loopback.
    */
   readonly routeTo?: RouteTo | undefined;
 }

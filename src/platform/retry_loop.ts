@@ -1,5 +1,5 @@
 /**
- * Something that is done again and again.
+ * A loop of rounds with backoff: each round follows the one before after a pause.
  *
  * @module
  */
@@ -7,7 +7,7 @@
 import type { Backoff } from "./backoff.ts";
 import type { Clock, Timer } from "./clock.ts";
 
-/** Does its rounds one after the other, with pauses that grow while they fail. */
+/** Runs rounds one after the other. The pauses between them grow while rounds fail. */
 export class RetryLoop {
   readonly #clock: Clock;
   readonly #backOff: Backoff;
@@ -16,7 +16,7 @@ export class RetryLoop {
   #timer: Timer | undefined;
   #isClosed = false;
 
-  /** `onError` gets what a round rejects with. */
+  /** `onError` is called with what a round rejects with. */
   constructor(clock: Clock, backOff: Backoff, round: () => Promise<void>, onError: (cause: unknown) => void) {
     this.#clock = clock;
     this.#backOff = backOff;
@@ -24,12 +24,12 @@ export class RetryLoop {
     this.#onError = onError;
   }
 
-  /** Begins the first, and returns at once. */
+  /** Begins the first round, and returns at once. */
   start(): void {
     void this.#run();
   }
 
-  /** Begins no more, and reports nothing of one that is under way. */
+  /** Begins no further round, and ignores the result of the one in progress. */
   close(): void {
     this.#isClosed = true;
     this.#timer?.cancel();

@@ -1,26 +1,26 @@
 /**
- * PORT: the type of an `AbortSignal`, in the words of the program that uses the package.
+ * PORT: the type of an `AbortSignal`, taken from the types of the program that uses the package.
  *
  * @module
  */
 
-/** What is used of an `AbortSignal`, written out for programs whose types do not know it. */
+/** The members of an `AbortSignal` that are used, written out for programs whose types do not have it. */
 export interface SignalShape {
   /** Whether it has aborted. */
   readonly aborted: boolean;
-  /** With what. */
+  /** The reason of the abort. */
   readonly reason: unknown;
   /** Calls `listener` when it aborts. */
   addEventListener(type: "abort", listener: () => void): void;
-  /** Takes that back. */
+  /** Removes such a listener. */
   removeEventListener(type: "abort", listener: () => void): void;
   /** Throws the reason if it has aborted. */
   throwIfAborted(): void;
 }
 
 /**
- * The `AbortSignal` of the program's own types, as of `DOM` or `@types/node`. The declarations so need neither: where
- * there is none, its {@linkcode SignalShape}.
+ * The `AbortSignal` of the program's own types, such as those of `DOM` or `@types/node`. The declarations of this
+ * package so need neither: where there is none, it is {@linkcode SignalShape}.
  */
 export type Signal = typeof globalThis extends { AbortSignal: { prototype: infer T extends SignalShape } } ? T
   : SignalShape;

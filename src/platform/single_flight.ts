@@ -1,5 +1,5 @@
 /**
- * One look-up, made again and again, of which never more than one is under way.
+ * Single flight of a repeated look-up: never more than one call is in progress.
  *
  * @module
  */
@@ -7,28 +7,32 @@
 import type { Clock, Timer } from "./clock.ts";
 import type { ResolveOptions } from "./host.ts";
 
-/** Longest wait for an answer, in milliseconds: the C library asks three servers twice, for 5 s each (resolv.conf(5)). */
+/**
+ * Longest wait for an answer, in milliseconds: the C library queries three servers twice, for 5 s each
+ * (resolv.conf(5)).
+ */
 export const PATIENCE = 30_000;
 
-/** A question to somebody who may never answer. */
+/** A call that may never settle, with a time limit on each wait for it. */
 export class SingleFlight<T> {
   readonly #clock: Clock;
-  readonly #ask: (options: ResolveOptions) => Promise<T>;
+  readonly #call: (options: ResolveOptions) => Promise<T>;
   readonly #controller = new AbortController();
   #pending: Promise<T> | undefined;
   #isQueued = false;
   #timer: Timer | undefined;
-  /** Ends the wait that is under way. */
+  /** Ends the wait that is in progress. */
   #giveUp: (() => void) | undefined;
 
-  constructor(clock: Clock, ask: (options: ResolveOptions) => Promise<T>) {
+  constructor(clock: Clock, call: (options: ResolveOptions) => Promise<T>) {
     this.#clock = clock;
-    this.#ask = ask;
+    this.#call = call;
   }
 
   /**
-   * Asks. Rejects when that fails, and when there is no answer for {@linkcode PATIENCE}, the time in a queue left out: the
-   * next call then waits for the same one. Not to be called again before it has settled.
+   * Makes the call, or waits for the one in progress. Rejects when the call fails, and when there is no answer for
+   * {@linkcode PATIENCE}, not counting the time in a queue: the next `answer()` then waits for the same call. Must not
+   * be called again before the promise has settled.
    */
   answer(): Promise<T> {
     const pending = this.#pending ??= this.#start();
@@ -38,26 +42,26 @@ export class SingleFlight<T> {
         reject(new Error(`there was no answer for ${PATIENCE / 1000} s`));
       };
       this.#setTimer();
-      const take = <V>(settle: (value: V) => void) => (value: V) => {
+      const settleBy = <V>(settle: (value: V) => void) => (value: V) => {
         if (this.#giveUp !== giveUp) return;
         this.#stopWaiting();
         this.#pending = undefined;
         settle(value);
       };
-      pending.then(take(resolve), take(reject));
+      pending.then(settleBy(resolve), settleBy(reject));
     });
   }
 
-  /** Stops waiting, and calls the question off: what was promised never settles. */
+  /** Stops waiting and aborts the call. The promise of `answer()` then never settles. */
   close(): void {
     this.#stopWaiting();
     this.#controller.abort();
   }
 
-  /** What is thrown at once rejects as well. */
+  /** An async function, so that a synchronous throw rejects as well. */
   async #start(): Promise<T> {
     this.#isQueued = false;
-    return await this.#ask({
+    return await this.#call({
       signal: this.#controller.signal,
       onQueue: (isQueued) => {
         this.#isQueued = isQueued;

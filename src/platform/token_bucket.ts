@@ -1,12 +1,12 @@
 /**
- * A bound on how often something may happen.
+ * Token bucket: a limit on how often something may happen.
  *
  * @module
  */
 
 import type { Clock } from "./clock.ts";
 
-/** A token bucket: `burst` at once, `perSecond` in the long run. */
+/** A limiter that allows `burst` at once and `perSecond` in the long run. */
 export class TokenBucket {
   readonly #clock: Clock;
   readonly #burst: number;
@@ -22,7 +22,7 @@ export class TokenBucket {
     this.#filledAt = clock.now();
   }
 
-  /** Whether it may happen now; if so, it counts. */
+  /** Whether it may happen now. If so, it takes a token. */
   allow(): boolean {
     const now = this.#clock.now();
     this.#tokens = Math.min(this.#burst, this.#tokens + ((now - this.#filledAt) * this.#perSecond) / 1000);
@@ -32,7 +32,7 @@ export class TokenBucket {
     return true;
   }
 
-  /** What was allowed does not count after all. */
+  /** Returns a token: what was allowed did not happen after all. */
   giveBack(): void {
     this.#tokens = Math.min(this.#burst, this.#tokens + 1);
   }

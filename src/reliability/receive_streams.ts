@@ -140,7 +140,7 @@ export class ReceiveStreams {
     if (stream === undefined) return true;
     const { window, catchUp, isGone } = stream;
     this.outstandingSince = stream.settledAt;
-    if (numbering !== "repair" && this.#multicastLag.heard(stream, number)) {
+    if (numbering !== "retransmit" && this.#multicastLag.heard(stream, number)) {
       window.suspectNow(number, this.#soon(stream, now));
     }
     // Nearly always nothing is missing before it.
@@ -165,7 +165,7 @@ export class ReceiveStreams {
     if (arrival === "new" && numbering === "number" && stream.isDatable) stream.hearNews(now - stream.way, 0);
     // Nothing can be missing below the first.
     if (window.settled === window.highest) stream.catchUp = undefined;
-    if (arrival === "repaired" && catchUp === undefined) stream.learn(numbering === "repair", now);
+    if (arrival === "repaired" && catchUp === undefined) stream.learn(numbering === "retransmit", now);
     this.#review(stream, now);
     return true;
   }

@@ -1,5 +1,5 @@
 /**
- * One batch datagram, written key by key.
+ * Batch writer: encodes one batch datagram key by key.
  *
  * @module
  */
@@ -17,7 +17,7 @@ import {
 import { writeHeader } from "./packet.ts";
 import { NO_ROOM, writeUtf8 } from "./utf8.ts";
 
-/** A batch under way. It owns its bytes and is used again after {@linkcode BatchWriter.clear}. */
+/** A batch that is being written. It owns its bytes and can be used again after {@linkcode BatchWriter.clear}. */
 export class BatchWriter {
   readonly #bytes = new Uint8Array(MAX_DATAGRAM);
   readonly #whole: Uint8Array;
@@ -25,13 +25,13 @@ export class BatchWriter {
   #end = BATCH_KEYS_OFFSET;
   #count = 0;
 
-  /** `nodeId` is the sender's, 16 bytes. With `numbered` there is room for the extension block. */
+  /** `nodeId` is the sender's id, 16 bytes. With `numbered`, room is left for the extension block. */
   constructor(nodeId: Uint8Array, numbered = false) {
     this.#whole = this.#body = this.#bytes.subarray(0, MAX_DATAGRAM - (numbered ? BATCH_EXTENSION_LENGTH : 0));
     writeHeader(this.#bytes, TYPE_BATCH, nodeId);
   }
 
-  /** The sender has another id. */
+  /** Writes another id of the sender. */
   rename(nodeId: Uint8Array): void {
     writeHeader(this.#bytes, TYPE_BATCH, nodeId);
   }
@@ -41,7 +41,10 @@ export class BatchWriter {
     return this.#count;
   }
 
-  /** Bytes that it should not pass with its extension. A first key that takes more goes alone. */
+  /**
+   * Size that the datagram should not exceed, in bytes, with its extension block. A first key that needs more goes
+   * alone.
+   */
   get limit(): number {
     return MAX_DATAGRAM - (this.#whole.length - this.#body.length);
   }
@@ -51,9 +54,9 @@ export class BatchWriter {
   }
 
   /**
-   * Writes a key behind the last one, where the next `put` overwrites it unless it is {@linkcode BatchWriter.commit}ted. Returns
-   * where it ends, else why it can not be added: `NO_ROOM` when it would pass {@linkcode BatchWriter.limit} with its extension,
-   * `ILL_FORMED` when it has no UTF-8 form.
+   * Writes a key behind the last one. The next `put` overwrites it unless it is {@linkcode BatchWriter.commit}ted.
+   * Returns the offset of its end, else why it cannot be added: `NO_ROOM` when the datagram would exceed {@linkcode
+   * BatchWriter.limit} with its extension block, `ILL_FORMED` when the key has no UTF-8 form.
    */
   put(key: string): number {
     const start = this.#end + BATCH_KEY_OVERHEAD;
@@ -61,26 +64,26 @@ export class BatchWriter {
     return end === NO_ROOM && this.#count === 0 ? writeUtf8(key, this.#whole, start) : end;
   }
 
-  /** Takes in the key that was `put` last and ends at `end`. */
+  /** Adds the key that was `put` last and ends at `end`. */
   commit(end: number): void {
     writeU16(this.#bytes, this.#end, end - this.#end - BATCH_KEY_OVERHEAD);
     this.#end = end;
     this.#count++;
   }
 
-  /** The bytes that keys are written into; the next one's length goes to {@linkcode BatchWriter.end}. */
+  /** The bytes that keys are written into. The length of the next key goes to {@linkcode BatchWriter.end}. */
   get buffer(): Uint8Array {
     return this.#bytes;
   }
 
-  /** Where the keys end. */
+  /** Offset of the end of the keys. */
   get end(): number {
     return this.#end;
   }
 
   /**
-   * The datagram, with the number that the batch gets if any: a view that holds until the next `put` or `clear`. `isMore` says
-   * that more is pending.
+   * The datagram, with the number of the batch if it has one: a view that is valid until the next `put` or `clear`.
+   * `isMore` says that more keys are pending.
    */
   bytes(number?: number, isMore = false): Uint8Array {
     writeU16(this.#bytes, COUNT_OFFSET, this.#count);
@@ -89,7 +92,7 @@ export class BatchWriter {
     return this.#bytes.subarray(0, this.#end + BATCH_EXTENSION_LENGTH);
   }
 
-  /** Forgets the keys. */
+  /** Removes all keys. */
   clear(): void {
     this.#end = BATCH_KEYS_OFFSET;
     this.#count = 0;

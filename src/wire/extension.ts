@@ -1,5 +1,6 @@
 /**
- * The extension block: what nodes of this project tell each other behind the body, where the original does not look.
+ * Extension blocks: the records that nodes of this project put after a packet's body, where go-warp does not look. They
+ * are type-length-value records: `docs/wire.md`, "Extension".
  *
  * @module
  */
@@ -50,29 +51,29 @@ import { writeHeader } from "./packet.ts";
 import { type ExchangedPeer, isHeard, readPeers, writePeers } from "./peer_exchange.ts";
 import { type Measure, readMeasure, readReport, type Report, writeMeasure, writeReport } from "./probe_records.ts";
 
-/** Where a stream is. */
+/** The position of a stream: which numbers were given, and which are still held. */
 export interface Position {
   /** Highest number given so far, 0 for none. */
   readonly last: number;
-  /** Lowest number from which on all is held for repair, `last` + 1 for none. */
+  /** Lowest number from which on all batches are held for retransmission, `last` + 1 for none. */
   readonly oldest: number;
   /** Milliseconds since `last` was given, `Infinity` for never. */
   readonly age: number;
 }
 
-/** Numbers from `from` to `to`, both included. */
+/** A range of numbers from `from` to `to`, both included. */
 export interface NumberRange {
-  /** The first, at least 1. */
+  /** The first number, at least 1. */
   readonly from: number;
-  /** The last. */
+  /** The last number. */
   readonly to: number;
 }
 
-/** Where a stream begins for a newcomer. */
+/** Where a stream begins for a joining node: the answer to its catch-up request. */
 export interface Base {
-  /** The first number that may concern it. */
+  /** The first number that may concern the joining node. */
   readonly first: number;
-  /** Age of the batch before that one in milliseconds, `Infinity` when there was none. */
+  /** Age of the batch before `first`, in milliseconds, `Infinity` when there was none. */
   readonly age: number;
 }
 
@@ -80,59 +81,65 @@ export interface Base {
 export interface Extension {
   /** The number of this batch, 1 to 2^48 - 1. */
   readonly number?: number | undefined;
-  /** Where the sender's stream is. */
+  /** The position of the sender's stream. */
   readonly position?: Position | undefined;
   /** The node whose stream the packet is about, 16 bytes. */
   readonly stream?: Uint8Array | undefined;
-  /** What a request and its answer have in common: 0 to 2^32 - 1. */
+  /** The nonce of a request, which its answer repeats: 0 to 2^32 - 1. */
   readonly nonce?: number | undefined;
-  /** Shows that its bearer has got what was sent to its address, 8 bytes. */
+  /** The address-validation token: it shows that its bearer has received what was sent to its address. 8 bytes. */
   readonly token?: Uint8Array | undefined;
-  /** Numbers that the sender misses: 1 to 64 ranges, ascending. */
+  /** Numbers of batches that the sender has not received: 1 to 64 ranges, ascending. */
   readonly ranges?: readonly NumberRange[] | undefined;
-  /** The age from which on the sender wants to know all, in milliseconds. */
+  /** How far back the sender of a catch-up request wants to know all batches, in milliseconds. */
   readonly since?: number | undefined;
-  /** Where the sender's stream begins for who asked. */
+  /** Where the sender's stream begins for the requester. */
   readonly base?: Base | undefined;
-  /** The sender has all of the stream up to this number. */
+  /** Every batch of the stream up to this number has reached the sender, or was given up by it. */
   readonly settled?: number | undefined;
-  /** The number of this batch, which is sent again. */
-  readonly repair?: number | undefined;
-  /** The nonce of the heartbeat that this one answers: 0 to 2^32 - 1. */
+  /** The number of this batch, which is a retransmission. */
+  readonly retransmit?: number | undefined;
+  /** The nonce of the path challenge that this heartbeat responds to: 0 to 2^32 - 1. */
   readonly echo?: number | undefined;
-  /** 2: sent to the group. Else to one node, whose multicast the sender hears, 1, or not, 0. */
+  /**
+   * The path of this heartbeat. 2: sent to the group. 1: sent to one node, whose multicast the sender hears. 0: sent to
+   * one node, whose multicast the sender does not hear.
+   */
   readonly path?: number | undefined;
-  /** The first 4 bytes of the id of each node whose multicast the sender hears: at most 256. */
+  /** The first 4 bytes of the id of each node whose multicast the sender hears: at most 256 nodes. */
   readonly heard?: Uint8Array | undefined;
-  /** Nodes that the sender knows, all with addresses of one family: at most 32. */
+  /** Peer exchange: nodes that the sender knows, all with addresses of one family. At most 32. */
   readonly peers?: readonly ExchangedPeer[] | undefined;
-  /** How a probe is to be answered. */
+  /** How a probe is to be acknowledged. */
   readonly measure?: Measure | undefined;
-  /** What the sender answers of itself. */
+  /** What the sender of a probe ack reports of itself. */
   readonly report?: Report | undefined;
   /**
-   * Milliseconds since the oldest key was accepted that the sender has not sent yet: what its position does not tell. Absent
-   * when it has sent all.
+   * Milliseconds since the oldest key was accepted that the sender has not sent yet, so that its position does not
+   * cover it. Absent when it has sent all keys.
    */
   readonly pending?: number | undefined;
-  /** The number of this batch, when more was pending as it was sent. */
+  /** The number of this batch, when more keys were pending as it was sent. */
   readonly more?: number | undefined;
 }
 
-/** What a number of a batch stands for: all that was pending went with it, or not, or it is sent again. */
-export type Numbering = "number" | "more" | "repair";
+/**
+ * Which record has the number of a batch. `number`: nothing else was pending as it was sent. `more`: more keys were
+ * pending. `retransmit`: the batch is a retransmission.
+ */
+export type Numbering = "number" | "more" | "retransmit";
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 
-/** {@linkcode readExtension} found a block that is none. */
+/** Result of {@linkcode readExtension} for a malformed block. */
 export const MALFORMED = "malformed";
 
-/** {@linkcode readNumber} found a block that has to be read by {@linkcode readExtension}. */
+/** Result of {@linkcode readNumber} for a block that has to be read by {@linkcode readExtension}. */
 export const NOT_PLAIN_NUMBER = -1;
 
 /**
  * The number of a scanned batch whose body ends at `end`: 0 when nothing follows the body, {@linkcode NOT_PLAIN_NUMBER}
- * when something else does. All batches of this version take this way, which makes no object.
+ * when something else than one number does. All batches of this version take this path, which allocates no object.
  */
 export function readNumber(bytes: Uint8Array, end: number): number {
   if (bytes.length === end) return 0;
@@ -144,20 +151,20 @@ export function readNumber(bytes: Uint8Array, end: number): number {
   return number === 0 ? NOT_PLAIN_NUMBER : number;
 }
 
-/** What the plain number of a batch stands for. */
+/** Which record has the plain number of a batch. */
 export function numberingOf(bytes: Uint8Array, end: number): Numbering {
   const tag = bytes[end + EXTENSION_HEADER_LENGTH];
-  return tag === TAG_NUMBER ? "number" : tag === TAG_MORE ? "more" : "repair";
+  return tag === TAG_NUMBER ? "number" : tag === TAG_MORE ? "more" : "retransmit";
 }
 
-/** Makes a batch with a plain number, its whole datagram, one that is sent again. */
+/** Turns a batch datagram with a plain number into a retransmission, in place. */
 export function markRetransmit(datagram: Uint8Array): void {
   datagram[datagram.length - BATCH_EXTENSION_LENGTH + EXTENSION_HEADER_LENGTH] = TAG_RETRANSMIT;
 }
 
 /**
- * Reads the block that begins at `start`. `undefined` when there is none, or one of another version. Never throws; work is
- * bounded by the bytes. Ids, tokens and lists of ids are views into the datagram.
+ * Reads the block that begins at `start`. `undefined` when there is none, or one of another version. Never throws; the
+ * work is bounded by the bytes. Ids, tokens and lists of ids are views into the datagram.
  */
 export function readExtension(bytes: Uint8Array, start: number): Extension | undefined | typeof MALFORMED {
   if (!isBlock(bytes, start)) return undefined;
@@ -181,8 +188,8 @@ export function readExtension(bytes: Uint8Array, start: number): Extension | und
 }
 
 /**
- * Decodes what follows a packet's body, its `rest`, for tools and tests. `undefined` when it is no extension block, or one
- * of another version.
+ * Decodes what follows a packet's body, its `rest`, for tools and tests. `undefined` when it is no extension block, or
+ * one of another version.
  *
  * @throws {DecodeError} when the block is malformed
  */
@@ -196,13 +203,14 @@ export function decodeExtension(rest: Uint8Array): Extension | undefined {
  * Encodes an extension block, the counterpart of {@linkcode decodeExtension}. Records are written in the order of their
  * tags, but `pending` first: a datagram that loses its end must not lose what its position leaves out.
  *
- * @throws {RangeError} when the block could not be decoded again: a number out of range, an id or a token of another length
+ * @throws {RangeError} when the block could not be decoded again: a number out of range, an id or a token of another
+ * length
  */
 export function encodeExtension(extension: Extension): Uint8Array {
-  const { number, position, stream, nonce, token, ranges, since, base, settled, repair } = extension;
+  const { number, position, stream, nonce, token, ranges, since, base, settled, retransmit } = extension;
   const { echo, path, heard, peers, measure, report, pending, more } = extension;
   const records: [number, Uint8Array][] = [];
-  // Rounded up: what is older than it says would be taken for known.
+  // Rounded up: a value that is too low would let the receiver take an older key for known.
   if (pending !== undefined) records.push([TAG_PENDING, withAge(new Uint8Array(0), Math.ceil(pending))]);
   if (number !== undefined) records.push([TAG_NUMBER, u48s(number)]);
   if (position !== undefined) records.push([TAG_POSITION, withAge(u48s(position.last, position.oldest), position.age)]);
@@ -213,7 +221,7 @@ export function encodeExtension(extension: Extension): Uint8Array {
   if (since !== undefined) records.push([TAG_SINCE, withAge(new Uint8Array(0), since)]);
   if (base !== undefined) records.push([TAG_BASE, withAge(u48s(base.first), base.age)]);
   if (settled !== undefined) records.push([TAG_SETTLED, u48s(settled)]);
-  if (repair !== undefined) records.push([TAG_RETRANSMIT, u48s(repair)]);
+  if (retransmit !== undefined) records.push([TAG_RETRANSMIT, u48s(retransmit)]);
   if (echo !== undefined) records.push([TAG_ECHO, u32(echo)]);
   if (path !== undefined) records.push([TAG_PATH, Uint8Array.of(path)]);
   if (heard !== undefined) records.push([TAG_HEARD, heard]);
@@ -236,7 +244,7 @@ export function encodeExtension(extension: Extension): Uint8Array {
   return bytes;
 }
 
-/** A packet of a type from 0x10: a header and a block. */
+/** A control packet, of a type from 0x10: a header and an extension block. */
 export function encodeControl(type: number, nodeId: Uint8Array, extension: Extension): Uint8Array {
   const block = encodeExtension(extension);
   const bytes = new Uint8Array(HEADER_LENGTH + block.length);
@@ -245,7 +253,7 @@ export function encodeControl(type: number, nodeId: Uint8Array, extension: Exten
   return bytes;
 }
 
-/** Writes the block of a batch, which is {@linkcode BATCH_EXTENSION_LENGTH} bytes, at `offset`. */
+/** Writes the extension block of a batch, which is {@linkcode BATCH_EXTENSION_LENGTH} bytes, at `offset`. */
 export function writeNumber(bytes: Uint8Array, offset: number, number: number, isMore = false): void {
   bytes[offset] = EXTENSION_MAGIC[0];
   bytes[offset + 1] = EXTENSION_MAGIC[1];
@@ -263,7 +271,7 @@ function isBlock(bytes: Uint8Array, start: number): boolean {
   return bytes[start] === EXTENSION_MAGIC[0] && bytes[start + 1] === EXTENSION_MAGIC[1];
 }
 
-/** Reads a value into `found`; false when it is malformed. */
+/** Reads a value into `found`. False when it is malformed. */
 function readRecord(tag: number, value: Uint8Array, found: Mutable<Extension>): boolean {
   if (tag === TAG_RANGES) return readRanges(value, found);
   if (tag === TAG_HEARD || tag === TAG_PEERS) return readList(tag, value, found);
@@ -312,8 +320,8 @@ function readRecord(tag: number, value: Uint8Array, found: Mutable<Extension>): 
       found.more = readU48(value, 0);
       return found.more > 0;
     default:
-      found.repair = readU48(value, 0);
-      return found.repair > 0;
+      found.retransmit = readU48(value, 0);
+      return found.retransmit > 0;
   }
 }
 
@@ -342,7 +350,7 @@ function readList(tag: number, value: Uint8Array, found: Mutable<Extension>): bo
   return isSet(found, "peers", readPeers(value));
 }
 
-/** Sets what was read; false when nothing was. */
+/** Sets the value that was read. False when it is `undefined`. */
 function isSet<K extends keyof Extension>(
   found: Mutable<Extension>,
   name: K,
@@ -392,7 +400,7 @@ function u32(value: number): Uint8Array {
   return bytes;
 }
 
-/** Ages are rounded down: what is younger than it says is not skipped. */
+/** Ages are rounded down, so that nothing that is younger than the age says is skipped. */
 function withAge(numbers: Uint8Array, age: number): Uint8Array {
   if (!(age >= 0)) throw misuse("encode", "an age must be a number from 0 up", age, true);
   const bytes = new Uint8Array(numbers.length + 4);

@@ -1,5 +1,5 @@
 /**
- * Unsigned integers, high byte first.
+ * Big-endian unsigned integers of 16, 32 and 48 bits.
  *
  * @module
  */

@@ -1,5 +1,5 @@
 /**
- * A key as bytes, where it lies in a datagram.
+ * Key bytes: a cursor over the keys of a datagram, which decodes the text of a key only when it is needed.
  *
  * @module
  */
@@ -7,37 +7,40 @@
 import { BATCH_KEY_OVERHEAD } from "./layout.ts";
 import { isAscii, isUtf8, readAscii, readUtf8, writeUtf8 } from "./utf8.ts";
 
-const NONE = new Uint8Array(0);
+const NO_BYTES = new Uint8Array(0);
 
-/** V8 copies strings of less than 13 characters, where it keeps a longer piece of a text, and all of the text, in place of a copy. */
-const PIECE = 12;
+/** V8 copies substrings of less than 13 characters. For a longer one it keeps the whole text alive and refers to it. */
+const MAX_COPIED = 12;
 
-/** Characters up to which a copy is made of such pieces, two at most: that costs half of what another way does. */
-const PIECES = 2 * PIECE;
-
-/** Characters up to which the text of a key alone is made by one call: a decoder is not in the processor's caches after a pause. */
-const SHORT = 32;
+/** Longest key, in characters, that is copied as such substrings, two at most: half the cost of the other way. */
+const MAX_TWO_COPIES = 2 * MAX_COPIED;
 
 /**
- * One key at a time of a datagram, or of a text: its bytes, and its text, which is made when somebody asks for it. Most keys
- * that arrive are wanted by nobody, and those of exact subscriptions have a text already.
+ * Longest lone key, in characters, whose text is made by one call: a decoder is not in the processor's caches after a
+ * pause.
+ */
+const MAX_ONE_CALL = 32;
+
+/**
+ * One key at a time of a datagram or of a text: its bytes, and its text, which is decoded on demand. Most keys that
+ * arrive match no subscription, and those of exact subscriptions have a text already.
  */
 export class KeyBytes {
-  /** What it lies in. */
-  bytes: Uint8Array = NONE;
-  /** Where it begins. */
+  /** The bytes that contain the key. */
+  bytes: Uint8Array = NO_BYTES;
+  /** Offset of its first byte. */
   start = 0;
-  /** Where it ends: the byte after its last. */
+  /** Offset of the byte after its last. */
   end = 0;
   #text: string | undefined;
-  /** Where keys begin and end in `bytes`, whether all of that is ASCII, and its text, of which keys are cut then. */
+  /** The range of the keys in `bytes`, whether all of it is ASCII, and then its text, from which keys are cut. */
   #from = 0;
   #to = 0;
   #isAscii = true;
   #whole: string | undefined;
-  #scratch: Uint8Array = NONE;
+  #scratch: Uint8Array = NO_BYTES;
 
-  /** Keys follow that lie in `bytes`, `from` the first of which `to` the end of the last. */
+  /** Begins with the keys of a datagram: `bytes`, in which the first key begins at `from` and the last ends at `to`. */
   open(bytes: Uint8Array, from: number, to: number): void {
     this.bytes = bytes;
     this.#from = from;
@@ -46,7 +49,7 @@ export class KeyBytes {
     this.#whole = undefined;
   }
 
-  /** The next of them. False when it is not UTF-8. */
+  /** Moves to the next key. False when it is not UTF-8. */
   move(start: number, end: number): boolean {
     this.start = start;
     this.end = end;
@@ -54,16 +57,16 @@ export class KeyBytes {
     return this.#isAscii || isUtf8(this.bytes, start, end);
   }
 
-  /** A copy of it and of those that follow, each of which has its length before it. */
+  /** A copy of this key and of those that follow, each after its length. */
   rest(): Uint8Array {
     const copy = new Uint8Array(this.#to - this.start);
     copy.set(this.bytes.subarray(this.start, this.#to));
     return copy;
   }
 
-  /** That was the last of them: nothing is kept of the datagram. */
+  /** Ends the datagram: nothing of it is kept. */
   close(): void {
-    this.bytes = NONE;
+    this.bytes = NO_BYTES;
     this.start = this.end = 0;
     this.#text = this.#whole = undefined;
   }
@@ -82,27 +85,30 @@ export class KeyBytes {
   }
 
   /**
-   * As text. When all of a batch is ASCII it is decoded once and the keys are cut from that text: 10 ns a key against 50
-   * (Node 24, 16-byte keys).
+   * The text of the key. When a whole batch is ASCII it is decoded once and the keys are cut from that text: 10 ns a
+   * key against 50 (Node 24, 16-byte keys).
    */
   get text(): string {
     return this.#text ??= this.#read();
   }
 
   /**
-   * The same, which may be kept. What is cut from the text of a datagram keeps that alive, 1,400 bytes for 16, and so does the
-   * copy on JavaScriptCore until it is looked into.
+   * The text of the key, safe to keep. A text that is cut from that of a datagram keeps all of it alive, 1,400 bytes
+   * for 16; on JavaScriptCore so does a copy, until its characters are read.
    */
   get ownText(): string {
     const length = this.end - this.start;
-    if (!this.#isAscii || length <= PIECE || this.#isAlone()) return this.text;
-    if (length > PIECES) return (this.text + " ").slice(0, -1);
+    if (!this.#isAscii || length <= MAX_COPIED || this.#isAlone()) return this.text;
+    if (length > MAX_TWO_COPIES) return (this.text + " ").slice(0, -1);
     const whole = this.#decoded();
     const start = this.start - this.#from;
-    return whole.substring(start, start + PIECE) + whole.substring(start + PIECE, start + length);
+    return whole.substring(start, start + MAX_COPIED) + whole.substring(start + MAX_COPIED, start + length);
   }
 
-  /** Where its first characters end, so many as a text of that `length` has; -1 when it has fewer, or when that is amid one. */
+  /**
+   * Offset of the end of its first characters, as many as a text of that `length` has. -1 when it has fewer, or when
+   * the offset would be within a character.
+   */
   endOf(length: number): number {
     const { bytes, end } = this;
     let at = this.start;
@@ -112,13 +118,13 @@ export class KeyBytes {
       if (at >= end) return -1;
       const lead = bytes[at] as number;
       at += lead < 0x80 ? 1 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
-      // UTF-16 has two units for what takes four bytes.
+      // A character of four bytes has two units in UTF-16.
       left -= lead < 0xf0 ? 1 : 2;
     }
     return left < 0 ? -1 : at;
   }
 
-  /** Whether it is all that there is. */
+  /** Whether it is the only key of its datagram or text. */
   #isAlone(): boolean {
     return this.end === this.#to && this.start - this.#from <= BATCH_KEY_OVERHEAD;
   }
@@ -130,7 +136,9 @@ export class KeyBytes {
   #read(): string {
     const { bytes, start, end } = this;
     if (!this.#isAscii) return readUtf8(bytes, start, end);
-    if (this.#isAlone()) return end - start <= SHORT ? readAscii(bytes, start, end) : readUtf8(bytes, start, end);
+    if (this.#isAlone()) {
+      return end - start <= MAX_ONE_CALL ? readAscii(bytes, start, end) : readUtf8(bytes, start, end);
+    }
     return this.#decoded().substring(start - this.#from, end - this.#from);
   }
 }

@@ -1,5 +1,5 @@
 /**
- * Every number of the wire, once. `docs/wire.md` is the text behind them. All integers are big-endian.
+ * Wire layout: every number of the wire format, once. `docs/wire.md` explains them. All integers are big-endian.
  *
  * @module
  */
@@ -7,26 +7,29 @@
 /** First byte of every datagram: `W`. */
 export const MAGIC = 0x57;
 
-/** One key has changed. Received only: nodes send batches. */
+/** Invalidate: one key has changed. Received only, as nodes send batches. */
 export const TYPE_INVALIDATE = 0x01;
-/** The sender is there, and can be reached at the address that the packet carries as text. */
+/** Heartbeat: the sender is alive, and advertises the address that the packet carries as text. */
 export const TYPE_HEARTBEAT = 0x02;
-/** Some keys have changed. */
+/** Batch: some keys have changed. */
 export const TYPE_BATCH = 0x03;
 
-/** Batches that the sender misses. Types from 0x10 have no body: an extension block follows the header. */
+/**
+ * Negative acknowledgement (NAK): batches that the sender has not received. Types from 0x10 have no body: an extension
+ * block follows the header.
+ */
 export const TYPE_NAK = 0x10;
-/** The sender has all of a stream. */
+/** Acknowledgement: the sender has all of a stream. */
 export const TYPE_ACK = 0x11;
-/** The sender closes. */
+/** Leave: the sender closes. */
 export const TYPE_LEAVE = 0x12;
-/** What has the receiver published since …? */
+/** Catch-up request: what has the receiver published since a given age? */
 export const TYPE_CATCH_UP = 0x13;
-/** Is the receiver there, and which ways are open? Nobody is noted for it. */
+/** Probe: is the receiver there, and which paths are open? The receiver keeps no state for it. */
 export const TYPE_PROBE = 0x14;
-/** The answer to a probe. */
+/** Probe ack: the answer to a probe. */
 export const TYPE_PROBE_ACK = 0x15;
-/** Where the sender's stream is: after a burst, and in answer to requests. */
+/** State: the position of the sender's stream, after a burst and in answer to requests. */
 export const TYPE_STATE = 0x17;
 
 /** magic u8 · type u8 · node id 16 bytes */
@@ -47,8 +50,8 @@ export const BATCH_KEY_OVERHEAD = 2;
 export const MAX_BATCH_COUNT = 0xffff;
 
 /**
- * Largest datagram that a node sends, in bytes. The original reads into 1,500 bytes and loses what is longer; 1,472 fit
- * an Ethernet frame; 1,400 leave room for tunnels.
+ * Largest datagram that a node sends, in bytes. go-warp reads into 1,500 bytes and loses what is longer; 1,472 fit an
+ * Ethernet frame; 1,400 leave room for tunnels.
  */
 export const MAX_DATAGRAM = 1400;
 
@@ -63,63 +66,63 @@ export const RECORD_HEADER_LENGTH = 3;
 
 /** The number of this batch: u48 */
 export const TAG_NUMBER = 1;
-/** last u48 · oldest u48 · age u32 */
+/** Position of the sender's stream: last u48 · oldest u48 · age u32 */
 export const TAG_POSITION = 2;
-/** The node that a packet is about: 16 bytes */
+/** The node whose stream the packet is about: 16 bytes */
 export const TAG_STREAM = 3;
-/** u32 */
+/** Nonce of a request: u32 */
 export const TAG_NONCE = 4;
-/** 8 bytes */
+/** Address-validation token: 8 bytes */
 export const TAG_TOKEN = 5;
-/** (from u48 · to u48) × 1 to 64 */
+/** Missing numbers: (from u48 · to u48) × 1 to 64 */
 export const TAG_RANGES = 6;
-/** u32, milliseconds */
+/** Age from which on a requester wants to know all: u32, milliseconds */
 export const TAG_SINCE = 7;
-/** first u48 · age u32 */
+/** Where a stream begins for a joining node: first u48 · age u32 */
 export const TAG_BASE = 8;
-/** u48 */
+/** Number up to which the sender has the stream: u48 */
 export const TAG_SETTLED = 9;
-/** In place of the number when a batch is sent again: u48 */
+/** In place of the number in a retransmission: u48 */
 export const TAG_RETRANSMIT = 10;
-/** The nonce of the heartbeat that this one answers: u32 */
+/** The nonce of the path challenge that the heartbeat responds to: u32 */
 export const TAG_ECHO = 11;
-/** By which way a heartbeat is sent: u8, one of the three below */
+/** The path of a heartbeat: u8, one of the three values below */
 export const TAG_PATH = 12;
 /** Nodes whose multicast the sender hears: the first 4 bytes of the id of each */
 export const TAG_HEARD = 13;
-/** Nodes that the sender knows: family u8, 4 or 6 · (id 16 bytes · address 4 or 16 bytes · port u16) × n */
+/** Peer exchange: family u8, 4 or 6 · (id 16 bytes · address 4 or 16 bytes · port u16) × n */
 export const TAG_PEERS = 14;
-/** How a probe is to be answered: size u16, in bytes, 0 for as short as can be · way u8, 0 to the asker, 1 to the group */
+/** How a probe is acknowledged: size u16, in bytes, 0 for the shortest · path u8, 0 to the requester, 1 to the group */
 export const TAG_MEASURE = 15;
-/** What a node answers of itself: port u16 · heartbeat u32, ms · asker u8, 0 to 3 · flags u8 · group, 4 or 16 bytes */
+/** What a probe ack reports: port u16 · heartbeat u32, ms · requester u8, 0 to 3 · flags u8 · group, 4 or 16 bytes */
 export const TAG_REPORT = 16;
-/** Any bytes, read by nobody: a datagram of a size that is to be tried. */
+/** Any bytes, ignored by the receiver: they bring a datagram to a size that is to be tried. */
 export const TAG_PADDING = 17;
-/** How long ago the oldest key was accepted that the sender has not sent yet: u32, milliseconds */
+/** Time since the oldest key was accepted that the sender has not sent yet: u32, milliseconds */
 export const TAG_PENDING = 18;
-/** In place of the number when more was pending as the batch was sent: u48 */
+/** In place of the number when more keys were pending as the batch was sent: u48 */
 export const TAG_MORE = 19;
 
-/** To one node, whose multicast the sender does not hear. */
+/** Path of a heartbeat to one node, whose multicast the sender does not hear. */
 export const PATH_DEAF = 0;
-/** To one node, whose multicast the sender hears. */
+/** Path of a heartbeat to one node, whose multicast the sender hears. */
 export const PATH_HEARD = 1;
-/** To the group. */
+/** Path of a heartbeat to the group. */
 export const PATH_GROUP = 2;
 
-/** In a report: nobody who is known asks. */
+/** In a report: the requester is not known. */
 export const REQUESTER_UNKNOWN = 0;
-/** The asker is heard, and has answered no question. */
+/** In a report: the requester is heard, and has not responded to any path challenge. */
 export const REQUESTER_HEARD = 1;
-/** It has answered, but not at the address that it advertises. */
+/** In a report: a path to the requester is validated, but not at the address that it advertises. */
 export const REQUESTER_VALIDATED = 2;
-/** It has answered at the address that it advertises. */
+/** In a report: the requester's advertised address is validated. */
 export const REQUESTER_AT_ADDRESS = 3;
 
 /** In a report: the node sends and hears multicast. */
 export const FLAG_MULTICAST = 1;
 
-/** Bytes of the value of each record; of one range for `TAG_RANGES`; without the group for `TAG_REPORT`. */
+/** Length of the value of each record, in bytes; of one range for `TAG_RANGES`; without the group for `TAG_REPORT`. */
 export const NUMBER_LENGTH = 6;
 export const AGE_LENGTH = 4;
 export const POSITION_LENGTH: number = 2 * NUMBER_LENGTH + AGE_LENGTH;
@@ -131,23 +134,23 @@ export const BASE_LENGTH: number = NUMBER_LENGTH + AGE_LENGTH;
 export const MEASURE_LENGTH = 3;
 export const REPORT_LENGTH = 8;
 
-/** Bytes of an id in a list of nodes heard by multicast. */
+/** Length of an id in a list of nodes heard by multicast, in bytes. */
 export const SHORT_ID_LENGTH = 4;
-/** Most of them in one heartbeat: 1 kB. */
+/** Most such ids in one heartbeat: 1 kB. */
 export const MAX_HEARD = 256;
-/** Most nodes that one heartbeat tells of: 1,088 bytes with IPv6 addresses. */
+/** Most nodes in the peer exchange of one heartbeat: 1,088 bytes with IPv6 addresses. */
 export const MAX_EXCHANGED = 32;
 
-/** Most ranges in one packet. */
+/** Most ranges of numbers in one packet. */
 export const MAX_RANGES = 64;
 
-/** Highest number of a batch. A million a second would need nine years. */
+/** Highest number of a batch. At a million batches a second it would be reached after nine years. */
 export const MAX_NUMBER: number = 2 ** 48 - 1;
 
-/** An age that stands for never, or for longer than 49 days. */
+/** The age that stands for never, or for longer than 49 days. */
 export const AGE_NEVER = 0xffffffff;
 
-/** What the extension costs a batch: the block and one number, 12 bytes. */
+/** Length of the extension block of a batch, the header and one number: 12 bytes. */
 export const BATCH_EXTENSION_LENGTH: number = EXTENSION_HEADER_LENGTH + RECORD_HEADER_LENGTH + NUMBER_LENGTH;
 
 /** Longest key that fits a datagram with its number, in bytes of UTF-8: 1,366. */

@@ -1,6 +1,6 @@
 /**
- * The three packets of the original, byte for byte. One structural check, {@linkcode scanPacket}, stands before every
- * reader; readers look into the datagram and copy nothing of it.
+ * Packets: the three packet types of go-warp, byte for byte. One structural check, {@linkcode scanPacket}, precedes
+ * every reader. Readers work in place and copy nothing of the datagram.
  *
  * @module
  */
@@ -27,15 +27,15 @@ import {
 } from "./layout.ts";
 import { isAscii, isUtf8, readUtf8 } from "./utf8.ts";
 
-/** {@linkcode scanPacket} found fewer bytes than the datagram claims to have. */
+/** Result of {@linkcode scanPacket} for a datagram with fewer bytes than it claims to have. */
 export const TOO_SHORT = -1;
-/** {@linkcode scanPacket} found another first byte than {@linkcode MAGIC}. */
+/** Result of {@linkcode scanPacket} for a datagram whose first byte is not {@linkcode MAGIC}. */
 export const WRONG_MAGIC = -2;
 
 /**
  * Checks a datagram and returns where its body ends, or {@linkcode TOO_SHORT} or {@linkcode WRONG_MAGIC}. Never throws.
- * Work is bounded by the size of the datagram. What comes after the body is the caller's to read or ignore; a type
- * that is not known has no body.
+ * The work is bounded by the size of the datagram. The caller decides what to do with the bytes after the body. A
+ * packet of an unknown type has no body.
  */
 export function scanPacket(bytes: Uint8Array): number {
   if (bytes.length < HEADER_LENGTH) return TOO_SHORT;
@@ -69,7 +69,7 @@ export function packetType(bytes: Uint8Array): number {
   return bytes[TYPE_OFFSET] as number;
 }
 
-/** How many keys a scanned batch has. */
+/** The number of keys of a scanned batch. */
 export function countOf(bytes: Uint8Array): number {
   return readU16(bytes, COUNT_OFFSET);
 }
@@ -83,7 +83,7 @@ export function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
   return true;
 }
 
-/** Whether a scanned datagram comes from the node `id`. */
+/** Whether a scanned datagram has the node id `id` as its sender. */
 export function isFrom(bytes: Uint8Array, id: Uint8Array): boolean {
   for (let i = 0; i < NODE_ID_LENGTH; i++) {
     if (bytes[NODE_ID_OFFSET + i] !== id[i]) return false;
@@ -96,15 +96,15 @@ export function nodeIdOf(bytes: Uint8Array): Uint8Array {
   return bytes.subarray(NODE_ID_OFFSET, HEADER_LENGTH);
 }
 
-/** The key of a scanned invalidate, or the address of a heartbeat; `undefined` when it is not UTF-8. */
+/** The key of a scanned invalidate, or the address of a heartbeat. `undefined` when it is not UTF-8. */
 export function readKey(bytes: Uint8Array): string | undefined {
   const end = KEY_OFFSET + readU16(bytes, KEY_LENGTH_OFFSET);
   return isUtf8(bytes, KEY_OFFSET, end) ? readUtf8(bytes, KEY_OFFSET, end) : undefined;
 }
 
 /**
- * Calls `visit` with each key of a scanned batch, in order, and returns how many were left out as they are not UTF-8.
- * `end` is what {@linkcode scanPacket} returned; `key` is what `visit` gets, each time another key.
+ * Calls `visit` with each key of a scanned batch, in order. Returns how many keys were left out as they are not UTF-8.
+ * `end` is the result of {@linkcode scanPacket}. `visit` gets `key` each time, moved to the next key.
  */
 export function visitBatch(bytes: Uint8Array, end: number, key: KeyBytes, visit: (key: KeyBytes) => void): number {
   key.open(bytes, BATCH_KEYS_OFFSET, end);
@@ -143,9 +143,9 @@ export interface KeyPacket {
   readonly type: 1 | 2;
   /** The sender, 16 bytes. */
   readonly nodeId: Uint8Array;
-  /** Eight bytes that the original writes as 0 and never reads. */
+  /** Eight bytes that go-warp writes as 0 and never reads. */
   readonly keyHash: bigint;
-  /** The changed key, or the address of the sender: bytes, as they may not be UTF-8. */
+  /** The changed key, or the address of the sender. It is bytes, as it may not be UTF-8. */
   readonly key: Uint8Array;
 }
 
@@ -155,11 +155,11 @@ export interface BatchPacket {
   readonly type: 3;
   /** The sender, 16 bytes. */
   readonly nodeId: Uint8Array;
-  /** The changed keys: bytes, as they may not be UTF-8. */
+  /** The changed keys. They are bytes, as they may not be UTF-8. */
   readonly keys: readonly Uint8Array[];
 }
 
-/** A packet of a type that this version does not know. It is no error: the mesh ignores it. */
+/** A packet of a type that this version does not know. That is no error: the mesh ignores it. */
 export interface UnknownPacket {
   /** Neither 1, 2 nor 3. */
   readonly type: number;
@@ -167,16 +167,16 @@ export interface UnknownPacket {
   readonly nodeId: Uint8Array;
 }
 
-/** Any packet. All bytes in it are views into the datagram, no copies. */
+/** Any packet. All its byte arrays are views into the datagram. */
 export type Packet = (KeyPacket | BatchPacket | UnknownPacket) & {
-  /** What follows the body: empty in what the original sends. */
+  /** What follows the body: empty in what go-warp sends. */
   readonly rest: Uint8Array;
 };
 
 /**
- * Decodes a datagram whole, for tools and tests; the mesh itself reads in place.
+ * Decodes a whole datagram, for tools and tests. The mesh itself reads datagrams in place.
  *
- * @throws {DecodeError} when the original would refuse it too: too short, or another first byte
+ * @throws {DecodeError} when go-warp would refuse it too: too short, or another first byte
  */
 export function decodePacket(bytes: Uint8Array): Packet {
   const end = scanPacket(bytes);
@@ -200,8 +200,8 @@ export function decodePacket(bytes: Uint8Array): Packet {
 }
 
 /**
- * Encodes an invalidate, a heartbeat or a batch as the original does. The counterpart of {@linkcode decodePacket}, with
- * `rest` left out.
+ * Encodes an invalidate, a heartbeat or a batch as go-warp does. The counterpart of {@linkcode decodePacket}, without
+ * `rest`.
  *
  * @throws {RangeError} when the node id is not 16 bytes, a key is longer than 65,535 or a batch has more keys than that
  */
@@ -229,26 +229,27 @@ export function encodePacket(packet: KeyPacket | BatchPacket): Uint8Array {
 }
 
 /**
- * Tells the keys of a scanned batch, which ends at `end`, from those of others: 32 bits of all its bytes, as whoever looks at some
- * of them takes batches for copies whose keys differ elsewhere. Two lanes of words: 0.4 µs for 1,400 bytes, a quarter of FNV-1a.
+ * A fingerprint of the keys of a scanned batch, which ends at `end`: a hash of 32 bits over all its bytes. A hash of
+ * some bytes only would take batches for copies whose keys differ elsewhere. Two lanes of words: 0.4 µs for 1,400
+ * bytes, a quarter of FNV-1a.
  */
 export function fingerprintOf(bytes: Uint8Array, end: number): number {
   const view = new DataView(bytes.buffer, bytes.byteOffset, end);
-  let print = 0x811c9dc5 ^ end;
-  let other = 0x27d4eb2f;
+  let hash = 0x811c9dc5 ^ end;
+  let secondLane = 0x27d4eb2f;
   let i = COUNT_OFFSET;
   for (; i + 8 <= end; i += 8) {
-    print = Math.imul(print ^ view.getInt32(i), 0x85ebca6b);
-    other = Math.imul(other ^ view.getInt32(i + 4), 0xc2b2ae35);
-    print ^= print >>> 15;
-    other ^= other >>> 13;
+    hash = Math.imul(hash ^ view.getInt32(i), 0x85ebca6b);
+    secondLane = Math.imul(secondLane ^ view.getInt32(i + 4), 0xc2b2ae35);
+    hash ^= hash >>> 15;
+    secondLane ^= secondLane >>> 13;
   }
-  for (; i < end; i++) print = Math.imul(print ^ (bytes[i] as number), 0x01000193);
-  // Each step can be undone, so batches of which one word differs never have the same print.
-  return print ^ other ^ (other >>> 7);
+  for (; i < end; i++) hash = Math.imul(hash ^ (bytes[i] as number), 0x01000193);
+  // Each step is invertible, so batches that differ in one word never have the same fingerprint.
+  return hash ^ secondLane ^ (secondLane >>> 7);
 }
 
-/** Writes magic, type and node id. */
+/** Writes the header: magic, type and node id. */
 export function writeHeader(bytes: Uint8Array, type: number, nodeId: Uint8Array): void {
   bytes[0] = MAGIC;
   bytes[TYPE_OFFSET] = type;

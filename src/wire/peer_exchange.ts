@@ -1,5 +1,6 @@
 /**
- * The two lists of nodes in a heartbeat: those whose multicast the sender hears, and those that it knows.
+ * Peer exchange: the two lists of nodes in a heartbeat, of nodes whose multicast the sender hears and of peers that it
+ * knows.
  *
  * @module
  */
@@ -9,17 +10,17 @@ import { IP_LENGTH, readIp, writeIp } from "./ip.ts";
 import { MAX_EXCHANGED, MAX_HEARD, NODE_ID_LENGTH, SHORT_ID_LENGTH } from "./layout.ts";
 import { equalBytes } from "./packet.ts";
 
-/** A node that another tells of. */
+/** A node in the peer exchange of another. */
 export interface ExchangedPeer {
-  /** 16 bytes: a view when it was read. */
+  /** Its node id, 16 bytes: a view when it was read from a datagram. */
   readonly id: Uint8Array;
-  /** An IPv4 or IPv6 literal, without a zone: that is of use on one host only. */
+  /** An IPv4 or IPv6 literal without a zone, as a zone is valid on one host only. */
   readonly host: string;
-  /** 1 to 65535. */
+  /** Its port, 1 to 65535. */
   readonly port: number;
 }
 
-/** Whether a list of nodes heard by multicast has the node `id`. */
+/** Whether a list of nodes heard by multicast contains the node `id`. */
 export function listsNode(heard: Uint8Array, id: Uint8Array): boolean {
   for (let i = 0; i < heard.length; i += SHORT_ID_LENGTH) {
     if (
@@ -29,19 +30,19 @@ export function listsNode(heard: Uint8Array, id: Uint8Array): boolean {
   return false;
 }
 
-/** Such a list. */
+/** Encodes a list of nodes heard by multicast. */
 export function writeHeard(ids: readonly Uint8Array[]): Uint8Array {
   const value = new Uint8Array(SHORT_ID_LENGTH * ids.length);
   ids.forEach((id, i) => value.set(id.subarray(0, SHORT_ID_LENGTH), SHORT_ID_LENGTH * i));
   return value;
 }
 
-/** Whether a value can be one. */
+/** Whether a value is such a list, by its length. */
 export function isHeard(value: Uint8Array): boolean {
   return value.length % SHORT_ID_LENGTH === 0 && value.length <= MAX_HEARD * SHORT_ID_LENGTH;
 }
 
-/** Reads the nodes that are told of; `undefined` when the value is malformed. */
+/** Reads the peers of a peer exchange. `undefined` when the value is malformed. */
 export function readPeers(value: Uint8Array): readonly ExchangedPeer[] | undefined {
   const family = value[0];
   if (family !== 4 && family !== 6) return undefined;
@@ -59,9 +60,9 @@ export function readPeers(value: Uint8Array): readonly ExchangedPeer[] | undefin
 }
 
 /**
- * All of one family, which the first decides.
+ * Encodes the peers of a peer exchange, all of one family, which the first one decides.
  *
- * @throws {RangeError} when one could not be read again as it is
+ * @throws {RangeError} when a peer could not be read again as it is
  */
 export function writePeers(peers: readonly ExchangedPeer[]): Uint8Array {
   const family = peers[0]?.host.includes(":") ? 6 : 4;

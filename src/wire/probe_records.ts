@@ -1,5 +1,5 @@
 /**
- * The records of probes and their answers, by which it is found out which ways between two nodes are open.
+ * Probe records: what probes ask and probe acks report, by which a node measures the paths between itself and others.
  *
  * @module
  */
@@ -16,32 +16,35 @@ import {
   TAG_PADDING,
 } from "./layout.ts";
 
-/** How a probe is to be answered. */
+/** How a probe is to be acknowledged. */
 export interface Measure {
-  /** Bytes that the answer should have, 0 for as few as can be. */
+  /** Size that the ack should have, in bytes, 0 for the shortest. */
   readonly size: number;
-  /** Whether it goes to the group. */
+  /** Whether the ack goes to the group. */
   readonly byGroup: boolean;
 }
 
-/** What a node answers of itself, and of who asks. */
+/** What a probe ack reports of the node that sends it, and of the requester. */
 export interface Report {
-  /** Port of its mesh. */
+  /** Port of the node's mesh. */
   readonly port: number;
-  /** Its time between heartbeats, in whole milliseconds. */
+  /** The node's time between heartbeats, in whole milliseconds. */
   readonly heartbeat: number;
-  /** The asker: 0 not known; 1 heard; 2 has answered, but not where it advertises to be; 3 has answered there. */
+  /**
+   * What the node knows of the requester. 0: nothing. 1: it is heard. 2: a path to it is validated, but not at the
+   * address that it advertises. 3: its advertised address is validated.
+   */
   readonly asker: number;
-  /** Whether it has multicast. */
+  /** Whether the node has multicast. */
   readonly multicast: boolean;
-  /** Its group, an IPv4 or IPv6 literal. */
+  /** The node's group, an IPv4 or IPv6 literal. */
   readonly group: string;
 }
 
-/** Reads a value of the right length; `undefined` when it is malformed. */
+/** Reads a value of the right length. `undefined` when it is malformed. */
 export function readMeasure(value: Uint8Array): Measure | undefined {
-  const way = value[2] as number;
-  return way > 1 ? undefined : { size: readU16(value, 0), byGroup: way === 1 };
+  const path = value[2] as number;
+  return path > 1 ? undefined : { size: readU16(value, 0), byGroup: path === 1 };
 }
 
 /**
@@ -56,7 +59,7 @@ export function writeMeasure(measure: Measure): Uint8Array {
   return checked(value, readMeasure(value), measure);
 }
 
-/** `undefined` when it is malformed. */
+/** Reads a report. `undefined` when it is malformed. */
 export function readReport(value: Uint8Array): Report | undefined {
   const family = value.length === REPORT_LENGTH + IP_LENGTH[4] ? 4 : 6;
   if (value.length !== REPORT_LENGTH + IP_LENGTH[family] || (value[6] as number) > REQUESTER_AT_ADDRESS) {
@@ -94,7 +97,10 @@ function checked<T extends Measure | Report>(value: Uint8Array, read: T | undefi
   throw new RangeError(`Cannot encode as a record of a probe is out of its range: current value is ${show(given)}`);
 }
 
-/** A packet with a block at its end, padded to `size` bytes; as it is when it is longer than that would be. */
+/**
+ * A packet that ends with an extension block, padded to `size` bytes. Unchanged when the padding record would make it
+ * longer than that.
+ */
 export function padded(packet: Uint8Array, size: number): Uint8Array {
   const length = size - packet.length - RECORD_HEADER_LENGTH;
   if (length < 0) return packet;

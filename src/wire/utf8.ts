@@ -1,13 +1,14 @@
 /**
- * UTF-8 in place: written into a datagram and checked inside one, with no copy and no exception. `TextEncoder.encodeInto`
- * needs a view per key, a fatal `TextDecoder` an exception per bad key: 40 ns and 5 µs that hostile input would choose.
+ * UTF-8 in place: written into a datagram and checked inside one, without a copy and without an exception.
+ * `TextEncoder.encodeInto` needs a view for each key, 40 ns; a fatal `TextDecoder` an exception for each bad key, 5 µs,
+ * which hostile input would choose.
  *
  * @module
  */
 
-/** {@linkcode writeUtf8} found that the text does not fit. */
+/** Result of {@linkcode writeUtf8} for a text that does not fit. */
 export const NO_ROOM = -1;
-/** {@linkcode writeUtf8} found half of a surrogate pair, which UTF-8 cannot carry. */
+/** Result of {@linkcode writeUtf8} for a text with half of a surrogate pair, which UTF-8 cannot carry. */
 export const ILL_FORMED = -2;
 
 /** Writes `text` at `offset` and returns where it ends, or {@linkcode NO_ROOM} or {@linkcode ILL_FORMED}. */
@@ -46,7 +47,7 @@ function writeWideUtf8(text: string, from: number, bytes: Uint8Array, offset: nu
   return offset;
 }
 
-/** Bytes that `text` takes in UTF-8, or {@linkcode ILL_FORMED}. */
+/** Length of `text` in UTF-8, in bytes, or {@linkcode ILL_FORMED}. */
 export function utf8Length(text: string): number {
   let bytes = 0;
   for (let i = 0; i < text.length; i++) {
@@ -63,8 +64,8 @@ export function utf8Length(text: string): number {
 }
 
 /**
- * The code point at `i`, or {@linkcode ILL_FORMED}. `codePointAt` looks beyond the end of the text where that is a piece of a
- * longer one of which V8 has made no copy, and its middle compiler has run: Node 24 and 26, Deno 2.9.
+ * The code point at `i`, or {@linkcode ILL_FORMED}. `codePointAt` reads beyond the end of a text that is a piece of a
+ * longer one of which V8 has made no copy, once its middle compiler has run: Node 24 and 26, Deno 2.9.
  */
 function pointAt(text: string, i: number): number {
   const point = text.codePointAt(i) as number;
@@ -78,7 +79,9 @@ export function isAscii(bytes: Uint8Array, start: number, end: number): boolean 
   return seen < 0x80;
 }
 
-/** Whether the bytes from `start` to before `end` are UTF-8 as Unicode 15 table 3-7 has it: shortest form, no surrogates. */
+/**
+ * Whether the bytes from `start` to before `end` are UTF-8 as in Unicode 15 table 3-7: shortest form, no surrogates.
+ */
 export function isUtf8(bytes: Uint8Array, start: number, end: number): boolean {
   let i = start;
   while (i < end) {
@@ -124,7 +127,9 @@ export function readUtf8(bytes: Uint8Array, start: number, end: number): string 
   return decoder.decode(bytes.subarray(start, end));
 }
 
-/** Text of the bytes from `start` to before `end`, which must be ASCII and few: each is an argument of a call. */
+/**
+ * Text of the bytes from `start` to before `end`, which must be ASCII and few, as each becomes an argument of a call.
+ */
 export function readAscii(bytes: Uint8Array, start: number, end: number): string {
   return Reflect.apply(String.fromCharCode, undefined, bytes.subarray(start, end));
 }

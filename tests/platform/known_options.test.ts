@@ -195,7 +195,7 @@ describe("what may have been meant", () => {
     for (const name of ["bind", "clock", "resolve"]) {
       assertEquals(await said(name), "it is a port, which `MeshBus.open` takes");
     }
-    for (const name of ["onError", "logger"]) assertEquals(await said(name), "what happens is told by `mesh.events`");
+    for (const name of ["onError", "logger"]) assertEquals(await said(name), "`mesh.events` reports what happens");
   });
 
   test("is not known of a name that is like no other", async () => {

@@ -63,7 +63,7 @@ function setUp({ capacity = 10 } = {}) {
     antedate: (since) => antedated.push(since),
   });
   const accept = (number: number, id = A, isRepair = false, print = number) =>
-    streams.accept(id, number, isRepair ? "repair" : "number", SOURCE.host, SOURCE.port, print);
+    streams.accept(id, number, isRepair ? "retransmit" : "number", SOURCE.host, SOURCE.port, print);
   const position = (last: number, oldest = 1, age = 0, rest: Extension = {}, id = A) =>
     streams.hear(id, SOURCE, { position: { last, oldest, age }, ...rest });
   const stream = (id = A) => streams.get(formatNodeId(id)) as ReceiveStream;
@@ -1126,7 +1126,7 @@ describe("how far a node is", () => {
   test("is not known from what is sent again, nor from what is sent while more is pending", async () => {
     const { streams, stream, clock } = known(3);
     const before = stream().settledAt;
-    for (const [number, numbering] of [[4, "repair"], [5, "more"]] as const) {
+    for (const [number, numbering] of [[4, "retransmit"], [5, "more"]] as const) {
       await clock.advance(100);
       assertEquals(streams.accept(A, number, numbering, SOURCE.host, SOURCE.port, 0), true);
       assertEquals(stream().settledAt, before);

@@ -209,7 +209,7 @@ describe("a negative acknowledgement", () => {
       own.onNak("a", AT, { nonce: 1, token: own.tokenFor(asker("a")), ranges: [range(1)] });
       const repair = own.takeRetransmit();
       if (round > 0) assertEquals(repair, undefined);
-      else assertEquals(repair?.datagram, Uint8Array.of(1, 2, 3, 4, 5, ...encodeExtension({ repair: 1 })));
+      else assertEquals(repair?.datagram, Uint8Array.of(1, 2, 3, 4, 5, ...encodeExtension({ retransmit: 1 })));
     }
     assertEquals(decodeExtension(sent.subarray(5)), { number: 1 });
   });

@@ -160,9 +160,9 @@ describe("a receiver", () => {
       if (isDropped) {
         assertEquals(got, []);
       } else if (type === BATCH) {
-        const { number, repair = number } = extension ?? {};
-        const what = number === undefined ? "repair" : "number";
-        const noted = repair === undefined ? [] : [[what, id, repair, "10.0.0.9", 5000]];
+        const { number, retransmit = number } = extension ?? {};
+        const what = number === undefined ? "retransmit" : "number";
+        const noted = retransmit === undefined ? [] : [[what, id, retransmit, "10.0.0.9", 5000]];
         assertEquals(got, [...noted, ...keysOf(bytes)]);
       } else if (type === HEARTBEAT) {
         assertEquals(got, [["heartbeat", id, "10.0.0.1:7946", "10.0.0.9", 5000, extension]]);
@@ -315,7 +315,7 @@ const anyExtension: fc.Arbitrary<Extension> = fc.record({
   since: age,
   base: fc.tuple(number, age).map(([first, age]) => ({ first, age })),
   settled: fc.oneof(fc.constant(0), number),
-  repair: number,
+  retransmit: number,
   echo: fc.oneof(fc.nat(3), fc.integer({ min: 2 ** 31, max: NEVER })),
   path: fc.nat(2),
   heard: fc.array(fc.uint8Array({ minLength: 4, maxLength: 4 }), { maxLength: 256 }).map((ids) =>
@@ -427,8 +427,8 @@ describe("the number of a batch", () => {
         const datagram = Uint8Array.of(...body, ...encodeExtension({ [numbering]: number }));
         assertEquals(numberingOf(datagram, body.length), numbering);
         markRetransmit(datagram);
-        assertEquals([numberingOf(datagram, body.length), readNumber(datagram, body.length)], ["repair", number]);
-        assertEquals(datagram, Uint8Array.of(...body, ...encodeExtension({ repair: number })));
+        assertEquals([numberingOf(datagram, body.length), readNumber(datagram, body.length)], ["retransmit", number]);
+        assertEquals(datagram, Uint8Array.of(...body, ...encodeExtension({ retransmit: number })));
       }
     }));
   });
@@ -452,7 +452,7 @@ describe("the number of a batch", () => {
         } else {
           // What it leaves to the other is no plain number.
           const isPlain = read !== undefined && read !== MALFORMED &&
-            ["number", "repair", "more"].includes(Object.keys(read).join()) &&
+            ["number", "retransmit", "more"].includes(Object.keys(read).join()) &&
             rest.length === BATCH_EXTENSION_LENGTH;
           assertEquals(isPlain, false);
         }
@@ -534,7 +534,7 @@ describe("encodeExtension refuses", () => {
       `numbers must be integers from 0 to 2^48 - 1: current value is ${number}`,
     ]),
     ["the number 0", { number: 0 }, "record 1 is out of its range"],
-    ["the number 0 of what is sent again", { repair: 0 }, "record 10 is out of its range"],
+    ["the number 0 of what is sent again", { retransmit: 0 }, "record 10 is out of its range"],
     ["a position whose oldest is 0", { position: { ...good, oldest: 0 } }, "record 2 is out of its range"],
     ["a position whose oldest is above last + 1", { position: { ...good, oldest: 5 } }, "record 2 is out of its range"],
     ["a position whose last is no integer", { position: { ...good, last: 0.5 } }, "current value is 0.5"],
