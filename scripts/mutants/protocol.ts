@@ -155,7 +155,7 @@ export const PROTOCOL: readonly Mutant[] = judgedBy("storms", [
   {
     name: "requests are not answered",
     file: "src/reliability/send_stream.ts",
-    find: "if (isValidated && this.#enqueue(request.ranges ?? [], asker)) return;",
+    find: "if (isValidated && this.#enqueue(request.ranges ?? [], requester)) return;",
     replace: "if (isValidated) return;",
   },
   {

@@ -75,7 +75,7 @@ export const WIDER: readonly Mutant[] = judgedBy("storms", [
   {
     name: "long ways are measured without a limit",
     file: "src/reliability/receive_streams.ts",
-    find: " && (!stream.isDatable || this.#ways.allow())",
+    find: " && (!stream.isDatable || this.#pathProbes.allow())",
     replace: "",
   },
   {
@@ -173,7 +173,7 @@ export const WIDER: readonly Mutant[] = judgedBy("storms", [
   {
     name: "who died before it answered is no gap",
     file: "src/reliability/receive_streams.ts",
-    find: "    if (this.#unprovenGaps.allow()) return true;\n",
+    find: "    if (this.#unvalidatedGaps.allow()) return true;\n",
     replace: "    if (stream.emptyAt > -Infinity) return false;\n",
     seeds: [16],
   },

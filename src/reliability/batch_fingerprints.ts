@@ -1,18 +1,21 @@
 /**
- * Which batches of a stream have come of late, to tell a copy from another batch with the same number.
+ * Fingerprints of the latest batches of a stream: they tell a copy of a batch from another batch with the same number.
  *
  * @module
  */
 
-/** How many are remembered: a node that was set back by more is noticed by its position. 1.5 kB for each stream. */
+/**
+ * Batches that are remembered. A node that was set back by more is noticed by its position. The memory is 1.5 kB a
+ * stream.
+ */
 export const REMEMBERED = 128;
 
-/** A short print of each, by its number. */
+/** A fingerprint of each batch, by its number. */
 export class BatchFingerprints {
   readonly #numbers = new Float64Array(REMEMBERED);
   readonly #fingerprints = new Int32Array(REMEMBERED);
 
-  /** A batch has come with a number, from 1. */
+  /** A batch has arrived with a number, from 1. */
   note(number: number, print: number): void {
     const slot = number % REMEMBERED;
     if ((this.#numbers[slot] as number) > number) return;
@@ -20,22 +23,22 @@ export class BatchFingerprints {
     this.#fingerprints[slot] = print;
   }
 
-  /** Whether a batch with this number has come. */
+  /** Whether a batch with this number has arrived. */
   knows(number: number): boolean {
     return this.#numbers[number % REMEMBERED] === number;
   }
 
-  /** Whether another batch than this had that number. False when that is not known. */
+  /** Whether a batch with another fingerprint has arrived with that number. False when that is not known. */
   differs(number: number, print: number): boolean {
     return this.knows(number) && this.#fingerprints[number % REMEMBERED] !== print;
   }
 
-  /** Whether a batch has come with a number above `last`, up to `settled`. */
+  /** Whether a batch has arrived with a number above `last`, up to `settled`. */
   knowsBetween(last: number, settled: number): boolean {
     return this.#numbers.some((number) => number > last && number <= settled);
   }
 
-  /** Numbers above `last` are given anew. */
+  /** The sender will give the numbers above `last` again. */
   endAt(last: number): void {
     this.#numbers.forEach((number, slot) => {
       if (number > last) this.#numbers[slot] = 0;

@@ -1,29 +1,40 @@
 /**
- * Notices that the event loop stood still: a long computation, a stopped container, a machine that was suspended.
+ * Event loop monitor: detects stalls of the event loop (a long computation, a stopped container) and suspensions of the
+ * machine.
  *
  * @module
  */
 
 import type { Clock, Timer } from "../platform/clock.ts";
 
-/** How often it looks, in milliseconds. A shorter stall is shorter than the announcements after a burst go on. */
+/**
+ * Time between two looks, in milliseconds. A stall that is shorter than two of them is shorter than the time for which
+ * a position is announced after a burst.
+ */
 const LOOK_EVERY = 250;
 
 /**
- * By how much more the wall's clock has to go on than the node's, in milliseconds, to say that the machine was suspended: the
- * clocks of all runtimes stand still then. Time daemons step it by less, and only a clock that is set forward looks the same.
+ * By how much more the wall clock has to advance than the node's clock, in milliseconds, to mean that the machine was
+ * suspended: the monotonic clocks of all runtimes stop meanwhile. Time daemons step the wall clock by less. Only a wall
+ * clock that somebody sets forward looks the same.
  */
 const SUSPENDED = 1000;
 
-/** What stood still. */
+/** A stall of the event loop, or a suspension of the machine. */
 export interface LoopStall {
-  /** The time at which all was well last: by the node's clock, less what that stood still for. */
+  /**
+   * The time of the last look before it, by the node's clock, less the time of the suspension, which that clock has not
+   * counted.
+   */
   readonly since: number;
-  /** For how long the node's clock stood still, in milliseconds; 0 when it did not. */
+  /** For how long the machine was suspended, in milliseconds; 0 for a stall. */
   readonly suspended: number;
 }
 
-/** A timer that is late tells, and a clock of the wall that has gone on by itself. */
+/**
+ * A timer that fires late shows a stall. A wall clock that has advanced by more than the node's clock shows a
+ * suspension.
+ */
 export class EventLoopMonitor {
   readonly #clock: Clock;
   readonly #onStall: (loopStall: LoopStall) => void;
@@ -37,7 +48,7 @@ export class EventLoopMonitor {
     this.#onStall = onStall;
   }
 
-  /** What stood still, or read what had come meanwhile, without having been noticed yet. */
+  /** The stall or suspension that is under way or has just ended, as long as `onStall` was not called for it. */
   get loopStall(): LoopStall | undefined {
     if (this.#timer === undefined) return undefined;
     const passed = this.#clock.now() - this.#lookedAt;
@@ -46,9 +57,9 @@ export class EventLoopMonitor {
     return passed + suspended >= 2 * LOOK_EVERY ? { since: this.#lookedAt - suspended, suspended } : undefined;
   }
 
-  /** For how long the machine was suspended without that having been noticed yet, in milliseconds; 0 when it was not. */
+  /** For how long the machine was suspended, in milliseconds, as long as `onStall` was not called for it; else 0. */
   get suspended(): number {
-    // One clock is enough for the usual answer.
+    // Nearly always the wall clock alone shows that there was no suspension.
     return this.#wallPassed() >= SUSPENDED ? this.loopStall?.suspended ?? 0 : 0;
   }
 
@@ -62,7 +73,10 @@ export class EventLoopMonitor {
     }, LOOK_EVERY);
   }
 
-  /** Looks at once whether the machine was suspended: what comes after waking is not to be judged by a clock that stood still. */
+  /**
+   * Looks at once whether the machine was suspended: what arrives after the machine has woken must not be judged by a
+   * clock that has stopped meanwhile.
+   */
   look(): void {
     if (this.suspended === 0) return;
     const { loopStall } = this;
@@ -77,7 +91,7 @@ export class EventLoopMonitor {
 
   #tell(loopStall: LoopStall): void {
     this.#timer?.cancel();
-    // Who looks or asks meanwhile is not told of it again.
+    // Whoever looks or asks within the callback must not report the same stall again.
     this.#mark();
     this.#onStall(loopStall);
     if (this.#timer !== undefined) this.start();

@@ -1,5 +1,5 @@
 /**
- * A node that leaves: who still needs something of it.
+ * Graceful leave: which peers still need something of a node that leaves, and until when it waits for them.
  *
  * @module
  */
@@ -8,60 +8,60 @@ import type { Clock } from "../platform/clock.ts";
 import type { Endpoint } from "../platform/endpoint.ts";
 import type { Asker } from "./validation_tokens.ts";
 
-/** How often it says so, and how long it stays for a question, in milliseconds. */
+/** Time between two leave packets to a peer, and for how long the node lingers for another request, in milliseconds. */
 export const LEAVE_EVERY = 30;
 
-/** Most nodes that are told of the leave besides by the group. */
-const MAX_EXCHANGED = 65_536;
+/** Most nodes that get a leave packet of their own, besides the one to the group. */
+const MAX_INFORMED = 65_536;
 
-/** A node that leaves, and the peers that it waits for. */
+/** The state of one leave, and the peers that it waits for. */
 export class GracefulLeave {
-  /** The peers that have not acknowledged it, and where they are. */
+  /** The peers that have not acknowledged the leave, and their endpoints. */
   readonly waiting: Map<string, Endpoint>;
-  /** Those that have. */
+  /** The peers that have acknowledged it. */
   readonly confirmed: Set<string> = new Set();
-  /** Whether nobody is told any more. */
+  /** Whether no more leave packets are sent. */
   isOver = false;
   readonly #peers: readonly Asker[];
-  readonly #told: Set<string>;
+  readonly #informed: Set<string>;
   readonly #clock: Clock;
-  readonly #say: (to: Endpoint) => void;
+  readonly #send: (to: Endpoint) => void;
   #lingerUntil = -Infinity;
   #wake: () => void = () => {};
 
-  /** It waits for `peers`; `say` tells one that the node leaves. */
-  constructor(peers: readonly Asker[], clock: Clock, say: (to: Endpoint) => void) {
+  /** It waits for `peers`. `send` sends a leave packet to one endpoint. */
+  constructor(peers: readonly Asker[], clock: Clock, send: (to: Endpoint) => void) {
     this.#peers = peers;
     this.waiting = new Map(peers.map(({ id, endpoint }) => [id, endpoint]));
-    this.#told = new Set(this.waiting.keys());
+    this.#informed = new Set(this.waiting.keys());
     this.#clock = clock;
-    this.#say = say;
+    this.#send = send;
   }
 
-  /** Whether somebody may still need something. */
+  /** Whether a peer may still need something. */
   get goesOn(): boolean {
     return this.waiting.size > 0 || this.#clock.now() < this.#lingerUntil;
   }
 
-  /** Stays for the time of another round. */
+  /** Lingers for as long as one more round takes. */
   linger(): void {
     this.#lingerUntil = this.#clock.now() + LEAVE_EVERY;
   }
 
-  /** Tells a newcomer once. */
+  /** Sends a leave packet to a joining node, once. */
   greet(id: string, endpoint: Endpoint): void {
-    if (this.#told.has(id) || this.#told.size >= MAX_EXCHANGED) return;
-    this.#told.add(id);
-    this.#say(endpoint);
+    if (this.#informed.has(id) || this.#informed.size >= MAX_INFORMED) return;
+    this.#informed.add(id);
+    this.#send(endpoint);
     this.linger();
   }
 
-  /** What all have acknowledged was not everything. */
+  /** The last number has become higher, so what the peers have acknowledged was not everything. */
   renew(): void {
     this.confirmed.clear();
     for (const { id, endpoint } of this.#peers) this.waiting.set(id, endpoint);
     this.linger();
-    for (const endpoint of this.waiting.values()) this.#say(endpoint);
+    for (const endpoint of this.waiting.values()) this.#send(endpoint);
   }
 
   /** A peer has everything. */
@@ -75,7 +75,7 @@ export class GracefulLeave {
     if (this.waiting.delete(id) && !this.goesOn) this.#wake();
   }
 
-  /** Resolves when nobody is waited for, or after `time` milliseconds. */
+  /** Resolves when no peer is waited for, or after `time` milliseconds. */
   async settledWithin(time: number): Promise<void> {
     await new Promise<void>((resolve) => {
       const timer = this.#clock.setTimer(resolve, time);

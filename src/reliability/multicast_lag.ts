@@ -1,23 +1,23 @@
 /**
- * How much later a node reads what is sent to the group than what is sent to it alone.
+ * Multicast lag: how much later a node reads what comes by the group than what comes by unicast.
  *
  * @module
  */
 
 import type { Clock } from "../platform/clock.ts";
 
-/** What is less than that, in milliseconds, is a matter of each path: datagrams overtake each other. */
+/** A difference that is less than this, in milliseconds, is ordinary reordering on one path. */
 const LEAST = 100;
-/** Longest that is taken for it, in milliseconds. */
+/** Longest lag that is taken for one, in milliseconds. */
 const MOST = 1000;
-/** In so many milliseconds without news it is taken to be half of what it was. */
+/** Time after which the lag counts as half of what was measured, in milliseconds. */
 const HALF_LIFE = 1000;
-/** Answers of which what they told is waited for, at most, and for how long, in milliseconds. */
+/** Most ranges that are awaited, and how long each is, in milliseconds. */
 const MAX_AWAITED = 64;
 const AWAITED_FOR = 10_000;
 
-/** Numbers of a stream that an answer has told of, and when. */
-interface Told {
+/** Numbers of a stream that an answer has made known, and when. */
+interface AwaitedRange {
   readonly stream: object;
   from: number;
   readonly to: number;
@@ -25,13 +25,14 @@ interface Told {
 }
 
 /**
- * On a busy host what is sent to the group waits in a socket of its own behind thousands of others, and radio networks hold it
- * back for stations that sleep; an answer by unicast overtakes it, and tells of batches that then seem to be lost.
+ * On a busy host, multicast waits in a socket of its own behind thousands of other datagrams, and radio networks hold
+ * it back for stations that sleep. A state packet by unicast overtakes it, and makes numbers known that then seem to be
+ * lost.
  */
 export class MulticastLag {
   readonly #clock: Clock;
-  /** From the oldest on. */
-  readonly #awaited: Told[] = [];
+  /** The oldest first. */
+  readonly #awaited: AwaitedRange[] = [];
   #lag = 0;
   #at = 0;
 
@@ -39,7 +40,7 @@ export class MulticastLag {
     this.#clock = clock;
   }
 
-  /** In milliseconds, 0 for none. */
+  /** The lag in milliseconds, 0 for none. */
   get value(): number {
     if (this.#lag === 0) return 0;
     const lag = this.#lag * 2 ** ((this.#at - this.#clock.now()) / HALF_LIFE);
@@ -48,14 +49,14 @@ export class MulticastLag {
     return 0;
   }
 
-  /** An answer tells of numbers of a stream that were not known. */
+  /** An answer has made numbers of a stream known. */
   told(stream: object, from: number, to: number): void {
     if (from > to) return;
     this.#awaited.push({ stream, from, to, at: this.#clock.now() });
     if (this.#awaited.length > MAX_AWAITED) this.#awaited.shift();
   }
 
-  /** A batch has come that nobody had asked for. Whether there is a lag. */
+  /** A batch has come that nobody had asked for. Returns whether there is a lag. */
   heard(stream: object, number: number): boolean {
     if (this.#awaited.length > 0) this.#look(stream, number, this.#clock.now());
     return this.value > 0;
@@ -63,13 +64,15 @@ export class MulticastLag {
 
   #look(stream: object, number: number, now: number): void {
     while (this.#awaited[0] !== undefined && now - this.#awaited[0].at >= AWAITED_FOR) this.#awaited.shift();
-    const index = this.#awaited.findIndex((told) => told.stream === stream && number >= told.from && number <= told.to);
-    const told = this.#awaited[index];
-    if (told === undefined) return;
-    const late = now - told.at;
+    const index = this.#awaited.findIndex((range) =>
+      range.stream === stream && number >= range.from && number <= range.to
+    );
+    const range = this.#awaited[index];
+    if (range === undefined) return;
+    const late = now - range.at;
     if (late >= LEAST && late >= this.value) [this.#lag, this.#at] = [Math.min(late, MOST), now];
-    // It comes once, and in order.
-    told.from = number + 1;
-    if (told.from > told.to) this.#awaited.splice(index, 1);
+    // Each number of the range comes once, and in order.
+    range.from = number + 1;
+    if (range.from > range.to) this.#awaited.splice(index, 1);
   }
 }

@@ -1,5 +1,8 @@
 /**
- * Asks other nodes for what is missing.
+ * NAK scheduler: decides when this node asks which other node for which missing batches.
+ *
+ * Kin to NORM (RFC 5740) and PGM (RFC 3208): NAKs after a random back-off, repeated with growing pauses until the batch
+ * arrives or is a gap.
  *
  * @module
  */
@@ -18,67 +21,73 @@ import { LEAVE_PATIENCE, MAX_UNANSWERED, type ReceiveStream, UNDER_WAY } from ".
 import { type Hole, isVain, VAIN_ATTEMPTS } from "./receive_window.ts";
 
 /**
- * First and second wait for an answer, in milliseconds; two round trips if that is more. With 5 % loss one hole in a hundred
- * is asked for three times: these waits have that done within 30 ms.
+ * First and second wait for an answer, in milliseconds; two round trips if that is more. With 5 % loss, one hole in a
+ * hundred is asked for three times: these waits have that done within 30 ms.
  */
 const RETRY = 6;
 /** Longest wait for an answer, in milliseconds; two round trips if that is more. */
 const MAX_RETRY = 250;
-/** So often at most the wait is doubled as long as repairs come, and for how long after one, in milliseconds: to 48 ms. */
+/**
+ * How often the wait is doubled at most while retransmissions arrive, which makes 48 ms, and for how many milliseconds
+ * after one that holds.
+ */
 const MAX_DOUBLINGS = 3;
 const RETRANSMITS_COME = 250;
-/** Most of a wait that is added at random. */
+/** Largest part of a wait that is added at random. */
 const SPREAD = 0.25;
-/** Shortest time between two packets of requests to a node, in milliseconds: holes of a burst share one. */
+/** Shortest time between two requests to a node, in milliseconds: the holes of a burst share one. */
 const SPACING = 2;
-/** Most numbers in one packet of requests: as many as one is answered by. */
+/** Most numbers in one NAK: the other node retransmits no more for one. */
 const MAX_REQUESTED = 128;
 /**
- * More than the least is under way only after this node has stood still, or the other was silent, for so many milliseconds,
- * and as long as so many numbers in a row are missing. What a way that is too narrow loses looks otherwise, and more repairs
- * would flood it.
+ * More numbers than the least may be under way only for so many milliseconds after this node has stalled, or the other
+ * was silent, and as long as so many numbers in a row are missing. The losses of a path that is too narrow look
+ * otherwise, and more retransmissions would flood it.
  */
 const AFTER_OUTAGE = { numbers: 256, for: 10_000 };
 /**
- * Most that were asked for and have not come, without those that were asked for in vain: what never comes is not asked for
- * beyond them.
+ * Most numbers that were asked for and have not arrived. Those asked for in vain do not count: they must not keep
+ * others from being asked for.
  */
 const MAX_ASKED = 512;
-/** So many more of those that were found missing within so many milliseconds: they do not wait for what never comes. */
+/**
+ * So many more numbers that were found missing within so many milliseconds may be asked for: they do not wait for what
+ * never arrives.
+ */
 const MAX_NEW = 128;
 const NEW_FOR = 250;
 /**
- * Most numbers that were asked for in vain and are under way, which is for {@linkcode MAX_RETRY} each. As soon as one of
- * them has come, they are as good as all others.
+ * Most numbers asked for in vain that are under way, each for {@linkcode MAX_RETRY}. As soon as one of them arrives,
+ * they count as all others.
  */
 const MAX_VAIN = 32;
 /**
- * The longest wait between two requests for one of them, in milliseconds, when there are more, or after so many requests:
- * with half lost each way that is one in 100,000.
+ * Longest wait between two NAKs for a number asked for in vain, in milliseconds, when there are more of them, or after
+ * so many NAKs: with half lost in each direction one in 100,000 gets there by chance.
  */
 const MAX_VAIN_RETRY = 4000;
 const MANY_ATTEMPTS = 40;
 /** Requests a second, to all nodes together. */
 const NAKS_PER_SECOND = 2000;
 /**
- * Those to nodes that have not answered from where they are taken to be. Anybody can name any address: such a node gets
- * short questions only, this many a second in all, {@linkcode MAX_UNANSWERED} in a row, and then one now and then when it
+ * Requests a second to nodes whose path to their present endpoint is not validated, all together. Anybody can name any
+ * address: such a node gets catch-up requests only, {@linkcode MAX_UNANSWERED} in a row, and later single ones when it
  * is heard.
  */
 const UNVALIDATED_PER_SECOND = 128;
-/** When what was beyond a limit is tried again, in milliseconds. */
+/** When a request beyond a limit is tried again, in milliseconds. */
 const LIMITED = 50;
 /**
- * A timer that is so late, in milliseconds, runs ahead of what has come meanwhile and lies unread: what is missing by
- * multicast may have come by unicast, or the other way round, in the other socket. So what was not asked for yet waits for
- * so many turns of the event loop, of about a millisecond each; see `TURNS` in `failure_detector.ts`. A loop that lags in each of
- * them gets through a receive buffer by then.
+ * A timer that fires so late, in milliseconds, runs before the datagrams are read that have come meanwhile: what is
+ * missing by multicast may have come by unicast, or the other way round, in the other socket. So holes that were not
+ * asked for yet wait for so many turns of the event loop, of about a millisecond each; see `TURNS` in
+ * `failure_detector.ts`. A loop that lags in each of them gets through a receive buffer by then.
  */
 const LATE = 4;
 const TURNS = 8;
-/** Longest that this holds anything up, in milliseconds: a loop may lag for good. */
+/** Longest that this holds up a NAK, in milliseconds: a loop may lag for good. */
 const MAX_HELD_UP = 250;
-/** Requests whose answers are known: one may be sent every 2 ms, and the answer take 128. */
+/** Requests whose answers are recognised: one may be sent every 2 ms, and its answer may take 128 ms. */
 const MAX_OUTSTANDING = 64;
 
 /** What {@linkcode NakScheduler} is made of. The callbacks MUST NOT throw. */
@@ -88,9 +97,9 @@ export interface NakSchedulerConfig {
   readonly clock: Clock;
   readonly jitter: Jitter;
   readonly randomBytes: RandomBytes;
-  /** Where a peer is; `undefined` when no heartbeat of it was heard. */
+  /** The endpoint of a peer; `undefined` when no heartbeat of it was heard. */
   readonly endpointOf: (id: string) => Endpoint | undefined;
-  /** How many could ask a stranger. Absent: nobody else. */
+  /** How many nodes could ask an unknown node. Absent: no other does. */
   readonly suppression?: ResponseSuppression;
   /** What is known of the node of a stream. */
   readonly peer?: (id: string) => Pick<KnownPeer, "extended" | "isValidated"> | undefined;
@@ -99,20 +108,23 @@ export interface NakSchedulerConfig {
   readonly onLeaving: (stream: ReceiveStream) => void;
 }
 
-/** One timer for all streams; it runs only while something is missing. */
+/** One timer for all streams. It runs only while something is missing. */
 export class NakScheduler {
-  /** Packets sent. */
+  /** Requests sent. */
   sent = 0;
   readonly #config: NakSchedulerConfig;
   readonly #all: TokenBucket;
   readonly #unvalidated: TokenBucket;
   /** The streams that want something, and when each asks next. */
   readonly #wanting = new Map<ReceiveStream, number>();
-  /** When strangers may be asked again, all at the same moment: who comes between would go before those who wait. */
+  /**
+   * When unvalidated nodes may be asked again, all at the same moment: one that came in between would overtake those
+   * that wait.
+   */
   #unvalidatedAt = -Infinity;
   #timer: Timer | undefined;
   #timerAt = Infinity;
-  /** How many turns the event loop has still to make before what is new is asked for, and from when on it has waited. */
+  /** How many turns the event loop still has to make before new holes are asked for, and since when they wait. */
   #turns = 0;
   #heldUpAt = -Infinity;
   #closed = false;
@@ -123,7 +135,7 @@ export class NakScheduler {
     this.#unvalidated = new TokenBucket(config.clock, UNVALIDATED_PER_SECOND, UNVALIDATED_PER_SECOND);
   }
 
-  /** A stream has something to be asked for, or less than before. When exactly is found out at the next tick. */
+  /** A stream has holes to be asked for, or fewer than before. The next tick finds out when exactly. */
   schedule(stream: ReceiveStream): void {
     if (this.#closed) return;
     const at = this.#config.clock.now() + SPACING;
@@ -131,11 +143,11 @@ export class NakScheduler {
     this.#setTimer(at);
   }
 
-  /** Asks how far a stream is: the answer to a request is the truth. */
+  /** Asks for the position of a stream: only the answer to a request is authoritative. */
   probe(stream: ReceiveStream): void {
     const { suppression } = this.#config;
-    const isMine = !this.#isUnvalidated(stream) || suppression === undefined || suppression.isChosen(0);
-    if (!this.#closed && isMine) this.#sendStreamProbe(stream);
+    const isChosen = !this.#isUnvalidated(stream) || suppression === undefined || suppression.isChosen(0);
+    if (!this.#closed && isChosen) this.#sendStreamProbe(stream);
   }
 
   /** Asks for nothing more. */
@@ -167,7 +179,7 @@ export class NakScheduler {
         if (stream.leavingAt !== undefined) this.#config.onLeaving(stream);
         const { sent } = this;
         nextAt = this.#sendNaks(stream, now);
-        // Who was asked goes behind those who wait for the same limits, and is met again below.
+        // A stream that was just served goes behind those that wait for the same limits, and is met again below.
         if (this.sent > sent) this.#wanting.delete(stream);
         this.#wanting.set(stream, nextAt);
       }
@@ -176,7 +188,7 @@ export class NakScheduler {
     this.#setTimer(next);
   }
 
-  /** The timer has run out. When it is late, what has come meanwhile is read first. */
+  /** The timer has fired. When it is late, the datagrams that came meanwhile are read first. */
   #takeTurn(now: number): void {
     const isLate = now - this.#timerAt >= LATE;
     if (this.#turns > 0) {
@@ -187,39 +199,39 @@ export class NakScheduler {
     }
   }
 
-  /** Asks for what is due, and returns when it asks next. */
+  /** Asks for what is due, and returns when the stream asks next. */
   #sendNaks(stream: ReceiveStream, now: number): number {
     const spaced = (stream.naks[0]?.sentAt ?? -Infinity) + SPACING;
     if (now < spaced) return spaced;
     const isValidated = this.#isValidated(stream);
     if (isValidated && stream.catchUp === undefined) return this.#nakHoles(stream, now);
-    const question = stream.streamProbe;
-    const isLot = this.#isUnvalidated(stream) && this.#config.suppression?.isSmall === false;
-    if (question.due <= now && isLot) question.due = this.#drawLot(stream, now);
-    if (question.due <= now) {
+    const { streamProbe } = stream;
+    const isSuppressible = this.#isUnvalidated(stream) && this.#config.suppression?.isSmall === false;
+    if (streamProbe.due <= now && isSuppressible) streamProbe.due = this.#drawTurn(stream, now);
+    if (streamProbe.due <= now) {
       if (!this.#sendStreamProbe(stream)) return this.#leavingBy(stream, this.#limitedUntil(stream, now), now);
-      question.attempts++;
-      question.askedAt = now;
-      question.turnAt = undefined;
-      const isInVain = isLot || (!isValidated && question.attempts >= MAX_UNANSWERED);
-      question.due = isInVain ? Infinity : now + this.#retryAfter(stream, question.attempts);
+      streamProbe.attempts++;
+      streamProbe.askedAt = now;
+      streamProbe.turnAt = undefined;
+      const isInVain = isSuppressible || (!isValidated && streamProbe.attempts >= MAX_UNANSWERED);
+      streamProbe.due = isInVain ? Infinity : now + this.#retryAfter(stream, streamProbe.attempts);
     }
-    return this.#leavingBy(stream, question.due, now);
+    return this.#leavingBy(stream, streamProbe.due, now);
   }
 
   /**
-   * When a stranger is asked whom all nodes of a large mesh may have heard; Infinity when that is left to others. Whoever is
-   * asked where it is will be proven soon. One that leaves after it was heard before is asked by all: there is no second
-   * chance.
+   * When this node asks an unvalidated node that all nodes of a large mesh may have heard; Infinity when others do.
+   * Path validation answers the same question for a node that speaks the extension. One that leaves after it was heard
+   * before is asked by all nodes: there is no second chance.
    */
-  #drawLot({ id, leavingAt, onlyLeaves, streamProbe: question }: ReceiveStream, now: number): number {
+  #drawTurn({ id, leavingAt, onlyLeaves, streamProbe }: ReceiveStream, now: number): number {
     const { suppression, peer } = this.#config;
     const isLate = leavingAt !== undefined && !onlyLeaves;
-    if (suppression === undefined || isLate || question.turnAt !== undefined) return question.turnAt ?? now;
-    const isMine = peer?.(id)?.extended !== true && suppression.isChosen(question.lots++);
-    if (!isMine) question.askedAt = now;
-    else question.turnAt = now + suppression.delay();
-    return question.turnAt ?? Infinity;
+    if (suppression === undefined || isLate || streamProbe.turnAt !== undefined) return streamProbe.turnAt ?? now;
+    const isChosen = peer?.(id)?.extended !== true && suppression.isChosen(streamProbe.lots++);
+    if (!isChosen) streamProbe.askedAt = now;
+    else streamProbe.turnAt = now + suppression.delay();
+    return streamProbe.turnAt ?? Infinity;
   }
 
   #sendStreamProbe(stream: ReceiveStream): boolean {
@@ -253,7 +265,7 @@ export class NakScheduler {
         rest.vain -= count;
         vainFreeAt = Math.min(vainFreeAt, lastAskedAt + MAX_RETRY);
       }
-      // Something of what never came has come: perhaps all of it can.
+      // A number that was asked for in vain has arrived, so perhaps all of them can.
       if (isOpen && now - lastAskedAt >= MAX_RETRY) hole.due = Math.min(hole.due, now);
       if (now - lastAskedAt >= wait) continue;
       rest.room -= count;
@@ -262,7 +274,7 @@ export class NakScheduler {
     let next = Infinity;
     const ranges: NumberRange[] = [];
     const ask = (oftenAsked: boolean): boolean => {
-      // The list grows where a hole is split: what is split off comes next, and waits.
+      // The list grows where a hole is split: the second part comes next, and waits.
       for (const hole of window.holes) {
         if ((hole.attempts >= VAIN_ATTEMPTS) !== oftenAsked) continue;
         const inVain = oftenAsked && isInVain(hole);
@@ -272,7 +284,7 @@ export class NakScheduler {
         }
         const most = mostOf(hole, inVain, rest, now);
         if (hole.due <= now && most > 0 && left > 0 && ranges.length < MAX_RANGES) {
-          // Only who is proven is asked for holes.
+          // Holes are asked for on validated paths only.
           if (ranges.length === 0 && !this.#mayAsk(stream)) return false;
           if (hole.attempts > 0) stream.narrow(now, wait);
           window.split(hole, Math.min(most, left));
@@ -285,13 +297,13 @@ export class NakScheduler {
           window.ask(hole, now, now + this.#retryAfter(stream, hole.attempts + 1, isSeldom));
           ranges.push({ from: hole.from, to: hole.to });
         }
-        // What waits for room is looked at when something that was asked for has come, or must be lost.
+        // What waits for room is due when a number that was asked for has arrived, or counts as lost.
         if (hole.due > now || most > 0) next = Math.min(next, hole.due);
         else if (inVain) next = Math.min(next, vainFreeAt);
       }
       return true;
     };
-    // What was asked for often gives way to what was not.
+    // Holes that were asked for often give way to the others.
     if (!ask(false) || !ask(true)) return this.#leavingBy(stream, now + LIMITED, now);
     ranges.sort((a, b) => a.from - b.from);
     const last = ranges.at(-1);
@@ -300,7 +312,10 @@ export class NakScheduler {
     return this.#leavingBy(stream, Math.max(next, now + SPACING), now);
   }
 
-  /** Whether one more request is within the limits. Strangers that are refused use up nothing of what is for all. */
+  /**
+   * Whether one more request is within the limits. Requests to unvalidated nodes that are refused use up nothing of the
+   * limit for all.
+   */
   #mayAsk(stream: ReceiveStream): boolean {
     if (this.#isValidated(stream)) return this.#all.allow();
     const now = this.#config.clock.now();
@@ -337,7 +352,7 @@ export class NakScheduler {
     return !this.#isValidated(stream) && this.#config.peer?.(stream.id)?.isValidated !== true;
   }
 
-  /** A node that leaves is looked at when it must have left, whether or not something is due. */
+  /** A stream whose node leaves is looked at when the node must have left, whether or not something is due. */
   #leavingBy(stream: ReceiveStream, next: number, now: number): number {
     return stream.leavingAt === undefined
       ? next

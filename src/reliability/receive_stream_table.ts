@@ -1,5 +1,5 @@
 /**
- * The streams that a node keeps: of those that are there, and of those that are gone and may come back.
+ * Receive stream table: the streams of other nodes, of peers and of departed nodes that may come back.
  *
  * @module
  */
@@ -10,36 +10,42 @@ import { equalBytes } from "../wire/packet.ts";
 import { ReceiveStream } from "./receive_stream.ts";
 import type { HoleCount } from "./receive_window.ts";
 
-/** By node id. The one that was heard last is found without a look-up. */
+/** Streams by node id. The stream that was heard last is found without a look-up. */
 export class ReceiveStreamTable {
   readonly #capacity: number;
   #openedAt: number;
   readonly #holes: HoleCount = { trusted: 0, untrusted: 0, asked: 0, recovered: 0 };
   readonly #streams = new Map<string, ReceiveStream>();
-  /** Those of nodes that are gone, the longest gone first. They are kept as long as there is room: late copies look like news. */
+  /**
+   * The streams of departed nodes, the longest departed first. They are kept as long as there is room, as late copies
+   * look like new batches.
+   */
   readonly #gone = new Set<ReceiveStream>();
-  /** Those of nodes that have never answered, which may be inventions: the oldest first. */
-  readonly #unproven = new Set<ReceiveStream>();
+  /** The streams of nodes that have never answered, which may be forged: the oldest first. */
+  readonly #unvalidated = new Set<ReceiveStream>();
   #latest: ReceiveStream | undefined;
 
-  /** At most `capacity` streams. Of each, nothing must be missed from `openedAt` on. */
+  /** At most `capacity` streams. Nothing of a stream must be missed from `openedAt` on. */
   constructor(capacity: number, openedAt: number) {
     this.#capacity = capacity;
     this.#openedAt = openedAt;
   }
 
-  /** All of them. */
+  /** All streams. */
   get all(): Iterable<ReceiveStream> {
     return this.#streams.values();
   }
 
-  /** The clock has stood still for so many milliseconds until now: all that was before is as much longer ago. */
+  /**
+   * The machine was suspended for so many milliseconds until now, which the clock has not counted: all that was before
+   * is as much longer ago.
+   */
   sleep(time: number, now: number): void {
     this.#openedAt -= time;
     for (const stream of this.#streams.values()) stream.sleep(time, now);
   }
 
-  /** What all have together, those that are forgotten too. */
+  /** The counts of all streams together, forgotten ones included. */
   get counts(): Readonly<HoleCount> {
     return this.#holes;
   }
@@ -57,45 +63,45 @@ export class ReceiveStreamTable {
   }
 
   /**
-   * Takes in a newcomer. The oldest that has never answered gives way, else who has been gone for longest; `undefined` when
-   * nobody is.
+   * Adds a stream for a new node. The oldest stream whose node has never answered gives way, else that of the longest
+   * departed node; `undefined` when there is neither.
    */
   admit(nodeId: Uint8Array, source: Endpoint, now: number): ReceiveStream | undefined {
     if (this.#streams.size >= this.#capacity) {
-      const [weakest] = this.#unproven.size > 0 ? this.#unproven : this.#gone;
+      const [weakest] = this.#unvalidated.size > 0 ? this.#unvalidated : this.#gone;
       if (weakest === undefined) return undefined;
       this.forget(weakest);
     }
     const stream = new ReceiveStream(nodeId, formatNodeId(nodeId), source, this.#openedAt, now, this.#holes);
     this.#streams.set(stream.id, stream);
-    this.#unproven.add(stream);
+    this.#unvalidated.add(stream);
     return this.#latest = stream;
   }
 
-  /** Its node is gone. */
+  /** The node of a stream has departed. */
   markGone(stream: ReceiveStream): void {
     this.#gone.add(stream);
     stream.window.trust(false);
   }
 
-  /** Its node is there again. */
+  /** The node of a stream is back. */
   markBack(stream: ReceiveStream): void {
     this.#gone.delete(stream);
     stream.window.trust(stream.isValidated);
   }
 
-  /** Its node has answered. */
+  /** The node of a stream has answered. */
   markValidated(stream: ReceiveStream): void {
-    this.#unproven.delete(stream);
+    this.#unvalidated.delete(stream);
   }
 
-  /** Keeps nothing of it. */
+  /** Keeps nothing of a stream. */
   forget(stream: ReceiveStream): void {
-    // It wants nothing any more.
+    // Nothing of it is asked for any more.
     stream.window.startAt(stream.window.highest + 1);
     stream.catchUp = undefined;
     this.#gone.delete(stream);
-    this.#unproven.delete(stream);
+    this.#unvalidated.delete(stream);
     this.#streams.delete(stream.id);
     if (this.#latest === stream) this.#latest = undefined;
   }

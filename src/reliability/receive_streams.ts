@@ -1,5 +1,5 @@
 /**
- * The streams of all other nodes: what has arrived, what is missing, and what can not be had.
+ * Receive streams of all other nodes: what has arrived, what is missing, and what is a gap.
  *
  * @module
  */
@@ -15,36 +15,44 @@ import { MulticastLag } from "./multicast_lag.ts";
 import { LEAVE_PATIENCE, type ReceiveStream, type SentNak, type Stall } from "./receive_stream.ts";
 import { ReceiveStreamTable } from "./receive_stream_table.ts";
 
-/** Shortest and longest wait before a hole is asked for, in milliseconds: most reordering is over by then. */
+/**
+ * Shortest and longest random back-off before a hole is asked for, in milliseconds: most reordering is over by then,
+ * and not all receivers ask at once.
+ */
 const HOLE_DELAY: readonly [number, number] = [2, 8];
 
 /**
- * Gaps without an answer of the node, at once and a minute: anybody can invent a node that was just opened and fell silent,
- * or one that was lost and had more, and such a gap empties every cache.
+ * Gaps of nodes that have not answered, at once and a minute. Anybody can forge a node that was just opened and fell
+ * silent, or more numbers of a node that was lost, and each such gap empties every cache.
  */
 const UNVALIDATED_GAPS = 4;
 
 /**
- * Gaps of nodes that have left and had to refuse something after it, at once and a second. A service whose mesh is closed and
- * which goes on publishing has one for each change, but must not empty all caches without end.
+ * Gaps of nodes that refused a key after their leave, at once and a second. A service whose mesh is closed and which
+ * goes on publishing makes one for each change, but must not empty all caches without end.
  */
-const TAKE_BACKS = { burst: 32, perSecond: 1 };
+const RETRACTION_GAPS = { burst: 32, perSecond: 1 };
 
-/** How long requests have to be in vain before what a node says unasked is believed, in milliseconds. */
+/** For how long requests have to be in vain, in milliseconds, before an unsolicited position is believed. */
 const IN_VAIN = 1000;
 
-/** How often a node is asked whether what it says is so, in milliseconds. Late packets look the same. */
+/** Least time between two requests that check an unsolicited position, in milliseconds. Late packets look the same. */
 const VERIFY_EVERY = 1000;
-/** Ways that are measured again, at once and a second: where all are long, as hosts are busy, that must not make them busier. */
-const WAYS = { burst: 32, perSecond: 2 };
+/**
+ * Paths that are measured again, at once and a second. Where all paths are long, as hosts are busy, that must not make
+ * them busier.
+ */
+const PATH_PROBES = { burst: 32, perSecond: 2 };
 
-/** How often a node is told that it has given numbers twice, once a second: as long as it is heard, it does not know. */
+/**
+ * How often a node is told that it has given numbers twice, once a second: as long as it is heard, it does not know.
+ */
 const MAX_REPORTED = 8;
 
-/** Silence after which a node was away, in milliseconds: what was asked for in vain is asked for once more. */
+/** Silence after which a node counts as away, in milliseconds: what was asked for in vain is asked for once more. */
 const SILENCE = 1000;
 
-/** How long what was received before a stall may still be read after it, in milliseconds. */
+/** For how long after a stall packets may be read that came during it, in milliseconds. */
 const STALL_ECHO = 1000;
 
 /** What {@linkcode ReceiveStreams} is made of. The callbacks MUST NOT throw. */
@@ -53,35 +61,38 @@ export interface ReceiveStreamsConfig {
   readonly jitter: Jitter;
   /** Silence after which a stream is in doubt, in milliseconds. */
   readonly doubtAfter: number;
-  /** Silence after which it is lost when no heartbeat of its node was heard either, in milliseconds. */
+  /** Silence after which a stream is lost when no heartbeat of its node was heard either, in milliseconds. */
   readonly quietTimeout: number;
-  /** How long a node that was gone and seems to be there again has to show it, in milliseconds. */
+  /** How long a departed node that seems to be back has to answer, in milliseconds. */
   readonly peerTimeout: number;
-  /** Whether its node is a peer: then that decides. */
+  /** Whether its node is a peer: then failure detection decides. */
   readonly isPeer: (id: string) => boolean;
-  /** How long something of a node that is heard may be missing, in milliseconds. */
+  /** For how long numbers of a node that is heard may be missing, in milliseconds. */
   readonly maxRepairTime: number;
-  /** For how long a node that has published nothing has to be known to be taken for a reader, in milliseconds. */
+  /** For how long a node that has published nothing has to be known to count as a reader, in milliseconds. */
   readonly readerAfter: number;
-  /** Most streams of nodes that are there, and as many again of those that are gone. */
+  /** Most streams of nodes that are there, and as many again of departed nodes. */
   readonly capacity: number;
-  /** A stream has something to be asked for. */
+  /** A stream has holes to be asked for. */
   readonly onWanting: (stream: ReceiveStream) => void;
-  /** What a stream says, or what is known of it, may not be so: it has to be asked. */
+  /** A position, or what is known of a stream, may be wrong: its node has to be asked. */
   readonly onDoubt: (stream: ReceiveStream) => void;
-  /** What was published in these numbers can not be had; `to` is absent when nobody knows the end. */
+  /** These numbers cannot be had; `to` is absent when nobody knows the end. */
   readonly onGap: (node: string, from: number, to: number | undefined, reason: GapReason) => void;
-  /** What has come may have been outstanding since a time, by the clock, that is before what was known when it came. */
+  /**
+   * Keys that have arrived may have been outstanding since this time, by the clock, which is before what was known on
+   * arrival.
+   */
   readonly antedate: (since: number) => void;
-  /** A node that leaves needs not wait: everything up to `settled` is here. */
+  /** A node that leaves need not wait: everything up to `settled` is here. */
   readonly onSettled: (stream: ReceiveStream, settled: number) => void;
   /** A node has left. */
   readonly onLeft: (id: string) => void;
-  /** A number was given twice; the node that shows this token does not know. */
+  /** A number was given twice, and the node that shows this token does not know. */
   readonly onReused: (stream: ReceiveStream, number: number, token: Uint8Array, to: Endpoint) => void;
 }
 
-/** Takes numbers and positions, and tells what follows: requests, gaps, departures. */
+/** Takes the numbers and positions of all streams, and decides what follows: requests, gaps, departures. */
 export class ReceiveStreams {
   /** Batches that had arrived before. */
   duplicates = 0;
@@ -90,10 +101,10 @@ export class ReceiveStreams {
   readonly #config: ReceiveStreamsConfig;
   readonly #table: ReceiveStreamTable;
   readonly #multicastLag: MulticastLag;
-  readonly #ways: TokenBucket;
-  readonly #unprovenGaps: TokenBucket;
-  readonly #takeBacks: TokenBucket;
-  /** One whose gap the rate has refused: the last of them. */
+  readonly #pathProbes: TokenBucket;
+  readonly #unvalidatedGaps: TokenBucket;
+  readonly #retractionGaps: TokenBucket;
+  /** The last stream whose gap the limit has refused. */
   #owed: ReceiveStream | undefined;
   #stall: Stall | undefined;
 
@@ -101,22 +112,22 @@ export class ReceiveStreams {
     this.#config = config;
     this.#table = new ReceiveStreamTable(2 * config.capacity, config.clock.now());
     this.#multicastLag = new MulticastLag(config.clock);
-    this.#ways = new TokenBucket(config.clock, WAYS.burst, WAYS.perSecond);
-    this.#takeBacks = new TokenBucket(config.clock, TAKE_BACKS.burst, TAKE_BACKS.perSecond);
-    this.#unprovenGaps = new TokenBucket(config.clock, UNVALIDATED_GAPS, UNVALIDATED_GAPS / 60);
+    this.#pathProbes = new TokenBucket(config.clock, PATH_PROBES.burst, PATH_PROBES.perSecond);
+    this.#retractionGaps = new TokenBucket(config.clock, RETRACTION_GAPS.burst, RETRACTION_GAPS.perSecond);
+    this.#unvalidatedGaps = new TokenBucket(config.clock, UNVALIDATED_GAPS, UNVALIDATED_GAPS / 60);
   }
 
-  /** Numbers that were asked for. What comes late, and is not asked for, was never missing. */
+  /** Numbers that were asked for. What comes late, before it was asked for, was never missing. */
   get missing(): number {
     return this.#table.counts.asked;
   }
 
-  /** Those of them that have come. */
+  /** Those of them that have arrived. */
   get recovered(): number {
     return this.#table.counts.recovered;
   }
 
-  /** All streams, those of nodes that are gone among them. */
+  /** All streams, those of departed nodes included. */
   get all(): Iterable<ReceiveStream> {
     return this.#table.all;
   }
@@ -145,7 +156,8 @@ export class ReceiveStreams {
     }
     // Nearly always nothing is missing before it.
     const arrival = window.accept(number, now, number === window.highest + 1 ? now : this.#soon(stream, now));
-    // It was given up and is late, or is from before this node was open; or its node was set back, and it is news.
+    // It was given up and comes late, or is from before this node was open; or its node was set back, and the batch is
+    // another.
     if (arrival === "duplicate" && stream.isUnseen(number)) {
       stream.note(number, print);
       return true;
@@ -156,14 +168,14 @@ export class ReceiveStreams {
       return false;
     }
     stream.note(number, print);
-    // A node that is gone comes back by an answer alone. If that never comes, this is all that is known of it.
+    // A departed node comes back by an answer alone. If that never comes, this number is all that is known of it.
     if (isGone) {
       stream.revive(now, number);
       return true;
     }
-    // Of one that is sent again, or while more is pending, nobody knows how far its node is.
+    // A retransmission, or a batch sent while more was pending, does not tell how far its node is.
     if (arrival === "new" && numbering === "number" && stream.isDatable) stream.hearNews(now - stream.way, 0);
-    // Nothing can be missing below the first.
+    // Nothing can be missing below the first number.
     if (window.settled === window.highest) stream.catchUp = undefined;
     if (arrival === "repaired" && catchUp === undefined) stream.learn(numbering === "retransmit", now);
     this.#review(stream, now);
@@ -171,10 +183,10 @@ export class ReceiveStreams {
   }
 
   /**
-   * Notes the position of a stream, from a heartbeat or a state packet. First it makes numbers known, then it settles what it
-   * can: all that it says when it answers a request, next to nothing when not. What was asked for in vain is asked for at
-   * once, as its node is there. False when its node is gone: then it is not heeded. `id` is the text of `nodeId`, where that
-   * is known.
+   * Notes the position of a stream, from a heartbeat or a state packet. First it makes numbers known. Then it settles
+   * numbers: all that it tells when it answers a request, next to nothing when it is unsolicited. Holes asked for in
+   * vain are asked for at once, as their node is there. False when the node has departed: then the position is not
+   * used. `id` is the text of `nodeId`, where that is known.
    */
   hear(nodeId: Uint8Array, source: Endpoint, extension: Extension, id?: string): boolean {
     const { position, nonce, base, token, path, pending = 0 } = extension;
@@ -183,23 +195,23 @@ export class ReceiveStreams {
     const stream = this.#hear(nodeId, source.host, source.port, now, id);
     if (stream === undefined) return true;
     if (stream.isGone) {
-      // What is pending has no number yet, and is less than the next one that has.
+      // A pending key has no number yet: it counts as half a number, which is less than the next one given.
       stream.revive(now, position.last + (pending > 0 ? 1 / 2 : 0));
       return false;
     }
     const request = nonce === undefined ? undefined : stream.naks.find((request) => request.nonce === nonce);
-    // Anybody can send a token. One that is not right is replaced with the answer to the request that it is shown with.
+    // Anybody can send a token. A wrong one is replaced by the answer to the request that it was shown with.
     const isNewToken = token !== undefined &&
       (stream.token === undefined || (request !== undefined && !equalBytes(stream.token, token)));
     if (isNewToken) stream.token = token.slice();
     const { window } = stream;
-    // A heartbeat says by which path it comes. Other packets come of nodes that have published, or have been asked.
+    // A heartbeat has a path record. Other packets come of nodes that have published, or were asked.
     if (position.last === 0 && window.highest === 0 && path !== undefined) stream.emptyAt = now;
-    // What is said unasked is as old as its way, and an answer as its question.
+    // An unsolicited position is as old as its path is long, and an answer is at most as old as its request.
     if (request === undefined) {
       if (position.last >= window.highest && stream.isDatable) stream.hearNews(now - stream.way, pending);
       if (position.last < window.highest || stream.reused !== undefined) this.#verify(stream, now);
-      else if (stream.isPathDoubtful(now) && (!stream.isDatable || this.#ways.allow())) {
+      else if (stream.isPathDoubtful(now) && (!stream.isDatable || this.#pathProbes.allow())) {
         stream.asksForPath(now);
         this.#config.onDoubt(stream);
       }
@@ -210,7 +222,7 @@ export class ReceiveStreams {
     } else {
       this.#multicastLag.told(stream, window.highest + 1, position.last);
       this.#extend(stream, position, now, this.#multicastLag.value);
-      // While this node stood still the answer may have lain here.
+      // While this node stalled the answer may have waited in its socket.
       if (stream.stall === undefined || request.sentAt >= stream.stall.since) stream.measure(now - request.sentAt, now);
       this.#validate(stream, request, now);
       stream.hearNews(request.sentAt, pending);
@@ -223,7 +235,7 @@ export class ReceiveStreams {
     return true;
   }
 
-  /** Notes that a node leaves, with its last position. */
+  /** Notes the leave of a node, with its last position. */
   leave(nodeId: Uint8Array, source: Endpoint, extension: Extension): void {
     const now = this.#config.clock.now();
     const isNew = this.#table.find(nodeId) === undefined;
@@ -231,13 +243,13 @@ export class ReceiveStreams {
     const stream = this.#table.find(nodeId);
     if (stream === undefined) return;
     if (isNew) stream.onlyLeaves = true;
-    // Its first leave was heeded, and the acknowledgement was lost; or it had to refuse something after it.
+    // The first leave was handled, and the acknowledgement was lost; or the node had to refuse a key after it.
     if (stream.leftAt !== undefined) {
       stream.source = source;
       this.#retract(stream, extension.position?.last ?? 0, now);
       return this.#config.onSettled(stream, stream.window.settled);
     }
-    // Anybody may say so of one that was lost. If it had more than was known, that is a gap soon.
+    // Anybody can forge the leave of a node that was lost. If that node had more than was known, that will be a gap.
     if (stream.lostAt !== undefined) return;
     stream.leavingAt ??= now;
     stream.hurry(now, true);
@@ -255,19 +267,19 @@ export class ReceiveStreams {
     if (!stream.isGone && stream.leavingAt === undefined) this.#lose(stream, this.#config.clock.now());
   }
 
-  /** A node has answered from `to`, `time` milliseconds after it was asked. One that is gone is back. */
+  /** A node has answered from `to`, `time` milliseconds after it was probed. A departed node is back. */
   validate(id: string, to: Endpoint, time: number): void {
     const stream = this.#table.get(id);
     if (stream === undefined) return;
     const now = this.#config.clock.now();
-    const { streamProbe: question } = stream;
+    const { streamProbe } = stream;
     if (stream.isGone) this.#comeBack(stream, now);
-    const { due } = question;
-    // While this node stood still the answer may have lain here.
+    const { due } = streamProbe;
+    // While this node stalled the answer may have waited in its socket.
     if (stream.stall === undefined || now - time >= stream.stall.since) stream.measure(time, now);
     this.#validate(stream, { to, sentAt: now - time }, now);
-    // The answer to a question may be on its way.
-    if (due < Infinity) question.due = due;
+    // The answer to a request may be on its way.
+    if (due < Infinity) streamProbe.due = due;
     stream.hurry(now, true);
     this.#review(stream, now);
   }
@@ -286,21 +298,21 @@ export class ReceiveStreams {
   }
 
   /**
-   * This node stood still from `since` on, and may have dropped what came meanwhile: what is read now may be old. All are
-   * asked how far they are. `since` counts the time for which the machine was suspended, which the clock does not.
+   * This node stalled from `since` on, and its socket may have dropped datagrams: what is read now may be old. All
+   * nodes are asked for their positions. `since` includes the time of a suspension, which the clock does not count.
    */
   stalled(since: number, suspended = 0): void {
     const now = this.#config.clock.now();
     if (suspended > 0) this.#table.sleep(suspended, now);
-    // One that has not been over for long goes on.
+    // A stall whose echo is not over yet goes on.
     const from = this.#stall !== undefined && since <= this.#stall.until
       ? Math.min(this.#stall.from - suspended, since)
       : since;
     this.#stall = { from, since: now, until: now + STALL_ECHO, isDoubt: suspended > 0 };
-    let longestWay = 0;
-    for (const stream of this.#table.all) longestWay = Math.max(longestWay, stream.way);
-    // What has been read already.
-    this.#config.antedate(from - longestWay);
+    let longestPath = 0;
+    for (const stream of this.#table.all) longestPath = Math.max(longestPath, stream.way);
+    // For keys that were read already.
+    this.#config.antedate(from - longestPath);
     for (const stream of this.#table.all) {
       if (stream.isGone) continue;
       this.#mark(stream, this.#stall);
@@ -308,7 +320,7 @@ export class ReceiveStreams {
     }
   }
 
-  /** What is heard of a stream may have lain here. */
+  /** What is heard of a stream may have waited in the socket. */
   #mark(stream: ReceiveStream, stall: Stall): void {
     stream.stall = { ...stall, isDoubt: stall.isDoubt || stream.stall?.isDoubt === true };
     stream.outageAt = stall.since;
@@ -316,15 +328,18 @@ export class ReceiveStreams {
     stream.knownAt = Math.min(stream.knownAt, stall.from);
   }
 
-  /** Unless it is heard within `lag`, what a position tells is asked for. */
+  /**
+   * Numbers that a position makes known are asked for unless they arrive within the back-off, and within `lag` if that
+   * is more.
+   */
   #extend(stream: ReceiveStream, { last }: Position, now: number, lag = 0): void {
     const { window } = stream;
     window.extend(last, now, this.#soon(stream, now, lag));
-    // All that is known to exist has arrived or was given up: it begins somewhere below.
+    // All that is known to exist has arrived or was given up: the stream begins somewhere below.
     if (window.missing === 0) stream.catchUp = undefined;
   }
 
-  /** The answer to a request is the truth about where the stream begins, and about what is held. */
+  /** The answer to a request is authoritative about where the stream begins, and about what is held. */
   #settle(stream: ReceiveStream, position: Position, base: Base | undefined, askedAt: number, now: number): void {
     if (stream.catchUp !== undefined) {
       this.#tell(stream, stream.locate(position, base, askedAt, now));
@@ -334,13 +349,14 @@ export class ReceiveStreams {
   }
 
   /**
-   * Anybody can send a position. So it makes numbers known, which can be asked for, but settles none: a forged one would
-   * make this node deaf. When requests have been in vain, as on a way that is open in one direction only, it is believed.
+   * Anybody can send an unsolicited position. So it makes numbers known, which can be asked for, but settles none: a
+   * forged one would make this node deaf. Only when requests have been in vain, as on a path that is open in one
+   * direction only, it is believed.
    */
   #believe(stream: ReceiveStream, position: Position, now: number): void {
     const { catchUp, window } = stream;
     stream.claim(position, now);
-    // Who has never answered may be an invention, and what it says settles nothing until it has.
+    // A node that has never answered may be forged, and its position settles nothing until it has.
     if (!stream.isValidated) return;
     if (catchUp !== undefined) {
       if (stream.streamProbe.attempts === 0 || now - catchUp.since < IN_VAIN) return;
@@ -348,7 +364,7 @@ export class ReceiveStreams {
       this.#tell(stream, stream.locate(position, { first: position.oldest, age: 0 }, now, now));
       return;
     }
-    // Holes are asked for from the first on; a node that was never proved to be there is asked for none in particular.
+    // Holes are asked for from the first on. A node whose path was never validated is asked for its position instead.
     const asked = window.holes[0]?.askedAt || (stream.streamProbe.attempts > 0 ? stream.changedAt : Infinity);
     let first = 1;
     for (const { to, foundAt } of window.holes) {
@@ -359,9 +375,10 @@ export class ReceiveStreams {
   }
 
   /**
-   * It was asked for more than it has published, so something was forged; unless that has come, with all before it. Then it was
-   * set back, as a machine that is restored from an image, and gives numbers once more: what came with them may have been
-   * taken for copies, and nobody has what it was about to send before.
+   * A node was asked for more than it has published, so a number was forged; unless batches have arrived with these
+   * numbers, and all before them. Then the node was set back, as a machine that is restored from an image, and gives
+   * the numbers again: what came with them may have been taken for copies, and what it was about to send before, nobody
+   * has.
    */
   #rewind(stream: ReceiveStream, last: number, settled: number): void {
     const isReused = stream.hasSeen(last, settled);
@@ -369,16 +386,16 @@ export class ReceiveStreams {
     if (isReused) this.#reused(stream, 1, undefined);
   }
 
-  /** Two batches have the same number: the id of the node is that of another node too, or it was set back. */
+  /** Two batches have the same number: another node has the same id, or the node was set back. */
   #reused(stream: ReceiveStream, from: number, to: number | undefined): void {
-    // One that has never answered may be an invention.
+    // A node that has never answered may be forged.
     const hasBeenNamed = stream.isValidated;
     stream.reused = { from, to, hasBeenNamed, times: 0 };
-    if (this.#ways.allow()) this.#config.onDoubt(stream);
+    if (this.#pathProbes.allow()) this.#config.onDoubt(stream);
     if (hasBeenNamed) this.#tellOften(stream, from, to, "reused");
   }
 
-  /** It takes another id as soon as it knows. The token, which it has just shown, is for nobody else. */
+  /** The node takes another id as soon as it knows. The token, which it has just shown, is sent to nobody else. */
   #tellReused(stream: ReceiveStream, to: Endpoint): void {
     const { reused, token } = stream;
     if (reused === undefined || token === undefined) return;
@@ -398,26 +415,27 @@ export class ReceiveStreams {
   }
 
   /**
-   * Whether the end of a node, with more perhaps than was heard of it, is a gap. One that has never answered may be an
-   * invention; but if it was heard before it had published anything, it may as well have crashed with its first keys.
+   * Whether the end of a node, which may have published more than was heard of it, is a gap. A node that has never
+   * answered may be forged; but if it was heard before it had published anything, it may as well have crashed with its
+   * first keys.
    */
   #isLoss(stream: ReceiveStream): boolean {
     if (stream.isValidated || stream.emptyAt === -Infinity) return stream.isValidated;
-    if (this.#unprovenGaps.allow()) return true;
+    if (this.#unvalidatedGaps.allow()) return true;
     this.#owed = stream;
     return false;
   }
 
-  /** A gap tells all subscribers to drop all, so the next one stands for all that were refused. */
+  /** Each such gap tells all subscribers to drop everything, so one gap stands for all that were refused. */
   #tellOwed(): void {
     const owed = this.#owed;
-    if (owed === undefined || !this.#unprovenGaps.allow()) return;
+    if (owed === undefined || !this.#unvalidatedGaps.allow()) return;
     this.#owed = undefined;
     const from = owed.isGone ? owed.giveUp(this.#config.clock.now()) : owed.window.settled + 1;
     this.#config.onGap(owed.id, from, undefined, "lost");
   }
 
-  /** A node that has published nothing for long is a reader: it is not taken to have begun just before its end. */
+  /** A node that has published nothing for long is a reader: it is not expected to have begun just before its end. */
   #isReader(stream: ReceiveStream): boolean {
     return stream.isEmpty && stream.emptyAt - stream.metAt >= this.#config.readerAfter;
   }
@@ -431,7 +449,7 @@ export class ReceiveStreams {
     stream.validate(answer, now);
   }
 
-  /** What follows from what a stream has now. */
+  /** What follows from the present state of a stream. */
   #review(stream: ReceiveStream, now: number): void {
     if (stream.isValidated && stream.repairingFor(now) >= this.#config.maxRepairTime) this.#giveUpLate(stream);
     const { isSettled } = stream;
@@ -475,7 +493,7 @@ export class ReceiveStreams {
     stream.endSilence(now);
     stream.heardAt = stream.changedAt = now;
     this.#table.markBack(stream);
-    // What it said while it was gone was not heeded.
+    // What it said after it had departed was not used.
     this.#config.onDoubt(stream);
   }
 
@@ -485,19 +503,21 @@ export class ReceiveStreams {
     stream.knownUpTo = stream.window.highest;
     stream.said.length = 0;
     this.#table.markGone(stream);
-    // What nobody is told of is not given up: should it come back, it is asked for.
+    // Numbers without a gap are not given up: should the node come back, they are asked for.
     if (isLoss) this.#config.onGap(stream.id, stream.giveUp(now), undefined, "lost");
   }
 
-  /** One that was lost had more than was known, and has not come back: it was there for a moment, or somebody has forged it. */
+  /**
+   * A lost node had more than was known, and has not come back: it was there for a moment, or somebody has forged it.
+   */
   #loseAgain(stream: ReceiveStream, now: number): void {
-    // It is said once, so what the rate refuses is told later.
-    if (!this.#unprovenGaps.allow()) return;
+    // That number is noted once, so the gap that the limit refuses is reported later.
+    if (!this.#unvalidatedGaps.allow()) return;
     stream.recoveredAt = undefined;
     this.#config.onGap(stream.id, stream.giveUp(now), undefined, "lost");
   }
 
-  /** A cache that waits for what is missing must not wait for ever. What comes after that comes late. */
+  /** A cache must not wait for ever for what is missing. A batch that arrives after that is late. */
   #giveUpLate({ id, window }: ReceiveStream): void {
     const gap = window.startAt(window.highest + 1);
     if (gap !== undefined) this.#config.onGap(id, gap.from, gap.to, "late");
@@ -506,7 +526,7 @@ export class ReceiveStreams {
   #giveUpLeaving(stream: ReceiveStream, now: number): void {
     const { highest } = stream.window;
     stream.believeClaim();
-    // One that has never answered is asked for two seconds, and lingers for one: it was not there for longer.
+    // A node that has never answered is asked for two seconds, and lingers for one: it was not there for longer.
     if (!stream.isSettled && this.#isLoss(stream)) {
       this.#config.onGap(stream.id, stream.giveUp(now), highest, "left");
     }
@@ -514,8 +534,8 @@ export class ReceiveStreams {
   }
 
   /**
-   * One that has left says that it had more, and nobody will have it. Anybody can say so, so the rate is bounded, and one that
-   * never answered is nobody.
+   * A node that has left says that it had more, which nobody will have. Anybody can forge that, so the gaps are
+   * limited, and a node that never answered causes none.
    */
   #retract(stream: ReceiveStream, last: number, now: number): void {
     const { window } = stream;
@@ -524,9 +544,9 @@ export class ReceiveStreams {
     this.#tellOften(stream, stream.giveUp(now), last, "left");
   }
 
-  /** Anybody can bring that about, so the rate is bounded. */
+  /** Anybody can cause these gaps, so they are limited. */
   #tellOften(stream: ReceiveStream, from: number, to: number | undefined, reason: GapReason): void {
-    if (this.#takeBacks.allow()) this.#config.onGap(stream.id, from, to, reason);
+    if (this.#retractionGaps.allow()) this.#config.onGap(stream.id, from, to, reason);
     else this.#owed = stream;
   }
 

@@ -1,10 +1,10 @@
 /**
- * Which numbers of a stream have arrived.
+ * Receive window: which numbers of a stream have arrived, and which are missing.
  *
  * @module
  */
 
-/** Numbers that have not arrived, from `from` to `to`, and when they are asked for. */
+/** A hole: numbers that have not arrived, from `from` to `to`, and when they are asked for. */
 export interface Hole {
   from: number;
   to: number;
@@ -20,76 +20,77 @@ export interface Hole {
   lastAskedAt: number;
 }
 
-/** What was given up, and how much of it. */
+/** Numbers that were given up, and how many of those between `from` and `to` they are. */
 export interface Forgotten {
   readonly from: number;
   readonly to: number;
   readonly count: number;
 }
 
-/** What a number meant: `recovered` when it was missing. */
+/** What the arrival of a number meant: `repaired` when it was missing. */
 export type Arrival = "new" | "repaired" | "duplicate";
 
 /**
- * Most holes that are told apart: what a quarter lost leaves of the 8,000 datagrams that come in the first quarter of a
- * second, in which the sender hears of it and slows down.
+ * Most holes of a stream: what 25 % loss leaves of the 8,000 datagrams that come in the first quarter of a second, in
+ * which the sender gets the NAKs and slows down.
  */
 const MAX_HOLES = 2048;
-/** The same before the node has shown that it is there: ids are easily forged. */
+/** The same before the node has answered: ids are easily forged. */
 const MAX_UNTRUSTED_HOLES = 512;
-/** Most of all windows of either kind together; each has room for {@linkcode MIN_HOLES} all the same. */
+/** Most holes of all windows of either kind together; each window may have {@linkcode MIN_HOLES} all the same. */
 const MAX_SHARED_HOLES = 32_768;
 const MAX_SHARED_UNTRUSTED_HOLES = 8192;
 const MIN_HOLES = 64;
 
 /**
- * A hole that was asked for so often, of a node that was heard so many milliseconds after the first time, was asked for in
- * vain: what is lost by chance has come by then. With a quarter lost each way one in 150 has been asked for so often.
+ * A hole that was asked for so often was asked for in vain, when its node was heard so many milliseconds after the
+ * first NAK or later: what is lost by chance has arrived by then. With 25 % loss in each direction, one in 150 is asked
+ * for so often.
  */
 export const VAIN_ATTEMPTS = 6;
 const VAIN_AFTER = 1000;
 
-/** Whether a hole was asked for in vain of a node that was last heard at `heardAt`. */
+/** Whether a hole was asked for in vain, when its node was last heard at `heardAt`. */
 export function isVain({ attempts, askedAt }: Hole, heardAt: number): boolean {
   return attempts >= VAIN_ATTEMPTS && heardAt - askedAt >= VAIN_AFTER;
 }
 
-/** What the windows that share it have together. */
+/** Counts of all windows that share this object. */
 export interface HoleCount {
-  /** Holes of nodes that have shown that they are there. */
+  /** Holes of nodes that have answered. */
   trusted: number;
-  /** Those of the others. */
+  /** Holes of the other nodes. */
   untrusted: number;
   /** Numbers that were asked for, since the beginning. */
   asked: number;
-  /** Those of them that have come. */
+  /** Those of them that have arrived. */
   recovered: number;
 }
 
 /**
  * Every number up to `highest` has arrived, or was given up, or is in a hole. Memory is bounded by the number of holes,
- * however far a number jumps; in order, a number costs two comparisons.
+ * however far a number jumps. A number that comes in order costs two comparisons.
  */
 export class ReceiveWindow {
-  /** When what was repaired last had been found missing. */
+  /** When the number that was repaired last had been found missing. */
   foundAt = 0;
   /** When it had been asked for, if that was once; else 0. */
   askedOnceAt = 0;
-  /** When something last came that had been asked for in vain. */
+  /** When a number last arrived that had been asked for in vain. */
   reachedAt: number = -Infinity;
   readonly #holes: Hole[] = [];
   readonly #shared: HoleCount;
   #isTrusted = false;
   #highest = 0;
   #missing = 0;
-  /** What was settled last without having arrived. */
+  /** The range that was settled last without having arrived. */
   #skipped = { from: 0, to: 0 };
 
   constructor(shared: HoleCount = { trusted: 0, untrusted: 0, asked: 0, recovered: 0 }) {
     this.#shared = shared;
   }
 
-  /** Whether the node is there, as it has answered and is not gone: more holes are told apart then. */
+  /** Whether the node has answered and has not departed: the stream may have more holes then. */
   trust(isTrusted: boolean): void {
     this.#count(-this.#holes.length);
     this.#isTrusted = isTrusted;
@@ -106,7 +107,7 @@ export class ReceiveWindow {
     return this.#missing;
   }
 
-  /** What is missing, ascending. */
+  /** The holes, ascending. */
   get holes(): readonly Hole[] {
     return this.#holes;
   }
@@ -117,7 +118,7 @@ export class ReceiveWindow {
     return first === undefined ? this.#highest : first.from - 1;
   }
 
-  /** A batch has arrived. What it shows to be missing, as found at `now`, is asked for from `due` on. */
+  /** A batch has arrived. A hole that it shows, found at `now`, is asked for from `due` on. */
   accept(number: number, now: number, due: number): Arrival {
     if (number === this.#highest + 1) {
       this.#highest = number;
@@ -166,7 +167,7 @@ export class ReceiveWindow {
     this.#merge();
   }
 
-  /** A hole is asked for, and again at `due`. */
+  /** A hole is asked for now, and again at `due`. */
   ask(hole: Hole, now: number, due: number): void {
     if (hole.attempts === 0) {
       this.#shared.asked += hole.to - hole.from + 1;
@@ -177,7 +178,7 @@ export class ReceiveWindow {
     hole.due = due;
   }
 
-  /** Splits a hole so that it has `count` numbers, and the rest follows it. */
+  /** Splits a hole so that it has `count` numbers; a hole with the rest follows it. */
   split(hole: Hole, count: number): void {
     if (hole.to - hole.from < count) return;
     const to = hole.from + count - 1;
@@ -185,7 +186,7 @@ export class ReceiveWindow {
     hole.to = to;
   }
 
-  /** Nothing below `first` is waited for any more. Returns what was missing there. */
+  /** Gives up all numbers below `first`. Returns those that were missing. */
   startAt(first: number): Forgotten | undefined {
     if (first - 1 > this.settled) this.#skipped = { from: this.settled + 1, to: first - 1 };
     let from = 0;
@@ -206,8 +207,8 @@ export class ReceiveWindow {
   }
 
   /**
-   * No number above `last` exists: what arrived with one was forged, or comes again. Returns those up to `last` that were
-   * settled by mistake, as a forged number had gone ahead: what came with them was taken for copies.
+   * No number above `last` exists: what has arrived with one was forged, or will come again. Returns the numbers up to
+   * `last` that were settled by mistake, because of a forged higher number: what came with them was taken for copies.
    */
   endAt(last: number): { from: number; to: number } | undefined {
     if (last >= this.#highest) return undefined;
@@ -226,7 +227,7 @@ export class ReceiveWindow {
     return to > last && from <= last ? { from, to: last } : undefined;
   }
 
-  /** What was found missing last, below a number, is asked for from `due` on at the latest if it was not asked for yet. */
+  /** The last holes below a number that were not asked for yet are asked for from `due` on at the latest. */
   suspectNow(number: number, due: number): void {
     for (let index = this.#indexOf(number) - 1; index >= 0; index--) {
       const hole = this.#holes[index] as Hole;
@@ -269,15 +270,15 @@ export class ReceiveWindow {
   }
 
   /**
-   * With too many, the last two become one: what lies between is asked for and delivered once more. The first are those
-   * that repairs are on their way for.
+   * When there are too many holes, the last two become one: what lies between is asked for and delivered once more. The
+   * first holes are those that retransmissions are on the way for.
    */
   #merge(): void {
     const last = this.#holes.at(-1);
     const before = this.#holes.at(-2);
     if (this.#holes.length <= this.#room() || before === undefined || last === undefined) return;
     this.#missing += last.from - before.to - 1;
-    // As if none of it had been asked for, if some of it was not.
+    // The new hole counts as not asked for when a part of it was not.
     if (Math.min(before.attempts, last.attempts) > 0) this.#shared.asked += last.from - before.to - 1;
     else for (const { from, to, attempts } of [before, last]) if (attempts > 0) this.#shared.asked -= to - from + 1;
     before.to = last.to;

@@ -1,6 +1,9 @@
 /**
- * What makes sure that nothing is lost silently: the node's own stream, the streams of the others, and what they ask each
- * other. Absent in a node that speaks the original's wire only.
+ * Reliability of a node: wires its send stream, its receive streams, its NAK scheduler, its pacer and its event loop
+ * monitor together.
+ *
+ * Absent in a node that speaks go-warp's wire only. Kin to NORM (RFC 5740) and PGM (RFC 3208): negative
+ * acknowledgements and retransmission, instead of an acknowledgement of each datagram.
  *
  * @module
  */
@@ -27,20 +30,23 @@ import { ReceiveStreams } from "./receive_streams.ts";
 import { RetransmitBuffer } from "./retransmit_buffer.ts";
 import { SendStream } from "./send_stream.ts";
 
-/** Acknowledgements a second, in a burst and in the long run: whoever sends forged leaves gets no more answers. */
+/** Acknowledgements a second, and at once: forged leaves get no more than that. */
 const ACKS_PER_SECOND = 128;
 
-/** For how long a peer has to be known with nothing published to be taken for a reader: in milliseconds, and in `peerTimeout`s. */
+/**
+ * How long a peer has to be known with nothing published to count as a reader: at least so many milliseconds, and so
+ * many times `peerTimeout`.
+ */
 const READER_AFTER = { least: 60_000, timeouts: 4 };
 
 /** Heartbeats of silence after which a node that leaves does not wait for a peer. */
 const ABSENT_AFTER = 2.5;
 
-/** The options that say how much is kept and for how long. */
+/** The options that reliability depends on. */
 export interface ReliabilitySettings {
   readonly heartbeat: number;
   readonly peerTimeout: number;
-  /** The same for peers that cannot be asked. */
+  /** The same for peers that cannot be probed. */
   readonly quietTimeout: number;
   readonly maxPeers: number;
   readonly repairBytes: number;
@@ -59,27 +65,33 @@ export interface ReliabilityConfig {
   readonly jitter: Jitter;
   readonly multicast: () => boolean;
   readonly peers: () => PeerTable;
-  /** Sends a packet to one endpoint, or to the group and a circle. */
+  /** Sends a packet to one endpoint, or to a fan-out scope. */
   readonly sendControlPacket: (packet: Uint8Array, to: Endpoint | FanoutScope) => void;
-  /** A repair is ready to be taken. */
+  /** A retransmission is ready to be taken. */
   readonly onRetransmit: () => void;
-  /** For how long the oldest key that was accepted waits to be sent, in milliseconds; `undefined` when none does. */
+  /** The age of the oldest accepted key that was not sent yet, in milliseconds; `undefined` when there is none. */
   readonly pendingAge: () => number | undefined;
-  /** A datagram of so many bytes is sent again to one peer. */
+  /** A datagram of so many bytes is retransmitted to one peer. */
   readonly onRetransmitted: (id: string, number: number, length: number) => void;
   readonly onGap: (node: string, from: number, to: number | undefined, reason: GapReason) => void;
   readonly onLeft: (id: string) => void;
-  /** A peer has had numbers of this node twice. */
+  /** A peer has received a number of this node twice. */
   readonly onReused: () => void;
-  /** What has come may have been outstanding since a time, by the clock, that is before what was known when it came. */
+  /**
+   * Keys that have arrived may have been outstanding since this time, by the clock, which is before what was known on
+   * arrival.
+   */
   readonly antedate: (since: number) => void;
-  /** The machine was suspended for so many milliseconds, which the clock has not counted: what was before is longer ago. */
+  /**
+   * The machine was suspended for so many milliseconds, which the clock has not counted: all that was before is longer
+   * ago.
+   */
   readonly onSleep: (time: number) => void;
-  /** The event loop, or the whole machine, has stood still for a while. */
+  /** The event loop has stalled for a while, or the machine was suspended. */
   readonly onStall: (loopStall: LoopStall) => void;
 }
 
-/** Wires those parts together. */
+/** Owns those parts, and passes packets and events between them. */
 export class Reliability {
   readonly sendStream: SendStream;
   readonly receiveStreams: ReceiveStreams;
@@ -90,9 +102,9 @@ export class Reliability {
   readonly #ackLimit: TokenBucket;
   readonly #suppression: ResponseSuppression;
   readonly #loopMonitor: EventLoopMonitor;
-  /** When it began to close; from then on peers are not heard any more. */
+  /** When the node began to close; from then on it delivers nothing. */
   #closingAt: number | undefined;
-  /** Peers that have said since then that they leave. */
+  /** Peers that have sent a leave since then. */
   readonly #leavers = new Set<string>();
 
   constructor(config: ReliabilityConfig) {
@@ -186,8 +198,8 @@ export class Reliability {
   }
 
   /**
-   * Notes the heartbeat of a node, before its place in the peer table is. False when its node is gone. `id` is the text of its
-   * id, where that is known.
+   * Notes the heartbeat of a node, before the peer table has its address. False when its node has departed. `id` is the
+   * text of its id, where that is known.
    */
   onHeartbeat(
     { nodeId, source, extension }: Pick<ControlPacket, "nodeId" | "extension" | "source">,
@@ -197,24 +209,24 @@ export class Reliability {
     return this.#closingAt !== undefined || this.receiveStreams.hear(nodeId, source, extension, id);
   }
 
-  /** What has stood still, as long as nothing was done about it. */
+  /** A stall or suspension that was not handled yet. */
   get loopStall(): LoopStall | undefined {
     return this.#loopMonitor.loopStall;
   }
 
-  /** For how long the machine was suspended, in milliseconds, as long as nothing was done about it; else 0. */
+  /** For how long the machine was suspended, in milliseconds, as long as that was not handled; else 0. */
   get suspended(): number {
     return this.#loopMonitor.suspended;
   }
 
-  /** A peer is gone: lost, unless it had to make room for another. */
+  /** A peer has departed. `isLost` is false when it had to make room for another. */
   forget(id: string, isLost: boolean): void {
     this.sendStream.forget(id);
     const stream = this.receiveStreams.get(id);
     if (isLost && stream !== undefined) this.receiveStreams.lose(stream);
   }
 
-  /** Heeds a packet of a type from 0x10. */
+  /** Handles a packet of a type from 0x10. */
   onControlPacket(control: ControlPacket): void {
     const { type, nodeId, extension, source } = control;
     switch (type) {
@@ -232,7 +244,7 @@ export class Reliability {
         break;
       case TYPE_LEAVE:
         this.#loopMonitor.look();
-        // Who leaves as well waits for nothing, and is not waited for.
+        // A node that leaves as well waits for nothing, and is not waited for.
         this.sendStream.forget(formatNodeId(nodeId));
         if (this.#closingAt === undefined) this.receiveStreams.leave(nodeId, source, extension);
         else {
@@ -242,7 +254,7 @@ export class Reliability {
     }
   }
 
-  /** From now on only others are helped. */
+  /** From now on the node asks for nothing, and only answers others. */
   beginClose(): void {
     this.#closingAt ??= this.#config.ports.clock.now();
     this.naks.close();
@@ -254,7 +266,9 @@ export class Reliability {
     return this.#leavers.has(id);
   }
 
-  /** Says that the node leaves until all peers that are there have everything, for at most `patience` milliseconds. */
+  /**
+   * Sends leave packets until all peers that were heard of late have everything, for at most `patience` milliseconds.
+   */
   async leave(patience: number): Promise<void> {
     const { peers, ports: { clock }, settings: { heartbeat } } = this.#config;
     const from = this.#closingAt ?? clock.now();
@@ -270,13 +284,16 @@ export class Reliability {
     this.retransmitBuffer.clear();
   }
 
-  /** What is pending since before the machine was suspended has been for longer than the clock says. */
+  /** Keys that were pending when the machine was suspended have been so for longer than the clock says. */
   #pendingAge(): number | undefined {
     const age = this.#config.pendingAge();
     return age === undefined ? undefined : age + this.#loopMonitor.suspended;
   }
 
-  /** Whether a node that leaves may wait for an acknowledgement: of those who know it, and of few others if they are many. */
+  /**
+   * Whether a node that leaves may wait for this node's acknowledgement: a node that knows this one does. To an unknown
+   * node only a few nodes of a large mesh send one.
+   */
   #waitsForUs({ id, validatedAt }: ReceiveStream): boolean {
     const isKnown = validatedAt !== undefined || this.#config.peers().get(id)?.isValidated === true;
     return isKnown || this.#suppression.isChosen(0);

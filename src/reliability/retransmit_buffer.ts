@@ -1,5 +1,7 @@
 /**
- * What a node has sent and keeps for repair: `docs/wire.md`, "Repair".
+ * Retransmit buffer: the batches that a node has sent and holds for retransmission; `docs/wire.md`, "Repair".
+ *
+ * Kin to the transmit window of PGM (RFC 3208), bounded by bytes and by age.
  *
  * @module
  */
@@ -8,23 +10,23 @@ import { misuse } from "../errors.ts";
 import type { Clock } from "../platform/clock.ts";
 import { MAX_DATAGRAM } from "../wire/layout.ts";
 
-/** Bytes of a segment, at most: large enough that making one is rare, small enough that little memory waits unused. */
+/** Most bytes of a segment: so many that making one is rare, and so few that little memory waits unused. */
 const MAX_SEGMENT = 65_536;
-/** Segments in a small ring: dropping the oldest one then leaves three quarters of what is kept. */
+/** Segments of a small buffer: dropping the oldest one then leaves three quarters of what is held. */
 const MIN_SEGMENTS = 4;
 /** Bytes of a record: two 64-bit floats. */
 const RECORD = 16;
-/** One datagram of any length and its record fit, and it is a whole number of floats: 1,416. */
+/** Least bytes of a segment, 1,416: a datagram of any length and its record fit, and it is a whole number of floats. */
 const MIN_SEGMENT: number = MAX_DATAGRAM + RECORD;
 
 /** What a {@linkcode RetransmitBuffer} is made of. */
 export interface RetransmitBufferConfig {
   /**
-   * Bytes of memory for the datagrams and the record of each, 16 bytes, from 1,416; less counts as that. All segments
-   * together never take more. On top come a few hundred bytes of objects for each of them.
+   * Most bytes of memory for the datagrams and the record of each, 16 bytes. Less than 1,416 counts as 1,416. All
+   * segments together never take more. The objects of each segment take a few hundred bytes besides.
    */
   readonly maxBytes: number;
-  /** Milliseconds that a datagram is kept, at most. */
+  /** Milliseconds for which a datagram is held, at most. */
   readonly maxAge: number;
   readonly clock: Clock;
 }
@@ -32,15 +34,15 @@ export interface RetransmitBufferConfig {
 /**
  * Numbers datagrams, and holds the newest of them, up to a number of bytes and an age.
  *
- * They lie in segments. A full ring drops its oldest segment whole and writes the next datagrams there, so in the long
- * run nothing is allocated. Segments are made as they are needed, and all but one are given up as what they hold grows
- * old. Age is looked at in every call, datagram by datagram.
+ * They lie in a ring of segments. A full ring drops its oldest segment whole and writes the next datagrams there, so in
+ * the long run nothing is allocated. Segments are made as they are needed, and all but one are given up as what they
+ * hold grows old. Each call looks at the age, datagram by datagram.
  */
 export class RetransmitBuffer {
   readonly #clock: Clock;
   readonly #maxAge: number;
   readonly #segmentLength: number;
-  /** A ring of segments: `#count` are in use, from `#head`. */
+  /** The ring of segments: `#count` are in use, from `#head` on. */
   readonly #slots: (Segment | undefined)[];
   #head = 0;
   #count = 0;
@@ -65,7 +67,7 @@ export class RetransmitBuffer {
     return this.#last;
   }
 
-  /** The lowest number from which on all is held, `last` + 1 for none. */
+  /** The lowest number from which on all are held, `last` + 1 for none. */
   get oldest(): number {
     this.#ageOut(this.#clock.now());
     return this.#oldest;
@@ -114,7 +116,7 @@ export class RetransmitBuffer {
     this.#droppedAt = this.#lastAt;
   }
 
-  /** Gives a number to what is never held, and holds nothing below it any more. Returns the number. */
+  /** Gives a number that is never held, and drops all below it. Returns the number. */
   skip(): number {
     while (this.#count > 0) this.#dropSegment();
     this.#lastAt = this.#droppedAt = this.#clock.now();
@@ -122,7 +124,7 @@ export class RetransmitBuffer {
     return this.#last;
   }
 
-  /** Begins anew with the numbers, the first of which is never held. */
+  /** Begins anew with the numbers; the first of them is never held. */
   restart(): void {
     while (this.#count > 0) this.#dropSegment();
     this.#last = 0;
@@ -130,7 +132,7 @@ export class RetransmitBuffer {
     this.skip();
   }
 
-  /** A datagram, undefined when it is not held. The bytes are the ring's own, and valid until the next `append`. */
+  /** A datagram, `undefined` when it is not held. The bytes are the buffer's own, and valid until the next `append`. */
   get(number: number): Uint8Array | undefined {
     return this.#isHeld(number, this.#clock.now()) ? this.#segmentOf(number).get(number) : undefined;
   }
@@ -146,8 +148,8 @@ export class RetransmitBuffer {
   }
 
   /**
-   * Milliseconds since a number was given. For one that is held no more it is the age of the newest such, a lower bound.
-   * Infinity for 0, and 0 for a number that was not given yet.
+   * Milliseconds since a number was given. For one that is no longer held it is the age of the newest such number, a
+   * lower bound. Infinity for 0, and 0 for a number that was not given yet.
    */
   ageOf(number: number): number {
     if (number < 1) return Infinity;
@@ -192,7 +194,7 @@ export class RetransmitBuffer {
     this.#count--;
   }
 
-  /** `segment` is the one that `#oldest` is in; `number` is there too, or the first after it. */
+  /** `segment` holds `#oldest`; `number` is in it too, or is the first after it. */
   #dropBelow(number: number, segment: Segment): void {
     this.#bytes -= segment.startOf(number) - segment.startOf(this.#oldest);
     this.#droppedAt = segment.timeOf(number - 1);
@@ -210,13 +212,15 @@ export class RetransmitBuffer {
   }
 }
 
-/** Datagrams of consecutive numbers, one after the other, and from the end down the records: when, and from where. */
+/**
+ * Datagrams of consecutive numbers, one after the other. From the end down lie their records: the time, and the offset.
+ */
 class Segment {
-  /** The number of the first one. */
+  /** The number of the first datagram. */
   first = 0;
-  /** The number after the last one. */
+  /** The number after that of the last datagram. */
   end = 0;
-  /** When the last one was given. */
+  /** When the last number was given. */
   lastTime = 0;
   readonly #bytes: Uint8Array<ArrayBuffer>;
   readonly #records: Float64Array<ArrayBuffer>;
@@ -253,7 +257,7 @@ class Segment {
     return this.#records[this.#recordOf(number)] as number;
   }
 
-  /** Where a datagram starts; for `end`, where the next one will. */
+  /** The offset of a datagram; for `end`, that of the next one. */
   startOf(number: number): number {
     return number === this.end ? this.#used : this.#records[this.#recordOf(number) + 1] as number;
   }
@@ -263,7 +267,10 @@ class Segment {
   }
 }
 
-/** The lowest integer from `low` up of which `holds` is true, `high` for none below it. It holds of all above one. */
+/**
+ * The lowest integer from `low` on of which `holds` is true, `high` if there is none below it. `holds` must be true of
+ * all integers above one of which it is true.
+ */
 function firstOf(low: number, high: number, holds: (value: number) => boolean): number {
   while (low < high) {
     const middle = Math.floor((low + high) / 2);

@@ -1,5 +1,7 @@
 /**
- * What others have asked a node to send again.
+ * Retransmit queue: the numbers that peers have asked for by NAKs, gathered and ready to be retransmitted.
+ *
+ * Kin to the aggregation of NAKs at a NORM sender (RFC 5740): one retransmission to the group serves all requesters.
  *
  * @module
  */
@@ -7,21 +9,33 @@
 import type { Clock, Timer } from "../platform/clock.ts";
 import { type Endpoint, formatAddress } from "../platform/endpoint.ts";
 
-/** How long a number is held back for other askers, in milliseconds: one datagram to the group then serves all. */
+/**
+ * For how long a number is held back for other requesters, in milliseconds: one retransmission to the group then serves
+ * all.
+ */
 const GATHER = 3;
 
-/** Within this time the same repair is not sent again to the same asker, in milliseconds: the first may be under way. */
+/**
+ * For how long a number is not retransmitted to the same requester again, in milliseconds: the first retransmission may
+ * be on its way.
+ */
 const HOLD = 4;
 
-/** Most repairs that may wait, each asker of a number counted, and most numbers that are remembered. */
+/**
+ * Most retransmissions that may wait, counted for each requester of a number. Twice as many numbers are
+ * remembered.
+ */
 const MAX_WAITING = 8192;
-/** Most that may wait for one address, whatever ids ask there: what an honest node has under way. */
+/** Most retransmissions that may wait for one address, whatever ids ask there: what an honest node has under way. */
 const MAX_WAITING_EACH = 512;
 
-/** How long a repair to the group is remembered, in milliseconds. Who asks again does not hear the group. */
+/**
+ * For how long a retransmission to the group is remembered, in milliseconds. A requester that asks again does not hear
+ * the group.
+ */
 const GROUP_MEMORY = 1000;
 
-/** One datagram to be sent again, and to whom and where: to the group when `to` is absent. */
+/** One datagram to be retransmitted: to the requester `id` at `to`, or to the group when `to` is absent. */
 export interface Retransmit {
   readonly number: number;
   readonly id?: string;
@@ -30,17 +44,17 @@ export interface Retransmit {
 
 /** A number that was asked for. */
 interface Entry {
-  /** Who waits for it. */
+  /** The requesters that wait for it. */
   readonly waiting: Map<string, Endpoint>;
-  /** Who was sent it of late, each by itself, and when. */
+  /** The requesters to which it was retransmitted by unicast of late, and when. */
   readonly served: Map<string, number>;
-  /** When the last of them was. */
+  /** When it was last retransmitted by unicast. */
   servedAt: number;
-  /** When it was sent to the group last. */
+  /** When it was last retransmitted to the group. */
   groupAt: number;
 }
 
-/** What {@linkcode RetransmitQueue} is made of. */
+/** What a {@linkcode RetransmitQueue} is made of. */
 export interface RetransmitQueueConfig {
   readonly clock: Clock;
   /** Whether there is a group to send to. */
@@ -49,15 +63,15 @@ export interface RetransmitQueueConfig {
   readonly onReady: () => void;
 }
 
-/** Requests are gathered for a moment, each number once, and answered in the order in which they came. */
+/** Gathers NAKs for a moment, each number once, and gives the numbers in the order in which they were asked for. */
 export class RetransmitQueue {
   readonly #config: RetransmitQueueConfig;
   readonly #entries = new Map<number, Entry>();
-  /** Numbers that somebody waits for: still gathered, and to be sent. */
+  /** Numbers that a requester waits for: those still gathered, and those ready to be sent. */
   readonly #gathered: number[] = [];
   readonly #ready: number[] = [];
   #waiting = 0;
-  /** By address. */
+  /** Waiting retransmissions by address. */
   readonly #waitingEach = new Map<string, number>();
   #timer: Timer | undefined;
 
@@ -66,8 +80,8 @@ export class RetransmitQueue {
   }
 
   /**
-   * A peer asks for a number. With `alone`, nobody else can ask for it. False when it is not needed, as it waits for it
-   * already or the last answer is still on its way, or when too many wait.
+   * A peer asks for a number. `alone` says that no other peer can ask for it. False when there is nothing to do, as the
+   * peer waits for it already or the last retransmission is on its way, or when too many wait.
    */
   add(number: number, id: string, endpoint: Endpoint, alone: boolean): boolean {
     if (
@@ -82,7 +96,7 @@ export class RetransmitQueue {
     const { waiting, served, groupAt } = entry;
     const isOnItsWay = now - Math.max(groupAt, served.get(id) ?? -Infinity) < HOLD;
     if (isOnItsWay || waiting.has(id)) return false;
-    // In the order in which they were asked for last.
+    // The map is in the order in which the numbers were last asked for.
     this.#entries.delete(number);
     this.#entries.set(number, entry);
     waiting.set(id, endpoint);
@@ -93,12 +107,15 @@ export class RetransmitQueue {
     return true;
   }
 
-  /** Whether one is to be sent. */
+  /** Whether a retransmission is ready. */
   get isReady(): boolean {
     return this.#ready.length > 0;
   }
 
-  /** The next to be sent. When several wait for it by now, it goes to the group; who does not hear that, asks again. */
+  /**
+   * The next retransmission. When several requesters wait for its number by now, it goes to the group; a requester that
+   * does not hear the group asks again.
+   */
   take(): Retransmit | undefined {
     const number = this.#ready[0];
     const entry = number === undefined ? undefined : this.#entries.get(number);
@@ -124,7 +141,7 @@ export class RetransmitQueue {
     return { number, id, to };
   }
 
-  /** Sends nothing of what was asked for until now. */
+  /** Drops what was asked for until now. */
   close(): void {
     this.#timer?.cancel();
     this.#timer = undefined;
@@ -148,7 +165,7 @@ export class RetransmitQueue {
     if (this.#ready.length > 0) this.#config.onReady();
   }
 
-  /** Those that nobody waits for give way, once they are old or too many. */
+  /** Drops the oldest entries that nobody waits for when they are old or too many. */
   #newEntry(now: number): Entry {
     for (const [oldest, { waiting, servedAt, groupAt }] of this.#entries) {
       const isOld = now - Math.max(servedAt, groupAt) >= GROUP_MEMORY;

@@ -1,5 +1,8 @@
 /**
- * The node's own stream: numbers what it sends, keeps it for repair, says where it is, and answers requests.
+ * Send stream: numbers the node's own batches, announces the position, and answers NAKs and catch-up requests.
+ *
+ * Kin to NORM (RFC 5740) and PGM (RFC 3208): receivers ask by NAKs, and the sender retransmits from a bounded buffer.
+ * The announcements find the loss of the last batch, as the tail loss probes of QUIC do (RFC 9002, section 6.2).
  *
  * @module
  */
@@ -24,38 +27,40 @@ import type { RetransmitBuffer } from "./retransmit_buffer.ts";
 import { RetransmitQueue } from "./retransmit_queue.ts";
 import { type Asker, type KnownAsker, ValidationTokens } from "./validation_tokens.ts";
 
-/** When the position is announced after a batch, in milliseconds. The next batch stands for what is still to come. */
+/**
+ * When the position is announced after a batch, in milliseconds. The next batch takes the place of those still to come.
+ */
 const ANNOUNCE_AFTER: readonly number[] = [20, 60, 120, 220, 450];
 
 /**
- * While batches flow, the first announcement waits for so many times as long as they are apart: the next one stands for it,
- * also when it is a little late.
+ * While batches flow, the first announcement waits for so many times the interval between them: the next batch takes
+ * its place, even when it is a little late.
  */
 const FLOW_PATIENCE = 1.5;
-/** Longest that it waits then, in milliseconds: the loss of the last batch is noticed by then. */
+/** Longest that the first announcement waits then, in milliseconds: the loss of the last batch is found by then. */
 const MAX_FLOW_PATIENCE = 250;
-/** Batches that are further apart than this are no flow, in milliseconds: few would come in time. */
+/** Batches with a longer interval than this, in milliseconds, are no flow: few would come before the announcement. */
 const MAX_FLOW_INTERVAL = 200;
-/** So many in a row are none yet: a key or two are waited for by nobody. */
+/** Fewer intervals in a row are no flow: after a key or two no next batch is expected. */
 const MIN_FLOW = 4;
-/** By which part the time between two batches is smoothed. */
+/** Gain by which the interval between batches is smoothed. */
 const FLOW_GAIN = 1 / 4;
 
-/** Most repairs for one request. */
+/** Most retransmissions for one NAK. */
 const MAX_REPAIRS = 128;
 
 /**
- * Losses of batches that were sent so long ago, in milliseconds, and before the rate has fallen, make it fall no more: a
- * receiver with very many holes asks for some that have arrived.
+ * When batches were sent so long ago, in milliseconds, and before the rate fell, their losses do not make it fall
+ * again: a receiver with very many holes asks for some batches that have arrived.
  */
 const STALE = 2000;
 /**
- * Longest that the first news of a loss takes on the longest queues, in milliseconds. What is older was sent to a peer that
- * stood still, as a process that was stopped, and says nothing of the rate.
+ * Longest time after which the first NAK for a loss comes with the longest queues, in milliseconds. What is older was
+ * sent to a peer that had stalled, as a process that was stopped, and says nothing of the rate.
  */
-const MAX_NEWS_AGE = 5000;
+const MAX_NAK_AGE = 5000;
 
-/** What an {@linkcode SendStream} is made of. The callbacks MUST NOT throw. */
+/** What a {@linkcode SendStream} is made of. The callbacks MUST NOT throw. */
 export interface SendStreamConfig {
   /** The node's own id, 16 bytes. */
   readonly nodeId: Uint8Array;
@@ -64,45 +69,51 @@ export interface SendStreamConfig {
   readonly ring: RetransmitBuffer;
   readonly pacer: Pacer;
   readonly multicast: () => boolean;
-  /** A peer, when a heartbeat of it was heard. */
+  /** A peer of which a heartbeat was heard. */
   readonly peer: (id: string) => (Asker & { readonly isValidated?: boolean }) | undefined;
   /** The peers that speak the extension. */
   readonly peers: () => readonly Asker[];
-  /** Sends a packet to one endpoint, or to the group, all peers that speak the extension, and seeds that may. */
+  /**
+   * Sends a packet to one endpoint; or to the group, to all peers that speak the extension and need copies, and to
+   * seeds that may.
+   */
   readonly sendControlPacket: (packet: Uint8Array, to?: Endpoint) => void;
-  /** {@linkcode SendStream.takeRepair} has something to give. */
+  /** {@linkcode SendStream.takeRetransmit} has something to give. */
   readonly onRetransmit: () => void;
-  /** For how long the oldest key that was accepted waits to be sent, in milliseconds; `undefined` when none does. */
+  /** The age of the oldest accepted key that was not sent yet, in milliseconds; `undefined` when there is none. */
   readonly pendingAge: () => number | undefined;
-  /** A peer has had numbers of this node twice: there is another with its id, or it was set back. */
+  /** A peer has received a number of this node twice: another node has the same id, or this node was set back. */
   readonly onReused: () => void;
-  /** A datagram of so many bytes is sent again to one peer. */
+  /** A datagram of so many bytes is retransmitted to one peer. */
   readonly onRetransmitted?: (id: string, number: number, length: number) => void;
 }
 
 /** One per node. */
 export class SendStream {
-  /** Requests that have come. */
+  /** NAKs and catch-up requests that have come. */
   naksReceived = 0;
-  /** Requests not granted: without the token, or beyond the rate. */
+  /** Requests that were refused: without the token, or beyond the limit. */
   naksRefused = 0;
-  /** Datagrams sent again. */
+  /** Datagrams that were retransmitted. */
   retransmitsSent = 0;
   readonly #config: SendStreamConfig;
   readonly #retransmits: RetransmitQueue;
   readonly #validationTokens: ValidationTokens;
-  /** How long it took to be told of congestion at the present rate, the last time, in milliseconds: queues are long. */
-  #newsAge = 0;
+  /**
+   * How old the batches of the last congestion at the present rate were when their NAK came, in milliseconds: queues
+   * may be long.
+   */
+  #congestionAge = 0;
   #losses = new LossClassifier();
   #timer: Timer | undefined;
   /** Which announcement the timer is for. */
   #round = 0;
   #lastAt = -Infinity;
-  /** Time between batches, smoothed, in milliseconds. */
+  /** Smoothed interval between batches, in milliseconds. */
   #interval = 0;
-  /** Batches in a row that were no further apart than those of a flow. */
+  /** Intervals in a row that were short enough for a flow. */
   #flow = 0;
-  /** By how much all announcements after this batch are later, in milliseconds. */
+  /** How much later all announcements after this batch are, in milliseconds. */
   #patience = 0;
   #leaving: GracefulLeave | undefined;
   #isClosed = false;
@@ -114,13 +125,13 @@ export class SendStream {
     this.#validationTokens = new ValidationTokens({ clock, randomBytes, peer });
   }
 
-  /** Where the stream is. */
+  /** The position of the stream. */
   get position(): Position {
     const { last, oldest, age } = this.#config.ring;
     return { last, oldest, age };
   }
 
-  /** The same as records, with what was accepted and has no number yet. */
+  /** The position as a record, with the age of the oldest key that was accepted and has no number yet. */
   get news(): Pick<Extension, "position" | "pending"> {
     const pending = this.#config.pendingAge();
     return pending === undefined ? { position: this.position } : { position: this.position, pending };
@@ -131,7 +142,10 @@ export class SendStream {
     return this.#config.ring.last + 1;
   }
 
-  /** Notes a batch that is about to be sent with the number {@linkcode SendStream.next}; {@linkcode SendStream.announce} has to follow. */
+  /**
+   * Numbers a batch that is about to be sent with {@linkcode SendStream.next}; {@linkcode SendStream.announce} has to
+   * follow.
+   */
   sent(datagram: Uint8Array): void {
     const { ring, clock } = this.#config;
     ring.append(datagram);
@@ -142,51 +156,53 @@ export class SendStream {
     this.#lastAt = now;
   }
 
-  /** What was noted has been sent. It costs a timer, for which nothing has to wait then. */
+  /** What was numbered has been sent. Setting the timer takes time, for which no datagram has to wait here. */
   announce(): void {
     if (this.#timer !== undefined && this.#round === 0) return;
     this.#timer?.cancel();
     this.#announceFrom(0);
   }
 
-  /** Whether a repair waits. */
+  /** Whether a retransmission waits. */
   get hasRetransmit(): boolean {
     return this.#retransmits.isReady;
   }
 
-  /** The next repair. The datagram holds until the next batch is noted. */
+  /** The next retransmission. Its datagram is valid until the next batch is numbered. */
   takeRetransmit(): Transmit | undefined {
     while (true) {
-      const repair = this.#retransmits.take();
-      if (repair === undefined) return undefined;
-      const datagram = this.#config.ring.get(repair.number);
-      // It has given way meanwhile. Who asked will ask again, and be told.
+      const retransmit = this.#retransmits.take();
+      if (retransmit === undefined) return undefined;
+      const datagram = this.#config.ring.get(retransmit.number);
+      // It is no longer in the buffer. The requester asks again, and the answer tells it so.
       if (datagram === undefined) continue;
       this.retransmitsSent++;
       markRetransmit(datagram);
-      if (repair.id !== undefined) this.#config.onRetransmitted?.(repair.id, repair.number, datagram.length);
-      return { datagram, to: repair.to ?? "group" };
+      if (retransmit.id !== undefined) {
+        this.#config.onRetransmitted?.(retransmit.id, retransmit.number, datagram.length);
+      }
+      return { datagram, to: retransmit.to ?? "group" };
     }
   }
 
-  /** What the heartbeat for one peer says besides the position: the token that shows that the peer has got it. */
+  /** The token for a heartbeat to one peer: a peer that repeats it has received that heartbeat. */
   tokenFor(peer: Asker): Uint8Array {
     return this.#validationTokens.tokenFor(peer);
   }
 
-  /** A peer is gone. */
+  /** A peer has departed. */
   forget(id: string): void {
     this.#validationTokens.forget(id);
     this.#losses.forget(id);
     this.#leaving?.settle(id);
   }
 
-  /** Answers a negative acknowledgement. */
+  /** Answers a NAK. */
   onNak(id: string, source: Endpoint, request: Extension): void {
-    const asker = this.#note(id, source, request);
-    const isValidated = asker.standing === "validated";
-    if (isValidated && this.#enqueue(request.ranges ?? [], asker)) return;
-    if (this.#answer(asker, request) && !isValidated) this.naksRefused++;
+    const requester = this.#note(id, source, request);
+    const isValidated = requester.standing === "validated";
+    if (isValidated && this.#enqueue(request.ranges ?? [], requester)) return;
+    if (this.#answer(requester, request) && !isValidated) this.naksRefused++;
   }
 
   /** Answers a catch-up request. */
@@ -196,7 +212,7 @@ export class SendStream {
     this.#answer(this.#note(id, source, request), request, { first, age: ring.ageOf(first - 1) });
   }
 
-  /** A peer has everything up to `settled`; with the token, it says that it has had a number twice. */
+  /** A peer has everything up to `settled`. With the token, it says that it has received a number twice. */
   onAck(id: string, source: Endpoint, { settled = 0, token }: Extension): void {
     if (token === undefined) {
       if (settled >= this.#config.ring.last) this.#leaving?.confirm(id);
@@ -206,8 +222,8 @@ export class SendStream {
   }
 
   /**
-   * The node has another id from now on. Its stream begins anew, after one number that nobody can have: what has become of those
-   * of the old id is not known, so that is a gap to all peers.
+   * The node has another id from now on. Its stream begins anew, after one number that no peer can have: what became of
+   * the numbers of the old id is not known, so that number is a gap to all peers.
    */
   restart(): void {
     const { clock, ring } = this.#config;
@@ -220,46 +236,46 @@ export class SendStream {
     this.#announceFrom(0);
   }
 
-  /** A heartbeat has come while the node leaves: perhaps of a newcomer that knows nothing of it. */
+  /** A heartbeat has come while the node leaves, perhaps of a joining node that knows nothing of the leave. */
   greet(id: string, source: Endpoint): void {
     this.#leaving?.greet(id, source);
   }
 
-  /** Batches that were accepted and can not be sent any more: they become a gap. */
+  /** Batches were accepted and can no longer be sent: they get a number that is never held, and become a gap. */
   skip(): void {
     this.#config.ring.skip();
   }
 
-  /** Whether it says now that the node leaves. */
+  /** Whether the node is sending leave packets now. */
   get isLeaving(): boolean {
     return this.#leaving?.isOver === false;
   }
 
-  /** The peers that have everything, when the node leaves. */
+  /** The peers that have acknowledged the leave. */
   get confirmed(): ReadonlySet<string> {
     return this.#leaving?.confirmed ?? new Set();
   }
 
-  /** The leave was said, and something was refused after it: that is a gap to the peers. */
+  /** Keys were refused after the leave: one more number, which is never held, makes that a gap to the peers. */
   retract(): void {
     this.#config.ring.skip();
     this.#leaving?.renew();
   }
 
-  /** Says that the node leaves until all of `peers` have everything, for at most `patience` milliseconds. */
+  /** Sends leave packets until all of `peers` have everything, for at most `patience` milliseconds. */
   async leave(peers: readonly Asker[], patience: number): Promise<void> {
     const { clock, nodeId, sendControlPacket } = this.#config;
     this.#timer?.cancel();
-    const say = (to?: Endpoint) =>
+    const sendLeave = (to?: Endpoint) =>
       sendControlPacket(encodeControl(TYPE_LEAVE, nodeId, { position: this.position }), to);
-    const leaving = this.#leaving = new GracefulLeave(peers, clock, say);
+    const leaving = this.#leaving = new GracefulLeave(peers, clock, sendLeave);
     const until = clock.now() + patience;
-    say();
-    // Who has just come hears of what was published for the first time, and may have a question.
+    sendLeave();
+    // A node that has just joined hears for the first time of what was published, and may have a request.
     if (this.next > 1) leaving.linger();
     while (leaving.goesOn && clock.now() < until) {
       await leaving.settledWithin(Math.min(LEAVE_EVERY, until - clock.now()));
-      for (const endpoint of leaving.waiting.values()) say(endpoint);
+      for (const endpoint of leaving.waiting.values()) sendLeave(endpoint);
     }
     leaving.isOver = true;
   }
@@ -272,7 +288,7 @@ export class SendStream {
     this.#validationTokens.close();
   }
 
-  /** One timer for a whole burst: it is not set again with each batch, as that would cost more than the rest here. */
+  /** One timer for a whole burst: to set it again with each batch would cost more than all else here. */
   #announceFrom(round: number): void {
     const after = ANNOUNCE_AFTER[round];
     if (after === undefined || this.#leaving !== undefined || this.#isClosed) {
@@ -296,7 +312,7 @@ export class SendStream {
     return Math.max(0, Math.min(this.#interval * FLOW_PATIENCE, MAX_FLOW_PATIENCE) - first);
   }
 
-  /** False when some of it can not be had. */
+  /** False when some of the numbers are not held or were never given. */
   #enqueue(ranges: readonly NumberRange[], { id, endpoint }: Asker): boolean {
     const { ring, peers } = this.#config;
     const { oldest, last } = ring;
@@ -320,37 +336,37 @@ export class SendStream {
     if (loss === "usual") return;
     const age = ring.ageOf(ranges.at(-1)?.to ?? 0);
     const isOld = carried !== undefined || isAgain === true;
-    if (!isOld && age > MAX_NEWS_AGE) return pacer.hold(age);
-    if (!isOld && loss === "congestion") this.#newsAge = age;
-    const isStale = isOld && age >= STALE + this.#newsAge;
-    // What never arrives, as it is too long for the path, is asked for again and again.
+    if (!isOld && age > MAX_NAK_AGE) return pacer.hold(age);
+    if (!isOld && loss === "congestion") this.#congestionAge = age;
+    const isStale = isOld && age >= STALE + this.#congestionAge;
+    // What is too long for the path never arrives, and is asked for again and again.
     if (isStale && isAgain === true) return;
-    // What is lost at the lowest rates tells of the path, and takes long enough to measure.
+    // What is lost at the lowest rates is a property of the path, and takes long enough to measure.
     const hasFallen = loss === "congestion" && !isStale && pacer.onLoss(carried);
     if (hasFallen && !pacer.isSlow) this.#losses.restart(last, rate);
     if (loss === "high" && carried === undefined) pacer.hold();
-    // What becomes of what has been sent since will be known as late.
+    // What became of the batches sent since is known as late as that.
     else if (isStale || carried === undefined || carried <= pacer.rate) pacer.hold(age);
   }
 
   #note(id: string, source: Endpoint, { token }: Extension): KnownAsker {
     this.naksReceived++;
-    const asker = this.#validationTokens.identify(id, source, token);
-    // A node that leaves waits for who needs something of it.
-    if (asker.isValidated) this.#leaving?.waiting.set(id, asker.endpoint);
+    const requester = this.#validationTokens.identify(id, source, token);
+    // A node that leaves waits for whoever still needs something.
+    if (requester.isValidated) this.#leaving?.waiting.set(id, requester.endpoint);
     this.#leaving?.linger();
-    return asker;
+    return requester;
   }
 
-  /** False when that would be beyond the rate: the request is refused. */
-  #answer(asker: KnownAsker, { nonce = 0 }: Extension, base?: Base): boolean {
-    if (!this.#validationTokens.mayAnswer(asker)) {
+  /** False when that would be beyond the limit: the request is refused. */
+  #answer(requester: KnownAsker, { nonce = 0 }: Extension, base?: Base): boolean {
+    if (!this.#validationTokens.mayAnswer(requester)) {
       this.naksRefused++;
       return false;
     }
     const { nodeId, sendControlPacket } = this.#config;
-    const answer = { ...this.news, token: this.#validationTokens.tokenFor(asker), nonce, ...(base && { base }) };
-    sendControlPacket(encodeControl(TYPE_STATE, nodeId, answer), asker.endpoint);
+    const answer = { ...this.news, token: this.#validationTokens.tokenFor(requester), nonce, ...(base && { base }) };
+    sendControlPacket(encodeControl(TYPE_STATE, nodeId, answer), requester.endpoint);
     return true;
   }
 }

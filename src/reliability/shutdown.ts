@@ -1,5 +1,6 @@
 /**
- * The end of a node: who it is known by, what it has published, and what is refused after it has left.
+ * Shutdown of a node: meets the nodes that its seeds name, sends what is pending, leaves, and takes the leave back for
+ * keys that are refused after it.
  *
  * @module
  */
@@ -16,16 +17,16 @@ import type { Batcher } from "../pubsub/batcher.ts";
 import type { Reliability } from "./reliability.ts";
 
 /**
- * When it gives up, in milliseconds after it began: meeting others and sending what is pending, waiting until the peers have
- * it, and sending the last words.
+ * The deadlines of each step, in milliseconds after the beginning: meeting other nodes and sending what is pending,
+ * waiting for the acknowledgements of the peers, and sending the last packets.
  */
 const DEADLINES = { drain: 600, leave: 950, end: 1000 };
 
-/** How often it looks whether those who were greeted have answered, in milliseconds. */
+/** Time between two looks whether the nodes that were probed have answered, in milliseconds. */
 const LOOK_EVERY = 10;
 
-/** How long it tells of what was refused after it had left, in milliseconds. */
-const TAKE_BACK = 300;
+/** For how long leave packets are sent again when keys were refused after the leave, in milliseconds. */
+const RETRACT_FOR = 300;
 
 /** What a {@linkcode Shutdown} is made of. */
 export interface ShutdownConfig {
@@ -35,34 +36,35 @@ export interface ShutdownConfig {
   readonly links: InterfaceSockets;
   readonly membership: Membership;
   readonly seeds: Seeds;
-  /** Absent when the node speaks the original's wire only: then nobody is told of anything. */
+  /** Absent when the node speaks go-warp's wire only: then no leave packets are sent. */
   readonly reliability: Reliability | undefined;
-  /** Sockets are open again for a moment, or no more. */
+  /** The sockets are open again for a moment, or closed again. */
   readonly onReopened: (isOpen: boolean) => void;
 }
 
 /**
- * Keys are taken until the leave is said. A node that has published something first meets those whom its seeds know, so
- * that a job that lives for some milliseconds is heard. What can not be sent, or is refused after that, is a gap to the peers.
+ * Keys are accepted until the leave packet is sent. A node that has published something first meets the nodes that its
+ * seeds name, so that a job that lives for some milliseconds is heard. What cannot be sent, or is refused after that,
+ * is a gap to the peers.
  */
 export class Shutdown {
   readonly #config: ShutdownConfig;
   #isMeeting = false;
   #known: readonly KnownPeer[] = [];
   #left: Promise<void> | undefined;
-  #takingBack: Promise<number> | undefined;
+  #retracting: Promise<number> | undefined;
   #isRefused = false;
 
   constructor(config: ShutdownConfig) {
     this.#config = config;
   }
 
-  /** Whether others are still to be met. */
+  /** Whether the node is still meeting others. */
   get isMeeting(): boolean {
     return this.#isMeeting;
   }
 
-  /** Sends what is pending, sees to it that the peers have it, and says that the node leaves. */
+  /** Sends what is pending, waits until the peers have it, and sends leave packets meanwhile. */
   async run(): Promise<CloseReport> {
     const { batcher, clock, membership, transmitQueue, reliability, seeds } = this.#config;
     const start = clock.now();
@@ -81,7 +83,7 @@ export class Shutdown {
     const turnedAway = batcher.close();
     transmitQueue.holdBatches();
     const unsent = batcher.pending + turnedAway;
-    // What could not be sent is a gap to the peers, and not a silence.
+    // What could not be sent becomes a gap to the peers instead of a silent loss.
     if (unsent > 0) reliability?.sendStream.skip();
     while (batcher.take() !== undefined) { /* It has nowhere to go any more. */ }
     if (reliability !== undefined) {
@@ -92,14 +94,14 @@ export class Shutdown {
     return this.#hasPublished() ? this.#report(unanswered, unsent) : NOTHING_PUBLISHED;
   }
 
-  /** `closed` resolves when the node has been closed after it has left. */
+  /** `closed` resolves when the node has left and is closed. */
   leftWith(closed: Promise<unknown>): void {
     this.#left = closed.then(() => {});
   }
 
   /**
-   * A key was refused, as the leave had been said: the store may have changed, and peers took the leave for the end. They get
-   * a gap. Resolves when they have been told, to how many could not be.
+   * A key was refused after the leave: the store may have changed, and the peers took the leave for the end of the
+   * stream. They get a gap. Resolves to how many peers have not acknowledged that.
    */
   async refused(): Promise<number> {
     const { reliability } = this.#config;
@@ -109,35 +111,38 @@ export class Shutdown {
       this.#isRefused = false;
       reliability.sendStream.retract();
     }
-    return await (this.#takingBack ??= this.#retract(reliability));
+    return await (this.#retracting ??= this.#retract(reliability));
   }
 
-  /** One at a time, and one for all keys that are refused meanwhile. Resolves to how many could not be told. */
-  async #retract({ sendStream: own }: Reliability): Promise<number> {
+  /**
+   * One round at a time, and one round for all keys that are refused meanwhile. Resolves to how many peers have not
+   * acknowledged it.
+   */
+  async #retract({ sendStream }: Reliability): Promise<number> {
     const { clock, links, onReopened, transmitQueue } = this.#config;
     await this.#left;
-    let untold = this.#silent().length;
+    let unaware = this.#silent().length;
     while (this.#isRefused) {
       this.#isRefused = false;
       try {
         await links.reopen();
         onReopened(true);
-        own.retract();
-        await own.leave(this.#known, TAKE_BACK);
-        await transmitQueue.drainedBy(clock.now() + TAKE_BACK);
-        untold = this.#silent().length;
+        sendStream.retract();
+        await sendStream.leave(this.#known, RETRACT_FOR);
+        await transmitQueue.drainedBy(clock.now() + RETRACT_FOR);
+        unaware = this.#silent().length;
       } catch {
-        // No socket can be had.
-        untold = this.#known.length;
+        // No socket can be opened.
+        unaware = this.#known.length;
       }
       onReopened(false);
       await links.close().catch(() => {});
     }
-    this.#takingBack = undefined;
-    return untold;
+    this.#retracting = undefined;
+    return unaware;
   }
 
-  /** Peers that have not said that they have everything, and have not left. */
+  /** Peers that have neither acknowledged that they have everything, nor left. */
   #silent(): readonly KnownPeer[] {
     const { reliability } = this.#config;
     return this.#known.filter(({ id }) => !reliability?.sendStream.confirmed.has(id) && !reliability?.hasLeft(id));
@@ -149,21 +154,21 @@ export class Shutdown {
   }
 
   #hasPublished(): boolean {
-    // Who waits for room does so because of what was accepted.
+    // A caller waits for room only because of keys that were accepted.
     return this.#config.batcher.accepted > 0;
   }
 
-  /** Sends what is pending and what waits for room, and what comes meanwhile. */
+  /** Sends what is pending, what waits for room, and what is published meanwhile. */
   async #drain(until: number): Promise<void> {
     const { batcher, clock, transmitQueue } = this.#config;
     while ((batcher.pending > 0 || batcher.waiting > 0) && clock.now() < until) {
       await transmitQueue.drainedBy(until);
-      // What is published in a turn is ready at the end of it.
+      // What is published in a turn of the event loop is ready at the end of it.
       if (batcher.pending > 0) await new Promise<void>((resolve) => void clock.setTurnEnd(resolve));
     }
   }
 
-  /** Waits for those who were greeted or looked up a short while ago. */
+  /** Waits for the answers of nodes that were probed or looked up a short while ago. */
   async #meet(until: number): Promise<void> {
     const { batcher, clock, membership, seeds } = this.#config;
     while ((seeds.isLookingUp || membership.isMeeting) && clock.now() < until) {

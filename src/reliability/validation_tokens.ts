@@ -1,5 +1,8 @@
 /**
- * Who asks a node for something, and what each may be answered.
+ * Address-validation tokens: which requester has shown that it listens at its address, and how many answers each gets.
+ *
+ * Kin to the tokens of QUIC (RFC 9000, section 8): before its address is validated, a requester gets no
+ * retransmissions, which would amplify what it sends.
  *
  * @module
  */
@@ -12,27 +15,27 @@ import { TOKEN_LENGTH } from "../wire/layout.ts";
 import { equalBytes } from "../wire/packet.ts";
 
 /**
- * Answers to requests a second, without repairs: to those who bring the token, to other peers, and to strangers. Nobody can
- * use up what is for the others.
+ * Answers a second, retransmissions not counted: to requesters that bring their token, to other peers, and to unknown
+ * nodes. Each has a limit of its own, so that nobody uses up what is for the others.
  */
 const ANSWERS_PER_SECOND = { validated: 2000, peer: 256, unknown: 128 };
 
-/** Most strangers whose tokens are kept. Who has had one for longest loses it, and gets another when it asks. */
-const MAX_STRANGERS = 1024;
+/** Most unknown nodes whose tokens are kept. The oldest token gives way; its owner gets another when it asks again. */
+const MAX_UNKNOWN = 1024;
 
-/** A node that may ask, and where it is answered. */
+/** A node that may ask, and the endpoint to which it is answered. */
 export interface Asker {
   readonly id: string;
   readonly endpoint: Endpoint;
 }
 
-/** With the right token, as a peer without it, or as somebody else. */
+/** A requester with the right token, a peer without it, or an unknown node. */
 export type Standing = keyof typeof ANSWERS_PER_SECOND;
 
 /** An {@linkcode Asker}, and what it has shown. */
 export interface KnownAsker extends Asker {
   readonly standing: Standing;
-  /** Whether it has shown that it is there, by the token or otherwise. */
+  /** Whether its address is validated, by the token or by path validation. */
   readonly isValidated: boolean;
 }
 
@@ -40,24 +43,24 @@ export interface KnownAsker extends Asker {
 export interface ValidationTokensConfig {
   readonly clock: Clock;
   readonly randomBytes: RandomBytes;
-  /** A peer, when a heartbeat of it was heard. */
+  /** A peer of which a heartbeat was heard. */
   readonly peer: (id: string) => (Asker & { readonly isValidated?: boolean }) | undefined;
 }
 
-interface Proof {
+interface IssuedToken {
   readonly token: Uint8Array;
   readonly endpoint: Endpoint;
 }
 
 /**
- * Gives each asker a token, sent to its address alone. Who brings it has shown that it listens there, and may be sent more
- * than it asked with.
+ * Each requester gets a token of its own, which is sent to its address alone. A requester that brings its token listens
+ * at that address, so it may be sent more bytes than it has sent.
  */
 export class ValidationTokens {
   readonly #config: ValidationTokensConfig;
   readonly #answers: Readonly<Record<Standing, TokenBucket>>;
-  readonly #peers = new Map<string, Proof>();
-  readonly #unknown = new Map<string, Proof>();
+  readonly #peers = new Map<string, IssuedToken>();
+  readonly #unknown = new Map<string, IssuedToken>();
 
   constructor(config: ValidationTokensConfig) {
     const { clock } = config;
@@ -70,36 +73,39 @@ export class ValidationTokens {
     };
   }
 
-  /** Who asks from `source`: a peer at the address of its heartbeats, another where it asks from. */
+  /**
+   * The requester of a packet from `source`: a peer is answered at the endpoint of its heartbeats, another node where
+   * its packet came from.
+   */
   identify(id: string, source: Endpoint, token: Uint8Array | undefined): KnownAsker {
     const peer = this.#config.peer(id);
     const { endpoint } = peer ?? { endpoint: source };
-    const proof = (peer === undefined ? this.#unknown : this.#peers).get(id);
-    const isValidated = token !== undefined && proof !== undefined && isSameEndpoint(proof.endpoint, endpoint) &&
-      equalBytes(proof.token, token);
+    const issued = (peer === undefined ? this.#unknown : this.#peers).get(id);
+    const isValidated = token !== undefined && issued !== undefined && isSameEndpoint(issued.endpoint, endpoint) &&
+      equalBytes(issued.token, token);
     const standing = isValidated ? "validated" : peer === undefined ? "unknown" : "peer";
     return { id, endpoint, standing, isValidated: isValidated || peer?.isValidated === true };
   }
 
-  /** Whether one more answer is within the rate. */
+  /** Whether one more answer is within the limit. */
   mayAnswer({ standing }: KnownAsker): boolean {
     return this.#answers[standing].allow();
   }
 
-  /** The token of an asker at its present address. */
+  /** The token of a requester at its present endpoint. */
   tokenFor({ id, endpoint }: Asker): Uint8Array {
     const { peer, randomBytes } = this.#config;
-    const proofs = peer(id) === undefined ? this.#unknown : this.#peers;
-    const proof = proofs.get(id);
-    if (proof !== undefined && isSameEndpoint(proof.endpoint, endpoint)) return proof.token;
+    const tokens = peer(id) === undefined ? this.#unknown : this.#peers;
+    const issued = tokens.get(id);
+    if (issued !== undefined && isSameEndpoint(issued.endpoint, endpoint)) return issued.token;
     const token = randomBytes(TOKEN_LENGTH).slice();
-    proofs.set(id, { token, endpoint });
+    tokens.set(id, { token, endpoint });
     const [oldest] = this.#unknown.keys();
-    if (this.#unknown.size > MAX_STRANGERS && oldest !== undefined) this.#unknown.delete(oldest);
+    if (this.#unknown.size > MAX_UNKNOWN && oldest !== undefined) this.#unknown.delete(oldest);
     return token;
   }
 
-  /** A peer is gone. */
+  /** A peer has departed. */
   forget(id: string): void {
     this.#peers.delete(id);
   }
