@@ -1,0 +1,69 @@
+// Holds the table of timers in `docs/architecture.md` to the code: it names each file of src that sets one, and no other.
+import { assert, assertEquals } from "@std/assert";
+import { readdirSync, readFileSync } from "node:fs";
+import { describe, test } from "node:test";
+
+const ROOT = new URL("../../", import.meta.url);
+const ARCHITECTURE = "docs/architecture.md";
+
+describe("the table of timers", () => {
+  test(`names each file that sets one, in ${ARCHITECTURE}`, () => {
+    const files = new Map(filesOfSrc().map((file) => [file, read(`src/${file}`)]));
+    assert(files.size > 80);
+    assertEquals(faults(read(ARCHITECTURE), files), []);
+  });
+
+  test("is found wrong when a file is missing, too many, or named twice", () => {
+    const files = new Map([
+      ["net/a.ts", "this.#timer = this.#config.clock.setTimer(() => {}, 5);"],
+      ["net/b.ts", "const end = this.#clock?.setTurnEnd(next);"],
+      ["net/c.ts", "// clock.setTimer( would be wrong here\nthis.#setTimer(at);"],
+      ["platform/clock.ts", "setTimer(callback: () => void, delay: number): Timer;"],
+    ]);
+    const table = (...names: readonly string[]) =>
+      [
+        "## Timers",
+        "",
+        "| timer | file |",
+        "| - | - |",
+        ...names.map((name) => `| of x | \`${name}\` |`),
+        "",
+        "## Bounds",
+      ]
+        .join("\n");
+    assertEquals(faults(table("net/a.ts", "net/b.ts"), files), []);
+    assertEquals(faults(table("net/a.ts"), files), ["net/b.ts sets a timer that the table leaves out"]);
+    assertEquals(faults(table("net/a.ts", "net/b.ts", "net/c.ts"), files), [
+      "net/c.ts is in the table and sets no timer",
+    ]);
+    assertEquals(faults(table("net/a.ts", "net/b.ts", "net/b.ts"), files), ["net/b.ts is in the table twice"]);
+    assertEquals(faults("## Bounds", files).length, 2);
+  });
+});
+
+/** What the table says wrongly of `files`, the texts of src by name. */
+function faults(document: string, files: ReadonlyMap<string, string>): string[] {
+  const [, section = ""] = /^## Timers\n(.*?)(?=^## |$(?![^]))/ms.exec(document) ?? [];
+  const named = Array.from(section.matchAll(/^\|[^|]*\| `([\w/]+\.ts)` +\|/gm), ([, file = ""]) => file);
+  const setting = [...files].filter(([, text]) => setsTimer(text)).map(([file]) => file);
+  return [
+    ...setting.filter((file) => !named.includes(file)).map((file) => `${file} sets a timer that the table leaves out`),
+    ...named.filter((file) => !setting.includes(file)).map((file) => `${file} is in the table and sets no timer`),
+    ...named.filter((file, i) => named.indexOf(file) < i).map((file) => `${file} is in the table twice`),
+  ];
+}
+
+function setsTimer(text: string): boolean {
+  const code = text.replace(/\/\*[^]*?\*\/|^\s*\/\/.*$/gm, "");
+  return /clock\??\.(?:setTimer|setTurnEnd)\(/.test(code);
+}
+
+function filesOfSrc(): string[] {
+  return readdirSync(new URL("src", ROOT), { recursive: true, encoding: "utf8" })
+    .filter((name) => name.endsWith(".ts"))
+    .map((name) => name.replaceAll("\\", "/"));
+}
+
+function read(path: string): string {
+  return readFileSync(new URL(path, ROOT), "utf8");
+}
