@@ -731,7 +731,7 @@ describe("the table", () => {
   });
 
   test("shows peers in columns, what is not known as a question mark", () => {
-    const deaf = { ...peer, unicast: { in: null, out: false }, roundTrip: null, questions: 0, staleness: null };
+    const deaf = { ...peer, unicast: { in: null, out: false }, roundTrip: null, probes: 0, staleness: null };
     const silent = { ...deaf, largest: { in: null, out: null }, multicast: { in: null, out: false } };
     const lines = render({ ...EMPTY, peers: [peer, silent, { ...peer, plain: true }] }, plain).split("\n");
     const start = lines.indexOf("Peers (3)");
