@@ -1,5 +1,5 @@
 /**
- * Silent peer: a simulated peer that sends heartbeats and acks only.
+ * Silent peer: a simulated peer that sends heartbeats, and answers path challenges and position requests.
  *
  * @module
  */
@@ -29,7 +29,7 @@ export function parseNodeId(text: string): Uint8Array {
   return Uint8Array.from(text.replaceAll("-", "").match(/../g) ?? [], (byte) => parseInt(byte, 16));
 }
 
-/** A peer that sends nothing but heartbeats and acks. */
+/** A peer that publishes nothing. */
 export class SilentPeer {
   readonly #id = stampUuid(randomBytes(NODE_ID_LENGTH));
   readonly #token = randomBytes(TOKEN_LENGTH);
@@ -51,7 +51,7 @@ export class SilentPeer {
     return Uint8Array.from([...this.#body, ...encodeExtension({ position: POSITION, ...extension })]);
   }
 
-  /** The ack that a real node would send; nothing when the datagram is no probe. */
+  /** The response that a real node would send; nothing when the datagram is no path challenge or position request. */
   answer(data: Uint8Array): Uint8Array | undefined {
     const type = packetType(data);
     const question = readExtension(data, type === TYPE_CATCH_UP ? HEADER_LENGTH : scanPacket(data));

@@ -1,7 +1,7 @@
 /**
- * Silent peers: nodes that send nothing but heartbeats and acks, in the process that `silent.ts` starts. Each has a
- * socket and an address of the loopback network. Its heartbeats go to the group and say that it receives the multicast
- * of the measured node, and it acknowledges that node's probes, as a real node does.
+ * Silent peers: nodes that publish nothing, in the process that `silent.ts` starts. Each has a socket and an address of
+ * the loopback network. Its heartbeats go to the group and say that it receives the multicast of the measured node, and
+ * it answers that node's path challenges and position requests, as a real node does.
  *
  * @module
  */
