@@ -13,7 +13,8 @@ import { withSend } from "./socket_wrapper.ts";
 
 // Heartbeats and expiries of the node itself are no part of the measurement.
 const OPTIONS: MeshOptions = { heartbeat: 3_600_000, peerTimeout: 86_400_000, maxPeers: 65_536 };
-// Peers send heartbeats at this interval until they are known: a node challenges only so many unknown addresses at a time.
+// Peers send heartbeats at this interval until they are known: a node challenges only so many unknown addresses at a
+// time.
 const GREETING_MS = 1_000;
 const LIMIT_MS = 600_000;
 
