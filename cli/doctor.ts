@@ -215,8 +215,8 @@ class Examiner {
   /** Listens for plain nodes, which send no acks but a heartbeat every `heartbeat`. */
   async #hearStrangers(diagnosis: Diagnosis, strangers: Strangers): Promise<void> {
     const { progress, signal } = this.#examination;
-    const { requested: asked, family, group, port } = diagnosis.node;
-    if (family !== 4 || !asked.multicast) return;
+    const { requested, family, group, port } = diagnosis.node;
+    if (family !== 4 || !requested.multicast) return;
     const interfaces = othersOf(diagnosis, this.#interfaces());
     const time = this.#phases.listenElsewhere;
     if (interfaces.length === 0) return;

@@ -41,9 +41,9 @@ export interface Answer {
 }
 
 /** Length of a probe in bytes. An ack is never longer than its probe, and this is longer than any ack. */
-const QUESTION_LENGTH = 80;
+const PROBE_LENGTH = 80;
 /** Each probe is sent this many times, as one may be lost. */
-const TIMES = 2;
+const COPIES = 2;
 
 /**
  * Sends the probes and reports acks for `time` milliseconds, or until `signal` aborts. Probes that cannot be sent are
@@ -62,16 +62,18 @@ export async function scout(
   const nonce = readU32(randomBytes(NONCE_LENGTH), 0);
   const packet = padded(
     encodeControl(TYPE_PROBE, id, { nonce, measure: { size: 0, byGroup: false } }),
-    QUESTION_LENGTH,
+    PROBE_LENGTH,
   );
-  const asked = questions.map((question) => {
+  const sending = questions.map((question) => {
     const onMessage = (data: Uint8Array, host: string, port: number) => {
-      const read = readAnswer(data, id, nonce);
+      const read = readAck(data, id, nonce);
       if (read !== undefined) onAnswer({ ...read, host, port, question });
     };
-    return question.by === "broadcast" ? askAll(question, packet, onMessage) : ask(question, packet, onMessage);
+    return question.by === "broadcast"
+      ? broadcastProbe(question, packet, onMessage)
+      : sendProbe(question, packet, onMessage);
   });
-  const ends = await Promise.allSettled(asked);
+  const ends = await Promise.allSettled(sending);
   if (ends.some(({ status }) => status === "fulfilled")) await pause(time, signal);
   await Promise.allSettled(ends.map((end) => end.status === "fulfilled" ? end.value() : undefined));
 }
@@ -100,7 +102,7 @@ export function isRefused(host: string, port: number, time: number): Promise<boo
 type OnMessage = (data: Uint8Array, host: string, port: number) => void;
 type Close = () => Promise<void>;
 
-async function ask({ by, from, host, port }: Question, packet: Uint8Array, message: OnMessage): Promise<Close> {
+async function sendProbe({ by, from, host, port }: Question, packet: Uint8Array, message: OnMessage): Promise<Close> {
   const isIpv6 = host.includes(":");
   const socket = await bind({
     host: isIpv6 ? "::" : from.address,
@@ -112,7 +114,7 @@ async function ask({ by, from, host, port }: Question, packet: Uint8Array, messa
     multicastTtl: 1,
   }, { message, error() {} });
   try {
-    for (let i = 0; i < TIMES; i++) await socket.send(packet, host, port);
+    for (let i = 0; i < COPIES; i++) await socket.send(packet, host, port);
   } catch (error) {
     await socket.close();
     throw error;
@@ -121,7 +123,7 @@ async function ask({ by, from, host, port }: Question, packet: Uint8Array, messa
 }
 
 /** Sends by a socket of its own, as the sockets of the mesh send no broadcast. */
-async function askAll({ from, host, port }: Question, packet: Uint8Array, message: OnMessage): Promise<Close> {
+async function broadcastProbe({ from, host, port }: Question, packet: Uint8Array, message: OnMessage): Promise<Close> {
   const socket = createSocket("udp4");
   let failure: Error | undefined;
   socket.on("message", (data, { address, port }) => message(data, address, port));
@@ -133,7 +135,7 @@ async function askAll({ from, host, port }: Question, packet: Uint8Array, messag
       socket.bind({ address: from.address, port: 0, exclusive: true }, resolve);
     });
     socket.setBroadcast(true);
-    for (let i = 0; i < TIMES; i++) {
+    for (let i = 0; i < COPIES; i++) {
       await new Promise<void>((resolve, reject) => {
         socket.send(packet, port, host, (error) => error ? reject(error) : resolve());
       });
@@ -146,7 +148,7 @@ async function askAll({ from, host, port }: Question, packet: Uint8Array, messag
   }
 }
 
-function readAnswer(
+function readAck(
   data: Uint8Array,
   id: Uint8Array,
   nonce: number,

@@ -17,9 +17,9 @@ const HEARD_AFTER = 1.2;
 /** Time without a new node after which no other is awaited, in milliseconds. */
 export const QUIET = 500;
 /** How long a node of this host that may hold the port is awaited, in milliseconds. */
-const BESIDE_TIME = 200;
+const HOLDER_TIME = 200;
 /** How long acks from outside the mesh are awaited, in milliseconds. */
-const LOOK_TIME = 700;
+const SCAN_TIME = 700;
 /** Time in which an IPv6 address becomes ready, or never will, in milliseconds. */
 const READY_TIME = 3100;
 /** Longest time that `close` takes, in milliseconds. */
@@ -68,13 +68,13 @@ export function phasesOf(
   const usual = Math.max(WAIT.min, all, Math.min(WAIT.heartbeats, 2 * heartbeat));
   const listenOn = wait ?? Math.min(WAIT.max, usual);
   return {
-    beside: port === 0 ? 0 : BESIDE_TIME,
+    beside: port === 0 ? 0 : HOLDER_TIME,
     open: family === 6 ? READY_TIME : 0,
     listen: Math.min(Math.max(QUIET, all), listenOn),
     listenOn,
     ask: timeout,
-    look: isScouting ? LOOK_TIME : 0,
-    seeds: Math.min(timeout, LOOK_TIME),
+    look: isScouting ? SCAN_TIME : 0,
+    seeds: Math.min(timeout, SCAN_TIME),
     // Go nodes speak IPv4 and multicast only.
     listenElsewhere: isScouting && family === 4 && multicast ? Math.min(WAIT.max, all, listenOn) : 0,
     leave: LEAVE_TIME,

@@ -24,7 +24,7 @@ const FLAWS: Readonly<Record<Flaw, string>> = {
 };
 
 /** Another possible cause of too many peers. */
-const INVENTED = "If there are not that many nodes, somebody sends forged heartbeats.";
+const FORGED = "If there are not that many nodes, somebody sends forged heartbeats.";
 
 const CHECKS: readonly ((seen: Observed, flaw: Flaw | undefined) => readonly Finding[])[] = [
   sending,
@@ -175,10 +175,10 @@ function options({ node, peers }: Observed): readonly Finding[] {
 }
 
 function localNode({ node, peers }: Observed): readonly Finding[] {
-  const { silentSeeds, unresolvedSeeds, group, port, requested: asked, heartbeat, peersLost } = node;
+  const { silentSeeds, unresolvedSeeds, group, port, requested, heartbeat, peersLost } = node;
   const isAlone = peers.length === 0;
   const paths = [
-    ...asked.multicast ? [`by multicast to ${group}:${port}`] : [],
+    ...requested.multicast ? [`by multicast to ${group}:${port}`] : [],
     ...silentSeeds.length > 0 ? ["at the addresses of seeds"] : [],
   ];
   const found: Finding[] = [];
@@ -225,7 +225,7 @@ function localNode({ node, peers }: Observed): readonly Finding[] {
     found.push(finding("peers-refused", "warning", "maxPeers", [
       `New nodes were refused ${node.peersRefused === 1 ? "once" : `${node.peersRefused} times`}, the last time just ` +
       "now, as there is no room for them.",
-      `Raise \`maxPeers\`. ${INVENTED}`,
+      `Raise \`maxPeers\`. ${FORGED}`,
     ]));
   }
   return found;
@@ -244,7 +244,7 @@ function freshness({ node, peers }: Observed): readonly Finding[] {
 }
 
 function system({ node, peers }: Observed): readonly Finding[] {
-  const { requested: asked, interfacesError, receiveBuffer, receiveBufferRequired, extended } = node;
+  const { requested, interfacesError, receiveBuffer, receiveBufferRequired, extended } = node;
   const plain = extended ? peers.filter((peer) => peer.plain) : [];
   // With fewer peers, those that were not probed have joined meanwhile.
   const left = peers.length > MOST_ASKED ? peers.filter((peer) => !peer.probed && !peer.plain) : [];
@@ -257,10 +257,11 @@ function system({ node, peers }: Observed): readonly Finding[] {
       "systemd) by allowing sockets of AF_NETLINK.",
     ]));
   }
-  if (receiveBuffer !== null && receiveBuffer < asked.receiveBuffer) {
+  if (receiveBuffer !== null && receiveBuffer < requested.receiveBuffer) {
     found.push(finding("receive-buffer", receiveBufferRequired ? "warning" : "info", "receiveBuffer", [
-      `The system granted ${receiveBuffer} of ${asked.receiveBuffer} bytes: larger bursts are lost, and retransmitted.`,
-      `On Linux: sysctl -w net.core.rmem_max=${asked.receiveBuffer}, and open the node again.`,
+      `The system granted ${receiveBuffer} of ${requested.receiveBuffer} bytes: larger bursts are lost, and ` +
+      "retransmitted.",
+      `On Linux: sysctl -w net.core.rmem_max=${requested.receiveBuffer}, and open the node again.`,
     ]));
   }
   return [
@@ -273,7 +274,7 @@ function system({ node, peers }: Observed): readonly Finding[] {
     ...about("not-known-there", "error", peers, peers.filter(({ isKnownThere }) => isKnownThere === false), [
       "{It answers, but does|They answer, but do} not know this node, as there is no room for it, and {sends|send} " +
       "it no copies.",
-      `Raise \`maxPeers\` there. ${INVENTED}`,
+      `Raise \`maxPeers\` there. ${FORGED}`,
     ]),
     ...about("not-measured", "info", peers, extended ? left : [], [
       `{It was|They were} not probed, as there are more than ${MOST_ASKED} peers.`,

@@ -18,8 +18,8 @@ const TOLERATED_PROBES = 4;
 
 /** Multicast that does not even come back to its own host. */
 export function localMulticast({ node, interfaces, peers }: Observed): readonly Finding[] {
-  const { requested: asked, port, group, multicastError } = node;
-  if (!asked.multicast) return [];
+  const { requested, port, group, multicastError } = node;
+  if (!requested.multicast) return [];
   const without = interfaces.filter(({ multicast }) => !multicast);
   const deaf = interfaces.filter(({ returned }) => returned === false);
   const isAnyWell = interfaces.some(({ multicast, returned }) => multicast && returned !== false);
@@ -82,8 +82,8 @@ export function multicast({ node, interfaces, peers }: Observed): readonly Findi
 /** Unicast between this node and each peer. */
 export function unicast({ node, peers }: Observed): readonly Finding[] {
   const deaf = peers.filter(hearsNothing);
-  const silent = peers.filter(({ probed: asked, settings, unicast, multicast }) =>
-    asked && settings === null && unicast.out === null && multicast.out === null
+  const silent = peers.filter(({ probed, settings, unicast, multicast }) =>
+    probed && settings === null && unicast.out === null && multicast.out === null
   );
   const out = peers.filter((peer) => peer.unicast.out === false && !hearsNothing(peer));
   const into = peers.filter((peer) => peer.unicast.in === false);
@@ -113,7 +113,7 @@ export function unicast({ node, peers }: Observed): readonly Finding[] {
     // An error when the node is cut off from all probed peers.
     about(
       "peer-silent",
-      silent.length === peers.filter(({ probed: asked }) => asked).length ? "error" : "warning",
+      silent.length === peers.filter(({ probed }) => probed).length ? "error" : "warning",
       peers,
       silent,
       [
