@@ -1,5 +1,5 @@
 /**
- * Contexts of `AsyncLocalStorage`, the same on Node, Deno and Bun.
+ * Async contexts: captures and enters contexts of `AsyncLocalStorage`, the same on Node, Deno and Bun.
  *
  * @module
  */
@@ -9,32 +9,36 @@ import { types } from "node:util";
 import type { Contexts, EnterContext } from "../src/platform/contexts.ts";
 import { frameOfNowIn } from "./deno_frames.ts";
 
-/** What a resource has besides the stores of its context. */
+/** The properties that a resource has besides the stores of its context. */
 const own = new Map(symbolsOf(newResource()));
 
-/** Taken when this file is loaded: no request is under way then, unless it is the first that imports the package. */
+/** Captured when this file is loaded: no request is running then, unless it is the first that imports the package. */
 const outside: EnterContext = AsyncLocalStorage.snapshot();
 
-/** Where a resource shows what is in its context: on Node, not on Deno 2.9 and Bun 1.4. With Node up to 22 it holds the stores itself. */
+/**
+ * Whether a resource shows the stores of its context: on Node it does, on Deno 2.9 and Bun 1.4 it does not. With Node
+ * up to 22 it holds the stores itself.
+ */
 const { isVisible, isHeld } = outside(probe);
 
 /** Deno shows instead whether two contexts are the same. */
 const frameOfNow = frameOfNowIn(globalThis);
-/** That of `outside`, in which it would be another one: to enter a context makes a frame. */
+/** The frame of `outside`. It is not read within it, as entering a context makes another frame. */
 const outerFrame = frameOfNow?.();
 
-/** What enters a context, by its frame. */
+/** Functions that enter a context, by its frame. */
 const byFrame = new WeakMap<object, EnterContext>();
 
-/** Resources in no context, for Node up to 22. Nobody is in them. */
+/** Resources in no context, for Node up to 22. Nothing runs in them. */
 const idle: AsyncResource[] = [];
 
 const leave: EnterContext = isHeld ? leaveHeld : outside;
 
 /**
- * To enter a context costs 10 to 14 ns on Node 20 to 26, 2 ns on Bun 1.4 and 350 to 700 ns on Deno 2.9; with 100,000 different
- * ones 0.3 to 1.3 us, for memory that is not in the processor's cache (40 ns on Bun). To leave it costs 90 to 250 ns on Node,
- * 500 on Deno. So who subscribes in none shares one, and on Deno whoever subscribes in the same.
+ * Captures contexts at a low cost. Entering a context costs 10 to 14 ns on Node 20 to 26, 2 ns on Bun 1.4 and 350 to
+ * 700 ns on Deno 2.9. With 100,000 different ones it costs 0.3 to 1.3 us, for memory that is not in the processor's
+ * cache (40 ns on Bun). Leaving it costs 90 to 250 ns on Node, 500 on Deno. So all that subscribe in no context share
+ * one, and on Deno all that subscribe in the same context.
  */
 export const contexts: Contexts = {
   capture() {
@@ -53,7 +57,10 @@ export const contexts: Contexts = {
   leave,
 };
 
-/** `run` and `enterWith` write into the resource that is executed: each entry has one that nobody else is in, wiped after it. */
+/**
+ * `run` and `enterWith` write into the resource that is executing: each entry gets a resource of its own, which is
+ * wiped after it.
+ */
 function leaveHeld<R>(run: () => R): R {
   const resource = idle.pop() ?? wiped(newResource());
   try {
@@ -70,7 +77,7 @@ function wiped(resource: AsyncResource): AsyncResource {
   return resource;
 }
 
-/** A resource takes the context of now along. */
+/** A resource that carries the current context. */
 function newResource(): AsyncResource {
   return new AsyncResource("warp-mesh", { requireManualDestroy: true });
 }
@@ -91,7 +98,7 @@ function probe(): { readonly isVisible: boolean; readonly isHeld: boolean } {
   const storage = new AsyncLocalStorage<boolean>();
   const resource = storage.run(true, newResource);
   const isVisible = isEmpty(newResource()) && !isEmpty(resource);
-  // While one is enabled, Node up to 22 follows each promise: an `await` takes three times as long.
+  // While a storage is enabled, Node up to 22 follows each promise: an `await` takes three times as long.
   storage.disable();
   return { isVisible, isHeld: isVisible && symbolsOf(resource).length > own.size };
 }

@@ -1,5 +1,5 @@
 /**
- * The ports of the runtime at hand.
+ * Runtime adapter: the ports of the runtime that the program runs on.
  *
  * @module
  */
@@ -14,7 +14,8 @@ import { networkInterfaces, randomBytes, resolve, resolveSrv, systemClock } from
  * Binds a socket of the runtime's native API, or of `node:dgram` where that API cannot do what the options ask: the
  * socket's `fallback` then says why.
  *
- * What is asked decides, not the runtime's version or name. Each adapter is loaded when it is first needed.
+ * The choice depends on the options, not on the runtime's version or name. Each adapter is loaded when it is first
+ * needed.
  */
 export async function bind(options: BindOptions, handlers: DatagramHandlers): Promise<DatagramSocket> {
   if ("Deno" in globalThis) {
@@ -31,7 +32,7 @@ export async function bind(options: BindOptions, handlers: DatagramHandlers): Pr
   return await bindNode(options, handlers);
 }
 
-/** The ports that `openMesh` uses: those of the runtime at hand. */
+/** The ports that `openMesh` uses: those of the runtime that the program runs on. */
 export const systemPorts: MeshPorts = {
   bind,
   clock: systemClock,

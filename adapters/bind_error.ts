@@ -1,8 +1,14 @@
+/**
+ * Bind errors: validates the addresses of bind options, and makes one kind of error from the runtimes' errors.
+ *
+ * @module
+ */
+
 import { BindError, type BindErrorCode, type BindOptions } from "../src/platform/datagram_socket.ts";
 import { type Family, formatAddress, isLinkLocal } from "../src/platform/endpoint.ts";
 import { familyOf } from "./address_literal.ts";
 
-// Deno native has names where the others have codes, and sometimes neither.
+// Deno's own API has names where the others have codes, and sometimes neither.
 const CODES: Readonly<Record<string, BindErrorCode>> = {
   EADDRINUSE: "EADDRINUSE",
   AddrInUse: "EADDRINUSE",
@@ -12,13 +18,13 @@ const CODES: Readonly<Record<string, BindErrorCode>> = {
   EPERM: "EACCES",
   PermissionDenied: "EACCES",
   NotCapable: "EACCES",
-  // Node's permission model: its message says to give --allow-net.
+  // Node's permission model: its message says to pass --allow-net.
   ERR_ACCESS_DENIED: "EACCES",
 };
 
 /**
- * Throws a {@linkcode BindError} when an address in `options` is none, before a runtime makes something else of it.
- * Returns the family of the socket.
+ * Throws a {@linkcode BindError} when an address in `options` is not valid, before a runtime interprets it as something
+ * else. Returns the family of the socket.
  */
 export function checkAddresses(options: BindOptions): Family {
   const { host, port, joinGroup, multicastInterface } = options;
@@ -46,7 +52,7 @@ export function checkAddresses(options: BindOptions): Family {
   return family;
 }
 
-/** Throws a {@linkcode BindError} when what is to be joined or left is no address. */
+/** Throws a {@linkcode BindError} when the group or interface to join or leave is no address. */
 export function checkMembership(family: Family, group: string, multicastInterface: string | undefined): void {
   if (familyOf(group) !== family) {
     throw new BindError(
@@ -59,7 +65,7 @@ export function checkMembership(family: Family, group: string, multicastInterfac
 
 function checkInterface(family: Family, multicastInterface: string | undefined): void {
   if (multicastInterface === undefined || family === 6) return;
-  // 0.0.0.0 means "the system's choice" to every runtime: the caller says that by leaving the interface out.
+  // 0.0.0.0 means "the system's choice" to every runtime: the caller says that by leaving out the interface.
   if (familyOf(multicastInterface) === 4 && multicastInterface !== "0.0.0.0") return;
   throw new BindError(
     "EMULTICAST",
@@ -68,7 +74,7 @@ function checkInterface(family: Family, multicastInterface: string | undefined):
   );
 }
 
-/** Makes one error of what the runtimes say when a socket cannot be bound. */
+/** Makes one kind of error from the runtimes' errors when a socket cannot be bound. */
 export function bindError(cause: unknown, options: BindOptions): BindError {
   const { host, port, shared } = options;
   const action = `Cannot bind a UDP socket to ${formatAddress(host, port)}${shared ? " (shared)" : ""}`;
@@ -76,12 +82,12 @@ export function bindError(cause: unknown, options: BindOptions): BindError {
   return new BindError(code, `${action}${reason(code, shared, host.includes(":"))}: ${messageOf(cause)}`, { cause });
 }
 
-/** What is known of the multicast that could not be set up. */
+/** The multicast options that could not be set up. */
 export type MulticastPlan = Pick<BindOptions, "joinGroup" | "multicastInterface">;
 
 /**
- * Makes one error of what the runtimes say when multicast cannot be set up: ENODEV, EINVAL, EADDRNOTAVAIL, or an error
- * without a code.
+ * Makes one kind of error from the runtimes' errors when multicast cannot be set up: ENODEV, EINVAL, EADDRNOTAVAIL, or
+ * an error without a code.
  */
 export function multicastError(cause: unknown, { joinGroup, multicastInterface }: MulticastPlan): BindError {
   if (cause instanceof BindError) return cause;
@@ -94,7 +100,7 @@ export function multicastError(cause: unknown, { joinGroup, multicastInterface }
   return new BindError(code, `Cannot ${action} on ${place}: ${messageOf(cause)}${limit}`, { cause });
 }
 
-/** An error, whatever was thrown. */
+/** Makes an error of whatever was thrown. */
 export function asError(thrown: unknown): Error {
   return thrown instanceof Error ? thrown : new Error(String(thrown));
 }

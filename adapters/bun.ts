@@ -1,5 +1,5 @@
 /**
- * UDP on `Bun.udpSocket`.
+ * Bun adapter: UDP sockets of `Bun.udpSocket`.
  *
  * @module
  */

@@ -1,3 +1,9 @@
+/**
+ * Bun socket: implements `DatagramSocket` on `Bun.udpSocket`.
+ *
+ * @module
+ */
+
 import {
   type Bind,
   BindError,
@@ -11,15 +17,16 @@ import { asError, bindError, checkAddresses, multicastError } from "./bind_error
 import { Memberships } from "./group_memberships.ts";
 import { Gate } from "./handler_gate.ts";
 import { runtimeName } from "./interface_names.ts";
-import { BUN_SEND_ATTEMPTS, ErrorReporter, SendQueue } from "./send_queue.ts";
+import { BUN_SEND_ATTEMPTS, SendErrors, SendQueue } from "./send_queue.ts";
 import { type Abilities, cannot } from "./socket_capabilities.ts";
 
-// What is used of Bun, written out: its own types would come along into this package's, and they leave out `flags`.
+// The part of Bun's API that is used, written out: Bun's own types would become part of this package's, and they lack
+// `flags`.
 
-/** A socket of Bun, as far as it is used here. */
+/** The part of a Bun socket that is used here. */
 export interface BunSocket {
   readonly port: number;
-  /** Takes data, port and address of each, and returns how many were taken. */
+  /** Takes bytes, port and address of each datagram, and returns how many datagrams were taken. */
   sendMany(packets: readonly (Uint8Array | number | string)[]): number;
   close(): void;
   addMembership(group: string, interfaceAddress?: string): boolean;
@@ -29,7 +36,7 @@ export interface BunSocket {
   setMulticastLoopback(on: boolean): boolean;
 }
 
-/** What Bun takes to make a socket, as far as it is used here. */
+/** The part of Bun's socket options that is used here. */
 export interface BunSocketOptions {
   readonly hostname: string;
   readonly port: number;
@@ -56,13 +63,14 @@ export const bunAbilities: Abilities = {
   ttlWithoutJoin: true,
 };
 
-// LIBUS_LISTEN_REUSE_ADDR and LIBUS_SOCKET_IPV6_ONLY of Bun's socket library. The options `reuseAddr` and `reusePort` are
-// ignored; these numbers are not documented, and passed on as they are.
+// LIBUS_LISTEN_REUSE_ADDR and LIBUS_SOCKET_IPV6_ONLY of Bun's socket library. The options `reuseAddr` and `reusePort`
+// are ignored. These flags are not documented, and are passed on unchanged.
 const REUSE_ADDRESS = 16;
 const IPV6_ONLY = 8;
 
-// What the system reports of a datagram sent earlier, when a router or the destination refused it (ICMP), or of one too
-// long, which `send` has reported already. No other runtime has these, and none is trouble with receiving.
+// Errors that the system reports for a datagram sent earlier, which a router or the destination refused (ICMP), or for
+// one too long, which `send` has reported already. On the other runtimes such errors do not arrive here, and none means
+// trouble with receiving.
 const SEND_TROUBLE: ReadonlySet<unknown> = new Set([
   "ECONNREFUSED",
   "EHOSTUNREACH",
@@ -76,14 +84,14 @@ const SEND_TROUBLE: ReadonlySet<unknown> = new Set([
   "EMSGSIZE",
 ]);
 
-/** What `sendMany` takes for a datagram: bytes, port, address. */
+/** Items that `sendMany` takes for each datagram: bytes, port, address. */
 const ITEMS = 3;
 
 const { Bun } = globalThis as { readonly Bun?: BunUdp };
 
 /**
- * Why `Bun.udpSocket` is not what the options ask for; undefined when it is. Without the receive buffer it serves all
- * the same, unless they prefer the buffer.
+ * Why `Bun.udpSocket` cannot do what the options ask; undefined when it can. A receive buffer that cannot be set is no
+ * reason, unless the options prefer the buffer over the native API.
  */
 export function bunCannot(options: BindOptions): string | undefined {
   if (Bun === undefined) return "this runtime is not Bun";
@@ -99,7 +107,7 @@ export async function bindBunSocket(options: BindOptions, handlers: DatagramHand
   return await bindBunWith(Bun)(options, handlers);
 }
 
-/** Makes a {@linkcode Bind} of Bun's API, or of something that behaves like it. */
+/** Makes a {@linkcode Bind} from Bun's API, or from a fake of it. */
 export function bindBunWith(bun: BunUdp): Bind {
   return async (options, handlers) => {
     const family = checkAddresses(options);
@@ -172,7 +180,7 @@ class BunDatagramSocket implements DatagramSocket {
     this.#queue = new SendQueue((datagrams, host, port, done) => {
       const packets: (Uint8Array | number | string)[] = [];
       for (const data of datagrams) packets.push(data, port, host);
-      this.#transmit(packets, new ErrorReporter(datagrams.length), done);
+      this.#transmit(packets, new SendErrors(datagrams.length), done);
     }, {
       family,
       renew: renew ? () => canLeave(raw, options, family) : undefined,
@@ -207,37 +215,37 @@ class BunDatagramSocket implements DatagramSocket {
     return this.#closing;
   }
 
-  /** The system has room again for a datagram that it did not take. */
+  /** The system has room again for a datagram that it had not taken. */
   drain(): void {
     const again = this.#blocked;
     this.#blocked = undefined;
     again?.();
   }
 
-  /** Hands over packets, three items each, until all are. */
+  /** Passes packets of three items each to the system until all are taken. */
   #transmit(
     packets: (Uint8Array | number | string)[],
-    errorReporter: ErrorReporter,
+    errors: SendErrors,
     done: (unsent?: Unsent) => void,
   ): void {
     for (let attempt = 1; packets.length > 0;) {
       try {
         const taken = this.#raw.sendMany(packets);
         if (taken === 0) {
-          this.#blocked = () => this.#transmit(packets, errorReporter, done);
+          this.#blocked = () => this.#transmit(packets, errors, done);
           return;
         }
-        // Where it stops short, the next call says why.
+        // When it stops short, the next call reports the error.
         packets.splice(0, taken * ITEMS);
         attempt = 1;
       } catch (error) {
         if (attempt++ < BUN_SEND_ATTEMPTS) continue;
-        errorReporter.addFromEnd(packets.length / ITEMS, asError(error));
+        errors.addFromEnd(packets.length / ITEMS, asError(error));
         packets.splice(0, ITEMS);
         attempt = 1;
       }
     }
-    done(errorReporter.unsent);
+    done(errors.unsent);
   }
 }
 
@@ -251,7 +259,7 @@ function setUpSending(raw: BunSocket, options: BindOptions, family: Family): voi
   raw.setMulticastLoopback(multicastLoopback);
 }
 
-/** Names the interface that multicast leaves by again: the system holds on to the one that it was. */
+/** Sets the interface for outgoing multicast again: the system keeps to the interface that it was when first set. */
 function canLeave(raw: BunSocket, { multicastInterface }: BindOptions, family: Family): boolean {
   try {
     return raw.setMulticastInterface(runtimeName(family, multicastInterface ?? ""));

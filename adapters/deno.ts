@@ -1,5 +1,5 @@
 /**
- * UDP on `Deno.listenDatagram`, which Deno has only with `--unstable-net`.
+ * Deno adapter: UDP sockets of `Deno.listenDatagram`, which Deno has only with `--unstable-net`.
  *
  * @module
  */
@@ -11,7 +11,8 @@ export type { Abilities } from "./socket_capabilities.ts";
 export { denoAbilities, denoCannot } from "./deno_socket.ts";
 
 /**
- * Binds a socket of `Deno.listenDatagram`; a `Bind`. Rejects with `EUNSUPPORTED` where {@linkcode denoCannot} says why.
+ * Binds a socket of `Deno.listenDatagram`; a `Bind`. Rejects with `EUNSUPPORTED` when {@linkcode denoCannot} gives a
+ * reason.
  */
 export function bindDeno(options: BindOptions, handlers: DatagramHandlers): Promise<DatagramSocket> {
   return bindDenoSocket(options, handlers);

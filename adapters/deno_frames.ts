@@ -1,24 +1,26 @@
 /**
- * Contexts as Deno keeps them: each in an object that never changes.
+ * Deno frames: identifies async contexts on Deno, which keeps each in an object that never changes.
  *
  * @module
  */
 
 import { AsyncLocalStorage } from "node:async_hooks";
 
-/** Gives the object that holds the context of now, `undefined` in none. Where two are the same, so are the contexts. */
+/**
+ * Returns the object that holds the current context, `undefined` when there is none. Equal objects mean equal contexts.
+ */
 export type FrameOfNow = () => object | undefined;
 
 /** The part of the `Deno` global that is used here. */
 interface DenoInternals {
-  /** The name of a property. */
+  /** The name of a property of `Deno`. */
   readonly internal: symbol;
   readonly [internal: symbol]: { readonly core?: { readonly getAsyncContext?: FrameOfNow } } | undefined;
 }
 
 /**
- * Finds it, where Deno has it (2.9): it is for Deno's own code, and nobody promises that it stays. So it is used for nothing
- * but to see that two contexts are the same, and only when it behaves like that: `undefined` when it does not.
+ * Finds that function, where Deno has it (2.9). It belongs to Deno's internals and may change, so it is used only to
+ * see that two contexts are the same, and only when it behaves that way: `undefined` when it does not.
  */
 export function frameOfNowIn(global: object): FrameOfNow | undefined {
   const { Deno } = global as { readonly Deno?: DenoInternals };

@@ -1,3 +1,9 @@
+/**
+ * Deno socket: implements `DatagramSocket` on `Deno.listenDatagram`.
+ *
+ * @module
+ */
+
 import {
   type Bind,
   BindError,
@@ -10,11 +16,12 @@ import {
 import { asError, bindError, checkAddresses, multicastError } from "./bind_error.ts";
 import { Memberships } from "./group_memberships.ts";
 import { Gate } from "./handler_gate.ts";
-import { ErrorReporter, SendQueue } from "./send_queue.ts";
+import { SendErrors, SendQueue } from "./send_queue.ts";
 import { type Abilities, cannot } from "./socket_capabilities.ts";
 import { setImmediate } from "./system_clock.ts";
 
-// What is used of Deno, written out: its own types are there only on Deno, and only with its unstable library.
+// The part of Deno's API that is used, written out: Deno's own types exist only on Deno, and only with its unstable
+// library.
 
 /** The address of a UDP socket. */
 export interface DenoAddress {
@@ -23,13 +30,13 @@ export interface DenoAddress {
   readonly port: number;
 }
 
-/** A group that a socket of Deno has joined, as far as it is used here. */
+/** The part of a group membership of Deno that is used here. */
 export interface DenoMembership {
   setTTL(ttl: number): Promise<unknown>;
   leave(): Promise<unknown>;
 }
 
-/** A socket of Deno, as far as it is used here. */
+/** The part of a Deno socket that is used here. */
 export interface DenoSocket {
   readonly addr: DenoAddress;
   joinMulticastV4(group: string, interfaceAddress: string): Promise<DenoMembership>;
@@ -38,7 +45,7 @@ export interface DenoSocket {
   close(): void;
 }
 
-/** What Deno takes to make a socket, as far as it is used here. */
+/** The part of Deno's socket options that is used here. */
 export interface DenoSocketOptions extends DenoAddress {
   readonly reuseAddress: boolean;
   readonly loopback: boolean;
@@ -54,13 +61,13 @@ export interface DenoUdp {
   readonly listenDatagram?: ListenDatagram;
 }
 
-// Longer datagrams are cut: one byte more than is promised whole tells them apart.
+// Longer datagrams are truncated. One byte more than the promised length tells them apart.
 const RECEIVE_SIZE = MAX_RECEIVE + 1;
 
-// So many failures with no datagram in between are the end: a socket that always fails would take the processor.
+// After this many failures in a row the socket counts as failed: one that always fails would take all of the processor.
 const MAX_FAILURES = 16;
 
-// On Windows, what a destination refused comes as an error of the next receive (WSAECONNRESET).
+// On Windows, a datagram that its destination refused makes the next receive fail (WSAECONNRESET).
 const SEND_TROUBLE: ReadonlySet<string> = new Set(["ConnectionReset", "ConnectionRefused"]);
 
 const { Deno } = globalThis as { readonly Deno?: DenoUdp };
@@ -68,10 +75,10 @@ const { Deno } = globalThis as { readonly Deno?: DenoUdp };
 /** What `Deno.listenDatagram` can do on this system. */
 export const denoAbilities: Abilities = {
   api: "Deno.listenDatagram",
-  // One on :: takes what is meant for IPv4 too, and no option changes it; nor does it tell the zone of a source.
+  // A socket bound to :: also receives IPv4, which no option changes, and it does not report the zone of a source.
   ipv6: false,
   receiveBuffer: false,
-  // There is no call to choose it. Linux sends from the interface whose address the socket is bound to.
+  // Deno has no call to choose it. Linux sends from the interface whose address the socket is bound to.
   multicastFrom: Deno?.build.os === "linux" ? "bound" : "default",
   ttlWithoutJoin: false,
 };
@@ -92,7 +99,7 @@ export async function bindDenoSocket(options: BindOptions, handlers: DatagramHan
   return await bindDenoWith(Deno.listenDatagram)(options, handlers);
 }
 
-/** Makes a {@linkcode Bind} of Deno's API, or of something that behaves like it. */
+/** Makes a {@linkcode Bind} from Deno's API, or from a fake of it. */
 export function bindDenoWith(listenDatagram: ListenDatagram): Bind {
   return async (options, handlers) => {
     checkAddresses(options);
@@ -170,17 +177,17 @@ class DenoDatagramSocket implements DatagramSocket {
   }
 
   async #receive(): Promise<void> {
-    // An own buffer is 5 times faster than one that Deno makes for each datagram.
+    // A buffer of its own is 5 times faster than one that Deno makes for each datagram.
     const buffer = new Uint8Array(RECEIVE_SIZE);
-    let errorReporter = 0;
+    let failures = 0;
     while (this.#closing === undefined) {
       try {
         const [data, from] = await this.#raw.receive(buffer);
-        errorReporter = 0;
+        failures = 0;
         this.#gate.message(data, from.hostname, from.port);
       } catch (error) {
         if (this.#closing !== undefined) return;
-        const fatal = ++errorReporter === MAX_FAILURES;
+        const fatal = ++failures === MAX_FAILURES;
         if (fatal || !SEND_TROUBLE.has(asError(error).name)) this.#gate.error(asError(error), fatal);
         if (fatal) return;
         await turn();
@@ -189,21 +196,21 @@ class DenoDatagramSocket implements DatagramSocket {
   }
 }
 
-/** Deno reorders what is under way together. */
+/** Sends one after the other, as Deno reorders concurrent sends. */
 async function sendInTurn(
   raw: DenoSocket,
   datagrams: readonly Uint8Array[],
   address: DenoAddress,
 ): Promise<Unsent> {
-  const errorReporter = new ErrorReporter(datagrams.length);
+  const failures = new SendErrors(datagrams.length);
   for (const [i, data] of datagrams.entries()) {
     try {
       await raw.send(data, address);
     } catch (error) {
-      errorReporter.add(i, asError(error));
+      failures.add(i, asError(error));
     }
   }
-  return errorReporter.unsent;
+  return failures.unsent;
 }
 
 function listen(listenDatagram: ListenDatagram, options: BindOptions): DenoSocket {
@@ -214,7 +221,7 @@ function listen(listenDatagram: ListenDatagram, options: BindOptions): DenoSocke
       hostname: host,
       port,
       reuseAddress: shared,
-      // Off by default here, where all others have it on.
+      // Off by default on Deno, and on by default everywhere else.
       loopback: multicastLoopback,
     });
   } catch (error) {

@@ -1,7 +1,13 @@
+/**
+ * Dgram socket: implements `DatagramSocket` on `node:dgram`, for Node, Deno and Bun.
+ *
+ * @module
+ */
+
 import { createSocket, type Socket, type SocketOptions } from "node:dgram";
 import { platform } from "node:os";
-// Deno 2.9 runs what `node:dgram` puts off (`process.nextTick`) only once this module is loaded: without it, the
-// callback of a `close` is never called.
+// Deno 2.9 runs the deferred calls of `node:dgram` (`process.nextTick`) only once this module is loaded: without it,
+// the callback of a `close` is never called.
 import "node:process";
 import { canonical, type Family } from "../src/platform/endpoint.ts";
 import {
@@ -16,7 +22,7 @@ import { asError, bindError, checkAddresses, multicastError } from "./bind_error
 import { Gate } from "./handler_gate.ts";
 import { runtimeName } from "./interface_names.ts";
 import { Memberships } from "./group_memberships.ts";
-import { BUN_SEND_ATTEMPTS, ErrorReporter, inTurn, SendQueue, type Transmit } from "./send_queue.ts";
+import { BUN_SEND_ATTEMPTS, inTurn, SendErrors, SendQueue, type Transmit } from "./send_queue.ts";
 import { setTimeout, withRealTicks } from "./system_clock.ts";
 import { ZoneGuess } from "./ipv6_zone_lookup.ts";
 
@@ -34,20 +40,20 @@ export const nodeAbilities: Abilities = {
   ttlWithoutJoin: true,
 };
 
-// Deno allocates this much per receive and 64 KiB without it, which makes receiving 5 times slower. Longer datagrams are
-// cut: one byte more than is promised whole tells them apart.
+// Deno allocates this much per receive, and 64 KiB without it, which makes receiving 5 times slower. Longer datagrams
+// are truncated. One byte more than the promised length tells them apart.
 const DENO_RECEIVE_SIZE = MAX_RECEIVE + 1;
 
-// Deno calls back while the receive that it has cancelled still holds the port. Of 3,000 sockets closed while files were
-// read or names looked up, 200 had it still then, and none a timer of 1 ms later; but where the system stops the process
-// again and again for some milliseconds, timers are due before the receive is let go of: 9 of 4,500 had it still after one
-// timer, 1 of 13,500 after three in a row, none of 13,500 after four.
+// Deno calls back while the receive that it has cancelled still holds the port. Of 3,000 sockets closed while files
+// were read or names looked up, 200 held it still then, and none after a timer of 1 ms. But where the system stops the
+// process again and again for some milliseconds, timers are due before the receive is released: 9 of 4,500 held it
+// still after one timer, 1 of 13,500 after three in a row, none of 13,500 after four.
 const DENO_CLOSE_TIMERS = 4;
 
-// Below this a receive buffer is not worth asking for: the smallest default of a system is about three times as much.
+// The smallest receive buffer worth asking for: the smallest default of a system is about three times as large.
 const MIN_RECEIVE_BUFFER = 65_536;
 
-/** Binds a socket of `node:dgram`; `fallback` is why it is not one of the runtime's native API. */
+/** Binds a socket of `node:dgram`; `fallback` says why it is not one of the runtime's native API. */
 export async function bindDgram(
   options: BindOptions,
   handlers: DatagramHandlers,
@@ -95,7 +101,7 @@ class NodeSocket implements DatagramSocket {
   #closing: Promise<void> | undefined;
 
   constructor(raw: Socket, { options, family, gate, memberships, unmet, fallback }: Parts) {
-    // Deno leaves the zone out of what it says itself.
+    // Deno leaves out the zone of its own address.
     this.host = canonical(options.host);
     this.port = raw.address().port;
     this.receiveBuffer = receiveBufferOf(raw);
@@ -104,7 +110,7 @@ class NodeSocket implements DatagramSocket {
     this.#raw = raw;
     this.#gate = gate;
     this.#memberships = memberships;
-    // Deno reorders what is under way together, and Bun may have to send one again before the next.
+    // Deno reorders concurrent sends, and Bun may have to repeat one before the next.
     const transmit = IS_DENO || IS_BUN
       ? inTurn(again(raw, IS_BUN ? BUN_SEND_ATTEMPTS : 1))
       : new Together(raw).transmit;
@@ -153,7 +159,7 @@ function listen(options: BindOptions, family: Family, gate: Gate): Promise<Socke
       closeRaw(raw).then(() => reject(bindError(error, options)));
     }
 
-    // Never taken off: an `error` event that nobody listens to ends the process.
+    // Never removed: an `error` event without a listener ends the process.
     raw.on("error", (error) => bound ? gate.error(error, false) : fail(error));
     if (IS_DENO && family === 6) {
       const zones = new ZoneGuess(host.split("%")[1] ?? options.multicastInterface);
@@ -172,7 +178,7 @@ function listen(options: BindOptions, family: Family, gate: Gate): Promise<Socke
   });
 }
 
-// All addresses are literals. The runtime's own look-up costs a trip through a thread pool for each datagram, and it
+// All addresses are literals. The runtime's own look-up takes a trip through a thread pool for each datagram, and it
 // reads the bytes only after it.
 type Found = (error: Error | null, address: string, family: number) => void;
 
@@ -184,7 +190,8 @@ function echoIpv6(address: string, _family: unknown, callback: Found): void {
   callback(null, address, 6);
 }
 
-// A Buffer's `slice` is a view where that of a Uint8Array is a copy, so a receiver could keep what it thinks it copied.
+// A Buffer's `slice` is a view where that of a Uint8Array is a copy, so a receiver could keep what it believes it
+// copied.
 function plain(data: Uint8Array): Uint8Array {
   return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
 }
@@ -197,7 +204,7 @@ function setUpSending(raw: Socket, options: BindOptions, family: Family): void {
   raw.setMulticastLoopback(multicastLoopback);
 }
 
-/** Names the interface that multicast leaves by again: the system holds on to the one that it was. */
+/** Sets the interface for outgoing multicast again: the system keeps to the interface that it was when first set. */
 function canLeave(raw: Socket, { multicastInterface }: BindOptions, family: Family): boolean {
   try {
     raw.setMulticastInterface(runtimeName(family, multicastInterface ?? ""));
@@ -207,7 +214,7 @@ function canLeave(raw: Socket, { multicastInterface }: BindOptions, family: Fami
   }
 }
 
-/** Asks for less and less, as some systems refuse what is over their limit where Linux grants the limit. */
+/** Asks for less and less, as some systems refuse a size over their limit where Linux grants the limit. */
 function setReceiveBuffer(raw: Socket, wish: number | undefined): boolean {
   if (wish === undefined) return true;
   if (!nodeAbilities.receiveBuffer) return false;
@@ -221,7 +228,10 @@ function setReceiveBuffer(raw: Socket, wish: number | undefined): boolean {
   }
 }
 
-/** Linux doubles what is asked for, to make up for its bookkeeping, and tells the double. */
+/**
+ * The granted receive buffer in bytes. Linux doubles the requested size, to make up for its bookkeeping, and reports
+ * the double.
+ */
 function receiveBufferOf(raw: Socket): number | undefined {
   if (!nodeAbilities.receiveBuffer) return undefined;
   try {
@@ -232,7 +242,10 @@ function receiveBufferOf(raw: Socket): number | undefined {
   }
 }
 
-/** Node sends in the order of the calls, and calls back in it. One group is under way at a time, so it takes no closures. */
+/**
+ * Sends many datagrams: Node sends in the order of the calls, and calls back in it. One group of datagrams is sent at a
+ * time, so it takes no closures.
+ */
 class Together {
   readonly #raw: Socket;
   #datagrams: readonly Uint8Array[] = [];
@@ -240,7 +253,7 @@ class Together {
   #port = 0;
   #called = 0;
   #count = 0;
-  #errorReporter: ErrorReporter | undefined;
+  #errors: SendErrors | undefined;
   #done: ((unsent?: Unsent) => void) | undefined;
 
   constructor(raw: Socket) {
@@ -253,7 +266,7 @@ class Together {
     this.#port = port;
     this.#called = 0;
     this.#count = datagrams.length;
-    this.#errorReporter = undefined;
+    this.#errors = undefined;
     this.#done = done;
     if (datagrams.length === 0) return done();
     withRealTicks(this.#send);
@@ -271,15 +284,15 @@ class Together {
   };
 
   readonly #sent = (error: unknown): void => {
-    if (error) (this.#errorReporter ??= new ErrorReporter(this.#count)).add(this.#called, asError(error));
+    if (error) (this.#errors ??= new SendErrors(this.#count)).add(this.#called, asError(error));
     if (++this.#called < this.#count) return;
-    // The caller's from now on.
+    // The datagrams belong to the caller from now on.
     this.#datagrams = [];
-    this.#done?.(this.#errorReporter?.unsent);
+    this.#done?.(this.#errors?.unsent);
   };
 }
 
-/** Sends one datagram, so many times at most until it is. */
+/** Sends one datagram, and repeats it up to `attempts` times while it fails. */
 function again(raw: Socket, attempts: number): Parameters<typeof inTurn>[0] {
   return (data, host, port, done) => {
     function sent(error: unknown): void {

@@ -1,23 +1,31 @@
+/**
+ * Group memberships: joins and leaves the multicast groups of one socket.
+ *
+ * @module
+ */
+
 import type { Family } from "../src/platform/endpoint.ts";
 import { checkMembership, multicastError } from "./bind_error.ts";
 import { hasInterface, runtimeName } from "./interface_names.ts";
 
-/** What a runtime has to join and leave groups with; `at` is a {@linkcode runtimeName}. Throws or rejects. */
+/** How a runtime joins and leaves groups; `at` is a {@linkcode runtimeName}. The functions throw or reject. */
 export interface MembershipApi {
   add(group: string, at: string | undefined): unknown;
   drop(group: string, at: string | undefined): unknown;
 }
 
 /**
- * The groups of one socket: implements `join` and `leave` of {@linkcode DatagramSocket}, in the order of the calls.
+ * Memberships of one socket: implements `join` and `leave` of {@linkcode DatagramSocket}, in the order of the
+ * calls.
  *
- * The system keeps them by the index of the interface, and one that comes back has another index: what a socket has
- * joined on the old one is forgotten only if it leaves while the interface is gone. Linux allows 20 at a time for IPv4.
+ * The system keeps memberships by the index of the interface, and an interface that comes back has another index. A
+ * membership on the old index ends only if the socket leaves the group while the interface is gone. Linux allows 20 at
+ * a time for IPv4.
  */
 export class Memberships {
   readonly #family: Family;
   readonly #api: MembershipApi;
-  /** As `group%interface`. */
+  /** Joined groups as `group%interface`. */
   readonly #joined = new Set<string>();
   #last: Promise<void> = Promise.resolve();
   #closed = false;
@@ -47,7 +55,7 @@ export class Memberships {
       try {
         await this.#api.drop(group, this.#placeToLeave(group, multicastInterface));
       } catch {
-        // It was not joined there, or is not any more. The runtimes have no common word for it.
+        // It was not joined there, or is not any more. The runtimes have no common error for it.
       }
     });
   }
@@ -71,7 +79,7 @@ export class Memberships {
     return done;
   }
 
-  /** Deno's `node:dgram` says EINVAL whatever it was. */
+  /** Whether the group is still joined: Deno's `node:dgram` fails with EINVAL for every reason. */
   #isJoined(error: unknown, key: string, multicastInterface: string | undefined): boolean {
     const { code } = error as { readonly code?: unknown };
     if (code === "EADDRINUSE") return true;
@@ -79,14 +87,14 @@ export class Memberships {
     try {
       return multicastInterface === undefined || hasInterface(this.#family, multicastInterface);
     } catch {
-      // It is not permitted to look.
+      // Listing the interfaces is not permitted.
       return true;
     }
   }
 
   /**
-   * An interface of IPv6 that is gone has no index to name it by. Without one, the system takes the first that it finds
-   * of the group: this one, if the socket has joined no other.
+   * The name to leave a group by. An IPv6 interface that is gone has no index to name it by. Without one, the system
+   * takes the first membership of the group that it finds: this one, if the socket has joined no other.
    */
   #placeToLeave(group: string, multicastInterface: string | undefined): string | undefined {
     if (multicastInterface === undefined) return undefined;

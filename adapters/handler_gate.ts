@@ -1,9 +1,15 @@
+/**
+ * Handler gate: delivers a socket's events only between `bind` and `close`.
+ *
+ * @module
+ */
+
 import type { DatagramHandlers } from "../src/platform/datagram_socket.ts";
 import { setImmediate } from "./system_clock.ts";
 
 /**
- * Stands before a socket's handlers: lets nothing through before the caller of `bind` has its socket, and nothing after
- * the close. Of what comes too early nothing is lost.
+ * Holds back a socket's events until the caller of `bind` has its socket, and drops those after the
+ * close. Events that come too early are delivered later.
  */
 export class Gate {
   readonly #handlers: DatagramHandlers;

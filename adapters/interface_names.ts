@@ -1,3 +1,9 @@
+/**
+ * Interface names: the names by which the runtimes take an interface.
+ *
+ * @module
+ */
+
 import { networkInterfaces, platform } from "node:os";
 import { BindError } from "../src/platform/datagram_socket.ts";
 import { type Family, isLinkLocal } from "../src/platform/endpoint.ts";
@@ -5,17 +11,17 @@ import { type Family, isLinkLocal } from "../src/platform/endpoint.ts";
 const IS_WINDOWS = platform() === "win32";
 
 /**
- * How the runtimes want an interface named: one of IPv4 by its address, as it is; one of IPv6 as the zone of the
- * unspecified address, which is its name, or its index on Windows.
+ * The name by which the runtimes take an interface: for IPv4 its address, for IPv6 the unspecified address with its
+ * zone, which is its name, or its index on Windows.
  *
- * Throws a {@linkcode BindError} when this host has none of that name with IPv6: asked for one, all runtimes take the
- * system's choice. Looking takes 40 µs, and a permission on Deno.
+ * Throws a {@linkcode BindError} when this host has no IPv6 interface of that name: all runtimes would take the
+ * system's choice. Listing the interfaces takes 40 µs, and a permission on Deno.
  */
 export function runtimeName(family: Family, multicastInterface: string): string {
   if (family === 4) return multicastInterface;
   const [first, ...more] = addressesOf(multicastInterface);
   if (first !== undefined) {
-    // Addresses that are valid everywhere have the index 0.
+    // Addresses of global scope have the index 0.
     const index = IS_WINDOWS ? [first, ...more].find(({ scopeid }) => scopeid !== 0)?.scopeid : undefined;
     return `::%${index ?? multicastInterface}`;
   }
@@ -26,13 +32,13 @@ export function runtimeName(family: Family, multicastInterface: string): string 
   );
 }
 
-/** Whether this host has the interface now: the address, for IPv4, or the name, with an address of IPv6. */
+/** Whether this host has the interface now: by its address for IPv4, by its name for IPv6, with an IPv6 address. */
 export function hasInterface(family: Family, multicastInterface: string): boolean {
   if (family === 6) return addressesOf(multicastInterface).length > 0;
   return Object.values(networkInterfaces()).some((list) => list?.some(({ address }) => address === multicastInterface));
 }
 
-/** The names of the interfaces with a link-local address, which every one has that takes part in IPv6. */
+/** The names of the interfaces with a link-local address, which every interface has that uses IPv6. */
 export function linkLocalInterfaces(): string[] {
   return Object.entries(networkInterfaces())
     .filter(([, list]) => list?.some(({ address }) => isLinkLocal(address)))

@@ -1,15 +1,21 @@
+/**
+ * IPv6 zone look-up: finds the zone of link-local source addresses, which Deno does not report.
+ *
+ * @module
+ */
+
 import { isLinkLocal } from "../src/platform/endpoint.ts";
 import { linkLocalInterfaces } from "./interface_names.ts";
 import { now } from "./system_clock.ts";
 
-// A look at the interfaces takes 40 µs.
+// Listing the interfaces takes 40 µs.
 const LOOK_EVERY_MS = 1000;
 
 /**
- * Adds the zone to link-local sources for Deno, which does not tell it
- * (`findings/deno_link_local_without_scope.sh`): that of the socket where it has one, else the
- * only interface that there is. With several, nobody knows: the source then has no zone, and an answer leaves by the
- * interface that the system takes for the first.
+ * Adds the zone to link-local source addresses on Deno, which does not report it
+ * (`findings/deno_link_local_without_scope.sh`). It is the zone of the socket if that has one, else the only interface
+ * that there is. With several interfaces it is unknown: the source then has no zone, and an ack leaves by the interface
+ * that the system takes first.
  */
 export class ZoneGuess {
   readonly #own: string | undefined;
@@ -35,7 +41,7 @@ export class ZoneGuess {
       const [first, ...more] = linkLocalInterfaces();
       this.#only = more.length === 0 ? first : undefined;
     } catch {
-      // Not permitted.
+      // Listing the interfaces is not permitted.
       this.#only = undefined;
     }
     return this.#only;

@@ -1,5 +1,5 @@
 /**
- * Look-ups of names, so that they never starve the program of its threads.
+ * Look-up pool: limits concurrent look-ups of names, so that they never take all threads of the runtime.
  *
  * @module
  */
@@ -8,24 +8,26 @@ import { onAbort } from "../src/platform/abort_signal.ts";
 import type { Resolve, ResolveOptions } from "../src/platform/host.ts";
 import { clearTimeout, setTimeout } from "./system_clock.ts";
 
-/** Asks for the addresses of a name. */
-export type Way = (host: string) => Promise<readonly string[]>;
+/** Resolves a name to addresses. */
+export type LookUp = (host: string) => Promise<readonly string[]>;
 
-/** What {@linkcode LookUps} are made of. */
+/** What {@linkcode LookUps} is built from. */
 export interface LookUpsConfig {
-  /** Holds a thread of the runtime until it has an answer. Its word counts. */
-  readonly lookup: Way;
-  /** How many of those may be under way. */
+  /** The system's resolver, which holds a thread of the runtime until it has an answer. Its answer is final. */
+  readonly lookup: LookUp;
+  /** Largest number of concurrent `lookup` calls. */
   readonly atOnce: number;
-  /** Holds no thread, and may not know all names. */
-  readonly detour?: Way;
-  /** How many of those may be under way. Default: 32, as a name server gets all that wait at the same time. */
+  /** A resolver that holds no thread, and may not know all names. */
+  readonly detour?: LookUp;
+  /** Largest number of concurrent `detour` calls. Default: 32, as a name server gets all that wait at the same time. */
   readonly detours?: number;
-  /** How long a look-up takes before those behind it are asked for by the detour, in milliseconds. Default: 200. */
+  /**
+   * How long a look-up may take before those queued behind it are tried by the detour, in milliseconds. Default: 200.
+   */
   readonly patience?: number;
 }
 
-interface Question {
+interface PendingLookUp {
   readonly host: string;
   readonly onQueue: ((isQueued: boolean) => void) | undefined;
   readonly settle: (answer: readonly string[]) => void;
@@ -33,15 +35,15 @@ interface Question {
 }
 
 /**
- * A few look-ups at a time, first come, first served. A name that is not answered holds up those behind it for 10 s and
- * more: they are asked for by the detour as well, and leave the queue when that knows them.
+ * Runs a few look-ups at a time, first come, first served. A name without an answer blocks those behind it for 10 s and
+ * more. They are tried by the detour as well, and leave the queue when that resolves them.
  */
 export class LookUps {
   readonly #config: Required<Omit<LookUpsConfig, "detour">> & Pick<LookUpsConfig, "detour">;
-  /** In the order of the calls. */
-  readonly #queue = new Set<Question>();
-  /** Those of the queue that were not asked for by the detour. */
-  readonly #untried = new Set<Question>();
+  /** Waiting look-ups in the order of the calls. */
+  readonly #queue = new Set<PendingLookUp>();
+  /** Waiting look-ups that the detour has not tried. */
+  readonly #untried = new Set<PendingLookUp>();
   #underWay = 0;
   #stuck = 0;
   #detours = 0;
@@ -50,12 +52,12 @@ export class LookUps {
     this.#config = { detours: 32, patience: 200, ...config };
   }
 
-  /** What was called off leaves the queue. A look-up that is under way then goes on all the same. */
+  /** Resolves a name. An aborted look-up leaves the queue; one that is running goes on in the background. */
   readonly resolve: Resolve = (host, { signal, onQueue }: ResolveOptions = {}) =>
     new Promise((resolve, reject) => {
       if (signal?.aborted) return reject(signal.reason);
       const end = () => {
-        this.#forget(question);
+        this.#forget(pending);
         detach?.();
       };
       const settle = (answer: readonly string[]) => {
@@ -66,21 +68,21 @@ export class LookUps {
         end();
         reject(error);
       };
-      const question: Question = { host, onQueue, settle, fail };
+      const pending: PendingLookUp = { host, onQueue, settle, fail };
       const detach = signal && onAbort(signal, () => fail(signal.reason));
-      if (this.#underWay < this.#config.atOnce) return void this.#ask(question);
-      this.#queue.add(question);
-      this.#untried.add(question);
+      if (this.#underWay < this.#config.atOnce) return void this.#lookUp(pending);
+      this.#queue.add(pending);
+      this.#untried.add(pending);
       onQueue?.(true);
       this.#detour();
     });
 
-  #forget(question: Question): void {
-    this.#queue.delete(question);
-    this.#untried.delete(question);
+  #forget(pending: PendingLookUp): void {
+    this.#queue.delete(pending);
+    this.#untried.delete(pending);
   }
 
-  async #ask({ host, settle, fail }: Question): Promise<void> {
+  async #lookUp({ host, settle, fail }: PendingLookUp): Promise<void> {
     this.#underWay++;
     let isStuck = false;
     const timer = setTimeout(() => {
@@ -100,22 +102,22 @@ export class LookUps {
   }
 
   #next(): void {
-    const [question] = this.#queue;
-    if (question === undefined) return;
-    this.#forget(question);
-    void this.#ask(question);
-    question.onQueue?.(false);
+    const [pending] = this.#queue;
+    if (pending === undefined) return;
+    this.#forget(pending);
+    void this.#lookUp(pending);
+    pending.onQueue?.(false);
   }
 
-  /** What the detour does not know stays in the queue. */
+  /** Tries waiting names by the detour. Those that it does not know stay in the queue. */
   #detour(): void {
     const { atOnce, detour, detours } = this.#config;
     if (detour === undefined || this.#stuck < atOnce) return;
-    for (const question of this.#untried) {
+    for (const pending of this.#untried) {
       if (this.#detours >= detours) return;
-      this.#untried.delete(question);
+      this.#untried.delete(pending);
       this.#detours++;
-      void detour(question.host).then(question.settle, () => {}).finally(() => {
+      void detour(pending.host).then(pending.settle, () => {}).finally(() => {
         this.#detours--;
         this.#detour();
       });

@@ -1,6 +1,6 @@
 /**
- * A network in memory: hosts, a UDP between them that fails as asked, and a clock that a test moves by hand. Whole worlds
- * of services run in one process, a minute in milliseconds, and the same seed gives the same world again.
+ * Memory network: simulated hosts, UDP between them with configurable faults, and a clock that a test moves by hand.
+ * Whole systems of services run in one process, a minute in milliseconds, and the same seed gives the same run again.
  *
  * @example Two sockets
  * ```ts
@@ -37,29 +37,29 @@ export type { Direction, Faults, SomeFaults } from "./memory/faults.ts";
 export type { MemoryHost, MemoryHostOptions } from "./memory/host.ts";
 export { SeededRandom } from "./memory/random.ts";
 
-/** How to make a {@linkcode MemoryNetwork}. The faults hold for all hosts, from the start. */
+/** Options of a {@linkcode MemoryNetwork}. The faults apply to all hosts, from the start. */
 export interface MemoryNetworkOptions<C extends Clock = VirtualClock> extends SomeFaults {
   /**
-   * Decides everything that is random: an integer from 0 to 2^53 - 1.
+   * Seed of everything that is random: an integer from 0 to 2^53 - 1.
    * @default {1}
    */
   readonly seed?: number | undefined;
   /**
-   * The time that the network runs on. With a real clock datagrams travel in real time, and what happens then depends on
-   * the machine too.
+   * The clock of the network. With a real clock datagrams travel in real time, and the result then depends on the
+   * machine too.
    * @default {new VirtualClock()}
    */
   readonly clock?: C | undefined;
   /**
-   * Receive buffer of a socket that asks for none, in bytes from 0 up. Counted as Linux does it, with 256 bytes for each
-   * datagram and its size rounded up to a power of two: the default holds 92 datagrams of 1,400 bytes or 277 of 64. A
-   * socket that asks for `receiveBuffer` gets twice that, as there.
+   * Receive buffer of a socket that asks for none, in bytes from 0 up. It is counted as Linux does, with 256 bytes for
+   * each datagram and its size rounded up to a power of two: the default holds 92 datagrams of 1,400 bytes or 277 of
+   * 64. A socket that asks for `receiveBuffer` gets twice that, as on Linux.
    * @default {212992}
    */
   readonly receiveBuffer?: number | undefined;
   /**
-   * Hands all datagrams over in one piece of memory that is filled with 0xAA after each call, so that code which keeps
-   * `data` without copying it is found out. When false, each is a copy of its own.
+   * Delivers all datagrams in one buffer that is filled with 0xAA after each call, so that code which keeps `data`
+   * without copying it is detected. When false, each is a copy of its own.
    * @default {true}
    */
   readonly poison?: boolean | undefined;
@@ -71,26 +71,26 @@ const OPTIONS = knownOptions<OwnOptions>({ seed: true, clock: true, receiveBuffe
 /**
  * A local network of simulated hosts, with the semantics of UDP on Linux.
  *
- * - Every datagram travels by the clock: none is delivered within `send`, and none at all while a virtual clock stands
- *   still. Within a host it takes no time and nothing is lost but to a full receive buffer.
- * - What is sent to an address or port that nobody has vanishes. There are no routers: `multicastTtl` means nothing.
- * - A shared port takes multicast to every socket on it, unicast to the last that was bound.
- * - All that is random comes from one generator. With a virtual clock the same program and the same seed give the same
- *   world, event by event, on Node, Deno and Bun.
+ * - Every datagram takes its time by the clock: none is delivered within `send`, and none at all while a virtual clock
+ *   stands still. Within a host it takes no time, and only a full receive buffer loses any.
+ * - A datagram to an address or port that no socket has is dropped. There are no routers: `multicastTtl` has no effect.
+ * - On a shared port every socket gets multicast, and the socket bound last gets unicast.
+ * - One generator makes everything that is random. With a virtual clock the same program and the same seed give the
+ *   same run, event by event, on Node, Deno and Bun.
  */
 export class MemoryNetwork<C extends Clock = VirtualClock> {
-  /** What all that is random comes from: print it where a test fails. */
+  /** Seed of everything that is random: print it when a test fails. */
   readonly seed: number;
-  /** The network's time. */
+  /** The network's clock. */
   readonly clock: C;
   /**
-   * What the hosts' `resolve` knows: names and their addresses. It may be changed at any time. A name that is not in it,
-   * or that has no address, makes `resolve` reject. `localhost` is in it from the start.
+   * What the hosts' `resolve` knows: names and their addresses. It may be changed at any time. A name that is not in
+   * it, or has no address, makes `resolve` reject. `localhost` is in it from the start.
    */
   readonly names: Map<string, readonly string[]>;
   /**
-   * What the hosts' `resolveSrv` knows: names such as `_warp-mesh._udp.cache` and their SRV records. It may be changed at
-   * any time. A name that is not in it, or that has no record, makes `resolveSrv` reject; the targets are names that
+   * What the hosts' `resolveSrv` knows: names such as `_warp-mesh._udp.cache` and their SRV records. It may be changed
+   * at any time. A name that is not in it, or has no record, makes `resolveSrv` reject. The targets are names that
    * {@linkcode MemoryNetwork.names} knows, or addresses.
    */
   readonly services: Map<string, readonly SrvRecord[]>;
@@ -100,7 +100,7 @@ export class MemoryNetwork<C extends Clock = VirtualClock> {
    * Makes a network without hosts.
    *
    * @throws {RangeError} when an option is out of its range
-   * @throws {TypeError} when there is no option of that name
+   * @throws {TypeError} when an option is unknown
    */
   constructor(options: MemoryNetworkOptions<C> = {}) {
     checkKnown("make the network", options, OPTIONS);
@@ -121,8 +121,7 @@ export class MemoryNetwork<C extends Clock = VirtualClock> {
   }
 
   /**
-   * Whether hosts have multicast, those that are there already included. Changes hold for what is bound and sent from
-   * then on.
+   * Whether hosts have multicast, including existing ones. A change applies to later binds and sends.
    * @default {true}
    */
   get multicast(): boolean {
@@ -133,15 +132,15 @@ export class MemoryNetwork<C extends Clock = VirtualClock> {
     this.#fabric.multicast = multicast;
   }
 
-  /** What has happened so far. Later events do not change it. */
+  /** Counts of what has happened so far, as a snapshot: later events do not change it. */
   get stats(): NetworkStats {
     return this.#fabric.stats;
   }
 
   /**
-   * Starts a process on the host with this address. Each call starts another one: those of one host share its address and
-   * ports, and each is paused and crashes by itself. A host has one address besides that of its loopback interface, and
-   * one of IPv6 no link-local one: what it sends to any group comes from that address.
+   * Starts a process on the host with this address. Each call starts another process. The processes of one host share
+   * its address and ports, and each is paused and crashes by itself. A host has one address besides its loopback
+   * address, and an IPv6 host has no link-local one: what it sends to any group comes from that address.
    *
    * @throws {TypeError} when `address` is not an IPv4 or IPv6 literal that one host can have, or an option is unknown
    */
@@ -150,25 +149,25 @@ export class MemoryNetwork<C extends Clock = VirtualClock> {
   }
 
   /**
-   * Changes faults, from now on; those that are not named stay. With a direction, only for datagrams that go that way.
-   * The latest call that says something about a datagram's way decides.
+   * Changes faults from now on; those that are not named stay. With a direction, the faults apply only to datagrams in
+   * that direction. For each path the latest call that applies to it decides.
    *
    * @throws {RangeError} when a fault is out of its range; then none is changed
-   * @throws {TypeError} when there is no fault of that name; then none is changed
+   * @throws {TypeError} when a fault is unknown; then none is changed
    */
   set(faults: SomeFaults, direction: Direction = {}): void {
     this.#fabric.links.set(faults, direction);
   }
 
   /**
-   * Parts the hosts: those of different groups cannot reach each other, and what is under way between them is lost. A
-   * host in no group reaches all. Takes the place of the last partition.
+   * Partitions the hosts: those of different groups cannot reach each other, and datagrams on their way between them
+   * are lost. A host in no group reaches all. It replaces the previous partition.
    */
   partition(groups: ReadonlyArray<readonly string[]>): void {
     this.#fabric.links.partition(groups);
   }
 
-  /** Cuts the way from one host to another, and leaves the way back. What is under way is lost. */
+  /** Cuts the path from one host to another, and leaves the reverse path open. Datagrams on their way are lost. */
   cut(from: string, to: string): void {
     this.#fabric.links.cut(from, to);
   }
@@ -179,8 +178,8 @@ export class MemoryNetwork<C extends Clock = VirtualClock> {
   }
 
   /**
-   * Shows each datagram to `callback`: once when it is sent, and once for whatever becomes of each copy. Returns a
-   * function that ends it. What the callback throws comes out of the `send` or the `advance` that was under way.
+   * Shows each datagram to `callback`: once when it is sent, and once for the fate of each copy. Returns a function
+   * that ends it. What the callback throws is thrown by the `send` or the `advance` that was running.
    */
   tap(callback: (datagram: TappedDatagram) => void): () => void {
     this.#fabric.taps.add(callback);

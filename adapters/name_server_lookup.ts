@@ -1,9 +1,9 @@
 /**
- * Addresses of names by the hosts file and the name servers, with no thread of the runtime: for names that wait behind one
- * that is not answered.
+ * Name server look-up: resolves names by the hosts file and the name servers without a thread of the runtime. It serves
+ * names that wait behind one without an answer.
  *
- * It is no substitute for the system's resolver, which knows more than these two (mDNS, NIS, what nsswitch.conf(5) says),
- * so what it does not find waits for that.
+ * It is no substitute for the system's resolver, which knows more than these two (mDNS, NIS, what nsswitch.conf(5)
+ * says). Names that it does not find wait for that resolver.
  *
  * @module
  */
@@ -12,10 +12,10 @@ import { Resolver } from "node:dns/promises";
 import { readFile } from "node:fs/promises";
 import { candidates, isUnknownName, RESOLV_CONF } from "./srv_lookup.ts";
 
-// A path of Unix: on other systems there is no such file, and only the name servers are asked.
+// A Unix path: other systems have no such file, and only the name servers are queried.
 const HOSTS = "/etc/hosts";
 
-// What is silent for longer is better left to the system's resolver.
+// A name server that is silent for longer is left to the system's resolver.
 const PATIENCE = { timeout: 2_000, tries: 2 };
 
 /** All addresses of a name, IPv4 and IPv6. Rejects when none is found, or when a name server does not answer. */
@@ -30,7 +30,7 @@ export async function resolveDirectly(host: string): Promise<readonly string[]> 
   throw new Error("neither the hosts file nor the name servers know it");
 }
 
-/** The addresses that a hosts file gives a name: hosts(5). */
+/** The addresses of a name in a hosts file: hosts(5). */
 export function listedIn(hosts: string, name: string): readonly string[] {
   const wanted = name.toLowerCase().replace(/\.$/, "");
   const found = new Set<string>();
@@ -41,7 +41,7 @@ export function listedIn(hosts: string, name: string): readonly string[] {
   return [...found];
 }
 
-/** A name that does not exist has no address; any other failure is none of an answer. */
+/** A name that does not exist has no address; any other failure means that there was no answer. */
 async function known(answer: Promise<readonly string[]>): Promise<readonly string[]> {
   try {
     return await answer;

@@ -1,5 +1,5 @@
 /**
- * UDP on `node:dgram`. It is native on Node; Deno and Bun have the module too.
+ * Node adapter: UDP sockets of `node:dgram`. The module is native on Node; Deno and Bun have it too.
  *
  * @example A mesh on it, whatever the runtime
  * ```ts

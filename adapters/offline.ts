@@ -1,5 +1,6 @@
 /**
- * The ports of a mesh that has no network: what it sends goes nowhere, and nothing keeps the process alive.
+ * Offline ports: the ports of a mesh without a network, for builds. What it sends goes nowhere, and nothing keeps the
+ * process alive.
  *
  * @module
  */
@@ -12,7 +13,7 @@ import { contexts } from "./async_context.ts";
 import { randomBytes } from "./system.ts";
 import { clearImmediate, clearTimeout, now, setImmediate, setTimeout } from "./system_clock.ts";
 
-// A longer delay overflows and becomes 1 ms; a mesh asks for none that must be exact here.
+// A longer delay overflows and becomes 1 ms. The mesh needs no delay of this length to be exact.
 const MAX_DELAY_MS = 2 ** 31 - 1;
 
 const idleClock: Clock = {
@@ -40,7 +41,7 @@ const bindNowhere: Bind = async ({ host, port }) => ({
   close: async () => {},
 });
 
-/** Ports of a mesh that reaches nobody, on any machine. */
+/** Ports of a mesh that reaches no other node, on any machine. */
 export const offlinePorts: MeshPorts = {
   bind: bindNowhere,
   clock: idleClock,
@@ -51,7 +52,9 @@ export const offlinePorts: MeshPorts = {
   contexts,
 };
 
-/** Whether this process builds an application that will run elsewhere. Next says so (`NEXT_PHASE`), others do not. */
+/**
+ * Whether this process builds an application that will run elsewhere. Next.js says so (`NEXT_PHASE`), others do not.
+ */
 export function isBuild(): boolean {
   try {
     return mayRead("NEXT_PHASE") && process.env["NEXT_PHASE"] === "phase-production-build";
@@ -60,7 +63,7 @@ export function isBuild(): boolean {
   }
 }
 
-/** Deno may ask the user for a permission when a variable is read. */
+/** Whether a variable may be read without Deno prompting for a permission. */
 function mayRead(variable: string): boolean {
   const { Deno } = globalThis as { Deno?: { permissions: { querySync(what: object): { readonly state: string } } } };
   return Deno === undefined || Deno.permissions.querySync({ name: "env", variable }).state === "granted";

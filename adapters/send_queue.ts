@@ -1,11 +1,17 @@
+/**
+ * Send queue: serializes the sends of one socket.
+ *
+ * @module
+ */
+
 import type { Unsent } from "../src/platform/datagram_socket.ts";
 import { type Family, isGroup } from "../src/platform/endpoint.ts";
 import { familyOf } from "./address_literal.ts";
 import { now, setImmediate } from "./system_clock.ts";
 
 /**
- * Hands datagrams for one destination to the system, in their order, and calls `done` once, during the call or later, with why some
- * were not sent. MUST NOT throw.
+ * Passes datagrams for one destination to the system in order. Calls `done` once, during the call or later, with the
+ * errors of those that were not sent. MUST NOT throw.
  */
 export type Transmit = (
   datagrams: readonly Uint8Array[],
@@ -25,18 +31,18 @@ interface Send {
 // nothing for 0.2 s. A turn of the event loop costs 1–2 µs, a send 2–3 µs.
 const SENDS_PER_TURN = 16;
 
-// How many sends that are done with may stay in the array before it is made shorter.
+// Number of finished sends that may stay in the array before it is shortened.
 const MAX_SPENT = 1024;
 
 /**
  * How often a datagram is sent on Bun before its error counts. Bun asks the system to report what routers and
- * destinations refuse, and the report comes as the error of the next send, to anyone, whose datagram is lost: nobody
- * listens there (ECONNREFUSED), no such host (EHOSTUNREACH). One that is about this datagram comes each time. More than
- * two, as the next report may come in between.
+ * destinations refuse. The report arrives as the error of the next send to any destination, whose datagram is lost: no
+ * process listens there (ECONNREFUSED), no such host (EHOSTUNREACH). An error that is about this datagram comes each
+ * time. There are more than two attempts, as the next report may come in between.
  */
 export const BUN_SEND_ATTEMPTS = 3;
 
-/** What else a {@linkcode SendQueue} can be told. */
+/** Options of a {@linkcode SendQueue}. */
 export interface SendQueueOptions {
   /**
    * The socket's family.
@@ -44,22 +50,22 @@ export interface SendQueueOptions {
    */
   readonly family?: Family;
   /**
-   * Called when a datagram to a group was not sent: names the interface that multicast leaves by again, as it may have
-   * gone and come back. The datagram is sent once more when it returns true.
+   * Called when no datagram to a group could be sent. It sets the interface for outgoing multicast again, as that may
+   * have gone and come back. The datagrams are sent once more when it returns true.
    */
   readonly renew?: (() => boolean) | undefined;
 }
 
-// Naming an interface of IPv6 takes a look at all that there are.
+// Setting an interface for IPv6 lists all interfaces first.
 const RENEW_EVERY_MS = 100;
 
-// How many literals a socket knows to be such: the look at one of IPv6 takes as long as the system takes to send.
+// Number of literals that a socket remembers as valid: checking an IPv6 literal takes as long as sending.
 const MAX_KNOWN = 1024;
 
 /**
- * The sends of one socket, one call at a time and in the order of the calls: Deno reorders what is under way together, and one
- * of Bun that would block must be made again before the next. It lets the event loop turn in between, and settles by
- * itself what is under way when the socket closes: Node and Bun never call back then.
+ * The sends of one socket, one call at a time and in the order of the calls. Deno reorders concurrent sends, and on Bun
+ * a send that would block must be repeated before the next. The queue lets the event loop turn in between. When the
+ * socket closes it settles running sends itself, as Node and Bun never call back then.
  */
 export class SendQueue {
   readonly #transmit: Transmit;
@@ -97,7 +103,7 @@ export class SendQueue {
     return new Promise((resolve) => this.#enqueue({ datagrams, host, port, settle: resolve }));
   }
 
-  /** Fails what is under way and whatever comes later. */
+  /** Fails running and later sends. */
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
@@ -121,7 +127,7 @@ export class SendQueue {
     if (!this.#known.has(host) && !this.#isLiteral(host)) {
       return new TypeError(`Cannot send as the host must be an IPv${this.#family} literal: current value is "${host}"`);
     }
-    // Deno sends what is meant for a port above 65535 to that one.
+    // Deno sends datagrams for a port above 65535 to port 65535.
     if (!(Number.isInteger(port) && port > 0 && port < 65_536)) {
       return new RangeError(`Cannot send as the port must be an integer from 1 to 65535: current value is ${port}`);
     }
@@ -157,7 +163,7 @@ export class SendQueue {
     const send = this.#current;
     // The socket was closed meanwhile, and the promise is settled.
     if (send === undefined) return;
-    // Where the interface is gone none is sent.
+    // When the interface is gone, none of the datagrams is sent.
     if (unsent?.every((error) => error !== undefined) && this.#mayRenew(send.host)) {
       return this.#transmit(send.datagrams, send.host, send.port, this.#settle);
     }
@@ -191,26 +197,29 @@ export class SendQueue {
   }
 }
 
-/** A {@linkcode Transmit} of something that hands over one datagram at a time, and must not be given another meanwhile. */
+/**
+ * Makes a {@linkcode Transmit} from a function that sends one datagram at a time and must not be called before the last
+ * is done.
+ */
 export function inTurn(
   transmit: (data: Uint8Array, host: string, port: number, done: (error?: Error) => void) => void,
 ): Transmit {
   return (datagrams, host, port, done) => {
-    const errorReporter = new ErrorReporter(datagrams.length);
+    const errors = new SendErrors(datagrams.length);
     let next = 0;
     function goOn(error?: Error): void {
-      if (error !== undefined) errorReporter.add(next - 1, error);
+      if (error !== undefined) errors.add(next - 1, error);
       const data = datagrams[next++];
-      if (data === undefined) done(errorReporter.unsent);
+      if (data === undefined) done(errors.unsent);
       else transmit(data, host, port, goOn);
     }
     goOn();
   };
 }
 
-/** Why some of so many datagrams were not sent, as it becomes known. */
-export class ErrorReporter {
-  /** So far. */
+/** Collects the errors of datagrams that were not sent. */
+export class SendErrors {
+  /** Errors by index so far; `undefined` when all were sent. */
   unsent: (Error | undefined)[] | undefined;
   readonly #count: number;
 
@@ -218,13 +227,13 @@ export class ErrorReporter {
     this.#count = count;
   }
 
-  /** One was not. */
+  /** Records that the datagram at `index` was not sent. */
   add(index: number, error: Error): void {
     this.unsent ??= new Array(this.#count).fill(undefined);
     this.unsent[index] = error;
   }
 
-  /** The first of so many that are left was not. */
+  /** Records that the first of the `left` last datagrams was not sent. */
   addFromEnd(left: number, error: Error): void {
     this.add(this.#count - left, error);
   }

@@ -1,5 +1,5 @@
 /**
- * SRV records of the system's resolver, the same on Node, Deno and Bun.
+ * SRV look-up: SRV records of the system's name servers, the same on Node, Deno and Bun.
  *
  * @module
  */
@@ -8,19 +8,19 @@ import { Resolver } from "node:dns/promises";
 import { readFile } from "node:fs/promises";
 import type { ResolveSrv, SrvRecord } from "../src/platform/host.ts";
 
-/** A path of Unix: on other systems there is no such file, and names are asked for as they are. */
+/** A Unix path: other systems have no such file, and names are queried as they are. */
 export const RESOLV_CONF = "/etc/resolv.conf";
 
-// As long as the C library waits by default. Unless told so, Node and Bun go on for 26 to 29 s when there is no answer, and a
+// As long as the C library waits by default. Otherwise Node and Bun go on for 26 to 29 s without an answer, and a
 // process does not exit meanwhile.
 const PATIENCE = { timeout: 5_000, tries: 2 };
 
-// It heeds the search list itself.
+// Deno applies the search list itself.
 const IS_DENO = "Deno" in globalThis;
 
 /**
- * Asks for a name as resolv.conf(5) says, search list and all: Node's and Bun's resolver asks for the name as it is, and
- * does not find `_warp-mesh._udp.cache.default.svc`, which lacks the domain of the cluster.
+ * Looks up a name as resolv.conf(5) says, including the search list. The resolver of Node and Bun queries the name as
+ * it is, and does not find `_warp-mesh._udp.cache.default.svc`, which lacks the domain of the cluster.
  */
 export const resolveSrv: ResolveSrv = async (name) => {
   const names = IS_DENO ? [name] : candidates(name, await readFile(RESOLV_CONF, "utf8").catch(() => ""));
@@ -37,14 +37,14 @@ export const resolveSrv: ResolveSrv = async (name) => {
   throw failure;
 };
 
-/** The names to ask for, in order: resolv.conf(5), `search` and `ndots`. The name itself is always among them. */
+/** The names to query, in order: resolv.conf(5), `search` and `ndots`. The name itself is always among them. */
 export function candidates(name: string, resolvConf: string): readonly string[] {
   if (name.endsWith(".")) return [name];
   let domains: readonly string[] = [];
   let ndots = 1;
   for (const line of resolvConf.split("\n")) {
     const [keyword = "", ...words] = line.trim().split(/\s+/);
-    // Of several lines the last counts.
+    // When there are several lines, the last counts.
     if (keyword === "search" || keyword === "domain") domains = words;
     if (keyword !== "options") continue;
     for (const word of words) ndots = Number(/^ndots:(\d{1,2})$/.exec(word)?.[1] ?? ndots);
@@ -54,13 +54,13 @@ export function candidates(name: string, resolvConf: string): readonly string[] 
   return dots >= ndots ? [name, ...longer] : [...longer, name];
 }
 
-/** Whether the name servers have answered that there is no such name, or no such record. */
+/** Whether the name servers answered that the name, or such a record of it, does not exist. */
 export function isUnknownName(error: unknown): boolean {
   const code = codeOf(error);
   return code === "ENOTFOUND" || code === "ENODATA";
 }
 
-/** Deno says only UNKNOWN when it is not permitted to ask the name server. */
+/** Deno says only UNKNOWN when it is not permitted to query the name server. */
 function explained(error: unknown): unknown {
   if (!IS_DENO || codeOf(error) !== "UNKNOWN") return error;
   const rule = "the name must be one, and the name servers permitted (--allow-net, or each with its port 53)";

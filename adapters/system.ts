@@ -1,5 +1,5 @@
 /**
- * The clock, the random source, the look-ups of names and the list of interfaces, the same on Node, Deno and Bun.
+ * System adapter: clock, random source, name look-ups and list of interfaces, the same on Node, Deno and Bun.
  *
  * @module
  */
@@ -13,13 +13,13 @@ import { LookUps } from "./lookup_pool.ts";
 import { resolveDirectly } from "./name_server_lookup.ts";
 import { clearImmediate, clearTimeout, now, setImmediate, setTimeout, wall } from "./system_clock.ts";
 
-// There each detour would have to be permitted, and a prompt could ask for it.
+// On Deno each query of the detour needs a permission, and could prompt for it.
 const IS_DENO = "Deno" in globalThis;
 
 // A longer delay overflows in every runtime and becomes 1 ms.
 const MAX_DELAY_MS = 2 ** 31 - 1;
 
-// Taken once: tests that stub it would give all nodes the same id.
+// Taken once: a test that stubs it would give all nodes the same id.
 const getRandomValues = webcrypto.getRandomValues.bind(webcrypto);
 
 /** The clock of the event loop. */
@@ -31,7 +31,10 @@ export const systemClock: Clock = {
   setTurnEnd: (callback) => new TurnEnd(setImmediate(callback)),
 };
 
-/** The runtimes count whole milliseconds from a rounded start: of 200 timers on Node 184 came up to 0.9 ms early. */
+/**
+ * Corrects early timers: the runtimes count whole milliseconds from a rounded start. Of 200 timers on Node 184 came up
+ * to 0.9 ms early.
+ */
 class SystemTimer implements Timer {
   readonly #callback: () => void;
   readonly #due: number;
@@ -58,7 +61,7 @@ class SystemTimer implements Timer {
   };
 }
 
-// A closure in its place costs 15 µs in a process that was idle, where it is run by tsx.
+// A class, as a closure costs 15 µs in a process that was idle, when it is run by tsx.
 class TurnEnd implements Timer {
   readonly #immediate: ReturnType<typeof setImmediate>;
 
@@ -76,20 +79,20 @@ export const randomBytes: RandomBytes = (length) => getRandomValues(new Uint8Arr
 
 const lookUps = new LookUps({
   lookup: async (host) => (await lookup(host, { all: true })).map(({ address }) => address),
-  // Each holds a thread until it is answered. Two are half of Node's, which are all that it has for look-ups, and all of
-  // Bun's on two cores, files included (`findings/bun_look_ups_hold_file_reads.sh`); Deno has about 30.
+  // Each look-up holds a thread until it is answered. Two are half of Node's, which are all that it has for look-ups,
+  // and all of Bun's on two cores, files included (`findings/bun_look_ups_hold_file_reads.sh`). Deno has about 30.
   ...IS_DENO ? { atOnce: 8 } : { atOnce: 1, detour: resolveDirectly },
 });
 
 /**
- * Asks the system's resolver, hosts file and all, off the event loop. Few at a time for the whole process, so that files
- * and the look-ups of the rest of the program find a thread though a name server is silent.
+ * Resolves names by the system's resolver, including the hosts file, off the event loop. Few look-ups run at a time in
+ * the whole process, so that files and other look-ups of the program get a thread while a name server is silent.
  */
 export const resolve: Resolve = lookUps.resolve;
 
 export { resolveSrv } from "./srv_lookup.ts";
 
-/** On Deno it needs `--allow-sys=networkInterfaces`, else it throws. */
+/** The interfaces of this host. On Deno it needs `--allow-sys=networkInterfaces`, and throws without. */
 export const networkInterfaces: NetworkInterfaces = () => {
   const list: NetworkInterface[] = [];
   for (const [name, addresses = []] of Object.entries(interfacesOf())) {

@@ -1,8 +1,9 @@
 /**
- * Clock and timers of the runtime, as they were when this file was loaded: test runners put fake ones in their place.
+ * System clock: the clocks and timers of the runtime, as they were when this file was loaded, as test runners replace
+ * them by fake ones.
  *
  * Fakes replace the global `performance` and the global timers (vitest, Jest, sinon), or the properties of the module
- * `node:timers` (`node:test`), which a bundle in CommonJS reads at each call. Neither reaches these constants.
+ * `node:timers` (`node:test`), which a bundle in CommonJS reads at each call. Neither affects these constants.
  *
  * @module
  */
@@ -11,10 +12,10 @@ import { performance } from "node:perf_hooks";
 import process from "node:process";
 import timers from "node:timers";
 
-/** Milliseconds of a clock that never goes back. */
+/** Milliseconds of a monotonic clock. */
 export const now: () => number = performance.now.bind(performance);
 
-/** Milliseconds of the clock of the wall, which goes on while the machine is suspended, and may be set. */
+/** Milliseconds of the wall clock, which goes on while the machine is suspended, and may be set. */
 export const wall: () => number = Date.now;
 
 /** Of `node:timers`. */
@@ -32,8 +33,8 @@ export const clearImmediate: typeof timers.clearImmediate = timers.clearImmediat
 const { nextTick } = process;
 
 /**
- * Makes a call to `node:dgram`, which on Node asks `process.nextTick` to call back: sinon replaces that too, and what
- * was sent or closed would never be said to be.
+ * Makes a call to `node:dgram` with the real `process.nextTick`, by which Node calls back. sinon replaces that too, and
+ * the callbacks of sends and closes would never come.
  */
 export function withRealTicks<T>(call: () => T): T {
   const current = process.nextTick;

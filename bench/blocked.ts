@@ -1,12 +1,13 @@
 /**
- * What one subscriber whose callback blocks does to the others: a publisher, a healthy node and a blocked one, in processes
- * of their own, by the loopback interface. Runs with and without the blocked one take turns.
+ * Blocked subscriber benchmark: the effect of one subscriber whose callback blocks on the others. A publisher, a
+ * healthy node and a blocked one run in processes of their own, on the loopback interface. Runs with and without the
+ * blocked node alternate.
  *
  *     node --import tsx bench/blocked.ts                            40 s each, 20,000 keys a second, 10 and 40 ms a key
  *     node --import tsx bench/blocked.ts --seconds 5 --rounds 1
- *     node --import tsx bench/blocked.ts --idle                     the third process is there, and its callback is quick
+ *     node --import tsx bench/blocked.ts --idle                     the third process runs, and its callback is fast
  *
- * Not a part of `main.ts`: it takes too long, and its figures are of three processes on two cores.
+ * It is not part of `main.ts`: it takes too long, and its figures are of three processes on two cores.
  *
  * @module
  */
@@ -35,12 +36,12 @@ const { values } = parseArgs({
 const RATE = Number(values.rate);
 const HEARTBEAT = Number(values.heartbeat);
 
-/** What a process says of itself at its end. */
+/** The report of a process at its end. */
 interface Report {
   readonly role: string;
   readonly events: Readonly<Record<string, number>>;
   readonly causes: Readonly<Record<string, number>>;
-  /** When it fell behind was told of, in milliseconds after the first key. */
+  /** When it first reported that it had fallen behind, in milliseconds after the first key. */
   readonly toldAfter: number | null;
   readonly p50: number;
   readonly p99: number;
@@ -78,7 +79,7 @@ async function play(role: string): Promise<void> {
     if (line === "peers") { while (mesh.peers().length < 1) await setTimeout(20); }
     if (line === "report") {
       const metrics = Object.fromEntries(Object.entries(mesh.metrics()).filter(([, value]) => value > 0));
-      // In place and by number: one that sorts for seconds would be taken for lost.
+      // In place and by number: a process that sorts for seconds would be declared lost.
       const sorted = Float64Array.from(latencies).sort();
       const at = (share: number) => sorted[Math.floor(share * (sorted.length - 1))] ?? NaN;
       const [p50, p99] = [at(0.5), at(0.99)];
@@ -97,7 +98,7 @@ async function publish(mesh: MeshBus, seconds: number): Promise<void> {
   }
 }
 
-// Processes of one machine share this clock alone.
+// The only clock that the processes of one machine share.
 function now(): number {
   return performance.timeOrigin + performance.now();
 }

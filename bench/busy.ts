@@ -1,10 +1,11 @@
 /**
- * Many processes on one busy host: what is asked for though the system has dropped nothing.
+ * Busy host benchmark: many busy processes on one host. It counts the datagrams that are requested by NAK although the
+ * system has dropped none.
  *
  *     node --import tsx bench/busy.ts [PROCESSES] [SECONDS] [BUSY_MS] [EVERY_MS]
  *
- * By default 60 processes, each busy for 5 of each 100 ms, publish for 10 s by multicast on the loopback interface. Prints
- * one JSON object: sums over all, and how many datagrams the system has dropped.
+ * By default 60 processes, each busy for 5 of each 100 ms, publish for 10 s by multicast on the loopback interface.
+ * Prints one JSON object: sums over all processes, and how many datagrams the system has dropped.
  *
  * @module
  */
@@ -45,7 +46,7 @@ function start(): Promise<Record<string, unknown>> {
   });
 }
 
-/** Datagrams that the system has dropped as a receive buffer was full, of all processes in this network namespace. */
+/** Datagrams that the system dropped because a receive buffer was full, of all processes in this network namespace. */
 function dropped(): number {
   const lines = readFileSync("/proc/net/snmp", "utf8").split("\n").filter((line) => line.startsWith("Udp:"));
   const [names = "", values = ""] = lines;

@@ -1,9 +1,9 @@
 /**
- * A node of `busy.ts`: publishes at a steady pace while its process is busy with other work.
+ * Busy node: a node of `busy.ts` that publishes at a steady pace while its process is busy with other work.
  *
  *     busy_node.ts PORT PEERS SECONDS BUSY_MS EVERY_MS
  *
- * It begins when it knows so many peers, prints that, and its counters when it has closed.
+ * It begins when it knows `PEERS` peers, prints that, and prints its counters before it closes.
  *
  * @module
  */
@@ -18,7 +18,8 @@ mesh.subscribe({ prefix: "" }, () => {});
 const giveUp = performance.now() + 60_000;
 while (mesh.peers().length < peers && performance.now() < giveUp) await sleep(50);
 console.log(JSON.stringify({ known: mesh.peers().length }));
-// A moment for all others: copies to who has yet to hear the group are part of what is looked at.
+// The others may not be ready yet: unicast copies to peers that do not receive multicast yet are part of the
+// measurement.
 const before = mesh.metrics();
 const end = performance.now() + 1000 * seconds;
 let count = 0;

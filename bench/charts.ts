@@ -1,7 +1,13 @@
-import { barChart, lineChart, type Series } from "./chart.ts";
-import type { BenchDocument } from "./document.ts";
+/**
+ * Charts of `docs/performance.md`: which figures they show.
+ *
+ * @module
+ */
+
+import { barChart, lineChart, type Series } from "./svg_chart.ts";
+import type { BenchDocument } from "./bench_document.ts";
 import { amount } from "./report.ts";
-import { WAYS } from "./ways.ts";
+import { TOPOLOGIES } from "./topologies.ts";
 
 const RATES = [5, 50, 500, 5_000, 50_000];
 const BUSES = [
@@ -18,7 +24,7 @@ const THROUGHPUT = [
   { bus: "loop", name: "bare loop", color: "#8b949e" },
 ] as const;
 
-/** Latency by rate on Node; nothing when it was not measured. */
+/** Latency by rate on Node; `undefined` when it was not measured. */
 export function latencyChart({ figures, versions }: BenchDocument): string | undefined {
   const series = BUSES.flatMap(({ bus, name, color }): Series[] => {
     const points = (quantile: string) =>
@@ -38,12 +44,12 @@ export function latencyChart({ figures, versions }: BenchDocument): string | und
   return lineChart({ title, description }, { x: "keys a second", y: "ms", ticks: RATES }, series);
 }
 
-/** Keys a second on Node; nothing when they were not measured. */
+/** Keys a second on Node; `undefined` when they were not measured. */
 export function throughputChart({ figures, versions }: BenchDocument): string | undefined {
-  const groups = WAYS.map(({ name: way, publishers, subscribers }) => ({
+  const groups = TOPOLOGIES.map(({ name: topology, publishers, subscribers }) => ({
     name: `${publishers} to ${subscribers}`,
     bars: THROUGHPUT.flatMap(({ bus, name, color }) => {
-      const found = figures[`node/throughput.${way}.${bus}.keys`];
+      const found = figures[`node/throughput.${topology}.${bus}.keys`];
       return found === undefined ? [] : [{ name, color, value: found.value, low: found.low, high: found.high }];
     }),
   }));

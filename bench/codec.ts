@@ -1,5 +1,5 @@
 /**
- * What a key costs in the codec, beside what the runtime's own encoder and decoder take for it.
+ * Codec benchmark: the cost of a key in the codec, compared with the runtime's own encoder and decoder.
  *
  * @module
  */
@@ -10,7 +10,7 @@ import { TYPE_INVALIDATE } from "../src/wire/layout.ts";
 import { encodePacket, readBatch, scanPacket } from "../src/wire/packet.ts";
 import { print } from "./figures.ts";
 import { asciiKeys, KEYS_PER_DATAGRAM, wideKeys } from "./keys.ts";
-import { measure, type Row } from "./micro.ts";
+import { measure, type Row } from "./microbenchmark.ts";
 
 const nodeId = new Uint8Array(16).fill(7);
 const encoder = new TextEncoder();
@@ -18,7 +18,7 @@ const decoder = new TextDecoder();
 const DATAGRAMS = 16;
 const KEYS = DATAGRAMS * KEYS_PER_DATAGRAM;
 
-// What came out last, so that no compiler drops the work.
+// Holds the last result, so that no compiler drops the work.
 let sink: unknown;
 
 const invalidate = encoder.encode("user:00000000042");

@@ -1,7 +1,7 @@
 /**
- * What a key costs in a whole node whose socket does nothing: published while it is pending, published anew, and
- * delivered from a full datagram: to nobody, to a prefix subscription, and to one of 1,000, 100,000 and 1,000,000 exact ones,
- * beside a `Map` with as many keys.
+ * Core benchmark: the cost of a key in a whole node whose socket does nothing. A key is published while it is pending,
+ * published anew, and delivered from a full datagram: to no subscriber, to a prefix subscription, and to one of 1,000,
+ * 100,000 and 1,000,000 exact ones, compared with a `Map` of as many keys.
  *
  * @module
  */
@@ -14,18 +14,18 @@ import { BatchWriter } from "../src/wire/batch_writer.ts";
 import { readBatch, scanPacket } from "../src/wire/packet.ts";
 import { print } from "./figures.ts";
 import { asciiKeys, KEYS_PER_DATAGRAM } from "./keys.ts";
-import { measure, type Row } from "./micro.ts";
-import { type Offline, openOffline } from "./offline.ts";
+import { measure, type Row } from "./microbenchmark.ts";
+import { type Offline, openOffline } from "./offline_node.ts";
 
 const KEYS = 1000;
 const EXACT = 100_000;
 const QUICK = process.argv.includes("--quick");
-/** How many exact subscriptions there are, by the name of the figure. A million take seconds to make. */
+/** Number of exact subscriptions, by the name of the figure. A million take seconds to make. */
 const EXACTS = { exact: EXACT, "exact.few": 1000, ...(!QUICK && { "exact.many": 1_000_000 }) };
 const DATAGRAMS = 16;
 const TIMES = DATAGRAMS * KEYS_PER_DATAGRAM;
 
-// What came out last, so that no compiler drops the work.
+// Holds the last result, so that no compiler drops the work.
 let sink: unknown;
 const keep = (key: string) => sink = key;
 let events = 0;
@@ -60,7 +60,7 @@ print(
   ),
 );
 if (sink === undefined || events === 0) throw new Error("Nothing was measured");
-// The others hold nothing, and on their clock a node that leaves would wait for ever.
+// The other nodes hold nothing pending, and on their clock a node that leaves would wait for ever.
 await publisher.mesh.close();
 
 function pendingRows(): Row[] {
@@ -73,7 +73,7 @@ function pendingRows(): Row[] {
       unit: "ns/call",
       times: KEYS,
       block() {
-        // Within a block nothing leaves: each key is new once at most.
+        // Nothing is sent within a block: each key is new once at most.
         const before = pending.mesh.metrics().keysPublished;
         for (let i = 0; i < KEYS; i++) sink = pending.mesh.publish(keys[i & 7] as string);
         if (pending.mesh.metrics().keysPublished > before + keys.length) throw new Error("A key was not pending");
@@ -81,7 +81,7 @@ function pendingRows(): Row[] {
       control: "publish.pending.control",
     },
     {
-      // The least that it can be: an empty function and a look whether the key is pending.
+      // The least possible work: an empty function, and a look-up whether the key is pending.
       name: "publish.pending.control",
       unit: "ns/call",
       times: KEYS,
@@ -110,7 +110,7 @@ function publishRows(): Row[] {
       control: "publish.new.control",
     },
     {
-      // In and out of a set, and as many turns of the event loop.
+      // Into a set and out of it, and as many turns of the event loop.
       name: "publish.new.control",
       unit: "ns/key",
       times: KEYS,
@@ -132,7 +132,7 @@ async function deliverRows(): Promise<Row[]> {
     deliverRow("unheard", unheard.receive, datagrams),
     deliverRow("prefix", prefix.receive, datagrams),
     ...(await Promise.all(sizes.map(([name, size]) => exactRows(name, asciiKeys(size))))).flat(),
-    // Beside exact subscriptions of other keys.
+    // With exact subscriptions to other keys.
     deliverRow("others", (await subscribed(keys)).receive, datagramsOf(keys.map((key) => key.replace("user", "item")))),
     {
       // The codec alone.
@@ -170,7 +170,10 @@ function each(take: (datagram: Uint8Array) => unknown, datagrams: readonly Uint8
   };
 }
 
-/** All keys in turn, out of order: V8 and the processor's caches take a key that came a moment ago for much less. */
+/**
+ * Full datagrams of all keys, out of order: V8 and the processor's caches handle a key that came a moment ago much
+ * faster.
+ */
 function datagramsOf(keys: readonly string[]): Uint8Array[] {
   return Array.from({ length: Math.floor(keys.length / KEYS_PER_DATAGRAM) }, (_, i) => {
     const writer = new BatchWriter(new Uint8Array(16).fill(7));

@@ -1,6 +1,6 @@
 /**
- * What a key costs a node by how long it is, by how many subscriptions there are, and by how many peers: a node whose
- * socket does nothing, so that this is the core alone.
+ * Cost benchmark: the cost of a key by its length, by the number of subscriptions, and by the number of peers. The
+ * node's socket does nothing, so that this is the core alone.
  *
  * @module
  */
@@ -14,9 +14,9 @@ import { BatchWriter } from "../src/wire/batch_writer.ts";
 import { NO_ROOM } from "../src/wire/utf8.ts";
 import { print } from "./figures.ts";
 import { asciiKeys, keysOfLength } from "./keys.ts";
-import { measure, type Row } from "./micro.ts";
-import { openOffline } from "./offline.ts";
-import { Simulated } from "./simulated.ts";
+import { measure, type Row } from "./microbenchmark.ts";
+import { openOffline } from "./offline_node.ts";
+import { Simulated } from "./simulated_node.ts";
 
 const quick = process.argv.includes("--quick");
 const KEYS = 1_000;
@@ -25,7 +25,7 @@ const SUBSCRIPTIONS = [1, 1_000, 1_000_000];
 // A thousand peers take seconds to meet.
 const PEERS = quick ? [1, 10, 100] : [1, 10, 100, 1_000];
 
-// Long keys go alone, and datagrams at the pace that the network takes them: here as fast as the node can.
+// Long keys go alone. Nothing is paced: datagrams leave as fast as the node can send them.
 const UNPACED: MeshOptions = {
   batchInterval: 0,
   batchSize: 65_535,
@@ -80,7 +80,7 @@ async function subscriptionRow(count: number): Promise<Row> {
   meshes.push(mesh);
   const topics = asciiKeys(count);
   for (const topic of topics) mesh.subscribe(topic, () => {});
-  // All over the subscriptions: V8 and the processor's caches take a key that came a moment ago for much less.
+  // Spread over the subscriptions: V8 and the processor's caches handle a key that came a moment ago much faster.
   const keys = Array.from({ length: KEYS }, (_, i) => topics[(i * 7919) % count] as string);
   return { name: `cost.subscriptions.${count}`, unit: "ns/key", times: KEYS, block: delivery(receive, keys) };
 }
@@ -93,7 +93,7 @@ async function peerRow(count: number, way: "group" | "unicast"): Promise<Row> {
   return { name: `cost.peers.${count}.${way}`, unit: "ns/key", times: KEYS, block: () => simulated.publish(keys) };
 }
 
-/** Hands over all keys in full datagrams, and ends a turn of the event loop where one would end. */
+/** Delivers all keys in full datagrams, and ends a turn of the event loop where a real one would end. */
 function delivery(receive: (data: Uint8Array) => void, keys: readonly string[]): () => void {
   const datagrams: Uint8Array[] = [];
   let writer = new BatchWriter(new Uint8Array(16).fill(7));

@@ -1,7 +1,7 @@
 /**
- * Keys from one host to another that drops a quarter of what comes in, by unicast: two network namespaces of the
- * benchmark's own, both of which drop by chance. What is neither delivered nor covered by a gap is lost. Prints nothing
- * where namespaces cannot be made, and says why on standard error.
+ * Drop benchmark: keys sent by unicast to another host, where both hosts drop a quarter of what comes in. The hosts are
+ * two network namespaces of the benchmark's own, which drop at random. A key that is neither delivered nor covered by a
+ * gap is lost. Prints nothing when namespaces cannot be made, and says why on standard error.
  *
  * @module
  */

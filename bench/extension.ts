@@ -1,6 +1,6 @@
 /**
- * What the extension costs on the wire: the same keys published by a node with it and by one without, and the difference
- * of the datagrams' lengths.
+ * Extension benchmark: the cost of the extension on the wire. A node with it and one without publish the same keys; the
+ * figure is the difference of the lengths of their datagrams.
  *
  * @module
  */
@@ -11,7 +11,7 @@ import { TYPE_BATCH } from "../src/wire/layout.ts";
 import { packetType } from "../src/wire/packet.ts";
 import { figure, print } from "./figures.ts";
 import { asciiKeys } from "./keys.ts";
-import { openOffline } from "./offline.ts";
+import { openOffline } from "./offline_node.ts";
 
 const KEYS = asciiKeys(1_000);
 // In full datagrams the extension may displace a key.

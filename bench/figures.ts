@@ -1,6 +1,12 @@
-/** A measured quantity: the median of several rounds, with the extremes and, where there is one, its control. */
+/**
+ * Figures: sums up the rounds of a measurement.
+ *
+ * @module
+ */
+
+/** A measured quantity: the median of several rounds, with the extremes and, if there is one, its control. */
 export interface Figure {
-  /** `part.what`, the same on every runtime. */
+  /** `group.what`, the same on every runtime. */
   readonly name: string;
   readonly unit: Unit;
   /** Median of the rounds. */
@@ -10,13 +16,13 @@ export interface Figure {
   readonly rounds: number;
   /** Name of the figure that it is compared with, measured in the same rounds. */
   readonly control?: string;
-  /** Median of the rounds' quotients, value by control. It moves less than the value when the machine is busy. */
+  /** Median of the rounds' ratios of value to control. It varies less than the value when the machine is busy. */
   readonly ratio?: number;
-  /** How many single measurements a round had, where it is a quantile of them. */
+  /** Number of single measurements in a round, where the value is a quantile of them. */
   readonly samples?: number;
 }
 
-/** `share` is from 0 to 1. A nanosecond a key is a millisecond of a million keys. */
+/** `share` is from 0 to 1. A nanosecond a key is a millisecond per million keys. */
 export type Unit =
   | "ns/key"
   | "ns/call"
@@ -26,15 +32,15 @@ export type Unit =
   | "share"
   | "bytes";
 
-/** Values of one figure, one a round. */
-export interface RetryLoop {
+/** The values of one figure, one a round. */
+export interface Rounds {
   readonly name: string;
   readonly unit: Unit;
   readonly values: readonly number[];
 }
 
-/** Sums up rounds. `control` has as many, made in turn with these. */
-export function figure(rounds: RetryLoop, control?: RetryLoop): Figure {
+/** Summarizes rounds. `control` has as many, measured in turn with these. */
+export function figure(rounds: Rounds, control?: Rounds): Figure {
   const { name, unit, values } = rounds;
   if (!values.every(Number.isFinite)) throw new Error(`${name} must be finite in every round: it was ${values}`);
   const summary = {
@@ -50,7 +56,7 @@ export function figure(rounds: RetryLoop, control?: RetryLoop): Figure {
   return { ...summary, control: control.name, ratio: quantile(ratios, 0.5) };
 }
 
-/** The value that a share `q` of the values does not exceed, between two neighbours in proportion. */
+/** The value that a share `q` of the values does not exceed, interpolated between two neighbours. */
 export function quantile(values: Iterable<number>, q: number): number {
   const sorted = Float64Array.from(values).sort();
   const position = q * (sorted.length - 1);
@@ -59,7 +65,7 @@ export function quantile(values: Iterable<number>, q: number): number {
   return below + (above - below) * (position - Math.floor(position));
 }
 
-/** Prints figures as a part does, one JSON text a line. */
+/** Prints figures as a group does, one JSON text a line. */
 export function print(figures: Iterable<Figure>): void {
   for (const each of figures) console.log(JSON.stringify(each));
 }

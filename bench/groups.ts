@@ -1,3 +1,9 @@
+/**
+ * Groups: the programs that measure figures, and the runtimes that they run on.
+ *
+ * @module
+ */
+
 import { execFileSync, spawn } from "node:child_process";
 import { join } from "node:path";
 import process from "node:process";
@@ -5,19 +11,19 @@ import { createInterface } from "node:readline";
 import { BUN, DENO, ROOT } from "../scripts/runtimes.ts";
 import type { Figure } from "./figures.ts";
 
-/** What figures are measured on. */
+/** A runtime that figures are measured on. */
 export interface Runtime {
   readonly name: string;
   readonly command: string;
   readonly args: readonly string[];
 }
 
-/** Figures that one program makes, `NAME.ts`. */
+/** A group of figures that one program measures, `NAME.ts`. */
 export interface Group {
   readonly name: string;
-  /** The names of the runtimes that it is of use on. */
+  /** The names of the runtimes on which it is measured. */
   readonly on: readonly string[];
-  /** Whether all runtimes are measured at the same time: what takes long and hardly any processor time. */
+  /** Whether all runtimes are measured at the same time: for a group that takes long and hardly any processor time. */
   readonly atOnce?: boolean;
 }
 
@@ -46,10 +52,10 @@ export const GROUPS: readonly Group[] = [
   { name: "size", on: ["node"] },
 ];
 
-// Several times what the longest group takes.
+// Several times the duration of the longest group.
 const GROUP_TIMEOUT_MS = 300_000;
 
-/** Runs a group on a runtime and reads what it prints, a figure a line. Aborting ends it. */
+/** Runs a group on a runtime and reads the figures that it prints, one a line. Aborting ends it. */
 export function figuresOf(runtime: Runtime, group: Group, quick: boolean, signal: AbortSignal): Promise<Figure[]> {
   const { name, command, args } = runtime;
   const program = join(ROOT, "bench", `${group.name}.ts`);

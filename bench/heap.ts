@@ -1,12 +1,18 @@
+/**
+ * Heap size: the bytes in use after garbage collection.
+ *
+ * @module
+ */
+
 import process from "node:process";
 import { setTimeout } from "node:timers/promises";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 
-// A collection leaves what finalizers still hold; the next finds it.
+// A collection leaves what finalizers still hold; the next one collects it.
 const COLLECTIONS = 4;
 
-/** Bytes that are in use once all garbage is collected, array buffers included. */
+/** Bytes in use after all garbage is collected, including array buffers. */
 export async function heapBytes(): Promise<number> {
   const collect = collector();
   for (let i = 0; i < COLLECTIONS; i++) {

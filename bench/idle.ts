@@ -1,6 +1,7 @@
 /**
- * From `publish` to the callback in another process, on a mesh with nothing else to do: half of a round trip, as two
- * processes have no clock in common that is fine enough. The control is a round trip between two bare sockets.
+ * Idle benchmark: latency from `publish` to the callback in another process, on a mesh with nothing else to do. It is
+ * half of a round trip, as no common clock of two processes is precise enough. The control is a round trip between two
+ * bare sockets.
  *
  * @module
  */
@@ -11,9 +12,9 @@ import { bind } from "../adapters/auto.ts";
 import { openMesh } from "../mod.ts";
 import { type Figure, figure, print, quantile } from "./figures.ts";
 import type { EchoRequest, EchoWelcome } from "./idle_echo.ts";
-import { startPeer } from "./peer.ts";
+import { startPeer } from "./worker_process.ts";
 
-// So long it publishes nothing.
+// Pause between two keys, in which nothing is published.
 const SPACING_MS = 110;
 const SAMPLES = process.argv.includes("--quick") ? 12 : 100;
 const WARM_UP = 3;
@@ -55,11 +56,11 @@ function figures(name: "mesh" | "bare", control?: "bare"): Figure[] {
   });
 }
 
-/** Milliseconds until the other side's answer is here. */
+/** Milliseconds until the other side's answer arrives. */
 async function roundTrip(send: () => Promise<void>): Promise<number> {
   const start = performance.now();
   const end = new Promise<number>((resolve) => answered = () => resolve(performance.now()));
-  // Each mesh datagram comes twice, by the group and by unicast: the first counts.
+  // Each mesh datagram comes twice, by multicast and by unicast: the first counts.
   await send();
   return await end - start;
 }

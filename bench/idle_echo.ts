@@ -1,5 +1,5 @@
 /**
- * The process that answers in `idle.ts`.
+ * Idle echo: the process that answers the keys of `idle.ts`.
  *
  * @module
  */
@@ -7,14 +7,14 @@
 import { bind } from "../adapters/auto.ts";
 import { openMesh } from "../mod.ts";
 import type { DatagramSocket } from "../src/platform/datagram_socket.ts";
-import { serve } from "./peer.ts";
+import { serve } from "./worker_process.ts";
 
-/** What `idle.ts` asks. */
+/** A request of `idle.ts`. */
 export interface EchoRequest {
   readonly type: "welcome";
 }
 
-/** Where this process is reached. */
+/** The address of this process. */
 export interface EchoWelcome {
   readonly port: number;
   readonly bare: number;
@@ -23,7 +23,7 @@ export interface EchoWelcome {
 const mesh = await openMesh({ port: 0, interface: "127.0.0.1" });
 let newest = "";
 mesh.subscribe({ prefix: "ping:" }, ({ key }) => {
-  // Each datagram comes twice, by the group and by unicast.
+  // Each datagram comes twice, by multicast and by unicast.
   if (key === newest) return;
   newest = key;
   void mesh.publish(key.replace("ping", "pong"));

@@ -1,3 +1,9 @@
+/**
+ * Keys of known size for the benchmarks.
+ *
+ * @module
+ */
+
 /** `count` different keys of 16 ASCII characters. */
 export function asciiKeys(count: number): string[] {
   return Array.from({ length: count }, (_, i) => `user:${String(i).padStart(11, "0")}`);
@@ -8,7 +14,7 @@ export function wideKeys(count: number): string[] {
   return Array.from({ length: count }, (_, i) => `é:${String(i).padStart(10, "0")}€`);
 }
 
-/** Keys of 16 bytes in a full batch: 20 bytes of head, then 18 a key, up to 1,400. */
+/** Keys of 16 bytes in a full batch: 20 bytes of header, then 18 a key, up to 1,400. */
 export const KEYS_PER_DATAGRAM = 76;
 
 /** `count` different keys of `length` ASCII characters, 8 or more. */

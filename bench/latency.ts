@@ -1,12 +1,13 @@
 /**
- * From `publish` to the callback in another process at several rates, with default options, beside a bare socket and, on
- * Node, Redis and NATS. At the low rates all take turns key by key, at the others round by round.
+ * Latency benchmark: from `publish` to the callback in another process at several rates, with default options, compared
+ * with a bare socket and, on Node, Redis and NATS. At the low rates all buses take turns key by key, at the others
+ * round by round.
  *
  * @module
  */
 
 import process from "node:process";
-import { machineNow } from "./clock.ts";
+import { machineNow } from "./machine_clock.ts";
 import type { BusName } from "./buses/bus.ts";
 import { Line } from "./buses/line.ts";
 import { type Figure, figure, print } from "./figures.ts";
@@ -18,7 +19,7 @@ interface Rate {
   readonly perSecond: number;
   readonly rounds: number;
   readonly ms: number;
-  /** Whether a round is of all buses at once, each key in the pauses of the others. */
+  /** Whether all buses are measured in one round, each key in the pauses of the others. */
   readonly atOnce: boolean;
 }
 
@@ -33,10 +34,10 @@ const RATES: readonly Rate[] = quick
     { perSecond: 50_000, rounds: 5, ms: 800, atOnce: false },
   ];
 const WARM_UP = { keys: quick ? 200 : 5_000, interval: 0.2 };
-// Between the order and the first key, so that the order is no part of it.
+// Time between the request and the first key, so that the request is no part of the measurement.
 const HEADSTART_MS = 20;
 const QUANTILES = { p50: 0, p99: 0, p999: 1_000 } as const;
-// What stands in the name of a figure.
+// The names of buses in figures.
 const NAMES: Readonly<Partial<Record<BusName, string>>> = { key: "bare" };
 
 type Times = Readonly<Record<string, number>>;

@@ -1,5 +1,5 @@
 /**
- * Measures the mesh on this Node, Deno and Bun, beside its controls.
+ * Benchmark runner: measures the mesh on this Node, Deno and Bun, with its controls.
  *
  *     npm run bench                         all groups, about twelve minutes
  *     npm run bench -- --only latency,idle  some of the groups, which `README.md` lists
@@ -20,8 +20,8 @@ import { join } from "node:path";
 import process from "node:process";
 import { parseArgs } from "node:util";
 import { ROOT } from "../scripts/runtimes.ts";
-import { writeDocs } from "./docs.ts";
-import type { BenchDocument } from "./document.ts";
+import { writeDocs } from "./performance_docs.ts";
+import type { BenchDocument } from "./bench_document.ts";
 import type { Figure } from "./figures.ts";
 import { figuresOf, type Group, GROUPS, type Runtime, RUNTIMES, versionOf } from "./groups.ts";
 import { report } from "./report.ts";
@@ -47,7 +47,7 @@ if (values.json) console.log(JSON.stringify(document, null, 2));
 else if (!values.docs) console.log(report(document));
 
 async function measure(): Promise<BenchDocument> {
-  // Others' work shows in it: the benchmark itself keeps about two cores busy.
+  // It shows whether other processes were busy: the benchmark itself keeps about two cores busy.
   const loadBefore = loadavg()[0] ?? 0;
   const start = performance.now();
   const figures = await measureAll();
@@ -71,7 +71,7 @@ async function measure(): Promise<BenchDocument> {
 }
 
 async function measureAll(): Promise<Record<string, Figure>> {
-  // What a group has started ends when it does.
+  // The processes of a group end when the group does.
   const abort = new AbortController();
   for (const signal of ["SIGINT", "SIGTERM"] as const) {
     process.once(signal, () => {
@@ -95,7 +95,7 @@ async function measureAll(): Promise<Record<string, Figure>> {
   return figures;
 }
 
-/** Those of the list that a text names, with commas between; without one, all. */
+/** The items of the list that `text` names, separated by commas; all when it is absent. */
 function chosen<Item extends Runtime | Group>(list: readonly Item[], option: string, text?: string): readonly Item[] {
   if (text === undefined) return list;
   const names = text.split(",");

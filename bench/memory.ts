@@ -1,6 +1,7 @@
 /**
- * What a peer and a subscription hold in memory, after all garbage is collected: bytes of a thousand peers, of a hundred
- * thousand subscriptions to a key each, divided by how many they are. The keys themselves are the caller's.
+ * Memory benchmark: the heap that a peer and a subscription take after all garbage is collected. It is the bytes of a
+ * thousand peers, and of a hundred thousand subscriptions to one key each, divided by their number. The keys themselves
+ * belong to the caller.
  *
  * @module
  */
@@ -10,8 +11,8 @@ import type { MeshBus } from "../mod.ts";
 import { figure, print } from "./figures.ts";
 import { heapBytes } from "./heap.ts";
 import { asciiKeys } from "./keys.ts";
-import { openOffline } from "./offline.ts";
-import { Simulated } from "./simulated.ts";
+import { openOffline } from "./offline_node.ts";
+import { Simulated } from "./simulated_node.ts";
 
 const quick = process.argv.includes("--quick");
 const PEERS = quick ? 100 : 1_000;
@@ -19,7 +20,7 @@ const SUBSCRIPTIONS = quick ? 10_000 : 100_000;
 const ROUNDS = quick ? 1 : 2;
 
 const rounds = { peer: [] as number[], subscription: [] as number[] };
-// What stays is held on to until all is measured, so that none of it is collected between two looks.
+// All results are kept until the end, so that none of it is collected between two measurements.
 const held: unknown[] = [];
 const meshes: MeshBus[] = [];
 // Round 0 is for the compilers, whose code is on the heap too.

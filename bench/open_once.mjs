@@ -1,5 +1,5 @@
-// Imports what it is told to, opens a mesh or binds a socket, and says how long each took, in milliseconds. JavaScript, so
-// that nothing has to be made of it first.
+// One run of `open.ts`: imports the given module, opens a mesh or binds a socket, and prints how long each took, in
+// milliseconds. It is JavaScript, so that it needs no compilation.
 import process from "node:process";
 
 const start = performance.now();

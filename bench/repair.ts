@@ -1,11 +1,12 @@
 /**
- * How long a lost datagram takes to arrive after all, where 1, 5 and 25 % of all are lost. A publisher and a receiver in this
- * process, on sockets of the loopback interface, by unicast; the receiver's sockets lose a share of all datagrams both ways.
+ * Repair benchmark: how long the retransmission of a lost datagram takes, where 1, 5 and 25 % of all are lost. A
+ * publisher and a receiver run in this process, on sockets of the loopback interface, by unicast. The receiver's
+ * sockets lose a share of all datagrams in both directions.
  *
- * - `repair.1.hole`: others follow the lost one, a thousand datagrams a second, one key each: from `publish` to the callback,
- *   for keys whose first copy was lost. `repair.1.first`: the same for all others.
- * - `repair.1.tail`: nothing follows the lost one: from `publish` to when the receiver knows that it misses something, and
- *   to the callback.
+ * - `repair.1.hole`: others follow the lost datagram, a thousand a second with one key each. It is the time from
+ *   `publish` to the callback, for keys whose first copy was lost. `repair.1.first` is the same for all other keys.
+ * - `repair.1.tail`: nothing follows the lost datagram. It is the time from `publish` to when the receiver knows that
+ *   it misses something, and to the callback.
  *
  * @module
  */
@@ -15,17 +16,17 @@ import { setTimeout } from "node:timers/promises";
 import { systemPorts } from "../adapters/auto.ts";
 import { decodePacket, MeshBus, type MeshOptions, openMesh } from "../mod.ts";
 import { type Figure, figure, print, quantile } from "./figures.ts";
-import { lossy } from "./lossy.ts";
+import { lossy } from "./lossy_socket.ts";
 
 const quick = process.argv.includes("--quick");
 const SEED = 1;
-// Enough for a hundred holes or so.
+// Enough for about a hundred holes.
 const SHARES = [
   { percent: 1, keys: quick ? 200 : 5_000 },
   { percent: 5, keys: quick ? 150 : 3_000 },
   { percent: 25, keys: quick ? 100 : 1_000 },
 ] as const;
-// Fewer say nothing: then there are more keys.
+// Fewer are not significant: then more keys are published.
 const FEWEST_HOLES = 3;
 // Each has a stream of its own, so that tails of several can be lost at once.
 const PUBLISHERS = 8;
@@ -52,7 +53,7 @@ const receiver = await MeshBus.open({
     seed: SEED,
     // The first copy of a tail.
     always: (data) => keysOf(data).some((key) => key.startsWith(TAIL) && !lost.has(key)),
-    onDown: (data) => keysOf(data).forEach((key) => lost.add(key)),
+    onLoss: (data) => keysOf(data).forEach((key) => lost.add(key)),
   }),
 });
 const publishers = await Promise.all(

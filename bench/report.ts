@@ -1,8 +1,14 @@
-import type { BenchDocument, Figures } from "./document.ts";
+/**
+ * Report: renders a benchmark document as text.
+ *
+ * @module
+ */
+
+import type { BenchDocument, Figures } from "./bench_document.ts";
 import type { Figure, Unit } from "./figures.ts";
 import type { Outcome } from "./targets.ts";
 
-/** All of a document as a text for a terminal. */
+/** Renders a document as text for a terminal. */
 export function report({ machine, quick, versions, servers, figures, targets }: BenchDocument): string {
   const names = Object.keys(versions);
   const beside = Object.entries(servers).map(([name, version]) => `${name} ${version ?? "is not installed"}`);
@@ -20,7 +26,7 @@ export function report({ machine, quick, versions, servers, figures, targets }: 
   ].join("\n");
 }
 
-/** A table with a column for each runtime: the figure, and in brackets its quotient by its control. */
+/** A table with a column for each runtime: the figure, and in brackets its ratio to its control. */
 function table(figures: Figures, runtimes: readonly string[]): string {
   const names = [...new Set(Object.values(figures).map(({ name }) => name))];
   const rows = names.map((name) => {
@@ -60,12 +66,12 @@ const SUFFIX: Readonly<Record<Unit, string>> = {
 };
 
 function text({ value, unit, ratio, high }: Figure): string {
-  // What matters of a loss is the worst of it.
+  // The worst round matters most for a loss.
   if (unit === "share") return high > value ? `${amount(value, unit)} to ${amount(high, unit)}` : amount(value, unit);
   return ratio === undefined ? amount(value, unit) : `${amount(value, unit)} (${ratio.toFixed(2)})`;
 }
 
-/** A value as it is shown, without its unit. */
+/** Formats a value without its unit. */
 export function amount(value: number, unit: Unit): string {
   switch (unit) {
     case "keys/s":

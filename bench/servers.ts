@@ -1,6 +1,6 @@
 /**
- * The servers that the mesh is compared with, started by the benchmark on free ports of 127.0.0.1, with nothing kept on
- * disk.
+ * Servers: the Redis and NATS servers that the mesh is compared with. The benchmark starts them on free ports of
+ * 127.0.0.1, with nothing kept on disk.
  *
  * @module
  */
@@ -13,7 +13,7 @@ import process from "node:process";
 import { createInterface } from "node:readline";
 import { setTimeout } from "node:timers/promises";
 
-/** A server under way. */
+/** A running server. */
 export interface Server {
   readonly port: number;
   /** Processor time that it has taken, in milliseconds; `undefined` where the system does not tell. */
@@ -21,14 +21,14 @@ export interface Server {
   stop(): Promise<void>;
 }
 
-/** The servers by the name of what they serve. */
+/** The names of the servers. */
 export type Broker = "redis" | "nats";
 
 /** All of them. */
 export const BROKERS = ["redis", "nats"] as const;
 
 const PROGRAMS: Readonly<Record<Broker, string>> = { redis: "redis-server", nats: "nats-server" };
-// Where Debian has what only root is meant to start.
+// Where Debian installs programs that only root is meant to start.
 const PATH = `${process.env["PATH"]}:/usr/sbin:/usr/local/sbin`;
 const TRIES = 3;
 const LOOK_MS = 10;
@@ -36,11 +36,11 @@ const START_MS = 10_000;
 // A tick of /proc/PID/stat, which is 1/100 s on every Linux that Node runs on.
 const TICK_MS = 10;
 
-// The shell ends the server when this process ends its side of the pipe, however it came to that. It outlives an
-// interrupt from the keyboard, which goes to all processes of the terminal, so that it can.
+// The shell ends the server when this process closes the pipe, for whatever reason. The shell survives an interrupt
+// from the keyboard, which goes to all processes of the terminal, so that it can do so.
 const KEEPER = `trap "" INT TERM HUP; "$@" >/dev/null 2>&1 & echo $!; read -r _; kill -9 $!; wait`;
 
-/** The version of a server that is installed here, else `undefined`. */
+/** The version of a server that is installed here; `undefined` when it is not. */
 export function serverVersion(broker: Broker): string | undefined {
   if (process.platform === "win32") return undefined;
   const { stdout } = spawnSync(PROGRAMS[broker], ["--version"], { encoding: "utf8", env: { ...process.env, PATH } });
@@ -48,8 +48,8 @@ export function serverVersion(broker: Broker): string | undefined {
 }
 
 /**
- * Starts those servers that are installed, on Node alone: their clients are written for Node, and what they do on another
- * runtime is not what the mesh is compared with.
+ * Starts the servers that are installed, on Node alone: their clients are written for Node, and a comparison on another
+ * runtime would not be fair to them.
  */
 export async function openServers(): Promise<{ readonly broker: Broker; readonly server: Server }[]> {
   if (process.versions["deno"] !== undefined || process.versions["bun"] !== undefined) return [];
@@ -57,7 +57,7 @@ export async function openServers(): Promise<{ readonly broker: Broker; readonly
   return await Promise.all(installed.map(async (broker) => ({ broker, server: await startServer(broker) })));
 }
 
-/** Starts a server. Resolves when it takes connections. */
+/** Starts a server. Resolves when it accepts connections. */
 export async function startServer(broker: Broker): Promise<Server> {
   for (let i = 0; i < TRIES; i++) {
     // Another process may take the port before the server does.
@@ -89,7 +89,7 @@ async function tryPort(broker: Broker, port: number): Promise<Server | undefined
 
 function settings(broker: Broker, port: number): string[] {
   if (broker === "nats") return ["--addr", "127.0.0.1", "--port", `${port}`, "--log", "/dev/null"];
-  // Without the last line it cuts off a subscriber that is 32 MB behind, as one is whose publisher is faster.
+  // Without the last line Redis disconnects a subscriber that is 32 MB behind, as it is when its publisher is faster.
   return [
     ...["--bind", "127.0.0.1", "--port", `${port}`, "--save", "", "--appendonly", "no"],
     ...["--client-output-buffer-limit", "pubsub", "0", "0", "0"],
@@ -128,7 +128,7 @@ function runs(pid: number): boolean {
 
 function cpuMs(pid: number): number | undefined {
   if (process.platform !== "linux") return undefined;
-  // The name of the program, in brackets, may hold blanks; `utime` and `stime` are the 12th and 13th after it.
+  // The name of the program, in brackets, may hold blanks; `utime` and `stime` are the 12th and 13th field after it.
   const fields = readFileSync(`/proc/${pid}/stat`, "utf8").replace(/^.*\) /s, "").split(" ");
   return (Number(fields[11]) + Number(fields[12])) * TICK_MS;
 }

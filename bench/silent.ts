@@ -1,7 +1,7 @@
 /**
- * What a thousand peers cost that say nothing but that they are there: the processor time of a node that knows them, less
- * that of a node of another mesh that knows nobody at the same time, and by how much its process has grown since it
- * knew nobody.
+ * Silent benchmark: the cost of a thousand peers that send nothing but heartbeats. The figures are the processor time
+ * of a node that knows them, less that of a node of another mesh that knows no peer at the same time, and the growth of
+ * its process since it knew no peer.
  *
  * @module
  */
@@ -9,13 +9,13 @@
 import process from "node:process";
 import { setTimeout } from "node:timers/promises";
 import { figure, print, type Unit } from "./figures.ts";
-import { startPeer } from "./peer.ts";
+import { startPeer } from "./worker_process.ts";
 import type { SilentNodeRequest, SilentPeersRequest, SilentUsage, SilentWelcome } from "./silent_protocol.ts";
 
 const quick = process.argv.includes("--quick");
-// With 30 all are met at once, with 1,000 it takes half a minute.
+// 30 peers are met at once; 1,000 take half a minute.
 const PEERS = quick ? 30 : 1000;
-// Two heartbeats: all that happens once for each peer has happened.
+// Two heartbeats: everything that happens once for each peer has happened.
 const SETTLE_MS = quick ? 0 : 10_000;
 const MEASURE_MS = quick ? 500 : 20_000;
 const LOOK_MS = 100;
@@ -43,7 +43,7 @@ if (known === undefined || none === undefined || found !== PEERS || strangers !=
   throw new Error(`One node must know ${PEERS} peers and the other none: they know ${found} and ${strangers}`);
 }
 const single = (name: string, unit: Unit, value: number) =>
-  // Noise, or a garbage collector, can make it less than nothing.
+  // Noise, or a garbage collection, can make it negative.
   figure({ name: `silent.${name}`, unit, values: [Math.max(0, value)] });
 print([
   single("cpu", "share", known - none),

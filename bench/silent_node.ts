@@ -1,12 +1,12 @@
 /**
- * A node that `silent.ts` measures.
+ * Silent node: the node that `silent.ts` measures.
  *
  * @module
  */
 
 import process from "node:process";
 import { openMesh } from "../mod.ts";
-import { serve } from "./peer.ts";
+import { serve } from "./worker_process.ts";
 import { parseNodeId } from "./silent_peer.ts";
 import type { SilentNodeRequest, SilentUsage, SilentWelcome } from "./silent_protocol.ts";
 

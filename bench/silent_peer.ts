@@ -1,3 +1,9 @@
+/**
+ * Silent peer: a simulated peer that sends heartbeats, and answers path challenges and position requests.
+ *
+ * @module
+ */
+
 import { randomBytes } from "../adapters/system.ts";
 import { encodePacket } from "../mod.ts";
 import { encodeControl, encodeExtension, type Extension, MALFORMED, readExtension } from "../src/wire/extension.ts";
@@ -14,25 +20,27 @@ import {
 import { stampUuid } from "../src/wire/node_id.ts";
 import { packetType, scanPacket } from "../src/wire/packet.ts";
 
-// The last batch is an hour old: before the measured node was opened.
+// The last batch is an hour old: it was sent before the measured node was opened.
 const POSITION = { last: 1000, oldest: 1001, age: 3_600_000 };
 const BASE = { first: POSITION.last + 1, age: POSITION.age };
 
-/** The bytes of a node id, of the text of it. */
+/** Parses the text of a node id into its bytes. */
 export function parseNodeId(text: string): Uint8Array {
   return Uint8Array.from(text.replaceAll("-", "").match(/../g) ?? [], (byte) => parseInt(byte, 16));
 }
 
-/** What a node says that has nothing to say but heartbeats. */
+/** A peer that publishes nothing. */
 export class SilentPeer {
   readonly #id = stampUuid(randomBytes(NODE_ID_LENGTH));
   readonly #token = randomBytes(TOKEN_LENGTH);
-  /** A heartbeat without its extension. */
+  /** A heartbeat without its extension block. */
   readonly #body: Uint8Array;
 
   readonly #path: number;
 
-  /** `address` is where it is reached, `host:port`. With `hears` it hears the group, else it needs copies by unicast. */
+  /**
+   * `address` is the peer's address, `host:port`. With `hears` it receives multicast, else it needs copies by unicast.
+   */
   constructor(address: string, hears = true) {
     this.#path = hears ? PATH_HEARD : PATH_DEAF;
     const key = new TextEncoder().encode(address);
@@ -43,7 +51,7 @@ export class SilentPeer {
     return Uint8Array.from([...this.#body, ...encodeExtension({ position: POSITION, ...extension })]);
   }
 
-  /** What it answers, as a real node does; nothing to what is no question. */
+  /** The response that a real node would send; nothing when the datagram is no path challenge or position request. */
   answer(data: Uint8Array): Uint8Array | undefined {
     const type = packetType(data);
     const question = readExtension(data, type === TYPE_CATCH_UP ? HEADER_LENGTH : scanPacket(data));

@@ -1,7 +1,7 @@
 /**
- * Nodes that have nothing to say but heartbeats, in the process that `silent.ts` starts. Each has a socket and an
- * address of the loopback network. Its heartbeats go to the group and say that it hears the measured node; it answers
- * that node's questions, as a real one does.
+ * Silent peers: nodes that publish nothing, in the process that `silent.ts` starts. Each has a socket and an address of
+ * the loopback network. Its heartbeats go to the group and say that it receives the multicast of the measured node, and
+ * it answers that node's path challenges and position requests, as a real node does.
  *
  * @module
  */
@@ -10,7 +10,7 @@ import { createSocket, type Socket } from "node:dgram";
 import { clearInterval, setInterval, setTimeout } from "node:timers";
 import { PATH_GROUP } from "../src/wire/layout.ts";
 import { writeHeard } from "../src/wire/peer_exchange.ts";
-import { serve } from "./peer.ts";
+import { serve } from "./worker_process.ts";
 import { SilentPeer } from "./silent_peer.ts";
 import type { SilentPeersRequest } from "./silent_protocol.ts";
 
@@ -37,7 +37,7 @@ await serve(async ({ count, port, nodeId }: SilentPeersRequest) => {
       peers[next]?.socket.send(heartbeats[next] as Uint8Array, port, GROUP);
     }
   };
-  // The first of all at twenty times the speed, so that they are known soon.
+  // The first heartbeats are sent at twenty times the speed, so that the peers are known soon.
   for (let i = 0; i < count / perTick; i++) setTimeout(tick, (i * TICK_MS) / 20);
   timer = setInterval(tick, TICK_MS);
   return {};

@@ -1,21 +1,27 @@
-/** What `silent.ts` asks a node. */
+/**
+ * Silent protocol: the messages between `silent.ts` and its processes.
+ *
+ * @module
+ */
+
+/** A request of `silent.ts` to a node. */
 export interface SilentNodeRequest {
   readonly type: "welcome" | "usage";
 }
 
-/** Where the node is reached, and who it is: 16 bytes. */
+/** The node's address, and its id of 16 bytes. */
 export interface SilentWelcome {
   readonly port: number;
   readonly nodeId: readonly number[];
 }
 
-/** What `silent.ts` asks the process of the peers. */
+/** A request of `silent.ts` to the process of the peers. */
 export interface SilentPeersRequest extends SilentWelcome {
-  /** How many there are to be. */
+  /** Number of peers. */
   readonly count: number;
 }
 
-/** What its process has used so far. */
+/** Resources that the process has used so far. */
 export interface SilentUsage {
   readonly cpuMs: number;
   readonly rss: number;

@@ -1,6 +1,6 @@
 /**
- * One process publishes many keys at once, again and again, to one receiver on each runtime; all lose 2 % of what comes
- * in, the publisher too. The first rounds lose nothing: what is compared with.
+ * Soak test: one process publishes many keys at once, again and again, to one receiver on each runtime. All lose 2 % of
+ * the incoming datagrams, the publisher too. The first rounds lose nothing, for comparison.
  *
  *     node --import tsx bench/soak.ts [--seconds 600] [--keys 1000000] [--loss 0.02] [--runtimes node,deno,bun]
  *
@@ -21,10 +21,10 @@ import { SeededRandom } from "../adapters/memory/random.ts";
 import { BUN, DENO } from "../scripts/runtimes.ts";
 import { MeshBus } from "../src/mesh_bus.ts";
 import { freePort } from "../tests/support/free_port.ts";
-import { lossy } from "./lossy.ts";
+import { lossy } from "./lossy_socket.ts";
 import type { SoakReport, SoakRequest } from "./soak_node.ts";
 
-/** Rounds without loss. */
+/** Number of rounds without loss. */
 const LOSSLESS = 3;
 
 const { values } = parseArgs({
@@ -51,7 +51,7 @@ const mesh = await MeshBus.open({
   ...systemPorts,
   interface: "127.0.0.1",
   port,
-  bind: lossy(systemPorts.bind, { share: 0, seed: 1, always: () => random.chance(loss.share), onDown: () => {} }),
+  bind: lossy(systemPorts.bind, { share: 0, seed: 1, always: () => random.chance(loss.share), onLoss: () => {} }),
 });
 while (mesh.peers().length < runtimes.length) await sleep(50);
 await sleep(1000);

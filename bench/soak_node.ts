@@ -1,5 +1,5 @@
 /**
- * A receiver of `soak.ts`: loses a share of what comes in, and keeps count of the keys of each round, `ROUND:INDEX`.
+ * Soak receiver: loses a share of the incoming datagrams, and counts the keys of each round, `ROUND:INDEX`.
  *
  *     soak_node.ts PORT KEYS
  *
@@ -11,28 +11,28 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { systemPorts } from "../adapters/auto.ts";
 import { SeededRandom } from "../adapters/memory/random.ts";
 import { MeshBus } from "../src/mesh_bus.ts";
-import { lossy } from "./lossy.ts";
-import { serve } from "./peer.ts";
+import { lossy } from "./lossy_socket.ts";
+import { serve } from "./worker_process.ts";
 
-/** What the receiver is asked: to lose a share from now on, and what has come of a round when it is over. */
+/** A request to the receiver: to lose a share from now on, or to report on a round when it is over. */
 export type SoakRequest = { readonly do: "lose"; readonly share: number } | {
   readonly do: "report";
   readonly round: number;
 };
 
-/** What it has of a round. */
+/** The receiver's report on a round. */
 export interface SoakReport {
   readonly adapter: string;
-  /** Different keys. */
+  /** Number of different keys. */
   readonly keys: number;
-  /** Keys that came more than once. */
+  /** Number of keys that came more than once. */
   readonly repeated: number;
-  /** Events with another cause than `publish`. */
+  /** Number of events with another cause than `publish`. */
   readonly gaps: number;
   readonly missing: number;
   readonly recovered: number;
   readonly requests: number;
-  /** Bytes of memory of the process. */
+  /** Resident memory of the process, in bytes. */
   readonly rss: number;
 }
 
@@ -43,7 +43,7 @@ const mesh = await MeshBus.open({
   ...systemPorts,
   interface: "127.0.0.1",
   port,
-  bind: lossy(systemPorts.bind, { share: 0, seed: 1, always: () => random.chance(loss.share), onDown: () => {} }),
+  bind: lossy(systemPorts.bind, { share: 0, seed: 1, always: () => random.chance(loss.share), onLoss: () => {} }),
 });
 let adapter = "";
 mesh.events.listen((event) => {

@@ -1,10 +1,10 @@
 /**
- * The tables of `docs/performance.md`, by the names of their blocks.
+ * Tables of `docs/performance.md`, by the names of their blocks.
  *
  * @module
  */
 
-import type { BenchDocument } from "./document.ts";
+import type { BenchDocument } from "./bench_document.ts";
 import type { Figure } from "./figures.ts";
 import { amount } from "./report.ts";
 
@@ -119,7 +119,7 @@ function each(figure: string): string[] {
   return ON.map((runtime) => `${runtime}/${figure}`);
 }
 
-/** Nothing when none of its figures was measured. */
+/** A table; `undefined` when none of its figures was measured. */
 function table(head: readonly string[], rows: readonly Row[], cell: Cell = single): Table {
   return (document) => {
     const lines = rows.map(([label, ...figures]) => [label, ...figures.map((figure) => cell(document, figure))]);
@@ -136,7 +136,7 @@ function single({ figures }: BenchDocument, name: string): string {
   return rounds < 2 ? amount(value, unit) : `${amount(value, unit)} (${amount(low, unit)}–${amount(high, unit)})`;
 }
 
-/** The median, the 99th and where there is one the 99.9th percentile. */
+/** The median, the 99th and if measured the 99.9th percentile. */
 function quantiles({ figures }: BenchDocument, name: string): string {
   const found = ["p50", "p99", "p999"].map((quantile): Figure | undefined => figures[`${name}.${quantile}`]);
   return found.flatMap((each) => each === undefined ? [] : [amount(each.value, each.unit)]).join(" / ");

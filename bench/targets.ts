@@ -1,12 +1,18 @@
-import type { Figures } from "./document.ts";
+/**
+ * Targets: the limits that the figures have to meet.
+ *
+ * @module
+ */
 
-/** What a figure has to reach. */
+import type { Figures } from "./bench_document.ts";
+
+/** A limit that a figure has to meet. */
 export interface Target {
   /** `runtime/figure`. */
   readonly figure: string;
   readonly atMost?: number;
   readonly atLeast?: number;
-  /** The limit is so many times this figure, `runtime/figure`. */
+  /** The limit is a multiple of this figure, `runtime/figure`. */
   readonly of?: string;
 }
 
@@ -19,7 +25,7 @@ export interface Outcome extends Target {
 const RUNTIMES = ["node", "deno", "bun"] as const;
 const RATES = [5, 50, 500, 5_000, 50_000] as const;
 
-/** What the project set itself. */
+/** The targets that the project set itself. */
 export const TARGETS: readonly Target[] = [
   ...RATES.flatMap((rate) =>
     ["p50", "p99"].flatMap((quantile) =>
@@ -37,7 +43,7 @@ export const TARGETS: readonly Target[] = [
       of: `node/latency.${rate}.mesh.p50`,
     }))
   ),
-  // Twice what the original takes for it on a machine of its authors.
+  // Twice what go-warp takes for it on a machine of its authors.
   { figure: "node/publish.pending", atMost: 2 * 28.6 },
   { figure: "node/throughput.1to1.filled.keys", atLeast: 1_500_000 },
   { figure: "node/size.gzipped", atMost: 27_500 },
@@ -59,7 +65,7 @@ export const TARGETS: readonly Target[] = [
   ]),
 ];
 
-/** What became of those targets whose figures were measured. */
+/** The outcomes of those targets whose figures were measured. */
 export function outcomes(targets: readonly Target[], figures: Figures): Outcome[] {
   return targets.flatMap((target) => {
     const { figure, atMost = Infinity, atLeast = -Infinity, of } = target;

@@ -1,7 +1,8 @@
 /**
- * Keys as fast as each way takes them, with nothing lost: from one process to another, from one to four, from four to
- * four. The mesh with default options and set up for many keys; beside it datagrams between bare sockets, a loop that
- * does no more than encode, send, receive and decode, and on Node, Redis and NATS.
+ * Throughput benchmark: keys a second as fast as each bus takes them without loss: from one process to another, from
+ * one to four, and from four to four. It measures the mesh with default options and set up for many keys. It is
+ * compared with datagrams between bare sockets, a loop that does no more than encode, send, receive and decode, and on
+ * Node with Redis and NATS.
  *
  * @module
  */
@@ -12,20 +13,20 @@ import { Crew, Line } from "./buses/line.ts";
 import { type Figure, figure, print, type Unit } from "./figures.ts";
 import { KEYS_PER_DATAGRAM } from "./keys.ts";
 import { openServers } from "./servers.ts";
-import { type Way, WAYS } from "./ways.ts";
+import { TOPOLOGIES, type Topology } from "./topologies.ts";
 
 const quick = process.argv.includes("--quick");
-// All lines are open at once and take turns; with `--quick` one after the other has the processes, of which there are few.
+// All lines are open at once and take turns. With `--quick` they share a few processes, one after the other.
 const ROUNDS = quick ? 1 : 3;
 const ROUND_MS = quick ? 50 : 500;
-// For the compilers, and for the mesh's pace to find its rate.
+// For the compilers, and for the pacer to find its rate.
 const WARM_UP_MS = 800;
 
-/** What one round has shown. */
+/** The result of one round. */
 interface Outcome {
   /** Keys a second, from the first publish to when the last subscriber had the last key. */
   readonly keys: number;
-  /** Share of the keys that a subscriber has not got, the worst of them. */
+  /** Share of the keys that a subscriber did not get, of the subscriber that lost most. */
   readonly lost: number;
   /** Processor time for each key published, in nanoseconds: of all publishers, all subscribers, and the server. */
   readonly publish: number;
@@ -39,14 +40,14 @@ const lines = [
   ...(["datagram", "loop", "mesh", "filled", "exact"] as const).map((bus) => new Line(bus, undefined, crew)),
   ...servers.map(({ broker, server }) => new Line(broker, server, crew)),
 ];
-for (const way of WAYS) print(await figuresOf(way));
+for (const topology of TOPOLOGIES) print(await figuresOf(topology));
 await Promise.all(lines.map((line) => line.end()));
 await Promise.all(servers.map(({ server }) => server.stop()));
 
-async function figuresOf(way: Way): Promise<Figure[]> {
-  // What subscriptions cost a subscriber, and what a socket takes, does not depend on how many there are.
-  const taken = lines.filter(({ bus }) => way.name === "1to1" || (bus !== "exact" && bus !== "datagram"));
-  const open = (line: Line) => line.open(way.publishers, way.subscribers);
+async function figuresOf(topology: Topology): Promise<Figure[]> {
+  // The cost of subscriptions to a subscriber, and of a socket, does not depend on the number of processes.
+  const taken = lines.filter(({ bus }) => topology.name === "1to1" || (bus !== "exact" && bus !== "datagram"));
+  const open = (line: Line) => line.open(topology.publishers, topology.subscribers);
   for (const line of quick ? [] : taken) {
     await open(line);
     await line.flood(WARM_UP_MS);
@@ -60,7 +61,7 @@ async function figuresOf(way: Way): Promise<Figure[]> {
     }
   }
   if (!quick) await Promise.all(taken.map((line) => line.close()));
-  return taken.flatMap(({ bus }) => summary(way, bus, outcomes));
+  return taken.flatMap(({ bus }) => summary(topology, bus, outcomes));
 }
 
 async function outcome(line: Line): Promise<Outcome> {
@@ -83,9 +84,9 @@ async function outcome(line: Line): Promise<Outcome> {
   };
 }
 
-function summary(way: Way, bus: BusName, outcomes: ReadonlyMap<BusName, readonly Outcome[]>): Figure[] {
+function summary(topology: Topology, bus: BusName, outcomes: ReadonlyMap<BusName, readonly Outcome[]>): Figure[] {
   const rounds = (of: BusName, what: string, unit: Unit, pick: (outcome: Outcome) => number) => ({
-    name: `throughput.${way.name}.${of === "datagram" ? "bare" : of}.${what}`,
+    name: `throughput.${topology.name}.${of === "datagram" ? "bare" : of}.${what}`,
     unit,
     values: (outcomes.get(of) ?? []).map(pick),
   });

@@ -1,5 +1,5 @@
 /**
- * What the program is called with.
+ * Arguments: parses the command line into a command and its options.
  *
  * @module
  */
@@ -7,7 +7,7 @@
 import { parseArgs } from "node:util";
 import type { MeshOptions } from "../mod.ts";
 
-/** What to do. */
+/** The command to run. */
 export type Call =
   | { readonly do: "help" }
   | { readonly do: "version" }
@@ -22,7 +22,7 @@ export type Call =
     readonly timeout: number;
   };
 
-/** How the program is called. */
+/** The text of `--help`. */
 export const USAGE = `Usage: npx @warp-mesh/bus doctor [options]
 
 Joins a mesh as one more node, and says why nodes do not see each other. Give it the options of your nodes. With the
@@ -33,16 +33,16 @@ defaults it takes about 7 s when all is well, and 20 s at most.
   --family <4|6>         IPv4 or IPv6                              (that of the group)
   --interface <name>     name or address, or a list: a,b; "all"    (what the system chooses)
   --peers <host:port>    seeds, or a list: a,b
-  --advertise <address>  host:port under which others reach this node
+  --advertise <address>  host:port at which other nodes reach this node
   --heartbeat <ms>       time between heartbeats                   (5000)
   --no-multicast         seeds only
-  --no-loopback          multicast does not come back to this host
+  --no-loopback          multicast is not looped back to this host
   --ttl <number>         TTL of multicast: 1 passes no router      (1)
-  --receive-buffer <n>   bytes of receive buffer that are required
-  --wait <ms>            how long to listen for others             (1.2 heartbeats, or 2 when something is wrong)
-  --timeout <ms>         how long to wait for their answers        (2000)
+  --receive-buffer <n>   required size of the receive buffer in bytes
+  --wait <ms>            how long to listen for other nodes        (1.2 heartbeats, or 2 when something is wrong)
+  --timeout <ms>         how long to wait for acks to probes       (2000)
   --no-scout             do not look for nodes with other options or on other interfaces
-  --strict               end with 1 for warnings, too
+  --strict               exit with 1 for warnings, too
   --json                 print JSON
   --version, -v          print the version
   --help, -h             print this
@@ -54,16 +54,16 @@ Exit code: 0 when all is well or there are warnings, 1 when a finding is an erro
 What each finding means: docs/troubleshooting.md
 `;
 
-/** Wrong arguments; the message says which, and how they must be. */
+/** Wrong arguments; the message says which, and what they must be. */
 export class UsageError extends Error {
   /** `"UsageError"`. */
   override readonly name = "UsageError";
 }
 
 /**
- * Reads arguments. The options of the mesh are checked when it opens.
+ * Parses the arguments. The options of the mesh are validated when it opens.
  *
- * @throws {UsageError} when they are wrong
+ * @throws {UsageError} when the arguments are wrong
  */
 export function readArguments(args: readonly string[]): Call {
   const { values, positionals } = parse(args);
@@ -123,7 +123,7 @@ const OPTIONS = {
 /** The names of all options. */
 export const OPTION_NAMES: readonly string[] = Object.keys(OPTIONS);
 
-/** The texts of `parseArgs` itself name no rule, and differ from runtime to runtime. */
+/** Checks the arguments first, as the messages of `parseArgs` name no rule, and differ between runtimes. */
 function parse(args: readonly string[]): Parsed {
   const { tokens } = parseArgs({
     args: [...args],
@@ -139,7 +139,7 @@ function parse(args: readonly string[]): Parsed {
     const { type } = OPTIONS[name as keyof typeof OPTIONS];
     if (type === "boolean" && value !== undefined) throw misuse(`${rawName} must have no value`, value);
     if (type === "string" && value === undefined) throw misuse(`${rawName} must have a value`);
-    // It may be the next option, before which the value was forgotten.
+    // It may be the next option, and the value was forgotten.
     if (type === "string" && !inlineValue && value?.startsWith("-")) {
       throw misuse(`${rawName} must have a value, one that begins with "-" as in ${rawName}=-1`, value);
     }
@@ -151,7 +151,7 @@ function misuse(rule: string, value?: string): UsageError {
   return new UsageError(`Cannot run as ${rule}: current value is ${value === undefined ? "none" : `"${value}"`}`);
 }
 
-/** An empty one is mostly a variable of the shell that is not set: the default would be another network. */
+/** Refuses an empty text: it is mostly an unset shell variable, and the default would be another network. */
 function textOf(name: string, text: string): string {
   if (text.trim() !== "") return text.trim();
   throw misuse(`--${name} must not be empty`, text);

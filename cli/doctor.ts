@@ -1,5 +1,5 @@
 /**
- * Joins a mesh, looks around, and says what is wrong.
+ * Doctor: joins a mesh as one more node, probes its peers and its surroundings, and reports what is wrong.
  *
  * @module
  */
@@ -33,20 +33,20 @@ import { type Stranger, Strangers } from "./unknown_nodes.ts";
 import { VERSION } from "./version.ts";
 import { Watch } from "./watch.ts";
 
-/** Silent seeds that are asked whether nobody listens there. */
+/** Largest number of silent seeds whose port is checked for refusal. */
 const MOST_SEEDS = 8;
 
 const ADVICE_MISSING =
   "Bring up what is missing, give it an address, or correct `interface`. A service that starts before " +
   "its network opens with the option `waitForInterface: true` only.";
 
-/** What the program prints as JSON. */
+/** The report, as `--json` prints it. */
 export interface DoctorReport {
-  /** Counts up when something in here is not what it was any more. */
+  /** Version of this format: raised when the meaning of a field changes. */
   readonly version: 1;
-  /** The version of the package that has made it. */
+  /** The version of the package that made the report. */
   readonly packageVersion: string;
-  /** When it was made, as this host's clock says: ISO 8601, UTC. */
+  /** When the report was made, by this host's clock: ISO 8601, UTC. */
   readonly time: string;
   /** Whether no finding is an error. */
   readonly ok: boolean;
@@ -55,22 +55,22 @@ export interface DoctorReport {
   readonly node: NodeDiagnosis | null;
   readonly interfaces: Diagnosis["interfaces"];
   readonly peers: Diagnosis["peers"];
-  /** Nodes that have answered and are none of the mesh's: the first 64. */
+  /** Unknown nodes that were found outside the mesh: the first 64. */
   readonly strangers: readonly Stranger[];
-  /** How many there are besides. */
+  /** How many more of them there are. */
   readonly moreStrangers: number;
 }
 
-/** How to examine. */
+/** What to examine, and how. */
 export interface Examination extends Request {
   readonly options: MeshOptions;
-  /** Ends it: the promise rejects with its reason, when the node has left the mesh. */
+  /** Aborts the examination: the promise rejects with the signal's reason, after the node has left the mesh. */
   readonly signal?: AbortSignal | undefined;
-  /** Is told what it takes, and then of each part that begins. */
+  /** Is told the phases, and then of each phase that begins. */
   readonly progress?: Pick<Progress, "plan" | "at"> | undefined;
 }
 
-/** What an examination is made with: those of this host, unless a test has others. */
+/** The functions that an examination uses: those of this host, unless a test passes others. */
 export interface Means {
   readonly clock: Clock;
   readonly openMesh: typeof openMesh;
@@ -84,7 +84,7 @@ export interface Means {
 const MEANS: Means = { clock: systemClock, openMesh, networkInterfaces, findHolder, scout, isRefused, listen };
 
 /**
- * Opens a node and closes it again. Takes no longer than {@linkcode phasesOf} says.
+ * Examines the mesh with a node that is opened for it and closed again. Takes no longer than {@linkcode phasesOf} says.
  *
  * @throws {UsageError} when the mesh refuses an option
  */
@@ -112,7 +112,7 @@ export async function examine(examination: Examination, means: Means = MEANS): P
   }
 }
 
-/** Of several interfaces one may be missing: the others are looked at all the same. */
+/** Opens the node. When one of several interfaces is missing, it is opened on the others. */
 async function openWhatIsThere(
   options: MeshOptions,
   { networkInterfaces, openMesh }: Means,
@@ -128,7 +128,7 @@ async function openWhatIsThere(
   }
 }
 
-/** Whether an interface is not there: what cannot be done with one has a cause. */
+/** Whether an interface is absent: errors in using an interface have a cause. */
 function isMissing(error: unknown): boolean {
   return error instanceof MeshOpenError && error.option === "interface" && error.cause === undefined;
 }
@@ -146,7 +146,7 @@ function asMisuse(error: unknown): unknown {
   return isMisuse ? new UsageError(error.message, { cause: error }) : error;
 }
 
-/** Asks a node that is open, and all around. */
+/** Examines the mesh with an open node. */
 class Examiner {
   readonly #examination: Examination;
   readonly #means: Means;
@@ -173,18 +173,18 @@ class Examiner {
     progress?.at("listen");
     await watch.quiet(start + listen, end, () => progress?.at("listenOn"));
     let diagnosis = await this.#diagnose();
-    // Who was met a moment ago may only not have been heard again.
+    // A peer that joined a moment ago may just not have been heard again.
     if (diagnosis.findings.some(({ severity }) => severity !== "info") && clock.now() < end) {
       progress?.at("listenOn");
       await pause(end - clock.now(), signal, clock);
       diagnosis = await this.#diagnose();
     }
-    // Also those that are heard and not reached, which have not joined.
+    // Peers that are heard but not reached have not joined, and are known all the same.
     for (const { id } of diagnosis.peers) watch.known.add(id);
     const strangers = new Strangers(diagnosis, watch.known);
     progress?.at(isScouting ? "look" : "seeds");
     const [known] = await Promise.all([
-      this.#refine(diagnosis, watch.errorReporter),
+      this.#refine(diagnosis, watch.resolveErrors),
       isScouting ? this.#askStrangers(diagnosis, strangers) : undefined,
     ]);
     if (isScouting && strangers.list.length === 0 && diagnosis.peers.length === 0) {
@@ -212,11 +212,11 @@ class Examiner {
     await this.#means.scout(questions, this.#phases.look, (answer) => strangers.answered(answer));
   }
 
-  /** Those that answer nothing say every `heartbeat` that they are there. */
+  /** Listens for plain nodes, which send no acks but a heartbeat every `heartbeat`. */
   async #hearStrangers(diagnosis: Diagnosis, strangers: Strangers): Promise<void> {
     const { progress, signal } = this.#examination;
-    const { requested: asked, family, group, port } = diagnosis.node;
-    if (family !== 4 || !asked.multicast) return;
+    const { requested, family, group, port } = diagnosis.node;
+    if (family !== 4 || !requested.multicast) return;
     const interfaces = othersOf(diagnosis, this.#interfaces());
     const time = this.#phases.listenElsewhere;
     if (interfaces.length === 0) return;
@@ -228,15 +228,15 @@ class Examiner {
     try {
       return this.#means.networkInterfaces();
     } catch {
-      // Deno without the permission.
+      // Deno refuses without the permission.
       return [];
     }
   }
 
-  /** The findings of the node, with what only the program can know or do. */
+  /** The findings of the node, refined by what only the program can find out or advise. */
   async #refine(
     { findings, node, peers }: Diagnosis,
-    errorReporter: ReadonlySet<string>,
+    resolveErrors: ReadonlySet<string>,
   ): Promise<readonly Finding[]> {
     const severity = peers.length === 0 ? "error" : "warning";
     const seeds = node.silentSeeds.slice(0, MOST_SEEDS);
@@ -252,34 +252,36 @@ class Examiner {
         code: "seed-refused",
         severity,
         subject: refused.join(", "),
-        message: "The host is there, and says that nobody listens at that port.",
-        advice: "Start the node there, or name the `port` of its mesh.",
+        message: "The host answers that no process listens at that port (ICMP port unreachable).",
+        advice: "Start the node there, or name the `port` of its mesh in the seed.",
       });
     }
     return found.map((finding) => {
       if (finding.code === "nobody-there") {
-        return { ...finding, advice: adviceAlone(node, this.#examination.isScouting) };
+        return { ...finding, advice: aloneAdvice(node, this.#examination.isScouting) };
       }
       if (finding.code === "interface-missing") return { ...finding, severity: "error", advice: ADVICE_MISSING };
-      const isExplained = finding.code === "seed-unresolved" && errorReporter.size > 0;
-      return isExplained ? { ...finding, message: [...errorReporter].join("; ") } : finding;
+      const isExplained = finding.code === "seed-unresolved" && resolveErrors.size > 0;
+      return isExplained ? { ...finding, message: [...resolveErrors].join("; ") } : finding;
     });
   }
 }
 
-/** The node's own advice is to run this program. */
-function adviceAlone({ port }: NodeDiagnosis, isScouting: boolean): string {
+/** Replaces the node's own advice, which is to run this program. */
+function aloneAdvice({ port }: NodeDiagnosis, isScouting: boolean): string {
   return "Start another node with the same `port` and `group`. If one is running, use its options here, which --help " +
     `lists; let firewalls at both ends pass UDP to port ${port} and to the ports that the nodes advertise; or ` +
-    `name that node as a seed, --peers host:${port}.${isScouting ? "" : " Without --no-scout this looks further."}`;
+    `name that node as a seed, --peers host:${port}.${
+      isScouting ? "" : " Without --no-scout this also probes outside the mesh."
+    }`;
 }
 
 function notOpened(error: MeshOpenError): DoctorReport {
   const { cause, option, value } = error;
   const advice = isMissing(error)
     ? ADVICE_MISSING
-    : "Give what the message asks for. Where another process of this host has the port for itself, run the doctor " +
-      "with another --advertise, or on another host.";
+    : "Correct what the message names. If another process of this host has the port for itself, run the doctor with " +
+      "another --advertise, or on another host.";
   const subject = `${flagOf(option)}: ${JSON.stringify(value)}`;
   // The rule says what must hold, the cause why it does not.
   const message = cause === undefined ? error.message : `${error.message} (${messageOf(cause)})`;
@@ -291,7 +293,7 @@ function reportOf(
   findings: readonly Finding[],
   seen: Omit<DoctorReport, "version" | "packageVersion" | "time" | "ok" | "findings">,
 ): DoctorReport {
-  // That nobody is there is no cause where another is known.
+  // That no peer was found needs no finding when its cause is known.
   const isExplained = findings.some(({ code, severity }) => severity === "error" && code !== "nobody-there");
   const list = inOrder(findings.filter(({ code }) => code !== "nobody-there" || !isExplained)).map(findingInFlags);
   const made = { packageVersion: VERSION, time: new Date().toISOString() };

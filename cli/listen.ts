@@ -1,5 +1,6 @@
 /**
- * Listens for nodes that answer nothing, as those of go-warp, on interfaces that the mesh does not use.
+ * Listener for plain nodes: nodes that speak go-warp's wire format only send no acks, so their heartbeats are awaited
+ * on interfaces that the mesh does not use.
  *
  * @module
  */
@@ -13,19 +14,19 @@ import { pause } from "./pause.ts";
 /** A node that was heard. */
 export interface Heard {
   readonly id: string;
-  /** Where it sends from, an IPv4 literal. */
+  /** The source address, an IPv4 literal. */
   readonly host: string;
   readonly port: number;
   readonly from: NetworkInterface;
 }
 
-/** What to listen to. */
+/** Where to listen, and for how long. */
 export interface Listening {
-  /** Interfaces of IPv4: go-warp speaks nothing else. */
+  /** IPv4 interfaces: go-warp speaks nothing else. */
   readonly interfaces: readonly NetworkInterface[];
   readonly group: string;
   readonly port: number;
-  /** For how long, in milliseconds. */
+  /** Duration in milliseconds. */
   readonly time: number;
   readonly signal?: AbortSignal | undefined;
   /** Called for each datagram of a node. */
@@ -33,8 +34,8 @@ export interface Listening {
 }
 
 /**
- * Joins the group there, unless another process of this host has the port: all that share a port hear what one of them has
- * joined, and its mesh would grow together with that of the other network.
+ * Joins the group on these interfaces, unless another process of this host has the port. All processes on a shared port
+ * receive the groups that one of them has joined, so its mesh would merge with that of the other network.
  */
 export async function listen({ interfaces, group, port, time, signal, onHeard }: Listening): Promise<void> {
   if (interfaces.length === 0) return;

@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 /**
- * A program: `npx @warp-mesh/bus doctor` says why the nodes of a mesh do not see each other.
+ * Program entry: `npx @warp-mesh/bus doctor` says why the nodes of a mesh do not see each other.
  *
  *     npx @warp-mesh/bus doctor --help
  *     deno run -A --unstable-net jsr:@warp-mesh/bus/cli doctor --help
@@ -14,15 +14,18 @@ import process from "node:process";
 import { Output } from "./output.ts";
 import { program } from "./program.ts";
 
-/** Exit codes besides those of {@linkcode program}: `EX_SOFTWARE` and `EX_IOERR` of sysexits.h, and what shells make of a signal. */
+/**
+ * Exit codes besides those of {@linkcode program}: `EX_SOFTWARE` and `EX_IOERR` of sysexits.h, and the base that shells
+ * add to the number of a signal.
+ */
 const FAILED = 70;
 const NOT_WRITTEN = 74;
 const SIGNALLED = 128;
 
-/** What asks it to end: a key, a supervisor, a terminal that was closed, a key or a closed window on Windows. */
+/** Signals that end the program: a key, a supervisor, a closed terminal, and a key or closed window on Windows. */
 const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK"] as const;
 
-// A node that vanishes without a word is a gap to the others.
+// The node has to leave: a node that vanishes without leaving is a gap to its peers.
 const controller = new AbortController();
 const listeners = SIGNALS.filter((name) => constants.signals[name] !== undefined).map((name) => {
   const abort = () => controller.abort(name);
@@ -30,7 +33,7 @@ const listeners = SIGNALS.filter((name) => constants.signals[name] !== undefined
   return () => process.off(name, abort);
 });
 
-// A look-up of a name that is under way can not be called off, and would keep the process for some seconds.
+// A running look-up of a name cannot be cancelled, and would keep the process for some seconds.
 process.exit(await run(new Output(process.stdout), new Output(process.stderr), controller.signal));
 
 async function run(out: Output, err: Output, signal: AbortSignal): Promise<number> {
@@ -43,7 +46,7 @@ async function run(out: Output, err: Output, signal: AbortSignal): Promise<numbe
       signal,
     });
     signal.throwIfAborted();
-    // There is no node any more that has to leave, and a reader may take its time.
+    // The node has left by now, and a reader may take its time.
     for (const remove of listeners) remove();
     const failure = await out.end();
     await err.end();

@@ -1,5 +1,5 @@
 /**
- * Questions of sockets beside the node: to networks, groups and ports that it does not use.
+ * Network scan: probes sent by sockets beside the node, to networks, groups and ports that the node does not use.
  *
  * @module
  */
@@ -17,36 +17,40 @@ import { equalBytes, nodeIdOf, packetType, scanPacket } from "../src/wire/packet
 import { padded } from "../src/wire/probe_records.ts";
 import { pause } from "./pause.ts";
 
-/** A question, and where it goes. */
+/** One probe of the scan, and its destination. */
 export interface Question {
-  /** `multicast` to a group, `broadcast` to all of a network, whatever their group, `unicast` to one address. */
+  /**
+   * `multicast` goes to a group, `broadcast` to all nodes of a network whatever their group, `unicast` to one address.
+   */
   readonly by: "multicast" | "broadcast" | "unicast";
-  /** Where it leaves. */
+  /** The interface by which it leaves. */
   readonly from: NetworkInterface;
-  /** An IPv4 literal, or an IPv6 one. */
+  /** An IPv4 or IPv6 literal. */
   readonly host: string;
   readonly port: number;
 }
 
-/** A node that has answered. */
+/** A node's ack. */
 export interface Answer {
   readonly id: string;
-  /** Where the answer came from. */
+  /** The source address of the ack. */
   readonly host: string;
   readonly port: number;
   readonly report: Report;
   readonly question: Question;
 }
 
-/** An answer is no longer than what asks for it: this is longer than any. */
-const QUESTION_LENGTH = 80;
-/** A question may be lost. */
-const TIMES = 2;
+/** Length of a probe in bytes. An ack is never longer than its probe, and this is longer than any ack. */
+const PROBE_LENGTH = 80;
+/** Each probe is sent this many times, as one may be lost. */
+const COPIES = 2;
 
 /**
- * Asks, and tells of answers for `time` milliseconds, or until `signal` aborts. Joins no group: what this host has joined on an interface is heard by
- * all of its processes on that port, and would join meshes that are apart. Whoever answers notes nobody. What can not be
- * sent is left out.
+ * Sends the probes and reports acks for `time` milliseconds, or until `signal` aborts. Probes that cannot be sent are
+ * left out. Nodes that answer keep no state about it.
+ *
+ * It joins no group: whatever this host joins on an interface is received by all of its processes on that port, and
+ * would merge meshes that are apart.
  */
 export async function scout(
   questions: readonly Question[],
@@ -58,23 +62,25 @@ export async function scout(
   const nonce = readU32(randomBytes(NONCE_LENGTH), 0);
   const packet = padded(
     encodeControl(TYPE_PROBE, id, { nonce, measure: { size: 0, byGroup: false } }),
-    QUESTION_LENGTH,
+    PROBE_LENGTH,
   );
-  const asked = questions.map((question) => {
+  const sending = questions.map((question) => {
     const onMessage = (data: Uint8Array, host: string, port: number) => {
-      const read = readAnswer(data, id, nonce);
+      const read = readAck(data, id, nonce);
       if (read !== undefined) onAnswer({ ...read, host, port, question });
     };
-    return question.by === "broadcast" ? askAll(question, packet, onMessage) : ask(question, packet, onMessage);
+    return question.by === "broadcast"
+      ? broadcastProbe(question, packet, onMessage)
+      : sendProbe(question, packet, onMessage);
   });
-  const ends = await Promise.allSettled(asked);
+  const ends = await Promise.allSettled(sending);
   if (ends.some(({ status }) => status === "fulfilled")) await pause(time, signal);
   await Promise.allSettled(ends.map((end) => end.status === "fulfilled" ? end.value() : undefined));
 }
 
 /**
- * Whether somebody listens at an address: false when its host says that nobody does, undefined when nothing is known.
- * Deno is never told.
+ * Whether a host refuses datagrams at a port, that is, answers that nothing listens there. False also when there is no
+ * such answer within `time` milliseconds; Deno never reports it.
  */
 export function isRefused(host: string, port: number, time: number): Promise<boolean> {
   return new Promise((resolve) => {
@@ -88,7 +94,7 @@ export function isRefused(host: string, port: number, time: number): Promise<boo
     };
     const timer = setTimeout(() => end(false), time);
     socket.on("error", (error) => end((error as { readonly code?: unknown }).code === "ECONNREFUSED"));
-    // A datagram of no bytes is none of the mesh's, and makes the system say so all the same.
+    // A datagram without payload is not part of the protocol, and makes the system answer all the same.
     socket.connect(port, host, () => socket.send(new Uint8Array(0)));
   });
 }
@@ -96,7 +102,7 @@ export function isRefused(host: string, port: number, time: number): Promise<boo
 type OnMessage = (data: Uint8Array, host: string, port: number) => void;
 type Close = () => Promise<void>;
 
-async function ask({ by, from, host, port }: Question, packet: Uint8Array, message: OnMessage): Promise<Close> {
+async function sendProbe({ by, from, host, port }: Question, packet: Uint8Array, message: OnMessage): Promise<Close> {
   const isIpv6 = host.includes(":");
   const socket = await bind({
     host: isIpv6 ? "::" : from.address,
@@ -108,7 +114,7 @@ async function ask({ by, from, host, port }: Question, packet: Uint8Array, messa
     multicastTtl: 1,
   }, { message, error() {} });
   try {
-    for (let i = 0; i < TIMES; i++) await socket.send(packet, host, port);
+    for (let i = 0; i < COPIES; i++) await socket.send(packet, host, port);
   } catch (error) {
     await socket.close();
     throw error;
@@ -116,8 +122,8 @@ async function ask({ by, from, host, port }: Question, packet: Uint8Array, messa
   return () => socket.close();
 }
 
-/** The sockets of the mesh send no broadcast. */
-async function askAll({ from, host, port }: Question, packet: Uint8Array, message: OnMessage): Promise<Close> {
+/** Sends by a socket of its own, as the sockets of the mesh send no broadcast. */
+async function broadcastProbe({ from, host, port }: Question, packet: Uint8Array, message: OnMessage): Promise<Close> {
   const socket = createSocket("udp4");
   let failure: Error | undefined;
   socket.on("message", (data, { address, port }) => message(data, address, port));
@@ -129,7 +135,7 @@ async function askAll({ from, host, port }: Question, packet: Uint8Array, messag
       socket.bind({ address: from.address, port: 0, exclusive: true }, resolve);
     });
     socket.setBroadcast(true);
-    for (let i = 0; i < TIMES; i++) {
+    for (let i = 0; i < COPIES; i++) {
       await new Promise<void>((resolve, reject) => {
         socket.send(packet, port, host, (error) => error ? reject(error) : resolve());
       });
@@ -142,7 +148,7 @@ async function askAll({ from, host, port }: Question, packet: Uint8Array, messag
   }
 }
 
-function readAnswer(
+function readAck(
   data: Uint8Array,
   id: Uint8Array,
   nonce: number,

@@ -1,5 +1,5 @@
 /**
- * What to ask besides what the node asks, and what the answers mean.
+ * Network scan plan: which probes to send outside the mesh, and what the acks mean.
  *
  * @module
  */
@@ -12,14 +12,12 @@ import { isUsed, type Stranger } from "./unknown_nodes.ts";
 
 /** Port of a mesh that was given none. */
 const DEFAULT_PORT = 7946;
-/** Interfaces that are looked at besides those of the node. */
+/** Largest number of interfaces that are scanned besides those of the node. */
 const MOST_INTERFACES = 8;
-/** All nodes of a network, of IPv6 (RFC 4291, 2.7.1). */
+/** The link-local address of all nodes, IPv6 (RFC 4291, section 2.7.1). */
 const ALL_NODES = "ff02::1";
 
-/**
- * Questions to other interfaces, groups and ports. A mesh that keeps to the loopback interface is looked for there only.
- */
+/** Probes to other interfaces, groups and ports. A mesh on the loopback interface is scanned there only. */
 export function questionsOf(
   { node, interfaces }: Pick<Diagnosis, "node" | "interfaces">,
   list: readonly NetworkInterface[],
@@ -45,7 +43,7 @@ export function questionsOf(
   ];
 }
 
-/** Interfaces of this host that the mesh does not use. None when it keeps to the loopback interface. */
+/** Interfaces of this host that the mesh does not use. None when it uses the loopback interface only. */
 export function othersOf(
   { node, interfaces }: Pick<Diagnosis, "node" | "interfaces">,
   list: readonly NetworkInterface[],
@@ -56,7 +54,10 @@ export function othersOf(
   return ours.filter((one) => !one.internal && !used.includes(one)).slice(0, MOST_INTERFACES);
 }
 
-/** Why the strangers are none of the mesh's. Beside peers they may well be of another, which is nobody's fault. */
+/**
+ * Why unknown nodes are not part of the mesh. When the node has peers, they may well be another mesh, which is no
+ * error.
+ */
 export function scoutFindings(
   { node, interfaces, peers }: Pick<Diagnosis, "node" | "interfaces" | "peers">,
   strangers: readonly Stranger[],
@@ -64,7 +65,7 @@ export function scoutFindings(
   const isAlone = peers.length === 0;
   const left = new Set(strangers);
   const found: Finding[] = [];
-  /** One finding for those of the rest that `test` holds for. */
+  /** Makes one finding for those of the remaining nodes for which `test` holds. */
   const sort = (
     code: FindingCode,
     test: (one: Stranger) => boolean,
@@ -73,7 +74,7 @@ export function scoutFindings(
     const some = [...left].filter(test);
     if (some.length === 0) return;
     for (const one of some) left.delete(one);
-    const { message, remedy: all, apart = "give each a `port` of its own" } = text(some);
+    const { message, remedy: all, apart = "set a different `port` for each" } = text(some);
     const remedy = inNumber(all, some.length);
     const advice = isAlone
       ? `${remedy[0]?.toUpperCase()}${remedy.slice(1)}`
@@ -91,20 +92,20 @@ export function scoutFindings(
   const addresses = (some: readonly Stranger[]) => JSON.stringify(some.slice(0, 3).map(seedOf));
   sort("other-port", ({ port }) => port !== node.port, (some) => ({
     message: `${nodes(some)} ${values(some, "port")}; this node uses ${node.port}.`,
-    remedy: "give all nodes of a mesh the same `port`.",
+    remedy: "set the same `port` on all nodes of a mesh.",
     apart: "that is as it should be",
   }));
   sort("other-group", ({ group }) => group !== node.group, (some) => ({
     message: `${nodes(some)} ${values(some, "group")} on port ${node.port}; this node uses ${node.group}.`,
-    remedy: `give all nodes of a mesh the same \`group\`${
-      isAlone ? ", or the port of its own that each of two meshes needs" : ""
+    remedy: `set the same \`group\` on all nodes of a mesh${
+      isAlone ? "; if there are two meshes, use a different port for each" : ""
     }.`,
   }));
   sort("wrong-interface", ({ isOnMesh }) => !isOnMesh, (some) => ({
     message: `${some.length} {node|nodes} of the mesh {was|were} found on ${
       interfacesOf(some)
     } of this host; this node uses ${used}.`,
-    remedy: `give \`interface: ${JSON.stringify(some[0]?.interface)}\`, or \`interface: "all"\`.`,
+    remedy: `set \`interface: ${JSON.stringify(some[0]?.interface)}\`, or \`interface: "all"\`.`,
   }));
   sort("multicast-off", ({ multicast }) => !multicast || !node.requested.multicast, (some) => ({
     message:
@@ -115,27 +116,25 @@ export function scoutFindings(
     remedy: `name {it|one of them} as a seed, \`peers: ${addresses(some)}\`; or use multicast everywhere.`,
   }));
   sort("multicast-blocked", () => true, (some) => ({
-    message: `${nodes(some)} the same port and group, and {answers|answer} when asked directly, but multicast to ` +
+    message: `${nodes(some)} the same port and group, and {answers|answer} unicast probes, but multicast to ` +
       `${node.group}:${node.port} does not pass between {it|them} and this node.`,
     remedy:
-      `name {it|one of them} as a seed, \`peers: ${
-        addresses(some)
-      }\`; or let the network carry multicast, and firewalls ` +
-      `pass UDP to ${node.group}, port ${node.port}.`,
+      `name {it|one of them} as a seed, \`peers: ${addresses(some)}\`; or let the network carry multicast, and let ` +
+      `firewalls pass UDP to ${node.group}, port ${node.port}.`,
   }));
   return found;
 }
 
 interface Text {
   readonly message: string;
-  /** What to do when it is one mesh. */
+  /** What to do when all nodes are to be one mesh. */
   readonly remedy: string;
-  /** What to do when there are two. */
+  /** What to do when there are two meshes. */
   readonly apart?: string;
 }
 
 function nodes(some: readonly Stranger[]): string {
-  return some.length === 1 ? "A node is there that uses" : `${some.length} nodes are there that use`;
+  return some.length === 1 ? "A node was found that uses" : `${some.length} nodes were found that use`;
 }
 
 function values(some: readonly Stranger[], name: "port" | "group"): string {
@@ -147,7 +146,7 @@ function interfacesOf(some: readonly Stranger[]): string {
   return named([...new Set(some.map((one) => one.interface))]);
 }
 
-/** Its host, and the port of its mesh: its own port is another when it is started again. */
+/** The host and the port of its mesh: the node's own port changes when it is restarted. */
 function seedOf({ address, port }: Stranger): string {
   return `${address.slice(0, address.lastIndexOf(":"))}:${port}`;
 }

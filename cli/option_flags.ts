@@ -1,12 +1,12 @@
 /**
- * Findings in the words of the command line: the mesh speaks of its options.
+ * Option flags: replaces the names of mesh options in findings by the flags of the command line.
  *
  * @module
  */
 
 import type { Finding } from "../mod.ts";
 
-/** Flags by option. Of options that can be switched off, the flag that does so. */
+/** Flags by option. For an option that can be switched off, the flag that does so. */
 export const FLAGS: Readonly<Record<string, string>> = {
   advertiseAddr: "--advertise",
   family: "--family",
@@ -21,10 +21,10 @@ export const FLAGS: Readonly<Record<string, string>> = {
   receiveBuffer: "--receive-buffer",
 };
 
-/** An option, and perhaps its value; what comes after "the option" is to be given to another node, and stays. */
+/** Matches an option, and perhaps its value. A name after "the option" is to be set on another node, and is kept. */
 const OPTION = /(the option )?`([a-zA-Z]+)(?:: ([^`]*))?`/g;
 
-/** A text with flags in the place of the options that have one. */
+/** Replaces the options that have a flag by it. */
 export function inFlags(text: string): string {
   return text.replaceAll(OPTION, (whole: string, kept: string | undefined, name: string, value: string | undefined) => {
     const flag = Object.hasOwn(FLAGS, name) ? FLAGS[name] : undefined;
@@ -33,17 +33,17 @@ export function inFlags(text: string): string {
   });
 }
 
-/** A finding with such texts. */
+/** Does so in a finding. */
 export function findingInFlags({ advice, message, subject, ...rest }: Finding): Finding {
   return { ...rest, subject: flagOf(subject), message: inFlags(message), advice: inFlags(advice) };
 }
 
-/** The flag for an option that stands alone. */
+/** The flag of an option that stands alone. */
 export function flagOf(option: string): string {
   return Object.hasOwn(FLAGS, option) ? FLAGS[option] ?? option : option;
 }
 
-/** As a shell takes it: `["a", "b"]` is a,b. */
+/** Writes a value as a shell takes it: `["a", "b"]` becomes a,b. */
 function bare(value: string): string {
   return value.replaceAll(/[[\]" ]/g, "");
 }

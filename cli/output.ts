@@ -1,15 +1,15 @@
 /**
- * What the program writes, to a terminal, a file, or a reader that may go away at any time.
+ * Output: writes to a terminal, file or pipe whose reader may close it at any time.
  *
  * @module
  */
 
 import type { Writable } from "node:stream";
 
-/** Errors of a pipe or socket that nobody reads any more; `EOF` on Windows. */
+/** Error codes of a pipe or socket whose reader has closed it; `EOF` on Windows. */
 const GONE: ReadonlySet<unknown> = new Set(["EPIPE", "EOF", "ECONNRESET"]);
 
-/** Standard output, or that for errors. */
+/** Standard output or standard error. */
 export class Output {
   readonly #stream: Writable;
   readonly #written: Promise<void>[] = [];
@@ -17,11 +17,11 @@ export class Output {
 
   constructor(stream: Writable) {
     this.#stream = stream;
-    // The callbacks of what is written tell; without a listener an error ends the process as well.
+    // The callbacks of the writes report errors. Without a listener an error would also end the process.
     stream.on("error", () => {});
   }
 
-  /** Never throws: {@linkcode end} tells. */
+  /** Never throws: {@linkcode end} reports errors. */
   write(text: string): void {
     this.#written.push(
       new Promise((resolve) => {
@@ -32,14 +32,14 @@ export class Output {
         try {
           this.#stream.write(text, done);
         } catch (error) {
-          // Deno, of a file.
+          // Deno throws for a file.
           done(error);
         }
       }),
     );
   }
 
-  /** Resolves when all is written or can not be: then with the reason, unless its reader has had enough. */
+  /** Resolves when all is written, or with the error, unless the reader has closed its end. */
   async end(): Promise<Error | undefined> {
     await Promise.all(this.#written);
     return GONE.has((this.#error as { readonly code?: unknown } | undefined)?.code) ? undefined : this.#error;

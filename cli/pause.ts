@@ -1,3 +1,9 @@
+/**
+ * Pause: a wait that a signal can end early.
+ *
+ * @module
+ */
+
 import { systemClock } from "../adapters/system.ts";
 import { onAbort } from "../src/platform/abort_signal.ts";
 import type { Clock } from "../src/platform/clock.ts";

@@ -1,6 +1,7 @@
 /**
- * A node of this host that has its only port where the mesh has its own. Whoever binds that port as well takes what is sent
- * to it, as the system gives that to the newest socket: the program stays beside such a node.
+ * Port holder: a node on this host that uses the port of the mesh as its only port. The system delivers unicast
+ * datagrams to the newest socket on a shared port, so binding the port as well would take them from that node. The
+ * doctor therefore uses another port beside such a node.
  *
  * @module
  */
@@ -15,16 +16,19 @@ import { onAbort } from "../src/platform/abort_signal.ts";
 import { formatAddress } from "../src/platform/endpoint.ts";
 import { type Answer, type Question, scout } from "./network_scan.ts";
 
-/** Interfaces at which it is asked: a node answers 16 such questions a second, and the doctor has more of them. */
-const MOST_ASKED = 3;
-/** What concerns the address that the program has here, and no node. */
+/**
+ * Interfaces on which the holder is probed. A node acknowledges 16 such probes a second, and the doctor sends more of
+ * them later.
+ */
+const MAX_INTERFACES = 3;
+/** Findings about the address of the doctor's own node, which no other node has. */
 const OF_ADDRESS: ReadonlySet<FindingCode> = new Set(["advertised-unreachable", "unicast-in-closed"] as const);
-/** What follows from not using multicast here. */
+/** Findings that follow from not using multicast here. */
 const OF_MULTICAST: ReadonlySet<FindingCode> = new Set(["multicast-off", "multicast-blocked"] as const);
 
 /**
- * The node that holds the port of the mesh for itself, if there is one. A node with a port of its own answers from there.
- * Its answer is waited for, for `time` milliseconds.
+ * Finds the node that uses the port of the mesh as its only port, if there is one. A node that has a port of its own
+ * beside it answers from that port. Acks are awaited for `time` milliseconds.
  *
  * @throws {TypeError | RangeError} when the options are wrong
  */
@@ -46,28 +50,28 @@ export async function findHolder(
     if (answers.size === questions.length) end();
   }, controller.signal);
   detach?.();
-  // One of another mesh has it as its own, which nobody can bind as well.
+  // A node of another mesh may have the port as its own: no other process can bind that one.
   const holders = [...answers.values()].filter((answer) => answer.port === port && answer.report.port === port);
-  // Where the others reach it, rather than on the loopback interface.
+  // Prefers the address at which other hosts reach the holder over the loopback address.
   const holder = holders.find(({ question }) => question.from !== questions[0]?.from) ?? holders[0];
   return holder === undefined ? undefined : new PortHolder(settings, holder);
 }
 
-/** Such a node, and how the mesh is examined beside it. */
+/** The node that holds the port, and how the mesh is examined beside it. */
 export class PortHolder {
-  /** Of the node, `host:port`. */
+  /** Address of the node, `host:port`. */
   readonly address: string;
   readonly #settings: Settings;
   readonly #isOfGroup: boolean;
 
-  /** The settings that were asked for, and what the node has answered. */
+  /** Takes the settings of the doctor's node, and the holder's ack. */
   constructor(settings: Settings, { question: { host, port }, report: { group } }: Answer) {
     this.address = formatAddress(host, port);
     this.#settings = settings;
     this.#isOfGroup = group === settings.group;
   }
 
-  /** What to open instead. One of another group is no seed: two meshes would grow together. */
+  /** The options of the node to open instead. A holder with another group is no seed: two meshes would merge. */
   options({ advertiseAddr: _, ...options }: MeshOptions): MeshOptions {
     const { port, seeds } = this.#settings;
     const texts = seeds.map((seed) => seed.kind === "srv" ? seed.text : formatAddress(seed.host, seed.port || port));
@@ -75,38 +79,38 @@ export class PortHolder {
     return { ...options, port: 0, multicast: false, peers: [...all].slice(0, MAX_SEED_ADDRESSES) };
   }
 
-  /** What was seen, judged by the port that was asked for: the one that was taken instead is nobody's business. */
+  /** The diagnosis as judged for the port that was asked for: findings about the replacement port are of no use. */
   judged({ node, interfaces, peers }: Diagnosis): Diagnosis {
     const seen = { node: { ...node, port: this.#settings.port }, interfaces, peers };
     const found = findings(seen).filter(({ code }) => !OF_ADDRESS.has(code));
     return { ...seen, ok: found.every(({ severity }) => severity !== "error"), findings: found };
   }
 
-  /** Without what would be different if multicast were used, when that was asked for. */
+  /** Drops findings that would differ if multicast were used, when the options ask for multicast. */
   withoutMulticast(found: readonly Finding[]): readonly Finding[] {
     return this.#settings.multicast ? found.filter(({ code }) => !OF_MULTICAST.has(code)) : found;
   }
 
-  /** What the user is told of it. */
+  /** The finding that tells the user about the holder. */
   get finding(): Finding {
     const { advertise, multicast, port } = this.#settings;
     const left = [...multicast ? ["multicast"] : [], ...advertise === undefined ? [] : ["the address of --advertise"]];
-    const entrance = this.#isOfGroup ? "that node as a seed" : "the given seeds only";
+    const seedsText = this.#isOfGroup ? "that node as a seed" : "the given seeds only";
     return {
       code: "port-shared",
       severity: "info",
       subject: this.address,
       message:
-        `A node on this host has no port but ${port}, and would hear nothing while the doctor listened there: the ` +
-        `doctor has joined by another port, with ${entrance}.` +
-        (left.length === 0 ? "" : ` Not looked at: ${left.join(", ")}.`),
+        `A node on this host uses port ${port} only, and would receive nothing while the doctor used it too: the ` +
+        `doctor has joined on another port, with ${seedsText}.` +
+        (left.length === 0 ? "" : ` Not examined: ${left.join(", ")}.`),
       advice:
-        "Run the doctor on a host without a node to see everything; or ask that node itself, by `mesh.diagnose()`.",
+        "Run the doctor on a host without a node to see everything; or call `mesh.diagnose()` on that node itself.",
     };
   }
 }
 
-/** Only this host itself gets these: at its loopback address, and at those that the mesh would use. */
+/** Probes that reach this host only: to its loopback address, and to the addresses that the mesh would use. */
 function questionsTo(settings: Settings): readonly Question[] {
   const { family, port } = settings;
   const loopback: NetworkInterface = {
@@ -120,5 +124,10 @@ function questionsTo(settings: Settings): readonly Question[] {
       ? []
       : [{ name, address, internal: false, netmask: "" }]
   );
-  return [loopback, ...links.slice(0, MOST_ASKED)].map((from) => ({ by: "unicast", from, host: from.address, port }));
+  return [loopback, ...links.slice(0, MAX_INTERFACES)].map((from) => ({
+    by: "unicast",
+    from,
+    host: from.address,
+    port,
+  }));
 }

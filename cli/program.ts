@@ -1,5 +1,5 @@
 /**
- * The program behind `npx @warp-mesh/bus`.
+ * Command-line program: runs the command that the arguments name, and returns its exit code.
  *
  * @module
  */
@@ -12,12 +12,12 @@ import { Progress } from "./progress.ts";
 import { coloured, plain, render } from "./render.ts";
 import { VERSION } from "./version.ts";
 
-/** Where the program writes, and what ends it. */
+/** Where the program writes, and what aborts it. */
 export interface Surroundings {
   readonly out: (text: string) => void;
   readonly err: (text: string) => void;
   readonly hasColours: boolean;
-  /** Whether somebody waits before a terminal, and is told what for. */
+  /** Whether somebody waits at a terminal, and is shown the progress. */
   readonly isWatched?: boolean | undefined;
   readonly signal?: AbortSignal | undefined;
 }
@@ -28,8 +28,8 @@ const FOUND = 1;
 const MISUSE = 2;
 
 /**
- * Does what the arguments say. Resolves with the exit code: 0, 1 when a finding is an error, or with `--strict` a warning,
- * 2 for wrong arguments. Rejects with the reason of `signal` when it aborts.
+ * Runs the command. Resolves with the exit code: 0, 1 when a finding is an error, or with `--strict` a warning, 2 for
+ * wrong arguments. Rejects with the reason of `signal` when it aborts.
  */
 export async function program(
   args: readonly string[],
@@ -46,13 +46,13 @@ export async function program(
     return isWell(report, call.isStrict) ? OK : FOUND;
   } catch (error) {
     if (!(error instanceof UsageError) || signal?.aborted) throw error;
-    // What the mesh refuses is one value of options that exist.
+    // What the mesh refuses is the value of an option, and not an unknown option.
     err(`${inFlags(error.message)}\n${error.cause === undefined ? "--help lists the options\n" : ""}`);
     return MISUSE;
   }
 }
 
-/** Tells whoever waits, if anybody does, what it is about. */
+/** Examines the mesh, and shows the progress if `err` is given. */
 async function examineBefore(
   err: ((text: string) => void) | undefined,
   examination: Examination,

@@ -1,5 +1,5 @@
 /**
- * Tells whoever waits before a terminal what the program does, and for how long yet.
+ * Progress: shows on a terminal what the program does, and for how long.
  *
  * @module
  */
@@ -7,54 +7,54 @@
 import type { Clock, Timer } from "../src/platform/clock.ts";
 import { type Phase, type Phases, phasesInWords, seconds } from "./phases.ts";
 
-/** How often it is told, in milliseconds. */
+/** How often the line is updated, in milliseconds. */
 const EVERY = 1000;
 
-/** What is done in each part. */
+/** What is shown for each phase. */
 const DOING: Readonly<Record<Phase, string>> = {
   beside: "Looking for a node on this host",
   open: "Opening a node",
   listen: "Listening",
-  listenOn: "Listening longer, as nobody was heard or something is wrong",
-  ask: "Asking the peers",
-  look: "Looking outside the mesh",
-  seeds: "Asking silent seeds",
-  listenElsewhere: "Listening outside the mesh, as nobody was found",
+  listenOn: "Listening longer, as no node was heard or something is wrong",
+  ask: "Probing the peers",
+  look: "Probing outside the mesh",
+  seeds: "Probing silent seeds",
+  listenElsewhere: "Listening outside the mesh, as no node was found",
   leave: "Leaving the mesh",
 };
 
-/** A line that is written over again and again. */
+/** A line that is overwritten again and again. */
 export class Progress {
   readonly #write: (text: string) => void;
   readonly #clock: Clock;
   #phases: Phases | undefined;
   #phase: Phase = "beside";
-  /** When the part has begun, by the clock. */
+  /** When the phase began, by the clock. */
   #since = 0;
   #timer: Timer | undefined;
-  /** Characters of the line that is there. */
+  /** Length of the line that is shown. */
   #length = 0;
 
-  /** Writes by `write`, which gets no line breaks but after the first text. */
+  /** `write` gets no line breaks except after the first text. */
   constructor(write: (text: string) => void, clock: Clock) {
     this.#write = write;
     this.#clock = clock;
   }
 
-  /** Says what it takes. */
+  /** Shows the durations. */
   plan(phases: Phases): void {
     this.#phases = phases;
     this.#write(`${phasesInWords(phases)}\n`);
   }
 
-  /** A part has begun. The wait for others is one, however long it gets. */
+  /** Begins a phase. `listen` and `listenOn` count as one wait. */
   at(phase: Phase): void {
     if (phase !== "listenOn") this.#since = this.#clock.now();
     this.#phase = phase;
     this.#tick();
   }
 
-  /** Takes the line away. */
+  /** Clears the line. */
   end(): void {
     this.#timer?.cancel();
     this.#show("");
@@ -71,7 +71,7 @@ export class Progress {
 
   #show(text: string): void {
     if (text.length + this.#length === 0) return;
-    // Spaces, as not every terminal knows how to clear a line.
+    // Spaces, as not every terminal can clear a line.
     this.#write(`\r${text.padEnd(this.#length)}${text === "" ? "\r" : ""}`);
     this.#length = text.length;
   }

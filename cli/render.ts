@@ -1,5 +1,5 @@
 /**
- * A report for people.
+ * Text report: renders a report for the terminal.
  *
  * @module
  */
@@ -10,13 +10,13 @@ import type { DoctorReport } from "./doctor.ts";
 
 type Format = "bold" | "dim" | "red" | "yellow" | "green" | "cyan";
 
-/** Colours a text, or not. */
+/** Colours a text, or leaves it as it is. */
 export type Paint = (format: Format, text: string) => string;
 
 /** Leaves texts as they are. */
 export const plain: Paint = (_, text) => text;
 
-/** Colours of the terminal; none with a Node before 20.12, which brings no colours. */
+/** Colours of the terminal; none on Node before 20.12, which has no `styleText`. */
 export const coloured: Paint = (format, text) =>
   typeof util.styleText === "function" ? util.styleText(format, text, { validateStream: false }) : text;
 
@@ -25,11 +25,11 @@ const MARKS: Readonly<Record<Severity, readonly [mark: string, format: Format]>>
   warning: ["▲", "yellow"],
   info: ["●", "cyan"],
 };
-/** Peers, and strangers, of which all is shown. */
+/** Largest numbers of peers and of unknown nodes that are listed. */
 const MOST_PEERS = 32;
 const MOST_STRANGERS = 32;
 
-/** The report as text, with a line break at its end. */
+/** Renders the report as text, with a line break at its end. */
 export function render(report: DoctorReport, paint: Paint): string {
   const { node, interfaces, peers, strangers, moreStrangers, findings } = report;
   const lines: string[] = [];
@@ -41,7 +41,7 @@ export function render(report: DoctorReport, paint: Paint): string {
       "",
       paint("bold", "Interfaces"),
       ...table([
-        ["name", "address", "multicast", "own copy heard"],
+        ["name", "address", "multicast", "loopback"],
         ...interfaces.map((one) => [one.name ?? "?", one.address, yes(one.multicast), yes(one.returned)]),
       ], paint),
       "",
@@ -55,7 +55,7 @@ export function render(report: DoctorReport, paint: Paint): string {
     lines.push(
       paint("bold", `Nodes of other meshes (${strangers.length + moreStrangers})`),
       ...table([
-        ["address", "heard at", "port", "group", "heartbeat", "multicast"],
+        ["address", "interface", "port", "group", "heartbeat", "multicast"],
         ...strangers.slice(0, MOST_STRANGERS).map((one) => [
           one.address,
           one.interface,
@@ -77,25 +77,25 @@ export function render(report: DoctorReport, paint: Paint): string {
   return `${lines.join("\n")}\n`;
 }
 
-const PEER_HEAD = ["address", "heard by", "hears us by", "round trip", "lost", "largest in/out", "stale by"];
+const PEER_HEAD = ["address", "inbound", "outbound", "round trip", "lost", "largest in/out", "staleness"];
 
 function peerRow(peer: PeerDiagnosis): readonly string[] {
-  const { address, largest, lost, plain, probes: questions, roundTrip, staleness } = peer;
+  const { address, largest, lost, plain, probes, roundTrip, staleness } = peer;
   return [
     address,
-    plain ? "go-warp's wire" : waysText(peer, "in"),
-    plain ? "?" : waysText(peer, "out"),
+    plain ? "go-warp's wire" : pathsText(peer, "in"),
+    plain ? "?" : pathsText(peer, "out"),
     roundTrip === null ? "?" : `${roundTrip.toFixed(2)} ms`,
-    questions === 0 ? "?" : `${lost}/${questions}`,
+    probes === 0 ? "?" : `${lost}/${probes}`,
     `${largest.in ?? "?"}/${largest.out ?? "?"}`,
     staleness === null || staleness === Infinity ? "?" : `${Math.round(staleness)} ms`,
   ];
 }
 
-function waysText({ multicast, unicast }: PeerDiagnosis, way: keyof Paths): string {
-  const open = [...unicast[way] ? ["unicast"] : [], ...multicast[way] ? ["multicast"] : []];
+function pathsText({ multicast, unicast }: PeerDiagnosis, direction: keyof Paths): string {
+  const open = [...unicast[direction] ? ["unicast"] : [], ...multicast[direction] ? ["multicast"] : []];
   if (open.length > 0) return open.join(", ");
-  return unicast[way] === null && multicast[way] === null ? "?" : "nothing";
+  return unicast[direction] === null && multicast[direction] === null ? "?" : "nothing";
 }
 
 function findingLines({ advice, code, message, severity, subject }: Finding, paint: Paint): readonly string[] {
@@ -109,7 +109,7 @@ function findingLines({ advice, code, message, severity, subject }: Finding, pai
   ];
 }
 
-/** The first row is the head. */
+/** Renders rows as a table; the first row is the head. */
 function table(rows: readonly (readonly string[])[], paint: Paint): readonly string[] {
   if (rows.length === 1) return ["  none"];
   const widths = (rows[0] ?? []).map((_, i) => Math.max(...rows.map((row) => row[i]?.length ?? 0)));

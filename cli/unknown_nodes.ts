@@ -1,5 +1,5 @@
 /**
- * Nodes that are none of the mesh's: who has answered, or was heard elsewhere.
+ * Unknown nodes: nodes outside the mesh that sent an ack or were heard on another interface.
  *
  * @module
  */
@@ -9,52 +9,55 @@ import { groupLiteral } from "../src/net/address_family.ts";
 import type { Heard } from "./listen.ts";
 import type { Answer } from "./network_scan.ts";
 
-/** Strangers that are kept, and those of the others that are counted: whoever invents nodes fills no memory, and no report. */
+/**
+ * Largest number of unknown nodes that are kept, and of those beyond that are counted: forged nodes fill neither memory
+ * nor report.
+ */
 const MOST_KEPT = 64;
 const MOST_COUNTED = 65_536;
-/** Heartbeats that a mesh can have, in milliseconds. */
+/** Range of heartbeat intervals that a mesh can have, in milliseconds. */
 const HEARTBEAT = { min: 10, max: 3_600_000 };
 
-/** A node that is none of the mesh's. */
+/** A node that is not part of the mesh. */
 export interface Stranger {
   readonly id: string;
-  /** Where it answered from, `host:port`. */
+  /** The source address of its ack, `host:port`. */
   readonly address: string;
-  /** The interface of this host at which its answer came in. */
+  /** The interface of this host at which its ack arrived. */
   readonly interface: string;
   /** Whether the mesh uses that interface. */
   readonly isOnMesh: boolean;
   readonly port: number;
   readonly group: string;
-  /** Milliseconds; null when it answers nothing, as a Go node. */
+  /** Milliseconds; null when it sends no acks, as a Go node. */
   readonly heartbeat: number | null;
   readonly multicast: boolean;
 }
 
-/** Gathers them, each once. */
+/** Collects unknown nodes, each once. */
 export class Strangers {
   readonly #diagnosis: Pick<Diagnosis, "node" | "interfaces">;
   readonly #known: ReadonlySet<string>;
   readonly #kept = new Map<string, Stranger>();
   readonly #others = new Set<string>();
 
-  /** `known` are the node itself and all that it has known, also those that are added while it gathers. */
+  /** `known` holds the ids of the node itself and of all its peers; ids that are added later count too. */
   constructor(diagnosis: Pick<Diagnosis, "node" | "interfaces">, known: ReadonlySet<string>) {
     this.#diagnosis = diagnosis;
     this.#known = known;
   }
 
-  /** The first 64. */
+  /** The first 64 unknown nodes. */
   get list(): readonly Stranger[] {
     return [...this.#kept.values()].filter(({ id }) => !this.#known.has(id));
   }
 
-  /** How many there are besides, as far as they were counted. */
+  /** Number of further unknown nodes, as far as they were counted. */
   get more(): number {
     return this.#others.size;
   }
 
-  /** Notes who has answered, rather where the mesh is. */
+  /** Records a node that has sent an ack, preferably at an interface of the mesh. */
   answered({ id, host, port, report, question: { from } }: Answer): void {
     const isOnMesh = isUsed(from, this.#diagnosis.interfaces);
     if (!isSound(report) || (this.#kept.has(id) && !isOnMesh)) return;
@@ -63,7 +66,7 @@ export class Strangers {
     this.#note({ id, address, interface: from.name, isOnMesh, port: meshPort, group, heartbeat, multicast });
   }
 
-  /** Notes who was heard on another interface, in the group of the mesh, and has answered nothing. */
+  /** Records a node that was heard on another interface, in the group of the mesh, and sends no acks. */
   heard({ id, host, port, from }: Heard): void {
     const { group, port: meshPort } = this.#diagnosis.node;
     this.#note({

@@ -1,2 +1,5 @@
-/** The version of the package. A test holds it to the manifests, which none of the three ways to run it has at the same place. */
+/**
+ * The version of the package. A test compares it with the manifests: the program runs in three ways, none of which has
+ * them at the same place.
+ */
 export const VERSION = "0.1.0";

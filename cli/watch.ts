@@ -1,5 +1,5 @@
 /**
- * Waits for others beside a node that is open.
+ * Watch: records the events of the doctor's node, and waits until no more peers join.
  *
  * @module
  */
@@ -9,20 +9,20 @@ import type { Clock } from "../src/platform/clock.ts";
 import { pause } from "./pause.ts";
 import { QUIET } from "./phases.ts";
 
-/** Failed look-ups that are told of. */
+/** Largest number of failed look-ups that are reported. */
 const MOST_FAILURES = 8;
 
-/** What has happened to a node. */
+/** Records what happens to a node. */
 export class Watch {
-  /** Ids of all nodes that it has known. */
+  /** Ids of the node itself and of all peers that it has had. */
   readonly known: Set<string> = new Set();
-  /** Why names could not be looked up. */
-  readonly errorReporter: Set<string> = new Set();
+  /** Why seed names could not be resolved. */
+  readonly resolveErrors: Set<string> = new Set();
   readonly #clock: Clock;
   readonly #signal: AbortSignal | undefined;
   #changedAt: number;
 
-  /** Listens to the events of the node until that is closed. */
+  /** Listens to the events of the node until the node is closed. */
   constructor(mesh: MeshBus, clock: Clock, signal: AbortSignal | undefined) {
     this.#clock = clock;
     this.#signal = signal;
@@ -31,12 +31,15 @@ export class Watch {
     mesh.events.listen((event) => {
       if (event.type === "peerJoined") this.known.add(event.peer.id);
       if (event.type === "peerJoined" || event.type === "peerLeft") this.#changedAt = clock.now();
-      const isFailure = event.type === "error" && event.stage === "resolve" && this.errorReporter.size < MOST_FAILURES;
-      if (isFailure) this.errorReporter.add(event.error.message);
+      const isFailure = event.type === "error" && event.stage === "resolve" && this.resolveErrors.size < MOST_FAILURES;
+      if (isFailure) this.resolveErrors.add(event.error.message);
     });
   }
 
-  /** Resolves at `start` when there is somebody, and nobody has come for a while; else calls `onLate`, and at `end` at last. */
+  /**
+   * Resolves at `start` when there is a peer, and none has joined or left for a while. Otherwise calls `onLate`, and
+   * resolves at `end` at the latest.
+   */
   async quiet(start: number, end: number, onLate: () => void): Promise<void> {
     const clock = this.#clock;
     await this.#calm(start, start);
@@ -45,7 +48,7 @@ export class Watch {
     await this.#calm(start, end);
   }
 
-  /** Resolves when nothing is left to be waited for, at `end` in any case. */
+  /** Resolves when there is nothing more to wait for, or at `end`. */
   async #calm(start: number, end: number): Promise<void> {
     const clock = this.#clock;
     for (let time = clock.now(); time < end && !this.#signal?.aborted; time = clock.now()) {

@@ -1,5 +1,5 @@
 /**
- * Addresses that simulated hosts can have.
+ * Memory addresses: validates the addresses that simulated hosts can have.
  *
  * @module
  */
@@ -9,7 +9,8 @@ import { familyOf } from "../address_literal.ts";
 import { isLoopback } from "./datagram.ts";
 
 /**
- * The one text of an address that a host can have: unicast, valid on the whole network, and of `family` if it is given.
+ * The canonical text of an address that a host can have: unicast, valid on the whole network, and of `family` if it is
+ * given.
  *
  * @throws {TypeError} when it is none; the message says what could not be done
  */

@@ -1,5 +1,5 @@
 /**
- * Time that stands still until a test moves it.
+ * Virtual clock: time that stands still until a test moves it.
  *
  * @module
  */
@@ -11,26 +11,27 @@ import { nextTurn } from "./turn.ts";
 /** The clock counts whole microseconds, so that 0.1 + 0.2 ms is the same moment as 0.3 ms. */
 const TICKS_PER_MS = 1000;
 
-/** Calls at one moment after which time is taken to stand still for good: timers that set each other with no delay. */
+/** Calls at one moment after which the code counts as endless: timers that set each other without delay. */
 const MAX_CALLS = 250_000;
 
 /**
- * What a turn of code that goes on and on costs, in ticks: such code must not stop the clock. A turn is 16 datagrams, so
- * 32 µs are half a million datagrams a second, as much as a real socket takes.
+ * Time that a turn costs code that takes turns without end, in ticks: such code must not stop the clock. A turn is 16
+ * datagrams, so 32 µs mean half a million datagrams a second, as much as a real socket takes.
  */
 const TURN = 32;
 
-/** Ticks in hand for turns that take no time. They come back as time passes. */
+/** Ticks available for turns that take no time. They are refilled as time passes. */
 const MAX_CREDIT = 64 * TURN;
 
 /**
- * A clock that starts at 0 and goes on only when it is told to: what takes a minute in the world takes milliseconds in a
- * test, and comes out the same each time. Timers run in the order of their times, those of one time in the order they
- * were set. After each one everything it set going in promises has run before the next.
+ * A clock that starts at 0 and advances only when it is told to. What takes a minute in the simulation takes
+ * milliseconds in a test, and has the same result each time. Timers run in the order of their times, those of one time
+ * in the order in which they were set. Before the next timer, all promises that the last one has resolved are followed
+ * to their end.
  *
- * Only promises that lead to promises are waited for: not real timers, files, sockets or `crypto.subtle`.
+ * It waits only for promises that lead to promises: not for real timers, files, sockets or `crypto.subtle`.
  *
- * Time has a grain of 1 µs; a delay above 0 lasts at least that long.
+ * Time has a resolution of 1 µs; a delay above 0 lasts at least that long.
  */
 export class VirtualClock implements Clock {
   readonly #timers = new TimeQueue<Call>();
@@ -42,7 +43,7 @@ export class VirtualClock implements Clock {
   #waiting: Array<() => void> = [];
   #credit = MAX_CREDIT;
 
-  /** How many calls are still to come: 0 when nothing is left that would ever happen. */
+  /** Number of calls still to come: 0 when nothing more will ever happen. */
   get pending(): number {
     return this.#timers.size + this.#turnEnds.size - this.#cancelled.count;
   }
@@ -53,7 +54,7 @@ export class VirtualClock implements Clock {
   }
 
   /**
-   * Calls `callback` once, `delay` milliseconds from now. 0 or less is the moment it is, after what is due already.
+   * Calls `callback` once, `delay` milliseconds from now. A delay of 0 or less means now, after what is due already.
    *
    * @throws {RangeError} when `delay` is not a finite number
    */
@@ -65,25 +66,26 @@ export class VirtualClock implements Clock {
     return this.#add(this.#timers, callback, this.#ticks + toTicks(delay));
   }
 
-  /** Calls `callback` once, at the moment it is, after every timer that is due now. */
+  /** Calls `callback` once, now, after every timer that is due now. */
   setTurnEnd(callback: () => void): Timer {
     return this.#add(this.#turnEnds, callback, this.#ticks);
   }
 
   /**
-   * Moves time on by `ms` milliseconds, and runs all that is due on the way. When it resolves, everything that has come
-   * due has run, and so have the promises it led to. `advance(0)` runs what is due now.
+   * Advances time by `ms` milliseconds, and runs all that becomes due on the way. When it resolves, everything that was
+   * due has run, and so have the promises that it led to. `advance(0)` runs what is due now.
    *
    * @throws {RangeError} when `ms` is not a finite number from 0 up
-   * @throws {Error} when the clock is being moved already, or when 250,000 calls at one moment do not end
-   * @throws what a callback throws: time then stays at that moment, the rest is still to come, and the next call goes on
+   * @throws {Error} when the clock is being advanced already, or when 250,000 calls at one moment do not end
+   * @throws what a callback throws: time then stays at that moment, the rest is still to come, and the next call goes
+   * on
    */
   async advance(ms: number): Promise<void> {
     await this.#move(ms, () => false);
   }
 
   /**
-   * Moves time on until `condition` returns true: it is asked first of all and after each call. Resolves to the
+   * Advances time until `condition` returns true. It is checked first of all and after each call. Resolves with the
    * milliseconds that passed.
    *
    * @throws {Error} when it is not true after `limit` milliseconds; else as {@linkcode VirtualClock.advance}
@@ -98,7 +100,7 @@ export class VirtualClock implements Clock {
   }
 
   /**
-   * Moves time on until `promise` settles, and settles the same way.
+   * Advances time until `promise` settles, and settles the same way.
    *
    * @example
    * ```ts
@@ -121,8 +123,8 @@ export class VirtualClock implements Clock {
   }
 
   /**
-   * Resolves when everything that is ready now has run. Time does not pass meanwhile, unless code waits for one turn after
-   * another while the clock is being moved: 64 turns are free, and later ones take 32 µs each.
+   * Resolves when everything that is ready now has run. Time does not pass meanwhile, unless code takes one turn after
+   * another while the clock is being advanced: 64 turns are free, and later ones take 32 µs each.
    */
   nextTurn(): Promise<void> {
     return new Promise((resolve) => {
@@ -157,7 +159,7 @@ export class VirtualClock implements Clock {
 
   async #moveTo(limit: number, isDone: () => boolean): Promise<boolean> {
     let calls = 0;
-    // What the caller has just set going sets its timers before time moves.
+    // Code that the caller has just started sets its timers before time advances.
     await nextTurn();
     while (!isDone()) {
       const call = this.#takeDue();
@@ -188,7 +190,10 @@ export class VirtualClock implements Clock {
     return this.#peek(this.#turnEnds) && this.#turnEnds.pop();
   }
 
-  /** Goes to the next moment at which something happens, or to the limit, and returns false, when that is earlier. */
+  /**
+   * Advances to the next moment at which something happens. Returns false when the limit comes first, and advances to
+   * that.
+   */
   #passTime(limit: number): boolean {
     const timer = this.#peek(this.#timers)?.time ?? Infinity;
     const turn = this.#waiting.length > 0 ? this.#ticks + TURN - this.#credit : Infinity;
@@ -199,7 +204,7 @@ export class VirtualClock implements Clock {
     return next <= limit;
   }
 
-  /** While the clock is not being moved, turns end by themselves. */
+  /** While the clock is not being advanced, turns end by themselves. */
   #letWaitingGo(): void {
     if (this.#moving || this.#waiting.length === 0) return;
     void nextTurn().then(() => {
@@ -259,7 +264,7 @@ class Call implements Timer {
   }
 }
 
-/** Rounds up, for a timer must not be early, but not for the dirt of binary fractions: 300.00000000000006 is 300. */
+/** Rounds up, as a timer must not be early, except for the error of binary fractions: 300.00000000000006 is 300. */
 function toTicks(delay: number): number {
   return delay > 0 ? Math.max(1, Math.ceil(delay * TICKS_PER_MS - 1e-6)) : 0;
 }

@@ -1,5 +1,5 @@
 /**
- * What travels on the simulated network.
+ * Memory network datagrams: what travels between simulated hosts, and what becomes of it.
  *
  * @module
  */
@@ -14,9 +14,9 @@ export interface SocketAddress {
 
 /** One datagram, or one of the copies that a multicast or a duplicate makes of it. */
 export interface MemoryDatagram {
-  /** Where it comes from, as the receiver sees it. */
+  /** The source address, as the receiver sees it. */
   readonly from: SocketAddress;
-  /** Where it was sent: a host's address or a group's. */
+  /** The destination address: a host's or a group's. */
   readonly to: SocketAddress;
   /** Whether `to` is a multicast group. */
   readonly multicast: boolean;
@@ -30,26 +30,26 @@ export interface MemoryDatagram {
 export type DatagramFate =
   /** A socket has sent it: once for each `send`, whatever happens next. */
   | "sent"
-  /** A socket was handed it. */
+  /** A socket received it. */
   | "delivered"
   /** Lost by the `loss` or `drop` faults. */
   | "lost"
-  /** The two hosts are cut off from each other. */
+  /** The two hosts are partitioned from each other. */
   | "partitioned"
-  /** No such host, or no socket there that takes it, or the machine is suspended. */
+  /** The host does not exist, has no socket for it, or is suspended. */
   | "unreachable"
   /** The receive buffer of a socket that was not read for a while was full. */
   | "overrun";
 
-/** One moment in the life of a datagram, shown to {@linkcode MemoryNetwork.tap}. */
+/** One event in the life of a datagram, shown to {@linkcode MemoryNetwork.tap}. */
 export interface TappedDatagram extends MemoryDatagram {
-  /** When, on the network's clock, in milliseconds. */
+  /** Time of the event on the network's clock, in milliseconds. */
   readonly time: number;
   /** What happened. */
   readonly fate: DatagramFate;
 }
 
-/** How many datagrams a {@linkcode MemoryNetwork} has seen. */
+/** Numbers of datagrams that a {@linkcode MemoryNetwork} has seen, by fate. */
 export interface NetworkStats extends Readonly<Record<DatagramFate, number>> {
   /** Bytes in the datagrams `sent`, without headers. */
   readonly sentBytes: number;
@@ -57,7 +57,7 @@ export interface NetworkStats extends Readonly<Record<DatagramFate, number>> {
   readonly duplicated: number;
   /** Copies that a fault held back. */
   readonly reordered: number;
-  /** Copies that a fault cut short. */
+  /** Copies that a fault truncated. */
   readonly truncated: number;
 }
 

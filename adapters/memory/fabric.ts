@@ -1,5 +1,6 @@
 /**
- * The network between simulated hosts: takes what sockets send to where it arrives.
+ * Memory fabric: the network between simulated hosts, which carries datagrams from the sending to the receiving
+ * sockets.
  *
  * @module
  */
@@ -16,13 +17,13 @@ import {
   type SocketAddress,
   type TappedDatagram,
 } from "./datagram.ts";
-import { InterfaceSockets } from "./faults.ts";
+import { Links } from "./faults.ts";
 import { type BoundSocket, type InterfaceName, Machine } from "./machine.ts";
 import { type Timed, TimeQueue } from "./queue.ts";
 import type { SeededRandom } from "./random.ts";
 import { nextTurn } from "./turn.ts";
 
-/** What a {@linkcode Fabric} is made of. */
+/** What a {@linkcode Fabric} is built from. */
 export interface FabricConfig {
   readonly clock: Clock;
   readonly random: SeededRandom;
@@ -32,19 +33,19 @@ export interface FabricConfig {
   readonly poison: boolean;
 }
 
-/** One copy of a datagram, under way. `time` is when it arrives, in milliseconds. */
+/** One copy of a datagram on its way. `time` is when it arrives, in milliseconds. */
 interface Flight extends Timed {
   readonly datagram: MemoryDatagram;
   readonly source: Machine;
   readonly target: Machine;
-  /** The interface of the target that it comes in on. */
+  /** The interface of the target at which it arrives. */
   readonly via: InterfaceName;
 }
 
-/** Datagrams that a real event loop hands over before it looks at its timers again: libuv reads 32 at a time. */
+/** Datagrams that a real event loop delivers before it checks its timers again: libuv reads 32 at a time. */
 export const MAX_AT_ONCE = 32;
 
-/** Half the grain of a virtual clock: sums of milliseconds are not exact. */
+/** Half the resolution of a virtual clock, in milliseconds: sums of milliseconds are not exact. */
 const TOLERANCE = 0.0005;
 
 /** The internals of a `MemoryNetwork`. */
@@ -53,7 +54,7 @@ export class Fabric {
   readonly random: SeededRandom;
   readonly receiveBuffer: number;
   readonly poison: boolean;
-  readonly links: InterfaceSockets = new InterfaceSockets();
+  readonly links: Links = new Links();
   readonly names: Map<string, readonly string[]> = new Map([["localhost", ["127.0.0.1"]]]);
   readonly services: Map<string, readonly SrvRecord[]> = new Map();
   readonly taps: Set<(datagram: TappedDatagram) => void> = new Set();
@@ -89,7 +90,7 @@ export class Fabric {
     return { ...this.#stats };
   }
 
-  /** The host with an address; it is made when it is new. */
+  /** The host with an address, made when it does not exist. */
   machine(address: string): Machine {
     let machine = this.#machines.get(address);
     if (machine === undefined) this.#machines.set(address, machine = new Machine(address));
@@ -97,9 +98,9 @@ export class Fabric {
   }
 
   /**
-   * Gives a host another address. Sockets and groups stay; faults and cuts are those of the addresses.
+   * Gives a host another address. Sockets and groups stay; faults and cuts belong to the addresses.
    *
-   * @throws {TypeError} when a host has it that has sockets
+   * @throws {TypeError} when another host with sockets has it
    */
   readdress(machine: Machine, to: string): void {
     const other = this.#machines.get(to);
@@ -112,18 +113,18 @@ export class Fabric {
     this.#machines.set(to, machine);
   }
 
-  /** Calls back at this moment, after what is due already. */
+  /** Calls back now, after what is due already. */
   soon(clock: Clock, callback: () => void): Timer {
-    // The shortest timer of a real event loop is 1 ms: too long for one datagram after another.
+    // The shortest timer of a real event loop is 1 ms: too long between two datagrams.
     return this.clock instanceof VirtualClock ? clock.setTimer(callback, 0) : clock.setTurnEnd(callback);
   }
 
-  /** Resolves when what is ready now has run. */
+  /** Resolves when everything that is ready now has run. */
   nextTurn(): Promise<void> {
     return this.clock instanceof VirtualClock ? this.clock.nextTurn() : nextTurn();
   }
 
-  /** Sets a datagram on its way at `time`, which is now or later. The bytes are copied before it returns. */
+  /** Sends a datagram at `time`, which is now or later. The bytes are copied before it returns. */
   send(socket: BoundSocket, source: Machine, data: Uint8Array, to: SocketAddress, time: number): void {
     const from = { host: socket.sourceFor(to.host), port: socket.port };
     const multicast = isGroup(to.host);
@@ -137,7 +138,7 @@ export class Fabric {
     this.#carry(datagram, source, target, time);
   }
 
-  /** Counts what happens to a datagram, and shows it to the taps. */
+  /** Counts the fate of a datagram, and shows it to the taps. */
   note(datagram: MemoryDatagram, fate: DatagramFate): void {
     this.#stats[fate]++;
     if (this.taps.size === 0) return;
@@ -158,7 +159,7 @@ export class Fabric {
     }
   }
 
-  /** From one host to another, with all that can go wrong there. */
+  /** Carries a datagram from one host to another, subject to the faults of that path. */
   #carry(sent: MemoryDatagram, source: Machine, target: Machine, time: number): void {
     const { random, links } = this;
     let datagram = { ...sent, receiver: target.address };
@@ -206,7 +207,7 @@ export class Fabric {
 
   #land(): void {
     this.#alarm = undefined;
-    // On a virtual clock one a call: what it sets going in promises runs before the next.
+    // On a virtual clock one datagram a call: the promises that it resolves are followed before the next.
     const most = this.clock instanceof VirtualClock ? 1 : MAX_AT_ONCE;
     for (let i = 0; i < most; i++) {
       const flight = this.#takeDue();

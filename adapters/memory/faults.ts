@@ -1,5 +1,5 @@
 /**
- * What goes wrong between two simulated hosts.
+ * Memory network faults: what goes wrong between two simulated hosts.
  *
  * @module
  */
@@ -8,9 +8,9 @@ import { checkKnown, type KnownOptions, knownOptions } from "../../src/platform/
 import type { MemoryDatagram } from "./datagram.ts";
 
 /**
- * What the network does to datagrams on their way from one host to another. The chances are numbers from 0 to 1, drawn
- * for each copy on its own, so that the receivers of one multicast lose different datagrams. What stays on a host
- * suffers nothing but a full receive buffer.
+ * The faults of the paths from one host to another. The chances are numbers from 0 to 1, drawn for each copy, so that
+ * the receivers of one multicast lose different datagrams. Datagrams within a host are affected only by a full receive
+ * buffer.
  */
 export interface Faults {
   /**
@@ -24,34 +24,34 @@ export interface Faults {
    */
   readonly duplicate: number;
   /**
-   * Chance that a datagram is held back for up to `reorderBy`, so that later ones overtake it. All others that one host
-   * sends to another arrive in the order they were sent, whatever their `delay`.
+   * Chance that a datagram is held back for up to `reorderBy`, so that later ones overtake it. All others from one host
+   * to another arrive in the order in which they were sent, whatever their `delay`.
    * @default {0}
    */
   readonly reorder: number;
   /**
-   * Longest that `reorder` holds a datagram back, in milliseconds.
+   * Longest time for which `reorder` holds a datagram back, in milliseconds.
    * @default {10}
    */
   readonly reorderBy: number;
   /**
-   * How long a datagram is under way, in milliseconds: each time a number from `min` to `max`, both from 0 up.
+   * How long a datagram takes, in milliseconds: each time a number from `min` to `max`, both from 0 up.
    * @default {{ min: 0.1, max: 0.1 }}
    */
   readonly delay: { readonly min: number; readonly max: number };
   /**
-   * Chance that a datagram is cut to a length from 0 to one byte less than it has.
+   * Chance that a datagram is truncated to a length from 0 to one byte less than it has.
    * @default {0}
    */
   readonly truncate: number;
-  /** Says which datagrams are lost besides: those it returns true for. Asked once for each receiving host. */
+  /** Selects further datagrams to lose: those for which it returns true. Called once for each receiving host. */
   readonly drop?: ((datagram: MemoryDatagram) => boolean) | undefined;
 }
 
 /** Some of the {@linkcode Faults}. One that is `undefined` is left as it is. */
 export type SomeFaults = { readonly [Fault in keyof Faults]?: Faults[Fault] | undefined };
 
-/** Which datagrams a fault strikes; an address that is left out stands for every host. */
+/** The datagrams that a fault affects; an address that is left out stands for every host. */
 export interface Direction {
   /** Address of the sending host. */
   readonly from?: string | undefined;
@@ -73,7 +73,7 @@ export const FAULTS: KnownOptions = knownOptions<Faults>({
 const DIRECTION = knownOptions<Direction>({ from: true, to: true });
 const DELAY = knownOptions<Faults["delay"]>({ min: true, max: true });
 
-/** The way from one host to another. */
+/** The path from one host to another. */
 export interface Link {
   faults: Faults;
   /** When the last datagram that was not held back arrives: later ones do not overtake it. */
@@ -95,8 +95,8 @@ interface Rule {
   readonly direction: Direction;
 }
 
-/** The ways between all hosts: what each does to datagrams, and which are cut. */
-export class InterfaceSockets {
+/** The paths between all hosts: the faults of each, and which are cut. */
+export class Links {
   #rules: Rule[] = [];
   readonly #links = new Map<string, Map<string, Link>>();
   readonly #sides = new Map<string, number>();
@@ -153,12 +153,12 @@ export class InterfaceSockets {
 
 const CHANCES = ["loss", "duplicate", "reorder", "truncate"] as const;
 
-/** The faults that are set, `drop: undefined` among them: it takes a `drop` back. */
+/** The faults that are set, including `drop: undefined`, which removes a `drop`. */
 function definedOf(faults: SomeFaults): Partial<Faults> {
   return Object.fromEntries(Object.entries(faults).filter(([name, value]) => value !== undefined || name === "drop"));
 }
 
-/** What is left of a rule when a later one stands: this keeps their number within bounds. */
+/** The part of a rule that a later one does not override: this bounds the number of rules. */
 function without(rule: Rule, later: Rule): Rule {
   const { from = rule.direction.from, to = rule.direction.to } = later.direction;
   if (from !== rule.direction.from || to !== rule.direction.to) return rule;

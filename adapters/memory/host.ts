@@ -1,5 +1,5 @@
 /**
- * A process on a simulated host.
+ * Memory host: a process on a simulated host, with the ports that a mesh needs.
  *
  * @module
  */
@@ -22,11 +22,11 @@ import { type Fabric, MAX_AT_ONCE } from "./fabric.ts";
 import type { Machine } from "./machine.ts";
 import { MemorySocket, type SocketOwner } from "./socket.ts";
 
-/** What a process is like. */
+/** Options of a process. */
 export interface MemoryHostOptions {
   /**
-   * Whether it has multicast. Without, `bind` with `joinGroup` rejects with `EMULTICAST`, and so does a `send` to a group
-   * with `ENETUNREACH`.
+   * Whether it has multicast. Without, `bind` with `joinGroup` rejects with `EMULTICAST`, and a `send` to a group with
+   * `ENETUNREACH`.
    * @default {true}
    */
   readonly multicast?: boolean | undefined;
@@ -35,35 +35,38 @@ export interface MemoryHostOptions {
 const HOST_OPTIONS = knownOptions<MemoryHostOptions>({ multicast: true });
 
 /**
- * One process on a simulated host: all the ports that a mesh needs, and the ways in which a process fails. The ports can
- * be taken apart and replaced one by one: `{ ...host, resolve: myResolve }`.
+ * One process on a simulated host: all the ports that a mesh needs, and the ways in which a process fails. Ports can be
+ * replaced one by one: `{ ...host, resolve: myResolve }`.
  */
 export interface MemoryHost extends MeshPorts {
   /** The host's address on `eth0`, an IPv4 or IPv6 literal. */
   readonly address: string;
-  /** What it does at the moment. */
+  /** What the process does at the moment. */
   readonly state: "running" | "paused" | "crashed";
   /**
-   * Stops its event loop, as a long garbage collection or a stopped container does: no timer and no datagram reaches it.
-   * Datagrams wait in the receive buffers, and are lost when these are full. What the test itself calls still runs. Does
-   * nothing unless it is running.
+   * Stops its event loop, as a long garbage collection or a stopped container does: no timer fires and no datagram is
+   * read. Datagrams wait in the receive buffers, and are lost when these are full. What the test itself calls still
+   * runs. Does nothing unless the process is running.
    */
   pause(): void;
   /**
-   * Suspends the machine, as the lid of a laptop does: like {@linkcode MemoryHost.pause}, but `clock.now` stands still, and
-   * with it the time that timers have to go, while `clock.wall` goes on, and what is sent to it meanwhile is lost.
-   * {@linkcode MemoryHost.resume} wakes it. Does nothing unless it is running.
+   * Suspends the machine, as closing the lid of a laptop does. It is like {@linkcode MemoryHost.pause}, but `clock.now`
+   * stands still, and so does the remaining time of timers, while `clock.wall` goes on, and datagrams sent to it
+   * meanwhile are lost. {@linkcode MemoryHost.resume} wakes it. Does nothing unless the process is running.
    */
   suspend(): void;
-  /** Lets it go on: first the timers that have come due, then the datagrams that wait. Does nothing unless it is paused. */
+  /**
+   * Resumes it: first the timers that are due run, then the waiting datagrams are read. Does nothing unless it is
+   * paused.
+   */
   resume(): void;
   /**
-   * Keeps its event loop busy for `ms` milliseconds, as a callback does that computes or reads a file: call it from within
+   * Blocks its event loop for `ms` milliseconds, as a callback does that computes or reads a file: call it from within
    * one. The host's clock is ahead by `ms` at once, and what the callback sends after that leaves so much later. Until
-   * the network's time has caught up no timer and no datagram reaches the host. Then it goes on as libuv does, which
-   * reads up to 32 datagrams of a socket before it looks at its timers: called while a datagram was handled, those that
-   * wait come first, up to 31 more, each of which may block again; then the timers that have come due; then the rest, and
-   * what waits for the end of a turn.
+   * the network's time has caught up, no timer fires and no datagram is read. Then it goes on as libuv does, which
+   * reads up to 32 datagrams of a socket before it looks at its timers. If it was called while a datagram was handled,
+   * the waiting ones come first, up to 31 more, each of which may block again; then the timers that are due; then the
+   * rest, and what waits for the end of a turn.
    *
    * @example A subscriber that takes 10 ms a key
    * ```ts
@@ -79,16 +82,16 @@ export interface MemoryHost extends MeshPorts {
    */
   block(ms: number): void;
   /**
-   * Ends it without a word: its sockets are gone, no timer or handler of it is called again, and what it sends or binds
+   * Crashes it: its sockets are gone, none of its timers or handlers is called again, and what it sends or binds
    * afterwards rejects. {@linkcode MemoryNetwork.host} starts another process on the same host.
    */
   crash(): void;
   /**
-   * Gives its host another address of the same family, as a new lease or a move does; all processes there have it. What is
-   * sent to the old one, or is on its way there, reaches nobody. As on Linux, sockets bound to no address go on with the
-   * new one and groups stay joined, while one that is bound to the old address, or sends multicast by it, sends no more:
-   * `ENETUNREACH` (IPv4), or goes on sending from an address that nobody can answer (IPv6). Faults, cuts and partitions
-   * belong to the addresses.
+   * Gives its host another address of the same family, as a new lease or a move does; all processes there have it.
+   * Datagrams to the old address, or on their way there, reach no host. As on Linux, sockets bound to no address go on
+   * with the new one and groups stay joined. A socket that is bound to the old address, or sends multicast by it, can
+   * no longer send (`ENETUNREACH`, IPv4), or goes on sending from an address that no one can answer (IPv6). Faults,
+   * cuts and partitions belong to the addresses.
    *
    * @throws {TypeError} when it is not a unicast literal of the host's family, or another host has it
    */
@@ -105,7 +108,7 @@ export class HostProcess implements MemoryHost, SocketOwner {
   readonly networkInterfaces: NetworkInterfaces;
   readonly routeTo: RouteTo;
 
-  // No properties: what is spread into the options of a mesh are the ports alone.
+  // Private fields, so that spreading the host into the options of a mesh copies the ports alone.
   readonly #fabric: Fabric;
   readonly #machine: Machine;
   readonly #hasMulticast: boolean;
@@ -113,16 +116,19 @@ export class HostProcess implements MemoryHost, SocketOwner {
   readonly #timers = new Set<HostTimer>();
   #overdue: HostTimer[] = [];
   #state: "running" | "paused" | "crashed" = "running";
-  /** Up to when, in the network's time, the host has run ahead of it. */
+  /** Until when, in the network's time, the host is ahead of it. */
   #blockedUntil = -Infinity;
-  /** When it was suspended, in the network's time, and for how long it was in all. */
+  /** When it was suspended, in the network's time, and for how long in all. */
   #suspendedAt: number | undefined;
   #slept = 0;
-  /** The latest time that its clock has told. */
+  /** The latest time that its clock has returned. */
   #latest = -Infinity;
-  /** The next step of going on after that. Timers and datagrams are held while there is one. */
+  /** The next step of resuming. Timers and datagrams are held while there is one. */
   #goingOn: Timer | undefined;
-  /** Whose datagram was handled when it was blocked, and how many of it were read in a row since. */
+  /**
+   * The socket whose datagram was being handled when the host was blocked, and how many of its datagrams were read in a
+   * row since.
+   */
   #reader: MemorySocket | undefined;
   #read = 0;
 
@@ -142,7 +148,7 @@ export class HostProcess implements MemoryHost, SocketOwner {
     this.clock = {
       now: () => {
         const now = Math.max(this.#suspendedAt ?? clock.now(), this.#blockedUntil) - this.#slept;
-        // What was slept is a sum, and its last digits are rounded: the clock would go back by some of them.
+        // The suspended time is a sum, and its last digits are rounded: the clock could go back by some of them.
         return this.#latest = Math.max(this.#latest, now);
       },
       wall: () => Math.max(clock.now(), this.#blockedUntil),
@@ -195,7 +201,7 @@ export class HostProcess implements MemoryHost, SocketOwner {
     this.#suspendedAt = this.#fabric.clock.now();
   }
 
-  /** Whether the machine is suspended: then nothing waits in its sockets. */
+  /** Whether the machine is suspended: its sockets receive nothing then. */
   get isSuspended(): boolean {
     return this.#suspendedAt !== undefined;
   }
@@ -218,7 +224,7 @@ export class HostProcess implements MemoryHost, SocketOwner {
     this.#catchUp();
   }
 
-  /** Timers have as long to go as they had, and so has what blocks it. */
+  /** Moves timers and a running block on by the time of the suspension. */
   #wake(): void {
     if (this.#suspendedAt === undefined) return;
     const { clock } = this.#fabric;
@@ -241,11 +247,11 @@ export class HostProcess implements MemoryHost, SocketOwner {
   #catchUp(): void {
     const { clock } = this.#fabric;
     this.#goingOn?.cancel();
-    // Those that are set for the same moment meanwhile are due after those that are late already.
+    // Timers set meanwhile for the same moment are due after those that are late already.
     this.#goingOn = clock.setTimer(() => this.#goOnSoon(), this.#blockedUntil - clock.now());
   }
 
-  /** For a socket: one of its datagrams is about to be handled. */
+  /** Called by a socket before one of its datagrams is handled. */
   reads(socket: MemorySocket): void {
     this.#reader = socket;
   }
@@ -256,7 +262,7 @@ export class HostProcess implements MemoryHost, SocketOwner {
         this.#goingOn = undefined;
         return;
       }
-      // Set before, as what is handled may block again.
+      // Set before, as the handler may block again.
       this.#goOnSoon();
       if (this.#reader !== undefined && ++this.#read < MAX_AT_ONCE && this.#reader.readOne()) return;
       this.#goingOn?.cancel();
@@ -311,7 +317,7 @@ export class HostProcess implements MemoryHost, SocketOwner {
   }
 }
 
-/** A copy of what a table has for a name. Throws as a resolver does when that is nothing. */
+/** A copy of a table's entry for a name. Throws as a resolver does when there is none. */
 function known<T>(table: ReadonlyMap<string, readonly T[]>, name: string, what: string): T[] {
   const list = table.get(name) ?? [];
   if (list.length > 0) return [...list];

@@ -1,5 +1,5 @@
 /**
- * The ports of one simulated host.
+ * Memory machine: the ports and group memberships of one simulated host.
  *
  * @module
  */
@@ -9,7 +9,7 @@ import { type Family, formatAddress, isGroup } from "../../src/platform/endpoint
 import { isLoopback, type MemoryDatagram } from "./datagram.ts";
 import type { SeededRandom } from "./random.ts";
 
-/** The interfaces that each host has: one for itself and one for the network. */
+/** The interfaces of each host: the loopback interface and the network. */
 export type InterfaceName = "lo" | "eth0";
 
 /** A socket, as the network sees it. */
@@ -18,23 +18,23 @@ export interface BoundSocket {
   readonly port: number;
   readonly shared: boolean;
   readonly multicastLoopback: boolean;
-  /** Where multicast leaves. */
+  /** The interface by which multicast leaves. */
   readonly multicastVia: InterfaceName;
   readonly isClosed: boolean;
-  /** The address that a datagram to `host` comes from. */
+  /** The source address of a datagram to `host`. */
   sourceFor(host: string): string;
-  /** A datagram has come in. */
+  /** A datagram has arrived. */
   receive(datagram: MemoryDatagram): void;
 }
 
 /** Linux: net.ipv4.ip_local_port_range. */
 const EPHEMERAL = { first: 32_768, count: 28_232 };
 
-/** Which sockets there are on a host, and which of them a datagram is for. What is said of Linux was tried on 6.18. */
+/** The sockets of a host, and which of them a datagram is for. Behaviour attributed to Linux was measured on 6.18. */
 export class Machine {
-  /** On the network: an IPv4 or IPv6 literal, which may change. */
+  /** The host's address on the network: an IPv4 or IPv6 literal, which may change. */
   address: string;
-  /** Those of one port, in the order they were bound. */
+  /** The sockets of each port, in the order in which they were bound. */
   readonly #ports = new Map<number, BoundSocket[]>();
   readonly #members = { lo: new Map<string, number>(), eth0: new Map<string, number>() };
 
@@ -42,7 +42,7 @@ export class Machine {
     this.address = address;
   }
 
-  /** The port that a socket with these options is to have. Throws a system error when it cannot be bound. */
+  /** Chooses the port of a socket with these options. Throws a system error when it cannot be bound. */
   claim({ host, port, shared }: BindOptions, random: SeededRandom): number {
     if (!this.owns(host) && !this.#isBindable(host)) {
       throw systemError("EADDRNOTAVAIL", `the host has ${this.address} and ${loopbackOf(this.family)}`);
@@ -101,7 +101,7 @@ export class Machine {
     return this.owns(address) ? "lo" : undefined;
   }
 
-  /** The interface that a socket of a family calls so: by its address for IPv4, by its name for IPv6. */
+  /** The interface that a socket of a family names so: by its address for IPv4, by its name for IPv6. */
   interfaceCalled(multicastInterface: string, family: Family): InterfaceName | undefined {
     if (family === 4) return this.interfaceOf(multicastInterface);
     if (this.family === 4) return undefined;
@@ -109,9 +109,9 @@ export class Machine {
   }
 
   /**
-   * The sockets that a datagram which has come in on an interface is for. Multicast: all on that port, those bound to no
-   * address too when any socket of the host joined the group. Unicast: one, bound to that very address rather than to
-   * none, and the one bound last when several are.
+   * The sockets that receive a datagram which has arrived on an interface. Multicast goes to all on that port, to those
+   * bound to no address too when any socket of the host has joined the group. Unicast goes to one: one bound to that
+   * very address rather than to none, and the one bound last when there are several.
    */
   receivers({ to: { host, port }, multicast }: MemoryDatagram, on: InterfaceName): readonly BoundSocket[] {
     const sockets = this.#ports.get(port);
@@ -130,7 +130,7 @@ export class Machine {
     return host === "0.0.0.0" || (host === "::" && this.family === 6) || (isGroup(host) && !host.includes(":"));
   }
 
-  /** A random one that no socket of the host has, on any address. */
+  /** A random port that no socket of the host has, on any address. */
   #freePort(random: SeededRandom): number {
     const start = random.below(EPHEMERAL.count);
     for (let i = 0; i < EPHEMERAL.count; i++) {
@@ -146,12 +146,12 @@ export function systemError(code: string, message: string): Error {
   return Object.assign(new Error(`${code}, ${message}`), { code });
 }
 
-/** The address that stands for all of a family. */
+/** The unspecified address of a literal's family. */
 export function unspecifiedFor(literal: string): string {
   return literal.includes(":") ? "::" : "0.0.0.0";
 }
 
-/** The address by which a host reaches itself alone. */
+/** The loopback address of a family. */
 export function loopbackOf(family: Family): string {
   return family === 4 ? "127.0.0.1" : "::1";
 }

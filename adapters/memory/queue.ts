@@ -1,32 +1,32 @@
 /**
- * What waits for its time.
+ * Time queue: a priority queue of items by the time at which they are due.
  *
  * @module
  */
 
-/** Something that waits. */
+/** An item of the queue. */
 export interface Timed {
   /** When it is due, in any unit. */
   readonly time: number;
-  /** Which goes first of those due at the same time: the lower one. No two may be equal. */
+  /** The order among items that are due at the same time: lower ones come first. No two may be equal. */
   readonly order: number;
 }
 
-/** A binary heap: the earliest comes out first. */
+/** A binary heap: the earliest item comes out first. */
 export class TimeQueue<T extends Timed> {
   #heap: T[] = [];
 
-  /** How many wait. */
+  /** Number of items. */
   get size(): number {
     return this.#heap.length;
   }
 
-  /** The one that {@linkcode TimeQueue.pop} would take out. */
+  /** The item that {@linkcode TimeQueue.pop} would remove. */
   peek(): T | undefined {
     return this.#heap[0];
   }
 
-  /** Adds one. O(log n), O(1) when it is the last. */
+  /** Adds an item. O(log n), O(1) when it is the last. */
   push(item: T): void {
     const heap = this.#heap;
     let at = heap.push(item) - 1;
@@ -40,7 +40,7 @@ export class TimeQueue<T extends Timed> {
     heap[at] = item;
   }
 
-  /** Takes the earliest out. O(log n). */
+  /** Removes the earliest item. O(log n). */
   pop(): T | undefined {
     const heap = this.#heap;
     const first = heap[0];
@@ -59,7 +59,7 @@ export class TimeQueue<T extends Timed> {
     return first;
   }
 
-  /** Takes out all that `keep` says no to. */
+  /** Removes all items for which `keep` returns false. */
   filter(keep: (item: T) => boolean): void {
     // A sorted array is a heap.
     this.#heap = this.#heap.filter(keep).sort((a, b) => isBefore(a, b) ? -1 : 1);

@@ -1,5 +1,5 @@
 /**
- * Random numbers that a seed repeats.
+ * Seeded random numbers: a generator that repeats its numbers for the same seed.
  *
  * @module
  */
@@ -9,7 +9,7 @@
  * passes PractRand and has a period of at least 2^32. Not secure.
  */
 export class SeededRandom {
-  /** What it was made with. */
+  /** The seed that it was made with. */
   readonly seed: number;
   #a: number;
   #b: number;
@@ -17,7 +17,7 @@ export class SeededRandom {
   #counter = 1;
 
   /**
-   * Starts the numbers of a seed.
+   * Starts the generator with a seed.
    *
    * @param seed an integer from 0 to 2^53 - 1
    * @throws {RangeError} when it is another number
@@ -32,7 +32,7 @@ export class SeededRandom {
     this.#a = seed | 0;
     this.#b = (seed / 2 ** 32) | 0;
     this.#c = 0;
-    // 15 rounds mix the seed in: seeds that differ in one bit then give unlike numbers from the first on.
+    // 15 rounds mix the seed in: seeds that differ in one bit then give different numbers from the first on.
     for (let i = 0; i < 15; i++) this.#next32();
   }
 
@@ -56,7 +56,7 @@ export class SeededRandom {
     return probability > 0 && (probability >= 1 || this.next() < probability);
   }
 
-  /** As many random bytes. */
+  /** Random bytes. */
   bytes(length: number): Uint8Array {
     const bytes = new Uint8Array(length);
     for (let i = 0; i < length; i++) bytes[i] = this.#next32() >>> 24;

@@ -1,5 +1,5 @@
 /**
- * A UDP socket of a simulated host.
+ * Memory socket: a UDP socket of a simulated host.
  *
  * @module
  */
@@ -27,34 +27,34 @@ import {
   unspecifiedFor,
 } from "./machine.ts";
 
-/** Sends between two turns of the event loop: as many as the other adapters make. */
+/** Sends between two turns of the event loop: as many as in the other adapters. */
 const SENDS_PER_TURN = 16;
 
-/** Most bytes in a datagram. */
+/** Largest payload of a datagram, in bytes. */
 const MAX_DATAGRAM: Readonly<Record<Family, number>> = { 4: 65_507, 6: 65_527 };
 
-/** What code that keeps a datagram finds in it afterwards. */
+/** Overwrites a delivered datagram, for code that keeps it. */
 const POISON = 0xaa;
 
-/** Not 0, so that code which takes `data.buffer` for the datagram is found out. */
+/** Not 0, so that code which takes `data.buffer` for the datagram is detected. */
 const OFFSET = 5;
 
-/** The memory that every datagram is handed over in, one at a time. */
+/** The buffer in which every datagram is delivered, one at a time. */
 const received = new Uint8Array(OFFSET + MAX_DATAGRAM[6]).fill(POISON);
 
 /** The process that a socket belongs to. */
 export interface SocketOwner {
   readonly fabric: Fabric;
   readonly machine: Machine;
-  /** Whether it has multicast. */
+  /** Whether the process has multicast. */
   readonly multicast: boolean;
-  /** Whether nothing reaches it now. */
+  /** Whether no datagram is delivered to the process now. */
   readonly isHeld: boolean;
-  /** Whether its machine is suspended: what comes is lost. */
+  /** Whether the machine is suspended: arriving datagrams are lost. */
   readonly isSuspended: boolean;
-  /** Its own time, which is ahead of the network's while it is blocked. */
+  /** The process's own time, which is ahead of the network's while it is blocked. */
   readonly clock: Clock;
-  /** A datagram of the socket is about to be handed over. */
+  /** A datagram of the socket is about to be delivered. */
   reads(socket: MemorySocket): void;
   /** The socket is closed. */
   forget(socket: MemorySocket): void;
@@ -65,7 +65,7 @@ interface Membership {
   readonly on: InterfaceName;
 }
 
-/** Bound from the moment it is made; the constructor throws a `BindError` when that cannot be. */
+/** Bound from the moment it is made; the constructor throws a `BindError` when that fails. */
 export class MemorySocket implements DatagramSocket, BoundSocket {
   readonly adapter: AdapterName = "memory";
   readonly unmet: readonly (keyof BindOptions)[] = [];
@@ -100,7 +100,7 @@ export class MemorySocket implements DatagramSocket, BoundSocket {
     this.#multicastInterface = options.multicastInterface;
     this.#owner = owner;
     this.#handlers = handlers;
-    // Linux doubles what is asked for, to make up for its bookkeeping.
+    // Linux doubles the requested size, to make up for its bookkeeping.
     this.#bufferSize = options.receiveBuffer === undefined ? fabric.receiveBuffer : 2 * options.receiveBuffer;
     this.receiveBuffer = this.#bufferSize / 2;
     attempt(() => {
@@ -120,7 +120,7 @@ export class MemorySocket implements DatagramSocket, BoundSocket {
     checkDestination(data, host, port, this.#family);
     const literal = canonical(host);
     const to = { host: literal === unspecifiedFor(host) ? loopbackOf(this.#family) : literal, port };
-    this.#checkWay(to.host);
+    this.#checkPath(to.host);
     fabric.send(this, machine, data, to, clock.now());
     await (++this.#sends % SENDS_PER_TURN === 0 ? fabric.nextTurn() : undefined);
     this.#checkOpen();
@@ -184,20 +184,23 @@ export class MemorySocket implements DatagramSocket, BoundSocket {
     this.#inboxSize = size;
   }
 
-  /** For the process: it goes on. What has come in meanwhile is handed over, each datagram in a call of its own. */
+  /**
+   * Called by the process when it resumes. Datagrams that have arrived meanwhile are delivered, each in a call of its
+   * own.
+   */
   resume(): void {
     if (this.#drain !== undefined || this.#inbox.length === 0) return;
     const { fabric } = this.#owner;
     this.#drain = fabric.soon(fabric.clock, () => {
       this.#drain = undefined;
-      // Held again meanwhile: it is told when it goes on.
+      // Held again meanwhile: this is called again when it resumes.
       if (this.#owner.isHeld) return;
       if (this.#inbox.length > 1) this.resume();
       this.readOne();
     });
   }
 
-  /** Hands over the first that waits. False when there is none. */
+  /** Delivers the first waiting datagram. False when there is none. */
   readOne(): boolean {
     const datagram = this.#inbox.shift();
     if (datagram === undefined) return false;
@@ -243,15 +246,15 @@ export class MemorySocket implements DatagramSocket, BoundSocket {
     );
   }
 
-  /** With no interface named, that of the address that the socket is bound to. */
+  /** The interface to join a group on. With none named, that of the address that the socket is bound to. */
   #joinsOn(multicastInterface: string | undefined): InterfaceName | undefined {
     const { machine } = this.#owner;
     if (multicastInterface !== undefined) return machine.interfaceCalled(multicastInterface, this.#family);
     return isLoopback(this.host) ? "lo" : "eth0";
   }
 
-  /** Fails where Linux 6.18 does. It lets a socket of IPv6 send from any address that it was once bound to. */
-  #checkWay(host: string): void {
+  /** Fails where Linux 6.18 does. Linux lets an IPv6 socket send from any address that it was once bound to. */
+  #checkPath(host: string): void {
     const { machine, multicast } = this.#owner;
     if (isGroup(host) && !multicast) throw sendError("ENETUNREACH", "a group needs a host with multicast", host);
     if (this.#family === 6) return;
@@ -280,8 +283,8 @@ function ownAddress(bound: string): string | undefined {
 }
 
 /**
- * What a datagram takes of a receive buffer on Linux: 256 bytes for itself, and its data with 384 bytes of headers
- * rounded up to a power of two. 212,992 bytes are then 92 datagrams of 1,400 bytes, or 277 of 64.
+ * The memory that a datagram takes in a receive buffer on Linux: 256 bytes for itself, and its data with 384 bytes of
+ * headers rounded up to a power of two. 212,992 bytes are then 92 datagrams of 1,400 bytes, or 277 of 64.
  */
 function memoryOf(length: number): number {
   return 256 + 2 ** (32 - Math.clz32(length + 384 - 1));

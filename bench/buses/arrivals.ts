@@ -1,31 +1,37 @@
-import { machineNow } from "../clock.ts";
+/**
+ * Arrivals: counts or times the keys that arrive by a bus.
+ *
+ * @module
+ */
+
+import { machineNow } from "../machine_clock.ts";
 import { quantile } from "../figures.ts";
 
-// A call of the clock for each key would cost as much as the key.
+// Reading the clock for each key would cost as much as the key.
 const CLOCK_EVERY = 64;
 
-/** What comes out of a bus: how much, or how long each key took. */
+/** Records the keys that arrive by a bus: their number, or how long each took. */
 export class Arrivals {
   /** Calls so far. */
   received = 0;
-  /** When the last one was, give or take 63 calls where keys are only counted. */
+  /** When the last call was. Where keys are only counted, it may be up to 63 calls off. */
   last = 0;
   #times: Float64Array | undefined;
 
-  /** Begins anew, and counts. */
+  /** Starts again, and counts. */
   count(): void {
     this.received = 0;
     this.last = 0;
     this.#times = undefined;
   }
 
-  /** Begins anew, and keeps how long the first `keys` keys take, by the time in them. */
+  /** Starts again, and records how long the first `keys` keys take, by the time that they carry. */
   time(keys: number): void {
     this.count();
     this.#times = new Float64Array(keys);
   }
 
-  /** A key has come. */
+  /** A key has arrived. */
   heard(key: string): void {
     const index = this.received++;
     if (this.#times === undefined) {
@@ -36,7 +42,7 @@ export class Arrivals {
     this.#times[index] = this.last - dueOf(key);
   }
 
-  /** Of the times, in milliseconds. */
+  /** Quantiles of the times, in milliseconds. */
   quantiles(): Record<string, number> {
     const times = this.#times?.subarray(0, this.received);
     if (times === undefined || times.length === 0) return {};
@@ -44,7 +50,7 @@ export class Arrivals {
   }
 }
 
-/** A key that no other is equal to, and that carries the time at which it was due. */
+/** A unique key that carries the time at which it was due. */
 export function timedKey(serial: number, due: number): string {
   return `user:${serial}:${Math.round(due * TENTHS)}`;
 }
@@ -53,5 +59,5 @@ function dueOf(key: string): number {
   return Number(key.substring(key.lastIndexOf(":") + 1)) / TENTHS;
 }
 
-// Tenths of a microsecond, whole numbers of which are written and read faster than fractions.
+// Tenths of a microsecond: whole numbers are written and read faster than fractions.
 const TENTHS = 10_000;

@@ -1,31 +1,37 @@
+/**
+ * Bare socket buses: datagrams without a mesh.
+ *
+ * @module
+ */
+
 import { bind } from "../../adapters/auto.ts";
 import type { DatagramSocket } from "../../src/platform/datagram_socket.ts";
 import { KEYS_PER_DATAGRAM } from "../keys.ts";
-import type { AdvertisedAddress, Bus, OpenBus } from "./bus.ts";
+import type { Bus, EndpointOptions, OpenBus } from "./bus.ts";
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 const FULL = new Uint8Array(20 + 18 * KEYS_PER_DATAGRAM).fill(0x61);
 
-/** A bare socket: a datagram with nothing but the key for each key. */
-export const openKey: OpenBus = async (place) => {
-  const { heard } = place;
+/** A bare socket: for each key a datagram with nothing but the key. */
+export const openKey: OpenBus = async (options) => {
+  const { heard } = options;
   const socket = await bindBare((data) => heard?.(decoder.decode(data)));
   let last: Promise<void> | undefined;
   return end(socket, () => last, (key) => {
     const data = encoder.encode(key);
-    for (const to of ports(place)) last = socket.send(data, "127.0.0.1", to);
+    for (const to of ports(options)) last = socket.send(data, "127.0.0.1", to);
   });
 };
 
 /**
- * A bare socket that sends the same datagram of full size whenever as many keys as it could hold were published. Tells of
- * each datagram, not of each key.
+ * A bare socket that sends the same full-sized datagram whenever as many keys were published as it could hold. Reports
+ * each datagram, not each key.
  */
-export const openDatagram: OpenBus = async (place) => {
-  const { heard } = place;
+export const openDatagram: OpenBus = async (options) => {
+  const { heard } = options;
   const socket = await bindBare(() => heard?.(""));
-  const to = ports(place);
+  const to = ports(options);
   let last: Promise<void> | undefined;
   let keys = 0;
   return end(socket, () => last, () => {
@@ -34,7 +40,7 @@ export const openDatagram: OpenBus = async (place) => {
   });
 };
 
-/** A socket with the receive buffer that a mesh asks for. */
+/** Binds a socket with the receive buffer that a mesh asks for. */
 export function bindBare(message: (data: Uint8Array) => void): Promise<DatagramSocket> {
   return bind(
     {
@@ -51,8 +57,8 @@ export function bindBare(message: (data: Uint8Array) => void): Promise<DatagramS
   );
 }
 
-/** The ports of those that were opened before. */
-export function ports({ targets }: AdvertisedAddress): number[] {
+/** The ports of the endpoints that were opened before. */
+export function ports({ targets }: EndpointOptions): number[] {
   return targets.map((target) => Number(target.split(":")[1]));
 }
 

@@ -1,25 +1,32 @@
-import { type Peer, startPeer } from "../peer.ts";
+/**
+ * Line: the publishing and subscribing processes of one bus.
+ *
+ * @module
+ */
+
+import { type Peer, startPeer } from "../worker_process.ts";
 import type { Server } from "../servers.ts";
 import type { BusName } from "./bus.ts";
 import type { Arrived, NodeRequest, Opened, Published } from "./protocol.ts";
 
 const NODE = new URL("./node.ts", import.meta.url);
 
-// So long nothing must have come for all to be through. Bare sockets: several times what a full receive buffer takes. With
-// repairs: several times the longest pause between two requests for what is lost.
+// How long nothing must have arrived before a round counts as complete, in milliseconds. For bare sockets: several
+// times what a full receive buffer takes. With retransmission: several times the longest interval between two NAKs for
+// the same datagram.
 const SETTLE_MS = 100;
 const REPAIR_MS = 5_000;
 const BARE: readonly BusName[] = ["key", "datagram", "loop"];
 
-/** What one round was. */
+/** The result of one round. */
 export interface Round {
-  /** One for each publisher. */
+  /** One result for each publisher. */
   readonly published: readonly Published[];
-  /** One for each subscriber. */
+  /** One result for each subscriber. */
   readonly arrived: readonly Arrived[];
 }
 
-/** Processes that were started for lines, which keep them for the next time that they are open. */
+/** Processes that were started for lines, and are reused when a line is opened again. */
 export class Crew {
   readonly #publishers: Peer[] = [];
   readonly #subscribers: Peer[] = [];
@@ -37,7 +44,7 @@ export class Crew {
   }
 }
 
-/** Publishers and subscribers of one bus, each in a process of its own. */
+/** A line: publishers and subscribers of one bus, each in a process of its own. */
 export class Line {
   readonly bus: BusName;
   readonly server: Server | undefined;
@@ -61,13 +68,13 @@ export class Line {
       const listens = i < subscribers;
       const request = { type: "open", bus: this.bus, listens, targets, server: this.server?.port ?? 0 } as const;
       const { address } = await ask<Opened>(end, request);
-      // Who only publishes is no target.
+      // An endpoint that only publishes is no target.
       if (listens && address !== "") targets.push(address);
     }
     await all(ends, { type: "ready", others: ends.length - 1 });
   }
 
-  /** Publishes as fast as the bus takes it, and waits for all of it. */
+  /** Publishes as fast as the bus takes keys, and waits until all have arrived. */
   async flood(ms: number): Promise<Round> {
     await all(this.#subscribers, { type: "count" });
     return await this.#round({ type: "publish", ms });

@@ -1,3 +1,9 @@
+/**
+ * Loop bus: the least work that a mesh could do.
+ *
+ * @module
+ */
+
 import { BatchWriter } from "../../src/wire/batch_writer.ts";
 import { readBatch, scanPacket } from "../../src/wire/packet.ts";
 import { KEYS_PER_DATAGRAM } from "../keys.ts";
@@ -5,14 +11,14 @@ import { bindBare, ports } from "./bare.ts";
 import type { OpenBus } from "./bus.ts";
 
 /**
- * The least that a mesh can be: encodes keys of 16 bytes into full batches, sends them from a bare socket, receives and decodes them. It
- * knows its receivers, numbers nothing, and what is lost stays lost.
+ * The minimal mesh: encodes keys of 16 bytes into full batches, sends them from a bare socket, receives and decodes
+ * them. It knows its receivers, has no sequence numbers, and retransmits nothing.
  */
-export const openLoop: OpenBus = async (place) => {
-  const { heard = () => {} } = place;
-  const to = ports(place);
+export const openLoop: OpenBus = async (options) => {
+  const { heard = () => {} } = options;
+  const to = ports(options);
   const socket = await bindBare((data) => readBatch(data, scanPacket(data), heard));
-  // A datagram under way must not be written to.
+  // A datagram that is being sent must not be written to.
   const free: BatchWriter[] = [];
   let writer = new BatchWriter(new Uint8Array(16).fill(7));
   let last: Promise<unknown> | undefined;

@@ -1,3 +1,9 @@
+/**
+ * NATS bus.
+ *
+ * @module
+ */
+
 import { connect, type Msg } from "@nats-io/transport-node";
 import { type OpenBus, TOPIC } from "./bus.ts";
 
@@ -10,7 +16,7 @@ export const openNats: OpenBus = async ({ server, heard }) => {
       heard(message.string());
     };
     connection.subscribe(TOPIC, { callback });
-    // The server has the subscription when it answers what comes after it.
+    // The server has the subscription when it answers a later request.
     await connection.flush();
   }
   return {

@@ -1,13 +1,13 @@
 /**
- * A process with one end of a bus. `Line` starts it and asks it.
+ * Bus process: a process with one endpoint of a bus. `Line` starts it and sends it requests.
  *
  * @module
  */
 
 import process from "node:process";
 import { setTimeout } from "node:timers/promises";
-import { machineNow } from "../clock.ts";
-import { serve } from "../peer.ts";
+import { machineNow } from "../machine_clock.ts";
+import { serve } from "../worker_process.ts";
 import { Arrivals } from "./arrivals.ts";
 import { type Bus, openBus } from "./bus.ts";
 import type { Arrived, NodeRequest, Opened, Published } from "./protocol.ts";
@@ -71,7 +71,7 @@ async function report(keys: number, patience: number): Promise<Arrived> {
     else if (now - since > patience) break;
     before = arrivals.received;
     await setTimeout(LOOK_MS);
-    // When the process was held up, its timers come before what the socket has for it.
+    // When the process was delayed, its timers fire before its socket is read.
     await setTimeout(1);
   }
   const { user, system } = process.cpuUsage(startCpu);

@@ -1,6 +1,12 @@
+/**
+ * Bus protocol: the messages between a line and its processes.
+ *
+ * @module
+ */
+
 import type { BusName } from "./bus.ts";
 
-/** What a group asks a process that has one end of a bus. */
+/** Requests to a process that has one endpoint of a bus. */
 export type NodeRequest =
   | {
     readonly type: "open";
@@ -9,16 +15,19 @@ export type NodeRequest =
     readonly targets: readonly string[];
     readonly server: number;
   }
-  /** Answered when this end and so many others know of each other. */
+  /** Answered when this endpoint and `others` further ones know of each other. */
   | { readonly type: "ready"; readonly others: number }
-  /** Forget what has come. Keys are counted from now on, or the time that each took is kept, of so many at most. */
+  /**
+   * Forget the keys that have arrived. From now on keys are counted, or the time that each took is recorded, for at
+   * most `keys` of them.
+   */
   | { readonly type: "count" }
   | { readonly type: "time"; readonly keys: number }
-  /** Publish as fast as the bus takes it. */
+  /** Publish as fast as the bus takes keys. */
   | { readonly type: "publish"; readonly ms: number }
-  /** Publish so many keys, each with the time at which it was due, one each `interval` milliseconds. */
+  /** Publish `keys` keys, one each `interval` milliseconds, each with the time at which it was due. */
   | { readonly type: "pace"; readonly keys: number; readonly interval: number; readonly start: number }
-  /** Answered when so many have come, or nothing has for `patience` milliseconds. */
+  /** Answered when `keys` have arrived, or none has for `patience` milliseconds. */
   | { readonly type: "report"; readonly keys: number; readonly patience: number }
   | { readonly type: "close" };
 
@@ -27,7 +36,7 @@ export interface Opened {
   readonly address: string;
 }
 
-/** Answers `publish` and `pace`. Times are those of all processes of the machine, in milliseconds. */
+/** Answers `publish` and `pace`. Times are by the machine clock, in milliseconds. */
 export interface Published {
   readonly keys: number;
   readonly start: number;
@@ -40,10 +49,10 @@ export interface Published {
 export interface Arrived {
   /** Calls of the callback. */
   readonly received: number;
-  /** When the last one was. */
+  /** When the last call was. */
   readonly last: number;
   /** Processor time of the process since it began to count. */
   readonly cpuMs: number;
-  /** How long keys took that carried their time, in milliseconds; empty when they were counted. */
+  /** Quantiles of how long keys took that carried their time, in milliseconds; empty when they were counted. */
   readonly times: Readonly<Record<string, number>>;
 }

@@ -1,20 +1,28 @@
+/**
+ * Publishers: publish as fast as a bus takes keys, or at a rate.
+ *
+ * @module
+ */
+
 import { setImmediate, setTimeout } from "node:timers/promises";
-import { machineNow } from "../clock.ts";
+import { machineNow } from "../machine_clock.ts";
 import { asciiKeys, KEYS_PER_DATAGRAM } from "../keys.ts";
 import { timedKey } from "./arrivals.ts";
 import { type Bus, KEY_POOL } from "./bus.ts";
 
-// Keys published in one turn of the event loop, so that the sockets get their share of it: full datagrams of the controls.
+// Keys published in one turn of the event loop, so that the sockets get their share of it: full datagrams of the
+// controls.
 const BURST = 7 * KEYS_PER_DATAGRAM;
-// Bursts that the bus has not yet taken. With fewer, a server that is a round trip away would be waited for.
+// Largest number of bursts that the bus has not yet taken. With fewer, a server that is a round trip away would be the
+// limit.
 const WINDOW = 8;
-// Timers are as fine as a millisecond.
+// Timers have a resolution of one millisecond.
 const SHORTEST_TIMER_MS = 1;
 
 const keys = asciiKeys(KEY_POOL);
 let next = 0;
 
-/** Publishes for `ms` milliseconds as fast as the bus takes keys. Returns how many. */
+/** Publishes for `ms` milliseconds as fast as the bus takes keys. Returns how many it published. */
 export async function publishAll(bus: Bus, ms: number): Promise<number> {
   const waiting: (Promise<unknown> | undefined)[] = [];
   let sent = 0;
@@ -32,11 +40,12 @@ export async function publishAll(bus: Bus, ms: number): Promise<number> {
 }
 
 /**
- * Publishes `count` keys, one each `interval` milliseconds from `start` on, whatever becomes of those before: an open loop.
+ * Publishes `count` keys, one each `interval` milliseconds from `start` on, whatever becomes of earlier keys: an open
+ * loop.
  *
- * Up to a thousand a second by timers, and a key is due when its timer fires, as it is the timer's fault how late that is.
- * Above, a key is due by the clock alone, which each turn of the event loop looks at: so it counts when the bus, or a garbage
- * collector, has kept the publisher from it.
+ * Up to a thousand keys a second it uses timers, and a key is due when its timer fires, as the delay of a timer is not
+ * the fault of the bus. Above, a key is due by the clock alone, which is read in each turn of the event loop. So it
+ * counts when the bus, or a garbage collection, has delayed the publisher.
  */
 export async function publishPaced(bus: Bus, count: number, interval: number, start: number): Promise<void> {
   if (interval < SHORTEST_TIMER_MS) {

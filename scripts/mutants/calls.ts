@@ -113,7 +113,7 @@ export const CALLS: readonly Mutant[] = judgedBy("calls", [
   {
     name: "an address that is not reached is found at no time after it was new",
     file: "src/observability/diagnosis/snapshot.ts",
-    find: "> NEW * heartbeat ? false : null",
+    find: "> SETTLED_AFTER * heartbeat ? false : null",
     replace: "> Infinity ? false : null",
   },
   {

@@ -37,7 +37,7 @@ export const TRAFFIC: readonly Mutant[] = judgedBy("traffic", [
     file: "src/pubsub/batcher.ts",
     find: "const batch = this.#full.shift() ?? this.#takeOpen();",
     replace:
-      "if (this.#isDue) this.#fill(this.#newBatch());\n    const batch = this.#full.shift() ?? this.#takeOpen();",
+      "if (this.#isDue) this.#fill(this.#nextBatch());\n    const batch = this.#full.shift() ?? this.#takeOpen();",
   },
   {
     name: "a key of a batch that was taken is pending still",
@@ -66,8 +66,8 @@ export const TRAFFIC: readonly Mutant[] = judgedBy("traffic", [
   {
     name: "batches leave at once however many have just left",
     file: "src/pubsub/batcher.ts",
-    find: "if (now - this.#atOnceAt < AT_ONCE_EVERY) {",
-    replace: "if (now < this.#atOnceAt) {",
+    find: "if (now - this.#immediateAt < IMMEDIATE_INTERVAL) {",
+    replace: "if (now < this.#immediateAt) {",
   },
   {
     name: "what was sent long ago is pending again",
@@ -102,14 +102,14 @@ export const TRAFFIC: readonly Mutant[] = judgedBy("traffic", [
   {
     name: "callbacks that are slow while keys wait are timed for a while only",
     file: "src/pubsub/dispatcher.ts",
-    find: "if (duration >= BUDGET) this.#wary = WARY_KEYS;",
+    find: "if (duration >= BUDGET) this.#keysToTime = TIMED_KEYS;",
     replace: "",
   },
   {
     name: "a datagram within a datagram takes in what follows it",
     file: "src/pubsub/dispatcher.ts",
     find:
-      "this.#isBusy = false;\n    // A datagram may be handed over within a callback of another, whose other keys lie elsewhere.\n    this.#open = undefined;",
+      "this.#isBusy = false;\n    // A datagram may be delivered within a callback of another one, whose remaining keys lie elsewhere.\n    this.#open = undefined;",
     replace: "this.#isBusy = false;",
   },
   {
@@ -134,7 +134,7 @@ export const TRAFFIC: readonly Mutant[] = judgedBy("traffic", [
   {
     name: "many who hear of a key are called in one go",
     file: "src/pubsub/subscriptions.ts",
-    find: "if (table.shortAt(place) === undefined && isGroup(hearers)) return -1;",
+    find: "if (table.shortAt(place) === undefined && isGroup(recipients)) return -1;",
     replace: "",
   },
   {
@@ -152,7 +152,7 @@ export const TRAFFIC: readonly Mutant[] = judgedBy("traffic", [
   {
     name: "a pause between datagrams is time in which they were read",
     file: "src/pubsub/dispatcher.ts",
-    find: "if (since >= CALM) this.#turnAt = now;\n    else if",
+    find: "if (since >= IDLE_INTERVAL) this.#turnAt = now;\n    else if",
     replace: "if (this.#turnAt < 0) this.#turnAt = now;\n    else if",
   },
   {
@@ -164,7 +164,7 @@ export const TRAFFIC: readonly Mutant[] = judgedBy("traffic", [
   {
     name: "a node that cannot keep up takes all that comes",
     file: "src/pubsub/dispatcher.ts",
-    find: "return this.waiting >= FULL;",
+    find: "return this.waiting >= REFUSE_BATCHES_FROM;",
     replace: "return false;",
   },
   {
@@ -224,7 +224,7 @@ export const TRAFFIC: readonly Mutant[] = judgedBy("traffic", [
   {
     name: "a key with too many twins is not found",
     file: "src/pubsub/key_table.ts",
-    find: "return this.#suppression.size === 0 ? -1 : this.#suppression.get(readUtf8(bytes, start, end)) ?? -1;",
+    find: "return this.#overflow.size === 0 ? -1 : this.#overflow.get(readUtf8(bytes, start, end)) ?? -1;",
     replace: "return -1;",
   },
   {

@@ -88,7 +88,7 @@ export const WIDER: readonly Mutant[] = judgedBy("storms", [
   {
     name: "a mesh that has lost peers is current",
     file: "src/observability/status.ts",
-    find: 'lost.length > 0 ? BY_WEIGHT.indexOf("partial") : 0',
+    find: 'lost.length > 0 ? BY_SEVERITY.indexOf("partial") : 0',
     replace: "0",
     seeds: [7],
   },

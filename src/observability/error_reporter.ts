@@ -1,5 +1,5 @@
 /**
- * The one place where failures end up that nobody waits for: counted always, reported at a bounded rate.
+ * Error reporter: collects failures that no caller waits for. All are counted, and reported at a bounded rate.
  *
  * @module
  */
@@ -9,13 +9,13 @@ import type { MeshEvent, Stage } from "../events.ts";
 import type { Clock } from "../platform/clock.ts";
 import { TokenBucket } from "../platform/token_bucket.ts";
 
-/** What has failed last, and when by the node's clock. */
+/** The last failure of a stage, and when it happened by the node's clock. */
 export interface Failure {
   readonly error: Error;
   readonly at: number;
 }
 
-/** Those of a stage. */
+/** The failures of one stage. */
 interface StageErrors {
   readonly limit: TokenBucket;
   last: Failure;
@@ -23,7 +23,7 @@ interface StageErrors {
   suppressed: number;
 }
 
-/** Failures by stage. */
+/** Counts and reports failures by stage. */
 export class ErrorReporter {
   readonly #clock: Clock;
   readonly #emit: (event: MeshEvent) => void;
@@ -35,7 +35,7 @@ export class ErrorReporter {
     this.#emit = emit;
   }
 
-  /** Counts a failure, and reports it if none of its stage was in the last second. */
+  /** Counts a failure, and emits an event unless its stage emitted one in the last second. */
   report(stage: Stage, thrown: unknown): void {
     const last = { error: toError(thrown), at: this.#clock.now() };
     let state = this.#stages.get(stage);
@@ -59,7 +59,7 @@ export class ErrorReporter {
     return this.#stages.get(stage)?.last;
   }
 
-  /** How many failures of a stage there were. */
+  /** Number of failures of a stage. */
   count(stage: Stage): number {
     return this.#stages.get(stage)?.count ?? 0;
   }

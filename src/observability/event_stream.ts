@@ -1,5 +1,5 @@
 /**
- * The events of a mesh, to listen to or to iterate.
+ * Event stream: the events of a mesh, for listeners and async iteration.
  *
  * @module
  */
@@ -10,40 +10,43 @@ import { AsyncReaders } from "../platform/async_readers.ts";
 import type { Contexts } from "../platform/contexts.ts";
 import { isThenable } from "../platform/thenable.ts";
 
-/** Events kept for a reader that has not come yet or is slow. The oldest give way. */
+/** Events kept while nobody listens, and for a loop that lags behind. The oldest are dropped first. */
 const HISTORY = 256;
 
 /**
- * Called with each event. What it throws, or rejects with, is counted and becomes an `error` event with the stage
- * `"callback"`.
+ * Called with each event. An error that it throws, or rejects with, is counted and becomes an `error` event with the
+ * stage `"callback"`.
  */
 export type MeshEventListener = (event: MeshEvent) => unknown;
 
 /**
- * What happens to a mesh. Listen with `mesh.events.listen(callback)`, or iterate with `for await (const event of
+ * The events of a mesh. Listen with `mesh.events.listen(callback)`, or iterate with `for await (const event of
  * mesh.events)`; the loop ends when the mesh is closed.
  *
- * What happens while nobody listens, as when the mesh opens, is kept for the listener or loop that comes next. It, and a
- * loop that lags behind, lose the oldest beyond 256.
+ * Events while nobody listens, as during opening, are kept for the next listener or loop. At most 256 are kept, there
+ * and for a loop that lags behind; the oldest are dropped.
  */
 export interface MeshEvents extends AsyncIterable<MeshEvent> {
   /**
-   * Calls `listener` with each event until the mesh is closed or the returned function is called. What was kept is handed
-   * over before this returns.
+   * Calls `listener` with each event until the mesh is closed or the returned function is called. Kept events are
+   * delivered before this returns.
    */
   listen(listener: MeshEventListener): () => void;
 }
 
 /** The sending side of {@linkcode MeshEvents}. */
 export class EventStream implements MeshEvents {
-  /** As they were given, and bound to the contexts that they run in. */
+  /** The listeners as given, and bound to their async contexts. */
   readonly #listeners = new Map<MeshEventListener, MeshEventListener>();
   readonly #onListenerError: (error: unknown) => void;
   readonly #contexts: Contexts | undefined;
   #early: MeshEvent[] = [];
   #ended = false;
 
-  /** `onListenerError` gets what a listener threw or rejected with. An event about it calls it again: few may follow. */
+  /**
+   * `onListenerError` gets what a listener threw or rejected with. An event about that error calls the listener again,
+   * so few such events may follow.
+   */
   constructor(onListenerError: (error: unknown) => void, contexts?: Contexts) {
     this.#onListenerError = onListenerError;
     this.#contexts = contexts;
@@ -54,7 +57,7 @@ export class EventStream implements MeshEvents {
     return this.#ended;
   }
 
-  /** Hands an event to all listeners. */
+  /** Delivers an event to all listeners. */
   emit(event: MeshEvent): void {
     if (this.#ended) return;
     if (this.#listeners.size === 0) {
@@ -67,7 +70,7 @@ export class EventStream implements MeshEvents {
     }
   }
 
-  /** Emits the last event and lets all loops end. */
+  /** Emits the last event and ends all loops. */
   end(event: MeshEvent): void {
     this.emit(event);
     this.#ended = true;
@@ -101,7 +104,7 @@ export class EventStream implements MeshEvents {
   }
 }
 
-/** One loop over the events. It listens from its first step on, so what nobody waits for is not kept. */
+/** One loop over the events. It listens from its first step on, so nothing is kept for a loop that never begins. */
 class EventLoop implements AsyncIterableIterator<MeshEvent> {
   readonly #stream: EventStream;
   readonly #events: MeshEvent[] = [];

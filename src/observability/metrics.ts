@@ -1,5 +1,5 @@
 /**
- * The counters of a mesh.
+ * Metrics: the counters and gauges of a mesh.
  *
  * @module
  */
@@ -19,88 +19,105 @@ import type { Reliability } from "../reliability/reliability.ts";
 import type { ErrorReporter } from "./error_reporter.ts";
 import type { SlowCallbacks } from "./slow_callbacks.ts";
 
-/** Counts since the mesh was opened, and gauges, which say `now`. */
+/** Counts since the mesh was opened. Fields that say `now` are gauges. */
 export interface MeshMetrics extends Metrics {
-  /** Batches and rounds of heartbeats: taken by the group, or without multicast by at least one peer. */
+  /**
+   * Broadcasts sent, that is batches and rounds of heartbeats: sent to the group, or without multicast to at least one
+   * peer.
+   */
   readonly published: number;
-  /** Datagrams of other nodes that were read, of every type. */
+  /** Datagrams received from other nodes, of every type. */
   readonly delivered: number;
-  /** Keys that were accepted by `publish`, without those that were pending already. */
+  /** Keys accepted by `publish`, without those that were pending already. */
   readonly keysPublished: number;
-  /** Keys that have arrived, whether or not anyone subscribes to them. */
+  /** Keys received, whether or not anyone subscribes to them. */
   readonly keysReceived: number;
-  /** Events that subscribers were to get, those that were merged or gave way to an overflow event included. */
+  /** Events for subscribers, including those that were merged or replaced by an overflow event. */
   readonly events: number;
-  /** Events merged into one of the same key, or of an overflow, that was not yet delivered. */
+  /** Events merged into an undelivered one of the same key, or of an overflow. */
   readonly merged: number;
   /** Events with the cause `"overflow"`: a prefix subscription was too slow, or `keysDropped` grew. */
   readonly overflows: number;
-  /** Calls of a subscription's callback that took more than 5 ms. Those of a busy node that come alone may be left out. */
+  /** Calls of a subscription's callback that took more than 5 ms. Single slow calls on a busy node may be left out. */
   readonly slowCallbacks: number;
-  /** Keys that waited for slow callbacks and gave way to an event with the cause `"overflow"` or `"gap"` for everybody. */
+  /**
+   * Keys that were queued behind slow callbacks and dropped, with an event of the cause `"overflow"` or `"gap"` to all
+   * subscriptions.
+   */
   readonly keysDropped: number;
   /**
-   * Batches of more than 8 keys that were not taken, as more than 32,768 keys waited for callbacks. They are asked for again, and their
-   * publishers slow down.
+   * Batches of more than 8 keys that were not accepted because more than 32,768 keys were queued for callbacks. They
+   * are requested again by NAK, and their publishers slow down.
    */
   readonly batchesDeferred: number;
-  /** Datagrams that were none: too short, over 2,048 bytes, or with another first byte. */
+  /** Datagrams that are not part of the protocol: too short, over 2,048 bytes, or with another first byte. */
   readonly decodeErrors: number;
-  /** Keys left out as they were not UTF-8. */
+  /** Keys left out because they were not UTF-8. */
   readonly invalidKeys: number;
   /** Datagrams of a type that this version does not know. They are ignored. */
   readonly unknownTypes: number;
-  /** Datagrams that could not be sent to one destination. */
+  /** Failed sends of a datagram to one destination. */
   readonly sendErrors: number;
-  /** Times that a socket could not receive. */
+  /** Failed receives of a socket. */
   readonly receiveErrors: number;
   /** Times that a callback of a subscription, or a listener of `mesh.events`, threw or rejected. */
   readonly callbackErrors: number;
-  /** Times that a seed could not be looked up. */
+  /** Failed look-ups of a seed. */
   readonly resolveErrors: number;
-  /** Answers of the resolver, and lists of `discover`, of which a part was left out as they were too long. */
+  /** DNS answers, and lists of `discover`, that were truncated because they were too long. */
   readonly seedsTruncated: number;
-  /** Addresses and records of such answers, and items of such lists, left out as they can be no seed. */
+  /** Addresses and records of DNS answers, and items of such lists, left out because they cannot be a seed. */
   readonly seedsUnusable: number;
-  /** Heartbeats turned away: of newcomers when `maxPeers` were known, or with no port to reach the sender at. */
+  /**
+   * Heartbeats refused: of new nodes while `maxPeers` were known, or with no port at which the sender can be reached.
+   */
   readonly peersRefused: number;
   /**
-   * Copies of batches to Go nodes that were not sent, as they were beyond their share: 256 a second for all together that
-   * were heard for less than three heartbeats, 10,000 for the others.
+   * Unicast copies of batches to Go nodes that were not sent, because they exceeded the budget: 256 a second for all
+   * nodes together that were heard for less than three heartbeats, 10,000 for the others.
    */
   readonly copiesRefused: number;
-  /** Addresses that other nodes have told of and that were not asked, as too many were. */
+  /** Addresses received by peer exchange that were not probed, because there were too many. */
   readonly probesRefused: number;
-  /** Batches dropped as they had arrived before: copies by multicast and unicast, and repairs that came twice. */
+  /**
+   * Batches dropped because they had arrived before: copies by multicast and unicast, and retransmissions that came
+   * twice.
+   */
   readonly duplicates: number;
-  /** Datagrams of others that were missing, and asked for. What comes late, before it is asked for, does not count. */
+  /**
+   * Datagrams of peers that were missing and requested by NAK. One that arrives late, before the NAK is sent, does not
+   * count.
+   */
   readonly missing: number;
-  /** Those of the missing ones that have come. */
+  /** Missing datagrams that have arrived. */
   readonly recovered: number;
-  /** Gaps: times that datagrams of a node could not be had. */
+  /** Gaps: times that missing datagrams of a node could not be recovered. */
   readonly gaps: number;
-  /** Requests for repair that were sent. */
+  /** NAKs sent. */
   readonly naksSent: number;
-  /** Requests for repair that have come. */
+  /** NAKs received. */
   readonly naksReceived: number;
-  /** Requests for repair not granted: without proof of the asker's address, or too many a second. */
+  /** NAKs refused: without a validated path to the requester, or beyond the rate limit. */
   readonly naksRefused: number;
-  /** Datagrams sent again. */
+  /** Datagrams retransmitted. */
   readonly retransmitsSent: number;
-  /** Datagrams dropped as their extension block was malformed, or lacked what their type needs. */
+  /** Datagrams dropped because their extension block was malformed, or lacked a record that their type requires. */
   readonly malformedExtensions: number;
   /**
-   * Datagrams a second that the node may send now: congestion lowers it, its absence raises it. `Infinity` with
-   * `wire: "go-warp"`, which JSON has as 9007199254740991.
+   * Datagrams a second that the node may send now: losses reported by peers lower it, their absence raises it.
+   * `Infinity` with `wire: "go-warp"`, which JSON has as 9007199254740991.
    */
   readonly sendRate: number;
-  /** Longest batch, in bytes: 1,400, or less when the path to a peer does not carry that. Single keys may be longer. */
+  /**
+   * Largest batch now, in bytes: 1,400, or less when the path to a peer does not carry that. A single long key may
+   * exceed it.
+   */
   readonly batchLimit: number;
-  /** Bytes of sent datagrams held for repair now. */
+  /** Bytes of sent datagrams retained for retransmission now. */
   readonly retainedBytes: number;
-  /** Keys that have arrived and wait for slow callbacks now. */
+  /** Keys received and queued for slow callbacks now. */
   readonly backlog: number;
-  /** Peers known now: nodes that have answered, and those that speak the original's wire only. */
+  /** Peers known now: nodes with a validated path, and those that speak go-warp's wire format only. */
   readonly peers: number;
   /** Keys accepted and not yet sent now. */
   readonly pending: number;
@@ -108,7 +125,7 @@ export interface MeshMetrics extends Metrics {
   readonly waiting: number;
 }
 
-/** The parts of a node that count. */
+/** The parts of a node that keep counters. */
 export interface MeshParts {
   readonly subscriptions: Subscriptions;
   readonly transmitQueue: TransmitQueue;
@@ -124,7 +141,7 @@ export interface MeshParts {
   readonly reliability: Reliability | undefined;
 }
 
-/** What they have counted. */
+/** Collects the counters. */
 export function collectMetrics(parts: MeshParts): MeshMetrics {
   const {
     subscriptions,

@@ -1,5 +1,5 @@
 /**
- * Callbacks that keep the event loop busy: counted always, named at a bounded rate.
+ * Slow callbacks: counts subscriber callbacks that blocked the event loop, and reports them at a bounded rate.
  *
  * @module
  */
@@ -9,9 +9,9 @@ import type { Clock } from "../platform/clock.ts";
 import { TokenBucket } from "../platform/token_bucket.ts";
 import type { Topic } from "../pubsub/sync_bus.ts";
 
-/** Counts them, and reports one a second. */
+/** Counts slow callbacks and reports at most one a second. */
 export class SlowCallbacks {
-  /** How many there were. */
+  /** Number of slow callbacks since the start. */
   count = 0;
   readonly #limit: TokenBucket;
   readonly #emit: (event: MeshEvent) => void;
@@ -23,7 +23,7 @@ export class SlowCallbacks {
     this.#emit = emit;
   }
 
-  /** A callback of a subscription to `topic` took `duration` milliseconds. */
+  /** Records that a callback of a subscription to `topic` took `duration` milliseconds. */
   report(topic: Topic, duration: number): void {
     this.count++;
     if (!this.#limit.allow()) {

@@ -1,5 +1,8 @@
 /**
- * Gathers keys into batch datagrams, and decides when each is ready to leave.
+ * Batcher: packs published keys into batch datagrams and decides when each batch may be sent.
+ *
+ * Like Nagle's algorithm (RFC 896) it combines small writes. What makes them wait is a send budget, not an outstanding
+ * acknowledgement.
  *
  * @module
  */
@@ -16,78 +19,79 @@ import { hashOf } from "./key_hash.ts";
 import { PendingKeys } from "./pending_keys.ts";
 import { PublishWaiters, type Waiter } from "./publish_waiters.ts";
 
-/** What a {@linkcode Batcher} is made of. */
+/** What a {@linkcode Batcher} is built from. */
 export interface BatcherConfig {
-  /** Sender of the batches, 16 bytes. */
+  /** Node id of the sender, 16 bytes. */
   readonly nodeId: Uint8Array;
-  /** Whether batches get numbers, which take room. @default {false} */
+  /** Whether batches carry sequence numbers, which take room in the datagram. @default {false} */
   readonly numbered?: boolean;
-  /** Longest that a key waits for others, in milliseconds. */
+  /** Longest time that a key waits for other keys, in milliseconds. */
   readonly batchInterval: number;
-  /** Most keys in a datagram. */
+  /** Largest number of keys in a datagram. */
   readonly batchSize: number;
-  /** Most keys that may be pending. */
+  /** Largest number of pending keys. */
   readonly queueSize: number;
   readonly clock: Clock;
-  /** Says when a batch may leave that is not full. */
+  /** Decides when a batch that is not full may be sent. */
   readonly budget: SendBudget;
   /** Called when a batch is ready and {@linkcode Batcher.take} would return it. MUST NOT call `take` itself. */
   readonly onReady: () => void;
-  /** Called with each key that had to wait for room, when it is accepted. MUST NOT throw. */
+  /** Called with each key that had to wait for room, once it is accepted. MUST NOT throw. */
   readonly onLate?: (key: string, self: boolean | undefined) => void;
 }
 
-/** Batches kept to be used again: 64 of 1,400 bytes, more than a sender that keeps up ever has ready. */
+/** Batches kept for reuse: 64 of 1,400 bytes, more than a sender that keeps up ever has ready. */
 const MAX_SPARE = 64;
 
 /**
- * What is to wait for no longer than this, in milliseconds, is looked after at the end of each turn: a timer takes 1 ms at least, in
- * which a node that publishes so much gathers more than the budget demands.
+ * A wait of at most this long, in milliseconds, is checked at the end of each turn of the event loop and not by a
+ * timer. A timer takes at least 1 ms, in which a node that publishes so much gathers more than the budget requires.
  */
-const TURNS = 0.1;
+const TURN_WAIT = 0.1;
 
 /**
- * Once in so many milliseconds a batch does not wait for the end of the turn, which takes 50 to 90 µs in a process that was idle. In a
- * turn that awaits each key it publishes that is one datagram more.
+ * Shortest time, in milliseconds, between two batches that are sent without waiting for the end of the turn. In a
+ * process that was idle that wait takes 50 to 90 µs. In a turn that awaits each key it publishes, it costs one more
+ * datagram.
  */
-const AT_ONCE_EVERY = 1;
+const IMMEDIATE_INTERVAL = 1;
 
 interface Batch {
   readonly writer: BatchWriter;
-  /** When the first of its keys was accepted, by the node's clock. */
+  /** When its first key was accepted, by the node's clock. */
   since: number;
 }
 
 /**
- * A key is pending from when it is accepted until its datagram is taken to be sent. The same key published meanwhile
- * is covered by that datagram, so it is not queued again.
+ * Packs keys into batches. A key is pending from when it is accepted until its datagram is taken to be sent. The same
+ * key published in the meantime is covered by that datagram, so it is not queued again.
  *
- * The keys of a turn of the event loop are ready at its end as long as the {@linkcode SendBudget} lasts, and once a millisecond at
- * once; beyond it when it allows the next datagram, or they fill one, and no later than `batchInterval`. They gather on until they are
- * taken, so that a sender that does not keep up gets fewer and fuller batches. When the queue is full all of it is
- * ready.
+ * While the {@linkcode SendBudget} lasts, the keys of a turn of the event loop are ready at its end, and once a
+ * millisecond immediately. Beyond the budget they are ready when it allows the next datagram, when they fill a
+ * datagram, or after `batchInterval`, whichever comes first. The open batch takes keys until it is taken itself, so a
+ * sender that falls behind sends fewer and fuller batches. When the queue is full, all of it is ready.
  */
 export class Batcher {
-  /** Keys accepted since the beginning. */
+  /** Keys accepted since the start. */
   accepted = 0;
-  /** How many keys are accepted and not yet sent. */
+  /** Keys accepted and not yet taken to be sent. */
   pending = 0;
   readonly #config: BatcherConfig;
   readonly #keys: PendingKeys;
   readonly #waiting = new PublishWaiters();
-  /** Batches that hold as much as they may, oldest first. */
+  /** Batches that are full, oldest first. */
   readonly #full: Batch[] = [];
   readonly #spare: Batch[] = [];
   readonly #taken: Batch[] = [];
   #open: Batch;
-  /** Whether the open batch may leave as it is. */
+  /** Whether the open batch may be sent as it is. */
   #isDue = false;
   #timer: Timer | undefined;
-  /** When it was last found that the open batch has to wait. */
+  /** When the open batch was last found to have to wait. */
   #lookedAt = -Infinity;
-  /** When a batch was last ready before the end of its turn. */
-  #atOnceAt = -Infinity;
-  /** The only key that is pending, as long as it is in no table. */
+  /** When a batch was last made ready before the end of its turn. */
+  #immediateAt = -Infinity;
+  /** The only pending key, as long as it is not in the table of pending keys. */
   #lone: string | undefined;
   #isHurried = false;
   #closed = false;
@@ -99,23 +103,26 @@ export class Batcher {
     this.#keys = new PendingKeys((serial) => this.#batchOf(serial).writer.buffer);
   }
 
-  /** For how long the oldest key that is pending has been, in milliseconds; `undefined` when none is. */
+  /** How long the oldest pending key has been pending, in milliseconds; `undefined` when none is. */
   get pendingAge(): number | undefined {
     const { since } = this.#full[0] ?? this.#open;
     return this.pending === 0 ? undefined : this.#config.clock.now() - since;
   }
 
-  /** The clock has stood still for so many milliseconds: what is pending has been for as much longer. */
+  /**
+   * Accounts for a suspension in which the clock stood still: pending keys have been pending for `time` milliseconds
+   * longer.
+   */
   sleep(time: number): void {
     for (const batch of [...this.#full, this.#open]) batch.since -= time;
   }
 
-  /** Bytes that a batch does not pass, but for a single key that is longer. */
+  /** Largest size of a batch in bytes. A single key that is longer may exceed it. */
   get limit(): number {
     return this.#limit;
   }
 
-  /** From the next key on. Batches that are full already go as they are. */
+  /** Applies from the next key on. Batches that are already full are sent as they are. */
   set limit(limit: number) {
     this.#limit = limit;
     this.#open.writer.limit = limit;
@@ -126,14 +133,14 @@ export class Batcher {
     return this.#full.length > 0 || this.#isDue;
   }
 
-  /** How many `add` calls wait for room. */
+  /** How many `publish` calls wait for room. */
   get waiting(): number {
     return this.#waiting.size;
   }
 
   /**
-   * Accepts a key if there is room; false means that it has to {@linkcode Batcher.wait}. A key that is pending already
-   * takes no room.
+   * Accepts a key if there is room. False means that the caller has to {@linkcode Batcher.wait}. A key that is pending
+   * already takes no room.
    *
    * @throws {KeyTooLongError} when the key does not fit a datagram
    * @throws {TypeError} when the key has no UTF-8 form
@@ -157,9 +164,9 @@ export class Batcher {
   }
 
   /**
-   * Resolves when a key that {@linkcode Batcher.tryAdd} had no room for is accepted, first come first served. `signal`
-   * ends the wait and withdraws the key: the promise rejects with its reason. `close` rejects with a `ClosedError`. `self` is
-   * passed on to `onLate`.
+   * Resolves when a key for which {@linkcode Batcher.tryAdd} had no room is accepted, in first-come order. `signal`
+   * ends the wait and withdraws the key: the promise rejects with the signal's reason. `close` rejects it with a
+   * `ClosedError`. `self` is passed on to `onLate`.
    */
   wait(key: string, signal?: Signal, self?: boolean): Promise<void> {
     if (signal?.aborted) return Promise.reject(signal.reason);
@@ -176,8 +183,8 @@ export class Batcher {
   }
 
   /**
-   * The oldest batch that is ready, with `number` on it. It is the caller's until it calls {@linkcode Batcher.release}, and its keys
-   * are pending no more.
+   * Takes the oldest batch that is ready and writes `number` into it. The caller owns the bytes until it calls
+   * {@linkcode Batcher.release}. The keys of the batch are no longer pending.
    */
   take(number?: number): Uint8Array | undefined {
     const batch = this.#full.shift() ?? this.#takeOpen();
@@ -190,7 +197,7 @@ export class Batcher {
     return batch.writer.bytes(number, this.pending > 0);
   }
 
-  /** The caller is done with all that it has taken. */
+  /** Ends the caller's use of all batches that it has taken. */
   release(): void {
     for (let batch = this.#taken.pop(); batch !== undefined; batch = this.#taken.pop()) {
       batch.writer.clear();
@@ -198,14 +205,14 @@ export class Batcher {
     }
   }
 
-  /** The sender's id, in the array that it was given in, is another: all that was not taken says so. */
+  /** Writes the node's new id, which stands in the array given as `nodeId`, into all batches that were not taken. */
   rename(): void {
     for (const { writer } of [this.#open, ...this.#full, ...this.#spare]) writer.rename(this.#config.nodeId);
-    // Those have numbers of the old id, and go under that.
+    // Taken batches have numbers under the old id and are sent under it.
     this.#taken.length = 0;
   }
 
-  /** Makes what is pending ready. What comes from now on waits for the end of the turn at most. */
+  /** Makes pending keys ready now. Later keys wait for the end of the turn at most. */
   hurry(): void {
     this.#isHurried = true;
     this.#stopTimer();
@@ -213,8 +220,8 @@ export class Batcher {
   }
 
   /**
-   * Makes what is pending ready, turns away who waits for room, and refuses what comes later. Returns how many were turned
-   * away.
+   * Makes pending keys ready, rejects calls that wait for room, and refuses later keys. Returns how many calls were
+   * rejected.
    */
   close(): number {
     if (this.#closed) return 0;
@@ -238,7 +245,10 @@ export class Batcher {
     }
   }
 
-  /** Accepts a key while no other is pending. Most leave alone, so it is noted when another comes. False when it does not fit. */
+  /**
+   * Accepts a key while no other is pending. Most keys are sent alone, so it is added to the table only when another
+   * follows. False when the key does not fit.
+   */
   #addLone(key: string): boolean {
     const { writer } = this.#open;
     const end = writer.put(key);
@@ -262,13 +272,14 @@ export class Batcher {
     this.#keys.add(hash, first, BATCH_KEYS_OFFSET, 1);
   }
 
-  /** Whether a key is pending now: it was already, or there is room for one more. */
+  /** Whether the key is pending now: it was already, or there is room for one more. */
   #add(key: string, hasRoom: boolean): boolean {
     let { writer } = this.#open;
     let end = writer.put(key);
     if (end < 0) {
       this.#check(key);
-      // It needs a batch of its own, or there is none that it would fit: what it is written to first says whether it is pending.
+      // The key needs a batch of its own, or fits no batch at all. Its bytes in the new batch tell whether it is
+      // pending already.
       const batch = this.#nextBatch();
       end = batch.writer.put(key);
       const start = batch.writer.end + BATCH_KEY_OVERHEAD;
@@ -299,7 +310,7 @@ export class Batcher {
     return true;
   }
 
-  /** The open batch is full, and another takes its place. */
+  /** Closes the open batch as full and replaces it by `next`. */
   #fill(next: Batch): void {
     this.#full.push(this.#open);
     this.#open = next;
@@ -319,32 +330,32 @@ export class Batcher {
     return this.#full[serial - this.#keys.first] ?? this.#open;
   }
 
-  /** A key was added to the open batch. */
+  /** A key was added to the open batch: decides whether it is ready. */
   #schedule(): void {
     const { batchSize, clock, queueSize } = this.#config;
     const { count } = this.#open.writer;
     if (count === 1) this.#open.since = clock.now();
     if (count >= batchSize) this.#fill(this.#nextBatch());
-    // In a queue that is full nothing more can be gathered; with a batch ready, room will come by itself.
+    // A full queue can gather nothing more. If a full batch is ready, taking it makes room.
     else if (this.pending >= queueSize && this.#full.length === 0) this.#setDue();
     else if (this.#timer === undefined && !this.#isDue) this.#arm(count === 1 ? this.#open.since : clock.now());
   }
 
-  /** Decides at `now` when the open batch may leave. */
+  /** Decides at time `now` when the open batch may be sent. */
   #arm(now: number): void {
     const { clock, batchInterval, budget } = this.#config;
     const wait = this.#isHurried || batchInterval === 0 ? 0 : budget.wait(now);
     if (wait === 0) {
-      if (now - this.#atOnceAt < AT_ONCE_EVERY) {
+      if (now - this.#immediateAt < IMMEDIATE_INTERVAL) {
         this.#timer = clock.setTurnEnd(this.#onTurnEnd);
         return;
       }
-      this.#atOnceAt = now;
+      this.#immediateAt = now;
       return this.#setDue();
     }
     const left = Math.min(wait, this.#open.since + batchInterval - now);
-    // On a clock that stands still in between, turns would follow each other for ever.
-    const mayTurn = wait <= TURNS && now !== this.#lookedAt;
+    // On a clock that does not advance in between, such as a simulated one, turns would follow each other for ever.
+    const mayTurn = wait <= TURN_WAIT && now !== this.#lookedAt;
     this.#lookedAt = now;
     this.#timer = mayTurn ? clock.setTurnEnd(this.#look) : clock.setTimer(this.#look, Math.max(0, left));
   }
@@ -356,7 +367,7 @@ export class Batcher {
 
   readonly #look = (): void => {
     this.#timer = undefined;
-    // What it was set for is full by now.
+    // The batch that the timer was set for is full by now.
     if (this.#open.writer.count === 0) return;
     const { clock, batchInterval, budget } = this.#config;
     const now = clock.now();
@@ -375,7 +386,7 @@ export class Batcher {
     this.#timer = undefined;
   }
 
-  /** An empty one. */
+  /** An empty batch, reused if one is at hand. */
   #nextBatch(): Batch {
     const { nodeId, numbered } = this.#config;
     const batch = this.#spare.pop() ?? { writer: new BatchWriter(nodeId, numbered), since: 0 };

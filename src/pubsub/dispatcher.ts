@@ -1,5 +1,8 @@
 /**
- * When subscribers are called: at once, within the receipt, while they are quick; in turns when they are not.
+ * Dispatcher: calls subscribers with the keys that arrive, and bounds how long callbacks may block the event loop.
+ *
+ * While callbacks are fast they are called directly on receipt. When they are slow, keys are queued and delivered over
+ * several turns of the event loop.
  *
  * @module
  */
@@ -9,64 +12,73 @@ import { readU16 } from "../wire/integers.ts";
 import { KeyBytes } from "../wire/key_bytes.ts";
 import { BATCH_KEY_OVERHEAD, MAX_KEY } from "../wire/layout.ts";
 import type { Subscriber } from "./subscriber.ts";
-import type { Hearers } from "./subscriber_table.ts";
+import type { Recipients } from "./subscriber_table.ts";
 import type { Subscriptions } from "./subscriptions.ts";
 import type { Topic } from "./sync_bus.ts";
 
 /**
- * Time for callbacks in one turn of the event loop, in milliseconds. A heartbeat is late by no more, plus one callback; the
- * shortest heartbeat is 10 ms.
+ * Time for callbacks in one turn of the event loop, in milliseconds. It delays a heartbeat by at most this and one
+ * callback; the shortest heartbeat interval is 10 ms.
  */
 const BUDGET = 4;
 
-/** What takes less than this, in milliseconds, stays within the budget with all 32 datagrams that libuv reads in a turn. */
-const NOTABLE = BUDGET / 32;
+/**
+ * Durations below this, in milliseconds, are not counted: all 32 datagrams that libuv reads in a turn stay within the
+ * budget with them.
+ */
+const MIN_COUNTED = BUDGET / 32;
 
 /**
- * When datagrams are further apart than this, in milliseconds, all callbacks are timed: 50 to 100 ns a key, which a busy
- * node has not.
+ * When datagrams are further apart than this, in milliseconds, every callback is timed. That costs 50 to 100 ns a key,
+ * which only a busy node cannot spare.
  */
-const CALM = 1;
+const IDLE_INTERVAL = 1;
 
 /**
- * Keys whose callbacks are all timed after the budget was used up: 0.1 to 0.2 ms. More would slow a node down that others
- * keep from the processor for a few milliseconds again and again.
+ * Keys whose callbacks are timed one by one after the budget was exceeded: that costs 0.1 to 0.2 ms. More would slow
+ * down a node that other processes keep off the processor for a few milliseconds again and again.
  */
-const WARY_KEYS = 2_000;
+const TIMED_KEYS = 2_000;
 
-/** A callback that takes longer than this, in milliseconds, is slow. */
+/** A callback that takes longer than this, in milliseconds, counts as slow. */
 const SLOW = 5;
 
 /**
- * When a turn of the event loop reads datagrams for so much longer than {@linkcode BUDGET}, in milliseconds, the keys of the
- * others that it finds wait. Bun reads a socket until it is empty: at 1,000,000 keys a second turns took 100 ms, in which no timer
- * fired, and nothing that was missing was asked for.
+ * When a turn of the event loop has read datagrams for this much longer than {@linkcode BUDGET}, in milliseconds, the
+ * keys of further datagrams in it are queued. Bun reads a socket until it is empty: at 1,000,000 keys a second turns
+ * took 100 ms, in which no timer fired and no NAK was sent.
  */
 const LONG_TURN = 2 * BUDGET;
 
-/** Keys that wait, at most: 3.3 s of 20,000 keys a second. With the longest keys they are 90 MB. */
+/** Largest number of queued keys: 3.3 s of 20,000 keys a second. With the longest keys they take 90 MB. */
 const CAPACITY = 65_536;
 
-/** Bytes of the datagrams that they lie in, at most: as many as the longest keys have. What is not UTF-8 counts too. */
+/**
+ * Largest number of bytes of the datagrams that queued keys lie in: as many as the longest keys have. Keys that are not
+ * UTF-8 count too.
+ */
 const MAX_BYTES = CAPACITY * MAX_KEY;
 
 /**
- * Turns without a callback after one that was long, at most. A turn reads 32 datagrams of a socket, so that one after
- * 40 ms of callbacks would read 800 a second, and the system would drop the others.
+ * Largest number of turns without a callback after a long one. A turn reads 32 datagrams of a socket. With one such
+ * turn after each 40 ms of callbacks, only 800 datagrams a second would be read and the system would drop the others.
  */
 const MAX_READING_TURNS = 32;
 
-/** The time is looked at after so many keys that nobody wants, of those that wait: some 3 µs. */
-const STRIDE = 32;
+/** While queued keys without a subscriber are skipped, the clock is read once in this many keys: some 3 µs. */
+const CLOCK_STRIDE = 32;
 
-/** Keys that wait while batches that can be had again are better left for later: half of the room is for those that can not. */
-const FULL = CAPACITY / 2;
+/**
+ * Number of queued keys from which batches that can be retransmitted are refused. The other half of the room is for
+ * keys that cannot be retransmitted.
+ */
+const REFUSE_BATCHES_FROM = CAPACITY / 2;
 
-/** What a {@linkcode Dispatcher} is made of. The callbacks MUST NOT throw. */
+/** What a {@linkcode Dispatcher} is built from. The callbacks MUST NOT throw. */
 export interface DispatcherConfig {
   readonly clock: Clock;
   readonly subscriptions: Subscriptions;
-  /** How long a key may wait for its subscribers, in milliseconds. */
+  /** Longest time that a key may wait for its subscribers, in milliseconds. */
   readonly patience: number;
   /** A callback of a subscription to `topic` took `duration` milliseconds. */
   readonly onSlow: (topic: Topic, duration: number) => void;
@@ -74,82 +86,88 @@ export interface DispatcherConfig {
   readonly onDropped: () => void;
 }
 
-/** What everybody is told. */
+/** Why all subscriptions are notified: a gap in a peer's stream, or keys dropped here. */
 export type Loss = "gap" | "overflow";
 
-/** Keys of one datagram that wait, or one that this bus has published itself. */
+/** Queued keys of one datagram, or one queued key that this bus has published itself. */
 interface Chunk {
   readonly arrivedAt: number;
-  /** Since when they may have been outstanding. */
+  /** The earliest time at which these keys may have been published and not yet delivered. */
   since: number;
-  /** The newest subscription when they came: later ones do not get them. */
+  /** Serial of the newest subscription when the keys arrived: later subscriptions do not get them. */
   readonly newest: number;
-  /** Whether they are for those only who hear what their own bus publishes. */
+  /** Whether the keys are only for subscriptions with `self: true`. */
   readonly isOwn: boolean;
-  /** As they came, for most are wanted by nobody: the first, and those that follow with their lengths before them. */
+  /**
+   * The first key, and those that follow with their lengths before them, as they lie in the datagram. They are not
+   * decoded, as most keys have no subscriber.
+   */
   readonly keys: Uint8Array | string;
-  /** Where the next of them lies. */
+  /** Where the next key lies in `keys`. */
   start: number;
   end: number;
-  /** How many of them wait. */
+  /** How many of the keys are still queued. */
   count: number;
   next: Chunk | undefined;
 }
 
 /**
- * Hands keys to subscribers. When callbacks have taken the time of a turn, keys wait, and are worked off in the turns that
- * follow, after the timers and sockets have had theirs. What waits is bounded in number and age; beyond that it is dropped,
- * and everybody is told.
+ * Delivers keys to subscribers. When callbacks have used up the time of a turn, further keys are queued and delivered
+ * in the following turns, after timers and sockets have run. The queue is bounded in size and age. Keys beyond the
+ * bounds are dropped, and all subscriptions get an overflow event.
  */
 export class Dispatcher {
-  /** Keys that were dropped, or covered by an event of everybody, while they waited. */
+  /** Keys that were dropped from the queue, or covered there by an event for all subscriptions. */
   dropped = 0;
-  /** Keys that wait. */
+  /** Keys that are queued. */
   waiting = 0;
-  /** When everybody was last told something, by the clock; in the middle of that, when the last callback was done. */
+  /** When all subscriptions were last notified, by the clock. During such a round: when its last callback returned. */
   toldAt: number = -Infinity;
   readonly #config: DispatcherConfig;
   readonly #clock: Clock;
   readonly #subscriptions: Subscriptions;
   #head: Chunk | undefined;
   #tail: Chunk | undefined;
-  /** Where the keys of the datagram that is being read wait. */
+  /** The queued keys of the datagram that is being read. */
   #open: Chunk | undefined;
-  /** Bytes of all that wait. */
+  /** Bytes of all queued datagrams. */
   #bytes = 0;
-  /** The key that is handed over, and the chunk that it lies in. */
+  /** Reads the key that is being delivered, and the chunk that it lies in. */
   readonly #key = new KeyBytes();
   #read: Chunk | undefined;
-  /** The offers that are under way, and whether they are of a key or of an event for everybody. */
+  /** The deliveries under way, and whether they are of a key or of an event for all subscriptions. */
   #offers: Iterator<Subscriber, void> | undefined;
-  /** Since when what they offer may have been outstanding. */
+  /** The earliest time at which the key that they deliver may have been published. */
   #offeredSince = 0;
   #isRound = false;
-  /** What everybody is to be told next. */
+  /** The next event for all subscriptions. */
   #round: Loss | undefined;
-  /** Since when, while somebody is still to be told. */
+  /** Since when such an event is due, until the last subscription has it. */
   #owedSince: number | undefined;
-  /** Whether keys wait for their turn, those of this moment too. */
+  /** Whether keys are queued, including those that arrive now. */
   #isBehind = false;
   #isRunning = false;
-  /** Whether a datagram is being read, or everybody is told: callbacks are under way, or follow. */
+  /** Whether a datagram is being read or all subscriptions are being notified: callbacks are running or follow. */
   #isBusy = false;
   #turnEnd: Timer | undefined;
-  /** Milliseconds of this turn that have gone to callbacks. */
+  /** Milliseconds that callbacks have taken in this turn. */
   #spent = 0;
-  /** Since when datagrams follow each other; once that is {@linkcode BUDGET} ago, when this turn was first known to go on. */
+  /**
+   * When the current run of datagrams began; once that is {@linkcode BUDGET} ago, when this turn was first known to
+   * continue.
+   */
   #turnAt = -Infinity;
   #readingTurns = 0;
   #hasRead = false;
-  /** When the datagram came, and since when its keys may have been outstanding. */
+  /** When the current datagram came, and since when its keys may have been published without being delivered. */
   #begunAt = -Infinity;
   #since = Infinity;
-  /** When the last callback that is timed was done. */
+  /** When the last timed callback returned. */
   #mark = 0;
-  /** Whether the keys of this datagram are delivered at once and not timed one by one. */
-  #isQuick = false;
-  #isSwift = false;
-  #wary = 0;
+  /** Whether the keys of this datagram are delivered directly, without timing each. */
+  #isDirect = false;
+  #isEndUntimed = false;
+  #keysToTime = 0;
   #isClosed = false;
 
   constructor(config: DispatcherConfig) {
@@ -158,28 +176,34 @@ export class Dispatcher {
     this.#subscriptions = config.subscriptions;
   }
 
-  /** Whether what can be had again should come later. */
+  /** Whether batches that can be retransmitted should be refused for now. */
   get isFull(): boolean {
-    return this.waiting >= FULL;
+    return this.waiting >= REFUSE_BATCHES_FROM;
   }
 
-  /** Milliseconds for which something has waited for its subscribers; `undefined` when nothing does. */
+  /** How long something has waited for its subscribers, in milliseconds; `undefined` when nothing does. */
   get age(): number | undefined {
     const isOffering = this.#offers !== undefined || this.#isRunning;
     if (this.#owedSince === undefined && !isOffering && this.#head === undefined) return undefined;
     let since = this.#owedSince ?? Infinity;
     if (isOffering) since = Math.min(since, this.#offeredSince);
-    // One that comes late, as it was repaired, may be older than those before it.
+    // A retransmitted datagram may hold older keys than those queued before it.
     for (let chunk = this.#head; chunk !== undefined; chunk = chunk.next) since = Math.min(since, chunk.since);
     return this.#clock.now() - since;
   }
 
-  /** What waits may have been outstanding for longer than was thought when it came: since a time, by the clock. */
+  /**
+   * Moves back, to `since` by the clock, the time from which queued keys may have been published without being
+   * delivered.
+   */
   antedate(since: number): void {
     this.#date((before) => Math.min(before, since));
   }
 
-  /** The clock has stood still for so many milliseconds: what waits has been outstanding for as much longer. */
+  /**
+   * Accounts for a suspension in which the clock stood still: queued keys have been outstanding for `time` milliseconds
+   * longer.
+   */
   sleep(time: number): void {
     this.#date((before) => before - time);
   }
@@ -190,7 +214,7 @@ export class Dispatcher {
     this.#offeredSince = change(this.#offeredSince);
   }
 
-  /** The keys of a datagram follow. They may have been outstanding since a time, by the clock. */
+  /** Begins a datagram whose keys follow. They may have been published from `outstandingSince` on, by the clock. */
   begin(outstandingSince: number = Infinity): void {
     this.#begin(this.#clock.now(), outstandingSince, true);
   }
@@ -200,19 +224,20 @@ export class Dispatcher {
     this.#since = outstandingSince;
     const since = now - this.#begunAt;
     this.#begunAt = this.#mark = now;
-    if (since >= CALM) this.#turnAt = now;
-    else if (isRead && now - this.#turnAt >= BUDGET) this.#lookAtTurn(now);
-    this.#isQuick = !this.#isBehind && this.#wary === 0 && since < CALM;
-    // The one before was quick then, and so are most in a row: the end is not looked at.
-    this.#isSwift = since < NOTABLE;
+    if (since >= IDLE_INTERVAL) this.#turnAt = now;
+    else if (isRead && now - this.#turnAt >= BUDGET) this.#checkTurn(now);
+    this.#isDirect = !this.#isBehind && this.#keysToTime === 0 && since < IDLE_INTERVAL;
+    // The previous datagram was handled fast then, and fast ones mostly follow each other: the end of this one is not
+    // timed.
+    this.#isEndUntimed = since < MIN_COUNTED;
     this.#open = undefined;
   }
 
-  /** One of them. */
+  /** Delivers or queues one key of the datagram. */
   take(key: KeyBytes): void {
-    if (this.#isQuick) this.#subscriptions.deliver(key);
+    if (this.#isDirect) this.#subscriptions.deliver(key);
     else {
-      // Within a callback: the others who hear of the key of that come first.
+      // Called within a callback: the other subscribers of that callback's key come first.
       if (this.#offers !== undefined) this.#fallBehind();
       if (this.#isBehind) this.#keep(key);
       else this.#takeSlowly(key);
@@ -220,51 +245,53 @@ export class Dispatcher {
   }
 
   /**
-   * A key that this bus has published itself, between datagrams or from a callback: for all subscribers, or for those only
-   * who hear what their own bus publishes. When this returns they have been called, unless others have to be called first.
+   * Delivers a key that this bus has published itself, between datagrams or from a callback. It goes to all its
+   * subscribers, or only to those with `self: true`. They have been called when this returns, unless others have to be
+   * called first.
    */
   takeOwn(key: string, isForAll: boolean): void {
     if (this.#isClosed) return;
     if (this.#isBusy || this.#isRunning || this.#isBehind) {
-      // What nobody hears must not take room: what overflows is an event for all.
+      // A key without subscribers must not take room: an overflow notifies all subscriptions.
       const subscriptions = this.#subscriptions;
-      const hearers = isForAll ? subscriptions.count(key) : subscriptions.countSelfish(key);
-      if (hearers > 0) this.#keepOwn(key, !isForAll);
+      const recipients = isForAll ? subscriptions.count(key) : subscriptions.countSelfish(key);
+      if (recipients > 0) this.#keepOwn(key, !isForAll);
       return;
     }
     this.#begin(this.#clock.now(), Infinity, false);
-    // Not as after a datagram: what is published in a loop would never be looked at.
-    this.#isSwift = false;
-    if (this.#isQuick) this.#subscriptions.deliver(key, undefined, undefined, !isForAll);
+    // Unlike datagrams, keys published in a loop would otherwise never be timed.
+    this.#isEndUntimed = false;
+    if (this.#isDirect) this.#subscriptions.deliver(key, undefined, undefined, !isForAll);
     else this.#takeSlowly(key, !isForAll);
     this.end();
   }
 
-  /** To be called now and then between keys. */
+  /** Checks the budget; to be called now and then between keys. */
   look(): void {
-    if (!this.#isQuick) return;
+    if (!this.#isDirect) return;
     if (this.#spent + this.#clock.now() - this.#begunAt >= BUDGET) this.#fallBehind();
   }
 
-  /** That was the last of them. */
+  /** Ends the datagram. */
   end(): void {
     this.#isBusy = false;
-    // A datagram may be handed over within a callback of another, whose other keys lie elsewhere.
+    // A datagram may be delivered within a callback of another one, whose remaining keys lie elsewhere.
     this.#open = undefined;
-    if (this.#isBehind || this.#isQuick && this.#isSwift) return;
+    if (this.#isBehind || this.#isDirect && this.#isEndUntimed) return;
     const took = this.#clock.now() - this.#begunAt;
-    if (took < NOTABLE) return;
+    if (took < MIN_COUNTED) return;
     this.#spent += took;
     if (this.#spent >= BUDGET) this.#fallBehind();
     else this.#arm();
   }
 
-  /** Tells every subscription of its own key or prefix. Keys that wait are covered by that. */
+  /** Notifies every subscription with an event for its own key or prefix. Queued keys are covered by that. */
   tellAll(cause: Loss): void {
     if (this.#isClosed) return;
     this.#owedSince = this.#clock.now() - (this.age ?? 0);
     this.#clear();
-    // Offers of a key are covered too. A round goes on to its end, or those who come late in it would never hear.
+    // Deliveries of a key are covered too. A round for all subscriptions runs to its end, or late subscriptions would
+    // never be notified.
     if (!this.#isRound && !this.#isRunning) this.#offers = undefined;
     if (this.#round !== "gap") this.#round = cause;
     if (this.#isRunning) this.#fallBehind();
@@ -276,17 +303,17 @@ export class Dispatcher {
     this.#isBusy = wasBusy;
     this.#spent += this.#mark - start;
     if (!isDone) this.#fallBehind();
-    else if (this.#mark - start >= NOTABLE) this.#arm();
+    else if (this.#mark - start >= MIN_COUNTED) this.#arm();
   }
 
-  /** Hands over nothing more. */
+  /** Delivers nothing more. */
   close(): void {
     this.#isClosed = true;
     this.#turnEnd?.cancel();
     this.#clear();
     this.#offers = undefined;
     this.#round = undefined;
-    if (!this.#isRunning) this.#letGo();
+    if (!this.#isRunning) this.#releaseKey();
   }
 
   #takeSlowly(key: string | KeyBytes, isOwn = false): void {
@@ -294,7 +321,10 @@ export class Dispatcher {
     if (!this.#run(this.#begunAt + BUDGET - this.#spent)) this.#fallBehind();
   }
 
-  /** Hands over a key, or begins to: {@linkcode Deliveries.#run} does the rest. */
+  /**
+   * Delivers a key to its only subscriber, or prepares the deliveries to several: {@linkcode Dispatcher.#run} does the
+   * rest.
+   */
   #offer(key: string | KeyBytes, newest: number, since: number, isOwn: boolean): void {
     this.#offeredSince = since;
     this.#isRunning = true;
@@ -306,13 +336,13 @@ export class Dispatcher {
 
   #fallBehind(): void {
     this.#isBehind = true;
-    this.#isQuick = false;
-    this.#wary = WARY_KEYS;
+    this.#isDirect = false;
+    this.#keysToTime = TIMED_KEYS;
     this.#arm();
   }
 
-  /** Whether this turn goes on for long is known when it has ended, or has not for some time. */
-  #lookAtTurn(now: number): void {
+  /** A turn is known to be long only when it has ended, or has not for some time. */
+  #checkTurn(now: number): void {
     if (this.#turnEnd === undefined) this.#turnAt = now;
     else if (now - this.#turnAt >= LONG_TURN) this.#isBehind = true;
     this.#arm();
@@ -334,7 +364,7 @@ export class Dispatcher {
     const now = this.#clock.now();
     this.#append(now, now, isOwn, key, 0).count++;
     this.waiting++;
-    // What follows of the datagram comes after it.
+    // The rest of the datagram comes after this key.
     this.#open = undefined;
     if (!this.#isBehind) this.#fallBehind();
   }
@@ -381,10 +411,12 @@ export class Dispatcher {
     this.#spent = this.#mark - start;
     this.#readingTurns = Math.min(MAX_READING_TURNS, Math.floor(this.#spent / BUDGET) - 1);
     this.#hasRead = false;
-    if (this.#isBehind || this.#spent >= NOTABLE) this.#arm();
+    if (this.#isBehind || this.#spent >= MIN_COUNTED) this.#arm();
   };
 
-  /** What is under way, then what everybody has to hear, then keys. False when time ran out first. */
+  /**
+   * Delivers what is under way, then events for all subscriptions, then queued keys. False when the time ran out first.
+   */
   #workOff(until: number): boolean {
     return this.#subscriptions.within(() => {
       do {
@@ -405,21 +437,21 @@ export class Dispatcher {
     this.#owedSince = undefined;
     const chunk = this.#head;
     if (chunk === undefined) {
-      this.#letGo();
+      this.#releaseKey();
       return false;
     }
-    if (this.waiting % STRIDE === 0) this.#mark = this.#clock.now();
+    if (this.waiting % CLOCK_STRIDE === 0) this.#mark = this.#clock.now();
     this.#offer(this.#shift(chunk), chunk.newest, chunk.since, chunk.isOwn);
     return true;
   }
 
-  /** Nothing is kept of the last datagram whose keys have waited. */
-  #letGo(): void {
+  /** Releases the last datagram whose keys were queued. */
+  #releaseKey(): void {
     this.#key.close();
     this.#read = undefined;
   }
 
-  /** Takes the next key out of a chunk, the first. */
+  /** Takes the next key out of `chunk`, the first chunk. */
   #shift(chunk: Chunk): string | KeyBytes {
     this.waiting--;
     if (--chunk.count === 0) {
@@ -436,12 +468,12 @@ export class Dispatcher {
       const { start, end } = chunk;
       chunk.start = end + BATCH_KEY_OVERHEAD;
       if (end < keys.length) chunk.end = chunk.start + readU16(keys, end);
-      // What is not UTF-8 was never taken.
+      // Keys that are not UTF-8 were not counted when they arrived.
       if (key.move(start, end)) return key;
     }
   }
 
-  /** Goes on with the offers that are under way. False when time ran out first. */
+  /** Continues the deliveries under way. False when the time ran out first. */
   #run(until: number): boolean {
     const offers = this.#offers;
     while (this.#offers !== undefined && this.#mark < until) {
@@ -456,14 +488,16 @@ export class Dispatcher {
     return this.#offers === undefined && this.#mark < until;
   }
 
-  /** A callback is done: that of a subscription to `topic`, or of the only one of a key. */
+  /** Records the end of a callback: of a subscription to `topic`, or of the only subscription to a key. */
   #time(topic?: Topic): void {
     const now = this.#clock.now();
     const duration = now - this.#mark;
     this.#mark = now;
-    if (this.#wary > 0) this.#wary--;
+    if (this.#keysToTime > 0) this.#keysToTime--;
     if (this.#isRound) this.toldAt = now;
-    if (duration >= BUDGET) this.#wary = WARY_KEYS;
-    if (duration > SLOW) this.#config.onSlow(topic ?? (this.#subscriptions.hearer as Hearers).topic, duration);
+    if (duration >= BUDGET) this.#keysToTime = TIMED_KEYS;
+    if (duration > SLOW) {
+      this.#config.onSlow(topic ?? (this.#subscriptions.lastRecipients as Recipients).topic, duration);
+    }
   }
 }

@@ -1,5 +1,5 @@
 /**
- * What a subscription holds for its reader.
+ * Event queue: the undelivered events of one iterated subscription, bounded and merged by key.
  *
  * @module
  */
@@ -8,14 +8,19 @@ import { AsyncReaders } from "../platform/async_readers.ts";
 import type { SyncEvent, Topic } from "./sync_bus.ts";
 
 /**
- * What became of an event that was offered to a queue: kept, merged into one that is held and says as much, dropped with
- * the overflow event in its place, or dropped as the gap or overflow event that is still held covers it.
+ * What became of an event that was offered to a queue:
+ *
+ * - `queued`: it is held, or a waiting reader got it.
+ * - `merged`: it was merged with a held event that says the same.
+ * - `overflow`: the queue was full, and an overflow event replaces it.
+ * - `covered`: it was dropped, as a gap or overflow event that is still held covers it.
  */
 export type Offered = "queued" | "merged" | "overflow" | "covered";
 
 /**
- * Undelivered events by key, oldest first, and who waits for the next. Bounded: one event a key, `capacity` keys, and one
- * event besides, a gap or an overflow, that comes last and covers all that follows until it is delivered.
+ * Undelivered events by key, oldest first, and the readers that wait for the next one. It holds one event a key, at
+ * most `capacity` keys, and one gap or overflow event besides. That one comes last and covers all later events until it
+ * is delivered.
  */
 export class EventQueue implements AsyncIterableIterator<SyncEvent> {
   readonly #capacity: number;
@@ -26,21 +31,21 @@ export class EventQueue implements AsyncIterableIterator<SyncEvent> {
   #cover: SyncEvent | undefined;
   #ended = false;
 
-  /** `topic` is what the events are of; `onAbandoned` is called when the reader leaves its loop. */
+  /** `topic` is what the subscription subscribes to. `onAbandoned` is called when the reader leaves its loop. */
   constructor(capacity: number, topic: Topic, onAbandoned: () => void) {
     this.#capacity = capacity;
     this.#topic = topic;
     this.#onAbandoned = onAbandoned;
   }
 
-  /** Hands an event to a reader that waits, or keeps it. */
+  /** Gives an event to a waiting reader, or holds it. */
   offer(event: SyncEvent): Offered {
     if (this.#readers.give(event)) return "queued";
     const exact = typeof this.#topic === "string";
     if (event.cause !== "publish") {
-      // One key, one event: this one says all that the event which is held says, and comes after it.
+      // There is one key and one event: this event says all that the held one says, and comes after it.
       const merged = this.#cover !== undefined || exact && this.#events.delete(event.key);
-      // A gap says more than an overflow: that others than this process have missed something.
+      // A gap event says more than an overflow: another process may have missed something too.
       if (this.#cover?.cause !== "gap") this.#cover = event;
       return merged ? "merged" : "queued";
     }
@@ -54,7 +59,7 @@ export class EventQueue implements AsyncIterableIterator<SyncEvent> {
     return held === undefined ? "queued" : "merged";
   }
 
-  /** Ends the iteration after the events that are held. */
+  /** Ends the iteration after the held events. */
   end(): void {
     this.#ended = true;
     this.#readers.end();
@@ -87,10 +92,10 @@ export class EventQueue implements AsyncIterableIterator<SyncEvent> {
   }
 }
 
-/** One event for two of the same key: the later one, with the higher count of each writer in the clocks. */
+/** Merges two events of the same key: the later one, with the higher count of each writer in the vector clocks. */
 function merge(held: SyncEvent, event: SyncEvent): SyncEvent {
   if (held.vectorClock === undefined || event.vectorClock === undefined) return { ...held, ...event };
-  // A map, as writers may have names that every object has, such as `constructor`.
+  // A `Map`, as a writer's name may be that of a property of every object, such as `constructor`.
   const counts = new Map(Object.entries(held.vectorClock));
   for (const [writer, count] of Object.entries(event.vectorClock)) {
     counts.set(writer, Math.max(counts.get(writer) ?? count, count));

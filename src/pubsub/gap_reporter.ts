@@ -1,5 +1,5 @@
 /**
- * Tells subscriptions that something was lost for good.
+ * Gap reporter: notifies subscriptions that datagrams were lost for good, at a bounded rate.
  *
  * @module
  */
@@ -7,12 +7,12 @@
 import type { Clock, Timer } from "../platform/clock.ts";
 
 /**
- * Shortest time between two rounds of gap events, in milliseconds. A peer that cannot keep up has many gaps a second, and
- * one round asks every subscription to drop what it has.
+ * Shortest time between two rounds of gap events, in milliseconds. A receiver that cannot keep up has many gaps a
+ * second, and each round makes every subscription drop what it has cached.
  */
 const SPACING = 100;
 
-/** The first gap is told at once; those that follow within {@linkcode SPACING} share a round at the end of it. */
+/** The first gap is notified at once. Those that follow within {@linkcode SPACING} share one round at the end of it. */
 export class GapReporter {
   /** Gaps reported. */
   count = 0;
@@ -28,7 +28,7 @@ export class GapReporter {
     this.#tell = tell;
   }
 
-  /** There was a gap. */
+  /** Counts a gap, and schedules its notification. */
   report(): void {
     this.count++;
     if (this.#timer !== undefined || this.#closed) return;
@@ -37,7 +37,7 @@ export class GapReporter {
     else this.#timer = this.#clock.setTimer(() => this.#round(), wait);
   }
 
-  /** Tells nothing more. */
+  /** Notifies nothing more. */
   close(): void {
     this.#closed = true;
     this.#timer?.cancel();

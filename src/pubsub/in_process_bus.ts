@@ -1,5 +1,6 @@
 /**
- * A bus inside one process.
+ * In-process bus: the {@linkcode SyncBus} interface without a network, for tests and for services that run as one
+ * process.
  *
  * @module
  */
@@ -28,13 +29,13 @@ import {
 /** Options of an {@linkcode InProcessBus}. */
 export interface InProcessBusOptions {
   /**
-   * Gets what a callback of a subscription threw or rejected with, and an error for each subscription whose topic ends in
-   * `*`, which is no wildcard. @default {drops it}
+   * Gets what a callback of a subscription threw or rejected with. Also gets an error for each subscription whose topic
+   * ends in `*`, which is no wildcard. @default {drops it}
    */
   readonly onError?: ((error: unknown) => void) | undefined;
   /**
-   * With those of `systemPorts` (`@warp-mesh/bus/auto`) callbacks run in the `AsyncLocalStorage` context of whoever
-   * subscribed, as on a mesh of `openMesh`. @default {in the context of whoever publishes, like an `EventEmitter`}
+   * With those of `systemPorts` (`@warp-mesh/bus/auto`) callbacks run in the `AsyncLocalStorage` context of the caller
+   * of `subscribe`, as on a mesh of `openMesh`. @default {in the context of the publisher, like an `EventEmitter`}
    */
   readonly contexts?: Contexts | undefined;
 }
@@ -42,11 +43,12 @@ export interface InProcessBusOptions {
 const OPTIONS = knownOptions<InProcessBusOptions>({ onError: true, contexts: true });
 
 /**
- * A {@linkcode SyncBus} with no network: for tests, and for a service that runs once. The original's `InMemoryBus`.
+ * A {@linkcode SyncBus} with no network: for tests, and for a service that runs as one process. It is the `InMemoryBus`
+ * of go-warp.
  *
- * {@linkcode InProcessBus.replica} makes another bus beside it, as another replica of a service: each hears what the others
- * publish, before `publish` resolves, with region, vector clock and scope. As on a mesh, own subscriptions hear it only with
- * `self: true`, and keys have at most 1,366 bytes of UTF-8.
+ * {@linkcode InProcessBus.replica} makes another bus that stands for another replica of the service. Each replica gets
+ * what the others publish, with region, vector clock and scope, before `publish` resolves. As on a mesh, a bus's own
+ * subscriptions get it only with `self: true`, and keys have at most 1,366 bytes of UTF-8.
  *
  * @example Two replicas of a service
  * ```ts
@@ -64,18 +66,20 @@ const OPTIONS = knownOptions<InProcessBusOptions>({ onError: true, contexts: tru
  */
 export class InProcessBus implements SyncBus {
   readonly #subscriptions: Subscriptions;
-  // Without a clock, as no timer may keep a process alive: what guards hold is bounded by their number.
+  // Without a clock, as no timer may keep the process alive. The number of guards bounds them instead.
   readonly #guards = new LoadGuards();
   readonly #onError: (error: unknown) => void;
   readonly #contexts: Contexts | undefined;
-  /** Those that hear each other, this one among them, in the order in which they were made. */
+  /** The connected replicas, including this one, in the order in which they were made. */
   #replicas: Replicas = { open: new Set([this]), made: 1 };
   #address = "in-process:1";
   #published = 0;
   #delivered = 0;
   #closing: Promise<CloseReport> | undefined;
 
-  /** Neither option is needed. Throws a `TypeError` for one that is unknown, and for an `onError` that is no function. */
+  /**
+   * Both options may be left out. Throws a `TypeError` for an unknown option, and for an `onError` that is no function.
+   */
   constructor(options: InProcessBusOptions = {}) {
     checkKnown("make the bus", options, OPTIONS);
     const { onError = () => {}, contexts } = options;
@@ -89,8 +93,9 @@ export class InProcessBus implements SyncBus {
   }
 
   /**
-   * Another bus, as of another replica of the service: what one publishes, the others hear. It has the same options, and
-   * subscriptions and guards of its own. Closing one leaves the others. Throws a `ClosedError` after `close`.
+   * Makes another bus that stands for another replica of the service: what one publishes, the others get. It has the
+   * same options, and its own subscriptions and guards. Closing one leaves the others open. Throws a `ClosedError`
+   * after `close`.
    */
   replica(): InProcessBus {
     if (this.#closing !== undefined) throw new ClosedError("make a replica");
@@ -108,9 +113,9 @@ export class InProcessBus implements SyncBus {
   }
 
   /**
-   * Delivers to the subscribers of `key` if there are at least `replicas`: those of other replicas, and own ones that hear
-   * it, as `self` says. Rejects with a `QuorumNotSatisfiedError` when there are fewer, or when so many were too slow that
-   * fewer have taken the event.
+   * Delivers to the subscribers of `key` if there are at least `replicas` of them: those of other replicas, and this
+   * bus's own as `self` says. Rejects with a `QuorumNotSatisfiedError` when there are fewer, or when fewer have taken
+   * the event as the queues of the others were full.
    */
   async publishAndAwait(key: string, replicas: number, options?: PublishOptions): Promise<void> {
     this.#check(key, options);
@@ -155,29 +160,29 @@ export class InProcessBus implements SyncBus {
   }
 
   /**
-   * Taken before a slow load of what `key` names: fresh until any replica publishes the key, or the bus is closed. A guard is good for
-   * the next 65,536 keys that are guarded, however long the load takes.
+   * To be taken before a slow load of the value of `key`. It is fresh until any replica publishes the key, or the bus
+   * is closed. A guard lasts for the next 65,536 guarded keys, however long the load takes.
    */
   guard(key: string): LoadGuard {
     return this.#guards.guard(key);
   }
 
-  /** Whether it is open. */
+  /** Whether the bus is open. */
   isHealthy(): boolean {
     return this.#closing === undefined;
   }
 
-  /** `published` counts own keys, `delivered` the events that own subscribers took. */
+  /** `published` counts keys that this bus published, `delivered` the events that its subscribers took. */
   metrics(): Metrics {
     return { published: this.#published, delivered: this.#delivered };
   }
 
-  /** A name for each other replica that is open: `in-process:2`. */
+  /** A name for each other open replica, such as `in-process:2`. */
   peers(): string[] {
     return this.#others().map((replica) => replica.#address);
   }
 
-  /** There is nothing to confirm: whoever subscribed has been called. */
+  /** The report has nothing to confirm: all subscribers have been called. */
   close(): Promise<CloseReport> {
     this.#closing ??= Promise.resolve(NOTHING_PUBLISHED);
     this.#replicas.open.delete(this);
@@ -221,13 +226,13 @@ export class InProcessBus implements SyncBus {
     const { region, vectorClock, scope, self } = options ?? {};
     const metadata = {
       ...(region !== undefined && { region }),
-      // A copy: publishers count on in the same object, while events wait to be read.
+      // A copy: the publisher may count on in the same object while events wait to be read.
       ...(vectorClock !== undefined && { vectorClock: { ...vectorClock } }),
       ...(scope !== undefined && { scope }),
     };
-    // Callbacks may make replicas and subscriptions: what was not there when the key was published does not hear of it.
+    // Callbacks may make replicas and subscriptions: those made after the key was published do not get it.
     const replicas = Array.from(this.#replicas.open, (bus) => ({ bus, newest: bus.#subscriptions.newest }));
-    // First: a callback may ask a guard, or take one for the load that it begins.
+    // Guards come first: a callback may check a guard, or take one for a load that it begins.
     for (const { bus } of replicas) bus.#guards.touch(key);
     this.#published++;
     let taken = 0;
@@ -245,9 +250,9 @@ export class InProcessBus implements SyncBus {
   }
 }
 
-/** Buses that hear each other. */
+/** Connected buses. */
 interface Replicas {
   readonly open: Set<InProcessBus>;
-  /** How many there were ever. */
+  /** How many were made in all. */
   made: number;
 }

@@ -1,5 +1,5 @@
 /**
- * What is kept by key, and found by the bytes of the key as they lie in a datagram.
+ * Key table: a hash table whose keys are looked up by their bytes, as they lie in a datagram.
  *
  * @module
  */
@@ -8,81 +8,98 @@ import type { KeyBytes } from "../wire/key_bytes.ts";
 import { equalsUtf8, readUtf8 } from "../wire/utf8.ts";
 import { hashOf } from "./key_hash.ts";
 
-/** Slots that are looked at for a key, at most. While no more than half are taken, chance needs as many once in 10^10 keys. */
-const REACH = 128;
+/**
+ * Largest number of slots probed for a key. With at most half of the slots taken, random hashes need as many once in
+ * 10^10 keys.
+ */
+const MAX_PROBES = 128;
 
-/** Keys of one hash, 32 bits, in slots: chance never makes so many, and each costs a comparison of up to 1,366 bytes. */
-const TWINS = 4;
+/**
+ * Largest number of keys with the same 32-bit hash in slots. Random hashes never make so many, and each costs a
+ * comparison of up to 1,366 bytes.
+ */
+const MAX_SAME_HASH = 4;
 
 /** Slots of the smallest table. */
 const MIN_SLOT_COUNT = 8;
 
-/** Bytes of the longest key that is kept as bytes too. A longer one is compared with its text, which lies elsewhere. */
-const LONGEST = 64;
+/**
+ * Longest key in bytes whose bytes are stored too. A longer one is compared with its text, which lies elsewhere in
+ * memory.
+ */
+const MAX_STORED_KEY = 64;
 
-/** What stands for the length of such a key. */
-const LONG = 255;
+/** Stored as the length of a longer key. */
+const LONG_KEY = 255;
 
-/** What a record begins with, in words: the place of its key, and its hash. Then come a byte with its length and the key. */
-const HEAD = 2;
+/**
+ * Words at the start of a record: the place of its key, and its hash. A byte with the key's length and the key follow.
+ */
+const RECORD_HEAD = 2;
 
-/** Values of one place, in the order in which they lie. */
+/** Fields of one place, in the order in which they lie. */
 const FIELDS = 3;
 
-/** Keys that were removed, at least, before what is left is moved together. */
+/** Least number of removed keys before the remaining ones are compacted. */
 const MIN_FREE = 32;
 
-/** What a {@linkcode KeyTable} holds. */
+/** A value that a {@linkcode KeyTable} holds. */
 export interface Ordered {
-  /** Higher than that of all values that had been added before it, or of the one whose place it took. */
+  /** Higher than that of every value added before it, or equal to that of the value it replaced. */
   readonly serial: number;
 }
 
 /**
- * Values by key, walked in the order in which the keys were added. A look-up that finds something reads three places in
- * memory, as what costs the time are the processor's caches: a slot of the hash table, the bytes of the key beside those of keys
- * that were added with it, and what is kept with it. A `Map` of texts reads five, one after the other.
+ * Values by key, iterated in the order in which the keys were added. The cost of a look-up is cache misses, so a
+ * successful one reads three places in memory: a slot of the hash table, the bytes of the key beside those of keys that
+ * were added with it, and the fields kept with it. A `Map` of strings reads five, one after the other.
  *
- * Each value has a short cut beside it, which is what `deliver` needs of most.
+ * Each value has a short form stored beside it, the part that `deliver` needs for most keys.
  */
 export class KeyTable<Value extends Ordered, Short> {
-  /** Keys in it. */
+  /** Number of keys. */
   size = 0;
   readonly #seed: number;
   readonly #hashMask: number;
-  /** Pairs: a hash, and where the record of the key begins, plus 1; or 0 for a slot that is free. At most half are taken. */
+  /** Pairs of a hash and the record's offset plus 1; an offset of 0 marks a free slot. At most half are taken. */
   #slots = new Int32Array(2 * MIN_SLOT_COUNT);
-  /** Records of keys in the order of their places: see {@linkcode HEAD}. */
+  /** Records of the keys in the order of their places: see {@linkcode RECORD_HEAD}. */
   #words = new Int32Array(0);
   #bytes = new Uint8Array(0);
   #used = 0;
-  /** Text, value and short cut of each place; `undefined` where a key was removed. */
+  /** Text, value and short form of each place; `undefined` where a key was removed. */
   #fields: (string | Value | Short | undefined)[] = [];
-  /** Places of keys that found no slot within reach: more of the same hash than chance makes. A `Map` has a seed that nobody knows. */
-  readonly #suppression = new Map<string, number>();
+  /**
+   * Places of keys that found no slot within reach: more keys of one hash than chance makes. A `Map` has a seed that
+   * nobody knows.
+   */
+  readonly #overflow = new Map<string, number>();
   /** How often places have changed. */
   #moves = 0;
 
-  /** `seed` makes hashes that are others in each bus; what comes of more of one hash is bounded in any case. Tests take a `hashMask` with fewer bits. */
+  /**
+   * `seed` makes each bus hash differently; the number of keys of one hash is bounded in any case. Tests pass a
+   * `hashMask` with fewer bits.
+   */
   constructor(seed: number, hashMask = -1) {
     this.#seed = seed;
     this.#hashMask = hashMask;
   }
 
-  /** The place of the key that ends at `end`, or -1. It is good until something is added or removed. */
+  /** The place of the key that ends at `end`, or -1. It is valid until a key is added or removed. */
   find({ bytes, start }: KeyBytes, end: number): number {
     const slots = this.#slots;
     const mask = slots.length - 1;
     const hash = this.#hash(bytes, start, end);
-    let twins = TWINS;
-    for (let at = (hash << 1) & mask, left = REACH; left > 0; at = (at + 2) & mask, left--) {
+    let sameHashLeft = MAX_SAME_HASH;
+    for (let at = (hash << 1) & mask, left = MAX_PROBES; left > 0; at = (at + 2) & mask, left--) {
       const record = (slots[at + 1] as number) - 1;
       if (record < 0) break;
       if (slots[at] !== hash) continue;
       if (this.#equals(record, bytes, start, end)) return this.#words[record] as number;
-      if (--twins === 0) break;
+      if (--sameHashLeft === 0) break;
     }
-    return this.#suppression.size === 0 ? -1 : this.#suppression.get(readUtf8(bytes, start, end)) ?? -1;
+    return this.#overflow.size === 0 ? -1 : this.#overflow.get(readUtf8(bytes, start, end)) ?? -1;
   }
 
   /** The key at a place. */
@@ -98,25 +115,25 @@ export class KeyTable<Value extends Ordered, Short> {
     return this.#fields[FIELDS * place + 2] as Short | undefined;
   }
 
-  /** Replaces what is kept at a place. */
+  /** Replaces the value at a place. */
   setAt(place: number, value: Value, short: Short | undefined): void {
     this.#fields[FIELDS * place + 1] = value;
     this.#fields[FIELDS * place + 2] = short;
   }
 
-  /** Adds a key, which must not be there. */
+  /** Adds a key, which must not be in the table. */
   add({ bytes, start, end }: KeyBytes, text: string, value: Value, short: Short | undefined): void {
     if (4 * ++this.size > this.#slots.length) this.#grow();
     const place = this.#fields.length / FIELDS;
     this.#fields.push(text, value, short);
     const hash = this.#hash(bytes, start, end);
     const record = this.#write(place, hash, bytes, start, end);
-    if (!this.#index(hash, record)) this.#suppression.set(text, place);
+    if (!this.#index(hash, record)) this.#overflow.set(text, place);
   }
 
   /** Removes the key at a place. */
   removeAt(place: number, { bytes, start, end }: KeyBytes): void {
-    if (this.#suppression.size === 0 || !this.#suppression.delete(this.textAt(place))) {
+    if (this.#overflow.size === 0 || !this.#overflow.delete(this.textAt(place))) {
       this.#free(this.#hash(bytes, start, end), place);
     }
     this.#fields.fill(undefined, FIELDS * place, FIELDS * (place + 1));
@@ -124,14 +141,14 @@ export class KeyTable<Value extends Ordered, Short> {
     if (holes > MIN_FREE && holes > this.size) this.#compact();
   }
 
-  /** Walks the values. Those that are added meanwhile are met, those that are removed are not. */
+  /** Iterates over the values. Values added meanwhile are visited, removed ones are not. */
   *values(): Generator<Value, void, undefined> {
     let moves = this.#moves;
     let met = -Infinity;
     for (let place = 0;; place++) {
       if (moves !== this.#moves) {
         moves = this.#moves;
-        // What was met is still in front of what was not.
+        // Compaction keeps the order: visited values are still in front of the others.
         place = 0;
         while (this.#isPlace(place) && !((this.#at(place)?.serial ?? met) > met)) place++;
       }
@@ -157,26 +174,26 @@ export class KeyTable<Value extends Ordered, Short> {
 
   #equals(record: number, bytes: Uint8Array, start: number, end: number): boolean {
     const own = this.#bytes;
-    let at = 4 * (record + HEAD);
+    let at = 4 * (record + RECORD_HEAD);
     const length = own[at++] as number;
-    if (length === LONG) return equalsUtf8(this.textAt(this.#words[record] as number), bytes, start, end);
+    if (length === LONG_KEY) return equalsUtf8(this.textAt(this.#words[record] as number), bytes, start, end);
     if (length !== end - start) return false;
     for (let i = start; i < end; i++) if (own[at++] !== bytes[i]) return false;
     return true;
   }
 
-  /** Writes a record and returns where it begins. */
+  /** Writes a record and returns its offset. */
   #write(place: number, hash: number, bytes: Uint8Array, start: number, end: number): number {
     const length = end - start;
     const record = this.#used;
-    const words = HEAD + 1 + (length > LONGEST ? 0 : length >> 2);
+    const words = RECORD_HEAD + 1 + (length > MAX_STORED_KEY ? 0 : length >> 2);
     if (record + words > this.#words.length) this.#makeRoom(words);
     this.#used += words;
     this.#words[record] = place;
     this.#words[record + 1] = hash;
-    let at = 4 * (record + HEAD);
-    this.#bytes[at++] = length > LONGEST ? LONG : length;
-    if (length <= LONGEST) { for (let i = start; i < end; i++) this.#bytes[at++] = bytes[i] as number; }
+    let at = 4 * (record + RECORD_HEAD);
+    this.#bytes[at++] = length > MAX_STORED_KEY ? LONG_KEY : length;
+    if (length <= MAX_STORED_KEY) { for (let i = start; i < end; i++) this.#bytes[at++] = bytes[i] as number; }
     return record;
   }
 
@@ -187,14 +204,17 @@ export class KeyTable<Value extends Ordered, Short> {
     this.#words.set(old);
   }
 
-  /** Puts a record into the first free slot from that of its hash on. False when none is within reach, or it has too many twins. */
+  /**
+   * Puts a record into the first free slot from that of its hash on. False when none is within reach, or too many keys
+   * have the same hash.
+   */
   #index(hash: number, record: number): boolean {
     const slots = this.#slots;
     const mask = slots.length - 1;
-    let twins = TWINS;
-    for (let at = (hash << 1) & mask, left = REACH; left > 0; at = (at + 2) & mask, left--) {
+    let sameHashLeft = MAX_SAME_HASH;
+    for (let at = (hash << 1) & mask, left = MAX_PROBES; left > 0; at = (at + 2) & mask, left--) {
       if (slots[at + 1] !== 0) {
-        if (slots[at] === hash && --twins === 0) return false;
+        if (slots[at] === hash && --sameHashLeft === 0) return false;
         continue;
       }
       slots[at] = hash;
@@ -204,7 +224,7 @@ export class KeyTable<Value extends Ordered, Short> {
     return false;
   }
 
-  /** Frees the slot of a place, and moves up those behind it that would not be found across a free one. */
+  /** Frees the slot of a place, and moves up later entries that would not be found across a free slot. */
   #free(hash: number, place: number): void {
     const slots = this.#slots;
     const mask = slots.length - 1;
@@ -228,19 +248,19 @@ export class KeyTable<Value extends Ordered, Short> {
     }
   }
 
-  /** Leaves out what was removed. The order stays. */
+  /** Removes the places of removed keys. The order stays. */
   #compact(): void {
     const [fields, words, bytes, used] = [this.#fields, this.#words, this.#bytes, this.#used];
     let count = MIN_SLOT_COUNT;
     while (count < 3 * this.size) count *= 2;
     this.#slots = new Int32Array(2 * count);
     this.#fields = [];
-    this.#suppression.clear();
+    this.#overflow.clear();
     this.#moves++;
     let kept = 0;
     for (let from = 0, length = 0; from < used; from += length) {
-      const size = bytes[4 * (from + HEAD)] as number;
-      length = HEAD + 1 + (size === LONG ? 0 : size >> 2);
+      const size = bytes[4 * (from + RECORD_HEAD)] as number;
+      length = RECORD_HEAD + 1 + (size === LONG_KEY ? 0 : size >> 2);
       const field = FIELDS * (words[from] as number);
       if (fields[field] === undefined) continue;
       const place = this.#fields.length / FIELDS;
@@ -258,6 +278,6 @@ export class KeyTable<Value extends Ordered, Short> {
   #reindex(hash: number, record: number): void {
     if (this.#index(hash, record)) return;
     const place = this.#words[record] as number;
-    this.#suppression.set(this.textAt(place), place);
+    this.#overflow.set(this.textAt(place), place);
   }
 }

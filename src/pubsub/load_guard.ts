@@ -1,6 +1,9 @@
 /**
  * Load guards: whether a key was invalidated while its value was being loaded.
  *
+ * They are kin to the leases of memcache (Nishtala et al., "Scaling Memcache at Facebook", NSDI 2013, section 3.2.1),
+ * which keep a stale value from being stored after a delete.
+ *
  * @module
  */
 
@@ -9,24 +12,25 @@ import type { Clock, Timer } from "../platform/clock.ts";
 import { MAX_KEY } from "../wire/layout.ts";
 import { ILL_FORMED, utf8Length } from "../wire/utf8.ts";
 
-/** How long a generation of guarded keys takes new ones, in milliseconds. A guard lasts for that long, up to twice. */
+/** How long a generation of guarded keys takes new ones, in milliseconds. A guard lasts for one to two of them. */
 const GENERATION_MS = 60_000;
 
-/** Keys in a generation, at most: with two of them and keys of 16 bytes, about 20 MB. */
+/** Largest number of keys in a generation. Two generations with keys of 16 bytes take about 20 MB. */
 const GENERATION_KEYS = 65_536;
 
-/** The generation of an entry whose guards are no longer fresh, whatever happens. */
+/** The generation of an entry whose guards are stale for good. */
 const STALE = -1;
 
 /**
- * Taken before a slow load, it tells afterwards whether the loaded value may be stored. Without it, an invalidation that
- * comes while the old value is under way would find nothing to remove, and the old value would then stay.
+ * A guard is taken before a slow load and tells afterwards whether the loaded value may be stored. Without it, an
+ * invalidation that arrives while the old value is being loaded would find nothing to remove, and the old value would
+ * be stored after it.
  *
- * On a mesh a load may take 60 seconds. A guard that is older may say that it is not fresh although nothing happened, and
- * does so from 120 seconds on, unless its key was guarded again meanwhile. So may a guard of any bus when more than 65,536
- * other keys are guarded after it. That errs on the safe side: the value is loaded again the next time.
+ * On a mesh a load may take 60 seconds. An older guard may say that it is not fresh although nothing happened. From 120
+ * seconds on it always does, unless its key was guarded again meanwhile. On any bus a guard may also say so when more
+ * than 65,536 other keys are guarded after it. That errs on the safe side: the value is loaded again the next time.
  *
- * There is nothing to give back: a guard that is never looked at again ends by the same rules.
+ * A guard need not be released: one that is never checked again ends by the same rules.
  *
  * @example A read through a cache
  * ```ts
@@ -53,20 +57,20 @@ const STALE = -1;
  * ```
  */
 export interface LoadGuard {
-  /** The key that is loaded. */
+  /** The key whose value is being loaded. */
   readonly key: string;
   /**
-   * Whether no invalidation of the key has come since the guard was taken: no event, no gap, no `publish` of this bus.
-   * Store the loaded value only then, and in the same turn of the event loop. False for ever once it is false, and when
-   * the bus is closed.
+   * Whether no invalidation of the key has come since the guard was taken: no event, no gap, and no `publish` of this
+   * bus. Store the loaded value only if this is true, and in the same turn of the event loop. Once false it stays
+   * false. It is false when the bus is closed.
    */
   isFresh(): boolean;
 }
 
 /**
- * The guards of one bus. All that it does is O(1), and it holds at most 131,072 keys.
+ * The guards of one bus. Every operation is O(1), and at most 131,072 keys are held.
  *
- * Keys are kept in two generations, the current one and the one before it. A touched key is taken out, so a guard is
+ * Keys are held in two generations, the current one and the one before it. An invalidated key is removed. A guard is
  * fresh as long as its entry is held, which the number of the entry's generation tells.
  */
 export class LoadGuards {
@@ -81,8 +85,8 @@ export class LoadGuards {
   #isClosed = false;
 
   /**
-   * Without a clock guards do not grow old, and only the number of keys is bounded. `limit` is the longest key, in bytes of
-   * UTF-8. `hasSlept` tells whether the machine was suspended, and nothing was done about it yet: no guard is fresh then.
+   * Without a clock guards do not age, and only the number of keys is bounded. `limit` is the longest key in bytes of
+   * UTF-8. `hasSlept` tells whether the machine was suspended and the node has not reacted yet: no guard is fresh then.
    */
   constructor(clock?: Pick<Clock, "setTimer">, limit: number = MAX_KEY, hasSlept: () => boolean = () => false) {
     this.#clock = clock;
@@ -97,7 +101,7 @@ export class LoadGuards {
     };
   }
 
-  /** Whether no key is guarded: then `touch` need not be called. */
+  /** Whether no key is guarded: `touch` need not be called then. */
   get idle(): boolean {
     return this.#current.size === 0 && this.#previous.size === 0;
   }
@@ -109,12 +113,12 @@ export class LoadGuards {
    * @throws {KeyTooLongError} when nobody can publish it
    */
   guard(key: string): LoadGuard {
-    // What is held was checked when it came.
+    // A held key was checked when it was added.
     const entry = this.#current.get(key) ?? this.#entryOf(key);
     return new Guard(key, entry, this.#held);
   }
 
-  /** An invalidation of the key has come. */
+  /** An invalidation of the key has come: its guards are stale. */
   touch(key: string): void {
     const entry = this.#current.get(key) ?? this.#previous.get(key);
     if (entry === undefined) return;
@@ -124,7 +128,7 @@ export class LoadGuards {
     if (this.idle) this.#stop();
   }
 
-  /** Anything may have been invalidated. */
+  /** Any key may have been invalidated: all guards are stale. */
   touchAll(): void {
     this.#current.clear();
     this.#previous.clear();
@@ -132,7 +136,7 @@ export class LoadGuards {
     this.#stop();
   }
 
-  /** No guard is fresh any more, nor will one be that is taken from now on. */
+  /** Makes all guards stale, and all that are taken later. */
   close(): void {
     this.#isClosed = true;
     this.touchAll();
@@ -175,15 +179,15 @@ export class LoadGuards {
 
 /** A guarded key. */
 interface Entry {
-  /** The latest generation that holds it. */
+  /** The latest generation that holds the key. */
   generation: number;
 }
 
 /** What the guards of one bus share. */
 interface Held {
-  /** Entries of a generation below it are held no more. */
+  /** Entries of a lower generation are no longer held. */
   from: number;
-  /** Whether all guards have just ended, as something may have been missed. */
+  /** Whether all guards have just become stale, as something may have been missed. */
   readonly isOver: () => boolean;
 }
 

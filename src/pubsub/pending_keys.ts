@@ -1,68 +1,75 @@
 /**
- * Which keys are pending: a hash table over the bytes that they have in their batches.
+ * Pending keys: a hash table over the bytes that the pending keys have in their batches.
  *
- * A `Set` of the strings costs 150 to 250 ns a key to add and delete, as both walk through memory that is cold by then; this
- * one costs 20 to 50, and nothing is deleted: an entry holds until its batch is taken.
+ * A `Set` of the strings costs 150 to 250 ns a key to add and delete, as both read memory that has left the processor's
+ * caches by then. This table costs 20 to 50 ns, and nothing is deleted: an entry is valid until its batch is taken.
  *
  * @module
  */
 
 /** Slots of an empty table: 2.3 kB. */
 const MIN_SLOTS = 256;
-/** Slots for each pending key, at least, when a table is made anew. With so many times as many it is halved. */
+/** Least number of slots for each pending key when a table is rebuilt. A table with this many times more is halved. */
 const SPARE = 4;
 const TOO_MANY = 16;
 /**
- * Slots that are looked at for one key. When none of them is free, and more of the table is of what was taken than is pending, that is
- * left out; else so many of them are contrived: such a key is not noted, and sent once more when it is published again.
+ * Largest number of slots probed for one key. When none of them is free and most entries are of taken batches, the
+ * table is rebuilt without those. Otherwise the collisions are deliberate: the key is not entered, and is sent once
+ * more when it is published again.
  */
 const MAX_PROBES = 64;
-/** Keys of the same hash that it is compared with: chance never makes so many. It counts as not pending then, and is sent once more. */
-const TWINS = 4;
-/** An offset in a batch takes so many bits of a position. */
+/**
+ * Largest number of keys of the same hash that a key is compared with; random hashes never make so many. Beyond it the
+ * key counts as not pending and is sent once more.
+ */
+const MAX_SAME_HASH = 4;
+/** Bits of a position that hold the offset in a batch. */
 const OFFSET_BITS = 11;
 const OFFSET_MASK = (1 << OFFSET_BITS) - 1;
-/** Batches after which what was taken is left out, before positions of 32 bits come round again. */
+/** Number of batches after which entries of taken batches are removed, before positions of 32 bits wrap around. */
 const MAX_AGE = 1 << 19;
 
 /**
- * Keys that were published while they were pending, of which it is known by their text that they are: they are likely to be again. To
- * note it of every key would cost 80 ns each.
+ * Keys that were published again while they were pending are remembered by their text, so that the next time is cheap:
+ * they are likely to be published once more. Remembering every key would cost 80 ns each.
  */
 const RECENT = 64;
 
-/** Batches have serials that count up from 0 and never come round again. */
+/** Finds whether a key is pending. Batches have serials that count up from 0 and never wrap. */
 export class PendingKeys {
-  /** The serial of the oldest batch that is pending: what is in older ones is not. */
+  /** The serial of the oldest pending batch: keys of older ones are no longer pending. */
   first = 0;
-  /** One for each slot, and the serial of its batch. */
+  /** A remembered key for each slot, and the serial of its batch. */
   readonly #recent: string[] = new Array(RECENT).fill("");
   readonly #recentSerials: number[] = new Array(RECENT).fill(-1);
-  /** The newest of these. */
+  /** The newest of these serials. */
   #newestRecent = -1;
   readonly #bytesOf: (serial: number) => Uint8Array;
   #slots = newSlots(MIN_SLOTS);
   #spare: Slots | undefined;
   #used = 0;
   #renewedAt = 0;
-  /** Where the key can be noted that was last looked for and not found: a free slot, or its own of a batch that was taken; or -1. */
+  /**
+   * Where the key that was last looked up without success can be entered: a free slot, its old slot of a taken batch,
+   * or -1.
+   */
   #place = -1;
 
-  /** `bytesOf` gives the bytes of a batch that is pending. */
+  /** `bytesOf` returns the bytes of a pending batch. */
   constructor(bytesOf: (serial: number) => Uint8Array) {
     this.#bytesOf = bytesOf;
   }
 
   /**
-   * The serial of the batch that holds a key with the bytes from `start` to before `end`, and their {@linkcode hashOf}; -1 when it is
-   * not pending.
+   * The serial of the batch that holds a key, or -1 when the key is not pending. The key has the bytes from `start` to
+   * before `end`, and the {@linkcode hashOf} `hash`.
    */
   find(hash: number, bytes: Uint8Array, start: number, end: number): number {
     const { tags, pairs } = this.#slots;
     const mask = tags.length - 1;
     const tag = tagOf(hash);
     const first = this.first << OFFSET_BITS;
-    let twins = TWINS;
+    let sameHashLeft = MAX_SAME_HASH;
     this.#place = -1;
     for (let at = hash & mask, left = MAX_PROBES; left > 0; at = (at + 1) & mask, left--) {
       const found = tags[at];
@@ -73,25 +80,28 @@ export class PendingKeys {
       if (found !== tag || pairs[2 * at] !== hash) continue;
       const past = ((pairs[2 * at + 1] as number) - first) | 0;
       if (past < 0) {
-        // Else a key that is published for ever would have a slot for each time.
+        // Reusing the slot keeps a key that is published for ever from taking a new slot each time.
         if (this.#place < 0) this.#place = at;
         continue;
       }
       const serial = this.first + (past >>> OFFSET_BITS);
       if (isSame(this.#bytesOf(serial), past & OFFSET_MASK, bytes, start, end)) return serial;
-      if (--twins === 0) return -1;
+      if (--sameHashLeft === 0) return -1;
     }
     return -1;
   }
 
-  /** Whether it is known by its text that a key is pending: a third of what it takes to encode it and to look up the bytes. */
+  /**
+   * Whether a key is known to be pending by its text alone. That takes a third of the time of encoding it and looking
+   * up its bytes.
+   */
   hasText(key: string): boolean {
     if (this.#newestRecent < this.first) return false;
     const slot = slotOf(key);
     return (this.#recentSerials[slot] as number) >= this.first && this.#recent[slot] === key;
   }
 
-  /** Notes the text of a key in the batch `serial`. */
+  /** Remembers the text of a key in the batch `serial`. */
   addText(key: string, serial: number): void {
     const slot = slotOf(key);
     this.#recent[slot] = key;
@@ -100,7 +110,7 @@ export class PendingKeys {
   }
 
   /**
-   * Notes a key that {@linkcode PendingKeys.find} was just asked for and has not found: its length is at `offset` of the batch `serial`,
+   * Enters a key that {@linkcode PendingKeys.find} has just not found: its length is at `offset` of the batch `serial`,
    * and its bytes follow.
    */
   add(hash: number, serial: number, offset: number, pending: number): void {
@@ -108,7 +118,7 @@ export class PendingKeys {
     const place = this.#place;
     const position = (serial << OFFSET_BITS) | offset;
     this.#place = -1;
-    // Half of the slots are used. Without a place there is too much here of what was taken.
+    // At most half of the slots are used. When no slot was found, most entries are of taken batches.
     if (this.#used * 2 >= tags.length || place < 0 && this.#used > 2 * pending) {
       this.#renew(pending);
       if (put(this.#slots, hash, position)) this.#used++;
@@ -120,13 +130,13 @@ export class PendingKeys {
     }
   }
 
-  /** The oldest batch was taken, and so many keys are still pending. */
+  /** The oldest batch was taken; `pending` keys are still pending. */
   take(pending: number): void {
     this.first++;
     if (this.first - this.#renewedAt > MAX_AGE) this.#renew(pending);
   }
 
-  /** Leaves out what is pending no more. */
+  /** Rebuilds the table without entries of taken batches. */
   #renew(pending: number): void {
     const old = this.#slots;
     const { tags, pairs } = old;
@@ -149,9 +159,10 @@ export class PendingKeys {
 }
 
 /**
- * What a slot has: a tag, 0 when it is free, and a pair of a hash and where the key is, the serial of its batch and its offset there.
- * A look-up of a key that is not pending reads tags only, as they are few enough for a cache of the processor: with 10,000 pending
- * keys the pairs are half a megabyte, and to read one of them took a quarter of the time of a publisher.
+ * The slots of the table. Each has a tag, which is 0 when it is free, and a pair: the hash of a key, and its position
+ * (the serial of its batch and its offset there). A look-up of a key that is not pending reads only tags, which are few
+ * enough for a processor cache. With 10,000 pending keys the pairs take half a megabyte, and reading one of them took a
+ * quarter of the time of a publisher.
  */
 interface Slots {
   readonly tags: Uint8Array<ArrayBuffer>;
@@ -162,12 +173,12 @@ function newSlots(count: number): Slots {
   return { tags: new Uint8Array(count), pairs: new Int32Array(2 * count) };
 }
 
-/** Of bits that do not say which slot it is. */
+/** Made of hash bits that do not select the slot. */
 function tagOf(hash: number): number {
   return (hash >>> 25) + 1;
 }
 
-/** False when there was no room within reach. */
+/** Enters a key. False when no slot was free within reach. */
 function put({ tags, pairs }: Slots, hash: number, position: number): boolean {
   const mask = tags.length - 1;
   for (let at = hash & mask, left = MAX_PROBES; left > 0; at = (at + 1) & mask, left--) {
@@ -189,7 +200,7 @@ function isSame(batch: Uint8Array, offset: number, bytes: Uint8Array, start: num
   return true;
 }
 
-/** Keys that are alike often differ at the end. */
+/** Similar keys often differ at the end. */
 function slotOf(key: string): number {
   const { length } = key;
   return (key.charCodeAt(length - 1) * 5 + key.charCodeAt(length >> 1) + length) & (RECENT - 1);

@@ -1,45 +1,48 @@
 /**
- * Who waits for room in the queue of keys, first come first served.
+ * Publish waiters: the `publish` calls that wait for room in the queue of keys, in first-come order.
  *
  * @module
  */
 
-/** Places of those who wait no more that there may be, and be more than half of all, before the list is made anew. */
+/** Largest number of removed entries, once they are more than half of all, before the list is compacted. */
 const MAX_SPENT = 1024;
 
-/** One who waits. */
+/** A `publish` call that waits. */
 export interface Waiter {
   readonly key: string;
-  /** What was said of own subscribers as it was published. */
+  /** The `self` option of the call: whether the bus's own subscriptions get the key. */
   readonly self: boolean | undefined;
   readonly resolve: () => void;
   readonly reject: (reason: unknown) => void;
-  /** Takes back that it is told of a signal. */
+  /** Removes its listener from the abort signal. */
   detach: (() => void) | undefined;
-  /** Whether it waits no more. */
+  /** Whether it no longer waits. */
   isOver: boolean;
 }
 
-/** A list of its own, as the first of a `Set` is looked for past all that were taken out before: with a million that is 10 s. */
+/**
+ * A list with lazy removal. A `Set` would search for its first entry past all removed ones: 10 s with a million of
+ * them.
+ */
 export class PublishWaiters {
-  /** How many wait. */
+  /** Number of waiting calls. */
   size = 0;
   #places: Waiter[] = [];
   #head = 0;
 
-  /** Goes to the end. */
+  /** Appends a waiter. */
   add(waiter: Waiter): void {
     this.#places.push(waiter);
     this.size++;
   }
 
-  /** Who has waited for longest. */
+  /** The waiter that has waited for longest. */
   get first(): Waiter | undefined {
     while (this.#places[this.#head]?.isOver) this.#head++;
     return this.#places[this.#head];
   }
 
-  /** Takes one out, wherever it is. */
+  /** Removes a waiter at any position. */
   remove(waiter: Waiter): void {
     if (waiter.isOver) return;
     waiter.isOver = true;

@@ -1,5 +1,5 @@
 /**
- * One subscription.
+ * Subscriber: one subscription, with the callback or the event queue that its events go to.
  *
  * @module
  */
@@ -10,23 +10,25 @@ import { isThenable } from "../platform/thenable.ts";
 import { EventQueue, type Offered } from "./event_queue.ts";
 import type { Subscription, SyncCallback, SyncEvent, Topic } from "./sync_bus.ts";
 
-/** What a {@linkcode Subscriber} shares with others: most subscriptions of a bus differ in topic and callback only. */
+/**
+ * The part of a {@linkcode Subscriber} that many share: most subscriptions of a bus differ only in topic and callback.
+ */
 export interface SubscriberKind {
-  /** The context of whoever subscribed, where contexts are kept apart. */
+  /** The async context of the caller of `subscribe`, where contexts are kept apart. */
   readonly enter: EnterContext | undefined;
-  /** Most undelivered events that a queue holds. */
+  /** Largest number of undelivered events in a queue. */
   readonly capacity: number;
-  /** Whether it hears what its own bus publishes. */
+  /** Whether it gets what its own bus publishes. */
   readonly self: boolean;
-  /** Called once, when it closes. */
+  /** Called once, when the subscription closes. */
   readonly onClose: (subscriber: Subscriber) => void;
   /** Gets what the callback threw or rejected with. */
   readonly onThrow: (error: unknown) => void;
 }
 
 /**
- * The {@linkcode Subscription} that users hold, with the side that only {@linkcode Subscriptions} sees. There may be a million:
- * until something is queued it has nothing but its fields, 80 bytes on Node.
+ * The {@linkcode Subscription} that users hold, with the side that only {@linkcode Subscriptions} uses. There may be a
+ * million: until an event is queued it consists of its fields alone, 80 bytes on Node.
  */
 export class Subscriber implements Subscription {
   readonly topic: Topic;
@@ -52,7 +54,7 @@ export class Subscriber implements Subscription {
     return this.#closed;
   }
 
-  /** Closes it when `signal` aborts, now if it has already. */
+  /** Closes the subscription when `signal` aborts, or now if it already has. */
   closeOn(signal: Signal): void {
     if (signal.aborted) this.close();
     else this.#detach = onAbort(signal, () => this.close());
@@ -66,12 +68,12 @@ export class Subscriber implements Subscription {
     this.#queue?.end();
   }
 
-  /** Whether its events are queued for a loop. */
+  /** Whether its events are queued for an iterator. */
   get isIterated(): boolean {
     return this.#callback === undefined;
   }
 
-  /** What gets its events, unless they are queued. */
+  /** The callback that gets its events; `undefined` when it is iterated. */
   get callback(): SyncCallback | undefined {
     return this.#callback;
   }
@@ -81,12 +83,15 @@ export class Subscriber implements Subscription {
     return this.#kind.enter;
   }
 
-  /** Whether it hears what its own bus publishes. */
+  /** Whether it gets what its own bus publishes. */
   get self(): boolean {
     return this.#kind.self;
   }
 
-  /** Hands it an event, in the context `entered` if that is said. A callback is done with it when this returns. */
+  /**
+   * Delivers or queues an event. `entered` is the context that the caller runs in, if known. A callback has returned
+   * when this returns.
+   */
   offer(event: SyncEvent, entered?: EnterContext): Offered {
     const callback = this.#callback;
     if (callback === undefined) return this.#queued().offer(event);
@@ -111,7 +116,7 @@ export class Subscriber implements Subscription {
   }
 }
 
-/** Calls a callback in the context of now. It may throw, or reject: `onThrow` gets that. */
+/** Calls a callback in the current context. What it throws or rejects with goes to `onThrow`. */
 export function call(callback: SyncCallback, event: SyncEvent, onThrow: (error: unknown) => void): void {
   try {
     const result = callback(event);
@@ -121,7 +126,7 @@ export function call(callback: SyncCallback, event: SyncEvent, onThrow: (error: 
   }
 }
 
-/** Apart from {@linkcode Subscriber.offer}, which need not make room for what a function remembers. */
+/** A function of its own, so that {@linkcode Subscriber.offer} allocates no closure. */
 function enterAndCall(
   enter: EnterContext,
   callback: SyncCallback,

@@ -1,5 +1,5 @@
 /**
- * The subscribers of keys, or of prefixes of one length.
+ * Subscriber table: the subscribers by key, or by prefixes of one length.
  *
  * @module
  */
@@ -11,54 +11,54 @@ import type { SyncCallback, Topic } from "./sync_bus.ts";
 
 /** Several subscribers of one key or prefix. */
 export interface Group {
-  /** That of the first. */
+  /** The serial of the first subscriber. */
   readonly serial: number;
   readonly topic: Topic;
   readonly subscribers: Set<Subscriber>;
 }
 
-/** Who hears of a key: one, which costs a key nothing besides, or several. */
-export type Hearers = Subscriber | Group;
+/** The subscribers of a key: a single one, which needs no further object, or a group. */
+export type Recipients = Subscriber | Group;
 
-/** Whether it is several. */
-export function isGroup(hearers: Hearers): hearers is Group {
-  return "subscribers" in hearers;
+/** Whether there are several. */
+export function isGroup(recipients: Recipients): recipients is Group {
+  return "subscribers" in recipients;
 }
 
-/** Subscribers by key or prefix. The short cut is the callback of a single one. */
-export class SubscriberTable extends KeyTable<Hearers, SyncCallback> {
-  /** Adds one of the key or prefix `text`, whose bytes are `key`. */
+/** Subscribers by key or prefix. The short form of an entry is the callback of its only subscriber. */
+export class SubscriberTable extends KeyTable<Recipients, SyncCallback> {
+  /** Adds a subscriber of the key or prefix `text`, whose bytes are `key`. */
   insert(key: KeyBytes, text: string, subscriber: Subscriber): void {
     const place = this.find(key, key.end);
     if (place < 0) {
       this.add(key, text, subscriber, subscriber.callback);
       return;
     }
-    const hearers = this.valueAt(place);
-    if (isGroup(hearers)) hearers.subscribers.add(subscriber);
+    const recipients = this.valueAt(place);
+    if (isGroup(recipients)) recipients.subscribers.add(subscriber);
     else {
-      const { serial, topic } = hearers;
-      this.setAt(place, { serial, topic, subscribers: new Set([hearers, subscriber]) }, undefined);
+      const { serial, topic } = recipients;
+      this.setAt(place, { serial, topic, subscribers: new Set([recipients, subscriber]) }, undefined);
     }
   }
 
-  /** Removes one. */
+  /** Removes a subscriber. */
   remove(key: KeyBytes, subscriber: Subscriber): void {
     const place = this.find(key, key.end);
     if (place < 0) return;
-    const hearers = this.valueAt(place);
-    if (isGroup(hearers)) {
-      hearers.subscribers.delete(subscriber);
-      if (hearers.subscribers.size > 0) return;
-    } else if (hearers !== subscriber) return;
+    const recipients = this.valueAt(place);
+    if (isGroup(recipients)) {
+      recipients.subscribers.delete(subscriber);
+      if (recipients.subscribers.size > 0) return;
+    } else if (recipients !== subscriber) return;
     this.removeAt(place, key);
   }
 
-  /** Whether it is one of those of the key or prefix. */
+  /** Whether `subscriber` is one of those of the key or prefix. */
   holds(key: KeyBytes, subscriber: Subscriber): boolean {
     const place = this.find(key, key.end);
     if (place < 0) return false;
-    const hearers = this.valueAt(place);
-    return isGroup(hearers) ? hearers.subscribers.has(subscriber) : hearers === subscriber;
+    const recipients = this.valueAt(place);
+    return isGroup(recipients) ? recipients.subscribers.has(subscriber) : recipients === subscriber;
   }
 }

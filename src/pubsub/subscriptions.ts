@@ -1,5 +1,5 @@
 /**
- * Who wants to hear of which key.
+ * Subscriptions: finds the subscribers of a key and delivers events to them.
  *
  * @module
  */
@@ -12,26 +12,26 @@ import { KeyBytes } from "../wire/key_bytes.ts";
 import { MAX_KEY } from "../wire/layout.ts";
 import { ILL_FORMED, utf8Length } from "../wire/utf8.ts";
 import { call, Subscriber, type SubscriberKind } from "./subscriber.ts";
-import { type Hearers, isGroup, SubscriberTable } from "./subscriber_table.ts";
+import { isGroup, type Recipients, SubscriberTable } from "./subscriber_table.ts";
 import type { SubscribeOptions, Subscription, SyncCallback, SyncEvent, Topic } from "./sync_bus.ts";
 
-/** Events that an iterated subscription holds, unless told otherwise: what a channel of the original holds. */
+/** Default number of events that an iterated subscription holds: the capacity of a subscriber's channel in go-warp. */
 export const DEFAULT_CAPACITY = 32;
 
 const SUBSCRIBE_OPTIONS = knownOptions<SubscribeOptions>({ capacity: true, self: true, signal: true });
 const TOPIC = knownOptions<Exclude<Topic, string>>({ prefix: true });
 
-/** Whether a subscription is iterated: what a loop is told of, the callbacks beside it have done their part of. */
+/** The order of delivery: callbacks come first, so that they have run when an iterator gets the event. */
 const CALLBACKS_FIRST = [false, true] as const;
 
-/** What a publisher said of a key besides its name. */
+/** The metadata that a publisher attached to a key. */
 export type EventMetadata = Omit<SyncEvent, "key" | "cause">;
 
-/** Counts that {@linkcode Subscriptions} keeps. */
+/** Counters of {@linkcode Subscriptions}. */
 export interface SubscriptionCounts {
-  /** Events given to callbacks and queues, merged ones and those of gaps included. */
+  /** Events given to callbacks and queues, including merged ones and gap events. */
   events: number;
-  /** Events merged into one that was still undelivered, or covered by one. */
+  /** Events merged into an undelivered one, or covered by one. */
   merged: number;
   /** Overflow events: how often a subscription was too slow. */
   overflows: number;
@@ -42,11 +42,11 @@ export interface SubscriptionCounts {
  * the prefixes, however many subscribers there are.
  */
 export class Subscriptions {
-  /** Counts since the beginning. */
+  /** Counts since the start. */
   readonly counts: SubscriptionCounts = { events: 0, merged: 0, overflows: 0 };
-  /** Subscriptions that hear what their own bus publishes. */
+  /** Number of subscriptions that get what their own bus publishes. */
   selfish = 0;
-  /** Those that are iterated. */
+  /** Number of iterated subscriptions. */
   #iterated = 0;
   readonly #onThrow: (error: unknown) => void;
   readonly #onPattern: (error: Error) => void;
@@ -55,29 +55,32 @@ export class Subscriptions {
   readonly #seed: number;
   readonly #byKey: SubscriberTable;
   /**
-   * By length of the prefix: few, and walked for each key, which takes a third of what a `Map` takes. Another array when a length
-   * comes or goes, as callbacks may bring that about.
+   * Tables by length of the prefix. They are few and walked for each key, which takes a third of the time of a `Map`.
+   * The array is replaced when a length comes or goes, as a callback may cause that during a walk.
    */
   #prefixes: readonly (readonly [length: number, table: SubscriberTable])[] = [];
-  /** What makes bytes of a text, unless it is in use. */
+  /** The key encoder, unless it is in use. */
   #spare: KeyBytes | undefined;
-  /** How many callbacks run in which context. */
+  /** Number of callbacks that run in each context. */
   readonly #entries = new Map<EnterContext, number>();
-  /** Who was handed a key last by `deliverOne`. */
-  hearer: Hearers | undefined;
-  /** The context of all callbacks: `undefined` where contexts are not kept apart, and null when it is not the same for all. */
+  /** The subscribers that `deliverOne` last delivered to. */
+  lastRecipients: Recipients | undefined;
+  /**
+   * The context of all callbacks: `undefined` where contexts are not kept apart, null when callbacks have different
+   * ones.
+   */
   #common: EnterContext | null | undefined;
-  /** The context that was entered for all that is delivered now. */
+  /** The context that was entered for all current deliveries. */
   #entered: EnterContext | undefined;
-  /** That of the last subscriber. */
+  /** The kind of the last subscriber that was added. */
   #kind: SubscriberKind | undefined;
   #serial = 0;
   #stopped = false;
 
   /**
-   * `onCallbackError` gets what a callback threw or rejected with; `limit` is the longest key, in bytes of UTF-8. With
-   * `contexts` callbacks run in the context of whoever subscribed. `onPattern` gets an error when a topic looks like a pattern.
-   * `seed` makes hashes of keys that others cannot foresee.
+   * `onCallbackError` gets what a callback threw or rejected with. `limit` is the longest key in bytes of UTF-8. With
+   * `contexts` callbacks run in the context of the caller of `subscribe`. `onPattern` gets an error when a topic looks
+   * like a pattern. `seed` makes the hashes of keys unpredictable to others.
    */
   constructor(
     onCallbackError: (error: unknown) => void,
@@ -99,7 +102,7 @@ export class Subscriptions {
     checkTopic("subscribe", topic, this.#limit);
     const callback = typeof first === "function" ? first : undefined;
     const options = typeof first === "object" && first !== null ? first : second;
-    // `undefined` and options may stand first; what follows options is a callback in the wrong place.
+    // `undefined` and options may come first; an argument after options is a callback in the wrong place.
     if (callback === undefined && first !== undefined && (first !== options || second !== undefined)) {
       throw misuse("subscribe", "the callback must be a function", first);
     }
@@ -115,10 +118,10 @@ export class Subscriptions {
     if (typeof self !== "boolean") {
       throw misuse("subscribe", "`self` must be a boolean", self);
     }
-    // Before it is there: what is told of this may throw.
+    // Before the subscription is added, as `onPattern` may throw.
     if (textOf(topic).endsWith("*")) this.#onPattern(noPattern(textOf(topic)));
     const enter = callback && this.#contexts?.capture();
-    // A copy: it is found by its topic again when it closes, whatever the caller does with the object.
+    // A copy: closing finds the subscription by its topic, whatever the caller does with the object meanwhile.
     const own = typeof topic === "string" ? topic : { prefix: topic.prefix };
     const subscriber = new Subscriber(own, ++this.#serial, callback, this.#kindOf(enter, capacity, self));
     this.#insert(subscriber);
@@ -129,7 +132,7 @@ export class Subscriptions {
     return subscriber;
   }
 
-  /** Closes `subscription` if it is one of `topic`. */
+  /** Closes `subscription` if it subscribes to `topic`. */
   remove(topic: Topic, subscription: Subscription): void {
     checkTopic("unsubscribe", topic, this.#limit);
     if (!(subscription instanceof Subscriber)) {
@@ -141,24 +144,26 @@ export class Subscriptions {
   /** How many subscribers an event of `key` would reach. */
   count(key: string): number {
     let count = 0;
-    for (const hearers of this.#hearersOf(this.#encode(key))) count += isGroup(hearers) ? hearers.subscribers.size : 1;
+    for (const recipients of this.#recipientsOf(this.#encode(key))) {
+      count += isGroup(recipients) ? recipients.subscribers.size : 1;
+    }
     return count;
   }
 
-  /** How many of them hear what their own bus publishes. */
+  /** How many of these get what their own bus publishes. */
   countSelfish(key: string): number {
     if (this.selfish === 0) return 0;
     let count = 0;
-    for (const hearers of this.#hearersOf(this.#encode(key))) {
-      for (const { self } of each(hearers)) count += self ? 1 : 0;
+    for (const recipients of this.#recipientsOf(this.#encode(key))) {
+      for (const { self } of each(recipients)) count += self ? 1 : 0;
     }
     return count;
   }
 
   /**
-   * Hands the event of a published key to its subscribers, those that were there when `newest` was the newest: a callback
-   * may subscribe, and what was not there when the event came is not called with it. With `isOwn` to those only who hear what
-   * their own bus publishes. Returns how many took it: all but the queues of prefixes that overflow, or hold a gap or
+   * Delivers the event of a published key to its subscribers whose serial is at most `newest`. A callback may
+   * subscribe, and a subscription made after the event came does not get it. With `isOwn` only subscriptions with
+   * `self: true` get it. Returns how many took it: all but the queues of prefixes that overflow, or hold a gap or
    * overflow event that covers it.
    */
   deliver(key: string | KeyBytes, metadata?: EventMetadata, newest: number = this.#serial, isOwn = false): number {
@@ -187,8 +192,8 @@ export class Subscriptions {
 
   #hand(table: SubscriberTable, place: number, event: SyncEvent, newest: number, isOwn: boolean): number {
     const callback = table.shortAt(place);
-    // Most often whoever is there may have it, and nothing has to be entered: then not even the subscriber is read, which costs
-    // 200 ns when it is in none of the processor's caches.
+    // The common case needs no check of serials and no context. Not even the subscriber is read, which costs 200 ns
+    // when it is in no processor cache.
     if (callback === undefined || newest !== this.#serial || isOwn || !this.#isEntered()) {
       return this.#offer(table.valueAt(place), event, newest, isOwn);
     }
@@ -197,14 +202,14 @@ export class Subscriptions {
     return 1;
   }
 
-  /** Whether callbacks can be called as they are. */
+  /** Whether callbacks can be called in the current context. */
   #isEntered(): boolean {
     return this.#common === this.#entered && !this.#stopped;
   }
 
   /**
-   * Runs what delivers many keys. When all callbacks run in one context, it is entered once for all the keys: it costs up to
-   * 700 ns.
+   * Runs a function that delivers many keys. When all callbacks share one context, it is entered once for all the keys:
+   * entering costs up to 700 ns.
    */
   within<R>(deliver: () => R): R {
     const enter = this.#common ?? undefined;
@@ -221,14 +226,14 @@ export class Subscriptions {
     }
   }
 
-  /** The newest subscription: they are counted. */
+  /** Serial of the newest subscription. */
   get newest(): number {
     return this.#serial;
   }
 
   /**
-   * The same, for whoever has to look at the time in between: when several hear of the key nothing is done and -1 returned, and
-   * {@linkcode Subscriptions.offer} hands it to them.
+   * As `deliver`, for a caller that has to check the time between callbacks. When a key has several subscribers,
+   * nothing is done and -1 returned: {@linkcode Subscriptions.offer} delivers to them one by one.
    */
   deliverOne(key: string | KeyBytes, newest: number, isOwn: boolean): number {
     const bytes = typeof key === "string" ? this.#encode(key) : key;
@@ -245,60 +250,63 @@ export class Subscriptions {
       place = found;
     }
     if (table === undefined) return 0;
-    const hearers = table.valueAt(place);
-    if (table.shortAt(place) === undefined && isGroup(hearers)) return -1;
-    this.hearer = hearers;
+    const recipients = table.valueAt(place);
+    if (table.shortAt(place) === undefined && isGroup(recipients)) return -1;
+    this.lastRecipients = recipients;
     const event = publish(table === this.#byKey ? table.textAt(place) : bytes.ownText, undefined);
     return this.#hand(table, place, event, newest, isOwn);
   }
 
-  /** Hands the event of a key to its subscribers in steps, callbacks first: each comes out when it has it. They may come and go in between. */
+  /**
+   * Delivers the event of a key to its subscribers in steps, callbacks first, and yields each subscriber after it got
+   * the event. Subscribers may come and go in between.
+   */
   offer(key: string | KeyBytes, newest: number, isOwn: boolean): Generator<Subscriber, void, undefined> {
     const bytes = typeof key === "string" ? this.#encode(key) : key;
-    const offers = this.#hearersOf(bytes).map((hearers) => [hearers, eventOf(hearers, bytes)] as const);
+    const offers = this.#recipientsOf(bytes).map((recipients) => [recipients, eventOf(recipients, bytes)] as const);
     return this.#inSteps(offers, newest, isOwn);
   }
 
   *#inSteps(
-    offers: readonly (readonly [Hearers, SyncEvent])[],
+    offers: readonly (readonly [Recipients, SyncEvent])[],
     newest: number,
     isOwn: boolean,
   ): Generator<Subscriber, void, undefined> {
     for (const isIterated of CALLBACKS_FIRST) {
-      for (const [hearers, event] of offers) yield* this.#offers(hearers, event, newest, isOwn, isIterated);
+      for (const [recipients, event] of offers) yield* this.#offers(recipients, event, newest, isOwn, isIterated);
     }
   }
 
-  /** Tells all, in steps, that events were lost: each gets one for its own key or prefix. */
+  /** Notifies all subscriptions, in steps, that events were lost: each gets an event for its own key or prefix. */
   *tell(cause: "gap" | "overflow"): Generator<Subscriber, void, undefined> {
-    // Tables are walked while callbacks subscribe: what they add is not met, or left out, so the walk ends.
+    // Callbacks may subscribe while the tables are walked. Newer subscriptions are skipped, so the walk ends.
     const newest = this.#serial;
     for (const isIterated of CALLBACKS_FIRST) {
       if (isIterated && this.#iterated === 0) continue;
-      for (const hearers of this.#all()) {
-        yield* this.#offers(hearers, { key: textOf(hearers.topic), cause }, newest, false, isIterated);
+      for (const recipients of this.#all()) {
+        yield* this.#offers(recipients, { key: textOf(recipients.topic), cause }, newest, false, isIterated);
       }
     }
   }
 
-  /** From now on nothing is delivered, not even to those whose turn was still to come. */
+  /** Ends all deliveries, including those to subscribers whose turn was still to come. */
   stop(): void {
     this.#stopped = true;
   }
 
-  /** Closes all. */
+  /** Closes all subscriptions. */
   closeAll(): void {
-    for (const hearers of this.#all()) for (const subscriber of each(hearers)) subscriber.close();
+    for (const recipients of this.#all()) for (const subscriber of each(recipients)) subscriber.close();
   }
 
-  *#all(): Generator<Hearers, void, undefined> {
+  *#all(): Generator<Recipients, void, undefined> {
     yield* this.#byKey.values();
     for (const [, table] of this.#prefixes) yield* table.values();
   }
 
-  /** Those who hear of a key: its own, and those of prefixes. */
-  #hearersOf(key: KeyBytes): Hearers[] {
-    const found: Hearers[] = [];
+  /** The subscribers of a key: its own, and those of its prefixes. */
+  #recipientsOf(key: KeyBytes): Recipients[] {
+    const found: Recipients[] = [];
     const place = this.#byKey.size === 0 ? -1 : this.#byKey.find(key, key.end);
     if (place >= 0) found.push(this.#byKey.valueAt(place));
     for (const [length, table] of this.#prefixes) {
@@ -308,14 +316,14 @@ export class Subscriptions {
     return found;
   }
 
-  #offer(hearers: Hearers, event: SyncEvent, newest: number, isOwn: boolean): number {
-    if (!isGroup(hearers)) return this.#offerOne(hearers, event, newest, isOwn) ?? 0;
+  #offer(recipients: Recipients, event: SyncEvent, newest: number, isOwn: boolean): number {
+    if (!isGroup(recipients)) return this.#offerOne(recipients, event, newest, isOwn) ?? 0;
     let taken = 0;
-    for (const subscriber of hearers.subscribers) taken += this.#offerOne(subscriber, event, newest, isOwn) ?? 0;
+    for (const subscriber of recipients.subscribers) taken += this.#offerOne(subscriber, event, newest, isOwn) ?? 0;
     return taken;
   }
 
-  /** Whether it took the event, as 0 or 1; `undefined` when it is not for it. */
+  /** Returns 1 or 0 for whether the subscriber took the event; `undefined` when the event is not for it. */
   #offerOne(subscriber: Subscriber, event: SyncEvent, newest: number, isOwn: boolean): number | undefined {
     if (this.#stopped || subscriber.serial > newest || isOwn && !subscriber.self) return undefined;
     const offered = subscriber.offer(event, this.#entered);
@@ -326,19 +334,19 @@ export class Subscriptions {
   }
 
   *#offers(
-    hearers: Hearers,
+    recipients: Recipients,
     event: SyncEvent,
     newest: number,
     isOwn: boolean,
     isIterated: boolean,
   ): Generator<Subscriber, void, undefined> {
-    for (const subscriber of each(hearers)) {
+    for (const subscriber of each(recipients)) {
       if (subscriber.closed || subscriber.isIterated !== isIterated) continue;
       if (this.#offerOne(subscriber, event, newest, isOwn) !== undefined) yield subscriber;
     }
   }
 
-  /** One object for as many as are alike in a row. */
+  /** One object for subscribers in a row that are alike. */
   #kindOf(enter: EnterContext | undefined, capacity: number, self: boolean): SubscriberKind {
     const last = this.#kind;
     if (last !== undefined && last.enter === enter && last.capacity === capacity && last.self === self) return last;
@@ -365,13 +373,13 @@ export class Subscriptions {
     return (this.#spare ??= new KeyBytes()).encode(text);
   }
 
-  /** One callback more runs in it. */
+  /** One more callback runs in `enter`. */
   #enterOne(enter: EnterContext): void {
     this.#entries.set(enter, (this.#entries.get(enter) ?? 0) + 1);
     this.#findCommon();
   }
 
-  /** One callback less runs in it. */
+  /** One callback less runs in `enter`. */
   #leave(enter: EnterContext | undefined): void {
     if (enter === undefined) return;
     const others = (this.#entries.get(enter) ?? 0) - 1;
@@ -400,17 +408,17 @@ export class Subscriptions {
   };
 }
 
-/** The place of the prefix of `key` that has that length, or -1. */
+/** The place of the prefix of `key` with that length, or -1. */
 function findPrefix(table: SubscriberTable, key: KeyBytes, length: number): number {
   const end = key.endOf(length);
   return end < 0 ? -1 : table.find(key, end);
 }
 
-function each(hearers: Hearers): Iterable<Subscriber> {
-  return isGroup(hearers) ? hearers.subscribers : [hearers];
+function each(recipients: Recipients): Iterable<Subscriber> {
+  return isGroup(recipients) ? recipients.subscribers : [recipients];
 }
 
-function eventOf({ topic }: Hearers, key: KeyBytes): SyncEvent {
+function eventOf({ topic }: Recipients, key: KeyBytes): SyncEvent {
   return publish(typeof topic === "string" ? topic : key.ownText, undefined);
 }
 
@@ -430,7 +438,7 @@ function textOf(topic: Topic): string {
   return typeof topic === "string" ? topic : topic.prefix;
 }
 
-/** Nearly always a mistake, and keys may end in `*` all the same. */
+/** The topic is valid, as keys may end in `*`, but it is nearly always a mistake. */
 function noPattern(text: string): Error {
   const prefix = show(text.replace(/\*+$/, ""));
   return new TypeError(
@@ -439,7 +447,7 @@ function noPattern(text: string): Error {
   );
 }
 
-/** Refuses what no key can be, or begin with. */
+/** Refuses a topic that no key can equal or begin with. */
 function checkTopic(action: string, topic: Topic, limit: number): void {
   const text: unknown = typeof topic === "object" && topic !== null ? topic.prefix : topic;
   const bytes = typeof text === "string" ? utf8Length(text) : ILL_FORMED;

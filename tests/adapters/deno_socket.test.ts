@@ -64,11 +64,11 @@ describe("bindDeno", () => {
   });
 
   test("gives up after 16 errors with no datagram in between, and says so", async () => {
-    const errorReporter = (count: number) => Array.from({ length: count }, () => named("OutOfMemory"));
+    const failures = (count: number) => Array.from({ length: count }, () => named("OutOfMemory"));
     const { socket, raw, inbox } = await bound([
-      ...errorReporter(15),
+      ...failures(15),
       bytes("a"),
-      ...errorReporter(16),
+      ...failures(16),
       bytes("never"),
     ]);
     await until(() => inbox.errors.some(({ fatal }) => fatal));

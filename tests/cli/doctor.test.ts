@@ -309,7 +309,7 @@ describe("a run on this host", () => {
       assertEquals(await sharedOf(args), []);
       await two.close();
       await open({ port, advertiseAddr, heartbeat: 300 });
-      for (const [more, left] of [[[], " Not looked at: multicast."], [["--no-multicast"], ""]] as const) {
+      for (const [more, left] of [[[], " Not examined: multicast."], [["--no-multicast"], ""]] as const) {
         const [{ message, subject } = { message: "", subject: "" }] = await sharedOf([...args, ...more]);
         assertEquals(subject, advertiseAddr);
         assert(message.endsWith(`with that node as a seed.${left}`), message);
@@ -605,7 +605,7 @@ describe("scouting", () => {
     assertEquals(others, []);
     assertStringIncludes(
       finding?.message ?? "",
-      "64 nodes are there that use the ports 1, 2, 3 and 61 more; this node uses 7946",
+      "64 nodes were found that use the ports 1, 2, 3 and 61 more; this node uses 7946",
     );
     assertEquals(finding?.subject, "10.0.0.9:50000, 10.0.0.9:50000, 10.0.0.9:50000 and 61 more");
   });
@@ -650,7 +650,7 @@ describe("scouting", () => {
     multicast: true,
   };
   const causes: readonly [string, Partial<Stranger>, string, string][] = [
-    ["other-port", { port: 7950 }, "A node is there that uses the port 7950; this node uses 7946.", "`port`"],
+    ["other-port", { port: 7950 }, "A node was found that uses the port 7950; this node uses 7946.", "`port`"],
     [
       "other-group",
       { group: "239.9.9.9" },
@@ -684,7 +684,7 @@ describe("scouting", () => {
     assertEquals(found.map(({ code, severity }) => [code, severity]), causes.map(([code]) => [code, "info"]));
     for (const [i, { advice, code }] of found.entries()) {
       const [isOther = "", isThis = ""] = advice.split(". If it is this one, ");
-      const apart = code === "other-port" ? "that is as it should be" : "give each a `port` of its own";
+      const apart = code === "other-port" ? "that is as it should be" : "set a different `port` for each";
       assertEquals(isOther, `If it is another mesh, ${apart}`);
       assertStringIncludes(isThis, causes[i]?.[3] ?? "");
     }
@@ -731,12 +731,12 @@ describe("the table", () => {
   });
 
   test("shows peers in columns, what is not known as a question mark", () => {
-    const deaf = { ...peer, unicast: { in: null, out: false }, roundTrip: null, questions: 0, staleness: null };
+    const deaf = { ...peer, unicast: { in: null, out: false }, roundTrip: null, probes: 0, staleness: null };
     const silent = { ...deaf, largest: { in: null, out: null }, multicast: { in: null, out: false } };
     const lines = render({ ...EMPTY, peers: [peer, silent, { ...peer, plain: true }] }, plain).split("\n");
     const start = lines.indexOf("Peers (3)");
     assertEquals(lines.slice(start + 1, start + 5).map((line) => line.trim().split(/ {2,}/)), [
-      ["address", "heard by", "hears us by", "round trip", "lost", "largest in/out", "stale by"],
+      ["address", "inbound", "outbound", "round trip", "lost", "largest in/out", "staleness"],
       ["10.0.0.2:40001", "unicast, multicast", "unicast", "0.26 ms", "1/5", "1400/1172", "150 ms"],
       ["10.0.0.2:40001", "?", "nothing", "?", "?", "?/?", "?"],
       ["10.0.0.2:40001", "go-warp's wire", "?", "0.26 ms", "1/5", "1400/1172", "150 ms"],

@@ -181,8 +181,8 @@ describe("what is said of the time", () => {
   test("is the sum of the parts", () => {
     assertEquals(
       phasesInWords(phases),
-      "Takes about 7 s when all is well, 20 s at most: listens for 6 s, up to 10 s when something is wrong; asks for " +
-        "up to 2 s; looks outside the mesh for 0.7 s; when nobody was found listens there for 6 s.",
+      "Takes about 7 s when all is well, 20 s at most: listens for 6 s, up to 10 s when something is wrong; probes for " +
+        "up to 2 s; probes outside the mesh for 0.7 s; when no node was found listens there for 6 s.",
     );
     const others = phasesOf(checkOptions({ family: 6, heartbeat: 20_000, port: 0 }), {
       isScouting: false,
@@ -191,7 +191,7 @@ describe("what is said of the time", () => {
     });
     assertEquals(
       phasesInWords(others),
-      "Takes about 5 s when all is well, 9.3 s at most: waits for its address for up to 3.1 s; listens for 5 s; asks for " +
+      "Takes about 5 s when all is well, 9.3 s at most: waits for its address for up to 3.1 s; listens for 5 s; probes for " +
         "up to 0.1 s.",
     );
   });
@@ -234,13 +234,13 @@ describe("somebody before a terminal", () => {
     const texts = told.slice(1).map((text) => text.replaceAll("\r", "").trimEnd());
     const listening = [0, 1, 2, 3, 4, 5, 6].map((time) => `Listening, ${time} of 6 s …`);
     const longer = [6, 7, 8, 9, 10].map((time) =>
-      `Listening longer, as nobody was heard or something is wrong, ${time} of 10 s …`
+      `Listening longer, as no node was heard or something is wrong, ${time} of 10 s …`
     );
-    const asking = [0, 1].map((time) => `Asking the peers, ${time} of 2 s …`);
+    const probing = [0, 1].map((time) => `Probing the peers, ${time} of 2 s …`);
     const elsewhere = [0, 1, 2, 3, 4, 5].map((time) =>
-      `Listening outside the mesh, as nobody was found, ${time} of 6 s …`
+      `Listening outside the mesh, as no node was found, ${time} of 6 s …`
     );
-    const expected = [...listening, ...longer, ...asking, "Looking outside the mesh …", "Leaving the mesh …"];
+    const expected = [...listening, ...longer, ...probing, "Probing outside the mesh …", "Leaving the mesh …"];
     const seen = texts.filter((text, i) => text !== texts[i - 1]);
     assertEquals(seen.slice(2), [...expected, ...elsewhere, "Leaving the mesh …", ""], `${took}`);
   });

@@ -272,7 +272,7 @@ describe("on hosts", { concurrency: 3 }, () => {
     assertEquals([peers.map(({ id }) => id), strangers.map(({ id }) => id)], [[ours.nodeId], [others.nodeId]]);
     const { advice, severity } = findings.find(({ code }) => code === "multicast-off") ?? {};
     assertEquals(severity, "info");
-    assertMatch(advice ?? "", /^If it is another mesh, give each a --port of its own\. If it is this one, name /);
+    assertMatch(advice ?? "", /^If it is another mesh, set a different --port for each\. If it is this one, name /);
   });
 
   scene("doctor: this host's own firewall lets nothing out", LAN, async ({ open, own, doctor }) => {

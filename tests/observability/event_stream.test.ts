@@ -85,13 +85,13 @@ describe("a listener", () => {
 
   test("that throws or rejects stops nobody else, and is told of", async () => {
     const { stream, errors, log, note, emit } = setUp();
-    const errorReporter = [new Error("thrown"), new Error("rejected")];
+    const failures = [new Error("thrown"), new Error("rejected")];
     stream.listen(() => {
-      throw errorReporter[0];
+      throw failures[0];
     });
     stream.listen(async () => {
       await undefined;
-      throw errorReporter[1];
+      throw failures[1];
     });
     stream.listen(note("last"));
     emit("a");
@@ -99,7 +99,7 @@ describe("a listener", () => {
     emit("b");
     await settle();
     assertEquals([log, errors.length], [["last:a", "last:b"], 4]);
-    errorReporter.forEach((failure, i) => assertStrictEquals(errors[i], failure));
+    failures.forEach((failure, i) => assertStrictEquals(errors[i], failure));
   });
 
   test("that throws on what happened before it listens on", () => {

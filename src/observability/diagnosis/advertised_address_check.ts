@@ -1,8 +1,8 @@
 /**
- * Whether an advertised address is one that can be right, as far as it shows without asking anybody.
+ * Advertised address check: whether an advertised address can be right, as far as that shows without probing.
  *
- * Nodes of this package take a node to be where they hear it when it says something that can not be. Others take what it
- * says as it is.
+ * When a node's advertised address cannot be right, nodes of this package use the source address of its datagrams. Go
+ * nodes use the advertised address unchecked.
  *
  * @module
  */
@@ -13,16 +13,19 @@ import { familyOf } from "../../net/address_family.ts";
 import type { LocalAddresses } from "../../net/interfaces.ts";
 import { type Endpoint, type Family, isSameEndpoint, isUnspecified, parseAddress } from "../../platform/endpoint.ts";
 
-/** What is wrong: an address that each host has itself, one of all hosts, none, one where another node is; or it is a name. */
+/**
+ * What is wrong with an advertised address: it is the loopback address of every host, a broadcast address, no host's
+ * address, the address of another node, or a name.
+ */
 export type Flaw = "loopback" | "broadcast" | "unspecified" | "taken" | "name";
 
-/** What is known of a host and its mesh. */
+/** What is known of this host and its mesh. */
 export interface Surroundings {
   readonly family: Family;
   readonly local: LocalAddresses;
 }
 
-/** What is wrong with the address that a node itself advertises. Nothing when all of its peers are on its own host. */
+/** What is wrong with the address that this node advertises. Nothing when all of its peers are on its own host. */
 export function flawOf(
   advertised: string,
   peers: Iterable<PeerEntry>,
@@ -38,7 +41,10 @@ export function flawOf(
   return local.mayBeAt(host, { host, port }) ? undefined : "broadcast";
 }
 
-/** Whether a peer is reached where it advertises to be; null when that is not known, `otherwise` when it is reached elsewhere. */
+/**
+ * Whether a peer is reached at the address that it advertises; null when that is not known, `otherwise` when it is
+ * reached elsewhere.
+ */
 export function isWhereItSays(
   entry: PeerEntry,
   { family, local }: Surroundings,
@@ -49,10 +55,10 @@ export function isWhereItSays(
   const isElsewhere = !local.isOwn(endpoint.host);
   if (isElsewhere && (isLoopback(host) || !local.mayBeAt(host, endpoint))) return false;
   if (!isValidated) return null;
-  // A name, and a zone, mean nothing here: it is where it says that from.
+  // A name or a zone means nothing on this host: the peer is taken to be at its source address.
   const isLiteral = familyOf(host) !== undefined && !isUnspecified(host) && !host.includes("%");
   const said: Endpoint = isLiteral ? { host: usableHost(host, family) ?? host, port } : wanted;
-  // When it is taken to be elsewhere than it says, it can not be there, however new that is.
+  // When another address is used in place of the advertised one, the peer cannot be there, however new that is.
   return entry.isAt(said) || (isSameEndpoint(said, wanted) && otherwise);
 }
 

@@ -1,5 +1,5 @@
 /**
- * Asks the peers, and says what the answers mean.
+ * Diagnoser: probes the peers and derives findings from what was measured.
  *
  * @module
  */
@@ -17,25 +17,28 @@ import { findings, MOST_ASKED } from "./findings.ts";
 import { PathSurvey } from "./path_survey.ts";
 import { type SnapshotConfig, snapshotOf } from "./snapshot.ts";
 
-/** Part of the time that must be left when the first peer comes, or its answers would come too late. */
+/** Share of the timeout that must be left when the first peer joins. With less, its acks would come too late. */
 const MIN_LEFT = 1 / 2;
 const TIMEOUT = { default: 2000, min: 100, max: 60_000 };
 
-/** What a {@linkcode Diagnoser} is made of. */
+/** What a {@linkcode Diagnoser} is built from. */
 export interface DiagnoserConfig extends SnapshotConfig {
   readonly nodeId: Uint8Array;
-  /** Absent when the node speaks the original's wire only. */
+  /** Absent when the node speaks go-warp's wire format only. */
   readonly probes: EchoProbes | undefined;
 }
 
-/** What all share who ask at the same time. */
+/** A running diagnosis, which all concurrent callers share. */
 interface Round {
   readonly end: Promise<void>;
   survey: PathSurvey | undefined;
   callers: number;
 }
 
-/** One per node. Diagnoses that ran side by side would get in each other's way: each fills the queue of what is to be sent. */
+/**
+ * Diagnoses a node; one per node. Concurrent diagnoses would disturb each other, as each fills the transmit queue with
+ * probes.
+ */
 export class Diagnoser {
   readonly #config: DiagnoserConfig;
   #round: Round | undefined;
@@ -46,7 +49,10 @@ export class Diagnoser {
     this.#config = config;
   }
 
-  /** Rejects for misuse and when `signal` aborts, never for what the network does. */
+  /**
+   * Probes the peers and resolves with the diagnosis. Rejects for misuse and when `signal` aborts, never for network
+   * trouble.
+   */
   async diagnose(options: DiagnoseOptions = {}): Promise<Diagnosis> {
     const timeout = checked(options);
     const { signal } = options;
@@ -66,12 +72,12 @@ export class Diagnoser {
     return { ok: found.every(({ severity }) => severity !== "error"), findings: found, ...seen };
   }
 
-  /** Somebody has joined. */
+  /** A peer has joined. */
   met(): void {
     this.#endWait();
   }
 
-  /** Ends what is under way. */
+  /** Ends a running diagnosis. */
   close(): void {
     if (this.#round !== undefined) this.#stop(this.#round);
   }
@@ -83,7 +89,7 @@ export class Diagnoser {
     return round;
   }
 
-  /** A node that was just opened may have met nobody yet. */
+  /** Waits for the first peer, which a node that was just opened may not have yet, and probes. */
   async #run(round: Round, timeout: number): Promise<void> {
     const { membership: { peers }, ports: { clock } } = this.#config;
     const end = clock.now() + timeout;
@@ -145,7 +151,7 @@ export class Diagnoser {
 
 const OPTIONS = knownOptions<DiagnoseOptions>({ timeout: true, signal: true });
 
-/** Resolves when either has happened. */
+/** Resolves when `end` resolves or `signal` aborts. */
 function endOr(end: Promise<void>, signal: Signal | undefined): Promise<void> {
   if (signal === undefined) return end;
   return new Promise((resolve) => {
@@ -157,7 +163,7 @@ function endOr(end: Promise<void>, signal: Signal | undefined): Promise<void> {
   });
 }
 
-/** The time that it may take. */
+/** The validated timeout. */
 function checked(options: DiagnoseOptions): number {
   checkKnown("diagnose", options, OPTIONS, undefined, true);
   const { timeout = TIMEOUT.default, signal } = options;

@@ -1,5 +1,5 @@
 /**
- * What a node finds out about itself and its peers.
+ * Diagnosis: the public types for what a node finds out about itself, its peers and the paths to them.
  *
  * @module
  */
@@ -11,14 +11,14 @@ import type { MeshState } from "../status.ts";
  * How bad a finding is:
  *
  * - `error`: nodes do not find each other, or what they publish is lost.
- * - `warning`: it works, but at a price, or not for everybody.
+ * - `warning`: it works, but at a cost, or not for all nodes.
  * - `info`: good to know.
  */
 export type Severity = "error" | "warning" | "info";
 
 /**
- * What was found, one word for each cause. `docs/troubleshooting.md` has a section for each, and says which the program
- * `doctor` alone can find.
+ * What was found: one code for each cause. `docs/troubleshooting.md` has a section for each, and says which only the
+ * program `doctor` can find.
  */
 export type FindingCode =
   | "advertised-unreachable"
@@ -59,7 +59,7 @@ export type FindingCode =
 
 /** One cause, and what to do about it. */
 export interface Finding {
-  /** Which cause. */
+  /** Which cause it is. */
   readonly code: FindingCode;
   /** How bad it is. */
   readonly severity: Severity;
@@ -71,78 +71,90 @@ export interface Finding {
   readonly advice: string;
 }
 
-/** Whether a way is open; null when that is not known. */
+/** Whether a path is open in each direction; null when that is not known. */
 export interface Paths {
-  /** From the peer to this node. */
+  /** Inbound: from the peer to this node. */
   readonly in: boolean | null;
-  /** From this node to the peer. */
+  /** Outbound: from this node to the peer. */
   readonly out: boolean | null;
 }
 
-/** What a peer says of its own mesh. */
+/** The options of its mesh that a peer reports. */
 export interface PeerSettings {
-  /** UDP port. */
+  /** UDP port of the mesh. */
   readonly port: number;
   /** Multicast group. */
   readonly group: string;
-  /** Milliseconds. */
+  /** Heartbeat interval in milliseconds. */
   readonly heartbeat: number;
-  /** Whether it sends and hears multicast. */
+  /** Whether it sends and receives multicast. */
   readonly multicast: boolean;
 }
 
 /** What was found out about a peer. Times are in milliseconds, sizes in bytes; null stands for what is not known. */
 export interface PeerDiagnosis {
-  /** Its node id. */
+  /** The peer's node id. */
   readonly id: string;
-  /** What it advertises, `host:port`. */
+  /** The address that it advertises, `host:port`. */
   readonly address: string;
-  /** Where it is reached, `host:port`. */
+  /** The address at which it is reached, `host:port`. */
   readonly endpoint: string;
-  /** Whether it speaks the original's wire only: then it cannot be asked. */
+  /** Whether it speaks go-warp's wire format only: it cannot be probed then. */
   readonly plain: boolean;
-  /** Whether it was asked: at most 32 peers are. */
+  /** Whether it was probed: at most 32 peers are. */
   readonly probed: boolean;
-  /** Ways from one to the other alone. */
+  /** The unicast paths to and from it. */
   readonly unicast: Paths;
-  /** Ways by the group. */
+  /** The multicast paths to and from it. */
   readonly multicast: Paths;
-  /** Half of the questions were answered within this time. */
+  /** Median round-trip time of the small probes. */
   readonly roundTrip: number | null;
-  /** Questions that were sent to measure it: five, and up to 24 when some were lost. Not those that may be under way. */
+  /**
+   * Number of small probes sent to measure the round-trip time: five, and up to 24 when some were lost. Without those
+   * that may still be under way.
+   */
   readonly probes: number;
-  /** Those of them that were not answered. */
+  /** How many of them were lost: no ack came. */
   readonly lost: number;
-  /** The largest datagram that passes, of those that were tried, the largest of which has 1,400 bytes. */
+  /**
+   * The largest datagram that passes in each direction, of the sizes that were tried, of which 1,400 bytes is the
+   * largest.
+   */
   readonly largest: { readonly in: number | null; readonly out: number | null };
-  /** The same of what this node sends by the group. */
+  /** The largest datagram of this node that reaches it by multicast. */
   readonly largestToGroup: number | null;
-  /** Whether it knows this node; null as well when both have met less than two heartbeats ago. */
+  /** Whether it knows this node; also null when the two met less than two heartbeats ago. */
   readonly isKnownThere: boolean | null;
-  /** Whether it is reached where it advertises to be, as others read that; null as well for two heartbeats after that changed, unless it is. */
+  /**
+   * Whether it is reached at the address that it advertises, as others read that address. Also null for two heartbeats
+   * after the address changed, unless it is reached there.
+   */
   readonly isAtAddress: boolean | null;
-  /** Whether it reaches this node where this one advertises to be; null as well for two heartbeats after that changed, unless it does. */
+  /**
+   * Whether it reaches this node at the address that this node advertises. Also null for two heartbeats after that
+   * address changed, unless it does.
+   */
   readonly reachesAddress: boolean | null;
-  /** Null when it has not answered. */
+  /** Null when it has sent no ack. */
   readonly settings: PeerSettings | null;
-  /** As in `status()`. */
+  /** Its state as in `status()`. */
   readonly state: MeshState | "plain" | null;
   /**
-   * Milliseconds for which an invalidation of it could be outstanding by now; `Infinity` when its state is `plain`, which JSON
-   * has as 9007199254740991.
+   * Longest time, in milliseconds, for which an invalidation of it may have been outstanding by now. `Infinity` when
+   * its state is `plain`, which JSON has as 9007199254740991.
    */
   readonly staleness: number | null;
 }
 
 /** What was found out about an interface that the mesh uses. */
 export interface InterfaceDiagnosis {
-  /** Null when the system chooses. */
+  /** Name of the interface; null when the system chooses it. */
   readonly name: string | null;
-  /** Its address that the mesh uses. */
+  /** The interface's address that the mesh uses. */
   readonly address: string;
-  /** Whether the group is joined there. */
+  /** Whether the multicast group is joined there. */
   readonly multicast: boolean;
-  /** Whether the node's own multicast has come back from there; null when it was not to. */
+  /** Whether the node's own multicast came back from there; null when it was not tested. */
   readonly returned: boolean | null;
 }
 
@@ -150,21 +162,21 @@ export interface InterfaceDiagnosis {
 export interface NodeDiagnosis {
   /** Its node id. */
   readonly id: string;
-  /** What it advertises, `host:port`. */
+  /** The address that it advertises, `host:port`. */
   readonly address: string;
   /** Whether it is open and its sockets can receive. */
   readonly isHealthy: boolean;
-  /** Which sockets it has: `"node"`, `"bun"`, `"deno"` or `"memory"`. */
+  /** Which sockets it uses: `"node"`, `"bun"`, `"deno"` or `"memory"`. */
   readonly adapter: string;
-  /** Family of its mesh. */
+  /** Address family of its mesh. */
   readonly family: 4 | 6;
   /** UDP port of its mesh. */
   readonly port: number;
   /** Multicast group of its mesh. */
   readonly group: string;
-  /** Milliseconds. */
+  /** Heartbeat interval in milliseconds. */
   readonly heartbeat: number;
-  /** Whether it speaks the extension; else no peer can be asked. */
+  /** Whether it speaks the extension; if not, no peer can be probed. */
   readonly extended: boolean;
   /** What the options ask for; `receiveBuffer` in bytes. */
   readonly requested: {
@@ -172,28 +184,31 @@ export interface NodeDiagnosis {
     readonly multicastLoopback: boolean;
     readonly receiveBuffer: number;
   };
-  /** Bytes of receive buffer that the system has granted; null when it does not tell. */
+  /** Receive buffer that the system granted, in bytes; null when the system does not tell. */
   readonly receiveBuffer: number | null;
-  /** Whether `receiveBuffer` is more than a default. */
+  /** Whether `receiveBuffer` was set and is not the default. */
   readonly receiveBufferRequired: boolean;
-  /** Why there is no multicast though it was asked for. */
+  /** Why multicast is not available although the options ask for it. */
   readonly multicastError: string | null;
   /** Why the interfaces of this host cannot be listed; null when they can. */
   readonly interfacesError: string | null;
-  /** Interfaces that the options name and that are not there; null stands for any that reaches others. They are waited for. */
+  /**
+   * Interfaces that the options name and that are absent; null stands for any interface that reaches other hosts. The
+   * node waits for them.
+   */
   readonly interfacesMissing: readonly (string | null)[];
-  /** Why the last datagram could not be sent, if that was within 1.5 heartbeats. */
+  /** Why the last datagram could not be sent, if that was within the last 1.5 heartbeats. */
   readonly sendError: string | null;
   /**
-   * Addresses of seeds at which nobody has answered, without those of this host. Those of names that have more than 16,
-   * which are not all asked, only when nobody at all has answered there.
+   * Addresses of seeds at which no node has answered, without those of this host. Seed names with more than 16
+   * addresses, of which not all are tried, are listed only when none of their addresses has answered.
    */
   readonly silentSeeds: readonly string[];
-  /** Seeds that have had no address so far. */
+  /** Seeds for which no address was found so far. */
   readonly unresolvedSeeds: readonly string[];
-  /** Where those were, `host:port`, that were lost and for whom nobody has come: `lost` in `status()`. */
+  /** Addresses, `host:port`, of peers that were lost and not replaced: `lost` in `status()`. */
   readonly peersLost: readonly string[];
-  /** Heartbeats of newcomers that were turned away so far; 0 when none was in the last three heartbeats. */
+  /** Heartbeats of new nodes that were refused so far; 0 when none was in the last three heartbeats. */
   readonly peersRefused: number;
 }
 
@@ -201,9 +216,9 @@ export interface NodeDiagnosis {
 export interface Observed {
   /** The node itself. */
   readonly node: NodeDiagnosis;
-  /** Interfaces that the mesh uses. */
+  /** The interfaces that the mesh uses. */
   readonly interfaces: readonly InterfaceDiagnosis[];
-  /** All peers. */
+  /** All peers of the node. */
   readonly peers: readonly PeerDiagnosis[];
 }
 
@@ -211,19 +226,19 @@ export interface Observed {
 export interface Diagnosis extends Observed {
   /** Whether no finding is an error. */
   readonly ok: boolean;
-  /** Worst first. */
+  /** The findings, worst first. */
   readonly findings: readonly Finding[];
 }
 
-/** How to diagnose. */
+/** Options of `mesh.diagnose()`. */
 export interface DiagnoseOptions {
   /**
-   * Longest that it may take, in milliseconds: 100 to 60,000. It ends sooner when everything was answered. Who asks while
-   * the node is being diagnosed shares that diagnosis, and the time that it takes.
+   * Longest time that it may take, in milliseconds: 100 to 60,000. It ends sooner when every probe was acknowledged. A
+   * call during a running diagnosis shares that diagnosis and its timeout.
    *
    * @default {2000}
    */
   readonly timeout?: number | undefined;
-  /** Ends it: the promise rejects with its reason. */
+  /** Ends the wait: the promise rejects with the signal's reason. */
   readonly signal?: Signal | undefined;
 }

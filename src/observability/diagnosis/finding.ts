@@ -1,21 +1,24 @@
 /**
- * How findings are put.
+ * Findings: how one is built, worded for one or several peers, and sorted.
  *
  * @module
  */
 
 import type { Finding, FindingCode, PeerDiagnosis, Severity } from "./diagnosis.ts";
 
-/** Addresses that a subject names. */
-const NAMED = 3;
+/** Largest number of addresses that a subject names. */
+const MAX_NAMED = 3;
 
-/** Worst first, else as they come. */
+/** Sorts by severity, worst first; findings of one severity keep their order. */
 export function inOrder(list: readonly Finding[]): readonly Finding[] {
   const weights: readonly Severity[] = ["error", "warning", "info"];
   return weights.flatMap((weight) => list.filter(({ severity }) => severity === weight));
 }
 
-/** One finding about some of the peers, in the number that is right for so many: see {@linkcode inNumber}. None about nobody. */
+/**
+ * Makes one finding about some of the peers, worded by {@linkcode inNumber} for their number; none when `some` is
+ * empty.
+ */
 export function about(
   code: FindingCode,
   severity: Severity,
@@ -29,7 +32,7 @@ export function about(
   return [finding(code, severity, named(some.map(({ address }) => address)), texts)];
 }
 
-/** One finding, with what was found and what to do. */
+/** Makes one finding, with a message (what was found) and advice (what to do). */
 export function finding(
   code: FindingCode,
   severity: Severity,
@@ -39,18 +42,18 @@ export function finding(
   return { code, severity, subject, message, advice };
 }
 
-/** A text about one, or about several: of `{it is|they are}` one is taken. */
+/** Words a text for one or for several: of `{it is|they are}` it takes one alternative. */
 export function inNumber(text: string, count: number): string {
   return text.replaceAll(/\{([^{|}]*)\|([^{|}]*)\}/g, count === 1 ? "$1" : "$2");
 }
 
-/** Alternatives: `a, b or c`. */
+/** Joins alternatives: `a, b or c`. */
 export function either(list: readonly string[]): string {
   return list.length < 2 ? list.join() : `${list.slice(0, -1).join(", ")} or ${list.at(-1)}`;
 }
 
-/** The first few of a list. */
+/** Joins the first few of a list, and says how many more there are. */
 export function named(list: readonly string[]): string {
-  const more = list.length - NAMED;
-  return list.slice(0, NAMED).join(", ") + (more > 0 ? ` and ${more} more` : "");
+  const more = list.length - MAX_NAMED;
+  return list.slice(0, MAX_NAMED).join(", ") + (more > 0 ? ` and ${more} more` : "");
 }

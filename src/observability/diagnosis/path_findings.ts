@@ -1,5 +1,5 @@
 /**
- * What measurements of the ways to peers mean.
+ * Path findings: derives from measurements what is wrong with the unicast and multicast paths to the peers.
  *
  * @module
  */
@@ -8,18 +8,18 @@ import { MAX_DATAGRAM } from "../../wire/layout.ts";
 import type { Finding, Observed, PeerDiagnosis } from "./diagnosis.ts";
 import { about, finding, named } from "./finding.ts";
 
-/** Of the questions, the part that may be lost without a word. */
-const FEW = 0.25;
+/** Share of the small probes that may be lost without a finding. */
+const TOLERATED_LOSS = 0.25;
 /**
- * Questions that must be lost beyond that: of 24 then eleven. When each way loses a tenth, that is so of one peer in 400;
- * when each loses 40 %, of 49 in 50.
+ * Lost probes beyond that share from which on it is a finding: eleven of 24. When each direction loses 10 %, that
+ * happens to one peer in 400; when each loses 40 %, to 49 in 50.
  */
-const BAD_LUCK = 4;
+const TOLERATED_PROBES = 4;
 
 /** Multicast that does not even come back to its own host. */
 export function localMulticast({ node, interfaces, peers }: Observed): readonly Finding[] {
-  const { requested: asked, port, group, multicastError } = node;
-  if (!asked.multicast) return [];
+  const { requested, port, group, multicastError } = node;
+  if (!requested.multicast) return [];
   const without = interfaces.filter(({ multicast }) => !multicast);
   const deaf = interfaces.filter(({ returned }) => returned === false);
   const isAnyWell = interfaces.some(({ multicast, returned }) => multicast && returned !== false);
@@ -33,14 +33,14 @@ export function localMulticast({ node, interfaces, peers }: Observed): readonly 
   }
   if (deaf.length > 0) {
     found.push(finding("multicast-loopback", severity, namesOf(deaf), [
-      `What this node sends to ${group}:${port} there does not come back to this host itself.`,
+      `What this node sends by multicast to ${group}:${port} there does not come back to this host.`,
       `Let this host's firewall pass UDP to and from ${group}, port ${port}.`,
     ]));
   }
   return found;
 }
 
-/** Multicast that passes within this host, and not between hosts. */
+/** Multicast that passes within this host, but not between hosts. */
 export function multicast({ node, interfaces, peers }: Observed): readonly Finding[] {
   const isOwnFault = interfaces.length > 0 && interfaces.every(({ returned }) => returned === false);
   if (isOwnFault) return [];
@@ -60,8 +60,9 @@ export function multicast({ node, interfaces, peers }: Observed): readonly Findi
       peers,
       list.filter((peer) => peer.multicast.out === false && !isBlocked(peer)),
       [
-        `{It does|They do} not hear this node's multicast to ${node.group}:${node.port}. ${copies}`,
-        `Let this host send multicast, and {that of the peer|their hosts} receive UDP to ${node.group}, port ${node.port}. ${network}`,
+        `{It does|They do} not receive this node's multicast to ${node.group}:${node.port}. ${copies}`,
+        `Let this host send multicast, and {that of the peer|their hosts} receive UDP to ${node.group}, port ` +
+        `${node.port}. ${network}`,
       ],
     ),
     about(
@@ -70,18 +71,19 @@ export function multicast({ node, interfaces, peers }: Observed): readonly Findi
       peers,
       list.filter((peer) => peer.multicast.in === false && !isBlocked(peer)),
       [
-        `This node does not hear {its|their} multicast to ${node.group}:${node.port}.`,
-        `Let this host receive UDP to ${node.group}, port ${node.port}, and {that of the peer|their hosts} send multicast. ${network}`,
+        `This node does not receive {its|their} multicast to ${node.group}:${node.port}.`,
+        `Let this host receive UDP to ${node.group}, port ${node.port}, and {that of the peer|their hosts} send ` +
+        `multicast. ${network}`,
       ],
     ),
   ].flat();
 }
 
-/** What one sends to the other alone. */
+/** Unicast between this node and each peer. */
 export function unicast({ node, peers }: Observed): readonly Finding[] {
   const deaf = peers.filter(hearsNothing);
-  const silent = peers.filter(({ probed: asked, settings, unicast, multicast }) =>
-    asked && settings === null && unicast.out === null && multicast.out === null
+  const silent = peers.filter(({ probed, settings, unicast, multicast }) =>
+    probed && settings === null && unicast.out === null && multicast.out === null
   );
   const out = peers.filter((peer) => peer.unicast.out === false && !hearsNothing(peer));
   const into = peers.filter((peer) => peer.unicast.in === false);
@@ -93,60 +95,59 @@ export function unicast({ node, peers }: Observed): readonly Finding[] {
       `Let {its host|their hosts} receive UDP from ${hostOf(node.address)} to port ${node.port} and to ${ports(deaf)}.`,
     ]),
     about("unicast-out-closed", "error", peers, out, [
-      "Nothing that this node sends to {its address|their addresses} arrives there, though {it is|they are} heard.",
-      `Let {its host|their hosts} receive UDP from ${hostOf(node.address)} to ${
-        ports(out)
-      }; or give {it|them} the option ` +
-      `${onePort}, with which port ${node.port} is enough.`,
+      "Nothing that this node sends to {its address|their addresses} arrives there, though {it is|they are} heard " +
+      "here.",
+      `Let {its host|their hosts} receive UDP from ${hostOf(node.address)} to ${ports(out)}; or give {it|them} ` +
+      `the option ${onePort}, with which port ${node.port} is enough.`,
     ]),
     about("unicast-out-closed", "error", peers, shared, [
-      "{It is|They are} reached at the port of the mesh only, and not at {the port of its own|the ports of their own} (" +
-      `${addressesOf(shared)}), to which others send.`,
-      `Let {its host|their hosts} receive UDP to {that port|those ports}; or give {it|them} the option ${onePort}, with ` +
-      `which port ${node.port} is enough.`,
+      "{It is|They are} reached at the port of the mesh only, and not at {its own port|their own ports} " +
+      `(${addressesOf(shared)}), to which others send.`,
+      `Let {its host|their hosts} receive UDP to {that port|those ports}; or give {it|them} the option ` +
+      `${onePort}, with which port ${node.port} is enough.`,
     ]),
     about("unicast-in-closed", "error", peers, into, [
       `Nothing that {it sends|they send} to ${node.address} arrives, though {it hears|they hear} this node.`,
       `Let this host receive UDP to port ${portOf(node.address)}. With ${onePort}, port ${node.port} is enough.`,
     ]),
-    // Cut off from everybody, or from some.
+    // An error when the node is cut off from all probed peers.
     about(
       "peer-silent",
-      silent.length === peers.filter(({ probed: asked }) => asked).length ? "error" : "warning",
+      silent.length === peers.filter(({ probed }) => probed).length ? "error" : "warning",
       peers,
       silent,
       [
         "{It was heard before, and answers|They were heard before, and answer} nothing now.",
-        "See that {its process runs, and does|their processes run, and do} not stand still, and that nothing has cut the " +
-        "network. {It is|They are} taken for lost after `peerTimeout`.",
+        "Check that {its process runs and its event loop is|their processes run and their event loops are} not " +
+        "blocked, and that the network is not partitioned. {It is|They are} declared lost after `peerTimeout`.",
       ],
     ),
   ].flat();
 }
 
-/** Datagrams that are too long for the way. */
+/** Datagrams that are too large for the path. */
 export function sizes({ peers }: Observed): readonly Finding[] {
   const cut = peers.filter(({ largest }) => [largest.in, largest.out].some(isShort));
   const cutByGroup = peers.filter(({ largest, largestToGroup }) =>
     isShort(largestToGroup) && largestToGroup < (largest.out ?? MAX_DATAGRAM)
   );
-  const least = (way: "in" | "out") =>
-    Math.min(MAX_DATAGRAM, ...cut.map(({ largest }) => largest[way] ?? MAX_DATAGRAM));
+  const least = (direction: "in" | "out") =>
+    Math.min(MAX_DATAGRAM, ...cut.map(({ largest }) => largest[direction] ?? MAX_DATAGRAM));
   const leastByGroup = Math.min(...cutByGroup.map(({ largestToGroup }) => largestToGroup ?? MAX_DATAGRAM));
   const remedy = (most: number) =>
-    `Give the way (a tunnel, an overlay network, a VPN) an MTU of ${MAX_DATAGRAM + 28} or more, or let routers ` +
-    'say "fragmentation needed" (ICMP 3/4, ICMPv6 2). Until then keep 32 + `batchSize` × (2 + bytes of a key) ' +
+    `Raise the MTU of the path (a tunnel, an overlay network, a VPN) to ${MAX_DATAGRAM + 28} or more, or let routers ` +
+    'send "fragmentation needed" (ICMP 3/4, ICMPv6 2). Until then keep 32 + `batchSize` × (2 + bytes of a key) ' +
     `at or below ${most} on every node.`;
   return [
     ...about("mtu", "error", peers, cut, [
       `Datagrams of at most ${least("out")} bytes arrive there, and of at most ${least("in")} from there: larger ` +
-      `ones vanish. A full one has ${MAX_DATAGRAM}.`,
+      `ones are dropped. A full one has ${MAX_DATAGRAM}.`,
       remedy(Math.min(least("in"), least("out"))),
     ]),
-    // What is lost is sent again, to each alone.
+    // A batch lost by multicast is retransmitted to each peer by unicast.
     ...about("mtu", "warning", peers, cutByGroup, [
-      `By multicast, datagrams of at most ${leastByGroup} bytes arrive there: larger ones vanish, and are sent again to ` +
-      `each peer alone. A full one has ${MAX_DATAGRAM}.`,
+      `By multicast, datagrams of at most ${leastByGroup} bytes arrive there: larger ones are dropped, and ` +
+      `retransmitted to each peer by unicast. A full one has ${MAX_DATAGRAM}.`,
       remedy(leastByGroup),
     ]),
   ];
@@ -156,15 +157,15 @@ function isShort(size: number | null): size is number {
   return size !== null && size < MAX_DATAGRAM;
 }
 
-/** Questions that were lost. */
+/** Lost probes. */
 export function losses({ peers }: Observed): readonly Finding[] {
-  const lossy = peers.filter(({ roundTrip, lost, probes: questions }) =>
-    roundTrip !== null && lost > FEW * questions + BAD_LUCK
+  const lossy = peers.filter(({ roundTrip, lost, probes: probes }) =>
+    roundTrip !== null && lost > TOLERATED_LOSS * probes + TOLERATED_PROBES
   );
   const [lost, all] = [sum(lossy, "lost"), sum(lossy, "probes")];
   return about("loss", "warning", peers, lossy, [
-    `${lost} of ${all} small questions to {it|them} were not answered.`,
-    "Look for a full link, a full receive buffer (`receiveBuffer`) or a process whose event loop is blocked.",
+    `${lost} of ${all} small probes to {it|them} got no ack.`,
+    "Check for a saturated link, a full receive buffer (`receiveBuffer`) or a process whose event loop is blocked.",
   ]);
 }
 
@@ -172,7 +173,9 @@ function hearsNothing({ unicast, multicast }: PeerDiagnosis): boolean {
   return unicast.out === false && multicast.out === false;
 }
 
-/** Whether a peer that advertises a port of its own answers at the shared one only: the way to the former is closed. */
+/**
+ * Whether a peer that advertises a port of its own answers only at the shared port: the path to its own port is closed.
+ */
 export function isAtSharedPortOnly({ address, endpoint, isAtAddress, settings }: PeerDiagnosis, port: number): boolean {
   const meshPort = `${settings?.port ?? port}`;
   const isSameHost = hostOf(address) === hostOf(endpoint);

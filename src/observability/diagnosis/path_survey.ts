@@ -1,5 +1,8 @@
 /**
- * One round of measurements: which ways to the peers are open, how long they take and how much they carry.
+ * Path survey: one round of probes that measures which paths to the peers are open, their round-trip time and the
+ * largest datagram that they carry.
+ *
+ * Like DPLPMTUD (RFC 8899) it finds the path MTU with padded probes of a few sizes, and needs no ICMP.
  *
  * @module
  */
@@ -11,46 +14,55 @@ import type { Clock, Timer } from "../../platform/clock.ts";
 import { MAX_DATAGRAM } from "../../wire/layout.ts";
 import type { Report } from "../../wire/probe_records.ts";
 
-/** Answers of each peer by which the time is measured; questions to one that has left some unanswered, and those begun at once. */
-const PINGS = 5;
-const MORE_PINGS = 24;
-const AT_ONCE = 4;
-/** In how many parts the time is cut. In all but the last two it is asked for what has not been answered yet. */
+/**
+ * Acks per peer that make up its round-trip time; the most probes for a peer that has left some without an ack; and how
+ * many of these are sent at once.
+ */
+const ROUND_TRIPS = 5;
+const MAX_ROUND_TRIP_PROBES = 24;
+const CONCURRENT_PROBES = 4;
+/** Number of parts of the timeout. In all but the last two, what has not been acknowledged is probed again. */
 const PARTS = 8;
-/** That so many of the longest are lost by chance, as others are, is less likely than this: they are too long. */
-const UNLIKELY = 0.001;
-/** Of the longest time measured, how many a question is old when it is taken for lost. */
-const PATIENCE = 2;
-/** The part from which on smaller datagrams are tried: by then three of the largest were lost. */
+/**
+ * When the probability that all of the largest probes were lost by chance, at the measured loss rate, is below this,
+ * they were too large for the path.
+ */
+const MAX_CHANCE = 0.001;
+/** A probe counts as lost when it is older than this many times the longest measured round-trip time. */
+const LOST_AFTER = 2;
+/** The part from which on smaller datagrams are tried: three of the largest were lost by then. */
 const LADDER_FROM = 3;
 
-/** By which way a probe goes, and by which its answer comes. */
+/**
+ * How a probe and its ack travel: `there` is unicast in both directions, `out` multicast to the peer and unicast back,
+ * `in` unicast to the peer and multicast back, `group` multicast in both.
+ */
 export type SurveyPath = "there" | "out" | "in" | "group";
 
-const BY_WAY: Readonly<Record<SurveyPath, { readonly toGroup: boolean; readonly byGroup: boolean }>> = {
+const BY_PATH: Readonly<Record<SurveyPath, { readonly toGroup: boolean; readonly byGroup: boolean }>> = {
   there: { toGroup: false, byGroup: false },
   out: { toGroup: true, byGroup: false },
   in: { toGroup: false, byGroup: true },
   group: { toGroup: true, byGroup: true },
 };
 
-/** From a peer alone, to it alone, and to it by the group. */
+/** Where datagram sizes are measured: unicast from a peer, unicast to it, and multicast to it. */
 export type Track = "in" | "out" | "group";
 
-/** What was found out of one peer. */
+/** What was measured for one peer. */
 export class SurveyedPeer {
   readonly entry: PeerEntry;
-  /** Times from question to answer, in milliseconds. */
+  /** Measured round-trip times, in milliseconds. */
   readonly times: number[] = [];
-  /** When the questions were sent that are not answered, by nonce. */
+  /** When each probe without an ack was sent, by its nonce. */
   readonly waiting: Map<number, number> = new Map();
   readonly answered: Set<SurveyPath> = new Set();
   report: Report | undefined;
-  /** The largest datagram, in bytes, that passes each way; 0 when none was tried. */
+  /** The largest datagram that passes each path, in bytes; 0 when none was tried. */
   readonly largest: Record<Track, number> = { in: 0, out: 0, group: 0 };
-  /** When the longest were sent. */
+  /** When datagrams of the full size were sent. */
   readonly tried: Record<Track, number[]> = { in: [], out: [], group: [] };
-  /** It sends no large answers: it does not know this node by the address that it sends from. */
+  /** Whether it sends no large acks, because it does not know this node by its source address. */
   isShort = false;
 
   constructor(entry: PeerEntry) {
@@ -58,34 +70,34 @@ export class SurveyedPeer {
   }
 }
 
-/** What a {@linkcode PathSurvey} is made of. */
+/** What a {@linkcode PathSurvey} is built from. */
 export interface PathSurveyConfig {
   readonly clock: Clock;
   readonly probes: EchoProbes;
   readonly nodeId: Uint8Array;
-  /** Peers that can be asked. */
+  /** Peers that can be probed. */
   readonly peers: readonly PeerEntry[];
   readonly hasGroup: boolean;
-  /** The node's group and port: who has others does not hear what it sends to its own. */
+  /** The node's group and port: a peer with other ones does not hear what this node multicasts. */
   readonly group: string;
   readonly port: number;
-  /** Each sends to the group from one interface. */
+  /** Functions that each multicast to the group from one interface. */
   readonly loops: ReadonlyMap<object, (packet: Uint8Array) => void>;
-  /** Longest that it may take, in milliseconds. */
+  /** Longest time that it may take, in milliseconds. */
   readonly timeout: number;
 }
 
-/** Ends as soon as everything was answered. */
+/** Probes the peers, and ends as soon as every probe was acknowledged. */
 export class PathSurvey {
   readonly peers: readonly SurveyedPeer[];
-  /** For each of `loops` whether what was sent came back. */
+  /** For each entry of `loops`, whether its multicast came back. */
   readonly returned: Map<object, boolean> = new Map();
-  /** By the node's clock. */
+  /** When the survey began, by the node's clock. */
   readonly startedAt: number;
   readonly #config: PathSurveyConfig;
   readonly #nonces: number[] = [];
   readonly #done: () => void;
-  /** Resolves when it is over. */
+  /** Resolves when the survey has ended. */
   readonly end: Promise<void>;
   #timer: Timer | undefined;
   #isOver = false;
@@ -101,7 +113,7 @@ export class PathSurvey {
     this.#round(0);
   }
 
-  /** Ends it now. */
+  /** Ends the survey now. */
   stop(): void {
     if (this.#isOver) return;
     this.#isOver = true;
@@ -110,28 +122,31 @@ export class PathSurvey {
     this.#done();
   }
 
-  /** Questions of a peer that were lost: one that was sent just now may be under way. */
+  /** Number of lost probes of a peer. One that was sent just now may still be under path. */
   lostOf({ times, waiting }: SurveyedPeer): number {
     const { clock, timeout } = this.#config;
-    const patience = Math.max(timeout / PARTS, PATIENCE * Math.max(0, ...times));
+    const patience = Math.max(timeout / PARTS, LOST_AFTER * Math.max(0, ...times));
     return [...waiting.values()].filter((sentAt) => clock.now() - sentAt >= patience).length;
   }
 
-  /** The largest datagram, in bytes, that passes: null when none was tried, or longer ones may have been lost like any other. */
+  /**
+   * The largest datagram that passes, in bytes. Null when none was tried, or when the longer ones may have been lost by
+   * chance.
+   */
   largestOf(peer: SurveyedPeer, track: Track): number | null {
     const { largest: { [track]: size }, times, tried } = peer;
     if (size === 0 || size === MAX_DATAGRAM) return size || null;
     const lost = this.lostOf(peer);
     const since = this.#config.clock.now() - Math.max(...times);
     const tries = tried[track].filter((sentAt) => sentAt <= since).length;
-    return (lost / (lost + times.length)) ** tries < UNLIKELY ? size : null;
+    return (lost / (lost + times.length)) ** tries < MAX_CHANCE ? size : null;
   }
 
   #round(part: number): void {
     const { clock, timeout } = this.#config;
     if (part < PARTS - 1) {
-      if (part < PARTS / 2) this.#loop();
-      for (const peer of this.peers) this.#ask(peer, part);
+      if (part < PARTS / 2) this.#probeLoopback();
+      for (const peer of this.peers) this.#probePeer(peer, part);
     }
     this.#finish();
     if (this.#isOver) return;
@@ -139,7 +154,7 @@ export class PathSurvey {
     this.#timer = clock.setTimer(next, timeout / PARTS);
   }
 
-  #loop(): void {
+  #probeLoopback(): void {
     const { loops, nodeId, probes } = this.#config;
     for (const [key, send] of loops) {
       if (this.returned.get(key)) continue;
@@ -152,47 +167,49 @@ export class PathSurvey {
     }
   }
 
-  #ask(peer: SurveyedPeer, part: number): void {
+  #probePeer(peer: SurveyedPeer, part: number): void {
     const sizes = part < LADDER_FROM ? [MAX_DATAGRAM] : [MAX_DATAGRAM, ...LADDER];
     const isLossy = peer.times.length > 0 && this.lostOf(peer) > 0;
-    for (let i = 0; i < (isLossy ? AT_ONCE : 1) && this.#isCurious(peer); i++) this.#ping(peer);
-    if (this.#sharesGroup(peer)) {
-      if (!peer.answered.has("out")) this.#try(peer, "out", () => this.#weighGroup(peer, [MAX_DATAGRAM]));
-      else this.#weighGroup(peer, sizes);
-      if (!peer.answered.has("in")) this.#try(peer, "in");
-      if (part >= 2 && !hasAll(peer)) this.#try(peer, "group");
+    for (let i = 0; i < (isLossy ? CONCURRENT_PROBES : 1) && this.#needsRoundTrip(peer); i++) {
+      this.#measureRoundTrip(peer);
     }
-    if (peer.times.length > 0) this.#weigh(peer, sizes);
+    if (this.#sharesGroup(peer)) {
+      if (!peer.answered.has("out")) this.#probePath(peer, "out", () => this.#probeGroupSizes(peer, [MAX_DATAGRAM]));
+      else this.#probeGroupSizes(peer, sizes);
+      if (!peer.answered.has("in")) this.#probePath(peer, "in");
+      if (part >= 2 && !hasAll(peer)) this.#probePath(peer, "group");
+    }
+    if (peer.times.length > 0) this.#probeSizes(peer, sizes);
   }
 
-  /** Whether it is to be asked once more for the time. Few questions do not tell a poor link from bad luck. */
-  #isCurious(peer: SurveyedPeer): boolean {
+  /** Whether the round-trip time needs another probe. A few probes do not tell a lossy path from bad luck. */
+  #needsRoundTrip(peer: SurveyedPeer): boolean {
     const { times, waiting } = peer;
-    return times.length < PINGS || (times.length + waiting.size < MORE_PINGS && this.lostOf(peer) > 0);
+    return times.length < ROUND_TRIPS || (times.length + waiting.size < MAX_ROUND_TRIP_PROBES && this.lostOf(peer) > 0);
   }
 
-  #ping(peer: SurveyedPeer): void {
+  #measureRoundTrip(peer: SurveyedPeer): void {
     const { clock } = this.#config;
     const sentAt = clock.now();
     const nonce = this.#send(peer, "there", {}, () => {
       peer.waiting.delete(nonce);
       peer.times.push(clock.now() - sentAt);
-      if (peer.times.length === 1) this.#weigh(peer, [MAX_DATAGRAM]);
-      if (this.#isCurious(peer)) this.#ping(peer);
+      if (peer.times.length === 1) this.#probeSizes(peer, [MAX_DATAGRAM]);
+      if (this.#needsRoundTrip(peer)) this.#measureRoundTrip(peer);
     });
     peer.waiting.set(nonce, sentAt);
   }
 
-  #try(peer: SurveyedPeer, way: SurveyPath, onAnswer = () => {}): void {
-    this.#send(peer, way, {}, onAnswer);
+  #probePath(peer: SurveyedPeer, path: SurveyPath, onAnswer = () => {}): void {
+    this.#send(peer, path, {}, onAnswer);
   }
 
-  /** Tries datagrams of these sizes by the group: it may carry less than goes from one to the other. */
-  #weighGroup(peer: SurveyedPeer, sizes: readonly number[]): void {
-    for (const size of sizes) this.#tryLength(peer, "group", size, () => true);
+  /** Probes the multicast path with datagrams of these sizes: it may carry less than the unicast path. */
+  #probeGroupSizes(peer: SurveyedPeer, sizes: readonly number[]): void {
+    for (const size of sizes) this.#probeSize(peer, "group", size, () => true);
   }
 
-  #tryLength(peer: SurveyedPeer, track: Track, size: number, isWhole: (length: number) => boolean): void {
+  #probeSize(peer: SurveyedPeer, track: Track, size: number, isWhole: (length: number) => boolean): void {
     const { largest, tried } = peer;
     if (size <= largest[track]) return;
     if (size === MAX_DATAGRAM) tried[track].push(this.#config.clock.now());
@@ -202,21 +219,21 @@ export class PathSurvey {
     });
   }
 
-  /** Tries datagrams of these sizes, in both directions. */
-  #weigh(peer: SurveyedPeer, sizes: readonly number[]): void {
+  /** Probes both unicast directions with datagrams of these sizes. */
+  #probeSizes(peer: SurveyedPeer, sizes: readonly number[]): void {
     for (const size of sizes) {
-      this.#tryLength(peer, "out", size, () => true);
-      if (!peer.isShort) this.#tryLength(peer, "in", size, (length) => !(peer.isShort = length < size));
+      this.#probeSize(peer, "out", size, () => true);
+      if (!peer.isShort) this.#probeSize(peer, "in", size, (length) => !(peer.isShort = length < size));
     }
   }
 
-  #send(peer: SurveyedPeer, way: SurveyPath, size: Partial<Probe>, onAnswer: (length: number) => void): number {
-    const { toGroup, byGroup } = BY_WAY[way];
+  #send(peer: SurveyedPeer, path: SurveyPath, size: Partial<Probe>, onAnswer: (length: number) => void): number {
+    const { toGroup, byGroup } = BY_PATH[path];
     const { nodeId, endpoint } = peer.entry;
     const probe = { node: nodeId, byGroup, ...size };
     const nonce = this.#config.probes.send(probe, toGroup ? "group" : endpoint, (report, length) => {
       peer.report = report;
-      peer.answered.add(way);
+      peer.answered.add(path);
       onAnswer(length);
       this.#finish();
     });
@@ -232,19 +249,19 @@ export class PathSurvey {
     const isComplete = (peer: SurveyedPeer) => {
       const { isShort, largest } = peer;
       return largest.out === MAX_DATAGRAM && (isShort || largest.in === MAX_DATAGRAM) &&
-        (!this.#sharesGroup(peer) || (hasAll(peer) && largest.group === MAX_DATAGRAM)) && this.#isTimed(peer);
+        (!this.#sharesGroup(peer) || (hasAll(peer) && largest.group === MAX_DATAGRAM)) && this.#isRoundTripKnown(peer);
     };
     if ([...this.returned.values()].every((isBack) => isBack) && this.peers.every(isComplete)) this.stop();
   }
 
-  /** Whether of all questions it is known what became of them. */
-  #isTimed(peer: SurveyedPeer): boolean {
+  /** Whether the fate of every small probe is known. */
+  #isRoundTripKnown(peer: SurveyedPeer): boolean {
     const isJudged = peer.waiting.size === 0 || peer.waiting.size === this.lostOf(peer);
-    return isJudged && !this.#isCurious(peer);
+    return isJudged && !this.#needsRoundTrip(peer);
   }
 }
 
-/** Whether a node should hear the multicast of one with this group and port. */
+/** Whether a node should hear the multicast of a node with this group and port. */
 export function sharesGroup(report: Omit<Report, "asker">, { group, port }: { group: string; port: number }): boolean {
   return report.multicast && report.group === group && report.port === port;
 }

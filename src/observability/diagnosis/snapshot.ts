@@ -1,5 +1,5 @@
 /**
- * What is known of a node and its peers, after they were asked.
+ * Snapshot: puts together what a node knows of itself and its peers, with what a path survey measured.
  *
  * @module
  */
@@ -22,23 +22,26 @@ import { isWhereItSays } from "./advertised_address_check.ts";
 import type { NodeDiagnosis, Observed, Paths, PeerDiagnosis } from "./diagnosis.ts";
 import { type PathSurvey, sharesGroup, type SurveyedPeer, type SurveyPath, type Track } from "./path_survey.ts";
 
-/** Heartbeats for which what was heard shows that a way is open. */
-const RECENT = 1.5;
-/** Heartbeats after which a peer has had the time to hear of this node, and each of them to be reached where it has moved to. */
-const NEW = 2;
-/** Heartbeats after which a newcomer that was turned away is not there any more. */
-const TURNED_AWAY_FOR = 3;
+/** A datagram heard within this many heartbeats shows that a path is open. */
+const RECENT_HEARTBEATS = 1.5;
+/**
+ * Heartbeats after which a peer must have heard of this node, and after which both must reach each other at a changed
+ * address.
+ */
+const SETTLED_AFTER = 2;
+/** Heartbeats after which a node that was refused counts as absent. */
+const REFUSED_FOR = 3;
 
-/** The options that a diagnosis tells of. */
+/** The options that a diagnosis reports. */
 export interface SnapshotSettings extends SocketSettings {
   readonly heartbeat: number;
-  /** The time after which peers are lost that cannot be asked. */
+  /** The time, in milliseconds, after which peers that cannot be probed are lost. */
   readonly quietTimeout: number;
   /** Whether the node speaks the extension. */
   readonly extended: boolean;
 }
 
-/** What is looked at. */
+/** What the snapshot reads. */
 export interface SnapshotConfig {
   readonly id: () => string;
   readonly isHealthy: () => boolean;
@@ -52,7 +55,7 @@ export interface SnapshotConfig {
   readonly errorReporter: ErrorReporter;
 }
 
-/** Puts together what is known, and what a survey has found, if there was one. */
+/** Describes the node, its interfaces and its peers. `survey` is absent when nothing was probed. */
 export function snapshotOf(config: SnapshotConfig, survey: PathSurvey | undefined): Observed {
   return {
     node: describe(config),
@@ -70,7 +73,7 @@ function describe(config: SnapshotConfig): NodeDiagnosis {
   let interfacesError: string | null = null;
   const list = listed(networkInterfaces, (cause) => interfacesError = messageOf(cause));
   const lastSent = config.errorReporter.last("send");
-  const turnedAwayFor = clock.now() - membership.lastRefusedAt;
+  const refusedFor = clock.now() - membership.lastRefusedAt;
   return {
     id: id(),
     address: localNode.address,
@@ -87,19 +90,19 @@ function describe(config: SnapshotConfig): NodeDiagnosis {
     multicastError: links.multicastError?.message ?? null,
     interfacesError,
     interfacesMissing: absentInterfaces(settings, list).map((name) => name ?? null),
-    sendError: lastSent !== undefined && clock.now() - lastSent.at <= RECENT * heartbeat
+    sendError: lastSent !== undefined && clock.now() - lastSent.at <= RECENT_HEARTBEATS * heartbeat
       ? lastSent.error.message
       : null,
     silentSeeds: silentSeeds(config).map(({ host, port }) => formatAddress(host, port)),
     unresolvedSeeds: seeds.unresolved,
     peersLost: membership.lost.map(({ address }) => address),
-    peersRefused: turnedAwayFor <= Math.min(TURNED_AWAY_FOR * heartbeat, quietTimeout) ? membership.refused : 0,
+    peersRefused: refusedFor <= Math.min(REFUSED_FOR * heartbeat, quietTimeout) ? membership.refused : 0,
   };
 }
 
 /**
- * Of a name with many addresses each is asked once, if at all: that one of them has not answered means nothing. So does
- * that the node, which may be among its own seeds when all have the same list, does not answer itself.
+ * Seeds that have not answered. Of a name with many addresses each is tried once, if at all, so one silent address
+ * means nothing. The node's own address is left out: it may be among its own seeds when all nodes have the same list.
  */
 function silentSeeds({ links, membership, localNode, seeds }: SnapshotConfig): readonly Endpoint[] {
   const others = seeds.endpoints().filter(({ host, port }) =>
@@ -113,7 +116,7 @@ function silentSeeds({ links, membership, localNode, seeds }: SnapshotConfig): r
 
 function describePeers(config: SnapshotConfig, survey: PathSurvey | undefined): PeerDiagnosis[] {
   const { ports: { clock }, localNode: { local, movedAt }, settings: { family, heartbeat } } = config;
-  const falseSince = (since: number) => clock.now() - since > NEW * heartbeat ? false : null;
+  const falseSince = (since: number) => clock.now() - since > SETTLED_AFTER * heartbeat ? false : null;
   const surveyed = new Map(survey?.peers.map((peer) => [peer.entry.id, peer]));
   const states = new Map(config.status().peers.map((status) => [status.id, status]));
   return Array.from(config.membership.peers.all(), (entry) => {
@@ -130,7 +133,7 @@ function describePeers(config: SnapshotConfig, survey: PathSurvey | undefined): 
       endpoint: formatAddress(host, port),
       plain: !extended,
       probed: peer !== undefined,
-      ...waysOf(config, entry, survey, peer),
+      ...pathsOf(config, entry, survey, peer),
       roundTrip: isHeard ? median(peer.times) : null,
       probes: isHeard ? peer.times.length + lost : lost,
       lost,
@@ -155,12 +158,14 @@ function describePeers(config: SnapshotConfig, survey: PathSurvey | undefined): 
 }
 
 /**
- * What was answered shows the way there and the way back. What was not shows that one of them is closed, and when the
- * other is open it is known which. Of a peer that has answered nothing, and may have crashed just now, its heartbeats show
- * the way back, if they come during the survey or have come in vain before. One that has not met this node answers it
- * nothing by the group: there its heartbeats count in any case.
+ * Which paths of a peer are open. An ack shows that the paths of the probe and of the ack are open. A missing ack shows
+ * that one of the two is closed; when the other is known to be open, it is known which.
+ *
+ * A peer that has sent no ack may have just crashed. Its heartbeats show the inbound path if they arrive during the
+ * survey, or have arrived before without the node validating its path. A peer that does not know this node sends it no
+ * ack by multicast, so there its heartbeats always count.
  */
-function waysOf(
+function pathsOf(
   { ports, localNode, settings, links }: SnapshotConfig,
   entry: PeerEntry,
   survey: PathSurvey | undefined,
@@ -172,27 +177,30 @@ function waysOf(
   const answered = peer?.answered ?? new Set();
   const isThere = answered.size > 0 || heardAt >= (survey?.startedAt ?? now) ||
     (!isValidated && heardAt - joinedAt > heartbeat / 2);
-  const isRecent = (time: number) => now - time <= RECENT * heartbeat;
+  const isRecent = (time: number) => now - time <= RECENT_HEARTBEATS * heartbeat;
   const isHeard = (time: number) => isThere && answered.size === 0 && isRecent(time);
-  const has = (...ways: readonly SurveyPath[]) => ways.some((way) => answered.has(way));
-  const alone = { in: has("there", "out") || isHeard(aloneAt), out: has("there", "in") };
+  const has = (...paths: readonly SurveyPath[]) => paths.some((path) => answered.has(path));
+  const unicast = { in: has("there", "out") || isHeard(aloneAt), out: has("there", "in") };
   const { report } = peer ?? {};
-  const isMet = report === undefined || report.asker >= REQUESTER_VALIDATED;
-  const byGroup = {
-    in: has("in", "group") || isHeard(groupAt) || (!isMet && isRecent(groupAt)),
+  const isKnownThere = report === undefined || report.asker >= REQUESTER_VALIDATED;
+  const multicast = {
+    in: has("in", "group") || isHeard(groupAt) || (!isKnownThere && isRecent(groupAt)),
     out: has("out", "group"),
   };
-  const isAnyIn = alone.in || byGroup.in;
-  const judge = (ways: typeof alone, isAsked: boolean, isAnswered: boolean): Paths => ({
-    in: ways.in || (isAnswered && answered.size > 0 ? false : null),
-    out: ways.out || (isAsked && isAnyIn ? false : null),
+  const isAnyIn = unicast.in || multicast.in;
+  const judge = (paths: typeof unicast, isAsked: boolean, isAnswered: boolean): Paths => ({
+    in: paths.in || (isAnswered && answered.size > 0 ? false : null),
+    out: paths.out || (isAsked && isAnyIn ? false : null),
   });
-  // Who is on this host hears it only when that is wanted.
+  // A node on this host hears it only when multicast loopback is on.
   const isWanted = links.hasMulticast && (multicastLoopback || !localNode.local.isOwn(endpoint.host));
   const isShared = report === undefined || sharesGroup(report, { group, port: links.mesh.port });
   const isAsked = peer !== undefined;
   const isGroupAsked = isAsked && isWanted && isShared;
-  return { unicast: judge(alone, isAsked, isAsked), multicast: judge(byGroup, isGroupAsked, isGroupAsked && isMet) };
+  return {
+    unicast: judge(unicast, isAsked, isAsked),
+    multicast: judge(multicast, isGroupAsked, isGroupAsked && isKnownThere),
+  };
 }
 
 function median(times: readonly number[]): number {

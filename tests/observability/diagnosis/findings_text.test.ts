@@ -99,7 +99,7 @@ function all(many: boolean): readonly Finding[] {
   const ofInterfaces = [{ multicast: false, returned: null }, { returned: false }].flatMap((wrong) =>
     findings({ node: NODE, interfaces: times({ ...ETH0, ...wrong }), peers: [] })
   );
-  const suppression = Array.from({ length: many ? 34 : 33 }, (_, i) => ({ ...PEER, probed: i < 32 }));
+  const manyPeers = Array.from({ length: many ? 34 : 33 }, (_, i) => ({ ...PEER, probed: i < 32 }));
   const ofStrangers = [
     { port: 7950 },
     { group: "239.9.9.9" },
@@ -112,7 +112,7 @@ function all(many: boolean): readonly Finding[] {
       return scoutFindings({ node: NODE, interfaces, peers }, times({ ...STRANGER, ...difference }, other));
     })
   );
-  return [ofPeers, ofNode, ofFlaws, ofInterfaces, findings({ node: NODE, interfaces, peers: suppression }), ofStrangers]
+  return [ofPeers, ofNode, ofFlaws, ofInterfaces, findings({ node: NODE, interfaces, peers: manyPeers }), ofStrangers]
     .flat();
 }
 

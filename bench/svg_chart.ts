@@ -1,6 +1,6 @@
 /**
- * Charts as SVG, by a writer of our own: what there is draws into a browser's page or on a canvas, or brings a grammar of
- * graphics with it. Colours are such that both a light and a dark page may be behind them.
+ * SVG charts, drawn without a library: existing ones draw into a browser's page or on a canvas, or bring a grammar of
+ * graphics with them. The colours suit both a light and a dark page.
  *
  * @module
  */
@@ -9,7 +9,7 @@
 export interface Series {
   readonly name: string;
   readonly color: string;
-  /** Drawn thin and broken, and without a name of its own. */
+  /** Whether it is drawn thin and dashed, and without a label. */
   readonly faint?: boolean;
   /** Points by their `x` and `y`, both above 0. */
   readonly points: readonly (readonly [x: number, y: number])[];
@@ -26,7 +26,7 @@ export interface Bar {
 
 interface Titles {
   readonly title: string;
-  /** What it shows, in words. */
+  /** What the chart shows, in words. */
   readonly description: string;
 }
 
@@ -59,7 +59,7 @@ export function lineChart(
     label(x(Math.sqrt(first * last)), TOP + PLOT_HEIGHT + 42, axes.x),
     label(LEFT - 8, TOP - 14, axes.y, "end"),
   );
-  // Names keep a line's height between them, however near the lines end.
+  // Labels keep the height of a line between them, however near the lines end.
   let above = -Infinity;
   const named = series.filter(({ faint }) => !faint).map((each) => ({ each, end: each.points.at(-1)?.[1] ?? bottom }))
     .sort((a, b) => b.end - a.end).map(({ each, end }) => {

@@ -1,10 +1,16 @@
+/**
+ * Benchmark document: the JSON document that a run of the benchmark prints.
+ *
+ * @module
+ */
+
 import type { Figure } from "./figures.ts";
 import type { Outcome } from "./targets.ts";
 
 /** Figures by `runtime/name`. */
 export type Figures = Readonly<Record<string, Figure>>;
 
-/** What `--json` prints. */
+/** The document that `--json` prints. */
 export interface BenchDocument {
   readonly package: string;
   readonly quick: boolean;
@@ -15,12 +21,12 @@ export interface BenchDocument {
     readonly os: string;
     readonly processor: string;
     readonly cores: number;
-    /** Processes that wanted to run, in the minute before. */
+    /** Load average of the minute before: processes that wanted to run. */
     readonly loadBefore: number;
   };
-  /** Of the runtimes. */
+  /** Versions of the runtimes. */
   readonly versions: Readonly<Record<string, string>>;
-  /** Versions of the servers beside which the mesh was measured; `null` where there is none. */
+  /** Versions of the servers that the mesh is compared with; `null` for one that is not installed. */
   readonly servers: Readonly<Record<string, string | null>>;
   readonly targets: readonly Outcome[];
   readonly figures: Figures;

@@ -1,6 +1,6 @@
 /**
- * Writes the figures of a document into `docs/performance.md`, between the marks that it has for each table, and the charts
- * beside it.
+ * Performance document: writes the figures of a document into `docs/performance.md`, between the marks that it has for
+ * each table, and the charts beside it.
  *
  * @module
  */
@@ -10,14 +10,14 @@ import { join } from "node:path";
 import { run } from "../scripts/run.ts";
 import { DENO, ROOT } from "../scripts/runtimes.ts";
 import { latencyChart, throughputChart } from "./charts.ts";
-import type { BenchDocument } from "./document.ts";
+import type { BenchDocument } from "./bench_document.ts";
 import { TABLES } from "./tables.ts";
 
 const FILE = join(ROOT, "docs", "performance.md");
 const FOLDER = join(ROOT, "docs", "performance");
 const BLOCK = /(<!-- bench:(\w+) -->\n)[^]*?(<!-- \/bench -->)/g;
 
-/** Marked blocks whose figures are not in the document stay as they are. */
+/** Updates the document. Marked blocks whose figures were not measured stay as they are. */
 export async function writeDocs(document: BenchDocument): Promise<void> {
   const text = readFileSync(FILE, "utf8").replaceAll(BLOCK, (block, begin: string, name: string, end: string) => {
     const table = TABLES[name];

@@ -1,16 +1,22 @@
+/**
+ * Offline node: a node whose socket sends and receives nothing.
+ *
+ * @module
+ */
+
 import { randomBytes, systemClock } from "../adapters/system.ts";
 import { MeshBus, type MeshOptions } from "../mod.ts";
 import type { Clock } from "../src/platform/clock.ts";
 import type { DatagramHandlers } from "../src/platform/datagram_socket.ts";
 
-/** A node whose socket does nothing. */
+/** A node whose socket sends and receives nothing. */
 export interface Offline {
   readonly mesh: MeshBus;
-  /** Hands it a datagram. */
+  /** Passes a datagram to the node. */
   receive(data: Uint8Array): void;
 }
 
-/** Opens a node with one seed, to which its datagrams go: `sent` sees them. */
+/** Opens a node with one seed, to which its datagrams go: `sent` gets them. */
 export async function openOffline(
   options: MeshOptions = {},
   clock: Clock = systemClock,

@@ -1,17 +1,24 @@
+/**
+ * Simulated node: a node on a simulated network, with many peers.
+ *
+ * @module
+ */
+
 import { MemoryNetwork } from "../adapters/memory.ts";
 import { MeshBus, type MeshOptions } from "../mod.ts";
 import { PATH_DEAF, PATH_GROUP } from "../src/wire/layout.ts";
 import { writeHeard } from "../src/wire/peer_exchange.ts";
 import { parseNodeId, SilentPeer } from "./silent_peer.ts";
-import { withSend } from "./wrapped.ts";
+import { withSend } from "./socket_wrapper.ts";
 
-// What a node sends and expects by itself is no part of what is measured.
+// Heartbeats and expiries of the node itself are no part of the measurement.
 const OPTIONS: MeshOptions = { heartbeat: 3_600_000, peerTimeout: 86_400_000, maxPeers: 65_536 };
-// Peers introduce themselves so often until they are known: a node answers only so many strangers at a time.
+// Peers send heartbeats at this interval until they are known: a node challenges only so many unknown addresses at a
+// time.
 const GREETING_MS = 1_000;
 const LIMIT_MS = 600_000;
 
-/** A node on a simulated network, with peers that are there and say nothing. */
+/** A node on a simulated network, with peers that are present and publish nothing. */
 export class Simulated {
   readonly mesh: MeshBus;
   readonly #network: MemoryNetwork;
@@ -20,8 +27,8 @@ export class Simulated {
   readonly #mute: () => void;
 
   /**
-   * Opens the node. The peers have their sockets, and have sent nothing yet. With `multicast` they hear the group, so that
-   * what the node sends takes one datagram, else one for each peer.
+   * Opens the node. The peers have their sockets, and have sent nothing yet. With `multicast` they receive the group,
+   * so that a batch takes one datagram, else one for each peer.
    */
   static async open(count: number, multicast = true): Promise<Simulated> {
     const network = new MemoryNetwork({ poison: false });
@@ -65,7 +72,7 @@ export class Simulated {
     this.#mute = mute;
   }
 
-  /** The peers say that they are there until the node knows all of them. */
+  /** The peers send heartbeats until the node knows all of them. */
   async meet(): Promise<void> {
     for (let ms = 0; this.mesh.metrics().peers < this.#count; ms += GREETING_MS) {
       if (ms > LIMIT_MS) throw new Error(`The node knows ${this.mesh.metrics().peers} of ${this.#count} peers`);
@@ -74,12 +81,12 @@ export class Simulated {
     }
   }
 
-  /** From now on what the node sends goes nowhere, and takes next to nothing. */
+  /** From now on the node's datagrams are dropped at almost no cost. */
   mute(): void {
     this.#mute();
   }
 
-  /** Publishes keys, and lets the time go by until the node has sent all of them. */
+  /** Publishes keys, and lets time pass until the node has sent all of them. */
   async publish(keys: readonly string[]): Promise<void> {
     for (const key of keys) void this.mesh.publish(key);
     while (this.mesh.metrics().pending > 0) await this.#network.clock.advance(10);

@@ -1,8 +1,9 @@
 /**
- * A clock that all processes of this machine have in common, to a microsecond: CLOCK_MONOTONIC on Linux.
+ * Machine clock: a clock that all processes of this machine share, exact to a microsecond. It is CLOCK_MONOTONIC on
+ * Linux.
  *
- * `process.hrtime` is that on Node alone: on Deno and Bun it counts from the start of the process, so there the C library is
- * asked. `performance.now` goes on from what was asked, as it takes the least.
+ * `process.hrtime` is that clock on Node alone. On Deno and Bun it counts from the start of the process, so there the C
+ * library is called once. `performance.now` continues from that value, as it costs the least.
  *
  * @module
  */
@@ -49,7 +50,7 @@ async function monotonic(): Promise<(() => number) | undefined> {
 
 type ClockGetTime = (clock: number, time: BigInt64Array) => number;
 
-// The shapes of Deno and Bun that are used here; their own types would clash with Node's.
+// The parts of Deno's and Bun's APIs that are used here; their own types would clash with Node's.
 interface DenoForeign {
   dlopen(library: string, symbols: unknown): { readonly symbols: { readonly clock_gettime: ClockGetTime } };
 }

@@ -1,12 +1,18 @@
+/**
+ * Worker process: starts a process on the same runtime and sends it requests.
+ *
+ * @module
+ */
+
 import { spawn } from "node:child_process";
 import process from "node:process";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 
-/** Another process on the same runtime, which answers requests one at a time. */
+/** A worker process on the same runtime, which answers requests one at a time. */
 export interface Peer {
   request(message: unknown): Promise<unknown>;
-  /** Ends the process, which closes its sockets. Resolves when it is gone. */
+  /** Ends the process, which closes its sockets. Resolves when it has exited. */
   end(): Promise<void>;
 }
 
@@ -30,7 +36,7 @@ export function startPeer(url: URL, args: readonly string[] = []): Peer {
   };
 }
 
-/** Answers the requests of the process that started this one, until it ends its side. */
+/** Answers the requests of the process that started this one, until that closes the pipe. */
 export async function serve(answer: (message: never) => unknown): Promise<void> {
   for await (const line of createInterface({ input: process.stdin })) {
     console.log(JSON.stringify(await answer(JSON.parse(line) as never)));
