@@ -95,7 +95,7 @@ export const MEMBERSHIP: readonly Mutant[] = judgedBy("churn", [
   {
     name: "every host is a peer's own",
     file: "src/membership/peer.ts",
-    find: "return this.endpoint.host === host || this.hosts.has(host);",
+    find: "return this.path.endpoint.host === host || this.path.hosts.has(host);",
     replace: "return true;",
   },
   {
@@ -191,13 +191,13 @@ export const MEMBERSHIP: readonly Mutant[] = judgedBy("churn", [
   {
     name: "a peer is asked as often as ever on a host where it never answers",
     file: "src/membership/path_prober.ts",
-    find: "2 ** Math.max(0, entry.tries - FREE_TRIES)",
+    find: "2 ** Math.max(0, probing.tries - FREE_TRIES)",
     replace: "1",
   },
   {
     name: "of those who are heard and do not fit a list the same are listed always",
     file: "src/membership/multicast_reachability.ts",
-    find: "for (const entry of listed) entry.listedAt = this.#config.clock.now();",
+    find: "      state.listedAt = this.#config.clock.now();\n",
     replace: "",
   },
   {
@@ -252,7 +252,7 @@ export const MEMBERSHIP: readonly Mutant[] = judgedBy("churn", [
     name: "the question in each answer is one in vain",
     file: "src/membership/path_validation.ts",
     find:
-      "if (entry.challengesSent > CHALLENGE_AGAIN.length) entry.challengedAt = this.#config.clock.now();\n      else if",
+      "if (validation.challengesSent > CHALLENGE_AGAIN.length) validation.challengedAt = this.#config.clock.now();\n      else if",
     replace: "if",
   },
 ]);

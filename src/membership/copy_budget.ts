@@ -8,7 +8,7 @@ import type { MeshEvent } from "../events.ts";
 import type { Clock } from "../platform/clock.ts";
 import { type Endpoint, formatAddress, isSameEndpoint } from "../platform/endpoint.ts";
 import { TokenBucket } from "../platform/token_bucket.ts";
-import type { PeerEntry } from "./peer.ts";
+import type { PeerEntry, PlainState } from "./peer.ts";
 
 /**
  * Copies a second, and at once, to all plain peers together that may be inventions: a real one is established after two of
@@ -32,17 +32,18 @@ export interface PlainDestination {
 
 /** A plain peer was heard from `source`. Whether it is established from now on, or no more. */
 export function hearPlain(entry: PeerEntry, source: Endpoint, now: number, heartbeat: number): boolean {
-  const was = entry.isEstablished;
-  if (entry.plainAt === undefined || !isSameEndpoint(entry.plainAt, entry.endpoint)) {
-    entry.plainAt = entry.endpoint;
-    entry.plainSince = now;
-    entry.plainTimes = 0;
-    entry.isEstablished = false;
+  const plain: PlainState = entry.plain;
+  const wasEstablished = plain.isEstablished;
+  if (plain.endpoint === undefined || !isSameEndpoint(plain.endpoint, entry.endpoint)) {
+    plain.endpoint = entry.endpoint;
+    plain.since = now;
+    plain.times = 0;
+    plain.isEstablished = false;
   }
-  if (entry.isAt(source)) entry.plainTimes++;
-  const hasStayed = now - entry.plainSince >= ESTABLISHED.heartbeats * heartbeat;
-  entry.isEstablished ||= hasStayed && entry.plainTimes >= ESTABLISHED.times;
-  return entry.isEstablished !== was;
+  if (entry.isAt(source)) plain.times++;
+  const hasStayed = now - plain.since >= ESTABLISHED.heartbeats * heartbeat;
+  plain.isEstablished ||= hasStayed && plain.times >= ESTABLISHED.times;
+  return plain.isEstablished !== wasEstablished;
 }
 
 /** What a {@linkcode CopyBudget} is made of. */

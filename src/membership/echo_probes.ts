@@ -150,5 +150,5 @@ export class EchoProbes {
 function pathStateOf(asker: PeerEntry | undefined): number {
   if (asker === undefined) return REQUESTER_UNKNOWN;
   if (!asker.isValidated) return REQUESTER_HEARD;
-  return asker.isAt(asker.wanted) ? REQUESTER_AT_ADDRESS : REQUESTER_VALIDATED;
+  return asker.isAt(asker.advertised.endpoint) ? REQUESTER_AT_ADDRESS : REQUESTER_VALIDATED;
 }

@@ -5,7 +5,7 @@
  */
 
 import type { Clock, Timer } from "../platform/clock.ts";
-import type { PeerEntry } from "./peer.ts";
+import type { LivenessState, PeerEntry } from "./peer.ts";
 import type { PeerTable } from "./peer_table.ts";
 
 /** Heartbeats of silence after which a peer is in doubt: one may be lost, and another be late. */
@@ -79,8 +79,22 @@ export class FailureDetector {
     this.#turn?.cancel();
   }
 
-  /** Looks at once, as somebody's time may be over. */
-  suspectNow(): void {
+  /** A heartbeat of a peer has come. */
+  heard({ liveness }: PeerEntry): void {
+    const state: LivenessState = liveness;
+    state.heardAt = this.#config.clock.now();
+    state.probes = 0;
+    state.replacedAt = Infinity;
+    state.isSuperseded = false;
+  }
+
+  /** Another node has answered from where a peer is reached. `isSuperseded`: no two processes can be there. */
+  replaced({ liveness }: PeerEntry, isSuperseded: boolean): void {
+    const state: LivenessState = liveness;
+    state.replacedAt = this.#config.clock.now();
+    state.isSuperseded = isSuperseded;
+    if (!isSuperseded) return;
+    // Its time may be over.
     this.#timer?.cancel();
     this.#lookAfter(SHORTEST);
   }
@@ -104,15 +118,16 @@ export class FailureDetector {
     let next = now + LOOK_EVERY * heartbeat;
     const due: PeerEntry[] = [];
     for (const entry of peers.all()) {
-      let suspectAt = entry.heardAt + SUSPECT_AFTER * heartbeat;
+      const liveness: LivenessState = entry.liveness;
+      let suspectAt = liveness.heardAt + SUSPECT_AFTER * heartbeat;
       if (suspectAt <= now) {
         this.#recall(entry);
-        suspectAt = entry.heardAt + SUSPECT_AFTER * heartbeat;
+        suspectAt = liveness.heardAt + SUSPECT_AFTER * heartbeat;
       }
-      if (entry.heardAt !== entry.stalledFrom) {
-        const wasBefore = hasStalled && entry.heardAt <= this.#dueAt;
-        entry.stalled = this.#stalled - (wasBefore ? late : 0);
-        entry.stalledFrom = entry.heardAt;
+      if (liveness.heardAt !== liveness.stalledFrom) {
+        const wasBefore = hasStalled && liveness.heardAt <= this.#dueAt;
+        liveness.stalled = this.#stalled - (wasBefore ? late : 0);
+        liveness.stalledFrom = liveness.heardAt;
       }
       if (suspectAt > now && !this.#isSuperseded(entry)) {
         next = Math.min(next, suspectAt);
@@ -121,7 +136,7 @@ export class FailureDetector {
       const lostAt = this.#lostAt(entry);
       if (now >= lostAt && mayJudge) due.push(entry);
       else if (entry.isValidated) {
-        entry.probes++;
+        liveness.probes++;
         ask(entry);
         next = Math.min(next, now + PROBE_EVERY * heartbeat, mayJudge ? lostAt : Infinity);
       } else next = Math.min(next, mayJudge ? lostAt : now + PROBE_EVERY * heartbeat);
@@ -143,23 +158,24 @@ export class FailureDetector {
     for (const entry of due) {
       if (peers.get(entry.id) !== entry) continue;
       this.#recall(entry);
-      if (clock.now() >= this.#lostAt(entry)) onDown(entry, entry.replacedAt < Infinity);
+      if (clock.now() >= this.#lostAt(entry)) onDown(entry, entry.liveness.replacedAt < Infinity);
     }
   }
 
   /** Whatever was heard of a peer counts. */
-  #recall(entry: PeerEntry): void {
-    entry.heardAt = Math.max(entry.heardAt, this.#config.heardAt(entry.id));
+  #recall({ id, liveness }: PeerEntry): void {
+    const state: LivenessState = liveness;
+    state.heardAt = Math.max(state.heardAt, this.#config.heardAt(id));
   }
 
   /** Another has the port that was its alone, and nothing was heard of it since. */
-  #isSuperseded({ heardAt, replacedAt, isSuperseded }: PeerEntry): boolean {
+  #isSuperseded({ liveness: { heardAt, replacedAt, isSuperseded } }: PeerEntry): boolean {
     return isSuperseded && heardAt <= replacedAt && replacedAt < Infinity;
   }
 
   /** While this node stands still, it hears nobody. */
   #lostAt(entry: PeerEntry): number {
-    const { heardAt, replacedAt, isValidated, extended, probes, stalled } = entry;
+    const { isValidated, extended, liveness: { heardAt, replacedAt, probes, stalled } } = entry;
     const { heartbeat, peerTimeout, quietTimeout } = this.#config;
     const deaf = this.#stalled - stalled;
     if (this.#isSuperseded(entry)) return replacedAt;

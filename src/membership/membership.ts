@@ -25,7 +25,7 @@ import { MulticastReachability } from "./multicast_reachability.ts";
 import type { PathChallenge } from "./path_challenges.ts";
 import { PathProber } from "./path_prober.ts";
 import { type HeartbeatPayload, PathValidation } from "./path_validation.ts";
-import type { KnownPeer, PeerEntry } from "./peer.ts";
+import type { JoiningState, KnownPeer, PeerEntry } from "./peer.ts";
 import { PeerTable } from "./peer_table.ts";
 import { ResponseSuppression } from "./response_suppression.ts";
 
@@ -176,7 +176,7 @@ export class Membership {
       suppression,
       isElsewhere: config.isElsewhere,
       onFollowed: (entry, source) => {
-        this.#settle(entry, entry.roundTrip);
+        this.#settle(entry, entry.validation.roundTrip);
         this.#reply(entry, source, undefined, true);
       },
     });
@@ -195,11 +195,11 @@ export class Membership {
     });
     // It tells one that is silent whether its multicast is heard, too.
     const ask = (entry: PeerEntry) => {
-      const { elsewhere, elsewhereAt, id, probes, reachedAt } = entry;
-      if (probes === 1) this.#bootstrap.reopen(id);
+      const { id, liveness, path: { alternate, alternateAt, reachedAt } } = entry;
+      if (liveness.probes === 1) this.#bootstrap.reopen(id);
       this.#pathValidation.send(entry.endpoint, entry);
       // It has answered from there since.
-      if (elsewhere !== undefined && elsewhereAt > reachedAt) this.#pathValidation.send(elsewhere, entry);
+      if (alternate !== undefined && alternateAt > reachedAt) this.#pathValidation.send(alternate, entry);
     };
     this.#failureDetector = new FailureDetector({
       heartbeat,
@@ -298,10 +298,13 @@ export class Membership {
       if (answered !== undefined) this.#respondedInVain(id, advertised, answered);
       return this.#refuse(id, advertised, source);
     }
+    this.#failureDetector.heard(entry);
+    if (entry.isValidated && entry.isAt(source)) this.#pathValidation.reached(entry);
     // Not what anybody says in its name from elsewhere.
     const isItself = !entry.isValidated || isResponse || entry.isOn(source.host);
     if (extension !== undefined) {
-      if (extension.token !== undefined && isItself) entry.hasExchangedPeers = true;
+      const joining: JoiningState = entry.joining;
+      if (extension.token !== undefined && isItself) joining.hasExchangedPeers = true;
       if (isItself) this.#multicast.note(entry, extension);
       else this.#multicast.noteAlternate(entry, extension, source.host);
     }
@@ -389,7 +392,7 @@ export class Membership {
   /** Answers a question, and welcomes a node that has shown for the first time where it is: there, and nowhere else. */
   #reply(entry: PeerEntry, source: Endpoint, nonce: number | undefined, needsExchange: boolean): void {
     const { clock, encode, sendControlPacket, tokenFor } = this.#config;
-    const isAgain = nonce !== undefined && entry.isValidated && clock.now() - entry.validatedAt < EXCHANGE_WITHIN;
+    const isAgain = nonce !== undefined && entry.isValidated && clock.now() - entry.path.validatedAt < EXCHANGE_WITHIN;
     const token = needsExchange || isAgain ? tokenFor(entry) : undefined;
     const welcome = needsExchange || isAgain ? { ...this.#exchange(EXCHANGED.welcome), ...token && { token } } : {};
     const isThere = entry.isAt(source);
@@ -408,13 +411,14 @@ export class Membership {
   /** Whether the peer has to be welcomed. */
   #validate(entry: PeerEntry, { to, id, sentAt }: PathChallenge): boolean {
     const time = this.#config.clock.now() - sentAt;
-    entry.roundTrip = entry.roundTrip === 0 ? time : entry.roundTrip + (time - entry.roundTrip) / 8;
-    entry.isDeafTo = false;
+    this.#pathValidation.measured(entry, time);
+    this.#multicast.acknowledged(entry);
     if (id === undefined) this.#bootstrap.answered(to, entry.id);
     const isNew = !entry.isValidated;
-    if (isNew) entry.validatedAt = this.#config.clock.now();
     const before = entry.endpoint;
+    this.#pathProber.answered(entry, to);
     const needsExchange = this.#peers.validate(entry, to);
+    if (entry.isAt(to)) this.#pathValidation.reached(entry);
     if (!isNew && !isSameEndpoint(before, to)) this.#tellAddress(entry, before, to);
     if (needsExchange) this.#settle(entry, time);
     else if (entry.isAt(to)) this.#config.onValidated(entry, to, time);
@@ -435,7 +439,8 @@ export class Membership {
     const { id, address, isJoined } = entry;
     if (this.#departed.goneAt(id) !== undefined) this.#departed.back(id);
     else if (entry.isValidated) this.#departed.came(entry);
-    entry.isJoined = true;
+    const joining: JoiningState = entry.joining;
+    joining.isJoined = true;
     if (!isJoined) this.#config.emit({ type: "peerJoined", peer: { id, address } });
   }
 
@@ -448,23 +453,20 @@ export class Membership {
 
   /** A process that was started again may have the address of its predecessor, of which nothing will be heard. */
   #replace(entry: PeerEntry): void {
-    const { clock, port } = this.#config;
-    const isSuperseded = entry.endpoint.port !== port;
+    const isSuperseded = entry.endpoint.port !== this.#config.port;
     for (const other of this.#peers.all()) {
       if (other === entry || !other.extended || !other.isAt(entry.endpoint)) continue;
       // It was taken for a plain node there, which anybody can say of it.
       if (other.isJoined && !other.isValidated) continue;
-      other.replacedAt = clock.now();
-      other.isSuperseded = isSuperseded;
-      if (isSuperseded) this.#failureDetector.suspectNow();
+      this.#failureDetector.replaced(other, isSuperseded);
     }
   }
 
   /** Peers that were met a short while ago, and have not told whom they know: that may have been lost. */
   #withoutExchange(): readonly PeerEntry[] {
     const since = this.#config.clock.now() - EXCHANGE_WITHIN;
-    return [...this.#peers.all()].filter(({ isValidated, hasExchangedPeers, validatedAt }) =>
-      isValidated && !hasExchangedPeers && validatedAt >= since
+    return [...this.#peers.all()].filter(({ isValidated, joining, path }) =>
+      isValidated && !joining.hasExchangedPeers && path.validatedAt >= since
     );
   }
 

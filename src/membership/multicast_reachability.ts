@@ -8,7 +8,7 @@ import type { Clock } from "../platform/clock.ts";
 import type { Extension } from "../wire/extension.ts";
 import { MAX_HEARD, PATH_DEAF, PATH_GROUP, PATH_HEARD, SHORT_ID_LENGTH } from "../wire/layout.ts";
 import { listsNode } from "../wire/peer_exchange.ts";
-import type { PeerEntry } from "./peer.ts";
+import type { MulticastState, PeerEntry } from "./peer.ts";
 import type { PeerTable } from "./peer_table.ts";
 
 /** Heartbeats for which a peer counts as heard by multicast after one came that way. They come every 0.85 to 1. */
@@ -43,11 +43,12 @@ export class MulticastReachability {
   note(entry: PeerEntry, { path, heard }: Extension): void {
     const { clock, nodeId } = this.#config;
     const now = clock.now();
+    const multicast: MulticastState = entry.multicast;
     if (path === PATH_GROUP) this.#hear(entry, now);
-    else if (path !== undefined) entry.aloneAt = now;
-    if (heard !== undefined) entry.listsInTurn = heard.length >= MAX_HEARD * SHORT_ID_LENGTH;
+    else if (path !== undefined) multicast.unicastAt = now;
+    if (heard !== undefined) multicast.listsInTurn = heard.length >= MAX_HEARD * SHORT_ID_LENGTH;
     if (path === PATH_HEARD || (heard !== undefined && listsNode(heard, nodeId))) {
-      entry.hearsUsAt = now;
+      multicast.hearsUsAt = now;
       this.#set(entry, true);
     } else if (path === PATH_DEAF) this.#set(entry, false);
   }
@@ -57,15 +58,24 @@ export class MulticastReachability {
    * from another address, as from the link-local one with IPv6: that it was heard counts once the peer has answered from there.
    */
   noteAlternate(entry: PeerEntry, { path }: Extension, host: string): void {
-    if (path === PATH_GROUP) entry.aside = { host, at: this.#config.clock.now() };
+    if (path !== PATH_GROUP) return;
+    const multicast: MulticastState = entry.multicast;
+    multicast.alternate = { host, at: this.#config.clock.now() };
   }
 
   /** The peer has answered, from a host that may not have been known to be its own. */
   answered(entry: PeerEntry): void {
-    const { aside } = entry;
-    if (aside === undefined || !entry.isOn(aside.host)) return;
-    entry.aside = undefined;
-    if (this.#config.clock.now() - aside.at <= this.#config.heartbeat) this.#hear(entry, aside.at);
+    const multicast: MulticastState = entry.multicast;
+    const { alternate } = multicast;
+    if (alternate === undefined || !entry.isOn(alternate.host)) return;
+    multicast.alternate = undefined;
+    if (this.#config.clock.now() - alternate.at <= this.#config.heartbeat) this.#hear(entry, alternate.at);
+  }
+
+  /** The peer has answered what told it whether it is heard. */
+  acknowledged({ multicast }: PeerEntry): void {
+    const state: MulticastState = multicast;
+    state.isLossUntold = false;
   }
 
   /** What to say to one peer: whether its multicast is heard. */
@@ -86,9 +96,12 @@ export class MulticastReachability {
     const heard = this.heard();
     if (heard.length <= MAX_HEARD) return heard;
     const order = (a: PeerEntry, b: PeerEntry) =>
-      Number(b.isValidated) - Number(a.isValidated) || a.listedAt - b.listedAt;
+      Number(b.isValidated) - Number(a.isValidated) || a.multicast.listedAt - b.multicast.listedAt;
     const listed = [...heard].sort(order).slice(0, MAX_HEARD);
-    for (const entry of listed) entry.listedAt = this.#config.clock.now();
+    for (const { multicast } of listed) {
+      const state: MulticastState = multicast;
+      state.listedAt = this.#config.clock.now();
+    }
     return listed;
   }
 
@@ -98,31 +111,34 @@ export class MulticastReachability {
     const now = clock.now();
     const silent: PeerEntry[] = [];
     for (const entry of peers.all()) {
-      const turns = entry.listsInTurn ? Math.max(MIN_TURNS, Math.ceil(peers.size / MAX_HEARD)) : 1;
-      if (entry.hearsUs && now - entry.hearsUsAt > HEARS_FOR * turns * heartbeat) this.#set(entry, false);
-      if (isHeard(entry) && now - entry.groupAt > HEARD_FOR * heartbeat) {
-        entry.groupAt = -Infinity;
-        entry.isDeafTo = entry.isValidated;
+      const multicast: MulticastState = entry.multicast;
+      const turns = multicast.listsInTurn ? Math.max(MIN_TURNS, Math.ceil(peers.size / MAX_HEARD)) : 1;
+      if (multicast.hearsUs && now - multicast.hearsUsAt > HEARS_FOR * turns * heartbeat) this.#set(entry, false);
+      if (isHeard(entry) && now - multicast.groupAt > HEARD_FOR * heartbeat) {
+        multicast.groupAt = -Infinity;
+        multicast.isLossUntold = entry.isValidated;
       }
       // One that is silent is asked whether it is there, which tells it as well.
-      if (entry.isDeafTo && entry.probes === 0) silent.push(entry);
+      if (multicast.isLossUntold && entry.liveness.probes === 0) silent.push(entry);
     }
     return silent;
   }
 
-  #hear(entry: PeerEntry, at: number): void {
-    entry.groupAt = Math.max(entry.groupAt, at);
-    entry.isDeafTo = false;
+  #hear({ multicast }: PeerEntry, at: number): void {
+    const state: MulticastState = multicast;
+    state.groupAt = Math.max(state.groupAt, at);
+    state.isLossUntold = false;
   }
 
-  #set(entry: PeerEntry, hearsUs: boolean): void {
-    if (entry.hearsUs === hearsUs) return;
-    entry.hearsUs = hearsUs;
+  #set({ multicast }: PeerEntry, hearsUs: boolean): void {
+    const state: MulticastState = multicast;
+    if (state.hearsUs === hearsUs) return;
+    state.hearsUs = hearsUs;
     this.#config.peers.changed();
   }
 }
 
 /** Until {@linkcode MulticastReachability.expire} finds that it is long ago: a node that has stood still has yet to read what came meanwhile. */
-function isHeard({ groupAt }: PeerEntry): boolean {
-  return groupAt > -Infinity;
+function isHeard({ multicast }: PeerEntry): boolean {
+  return multicast.groupAt > -Infinity;
 }

@@ -27,10 +27,9 @@ export class NewcomerProber {
     this.#config = config;
   }
 
-  /** One was heard that was never asked. */
-  hear(entry: PeerEntry): void {
+  /** One was heard that was never asked, and so many times before. */
+  hear(entry: PeerEntry, times: number): void {
     const { clock, suppression } = this.#config;
-    const times = entry.calls++;
     if (this.#waiting.has(entry) || !suppression.isChosen(times)) return;
     this.#waiting.set(entry, clock.setTimer(() => this.#due(entry), suppression.delay()));
   }
@@ -44,6 +43,6 @@ export class NewcomerProber {
   #due(entry: PeerEntry): void {
     const { onTurn, peers } = this.#config;
     this.#waiting.delete(entry);
-    if (peers.get(entry.id) === entry && !entry.isValidated && entry.challengesSent === 0) onTurn(entry);
+    if (peers.get(entry.id) === entry && !entry.isValidated && entry.validation.challengesSent === 0) onTurn(entry);
   }
 }

@@ -16,7 +16,7 @@ import { hearPlain } from "./copy_budget.ts";
 import type { DepartedPeers } from "./departed_peers.ts";
 import { NewcomerProber } from "./newcomer_prober.ts";
 import type { PathValidation } from "./path_validation.ts";
-import type { PeerEntry } from "./peer.ts";
+import type { PeerEntry, ProbingState } from "./peer.ts";
 import type { PeerTable } from "./peer_table.ts";
 import { pauseAfter } from "./reprobe_backoff.ts";
 import type { ResponseSuppression } from "./response_suppression.ts";
@@ -69,27 +69,33 @@ export class PathProber {
       onTurn: (entry) => {
         if (!entry.extended) return pathValidation.heartbeatPlain(entry);
         pathValidation.challengeOnce(entry);
-        this.#probeAdvertised(entry, entry.endpoint, entry.source);
+        this.#probeAdvertised(entry, entry.endpoint, entry.advertised.source);
       },
     });
   }
 
   /** Who was asked at a seed, which processes of a host may share, answers from its own address. */
   onValidated(entry: PeerEntry, source: Endpoint): void {
-    if (!entry.isAt(source) && isSameEndpoint(entry.wanted, source)) {
+    if (!entry.isAt(source) && isSameEndpoint(entry.advertised.endpoint, source)) {
       this.#config.pathValidation.challengeAt(entry, source);
     }
+  }
+
+  /** A node has answered from a host: it is asked there as often as ever. */
+  answered({ probing }: PeerEntry, { host }: Endpoint): void {
+    const state: ProbingState = probing;
+    if (state.host === host) state.tries = 0;
   }
 
   /** Asks what is not known of a node that was heard. */
   onHeartbeat(entry: PeerEntry, source: Endpoint, path: number | undefined, isNew: boolean): void {
     const { clock, suppression, pathValidation, heartbeat, onFollowed, peers } = this.#config;
-    const { wanted, endpoint, reachedAt } = entry;
+    const { endpoint, path: { reachedAt } } = entry;
     const now = clock.now();
     if (!entry.extended) {
       if (hearPlain(entry, source, now, heartbeat)) peers.changed();
       if (isNew && suppression.isSmall) pathValidation.heartbeatPlain(entry);
-      else if (isNew) this.#newcomerProber.hear(entry);
+      else if (isNew) this.#hearNewcomer(entry);
     } else if (!entry.isValidated) {
       if (this.#challengeNewcomer(entry)) return;
     } else if (!entry.isAt(source)) {
@@ -98,9 +104,10 @@ export class PathProber {
       const hasMoved = this.#hasMoved(entry, source, isByGroup);
       const isOwnSocket = !isByGroup || source.port === endpoint.port;
       const isAlternate = isByGroup && entry.isOn(source.host);
-      const place = hasMoved ? wanted : source;
+      const place = hasMoved ? entry.advertised.endpoint : source;
       const isSilent = now - reachedAt > heartbeat;
       if (isOwnSocket && peers.follow(entry, source, isAlternate ? ALTERNATE_PROBES : PROBES)) {
+        pathValidation.reached(entry);
         onFollowed(entry, source);
       } else if ((hasMoved || (isOwnSocket && isSilent)) && this.#mayTry(entry, place.host, hasMoved, isAlternate)) {
         if (isSilent) pathValidation.challenge(entry);
@@ -136,18 +143,18 @@ export class PathProber {
   /** What a node advertises is hearsay until it is heard from there. */
   #probeAdvertised(entry: PeerEntry, endpoint: Endpoint, source: Endpoint): void {
     const { pathValidation, amplification } = this.#config;
-    const { wanted } = entry;
-    const isHearsay = !isSameEndpoint(wanted, endpoint) && !isSameEndpoint(wanted, source);
-    if (isHearsay && amplification.allow(wanted, "claim")) pathValidation.send(wanted, entry);
+    const { endpoint: advertised } = entry.advertised;
+    const isHearsay = !isSameEndpoint(advertised, endpoint) && !isSameEndpoint(advertised, source);
+    if (isHearsay && amplification.allow(advertised, "claim")) pathValidation.send(advertised, entry);
   }
 
   /** Asks where a node is that has not answered, unless that is left to others. */
   #challengeNewcomer(entry: PeerEntry): boolean {
     const { clock, suppression, pathValidation, heartbeat, amplification } = this.#config;
-    const { challengesSent, challengedAt, endpoint } = entry;
+    const { endpoint, validation: { challengesSent, challengedAt } } = entry;
     const isKnown = suppression.isSmall || amplification.hasBeenNamed(endpoint);
     if (!isKnown && challengesSent === 0) {
-      this.#newcomerProber.hear(entry);
+      this.#hearNewcomer(entry);
       return true;
     }
     if (clock.now() - challengedAt < pauseAfter(isKnown ? 0 : challengesSent, heartbeat)) return false;
@@ -156,25 +163,33 @@ export class PathProber {
     return false;
   }
 
+  #hearNewcomer(entry: PeerEntry): void {
+    const probing: ProbingState = entry.probing;
+    this.#newcomerProber.hear(entry, probing.timesHeard++);
+  }
+
   /** Whether a peer may be asked now on a host from which it is heard; if so, it counts. Who never answers there is asked ever less. */
   #mayTry(entry: PeerEntry, host: string, hasMoved: boolean, isAlternate: boolean): boolean {
     const { clock, heartbeat } = this.#config;
     const now = clock.now();
-    if (entry.probedHost !== host) {
-      entry.probedHost = host;
-      entry.tries = 0;
+    const probing: ProbingState = entry.probing;
+    if (probing.host !== host) {
+      probing.host = host;
+      probing.tries = 0;
     }
-    const pause = hasMoved ? MOVED_PAUSE : isAlternate && entry.challengesSent === 0 ? ALTERNATE_PAUSE : MIN_PAUSE;
-    if (now - entry.probedAt <= pause * 2 ** Math.max(0, entry.tries - FREE_TRIES) * heartbeat) return false;
-    entry.probedAt = now;
-    entry.tries++;
+    const isUnanswered = entry.validation.challengesSent > 0;
+    const pause = hasMoved ? MOVED_PAUSE : isAlternate && !isUnanswered ? ALTERNATE_PAUSE : MIN_PAUSE;
+    if (now - probing.probedAt <= pause * 2 ** Math.max(0, probing.tries - FREE_TRIES) * heartbeat) return false;
+    probing.probedAt = now;
+    probing.tries++;
     return true;
   }
 
   /** Whether it is heard from where it advertises to be, and is reached elsewhere. Multicast may leave by another port. */
-  #hasMoved({ endpoint, wanted }: PeerEntry, source: Endpoint, isByGroup: boolean): boolean {
-    if (isSameEndpoint(wanted, source)) return true;
-    return isByGroup && wanted.host === source.host && wanted.host !== endpoint.host;
+  #hasMoved({ advertised, endpoint }: PeerEntry, source: Endpoint, isByGroup: boolean): boolean {
+    if (isSameEndpoint(advertised.endpoint, source)) return true;
+    const { host } = advertised.endpoint;
+    return isByGroup && host === source.host && host !== endpoint.host;
   }
 
   /** What a peer says by the group counts from hosts that are its own. It is asked at the port at which it is reached. */
@@ -187,8 +202,7 @@ export class PathProber {
   /** It was heard from where a peer knows it to be: that all questions so far were lost is likelier than that it is not there. */
   #probeSource(entry: PeerEntry): void {
     const { clock, pathValidation, heartbeat } = this.#config;
-    if (entry.challengesSent < MAX_CHALLENGES && clock.now() - entry.challengedAt >= heartbeat) {
-      pathValidation.challenge(entry);
-    }
+    const { challengesSent, challengedAt } = entry.validation;
+    if (challengesSent < MAX_CHALLENGES && clock.now() - challengedAt >= heartbeat) pathValidation.challenge(entry);
   }
 }

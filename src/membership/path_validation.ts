@@ -11,7 +11,7 @@ import { TokenBucket } from "../platform/token_bucket.ts";
 import type { Extension } from "../wire/extension.ts";
 import type { MulticastReachability } from "./multicast_reachability.ts";
 import { type PathChallenge, PathChallenges } from "./path_challenges.ts";
-import type { PeerEntry } from "./peer.ts";
+import type { PeerEntry, ValidationState } from "./peer.ts";
 import type { PeerTable } from "./peer_table.ts";
 import type { ResponseSuppression } from "./response_suppression.ts";
 
@@ -141,8 +141,9 @@ export class PathValidation {
     const own = entry.isValidated ? {} : { nonce: this.#pathChallenges.issue(source, entry.id) };
     if (!entry.isValidated) {
       // Who asks many times in a short while, as it suspects this node, is not asked many times in vain by that.
-      if (entry.challengesSent > CHALLENGE_AGAIN.length) entry.challengedAt = this.#config.clock.now();
-      else if (suppression.isSmall || entry.challengesSent > 0) this.#note(entry);
+      const validation: ValidationState = entry.validation;
+      if (validation.challengesSent > CHALLENGE_AGAIN.length) validation.challengedAt = this.#config.clock.now();
+      else if (suppression.isSmall || validation.challengesSent > 0) this.#note(entry);
       else this.#count(entry);
     }
     say({ path: paths.pathTo(entry), echo: nonce, ...own, ...more }, source);
@@ -154,6 +155,18 @@ export class PathValidation {
     // It was no invention, so the question does not count: hundreds that come at once are all asked.
     if (challenge !== undefined && this.#config.peers.get(id)?.isValidated === false) this.#challengeLimit.giveBack();
     return challenge;
+  }
+
+  /** A peer was heard from where it is reached, and has answered from there, now or before: the count begins anew. */
+  reached({ validation }: PeerEntry): void {
+    const state: ValidationState = validation;
+    state.challengesSent = 0;
+  }
+
+  /** A response took so many milliseconds. Smoothed as TCP's round trip is (RFC 6298). */
+  measured({ validation }: PeerEntry, time: number): void {
+    const state: ValidationState = validation;
+    state.roundTrip = state.roundTrip === 0 ? time : state.roundTrip + (time - state.roundTrip) / 8;
   }
 
   /** Whether somebody was asked a short while ago who has neither answered nor been given up. */
@@ -181,7 +194,8 @@ export class PathValidation {
       this.send(to);
     }
     for (const entry of withoutExchange) {
-      if (now - Math.max(entry.challengedAt, entry.validatedAt) >= REPEAT_AFTER) this.challenge(entry);
+      const { path: { validatedAt }, validation: { challengedAt } } = entry;
+      if (now - Math.max(challengedAt, validatedAt) >= REPEAT_AFTER) this.challenge(entry);
     }
   }
 
@@ -207,18 +221,20 @@ export class PathValidation {
   }
 
   #count(entry: PeerEntry): void {
-    entry.challengesSent++;
-    entry.challengedAt = this.#config.clock.now();
+    const validation: ValidationState = entry.validation;
+    validation.challengesSent++;
+    validation.challengedAt = this.#config.clock.now();
   }
 
   #retry(): void {
     const { clock, peers } = this.#config;
     this.#timer = undefined;
     for (const entry of [...this.#outstanding]) {
-      const pause = CHALLENGE_AGAIN[entry.challengesSent - 1];
-      const isOver = pause === undefined || entry.challengesSent === 0 || peers.get(entry.id) !== entry;
+      const { challengesSent, challengedAt } = entry.validation;
+      const pause = CHALLENGE_AGAIN[challengesSent - 1];
+      const isOver = pause === undefined || challengesSent === 0 || peers.get(entry.id) !== entry;
       if (isOver) this.#outstanding.delete(entry);
-      else if (clock.now() - entry.challengedAt >= pause) this.challenge(entry);
+      else if (clock.now() - challengedAt >= pause) this.challenge(entry);
     }
     if (this.#outstanding.size > 0) this.#timer ??= clock.setTimer(() => this.#retry(), RETRY_EVERY);
   }

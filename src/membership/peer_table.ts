@@ -9,7 +9,7 @@ import type { Clock } from "../platform/clock.ts";
 import { type Endpoint, formatAddress, isSameEndpoint } from "../platform/endpoint.ts";
 import { type AddressRules, type AdvertisedAddress, locate } from "./advertised_address.ts";
 import type { PlainDestination } from "./copy_budget.ts";
-import { type KnownPeer, PeerEntry } from "./peer.ts";
+import { type AdvertisedState, type KnownPeer, type PathState, PeerEntry } from "./peer.ts";
 
 /** What a heartbeat meant to the table. */
 export type Heard = "joined" | "moved" | "known" | "refused";
@@ -22,6 +22,9 @@ const SETTLED = 1 / 4;
 const VALIDATION_SETTLED = 2;
 /** Heartbeats of silence for which others are told of a peer that speaks the extension. They come every 0.85 to 1. */
 const EXCHANGED_FOR = 1.25;
+
+/** Most hosts that are remembered of a peer besides the one at which it is reached: the oldest gives way. */
+const MAX_HOSTS = 16;
 
 /** What a {@linkcode PeerTable} is made of. */
 export interface PeerTableConfig {
@@ -89,21 +92,23 @@ export class PeerTable {
     const { id, nodeId, source, extended, isResponse = false } = heard;
     const now = this.#config.clock.now();
     const before = this.#entries.get(id);
-    const isAsBefore = before !== undefined && before.advertised === heard.advertised && before.heardFrom(source);
-    const place = isAsBefore ? before.place : this.locate(heard.advertised, source);
-    if (place.endpoint.port === 0 || (before === undefined && !this.#hasRoom(extended, isResponse))) return "refused";
-    const entry = before ?? new PeerEntry(id, nodeId, place, source, now);
-    if (!isAsBefore) entry.note(heard.advertised, source, place);
-    const isMoved = before !== undefined && this.#place(entry, place, now);
+    const isAsBefore = before !== undefined && before.advertised.text === heard.advertised &&
+      isSameEndpoint(before.advertised.source, source);
+    const located = isAsBefore ? before.advertised.located : this.locate(heard.advertised, source);
+    if (located.endpoint.port === 0 || (before === undefined && !this.#hasRoom(extended, isResponse))) return "refused";
+    const entry = before ?? new PeerEntry(id, nodeId, located, source, now);
+    const advertised: AdvertisedState = entry.advertised;
+    if (!isAsBefore) {
+      advertised.text = heard.advertised;
+      advertised.source = source;
+      advertised.located = located;
+    }
+    const isMoved = before !== undefined && this.#move(entry, located, now);
     this.#contact(entry, source, now);
-    entry.heardAt = now;
-    entry.probes = 0;
-    entry.replacedAt = Infinity;
-    entry.isSuperseded = false;
-    if (before === undefined || (extended && !entry.extended)) this.changed();
+    if (before === undefined || (extended && !advertised.extended)) this.changed();
     if (before === undefined) this.#plain += extended ? 0 : 1;
-    else if (extended && !entry.extended) this.#plain--;
-    entry.extended ||= extended;
+    else if (extended && !advertised.extended) this.#plain--;
+    advertised.extended ||= extended;
     this.#entries.delete(id);
     this.#entries.set(id, entry);
     return before === undefined ? "joined" : isMoved ? "moved" : "known";
@@ -115,11 +120,13 @@ export class PeerTable {
    */
   validate(entry: PeerEntry, endpoint: Endpoint): boolean {
     const isThere = entry.isAt(endpoint);
-    if (entry.probedHost === endpoint.host) entry.tries = 0;
-    if (isThere || !entry.isValidated || isSameEndpoint(endpoint, entry.wanted)) return this.#settle(entry, endpoint);
-    entry.settleOn(endpoint.host);
-    entry.elsewhere = endpoint;
-    entry.elsewhereAt = this.#config.clock.now();
+    if (isThere || !entry.isValidated || isSameEndpoint(endpoint, entry.advertised.endpoint)) {
+      return this.#settle(entry, endpoint);
+    }
+    const path: PathState = entry.path;
+    addHost(path, endpoint.host);
+    path.alternate = endpoint;
+    path.alternateAt = this.#config.clock.now();
     return false;
   }
 
@@ -129,11 +136,11 @@ export class PeerTable {
    */
   follow(entry: PeerEntry, source: Endpoint, questions: number): boolean {
     const { clock, heartbeat } = this.#config;
-    const { elsewhere, elsewhereAt, challengesSent, reachedAt } = entry;
+    const { path: { alternate, alternateAt, reachedAt }, validation: { challengesSent } } = entry;
     const settled = VALIDATION_SETTLED * heartbeat;
     const now = clock.now();
     const isSilent = challengesSent >= questions && now - reachedAt > settled;
-    const isThere = elsewhere !== undefined && isSameEndpoint(elsewhere, source) && now - elsewhereAt <= settled;
+    const isThere = alternate !== undefined && isSameEndpoint(alternate, source) && now - alternateAt <= settled;
     return isSilent && isThere && this.#settle(entry, source);
   }
 
@@ -240,7 +247,10 @@ export class PeerTable {
 
   /** The addresses of this host have changed: where peers may be is judged anew with their next heartbeats. */
   relocate(): void {
-    for (const entry of this.#entries.values()) entry.advertised = "";
+    for (const { advertised } of this.#entries.values()) {
+      const state: AdvertisedState = advertised;
+      state.text = "";
+    }
   }
 
   /** Forgets all peers. */
@@ -259,7 +269,7 @@ export class PeerTable {
   #plainDestinations(): readonly PlainDestination[] {
     if (this.#plain === 0) return [];
     const plain = this.withoutGroup().filter(({ extended }) => !extended);
-    const established = plain.filter(({ isEstablished }) => isEstablished).map(({ endpoint }) => endpoint);
+    const established = plain.filter((entry) => entry.plain.isEstablished).map(({ endpoint }) => endpoint);
     const places = unknownEndpoints(unique(plain.map(({ endpoint }) => endpoint)), this.extendedCopies());
     const others = new Set(unknownEndpoints(places, established));
     return places.map((endpoint) => ({ endpoint, isEstablished: !others.has(endpoint) }));
@@ -278,7 +288,7 @@ export class PeerTable {
     return few;
   }
 
-  #isHeard({ extended, heardAt, replacedAt }: PeerEntry): boolean {
+  #isHeard({ extended, liveness: { heardAt, replacedAt } }: PeerEntry): boolean {
     const patience = extended ? EXCHANGED_FOR * this.#config.heartbeat : this.#settled();
     return replacedAt === Infinity && this.#config.clock.now() - heardAt < patience;
   }
@@ -303,45 +313,58 @@ export class PeerTable {
    * by another). It stays where it was heard first until it was silent there for a while. So does a plain one that is heard
    * from where it advertises to be, as anybody can say in its name that it is elsewhere.
    */
-  #place(entry: PeerEntry, { address, endpoint, bySource }: AdvertisedAddress, now: number): boolean {
-    const isSame = entry.address === address && isSameEndpoint(entry.wanted, endpoint);
-    const isHeld = entry.isEstablished && !entry.extended && entry.isAt(entry.wanted);
-    if (!isSame && isHeld && now - entry.reachedAt < this.#settled()) return false;
-    const isSettled = bySource && entry.wanted.port === endpoint.port && now - entry.placedAt < this.#settled();
-    if (!isSame && isSettled && entry.wanted.host !== endpoint.host) return false;
-    entry.placedAt = now;
+  #move(entry: PeerEntry, { address, endpoint, bySource }: AdvertisedAddress, now: number): boolean {
+    const advertised: AdvertisedState = entry.advertised;
+    const before = advertised.endpoint;
+    const isSame = advertised.address === address && isSameEndpoint(before, endpoint);
+    const isHeld = entry.plain.isEstablished && !advertised.extended && entry.isAt(before);
+    if (!isSame && isHeld && now - entry.path.reachedAt < this.#settled()) return false;
+    const isSettled = bySource && before.port === endpoint.port && now - advertised.settledAt < this.#settled();
+    if (!isSame && isSettled && before.host !== endpoint.host) return false;
+    advertised.settledAt = now;
     if (isSame) return false;
-    entry.address = address;
-    entry.wanted = endpoint;
-    entry.movedAt = now;
+    advertised.address = address;
+    advertised.endpoint = endpoint;
+    advertised.movedAt = now;
     return true;
   }
 
   /** A peer is reached at an endpoint. Whether it was not before. */
   #settle(entry: PeerEntry, endpoint: Endpoint): boolean {
-    const isNew = !entry.isValidated || !entry.isAt(endpoint);
-    const { host } = entry.endpoint;
-    const wasProven = entry.isValidated;
-    entry.endpoint = endpoint;
-    if (wasProven) entry.settleOn(host);
-    entry.isValidated = true;
-    entry.challengesSent = 0;
-    entry.reachedAt = this.#config.clock.now();
+    const path: PathState = entry.path;
+    const now = this.#config.clock.now();
+    const isNew = !path.isValidated || !entry.isAt(endpoint);
+    const { host } = path.endpoint;
+    path.endpoint = endpoint;
+    if (path.isValidated) addHost(path, host);
+    else path.validatedAt = now;
+    path.isValidated = true;
+    path.reachedAt = now;
     if (isNew) this.changed();
     return isNew;
   }
 
   /** What is proven is left by another proof only; else a node is where it was heard, there where it wants to be first. */
   #contact(entry: PeerEntry, source: Endpoint, now: number): void {
-    if (entry.isAt(source)) {
-      entry.reachedAt = now;
-      if (entry.isValidated) entry.challengesSent = 0;
-    } else if (!entry.isValidated) {
-      const isWanted = isSameEndpoint(source, entry.wanted);
-      if (!isWanted && now - entry.reachedAt < this.#settled()) return;
-      entry.endpoint = source;
-      entry.reachedAt = now;
+    const path: PathState = entry.path;
+    if (entry.isAt(source)) path.reachedAt = now;
+    else if (!path.isValidated) {
+      const isAdvertised = isSameEndpoint(source, entry.advertised.endpoint);
+      if (!isAdvertised && now - path.reachedAt < this.#settled()) return;
+      path.endpoint = source;
+      path.reachedAt = now;
       this.changed();
     }
   }
+}
+
+/** Notes a host as a peer's own, besides the one at which it is reached. */
+function addHost(path: PathState, host: string): void {
+  if (path.endpoint.host === host) return;
+  const hosts = new Set(path.hosts);
+  hosts.delete(host);
+  hosts.add(host);
+  const [oldest] = hosts;
+  if (hosts.size > MAX_HOSTS && oldest !== undefined) hosts.delete(oldest);
+  path.hosts = hosts;
 }

@@ -137,7 +137,7 @@ function describePeers(config: SnapshotConfig, survey: PathSurvey | undefined): 
       largest: { in: largestOf("in"), out: largestOf("out") },
       largestToGroup: largestOf("group"),
       isKnownThere: report === undefined ? null : report.asker !== REQUESTER_UNKNOWN || falseSince(entry.joinedAt),
-      isAtAddress: isWhereItSays(entry, { family, local }, falseSince(entry.movedAt)),
+      isAtAddress: isWhereItSays(entry, { family, local }, falseSince(entry.advertised.movedAt)),
       reachesAddress: report !== undefined && report.asker >= REQUESTER_VALIDATED
         ? report.asker === REQUESTER_AT_ADDRESS || falseSince(movedAt)
         : null,
@@ -166,7 +166,7 @@ function waysOf(
   survey: PathSurvey | undefined,
   peer: SurveyedPeer | undefined,
 ): Pick<PeerDiagnosis, "unicast" | "multicast"> {
-  const { aloneAt, endpoint, groupAt, heardAt, isValidated, joinedAt } = entry;
+  const { endpoint, heardAt, isValidated, joinedAt, multicast: { groupAt, unicastAt } } = entry;
   const { heartbeat, group, multicastLoopback } = settings;
   const now = ports.clock.now();
   const answered = peer?.answered ?? new Set();
@@ -175,7 +175,7 @@ function waysOf(
   const isRecent = (time: number) => now - time <= RECENT * heartbeat;
   const isHeard = (time: number) => isThere && answered.size === 0 && isRecent(time);
   const has = (...ways: readonly SurveyPath[]) => ways.some((way) => answered.has(way));
-  const alone = { in: has("there", "out") || isHeard(aloneAt), out: has("there", "in") };
+  const alone = { in: has("there", "out") || isHeard(unicastAt), out: has("there", "in") };
   const { report } = peer ?? {};
   const isMet = report === undefined || report.asker >= REQUESTER_VALIDATED;
   const byGroup = {
