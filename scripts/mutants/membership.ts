@@ -29,7 +29,7 @@ export const MEMBERSHIP: readonly Mutant[] = judgedBy("churn", [
   {
     name: "an address of hearsay is asked whenever it is named",
     file: "src/membership/amplification_limit.ts",
-    find: "return !isResting && ",
+    find: "return !isPaused && ",
     replace: "return ",
   },
   {
@@ -42,13 +42,13 @@ export const MEMBERSHIP: readonly Mutant[] = judgedBy("churn", [
     name: "who is told of is asked again after a minute",
     file: "src/membership/amplification_limit.ts",
     find: "peer: heartbeat,",
-    replace: "peer: REST,",
+    replace: "peer: RETRY_AFTER,",
   },
   {
     name: "a peer that was lost is hearsay, too",
     file: "src/membership/path_prober.ts",
-    find: "if (gone.mentioned(name, endpoint)) return;",
-    replace: "gone.mentioned(name, endpoint);",
+    find: "if (departed.mentioned(name, endpoint)) return;",
+    replace: "departed.mentioned(name, endpoint);",
   },
   {
     name: "a list of peers is heeded whoever sends it",
@@ -125,20 +125,20 @@ export const MEMBERSHIP: readonly Mutant[] = judgedBy("churn", [
   {
     name: "who is heard by the group is looked at before what has come was read",
     file: "src/membership/failure_detector.ts",
-    find: "if (mayJudge) onLook();",
+    find: "if (mayDecide) onLook();",
     replace: "onLook();",
   },
   {
     name: "a node that is late at each look takes everybody for heard",
     file: "src/membership/failure_detector.ts",
-    find: "if (mayJudge) onLook();",
+    find: "if (mayDecide) onLook();",
     replace: "if (!hasStalled) onLook();",
   },
   {
     name: "a verdict does not wait until what has come was read",
     file: "src/membership/failure_detector.ts",
-    find: "this.#judge(due, TURNS)",
-    replace: "this.#judge(due, 0)",
+    find: "this.#confirm(due, TURNS)",
+    replace: "this.#confirm(due, 0)",
   },
   {
     name: "the time for which the node has stood still counts as silence",
@@ -149,8 +149,8 @@ export const MEMBERSHIP: readonly Mutant[] = judgedBy("churn", [
   {
     name: "the timer of a closed suspicion goes on",
     file: "src/membership/failure_detector.ts",
-    find: "this.#timer?.cancel();\n    this.#turn",
-    replace: "this.#turn",
+    find: "this.#timer?.cancel();\n    this.#turnTimer",
+    replace: "this.#turnTimer",
   },
   {
     name: "a process whose place another has taken stays as long as any other",
@@ -203,7 +203,7 @@ export const MEMBERSHIP: readonly Mutant[] = judgedBy("churn", [
   {
     name: "a peer whose full list has others in it is taken not to hear",
     file: "src/membership/multicast_reachability.ts",
-    find: "HEARS_FOR * turns * heartbeat",
+    find: "HEARS_FOR * heartbeats * heartbeat",
     replace: "HEARS_FOR * heartbeat",
   },
   {

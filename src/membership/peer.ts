@@ -1,7 +1,7 @@
 /**
  * The record of a peer: what a node keeps of another that it has heard. It is made of parts, as a connection of a QUIC
- * implementation is made of path states. Each part has one writer, which its class names; everybody else has a read-only
- * view of it, and asks the writer by a method.
+ * implementation is made of path states. Each part has one writer, which its class names; everybody else has a
+ * read-only view of it, and asks the writer by a method.
  *
  * Times are milliseconds of the node's clock; `-Infinity` stands for never.
  *

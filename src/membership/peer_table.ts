@@ -1,5 +1,5 @@
 /**
- * Who is there, and where to reach them.
+ * The peer table: the nodes that were heard, where each is reached, and the lists of endpoints that follow from that.
  *
  * @module
  */
@@ -11,39 +11,42 @@ import { type AddressRules, type AdvertisedAddress, locate } from "./advertised_
 import type { PlainDestination } from "./copy_budget.ts";
 import { type AdvertisedState, type KnownPeer, type PathState, PeerEntry } from "./peer.ts";
 
-/** What a heartbeat meant to the table. */
+/** What a heartbeat changed in the table. */
 export type Heard = "joined" | "moved" | "known" | "refused";
 
 /**
- * A peer that is heard from two addresses in turn stays where it was heard first until it was silent there for this part of
- * `quietTimeout`, three heartbeats of 5 s in 60 s; or, if it has answered there, for so many heartbeats.
+ * A peer that is heard from two addresses in turn stays at the first until it was silent there for this part of
+ * `quietTimeout`: 15 s of 60 s, three heartbeats. A validated one stays for so many heartbeats.
  */
-const SETTLED = 1 / 4;
+const PLAIN_SETTLED = 1 / 4;
 const VALIDATION_SETTLED = 2;
-/** Heartbeats of silence for which others are told of a peer that speaks the extension. They come every 0.85 to 1. */
-const EXCHANGED_FOR = 1.25;
+/**
+ * Heartbeats of silence after which peer exchanges do not list a peer that speaks the extension. They come every 0.85
+ * to 1.
+ */
+const LISTED_FOR = 1.25;
 
 /** Most hosts that are remembered of a peer besides the one at which it is reached: the oldest gives way. */
 const MAX_HOSTS = 16;
 
 /** What a {@linkcode PeerTable} is made of. */
 export interface PeerTableConfig {
-  /** Most peers that are kept. A newcomer to a full table is refused, so that forged ids cannot drive real peers out. */
+  /** Most peers that are kept. A full table refuses joining nodes, so that forged ids cannot drive real peers out. */
   readonly capacity: number;
-  /** Most of them that do not speak the extension: they cannot show that they are there. */
+  /** Most of them that are plain, that is, do not speak the extension: their paths cannot be validated. */
   readonly plainCapacity: number;
-  /** Time between heartbeats, and silence after which a peer that answers nothing is gone, in milliseconds. */
+  /** Time between heartbeats, and silence after which a plain peer is lost, in milliseconds. */
   readonly heartbeat: number;
   readonly quietTimeout: number;
   readonly clock: Clock;
   readonly rules: AddressRules;
-  /** Where the turn of those that others are told of begins: at random, or many nodes would tell of the same. */
+  /** At which peer the first peer exchange begins: a random one, or many nodes would list the same. */
   readonly exchangeFrom?: number;
-  /** A peer had to make room for another. */
+  /** A peer has been removed to make room for another. */
   readonly onEvicted: (peer: PeerEntry) => void;
 }
 
-/** A heartbeat, as the table looks at it. */
+/** What the table needs of a heartbeat. */
 export interface HeardPeer {
   readonly id: string;
   /** 16 bytes; may be a view. */
@@ -53,11 +56,11 @@ export interface HeardPeer {
   readonly source: Endpoint;
   /** Whether it speaks the extension. */
   readonly extended: boolean;
-  /** Whether it answers a question that was sent to one address alone. */
+  /** Whether it is the response to a path challenge. */
   readonly isResponse?: boolean;
 }
 
-/** Peers by node id, in the order in which they were last heard. */
+/** One per node: peers by node id, in the order in which they were last heard. */
 export class PeerTable {
   readonly #config: PeerTableConfig;
   readonly #entries = new Map<string, PeerEntry>();
@@ -68,14 +71,15 @@ export class PeerTable {
   #extended: readonly PeerEntry[] | undefined;
   #validated: number | undefined;
   #reachable: readonly PeerEntry[] | undefined;
-  /** How many peers do not speak the extension. */
+  /** How many peers are plain. */
   #plain = 0;
-  readonly #told: Record<"validated" | "plain", number>;
+  /** Whose turn it is in the next peer exchange, among the validated peers and among the plain ones. */
+  readonly #turns: Record<"validated" | "plain", number>;
 
   constructor(config: PeerTableConfig) {
     this.#config = config;
-    const { exchangeFrom: toldFrom = 0 } = config;
-    this.#told = { validated: toldFrom, plain: toldFrom };
+    const { exchangeFrom: from = 0 } = config;
+    this.#turns = { validated: from, plain: from };
   }
 
   /** How many nodes are in it. */
@@ -84,9 +88,10 @@ export class PeerTable {
   }
 
   /**
-   * Notes a heartbeat. A newcomer to a full table is refused; if it answers a question, it takes the place of the one that
-   * was heard longest ago of those that never answered any. A peer that spoke the extension once is taken to speak it: a
-   * datagram may lose its end.
+   * Notes a heartbeat. A full table refuses a joining node, unless the heartbeat is a response or the node is plain:
+   * then the node takes the place of the one that was heard longest ago of those that speak the extension and are not
+   * validated. A peer that spoke the extension once counts as one that does: something may have cut the end off a
+   * datagram.
    */
   hear(heard: HeardPeer): Heard {
     const { id, nodeId, source, extended, isResponse = false } = heard;
@@ -115,8 +120,9 @@ export class PeerTable {
   }
 
   /**
-   * A peer has answered from an endpoint. It is reached there from now on if that is what it advertises, or if it was not
-   * proven anywhere. Whether it is reached elsewhere than before, or for the first time.
+   * A peer has responded to a challenge that was sent to an endpoint. It is reached there from now on if it advertises
+   * that endpoint, or if it was not validated before. Returns whether it is reached elsewhere than before, or for the
+   * first time.
    */
   validate(entry: PeerEntry, endpoint: Endpoint): boolean {
     const isThere = entry.isAt(endpoint);
@@ -131,15 +137,15 @@ export class PeerTable {
   }
 
   /**
-   * A peer is heard from an endpoint. It is reached there from now on if it has answered from there of late, and was neither
-   * heard where it was for two heartbeats nor has answered so many questions there.
+   * A peer is heard from an endpoint. It is reached there from now on if it has responded from there of late, was not
+   * heard where it was for two heartbeats, and has not responded to so many challenges there. Returns whether it is.
    */
-  follow(entry: PeerEntry, source: Endpoint, questions: number): boolean {
+  follow(entry: PeerEntry, source: Endpoint, challenges: number): boolean {
     const { clock, heartbeat } = this.#config;
     const { path: { alternate, alternateAt, reachedAt }, validation: { challengesSent } } = entry;
     const settled = VALIDATION_SETTLED * heartbeat;
     const now = clock.now();
-    const isSilent = challengesSent >= questions && now - reachedAt > settled;
+    const isSilent = challengesSent >= challenges && now - reachedAt > settled;
     const isThere = alternate !== undefined && isSameEndpoint(alternate, source) && now - alternateAt <= settled;
     return isSilent && isThere && this.#settle(entry, source);
   }
@@ -149,12 +155,12 @@ export class PeerTable {
     return this.#entries.get(id);
   }
 
-  /** All peers, who was heard longest ago first. */
+  /** All peers, the one that was heard longest ago first. */
   all(): Iterable<PeerEntry> {
     return this.#entries.values();
   }
 
-  /** How many peers are proven. */
+  /** How many peers are validated. */
   get validated(): number {
     return this.#validated ??= this.#reach().filter(({ isValidated }) => isValidated).length;
   }
@@ -165,7 +171,7 @@ export class PeerTable {
     return this.#extended;
   }
 
-  /** Forgets a peer. */
+  /** Removes a peer. */
   remove(id: string): PeerEntry | undefined {
     const entry = this.#entries.get(id);
     if (entry === undefined) return undefined;
@@ -175,7 +181,7 @@ export class PeerTable {
     return entry;
   }
 
-  /** Those that count as peers: who has not answered may be an invention. */
+  /** The nodes that count as peers: one that has not responded may be forged. */
   joined(): readonly PeerEntry[] {
     return [...this.#entries.values()].filter(({ isJoined }) => isJoined);
   }
@@ -185,52 +191,55 @@ export class PeerTable {
     return this.joined().map(({ address }) => address);
   }
 
-  /** The peers that can be reached and do not say that they hear the group. The original never says so. */
+  /** The peers that can be reached and do not say that they hear the group. Plain ones never say so. */
   withoutGroup(): readonly PeerEntry[] {
     return this.#reach().filter(({ hearsUs }) => !hearsUs);
   }
 
-  /** Where they are, each place once. The same array as long as nothing has changed. */
+  /** Their endpoints, each once. The same array as long as nothing has changed. */
   copies(): readonly Endpoint[] {
     this.#copies ??= unique(this.withoutGroup().map(({ endpoint }) => endpoint));
     return this.#copies;
   }
 
-  /** Those of them that speak the extension. */
+  /** The endpoints of those of them that speak the extension. */
   extendedCopies(): readonly Endpoint[] {
     const speakers = () => this.withoutGroup().filter(({ extended }) => extended);
     this.#extendedCopies ??= unique(speakers().map(({ endpoint }) => endpoint));
     return this.#extendedCopies;
   }
 
-  /** Where those of them are that do not, and nobody else is. The same array as long as nothing has changed. */
+  /**
+   * The endpoints of those of them that do not, unless one that does is there. The same array as long as nothing has
+   * changed.
+   */
   plainCopies(): readonly PlainDestination[] {
     return this.#plainCopies ??= this.#plainDestinations();
   }
 
-  /** Where the peers are that can be reached, each place once. The same array as long as nothing has changed. */
+  /** The endpoints of the peers that can be reached, each once. The same array as long as nothing has changed. */
   endpoints(): readonly Endpoint[] {
     this.#endpoints ??= unique(this.#reach().map(({ endpoint }) => endpoint));
     return this.#endpoints;
   }
 
   /**
-   * The next few of the peers that can be reached, all in turn: those that are proven, and others where there is room. Not
-   * those that are silent: who asks them gets no answer, and leaves them alone for long.
+   * The peers that the next peer exchange lists; all that can be reached take turns, the validated ones, and plain ones
+   * where there is room. Silent ones are left out: who challenges them in vain leaves them alone for long.
    */
   nextForExchange(count: number): readonly KnownPeer[] {
     const all = this.#reach();
-    const validated = this.#tellFrom("validated", all.filter(({ extended }) => extended), count);
+    const validated = this.#nextFrom("validated", all.filter(({ extended }) => extended), count);
     if (validated.length === count) return validated;
-    // Many may have been heard from one place, and but one of them be there.
-    const places = new Map<string, PeerEntry>();
+    // Many may be forged at one endpoint.
+    const atEndpoint = new Map<string, PeerEntry>();
     for (const entry of all) {
-      if (!entry.extended) places.set(formatAddress(entry.endpoint.host, entry.endpoint.port), entry);
+      if (!entry.extended) atEndpoint.set(formatAddress(entry.endpoint.host, entry.endpoint.port), entry);
     }
-    return [...validated, ...this.#tellFrom("plain", [...places.values()], count - validated.length)];
+    return [...validated, ...this.#nextFrom("plain", [...atEndpoint.values()], count - validated.length)];
   }
 
-  /** Something that the lists depend on has changed. */
+  /** Something has changed on which the lists depend. */
   changed(): void {
     this.#endpoints =
       this.#copies =
@@ -240,12 +249,12 @@ export class PeerTable {
     this.#extended = this.#reachable = this.#validated = undefined;
   }
 
-  /** Where a node is that advertises `advertised` and was heard from `source`. */
+  /** The address of a node that advertises `advertised` and was heard from `source`. */
   locate(advertised: string, source: Endpoint): AdvertisedAddress {
     return locate(advertised, source, this.#config.rules);
   }
 
-  /** The addresses of this host have changed: where peers may be is judged anew with their next heartbeats. */
+  /** The addresses of this host have changed: what peers advertise is judged anew with their next heartbeats. */
   relocate(): void {
     for (const { advertised } of this.#entries.values()) {
       const state: AdvertisedState = advertised;
@@ -253,14 +262,14 @@ export class PeerTable {
     }
   }
 
-  /** Forgets all peers. */
+  /** Removes all peers. */
   clear(): void {
     this.#entries.clear();
     this.#plain = 0;
     this.changed();
   }
 
-  /** The original answers nothing: it is reached where it was heard. */
+  /** The peers that can be reached. A plain one cannot be validated: it is reached where it was heard. */
   #reach(): readonly PeerEntry[] {
     this.#reachable ??= [...this.#entries.values()].filter(({ extended, isValidated }) => !extended || isValidated);
     return this.#reachable;
@@ -275,21 +284,22 @@ export class PeerTable {
     return places.map((endpoint) => ({ endpoint, isEstablished: !others.has(endpoint) }));
   }
 
+  /** Silence after which a peer that is not validated is taken to have moved, in milliseconds. */
   #settled(): number {
-    return SETTLED * this.#config.quietTimeout;
+    return PLAIN_SETTLED * this.#config.quietTimeout;
   }
 
-  #tellFrom(kind: "validated" | "plain", all: readonly PeerEntry[], count: number): readonly PeerEntry[] {
+  #nextFrom(kind: "validated" | "plain", all: readonly PeerEntry[], count: number): readonly PeerEntry[] {
     const few: PeerEntry[] = [];
     for (let i = 0; i < all.length && few.length < count; i++) {
-      const entry = all[this.#told[kind]++ % all.length] as PeerEntry;
+      const entry = all[this.#turns[kind]++ % all.length] as PeerEntry;
       if (this.#isHeard(entry)) few.push(entry);
     }
     return few;
   }
 
   #isHeard({ extended, liveness: { heardAt, replacedAt } }: PeerEntry): boolean {
-    const patience = extended ? EXCHANGED_FOR * this.#config.heartbeat : this.#settled();
+    const patience = extended ? LISTED_FOR * this.#config.heartbeat : this.#settled();
     return replacedAt === Infinity && this.#config.clock.now() - heardAt < patience;
   }
 
@@ -297,7 +307,7 @@ export class PeerTable {
     const { capacity, plainCapacity } = this.#config;
     if (!isExtended && this.#plain >= plainCapacity) return false;
     if (this.#entries.size < capacity) return true;
-    // One that cannot answer needs the room, too.
+    // A plain node needs room as well, although it cannot respond.
     if (isExtended && !isResponse) return false;
     for (const entry of this.#entries.values()) {
       if (!entry.extended || entry.isValidated) continue;
@@ -309,9 +319,10 @@ export class PeerTable {
   }
 
   /**
-   * A peer that advertises no host may be heard from two addresses of its host in turn (multicast leaves by one, unicast
-   * by another). It stays where it was heard first until it was silent there for a while. So does a plain one that is heard
-   * from where it advertises to be, as anybody can say in its name that it is elsewhere.
+   * Takes an advertised address for a peer's, unless another one stands. A peer that advertises no host may be heard
+   * from two addresses of its host in turn, as multicast leaves by one and unicast by another: the first one stands
+   * until the peer was silent there for a while. So does that of an established plain peer, as anybody can say in its
+   * name that it is elsewhere.
    */
   #move(entry: PeerEntry, { address, endpoint, bySource }: AdvertisedAddress, now: number): boolean {
     const advertised: AdvertisedState = entry.advertised;
@@ -329,7 +340,7 @@ export class PeerTable {
     return true;
   }
 
-  /** A peer is reached at an endpoint. Whether it was not before. */
+  /** A peer is validated at an endpoint, and reached there from now on. Returns whether it was not before. */
   #settle(entry: PeerEntry, endpoint: Endpoint): boolean {
     const path: PathState = entry.path;
     const now = this.#config.clock.now();
@@ -344,7 +355,10 @@ export class PeerTable {
     return isNew;
   }
 
-  /** What is proven is left by another proof only; else a node is where it was heard, there where it wants to be first. */
+  /**
+   * A peer was heard from `source`. A validated one is reached elsewhere only after another path validation. Any other
+   * is reached where it is heard, at the address that it advertises first of all.
+   */
   #contact(entry: PeerEntry, source: Endpoint, now: number): void {
     const path: PathState = entry.path;
     if (entry.isAt(source)) path.reachedAt = now;
