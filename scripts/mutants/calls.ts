@@ -101,7 +101,7 @@ export const CALLS: readonly Mutant[] = judgedBy("calls", [
   {
     name: "a diagnosis expects a peer where it has only just moved to",
     file: "src/membership/peer_table.ts",
-    find: "    entry.movedAt = now;\n",
+    find: "    advertised.movedAt = now;\n",
     replace: "",
   },
   {
@@ -119,7 +119,7 @@ export const CALLS: readonly Mutant[] = judgedBy("calls", [
   {
     name: "an address that can not be right is new whenever it is heard from another port",
     file: "src/observability/diagnosis/advertised_address_check.ts",
-    find: "(isSameEndpoint(said, wanted) && otherwise)",
+    find: "(isSameEndpoint(said, advertised.endpoint) && otherwise)",
     replace: "otherwise",
   },
   {

@@ -29,7 +29,7 @@ export const MEMBERSHIP: readonly Mutant[] = judgedBy("churn", [
   {
     name: "an address of hearsay is asked whenever it is named",
     file: "src/membership/amplification_limit.ts",
-    find: "return !isResting && ",
+    find: "return !isPaused && ",
     replace: "return ",
   },
   {
@@ -42,13 +42,13 @@ export const MEMBERSHIP: readonly Mutant[] = judgedBy("churn", [
     name: "who is told of is asked again after a minute",
     file: "src/membership/amplification_limit.ts",
     find: "peer: heartbeat,",
-    replace: "peer: REST,",
+    replace: "peer: RETRY_AFTER,",
   },
   {
     name: "a peer that was lost is hearsay, too",
     file: "src/membership/path_prober.ts",
-    find: "if (gone.mentioned(name, endpoint)) return;",
-    replace: "gone.mentioned(name, endpoint);",
+    find: "if (departed.mentioned(name, endpoint)) return;",
+    replace: "departed.mentioned(name, endpoint);",
   },
   {
     name: "a list of peers is heeded whoever sends it",
@@ -95,7 +95,7 @@ export const MEMBERSHIP: readonly Mutant[] = judgedBy("churn", [
   {
     name: "every host is a peer's own",
     file: "src/membership/peer.ts",
-    find: "return this.endpoint.host === host || this.hosts.has(host);",
+    find: "return this.path.endpoint.host === host || this.path.hosts.has(host);",
     replace: "return true;",
   },
   {
@@ -125,20 +125,20 @@ export const MEMBERSHIP: readonly Mutant[] = judgedBy("churn", [
   {
     name: "who is heard by the group is looked at before what has come was read",
     file: "src/membership/failure_detector.ts",
-    find: "if (mayJudge) onLook();",
+    find: "if (mayDecide) onLook();",
     replace: "onLook();",
   },
   {
     name: "a node that is late at each look takes everybody for heard",
     file: "src/membership/failure_detector.ts",
-    find: "if (mayJudge) onLook();",
+    find: "if (mayDecide) onLook();",
     replace: "if (!hasStalled) onLook();",
   },
   {
     name: "a verdict does not wait until what has come was read",
     file: "src/membership/failure_detector.ts",
-    find: "this.#judge(due, TURNS)",
-    replace: "this.#judge(due, 0)",
+    find: "this.#confirm(due, TURNS)",
+    replace: "this.#confirm(due, 0)",
   },
   {
     name: "the time for which the node has stood still counts as silence",
@@ -149,8 +149,8 @@ export const MEMBERSHIP: readonly Mutant[] = judgedBy("churn", [
   {
     name: "the timer of a closed suspicion goes on",
     file: "src/membership/failure_detector.ts",
-    find: "this.#timer?.cancel();\n    this.#turn",
-    replace: "this.#turn",
+    find: "this.#timer?.cancel();\n    this.#turnTimer",
+    replace: "this.#turnTimer",
   },
   {
     name: "a process whose place another has taken stays as long as any other",
@@ -191,19 +191,19 @@ export const MEMBERSHIP: readonly Mutant[] = judgedBy("churn", [
   {
     name: "a peer is asked as often as ever on a host where it never answers",
     file: "src/membership/path_prober.ts",
-    find: "2 ** Math.max(0, entry.tries - FREE_TRIES)",
+    find: "2 ** Math.max(0, probing.tries - FREE_TRIES)",
     replace: "1",
   },
   {
     name: "of those who are heard and do not fit a list the same are listed always",
     file: "src/membership/multicast_reachability.ts",
-    find: "for (const entry of listed) entry.listedAt = this.#config.clock.now();",
+    find: "      state.listedAt = this.#config.clock.now();\n",
     replace: "",
   },
   {
     name: "a peer whose full list has others in it is taken not to hear",
     file: "src/membership/multicast_reachability.ts",
-    find: "HEARS_FOR * turns * heartbeat",
+    find: "HEARS_FOR * heartbeats * heartbeat",
     replace: "HEARS_FOR * heartbeat",
   },
   {
@@ -252,7 +252,7 @@ export const MEMBERSHIP: readonly Mutant[] = judgedBy("churn", [
     name: "the question in each answer is one in vain",
     file: "src/membership/path_validation.ts",
     find:
-      "if (entry.challengesSent > CHALLENGE_AGAIN.length) entry.challengedAt = this.#config.clock.now();\n      else if",
+      "if (validation.challengesSent > CHALLENGE_AGAIN.length) validation.challengedAt = this.#config.clock.now();\n      else if",
     replace: "if",
   },
 ]);

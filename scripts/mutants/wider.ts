@@ -12,21 +12,21 @@ export const WIDER: readonly Mutant[] = judgedBy("storms", [
   {
     name: "who was lost is asked once an hour",
     file: "src/membership/departed_peers.ts",
-    find: "Math.min(heartbeat * 2 ** gone.tries, longest)",
+    find: "Math.min(heartbeat * 2 ** departed.tries, longest)",
     replace: "3_600_000",
     seeds: [26, 73],
   },
   {
     name: "who was lost long ago is asked as seldom when a peer tells of it",
     file: "src/membership/departed_peers.ts",
-    find: "now - gone.toldAt < LONGEST_PAUSE ? 0 : ",
+    find: "now - departed.listedAt < MAX_PAUSE ? 0 : ",
     replace: "",
   },
   {
     name: "nobody stands for who is silent and not yet lost",
     file: "src/membership/replacements.ts",
-    find: "else if (at - this.#startedAt >= this.#config.heartbeat) this.#spare",
-    replace: "else if (at < 0) this.#spare",
+    find: "else if (at - this.#startedAt >= this.#config.heartbeat) this.#unassigned",
+    replace: "else if (at < 0) this.#unassigned",
   },
   {
     name: "who is met first of all stands for who is lost",
@@ -50,13 +50,13 @@ export const WIDER: readonly Mutant[] = judgedBy("storms", [
   {
     name: "a forged leave takes away whom a newcomer stands for",
     file: "src/membership/replacements.ts",
-    find: "if (visitor !== undefined) this.#place(visitor);",
+    find: "if (visitor !== undefined) this.#assign(visitor);",
     replace: "",
   },
   {
     name: "a newcomer stands for itself",
     file: "src/membership/replacements.ts",
-    find: "spare.id === id || ",
+    find: "node.id === id || ",
     replace: "",
     seeds: [155],
   },

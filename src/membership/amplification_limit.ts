@@ -1,5 +1,8 @@
 /**
- * Addresses that somebody names: each is asked ever less until it answers.
+ * The limit on probes to unvalidated addresses: how often this node sends a datagram to an address only because
+ * somebody has named it. It is kin to the anti-amplification limit of QUIC (RFC 9000, sections 8.1 and 21.5): who
+ * forges addresses must not make a mesh flood a victim. QUIC limits bytes by what came from the address; here nothing
+ * came from it, so the probes are counted.
  *
  * @module
  */
@@ -9,87 +12,96 @@ import { type Endpoint, formatAddress } from "../platform/endpoint.ts";
 import { TokenBucket } from "../platform/token_bucket.ts";
 
 /**
- * Who names an address: a node whose heartbeat says that it is there, a peer that has answered and tells of another, or
- * the user's own resolver.
+ * Who names an address: a node whose heartbeat advertises it, a validated peer whose peer exchange lists it, or the
+ * user's own resolver.
  */
 export type AddressSource = "claim" | "peer" | "resolver";
 
-/** How much the introductions of a kind may cost: addresses remembered, asked at once, and a second; those of one host. */
+/** What the addresses of one source may cost. */
 interface Bounds {
+  /** Most addresses that are remembered. */
   readonly capacity: number;
+  /** Probes at once and per second, and those of them that go to one host. */
   readonly burst: number;
   readonly perSecond: number;
   readonly hostBurst: number;
   readonly hostPerSecond: number;
 }
 
-/** Each kind has what is its own, so that strangers' claims do not use up what peers and the resolver need. */
+/**
+ * Each source has bounds of its own, so that what unknown nodes claim does not use up what peers and the resolver need.
+ */
 const BOUNDS: Readonly<Record<AddressSource, Bounds>> = {
   claim: { capacity: 1024, burst: 64, perSecond: 16, hostBurst: 8, hostPerSecond: 0.1 },
   peer: { capacity: 4096, burst: 256, perSecond: 64, hostBurst: 64, hostPerSecond: 1 },
   resolver: { capacity: 4096, burst: 512, perSecond: 64, hostBurst: 512, hostPerSecond: 64 },
 };
 
-/** Hosts of which it is remembered how many addresses were asked, and as many that have answered. */
+/** Most hosts whose rate is remembered, and most hosts that are remembered to have answered. */
 const HOSTS = 1024;
 
-/** Longest pause between two questions to an address, in milliseconds. */
-const LONGEST_PAUSE = 3_600_000;
+/** Longest pause between two probes to an address, in milliseconds. */
+const MAX_PAUSE = 3_600_000;
 
-/** How long what strangers name is left alone after the first question, and what was asked is remembered for certain, in milliseconds. */
-const REST = 60_000;
+/**
+ * Milliseconds after the first probe until an address that unknown nodes claim is probed again; and for which a probed
+ * address is remembered, whatever else is named.
+ */
+const RETRY_AFTER = 60_000;
 
+/** The probes to one address. */
 interface Attempts {
+  /** When the last one was sent, by the node's clock. */
   readonly at: number;
   readonly times: number;
 }
 
 /**
- * Anybody can name any address, and many who name one are no more than one. A question may be lost, so it is not the last
- * one for ever: an address that others go on naming is asked again, after pauses that double up to an hour. The first is a
- * heartbeat when a peer that has answered names it, as two that know each other by a third alone have nothing else; it is
- * a minute when that is the claim of a stranger.
+ * Anybody can name any address, under any number of ids, so an address is probed once whoever names it. A probe may be
+ * lost, so an address that is still named is probed again, after pauses that double up to an hour. The first pause is a
+ * heartbeat when a validated peer names it: two nodes that know each other by a third alone have nothing else. It is a
+ * minute when an unknown node claims it.
  */
 export class AmplificationLimit {
   readonly #clock: Clock;
-  /** The pause after the first question, in milliseconds. What the resolver names is asked each time that it does. */
+  /** The pause after the first probe, in milliseconds. What the resolver names is probed each time. */
   readonly #pause: Readonly<Record<AddressSource, number>>;
   readonly #limits: Readonly<Record<AddressSource, SourceLimit>>;
-  /** Hosts from which somebody has answered, the last one last. */
+  /** Hosts from which a node has answered, the last one last. */
   readonly #answered = new Set<string>();
 
   /** @param heartbeat Time between heartbeats, in milliseconds. */
   constructor(clock: Clock, heartbeat: number) {
     this.#clock = clock;
-    this.#pause = { claim: REST, peer: heartbeat, resolver: 0 };
-    const kind = (introducer: AddressSource) => new SourceLimit(clock, BOUNDS[introducer]);
+    this.#pause = { claim: RETRY_AFTER, peer: heartbeat, resolver: 0 };
+    const kind = (namedBy: AddressSource) => new SourceLimit(clock, BOUNDS[namedBy]);
     this.#limits = { claim: kind("claim"), peer: kind("peer"), resolver: kind("resolver") };
   }
 
-  /** Addresses that were not asked, as too many are remembered or were asked of late. */
+  /** Addresses that were not probed, as too many are remembered or were probed of late. */
   get refused(): number {
     const { claim, peer, resolver } = this.#limits;
     return claim.refused + peer.refused + resolver.refused;
   }
 
-  /** Whether an address may be asked now; if so, it counts as asked. */
-  allow(endpoint: Endpoint, introducer: AddressSource): boolean {
+  /** Whether an address may be probed now; if so, it counts as probed. */
+  allow(endpoint: Endpoint, namedBy: AddressSource): boolean {
     const name = formatAddress(endpoint.host, endpoint.port);
     const now = this.#clock.now();
-    const pause = this.#pause[introducer];
-    // By whomever it was named.
-    const isResting = Object.values(this.#limits).some((kind) => kind.isResting(name, now, pause));
-    // Many nodes may run on one host, and where one answers the others are no inventions: peers would know.
-    const isKnown = introducer === "peer" && this.#answered.has(endpoint.host);
-    return !isResting && this.#limits[introducer].take(name, endpoint.host, now, isKnown);
+    const pause = this.#pause[namedBy];
+    // Whoever named it.
+    const isPaused = Object.values(this.#limits).some((kind) => kind.isPaused(name, now, pause));
+    // Many nodes may run on one host. Where one has answered, the others that peers list are likely to be real.
+    const isKnown = namedBy === "peer" && this.#answered.has(endpoint.host);
+    return !isPaused && this.#limits[namedBy].take(name, endpoint.host, now, isKnown);
   }
 
-  /** Whether a peer has told of an address, and nobody has answered there. */
+  /** Whether the peer exchange of a peer has listed an address from which nobody has answered. */
   hasBeenNamed({ host, port }: Endpoint): boolean {
     return this.#limits.peer.has(formatAddress(host, port));
   }
 
-  /** Somebody has answered there. */
+  /** A node has answered from an address. */
   validated({ host, port }: Endpoint): void {
     const name = formatAddress(host, port);
     for (const kind of Object.values(this.#limits)) kind.forget(name, host);
@@ -106,14 +118,14 @@ export class AmplificationLimit {
   }
 }
 
-/** Those of one kind. */
+/** The addresses that one source has named. */
 class SourceLimit {
   refused = 0;
   readonly #clock: Clock;
   readonly #bounds: Bounds;
   readonly #rate: TokenBucket;
-  /** In the order in which they were asked last. */
-  readonly #asked = new Map<string, Attempts>();
+  /** By `host:port`, in the order in which they were last probed. */
+  readonly #probed = new Map<string, Attempts>();
   readonly #hosts = new Map<string, TokenBucket>();
 
   constructor(clock: Clock, bounds: Bounds) {
@@ -123,35 +135,35 @@ class SourceLimit {
   }
 
   has(name: string): boolean {
-    return this.#asked.has(name);
+    return this.#probed.has(name);
   }
 
-  isResting(name: string, now: number, pause: number): boolean {
-    const asked = this.#asked.get(name);
-    return asked !== undefined && now - asked.at < Math.min(pause * 2 ** (asked.times - 1), LONGEST_PAUSE);
+  isPaused(name: string, now: number, pause: number): boolean {
+    const probed = this.#probed.get(name);
+    return probed !== undefined && now - probed.at < Math.min(pause * 2 ** (probed.times - 1), MAX_PAUSE);
   }
 
   take(name: string, host: string, now: number, isKnown: boolean): boolean {
-    const asked = this.#asked.get(name);
-    const isBeyond = (asked === undefined && !this.#makeRoom(now)) || (!isKnown && !this.#hostRate(host).allow());
+    const probed = this.#probed.get(name);
+    const isBeyond = (probed === undefined && !this.#makeRoom(now)) || (!isKnown && !this.#hostRate(host).allow());
     if (isBeyond || !this.#rate.allow()) {
       this.refused++;
       return false;
     }
-    this.#asked.delete(name);
-    this.#asked.set(name, { at: now, times: (asked?.times ?? 0) + 1 });
+    this.#probed.delete(name);
+    this.#probed.set(name, { at: now, times: (probed?.times ?? 0) + 1 });
     return true;
   }
 
-  /** A host that answers is no victim: its other addresses may be asked, and the question has cost nobody anything. */
+  /** A host that answers is no victim: its other addresses may be probed, and the probe does not count. */
   forget(name: string, host: string): void {
-    if (!this.#asked.delete(name)) return;
+    if (!this.#probed.delete(name)) return;
     this.#hosts.delete(host);
     this.#rate.giveBack();
   }
 
   clear(): void {
-    this.#asked.clear();
+    this.#probed.clear();
     this.#hosts.clear();
   }
 
@@ -166,9 +178,9 @@ class SourceLimit {
   }
 
   #makeRoom(now: number): boolean {
-    if (this.#asked.size < this.#bounds.capacity) return true;
-    const [oldest] = this.#asked;
-    if (oldest === undefined || now - oldest[1].at < REST) return false;
-    return this.#asked.delete(oldest[0]);
+    if (this.#probed.size < this.#bounds.capacity) return true;
+    const [oldest] = this.#probed;
+    if (oldest === undefined || now - oldest[1].at < RETRY_AFTER) return false;
+    return this.#probed.delete(oldest[0]);
   }
 }

@@ -1,5 +1,5 @@
 /**
- * Seeds: greeted until it is known who is there.
+ * Bootstrap: path challenges to the seeds, the addresses that a node starts from, until a node has answered at each.
  *
  * @module
  */
@@ -11,37 +11,42 @@ import type { AmplificationLimit } from "./amplification_limit.ts";
 import { CHALLENGE_AGAIN } from "./path_validation.ts";
 import type { PeerTable } from "./peer_table.ts";
 
-/** Seeds that are greeted in one round: all in turn. */
+/** Most seeds that are challenged in one round; all take turns. */
 const SEEDS_PER_ROUND = 128;
-/** Most seeds of which it is remembered who has answered there. */
-const BEHIND_SEEDS = 4096;
-/** Stands for this node. */
+/** Most seeds whose node is remembered. */
+const MAX_ANSWERED = 4096;
+/** Stands for this node in place of an id. */
 const SELF = "";
 
 /** What a {@linkcode Bootstrap} is made of. */
 export interface BootstrapConfig {
-  /** Addresses that are greeted with each round of heartbeats. Another array when they are others. */
+  /** The seeds. Another array when they are others. */
   readonly seeds: () => readonly Endpoint[];
   /** Whether this node alone is reached at an endpoint. */
   readonly isOwn: (endpoint: Endpoint) => boolean;
   readonly clock: Clock;
   readonly peers: PeerTable;
   readonly amplification: AmplificationLimit;
-  /** Asks whoever is at an address. */
+  /** Sends a path challenge to whoever is at an address. */
   readonly challenge: (to: Endpoint) => void;
 }
 
-/** A seed may be the shared port of a host: who answers there is reached elsewhere. So it is noted who that was. */
+/**
+ * A seed may be the port of the mesh, which the processes of a host share: the node that answers a challenge there is
+ * reached at a port of its own. So the id of that node is noted for the seed.
+ */
 export class Bootstrap {
   readonly #config: BootstrapConfig;
-  readonly #behind = new Map<string, string>();
-  /** The same by node id. */
+  /** Ids of the nodes that have answered, by `host:port` of the seed. */
+  readonly #answeredBy = new Map<string, string>();
+  /** The same the other way round. */
   readonly #names = new Map<string, Set<string>>();
+  /** The seeds without an answer, and the array of seeds that they were taken from. */
   #open: { readonly of: readonly Endpoint[]; readonly seeds: readonly Endpoint[] } | undefined;
   #next = 0;
   #rounds = 0;
-  /** Where the next greeting of named addresses begins. */
-  #named = 0;
+  /** Where the next round through the addresses of an answer of the resolver begins. */
+  #nextResolved = 0;
   #timer: Timer | undefined;
   #isClosed = false;
 
@@ -49,7 +54,7 @@ export class Bootstrap {
     this.#config = config;
   }
 
-  /** Seeds of which it is not known who is there, this node itself or another. The same array as long as nothing has changed. */
+  /** Seeds at which no known node has answered, nor this one. The same array as long as nothing has changed. */
   open(): readonly Endpoint[] {
     const { isOwn, seeds } = this.#config;
     const of = seeds();
@@ -59,64 +64,67 @@ export class Bootstrap {
     return this.#open.seeds;
   }
 
-  /** Greets them soon again, as a node that was just opened waits for nothing more. */
+  /** Challenges them at short intervals, as a node that was just opened waits for nothing more. */
   start(): void {
     this.#timer?.cancel();
     this.#timer = undefined;
     this.#rounds = 0;
-    this.#soon();
+    this.#scheduleRound();
   }
 
-  /** Whether seeds were greeted of late, and have not answered. */
+  /** Whether seeds were challenged of late and have not answered. */
   get isProbing(): boolean {
     return this.#timer !== undefined && this.open().length > 0;
   }
 
-  /** Greets those where nobody has answered. */
+  /** Challenges those where nobody has answered. */
   round(): void {
-    const { challenge: ask, peers } = this.#config;
+    const { challenge, peers } = this.#config;
     const seeds = unknownEndpoints(this.#unknown(), peers.endpoints());
     for (let i = 0; i < Math.min(seeds.length, SEEDS_PER_ROUND); i++) {
-      ask(seeds[this.#next++ % seeds.length] as Endpoint);
+      challenge(seeds[this.#next++ % seeds.length] as Endpoint);
     }
   }
 
-  /** The user's resolver has named addresses. Those that are not seeds, as they are too many, are asked once each time. */
+  /**
+   * The user's resolver has named addresses. Those that are no seeds, as they are too many, are challenged once each
+   * time.
+   */
   probe(endpoints: readonly Endpoint[]): void {
-    const { challenge: ask, amplification, isOwn, peers, seeds } = this.#config;
+    const { challenge, amplification, isOwn, peers, seeds } = this.#config;
     const silent = unknownEndpoints(endpoints, peers.endpoints()).filter((seed) =>
       !isOwn(seed) && !this.isAnswered(seed)
     );
     const others = unknownEndpoints(silent, seeds());
     if (others.length < silent.length) {
-      for (const endpoint of unknownEndpoints(silent, others)) ask(endpoint);
+      for (const endpoint of unknownEndpoints(silent, others)) challenge(endpoint);
       this.start();
     }
-    // All in turn, as there may be more than can be asked at once.
-    const start = this.#named;
+    // All take turns, as there may be more than can be challenged at once.
+    const start = this.#nextResolved;
     for (let i = 0; i < others.length; i++) {
       const endpoint = others[(start + i) % others.length] as Endpoint;
       if (!amplification.allow(endpoint, "resolver")) break;
-      this.#named = (start + i + 1) % others.length;
-      ask(endpoint);
+      this.#nextResolved = (start + i + 1) % others.length;
+      challenge(endpoint);
     }
   }
 
-  /** A node has answered at an address at which it was not known who is there; this one itself when `id` is absent. */
+  /** A node has answered a challenge that was sent to whoever is at an address; this one itself when `id` is absent. */
   answered({ host, port }: Endpoint, id: string = SELF): void {
     const name = formatAddress(host, port);
     this.#forget(name);
-    this.#behind.set(name, id);
+    this.#answeredBy.set(name, id);
     const names = this.#names.get(id) ?? new Set();
     this.#names.set(id, names.add(name));
-    const [oldest] = this.#behind.keys();
-    if (this.#behind.size > BEHIND_SEEDS && oldest !== undefined) this.#forget(oldest);
+    const [oldest] = this.#answeredBy.keys();
+    if (this.#answeredBy.size > MAX_ANSWERED && oldest !== undefined) this.#forget(oldest);
     this.#open = undefined;
   }
 
   /**
-   * A peer is silent, or gone. Another process may be at the seed where it has answered, as when it was started again: whoever
-   * is there is greeted.
+   * A peer is suspected, or has departed. Another process may be at the seed where it has answered, as when it was
+   * started again: whoever is there is challenged.
    */
   reopen(id: string): void {
     const names = this.#names.get(id);
@@ -128,22 +136,22 @@ export class Bootstrap {
     for (const seed of again.slice(0, SEEDS_PER_ROUND)) this.#config.challenge(seed);
   }
 
-  /** Greets nobody any more. */
+  /** Sends no more challenges. */
   close(): void {
     this.#isClosed = true;
     this.#timer?.cancel();
     this.#timer = undefined;
-    this.#behind.clear();
+    this.#answeredBy.clear();
     this.#names.clear();
   }
 
-  /** Whether a node that has answered there is known. */
+  /** Whether a known node, or this one, has answered at a seed. */
   isAnswered({ host, port }: Endpoint): boolean {
-    const id = this.#behind.get(formatAddress(host, port));
+    const id = this.#answeredBy.get(formatAddress(host, port));
     return id !== undefined && (id === SELF || this.#config.peers.get(id) !== undefined);
   }
 
-  /** Where this node hears itself, it is asked again and again all the same: another process may take the port. */
+  /** Where this node has answered itself, challenges go on all the same: another process may share the port. */
   #unknown(): readonly Endpoint[] {
     const self = this.#names.get(SELF);
     if (self === undefined) return this.open();
@@ -151,20 +159,20 @@ export class Bootstrap {
     return [...this.open(), ...seeds().filter(({ host, port }) => self.has(formatAddress(host, port)))];
   }
 
-  #soon(): void {
+  #scheduleRound(): void {
     const pause = CHALLENGE_AGAIN[this.#rounds++];
     if (pause === undefined || this.#isClosed || this.#unknown().length === 0) return;
     this.#timer = this.#config.clock.setTimer(() => {
       this.#timer = undefined;
       this.round();
-      this.#soon();
+      this.#scheduleRound();
     }, pause);
   }
 
   #forget(name: string): void {
-    const id = this.#behind.get(name);
+    const id = this.#answeredBy.get(name);
     if (id === undefined) return;
-    this.#behind.delete(name);
+    this.#answeredBy.delete(name);
     const names = this.#names.get(id);
     if (names?.delete(name) && names.size === 0) this.#names.delete(id);
   }

@@ -1,5 +1,6 @@
 /**
- * How many copies of batches go to nodes that cannot be asked anything.
+ * The copy budget: how many copies of batches go to plain nodes, those that speak go-warp's wire only. Such a node
+ * answers no path challenge, so its address stays unvalidated, and anybody can forge it.
  *
  * @module
  */
@@ -8,41 +9,42 @@ import type { MeshEvent } from "../events.ts";
 import type { Clock } from "../platform/clock.ts";
 import { type Endpoint, formatAddress, isSameEndpoint } from "../platform/endpoint.ts";
 import { TokenBucket } from "../platform/token_bucket.ts";
-import type { PeerEntry } from "./peer.ts";
+import type { PeerEntry, PlainState } from "./peer.ts";
 
 /**
- * Copies a second, and at once, to all plain peers together that may be inventions: a real one is established after two of
- * its heartbeats, 10 s by default, and gets what a service publishes in that time unless it is busy. All who forge them
- * together have a node send 360 kB a second at most.
+ * Copies a second, and at once, to all plain peers together that are not established. A real one is established after
+ * two of its heartbeats, 10 s by default, and gets what a service publishes in that time unless it is busy. All forged
+ * ones together make a node send 360 kB a second at most.
  */
 const UNESTABLISHED_PER_SECOND = 256;
 /**
- * The same to those that are established: 200,000 keys a second to one of them. A node sends about 100,000 datagrams a
- * second at most, so they cannot take all of that.
+ * The same for established ones: 200,000 keys a second to one of them. A node sends about 100,000 datagrams a second at
+ * most, so these cannot take all of that.
  */
 const ESTABLISHED_PER_SECOND = 10_000;
-/** Times that a plain peer is heard where it is reached until it is established there, and over how many heartbeats. */
+/** How often, and over how many heartbeats, a plain peer is heard from where it is reached until it is established. */
 const ESTABLISHED = { times: 3, heartbeats: 1.25 };
 
-/** Where a plain peer is reached that needs copies. */
+/** An endpoint at which a plain peer is reached that needs copies. */
 export interface PlainDestination {
   readonly endpoint: Endpoint;
   readonly isEstablished: boolean;
 }
 
-/** A plain peer was heard from `source`. Whether it is established from now on, or no more. */
+/** A heartbeat of a plain peer came from `source`. Whether that made it established, or ended that. */
 export function hearPlain(entry: PeerEntry, source: Endpoint, now: number, heartbeat: number): boolean {
-  const was = entry.isEstablished;
-  if (entry.plainAt === undefined || !isSameEndpoint(entry.plainAt, entry.endpoint)) {
-    entry.plainAt = entry.endpoint;
-    entry.plainSince = now;
-    entry.plainTimes = 0;
-    entry.isEstablished = false;
+  const plain: PlainState = entry.plain;
+  const wasEstablished = plain.isEstablished;
+  if (plain.endpoint === undefined || !isSameEndpoint(plain.endpoint, entry.endpoint)) {
+    plain.endpoint = entry.endpoint;
+    plain.since = now;
+    plain.times = 0;
+    plain.isEstablished = false;
   }
-  if (entry.isAt(source)) entry.plainTimes++;
-  const hasStayed = now - entry.plainSince >= ESTABLISHED.heartbeats * heartbeat;
-  entry.isEstablished ||= hasStayed && entry.plainTimes >= ESTABLISHED.times;
-  return entry.isEstablished !== was;
+  if (entry.isAt(source)) plain.times++;
+  const hasStayed = now - plain.since >= ESTABLISHED.heartbeats * heartbeat;
+  plain.isEstablished ||= hasStayed && plain.times >= ESTABLISHED.times;
+  return plain.isEstablished !== wasEstablished;
 }
 
 /** What a {@linkcode CopyBudget} is made of. */
@@ -50,14 +52,15 @@ export interface CopyBudgetConfig {
   readonly clock: Clock;
   /** Where plain peers are reached that need copies. The same array as long as nothing has changed. */
   readonly plain: () => readonly PlainDestination[];
-  /** The addresses that the user has named. The same array as long as nothing has changed. */
+  /** The seeds, which the user has named. The same array as long as nothing has changed. */
   readonly seeds: () => readonly Endpoint[];
   readonly emit: (event: MeshEvent) => void;
 }
 
 /**
- * A plain peer shows nothing but that somebody sends heartbeats in its name, from an address that may be forged. So what it
- * costs is bounded for all of them together; they take turns. Where there is none, a list goes through as it is.
+ * A plain peer shows nothing but that somebody sends heartbeats in its name, from an address that may be forged. So the
+ * copies to all plain peers together are limited, and the peers take turns. Where there is none, a list passes as it
+ * is.
  */
 export class CopyBudget {
   /** Copies that were not sent. */
@@ -69,10 +72,10 @@ export class CopyBudget {
   #all: readonly Endpoint[] | undefined;
   #plain: readonly PlainDestination[] | undefined;
   #seeds: readonly Endpoint[] | undefined;
-  /** Of the list, what is not limited. */
+  /** The endpoints of the list that are not limited. */
   #others: readonly Endpoint[] = [];
-  /** As it was with the last event. */
-  #told = 0;
+  /** `refused` as it was with the last event. */
+  #reported = 0;
 
   constructor(config: CopyBudgetConfig) {
     const { clock } = config;
@@ -82,12 +85,12 @@ export class CopyBudget {
     this.#events = new TokenBucket(clock, 1, 1);
   }
 
-  /** Whether a list goes through as it is. */
+  /** Whether lists pass as they are. */
   get isIdle(): boolean {
     return this.#config.plain().length === 0;
   }
 
-  /** Where the next batch goes, of all the places where it should go. */
+  /** Of all endpoints that need a copy of the next batch, those to which it goes. */
   allowed(all: readonly Endpoint[]): readonly Endpoint[] {
     const plain = this.#config.plain();
     if (plain.length === 0) return all;
@@ -101,35 +104,35 @@ export class CopyBudget {
   #refuse(count: number): void {
     this.refused += count;
     if (!this.#events.allow()) return;
-    this.#config.emit({ type: "copiesLimited", refused: this.refused - this.#told });
-    this.#told = this.refused;
+    this.#config.emit({ type: "copiesLimited", refused: this.refused - this.#reported });
+    this.#reported = this.refused;
   }
 
-  /** Tells apart what is limited, and how. A seed was named by the user: it is no invention. */
+  /** Sorts endpoints by their limit. A seed counts as established: the user has named it. */
   #sort(all: readonly Endpoint[], plain: readonly PlainDestination[], seeds: readonly Endpoint[]): void {
     if (all === this.#all && plain === this.#plain && seeds === this.#seeds) return;
     this.#all = all;
     this.#plain = plain;
     this.#seeds = seeds;
     const named = new Set(seeds.map(nameOf));
-    const places = new Map(plain.map((place) => [nameOf(place.endpoint), place.isEstablished]));
+    const plainPlaces = new Map(plain.map((place) => [nameOf(place.endpoint), place.isEstablished]));
     const others: Endpoint[] = [];
     const established: Endpoint[] = [];
-    const strangers: Endpoint[] = [];
+    const unestablished: Endpoint[] = [];
     for (const endpoint of all) {
       const name = nameOf(endpoint);
-      const isEstablished = places.get(name);
+      const isEstablished = plainPlaces.get(name);
       if (isEstablished === undefined) others.push(endpoint);
       else if (isEstablished || named.has(name)) established.push(endpoint);
-      else strangers.push(endpoint);
+      else unestablished.push(endpoint);
     }
     this.#others = others;
     this.#established.places = established;
-    this.#unestablished.places = strangers;
+    this.#unestablished.places = unestablished;
   }
 }
 
-/** Places that share a limit. */
+/** Endpoints that share a limit. */
 class Share {
   places: readonly Endpoint[] = [];
   readonly #limit: TokenBucket;
@@ -140,7 +143,7 @@ class Share {
     this.#limit = limit;
   }
 
-  /** Adds those to a list that are within the limit. Returns how many are not. */
+  /** Adds endpoints to a list up to the limit. Returns how many are beyond it. */
   take(list: Endpoint[]): number {
     const { places } = this;
     for (let taken = 0; taken < places.length; taken++) {

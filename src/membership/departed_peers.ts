@@ -1,5 +1,6 @@
 /**
- * Peers that have answered once and are gone: those that were lost are asked again, as the network may have been cut.
+ * Departed peers: those that were validated and are lost, were replaced, or have left. Lost ones are probed again, as
+ * the network may have been partitioned; Serf reconnects to failed members in the same way.
  *
  * @module
  */
@@ -17,60 +18,70 @@ export interface LostPeer extends Peer {
   readonly lostFor: number;
 }
 
-/** Longest pause between two questions to a peer that was lost in the last hour, in milliseconds. */
-const LONGEST_PAUSE = 60_000;
-/** And part of the time for which it has been gone, unless a peer tells of it: a cut of a day heals within 24 minutes. */
+/** Longest pause between two probes to a peer that was lost in the last hour, in milliseconds. */
+const MAX_PAUSE = 60_000;
+/**
+ * And part of its absence after that, unless a peer exchange lists it: after a partition of a day, the peers meet again
+ * within 24 minutes.
+ */
 const PAUSE_SHARE = 1 / 60;
-/** Questions to lost peers a second: one a minute to each of 1,024, and nearly as many more; and how often some are asked, in heartbeats. */
+/**
+ * Probes to lost peers a second: one a minute to each of 1,024, and nearly as many more. They are sent so often, in
+ * heartbeats.
+ */
 const PROBES_PER_SECOND = 32;
 const PROBE_EVERY = 1 / 4;
 
 /** What {@linkcode DepartedPeers} are made of. The callback MUST NOT throw. */
 export interface DepartedPeersConfig {
-  /** Most that are remembered: the longest gone give way, those that have left first. */
+  /** Most that are remembered. Those that departed first give way, and of these the ones that have left. */
   readonly capacity: number;
   /** Time between heartbeats, in milliseconds. */
   readonly heartbeat: number;
   readonly clock: Clock;
-  /** Asks whoever is at an address. */
+  /** Sends a path challenge to whoever is at an address. */
   readonly probe: (to: Endpoint) => void;
 }
 
-/** When a node was last heard so that it could be asked, and how often before. */
-interface Heard {
+/** Challenges that heartbeats of a departed node have led to. */
+interface Attempts {
   at: number;
   times: number;
 }
 
-/** A peer that goes. */
+/** A peer that departs. */
 export interface DepartingPeer extends Peer, Going {}
 
 interface Departed extends DepartingPeer {
+  /** When it departed, by the node's clock. */
   readonly at: number;
-  /** Questions to it in vain, and when it was asked last. */
+  /** Probes without an answer, and when the last one was sent. */
   tries: number;
   triedAt: number;
-  /** When a peer has told of it last. */
-  toldAt: number;
+  /** When the peer exchange of a peer last listed it. */
+  listedAt: number;
 }
 
-const never = (): Heard => ({ at: -Infinity, times: 0 });
+const never = (): Attempts => ({ at: -Infinity, times: 0 });
 
 /**
- * One that was lost may be on the other side of a cut, with nobody else there to tell of it. So it is asked again, after 1, 2,
- * 4 … heartbeats up to a minute, and after an hour, unless a peer tells of it, each time that a sixtieth of its absence has
- * passed: Serf dials failed members again in the same way. Datagrams of a node that is gone may be late copies, which look
- * like news. So it comes back by an answer of its own, to a question that was sent after it was gone.
+ * A lost peer may be on the other side of a partition, and no third node know both sides. So it is probed again: after
+ * 1, 2, 4 … heartbeats up to a minute; after an hour, unless a peer exchange lists it, each time that a sixtieth of its
+ * absence has passed. Datagrams of a departed node may be late copies, which cannot be told from new ones. So it comes
+ * back only by the response to a path challenge that was sent after it departed.
  */
 export class DepartedPeers {
   readonly #config: DepartedPeersConfig;
   readonly #probeLimit: TokenBucket;
-  /** In the order in which they were asked last. */
+  /** In the order in which they were last probed. */
   readonly #lost = new Map<string, Departed>();
   readonly #left = new Map<string, { readonly endpoint: Endpoint; readonly at: number }>();
   readonly #replacements: Replacements;
-  /** Each from where it was, and from anywhere else: what strangers send in its name does not stand in its way. */
-  readonly #heard = new Map<string, { readonly there: Heard; readonly elsewhere: Heard }>();
+  /**
+   * For each, what came from where it was, and from elsewhere: datagrams that are forged in its name do not delay its
+   * own.
+   */
+  readonly #heard = new Map<string, { readonly there: Attempts; readonly elsewhere: Attempts }>();
 
   constructor(config: DepartedPeersConfig) {
     this.#config = config;
@@ -79,25 +90,25 @@ export class DepartedPeers {
     this.#probeLimit = new TokenBucket(config.clock, burst, PROBES_PER_SECOND);
   }
 
-  /** When a node went that was a peer and is none now, by the clock. */
+  /** When a node departed, by the clock; `undefined` for one that has not. */
   goneAt(id: string): number | undefined {
     return (this.#lost.get(id) ?? this.#left.get(id))?.at;
   }
 
-  /** Those that were lost, and that nobody stands for. */
+  /** The lost peers that have no replacement. */
   get lost(): readonly LostPeer[] {
     const now = this.#config.clock.now();
-    const missed = [...this.#lost.values()].filter(({ id }) => this.#replacements.isMissed(id));
-    return missed.map(({ id, address, at }) => ({ id, address, lostFor: now - at }));
+    const unreplaced = [...this.#lost.values()].filter(({ id }) => this.#replacements.isMissed(id));
+    return unreplaced.map(({ id, address, at }) => ({ id, address, lostFor: now - at }));
   }
 
-  /** A peer is gone. */
+  /** A peer departs. */
   add(peer: DepartingPeer, reason: "expired" | "left" | "replaced"): void {
     const { id, address, endpoint, heardAt } = peer;
     const at = this.#config.clock.now();
     this.#forget(id);
     if (reason !== "expired") this.#left.set(id, { endpoint, at });
-    else this.#lost.set(id, { id, address, endpoint, heardAt, at, tries: 0, triedAt: at, toldAt: -Infinity });
+    else this.#lost.set(id, { id, address, endpoint, heardAt, at, tries: 0, triedAt: at, listedAt: -Infinity });
     if (reason === "expired") this.#replacements.lose(peer);
     else if (reason === "left") this.#replacements.leave(id);
     else this.#replacements.replace(peer);
@@ -106,59 +117,59 @@ export class DepartedPeers {
     if (longest !== undefined) this.#forget(longest);
   }
 
-  /** It is there again. */
+  /** A departed peer has answered: it is a peer again. */
   back(id: string): void {
     this.#replacements.back(id);
     this.#forget(id);
   }
 
-  /** A newcomer has answered, and stands for one that was lost. */
-  came(newcomer: Located): void {
-    this.#replacements.came(newcomer);
+  /** A new node has answered: it may be the replacement of a lost peer. */
+  came(node: Located): void {
+    this.#replacements.came(node);
   }
 
-  /** A peer has answered where it was not before: who was lost there is no more. */
+  /** A peer is reached at another endpoint than before: a peer that was lost there does not come back. */
   took(peer: Located): void {
     this.#replacements.took(peer);
   }
 
   /**
-   * A peer tells of a node. Whether it is one that was lost there: it is asked at once when nobody has told of it for a
-   * minute, as a cut may just have healed, and then after 1, 2, 4 … heartbeats anew.
+   * A peer exchange lists a node. Whether that is a peer that was lost at that endpoint: it is probed at once when none
+   * has listed it for a minute, as a partition may just have ended, and then after 1, 2, 4 … heartbeats anew.
    */
   mentioned(id: string, endpoint: Endpoint): boolean {
-    const gone = this.#lost.get(id);
-    if (gone === undefined || !isSameEndpoint(gone.endpoint, endpoint)) return false;
+    const departed = this.#lost.get(id);
+    if (departed === undefined || !isSameEndpoint(departed.endpoint, endpoint)) return false;
     const now = this.#config.clock.now();
-    const isNews = now - gone.toldAt >= LONGEST_PAUSE;
-    gone.toldAt = now;
+    const isNews = now - departed.listedAt >= MAX_PAUSE;
+    departed.listedAt = now;
     if (isNews) {
-      this.#probe(gone, now);
-      gone.tries = 0;
+      this.#probe(departed, now);
+      departed.tries = 0;
     }
     return true;
   }
 
-  /** Asks those whose pause is over, within the rate. */
+  /** Probes those whose pause is over, within the rate. */
   probeAgain(): void {
     const { clock, heartbeat } = this.#config;
     const now = clock.now();
-    for (const gone of [...this.#lost.values()]) {
-      if (this.#replacements.isTaken(gone.id)) {
-        if (this.#replacements.isReplaced(gone.id)) this.#end(gone);
+    for (const departed of [...this.#lost.values()]) {
+      if (this.#replacements.isTaken(departed.id)) {
+        if (this.#replacements.isReplaced(departed.id)) this.#end(departed);
         continue;
       }
-      const share = now - gone.toldAt < LONGEST_PAUSE ? 0 : (now - gone.at) * PAUSE_SHARE;
-      const longest = Math.max(LONGEST_PAUSE, share, heartbeat);
-      if (now - gone.triedAt < Math.min(heartbeat * 2 ** gone.tries, longest)) continue;
-      if (!this.#probe(gone, now)) return;
+      const share = now - departed.listedAt < MAX_PAUSE ? 0 : (now - departed.at) * PAUSE_SHARE;
+      const longest = Math.max(MAX_PAUSE, share, heartbeat);
+      if (now - departed.triedAt < Math.min(heartbeat * 2 ** departed.tries, longest)) continue;
+      if (!this.#probe(departed, now)) return;
     }
   }
 
   /**
-   * One is heard and may be asked whether it is there: where it was, once in half a heartbeat; elsewhere as well, but after
-   * four times ever less often, down to once a minute. How many times it could have been before; `undefined` when it is too
-   * soon.
+   * A heartbeat of a departed node came, for which the node may be challenged: where it was, once in half a heartbeat;
+   * elsewhere as well, but after four times ever less often, down to once a minute. Returns how many times that was so
+   * before; `undefined` when it is too soon.
    */
   hear(id: string, source: Endpoint): number | undefined {
     const { clock, heartbeat } = this.#config;
@@ -166,25 +177,25 @@ export class DepartedPeers {
     const before = (this.#lost.get(id) ?? this.#left.get(id))?.endpoint;
     const { there, elsewhere } = this.#heard.get(id) ?? { there: never(), elsewhere: never() };
     this.#heard.set(id, { there, elsewhere });
-    const heard = before !== undefined && isSameEndpoint(before, source) ? there : elsewhere;
-    if (now - heard.at < pauseAfter(heard === there ? 0 : heard.times, heartbeat)) return undefined;
-    heard.at = now;
-    return heard.times++;
+    const attempts = before !== undefined && isSameEndpoint(before, source) ? there : elsewhere;
+    if (now - attempts.at < pauseAfter(attempts === there ? 0 : attempts.times, heartbeat)) return undefined;
+    attempts.at = now;
+    return attempts.times++;
   }
 
-  /** Whether the rate allows it. */
-  #probe(gone: Departed, now: number): boolean {
+  /** Probes a lost peer. False when the rate does not allow it. */
+  #probe(departed: Departed, now: number): boolean {
     if (!this.#probeLimit.allow()) return false;
-    gone.tries++;
-    gone.triedAt = now;
-    // Behind those that wait for the rate.
-    this.#lost.delete(gone.id);
-    this.#lost.set(gone.id, gone);
-    this.#config.probe(gone.endpoint);
+    departed.tries++;
+    departed.triedAt = now;
+    // It goes behind those that wait for the rate.
+    this.#lost.delete(departed.id);
+    this.#lost.set(departed.id, departed);
+    this.#config.probe(departed.endpoint);
     return true;
   }
 
-  /** It is no more, as another is where it was. */
+  /** A lost peer does not come back, as another node is where it was. */
   #end({ id, endpoint, at }: Departed): void {
     this.#lost.delete(id);
     this.#replacements.forget(id);
@@ -198,10 +209,12 @@ export class DepartedPeers {
     this.#replacements.forget(id);
   }
 
-  /** Of those lost, the one that has been gone for longest. */
+  /** Of the lost peers, the one that departed first. */
   #longest(): Departed | undefined {
     let longest: Departed | undefined;
-    for (const gone of this.#lost.values()) if (longest === undefined || gone.at < longest.at) longest = gone;
+    for (const departed of this.#lost.values()) {
+      if (longest === undefined || departed.at < longest.at) longest = departed;
+    }
     return longest;
   }
 

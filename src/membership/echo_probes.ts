@@ -1,6 +1,7 @@
 /**
- * Probes: by them a node finds out, when it is asked to, which ways to others are open. Whoever gets one answers it, and
- * notes nobody for it.
+ * Echo probes: they show, when the user or the path MTU discovery wants to know, which paths to other nodes are open,
+ * and for datagrams of which length. They are kin to ICMP echo: whoever gets one answers it, and notes nothing of the
+ * sender.
  *
  * @module
  */
@@ -27,24 +28,24 @@ import { equalBytes } from "../wire/packet.ts";
 import { padded, type Report } from "../wire/probe_records.ts";
 import type { PeerEntry } from "./peer.ts";
 
-/** Shortest probe, in bytes: no shorter than its answer. */
+/** Shortest probe, in bytes: no shorter than its ack, so that nobody can amplify traffic by a forged source. */
 export const PROBE_LENGTH = 80;
 /**
- * Answers in a burst and per second: to peers that are proven; to all others; of each, those that are long or go to the
- * group; and to probes that are for whoever gets them, as one to the group is answered by all, wherever it says it is
- * from. What strangers ask leaves peers theirs.
+ * Acks in a burst and per second: to validated peers; to all others; of each, those that are longer than the probe or
+ * go to the group; and to probes without an addressee, as one of those to the group is answered by all nodes, whatever
+ * source it has. The limits are apart, so that unknown nodes do not use up what peers need.
  */
-const PER_SECOND = { validated: 1024, provenLarge: 256, others: 128, othersLarge: 16, anyone: 16 };
+const PER_SECOND = { validated: 1024, validatedLarge: 256, others: 128, othersLarge: 16, anyone: 16 };
 
-/** What is asked. */
+/** What a probe asks for. */
 export interface Probe {
-  /** Whom it is for; all others are silent. */
+  /** The id of its addressee; other nodes do not answer. */
   readonly node: Uint8Array;
   /** Bytes of the probe. */
   readonly size?: number;
-  /** Bytes that the answer should have. */
+  /** Bytes that the ack should have. */
   readonly answerSize?: number;
-  /** Whether the answer is to go to the group. */
+  /** Whether the ack should go to the group. */
   readonly byGroup?: boolean;
 }
 
@@ -55,11 +56,12 @@ export interface EchoProbesConfig {
   readonly clock: Clock;
   readonly randomBytes: RandomBytes;
   readonly peer: (id: string) => PeerEntry | undefined;
-  /** What the node answers of itself. */
+  /** What an ack says of this node. */
   readonly report: () => Omit<Report, "asker">;
   readonly sendControlPacket: (packet: Uint8Array, to: Endpoint | "group") => void;
 }
 
+/** A probe without an ack so far. */
 interface Open {
   readonly node: Uint8Array;
   readonly onAnswer: (report: Report | undefined, length: number) => void;
@@ -78,7 +80,10 @@ export class EchoProbes {
     this.#limits = Object.fromEntries(limits);
   }
 
-  /** A probe, and its nonce. `onAnswer` gets the length of the first answer, and what it says: nothing when the probe itself came back. */
+  /**
+   * Makes a probe. `onAnswer` gets what the first ack says, and its length; no report when the probe came back to this
+   * node itself.
+   */
   make(probe: Probe, onAnswer: Open["onAnswer"]): { readonly nonce: number; readonly packet: Uint8Array } {
     const { node, size = PROBE_LENGTH, answerSize = 0, byGroup = false } = probe;
     const nonce = readU32(this.#config.randomBytes(NONCE_LENGTH), 0);
@@ -95,12 +100,12 @@ export class EchoProbes {
     return nonce;
   }
 
-  /** Answers to this probe come too late. */
+  /** Ignores acks of a probe from now on. */
   forget(nonce: number): void {
     this.#open.delete(nonce);
   }
 
-  /** Answers a probe, or notes an answer. */
+  /** Answers a probe, or takes an ack. */
   onPacket(control: ControlPacket): void {
     const { type, nodeId, extension: { nonce = 0, report }, length } = control;
     if (type === TYPE_PROBE) return this.#answer(control);
@@ -110,7 +115,7 @@ export class EchoProbes {
     open.onAnswer(report, length);
   }
 
-  /** A probe of the node itself has come back to it. */
+  /** A probe of this node has come back to it. */
   heardOwn(nonce: number): void {
     const open = this.#open.get(nonce);
     if (open === undefined || !equalBytes(open.node, this.#config.nodeId)) return;
@@ -118,7 +123,7 @@ export class EchoProbes {
     open.onAnswer(undefined, 0);
   }
 
-  /** Asks nothing any more. */
+  /** Takes no acks any more. */
   close(): void {
     this.#open.clear();
   }
@@ -126,29 +131,30 @@ export class EchoProbes {
   #answer({ nodeId, extension, source, length }: ControlPacket): void {
     const { nodeId: ownId, peer, report, sendControlPacket } = this.#config;
     const { nonce = 0, stream, measure: { size, byGroup } = { size: 0, byGroup: false } } = extension;
-    const asker = peer(formatNodeId(nodeId));
-    const isThere = asker?.isOn(source.host) === true;
-    const isValidated = isThere && asker.isValidated;
-    // The group hears what one of it has asked for, from where that one is, and of one node alone.
+    const requester = peer(formatNodeId(nodeId));
+    const isThere = requester?.isOn(source.host) === true;
+    const isValidated = isThere && requester.isValidated;
+    // An ack goes to the group only for a peer, from a host of that peer, and from one addressee alone.
     if (byGroup && (!isThere || stream === undefined)) return;
-    const { anyone, others, othersLarge, validated, provenLarge } = this.#limits;
+    const { anyone, others, othersLarge, validated, validatedLarge } = this.#limits;
     if (!(stream === undefined ? anyone : isValidated ? validated : others).allow()) return;
     const packet = encodeControl(TYPE_PROBE_ACK, ownId, {
       stream: nodeId,
       nonce,
-      report: { ...report(), asker: pathStateOf(asker) },
+      report: { ...report(), asker: pathStateOf(requester) },
     });
-    // Who has shown that it listens there may have more than it sent.
-    const most = isValidated && asker.isAt(source) ? MAX_DATAGRAM : length;
+    // An ack is longer than the probe only where the path is validated (RFC 9000, section 8.1).
+    const most = isValidated && requester.isAt(source) ? MAX_DATAGRAM : length;
     const answer = padded(packet, Math.min(size, most));
     if (answer.length > most) return;
-    if ((byGroup || answer.length > length) && !(isValidated ? provenLarge : othersLarge).allow()) return;
+    if ((byGroup || answer.length > length) && !(isValidated ? validatedLarge : othersLarge).allow()) return;
     sendControlPacket(answer, byGroup ? "group" : source);
   }
 }
 
-function pathStateOf(asker: PeerEntry | undefined): number {
-  if (asker === undefined) return REQUESTER_UNKNOWN;
-  if (!asker.isValidated) return REQUESTER_HEARD;
-  return asker.isAt(asker.wanted) ? REQUESTER_AT_ADDRESS : REQUESTER_VALIDATED;
+/** What this node knows of the path to who has sent a probe, as the wire says it. */
+function pathStateOf(requester: PeerEntry | undefined): number {
+  if (requester === undefined) return REQUESTER_UNKNOWN;
+  if (!requester.isValidated) return REQUESTER_HEARD;
+  return requester.isAt(requester.advertised.endpoint) ? REQUESTER_AT_ADDRESS : REQUESTER_VALIDATED;
 }

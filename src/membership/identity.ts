@@ -1,5 +1,5 @@
 /**
- * Who a node is.
+ * The identity of this node: its id, and another one when a second node has the same.
  *
  * @module
  */
@@ -11,15 +11,15 @@ import { NODE_ID_LENGTH } from "../wire/layout.ts";
 import { formatNodeId, stampUuid } from "../wire/node_id.ts";
 
 /**
- * Other ids that a node takes, at once and an hour. Each empties the caches of its peers, and who can read what a node sends can
- * bring it to take one.
+ * Other ids that a node takes, at once and an hour. Each empties the caches of its peers, and whoever can read what a
+ * node sends can make it take one.
  */
 const RENEWALS = 3;
 const HOUR = 3_600_000;
 
-/** The id of a node, which takes another when there is a second node with it. */
+/** One per node. */
 export class Identity {
-  /** 16 bytes, in the same array for good: parts that keep it say the new id in all that they encode from then on. */
+  /** 16 bytes, always in the same array: parts that keep it encode the new id from then on. */
   readonly bytes: Uint8Array;
   readonly #randomBytes: RandomBytes;
   readonly #renewals: TokenBucket;
@@ -37,7 +37,7 @@ export class Identity {
     return this.#text;
   }
 
-  /** Takes another id. False when it has taken too many of late. */
+  /** Takes another id. False when the limit is reached. */
   renew(): boolean {
     if (!this.#renewals.allow()) return false;
     this.bytes.set(stampUuid(this.#randomBytes(NODE_ID_LENGTH)));

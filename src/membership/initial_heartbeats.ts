@@ -1,5 +1,5 @@
 /**
- * The first heartbeats of a node, until somebody has answered.
+ * Initial heartbeats: a joining node repeats its first heartbeat to the group until a node has answered.
  *
  * @module
  */
@@ -10,15 +10,15 @@ import { CHALLENGE_AGAIN } from "./path_validation.ts";
 /** What {@linkcode InitialHeartbeats} are made of. The callbacks MUST NOT throw. */
 export interface InitialHeartbeatsConfig {
   readonly clock: Clock;
-  /** Whether nobody has answered. */
+  /** Whether no node has answered. */
   readonly isAlone: () => boolean;
   /** Sends a heartbeat to the group. */
   readonly beat: () => void;
 }
 
 /**
- * In a large mesh few of those who hear a newcomer ask it, and by bad luck nobody does, or what they sent was lost. So it
- * calls again, as it does at seeds.
+ * In a large mesh few of the nodes that hear a joining node send it a path challenge. It may happen that none does, or
+ * that what they sent is lost. So the joining node repeats its heartbeat, at the times at which it challenges seeds.
  */
 export class InitialHeartbeats {
   readonly #config: InitialHeartbeatsConfig;
@@ -31,7 +31,7 @@ export class InitialHeartbeats {
 
   /** The first heartbeat was sent. */
   start(round = 0): void {
-    const { clock, isAlone, beat: call } = this.#config;
+    const { clock, isAlone, beat } = this.#config;
     this.close();
     const pause = CHALLENGE_AGAIN[round];
     if (pause === undefined || !isAlone()) return;
@@ -39,17 +39,17 @@ export class InitialHeartbeats {
     this.#timer = clock.setTimer(() => {
       this.#timer = undefined;
       if (!isAlone()) return;
-      call();
+      beat();
       this.start(round + 1);
     }, pause);
   }
 
-  /** Whether the first was sent a moment ago. */
+  /** Whether the first was sent a moment ago, and no node has answered. */
   get isFresh(): boolean {
     return this.#timer !== undefined && this.#round === 0 && this.#config.isAlone();
   }
 
-  /** Calls no more. */
+  /** Sends no more of them. */
   close(): void {
     this.#timer?.cancel();
     this.#timer = undefined;

@@ -1,5 +1,5 @@
 /**
- * Where a node is, and what its heartbeats say of that, while the addresses of its host change.
+ * The local node: the address that it advertises, and its sockets, while the interfaces of its host change.
  *
  * @module
  */
@@ -21,7 +21,7 @@ export interface LocalNodeConfig {
   readonly nodeId: Uint8Array;
   readonly links: InterfaceSockets;
   readonly ports: Pick<MeshPorts, "clock" | "networkInterfaces">;
-  /** The node can be heard where it could not before. */
+  /** The node has joined the group on another interface, where nobody has heard it yet. */
   readonly onJoined: () => void;
   readonly onError: (error: Error) => void;
   readonly emit: (event: MeshEvent) => void;
@@ -30,12 +30,12 @@ export interface LocalNodeConfig {
 /** One per node. */
 export class LocalNode {
   readonly #config: LocalNodeConfig;
-  readonly #watch: InterfaceMonitor;
+  readonly #monitor: InterfaceMonitor;
   #local: LocalAddresses;
   #address: string;
   #heartbeat: Uint8Array;
   #isClosed = false;
-  /** When it last became another, by the node's clock. */
+  /** When `address` last changed, by the node's clock. */
   movedAt: number = -Infinity;
 
   constructor(config: LocalNodeConfig) {
@@ -44,8 +44,8 @@ export class LocalNode {
     this.#local = new LocalAddresses(listed(ports.networkInterfaces));
     this.#address = this.#advertised();
     this.#heartbeat = this.#newHeartbeat();
-    this.#watch = new InterfaceMonitor(ports.clock, ports.networkInterfaces, (list, isChanged) => {
-      void this.#look(list, isChanged);
+    this.#monitor = new InterfaceMonitor(ports.clock, ports.networkInterfaces, (list, isChanged) => {
+      void this.#onInterfaces(list, isChanged);
     }, (cause) => {
       const rule = "listing the interfaces of this host must be permitted";
       config.onError(new Error(`Cannot notice when addresses change as ${rule}: ${messageOf(cause)}`, { cause }));
@@ -70,12 +70,12 @@ export class LocalNode {
     return bytes;
   }
 
-  /** The node's id, in the array that it was given in, is another. */
+  /** The node has another id, in the same array. */
   rename(): void {
     this.#heartbeat = this.#newHeartbeat();
   }
 
-  /** Whether what comes from an endpoint can not be of this process. */
+  /** Whether a datagram from an endpoint can not be of this process. */
   isElsewhere({ host, port }: Endpoint): boolean {
     return !this.#local.isOwn(host) || !this.#config.links.hasPort(port);
   }
@@ -91,24 +91,24 @@ export class LocalNode {
     return !this.isOwn(endpoint) && this.#local.mayBeAt(endpoint.host, source);
   }
 
-  /** Begins to look for changes. */
+  /** Begins to watch the interfaces. */
   start(): void {
-    this.#watch.start();
+    this.#monitor.start();
   }
 
-  /** Looks no more. */
+  /** Watches them no more. */
   close(): void {
     this.#isClosed = true;
-    this.#watch.close();
+    this.#monitor.close();
   }
 
-  async #look(list: readonly NetworkInterface[], isChanged: boolean): Promise<void> {
+  async #onInterfaces(list: readonly NetworkInterface[], isChanged: boolean): Promise<void> {
     const { links } = this.#config;
     const isDue = isChanged || links.isIncomplete || await links.hasRouteMoved();
-    if (isDue && !this.#isClosed) await this.#follow(list);
+    if (isDue && !this.#isClosed) await this.#update(list);
   }
 
-  async #follow(list: readonly NetworkInterface[]): Promise<void> {
+  async #update(list: readonly NetworkInterface[]): Promise<void> {
     const { links, emit, onError, onJoined, ports } = this.#config;
     this.#local = new LocalAddresses(list);
     const { joined, gone, errors } = await links.update(list);
@@ -137,7 +137,7 @@ export class LocalNode {
   }
 }
 
-/** One error of several, which names all: of `error` events there is one a second. */
+/** One error that names several: there is one `error` event a second. */
 function all(errors: readonly Error[]): Error {
   const [first] = errors;
   if (errors.length === 1 && first !== undefined) return first;

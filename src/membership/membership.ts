@@ -1,5 +1,6 @@
 /**
- * Who is there: heartbeats of the node, and what those of others mean.
+ * Membership: the heartbeats of this node, and what follows from those of others. It puts the parts of
+ * `src/membership/` together, and is the one that calls several of them for one heartbeat.
  *
  * @module
  */
@@ -25,22 +26,28 @@ import { MulticastReachability } from "./multicast_reachability.ts";
 import type { PathChallenge } from "./path_challenges.ts";
 import { PathProber } from "./path_prober.ts";
 import { type HeartbeatPayload, PathValidation } from "./path_validation.ts";
-import type { KnownPeer, PeerEntry } from "./peer.ts";
+import type { JoiningState, KnownPeer, PeerEntry } from "./peer.ts";
 import { PeerTable } from "./peer_table.ts";
 import { ResponseSuppression } from "./response_suppression.ts";
 
-/** Part of the time between heartbeats by which it is shorter at random, so that nodes do not fall into step. */
+/** Part of the time between heartbeats by which it is shorter at random, so that the nodes do not synchronize. */
 const SPREAD = 0.15;
-/** Peers that a heartbeat tells of, and the one that welcomes a node. */
+/**
+ * Peers that the peer exchange of a heartbeat lists, and that of the welcome, which answers the first response of a
+ * node.
+ */
 const EXCHANGED = { heartbeat: 4, welcome: 24 };
-/** Fewest peers that are gone and remembered. */
+/** Departed peers that are remembered at least. */
 const MIN_DEPARTED = 1024;
-/** Moves reported, in a burst and per second: a node id can be forged, and a move with each datagram. */
+/** Moves that are reported, at once and per second: an id can be forged, and another address with each datagram. */
 const MOVES_PER_SECOND = 16;
-/** Peers that are asked whether they have really left, at once and per second: anybody can say so of all. */
+/** Peers that are challenged after their leave, at once and per second: anybody can forge one in the name of each. */
 const LEAVES = { burst: 8, perSecond: 1 };
 
-/** How long a peer that was just met may ask for the welcome again, which may have been lost, in milliseconds. */
+/**
+ * For how long after its validation a peer that sends a challenge gets the welcome again, which may have been lost, in
+ * milliseconds.
+ */
 const EXCHANGE_WITHIN = 2000;
 
 /** What a {@linkcode Membership} is made of. The callbacks MUST NOT throw. */
@@ -100,13 +107,13 @@ export interface Heartbeat {
   readonly extension: Extension | undefined;
 }
 
-/** Announces the node, finds others, and forgets those that are gone. */
+/** One per node: announces it, finds others, and forgets those that have departed. */
 export class Membership {
-  /** Heartbeats that were turned away: of newcomers to a full table, or with nowhere to reach the sender. */
+  /** Heartbeats that were refused: of nodes that found a full table, or from port 0, where no node can be reached. */
   refused = 0;
-  /** When a node that has answered, and is not followed, was last turned away, by the node's clock. */
+  /** When a node that has responded, and whose batches are not followed, was last refused, by the node's clock. */
   refusedAt: number = -Infinity;
-  /** The same of any node. */
+  /** When any node was last refused. */
   lastRefusedAt: number = -Infinity;
   readonly #config: MembershipConfig;
   readonly #peers: PeerTable;
@@ -140,17 +147,17 @@ export class Membership {
       clock,
       rules,
       exchangeFrom: Math.floor(jitter.between(0, maxPeers)),
-      // Only who has never answered makes room: that is no loss.
+      // Only a node that was never validated makes room: it is not lost.
       onEvicted: (peer) => this.#leave(peer, "expired", false),
     });
-    const gone = this.#departed = new DepartedPeers({
+    const departed = this.#departed = new DepartedPeers({
       capacity: Math.max(MIN_DEPARTED, 2 * maxPeers),
       heartbeat,
       clock,
       probe: (to) => this.#pathValidation.send(to),
     });
-    const paths = this.#multicast = new MulticastReachability({ nodeId, heartbeat, clock, peers });
-    const say = (saying: HeartbeatPayload, to: Endpoint) => sendControlPacket(encode(saying), to);
+    const reachability = this.#multicast = new MulticastReachability({ nodeId, heartbeat, clock, peers });
+    const sendHeartbeat = (payload: HeartbeatPayload, to: Endpoint) => sendControlPacket(encode(payload), to);
     const suppression = this.#suppression = new ResponseSuppression({
       jitter,
       multicast,
@@ -160,9 +167,9 @@ export class Membership {
       clock,
       randomBytes,
       peers,
-      paths,
+      paths: reachability,
       suppression,
-      sendHeartbeat: say,
+      sendHeartbeat,
     });
     this.#pathProber = new PathProber({
       nodeId,
@@ -170,13 +177,13 @@ export class Membership {
       clock,
       rules,
       peers,
-      departed: gone,
+      departed,
       pathValidation,
       amplification,
       suppression,
       isElsewhere: config.isElsewhere,
       onFollowed: (entry, source) => {
-        this.#settle(entry, entry.roundTrip);
+        this.#settle(entry, entry.validation.roundTrip);
         this.#reply(entry, source, undefined, true);
       },
     });
@@ -191,15 +198,15 @@ export class Membership {
     this.#initialHeartbeats = new InitialHeartbeats({
       clock,
       isAlone: () => !isPlain && multicast() && peers.validated === 0,
-      beat: () => this.#call(),
+      beat: () => this.#beatToGroup(),
     });
-    // It tells one that is silent whether its multicast is heard, too.
-    const ask = (entry: PeerEntry) => {
-      const { elsewhere, elsewhereAt, id, probes, reachedAt } = entry;
-      if (probes === 1) this.#bootstrap.reopen(id);
+    // A probe is a path challenge. It also says whether the multicast of the peer is heard.
+    const probe = (entry: PeerEntry) => {
+      const { id, liveness, path: { alternate, alternateAt, reachedAt } } = entry;
+      if (liveness.probes === 1) this.#bootstrap.reopen(id);
       this.#pathValidation.send(entry.endpoint, entry);
-      // It has answered from there since.
-      if (elsewhere !== undefined && elsewhereAt > reachedAt) this.#pathValidation.send(elsewhere, entry);
+      // It was last validated there.
+      if (alternate !== undefined && alternateAt > reachedAt) this.#pathValidation.send(alternate, entry);
     };
     this.#failureDetector = new FailureDetector({
       heartbeat,
@@ -209,25 +216,25 @@ export class Membership {
       peers,
       heardAt,
       onLook: () => {
-        this.#multicast.expire().forEach(ask);
+        this.#multicast.expire().forEach(probe);
         this.#departed.probeAgain();
       },
-      probe: ask,
+      probe,
       onDown: (entry, isReplaced) => this.#remove(entry.id, isReplaced ? "replaced" : "expired"),
     });
   }
 
-  /** Who is there. */
+  /** The nodes that were heard. */
   get peers(): PeerTable {
     return this.#peers;
   }
 
-  /** Peers that were lost, and have neither come back nor been replaced. */
+  /** Lost peers that have neither come back nor been replaced. */
   get lost(): readonly LostPeer[] {
     return this.#departed.lost;
   }
 
-  /** Addresses that others have told of and that were not asked. */
+  /** Addresses that others have named and that were not probed. */
   get probesRefused(): number {
     return this.#amplification.refused;
   }
@@ -246,7 +253,7 @@ export class Membership {
     const { clock, encode, heartbeat, jitter, multicast, onBeat, sendControlPacket } = this.#config;
     onBeat();
     const peers = this.#exchange(EXCHANGED.heartbeat);
-    if (multicast()) this.#call(peers);
+    if (multicast()) this.#beatToGroup(peers);
     const without = this.#peers.withoutGroup();
     for (const path of [PATH_DEAF, PATH_HEARD]) {
       const to = without.filter((entry) => this.#multicast.pathTo(entry) === path).map(({ endpoint }) => endpoint);
@@ -256,19 +263,19 @@ export class Membership {
     this.#timer = clock.setTimer(() => this.beat(), heartbeat * (1 - jitter.between(0, SPREAD)));
   }
 
-  /** The node can be heard where it could not before. */
+  /** This node has joined the group on another interface, where nobody has heard it yet. */
   appear(): void {
     this.#peers.relocate();
     this.beat();
     this.#initialHeartbeats.start();
   }
 
-  /** Seeds of which it is not known who is there. The same array as long as nothing has changed. */
+  /** Seeds at which no known node has answered. The same array as long as nothing has changed. */
   openSeeds(): readonly Endpoint[] {
     return this.#bootstrap.open();
   }
 
-  /** Those of some seeds at which nobody has answered, and where no peer is. */
+  /** Those of some seeds at which no known node has answered, and at which no peer is reached. */
   unansweredSeeds(seeds: readonly Endpoint[]): readonly Endpoint[] {
     return unknownEndpoints(seeds, this.#peers.endpoints()).filter((seed) => !this.#bootstrap.isAnswered(seed));
   }
@@ -287,7 +294,7 @@ export class Membership {
     const isResponse = answered !== undefined;
     const goneAt = this.#departed.goneAt(id);
     if (goneAt !== undefined && (answered === undefined || answered.sentAt < goneAt)) {
-      // Who has answered speaks the extension. Without it this is forged, or a piece of what it once sent.
+      // A departed peer was validated, so it speaks the extension. Without it this is forged, or cut off.
       if (extended) this.#challengeDeparted(id, source, extension.nonce);
       return;
     }
@@ -295,13 +302,16 @@ export class Membership {
     const entry = this.#peers.get(id);
     if (entry === undefined || heard === "refused") {
       if (extended) this.#pathValidation.challengeUnregistered(source, id, extension?.nonce, isResponse);
-      if (answered !== undefined) this.#respondedInVain(id, advertised, answered);
+      if (answered !== undefined) this.#respondedWithoutRoom(id, advertised, answered);
       return this.#refuse(id, advertised, source);
     }
-    // Not what anybody says in its name from elsewhere.
+    this.#failureDetector.heard(entry);
+    if (entry.isValidated && entry.isAt(source)) this.#pathValidation.reached(entry);
+    // What comes from another host may be forged in its name.
     const isItself = !entry.isValidated || isResponse || entry.isOn(source.host);
     if (extension !== undefined) {
-      if (extension.token !== undefined && isItself) entry.hasExchangedPeers = true;
+      const joining: JoiningState = entry.joining;
+      if (extension.token !== undefined && isItself) joining.hasExchangedPeers = true;
       if (isItself) this.#multicast.note(entry, extension);
       else this.#multicast.noteAlternate(entry, extension, source.host);
     }
@@ -316,48 +326,53 @@ export class Membership {
       emit({ type: "peerMoved", peer: { id, address: entry.address } });
     }
     if (entry.isValidated && isItself) {
-      extension?.peers?.forEach((told) => this.#pathProber.onPeerExchange(told, source));
+      extension?.peers?.forEach((listed) => this.#pathProber.onPeerExchange(listed, source));
     }
   }
 
   /**
-   * Notes a heartbeat with the node's own id. A question that it has asked itself has come back: it is itself where that was
-   * sent. Who repeats one is another node, as this one answers none of its own. Else, if it comes from elsewhere, whoever is
-   * there is asked: it may be this node behind a translated address.
+   * Notes a heartbeat with this node's own id. When it is a challenge of this node that has come back, this node itself
+   * is where that was sent. When it responds to one, another node has the same id, as this node responds to none of its
+   * own. Else, if it comes from elsewhere, whoever is there is challenged: it may be this node behind a translated
+   * address.
    */
   onOwnHeartbeat({ nonce, echo }: Extension, source: Endpoint): void {
     const id = formatNodeId(this.#config.nodeId);
     const challenge = this.#pathValidation.redeem(nonce, id);
     if (challenge !== undefined) this.#bootstrap.answered(challenge.to);
     else if (this.#pathValidation.redeem(echo, id) !== undefined) this.#config.onDuplicateId();
-    // An answer that comes twice is not answered: where all comes back twice, that would never end.
+    // A response that comes twice gets none: where every datagram comes back twice, that would never end.
     else if (echo === undefined && this.#config.isElsewhere(source)) {
       this.#pathValidation.challengeUnregistered(source, id, nonce, false);
     }
   }
 
-  /** A peer has said that it leaves, or anybody has in its name: one that is there answers, and is back. */
+  /**
+   * A peer has said that it leaves. That may be forged, so it is challenged: one that is there responds, and is back.
+   */
   leave(id: string): void {
     const peer = this.#peers.get(id);
     this.#remove(id, "left");
     if (peer?.isValidated === true && this.#leaves.allow()) this.#pathValidation.send(peer.endpoint, peer);
   }
 
-  /** Whether somebody who was greeted or asked a short while ago may still answer. */
+  /** Whether a node or an address that was challenged a short while ago may still respond. */
   get isMeeting(): boolean {
     return this.#bootstrap.isProbing || this.#initialHeartbeats.isFresh || this.#pathValidation.isChallenging ||
       this.#withoutExchange().length > 0;
   }
 
-  /** Asks once more who has not answered, as the node is about to leave. */
+  /** Challenges once more who has not responded, as this node is about to leave. */
   repeatChallenges(): void {
     this.#pathValidation.repeat(this.#withoutExchange());
   }
 
-  /** Addresses of those that were heard or told of a short while ago and have not answered, or not told of others. */
+  /**
+   * Addresses that were heard or named a short while ago and have not responded, or whose peer exchange has not come.
+   */
   get unmet(): readonly string[] {
-    const strange = this.#peers.extended().filter(({ isValidated }) => !isValidated);
-    const entries = [...strange, ...this.#withoutExchange()].map(({ endpoint }) => endpoint);
+    const unvalidated = this.#peers.extended().filter(({ isValidated }) => !isValidated);
+    const entries = [...unvalidated, ...this.#withoutExchange()].map(({ endpoint }) => endpoint);
     return [...this.#pathValidation.unanswered, ...entries].map(({ host, port }) => formatAddress(host, port));
   }
 
@@ -371,7 +386,7 @@ export class Membership {
     this.#bootstrap.close();
   }
 
-  /** Sends no more heartbeats and forgets everybody. */
+  /** Sends no more heartbeats and forgets all nodes. */
   close(): void {
     this.stop();
     this.#peers.clear();
@@ -380,16 +395,19 @@ export class Membership {
   }
 
   /** Sends a heartbeat to the group. */
-  #call(peers: { readonly peers?: readonly ExchangedPeer[] } = {}): void {
+  #beatToGroup(peers: { readonly peers?: readonly ExchangedPeer[] } = {}): void {
     const { encode, sendControlPacket } = this.#config;
     const heard = writeHeard(this.#multicast.list().map(({ nodeId }) => nodeId));
     sendControlPacket(encode({ path: PATH_GROUP, heard, ...peers }), "group");
   }
 
-  /** Answers a question, and welcomes a node that has shown for the first time where it is: there, and nowhere else. */
+  /**
+   * Responds to a challenge, and welcomes a node that was validated for the first time: at the validated endpoint
+   * alone.
+   */
   #reply(entry: PeerEntry, source: Endpoint, nonce: number | undefined, needsExchange: boolean): void {
     const { clock, encode, sendControlPacket, tokenFor } = this.#config;
-    const isAgain = nonce !== undefined && entry.isValidated && clock.now() - entry.validatedAt < EXCHANGE_WITHIN;
+    const isAgain = nonce !== undefined && entry.isValidated && clock.now() - entry.path.validatedAt < EXCHANGE_WITHIN;
     const token = needsExchange || isAgain ? tokenFor(entry) : undefined;
     const welcome = needsExchange || isAgain ? { ...this.#exchange(EXCHANGED.welcome), ...token && { token } } : {};
     const isThere = entry.isAt(source);
@@ -399,22 +417,23 @@ export class Membership {
     }
   }
 
-  /** One that is gone comes back by an answer. */
+  /** Challenges a departed node, which comes back by its response. */
   #challengeDeparted(id: string, source: Endpoint, nonce: number | undefined): void {
     const times = this.#departed.hear(id, source);
     this.#pathValidation.challengeDeparted(source, id, nonce, times !== undefined && this.#suppression.isChosen(times));
   }
 
-  /** Whether the peer has to be welcomed. */
+  /** A peer has responded to a challenge. Returns whether it has to be welcomed. */
   #validate(entry: PeerEntry, { to, id, sentAt }: PathChallenge): boolean {
     const time = this.#config.clock.now() - sentAt;
-    entry.roundTrip = entry.roundTrip === 0 ? time : entry.roundTrip + (time - entry.roundTrip) / 8;
-    entry.isDeafTo = false;
+    this.#pathValidation.measured(entry, time);
+    this.#multicast.acknowledged(entry);
     if (id === undefined) this.#bootstrap.answered(to, entry.id);
     const isNew = !entry.isValidated;
-    if (isNew) entry.validatedAt = this.#config.clock.now();
     const before = entry.endpoint;
+    this.#pathProber.answered(entry, to);
     const needsExchange = this.#peers.validate(entry, to);
+    if (entry.isAt(to)) this.#pathValidation.reached(entry);
     if (!isNew && !isSameEndpoint(before, to)) this.#tellAddress(entry, before, to);
     if (needsExchange) this.#settle(entry, time);
     else if (entry.isAt(to)) this.#config.onValidated(entry, to, time);
@@ -423,7 +442,9 @@ export class Membership {
     return needsExchange;
   }
 
-  /** A peer has answered from two places. There may be two: each hears where the other is. */
+  /**
+   * A peer has responded from a second endpoint. There may be two nodes with one id: each learns where the other is.
+   */
   #tellAddress(entry: PeerEntry, { host, port }: Endpoint, to: Endpoint): void {
     const { encode, sendControlPacket } = this.#config;
     if (host.includes("%") || !this.#moves.allow()) return;
@@ -435,39 +456,40 @@ export class Membership {
     const { id, address, isJoined } = entry;
     if (this.#departed.goneAt(id) !== undefined) this.#departed.back(id);
     else if (entry.isValidated) this.#departed.came(entry);
-    entry.isJoined = true;
+    const joining: JoiningState = entry.joining;
+    joining.isJoined = true;
     if (!isJoined) this.#config.emit({ type: "peerJoined", peer: { id, address } });
   }
 
-  /** A peer is reached where it was not before. */
+  /** A peer is reached at another endpoint than before, or for the first time. */
   #settle(entry: PeerEntry, time: number): void {
     this.#replace(entry);
     this.#departed.took(entry);
     this.#config.onValidated(entry, entry.endpoint, time);
   }
 
-  /** A process that was started again may have the address of its predecessor, of which nothing will be heard. */
+  /**
+   * A process that was started again may have the endpoint of its predecessor, of which nothing will be heard any more.
+   */
   #replace(entry: PeerEntry): void {
-    const { clock, port } = this.#config;
-    const isSuperseded = entry.endpoint.port !== port;
+    const isSuperseded = entry.endpoint.port !== this.#config.port;
     for (const other of this.#peers.all()) {
       if (other === entry || !other.extended || !other.isAt(entry.endpoint)) continue;
-      // It was taken for a plain node there, which anybody can say of it.
+      // It joined as a plain node, which anybody can forge, so nothing shows that it was there.
       if (other.isJoined && !other.isValidated) continue;
-      other.replacedAt = clock.now();
-      other.isSuperseded = isSuperseded;
-      if (isSuperseded) this.#failureDetector.suspectNow();
+      this.#failureDetector.replaced(other, isSuperseded);
     }
   }
 
-  /** Peers that were met a short while ago, and have not told whom they know: that may have been lost. */
+  /** Peers that were validated a short while ago and whose peer exchange has not come: it may have been lost. */
   #withoutExchange(): readonly PeerEntry[] {
     const since = this.#config.clock.now() - EXCHANGE_WITHIN;
-    return [...this.#peers.all()].filter(({ isValidated, hasExchangedPeers, validatedAt }) =>
-      isValidated && !hasExchangedPeers && validatedAt >= since
+    return [...this.#peers.all()].filter(({ isValidated, joining, path }) =>
+      isValidated && !joining.hasExchangedPeers && path.validatedAt >= since
     );
   }
 
+  /** A peer exchange of so many peers. */
   #exchange(count: number): { readonly peers?: readonly ExchangedPeer[] } {
     const all = this.#peers.nextForExchange(count).map(({ nodeId, endpoint: { host, port } }) => ({
       id: nodeId,
@@ -479,14 +501,16 @@ export class Membership {
     return peers.length === 0 ? {} : { peers };
   }
 
-  /** One that is there finds no room. Its batches may be followed all the same. */
-  #respondedInVain(id: string, advertised: string, { to, sentAt }: PathChallenge): void {
+  /** A node that has responded finds no room. Its batches may be followed all the same. */
+  #respondedWithoutRoom(id: string, advertised: string, { to, sentAt }: PathChallenge): void {
     const { clock, isFollowed, onValidated } = this.#config;
     onValidated({ id, address: advertised }, to, clock.now() - sentAt);
     if (!isFollowed(id)) this.refusedAt = clock.now();
   }
 
-  /** Who finds no room may find some by showing where it is; and it may have room itself. */
+  /**
+   * A heartbeat was refused. If its node speaks the extension, it was challenged, and may find room by its response.
+   */
   #refuse(id: string, advertised: string, source: Endpoint): void {
     const { clock, emit } = this.#config;
     this.refused++;

@@ -1,5 +1,5 @@
 /**
- * Who hears whom by multicast.
+ * Multicast reachability: which peers this node hears by multicast, and which of them hear this node.
  *
  * @module
  */
@@ -8,15 +8,15 @@ import type { Clock } from "../platform/clock.ts";
 import type { Extension } from "../wire/extension.ts";
 import { MAX_HEARD, PATH_DEAF, PATH_GROUP, PATH_HEARD, SHORT_ID_LENGTH } from "../wire/layout.ts";
 import { listsNode } from "../wire/peer_exchange.ts";
-import type { PeerEntry } from "./peer.ts";
+import type { MulticastState, PeerEntry } from "./peer.ts";
 import type { PeerTable } from "./peer_table.ts";
 
 /** Heartbeats for which a peer counts as heard by multicast after one came that way. They come every 0.85 to 1. */
 const HEARD_FOR = 1.5;
-/** Heartbeats for which a peer counts as hearing this node after it has said so, times the heartbeats that its list takes. */
+/** Heartbeats for which a peer counts as hearing this node after it said so, for each heartbeat that its list takes. */
 const HEARS_FOR = 1.75;
-/** Those that a list takes at least when one is full: it may have more than are known here. */
-const MIN_TURNS = 2;
+/** Heartbeats that a list takes at least when one of them is full: the peer may hear more nodes than are known here. */
+const MIN_LIST_HEARTBEATS = 2;
 
 /** What {@linkcode MulticastReachability} are made of. */
 export interface MulticastReachabilityConfig {
@@ -29,8 +29,8 @@ export interface MulticastReachabilityConfig {
 }
 
 /**
- * A peer that says that it hears this node's multicast gets no copies. It has to go on saying so: a path that is lost is
- * not told of by those who do not hear.
+ * A peer that says that it hears this node's multicast gets no copies by unicast. It has to go on saying so: one that
+ * does not hear this node any more may not notice.
  */
 export class MulticastReachability {
   readonly #config: MulticastReachabilityConfig;
@@ -39,36 +39,46 @@ export class MulticastReachability {
     this.#config = config;
   }
 
-  /** Notes what a heartbeat of a peer shows and says. */
+  /** Notes what a heartbeat of a peer shows of the multicast paths, and what it says of them. */
   note(entry: PeerEntry, { path, heard }: Extension): void {
     const { clock, nodeId } = this.#config;
     const now = clock.now();
+    const multicast: MulticastState = entry.multicast;
     if (path === PATH_GROUP) this.#hear(entry, now);
-    else if (path !== undefined) entry.aloneAt = now;
-    if (heard !== undefined) entry.listsInTurn = heard.length >= MAX_HEARD * SHORT_ID_LENGTH;
+    else if (path !== undefined) multicast.unicastAt = now;
+    if (heard !== undefined) multicast.listsInTurn = heard.length >= MAX_HEARD * SHORT_ID_LENGTH;
     if (path === PATH_HEARD || (heard !== undefined && listsNode(heard, nodeId))) {
-      entry.hearsUsAt = now;
+      multicast.hearsUsAt = now;
       this.#set(entry, true);
     } else if (path === PATH_DEAF) this.#set(entry, false);
   }
 
   /**
-   * A heartbeat in the name of a peer came from a host that has not shown yet to be its own. The system may send to the group
-   * from another address, as from the link-local one with IPv6: that it was heard counts once the peer has answered from there.
+   * A heartbeat in the name of a peer came from a host that is not known to be its own. The system may send multicast
+   * from another address, as from the link-local one with IPv6. It counts once the peer has answered from there.
    */
   noteAlternate(entry: PeerEntry, { path }: Extension, host: string): void {
-    if (path === PATH_GROUP) entry.aside = { host, at: this.#config.clock.now() };
+    if (path !== PATH_GROUP) return;
+    const multicast: MulticastState = entry.multicast;
+    multicast.alternate = { host, at: this.#config.clock.now() };
   }
 
-  /** The peer has answered, from a host that may not have been known to be its own. */
+  /** A peer has answered a path challenge, from a host that may not have been known to be its own. */
   answered(entry: PeerEntry): void {
-    const { aside } = entry;
-    if (aside === undefined || !entry.isOn(aside.host)) return;
-    entry.aside = undefined;
-    if (this.#config.clock.now() - aside.at <= this.#config.heartbeat) this.#hear(entry, aside.at);
+    const multicast: MulticastState = entry.multicast;
+    const { alternate } = multicast;
+    if (alternate === undefined || !entry.isOn(alternate.host)) return;
+    multicast.alternate = undefined;
+    if (this.#config.clock.now() - alternate.at <= this.#config.heartbeat) this.#hear(entry, alternate.at);
   }
 
-  /** What to say to one peer: whether its multicast is heard. */
+  /** A peer has answered a path challenge, which says whether its multicast is heard: it knows. */
+  acknowledged({ multicast }: PeerEntry): void {
+    const state: MulticastState = multicast;
+    state.isLossUntold = false;
+  }
+
+  /** The path that a heartbeat for one peer carries: whether its multicast is heard. */
   pathTo(entry: PeerEntry | undefined): number {
     return entry !== undefined && isHeard(entry) ? PATH_HEARD : PATH_DEAF;
   }
@@ -79,50 +89,62 @@ export class MulticastReachability {
   }
 
   /**
-   * Those of them that the next heartbeat lists. When they are too many for one they take turns, those that are proven
-   * first: the others are told by the answers that they get, and may be inventions.
+   * Those of them that the next heartbeat lists. When they are too many for one heartbeat they take turns, the
+   * validated ones first: the others learn it by path challenges, and may be forged.
    */
   list(): readonly PeerEntry[] {
     const heard = this.heard();
     if (heard.length <= MAX_HEARD) return heard;
     const order = (a: PeerEntry, b: PeerEntry) =>
-      Number(b.isValidated) - Number(a.isValidated) || a.listedAt - b.listedAt;
+      Number(b.isValidated) - Number(a.isValidated) || a.multicast.listedAt - b.multicast.listedAt;
     const listed = [...heard].sort(order).slice(0, MAX_HEARD);
-    for (const entry of listed) entry.listedAt = this.#config.clock.now();
+    for (const { multicast } of listed) {
+      const state: MulticastState = multicast;
+      state.listedAt = this.#config.clock.now();
+    }
     return listed;
   }
 
-  /** Time has passed, and what has come meanwhile is read. Returns those who have to be told that they are not heard any more. */
+  /**
+   * Ends what has not been renewed in time. To be called once the datagrams that have arrived are read. Returns the
+   * peers that have to learn that their multicast is not heard any more.
+   */
   expire(): readonly PeerEntry[] {
     const { clock, heartbeat, peers } = this.#config;
     const now = clock.now();
     const silent: PeerEntry[] = [];
     for (const entry of peers.all()) {
-      const turns = entry.listsInTurn ? Math.max(MIN_TURNS, Math.ceil(peers.size / MAX_HEARD)) : 1;
-      if (entry.hearsUs && now - entry.hearsUsAt > HEARS_FOR * turns * heartbeat) this.#set(entry, false);
-      if (isHeard(entry) && now - entry.groupAt > HEARD_FOR * heartbeat) {
-        entry.groupAt = -Infinity;
-        entry.isDeafTo = entry.isValidated;
+      const multicast: MulticastState = entry.multicast;
+      const heartbeats = multicast.listsInTurn ? Math.max(MIN_LIST_HEARTBEATS, Math.ceil(peers.size / MAX_HEARD)) : 1;
+      if (multicast.hearsUs && now - multicast.hearsUsAt > HEARS_FOR * heartbeats * heartbeat) this.#set(entry, false);
+      if (isHeard(entry) && now - multicast.groupAt > HEARD_FOR * heartbeat) {
+        multicast.groupAt = -Infinity;
+        multicast.isLossUntold = entry.isValidated;
       }
-      // One that is silent is asked whether it is there, which tells it as well.
-      if (entry.isDeafTo && entry.probes === 0) silent.push(entry);
+      // A suspect learns it by the probes that it gets.
+      if (multicast.isLossUntold && entry.liveness.probes === 0) silent.push(entry);
     }
     return silent;
   }
 
-  #hear(entry: PeerEntry, at: number): void {
-    entry.groupAt = Math.max(entry.groupAt, at);
-    entry.isDeafTo = false;
+  #hear({ multicast }: PeerEntry, at: number): void {
+    const state: MulticastState = multicast;
+    state.groupAt = Math.max(state.groupAt, at);
+    state.isLossUntold = false;
   }
 
-  #set(entry: PeerEntry, hearsUs: boolean): void {
-    if (entry.hearsUs === hearsUs) return;
-    entry.hearsUs = hearsUs;
+  #set({ multicast }: PeerEntry, hearsUs: boolean): void {
+    const state: MulticastState = multicast;
+    if (state.hearsUs === hearsUs) return;
+    state.hearsUs = hearsUs;
     this.#config.peers.changed();
   }
 }
 
-/** Until {@linkcode MulticastReachability.expire} finds that it is long ago: a node that has stood still has yet to read what came meanwhile. */
-function isHeard({ groupAt }: PeerEntry): boolean {
-  return groupAt > -Infinity;
+/**
+ * Holds until {@linkcode MulticastReachability.expire} ends it, and not for a time: after a stall, this node has yet to
+ * read what arrived meanwhile.
+ */
+function isHeard({ multicast }: PeerEntry): boolean {
+  return multicast.groupAt > -Infinity;
 }

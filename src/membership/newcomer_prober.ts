@@ -1,5 +1,6 @@
 /**
- * Nodes that are heard for the first times in a large mesh: a few of its nodes ask where they are.
+ * Path challenges to joining nodes in a large mesh: a few of its nodes send them, each after a random delay
+ * ({@linkcode ResponseSuppression}).
  *
  * @module
  */
@@ -14,36 +15,35 @@ export interface NewcomerProberConfig {
   readonly clock: Clock;
   readonly suppression: ResponseSuppression;
   readonly peers: PeerTable;
-  /** Nobody else was quicker. */
+  /** The delay is over, and the node was neither validated nor challenged meanwhile. */
   readonly onTurn: (entry: PeerEntry) => void;
 }
 
-/** Those that this node asks when their time has come, unless they have asked or answered by then. */
+/** The joining nodes that this node challenges after a delay, unless they have answered or been challenged by then. */
 export class NewcomerProber {
   readonly #config: NewcomerProberConfig;
-  readonly #waiting = new Map<PeerEntry, Timer>();
+  readonly #chosen = new Map<PeerEntry, Timer>();
 
   constructor(config: NewcomerProberConfig) {
     this.#config = config;
   }
 
-  /** One was heard that was never asked. */
-  hear(entry: PeerEntry): void {
+  /** A node was heard that was never challenged, and that was heard so many times before. */
+  hear(entry: PeerEntry, times: number): void {
     const { clock, suppression } = this.#config;
-    const times = entry.calls++;
-    if (this.#waiting.has(entry) || !suppression.isChosen(times)) return;
-    this.#waiting.set(entry, clock.setTimer(() => this.#due(entry), suppression.delay()));
+    if (this.#chosen.has(entry) || !suppression.isChosen(times)) return;
+    this.#chosen.set(entry, clock.setTimer(() => this.#due(entry), suppression.delay()));
   }
 
-  /** Asks nobody any more. */
+  /** Challenges nobody any more. */
   close(): void {
-    for (const timer of this.#waiting.values()) timer.cancel();
-    this.#waiting.clear();
+    for (const timer of this.#chosen.values()) timer.cancel();
+    this.#chosen.clear();
   }
 
   #due(entry: PeerEntry): void {
     const { onTurn, peers } = this.#config;
-    this.#waiting.delete(entry);
-    if (peers.get(entry.id) === entry && !entry.isValidated && entry.challengesSent === 0) onTurn(entry);
+    this.#chosen.delete(entry);
+    if (peers.get(entry.id) === entry && !entry.isValidated && entry.validation.challengesSent === 0) onTurn(entry);
   }
 }

@@ -1,5 +1,6 @@
 /**
- * Questions whose answers show that a node is where it is taken to be.
+ * Open path challenges: heartbeats with a nonce that were sent to one address each. They are kin to the PATH_CHALLENGE
+ * frame of QUIC (RFC 9000, section 8.2): whoever repeats the nonce has received it, so it listens at that address.
  *
  * @module
  */
@@ -12,18 +13,22 @@ import { NONCE_LENGTH } from "../wire/layout.ts";
 
 /** Most that are remembered: the oldest give way. */
 const CAPACITY = 4096;
-/** An answer that takes longer, in milliseconds, is a late copy, or has lain here: it says nothing of now. */
+/**
+ * A response that takes longer, in milliseconds, is a late copy, or has waited to be read: it does not show where the
+ * node is now.
+ */
 export const LONGEST_TRIP = 10_000;
 
-/** A question that was sent to one address alone. */
+/** A path challenge. */
 export interface PathChallenge {
   readonly to: Endpoint;
-  /** Whom it was for; absent when it is not known who is there. */
+  /** The id of the node that it was for; absent when it was for whoever is there. */
   readonly id: string | undefined;
+  /** When it was sent, by the node's clock. */
   readonly sentAt: number;
 }
 
-/** Whoever repeats the nonce of a question has got it: it listens where the question was sent. */
+/** Those that have no response. */
 export class PathChallenges {
   readonly #clock: Clock;
   readonly #randomBytes: RandomBytes;
@@ -34,7 +39,7 @@ export class PathChallenges {
     this.#randomBytes = randomBytes;
   }
 
-  /** The nonce of a new question, for the node `id` or for whoever is there. */
+  /** The nonce of a new challenge, for the node `id` or for whoever is there. */
   issue(to: Endpoint, id?: string): number {
     const nonce = readU32(this.#randomBytes(NONCE_LENGTH), 0);
     this.#open.set(nonce, { to, id, sentAt: this.#clock.now() });
@@ -43,7 +48,10 @@ export class PathChallenges {
     return nonce;
   }
 
-  /** The question that `id` answers; `undefined` when it was not asked that, or too long ago, or has answered. */
+  /**
+   * The challenge to which `id` responds; `undefined` when it got none with this nonce, or too long ago, or has
+   * responded.
+   */
   redeem(nonce: number, id: string): PathChallenge | undefined {
     const challenge = this.#open.get(nonce);
     if (challenge === undefined || (challenge.id !== undefined && challenge.id !== id)) return undefined;
@@ -51,7 +59,7 @@ export class PathChallenges {
     return this.#clock.now() - challenge.sentAt <= LONGEST_TRIP ? challenge : undefined;
   }
 
-  /** The questions to whoever is at an address that were sent since a time and have no answer. */
+  /** The challenges to whoever is at an address that were sent since a time and have no response. */
   openSince(time: number): readonly PathChallenge[] {
     return [...this.#open.values()].filter(({ id, sentAt }) => id === undefined && sentAt >= time);
   }

@@ -1,5 +1,8 @@
 /**
- * Paths that lose all large datagrams and no small ones: suspected, measured, and heeded (`docs/wire.md`, "Sizes").
+ * Path MTU discovery: paths that lose all large datagrams and no small ones are suspected, measured, and heeded
+ * (`docs/wire.md`, "Sizes"). It is kin to DPLPMTUD (RFC 8899): probes of chosen lengths, acknowledged by the peer, and
+ * a timer that tries longer ones again. Unlike DPLPMTUD it begins at the largest size, and measures a path only when
+ * datagrams are lost on it again and again, as its black hole detection would notice.
  *
  * @module
  */
@@ -10,30 +13,39 @@ import { MAX_DATAGRAM } from "../wire/layout.ts";
 import type { EchoProbes } from "./echo_probes.ts";
 import type { PeerEntry } from "./peer.ts";
 
-/** Bytes that fit, with 28 of headers, where an IPv4 packet may have 1400, 1300, 1280 (IPv6's least), 1200, 1000 and 576. */
+/**
+ * Bytes that fit, with 28 of headers, where an IPv4 packet may have 1400, 1300, 1280 (IPv6's least), 1200, 1000 and
+ * 576.
+ */
 export const LADDER: readonly number[] = [1372, 1272, 1252, 1172, 972, 548];
 
 /**
- * A datagram that was sent again so often to one peer is suspicious when it is longer than the smallest size that is tried:
- * with a quarter of all lost, one in 16,000 is. It is measured then, which costs little.
+ * Retransmissions of one datagram to one peer after which its path is measured, if the datagram is longer than the
+ * smallest size that is tried. With a quarter of all datagrams lost, that happens to one in 16,000; a measurement costs
+ * little.
  */
-const SUSPICIOUS = 7;
+const SUSPICIOUS_RESENDS = 7;
 const SMALLEST: number = LADDER.at(-1) ?? 0;
-/** Datagrams that are watched for each peer, and how long one is kept that is not sent again any more, in milliseconds. */
+/** Datagrams that are watched for each peer, and for how long after the last retransmission, in milliseconds. */
 const WATCHED = 16;
 const WATCH_FOR = 1000;
-/** How often all sizes are tried that have not arrived, at most, and the time between two tries, in milliseconds. */
-const ROUNDS = 24;
-const EVERY = 200;
-/** That all tries are lost by chance, as small ones are, has to be less likely than this. */
+/**
+ * Most rounds of a measurement, in each of which all sizes are tried that have not arrived, and the time between two,
+ * in milliseconds.
+ */
+const MAX_ROUNDS = 24;
+const ROUND_EVERY = 200;
+/**
+ * A size does not fit when the chance that all its probes were lost, with the loss of small ones, is less than this.
+ */
 const UNLIKELY = 1e-5;
-/** Small ones that have to arrive: who does not answer them tells nothing. */
+/** Small probes that have to be acknowledged: a peer that answers none of them may just be gone. */
 const MIN_ACKS = 3;
-/** Peers that are measured at a time. */
+/** Most peers that are measured at a time. */
 const AT_ONCE = 4;
-/** A peer that was measured is not measured again for so long, whatever is suspected, in milliseconds. */
-const REST = 60_000;
-/** When it is looked whether a path carries more by now, in milliseconds: PMTU_RAISE_TIMER of RFC 8899. */
+/** Time after a measurement before which the path is not measured again, whatever is suspected, in milliseconds. */
+const REMEASURE_AFTER = 60_000;
+/** When a path that does not carry all sizes is measured again, in milliseconds: PMTU_RAISE_TIMER of RFC 8899. */
 const RAISE_AFTER = 600_000;
 
 /** What a {@linkcode PathMtu} is made of. The callbacks MUST NOT throw. */
@@ -49,27 +61,30 @@ export interface PathMtuConfig {
 
 /** What is known of the path to one peer. */
 interface Path {
-  /** How often datagrams were sent again, and when last, by number. */
+  /** Retransmissions of datagrams, and when the last one was, by the number of the batch. */
   readonly watched: Map<number, { count: number; at: number }>;
-  /** The longest datagram that arrives, as far as is known. */
+  /** The longest datagram that arrives, as far as is known, in bytes. */
   size: number;
   /** Not measured before this, by the node's clock. */
-  restsUntil: number;
-  /** Until the next try, or until it is looked whether it carries more. */
+  notBefore: number;
+  /** Until the next round, or until the path is measured again. */
   timer: Timer | undefined;
   measurement: Measurement | undefined;
 }
 
+/** A measurement that goes on. */
 interface Measurement {
+  /** Those of all its probes. */
   readonly nonces: number[];
+  /** Rounds that have begun. */
   rounds: number;
-  /** Small ones that have arrived. */
+  /** Small probes that were acknowledged. */
   small: number;
-  /** The largest that has. */
+  /** The size of the largest probe that was, in bytes. */
   largest: number;
 }
 
-/** One per node. It does nothing until something was sent again and again. */
+/** One per node. It does nothing until a datagram was retransmitted again and again. */
 export class PathMtu {
   readonly #config: PathMtuConfig;
   readonly #paths = new Map<string, Path>();
@@ -81,24 +96,24 @@ export class PathMtu {
     this.#config = config;
   }
 
-  /** A datagram of so many bytes was sent again to one peer. */
+  /** A datagram of so many bytes was retransmitted to one peer. */
   recovered(id: string, number: number, length: number): void {
     if (length <= SMALLEST || this.#closed) return;
     const now = this.#config.clock.now();
     const path = this.#paths.get(id) ?? this.#add(id);
-    if (path === undefined || length > path.size || path.measurement !== undefined || now < path.restsUntil) return;
-    if (count(path, number, now) < SUSPICIOUS || this.#measuring >= AT_ONCE) return;
+    if (path === undefined || length > path.size || path.measurement !== undefined || now < path.notBefore) return;
+    if (count(path, number, now) < SUSPICIOUS_RESENDS || this.#measuring >= AT_ONCE) return;
     path.watched.clear();
     this.#measure(id, path);
   }
 
-  /** A peer is gone. */
+  /** A peer has departed. */
   forget(id: string): void {
     const path = this.#paths.get(id);
     if (path === undefined) return;
     this.#stop(path);
     this.#paths.delete(id);
-    this.#review();
+    this.#updateLimit();
   }
 
   /** Measures nothing any more. */
@@ -113,7 +128,7 @@ export class PathMtu {
     const path: Path = {
       watched: new Map(),
       size: MAX_DATAGRAM,
-      restsUntil: -Infinity,
+      notBefore: -Infinity,
       timer: undefined,
       measurement: undefined,
     };
@@ -132,17 +147,17 @@ export class PathMtu {
     const peer = this.#config.peer(id);
     const { rounds, largest } = measurement;
     if (largest === MAX_DATAGRAM || isCertain(measurement)) return this.#end(id, path, true);
-    if (peer === undefined || rounds === ROUNDS) return this.#end(id, path, false);
+    if (peer === undefined || rounds === MAX_ROUNDS) return this.#end(id, path, false);
     measurement.rounds++;
-    const ask = (size: number | undefined, onAnswer: () => void) => {
-      const probe = { node: peer.nodeId, ...(size === undefined ? {} : { size }) };
-      measurement.nonces.push(this.#config.probes.send(probe, peer.endpoint, onAnswer));
+    const probe = (size: number | undefined, onAnswer: () => void) => {
+      const what = { node: peer.nodeId, ...(size === undefined ? {} : { size }) };
+      measurement.nonces.push(this.#config.probes.send(what, peer.endpoint, onAnswer));
     };
-    ask(undefined, () => measurement.small++);
+    probe(undefined, () => measurement.small++);
     for (const size of [MAX_DATAGRAM, ...LADDER]) {
-      if (size > largest) ask(size, () => measurement.largest = Math.max(measurement.largest, size));
+      if (size > largest) probe(size, () => measurement.largest = Math.max(measurement.largest, size));
     }
-    path.timer = this.#config.clock.setTimer(() => this.#round(id, path, measurement), EVERY);
+    path.timer = this.#config.clock.setTimer(() => this.#round(id, path, measurement), ROUND_EVERY);
   }
 
   #end(id: string, path: Path, isKnown: boolean): void {
@@ -150,20 +165,20 @@ export class PathMtu {
     if (measurement === undefined) return;
     this.#stop(path);
     const { clock, peer, onPath } = this.#config;
-    path.restsUntil = clock.now() + REST;
+    path.notBefore = clock.now() + REMEASURE_AFTER;
     const entry = peer(id);
-    // Small ones are longer than most of what is sent: below that nothing is gained.
+    // Most datagrams are shorter than the smallest size: below it nothing is gained.
     if (isKnown) path.size = Math.max(SMALLEST, measurement.largest);
     if (path.size < MAX_DATAGRAM) {
       path.timer = clock.setTimer(() => this.#raise(id, path), RAISE_AFTER);
     }
-    this.#review();
+    this.#updateLimit();
     if (entry !== undefined && path.size !== size) onPath({ id, address: entry.address }, path.size);
   }
 
   #raise(id: string, path: Path): void {
     if (this.#measuring < AT_ONCE) this.#measure(id, path);
-    else path.timer = this.#config.clock.setTimer(() => this.#raise(id, path), EVERY * ROUNDS);
+    else path.timer = this.#config.clock.setTimer(() => this.#raise(id, path), ROUND_EVERY * MAX_ROUNDS);
   }
 
   #stop(path: Path): void {
@@ -174,7 +189,7 @@ export class PathMtu {
     this.#measuring--;
   }
 
-  #review(): void {
+  #updateLimit(): void {
     let limit = MAX_DATAGRAM;
     for (const { size } of this.#paths.values()) limit = Math.min(limit, size);
     if (limit === this.#limit) return;
@@ -183,7 +198,10 @@ export class PathMtu {
   }
 }
 
-/** How often a number was sent again. A few are watched; others when those are sent again no more. */
+/**
+ * How often a batch was retransmitted. A few are watched; others take their places when these are retransmitted no
+ * more.
+ */
 function count({ watched }: Path, number: number, now: number): number {
   const known = watched.get(number);
   if (known !== undefined) {
@@ -198,8 +216,8 @@ function count({ watched }: Path, number: number, now: number): number {
 }
 
 /**
- * Whether what has not arrived cannot, by what became of the small ones that were sent with it: with none of six lost after
- * as many tries. The last try may be on its way.
+ * Whether the sizes without an ack do not fit, by the loss of the small probes that were sent with them. The last round
+ * may still be on its way; when no small probe is lost, six rounds before it are enough.
  */
 function isCertain({ rounds, small }: Measurement): boolean {
   const tries = rounds - 1;

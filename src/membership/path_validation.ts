@@ -1,5 +1,7 @@
 /**
- * Questions and answers by which nodes show each other where they are.
+ * Path validation: challenges and responses by which nodes show each other at which address they listen. It is kin to
+ * that of QUIC (RFC 9000, section 8.2): a heartbeat with a nonce is the PATH_CHALLENGE, and one that echoes it the
+ * PATH_RESPONSE.
  *
  * @module
  */
@@ -11,32 +13,38 @@ import { TokenBucket } from "../platform/token_bucket.ts";
 import type { Extension } from "../wire/extension.ts";
 import type { MulticastReachability } from "./multicast_reachability.ts";
 import { type PathChallenge, PathChallenges } from "./path_challenges.ts";
-import type { PeerEntry } from "./peer.ts";
+import type { PeerEntry, ValidationState } from "./peer.ts";
 import type { PeerTable } from "./peer_table.ts";
 import type { ResponseSuppression } from "./response_suppression.ts";
 
 /**
- * Questions to nodes that have not answered, in a burst and per second, and answers to theirs. Forged ids cannot make the
- * node send more than that.
+ * Challenges to unvalidated addresses, in a burst and per second, and responses. Forged ids cannot make the node send
+ * more than that.
  */
 const CHALLENGES_PER_SECOND = 128;
 const RESPONSES_PER_SECOND = 1024;
-/** Newcomers to a full table that ask nothing and are asked where they are, in a burst and per second: who answers finds room. */
+/**
+ * Challenges to joining nodes for whom the table has no room and that have sent none themselves, in a burst and per
+ * second: one that responds finds room.
+ */
 const UNREGISTERED_CHALLENGES_PER_SECOND = 16;
 /**
- * When a node that was heard, and does not answer, is asked again, in milliseconds after the time before. Then it is asked
- * when it is heard.
+ * When a node that was heard and does not respond is challenged again, in milliseconds after the time before. After
+ * that it is challenged when it is heard.
  */
 export const CHALLENGE_AGAIN: readonly number[] = [100, 300, 900];
-/** How long an answer is waited for by a node that is about to leave, and after how long it asks once more, in milliseconds. */
-const PATIENCE = 300;
+/**
+ * How long a node that is about to leave waits for a response, and after how long it repeats the challenge, in
+ * milliseconds.
+ */
+const RESPONSE_WITHIN = 300;
 const REPEAT_AFTER = 100;
-/** How long somebody counts as unanswered then. */
-const LONG_PATIENCE = 2000;
-/** How often it is looked whether somebody is to be asked again, in milliseconds. */
+/** For how long an address without a response is then named as one that was not met, in milliseconds. */
+const UNANSWERED_FOR = 2000;
+/** How often it is looked who is to be challenged again, in milliseconds. */
 const RETRY_EVERY = 100;
 
-/** What a heartbeat says behind its body, besides where the node's stream is. */
+/** What the extension of a heartbeat carries, besides the position of the node's stream. */
 export type HeartbeatPayload = Pick<Extension, "nonce" | "echo" | "path" | "heard" | "peers" | "token">;
 
 /** What a {@linkcode PathValidation} is made of. The callbacks MUST NOT throw. */
@@ -46,8 +54,8 @@ export interface PathValidationConfig {
   readonly peers: PeerTable;
   readonly paths: MulticastReachability;
   readonly suppression: ResponseSuppression;
-  /** Sends a heartbeat that says this. */
-  readonly sendHeartbeat: (saying: HeartbeatPayload, to: Endpoint) => void;
+  /** Sends a heartbeat with a payload. */
+  readonly sendHeartbeat: (payload: HeartbeatPayload, to: Endpoint) => void;
 }
 
 /** One per node. */
@@ -57,10 +65,10 @@ export class PathValidation {
   readonly #challengeLimit: TokenBucket;
   readonly #responseLimit: TokenBucket;
   readonly #unregisteredLimit: TokenBucket;
-  /** Those that are asked again. */
+  /** Nodes that are to be challenged again. */
   readonly #outstanding = new Set<PeerEntry>();
-  /** How often an address was asked once more on leaving. */
-  readonly #repeated = new Map<string, number>();
+  /** Challenges that were repeated to an address as the node was about to leave, by `host:port`. */
+  readonly #repeats = new Map<string, number>();
   #timer: Timer | undefined;
 
   constructor(config: PathValidationConfig) {
@@ -76,116 +84,132 @@ export class PathValidation {
     );
   }
 
-  /** Asks a node, or whoever is at an address. */
+  /** Sends a challenge to a node, or to whoever is at an address. It is not limited, nor counted for the node. */
   send(to: Endpoint, entry?: PeerEntry): void {
-    const { paths, sendHeartbeat: say } = this.#config;
-    say({ path: paths.pathTo(entry), nonce: this.#pathChallenges.issue(to, entry?.id) }, to);
+    const { paths, sendHeartbeat } = this.#config;
+    sendHeartbeat({ path: paths.pathTo(entry), nonce: this.#pathChallenges.issue(to, entry?.id) }, to);
   }
 
-  /** Asks a node whether it is where it was heard, and again when it does not answer. */
+  /** Challenges a node where it is reached, and again when it does not respond. */
   challenge(entry: PeerEntry): void {
     if (!this.#challengeLimit.allow()) return;
-    this.#note(entry);
+    this.#challengeAgainLater(entry);
     this.send(entry.endpoint, entry);
   }
 
-  /** Asks a node once whether it is where it was heard: in a large mesh, all others may be asking it. */
+  /** Challenges a node where it is reached, once: in a large mesh, all others may do so, too. */
   challengeOnce(entry: PeerEntry): void {
     if (!this.#challengeLimit.allow()) return;
     this.#count(entry);
     this.send(entry.endpoint, entry);
   }
 
-  /** Asks a node at another place than where it is taken to be. */
+  /** Challenges a node at another endpoint than that where it is reached. */
   challengeAt(entry: PeerEntry, to: Endpoint): void {
     if (this.#challengeLimit.allow()) this.send(to, entry);
   }
 
   /**
-   * Answers a newcomer for whom there is no room, and asks it where it is: in the answer, which is sent anyway, or by
-   * itself. One that has answered, and finds no room all the same, is asked in vain.
+   * Responds to a joining node for whom there is no room, and challenges it: in the response, which is sent anyway, or
+   * in a heartbeat of its own. One that has responded already finds no room all the same, so it is not challenged.
    */
   challengeUnregistered(source: Endpoint, id: string, nonce: number | undefined, isResponse: boolean): void {
-    const { paths, sendHeartbeat: say } = this.#config;
+    const { paths, sendHeartbeat } = this.#config;
     const limit = nonce === undefined ? this.#unregisteredLimit : this.#responseLimit;
     if ((nonce === undefined && isResponse) || !limit.allow()) return;
-    const question = isResponse ? {} : { nonce: this.#pathChallenges.issue(source, id) };
-    say({ path: paths.pathTo(undefined), ...nonce !== undefined && { echo: nonce }, ...question }, source);
+    const challenge = isResponse ? {} : { nonce: this.#pathChallenges.issue(source, id) };
+    sendHeartbeat({ path: paths.pathTo(undefined), ...nonce !== undefined && { echo: nonce }, ...challenge }, source);
   }
 
   /**
-   * A node that is gone is heard, or it is a late copy: it is answered, and asked whether it is there if `mayAsk`, in the answer
-   * or by itself.
+   * A heartbeat of a departed node came, which may be a late copy. It is responded to, and the node is challenged if
+   * `mayChallenge`: in the response, or in a heartbeat of its own.
    */
-  challengeDeparted(source: Endpoint, id: string, nonce: number | undefined, mayAsk: boolean): void {
-    const { paths, sendHeartbeat: say } = this.#config;
+  challengeDeparted(source: Endpoint, id: string, nonce: number | undefined, mayChallenge: boolean): void {
+    const { paths, sendHeartbeat } = this.#config;
     const limit = nonce === undefined ? this.#challengeLimit : this.#responseLimit;
-    if ((nonce === undefined && !mayAsk) || !limit.allow()) return;
-    const question = { nonce: this.#pathChallenges.issue(source, id) };
-    say({ path: paths.pathTo(undefined), ...nonce !== undefined && { echo: nonce }, ...question }, source);
+    if ((nonce === undefined && !mayChallenge) || !limit.allow()) return;
+    const challenge = { nonce: this.#pathChallenges.issue(source, id) };
+    sendHeartbeat({ path: paths.pathTo(undefined), ...nonce !== undefined && { echo: nonce }, ...challenge }, source);
   }
 
-  /** A newcomer that does not speak the extension hears of this node at once. */
+  /** Sends a heartbeat to a joining plain node, so that it knows this node at once. */
   heartbeatPlain(entry: PeerEntry): void {
-    const { paths, sendHeartbeat: say } = this.#config;
-    if (this.#challengeLimit.allow()) say({ path: paths.pathTo(entry) }, entry.endpoint);
+    const { paths, sendHeartbeat } = this.#config;
+    if (this.#challengeLimit.allow()) sendHeartbeat({ path: paths.pathTo(entry) }, entry.endpoint);
   }
 
   /**
-   * Answers a question, to where it came from; with one of its own, if the asker is not proven. That is asked again, but in
-   * a large mesh only when the asker asks again: its first question may have been sent to all.
+   * Responds to a challenge, to where it came from; with a challenge of its own, if the sender's path is not validated.
+   * That one is repeated, but in a large mesh only when the sender has challenged again: its first challenge may have
+   * been sent to all nodes.
    */
-  respond(entry: PeerEntry, nonce: number, source: Endpoint, more: HeartbeatPayload): void {
-    const { suppression, paths, sendHeartbeat: say } = this.#config;
+  respond(entry: PeerEntry, nonce: number, source: Endpoint, payload: HeartbeatPayload): void {
+    const { suppression, paths, sendHeartbeat } = this.#config;
     if (!this.#responseLimit.allow()) return;
     const own = entry.isValidated ? {} : { nonce: this.#pathChallenges.issue(source, entry.id) };
     if (!entry.isValidated) {
-      // Who asks many times in a short while, as it suspects this node, is not asked many times in vain by that.
-      if (entry.challengesSent > CHALLENGE_AGAIN.length) entry.challengedAt = this.#config.clock.now();
-      else if (suppression.isSmall || entry.challengesSent > 0) this.#note(entry);
+      // A node that suspects this one challenges it many times in a short while: the challenges that go back do not
+      // count.
+      const validation: ValidationState = entry.validation;
+      if (validation.challengesSent > CHALLENGE_AGAIN.length) validation.challengedAt = this.#config.clock.now();
+      else if (suppression.isSmall || validation.challengesSent > 0) this.#challengeAgainLater(entry);
       else this.#count(entry);
     }
-    say({ path: paths.pathTo(entry), echo: nonce, ...own, ...more }, source);
+    sendHeartbeat({ path: paths.pathTo(entry), echo: nonce, ...own, ...payload }, source);
   }
 
-  /** The question that a node answers, if it was asked that. */
+  /** The challenge to which a node responds, if it got one with that nonce. */
   redeem(nonce: number | undefined, id: string): PathChallenge | undefined {
     const challenge = nonce === undefined ? undefined : this.#pathChallenges.redeem(nonce, id);
-    // It was no invention, so the question does not count: hundreds that come at once are all asked.
+    // The node is not forged, so the challenge does not count: hundreds of nodes that join at once are all challenged.
     if (challenge !== undefined && this.#config.peers.get(id)?.isValidated === false) this.#challengeLimit.giveBack();
     return challenge;
   }
 
-  /** Whether somebody was asked a short while ago who has neither answered nor been given up. */
+  /** A validated peer was heard from where it is reached, or has responded from there: the count begins anew. */
+  reached({ validation }: PeerEntry): void {
+    const state: ValidationState = validation;
+    state.challengesSent = 0;
+  }
+
+  /** A response took so many milliseconds. Smoothed as TCP's round trip is (RFC 6298). */
+  measured({ validation }: PeerEntry, time: number): void {
+    const state: ValidationState = validation;
+    state.roundTrip = state.roundTrip === 0 ? time : state.roundTrip + (time - state.roundTrip) / 8;
+  }
+
+  /** Whether a node or an address was challenged a short while ago and may still respond. */
   get isChallenging(): boolean {
     const { peers } = this.#config;
     for (const entry of this.#outstanding) if (!entry.isValidated && peers.get(entry.id) === entry) return true;
-    return this.#open(PATIENCE).length > 0;
+    return this.#open(RESPONSE_WITHIN).length > 0;
   }
 
-  /** Where somebody was asked that others had told of, and has not answered. */
+  /** Addresses that others have named and from which no response has come. */
   get unanswered(): readonly Endpoint[] {
-    return this.#open(LONG_PATIENCE).map(({ to }) => to);
+    return this.#open(UNANSWERED_FOR).map(({ to }) => to);
   }
 
   /**
-   * Asks once more, as the node is about to leave: where others have told of somebody who has not answered yet, and peers
-   * whose welcome was lost.
+   * Challenges once more, as the node is about to leave: addresses that others have named and that have not responded,
+   * and peers whose peer exchange has not come.
    */
   repeat(withoutExchange: readonly PeerEntry[]): void {
     const now = this.#config.clock.now();
-    for (const { to, sentAt } of this.#open(PATIENCE)) {
+    for (const { to, sentAt } of this.#open(RESPONSE_WITHIN)) {
       const name = formatAddress(to.host, to.port);
-      if (now - sentAt < REPEAT_AFTER || (this.#repeated.get(name) ?? 0) > 1 || !this.#challengeLimit.allow()) continue;
-      this.#repeated.set(name, (this.#repeated.get(name) ?? 0) + 1);
+      if (now - sentAt < REPEAT_AFTER || (this.#repeats.get(name) ?? 0) > 1 || !this.#challengeLimit.allow()) continue;
+      this.#repeats.set(name, (this.#repeats.get(name) ?? 0) + 1);
       this.send(to);
     }
     for (const entry of withoutExchange) {
-      if (now - Math.max(entry.challengedAt, entry.validatedAt) >= REPEAT_AFTER) this.challenge(entry);
+      const { path: { validatedAt }, validation: { challengedAt } } = entry;
+      if (now - Math.max(challengedAt, validatedAt) >= REPEAT_AFTER) this.challenge(entry);
     }
   }
 
-  /** Asks nothing more. */
+  /** Sends no more challenges of its own accord. */
   close(): void {
     this.#timer?.cancel();
     this.#outstanding.clear();
@@ -199,7 +223,7 @@ export class PathValidation {
       .filter(({ to }) => !known.has(formatAddress(to.host, to.port)));
   }
 
-  #note(entry: PeerEntry): void {
+  #challengeAgainLater(entry: PeerEntry): void {
     const { clock } = this.#config;
     this.#count(entry);
     this.#outstanding.add(entry);
@@ -207,18 +231,20 @@ export class PathValidation {
   }
 
   #count(entry: PeerEntry): void {
-    entry.challengesSent++;
-    entry.challengedAt = this.#config.clock.now();
+    const validation: ValidationState = entry.validation;
+    validation.challengesSent++;
+    validation.challengedAt = this.#config.clock.now();
   }
 
   #retry(): void {
     const { clock, peers } = this.#config;
     this.#timer = undefined;
     for (const entry of [...this.#outstanding]) {
-      const pause = CHALLENGE_AGAIN[entry.challengesSent - 1];
-      const isOver = pause === undefined || entry.challengesSent === 0 || peers.get(entry.id) !== entry;
+      const { challengesSent, challengedAt } = entry.validation;
+      const pause = CHALLENGE_AGAIN[challengesSent - 1];
+      const isOver = pause === undefined || challengesSent === 0 || peers.get(entry.id) !== entry;
       if (isOver) this.#outstanding.delete(entry);
-      else if (clock.now() - entry.challengedAt >= pause) this.challenge(entry);
+      else if (clock.now() - challengedAt >= pause) this.challenge(entry);
     }
     if (this.#outstanding.size > 0) this.#timer ??= clock.setTimer(() => this.#retry(), RETRY_EVERY);
   }

@@ -1,5 +1,5 @@
 /**
- * Who is there, and where to reach them.
+ * The peer table: the nodes that were heard, where each is reached, and the lists of endpoints that follow from that.
  *
  * @module
  */
@@ -9,38 +9,44 @@ import type { Clock } from "../platform/clock.ts";
 import { type Endpoint, formatAddress, isSameEndpoint } from "../platform/endpoint.ts";
 import { type AddressRules, type AdvertisedAddress, locate } from "./advertised_address.ts";
 import type { PlainDestination } from "./copy_budget.ts";
-import { type KnownPeer, PeerEntry } from "./peer.ts";
+import { type AdvertisedState, type KnownPeer, type PathState, PeerEntry } from "./peer.ts";
 
-/** What a heartbeat meant to the table. */
+/** What a heartbeat changed in the table. */
 export type Heard = "joined" | "moved" | "known" | "refused";
 
 /**
- * A peer that is heard from two addresses in turn stays where it was heard first until it was silent there for this part of
- * `quietTimeout`, three heartbeats of 5 s in 60 s; or, if it has answered there, for so many heartbeats.
+ * A peer that is heard from two addresses in turn stays at the first until it was silent there for this part of
+ * `quietTimeout`: 15 s of 60 s, three heartbeats. A validated one stays for so many heartbeats.
  */
-const SETTLED = 1 / 4;
+const PLAIN_SETTLED = 1 / 4;
 const VALIDATION_SETTLED = 2;
-/** Heartbeats of silence for which others are told of a peer that speaks the extension. They come every 0.85 to 1. */
-const EXCHANGED_FOR = 1.25;
+/**
+ * Heartbeats of silence after which peer exchanges do not list a peer that speaks the extension. They come every 0.85
+ * to 1.
+ */
+const LISTED_FOR = 1.25;
+
+/** Most hosts that are remembered of a peer besides the one at which it is reached: the oldest gives way. */
+const MAX_HOSTS = 16;
 
 /** What a {@linkcode PeerTable} is made of. */
 export interface PeerTableConfig {
-  /** Most peers that are kept. A newcomer to a full table is refused, so that forged ids cannot drive real peers out. */
+  /** Most peers that are kept. A full table refuses joining nodes, so that forged ids cannot drive real peers out. */
   readonly capacity: number;
-  /** Most of them that do not speak the extension: they cannot show that they are there. */
+  /** Most of them that are plain, that is, do not speak the extension: their paths cannot be validated. */
   readonly plainCapacity: number;
-  /** Time between heartbeats, and silence after which a peer that answers nothing is gone, in milliseconds. */
+  /** Time between heartbeats, and silence after which a plain peer is lost, in milliseconds. */
   readonly heartbeat: number;
   readonly quietTimeout: number;
   readonly clock: Clock;
   readonly rules: AddressRules;
-  /** Where the turn of those that others are told of begins: at random, or many nodes would tell of the same. */
+  /** At which peer the first peer exchange begins: a random one, or many nodes would list the same. */
   readonly exchangeFrom?: number;
-  /** A peer had to make room for another. */
+  /** A peer has been removed to make room for another. */
   readonly onEvicted: (peer: PeerEntry) => void;
 }
 
-/** A heartbeat, as the table looks at it. */
+/** What the table needs of a heartbeat. */
 export interface HeardPeer {
   readonly id: string;
   /** 16 bytes; may be a view. */
@@ -50,11 +56,11 @@ export interface HeardPeer {
   readonly source: Endpoint;
   /** Whether it speaks the extension. */
   readonly extended: boolean;
-  /** Whether it answers a question that was sent to one address alone. */
+  /** Whether it is the response to a path challenge. */
   readonly isResponse?: boolean;
 }
 
-/** Peers by node id, in the order in which they were last heard. */
+/** One per node: peers by node id, in the order in which they were last heard. */
 export class PeerTable {
   readonly #config: PeerTableConfig;
   readonly #entries = new Map<string, PeerEntry>();
@@ -65,14 +71,15 @@ export class PeerTable {
   #extended: readonly PeerEntry[] | undefined;
   #validated: number | undefined;
   #reachable: readonly PeerEntry[] | undefined;
-  /** How many peers do not speak the extension. */
+  /** How many peers are plain. */
   #plain = 0;
-  readonly #told: Record<"validated" | "plain", number>;
+  /** Whose turn it is in the next peer exchange, among the validated peers and among the plain ones. */
+  readonly #turns: Record<"validated" | "plain", number>;
 
   constructor(config: PeerTableConfig) {
     this.#config = config;
-    const { exchangeFrom: toldFrom = 0 } = config;
-    this.#told = { validated: toldFrom, plain: toldFrom };
+    const { exchangeFrom: from = 0 } = config;
+    this.#turns = { validated: from, plain: from };
   }
 
   /** How many nodes are in it. */
@@ -81,59 +88,65 @@ export class PeerTable {
   }
 
   /**
-   * Notes a heartbeat. A newcomer to a full table is refused; if it answers a question, it takes the place of the one that
-   * was heard longest ago of those that never answered any. A peer that spoke the extension once is taken to speak it: a
-   * datagram may lose its end.
+   * Notes a heartbeat. A full table refuses a joining node, unless the heartbeat is a response or the node is plain:
+   * then the node takes the place of the one that was heard longest ago of those that speak the extension and are not
+   * validated. A peer that spoke the extension once counts as one that does: something may have cut the end off a
+   * datagram.
    */
   hear(heard: HeardPeer): Heard {
     const { id, nodeId, source, extended, isResponse = false } = heard;
     const now = this.#config.clock.now();
     const before = this.#entries.get(id);
-    const isAsBefore = before !== undefined && before.advertised === heard.advertised && before.heardFrom(source);
-    const place = isAsBefore ? before.place : this.locate(heard.advertised, source);
-    if (place.endpoint.port === 0 || (before === undefined && !this.#hasRoom(extended, isResponse))) return "refused";
-    const entry = before ?? new PeerEntry(id, nodeId, place, source, now);
-    if (!isAsBefore) entry.note(heard.advertised, source, place);
-    const isMoved = before !== undefined && this.#place(entry, place, now);
+    const isAsBefore = before !== undefined && before.advertised.text === heard.advertised &&
+      isSameEndpoint(before.advertised.source, source);
+    const located = isAsBefore ? before.advertised.located : this.locate(heard.advertised, source);
+    if (located.endpoint.port === 0 || (before === undefined && !this.#hasRoom(extended, isResponse))) return "refused";
+    const entry = before ?? new PeerEntry(id, nodeId, located, source, now);
+    const advertised: AdvertisedState = entry.advertised;
+    if (!isAsBefore) {
+      advertised.text = heard.advertised;
+      advertised.source = source;
+      advertised.located = located;
+    }
+    const isMoved = before !== undefined && this.#move(entry, located, now);
     this.#contact(entry, source, now);
-    entry.heardAt = now;
-    entry.probes = 0;
-    entry.replacedAt = Infinity;
-    entry.isSuperseded = false;
-    if (before === undefined || (extended && !entry.extended)) this.changed();
+    if (before === undefined || (extended && !advertised.extended)) this.changed();
     if (before === undefined) this.#plain += extended ? 0 : 1;
-    else if (extended && !entry.extended) this.#plain--;
-    entry.extended ||= extended;
+    else if (extended && !advertised.extended) this.#plain--;
+    advertised.extended ||= extended;
     this.#entries.delete(id);
     this.#entries.set(id, entry);
     return before === undefined ? "joined" : isMoved ? "moved" : "known";
   }
 
   /**
-   * A peer has answered from an endpoint. It is reached there from now on if that is what it advertises, or if it was not
-   * proven anywhere. Whether it is reached elsewhere than before, or for the first time.
+   * A peer has responded to a challenge that was sent to an endpoint. It is reached there from now on if it advertises
+   * that endpoint, or if it was not validated before. Returns whether it is reached elsewhere than before, or for the
+   * first time.
    */
   validate(entry: PeerEntry, endpoint: Endpoint): boolean {
     const isThere = entry.isAt(endpoint);
-    if (entry.probedHost === endpoint.host) entry.tries = 0;
-    if (isThere || !entry.isValidated || isSameEndpoint(endpoint, entry.wanted)) return this.#settle(entry, endpoint);
-    entry.settleOn(endpoint.host);
-    entry.elsewhere = endpoint;
-    entry.elsewhereAt = this.#config.clock.now();
+    if (isThere || !entry.isValidated || isSameEndpoint(endpoint, entry.advertised.endpoint)) {
+      return this.#settle(entry, endpoint);
+    }
+    const path: PathState = entry.path;
+    addHost(path, endpoint.host);
+    path.alternate = endpoint;
+    path.alternateAt = this.#config.clock.now();
     return false;
   }
 
   /**
-   * A peer is heard from an endpoint. It is reached there from now on if it has answered from there of late, and was neither
-   * heard where it was for two heartbeats nor has answered so many questions there.
+   * A peer is heard from an endpoint. It is reached there from now on if it has responded from there of late, was not
+   * heard where it was for two heartbeats, and has not responded to so many challenges there. Returns whether it is.
    */
-  follow(entry: PeerEntry, source: Endpoint, questions: number): boolean {
+  follow(entry: PeerEntry, source: Endpoint, challenges: number): boolean {
     const { clock, heartbeat } = this.#config;
-    const { elsewhere, elsewhereAt, challengesSent, reachedAt } = entry;
+    const { path: { alternate, alternateAt, reachedAt }, validation: { challengesSent } } = entry;
     const settled = VALIDATION_SETTLED * heartbeat;
     const now = clock.now();
-    const isSilent = challengesSent >= questions && now - reachedAt > settled;
-    const isThere = elsewhere !== undefined && isSameEndpoint(elsewhere, source) && now - elsewhereAt <= settled;
+    const isSilent = challengesSent >= challenges && now - reachedAt > settled;
+    const isThere = alternate !== undefined && isSameEndpoint(alternate, source) && now - alternateAt <= settled;
     return isSilent && isThere && this.#settle(entry, source);
   }
 
@@ -142,12 +155,12 @@ export class PeerTable {
     return this.#entries.get(id);
   }
 
-  /** All peers, who was heard longest ago first. */
+  /** All peers, the one that was heard longest ago first. */
   all(): Iterable<PeerEntry> {
     return this.#entries.values();
   }
 
-  /** How many peers are proven. */
+  /** How many peers are validated. */
   get validated(): number {
     return this.#validated ??= this.#reach().filter(({ isValidated }) => isValidated).length;
   }
@@ -158,7 +171,7 @@ export class PeerTable {
     return this.#extended;
   }
 
-  /** Forgets a peer. */
+  /** Removes a peer. */
   remove(id: string): PeerEntry | undefined {
     const entry = this.#entries.get(id);
     if (entry === undefined) return undefined;
@@ -168,7 +181,7 @@ export class PeerTable {
     return entry;
   }
 
-  /** Those that count as peers: who has not answered may be an invention. */
+  /** The nodes that count as peers: one that has not responded may be forged. */
   joined(): readonly PeerEntry[] {
     return [...this.#entries.values()].filter(({ isJoined }) => isJoined);
   }
@@ -178,52 +191,55 @@ export class PeerTable {
     return this.joined().map(({ address }) => address);
   }
 
-  /** The peers that can be reached and do not say that they hear the group. The original never says so. */
+  /** The peers that can be reached and do not say that they hear the group. Plain ones never say so. */
   withoutGroup(): readonly PeerEntry[] {
     return this.#reach().filter(({ hearsUs }) => !hearsUs);
   }
 
-  /** Where they are, each place once. The same array as long as nothing has changed. */
+  /** Their endpoints, each once. The same array as long as nothing has changed. */
   copies(): readonly Endpoint[] {
     this.#copies ??= unique(this.withoutGroup().map(({ endpoint }) => endpoint));
     return this.#copies;
   }
 
-  /** Those of them that speak the extension. */
+  /** The endpoints of those of them that speak the extension. */
   extendedCopies(): readonly Endpoint[] {
     const speakers = () => this.withoutGroup().filter(({ extended }) => extended);
     this.#extendedCopies ??= unique(speakers().map(({ endpoint }) => endpoint));
     return this.#extendedCopies;
   }
 
-  /** Where those of them are that do not, and nobody else is. The same array as long as nothing has changed. */
+  /**
+   * The endpoints of those of them that do not, unless one that does is there. The same array as long as nothing has
+   * changed.
+   */
   plainCopies(): readonly PlainDestination[] {
     return this.#plainCopies ??= this.#plainDestinations();
   }
 
-  /** Where the peers are that can be reached, each place once. The same array as long as nothing has changed. */
+  /** The endpoints of the peers that can be reached, each once. The same array as long as nothing has changed. */
   endpoints(): readonly Endpoint[] {
     this.#endpoints ??= unique(this.#reach().map(({ endpoint }) => endpoint));
     return this.#endpoints;
   }
 
   /**
-   * The next few of the peers that can be reached, all in turn: those that are proven, and others where there is room. Not
-   * those that are silent: who asks them gets no answer, and leaves them alone for long.
+   * The peers that the next peer exchange lists; all that can be reached take turns, the validated ones, and plain ones
+   * where there is room. Silent ones are left out: who challenges them in vain leaves them alone for long.
    */
   nextForExchange(count: number): readonly KnownPeer[] {
     const all = this.#reach();
-    const validated = this.#tellFrom("validated", all.filter(({ extended }) => extended), count);
+    const validated = this.#nextFrom("validated", all.filter(({ extended }) => extended), count);
     if (validated.length === count) return validated;
-    // Many may have been heard from one place, and but one of them be there.
-    const places = new Map<string, PeerEntry>();
+    // Many may be forged at one endpoint.
+    const atEndpoint = new Map<string, PeerEntry>();
     for (const entry of all) {
-      if (!entry.extended) places.set(formatAddress(entry.endpoint.host, entry.endpoint.port), entry);
+      if (!entry.extended) atEndpoint.set(formatAddress(entry.endpoint.host, entry.endpoint.port), entry);
     }
-    return [...validated, ...this.#tellFrom("plain", [...places.values()], count - validated.length)];
+    return [...validated, ...this.#nextFrom("plain", [...atEndpoint.values()], count - validated.length)];
   }
 
-  /** Something that the lists depend on has changed. */
+  /** Something has changed on which the lists depend. */
   changed(): void {
     this.#endpoints =
       this.#copies =
@@ -233,24 +249,27 @@ export class PeerTable {
     this.#extended = this.#reachable = this.#validated = undefined;
   }
 
-  /** Where a node is that advertises `advertised` and was heard from `source`. */
+  /** The address of a node that advertises `advertised` and was heard from `source`. */
   locate(advertised: string, source: Endpoint): AdvertisedAddress {
     return locate(advertised, source, this.#config.rules);
   }
 
-  /** The addresses of this host have changed: where peers may be is judged anew with their next heartbeats. */
+  /** The addresses of this host have changed: what peers advertise is judged anew with their next heartbeats. */
   relocate(): void {
-    for (const entry of this.#entries.values()) entry.advertised = "";
+    for (const { advertised } of this.#entries.values()) {
+      const state: AdvertisedState = advertised;
+      state.text = "";
+    }
   }
 
-  /** Forgets all peers. */
+  /** Removes all peers. */
   clear(): void {
     this.#entries.clear();
     this.#plain = 0;
     this.changed();
   }
 
-  /** The original answers nothing: it is reached where it was heard. */
+  /** The peers that can be reached. A plain one cannot be validated: it is reached where it was heard. */
   #reach(): readonly PeerEntry[] {
     this.#reachable ??= [...this.#entries.values()].filter(({ extended, isValidated }) => !extended || isValidated);
     return this.#reachable;
@@ -259,27 +278,28 @@ export class PeerTable {
   #plainDestinations(): readonly PlainDestination[] {
     if (this.#plain === 0) return [];
     const plain = this.withoutGroup().filter(({ extended }) => !extended);
-    const established = plain.filter(({ isEstablished }) => isEstablished).map(({ endpoint }) => endpoint);
+    const established = plain.filter((entry) => entry.plain.isEstablished).map(({ endpoint }) => endpoint);
     const places = unknownEndpoints(unique(plain.map(({ endpoint }) => endpoint)), this.extendedCopies());
     const others = new Set(unknownEndpoints(places, established));
     return places.map((endpoint) => ({ endpoint, isEstablished: !others.has(endpoint) }));
   }
 
+  /** Silence after which a peer that is not validated is taken to have moved, in milliseconds. */
   #settled(): number {
-    return SETTLED * this.#config.quietTimeout;
+    return PLAIN_SETTLED * this.#config.quietTimeout;
   }
 
-  #tellFrom(kind: "validated" | "plain", all: readonly PeerEntry[], count: number): readonly PeerEntry[] {
+  #nextFrom(kind: "validated" | "plain", all: readonly PeerEntry[], count: number): readonly PeerEntry[] {
     const few: PeerEntry[] = [];
     for (let i = 0; i < all.length && few.length < count; i++) {
-      const entry = all[this.#told[kind]++ % all.length] as PeerEntry;
+      const entry = all[this.#turns[kind]++ % all.length] as PeerEntry;
       if (this.#isHeard(entry)) few.push(entry);
     }
     return few;
   }
 
-  #isHeard({ extended, heardAt, replacedAt }: PeerEntry): boolean {
-    const patience = extended ? EXCHANGED_FOR * this.#config.heartbeat : this.#settled();
+  #isHeard({ extended, liveness: { heardAt, replacedAt } }: PeerEntry): boolean {
+    const patience = extended ? LISTED_FOR * this.#config.heartbeat : this.#settled();
     return replacedAt === Infinity && this.#config.clock.now() - heardAt < patience;
   }
 
@@ -287,7 +307,7 @@ export class PeerTable {
     const { capacity, plainCapacity } = this.#config;
     if (!isExtended && this.#plain >= plainCapacity) return false;
     if (this.#entries.size < capacity) return true;
-    // One that cannot answer needs the room, too.
+    // A plain node needs room as well, although it cannot respond.
     if (isExtended && !isResponse) return false;
     for (const entry of this.#entries.values()) {
       if (!entry.extended || entry.isValidated) continue;
@@ -299,49 +319,66 @@ export class PeerTable {
   }
 
   /**
-   * A peer that advertises no host may be heard from two addresses of its host in turn (multicast leaves by one, unicast
-   * by another). It stays where it was heard first until it was silent there for a while. So does a plain one that is heard
-   * from where it advertises to be, as anybody can say in its name that it is elsewhere.
+   * Takes an advertised address for a peer's, unless another one stands. A peer that advertises no host may be heard
+   * from two addresses of its host in turn, as multicast leaves by one and unicast by another: the first one stands
+   * until the peer was silent there for a while. So does that of an established plain peer, as anybody can say in its
+   * name that it is elsewhere.
    */
-  #place(entry: PeerEntry, { address, endpoint, bySource }: AdvertisedAddress, now: number): boolean {
-    const isSame = entry.address === address && isSameEndpoint(entry.wanted, endpoint);
-    const isHeld = entry.isEstablished && !entry.extended && entry.isAt(entry.wanted);
-    if (!isSame && isHeld && now - entry.reachedAt < this.#settled()) return false;
-    const isSettled = bySource && entry.wanted.port === endpoint.port && now - entry.placedAt < this.#settled();
-    if (!isSame && isSettled && entry.wanted.host !== endpoint.host) return false;
-    entry.placedAt = now;
+  #move(entry: PeerEntry, { address, endpoint, bySource }: AdvertisedAddress, now: number): boolean {
+    const advertised: AdvertisedState = entry.advertised;
+    const before = advertised.endpoint;
+    const isSame = advertised.address === address && isSameEndpoint(before, endpoint);
+    const isHeld = entry.plain.isEstablished && !advertised.extended && entry.isAt(before);
+    if (!isSame && isHeld && now - entry.path.reachedAt < this.#settled()) return false;
+    const isSettled = bySource && before.port === endpoint.port && now - advertised.settledAt < this.#settled();
+    if (!isSame && isSettled && before.host !== endpoint.host) return false;
+    advertised.settledAt = now;
     if (isSame) return false;
-    entry.address = address;
-    entry.wanted = endpoint;
-    entry.movedAt = now;
+    advertised.address = address;
+    advertised.endpoint = endpoint;
+    advertised.movedAt = now;
     return true;
   }
 
-  /** A peer is reached at an endpoint. Whether it was not before. */
+  /** A peer is validated at an endpoint, and reached there from now on. Returns whether it was not before. */
   #settle(entry: PeerEntry, endpoint: Endpoint): boolean {
-    const isNew = !entry.isValidated || !entry.isAt(endpoint);
-    const { host } = entry.endpoint;
-    const wasProven = entry.isValidated;
-    entry.endpoint = endpoint;
-    if (wasProven) entry.settleOn(host);
-    entry.isValidated = true;
-    entry.challengesSent = 0;
-    entry.reachedAt = this.#config.clock.now();
+    const path: PathState = entry.path;
+    const now = this.#config.clock.now();
+    const isNew = !path.isValidated || !entry.isAt(endpoint);
+    const { host } = path.endpoint;
+    path.endpoint = endpoint;
+    if (path.isValidated) addHost(path, host);
+    else path.validatedAt = now;
+    path.isValidated = true;
+    path.reachedAt = now;
     if (isNew) this.changed();
     return isNew;
   }
 
-  /** What is proven is left by another proof only; else a node is where it was heard, there where it wants to be first. */
+  /**
+   * A peer was heard from `source`. A validated one is reached elsewhere only after another path validation. Any other
+   * is reached where it is heard, at the address that it advertises first of all.
+   */
   #contact(entry: PeerEntry, source: Endpoint, now: number): void {
-    if (entry.isAt(source)) {
-      entry.reachedAt = now;
-      if (entry.isValidated) entry.challengesSent = 0;
-    } else if (!entry.isValidated) {
-      const isWanted = isSameEndpoint(source, entry.wanted);
-      if (!isWanted && now - entry.reachedAt < this.#settled()) return;
-      entry.endpoint = source;
-      entry.reachedAt = now;
+    const path: PathState = entry.path;
+    if (entry.isAt(source)) path.reachedAt = now;
+    else if (!path.isValidated) {
+      const isAdvertised = isSameEndpoint(source, entry.advertised.endpoint);
+      if (!isAdvertised && now - path.reachedAt < this.#settled()) return;
+      path.endpoint = source;
+      path.reachedAt = now;
       this.changed();
     }
   }
+}
+
+/** Notes a host as a peer's own, besides the one at which it is reached. */
+function addHost(path: PathState, host: string): void {
+  if (path.endpoint.host === host) return;
+  const hosts = new Set(path.hosts);
+  hosts.delete(host);
+  hosts.add(host);
+  const [oldest] = hosts;
+  if (hosts.size > MAX_HOSTS && oldest !== undefined) hosts.delete(oldest);
+  path.hosts = hosts;
 }

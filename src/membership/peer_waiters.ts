@@ -1,5 +1,5 @@
 /**
- * Who waits until enough peers are there.
+ * Peer waiters: the calls of `waitForPeers` that have not settled.
  *
  * @module
  */
@@ -23,23 +23,25 @@ export interface WaitForPeersOptions {
 
 const OPTIONS = knownOptions<WaitForPeersOptions>({ signal: true, timeout: true });
 
-/** How long is waited unless told otherwise, in milliseconds: two heartbeats. */
+/** Default of `timeout`, in milliseconds: two heartbeats. */
 const DEFAULT_TIMEOUT = 10_000;
 const MAX_TIMEOUT = 86_400_000;
 
+/** One call. */
 interface Waiter {
+  /** How many peers it waits for. */
   readonly count: number;
   settle(error?: unknown): void;
 }
 
-/** Those who wait. */
+/** One per node. */
 export class PeerWaiters {
   readonly #clock: Clock;
   readonly #peers: () => number;
   readonly #waiters = new Set<Waiter>();
   #isClosed = false;
 
-  /** `peers` says how many peers are there now. */
+  /** `peers` returns how many peers there are now. */
   constructor(clock: Clock, peers: () => number) {
     this.#clock = clock;
     this.#peers = peers;
@@ -52,8 +54,8 @@ export class PeerWaiters {
     if (!Number.isInteger(count) || count < 0) {
       throw misuse("wait for peers", "the number of peers must be an integer from 0", count, true);
     }
-    const isTime = typeof timeout === "number" && (timeout === Infinity || (timeout >= 0 && timeout <= MAX_TIMEOUT));
-    if (!isTime) {
+    const isValid = typeof timeout === "number" && (timeout === Infinity || (timeout >= 0 && timeout <= MAX_TIMEOUT));
+    if (!isValid) {
       const rule = `\`timeout\` must be a number of milliseconds from 0 to ${MAX_TIMEOUT}, or Infinity`;
       throw misuse("wait for peers", rule, timeout, true);
     }
@@ -64,8 +66,8 @@ export class PeerWaiters {
     if (this.#isClosed) throw new ClosedError("wait for peers");
     if (this.#peers() >= count) return;
     await new Promise<void>((resolve, reject) => {
-      const late = () => waiter.settle(new PeersTimeoutError(count, this.#peers(), timeout));
-      const timer = timeout === Infinity ? undefined : this.#clock.setTimer(late, timeout);
+      const onTimeout = () => waiter.settle(new PeersTimeoutError(count, this.#peers(), timeout));
+      const timer = timeout === Infinity ? undefined : this.#clock.setTimer(onTimeout, timeout);
       const detach = signal && onAbort(signal, () => waiter.settle(signal.reason));
       const waiter: Waiter = {
         count,
@@ -88,7 +90,7 @@ export class PeerWaiters {
     for (const waiter of this.#waiters) if (count >= waiter.count) waiter.settle();
   }
 
-  /** Nobody waits any more: each wait rejects with a `ClosedError`. */
+  /** Ends all waits: each rejects with a `ClosedError`. */
   close(): void {
     this.#isClosed = true;
     for (const waiter of this.#waiters) waiter.settle(new ClosedError("wait for peers"));

@@ -1,5 +1,6 @@
 /**
- * Who stands for the peers that were lost: a mesh whose processes were started again elsewhere misses nobody.
+ * Replacements of lost peers: a mesh whose processes were started again, with other ids, does not report the old ones
+ * as missing. Each node that joins replaces one lost peer at most.
  *
  * @module
  */
@@ -7,12 +8,12 @@
 import type { Clock } from "../platform/clock.ts";
 import { type Endpoint, isSameEndpoint } from "../platform/endpoint.ts";
 
-/** Who leaves within so many milliseconds of its coming was a visitor, as a diagnosis is. */
-const VISIT = 60_000;
+/** A node that leaves within so many milliseconds of joining was a visitor, as a diagnosis is, and replaces nobody. */
+const MIN_STAY = 60_000;
 
 /** What {@linkcode Replacements} are made of. */
 export interface ReplacementsConfig {
-  /** Most newcomers that stand for nobody and are remembered, and most of those that left soon. */
+  /** Most joined nodes that are remembered without a peer to replace, and most visitors. */
   readonly capacity: number;
   /** Time between heartbeats, in milliseconds. */
   readonly heartbeat: number;
@@ -25,33 +26,36 @@ export interface Located {
   readonly endpoint: Endpoint;
 }
 
-/** A peer that goes. */
+/** A peer that departs. */
 export interface Going extends Located {
   /** When it was last heard, by the clock. */
   readonly heardAt: number;
 }
 
-/** A peer that was not there before, and when it came. */
-interface Newcomer extends Located {
+/** A node that has joined, and when. */
+interface JoinedNode extends Located {
   readonly at: number;
 }
 
-/** What a peer that was lost has left. */
-interface Seat extends Going {
+/** What is kept of a lost peer. */
+interface LostRecord extends Going {
   readonly lostAt: number;
-  /** The newcomer that stands for it, and whether that is where it was: then it is no more. */
-  by: Newcomer | undefined;
+  /** The node that replaces it, and whether that is at its endpoint: then the lost peer does not come back. */
+  replacement: JoinedNode | undefined;
   isTaken: boolean;
 }
 
-/** Each newcomer stands for one peer at most: what has crashed may be started again before anybody knows that it is lost. */
+/**
+ * A process that has crashed may be started again before its old peer is lost. So nodes that have joined are
+ * remembered, too.
+ */
 export class Replacements {
   readonly #config: ReplacementsConfig;
-  readonly #seats = new Map<string, Seat>();
-  /** Newcomers that stand for nobody. */
-  readonly #spare = new Map<string, Newcomer>();
-  /** Those that have left and did not stand for anybody any more; or of which somebody has said so. */
-  readonly #visitors = new Map<string, Newcomer>();
+  readonly #lost = new Map<string, LostRecord>();
+  /** Nodes that have joined and replace nobody. */
+  readonly #unassigned = new Map<string, JoinedNode>();
+  /** Nodes that have left soon after joining, or of which a leave was forged. */
+  readonly #visitors = new Map<string, JoinedNode>();
   readonly #startedAt: number;
 
   constructor(config: ReplacementsConfig) {
@@ -59,131 +63,147 @@ export class Replacements {
     this.#startedAt = config.clock.now();
   }
 
-  /** Whether nobody stands for a peer that was lost. */
+  /** Whether a lost peer has no replacement. */
   isMissed(id: string): boolean {
-    return this.#seats.get(id)?.by === undefined;
+    return this.#lost.get(id)?.replacement === undefined;
   }
 
-  /** Whether another is where a lost peer was. */
+  /** Whether another node is at the endpoint of a lost peer. */
   isTaken(id: string): boolean {
-    return this.#seats.get(id)?.isTaken === true;
+    return this.#lost.get(id)?.isTaken === true;
   }
 
-  /** Whether the one that is where a lost peer was is no visitor. */
+  /** Whether another node is at the endpoint of a lost peer, and has stayed. */
   isReplaced(id: string): boolean {
-    const { by, isTaken } = this.#seats.get(id) ?? {};
-    return isTaken === true && by !== undefined && this.#config.clock.now() - by.at >= VISIT;
+    const { replacement, isTaken } = this.#lost.get(id) ?? {};
+    return isTaken === true && replacement !== undefined && this.#config.clock.now() - replacement.at >= MIN_STAY;
   }
 
   /** A peer was lost. */
   lose(peer: Going): void {
     const { id, endpoint, heardAt } = peer;
     const lostAt = this.#config.clock.now();
-    this.#seats.set(id, { id, endpoint, heardAt, lostAt, by: this.#takeSpare(peer), isTaken: false });
+    this.#lost.set(id, { id, endpoint, heardAt, lostAt, replacement: this.#takeUnassigned(peer), isTaken: false });
   }
 
-  /** A peer has made room for a newcomer that stands for nobody else then. */
+  /** A peer was replaced where it was: a joined node is used up for it. */
   replace(peer: Going): void {
-    this.#takeSpare(peer);
+    this.#takeUnassigned(peer);
   }
 
-  /** A peer leaves. One that has come a short while ago did not stand for anybody. */
+  /** A peer leaves. One that joined a short while ago was a visitor, and has replaced nobody. */
   leave(id: string): void {
-    const visitor = this.#release(id, this.#config.clock.now() - VISIT);
+    const visitor = this.#release(id, this.#config.clock.now() - MIN_STAY);
     if (visitor === undefined) return;
     this.#visitors.set(id, visitor);
     shrink(this.#visitors, this.#config.capacity);
   }
 
-  /** A peer is there again: who stood for it stands for another. One that had not left at all stands for somebody again. */
+  /**
+   * A departed peer is back: its replacement replaces another. If its leave was forged, it replaces somebody again
+   * itself.
+   */
   back(id: string): void {
-    const { by, isTaken } = this.#seats.get(id) ?? {};
+    const { replacement, isTaken } = this.#lost.get(id) ?? {};
     const visitor = this.#visitors.get(id);
     this.forget(id);
-    if (by !== undefined && isTaken === false) this.#place(by);
-    if (visitor !== undefined) this.#place(visitor);
+    if (replacement !== undefined && isTaken === false) this.#assign(replacement);
+    if (visitor !== undefined) this.#assign(visitor);
   }
 
-  /** A peer that is gone is remembered no longer. */
+  /** A departed peer is remembered no longer. */
   forget(id: string): void {
-    this.#seats.delete(id);
+    this.#lost.delete(id);
     this.#visitors.delete(id);
   }
 
   /**
-   * A newcomer has answered. It stands for one that was lost: for the one that was at the same address, which is no more; else
-   * for one of the same host, else for the one that has been gone for longest; or for one that will be lost, as it is silent.
+   * A new node has answered. It replaces the lost peer that was at the same endpoint, which does not come back; else
+   * the one of the same host that was lost first; else the one that was lost first; else a peer that will be lost, as
+   * it is silent.
    */
   came({ id, endpoint }: Located): void {
-    if (!this.took({ id, endpoint })) this.#place({ id, endpoint, at: this.#config.clock.now() });
+    if (!this.took({ id, endpoint })) this.#assign({ id, endpoint, at: this.#config.clock.now() });
   }
 
-  /** Another has answered where one was that was lost: that is no more. Whether it stands for it. */
+  /**
+   * A node has answered at the endpoint of a lost peer, which does not come back. Returns whether it replaces a peer
+   * so.
+   */
   took({ id, endpoint }: Located): boolean {
-    // One that comes back from a cut may have shared its port with the other, which was behind it as well.
-    if (this.#seats.has(id)) return false;
-    const taken = this.#longest((seat) => isSameEndpoint(seat.endpoint, endpoint) && !seat.isTaken);
-    if (taken === undefined) return [...this.#seats.values()].some(({ by, isTaken }) => isTaken && by?.id === id);
+    // A peer that comes back after a partition may share its port with another that was on the same side.
+    if (this.#lost.has(id)) return false;
+    const taken = this.#firstLost((lost) => isSameEndpoint(lost.endpoint, endpoint) && !lost.isTaken);
+    if (taken === undefined) {
+      return [...this.#lost.values()].some(({ replacement, isTaken }) => isTaken && replacement?.id === id);
+    }
     this.#visitors.delete(id);
     this.#release(id, -Infinity);
-    const before = taken.by;
-    taken.by = { id, endpoint, at: this.#config.clock.now() };
+    const before = taken.replacement;
+    taken.replacement = { id, endpoint, at: this.#config.clock.now() };
     taken.isTaken = true;
-    if (before !== undefined && before.id !== id) this.#place(before);
+    if (before !== undefined && before.id !== id) this.#assign(before);
     return true;
   }
 
   /** Keeps nothing. */
   clear(): void {
-    this.#seats.clear();
-    this.#spare.clear();
+    this.#lost.clear();
+    this.#unassigned.clear();
     this.#visitors.clear();
   }
 
-  /** The newcomer with an id, unless it has stood for somebody since before a time: it stands for nobody now. */
-  #release(id: string, since: number): Newcomer | undefined {
-    let released = this.#spare.get(id);
-    this.#spare.delete(id);
-    for (const seat of this.#seats.values()) {
-      if (seat.by?.id !== id || seat.by.at <= since) continue;
-      released = seat.by;
-      seat.isTaken = false;
-      seat.by = this.#takeSpare(seat);
+  /** Takes a joined node with an id from whom it replaces, unless it joined before a time. Returns it. */
+  #release(id: string, since: number): JoinedNode | undefined {
+    let released = this.#unassigned.get(id);
+    this.#unassigned.delete(id);
+    for (const lost of this.#lost.values()) {
+      if (lost.replacement?.id !== id || lost.replacement.at <= since) continue;
+      released = lost.replacement;
+      lost.isTaken = false;
+      lost.replacement = this.#takeUnassigned(lost);
     }
     return released;
   }
 
-  /** A newcomer stands for somebody, or is spare. Who is met first of all was there before this node. */
-  #place(newcomer: Newcomer): void {
-    const { id, endpoint: { host }, at } = newcomer;
-    const isMeant = ({ by, heardAt }: Seat) => by === undefined && heardAt <= at;
-    const seat = this.#longest((seat) => isMeant(seat) && seat.endpoint.host === host) ?? this.#longest(isMeant);
-    if (seat !== undefined) seat.by = newcomer;
-    else if (at - this.#startedAt >= this.#config.heartbeat) this.#spare.set(id, newcomer);
-    shrink(this.#spare, this.#config.capacity);
+  /**
+   * Gives a joined node a lost peer to replace, or remembers it. Nodes that are met in the first heartbeat were there
+   * before this one, and are not remembered.
+   */
+  #assign(node: JoinedNode): void {
+    const { id, endpoint: { host }, at } = node;
+    const isMeant = ({ replacement, heardAt }: LostRecord) => replacement === undefined && heardAt <= at;
+    const lost = this.#firstLost((lost) => isMeant(lost) && lost.endpoint.host === host) ?? this.#firstLost(isMeant);
+    if (lost !== undefined) lost.replacement = node;
+    else if (at - this.#startedAt >= this.#config.heartbeat) this.#unassigned.set(id, node);
+    shrink(this.#unassigned, this.#config.capacity);
   }
 
-  /** The newcomer, if any, that has come since a peer was last heard, and stands for nobody: one of its host first. */
-  #takeSpare({ id, endpoint: { host }, heardAt }: Going): Newcomer | undefined {
-    let found: Newcomer | undefined;
-    for (const spare of this.#spare.values()) {
-      if (spare.id === id || spare.at < heardAt) continue;
-      if (found === undefined || (found.endpoint.host !== host && spare.endpoint.host === host)) found = spare;
+  /**
+   * Takes a node that has joined since a peer was last heard and replaces nobody, if there is one: one of its host
+   * first.
+   */
+  #takeUnassigned({ id, endpoint: { host }, heardAt }: Going): JoinedNode | undefined {
+    let found: JoinedNode | undefined;
+    for (const node of this.#unassigned.values()) {
+      if (node.id === id || node.at < heardAt) continue;
+      if (found === undefined || (found.endpoint.host !== host && node.endpoint.host === host)) found = node;
     }
-    if (found !== undefined) this.#spare.delete(found.id);
+    if (found !== undefined) this.#unassigned.delete(found.id);
     return found;
   }
 
-  /** Of the seats of a kind, that of the peer that has been gone for longest. */
-  #longest(isMeant: (seat: Seat) => boolean): Seat | undefined {
-    let longest: Seat | undefined;
-    for (const seat of this.#seats.values()) {
-      if (isMeant(seat) && (longest === undefined || seat.lostAt < longest.lostAt)) longest = seat;
+  /** Of the lost peers of a kind, the one that was lost first. */
+  #firstLost(isMeant: (lost: LostRecord) => boolean): LostRecord | undefined {
+    let first: LostRecord | undefined;
+    for (const lost of this.#lost.values()) {
+      if (isMeant(lost) && (first === undefined || lost.lostAt < first.lostAt)) first = lost;
     }
-    return longest;
+    return first;
   }
 }
 
+/** Removes the oldest of a map that is full. */
 function shrink(map: Map<string, unknown>, size: number): void {
   const [oldest] = map.keys();
   if (map.size > size && oldest !== undefined) map.delete(oldest);

@@ -89,7 +89,7 @@ describe("a plain peer is established", () => {
       table.hear(heardFrom(index, { extended: false, source, advertised: "" }));
       const isChanged = hearPlain(entry, source, clock.now(), HEARTBEAT);
       if (isChanged) table.changed();
-      return entry.isEstablished;
+      return entry.plain.isEstablished;
     };
     return { clock, table, entry, hear };
   };
@@ -129,7 +129,7 @@ describe("a plain peer is established", () => {
       hear();
       await clock.advance(HEARTBEAT);
     }
-    assertEquals(entry.isEstablished, true);
+    assertEquals(entry.plain.isEstablished, true);
     await clock.advance(20 * HEARTBEAT);
     assertEquals(hear(placeOf(2)), false);
     assertEquals(entry.isAt(placeOf(2)), true);
@@ -146,7 +146,7 @@ describe("a plain peer is established", () => {
       if (i > 3) hear(2);
       await clock.advance(HEARTBEAT);
     }
-    assertEquals([entry.isAt(placeOf(1)), entry.address, entry.isEstablished], [true, addressOf(1), true]);
+    assertEquals([entry.isAt(placeOf(1)), entry.address, entry.plain.isEstablished], [true, addressOf(1), true]);
     await clock.advance(20 * HEARTBEAT);
     hear(2);
     assertEquals([entry.isAt(placeOf(2)), entry.address], [true, addressOf(2)]);

@@ -5,8 +5,9 @@ import * as fc from "fast-check";
 import { MemoryNetwork } from "../../adapters/memory.ts";
 import { FailureDetector } from "../../src/membership/failure_detector.ts";
 import type { PeerEntry } from "../../src/membership/peer.ts";
+import type { HeardPeer } from "../../src/membership/peer_table.ts";
 import type { Clock } from "../../src/platform/clock.ts";
-import { heardFrom, join, nameOf, tableOn } from "../support/peers.ts";
+import { heardFrom, join, nameOf, put, tableOn } from "../support/peers.ts";
 
 const HEARTBEAT = 1600;
 const PEER_TIMEOUT = 3 * HEARTBEAT;
@@ -48,7 +49,10 @@ function setUp({ heartbeat = HEARTBEAT, peerTimeout = PEER_TIMEOUT, quietTimeout
     },
   });
   failureDetector.start();
-  const hear = (index: number) => table.hear(heardFrom(index));
+  const hear = (index: number, rest: Partial<HeardPeer> = {}) => {
+    table.hear(heardFrom(index, rest));
+    failureDetector.heard(table.get(nameOf(index)) as PeerEntry);
+  };
   const advance = (ms: number) => network.clock.advance(ms);
   return { network, host, clock, table, failureDetector, asked, lost, looks, otherwise, hear, advance };
 }
@@ -151,6 +155,17 @@ describe("a peer that has answered and falls silent", () => {
   });
 });
 
+test("a heartbeat takes back probes, and that another node has the place of a peer", async () => {
+  const { table, failureDetector, advance, hear } = setUp();
+  const entry = join(table, 1);
+  failureDetector.replaced(entry, true);
+  await advance(1);
+  put(entry.liveness, { probes: 3 });
+  hear(1);
+  const { heardAt, probes, replacedAt, isSuperseded } = entry.liveness;
+  assertEquals([heardAt, probes, replacedAt, isSuperseded], [1, 0, Infinity, false]);
+});
+
 describe("a peer that can not be asked", () => {
   const kinds = [
     ["as it is a plain one", "quietTimeout", QUIET_TIMEOUT, { extended: false, validated: false }],
@@ -158,10 +173,10 @@ describe("a peer that can not be asked", () => {
   ] as const;
   for (const [name, option, timeout, how] of kinds) {
     test(`${name}, is lost ${option} after it was last heard, and is not asked`, async () => {
-      const { table, asked, lost, advance } = setUp();
+      const { table, asked, lost, advance, hear } = setUp();
       join(table, 1, how);
       await advance(timeout - 1);
-      table.hear(heardFrom(1, { extended: !("extended" in how) }));
+      hear(1, { extended: !("extended" in how) });
       await advance(timeout - 0.001);
       assertEquals(lost, []);
       await advance(0.001);
@@ -344,15 +359,11 @@ describe("what has come when the time of a peer is over, and was not read yet", 
 });
 
 describe("a peer whose place another has taken", () => {
-  const replace = (entry: PeerEntry, at: number) => {
-    entry.replacedAt = at;
-  };
-
   test("is lost 1.25 heartbeats after that", async () => {
-    const { table, lost, advance } = setUp();
+    const { table, lost, advance, failureDetector } = setUp();
     const entry = join(table, 1);
     await advance(1500);
-    replace(entry, 1500);
+    failureDetector.replaced(entry, false);
     await advance(SUSPECT - 0.001);
     assertEquals(lost, []);
     await advance(0.001);
@@ -361,14 +372,8 @@ describe("a peer whose place another has taken", () => {
 
   test("is lost at once when no two can be there, unless it is heard after all", async () => {
     const { table, lost, advance, hear, failureDetector } = setUp();
-    const oust = (index: number) => {
-      const entry = join(table, index);
-      replace(entry, entry.heardAt);
-      entry.isSuperseded = true;
-    };
-    for (const index of [1, 2]) oust(index);
+    for (const index of [1, 2]) failureDetector.replaced(join(table, index), true);
     hear(2);
-    failureDetector.suspectNow();
     await advance(5);
     assertEquals(lost, [{ at: 2, id: nameOf(1), isReplaced: true }]);
     await advance(SUSPECT);
@@ -376,8 +381,8 @@ describe("a peer whose place another has taken", () => {
   });
 
   test("is asked four times at least, so that it may say that it is there", async () => {
-    const { table, asked, lost, advance } = setUp();
-    replace(join(table, 1), 0);
+    const { table, asked, lost, advance, failureDetector } = setUp();
+    failureDetector.replaced(join(table, 1), false);
     await advance(SUSPECT + 3 * EACH);
     assertEquals([times(asked), lost], [series(SUSPECT, SUSPECT + 3 * EACH, EACH), []]);
     await advance(EACH);
@@ -385,8 +390,8 @@ describe("a peer whose place another has taken", () => {
   });
 
   test("and that is heard after all is not lost", async () => {
-    const { table, lost, advance, hear } = setUp();
-    replace(join(table, 1), 0);
+    const { table, lost, advance, hear, failureDetector } = setUp();
+    failureDetector.replaced(join(table, 1), false);
     for (let i = 0; i < 10; i++) {
       await advance(SUSPECT + 2 * EACH);
       hear(1);

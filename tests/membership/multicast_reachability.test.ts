@@ -172,8 +172,7 @@ describe("a peer whose multicast we hear", () => {
     assertEquals(told(), []);
     await clock.advance(0.001);
     assertEquals([told(), told()], [[nameOf(A)], [nameOf(A)]]);
-    // What an answer does: see `Membership`.
-    a.isDeafTo = false;
+    paths.acknowledged(a);
     await clock.advance(10 * HEARTBEAT);
     assertEquals(told(), []);
   });

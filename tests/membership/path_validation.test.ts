@@ -5,8 +5,8 @@ import * as fc from "fast-check";
 import type { MeshEvent } from "../../src/events.ts";
 import type { Endpoint } from "../../src/platform/endpoint.ts";
 import { writeHeard } from "../../src/wire/peer_exchange.ts";
-import { HEARTBEAT, MembershipRig, OWN, type SentHeartbeat } from "../support/membership_rig.ts";
-import { addressOf, idOf, nameOf, placeOf } from "../support/peers.ts";
+import { HEARTBEAT, MembershipRig, OWN, type SentHeartbeat, type Word } from "../support/membership_rig.ts";
+import { addressOf, idOf, nameOf, placeOf, put } from "../support/peers.ts";
 
 const ELSEWHERE: Endpoint = { host: "10.7.7.7", port: 7946 };
 const ELSEWHERE_TEXT = "10.7.7.7:7946";
@@ -463,7 +463,7 @@ describe("a peer that is heard from elsewhere than where it has answered", () =>
       if (echo !== undefined) rig.hear(1, { source: ELSEWHERE, extension: { echo } });
       for (let step = 0; step < 17; step++) {
         await rig.clock.advance(0.05 * heartbeat);
-        if (rig.entry(1).challengesSent < 3) continue;
+        if (rig.entry(1).validation.challengesSent < 3) continue;
         rig.answer(1);
         answered++;
       }
@@ -486,7 +486,7 @@ describe("a peer that is heard from elsewhere than where it has answered", () =>
       if (echo !== undefined) rig.hear(1, { source: aside, extension: { echo } });
       for (let i = 0; i < 9; i++) {
         await rig.clock.advance(HEARTBEAT / 10);
-        asked = rig.entry(1).challengesSent;
+        asked = rig.entry(1).validation.challengesSent;
         if (asked <= lost) continue;
         answered++;
         rig.answer(1);
@@ -509,15 +509,15 @@ describe("a peer that is heard from elsewhere than where it has answered", () =>
       const heardAt = rig.clock.now();
       rig.hear(1, { source: { host: "10.9.0.1", port }, extension: { path: 2, heard: writeHeard([idOf(OWN)]) } });
       await rig.clock.advance(5);
-      assertEquals([rig.entry(1).groupAt, rig.entry(1).hearsUs], [-Infinity, false], "anybody can say that");
+      assertEquals([rig.entry(1).multicast.groupAt, rig.entry(1).hearsUs], [-Infinity, false], "anybody can say that");
       // Whether it hears this node its answer says, which is newer than the list.
       rig.answer(1, {}, `10.9.0.1:${placeOf(1).port}`);
-      assertEquals([rig.entry(1).groupAt, rig.entry(1).hearsUs], [heardAt, false]);
+      assertEquals([rig.entry(1).multicast.groupAt, rig.entry(1).hearsUs], [heardAt, false]);
       assertEquals(rig.membership.peers.endpoints(), [placeOf(1)]);
       // It is known to be its own from now on.
       await rig.clock.advance(HEARTBEAT);
       rig.hear(1, { source: { host: "10.9.0.1", port }, extension: { path: 2 } });
-      assertEquals(rig.entry(1).groupAt, rig.clock.now());
+      assertEquals(rig.entry(1).multicast.groupAt, rig.clock.now());
     });
   }
 
@@ -529,12 +529,12 @@ describe("a peer that is heard from elsewhere than where it has answered", () =>
     await rig.clock.advance(HEARTBEAT + 1);
     say();
     rig.answer(1);
-    assertEquals([rig.entry(1).groupAt, rig.entry(1).hearsUs], [-Infinity, false]);
+    assertEquals([rig.entry(1).multicast.groupAt, rig.entry(1).hearsUs], [-Infinity, false]);
     await rig.clock.advance(HEARTBEAT + 1);
     rig.answer(1, {}, there);
-    assertEquals([rig.entry(1).groupAt, rig.entry(1).hearsUs], [-Infinity, false]);
+    assertEquals([rig.entry(1).multicast.groupAt, rig.entry(1).hearsUs], [-Infinity, false]);
     say();
-    assertEquals([rig.entry(1).groupAt, rig.entry(1).hearsUs], [rig.clock.now(), true]);
+    assertEquals([rig.entry(1).multicast.groupAt, rig.entry(1).hearsUs], [rig.clock.now(), true]);
   });
 
   test("by multicast from another host counts no longer when it was heard later, nor twice", async () => {
@@ -547,7 +547,7 @@ describe("a peer that is heard from elsewhere than where it has answered", () =>
     hear(placeOf(1).host);
     const latest = rig.clock.now();
     rig.answer(1, {}, `10.9.0.1:${placeOf(1).port}`);
-    assertEquals([rig.entry(1).groupAt, rig.entry(1).aside], [latest, undefined]);
+    assertEquals([rig.entry(1).multicast.groupAt, rig.entry(1).multicast.alternate], [latest, undefined]);
   });
 
   test("by multicast from hosts of its own, and answers, is asked in each fourth heartbeat", async () => {
@@ -625,6 +625,24 @@ describe("a peer that is heard from elsewhere than where it has answered", () =>
   });
 });
 
+test("a peer that is heard or answers from where it is reached was not challenged there since", async () => {
+  const rig = new MembershipRig();
+  rig.membership.start();
+  rig.meet(1);
+  await rig.clock.advance(1.3 * HEARTBEAT);
+  const echo = rig.nonceTo(addressOf(1)) ?? 0;
+  const count = (word: Word) => {
+    put(rig.entry(1).validation, { challengesSent: 8 });
+    rig.hear(1, word);
+    return rig.entry(1).validation.challengesSent;
+  };
+  // It may have moved: it is challenged there once more.
+  assertEquals(count({ source: ELSEWHERE }), 9);
+  // The response to a challenge there may come by another socket.
+  assertEquals(count({ source: ELSEWHERE, extension: { echo } }), 0);
+  assertEquals(count({}), 0);
+});
+
 describe("what is said in the name of a peer from a host that it has not shown to be its own", () => {
   const group = { path: 2, heard: idOf(OWN).subarray(0, 4) };
   const OTHER_PORT = `${ELSEWHERE.host}:${placeOf(1).port}`;
@@ -670,7 +688,7 @@ describe("what is said in the name of a peer from a host that it has not shown t
     }
     assertEquals(rig.sent.length, 64);
     for (const { to } of [...rig.sent]) rig.hear(1, { extension: { echo: rig.nonceTo(to) as number } });
-    assertEquals(rig.entry(1).hosts.size, 16);
+    assertEquals(rig.entry(1).path.hosts.size, 16);
   });
 });
 
@@ -679,7 +697,7 @@ test("a list of peers is heeded from hosts of the peer alone", () => {
   rig.meet(1);
   rig.hear(1, { source: ELSEWHERE, extension: { peers: told(50) } });
   assertEquals(rig.sentTo(addressOf(50)), []);
-  rig.entry(1).settleOn(ELSEWHERE.host);
+  put(rig.entry(1).path, { hosts: new Set([ELSEWHERE.host]) });
   rig.hear(1, { source: ELSEWHERE, extension: { peers: told(50) } });
   assertEquals(rig.sentTo(addressOf(50)).length, 1);
 });
@@ -878,12 +896,16 @@ describe("round trips", () => {
     rig.hear(1);
     await rig.clock.advance(40);
     rig.answer(1);
-    assertEquals([rig.entry(1).roundTrip, rig.validated], [40, [{ id: nameOf(1), to: addressOf(1), time: 40 }]]);
+    assertEquals([rig.entry(1).validation.roundTrip, rig.validated], [40, [{
+      id: nameOf(1),
+      to: addressOf(1),
+      time: 40,
+    }]]);
     rig.membership.start();
     await rig.clock.advance(1.25 * HEARTBEAT);
     await rig.clock.advance(80);
     rig.answer(1);
-    assertEquals(rig.entry(1).roundTrip, 45);
+    assertEquals(rig.entry(1).validation.roundTrip, 45);
   });
 });
 

@@ -9,7 +9,7 @@ import { Jitter } from "../../src/platform/jitter.ts";
 import { ReceiveStreams } from "../../src/reliability/receive_streams.ts";
 import type { Extension } from "../../src/wire/extension.ts";
 import { formatNodeId } from "../../src/wire/node_id.ts";
-import { tableOn } from "../support/peers.ts";
+import { put, tableOn } from "../support/peers.ts";
 
 const SOURCE = { host: "10.0.0.9", port: 5000 };
 const HEARTBEAT = 1000;
@@ -58,7 +58,7 @@ function setUp({ extended = true } = {}) {
   const hear = (nodeId: Uint8Array, extended: boolean) => {
     peers.hear({ id: formatNodeId(nodeId), nodeId, advertised: "10.0.0.1:7946", source: SOURCE, extended });
     const entry = peers.get(formatNodeId(nodeId));
-    if (entry !== undefined) entry.isJoined = true;
+    if (entry !== undefined) put(entry.joining, { isJoined: true });
   };
   /** A heartbeat of a node that has published `last` batches, and has answered. */
   const beat = (id: Uint8Array, last = 0, rest: Extension = {}) => {

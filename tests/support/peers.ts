@@ -64,6 +64,11 @@ export function tableOn(
   return { table, evicted };
 }
 
+/** Puts a part of a record into a state, in place of its writer, which a test does without. */
+export function put<T extends object>(part: T, state: Partial<T>): void {
+  Object.assign(part, state);
+}
+
 /** Hears a node, and lets it prove where it is unless told otherwise. */
 export function join(table: PeerTable, index: number, { validated = true, extended = true } = {}): PeerEntry {
   table.hear(heardFrom(index, { extended }));

@@ -50,16 +50,16 @@ export function isWhereItSays(
   { family, local }: Surroundings,
   otherwise: false | null,
 ): boolean | null {
-  const { advertised, endpoint, isValidated, wanted } = entry;
-  const { host, port } = parseAddress(advertised) ?? { host: "", port: 0 };
+  const { advertised, endpoint, isValidated } = entry;
+  const { host, port } = parseAddress(advertised.text) ?? { host: "", port: 0 };
   const isElsewhere = !local.isOwn(endpoint.host);
   if (isElsewhere && (isLoopback(host) || !local.mayBeAt(host, endpoint))) return false;
   if (!isValidated) return null;
   // A name or a zone means nothing on this host: the peer is taken to be at its source address.
   const isLiteral = familyOf(host) !== undefined && !isUnspecified(host) && !host.includes("%");
-  const said: Endpoint = isLiteral ? { host: usableHost(host, family) ?? host, port } : wanted;
+  const said: Endpoint = isLiteral ? { host: usableHost(host, family) ?? host, port } : advertised.endpoint;
   // When another address is used in place of the advertised one, the peer cannot be there, however new that is.
-  return entry.isAt(said) || (isSameEndpoint(said, wanted) && otherwise);
+  return entry.isAt(said) || (isSameEndpoint(said, advertised.endpoint) && otherwise);
 }
 
 function isLoopback(host: string): boolean {

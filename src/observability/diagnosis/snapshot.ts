@@ -140,7 +140,7 @@ function describePeers(config: SnapshotConfig, survey: PathSurvey | undefined): 
       largest: { in: largestOf("in"), out: largestOf("out") },
       largestToGroup: largestOf("group"),
       isKnownThere: report === undefined ? null : report.asker !== REQUESTER_UNKNOWN || falseSince(entry.joinedAt),
-      isAtAddress: isWhereItSays(entry, { family, local }, falseSince(entry.movedAt)),
+      isAtAddress: isWhereItSays(entry, { family, local }, falseSince(entry.advertised.movedAt)),
       reachesAddress: report !== undefined && report.asker >= REQUESTER_VALIDATED
         ? report.asker === REQUESTER_AT_ADDRESS || falseSince(movedAt)
         : null,
@@ -171,7 +171,7 @@ function pathsOf(
   survey: PathSurvey | undefined,
   peer: SurveyedPeer | undefined,
 ): Pick<PeerDiagnosis, "unicast" | "multicast"> {
-  const { aloneAt, endpoint, groupAt, heardAt, isValidated, joinedAt } = entry;
+  const { endpoint, heardAt, isValidated, joinedAt, multicast: { groupAt, unicastAt } } = entry;
   const { heartbeat, group, multicastLoopback } = settings;
   const now = ports.clock.now();
   const answered = peer?.answered ?? new Set();
@@ -180,7 +180,7 @@ function pathsOf(
   const isRecent = (time: number) => now - time <= RECENT_HEARTBEATS * heartbeat;
   const isHeard = (time: number) => isThere && answered.size === 0 && isRecent(time);
   const has = (...paths: readonly SurveyPath[]) => paths.some((path) => answered.has(path));
-  const unicast = { in: has("there", "out") || isHeard(aloneAt), out: has("there", "in") };
+  const unicast = { in: has("there", "out") || isHeard(unicastAt), out: has("there", "in") };
   const { report } = peer ?? {};
   const isKnownThere = report === undefined || report.asker >= REQUESTER_VALIDATED;
   const multicast = {
