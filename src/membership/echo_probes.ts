@@ -54,10 +54,10 @@ export interface EchoProbesConfig {
   readonly nodeId: Uint8Array;
   readonly clock: Clock;
   readonly randomBytes: RandomBytes;
-  readonly peer: (id: string) => PeerEntry | undefined;
+  readonly peers: () => { get(id: string): PeerEntry | undefined };
   /** What the node answers of itself. */
   readonly report: () => Omit<Report, "asker">;
-  readonly sendControlPacket: (packet: Uint8Array, to: Endpoint | "group") => void;
+  readonly transmit: { sendControlPacket(packet: Uint8Array, to: Endpoint | "group"): void };
 }
 
 interface Open {
@@ -91,7 +91,7 @@ export class EchoProbes {
   /** Makes a probe and sends it. Returns its nonce. */
   send(probe: Probe, to: Endpoint | "group", onAnswer: Open["onAnswer"]): number {
     const { nonce, packet } = this.make(probe, onAnswer);
-    this.#config.sendControlPacket(packet, to);
+    this.#config.transmit.sendControlPacket(packet, to);
     return nonce;
   }
 
@@ -124,9 +124,9 @@ export class EchoProbes {
   }
 
   #answer({ nodeId, extension, source, length }: ControlPacket): void {
-    const { nodeId: ownId, peer, report, sendControlPacket } = this.#config;
+    const { nodeId: ownId, peers, report, transmit } = this.#config;
     const { nonce = 0, stream, measure: { size, byGroup } = { size: 0, byGroup: false } } = extension;
-    const asker = peer(formatNodeId(nodeId));
+    const asker = peers().get(formatNodeId(nodeId));
     const isThere = asker?.isOn(source.host) === true;
     const isValidated = isThere && asker.isValidated;
     // The group hears what one of it has asked for, from where that one is, and of one node alone.
@@ -143,7 +143,7 @@ export class EchoProbes {
     const answer = padded(packet, Math.min(size, most));
     if (answer.length > most) return;
     if ((byGroup || answer.length > length) && !(isValidated ? provenLarge : othersLarge).allow()) return;
-    sendControlPacket(answer, byGroup ? "group" : source);
+    transmit.sendControlPacket(answer, byGroup ? "group" : source);
   }
 }
 

@@ -4,10 +4,10 @@
  * @module
  */
 
-import type { MeshEvent, Peer } from "../events.ts";
+import type { MeshEvent } from "../events.ts";
 import { unique, unknownEndpoints } from "../net/fanout.ts";
 import type { Clock, Timer } from "../platform/clock.ts";
-import { type Endpoint, formatAddress, isSameEndpoint } from "../platform/endpoint.ts";
+import { type Endpoint, type Family, formatAddress, isSameEndpoint } from "../platform/endpoint.ts";
 import type { RandomBytes } from "../platform/host.ts";
 import type { Jitter } from "../platform/jitter.ts";
 import { TokenBucket } from "../platform/token_bucket.ts";
@@ -20,14 +20,16 @@ import { AmplificationLimit } from "./amplification_limit.ts";
 import { Bootstrap } from "./bootstrap.ts";
 import { DepartedPeers, type LostPeer } from "./departed_peers.ts";
 import { FailureDetector } from "./failure_detector.ts";
+import type { HeartbeatTransport } from "./heartbeat_sender.ts";
 import { InitialHeartbeats } from "./initial_heartbeats.ts";
 import { MulticastReachability } from "./multicast_reachability.ts";
 import type { PathChallenge } from "./path_challenges.ts";
 import { PathProber } from "./path_prober.ts";
-import { type HeartbeatPayload, PathValidation } from "./path_validation.ts";
-import type { KnownPeer, PeerEntry } from "./peer.ts";
+import { PathValidation } from "./path_validation.ts";
+import type { PeerEntry } from "./peer.ts";
 import { PeerTable } from "./peer_table.ts";
 import { ResponseSuppression } from "./response_suppression.ts";
+import type { StreamRegistry } from "./stream_registry.ts";
 
 /** Part of the time between heartbeats by which it is shorter at random, so that nodes do not fall into step. */
 const SPREAD = 0.15;
@@ -43,7 +45,17 @@ const LEAVES = { burst: 8, perSecond: 1 };
 /** How long a peer that was just met may ask for the welcome again, which may have been lost, in milliseconds. */
 const EXCHANGE_WITHIN = 2000;
 
-/** What a {@linkcode Membership} is made of. The callbacks MUST NOT throw. */
+/** Where this node is. */
+export interface LocalAddressing {
+  /** Whether this node alone is reached at an endpoint. */
+  isOwn(endpoint: Endpoint): boolean;
+  /** Whether what comes from an endpoint can not be of this process. */
+  isElsewhere(endpoint: Endpoint): boolean;
+  /** Whether a node heard from `source` may be at `endpoint`. */
+  mayBeAt(endpoint: Endpoint, source: Endpoint): boolean;
+}
+
+/** What a {@linkcode Membership} is made of. What it calls MUST NOT throw. */
 export interface MembershipConfig {
   /** The node's own id, 16 bytes. */
   readonly nodeId: Uint8Array;
@@ -59,34 +71,22 @@ export interface MembershipConfig {
   readonly clock: Clock;
   readonly jitter: Jitter;
   readonly randomBytes: RandomBytes;
-  readonly rules: AddressRules;
-  /** Seeds that are greeted with each heartbeat until they answer. */
-  readonly seeds: () => readonly Endpoint[];
-  /** Whether this node alone is reached at an endpoint. */
-  readonly isOwn: (endpoint: Endpoint) => boolean;
-  /** Whether what comes from an endpoint can not be of this process. */
-  readonly isElsewhere: (endpoint: Endpoint) => boolean;
+  /** The family of the mesh. */
+  readonly family: Family;
+  readonly local: LocalAddressing;
   /** The port of the mesh, which processes of a host may share. */
   readonly port: number;
-  /** Makes a heartbeat. */
-  readonly encode: (saying: HeartbeatPayload) => Uint8Array;
-  /** Sends it to the group, to one endpoint or to several. */
-  readonly sendControlPacket: (heartbeat: Uint8Array, to: "group" | Endpoint | readonly Endpoint[]) => void;
-  /** The token for a peer that has answered; absent when there are none. */
-  readonly tokenFor: (peer: KnownPeer) => Uint8Array | undefined;
-  /** When anything else than a heartbeat was last heard of a node. */
-  readonly heardAt: (id: string) => number;
-  /** Called with each round of heartbeats. */
-  readonly onBeat: () => void;
-  /** A peer has answered from where it is reached, so many milliseconds after it was asked. */
-  readonly onValidated: (peer: Peer, to: Endpoint, time: number) => void;
-  /** Whether the batches of a node are followed. */
-  readonly isFollowed: (id: string) => boolean;
-  /** A node is not there any more: it is lost, unless it had to make room for another. */
-  readonly onGone: (id: string, isLost: boolean) => void;
-  /** There is another node with the id of this one. */
-  readonly onDuplicateId: () => void;
-  readonly emit: (event: MeshEvent) => void;
+  /** Gives seeds that are greeted with each heartbeat until they answer. */
+  readonly seeds: { few(): readonly Endpoint[] };
+  readonly heartbeats: HeartbeatTransport;
+  readonly streams: StreamRegistry;
+  /** What is known of the sizes that paths carry; absent when nothing is. */
+  readonly pathMtu: { forget(id: string): void } | undefined;
+  readonly identity: {
+    /** There is another node with the id of this one. */
+    duplicateMet(): void;
+  };
+  readonly events: { emit(event: MeshEvent): void };
 }
 
 /** A heartbeat of another node. */
@@ -125,8 +125,9 @@ export class Membership {
   #timer: Timer | undefined;
 
   constructor(config: MembershipConfig) {
-    const { nodeId, clock, heartbeat, maxPeers, peerTimeout, quietTimeout, randomBytes, rules, heardAt } = config;
-    const { encode, isOwn, isPlain, jitter, multicast, sendControlPacket, seeds } = config;
+    const { nodeId, clock, heartbeat, maxPeers, peerTimeout, quietTimeout, randomBytes, family, local } = config;
+    const { heartbeats, isPlain, jitter, multicast, seeds, streams } = config;
+    const rules: AddressRules = { family, mayBeAt: (endpoint, source) => local.mayBeAt(endpoint, source) };
     this.#config = config;
     this.#refusals = new TokenBucket(clock, 1, 1);
     this.#moves = new TokenBucket(clock, MOVES_PER_SECOND, MOVES_PER_SECOND);
@@ -150,7 +151,6 @@ export class Membership {
       probe: (to) => this.#pathValidation.send(to),
     });
     const paths = this.#multicast = new MulticastReachability({ nodeId, heartbeat, clock, peers });
-    const say = (saying: HeartbeatPayload, to: Endpoint) => sendControlPacket(encode(saying), to);
     const suppression = this.#suppression = new ResponseSuppression({
       jitter,
       multicast,
@@ -162,7 +162,7 @@ export class Membership {
       peers,
       paths,
       suppression,
-      sendHeartbeat: say,
+      sendHeartbeat: (payload, to) => heartbeats.send(payload, to),
     });
     this.#pathProber = new PathProber({
       nodeId,
@@ -174,15 +174,15 @@ export class Membership {
       pathValidation,
       amplification,
       suppression,
-      isElsewhere: config.isElsewhere,
+      isElsewhere: (endpoint) => local.isElsewhere(endpoint),
       onFollowed: (entry, source) => {
         this.#settle(entry, entry.roundTrip);
         this.#reply(entry, source, undefined, true);
       },
     });
     this.#bootstrap = new Bootstrap({
-      seeds,
-      isOwn,
+      seeds: () => seeds.few(),
+      isOwn: (endpoint) => local.isOwn(endpoint),
       clock,
       peers,
       amplification,
@@ -207,7 +207,7 @@ export class Membership {
       quietTimeout,
       clock,
       peers,
-      heardAt,
+      heardAt: (id) => streams.heardAt(id),
       onLook: () => {
         this.#multicast.expire().forEach(ask);
         this.#departed.probeAgain();
@@ -243,14 +243,14 @@ export class Membership {
   /** Sends a round of heartbeats now, and the next an interval later. */
   beat(): void {
     this.#timer?.cancel();
-    const { clock, encode, heartbeat, jitter, multicast, onBeat, sendControlPacket } = this.#config;
-    onBeat();
+    const { clock, heartbeat, heartbeats, jitter, multicast, streams } = this.#config;
+    streams.expire();
     const peers = this.#exchange(EXCHANGED.heartbeat);
     if (multicast()) this.#call(peers);
     const without = this.#peers.withoutGroup();
     for (const path of [PATH_DEAF, PATH_HEARD]) {
       const to = without.filter((entry) => this.#multicast.pathTo(entry) === path).map(({ endpoint }) => endpoint);
-      if (to.length > 0) sendControlPacket(encode({ path, ...peers }), unique(to));
+      if (to.length > 0) heartbeats.send({ path, ...peers }, unique(to));
     }
     this.#bootstrap.round();
     this.#timer = clock.setTimer(() => this.beat(), heartbeat * (1 - jitter.between(0, SPREAD)));
@@ -280,7 +280,7 @@ export class Membership {
 
   /** Notes a heartbeat of another node. */
   onHeartbeat({ nodeId, id, advertised, source, extension }: Heartbeat): void {
-    const { emit } = this.#config;
+    const { events } = this.#config;
     const extended = extension?.position !== undefined;
     const answered = this.#pathValidation.redeem(extension?.echo, id);
     if (answered !== undefined) this.#amplification.validated(answered.to);
@@ -295,7 +295,7 @@ export class Membership {
     const entry = this.#peers.get(id);
     if (entry === undefined || heard === "refused") {
       if (extended) this.#pathValidation.challengeUnregistered(source, id, extension?.nonce, isResponse);
-      if (answered !== undefined) this.#respondedInVain(id, advertised, answered);
+      if (answered !== undefined) this.#respondedInVain(id, answered);
       return this.#refuse(id, advertised, source);
     }
     // Not what anybody says in its name from elsewhere.
@@ -313,7 +313,7 @@ export class Membership {
     }
     if (heard === "joined" && !extended) this.#join(entry);
     else if (heard === "moved" && entry.isJoined && this.#moves.allow()) {
-      emit({ type: "peerMoved", peer: { id, address: entry.address } });
+      events.emit({ type: "peerMoved", peer: { id, address: entry.address } });
     }
     if (entry.isValidated && isItself) {
       extension?.peers?.forEach((told) => this.#pathProber.onPeerExchange(told, source));
@@ -329,9 +329,9 @@ export class Membership {
     const id = formatNodeId(this.#config.nodeId);
     const challenge = this.#pathValidation.redeem(nonce, id);
     if (challenge !== undefined) this.#bootstrap.answered(challenge.to);
-    else if (this.#pathValidation.redeem(echo, id) !== undefined) this.#config.onDuplicateId();
+    else if (this.#pathValidation.redeem(echo, id) !== undefined) this.#config.identity.duplicateMet();
     // An answer that comes twice is not answered: where all comes back twice, that would never end.
-    else if (echo === undefined && this.#config.isElsewhere(source)) {
+    else if (echo === undefined && this.#config.local.isElsewhere(source)) {
       this.#pathValidation.challengeUnregistered(source, id, nonce, false);
     }
   }
@@ -381,21 +381,20 @@ export class Membership {
 
   /** Sends a heartbeat to the group. */
   #call(peers: { readonly peers?: readonly ExchangedPeer[] } = {}): void {
-    const { encode, sendControlPacket } = this.#config;
     const heard = writeHeard(this.#multicast.list().map(({ nodeId }) => nodeId));
-    sendControlPacket(encode({ path: PATH_GROUP, heard, ...peers }), "group");
+    this.#config.heartbeats.send({ path: PATH_GROUP, heard, ...peers }, "group");
   }
 
   /** Answers a question, and welcomes a node that has shown for the first time where it is: there, and nowhere else. */
   #reply(entry: PeerEntry, source: Endpoint, nonce: number | undefined, needsExchange: boolean): void {
-    const { clock, encode, sendControlPacket, tokenFor } = this.#config;
+    const { clock, heartbeats, streams } = this.#config;
     const isAgain = nonce !== undefined && entry.isValidated && clock.now() - entry.validatedAt < EXCHANGE_WITHIN;
-    const token = needsExchange || isAgain ? tokenFor(entry) : undefined;
+    const token = needsExchange || isAgain ? streams.tokenFor(entry) : undefined;
     const welcome = needsExchange || isAgain ? { ...this.#exchange(EXCHANGED.welcome), ...token && { token } } : {};
     const isThere = entry.isAt(source);
     if (nonce !== undefined) this.#pathValidation.respond(entry, nonce, source, isThere ? welcome : {});
     if (needsExchange && !(nonce !== undefined && isThere)) {
-      sendControlPacket(encode({ path: this.#multicast.pathTo(entry), ...welcome }), entry.endpoint);
+      heartbeats.send({ path: this.#multicast.pathTo(entry), ...welcome }, entry.endpoint);
     }
   }
 
@@ -417,7 +416,7 @@ export class Membership {
     const needsExchange = this.#peers.validate(entry, to);
     if (!isNew && !isSameEndpoint(before, to)) this.#tellAddress(entry, before, to);
     if (needsExchange) this.#settle(entry, time);
-    else if (entry.isAt(to)) this.#config.onValidated(entry, to, time);
+    else if (entry.isAt(to)) this.#config.streams.validate(entry.id, to, time);
     this.#multicast.answered(entry);
     if (isNew) this.#join(entry);
     return needsExchange;
@@ -425,9 +424,9 @@ export class Membership {
 
   /** A peer has answered from two places. There may be two: each hears where the other is. */
   #tellAddress(entry: PeerEntry, { host, port }: Endpoint, to: Endpoint): void {
-    const { encode, sendControlPacket } = this.#config;
+    const { heartbeats } = this.#config;
     if (host.includes("%") || !this.#moves.allow()) return;
-    sendControlPacket(encode({ path: this.#multicast.pathTo(entry), peers: [{ id: entry.nodeId, host, port }] }), to);
+    heartbeats.send({ path: this.#multicast.pathTo(entry), peers: [{ id: entry.nodeId, host, port }] }, to);
   }
 
   /** A node counts as a peer from now on. */
@@ -436,14 +435,14 @@ export class Membership {
     if (this.#departed.goneAt(id) !== undefined) this.#departed.back(id);
     else if (entry.isValidated) this.#departed.came(entry);
     entry.isJoined = true;
-    if (!isJoined) this.#config.emit({ type: "peerJoined", peer: { id, address } });
+    if (!isJoined) this.#config.events.emit({ type: "peerJoined", peer: { id, address } });
   }
 
   /** A peer is reached where it was not before. */
   #settle(entry: PeerEntry, time: number): void {
     this.#replace(entry);
     this.#departed.took(entry);
-    this.#config.onValidated(entry, entry.endpoint, time);
+    this.#config.streams.validate(entry.id, entry.endpoint, time);
   }
 
   /** A process that was started again may have the address of its predecessor, of which nothing will be heard. */
@@ -480,20 +479,20 @@ export class Membership {
   }
 
   /** One that is there finds no room. Its batches may be followed all the same. */
-  #respondedInVain(id: string, advertised: string, { to, sentAt }: PathChallenge): void {
-    const { clock, isFollowed, onValidated } = this.#config;
-    onValidated({ id, address: advertised }, to, clock.now() - sentAt);
-    if (!isFollowed(id)) this.refusedAt = clock.now();
+  #respondedInVain(id: string, { to, sentAt }: PathChallenge): void {
+    const { clock, streams } = this.#config;
+    streams.validate(id, to, clock.now() - sentAt);
+    if (!streams.isFollowed(id)) this.refusedAt = clock.now();
   }
 
   /** Who finds no room may find some by showing where it is; and it may have room itself. */
   #refuse(id: string, advertised: string, source: Endpoint): void {
-    const { clock, emit } = this.#config;
+    const { clock, events } = this.#config;
     this.refused++;
     this.lastRefusedAt = clock.now();
     if (!this.#refusals.allow()) return;
     const { address } = this.#peers.locate(advertised, source);
-    emit({ type: "peerRefused", peer: { id, address } });
+    events.emit({ type: "peerRefused", peer: { id, address } });
   }
 
   #remove(id: string, reason: "expired" | "left" | "replaced"): void {
@@ -501,15 +500,19 @@ export class Membership {
     if (peer === undefined) return;
     const { address, endpoint, heardAt } = peer;
     if (peer.isValidated) {
-      this.#departed.add({ id, address, endpoint, heardAt: Math.max(heardAt, this.#config.heardAt(id)) }, reason);
+      this.#departed.add(
+        { id, address, endpoint, heardAt: Math.max(heardAt, this.#config.streams.heardAt(id)) },
+        reason,
+      );
     }
     this.#leave(peer, reason, true);
   }
 
   #leave({ id, address, isJoined }: PeerEntry, reason: "expired" | "left" | "replaced", isLost: boolean): void {
-    const { emit, onGone } = this.#config;
+    const { events, pathMtu, streams } = this.#config;
     this.#bootstrap.reopen(id);
-    onGone(id, isLost);
-    if (isJoined) emit({ type: "peerLeft", peer: { id, address }, reason });
+    streams.forget(id, isLost);
+    pathMtu?.forget(id);
+    if (isJoined) events.emit({ type: "peerLeft", peer: { id, address }, reason });
   }
 }

@@ -180,6 +180,11 @@ export class InterfaceSockets {
     return route !== undefined && route.source !== this.#route?.source;
   }
 
+  /** Sends datagrams to one endpoint, in their order. Resolves to why some were not sent, if any; never rejects. */
+  sendTo(datagrams: readonly Uint8Array[], { host, port }: Endpoint): Promise<Unsent> {
+    return sendAll(this.#own, datagrams, host, port);
+  }
+
   /** Sends to the group, from each interface. What one of them took is sent; never rejects. */
   sendToGroup(datagrams: readonly Uint8Array[]): Promise<Unsent> {
     const senders = this.#senders();

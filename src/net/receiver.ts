@@ -54,45 +54,57 @@ export interface ControlPacket {
   readonly length: number;
 }
 
-/** What a {@linkcode Receiver} is made of. The callbacks MUST NOT throw. */
-export interface ReceiverConfig {
-  /** The node's own id, 16 bytes. */
-  readonly nodeId: Uint8Array;
-  /** Whether extension blocks are read. */
-  readonly extended: boolean;
-  /** Called with each key that another node says has changed: one object for all of them. */
-  readonly onKey: (key: KeyBytes) => void;
-  /** Called before the first key of a datagram, and after the last. */
-  readonly onKeysBegin?: () => void;
-  readonly onKeysEnd?: () => void;
-  /** Given what reads the keys of a batch, which it MUST call at once. */
-  readonly onBatch?: (read: () => void) => void;
+/** Takes the keys of datagrams. None of it may throw. */
+export interface KeySink {
   /** Whether so many keys wait for slow callbacks that a batch which can be had again is better left for later. */
-  readonly isFull?: () => boolean;
+  readonly isFull: boolean;
+  /** Given what reads the keys of a batch, which it MUST call at once. */
+  within(read: () => void): void;
+  /** The first key of a datagram follows. */
+  begin(): void;
+  /** A key that another node says has changed: one object for all of them. */
+  take(key: KeyBytes): void;
   /** Called after each {@linkcode STRIDE} keys. */
-  readonly onManyKeys?: () => void;
+  look(): void;
+  /** That was the last key. */
+  end(): void;
+}
+
+/** Takes the numbers of batches. */
+export interface NumberSink {
   /** Called with the number of each batch that has one and a print of its keys, before them. False when it had arrived before. */
-  readonly onNumber: (
+  accept(
     nodeId: Uint8Array,
     number: number,
     numbering: Numbering,
     host: string,
     port: number,
     print: number,
-  ) => boolean;
+  ): boolean;
+}
+
+/** Takes all that is no batch. None of it may throw. */
+export interface ControlSink {
   /** Called with each heartbeat of another node: its id, the address that it advertises, and where it came from. */
-  readonly onHeartbeat: (
-    nodeId: Uint8Array,
-    advertised: string,
-    source: Endpoint,
-    extension: Extension | undefined,
-  ) => void;
+  onHeartbeat(nodeId: Uint8Array, advertised: string, source: Endpoint, extension: Extension | undefined): void;
   /** Called with each other packet that is for this node and has all the records that its type needs. */
-  readonly onControl: (control: ControlPacket) => void;
-  /** Called with the nonce of each probe of the node itself: its multicast has come back. */
-  readonly onOwnProbe?: (nonce: number) => void;
+  onControl(control: ControlPacket): void;
   /** Called with each heartbeat that has the id of this node: it is its own, or another node has the same id. */
-  readonly onOwnHeartbeat?: (extension: Extension, source: Endpoint) => void;
+  onOwnHeartbeat(extension: Extension, source: Endpoint): void;
+  /** Called with the nonce of each probe of the node itself: its multicast has come back. */
+  onOwnProbe(nonce: number): void;
+}
+
+/** What a {@linkcode Receiver} is made of. */
+export interface ReceiverConfig {
+  /** The node's own id, 16 bytes. */
+  readonly nodeId: Uint8Array;
+  /** Whether extension blocks are read. */
+  readonly extended: boolean;
+  readonly keys: KeySink;
+  /** Absent when numbers are not heeded. */
+  readonly streams: NumberSink | undefined;
+  readonly control: ControlSink;
 }
 
 /** What has no more keys than this takes little room: a lone key of one node must not suffer for the flood of another. */
@@ -130,7 +142,10 @@ export class Receiver {
   deferred = 0;
   /** Datagrams of types that are not known. */
   unknownTypes = 0;
+  /** Whether nothing is received any more. */
+  isDeaf = false;
   readonly #config: ReceiverConfig;
+  readonly #keys: KeySink;
   /** Who sent the last batch. */
   #sender = NOBODY;
   /** For the keys of a datagram; while it is in use, a socket of somebody's own may hand over another datagram within a callback. */
@@ -138,10 +153,12 @@ export class Receiver {
 
   constructor(config: ReceiverConfig) {
     this.#config = config;
+    this.#keys = config.keys;
   }
 
   /** Takes a datagram that came from `host`:`port`. Keeps nothing of `data`. */
   receive(data: Uint8Array, host: string, port: number): void {
+    if (this.isDeaf) return;
     // The original reads 1,500 bytes, and an adapter may cut what is longer than MAX_RECEIVE: refused everywhere alike.
     // Nobody can be answered at port 0.
     const end = data.length > MAX_RECEIVE || port === 0 ? TOO_SHORT : scanPacket(data);
@@ -167,17 +184,17 @@ export class Receiver {
         break;
       case TYPE_HEARTBEAT:
         // An address that is not UTF-8 is as good as none: the source stands in for it.
-        this.#config.onHeartbeat(nodeIdOf(data), readKey(data) ?? "", { host, port }, extension);
+        this.#config.control.onHeartbeat(nodeIdOf(data), readKey(data) ?? "", { host, port }, extension);
         break;
       case TYPE_INVALIDATE: {
         const key = this.#borrow();
-        this.#config.onKeysBegin?.();
+        this.#keys.begin();
         key.open(data, KEY_OFFSET, end);
         if (key.move(KEY_OFFSET, end)) this.#onKey(key);
         else this.invalidKeys++;
         key.close();
         this.#spare = key;
-        this.#config.onKeysEnd?.();
+        this.#keys.end();
         break;
       }
       default:
@@ -197,25 +214,24 @@ export class Receiver {
     const numbering = extension === undefined ? numberingOf(data, end) : numberingIn(extension);
     if (number > 0) {
       // As if a receive buffer had been full: the sender hears of it, and slows down.
-      if (this.#config.isFull?.() && countOf(data) > FEW_KEYS) {
+      if (this.#keys.isFull && countOf(data) > FEW_KEYS) {
         this.deferred++;
         return;
       }
       const print = fingerprintOf(data, end);
       // Most come of the same node in a row, and a view for each costs more than the look.
       if (!isFrom(data, this.#sender)) this.#sender = nodeIdOf(data).slice();
-      if (!this.#config.onNumber(this.#sender, number, numbering, host, port, print)) return;
+      if (this.#config.streams?.accept(this.#sender, number, numbering, host, port, print) === false) return;
     }
-    if (this.#config.onBatch === undefined) this.#read(data, end);
-    else this.#config.onBatch(() => this.#read(data, end));
+    this.#keys.within(() => this.#read(data, end));
   }
 
   #read(data: Uint8Array, end: number): void {
-    this.#config.onKeysBegin?.();
+    this.#keys.begin();
     const key = this.#borrow();
     this.invalidKeys += visitBatch(data, end, key, this.#onKey);
     this.#spare = key;
-    this.#config.onKeysEnd?.();
+    this.#keys.end();
   }
 
   #borrow(): KeyBytes {
@@ -235,20 +251,20 @@ export class Receiver {
       return;
     }
     if (extension.stream !== undefined && !equalBytes(extension.stream, this.#config.nodeId)) return;
-    this.#config.onControl({ type, nodeId: nodeIdOf(data), extension, source, length: data.length });
+    this.#config.control.onControl({ type, nodeId: nodeIdOf(data), extension, source, length: data.length });
   }
 
   #own(type: number, data: Uint8Array, end: number, host: string, port: number): void {
     const extension = this.#config.extended ? readExtension(data, end) : undefined;
     if (extension === undefined || extension === MALFORMED) return;
-    if (type === TYPE_HEARTBEAT) this.#config.onOwnHeartbeat?.(extension, { host, port });
-    else if (extension.nonce !== undefined) this.#config.onOwnProbe?.(extension.nonce);
+    if (type === TYPE_HEARTBEAT) this.#config.control.onOwnHeartbeat(extension, { host, port });
+    else if (extension.nonce !== undefined) this.#config.control.onOwnProbe(extension.nonce);
   }
 
   readonly #onKey = (key: KeyBytes): void => {
     const count = ++this.keys;
-    this.#config.onKey(key);
-    if (count % STRIDE === 0) this.#config.onManyKeys?.();
+    this.#keys.take(key);
+    if (count % STRIDE === 0) this.#keys.look();
   };
 }
 

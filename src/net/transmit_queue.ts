@@ -37,36 +37,70 @@ export interface Transmit {
   readonly to: "group" | Endpoint;
 }
 
+/** What a {@linkcode TransmitQueue} sends by. */
+export interface TransmitSockets {
+  /** Whether there is a group to send to. */
+  readonly hasMulticast: boolean;
+  /** Sends datagrams to one endpoint, in their order. Resolves to why some were not sent, if any; never rejects. */
+  sendTo(datagrams: readonly Uint8Array[], endpoint: Endpoint): Promise<Unsent>;
+  /** The same to the group. */
+  sendToGroup(datagrams: readonly Uint8Array[]): Promise<Unsent>;
+}
+
+/** Where batches come from. A batch gets its number when it is taken, so it is not taken to wait. */
+export interface BatchSource {
+  /** Whether there is a batch. */
+  readonly isReady: boolean;
+  /** The next batch, which is the queue's until it calls `release`; `undefined` when there is none. */
+  take(): Uint8Array | undefined;
+  /** All that was taken is sent. */
+  release(): void;
+}
+
+/** Where retransmissions come from. */
+export interface RetransmitSource {
+  /** Whether there is one. */
+  readonly hasRetransmit: boolean;
+  /** The next one, which is the queue's until the next call. */
+  takeRetransmit(): Transmit | undefined;
+}
+
+/** Where datagrams go besides the group. */
+export interface TransmitScopes {
+  /** Where control packets for the fan-out scope `"extended"` go. */
+  extended(): readonly Endpoint[];
+  /** Where the next batch goes. */
+  batch(): readonly Endpoint[];
+  /** Whether one batch after another goes to the same. */
+  isSteady(): boolean;
+}
+
+/** What is sent besides control packets, and to where. */
+export interface TransmitSources {
+  readonly batches: BatchSource;
+  /** Absent when nothing is sent again. */
+  readonly retransmits: RetransmitSource | undefined;
+  readonly scopes: TransmitScopes;
+}
+
 /** What an {@linkcode TransmitQueue} is made of. */
 export interface TransmitQueueConfig {
-  /** Sends datagrams to one endpoint, in their order. Resolves to why some were not sent, if any; never rejects. */
-  readonly send: (datagrams: readonly Uint8Array[], endpoint: Endpoint) => Promise<Unsent>;
-  /** The same to the group. */
-  readonly sendToGroup: (datagrams: readonly Uint8Array[]) => Promise<Unsent>;
-  /** Whether there is a group to send to. */
-  readonly hasGroup: () => boolean;
-  /** Where letters for the circle `"extended"` go besides the group. */
-  readonly extendedTo: () => readonly Endpoint[];
-  /** Where the next batch goes besides the group. */
-  readonly batchTo: () => readonly Endpoint[];
-  /** Whether one batch after another goes to the same. */
-  readonly isSteady: () => boolean;
-  /** The next batch, which is the outbox's until it calls `release`; `undefined` when there is none. */
-  readonly take: () => Uint8Array | undefined;
-  /** All that was taken is sent. */
-  readonly release: () => void;
-  /** The next repair, which is the outbox's until the next call. Absent when nothing is repaired. */
-  readonly takeRetransmit?: () => Transmit | undefined;
-  /** Whether there is a batch, or a repair. A batch gets its number when it is taken, so it is not taken to wait. */
-  readonly isReady: (what: "batch" | "repair") => boolean;
+  readonly sockets: TransmitSockets;
   /** How fast batches and repairs may leave. Absent: as fast as the system takes them. */
-  readonly pacer?: Pacer;
+  readonly pacer: Pacer | undefined;
   /** Is told of batches. */
   readonly budget: SendBudget;
   readonly clock: Clock;
   /** Gets why a datagram was not sent, once for each datagram that was not sent to one destination. MUST NOT throw. */
   readonly onError: (error: unknown) => void;
 }
+
+/** Before it is connected there is nothing to send. */
+const NOTHING: TransmitSources = {
+  batches: { isReady: false, take: () => undefined, release() {} },
+  retransmits: undefined,
+  scopes: { extended: () => [], batch: () => [], isSteady: () => true },
+};
 
 interface ControlTransmit {
   readonly datagram: Uint8Array;
@@ -82,6 +116,7 @@ export class TransmitQueue {
   /** Batches and rounds of heartbeats: taken by the group, or without multicast by at least one endpoint. */
   broadcasts = 0;
   readonly #config: TransmitQueueConfig;
+  #sources: TransmitSources = NOTHING;
   readonly #control: ControlTransmit[] = [];
   /** The batches that are under way, and the one letter or repair. */
   readonly #group: Uint8Array[] = [];
@@ -95,6 +130,11 @@ export class TransmitQueue {
 
   constructor(config: TransmitQueueConfig) {
     this.#config = config;
+  }
+
+  /** Gives it what it sends besides control packets. Those who publish and send again wake it, so it is made before them. */
+  connect(sources: TransmitSources): void {
+    this.#sources = sources;
   }
 
   /** Sends `datagram`, which must stay unchanged, to one endpoint, to several, or to a circle. */
@@ -140,13 +180,13 @@ export class TransmitQueue {
 
   async #run(): Promise<void> {
     await undefined;
-    const { isReady, pacer } = this.#config;
+    const { pacer } = this.#config;
     while (true) {
       if (this.#control.length > 0) await this.#sendControl();
       // One that was posted since the last left and before this went on has woken nobody.
       if (this.#control.length > 0) continue;
-      const hasRetransmit = isReady("repair");
-      const hasBatch = !this.#controlOnly && isReady("batch");
+      const hasRetransmit = this.#sources.retransmits?.hasRetransmit === true;
+      const hasBatch = !this.#controlOnly && this.#sources.batches.isReady;
       if (!hasRetransmit && !hasBatch) break;
       const wait = this.#controlOnly ? 0 : pacer?.wait() ?? 0;
       if (wait > 0) await this.#pause(wait);
@@ -158,22 +198,21 @@ export class TransmitQueue {
   async #sendControl(): Promise<void> {
     for (let letter = this.#control.shift(); letter !== undefined; letter = this.#control.shift()) {
       const { datagram, to } = letter;
-      const { hasGroup, extendedTo } = this.#config;
       const datagrams = [datagram];
       if (typeof to !== "string" && "port" in to) await this.#send(datagrams, to);
-      else if (to === "extended") await this.#broadcast(datagrams, extendedTo());
+      else if (to === "extended") await this.#broadcast(datagrams, this.#sources.scopes.extended());
       else if (to === "group") this.broadcasts += countOf(await this.#broadcast(datagrams, []));
       else {
         const taken = await this.#sendAll(datagrams, to);
-        if (!hasGroup()) this.broadcasts += countOf(taken);
+        if (!this.#config.sockets.hasMulticast) this.broadcasts += countOf(taken);
       }
     }
   }
 
   /** False when it is the turn of the batches, or there is no repair. */
   async #sendRetransmit(hasBatch: boolean): Promise<boolean> {
-    const { pacer, takeRetransmit } = this.#config;
-    const repair = this.#isRetransmitTurn || !hasBatch ? takeRetransmit?.() : undefined;
+    const { pacer } = this.#config;
+    const repair = this.#isRetransmitTurn || !hasBatch ? this.#sources.retransmits?.takeRetransmit() : undefined;
     if (repair === undefined) return !hasBatch;
     this.#isRetransmitTurn = false;
     pacer?.spend();
@@ -184,31 +223,32 @@ export class TransmitQueue {
   }
 
   async #sendBatches(hasRetransmit: boolean): Promise<void> {
-    const { batchTo, budget, hasGroup, isReady, isSteady, pacer, release, sendToGroup, take } = this.#config;
+    const { budget, pacer, sockets } = this.#config;
+    const { batches, scopes } = this.#sources;
     const group = this.#group;
     for (let most = 0; !this.#controlOnly;) {
-      const batch = take();
+      const batch = batches.take();
       if (batch === undefined) break;
       group.push(batch);
       pacer?.spend();
-      if (!isReady("batch")) break;
+      if (!batches.isReady) break;
       // Repairs get every other turn, and a letter waits for all copies of a group.
-      if (most === 0 && !hasRetransmit && isSteady()) most = Math.min(MAX_GROUP, MAX_COPIES / this.#copies);
+      if (most === 0 && !hasRetransmit && scopes.isSteady()) most = Math.min(MAX_GROUP, MAX_COPIES / this.#copies);
       if (group.length + 1 > most || (pacer?.wait() ?? 0) > 0) break;
     }
     this.#isRetransmitTurn = true;
     if (group.length === 0) return;
-    const endpoints = batchTo();
-    const isBroadcast = hasGroup();
+    const endpoints = scopes.batch();
+    const isBroadcast = sockets.hasMulticast;
     this.#copies = endpoints.length + (isBroadcast ? 1 : 0);
     budget.spend(group.length * this.#copies);
-    if (isBroadcast) this.broadcasts += countOf(this.#taken(group, await sendToGroup(group)));
+    if (isBroadcast) this.broadcasts += countOf(this.#taken(group, await sockets.sendToGroup(group)));
     if (endpoints.length > 0) {
       const taken = await this.#sendAll(group, endpoints);
       if (!isBroadcast) this.broadcasts += countOf(taken);
     }
     group.length = 0;
-    release();
+    batches.release();
   }
 
   /** A letter does not wait for the end of it. */
@@ -225,7 +265,7 @@ export class TransmitQueue {
 
   /** Which the group took, or without multicast at least one endpoint. */
   async #broadcast(datagrams: readonly Uint8Array[], endpoints: readonly Endpoint[]): Promise<Taken> {
-    const hasGroup = this.#config.hasGroup();
+    const hasGroup = this.#config.sockets.hasMulticast;
     const taken = hasGroup ? await this.#sendToGroup(datagrams) : 0;
     if (endpoints.length === 0) return taken;
     const sent = await this.#sendAll(datagrams, endpoints);
@@ -234,8 +274,8 @@ export class TransmitQueue {
 
   /** Which the group took. */
   async #sendToGroup(datagrams: readonly Uint8Array[]): Promise<Taken> {
-    if (!this.#config.hasGroup()) return 0;
-    return this.#taken(datagrams, await this.#config.sendToGroup(datagrams));
+    const { sockets } = this.#config;
+    return sockets.hasMulticast ? this.#taken(datagrams, await sockets.sendToGroup(datagrams)) : 0;
   }
 
   /** Which at least one endpoint took. */
@@ -246,7 +286,7 @@ export class TransmitQueue {
   }
 
   async #send(datagrams: readonly Uint8Array[], endpoint: Endpoint): Promise<Taken> {
-    return this.#taken(datagrams, await this.#config.send(datagrams, endpoint));
+    return this.#taken(datagrams, await this.#config.sockets.sendTo(datagrams, endpoint));
   }
 
   #taken({ length }: readonly Uint8Array[], unsent: Unsent): Taken {

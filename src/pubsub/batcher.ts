@@ -31,10 +31,14 @@ export interface BatcherConfig {
   readonly clock: Clock;
   /** Says when a batch may leave that is not full. */
   readonly budget: SendBudget;
-  /** Called when a batch is ready and {@linkcode Batcher.take} would return it. MUST NOT call `take` itself. */
-  readonly onReady: () => void;
-  /** Called with each key that had to wait for room, when it is accepted. MUST NOT throw. */
-  readonly onLate?: (key: string, self: boolean | undefined) => void;
+  readonly transmit: {
+    /** Called when a batch is ready and {@linkcode Batcher.take} would return it. MUST NOT call `take` itself. */
+    wake(): void;
+  };
+  readonly ownKeys: {
+    /** Called with each key that had to wait for room, when it is accepted. MUST NOT throw. */
+    acceptedLate(key: string, self: boolean | undefined): void;
+  };
 }
 
 /** Batches kept to be used again: 64 of 1,400 bytes, more than a sender that keeps up ever has ready. */
@@ -159,7 +163,7 @@ export class Batcher {
   /**
    * Resolves when a key that {@linkcode Batcher.tryAdd} had no room for is accepted, first come first served. `signal`
    * ends the wait and withdraws the key: the promise rejects with its reason. `close` rejects with a `ClosedError`. `self` is
-   * passed on to `onLate`.
+   * passed on to `acceptedLate`.
    */
   wait(key: string, signal?: Signal, self?: boolean): Promise<void> {
     if (signal?.aborted) return Promise.reject(signal.reason);
@@ -233,7 +237,7 @@ export class Batcher {
     for (let waiter = this.#waiting.first; waiter !== undefined; waiter = this.#waiting.first) {
       if (!this.#add(waiter.key, this.pending < this.#config.queueSize)) return;
       this.#waiting.remove(waiter);
-      this.#config.onLate?.(waiter.key, waiter.self);
+      this.#config.ownKeys.acceptedLate(waiter.key, waiter.self);
       waiter.resolve();
     }
   }
@@ -304,7 +308,7 @@ export class Batcher {
     this.#full.push(this.#open);
     this.#open = next;
     this.#isDue = false;
-    this.#config.onReady();
+    this.#config.transmit.wake();
   }
 
   #takeOpen(): Batch | undefined {
@@ -367,7 +371,7 @@ export class Batcher {
   #setDue(): void {
     if (this.#open.writer.count === 0 || this.#isDue) return;
     this.#isDue = true;
-    this.#config.onReady();
+    this.#config.transmit.wake();
   }
 
   #stopTimer(): void {

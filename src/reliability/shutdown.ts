@@ -37,8 +37,8 @@ export interface ShutdownConfig {
   readonly seeds: Seeds;
   /** Absent when the node speaks the original's wire only: then nobody is told of anything. */
   readonly reliability: Reliability | undefined;
-  /** Sockets are open again for a moment, or no more. */
-  readonly onReopened: (isOpen: boolean) => void;
+  /** Hears nothing any more when the sockets are closed, but as long as they are open again for a moment. */
+  readonly receiver: () => { isDeaf: boolean };
 }
 
 /**
@@ -47,6 +47,7 @@ export interface ShutdownConfig {
  */
 export class Shutdown {
   readonly #config: ShutdownConfig;
+  #hasBegun = false;
   #isMeeting = false;
   #known: readonly KnownPeer[] = [];
   #left: Promise<void> | undefined;
@@ -55,6 +56,11 @@ export class Shutdown {
 
   constructor(config: ShutdownConfig) {
     this.#config = config;
+  }
+
+  /** Whether the node closes, or has closed. */
+  get hasBegun(): boolean {
+    return this.#hasBegun;
   }
 
   /** Whether others are still to be met. */
@@ -67,7 +73,7 @@ export class Shutdown {
     const { batcher, clock, membership, transmitQueue, reliability, seeds } = this.#config;
     const start = clock.now();
     const drainBy = start + DEADLINES.drain;
-    this.#isMeeting = true;
+    this.#hasBegun = this.#isMeeting = true;
     batcher.hurry();
     await transmitQueue.drainedBy(drainBy);
     do {
@@ -114,14 +120,14 @@ export class Shutdown {
 
   /** One at a time, and one for all keys that are refused meanwhile. Resolves to how many could not be told. */
   async #retract({ sendStream: own }: Reliability): Promise<number> {
-    const { clock, links, onReopened, transmitQueue } = this.#config;
+    const { clock, links, receiver, transmitQueue } = this.#config;
     await this.#left;
     let untold = this.#silent().length;
     while (this.#isRefused) {
       this.#isRefused = false;
       try {
         await links.reopen();
-        onReopened(true);
+        receiver().isDeaf = false;
         own.retract();
         await own.leave(this.#known, TAKE_BACK);
         await transmitQueue.drainedBy(clock.now() + TAKE_BACK);
@@ -130,7 +136,7 @@ export class Shutdown {
         // No socket can be had.
         untold = this.#known.length;
       }
-      onReopened(false);
+      receiver().isDeaf = true;
       await links.close().catch(() => {});
     }
     this.#takingBack = undefined;
