@@ -1,24 +1,17 @@
 /**
- * Size benchmark: the size of `mod.ts` with all that it imports, bundled and minified for Node.
+ * Size benchmark: what `openMesh` loads on Node, and what the first `diagnose` loads besides, bundled and minified.
  *
  * @module
  */
 
-import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { gzipSync } from "node:zlib";
-import { run } from "../scripts/run.ts";
-import { BUN, CACHE, ROOT } from "../scripts/runtimes.ts";
+import { bundle } from "../scripts/bundle.ts";
+import { CACHE } from "../scripts/runtimes.ts";
 import { figure, print } from "./figures.ts";
 
-const folder = join(CACHE, "bench");
-const { ok, output } = await run(BUN, ["build", "mod.ts", "--minify", "--target=node", `--outdir=${folder}`], {
-  cwd: ROOT,
-  quiet: true,
-});
-if (!ok) throw new Error(`mod.ts could not be bundled: ${output}`);
-const bytes = readFileSync(join(folder, "mod.js"));
+const { loaded, diagnosis } = await bundle(join(CACHE, "bench"));
 print([
-  figure({ name: "size.gzipped", unit: "bytes", values: [gzipSync(bytes).byteLength] }),
-  figure({ name: "size.minified", unit: "bytes", values: [bytes.byteLength] }),
+  figure({ name: "size.gzipped", unit: "bytes", values: [loaded.gzipped] }),
+  figure({ name: "size.minified", unit: "bytes", values: [loaded.minified] }),
+  figure({ name: "size.diagnosis.gzipped", unit: "bytes", values: [diagnosis.gzipped] }),
 ]);

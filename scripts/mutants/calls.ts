@@ -5,8 +5,8 @@ export const CALLS: readonly Mutant[] = judgedBy("calls", [
   {
     name: "a mesh listens to its signal by itself",
     file: "src/mesh_bus.ts",
-    find: "onAbort(this.#signal, () => void this.close());",
-    replace: "(this.#signal.addEventListener('abort', () => void this.close()), undefined);",
+    find: "onAbort(settings.signal, () => void this.close());",
+    replace: "(settings.signal.addEventListener('abort', () => void this.close()), undefined);",
   },
   {
     name: "a mesh that closes goes on listening to its signal",
@@ -94,7 +94,7 @@ export const CALLS: readonly Mutant[] = judgedBy("calls", [
   },
   {
     name: "options of `diagnose` are not looked at",
-    file: "src/observability/diagnosis/diagnose.ts",
+    file: "src/lazy_diagnoser.ts",
     find: '  checkKnown("diagnose", options, OPTIONS, undefined, true);\n',
     replace: "",
   },
@@ -148,7 +148,7 @@ export const CALLS: readonly Mutant[] = judgedBy("calls", [
   },
   {
     name: "a topic that ends in * is like any other",
-    file: "src/mesh_bus.ts",
+    file: "src/node_parts.ts",
     find: "contexts, longest, onPattern, jitter",
     replace: "contexts, longest, undefined, jitter",
   },

@@ -17,8 +17,8 @@ export const MEMBERSHIP: readonly Mutant[] = judgedBy("churn", [
   {
     name: "a welcome goes to where the answer came from",
     file: "src/membership/membership.ts",
-    find: "...welcome }), entry.endpoint);",
-    replace: "...welcome }), source);",
+    find: "...welcome }, entry.endpoint);",
+    replace: "...welcome }, source);",
   },
   {
     name: "who is asked at a seed is not asked at its own address",

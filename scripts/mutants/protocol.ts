@@ -53,7 +53,7 @@ export const PROTOCOL: readonly Mutant[] = judgedBy("storms", [
   {
     name: "a narrow path is not met with smaller batches",
     file: "src/membership/path_mtu.ts",
-    find: "this.#config.onLimit(limit);",
+    find: "this.#config.batcher.limit = limit;",
     replace: "",
   },
   {
@@ -94,9 +94,9 @@ export const PROTOCOL: readonly Mutant[] = judgedBy("storms", [
   },
   {
     name: "heartbeats do not say where the stream is",
-    file: "src/mesh_bus.ts",
-    find: "encodeExtension({ ...news, ...saying })",
-    replace: "encodeExtension({ position: { last: 0, oldest: 1, age: Infinity }, ...saying })",
+    file: "src/membership/heartbeat_sender.ts",
+    find: "encodeExtension({ ...news, ...payload })",
+    replace: "encodeExtension({ position: { last: 0, oldest: 1, age: Infinity }, ...payload })",
   },
   {
     name: "a duplicate is accepted as new",
@@ -232,15 +232,15 @@ export const PROTOCOL: readonly Mutant[] = judgedBy("storms", [
   },
   {
     name: "an event does not touch the guard of its key",
-    file: "src/mesh_bus.ts",
-    find: "if (!this.#guards.idle) this.#guards.touch(key.text);\n        this.#dispatcher",
+    file: "src/pubsub/key_intake.ts",
+    find: "if (!this.#guards.idle) this.#guards.touch(key.text);\n    this.#dispatcher",
     replace: "this.#dispatcher",
   },
   {
     name: 'with `wire: "go-warp"` a node extends what it sends',
-    file: "src/mesh_bus.ts",
-    find: "this.#reliability = settings.extended\n      ?",
-    replace: "this.#reliability = settings.extended || true\n      ?",
+    file: "src/node_parts.ts",
+    find: "const pacer = extended ?",
+    replace: "const pacer = extended || true ?",
   },
   {
     name: "what was given up is still asked for",
@@ -268,8 +268,8 @@ export const PROTOCOL: readonly Mutant[] = judgedBy("storms", [
   },
   {
     name: "a round of gap events does not touch the guards",
-    file: "src/mesh_bus.ts",
-    find: "this.#guards.touchAll();\n    this.#dispatcher",
-    replace: "this.#dispatcher",
+    file: "src/pubsub/loss_notifier.ts",
+    find: "this.#config.guards.touchAll();\n    this.#config.dispatcher",
+    replace: "this.#config.dispatcher",
   },
 ]);

@@ -170,8 +170,8 @@ export const TRAFFIC: readonly Mutant[] = judgedBy("traffic", [
   {
     name: "a flood keeps out the lone keys of others",
     file: "src/net/receiver.ts",
-    find: "if (this.#config.isFull?.() && countOf(data) > FEW_KEYS) {",
-    replace: "if (this.#config.isFull?.()) {",
+    find: "if (this.#keys.isFull && countOf(data) > FEW_KEYS) {",
+    replace: "if (this.#keys.isFull) {",
   },
   {
     name: "a batch is used again while it is sent",
@@ -193,9 +193,9 @@ export const TRAFFIC: readonly Mutant[] = judgedBy("traffic", [
   },
   {
     name: "a key that waits for room is touched by no guard",
-    file: "src/mesh_bus.ts",
-    find: "onLate: (key, self) => {\n        this.#guards.touch(key);",
-    replace: "onLate: (key, self) => {",
+    file: "src/pubsub/own_keys.ts",
+    find: "    guards.touch(key);\n",
+    replace: "",
   },
   {
     name: "who waits comes out of turn",

@@ -120,13 +120,13 @@ export const WIDER: readonly Mutant[] = judgedBy("storms", [
   },
   {
     name: "a guard from before a sleep is fresh until that is noticed",
-    file: "src/mesh_bus.ts",
-    find: "(this.#reliability?.suspended ?? 0) > 0",
+    file: "src/node_parts.ts",
+    find: "(this.reliability?.suspended ?? 0) > 0",
     replace: "false",
   },
   {
     name: "what was missed in a short sleep is no gap",
-    file: "src/mesh_bus.ts",
+    file: "src/pubsub/loss_notifier.ts",
     find: "(suspended === 0 && now - since <= heartbeat)",
     replace: "now - since <= heartbeat",
   },
@@ -214,7 +214,7 @@ export const WIDER: readonly Mutant[] = judgedBy("storms", [
   },
   {
     name: "a node does not tell its own subscribers that it stood still",
-    file: "src/mesh_bus.ts",
+    file: "src/pubsub/loss_notifier.ts",
     find: 'Math.max(MIN_PATIENCE, heartbeat)) this.#tellAll("gap");',
     replace: "Math.max(MIN_PATIENCE, heartbeat)) return;",
     seeds: [122, 224, 1328, 1340, 1725],
@@ -334,7 +334,7 @@ export const WIDER: readonly Mutant[] = judgedBy("storms", [
   {
     name: "who hears its own id from elsewhere does not ask",
     file: "src/membership/membership.ts",
-    find: "else if (echo === undefined && this.#config.isElsewhere(source)) {",
+    find: "else if (echo === undefined && this.#config.local.isElsewhere(source)) {",
     replace: "else if (source.port < 0) {",
   },
   {

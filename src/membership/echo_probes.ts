@@ -55,10 +55,10 @@ export interface EchoProbesConfig {
   readonly nodeId: Uint8Array;
   readonly clock: Clock;
   readonly randomBytes: RandomBytes;
-  readonly peer: (id: string) => PeerEntry | undefined;
+  readonly peers: () => { get(id: string): PeerEntry | undefined };
   /** What an ack says of this node. */
   readonly report: () => Omit<Report, "asker">;
-  readonly sendControlPacket: (packet: Uint8Array, to: Endpoint | "group") => void;
+  readonly transmit: { sendControlPacket(packet: Uint8Array, to: Endpoint | "group"): void };
 }
 
 /** A probe without an ack so far. */
@@ -96,7 +96,7 @@ export class EchoProbes {
   /** Makes a probe and sends it. Returns its nonce. */
   send(probe: Probe, to: Endpoint | "group", onAnswer: Open["onAnswer"]): number {
     const { nonce, packet } = this.make(probe, onAnswer);
-    this.#config.sendControlPacket(packet, to);
+    this.#config.transmit.sendControlPacket(packet, to);
     return nonce;
   }
 
@@ -129,9 +129,9 @@ export class EchoProbes {
   }
 
   #answer({ nodeId, extension, source, length }: ControlPacket): void {
-    const { nodeId: ownId, peer, report, sendControlPacket } = this.#config;
+    const { nodeId: ownId, peers, report, transmit } = this.#config;
     const { nonce = 0, stream, measure: { size, byGroup } = { size: 0, byGroup: false } } = extension;
-    const requester = peer(formatNodeId(nodeId));
+    const requester = peers().get(formatNodeId(nodeId));
     const isThere = requester?.isOn(source.host) === true;
     const isValidated = isThere && requester.isValidated;
     // An ack goes to the group only for a peer, from a host of that peer, and from one addressee alone.
@@ -148,7 +148,7 @@ export class EchoProbes {
     const answer = padded(packet, Math.min(size, most));
     if (answer.length > most) return;
     if ((byGroup || answer.length > length) && !(isValidated ? validatedLarge : othersLarge).allow()) return;
-    sendControlPacket(answer, byGroup ? "group" : source);
+    transmit.sendControlPacket(answer, byGroup ? "group" : source);
   }
 }
 

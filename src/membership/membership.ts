@@ -5,10 +5,10 @@
  * @module
  */
 
-import type { MeshEvent, Peer } from "../events.ts";
+import type { MeshEvent } from "../events.ts";
 import { unique, unknownEndpoints } from "../net/fanout.ts";
 import type { Clock, Timer } from "../platform/clock.ts";
-import { type Endpoint, formatAddress, isSameEndpoint } from "../platform/endpoint.ts";
+import { type Endpoint, type Family, formatAddress, isSameEndpoint } from "../platform/endpoint.ts";
 import type { RandomBytes } from "../platform/host.ts";
 import type { Jitter } from "../platform/jitter.ts";
 import { TokenBucket } from "../platform/token_bucket.ts";
@@ -21,14 +21,16 @@ import { AmplificationLimit } from "./amplification_limit.ts";
 import { Bootstrap } from "./bootstrap.ts";
 import { DepartedPeers, type LostPeer } from "./departed_peers.ts";
 import { FailureDetector } from "./failure_detector.ts";
+import type { HeartbeatTransport } from "./heartbeat_sender.ts";
 import { InitialHeartbeats } from "./initial_heartbeats.ts";
 import { MulticastReachability } from "./multicast_reachability.ts";
 import type { PathChallenge } from "./path_challenges.ts";
 import { PathProber } from "./path_prober.ts";
-import { type HeartbeatPayload, PathValidation } from "./path_validation.ts";
-import type { JoiningState, KnownPeer, PeerEntry } from "./peer.ts";
+import { PathValidation } from "./path_validation.ts";
+import type { JoiningState, PeerEntry } from "./peer.ts";
 import { PeerTable } from "./peer_table.ts";
 import { ResponseSuppression } from "./response_suppression.ts";
+import type { StreamRegistry } from "./stream_registry.ts";
 
 /** Part of the time between heartbeats by which it is shorter at random, so that the nodes do not synchronize. */
 const SPREAD = 0.15;
@@ -50,7 +52,17 @@ const LEAVES = { burst: 8, perSecond: 1 };
  */
 const EXCHANGE_WITHIN = 2000;
 
-/** What a {@linkcode Membership} is made of. The callbacks MUST NOT throw. */
+/** Where this node is. */
+export interface LocalAddressing {
+  /** Whether this node alone is reached at an endpoint. */
+  isOwn(endpoint: Endpoint): boolean;
+  /** Whether what comes from an endpoint can not be of this process. */
+  isElsewhere(endpoint: Endpoint): boolean;
+  /** Whether a node heard from `source` may be at `endpoint`. */
+  mayBeAt(endpoint: Endpoint, source: Endpoint): boolean;
+}
+
+/** What a {@linkcode Membership} is made of. What it calls MUST NOT throw. */
 export interface MembershipConfig {
   /** The node's own id, 16 bytes. */
   readonly nodeId: Uint8Array;
@@ -66,34 +78,22 @@ export interface MembershipConfig {
   readonly clock: Clock;
   readonly jitter: Jitter;
   readonly randomBytes: RandomBytes;
-  readonly rules: AddressRules;
-  /** Seeds that are greeted with each heartbeat until they answer. */
-  readonly seeds: () => readonly Endpoint[];
-  /** Whether this node alone is reached at an endpoint. */
-  readonly isOwn: (endpoint: Endpoint) => boolean;
-  /** Whether what comes from an endpoint can not be of this process. */
-  readonly isElsewhere: (endpoint: Endpoint) => boolean;
+  /** The family of the mesh. */
+  readonly family: Family;
+  readonly local: LocalAddressing;
   /** The port of the mesh, which processes of a host may share. */
   readonly port: number;
-  /** Makes a heartbeat. */
-  readonly encode: (saying: HeartbeatPayload) => Uint8Array;
-  /** Sends it to the group, to one endpoint or to several. */
-  readonly sendControlPacket: (heartbeat: Uint8Array, to: "group" | Endpoint | readonly Endpoint[]) => void;
-  /** The token for a peer that has answered; absent when there are none. */
-  readonly tokenFor: (peer: KnownPeer) => Uint8Array | undefined;
-  /** When anything else than a heartbeat was last heard of a node. */
-  readonly heardAt: (id: string) => number;
-  /** Called with each round of heartbeats. */
-  readonly onBeat: () => void;
-  /** A peer has answered from where it is reached, so many milliseconds after it was asked. */
-  readonly onValidated: (peer: Peer, to: Endpoint, time: number) => void;
-  /** Whether the batches of a node are followed. */
-  readonly isFollowed: (id: string) => boolean;
-  /** A node is not there any more: it is lost, unless it had to make room for another. */
-  readonly onGone: (id: string, isLost: boolean) => void;
-  /** There is another node with the id of this one. */
-  readonly onDuplicateId: () => void;
-  readonly emit: (event: MeshEvent) => void;
+  /** Gives seeds that are greeted with each heartbeat until they answer. */
+  readonly seeds: { few(): readonly Endpoint[] };
+  readonly heartbeats: HeartbeatTransport;
+  readonly streams: StreamRegistry;
+  /** What is known of the sizes that paths carry; absent when nothing is. */
+  readonly pathMtu: { forget(id: string): void } | undefined;
+  readonly identity: {
+    /** There is another node with the id of this one. */
+    duplicateMet(): void;
+  };
+  readonly events: { emit(event: MeshEvent): void };
 }
 
 /** A heartbeat of another node. */
@@ -132,8 +132,9 @@ export class Membership {
   #timer: Timer | undefined;
 
   constructor(config: MembershipConfig) {
-    const { nodeId, clock, heartbeat, maxPeers, peerTimeout, quietTimeout, randomBytes, rules, heardAt } = config;
-    const { encode, isOwn, isPlain, jitter, multicast, sendControlPacket, seeds } = config;
+    const { nodeId, clock, heartbeat, maxPeers, peerTimeout, quietTimeout, randomBytes, family, local } = config;
+    const { heartbeats, isPlain, jitter, multicast, seeds, streams } = config;
+    const rules: AddressRules = { family, mayBeAt: (endpoint, source) => local.mayBeAt(endpoint, source) };
     this.#config = config;
     this.#refusals = new TokenBucket(clock, 1, 1);
     this.#moves = new TokenBucket(clock, MOVES_PER_SECOND, MOVES_PER_SECOND);
@@ -157,7 +158,6 @@ export class Membership {
       probe: (to) => this.#pathValidation.send(to),
     });
     const reachability = this.#multicast = new MulticastReachability({ nodeId, heartbeat, clock, peers });
-    const sendHeartbeat = (payload: HeartbeatPayload, to: Endpoint) => sendControlPacket(encode(payload), to);
     const suppression = this.#suppression = new ResponseSuppression({
       jitter,
       multicast,
@@ -169,7 +169,7 @@ export class Membership {
       peers,
       paths: reachability,
       suppression,
-      sendHeartbeat,
+      sendHeartbeat: (payload, to) => heartbeats.send(payload, to),
     });
     this.#pathProber = new PathProber({
       nodeId,
@@ -181,15 +181,15 @@ export class Membership {
       pathValidation,
       amplification,
       suppression,
-      isElsewhere: config.isElsewhere,
+      isElsewhere: (endpoint) => local.isElsewhere(endpoint),
       onFollowed: (entry, source) => {
         this.#settle(entry, entry.validation.roundTrip);
         this.#reply(entry, source, undefined, true);
       },
     });
     this.#bootstrap = new Bootstrap({
-      seeds,
-      isOwn,
+      seeds: () => seeds.few(),
+      isOwn: (endpoint) => local.isOwn(endpoint),
       clock,
       peers,
       amplification,
@@ -214,7 +214,7 @@ export class Membership {
       quietTimeout,
       clock,
       peers,
-      heardAt,
+      heardAt: (id) => streams.heardAt(id),
       onLook: () => {
         this.#multicast.expire().forEach(probe);
         this.#departed.probeAgain();
@@ -250,14 +250,14 @@ export class Membership {
   /** Sends a round of heartbeats now, and the next an interval later. */
   beat(): void {
     this.#timer?.cancel();
-    const { clock, encode, heartbeat, jitter, multicast, onBeat, sendControlPacket } = this.#config;
-    onBeat();
+    const { clock, heartbeat, heartbeats, jitter, multicast, streams } = this.#config;
+    streams.expire();
     const peers = this.#exchange(EXCHANGED.heartbeat);
     if (multicast()) this.#beatToGroup(peers);
     const without = this.#peers.withoutGroup();
     for (const path of [PATH_DEAF, PATH_HEARD]) {
       const to = without.filter((entry) => this.#multicast.pathTo(entry) === path).map(({ endpoint }) => endpoint);
-      if (to.length > 0) sendControlPacket(encode({ path, ...peers }), unique(to));
+      if (to.length > 0) heartbeats.send({ path, ...peers }, unique(to));
     }
     this.#bootstrap.round();
     this.#timer = clock.setTimer(() => this.beat(), heartbeat * (1 - jitter.between(0, SPREAD)));
@@ -287,7 +287,7 @@ export class Membership {
 
   /** Notes a heartbeat of another node. */
   onHeartbeat({ nodeId, id, advertised, source, extension }: Heartbeat): void {
-    const { emit } = this.#config;
+    const { events } = this.#config;
     const extended = extension?.position !== undefined;
     const answered = this.#pathValidation.redeem(extension?.echo, id);
     if (answered !== undefined) this.#amplification.validated(answered.to);
@@ -302,7 +302,7 @@ export class Membership {
     const entry = this.#peers.get(id);
     if (entry === undefined || heard === "refused") {
       if (extended) this.#pathValidation.challengeUnregistered(source, id, extension?.nonce, isResponse);
-      if (answered !== undefined) this.#respondedWithoutRoom(id, advertised, answered);
+      if (answered !== undefined) this.#respondedWithoutRoom(id, answered);
       return this.#refuse(id, advertised, source);
     }
     this.#failureDetector.heard(entry);
@@ -323,7 +323,7 @@ export class Membership {
     }
     if (heard === "joined" && !extended) this.#join(entry);
     else if (heard === "moved" && entry.isJoined && this.#moves.allow()) {
-      emit({ type: "peerMoved", peer: { id, address: entry.address } });
+      events.emit({ type: "peerMoved", peer: { id, address: entry.address } });
     }
     if (entry.isValidated && isItself) {
       extension?.peers?.forEach((listed) => this.#pathProber.onPeerExchange(listed, source));
@@ -340,9 +340,9 @@ export class Membership {
     const id = formatNodeId(this.#config.nodeId);
     const challenge = this.#pathValidation.redeem(nonce, id);
     if (challenge !== undefined) this.#bootstrap.answered(challenge.to);
-    else if (this.#pathValidation.redeem(echo, id) !== undefined) this.#config.onDuplicateId();
+    else if (this.#pathValidation.redeem(echo, id) !== undefined) this.#config.identity.duplicateMet();
     // A response that comes twice gets none: where every datagram comes back twice, that would never end.
-    else if (echo === undefined && this.#config.isElsewhere(source)) {
+    else if (echo === undefined && this.#config.local.isElsewhere(source)) {
       this.#pathValidation.challengeUnregistered(source, id, nonce, false);
     }
   }
@@ -396,9 +396,8 @@ export class Membership {
 
   /** Sends a heartbeat to the group. */
   #beatToGroup(peers: { readonly peers?: readonly ExchangedPeer[] } = {}): void {
-    const { encode, sendControlPacket } = this.#config;
     const heard = writeHeard(this.#multicast.list().map(({ nodeId }) => nodeId));
-    sendControlPacket(encode({ path: PATH_GROUP, heard, ...peers }), "group");
+    this.#config.heartbeats.send({ path: PATH_GROUP, heard, ...peers }, "group");
   }
 
   /**
@@ -406,14 +405,14 @@ export class Membership {
    * alone.
    */
   #reply(entry: PeerEntry, source: Endpoint, nonce: number | undefined, needsExchange: boolean): void {
-    const { clock, encode, sendControlPacket, tokenFor } = this.#config;
+    const { clock, heartbeats, streams } = this.#config;
     const isAgain = nonce !== undefined && entry.isValidated && clock.now() - entry.path.validatedAt < EXCHANGE_WITHIN;
-    const token = needsExchange || isAgain ? tokenFor(entry) : undefined;
+    const token = needsExchange || isAgain ? streams.tokenFor(entry) : undefined;
     const welcome = needsExchange || isAgain ? { ...this.#exchange(EXCHANGED.welcome), ...token && { token } } : {};
     const isThere = entry.isAt(source);
     if (nonce !== undefined) this.#pathValidation.respond(entry, nonce, source, isThere ? welcome : {});
     if (needsExchange && !(nonce !== undefined && isThere)) {
-      sendControlPacket(encode({ path: this.#multicast.pathTo(entry), ...welcome }), entry.endpoint);
+      heartbeats.send({ path: this.#multicast.pathTo(entry), ...welcome }, entry.endpoint);
     }
   }
 
@@ -436,7 +435,7 @@ export class Membership {
     if (entry.isAt(to)) this.#pathValidation.reached(entry);
     if (!isNew && !isSameEndpoint(before, to)) this.#tellAddress(entry, before, to);
     if (needsExchange) this.#settle(entry, time);
-    else if (entry.isAt(to)) this.#config.onValidated(entry, to, time);
+    else if (entry.isAt(to)) this.#config.streams.validate(entry.id, to, time);
     this.#multicast.answered(entry);
     if (isNew) this.#join(entry);
     return needsExchange;
@@ -446,9 +445,9 @@ export class Membership {
    * A peer has responded from a second endpoint. There may be two nodes with one id: each learns where the other is.
    */
   #tellAddress(entry: PeerEntry, { host, port }: Endpoint, to: Endpoint): void {
-    const { encode, sendControlPacket } = this.#config;
+    const { heartbeats } = this.#config;
     if (host.includes("%") || !this.#moves.allow()) return;
-    sendControlPacket(encode({ path: this.#multicast.pathTo(entry), peers: [{ id: entry.nodeId, host, port }] }), to);
+    heartbeats.send({ path: this.#multicast.pathTo(entry), peers: [{ id: entry.nodeId, host, port }] }, to);
   }
 
   /** A node counts as a peer from now on. */
@@ -458,14 +457,14 @@ export class Membership {
     else if (entry.isValidated) this.#departed.came(entry);
     const joining: JoiningState = entry.joining;
     joining.isJoined = true;
-    if (!isJoined) this.#config.emit({ type: "peerJoined", peer: { id, address } });
+    if (!isJoined) this.#config.events.emit({ type: "peerJoined", peer: { id, address } });
   }
 
   /** A peer is reached at another endpoint than before, or for the first time. */
   #settle(entry: PeerEntry, time: number): void {
     this.#replace(entry);
     this.#departed.took(entry);
-    this.#config.onValidated(entry, entry.endpoint, time);
+    this.#config.streams.validate(entry.id, entry.endpoint, time);
   }
 
   /**
@@ -502,22 +501,22 @@ export class Membership {
   }
 
   /** A node that has responded finds no room. Its batches may be followed all the same. */
-  #respondedWithoutRoom(id: string, advertised: string, { to, sentAt }: PathChallenge): void {
-    const { clock, isFollowed, onValidated } = this.#config;
-    onValidated({ id, address: advertised }, to, clock.now() - sentAt);
-    if (!isFollowed(id)) this.refusedAt = clock.now();
+  #respondedWithoutRoom(id: string, { to, sentAt }: PathChallenge): void {
+    const { clock, streams } = this.#config;
+    streams.validate(id, to, clock.now() - sentAt);
+    if (!streams.isFollowed(id)) this.refusedAt = clock.now();
   }
 
   /**
    * A heartbeat was refused. If its node speaks the extension, it was challenged, and may find room by its response.
    */
   #refuse(id: string, advertised: string, source: Endpoint): void {
-    const { clock, emit } = this.#config;
+    const { clock, events } = this.#config;
     this.refused++;
     this.lastRefusedAt = clock.now();
     if (!this.#refusals.allow()) return;
     const { address } = this.#peers.locate(advertised, source);
-    emit({ type: "peerRefused", peer: { id, address } });
+    events.emit({ type: "peerRefused", peer: { id, address } });
   }
 
   #remove(id: string, reason: "expired" | "left" | "replaced"): void {
@@ -525,15 +524,19 @@ export class Membership {
     if (peer === undefined) return;
     const { address, endpoint, heardAt } = peer;
     if (peer.isValidated) {
-      this.#departed.add({ id, address, endpoint, heardAt: Math.max(heardAt, this.#config.heardAt(id)) }, reason);
+      this.#departed.add(
+        { id, address, endpoint, heardAt: Math.max(heardAt, this.#config.streams.heardAt(id)) },
+        reason,
+      );
     }
     this.#leave(peer, reason, true);
   }
 
   #leave({ id, address, isJoined }: PeerEntry, reason: "expired" | "left" | "replaced", isLost: boolean): void {
-    const { emit, onGone } = this.#config;
+    const { events, pathMtu, streams } = this.#config;
     this.#bootstrap.reopen(id);
-    onGone(id, isLost);
-    if (isJoined) emit({ type: "peerLeft", peer: { id, address }, reason });
+    streams.forget(id, isLost);
+    pathMtu?.forget(id);
+    if (isJoined) events.emit({ type: "peerLeft", peer: { id, address }, reason });
   }
 }

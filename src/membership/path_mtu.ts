@@ -52,9 +52,9 @@ const RAISE_AFTER = 600_000;
 export interface PathMtuConfig {
   readonly clock: Clock;
   readonly probes: Pick<EchoProbes, "send" | "forget">;
-  readonly peer: (id: string) => PeerEntry | undefined;
-  /** Batches should not be longer than this, in bytes, from now on. */
-  readonly onLimit: (limit: number) => void;
+  readonly peers: () => { get(id: string): PeerEntry | undefined };
+  /** Its batches should not be longer than `limit`, in bytes. */
+  readonly batcher: { limit: number };
   /** Datagrams longer than this do not reach a peer; {@linkcode MAX_DATAGRAM} when all do again. */
   readonly onPath: (peer: Peer, size: number) => void;
 }
@@ -124,7 +124,7 @@ export class PathMtu {
   }
 
   #add(id: string): Path | undefined {
-    if (this.#config.peer(id) === undefined) return undefined;
+    if (this.#config.peers().get(id) === undefined) return undefined;
     const path: Path = {
       watched: new Map(),
       size: MAX_DATAGRAM,
@@ -144,7 +144,7 @@ export class PathMtu {
   }
 
   #round(id: string, path: Path, measurement: Measurement): void {
-    const peer = this.#config.peer(id);
+    const peer = this.#config.peers().get(id);
     const { rounds, largest } = measurement;
     if (largest === MAX_DATAGRAM || isCertain(measurement)) return this.#end(id, path, true);
     if (peer === undefined || rounds === MAX_ROUNDS) return this.#end(id, path, false);
@@ -164,9 +164,9 @@ export class PathMtu {
     const { measurement, size } = path;
     if (measurement === undefined) return;
     this.#stop(path);
-    const { clock, peer, onPath } = this.#config;
+    const { clock, peers, onPath } = this.#config;
     path.notBefore = clock.now() + REMEASURE_AFTER;
-    const entry = peer(id);
+    const entry = peers().get(id);
     // Most datagrams are shorter than the smallest size: below it nothing is gained.
     if (isKnown) path.size = Math.max(SMALLEST, measurement.largest);
     if (path.size < MAX_DATAGRAM) {
@@ -194,7 +194,7 @@ export class PathMtu {
     for (const { size } of this.#paths.values()) limit = Math.min(limit, size);
     if (limit === this.#limit) return;
     this.#limit = limit;
-    this.#config.onLimit(limit);
+    this.#config.batcher.limit = limit;
   }
 }
 

@@ -186,6 +186,11 @@ export class InterfaceSockets {
     return route !== undefined && route.source !== this.#route?.source;
   }
 
+  /** Sends datagrams to one endpoint, in their order. Resolves to the reasons why some were not sent. Never rejects. */
+  sendTo(datagrams: readonly Uint8Array[], { host, port }: Endpoint): Promise<Unsent> {
+    return sendAll(this.#own, datagrams, host, port);
+  }
+
   /** Sends to the group from each interface. A datagram counts as sent when one of them took it. Never rejects. */
   sendToGroup(datagrams: readonly Uint8Array[]): Promise<Unsent> {
     const senders = this.#senders();

@@ -55,48 +55,60 @@ export interface ControlPacket {
   readonly length: number;
 }
 
-/** The settings and callbacks of a {@linkcode Receiver}. The callbacks MUST NOT throw. */
-export interface ReceiverConfig {
-  /** The node's own id, 16 bytes. */
-  readonly nodeId: Uint8Array;
-  /** Whether extension blocks are read. */
-  readonly extended: boolean;
-  /** Called with each key that another node says has changed. The object is the same for all keys. */
-  readonly onKey: (key: KeyBytes) => void;
-  /** Called before the first key of a datagram, and after the last. */
-  readonly onKeysBegin?: () => void;
-  readonly onKeysEnd?: () => void;
-  /** Called with a function that reads the keys of a batch, which it MUST call at once. */
-  readonly onBatch?: (read: () => void) => void;
+/** Takes the keys of datagrams. None of it may throw. */
+export interface KeySink {
   /** Whether so many keys wait for slow callbacks that a batch is better dropped and requested again later. */
-  readonly isFull?: () => boolean;
+  readonly isFull: boolean;
+  /** Called with a function that reads the keys of a batch, which it MUST call at once. */
+  within(read: () => void): void;
+  /** Called before the first key of a datagram. */
+  begin(): void;
+  /** Called with each key that another node says has changed. The object is the same for all keys. */
+  take(key: KeyBytes): void;
   /** Called after each {@linkcode STRIDE} keys. */
-  readonly onManyKeys?: () => void;
+  look(): void;
+  /** Called after the last key of a datagram. */
+  end(): void;
+}
+
+/** Takes the numbers of batches. */
+export interface NumberSink {
   /**
    * Called before the keys of each batch that has a number, with that number and a fingerprint of the keys. Returns
    * false when the batch had arrived before.
    */
-  readonly onNumber: (
+  accept(
     nodeId: Uint8Array,
     number: number,
     numbering: Numbering,
     host: string,
     port: number,
     fingerprint: number,
-  ) => boolean;
+  ): boolean;
+}
+
+/** Takes every packet that is no batch. None of it may throw. */
+export interface ControlSink {
   /** Called with each heartbeat of another node: its id, the address that it advertises, and the source. */
-  readonly onHeartbeat: (
-    nodeId: Uint8Array,
-    advertised: string,
-    source: Endpoint,
-    extension: Extension | undefined,
-  ) => void;
+  onHeartbeat(nodeId: Uint8Array, advertised: string, source: Endpoint, extension: Extension | undefined): void;
   /** Called with each control packet that is for this node and has all the records that its type needs. */
-  readonly onControl: (control: ControlPacket) => void;
-  /** Called with the nonce of each probe of the node itself: its multicast has come back. */
-  readonly onOwnProbe?: (nonce: number) => void;
+  onControl(control: ControlPacket): void;
   /** Called with each heartbeat that has the id of this node: it is its own, or another node has the same id. */
-  readonly onOwnHeartbeat?: (extension: Extension, source: Endpoint) => void;
+  onOwnHeartbeat(extension: Extension, source: Endpoint): void;
+  /** Called with the nonce of each probe of the node itself: its multicast has come back. */
+  onOwnProbe(nonce: number): void;
+}
+
+/** What a {@linkcode Receiver} is made of. */
+export interface ReceiverConfig {
+  /** The node's own id, 16 bytes. */
+  readonly nodeId: Uint8Array;
+  /** Whether extension blocks are read. */
+  readonly extended: boolean;
+  readonly keys: KeySink;
+  /** Absent when numbers are not heeded. */
+  readonly streams: NumberSink | undefined;
+  readonly control: ControlSink;
 }
 
 /**
@@ -137,7 +149,10 @@ export class Receiver {
   deferred = 0;
   /** Datagrams of unknown types. */
   unknownTypes = 0;
+  /** Whether nothing is received any more. */
+  isDeaf = false;
   readonly #config: ReceiverConfig;
+  readonly #keys: KeySink;
   /** The sender of the last batch. */
   #sender = NO_SENDER;
   /**
@@ -148,10 +163,12 @@ export class Receiver {
 
   constructor(config: ReceiverConfig) {
     this.#config = config;
+    this.#keys = config.keys;
   }
 
   /** Reads a datagram that came from `host`:`port`. Keeps nothing of `data`. */
   receive(data: Uint8Array, host: string, port: number): void {
+    if (this.isDeaf) return;
     // go-warp reads 1,500 bytes, and an adapter may truncate what is longer than MAX_RECEIVE: longer datagrams are
     // refused everywhere alike. Port 0 is refused as nothing can be sent there.
     const end = data.length > MAX_RECEIVE || port === 0 ? TOO_SHORT : scanPacket(data);
@@ -177,17 +194,17 @@ export class Receiver {
         break;
       case TYPE_HEARTBEAT:
         // An address that is not UTF-8 counts as none: the source replaces it.
-        this.#config.onHeartbeat(nodeIdOf(data), readKey(data) ?? "", { host, port }, extension);
+        this.#config.control.onHeartbeat(nodeIdOf(data), readKey(data) ?? "", { host, port }, extension);
         break;
       case TYPE_INVALIDATE: {
         const key = this.#borrow();
-        this.#config.onKeysBegin?.();
+        this.#keys.begin();
         key.open(data, KEY_OFFSET, end);
         if (key.move(KEY_OFFSET, end)) this.#onKey(key);
         else this.invalidKeys++;
         key.close();
         this.#cursor = key;
-        this.#config.onKeysEnd?.();
+        this.#keys.end();
         break;
       }
       default:
@@ -207,25 +224,24 @@ export class Receiver {
     const numbering = extension === undefined ? numberingOf(data, end) : numberingIn(extension);
     if (number > 0) {
       // The effect is that of a full receive buffer: the sender gets a NAK, and slows down.
-      if (this.#config.isFull?.() && countOf(data) > FEW_KEYS) {
+      if (this.#keys.isFull && countOf(data) > FEW_KEYS) {
         this.deferred++;
         return;
       }
       const fingerprint = fingerprintOf(data, end);
       // Most batches in a row come from the same node, and a view for each costs more than the comparison.
       if (!isFrom(data, this.#sender)) this.#sender = nodeIdOf(data).slice();
-      if (!this.#config.onNumber(this.#sender, number, numbering, host, port, fingerprint)) return;
+      if (this.#config.streams?.accept(this.#sender, number, numbering, host, port, fingerprint) === false) return;
     }
-    if (this.#config.onBatch === undefined) this.#read(data, end);
-    else this.#config.onBatch(() => this.#read(data, end));
+    this.#keys.within(() => this.#read(data, end));
   }
 
   #read(data: Uint8Array, end: number): void {
-    this.#config.onKeysBegin?.();
+    this.#keys.begin();
     const key = this.#borrow();
     this.invalidKeys += visitBatch(data, end, key, this.#onKey);
     this.#cursor = key;
-    this.#config.onKeysEnd?.();
+    this.#keys.end();
   }
 
   #borrow(): KeyBytes {
@@ -245,20 +261,20 @@ export class Receiver {
       return;
     }
     if (extension.stream !== undefined && !equalBytes(extension.stream, this.#config.nodeId)) return;
-    this.#config.onControl({ type, nodeId: nodeIdOf(data), extension, source, length: data.length });
+    this.#config.control.onControl({ type, nodeId: nodeIdOf(data), extension, source, length: data.length });
   }
 
   #ownPacket(type: number, data: Uint8Array, end: number, host: string, port: number): void {
     const extension = this.#config.extended ? readExtension(data, end) : undefined;
     if (extension === undefined || extension === MALFORMED) return;
-    if (type === TYPE_HEARTBEAT) this.#config.onOwnHeartbeat?.(extension, { host, port });
-    else if (extension.nonce !== undefined) this.#config.onOwnProbe?.(extension.nonce);
+    if (type === TYPE_HEARTBEAT) this.#config.control.onOwnHeartbeat(extension, { host, port });
+    else if (extension.nonce !== undefined) this.#config.control.onOwnProbe(extension.nonce);
   }
 
   readonly #onKey = (key: KeyBytes): void => {
     const count = ++this.keys;
-    this.#config.onKey(key);
-    if (count % STRIDE === 0) this.#config.onManyKeys?.();
+    this.#keys.take(key);
+    if (count % STRIDE === 0) this.#keys.look();
   };
 }
 

@@ -40,39 +40,70 @@ export interface Transmit {
   readonly to: "group" | Endpoint;
 }
 
-/** The sources and callbacks of a {@linkcode TransmitQueue}. */
-export interface TransmitQueueConfig {
-  /** Sends datagrams to one endpoint, in their order. Resolves to the reasons why some were not sent. Never rejects. */
-  readonly send: (datagrams: readonly Uint8Array[], endpoint: Endpoint) => Promise<Unsent>;
-  /** The same to the group. */
-  readonly sendToGroup: (datagrams: readonly Uint8Array[]) => Promise<Unsent>;
+/** The sockets that a {@linkcode TransmitQueue} sends by. */
+export interface TransmitSockets {
   /** Whether there is a group to send to. */
-  readonly hasGroup: () => boolean;
-  /** The unicast destinations of control packets with the scope `"extended"`. */
-  readonly extendedTo: () => readonly Endpoint[];
-  /** The unicast destinations of the next batch. */
-  readonly batchTo: () => readonly Endpoint[];
-  /** Whether one batch after another goes to the same destinations. */
-  readonly isSteady: () => boolean;
+  readonly hasMulticast: boolean;
+  /** Sends datagrams to one endpoint, in their order. Resolves to the reasons why some were not sent. Never rejects. */
+  sendTo(datagrams: readonly Uint8Array[], endpoint: Endpoint): Promise<Unsent>;
+  /** The same to the group. */
+  sendToGroup(datagrams: readonly Uint8Array[]): Promise<Unsent>;
+}
+
+/** The source of batches. A batch gets its number when it is taken, so it is not taken before it can leave. */
+export interface BatchSource {
+  /** Whether there is a batch. */
+  readonly isReady: boolean;
   /** The next batch, which belongs to the queue until it calls `release`. `undefined` when there is none. */
-  readonly take: () => Uint8Array | undefined;
+  take(): Uint8Array | undefined;
   /** Called when all that was taken is sent. */
-  readonly release: () => void;
-  /** The next retransmission, which belongs to the queue until the next call. Absent when nothing is retransmitted. */
-  readonly takeRetransmit?: () => Transmit | undefined;
-  /**
-   * Whether there is a batch, or a retransmission. A batch gets its number when it is taken, so it is not taken before
-   * it can leave.
-   */
-  readonly isReady: (what: "batch" | "retransmission") => boolean;
+  release(): void;
+}
+
+/** The source of retransmissions. */
+export interface RetransmitSource {
+  /** Whether there is one. */
+  readonly hasRetransmit: boolean;
+  /** The next retransmission, which belongs to the queue until the next call. */
+  takeRetransmit(): Transmit | undefined;
+}
+
+/** The destinations of datagrams besides the group. */
+export interface TransmitScopes {
+  /** The unicast destinations of control packets with the scope `"extended"`. */
+  extended(): readonly Endpoint[];
+  /** The unicast destinations of the next batch. */
+  batch(): readonly Endpoint[];
+  /** Whether one batch after another goes to the same destinations. */
+  isSteady(): boolean;
+}
+
+/** What is sent besides control packets, and where to. */
+export interface TransmitSources {
+  readonly batches: BatchSource;
+  /** Absent when nothing is retransmitted. */
+  readonly retransmits: RetransmitSource | undefined;
+  readonly scopes: TransmitScopes;
+}
+
+/** The parts that a {@linkcode TransmitQueue} needs. */
+export interface TransmitQueueConfig {
+  readonly sockets: TransmitSockets;
   /** The rate of batches and retransmissions. Absent: as fast as the system takes them. */
-  readonly pacer?: Pacer;
+  readonly pacer: Pacer | undefined;
   /** Counts the batches that leave. */
   readonly budget: SendBudget;
   readonly clock: Clock;
   /** Called with the reason why a datagram was not sent, once for each datagram and destination. MUST NOT throw. */
   readonly onError: (error: unknown) => void;
 }
+
+/** Before it is connected there is nothing to send. */
+const NOTHING: TransmitSources = {
+  batches: { isReady: false, take: () => undefined, release() {} },
+  retransmits: undefined,
+  scopes: { extended: () => [], batch: () => [], isSteady: () => true },
+};
 
 interface ControlTransmit {
   readonly datagram: Uint8Array;
@@ -90,6 +121,7 @@ export class TransmitQueue {
    */
   broadcasts = 0;
   readonly #config: TransmitQueueConfig;
+  #sources: TransmitSources = NOTHING;
   readonly #control: ControlTransmit[] = [];
   /** The batches that are being sent, and the one retransmission. */
   readonly #burst: Uint8Array[] = [];
@@ -103,6 +135,11 @@ export class TransmitQueue {
 
   constructor(config: TransmitQueueConfig) {
     this.#config = config;
+  }
+
+  /** Sets the sources of batches and retransmissions. They wake the queue, so it is made before them. */
+  connect(sources: TransmitSources): void {
+    this.#sources = sources;
   }
 
   /** Sends `datagram`, which must stay unchanged, to one endpoint, to several, or to a fan-out scope. */
@@ -148,13 +185,13 @@ export class TransmitQueue {
 
   async #run(): Promise<void> {
     await undefined;
-    const { isReady, pacer } = this.#config;
+    const { pacer } = this.#config;
     while (true) {
       if (this.#control.length > 0) await this.#sendControl();
       // A control packet that was queued since the last one left and before this line has woken nobody.
       if (this.#control.length > 0) continue;
-      const hasRetransmit = isReady("retransmission");
-      const hasBatch = !this.#controlOnly && isReady("batch");
+      const hasRetransmit = this.#sources.retransmits?.hasRetransmit === true;
+      const hasBatch = !this.#controlOnly && this.#sources.batches.isReady;
       if (!hasRetransmit && !hasBatch) break;
       const wait = this.#controlOnly ? 0 : pacer?.wait() ?? 0;
       if (wait > 0) await this.#pause(wait);
@@ -166,22 +203,23 @@ export class TransmitQueue {
   async #sendControl(): Promise<void> {
     for (let packet = this.#control.shift(); packet !== undefined; packet = this.#control.shift()) {
       const { datagram, to } = packet;
-      const { hasGroup, extendedTo } = this.#config;
       const datagrams = [datagram];
       if (typeof to !== "string" && "port" in to) await this.#send(datagrams, to);
-      else if (to === "extended") await this.#broadcast(datagrams, extendedTo());
+      else if (to === "extended") await this.#broadcast(datagrams, this.#sources.scopes.extended());
       else if (to === "group") this.broadcasts += countOf(await this.#broadcast(datagrams, []));
       else {
         const taken = await this.#sendAll(datagrams, to);
-        if (!hasGroup()) this.broadcasts += countOf(taken);
+        if (!this.#config.sockets.hasMulticast) this.broadcasts += countOf(taken);
       }
     }
   }
 
   /** False when it is the turn of the batches, or there is no retransmission. */
   async #sendRetransmit(hasBatch: boolean): Promise<boolean> {
-    const { pacer, takeRetransmit } = this.#config;
-    const retransmission = this.#isRetransmitTurn || !hasBatch ? takeRetransmit?.() : undefined;
+    const { pacer } = this.#config;
+    const retransmission = this.#isRetransmitTurn || !hasBatch
+      ? this.#sources.retransmits?.takeRetransmit()
+      : undefined;
     if (retransmission === undefined) return !hasBatch;
     this.#isRetransmitTurn = false;
     pacer?.spend();
@@ -192,31 +230,32 @@ export class TransmitQueue {
   }
 
   async #sendBatches(hasRetransmit: boolean): Promise<void> {
-    const { batchTo, budget, hasGroup, isReady, isSteady, pacer, release, sendToGroup, take } = this.#config;
+    const { budget, pacer, sockets } = this.#config;
+    const { batches, scopes } = this.#sources;
     const burst = this.#burst;
     for (let limit = 0; !this.#controlOnly;) {
-      const batch = take();
+      const batch = batches.take();
       if (batch === undefined) break;
       burst.push(batch);
       pacer?.spend();
-      if (!isReady("batch")) break;
+      if (!batches.isReady) break;
       // Retransmissions get every other turn, and a control packet waits for all copies of a burst.
-      if (limit === 0 && !hasRetransmit && isSteady()) limit = Math.min(MAX_BURST, MAX_COPIES / this.#copies);
+      if (limit === 0 && !hasRetransmit && scopes.isSteady()) limit = Math.min(MAX_BURST, MAX_COPIES / this.#copies);
       if (burst.length + 1 > limit || (pacer?.wait() ?? 0) > 0) break;
     }
     this.#isRetransmitTurn = true;
     if (burst.length === 0) return;
-    const endpoints = batchTo();
-    const isBroadcast = hasGroup();
+    const endpoints = scopes.batch();
+    const isBroadcast = sockets.hasMulticast;
     this.#copies = endpoints.length + (isBroadcast ? 1 : 0);
     budget.spend(burst.length * this.#copies);
-    if (isBroadcast) this.broadcasts += countOf(this.#taken(burst, await sendToGroup(burst)));
+    if (isBroadcast) this.broadcasts += countOf(this.#taken(burst, await sockets.sendToGroup(burst)));
     if (endpoints.length > 0) {
       const taken = await this.#sendAll(burst, endpoints);
       if (!isBroadcast) this.broadcasts += countOf(taken);
     }
     burst.length = 0;
-    release();
+    batches.release();
   }
 
   /** Waits until a datagram may leave. A control packet ends the wait. */
@@ -233,7 +272,7 @@ export class TransmitQueue {
 
   /** The datagrams that the group took, or without multicast at least one endpoint. */
   async #broadcast(datagrams: readonly Uint8Array[], endpoints: readonly Endpoint[]): Promise<Taken> {
-    const hasGroup = this.#config.hasGroup();
+    const hasGroup = this.#config.sockets.hasMulticast;
     const taken = hasGroup ? await this.#sendToGroup(datagrams) : 0;
     if (endpoints.length === 0) return taken;
     const sent = await this.#sendAll(datagrams, endpoints);
@@ -242,8 +281,8 @@ export class TransmitQueue {
 
   /** The datagrams that the group took. */
   async #sendToGroup(datagrams: readonly Uint8Array[]): Promise<Taken> {
-    if (!this.#config.hasGroup()) return 0;
-    return this.#taken(datagrams, await this.#config.sendToGroup(datagrams));
+    const { sockets } = this.#config;
+    return sockets.hasMulticast ? this.#taken(datagrams, await sockets.sendToGroup(datagrams)) : 0;
   }
 
   /** The datagrams that at least one endpoint took. */
@@ -254,7 +293,7 @@ export class TransmitQueue {
   }
 
   async #send(datagrams: readonly Uint8Array[], endpoint: Endpoint): Promise<Taken> {
-    return this.#taken(datagrams, await this.#config.send(datagrams, endpoint));
+    return this.#taken(datagrams, await this.#config.sockets.sendTo(datagrams, endpoint));
   }
 
   #taken({ length }: readonly Uint8Array[], unsent: Unsent): Taken {

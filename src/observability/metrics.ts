@@ -12,7 +12,7 @@ import type { TransmitQueue } from "../net/transmit_queue.ts";
 import { withJson } from "../platform/json_numbers.ts";
 import type { Batcher } from "../pubsub/batcher.ts";
 import type { Dispatcher } from "../pubsub/dispatcher.ts";
-import type { GapReporter } from "../pubsub/gap_reporter.ts";
+import type { LossNotifier } from "../pubsub/loss_notifier.ts";
 import type { Subscriptions } from "../pubsub/subscriptions.ts";
 import type { Metrics } from "../pubsub/sync_bus.ts";
 import type { Reliability } from "../reliability/reliability.ts";
@@ -135,7 +135,7 @@ export interface MeshParts {
   readonly seeds: Seeds;
   readonly membership: Membership;
   readonly copies: CopyBudget;
-  readonly gaps: GapReporter;
+  readonly losses: LossNotifier;
   readonly dispatcher: Dispatcher;
   readonly slowCallbacks: SlowCallbacks;
   readonly reliability: Reliability | undefined;
@@ -152,7 +152,7 @@ export function collectMetrics(parts: MeshParts): MeshMetrics {
     seeds,
     membership,
     copies,
-    gaps,
+    losses,
     reliability,
   } = parts;
   const { dispatcher, slowCallbacks } = parts;
@@ -185,7 +185,7 @@ export function collectMetrics(parts: MeshParts): MeshMetrics {
     duplicates: streams?.duplicates ?? 0,
     missing: streams?.missing ?? 0,
     recovered: streams?.recovered ?? 0,
-    gaps: gaps.count,
+    gaps: losses.gapCount,
     naksSent: requests?.sent ?? 0,
     naksReceived: own?.naksReceived ?? 0,
     naksRefused: own?.naksRefused ?? 0,

@@ -34,10 +34,14 @@ export interface BatcherConfig {
   readonly clock: Clock;
   /** Decides when a batch that is not full may be sent. */
   readonly budget: SendBudget;
-  /** Called when a batch is ready and {@linkcode Batcher.take} would return it. MUST NOT call `take` itself. */
-  readonly onReady: () => void;
-  /** Called with each key that had to wait for room, once it is accepted. MUST NOT throw. */
-  readonly onLate?: (key: string, self: boolean | undefined) => void;
+  readonly transmit: {
+    /** Called when a batch is ready and {@linkcode Batcher.take} would return it. MUST NOT call `take` itself. */
+    wake(): void;
+  };
+  readonly ownKeys: {
+    /** Called with each key that had to wait for room, once it is accepted. MUST NOT throw. */
+    acceptedLate(key: string, self: boolean | undefined): void;
+  };
 }
 
 /** Batches kept for reuse: 64 of 1,400 bytes, more than a sender that keeps up ever has ready. */
@@ -166,7 +170,7 @@ export class Batcher {
   /**
    * Resolves when a key for which {@linkcode Batcher.tryAdd} had no room is accepted, in first-come order. `signal`
    * ends the wait and withdraws the key: the promise rejects with the signal's reason. `close` rejects it with a
-   * `ClosedError`. `self` is passed on to `onLate`.
+   * `ClosedError`. `self` is passed on to `acceptedLate`.
    */
   wait(key: string, signal?: Signal, self?: boolean): Promise<void> {
     if (signal?.aborted) return Promise.reject(signal.reason);
@@ -240,7 +244,7 @@ export class Batcher {
     for (let waiter = this.#waiting.first; waiter !== undefined; waiter = this.#waiting.first) {
       if (!this.#add(waiter.key, this.pending < this.#config.queueSize)) return;
       this.#waiting.remove(waiter);
-      this.#config.onLate?.(waiter.key, waiter.self);
+      this.#config.ownKeys.acceptedLate(waiter.key, waiter.self);
       waiter.resolve();
     }
   }
@@ -315,7 +319,7 @@ export class Batcher {
     this.#full.push(this.#open);
     this.#open = next;
     this.#isDue = false;
-    this.#config.onReady();
+    this.#config.transmit.wake();
   }
 
   #takeOpen(): Batch | undefined {
@@ -378,7 +382,7 @@ export class Batcher {
   #setDue(): void {
     if (this.#open.writer.count === 0 || this.#isDue) return;
     this.#isDue = true;
-    this.#config.onReady();
+    this.#config.transmit.wake();
   }
 
   #stopTimer(): void {

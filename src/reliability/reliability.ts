@@ -13,7 +13,8 @@ import { DOUBT_AFTER } from "../membership/failure_detector.ts";
 import type { KnownPeer } from "../membership/peer.ts";
 import type { PeerTable } from "../membership/peer_table.ts";
 import { ResponseSuppression } from "../membership/response_suppression.ts";
-import { Pacer } from "../net/pacer.ts";
+import type { StreamRegistry } from "../membership/stream_registry.ts";
+import type { Pacer } from "../net/pacer.ts";
 import type { ControlPacket } from "../net/receiver.ts";
 import type { FanoutScope } from "../net/transmit_queue.ts";
 import type { Endpoint } from "../platform/endpoint.ts";
@@ -52,11 +53,43 @@ export interface ReliabilitySettings {
   readonly repairBytes: number;
   readonly repairAge: number;
   readonly maxRepairTime: number;
-  readonly minSendRate: number;
-  readonly maxSendRate: number;
 }
 
-/** What a {@linkcode Reliability} is made of. The callbacks MUST NOT throw. */
+/** What of this node may have missed something, and is told so. */
+export interface LossListener {
+  /** What a node has published in these numbers can not be had; `to` is absent when nobody knows the end. */
+  gap(node: string, from: number, to: number | undefined, reason: GapReason): void;
+  /** The machine was suspended. */
+  slept(): void;
+  /** The event loop, or the whole machine, has stood still for a while. */
+  stalled(loopStall: LoopStall): void;
+}
+
+/** What has come and waits for its subscribers. */
+export interface Backlog {
+  /** It may have been outstanding since a time, by the clock, that is before what was known when it came. */
+  antedate(since: number): void;
+  /** The clock has stood still for so many milliseconds: what is there has been for longer. */
+  sleep(time: number): void;
+}
+
+/** What is published here and waits to be sent. */
+export interface PendingBatches {
+  /** For how long the oldest key that was accepted waits, in milliseconds; `undefined` when none does. */
+  readonly pendingAge: number | undefined;
+  /** The clock has stood still for so many milliseconds: what is pending has been for longer. */
+  sleep(time: number): void;
+}
+
+/** Sends what the streams have to say. */
+export interface StreamTransmit {
+  /** Sends a packet to one endpoint, or to the group and a fan-out scope. */
+  sendControlPacket(packet: Uint8Array, to: Endpoint | FanoutScope): void;
+  /** A retransmission is ready to be taken. */
+  wake(): void;
+}
+
+/** What a {@linkcode Reliability} is made of. What it calls MUST NOT throw. */
 export interface ReliabilityConfig {
   /** The node's own id, 16 bytes. */
   readonly nodeId: Uint8Array;
@@ -64,35 +97,28 @@ export interface ReliabilityConfig {
   readonly ports: MeshPorts;
   readonly jitter: Jitter;
   readonly multicast: () => boolean;
+  readonly pacer: Pacer;
   readonly peers: () => PeerTable;
-  /** Sends a packet to one endpoint, or to a fan-out scope. */
-  readonly sendControlPacket: (packet: Uint8Array, to: Endpoint | FanoutScope) => void;
-  /** A retransmission is ready to be taken. */
-  readonly onRetransmit: () => void;
-  /** The age of the oldest accepted key that was not sent yet, in milliseconds; `undefined` when there is none. */
-  readonly pendingAge: () => number | undefined;
-  /** A datagram of so many bytes is retransmitted to one peer. */
-  readonly onRetransmitted: (id: string, number: number, length: number) => void;
-  readonly onGap: (node: string, from: number, to: number | undefined, reason: GapReason) => void;
-  readonly onLeft: (id: string) => void;
-  /** A peer has received a number of this node twice. */
-  readonly onReused: () => void;
-  /**
-   * Keys that have arrived may have been outstanding since this time, by the clock, which is before what was known on
-   * arrival.
-   */
-  readonly antedate: (since: number) => void;
-  /**
-   * The machine was suspended for so many milliseconds, which the clock has not counted: all that was before is longer
-   * ago.
-   */
-  readonly onSleep: (time: number) => void;
-  /** The event loop has stalled for a while, or the machine was suspended. */
-  readonly onStall: (loopStall: LoopStall) => void;
+  readonly membership: {
+    /** Called when a node has sent its leave packet. */
+    leave(id: string): void;
+  };
+  readonly transmit: StreamTransmit;
+  readonly batches: PendingBatches;
+  readonly backlog: Backlog;
+  readonly losses: LossListener;
+  readonly pathMtu: {
+    /** A datagram of so many bytes is retransmitted to one peer. */
+    recovered(id: string, number: number, length: number): void;
+  } | undefined;
+  readonly identity: {
+    /** A peer has received a number of this node twice. */
+    numbersReused(): void;
+  };
 }
 
 /** Owns those parts, and passes packets and events between them. */
-export class Reliability {
+export class Reliability implements StreamRegistry {
   readonly sendStream: SendStream;
   readonly receiveStreams: ReceiveStreams;
   readonly naks: NakScheduler;
@@ -108,26 +134,26 @@ export class Reliability {
   readonly #leavers = new Set<string>();
 
   constructor(config: ReliabilityConfig) {
-    const { nodeId, settings, ports, jitter, multicast, peers, sendControlPacket } = config;
-    const { onRetransmit, onRetransmitted, onGap, onLeft, antedate } = config;
+    const { nodeId, settings, ports, jitter, multicast, pacer, peers } = config;
+    const { backlog, batches, identity, losses, membership, pathMtu, transmit } = config;
     const { clock, randomBytes } = ports;
     this.#config = config;
     this.#ackLimit = new TokenBucket(clock, ACKS_PER_SECOND, ACKS_PER_SECOND);
     this.retransmitBuffer = new RetransmitBuffer({ maxBytes: settings.repairBytes, maxAge: settings.repairAge, clock });
-    this.pacer = new Pacer({ min: settings.minSendRate, max: settings.maxSendRate, clock });
+    this.pacer = pacer;
     this.sendStream = new SendStream({
       nodeId,
       clock,
       randomBytes,
       ring: this.retransmitBuffer,
-      pacer: this.pacer,
+      pacer,
       multicast,
       peer: (id) => peers().get(id),
       peers: () => peers().extended(),
-      sendControlPacket: (packet, to) => sendControlPacket(packet, to ?? "extended"),
-      onRetransmit,
-      onRetransmitted,
-      onReused: config.onReused,
+      sendControlPacket: (packet, to) => transmit.sendControlPacket(packet, to ?? "extended"),
+      onRetransmit: () => transmit.wake(),
+      onRetransmitted: (id, number, length) => pathMtu?.recovered(id, number, length),
+      onReused: () => identity.numbersReused(),
       pendingAge: () => this.#pendingAge(),
     });
     const suppression = this.#suppression = new ResponseSuppression({
@@ -143,7 +169,7 @@ export class Reliability {
       endpointOf: (id) => peers().get(id)?.endpoint,
       suppression,
       peer: (id) => peers().get(id),
-      send: sendControlPacket,
+      send: (packet, to) => transmit.sendControlPacket(packet, to),
       onLeaving: (stream) => this.receiveStreams.expireOne(stream),
     });
     this.receiveStreams = new ReceiveStreams({
@@ -158,20 +184,24 @@ export class Reliability {
       capacity: settings.maxPeers,
       onWanting: (stream) => this.naks.schedule(stream),
       onDoubt: (stream) => this.naks.probe(stream),
-      onGap,
+      onGap: (node, from, to, reason) => losses.gap(node, from, to, reason),
       onSettled: (stream, settled) => {
         if (this.#waitsForUs(stream)) this.#acknowledge(stream.nodeId, settled, stream.source);
       },
-      onLeft,
+      onLeft: (id) => membership.leave(id),
       onReused: ({ nodeId: stream }, settled, token, to) =>
-        sendControlPacket(encodeControl(TYPE_ACK, nodeId, { stream, settled, token }), to),
-      antedate,
+        transmit.sendControlPacket(encodeControl(TYPE_ACK, nodeId, { stream, settled, token }), to),
+      antedate: (since) => backlog.antedate(since),
     });
     this.#loopMonitor = new EventLoopMonitor(clock, (loopStall) => {
       const { since, suspended } = loopStall;
-      if (suspended > 0) config.onSleep(suspended);
+      if (suspended > 0) {
+        losses.slept();
+        batches.sleep(suspended);
+        backlog.sleep(suspended);
+      }
       this.receiveStreams.stalled(since, suspended);
-      config.onStall(loopStall);
+      losses.stalled(loopStall);
     });
   }
 
@@ -183,6 +213,26 @@ export class Reliability {
   /** When a batch or a state of a node was last heard. */
   heardAt(id: string): number {
     return this.receiveStreams.get(id)?.heardAt ?? -Infinity;
+  }
+
+  /** Whether the batches of a node are followed. */
+  isFollowed(id: string): boolean {
+    return this.receiveStreams.get(id) !== undefined;
+  }
+
+  /** The token for a peer that has answered. */
+  tokenFor(peer: KnownPeer): Uint8Array {
+    return this.sendStream.tokenFor(peer);
+  }
+
+  /** A round of heartbeats leaves: a time to forget streams. */
+  expire(): void {
+    this.receiveStreams.expire();
+  }
+
+  /** A peer has answered from where it is reached, so many milliseconds after it was asked. */
+  validate(id: string, to: Endpoint, time: number): void {
+    this.receiveStreams.validate(id, to, time);
   }
 
   /** Notes a batch with a number. False when it had arrived before. */
@@ -286,7 +336,7 @@ export class Reliability {
 
   /** Keys that were pending when the machine was suspended have been so for longer than the clock says. */
   #pendingAge(): number | undefined {
-    const age = this.#config.pendingAge();
+    const age = this.#config.batches.pendingAge;
     return age === undefined ? undefined : age + this.#loopMonitor.suspended;
   }
 
@@ -305,7 +355,7 @@ export class Reliability {
 
   #acknowledge(stream: Uint8Array, settled: number, to: Endpoint): void {
     if (this.#ackLimit.allow()) {
-      this.#config.sendControlPacket(encodeControl(TYPE_ACK, this.#config.nodeId, { stream, settled }), to);
+      this.#config.transmit.sendControlPacket(encodeControl(TYPE_ACK, this.#config.nodeId, { stream, settled }), to);
     }
   }
 }

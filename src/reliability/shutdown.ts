@@ -38,8 +38,8 @@ export interface ShutdownConfig {
   readonly seeds: Seeds;
   /** Absent when the node speaks go-warp's wire only: then no leave packets are sent. */
   readonly reliability: Reliability | undefined;
-  /** The sockets are open again for a moment, or closed again. */
-  readonly onReopened: (isOpen: boolean) => void;
+  /** Receives nothing once the sockets are closed, except while they are open again for a moment. */
+  readonly receiver: () => { isDeaf: boolean };
 }
 
 /**
@@ -49,6 +49,7 @@ export interface ShutdownConfig {
  */
 export class Shutdown {
   readonly #config: ShutdownConfig;
+  #hasBegun = false;
   #isMeeting = false;
   #known: readonly KnownPeer[] = [];
   #left: Promise<void> | undefined;
@@ -57,6 +58,11 @@ export class Shutdown {
 
   constructor(config: ShutdownConfig) {
     this.#config = config;
+  }
+
+  /** Whether the node is closing, or is closed. */
+  get hasBegun(): boolean {
+    return this.#hasBegun;
   }
 
   /** Whether the node is still meeting others. */
@@ -69,7 +75,7 @@ export class Shutdown {
     const { batcher, clock, membership, transmitQueue, reliability, seeds } = this.#config;
     const start = clock.now();
     const drainBy = start + DEADLINES.drain;
-    this.#isMeeting = true;
+    this.#hasBegun = this.#isMeeting = true;
     batcher.hurry();
     await transmitQueue.drainedBy(drainBy);
     do {
@@ -119,14 +125,14 @@ export class Shutdown {
    * acknowledged it.
    */
   async #retract({ sendStream }: Reliability): Promise<number> {
-    const { clock, links, onReopened, transmitQueue } = this.#config;
+    const { clock, links, receiver, transmitQueue } = this.#config;
     await this.#left;
     let unaware = this.#silent().length;
     while (this.#isRefused) {
       this.#isRefused = false;
       try {
         await links.reopen();
-        onReopened(true);
+        receiver().isDeaf = false;
         sendStream.retract();
         await sendStream.leave(this.#known, RETRACT_FOR);
         await transmitQueue.drainedBy(clock.now() + RETRACT_FOR);
@@ -135,7 +141,7 @@ export class Shutdown {
         // No socket can be opened.
         unaware = this.#known.length;
       }
-      onReopened(false);
+      receiver().isDeaf = true;
       await links.close().catch(() => {});
     }
     this.#retracting = undefined;

@@ -7,11 +7,13 @@ interface Import {
   readonly file: string;
   /** A path from the project's folder, or the specifier itself when it is not relative. */
   readonly target: string;
+  /** `import type` and `export type` leave nothing in the program. `await import` loads when it is reached. */
+  readonly kind: "static" | "type" | "dynamic";
 }
 
 interface Rule {
   readonly name: string;
-  readonly allows: (file: string, target: string) => boolean;
+  readonly allows: (file: string, target: string, kind: Import["kind"]) => boolean;
 }
 
 const ROOT = new URL("../../", import.meta.url);
@@ -30,8 +32,12 @@ const ORDER = [
   ["src/observability/"],
   ["src/observability/diagnosis/"],
   ["src/options.ts", "src/shared_meshes.ts"],
+  ["src/lazy_diagnoser.ts"],
+  ["src/node_parts.ts"],
   ["src/mesh_bus.ts"],
 ] as const;
+
+const DIAGNOSIS = "src/observability/diagnosis";
 
 /** The ports, which whoever writes an adapter implements: they reach nothing else. */
 const PORTS = ["signal_shape", "clock", "contexts", "datagram_socket", "host", "ports"].map((name) =>
@@ -39,6 +45,9 @@ const PORTS = ["signal_shape", "clock", "contexts", "datagram_socket", "host", "
 );
 /** What adapters import beside the ports: what reads addresses, and checks what callers pass. */
 const SHARED = ["endpoint", "known_options", "abort_signal"].map((name) => `src/platform/${name}.ts`);
+
+/** `import … from`, `export … from`, `import "…"`, `import("…")` and `typeof import("…")`. */
+const IMPORTS = /(?:\b(?:import|export)(\s+type\b)?[^"';()]*?\bfrom\s*|(\btypeof\s+)?\bimport\s*(\(\s*)?)"([^"]+)"/g;
 
 const RULES: readonly Rule[] = [
   {
@@ -48,6 +57,11 @@ const RULES: readonly Rule[] = [
   {
     name: "the folders of src import down only, in the order of docs/architecture.md",
     allows: (file, target) => !isIn("src", file) || !isIn("src", target) || level(target) <= level(file),
+  },
+  {
+    name: "src imports diagnosis only by await import, so that who never diagnoses does not carry it",
+    allows: (file, target, kind) =>
+      kind !== "static" || !isIn("src", file) || isIn(DIAGNOSIS, file) || !isIn(DIAGNOSIS, target),
   },
   {
     name: "ports import ports only",
@@ -103,6 +117,9 @@ describe("imports", () => {
       ["src/net/pacer.ts", 'import type { Settings } from "../options.ts";', "down only"],
       ["src/membership/peer.ts", 'export type { Finding } from "../observability/diagnosis/finding.ts";', "down only"],
       ["src/observability/metrics.ts", 'const x = await import("./diagnosis/diagnose.ts");', "down only"],
+      ["src/mesh_bus.ts", 'import { findings } from "./observability/diagnosis/findings.ts";', "only by await import"],
+      ["src/mesh_bus.ts", 'export * from "./observability/diagnosis/findings.ts";', "only by await import"],
+      ["src/mesh_bus.ts", 'import "./observability/diagnosis/findings.ts";', "only by await import"],
       ["src/net/pacer.ts", 'import { setTimeout } from "node:timers";', "neither a runtime"],
       ["src/platform/clock.ts", 'import { misuse } from "../errors.ts";', "ports import ports only"],
       ["adapters/deno.ts", 'import { Pacer } from "../src/net/pacer.ts";', "adapters import ports"],
@@ -127,7 +144,9 @@ function isIn(folder: string, path: string): boolean {
 }
 
 function breaches({ allows }: Rule, among: readonly Import[]): string[] {
-  return among.filter(({ file, target }) => !allows(file, target)).map(({ file, target }) => `${file} → ${target}`);
+  return among.filter(({ file, target, kind }) => !allows(file, target, kind)).map(({ file, target }) =>
+    `${file} → ${target}`
+  );
 }
 
 function filesIn(folder: string): string[] {
@@ -138,9 +157,10 @@ function filesIn(folder: string): string[] {
 
 function importsOf(file: string, text: string): Import[] {
   const code = text.replace(/\/\*[^]*?\*\/|^\s*\/\/.*$/gm, "");
-  return [...code.matchAll(/\b(?:from|import)\s*\(?\s*"([^"]+)"/g)].map(([, specifier = ""]) => {
+  return [...code.matchAll(IMPORTS)].map(([, type, ofType, call, specifier = ""]) => {
     const target = specifier.startsWith(".") ? pathFrom(file, specifier) : specifier;
-    return { file, target };
+    const isType = type !== undefined || ofType !== undefined;
+    return { file, target, kind: isType ? "type" : call === undefined ? "static" : "dynamic" };
   });
 }
 

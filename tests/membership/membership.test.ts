@@ -197,7 +197,7 @@ describe("heartbeats", () => {
   });
 
   test("tell of nobody who has not answered, and of nobody by an address with a zone", async () => {
-    const rig = new MembershipRig({ rules: { family: 6, mayBeAt: () => true } });
+    const rig = new MembershipRig({ family: 6 });
     const linkLocal = { host: "fe80::1%eth0", port: 5000 };
     rig.hear(1);
     rig.hear(2, { source: linkLocal, advertised: "[fd00::2]:5000" });
@@ -486,7 +486,7 @@ describe("a full table", () => {
 
   for (const isFollowed of [true, false]) {
     test(`has no room for one that answers when all have answered, or can not: it is ${isFollowed ? "" : "not "}followed`, () => {
-      const rig = new MembershipRig({ maxPeers: 2, isFollowed: () => isFollowed });
+      const rig = new MembershipRig({ maxPeers: 2 }, { isFollowed: () => isFollowed });
       rig.meet(1);
       rig.hearPlain(2);
       rig.hear(3);
@@ -595,7 +595,7 @@ describe("a heartbeat with the node's own id", () => {
   });
 
   test("that comes from this process is no matter", () => {
-    const rig = new MembershipRig({ isElsewhere: () => false });
+    const rig = new MembershipRig({}, { isElsewhere: () => false });
     rig.membership.onOwnHeartbeat({}, ELSEWHERE);
     rig.membership.onOwnHeartbeat({ nonce: 4711 }, ELSEWHERE);
     assertEquals(rig.sentTo(), []);
@@ -612,7 +612,7 @@ describe("a heartbeat with the node's own id", () => {
   });
 
   test("is not asked for where no node of another host can be, whatever peers tell", () => {
-    const rig = new MembershipRig({ rules: { family: 4, mayBeAt: ({ host }) => host !== "127.0.0.1" } });
+    const rig = new MembershipRig({}, { mayBeAt: ({ host }) => host !== "127.0.0.1" });
     rig.meet(1);
     rig.forget();
     for (const host of ["127.0.0.1", "239.0.0.1", "255.255.255.255", "2001:db8::7"]) {

@@ -128,8 +128,8 @@ async function measured(seed: number, loss: number, longest: number): Promise<nu
       },
       forget: () => {},
     },
-    peer: () => entry as unknown as PeerEntry,
-    onLimit: () => {},
+    peers: () => ({ get: () => entry as unknown as PeerEntry }),
+    batcher: { limit: 1400 },
     onPath: (_peer, size) => told.push(size),
   });
   for (let i = 0; i < 7; i++) mtu.recovered("b", 1, 1400);

@@ -289,7 +289,7 @@ describe("an address that a peer tells of", () => {
   });
 
   test("gets nothing when it is that of this node, or of one that is known", () => {
-    const rig = new MembershipRig({ isElsewhere: () => false });
+    const rig = new MembershipRig({}, { isElsewhere: () => false });
     rig.meet(1, 2);
     rig.hearPlain(3);
     rig.forget();
@@ -314,7 +314,7 @@ describe("an address that a peer tells of", () => {
   const unusable = ["239.0.0.1", "255.255.255.255", "0.0.0.0", "fd00::1", "10.0.0.255"];
   test(`gets nothing when no node can be there: ${unusable.join(", ")}`, () => {
     const mayBeAt = ({ host }: Endpoint) => host !== "10.0.0.255";
-    const rig = new MembershipRig({ rules: { family: 4, mayBeAt } });
+    const rig = new MembershipRig({}, { mayBeAt });
     rig.meet(1);
     rig.hear(1, { extension: { peers: unusable.map((host, i) => ({ id: idOf(50 + i), host, port: 7946 })) } });
     assertEquals(rig.sent, []);
@@ -843,7 +843,7 @@ describe("the node behind a seed", () => {
 
   /** It has answered at the seed, and then at its own address. */
   const settled = async () => {
-    const rig = new MembershipRig({ seeds: () => SEEDS });
+    const rig = new MembershipRig({ seeds: { few: () => SEEDS } });
     rig.membership.start();
     rig.answer(1, {}, SEED_TEXT);
     assertEquals(rig.membership.openSeeds(), []);
@@ -857,7 +857,7 @@ describe("the node behind a seed", () => {
   };
 
   test("is asked at its own address as soon as it answers from there: another may get what goes to the seed", () => {
-    const rig = new MembershipRig({ seeds: () => SEEDS });
+    const rig = new MembershipRig({ seeds: { few: () => SEEDS } });
     rig.membership.start();
     rig.answer(1, {}, SEED_TEXT);
     assertEquals([rig.membership.peers.endpoints(), rig.sentTo(addressOf(1)).map(isQuestion)], [[SEED], [true]]);

@@ -6,7 +6,12 @@ import { VirtualClock } from "../../adapters/memory/clock.ts";
 import { Pacer } from "../../src/net/pacer.ts";
 import { sendAll } from "../../src/net/send_all.ts";
 import { SendBudget } from "../../src/net/send_budget.ts";
-import { type Transmit, TransmitQueue, type TransmitQueueConfig } from "../../src/net/transmit_queue.ts";
+import {
+  type Transmit,
+  TransmitQueue,
+  type TransmitQueueConfig,
+  type TransmitSockets,
+} from "../../src/net/transmit_queue.ts";
 import type { Endpoint } from "../../src/platform/endpoint.ts";
 import { settle, watch } from "../support/outcome.ts";
 
@@ -17,7 +22,7 @@ const B: Endpoint = { host: "10.0.0.2", port: 2 };
 /** Sends one datagram; rejects or throws when it was not sent. */
 type SendOne = (datagram: Uint8Array, endpoint: Endpoint) => Promise<void>;
 
-function oneByOne(send: SendOne): TransmitQueueConfig["send"] {
+function oneByOne(send: SendOne): TransmitSockets["sendTo"] {
   return async (datagrams, endpoint) => {
     const unsent: (Error | undefined)[] = [];
     for (const datagram of datagrams) {
@@ -32,8 +37,52 @@ function oneByOne(send: SendOne): TransmitQueueConfig["send"] {
   };
 }
 
+/** What a queue is made of, and what it is connected to, each by itself. */
+interface Script extends Omit<TransmitQueueConfig, "sockets"> {
+  readonly sendTo: TransmitSockets["sendTo"];
+  readonly hasGroup: () => boolean;
+  readonly extendedTo: () => readonly Endpoint[];
+  readonly batchTo: () => readonly Endpoint[];
+  readonly isSteady: () => boolean;
+  readonly take: () => Uint8Array | undefined;
+  readonly release: () => void;
+  readonly takeRetransmit?: () => Transmit | undefined;
+  readonly isReady: (what: "batch" | "retransmission") => boolean;
+}
+
+function connected(script: Script): TransmitQueue {
+  const { batchTo, extendedTo, hasGroup, isReady, isSteady, release, sendTo, take, takeRetransmit, ...config } = script;
+  const queue = new TransmitQueue({
+    ...config,
+    sockets: {
+      get hasMulticast() {
+        return hasGroup();
+      },
+      sendTo,
+      sendToGroup: (datagrams) => sendTo(datagrams, GROUP),
+    },
+  });
+  queue.connect({
+    batches: {
+      get isReady() {
+        return isReady("batch");
+      },
+      take,
+      release,
+    },
+    retransmits: takeRetransmit && {
+      get hasRetransmit() {
+        return isReady("retransmission");
+      },
+      takeRetransmit,
+    },
+    scopes: { extended: extendedTo, batch: batchTo, isSteady },
+  });
+  return queue;
+}
+
 /** An outbox whose datagrams are texts, and whose sends end when the test says so. */
-function setUp({ send, ...config }: Partial<Omit<TransmitQueueConfig, "send">> & { readonly send?: SendOne } = {}) {
+function setUp({ send, ...script }: Partial<Omit<Script, "sendTo">> & { readonly send?: SendOne } = {}) {
   const batches: string[] = [];
   const sent: string[] = [];
   const errors: unknown[] = [];
@@ -46,9 +95,8 @@ function setUp({ send, ...config }: Partial<Omit<TransmitQueueConfig, "send">> &
   };
   const sendTo = oneByOne(send ?? deferred);
   const clock = new VirtualClock();
-  const transmitQueue = new TransmitQueue({
-    send: sendTo,
-    sendToGroup: (datagrams) => sendTo(datagrams, GROUP),
+  const transmitQueue = connected({
+    sendTo,
     hasGroup: () => true,
     extendedTo: () => [],
     batchTo: () => [],
@@ -61,8 +109,9 @@ function setUp({ send, ...config }: Partial<Omit<TransmitQueueConfig, "send">> &
     },
     isReady: (what) => what === "batch" && batches.length > 0,
     clock,
+    pacer: undefined,
     onError: (error) => errors.push(error),
-    ...config,
+    ...script,
   });
   /** Lets what is under way end, one after another, until nothing is. */
   const run = async () => {
@@ -334,9 +383,8 @@ function paced({ rate = 1000, retransmits = [] as Transmit[], isSteady = false }
     return Promise.resolve();
   });
   let underWay = 0;
-  const transmitQueue = new TransmitQueue({
-    send: sendTo,
-    sendToGroup: (datagrams) => sendTo(datagrams, GROUP),
+  const transmitQueue = connected({
+    sendTo,
     hasGroup: () => true,
     extendedTo: () => [B],
     batchTo: () => [A],

@@ -82,7 +82,7 @@ describe("a batch", () => {
         // Turns of 10 µs.
         setTurnEnd: (callback) => (turns++, clock.setTimer(callback, 0.01)),
       },
-      onReady: () => readyAt.push(clock.now()),
+      transmit: { wake: () => readyAt.push(clock.now()) },
     });
     budget.spend(64);
     batcher.tryAdd("a");
@@ -355,7 +355,7 @@ describe("a key", () => {
 describe("who waits for room", () => {
   test("is told of with what was said of own subscribers, when the key is accepted", () => {
     const late: unknown[] = [];
-    const { batcher } = makeBatcher({ queueSize: 1, onLate: (key, self) => late.push([key, self]) });
+    const { batcher } = makeBatcher({ queueSize: 1, ownKeys: { acceptedLate: (key, self) => late.push([key, self]) } });
     batcher.tryAdd("a");
     void batcher.wait("b", undefined, true);
     void batcher.wait("c");

@@ -44,7 +44,11 @@ describe("with a sender that keeps up", () => {
     await fc.assert(fc.asyncProperty(config, bursts, async ({ batchInterval, batchSize }, bursts) => {
       const accepted: { readonly key: string; readonly at: number; readonly atOnce: boolean }[] = [];
       const sent: { readonly key: string; readonly at: number }[] = [];
-      const rig = makeBatcher({ batchInterval, batchSize, onReady: () => void Promise.resolve().then(send) });
+      const rig = makeBatcher({
+        batchInterval,
+        batchSize,
+        transmit: { wake: () => void Promise.resolve().then(send) },
+      });
       const { batcher, budget, clock } = rig;
       const send = () => {
         for (let datagram = batcher.take(); datagram !== undefined; datagram = batcher.take()) {

@@ -81,7 +81,9 @@ const EXPECTED = [
   ...RUNTIMES.flatMap((runtime) =>
     [...EACH, ...(unavailable() === undefined ? DROP : [])].map((name) => `${runtime}/${name}`)
   ),
-  ...[...BESIDE, "extension.batch", "size.gzipped", "size.minified"].map((name) => `node/${name}`),
+  ...[...BESIDE, "extension.batch", "size.gzipped", "size.minified", "size.diagnosis.gzipped"].map((name) =>
+    `node/${name}`
+  ),
 ];
 
 // The benchmark starts Deno and Bun by itself, so what they would run here is the same again.

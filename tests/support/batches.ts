@@ -10,7 +10,7 @@ export interface BatcherRig {
   readonly clock: VirtualClock;
   /** That of nothing but these batches: `spend` takes from it. */
   readonly budget: SendBudget;
-  /** When it has called `onReady`. */
+  /** When it has woken the transmit queue. */
   readonly readyAt: number[];
   /** The delays of the timers that it has set. The end of a turn is none. */
   readonly timers: number[];
@@ -38,7 +38,8 @@ export function makeBatcher(config: Partial<BatcherConfig> = {}): BatcherRig {
       setTurnEnd: (callback) => clock.setTurnEnd(callback),
     },
     budget,
-    onReady: () => readyAt.push(clock.now()),
+    transmit: { wake: () => readyAt.push(clock.now()) },
+    ownKeys: { acceptedLate() {} },
     ...config,
   });
   const takeAll = () => {

@@ -6,9 +6,10 @@
 
 import { VirtualClock } from "../../adapters/memory/clock.ts";
 import type { MeshEvent } from "../../src/events.ts";
-import { Membership, type MembershipConfig } from "../../src/membership/membership.ts";
+import { type LocalAddressing, Membership, type MembershipConfig } from "../../src/membership/membership.ts";
 import type { HeartbeatPayload } from "../../src/membership/path_validation.ts";
 import type { PeerEntry } from "../../src/membership/peer.ts";
+import type { StreamRegistry } from "../../src/membership/stream_registry.ts";
 import { type Endpoint, formatAddress } from "../../src/platform/endpoint.ts";
 import { Jitter } from "../../src/platform/jitter.ts";
 import type { Extension } from "../../src/wire/extension.ts";
@@ -53,6 +54,9 @@ class Still extends Jitter {
 
 const NO_SEEDS: readonly Endpoint[] = [];
 
+/** What it is answered by the parts that it asks. */
+type Answers = Partial<Pick<LocalAddressing, "isElsewhere" | "mayBeAt"> & Pick<StreamRegistry, "isFollowed">>;
+
 /** A {@linkcode Membership}, and all that comes out of it. */
 export class MembershipRig {
   readonly clock: VirtualClock;
@@ -68,9 +72,12 @@ export class MembershipRig {
   namesakes = 0;
   #nonces = 0;
 
-  constructor(config: Partial<MembershipConfig> = {}, clock: VirtualClock = new VirtualClock()) {
+  constructor(
+    config: Partial<MembershipConfig> = {},
+    { isElsewhere = () => true, mayBeAt = () => true, isFollowed = () => true }: Answers = {},
+    clock: VirtualClock = new VirtualClock(),
+  ) {
     this.clock = clock;
-    const sayings = new WeakMap<Uint8Array, HeartbeatPayload>();
     this.membership = new Membership({
       nodeId: idOf(OWN),
       heartbeat: HEARTBEAT,
@@ -86,31 +93,30 @@ export class MembershipRig {
         new DataView(bytes.buffer).setUint32(0, ++this.#nonces);
         return bytes;
       },
-      rules: { family: 4, mayBeAt: () => true },
-      seeds: () => NO_SEEDS,
-      isOwn: () => false,
-      isElsewhere: () => true,
-      onDuplicateId: () => this.namesakes++,
+      family: 4,
+      local: { isOwn: () => false, isElsewhere, mayBeAt },
+      seeds: { few: () => NO_SEEDS },
+      identity: { duplicateMet: () => this.namesakes++ },
       port: 7946,
-      isFollowed: () => true,
-      encode: (saying) => {
-        const bytes = new Uint8Array(1);
-        sayings.set(bytes, saying);
-        return bytes;
+      heartbeats: {
+        send: (payload, to) => {
+          const all: readonly (Endpoint | "group")[] = to === "group" || "port" in to ? [to] : to;
+          for (const each of all) {
+            const where = each === "group" ? each : formatAddress(each.host, each.port);
+            this.sent.push({ at: clock.now(), to: where, ...payload });
+          }
+        },
       },
-      sendControlPacket: (heartbeat, to) => {
-        const all: readonly (Endpoint | "group")[] = to === "group" || "port" in to ? [to] : to;
-        for (const each of all) {
-          const where = each === "group" ? each : formatAddress(each.host, each.port);
-          this.sent.push({ at: clock.now(), to: where, ...sayings.get(heartbeat) });
-        }
+      streams: {
+        tokenFor: ({ nodeId }) => nodeId.slice(0, 8),
+        heardAt: () => -Infinity,
+        isFollowed,
+        expire: () => this.beats.push(clock.now()),
+        validate: (id, to, time) => this.validated.push({ id, to: formatAddress(to.host, to.port), time }),
+        forget: (id, isLost) => (isLost ? this.gone : this.evicted).push(id),
       },
-      tokenFor: ({ nodeId }) => nodeId.slice(0, 8),
-      heardAt: () => -Infinity,
-      onBeat: () => this.beats.push(clock.now()),
-      onValidated: ({ id }, to, time) => this.validated.push({ id, to: formatAddress(to.host, to.port), time }),
-      onGone: (id, isLost) => (isLost ? this.gone : this.evicted).push(id),
-      emit: (event) => this.events.push(event),
+      pathMtu: undefined,
+      events: { emit: (event) => this.events.push(event) },
       ...config,
     });
   }

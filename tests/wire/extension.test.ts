@@ -22,6 +22,7 @@ import { BATCH_EXTENSION_LENGTH, MAX_NUMBER } from "../../src/wire/layout.ts";
 import { formatNodeId } from "../../src/wire/node_id.ts";
 import { decodePacket, nodeIdOf, packetType, scanPacket } from "../../src/wire/packet.ts";
 import { fromHex, toHex } from "../support/hex.ts";
+import { controlSink, keySink, numberSink } from "../support/receiver_sinks.ts";
 
 interface Vector {
   readonly name: string;
@@ -88,12 +89,16 @@ function setUp({ extended = true, nodeId = STREAM } = {}) {
   const receiver = new Receiver({
     nodeId,
     extended,
-    onKey: (key) => calls.push(key.text),
-    onNumber: (id, number, numbering, host, port) => calls.push([numbering, toHex(id), number, host, port]) > 0,
-    onHeartbeat: (id, advertised, { host, port }, extension) =>
-      calls.push(["heartbeat", toHex(id), advertised, host, port, extension && view(extension)]),
-    onControl: ({ type, nodeId, extension, source }) =>
-      calls.push(["control", type, toHex(nodeId), view(extension), source.host, source.port]),
+    keys: keySink((key) => calls.push(key.text)),
+    streams: numberSink((id, number, numbering, host, port) =>
+      calls.push([numbering, toHex(id), number, host, port]) > 0
+    ),
+    control: controlSink({
+      onHeartbeat: (id, advertised, { host, port }, extension) =>
+        calls.push(["heartbeat", toHex(id), advertised, host, port, extension && view(extension)]),
+      onControl: ({ type, nodeId, extension, source }) =>
+        calls.push(["control", type, toHex(nodeId), view(extension), source.host, source.port]),
+    }),
   });
   const receive = (bytes: Uint8Array) => {
     calls.length = 0;
@@ -215,10 +220,9 @@ describe("a receiver", () => {
     const receiver = new Receiver({
       nodeId: STREAM,
       extended: true,
-      onKey: (key) => keys.push(key.text),
-      onNumber: (_, number) => number !== 7,
-      onHeartbeat: () => {},
-      onControl: () => {},
+      keys: keySink((key) => keys.push(key.text)),
+      streams: numberSink((_, number) => number !== 7),
+      control: controlSink(),
     });
     const [seven] = vectors;
     assert(seven !== undefined);

@@ -11,19 +11,19 @@ import { scanPacket, visitBatch } from "../../src/wire/packet.ts";
 import { equalsUtf8 } from "../../src/wire/utf8.ts";
 import { anyKey } from "../support/arbitraries.ts";
 import { addKey } from "../support/batches.ts";
+import { controlSink, keySink } from "../support/receiver_sinks.ts";
 
 test("a datagram that comes while another is read takes nothing from it", () => {
   const heard: string[] = [];
   const receiver = new Receiver({
     nodeId: new Uint8Array(16).fill(1),
     extended: true,
-    onKey({ text }) {
+    keys: keySink(({ text }) => {
       heard.push(text);
       if (text === "a") receiver.receive(batchOf(["inner", "é"]), "127.0.0.1", 9);
-    },
-    onNumber: () => true,
-    onHeartbeat() {},
-    onControl() {},
+    }),
+    streams: undefined,
+    control: controlSink(),
   });
   receiver.receive(batchOf(["a", "b", "c"]), "127.0.0.1", 9);
   assertEquals([heard, receiver.invalidKeys], [["a", "inner", "é", "b", "c"], 0]);

@@ -5,21 +5,18 @@
  */
 
 import { pick } from "../../discovery/seed_addresses.ts";
-import { misuse } from "../../errors.ts";
 import type { EchoProbes } from "../../membership/echo_probes.ts";
-import { checkSignal, onAbort, type Signal } from "../../platform/abort_signal.ts";
+import { onAbort, type Signal } from "../../platform/abort_signal.ts";
 import type { Timer } from "../../platform/clock.ts";
 import { Jitter } from "../../platform/jitter.ts";
-import { checkKnown, knownOptions } from "../../platform/known_options.ts";
 import { flawOf } from "./advertised_address_check.ts";
-import type { DiagnoseOptions, Diagnosis } from "./diagnosis.ts";
+import type { Diagnosis } from "./diagnosis.ts";
 import { findings, MOST_ASKED } from "./findings.ts";
 import { PathSurvey } from "./path_survey.ts";
 import { type SnapshotConfig, snapshotOf } from "./snapshot.ts";
 
 /** Share of the timeout that must be left when the first peer joins. With less, its acks would come too late. */
 const MIN_LEFT = 1 / 2;
-const TIMEOUT = { default: 2000, min: 100, max: 60_000 };
 
 /** What a {@linkcode Diagnoser} is built from. */
 export interface DiagnoserConfig extends SnapshotConfig {
@@ -50,15 +47,13 @@ export class Diagnoser {
   }
 
   /**
-   * Probes the peers and resolves with the diagnosis. Rejects for misuse and when `signal` aborts, never for network
-   * trouble.
+   * Probes the peers and resolves with the diagnosis, after `timeout` milliseconds at the latest. Rejects when `signal`
+   * aborts, never for network trouble.
    */
-  async diagnose(options: DiagnoseOptions = {}): Promise<Diagnosis> {
-    const timeout = checked(options);
-    const { signal } = options;
+  async diagnose(timeout: number, signal: Signal | undefined): Promise<Diagnosis> {
     signal?.throwIfAborted();
     const config = this.#config;
-    const round = config.isHealthy() ? this.#round ??= this.#begin(timeout) : undefined;
+    const round = config.node.isHealthy() ? this.#round ??= this.#begin(timeout) : undefined;
     if (round !== undefined) {
       round.callers++;
       await endOr(round.end, signal);
@@ -149,8 +144,6 @@ export class Diagnoser {
   }
 }
 
-const OPTIONS = knownOptions<DiagnoseOptions>({ timeout: true, signal: true });
-
 /** Resolves when `end` resolves or `signal` aborts. */
 function endOr(end: Promise<void>, signal: Signal | undefined): Promise<void> {
   if (signal === undefined) return end;
@@ -161,16 +154,4 @@ function endOr(end: Promise<void>, signal: Signal | undefined): Promise<void> {
       resolve();
     });
   });
-}
-
-/** The validated timeout. */
-function checked(options: DiagnoseOptions): number {
-  checkKnown("diagnose", options, OPTIONS, undefined, true);
-  const { timeout = TIMEOUT.default, signal } = options;
-  if (typeof timeout !== "number" || !(timeout >= TIMEOUT.min && timeout <= TIMEOUT.max)) {
-    const rule = `\`timeout\` must be a number of milliseconds from ${TIMEOUT.min} to ${TIMEOUT.max}`;
-    throw misuse("diagnose", rule, timeout, true);
-  }
-  if (signal !== undefined) checkSignal("diagnose", signal);
-  return timeout;
 }

@@ -41,17 +41,22 @@ export interface SnapshotSettings extends SocketSettings {
   readonly extended: boolean;
 }
 
+/** The node itself. */
+export interface DiagnosedNode {
+  readonly nodeId: string;
+  isHealthy(): boolean;
+  status(): MeshStatus;
+}
+
 /** What the snapshot reads. */
 export interface SnapshotConfig {
-  readonly id: () => string;
-  readonly isHealthy: () => boolean;
+  readonly node: DiagnosedNode;
   readonly settings: SnapshotSettings;
   readonly ports: MeshPorts;
   readonly links: InterfaceSockets;
   readonly localNode: LocalNode;
   readonly membership: Membership;
   readonly seeds: Seeds;
-  readonly status: () => MeshStatus;
   readonly errorReporter: ErrorReporter;
 }
 
@@ -68,16 +73,16 @@ export function snapshotOf(config: SnapshotConfig, survey: PathSurvey | undefine
 }
 
 function describe(config: SnapshotConfig): NodeDiagnosis {
-  const { id, isHealthy, links, membership, ports: { clock, networkInterfaces }, localNode, seeds, settings } = config;
+  const { node, links, membership, ports: { clock, networkInterfaces }, localNode, seeds, settings } = config;
   const { family, group, heartbeat, extended, multicast, multicastLoopback, quietTimeout, receiveBuffer } = settings;
   let interfacesError: string | null = null;
   const list = listed(networkInterfaces, (cause) => interfacesError = messageOf(cause));
   const lastSent = config.errorReporter.last("send");
   const refusedFor = clock.now() - membership.lastRefusedAt;
   return {
-    id: id(),
+    id: node.nodeId,
     address: localNode.address,
-    isHealthy: isHealthy(),
+    isHealthy: node.isHealthy(),
     port: links.mesh.port,
     adapter: links.own.adapter,
     family,
@@ -118,7 +123,7 @@ function describePeers(config: SnapshotConfig, survey: PathSurvey | undefined): 
   const { ports: { clock }, localNode: { local, movedAt }, settings: { family, heartbeat } } = config;
   const falseSince = (since: number) => clock.now() - since > SETTLED_AFTER * heartbeat ? false : null;
   const surveyed = new Map(survey?.peers.map((peer) => [peer.entry.id, peer]));
-  const states = new Map(config.status().peers.map((status) => [status.id, status]));
+  const states = new Map(config.node.status().peers.map((status) => [status.id, status]));
   return Array.from(config.membership.peers.all(), (entry) => {
     const { id, address, endpoint: { host, port }, extended } = entry;
     const peer = surveyed.get(id);

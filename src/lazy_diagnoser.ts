@@ -1,0 +1,82 @@
+/**
+ * Diagnosis on demand: its code is loaded when somebody asks for the first one.
+ *
+ * @module
+ */
+
+import { misuse } from "./errors.ts";
+import type { Diagnoser, DiagnoserConfig } from "./observability/diagnosis/diagnose.ts";
+import type { DiagnoseOptions, Diagnosis } from "./observability/diagnosis/diagnosis.ts";
+import { checkSignal, onAbort, type Signal } from "./platform/abort_signal.ts";
+import { checkKnown, knownOptions } from "./platform/known_options.ts";
+
+const OPTIONS = knownOptions<DiagnoseOptions>({ timeout: true, signal: true });
+/** In milliseconds. */
+const TIMEOUT = { default: 2000, min: 100, max: 60_000 };
+
+type DiagnosisModule = typeof import("./observability/diagnosis/diagnose.ts");
+
+/** The code, once it is here: whoever asks then waits for no import, which takes turns of the event loop even of what is loaded. */
+let loaded: DiagnosisModule | undefined;
+
+/**
+ * Loads the code of diagnosis, 9 kB after gzip, which a service that never calls `diagnose` does not carry. After a failure, as of a
+ * bundle that was deployed without this part, the next call tries again, as far as the runtime does.
+ */
+export async function loadDiagnosis(): Promise<void> {
+  loaded ??= await import("./observability/diagnosis/diagnose.ts");
+}
+
+/** One per node. */
+export class LazyDiagnoser {
+  readonly #config: DiagnoserConfig;
+  #diagnoser: Diagnoser | undefined;
+
+  constructor(config: DiagnoserConfig) {
+    this.#config = config;
+  }
+
+  /** Implements `MeshBus.diagnose`. Rejects for misuse, when `signal` aborts, and when its code can not be loaded. */
+  async diagnose(options: DiagnoseOptions = {}): Promise<Diagnosis> {
+    const timeout = checkedTimeout(options);
+    const { signal } = options;
+    signal?.throwIfAborted();
+    if (loaded === undefined) await abortable(loadDiagnosis(), signal);
+    return await this.#loaded().diagnose(timeout, signal);
+  }
+
+  /** A peer has joined: who waits for the first waits no longer. A diagnosis that is still being loaded finds it there. */
+  met(): void {
+    this.#diagnoser?.met();
+  }
+
+  /** Ends what is under way. What is still being loaded finds that the node is closed. */
+  close(): void {
+    this.#diagnoser?.close();
+  }
+
+  #loaded(): Diagnoser {
+    const { Diagnoser } = loaded as DiagnosisModule;
+    return this.#diagnoser ??= new Diagnoser(this.#config);
+  }
+}
+
+/** Settles as `promise` does, or rejects with the reason of `signal` when that aborts first. */
+function abortable(promise: Promise<void>, signal: Signal | undefined): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const retract = signal && onAbort(signal, () => reject(signal.reason));
+    void promise.finally(retract).then(resolve, reject);
+  });
+}
+
+/** The time that a diagnosis may take, in milliseconds. */
+function checkedTimeout(options: DiagnoseOptions): number {
+  checkKnown("diagnose", options, OPTIONS, undefined, true);
+  const { timeout = TIMEOUT.default, signal } = options;
+  if (typeof timeout !== "number" || !(timeout >= TIMEOUT.min && timeout <= TIMEOUT.max)) {
+    const rule = `\`timeout\` must be a number of milliseconds from ${TIMEOUT.min} to ${TIMEOUT.max}`;
+    throw misuse("diagnose", rule, timeout, true);
+  }
+  if (signal !== undefined) checkSignal("diagnose", signal);
+  return timeout;
+}
