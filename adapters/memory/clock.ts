@@ -28,7 +28,8 @@ const MAX_CREDIT = 64 * TURN;
  * test, and comes out the same each time. Timers run in the order of their times, those of one time in the order they
  * were set. After each one everything it set going in promises has run before the next.
  *
- * Only promises that lead to promises are waited for: not real timers, files, sockets or `crypto.subtle`.
+ * Only promises that lead to promises are waited for: not real timers, files, sockets or `crypto.subtle`, unless
+ * {@linkcode VirtualClock.holdWhile} is told of them.
  *
  * Time has a grain of 1 µs; a delay above 0 lasts at least that long.
  */
@@ -36,6 +37,7 @@ export class VirtualClock implements Clock {
   readonly #timers = new TimeQueue<Call>();
   readonly #turnEnds = new TimeQueue<Call>();
   readonly #cancelled = { count: 0 };
+  readonly #holds = new Set<Promise<void>>();
   #ticks = 0;
   #order = 0;
   #moving = false;
@@ -131,6 +133,12 @@ export class VirtualClock implements Clock {
     });
   }
 
+  /** Time does not pass, nor is a timer called, until `work` has settled: files, or code that is being loaded. */
+  holdWhile(work: PromiseLike<unknown>): void {
+    const hold: Promise<void> = Promise.resolve(work).then(() => {}, () => {}).finally(() => this.#holds.delete(hold));
+    this.#holds.add(hold);
+  }
+
   #add(queue: TimeQueue<Call>, callback: () => void, time: number): Timer {
     const call = new Call(time, this.#order++, callback, this.#cancelled);
     queue.push(call);
@@ -160,6 +168,11 @@ export class VirtualClock implements Clock {
     // What the caller has just set going sets its timers before time moves.
     await nextTurn();
     while (!isDone()) {
+      if (this.#holds.size > 0) {
+        await Promise.all(this.#holds);
+        await nextTurn();
+        continue;
+      }
       const call = this.#takeDue();
       if (call !== undefined) {
         call.make();
