@@ -246,7 +246,7 @@ class Examiner {
     }));
     const refused = seeds.filter((_, i) => results[i]);
     const silent = node.silentSeeds.length > refused.length;
-    const found: Finding[] = findings.filter(({ code }) => code !== "seed-silent" || silent);
+    const found: Finding[] = findings.filter(({ code }) => code !== "seed-unresponsive" || silent);
     if (refused.length > 0) {
       found.push({
         code: "seed-refused",
@@ -257,7 +257,7 @@ class Examiner {
       });
     }
     return found.map((finding) => {
-      if (finding.code === "nobody-there") {
+      if (finding.code === "no-peers") {
         return { ...finding, advice: aloneAdvice(node, this.#examination.isScouting) };
       }
       if (finding.code === "interface-missing") return { ...finding, severity: "error", advice: ADVICE_MISSING };
@@ -285,7 +285,7 @@ function notOpened(error: MeshOpenError): DoctorReport {
   const subject = `${flagOf(option)}: ${JSON.stringify(value)}`;
   // The rule says what must hold, the cause why it does not.
   const message = cause === undefined ? error.message : `${error.message} (${messageOf(cause)})`;
-  const finding: Finding = { code: "cannot-open", severity: "error", subject, message, advice };
+  const finding: Finding = { code: "open-failed", severity: "error", subject, message, advice };
   return reportOf([finding], { node: null, interfaces: [], peers: [], strangers: [], moreStrangers: 0 });
 }
 
@@ -294,8 +294,8 @@ function reportOf(
   seen: Omit<DoctorReport, "version" | "packageVersion" | "time" | "ok" | "findings">,
 ): DoctorReport {
   // That no peer was found needs no finding when its cause is known.
-  const isExplained = findings.some(({ code, severity }) => severity === "error" && code !== "nobody-there");
-  const list = inOrder(findings.filter(({ code }) => code !== "nobody-there" || !isExplained)).map(findingInFlags);
+  const isExplained = findings.some(({ code, severity }) => severity === "error" && code !== "no-peers");
+  const list = inOrder(findings.filter(({ code }) => code !== "no-peers" || !isExplained)).map(findingInFlags);
   const made = { packageVersion: VERSION, time: new Date().toISOString() };
   return { version: 1, ...made, ok: list.every(({ severity }) => severity !== "error"), findings: list, ...seen };
 }

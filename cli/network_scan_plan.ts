@@ -90,12 +90,12 @@ export function scoutFindings(
   };
   const used = interfaces.map(({ name, address }) => name ?? address).join(", ");
   const addresses = (some: readonly Stranger[]) => JSON.stringify(some.slice(0, 3).map(seedOf));
-  sort("other-port", ({ port }) => port !== node.port, (some) => ({
+  sort("port-mismatch", ({ port }) => port !== node.port, (some) => ({
     message: `${nodes(some)} ${values(some, "port")}; this node uses ${node.port}.`,
     remedy: "set the same `port` on all nodes of a mesh.",
     apart: "that is as it should be",
   }));
-  sort("other-group", ({ group }) => group !== node.group, (some) => ({
+  sort("group-mismatch", ({ group }) => group !== node.group, (some) => ({
     message: `${nodes(some)} ${values(some, "group")} on port ${node.port}; this node uses ${node.group}.`,
     remedy: `set the same \`group\` on all nodes of a mesh${
       isAlone ? "; if there are two meshes, use a different port for each" : ""

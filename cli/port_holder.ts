@@ -22,7 +22,7 @@ import { type Answer, type Question, scout } from "./network_scan.ts";
  */
 const MAX_INTERFACES = 3;
 /** Findings about the address of the doctor's own node, which no other node has. */
-const OF_ADDRESS: ReadonlySet<FindingCode> = new Set(["advertised-unreachable", "unicast-in-closed"] as const);
+const OF_ADDRESS: ReadonlySet<FindingCode> = new Set(["advertised-unreachable", "unicast-inbound-blocked"] as const);
 /** Findings that follow from not using multicast here. */
 const OF_MULTICAST: ReadonlySet<FindingCode> = new Set(["multicast-off", "multicast-blocked"] as const);
 

@@ -30,6 +30,8 @@ const subscriber = await openMesh({ interface: "127.0.0.1", port: publisher.port
 const received = new Promise((resolve) => subscriber.subscribe("user:42", resolve));
 await publisher.publish("user:42");
 assert.equal((await received).key, "user:42");
+// It is a file of its own, which is loaded now.
+assert.equal((await publisher.diagnose({ timeout: 100 })).node.id, publisher.nodeId);
 await Promise.all([publisher.close(), subscriber.close()]);
 
 console.log(`smoke test passed with the ${expected} adapter`);

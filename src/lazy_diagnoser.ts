@@ -14,23 +14,14 @@ const OPTIONS = knownOptions<DiagnoseOptions>({ timeout: true, signal: true });
 /** In milliseconds. */
 const TIMEOUT = { default: 2000, min: 100, max: 60_000 };
 
-type DiagnosisModule = typeof import("./observability/diagnosis/diagnose.ts");
-
-/** The code, once it is here: whoever asks then waits for no import, which takes turns of the event loop even of what is loaded. */
-let loaded: DiagnosisModule | undefined;
-
 /**
- * Loads the code of diagnosis, 9 kB after gzip, which a service that never calls `diagnose` does not carry. After a failure, as of a
- * bundle that was deployed without this part, the next call tries again, as far as the runtime does.
+ * One per node. The code of diagnosis, 9 kB after gzip, is loaded with its first call: a service that never diagnoses does not carry
+ * it. After a failure, as of a bundle that was deployed without this part, the next call tries again, as far as the runtime does.
  */
-export async function loadDiagnosis(): Promise<void> {
-  loaded ??= await import("./observability/diagnosis/diagnose.ts");
-}
-
-/** One per node. */
 export class LazyDiagnoser {
   readonly #config: DiagnoserConfig;
   #diagnoser: Diagnoser | undefined;
+  #loading: Promise<void> | undefined;
 
   constructor(config: DiagnoserConfig) {
     this.#config = config;
@@ -41,8 +32,8 @@ export class LazyDiagnoser {
     const timeout = checkedTimeout(options);
     const { signal } = options;
     signal?.throwIfAborted();
-    if (loaded === undefined) await abortable(loadDiagnosis(), signal);
-    return await this.#loaded().diagnose(timeout, signal);
+    while (this.#diagnoser === undefined) await abortable(this.#loading ??= this.#load(), signal);
+    return await this.#diagnoser.diagnose(timeout, signal);
   }
 
   /** A peer has joined: who waits for the first waits no longer. A diagnosis that is still being loaded finds it there. */
@@ -55,9 +46,15 @@ export class LazyDiagnoser {
     this.#diagnoser?.close();
   }
 
-  #loaded(): Diagnoser {
-    const { Diagnoser } = loaded as DiagnosisModule;
-    return this.#diagnoser ??= new Diagnoser(this.#config);
+  async #load(): Promise<void> {
+    try {
+      const module = import("./observability/diagnosis/diagnose.ts");
+      this.#config.ports.clock.holdWhile?.(module);
+      const { Diagnoser } = await module;
+      this.#diagnoser = new Diagnoser(this.#config);
+    } finally {
+      this.#loading = undefined;
+    }
   }
 }
 

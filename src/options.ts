@@ -407,8 +407,10 @@ export function checkPorts(ports: MeshPorts): void {
   if (ports.routeTo !== undefined && typeof ports.routeTo !== "function") {
     throw invalid("routeTo", "a function", ports.routeTo);
   }
-  const { wall = null } = ports.clock ?? {};
-  const isClock = typeof ports.clock?.setTimer === "function" && (wall === null || typeof wall === "function");
+  const isClock = typeof ports.clock?.setTimer === "function" &&
+    [ports.clock.wall ?? null, ports.clock.holdWhile ?? null].every((each) =>
+      each === null || typeof each === "function"
+    );
   if (!isClock) throw invalid("clock", "a clock", ports.clock);
   const { contexts } = ports;
   if (contexts === undefined) return;

@@ -29,7 +29,8 @@ const MAX_CREDIT = 64 * TURN;
  * in the order in which they were set. Before the next timer, all promises that the last one has resolved are followed
  * to their end.
  *
- * It waits only for promises that lead to promises: not for real timers, files, sockets or `crypto.subtle`.
+ * It waits only for promises that lead to promises: not for real timers, files, sockets or `crypto.subtle`, unless
+ * {@linkcode VirtualClock.holdWhile} is told of them.
  *
  * Time has a resolution of 1 µs; a delay above 0 lasts at least that long.
  */
@@ -37,6 +38,7 @@ export class VirtualClock implements Clock {
   readonly #timers = new TimeQueue<Call>();
   readonly #turnEnds = new TimeQueue<Call>();
   readonly #cancelled = { count: 0 };
+  readonly #holds = new Set<Promise<void>>();
   #ticks = 0;
   #order = 0;
   #moving = false;
@@ -133,6 +135,12 @@ export class VirtualClock implements Clock {
     });
   }
 
+  /** Time does not pass, nor is a timer called, until `work` has settled: files, or code that is being loaded. */
+  holdWhile(work: PromiseLike<unknown>): void {
+    const hold: Promise<void> = Promise.resolve(work).then(() => {}, () => {}).finally(() => this.#holds.delete(hold));
+    this.#holds.add(hold);
+  }
+
   #add(queue: TimeQueue<Call>, callback: () => void, time: number): Timer {
     const call = new Call(time, this.#order++, callback, this.#cancelled);
     queue.push(call);
@@ -162,6 +170,11 @@ export class VirtualClock implements Clock {
     // Code that the caller has just started sets its timers before time advances.
     await nextTurn();
     while (!isDone()) {
+      if (this.#holds.size > 0) {
+        await Promise.all(this.#holds);
+        await nextTurn();
+        continue;
+      }
       const call = this.#takeDue();
       if (call !== undefined) {
         call.make();

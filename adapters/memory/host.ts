@@ -158,6 +158,7 @@ export class HostProcess implements MemoryHost, SocketOwner {
         return this.#start(callback, (call) => clock.setTimer(call, ahead + wait), false, this.clock.now() + wait);
       },
       setTurnEnd: (callback) => this.#start(callback, (call) => clock.setTurnEnd(call), true),
+      holdWhile: (work) => clock.holdWhile?.(work),
     };
     this.randomBytes = (length) => random.bytes(length);
     // No name has a colon: it is an IPv6 literal.

@@ -21,6 +21,11 @@ export interface Clock {
    * Calls `callback` once, at the end of the current turn of the event loop: after everything that is ready to run now.
    */
   setTurnEnd(callback: () => void): Timer;
+  /**
+   * Told of work that ends by no timer of this clock, as code that is being loaded. A clock that is moved by hand holds time until
+   * then; one that goes by itself has no need of it.
+   */
+  holdWhile?(work: PromiseLike<unknown>): void;
 }
 
 /** A call that is scheduled. */

@@ -247,7 +247,7 @@ describe("a run on this host", () => {
         const { code, out } = await call("doctor", ...args, ...strict);
         const { ok, findings } = JSON.parse(out) as DoctorReport;
         const warnings = findings.filter(({ severity }) => severity === "warning").map((finding) => finding.code);
-        assertEquals([code, ok, warnings], [expected, true, ["other-heartbeat"]], out);
+        assertEquals([code, ok, warnings], [expected, true, ["heartbeat-mismatch"]], out);
       }
       const { code, out } = await call("doctor", ...args, "--heartbeat", "900", "--strict");
       assertEquals([code, (JSON.parse(out) as DoctorReport).ok], [0, true], out);
@@ -324,8 +324,8 @@ describe("a run on this host", () => {
       const { code, out } = await call("doctor", ...args);
       const { findings, peers } = JSON.parse(out) as DoctorReport;
       // Others may run at the default port.
-      const codes = findings.map((finding) => finding.code).filter((code) => code !== "other-port");
-      assertEquals([code, codes, peers], [1, ["other-group", "port-shared"], []], out);
+      const codes = findings.map((finding) => finding.code).filter((code) => code !== "port-mismatch");
+      assertEquals([code, codes, peers], [1, ["group-mismatch", "port-shared"], []], out);
     }));
 
   test("names what cannot be opened, and ends with 1", async () => {
@@ -333,7 +333,7 @@ describe("a run on this host", () => {
     const report = JSON.parse(out) as DoctorReport;
     assertEquals([code, report.ok, report.node], [1, false, null]);
     const [{ advice, code: found, subject, message } = {} as Partial<Finding>] = report.findings;
-    assertEquals([found, subject], ["cannot-open", '--interface: "no-such-interface"']);
+    assertEquals([found, subject], ["open-failed", '--interface: "no-such-interface"']);
     assertStringIncludes(message ?? "", "--interface must name one that is up");
     assertStringIncludes(advice ?? "", "the option `waitForInterface: true`");
   });
@@ -341,7 +341,7 @@ describe("a run on this host", () => {
   test("does not wait for interfaces of which none is there", async () => {
     const { code, out } = await call("doctor", "--json", "--interface", "no-such-interface,nor-this");
     const { findings, node } = JSON.parse(out) as DoctorReport;
-    assertEquals([code, node, findings.map((finding) => finding.code)], [1, null, ["cannot-open"]], out);
+    assertEquals([code, node, findings.map((finding) => finding.code)], [1, null, ["open-failed"]], out);
   });
 
   test("looks at the interfaces that are there when another is missing, which is an error", () =>
@@ -367,7 +367,7 @@ describe("a run on this host", () => {
       const port = `${socket.address().port}`;
       const { out } = await call("doctor", "--json", "--no-multicast", "--advertise", `:${port}`, "--port", port);
       const [{ code: found, message } = { code: "", message: "" }] = (JSON.parse(out) as DoctorReport).findings;
-      assertEquals(found, "cannot-open");
+      assertEquals(found, "open-failed");
       assertMatch(message, /: current value of --\w+ is .* \(.*(EADDRINUSE|in use).*\)$/i);
     } finally {
       await new Promise<void>((resolve) => socket.close(resolve));
@@ -378,7 +378,7 @@ describe("a run on this host", () => {
     withPrograms(async (start) => {
       // Others may run at the default port, where it would look.
       const args = "--no-scout --interface 127.0.0.1 --port 0 --heartbeat 100 --wait 200".split(" ");
-      const { advice } = assertError(await checkUp(start, "node", args), "nobody-there");
+      const { advice } = assertError(await checkUp(start, "node", args), "no-peers");
       // It does not send who runs it to itself.
       assertEquals(/npx|doctor/.test(advice), false, advice);
       assertStringIncludes(advice, "--peers host:");
@@ -650,9 +650,9 @@ describe("scouting", () => {
     multicast: true,
   };
   const causes: readonly [string, Partial<Stranger>, string, string][] = [
-    ["other-port", { port: 7950 }, "A node was found that uses the port 7950; this node uses 7946.", "`port`"],
+    ["port-mismatch", { port: 7950 }, "A node was found that uses the port 7950; this node uses 7946.", "`port`"],
     [
-      "other-group",
+      "group-mismatch",
       { group: "239.9.9.9" },
       "uses the group 239.9.9.9 on port 7946; this node uses 239.0.0.1",
       "`group`",
@@ -684,7 +684,7 @@ describe("scouting", () => {
     assertEquals(found.map(({ code, severity }) => [code, severity]), causes.map(([code]) => [code, "info"]));
     for (const [i, { advice, code }] of found.entries()) {
       const [isOther = "", isThis = ""] = advice.split(". If it is this one, ");
-      const apart = code === "other-port" ? "that is as it should be" : "set a different `port` for each";
+      const apart = code === "port-mismatch" ? "that is as it should be" : "set a different `port` for each";
       assertEquals(isOther, `If it is another mesh, ${apart}`);
       assertStringIncludes(isThis, causes[i]?.[3] ?? "");
     }

@@ -90,10 +90,10 @@ describe("on hosts", { concurrency: 3 }, () => {
   scene("doctor: multicast that passes in one direction only", LAN, async ({ hosts, own, wire, open, doctor }) => {
     await Promise.all([open(1), open(2)]);
     const pass = wire.block("multicast", { from: [own] });
-    assertWarnings(await doctor(["--peers", "10.77.1.2"]), "multicast-out-closed");
+    assertWarnings(await doctor(["--peers", "10.77.1.2"]), "multicast-outbound-blocked");
     pass();
     wire.block("multicast", { from: hosts.slice(1) });
-    assertWarnings(await doctor(), "multicast-in-closed");
+    assertWarnings(await doctor(), "multicast-inbound-blocked");
   });
 
   scene("doctor: the mesh is on another interface", [
@@ -121,7 +121,7 @@ describe("on hosts", { concurrency: 3 }, () => {
 
   scene("doctor: another group on the same port", LAN, async ({ open, doctor }) => {
     await Promise.all([open(1, { group: "239.9.9.9" }), open(2, { group: "239.9.9.9" })]);
-    const { message } = assertError(await doctor(), "other-group");
+    const { message } = assertError(await doctor(), "group-mismatch");
     assertStringIncludes(message, "239.9.9.9");
     assertWarnings(await doctor(["--group", "239.9.9.9"]));
   });
@@ -133,18 +133,18 @@ describe("on hosts", { concurrency: 3 }, () => {
     await open(1, { family: 6 });
     assertStringIncludes(assertError(await doctor(["--family", "6"], "deno"), "wrong-interface").advice, "eth1");
     assertWarnings(await doctor(["--family", "6", "--interface", "eth1"], "bun"));
-    assertError(await doctor(["--interface", "eth1", "--group", "ff12::9"]), "other-group");
+    assertError(await doctor(["--interface", "eth1", "--group", "ff12::9"]), "group-mismatch");
   });
 
   scene("doctor: another port", LAN, async ({ open, doctor }) => {
     await open(1);
-    assertStringIncludes(assertError(await doctor(["--port", "7950"]), "other-port").message, "7946");
+    assertStringIncludes(assertError(await doctor(["--port", "7950"]), "port-mismatch").message, "7946");
   });
 
   scene("doctor: a firewall that lets nothing of this host in", LAN, async ({ hosts, open, doctor }) => {
     await Promise.all([open(1), open(2)]);
     for (const host of hosts.slice(1)) shut(host, "ip saddr 10.77.1.1");
-    const { subject, message } = assertError(await doctor(), "peer-hears-nothing");
+    const { subject, message } = assertError(await doctor(), "peer-receives-nothing");
     assertMatch(subject, /10\.77\.1\.2:\d+/);
     assertStringIncludes(message, "2 of 2 peers");
   });
@@ -153,14 +153,14 @@ describe("on hosts", { concurrency: 3 }, () => {
     const [node] = await Promise.all([open(1), open(2)]);
     // There: the port of the mesh is open, the one that the node sends from is not.
     shut(hosts[1] as Host, `ip saddr 10.77.1.1 udp dport != 7946`);
-    const out = assertError(await doctor([], "node"), "unicast-out-closed");
+    const out = assertError(await doctor([], "node"), "unicast-outbound-blocked");
     assertEquals(out.subject, node.address);
     assertStringIncludes(out.advice, `receive UDP from 10.77.1.1 to the port that it advertises (${node.address})`);
     // Here.
     hosts[1]?.run("nft", "delete table inet shut");
     shut(own, `ip saddr != 10.77.1.1 udp dport != 7946`);
     const checkup = await doctor();
-    const into = assertError(checkup, "unicast-in-closed");
+    const into = assertError(checkup, "unicast-inbound-blocked");
     assertStringIncludes(into.advice, `port ${checkup.report.node?.address.split(":")[1]}`);
     // As it advises.
     assertWarnings(await doctor(["--advertise", ":7946"]));
@@ -170,7 +170,7 @@ describe("on hosts", { concurrency: 3 }, () => {
     shut(hosts[1] as Host, "udp dport != 7946");
     const [node] = await Promise.all([open(1), open(2)]);
     const checkup = await doctor();
-    const { advice } = assertError(checkup, "unicast-out-closed");
+    const { advice } = assertError(checkup, "unicast-outbound-blocked");
     assertStringIncludes(advice, node.address);
     assertStringIncludes(advice, 'the option `advertiseAddr: ":7946"`');
     assertEquals(checkup.report.strangers, []);
@@ -185,7 +185,7 @@ describe("on hosts", { concurrency: 3 }, () => {
     const options: MeshOptions = { multicast: false, peers: ["10.77.1.2", "10.77.1.3"] };
     const args = ["--no-multicast", "--peers", "10.77.1.2,10.77.1.3"];
     const [node] = await Promise.all([open(1, options), open(2, options)]);
-    const { advice, message } = assertError(await doctor(args), "unicast-out-closed");
+    const { advice, message } = assertError(await doctor(args), "unicast-outbound-blocked");
     assertStringIncludes(message, node.address);
     assertStringIncludes(advice, 'the option `advertiseAddr: ":7946"`');
     await node.close();
@@ -220,20 +220,20 @@ describe("on hosts", { concurrency: 3 }, () => {
   scene("doctor: a second mesh with other options", LAN, async ({ open, doctor }) => {
     await Promise.all([open(1, { heartbeat: 900 }), open(2, { wire: "go-warp" })]);
     const checkup = await doctor();
-    assertWarnings(checkup, "other-heartbeat");
+    assertWarnings(checkup, "heartbeat-mismatch");
     const { findings } = checkup.report;
-    assertStringIncludes(findings.find(({ code }) => code === "other-heartbeat")?.message ?? "", "900 ms");
+    assertStringIncludes(findings.find(({ code }) => code === "heartbeat-mismatch")?.message ?? "", "900 ms");
     assert(findings.some(({ code, severity }) => code === "plain-peers" && severity === "info"));
   });
 
   scene("doctor: nobody is there", LAN, async ({ doctor }) => {
-    assertError(await doctor([], "deno"), "nobody-there");
-    assertError(await doctor(["--no-multicast"]), "nobody-there");
+    assertError(await doctor([], "deno"), "no-peers");
+    assertError(await doctor(["--no-multicast"]), "no-peers");
     // The host is there, and nobody on it.
     assertError(await doctor(["--peers", "10.77.1.2"], "node"), "seed-refused");
     const silent = await doctor(["--peers", "10.77.1.9"]);
-    assertError(silent, "nobody-there");
-    assert(silent.report.findings.some(({ code }) => code === "seed-silent"));
+    assertError(silent, "no-peers");
+    assert(silent.report.findings.some(({ code }) => code === "seed-unresponsive"));
     assertError(await doctor(["--peers", "no.such.name.invalid"]), "seed-unresolved");
   });
 
@@ -281,7 +281,7 @@ describe("on hosts", { concurrency: 3 }, () => {
     own.run("nft", "add chain inet mute output { type filter hook output priority 0; }");
     own.run("nft", 'add rule inet mute output oifname "eth0" meta l4proto udp drop');
     for (const runtime of RUNTIMES) {
-      const { advice } = assertError(await doctor([], runtime), "cannot-send");
+      const { advice } = assertError(await doctor([], runtime), "send-failed");
       assertStringIncludes(advice, "nft list ruleset");
     }
   });

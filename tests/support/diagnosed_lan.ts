@@ -14,10 +14,6 @@ import {
   type MeshOptions,
   type MeshPorts,
 } from "../../mod.ts";
-import { loadDiagnosis } from "../../src/lazy_diagnoser.ts";
-
-// Loading takes turns of the real event loop, in which a virtual clock would run on.
-await loadDiagnosis();
 
 export const HEARTBEAT: number = 1000;
 export const A: string = "10.0.0.1";

@@ -43,17 +43,19 @@ const CHECKS: readonly ((seen: Observed, flaw: Flaw | undefined) => readonly Fin
 
 const NOTHING: ReadonlySet<FindingCode> = new Set();
 /** Findings that follow when another process has the node's address. */
-const OF_TAKEN_ADDRESS: ReadonlySet<FindingCode> = new Set(["unicast-in-closed", "unicast-out-closed"] as const);
+const OF_TAKEN_ADDRESS: ReadonlySet<FindingCode> = new Set(
+  ["unicast-inbound-blocked", "unicast-outbound-blocked"] as const,
+);
 /** Findings that follow when a host sends nothing. */
 const OF_SENDING_NOTHING: ReadonlySet<FindingCode> = new Set(
   [
     "multicast-blocked",
     "multicast-loopback",
-    "multicast-out-closed",
-    "peer-hears-nothing",
-    "peer-silent",
-    "seed-silent",
-    "unicast-out-closed",
+    "multicast-outbound-blocked",
+    "peer-receives-nothing",
+    "peer-unresponsive",
+    "seed-unresponsive",
+    "unicast-outbound-blocked",
   ] as const,
 );
 
@@ -63,7 +65,7 @@ export function findings(seen: Observed, flaw?: Flaw): readonly Finding[] {
   const list = inOrder(CHECKS.flatMap((check) => check(seen, flaw)));
   // Two processes that share a port take each other's datagrams.
   const explained = flaw === "taken" ? OF_TAKEN_ADDRESS : NOTHING;
-  const isSendingNothing = list.some(({ code, severity }) => code === "cannot-send" && severity === "error");
+  const isSendingNothing = list.some(({ code, severity }) => code === "send-failed" && severity === "error");
   return list.filter(({ code }) => !explained.has(code) && !(isSendingNothing && OF_SENDING_NOTHING.has(code)));
 }
 
@@ -81,7 +83,7 @@ function sending({ node: { address, sendError }, interfaces, peers }: Observed):
   // The node's own multicast, which should come back, counts too.
   const seen = [...paths, ...interfaces.map(({ returned }) => returned)].filter((isOut) => isOut !== null);
   const isSendingNothing = seen.length > 0 && !seen.includes(true);
-  return [finding("cannot-send", isSendingNothing ? "error" : "warning", address, [
+  return [finding("send-failed", isSendingNothing ? "error" : "warning", address, [
     `This host refuses to send ${isSendingNothing ? "" : "some of "}the datagrams of this node: ${sendError}.`,
     "Check this host's firewall rules for output (EPERM: nft list ruleset), and its routes (ENETUNREACH, " +
     "EHOSTUNREACH: ip route get ADDRESS).",
@@ -157,16 +159,16 @@ function options({ node, peers }: Observed): readonly Finding[] {
   const groups = differing("group").filter(({ settings }) => settings?.multicast && node.requested.multicast);
   const portsOfMesh = differing("port").filter((peer) => !groups.includes(peer) && peer.settings?.multicast);
   return [
-    about("other-group", "warning", peers, groups, [
+    about("group-mismatch", "warning", peers, groups, [
       `{It uses|They use} the group ${theirs("group")}; this node uses ${node.group}.`,
       "Set the same `group` on all nodes of a mesh. If there are two meshes, use a different port for each.",
     ]),
-    about("other-port", "warning", peers, node.requested.multicast ? portsOfMesh : [], [
+    about("port-mismatch", "warning", peers, node.requested.multicast ? portsOfMesh : [], [
       `The port of {its|their} mesh is ${theirs("port")}, the port of this node's mesh is ${node.port}: they do not ` +
       "receive each other's multicast.",
       "Set the same `port` on all nodes of a mesh.",
     ]),
-    about("other-heartbeat", "warning", peers, differing("heartbeat"), [
+    about("heartbeat-mismatch", "warning", peers, differing("heartbeat"), [
       `{It has|They have} a heartbeat interval of ${theirs("heartbeat")} ms, this node has one of ` +
       `${node.heartbeat} ms: peers are suspected too early or too late.`,
       "Set the same `heartbeat` on all nodes of a mesh.",
@@ -193,7 +195,7 @@ function localNode({ node, peers }: Observed): readonly Finding[] {
     ]));
   }
   if (isAlone) {
-    found.push(finding("nobody-there", "error", node.address, [
+    found.push(finding("no-peers", "error", node.address, [
       `No other node was heard${
         paths.length > 0 ? ` ${paths.join(" or ")}` : ": there is neither multicast nor a seed that has an address"
       }.`,
@@ -202,7 +204,7 @@ function localNode({ node, peers }: Observed): readonly Finding[] {
     ]));
   }
   if (silentSeeds.length > 0) {
-    found.push(finding("seed-silent", "warning", named(silentSeeds), [
+    found.push(finding("seed-unresponsive", "warning", named(silentSeeds), [
       "No node has answered there.",
       "Check that a node is running there, that the port is the `port` of its mesh or the one that it advertises, " +
       "and that firewalls let UDP to it pass; or remove it from `peers`.",
@@ -250,7 +252,7 @@ function system({ node, peers }: Observed): readonly Finding[] {
   const left = peers.length > MOST_ASKED ? peers.filter((peer) => !peer.probed && !peer.plain) : [];
   const found: Finding[] = [];
   if (interfacesError !== null) {
-    found.push(finding("interfaces-hidden", "warning", node.address, [
+    found.push(finding("interfaces-unlisted", "warning", node.address, [
       `The interfaces of this host cannot be listed (${interfacesError}): only an address that is given can be ` +
       "advertised, and a change of address is not noticed.",
       "Permit it: on Deno by --allow-sys=networkInterfaces; in a sandbox (seccomp, or RestrictAddressFamilies of " +
@@ -271,7 +273,7 @@ function system({ node, peers }: Observed): readonly Finding[] {
       "can be lost silently.",
       'Nothing to do for Go nodes. On a node of this package, leave out the option `wire: "go-warp"`.',
     ]),
-    ...about("not-known-there", "error", peers, peers.filter(({ isKnownThere }) => isKnownThere === false), [
+    ...about("unknown-to-peer", "error", peers, peers.filter(({ isKnownThere }) => isKnownThere === false), [
       "{It answers, but does|They answer, but do} not know this node, as there is no room for it, and {sends|send} " +
       "it no copies.",
       `Raise \`maxPeers\` there. ${FORGED}`,

@@ -55,7 +55,7 @@ export function multicast({ node, interfaces, peers }: Observed): readonly Findi
       network,
     ]),
     about(
-      "multicast-out-closed",
+      "multicast-outbound-blocked",
       "warning",
       peers,
       list.filter((peer) => peer.multicast.out === false && !isBlocked(peer)),
@@ -66,7 +66,7 @@ export function multicast({ node, interfaces, peers }: Observed): readonly Findi
       ],
     ),
     about(
-      "multicast-in-closed",
+      "multicast-inbound-blocked",
       "warning",
       peers,
       list.filter((peer) => peer.multicast.in === false && !isBlocked(peer)),
@@ -90,29 +90,29 @@ export function unicast({ node, peers }: Observed): readonly Finding[] {
   const shared = peers.filter((peer) => isAtSharedPortOnly(peer, node.port));
   const onePort = `\`advertiseAddr: ":${node.port}"\``;
   return [
-    about("peer-hears-nothing", "error", peers, deaf, [
+    about("peer-receives-nothing", "error", peers, deaf, [
       "{It is|They are} heard, but nothing that this node sends arrives there.",
       `Let {its host|their hosts} receive UDP from ${hostOf(node.address)} to port ${node.port} and to ${ports(deaf)}.`,
     ]),
-    about("unicast-out-closed", "error", peers, out, [
+    about("unicast-outbound-blocked", "error", peers, out, [
       "Nothing that this node sends to {its address|their addresses} arrives there, though {it is|they are} heard " +
       "here.",
       `Let {its host|their hosts} receive UDP from ${hostOf(node.address)} to ${ports(out)}; or give {it|them} ` +
       `the option ${onePort}, with which port ${node.port} is enough.`,
     ]),
-    about("unicast-out-closed", "error", peers, shared, [
+    about("unicast-outbound-blocked", "error", peers, shared, [
       "{It is|They are} reached at the port of the mesh only, and not at {its own port|their own ports} " +
       `(${addressesOf(shared)}), to which others send.`,
       `Let {its host|their hosts} receive UDP to {that port|those ports}; or give {it|them} the option ` +
       `${onePort}, with which port ${node.port} is enough.`,
     ]),
-    about("unicast-in-closed", "error", peers, into, [
+    about("unicast-inbound-blocked", "error", peers, into, [
       `Nothing that {it sends|they send} to ${node.address} arrives, though {it hears|they hear} this node.`,
       `Let this host receive UDP to port ${portOf(node.address)}. With ${onePort}, port ${node.port} is enough.`,
     ]),
     // An error when the node is cut off from all probed peers.
     about(
-      "peer-silent",
+      "peer-unresponsive",
       silent.length === peers.filter(({ probed }) => probed).length ? "error" : "warning",
       peers,
       silent,

@@ -2,6 +2,25 @@ import { describe, test } from "node:test";
 import { assert, assertEquals, assertRejects, assertStrictEquals, assertThrows } from "@std/assert";
 import { VirtualClock } from "../../../adapters/memory.ts";
 
+test("a VirtualClock holds time while work is under way that none of its timers ends, whatever becomes of it", async () => {
+  for (const error of [undefined, new Error("it failed")]) {
+    const clock = new VirtualClock();
+    const log: string[] = [];
+    clock.setTimer(() => {
+      log.push(`begun at ${clock.now()}`);
+      // Turns of the real event loop, which `advance` does not wait for.
+      const work = new Promise<void>((resolve, reject) => {
+        setTimeout(() => error === undefined ? resolve() : reject(error), 20);
+      });
+      clock.holdWhile(work);
+      void work.catch(() => {}).then(() => log.push(`done at ${clock.now()}`));
+    }, 5);
+    clock.setTimer(() => log.push("another timer"), 5);
+    await clock.advance(1000);
+    assertEquals([log, clock.now()], [["begun at 5", "done at 5", "another timer"], 1000]);
+  }
+});
+
 describe("VirtualClock", () => {
   test("runs timers in the order of their times, then of their making", async () => {
     const clock = new VirtualClock();

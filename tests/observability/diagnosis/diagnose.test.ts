@@ -139,32 +139,32 @@ describe("it finds", () => {
   );
 
   test(
-    "nobody-there",
+    "no-peers",
     withLan(async (lan) => {
       const mesh = await lan.open(A);
       await lan.pass(3);
-      assertCodes(await lan.diagnose(mesh), "error nobody-there");
+      assertCodes(await lan.diagnose(mesh), "error no-peers");
     }),
   );
 
   test(
-    "seed-silent and nobody-there",
+    "seed-unresponsive and no-peers",
     withLan(async (lan) => {
       const mesh = await lan.open(A, { peers: ["10.0.0.9", `${A}:7946`] });
       await lan.pass(3);
       const diagnosis = await lan.diagnose(mesh);
-      assertCodes(diagnosis, "error nobody-there", "warning seed-silent");
-      assertEquals(subjectOf(diagnosis, "seed-silent"), "10.0.0.9:7946");
+      assertCodes(diagnosis, "error no-peers", "warning seed-unresponsive");
+      assertEquals(subjectOf(diagnosis, "seed-unresponsive"), "10.0.0.9:7946");
     }),
   );
 
   test(
-    "seed-unresolved and seed-silent, by name",
+    "seed-unresolved and seed-unresponsive, by name",
     withLan(async (lan) => {
       lan.network.names.set("old.svc", ["10.0.0.9"]);
       const mesh = await lan.three({ peers: ["no.such.svc", "old.svc"] });
       const diagnosis = await lan.diagnose(mesh);
-      assertCodes(diagnosis, "warning seed-unresolved", "warning seed-silent");
+      assertCodes(diagnosis, "warning seed-unresolved", "warning seed-unresponsive");
       assertEquals(diagnosis.node.unresolvedSeeds, ["no.such.svc"]);
     }),
   );
@@ -189,7 +189,7 @@ describe("it finds", () => {
     }),
   );
 
-  for (const [code, from, to] of [["multicast-out-closed", A, B], ["multicast-in-closed", B, A]] as const) {
+  for (const [code, from, to] of [["multicast-outbound-blocked", A, B], ["multicast-inbound-blocked", B, A]] as const) {
     test(
       code,
       withLan(async (lan) => {
@@ -202,7 +202,7 @@ describe("it finds", () => {
     );
   }
 
-  for (const [code, from, to] of [["unicast-out-closed", A, B], ["unicast-in-closed", B, A]] as const) {
+  for (const [code, from, to] of [["unicast-outbound-blocked", A, B], ["unicast-inbound-blocked", B, A]] as const) {
     test(
       code,
       withLan(async (lan) => {
@@ -216,27 +216,27 @@ describe("it finds", () => {
   }
 
   test(
-    "unicast-out-closed and unicast-in-closed, when the port of the mesh alone is open",
+    "unicast-outbound-blocked and unicast-inbound-blocked, when the port of the mesh alone is open",
     withLan(async (lan) => {
       lan.network.set({ drop: ({ to: { port } }) => port !== 7946 });
       const mesh = await lan.three();
-      assertCodes(await lan.diagnose(mesh), "error unicast-out-closed", "error unicast-in-closed");
+      assertCodes(await lan.diagnose(mesh), "error unicast-outbound-blocked", "error unicast-inbound-blocked");
     }),
   );
 
   test(
-    "peer-hears-nothing",
+    "peer-receives-nothing",
     withLan(async (lan) => {
       lan.network.cut(A, B);
       const mesh = await lan.three();
       const diagnosis = await lan.diagnose(mesh);
-      assertCodes(diagnosis, "error peer-hears-nothing");
-      assertEquals(subjectOf(diagnosis, "peer-hears-nothing"), lan.nodes[1]?.address);
+      assertCodes(diagnosis, "error peer-receives-nothing");
+      assertEquals(subjectOf(diagnosis, "peer-receives-nothing"), lan.nodes[1]?.address);
     }),
   );
 
   test(
-    "peer-hears-nothing, of one that is heard directly alone",
+    "peer-receives-nothing, of one that is heard directly alone",
     withLan(async (lan) => {
       lan.network.set({ drop: ({ multicast }) => multicast });
       lan.network.cut(A, B);
@@ -244,7 +244,7 @@ describe("it finds", () => {
       await lan.open(B, { peers: [A] });
       await lan.pass(4);
       const diagnosis = await lan.diagnose(mesh);
-      assertCodes(diagnosis, "error peer-hears-nothing");
+      assertCodes(diagnosis, "error peer-receives-nothing");
       assertEquals(diagnosis.peers.map(({ unicast, multicast }) => [unicast, multicast]), [
         [{ in: true, out: false }, { in: null, out: false }],
       ]);
@@ -252,7 +252,7 @@ describe("it finds", () => {
   );
 
   test(
-    "peer-silent, of one that has just crashed, and stale",
+    "peer-unresponsive, of one that has just crashed, and stale",
     withLan(async (lan) => {
       const mesh = await lan.open(A);
       const host = lan.network.host(B);
@@ -260,10 +260,10 @@ describe("it finds", () => {
       await lan.open(C);
       await lan.pass(3);
       host.crash();
-      assertCodes(await lan.diagnose(mesh, { timeout: 500 }), "warning peer-silent");
+      assertCodes(await lan.diagnose(mesh, { timeout: 500 }), "warning peer-unresponsive");
       await lan.pass(1.6);
       const codes = codesOf(await lan.diagnose(mesh, { timeout: 100 }));
-      assertEquals(codes, ["warning peer-silent", "warning stale"]);
+      assertEquals(codes, ["warning peer-unresponsive", "warning stale"]);
     }),
   );
 
@@ -351,14 +351,14 @@ describe("it finds", () => {
         const mesh = await lan.open(A, {}, ports);
         if (others) await lan.open(B);
         await lan.pass(3);
-        const codes = [`${severity} multicast-loopback`, ...others ? [] : ["error nobody-there"]];
+        const codes = [`${severity} multicast-loopback`, ...others ? [] : ["error no-peers"]];
         assertCodes(await lan.diagnose(mesh), ...codes);
       }),
     );
   }
 
   test(
-    "other-group, other-port and other-heartbeat",
+    "group-mismatch, port-mismatch and heartbeat-mismatch",
     withLan(async (lan) => {
       const mesh = await lan.open(A, { peers: [B, `${C}:7950`, "10.0.0.4"] });
       await lan.open(B, { group: "239.9.9.9" });
@@ -366,13 +366,16 @@ describe("it finds", () => {
       await lan.open("10.0.0.4", { heartbeat: 1500 });
       await lan.pass(3);
       const diagnosis = await lan.diagnose(mesh);
-      assertCodes(diagnosis, "warning other-group", "warning other-port", "warning other-heartbeat");
+      assertCodes(diagnosis, "warning group-mismatch", "warning port-mismatch", "warning heartbeat-mismatch");
       const [, b, c, d] = lan.nodes as [MeshBus, MeshBus, MeshBus, MeshBus];
-      assertEquals(["other-group", "other-port", "other-heartbeat"].map((code) => subjectOf(diagnosis, code)), [
-        b.address,
-        c.address,
-        d.address,
-      ]);
+      assertEquals(
+        ["group-mismatch", "port-mismatch", "heartbeat-mismatch"].map((code) => subjectOf(diagnosis, code)),
+        [
+          b.address,
+          c.address,
+          d.address,
+        ],
+      );
     }),
   );
 

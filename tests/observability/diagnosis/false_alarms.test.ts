@@ -100,8 +100,8 @@ describe("a peer that has no room for this node", () => {
       const mesh = await lan.open(A);
       await lan.pass(4);
       const diagnosis = await lan.diagnose(mesh);
-      assertCodes(diagnosis, "error not-known-there");
-      assertEquals(subjectOf(diagnosis, "not-known-there"), lan.nodes[1]?.address);
+      assertCodes(diagnosis, "error unknown-to-peer");
+      assertEquals(subjectOf(diagnosis, "unknown-to-peer"), lan.nodes[1]?.address);
       const peer = diagnosis.peers.find(({ id }) => id === lan.nodes[1]?.nodeId);
       assertEquals([peer?.multicast, peer?.isKnownThere], [{ in: true, out: true }, false]);
     }),
@@ -223,7 +223,7 @@ describe("a name with more than 16 addresses", () => {
       const mesh = await lan.open(A, OPTIONS);
       await lan.pass(4);
       const diagnosis = await lan.diagnose(mesh);
-      assertCodes(diagnosis, "error nobody-there", "warning seed-silent");
+      assertCodes(diagnosis, "error no-peers", "warning seed-unresponsive");
       assertEquals(diagnosis.node.silentSeeds.length, 30);
     }),
   );
@@ -276,7 +276,7 @@ describe("a node that was just opened", () => {
       const mesh = await lan.open(A);
       await lan.pass(3);
       const before = clock.now();
-      assertCodes(await lan.diagnose(mesh), "error nobody-there");
+      assertCodes(await lan.diagnose(mesh), "error no-peers");
       assertEquals(Math.round(clock.now() - before), 2000);
       const diagnosing = mesh.diagnose({ timeout: 1000 });
       await clock.advance(900);
@@ -329,7 +329,7 @@ describe("diagnoses at the same time", () => {
       await lan.network.clock.advance(500);
       controller.abort(new Error("enough"));
       await assertRejects(() => first, Error, "enough");
-      assertCodes(await lan.network.clock.run(second, 5000), "error peer-hears-nothing");
+      assertCodes(await lan.network.clock.run(second, 5000), "error peer-receives-nothing");
     }),
   );
 
@@ -513,7 +513,7 @@ test(
     });
     await lan.pass(10);
     const diagnosis = await lan.diagnose(mesh);
-    assertCodes(diagnosis, "warning interfaces-hidden");
+    assertCodes(diagnosis, "warning interfaces-unlisted");
     assertStringIncludes(diagnosis.findings[0]?.message ?? "", "EAFNOSUPPORT");
     assertCodes(await lan.diagnose(other));
     const message = "interface: Cannot notice when addresses change as listing the interfaces of this host must be " +
@@ -537,7 +537,7 @@ test(
     const ports = { networkInterfaces: () => list };
     const mesh = await lan.open(A, { interface: ["eth0", "eth7", "eth8"], waitForInterface: true }, ports);
     const alone = await lan.diagnose(mesh);
-    assertEquals(codesOf(alone).slice(0, 2), ["error interface-missing", "error nobody-there"]);
+    assertEquals(codesOf(alone).slice(0, 2), ["error interface-missing", "error no-peers"]);
     await lan.open(B);
     await lan.pass(2);
     const both = await lan.diagnose(mesh);
@@ -578,14 +578,14 @@ test("an interface without multicast explains nothing beside one that is well", 
   const judged = (...others: readonly Diagnosis["interfaces"][number][]) =>
     findings({ node, interfaces: others, peers }).map(({ code, severity }) => `${severity} ${code}`);
   assertEquals(judged(...interfaces, without, deaf), [
-    "error nobody-there",
+    "error no-peers",
     "warning interface-without-multicast",
     "warning multicast-loopback",
   ]);
   assertEquals(judged(without, deaf), [
     "error interface-without-multicast",
     "error multicast-loopback",
-    "error nobody-there",
+    "error no-peers",
   ]);
   await lan.close();
 });
@@ -623,7 +623,7 @@ describe("a host that does not send what it is given", () => {
       assertCodes(await lan.diagnose(mesh));
       isShut = true;
       const diagnosis = await lan.diagnose(mesh);
-      assertCodes(diagnosis, "error cannot-send");
+      assertCodes(diagnosis, "error send-failed");
       assertStringIncludes(diagnosis.findings[0]?.message ?? "", "send EPERM");
       isShut = false;
       await lan.pass(2);
@@ -638,7 +638,7 @@ describe("a host that does not send what it is given", () => {
       await lan.pass(3);
       isShut = true;
       const codes = codesOf(await lan.diagnose(mesh));
-      assert(codes.includes("warning cannot-send"), `${codes}`);
+      assert(codes.includes("warning send-failed"), `${codes}`);
       isShut = false;
     }),
   );
@@ -649,8 +649,8 @@ test(
   withLan(async (lan) => {
     const mesh = await lan.three();
     lan.network.set({ loss: 1 }, { from: B });
-    assert(codesOf(await lan.diagnose(mesh)).some((code) => code === "warning peer-silent"));
+    assert(codesOf(await lan.diagnose(mesh)).some((code) => code === "warning peer-unresponsive"));
     lan.network.set({ loss: 1 }, { from: C });
-    assert(codesOf(await lan.diagnose(mesh)).some((code) => code === "error peer-silent"));
+    assert(codesOf(await lan.diagnose(mesh)).some((code) => code === "error peer-unresponsive"));
   }),
 );

@@ -1,9 +1,8 @@
-// The first `diagnose` of a process loads its code. What happens meanwhile is as if it had been there.
+// The first `diagnose` of a mesh loads its code. What happens meanwhile is as if it had been there.
 import { test } from "node:test";
 import { assertEquals, assertStrictEquals } from "@std/assert";
 import { MemoryNetwork } from "../../../adapters/memory.ts";
 import { MeshBus } from "../../../mod.ts";
-import { loadDiagnosis } from "../../../src/lazy_diagnoser.ts";
 import { outcomeOf } from "../../support/outcome.ts";
 import { countListeners } from "../../support/signals.ts";
 
@@ -28,7 +27,6 @@ test("while diagnosis is loaded callers share it, may give up, and the mesh may 
   assertStrictEquals((await aborted).reason, reason);
   assertEquals((await refused).reason instanceof RangeError, true);
   assertEquals(listeners.count, 0);
-  await loadDiagnosis();
   const before = network.clock.now();
   const [one, other] = await network.clock.run(Promise.all([first, second]), 1000);
   // The first caller's time is that of both.
