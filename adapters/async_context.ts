@@ -7,7 +7,7 @@
 import { AsyncLocalStorage, AsyncResource } from "node:async_hooks";
 import { types } from "node:util";
 import type { Contexts, EnterContext } from "../src/platform/contexts.ts";
-import { frameOfNowIn } from "./deno_frames.ts";
+import { frameOfNowIn } from "./deno_async_context.ts";
 
 /** The properties that a resource has besides the stores of its context. */
 const own = new Map(symbolsOf(newResource()));

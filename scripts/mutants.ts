@@ -30,14 +30,14 @@ const STORMS = [100, 1000] as const;
 /** The directed tests: of what storms do not show, too. */
 const STORM_TESTS = [
   "sim/storm_directed",
-  "reliability/loss_classifier",
+  "reliability/congestion_detector",
   "reliability/nak_scheduler",
   "membership/path_mtu",
   "reliability/receive_streams",
   "membership/departed_peers",
   "observability/status",
   "pubsub/dispatcher",
-  "membership/copy_budget",
+  "membership/unicast_copy_budget",
   "reliability/send_stream",
   "runtimes/shutdown",
   "sim/short_lived_nodes",
@@ -59,7 +59,7 @@ const MEMBERSHIP_TESTS = [
   "membership/heartbeats",
   "membership/bootstrap",
   "net/fanout",
-  "membership/copy_budget",
+  "membership/unicast_copy_budget",
   "membership/response_suppression",
 ];
 /** Tests of what callers pass and get. */

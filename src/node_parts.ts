@@ -7,7 +7,6 @@
 import { Seeds } from "./discovery/seeds.ts";
 import type { MeshEvent } from "./events.ts";
 import { LazyDiagnoser } from "./lazy_diagnoser.ts";
-import { CopyBudget } from "./membership/copy_budget.ts";
 import { EchoProbes } from "./membership/echo_probes.ts";
 import { HeartbeatSender } from "./membership/heartbeat_sender.ts";
 import { Identity } from "./membership/identity.ts";
@@ -17,6 +16,7 @@ import { Membership } from "./membership/membership.ts";
 import { PathMtu } from "./membership/path_mtu.ts";
 import { PeerWaiters } from "./membership/peer_waiters.ts";
 import { NO_STREAMS } from "./membership/stream_registry.ts";
+import { UnicastCopyBudget } from "./membership/unicast_copy_budget.ts";
 import { Fanout } from "./net/fanout.ts";
 import type { InterfaceSockets } from "./net/interface_sockets.ts";
 import { Pacer } from "./net/pacer.ts";
@@ -76,7 +76,7 @@ export class NodeParts {
   readonly keyIntake: KeyIntake;
   readonly transmitQueue: TransmitQueue;
   readonly batcher: Batcher;
-  readonly copies: CopyBudget;
+  readonly copies: UnicastCopyBudget;
   readonly localNode: LocalNode;
   readonly seeds: Seeds;
   /** The next three are absent when the node speaks the original's wire only. */
@@ -103,7 +103,7 @@ export class NodeParts {
 
     const late = {
       peers: () => this.membership.peers,
-      appear: () => this.membership.appear(),
+      appear: () => this.membership.becomeReachable(),
       probeSeeds: (endpoints: readonly Endpoint[]) => this.membership.probeSeeds(endpoints),
       membership: { leave: (id: string) => this.membership.leave(id) },
       identity: {
@@ -256,7 +256,7 @@ export class NodeParts {
 
     // What the transmit queue takes, and where it sends that.
     const fanout = new Fanout(late.peers, () => membership.openSeeds());
-    const copies = this.copies = new CopyBudget({
+    const copies = this.copies = new UnicastCopyBudget({
       clock,
       // To a node that speaks the original's wire only all others are plain, and it sends what the original sends.
       plain: () => extended ? membership.peers.plainCopies() : [],

@@ -226,20 +226,20 @@ export const MEMBERSHIP: readonly Mutant[] = judgedBy("churn", [
   },
   {
     name: "a plain peer that may be an invention gets every batch",
-    file: "src/membership/copy_budget.ts",
+    file: "src/membership/unicast_copy_budget.ts",
     find: "const refused = this.#established.take(allowed) + this.#unestablished.take(allowed);",
     replace: "allowed.push(...all);\n    const refused = 0;",
   },
   {
     name: "a plain peer that was heard once is established",
-    file: "src/membership/copy_budget.ts",
+    file: "src/membership/unicast_copy_budget.ts",
     find: "times: 3, heartbeats: 1.25",
     replace: "times: 1, heartbeats: 0",
   },
   {
-    name: "what the group hears from another host of a peer does not count when that has answered",
+    name: "what the group hears from another host of a peer does not count when that has onAnswer",
     file: "src/membership/membership.ts",
-    find: "    this.#multicast.answered(entry);\n",
+    find: "    this.#multicast.onAnswer(entry);\n",
     replace: "",
   },
   {

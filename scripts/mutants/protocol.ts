@@ -11,12 +11,12 @@ export const PROTOCOL: readonly Mutant[] = judgedBy("storms", [
   {
     name: "what was forged counts as missing for ever",
     file: "src/reliability/receive_window.ts",
-    find: "if (hole.attempts > 0) this.#shared.asked -= count;",
+    find: "if (hole.attempts > 0) this.#shared.requested -= count;",
     replace: "",
   },
   {
     name: "every loss is congestion",
-    file: "src/reliability/loss_classifier.ts",
+    file: "src/reliability/congestion_detector.ts",
     find: "return share * count + 2 * Math.sqrt(share * count) + 2;",
     replace: "return 0 * share * count;",
   },
@@ -34,13 +34,13 @@ export const PROTOCOL: readonly Mutant[] = judgedBy("storms", [
   },
   {
     name: "what arrived before the rate fell is not looked at",
-    file: "src/reliability/loss_classifier.ts",
+    file: "src/reliability/congestion_detector.ts",
     find: "if (fall === undefined || !isCongested) return",
     replace: "return",
   },
   {
     name: "who stood still is taken for a narrow path",
-    file: "src/reliability/loss_classifier.ts",
+    file: "src/reliability/congestion_detector.ts",
     find: "if (lost === WINDOW) return",
     replace: "if (lost > WINDOW) return",
   },
@@ -71,7 +71,7 @@ export const PROTOCOL: readonly Mutant[] = judgedBy("storms", [
   {
     name: "the position is not announced after a burst",
     file: "src/reliability/send_stream.ts",
-    find: "if (isDue) sendControlPacket(encodeControl(TYPE_STATE, nodeId, this.news));",
+    find: "if (isDue) sendControlPacket(encodeControl(TYPE_STATE, nodeId, this.positionRecords));",
     replace: "",
   },
   {
@@ -95,7 +95,7 @@ export const PROTOCOL: readonly Mutant[] = judgedBy("storms", [
   {
     name: "heartbeats do not say where the stream is",
     file: "src/membership/heartbeat_sender.ts",
-    find: "encodeExtension({ ...news, ...payload })",
+    find: "encodeExtension({ ...records, ...payload })",
     replace: "encodeExtension({ position: { last: 0, oldest: 1, age: Infinity }, ...payload })",
   },
   {
@@ -149,8 +149,8 @@ export const PROTOCOL: readonly Mutant[] = judgedBy("storms", [
   {
     name: "a hole is asked for once",
     file: "src/reliability/nak_scheduler.ts",
-    find: "window.ask(hole, now, now + this.#retryAfter(stream, hole.attempts + 1, isSeldom));",
-    replace: "window.ask(hole, now, now + 1e9);",
+    find: "window.nakSent(hole, now, now + this.#retryAfter(stream, hole.attempts + 1, isSeldom));",
+    replace: "window.nakSent(hole, now, now + 1e9);",
   },
   {
     name: "requests are not answered",
@@ -209,8 +209,8 @@ export const PROTOCOL: readonly Mutant[] = judgedBy("storms", [
   {
     name: "the numbers of a lost stream are forgotten",
     file: "src/reliability/receive_streams.ts",
-    find: "    stream.said.length = 0;\n    this.#table.markGone(stream);",
-    replace: "    stream.said.length = 0;\n    this.#table.forget(stream);",
+    find: "    stream.announced.length = 0;\n    this.#table.markDeparted(stream);",
+    replace: "    stream.announced.length = 0;\n    this.#table.forget(stream);",
   },
   {
     name: "the ring does not have the oldest that it says it holds",
@@ -251,7 +251,7 @@ export const PROTOCOL: readonly Mutant[] = judgedBy("storms", [
   {
     name: "the numbers of a node that has left are forgotten",
     file: "src/reliability/receive_streams.ts",
-    find: "    stream.leftAt = now;\n    this.#table.markGone(stream);",
+    find: "    stream.leftAt = now;\n    this.#table.markDeparted(stream);",
     replace: "    stream.leftAt = now;\n    this.#table.forget(stream);",
   },
   {

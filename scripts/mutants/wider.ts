@@ -24,13 +24,13 @@ export const WIDER: readonly Mutant[] = judgedBy("storms", [
   },
   {
     name: "nobody stands for who is silent and not yet lost",
-    file: "src/membership/replacements.ts",
+    file: "src/membership/peer_replacements.ts",
     find: "else if (at - this.#startedAt >= this.#config.heartbeat) this.#unassigned",
     replace: "else if (at < 0) this.#unassigned",
   },
   {
     name: "who is met first of all stands for who is lost",
-    file: "src/membership/replacements.ts",
+    file: "src/membership/peer_replacements.ts",
     find: "at - this.#startedAt >= this.#config.heartbeat",
     replace: "at >= 0",
   },
@@ -49,13 +49,13 @@ export const WIDER: readonly Mutant[] = judgedBy("storms", [
   },
   {
     name: "a forged leave takes away whom a newcomer stands for",
-    file: "src/membership/replacements.ts",
+    file: "src/membership/peer_replacements.ts",
     find: "if (visitor !== undefined) this.#assign(visitor);",
     replace: "",
   },
   {
     name: "a newcomer stands for itself",
-    file: "src/membership/replacements.ts",
+    file: "src/membership/peer_replacements.ts",
     find: "node.id === id || ",
     replace: "",
     seeds: [155],
@@ -150,10 +150,10 @@ export const WIDER: readonly Mutant[] = judgedBy("storms", [
     seeds: [43],
   },
   {
-    name: "the way counts for nothing",
+    name: "the path counts for nothing",
     file: "src/reliability/receive_stream.ts",
-    find: "this.way = Math.max(time, this.#lastTrip);",
-    replace: "this.way = 0;",
+    find: "this.path = Math.max(time, this.#lastTrip);",
+    replace: "this.path = 0;",
     seeds: [13, 16],
   },
   {
@@ -194,7 +194,7 @@ export const WIDER: readonly Mutant[] = judgedBy("storms", [
   {
     name: "the numbers of who has left are not kept",
     file: "src/reliability/receive_stream_table.ts",
-    find: "    this.#gone.add(stream);\n",
+    find: "    this.#departed.add(stream);\n",
     replace: "    this.forget(stream);\n",
     seeds: [18, 386, 1605],
   },
@@ -235,7 +235,7 @@ export const WIDER: readonly Mutant[] = judgedBy("storms", [
   },
   {
     name: "copies for nodes that nobody knows have no budget",
-    file: "src/membership/copy_budget.ts",
+    file: "src/membership/unicast_copy_budget.ts",
     find: "UNESTABLISHED_PER_SECOND = 256",
     replace: "UNESTABLISHED_PER_SECOND = 1e9",
     seeds: [4019],
@@ -262,7 +262,7 @@ export const WIDER: readonly Mutant[] = judgedBy("storms", [
   {
     name: "a number of one that was lost is a gap again and again",
     file: "src/reliability/receive_stream.ts",
-    find: " && !this.said.includes(upTo)",
+    find: " && !this.announced.includes(upTo)",
     replace: "",
     seeds: [30991],
   },

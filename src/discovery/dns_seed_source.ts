@@ -72,7 +72,7 @@ class DnsNameSource implements SeedSource, Leaf {
     const { clock, resolve } = context.ports;
     this.#lookUp = new SingleFlight(clock, (options) => resolve(seed.host, options));
     this.#retryLoop = retryLoopOf(seed, context, async () => {
-      const hosts = usable(await this.#lookUp.answer(), context);
+      const hosts = usable(await this.#lookUp.run(), context);
       context.onAnswer(this, hosts.map((host) => ({ host, port: seed.port || context.port })));
     });
   }
@@ -132,11 +132,11 @@ class DnsServiceSource implements SeedSource {
    * fail at its end.
    */
   async #round(): Promise<void> {
-    this.#update(this.#chosen(await this.#lookUp.answer()));
+    this.#update(this.#chosen(await this.#lookUp.run()));
     const failures: string[] = [];
     await Promise.all(Array.from(this.#targets.values(), async (target) => {
       try {
-        const hosts = usable(await target.lookUp.answer(), this.#context);
+        const hosts = usable(await target.lookUp.run(), this.#context);
         this.#context.onAnswer(target, hosts.flatMap((host) => target.ports.map((port) => ({ host, port }))));
       } catch (cause) {
         failures.push(`${show(target.host)}: ${messageOf(cause)}`);

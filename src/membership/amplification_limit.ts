@@ -68,7 +68,7 @@ export class AmplificationLimit {
   readonly #pause: Readonly<Record<AddressSource, number>>;
   readonly #limits: Readonly<Record<AddressSource, SourceLimit>>;
   /** Hosts from which a node has answered, the last one last. */
-  readonly #answered = new Set<string>();
+  readonly #validated = new Set<string>();
 
   /** @param heartbeat Time between heartbeats, in milliseconds. */
   constructor(clock: Clock, heartbeat: number) {
@@ -92,7 +92,7 @@ export class AmplificationLimit {
     // Whoever named it.
     const isPaused = Object.values(this.#limits).some((kind) => kind.isPaused(name, now, pause));
     // Many nodes may run on one host. Where one has answered, the others that peers list are likely to be real.
-    const isKnown = namedBy === "peer" && this.#answered.has(endpoint.host);
+    const isKnown = namedBy === "peer" && this.#validated.has(endpoint.host);
     return !isPaused && this.#limits[namedBy].take(name, endpoint.host, now, isKnown);
   }
 
@@ -105,15 +105,15 @@ export class AmplificationLimit {
   validated({ host, port }: Endpoint): void {
     const name = formatAddress(host, port);
     for (const kind of Object.values(this.#limits)) kind.forget(name, host);
-    this.#answered.delete(host);
-    this.#answered.add(host);
-    const [oldest] = this.#answered;
-    if (this.#answered.size > HOSTS && oldest !== undefined) this.#answered.delete(oldest);
+    this.#validated.delete(host);
+    this.#validated.add(host);
+    const [oldest] = this.#validated;
+    if (this.#validated.size > HOSTS && oldest !== undefined) this.#validated.delete(oldest);
   }
 
   /** Keeps nothing. */
   clear(): void {
-    this.#answered.clear();
+    this.#validated.clear();
     for (const kind of Object.values(this.#limits)) kind.clear();
   }
 }

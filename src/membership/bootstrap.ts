@@ -111,7 +111,7 @@ export class Bootstrap {
   }
 
   /** A node has answered a challenge that was sent to whoever is at an address; this one itself when `id` is absent. */
-  answered({ host, port }: Endpoint, id: string = SELF): void {
+  onAnswer({ host, port }: Endpoint, id: string = SELF): void {
     const name = formatAddress(host, port);
     this.#forget(name);
     this.#answeredBy.set(name, id);

@@ -9,7 +9,7 @@ import type { Peer } from "../events.ts";
 import type { Clock } from "../platform/clock.ts";
 import { type Endpoint, isSameEndpoint } from "../platform/endpoint.ts";
 import { TokenBucket } from "../platform/token_bucket.ts";
-import { type Going, type Located, Replacements } from "./replacements.ts";
+import { type Going, type Located, PeerReplacements } from "./peer_replacements.ts";
 import { pauseAfter } from "./reprobe_backoff.ts";
 
 /** A peer that was lost, and has neither come back nor been replaced. */
@@ -76,7 +76,7 @@ export class DepartedPeers {
   /** In the order in which they were last probed. */
   readonly #lost = new Map<string, Departed>();
   readonly #left = new Map<string, { readonly endpoint: Endpoint; readonly at: number }>();
-  readonly #replacements: Replacements;
+  readonly #replacements: PeerReplacements;
   /**
    * For each, what came from where it was, and from elsewhere: datagrams that are forged in its name do not delay its
    * own.
@@ -85,7 +85,7 @@ export class DepartedPeers {
 
   constructor(config: DepartedPeersConfig) {
     this.#config = config;
-    this.#replacements = new Replacements(config);
+    this.#replacements = new PeerReplacements(config);
     const burst = PROBES_PER_SECOND * Math.max(1, PROBE_EVERY * config.heartbeat / 1000);
     this.#probeLimit = new TokenBucket(config.clock, burst, PROBES_PER_SECOND);
   }
@@ -124,13 +124,13 @@ export class DepartedPeers {
   }
 
   /** A new node has answered: it may be the replacement of a lost peer. */
-  came(node: Located): void {
-    this.#replacements.came(node);
+  onJoined(node: Located): void {
+    this.#replacements.onJoined(node);
   }
 
   /** A peer is reached at another endpoint than before: a peer that was lost there does not come back. */
-  took(peer: Located): void {
-    this.#replacements.took(peer);
+  onAddressTaken(peer: Located): void {
+    this.#replacements.onAddressTaken(peer);
   }
 
   /**
@@ -171,7 +171,7 @@ export class DepartedPeers {
    * elsewhere as well, but after four times ever less often, down to once a minute. Returns how many times that was so
    * before; `undefined` when it is too soon.
    */
-  hear(id: string, source: Endpoint): number | undefined {
+  onHeartbeat(id: string, source: Endpoint): number | undefined {
     const { clock, heartbeat } = this.#config;
     const now = clock.now();
     const before = (this.#lost.get(id) ?? this.#left.get(id))?.endpoint;

@@ -57,7 +57,7 @@ export interface EchoProbesConfig {
   readonly randomBytes: RandomBytes;
   readonly peers: () => { get(id: string): PeerEntry | undefined };
   /** What an ack says of this node. */
-  readonly report: () => Omit<Report, "asker">;
+  readonly report: () => Omit<Report, "requester">;
   readonly transmit: { sendControlPacket(packet: Uint8Array, to: Endpoint | "group"): void };
 }
 
@@ -141,7 +141,7 @@ export class EchoProbes {
     const packet = encodeControl(TYPE_PROBE_ACK, ownId, {
       stream: nodeId,
       nonce,
-      report: { ...report(), asker: pathStateOf(requester) },
+      report: { ...report(), requester: pathStateOf(requester) },
     });
     // An ack is longer than the probe only where the path is validated (RFC 9000, section 8.1).
     const most = isValidated && requester.isAt(source) ? MAX_DATAGRAM : length;

@@ -19,7 +19,7 @@ export interface HeartbeatSenderConfig {
   /** Makes the heartbeat that says where the node is, with an extension block behind it. */
   readonly localNode: { heartbeat(extension: Uint8Array | undefined): Uint8Array };
   /** Where the node's own stream is. Absent when the node speaks the original's wire only: then heartbeats have no extension. */
-  readonly stream: { readonly news: Pick<Extension, "position" | "pending"> } | undefined;
+  readonly stream: { readonly positionRecords: Pick<Extension, "position" | "pending"> } | undefined;
   readonly transmit: { sendControlPacket(packet: Uint8Array, to: "group" | Endpoint | readonly Endpoint[]): void };
 }
 
@@ -33,7 +33,7 @@ export class HeartbeatSender implements HeartbeatTransport {
 
   send(payload: HeartbeatPayload, to: "group" | Endpoint | readonly Endpoint[]): void {
     const { localNode, stream, transmit } = this.#config;
-    const news = stream?.news;
-    transmit.sendControlPacket(localNode.heartbeat(news && encodeExtension({ ...news, ...payload })), to);
+    const records = stream?.positionRecords;
+    transmit.sendControlPacket(localNode.heartbeat(records && encodeExtension({ ...records, ...payload })), to);
   }
 }

@@ -264,7 +264,7 @@ export class Membership {
   }
 
   /** This node has joined the group on another interface, where nobody has heard it yet. */
-  appear(): void {
+  becomeReachable(): void {
     this.#peers.relocate();
     this.beat();
     this.#initialHeartbeats.start();
@@ -298,7 +298,7 @@ export class Membership {
       if (extended) this.#challengeDeparted(id, source, extension.nonce);
       return;
     }
-    const heard = this.#peers.hear({ id, nodeId, advertised, source, extended, isResponse });
+    const heard = this.#peers.onHeartbeat({ id, nodeId, advertised, source, extended, isResponse });
     const entry = this.#peers.get(id);
     if (entry === undefined || heard === "refused") {
       if (extended) this.#pathValidation.challengeUnregistered(source, id, extension?.nonce, isResponse);
@@ -339,7 +339,7 @@ export class Membership {
   onOwnHeartbeat({ nonce, echo }: Extension, source: Endpoint): void {
     const id = formatNodeId(this.#config.nodeId);
     const challenge = this.#pathValidation.redeem(nonce, id);
-    if (challenge !== undefined) this.#bootstrap.answered(challenge.to);
+    if (challenge !== undefined) this.#bootstrap.onAnswer(challenge.to);
     else if (this.#pathValidation.redeem(echo, id) !== undefined) this.#config.identity.duplicateMet();
     // A response that comes twice gets none: where every datagram comes back twice, that would never end.
     else if (echo === undefined && this.#config.local.isElsewhere(source)) {
@@ -418,7 +418,7 @@ export class Membership {
 
   /** Challenges a departed node, which comes back by its response. */
   #challengeDeparted(id: string, source: Endpoint, nonce: number | undefined): void {
-    const times = this.#departed.hear(id, source);
+    const times = this.#departed.onHeartbeat(id, source);
     this.#pathValidation.challengeDeparted(source, id, nonce, times !== undefined && this.#suppression.isChosen(times));
   }
 
@@ -427,7 +427,7 @@ export class Membership {
     const time = this.#config.clock.now() - sentAt;
     this.#pathValidation.measured(entry, time);
     this.#multicast.acknowledged(entry);
-    if (id === undefined) this.#bootstrap.answered(to, entry.id);
+    if (id === undefined) this.#bootstrap.onAnswer(to, entry.id);
     const isNew = !entry.isValidated;
     const before = entry.endpoint;
     this.#pathProber.answered(entry, to);
@@ -436,7 +436,7 @@ export class Membership {
     if (!isNew && !isSameEndpoint(before, to)) this.#tellAddress(entry, before, to);
     if (needsExchange) this.#settle(entry, time);
     else if (entry.isAt(to)) this.#config.streams.validate(entry.id, to, time);
-    this.#multicast.answered(entry);
+    this.#multicast.onAnswer(entry);
     if (isNew) this.#join(entry);
     return needsExchange;
   }
@@ -454,7 +454,7 @@ export class Membership {
   #join(entry: PeerEntry): void {
     const { id, address, isJoined } = entry;
     if (this.#departed.goneAt(id) !== undefined) this.#departed.back(id);
-    else if (entry.isValidated) this.#departed.came(entry);
+    else if (entry.isValidated) this.#departed.onJoined(entry);
     const joining: JoiningState = entry.joining;
     joining.isJoined = true;
     if (!isJoined) this.#config.events.emit({ type: "peerJoined", peer: { id, address } });
@@ -463,7 +463,7 @@ export class Membership {
   /** A peer is reached at another endpoint than before, or for the first time. */
   #settle(entry: PeerEntry, time: number): void {
     this.#replace(entry);
-    this.#departed.took(entry);
+    this.#departed.onAddressTaken(entry);
     this.#config.streams.validate(entry.id, entry.endpoint, time);
   }
 

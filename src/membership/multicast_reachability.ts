@@ -64,7 +64,7 @@ export class MulticastReachability {
   }
 
   /** A peer has answered a path challenge, from a host that may not have been known to be its own. */
-  answered(entry: PeerEntry): void {
+  onAnswer(entry: PeerEntry): void {
     const multicast: MulticastState = entry.multicast;
     const { alternate } = multicast;
     if (alternate === undefined || !entry.isOn(alternate.host)) return;

@@ -29,7 +29,7 @@ export class NewcomerProber {
   }
 
   /** A node was heard that was never challenged, and that was heard so many times before. */
-  hear(entry: PeerEntry, times: number): void {
+  onHeartbeat(entry: PeerEntry, times: number): void {
     const { clock, suppression } = this.#config;
     if (this.#chosen.has(entry) || !suppression.isChosen(times)) return;
     this.#chosen.set(entry, clock.setTimer(() => this.#due(entry), suppression.delay()));

@@ -14,7 +14,6 @@ import { equalBytes } from "../wire/packet.ts";
 import type { ExchangedPeer } from "../wire/peer_exchange.ts";
 import { type AddressRules, usableHost } from "./advertised_address.ts";
 import type { AmplificationLimit } from "./amplification_limit.ts";
-import { hearPlain } from "./copy_budget.ts";
 import type { DepartedPeers } from "./departed_peers.ts";
 import { NewcomerProber } from "./newcomer_prober.ts";
 import type { PathValidation } from "./path_validation.ts";
@@ -22,6 +21,7 @@ import type { PeerEntry, ProbingState } from "./peer.ts";
 import type { PeerTable } from "./peer_table.ts";
 import { pauseAfter } from "./reprobe_backoff.ts";
 import type { ResponseSuppression } from "./response_suppression.ts";
+import { hearPlain } from "./unicast_copy_budget.ts";
 
 /** Heartbeats after which a peer that may have moved is challenged again. They come every 0.85 to 1. */
 const MIN_PAUSE = 0.8;
@@ -107,7 +107,7 @@ export class PathProber {
       if (isNew && suppression.isSmall) pathValidation.heartbeatPlain(entry);
       else if (isNew) this.#hearNewcomer(entry);
     } else if (!entry.isValidated) {
-      if (this.#challengeNewcomer(entry)) return;
+      if (this.#challengeNewNode(entry)) return;
     } else if (!entry.isAt(source)) {
       // It may have moved; or it has several interfaces, and its multicast leaves by other sockets.
       const isByGroup = path === PATH_GROUP;
@@ -163,7 +163,7 @@ export class PathProber {
   }
 
   /** Challenges a node that is not validated, if it is due. True when it is left to the newcomer prober. */
-  #challengeNewcomer(entry: PeerEntry): boolean {
+  #challengeNewNode(entry: PeerEntry): boolean {
     const { clock, suppression, pathValidation, heartbeat, amplification } = this.#config;
     const { endpoint, validation: { challengesSent, challengedAt } } = entry;
     const isKnown = suppression.isSmall || amplification.hasBeenNamed(endpoint);
@@ -179,7 +179,7 @@ export class PathProber {
 
   #hearNewcomer(entry: PeerEntry): void {
     const probing: ProbingState = entry.probing;
-    this.#newcomerProber.hear(entry, probing.timesHeard++);
+    this.#newcomerProber.onHeartbeat(entry, probing.timesHeard++);
   }
 
   /**

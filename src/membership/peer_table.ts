@@ -8,8 +8,8 @@ import { unique, unknownEndpoints } from "../net/fanout.ts";
 import type { Clock } from "../platform/clock.ts";
 import { type Endpoint, formatAddress, isSameEndpoint } from "../platform/endpoint.ts";
 import { type AddressRules, type AdvertisedAddress, locate } from "./advertised_address.ts";
-import type { PlainDestination } from "./copy_budget.ts";
 import { type AdvertisedState, type KnownPeer, type PathState, PeerEntry } from "./peer.ts";
+import type { PlainDestination } from "./unicast_copy_budget.ts";
 
 /** What a heartbeat changed in the table. */
 export type Heard = "joined" | "moved" | "known" | "refused";
@@ -93,7 +93,7 @@ export class PeerTable {
    * validated. A peer that spoke the extension once counts as one that does: something may have cut the end off a
    * datagram.
    */
-  hear(heard: HeardPeer): Heard {
+  onHeartbeat(heard: HeardPeer): Heard {
     const { id, nodeId, source, extended, isResponse = false } = heard;
     const now = this.#config.clock.now();
     const before = this.#entries.get(id);

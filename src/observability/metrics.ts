@@ -5,8 +5,8 @@
  */
 
 import type { Seeds } from "../discovery/seeds.ts";
-import type { CopyBudget } from "../membership/copy_budget.ts";
 import type { Membership } from "../membership/membership.ts";
+import type { UnicastCopyBudget } from "../membership/unicast_copy_budget.ts";
 import type { Receiver } from "../net/receiver.ts";
 import type { TransmitQueue } from "../net/transmit_queue.ts";
 import { withJson } from "../platform/json_numbers.ts";
@@ -134,7 +134,7 @@ export interface MeshParts {
   readonly errorReporter: ErrorReporter;
   readonly seeds: Seeds;
   readonly membership: Membership;
-  readonly copies: CopyBudget;
+  readonly copies: UnicastCopyBudget;
   readonly losses: LossNotifier;
   readonly dispatcher: Dispatcher;
   readonly slowCallbacks: SlowCallbacks;
@@ -158,7 +158,7 @@ export function collectMetrics(parts: MeshParts): MeshMetrics {
   const { dispatcher, slowCallbacks } = parts;
   const { events, merged, overflows } = subscriptions.counts;
   const { truncated, unusable } = seeds.counts;
-  const { sendStream: own, receiveStreams: streams, naks: requests, retransmitBuffer: ring, pacer } = reliability ?? {};
+  const { sendStream, receiveStreams, naks, retransmitBuffer, pacer } = reliability ?? {};
   const metrics = {
     published: transmitQueue.broadcasts,
     delivered: receiver.delivered,
@@ -182,18 +182,18 @@ export function collectMetrics(parts: MeshParts): MeshMetrics {
     peersRefused: membership.refused,
     copiesRefused: copies.refused,
     probesRefused: membership.probesRefused,
-    duplicates: streams?.duplicates ?? 0,
-    missing: streams?.missing ?? 0,
-    recovered: streams?.recovered ?? 0,
+    duplicates: receiveStreams?.duplicates ?? 0,
+    missing: receiveStreams?.missing ?? 0,
+    recovered: receiveStreams?.recovered ?? 0,
     gaps: losses.gapCount,
-    naksSent: requests?.sent ?? 0,
-    naksReceived: own?.naksReceived ?? 0,
-    naksRefused: own?.naksRefused ?? 0,
-    retransmitsSent: own?.retransmitsSent ?? 0,
+    naksSent: naks?.sent ?? 0,
+    naksReceived: sendStream?.naksReceived ?? 0,
+    naksRefused: sendStream?.naksRefused ?? 0,
+    retransmitsSent: sendStream?.retransmitsSent ?? 0,
     malformedExtensions: receiver.malformedExtensions,
     sendRate: pacer?.rate ?? Infinity,
     batchLimit: batcher.limit,
-    retainedBytes: ring?.bytes ?? 0,
+    retainedBytes: retransmitBuffer?.bytes ?? 0,
     backlog: dispatcher.waiting,
     peers: membership.peers.joined().length,
     pending: batcher.pending,

@@ -34,7 +34,7 @@ export class SingleFlight<T> {
    * {@linkcode PATIENCE}, not counting the time in a queue: the next `answer()` then waits for the same call. Must not
    * be called again before the promise has settled.
    */
-  answer(): Promise<T> {
+  run(): Promise<T> {
     const pending = this.#pending ??= this.#start();
     return new Promise((resolve, reject) => {
       const giveUp = this.#giveUp = () => {

@@ -6,7 +6,7 @@
 
 import type { Clock } from "../platform/clock.ts";
 import type { Endpoint } from "../platform/endpoint.ts";
-import type { Asker } from "./validation_tokens.ts";
+import type { Requester } from "./validation_tokens.ts";
 
 /** Time between two leave packets to a peer, and for how long the node lingers for another request, in milliseconds. */
 export const LEAVE_EVERY = 30;
@@ -22,7 +22,7 @@ export class GracefulLeave {
   readonly confirmed: Set<string> = new Set();
   /** Whether no more leave packets are sent. */
   isOver = false;
-  readonly #peers: readonly Asker[];
+  readonly #peers: readonly Requester[];
   readonly #informed: Set<string>;
   readonly #clock: Clock;
   readonly #send: (to: Endpoint) => void;
@@ -30,7 +30,7 @@ export class GracefulLeave {
   #wake: () => void = () => {};
 
   /** It waits for `peers`. `send` sends a leave packet to one endpoint. */
-  constructor(peers: readonly Asker[], clock: Clock, send: (to: Endpoint) => void) {
+  constructor(peers: readonly Requester[], clock: Clock, send: (to: Endpoint) => void) {
     this.#peers = peers;
     this.waiting = new Map(peers.map(({ id, endpoint }) => [id, endpoint]));
     this.#informed = new Set(this.waiting.keys());
@@ -49,7 +49,7 @@ export class GracefulLeave {
   }
 
   /** Sends a leave packet to a joining node, once. */
-  greet(id: string, endpoint: Endpoint): void {
+  onHeartbeat(id: string, endpoint: Endpoint): void {
     if (this.#informed.has(id) || this.#informed.size >= MAX_INFORMED) return;
     this.#informed.add(id);
     this.#send(endpoint);

@@ -50,14 +50,14 @@ export class MulticastLag {
   }
 
   /** An answer has made numbers of a stream known. */
-  told(stream: object, from: number, to: number): void {
+  onPosition(stream: object, from: number, to: number): void {
     if (from > to) return;
     this.#awaited.push({ stream, from, to, at: this.#clock.now() });
     if (this.#awaited.length > MAX_AWAITED) this.#awaited.shift();
   }
 
   /** A batch has come that nobody had asked for. Returns whether there is a lag. */
-  heard(stream: object, number: number): boolean {
+  onMulticast(stream: object, number: number): boolean {
     if (this.#awaited.length > 0) this.#look(stream, number, this.#clock.now());
     return this.value > 0;
   }

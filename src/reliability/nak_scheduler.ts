@@ -211,7 +211,7 @@ export class NakScheduler {
     if (streamProbe.due <= now) {
       if (!this.#sendStreamProbe(stream)) return this.#leavingBy(stream, this.#limitedUntil(stream, now), now);
       streamProbe.attempts++;
-      streamProbe.askedAt = now;
+      streamProbe.sentAt = now;
       streamProbe.turnAt = undefined;
       const isInVain = isSuppressible || (!isValidated && streamProbe.attempts >= MAX_UNANSWERED);
       streamProbe.due = isInVain ? Infinity : now + this.#retryAfter(stream, streamProbe.attempts);
@@ -228,14 +228,14 @@ export class NakScheduler {
     const { suppression, peer } = this.#config;
     const isLate = leavingAt !== undefined && !onlyLeaves;
     if (suppression === undefined || isLate || streamProbe.turnAt !== undefined) return streamProbe.turnAt ?? now;
-    const isChosen = peer?.(id)?.extended !== true && suppression.isChosen(streamProbe.lots++);
-    if (!isChosen) streamProbe.askedAt = now;
+    const isChosen = peer?.(id)?.extended !== true && suppression.isChosen(streamProbe.turns++);
+    if (!isChosen) streamProbe.sentAt = now;
     else streamProbe.turnAt = now + suppression.delay();
     return streamProbe.turnAt ?? Infinity;
   }
 
   #sendStreamProbe(stream: ReceiveStream): boolean {
-    if (!this.#mayAsk(stream)) return false;
+    if (!this.#maySend(stream)) return false;
     const since = stream.catchUp === undefined ? 0 : Math.ceil(stream.reach(this.#config.clock.now()));
     this.#send(stream, TYPE_CATCH_UP, { since }, stream.window.highest);
     return true;
@@ -243,33 +243,33 @@ export class NakScheduler {
 
   #nakHoles(stream: ReceiveStream, now: number): number {
     const { window } = stream;
-    const wait = Math.min(MAX_RETRY, this.#answerTime(stream));
+    const wait = Math.min(MAX_RETRY, this.#responseTime(stream));
     const isOpen = now - window.reachedAt < RETRANSMITS_COME;
     const isInVain = (hole: Hole) => !isOpen && isVain(hole, stream.heardAt);
     const isAfterOutage = now - stream.outageAt < AFTER_OUTAGE.for &&
       window.holes.some(({ from, to }) => to - from >= AFTER_OUTAGE.numbers);
     if (!isAfterOutage) stream.room = UNDER_WAY[0];
-    const rest = { room: Math.floor(stream.room), vain: MAX_VAIN, asked: MAX_ASKED };
+    const rest = { room: Math.floor(stream.room), vain: MAX_VAIN, fresh: MAX_ASKED };
     let left = MAX_REQUESTED;
     let freeAt = Infinity;
     let vainFreeAt = Infinity;
     let vainCount = 0;
     for (const hole of window.holes) {
-      const { attempts, lastAskedAt, from, to } = hole;
+      const { attempts, lastNakSentAt, from, to } = hole;
       if (attempts === 0) continue;
       const count = to - from + 1;
       const inVain = isInVain(hole);
       if (inVain) vainCount += count;
-      if (!inVain) rest.asked -= count;
-      else if (now - lastAskedAt < MAX_RETRY) {
+      if (!inVain) rest.fresh -= count;
+      else if (now - lastNakSentAt < MAX_RETRY) {
         rest.vain -= count;
-        vainFreeAt = Math.min(vainFreeAt, lastAskedAt + MAX_RETRY);
+        vainFreeAt = Math.min(vainFreeAt, lastNakSentAt + MAX_RETRY);
       }
       // A number that was asked for in vain has arrived, so perhaps all of them can.
-      if (isOpen && now - lastAskedAt >= MAX_RETRY) hole.due = Math.min(hole.due, now);
-      if (now - lastAskedAt >= wait) continue;
+      if (isOpen && now - lastNakSentAt >= MAX_RETRY) hole.due = Math.min(hole.due, now);
+      if (now - lastNakSentAt >= wait) continue;
       rest.room -= count;
-      freeAt = Math.min(freeAt, lastAskedAt + wait);
+      freeAt = Math.min(freeAt, lastNakSentAt + wait);
     }
     let next = Infinity;
     const ranges: NumberRange[] = [];
@@ -285,16 +285,16 @@ export class NakScheduler {
         const most = mostOf(hole, inVain, rest, now);
         if (hole.due <= now && most > 0 && left > 0 && ranges.length < MAX_RANGES) {
           // Holes are asked for on validated paths only.
-          if (ranges.length === 0 && !this.#mayAsk(stream)) return false;
+          if (ranges.length === 0 && !this.#maySend(stream)) return false;
           if (hole.attempts > 0) stream.narrow(now, wait);
           window.split(hole, Math.min(most, left));
           const count = hole.to - hole.from + 1;
           rest.room -= count;
           left -= count;
           if (inVain) rest.vain -= count;
-          else if (hole.attempts === 0) rest.asked -= count;
+          else if (hole.attempts === 0) rest.fresh -= count;
           const isSeldom = inVain && (vainCount > MAX_VAIN || hole.attempts >= MANY_ATTEMPTS);
-          window.ask(hole, now, now + this.#retryAfter(stream, hole.attempts + 1, isSeldom));
+          window.nakSent(hole, now, now + this.#retryAfter(stream, hole.attempts + 1, isSeldom));
           ranges.push({ from: hole.from, to: hole.to });
         }
         // What waits for room is due when a number that was asked for has arrived, or counts as lost.
@@ -316,7 +316,7 @@ export class NakScheduler {
    * Whether one more request is within the limits. Requests to unvalidated nodes that are refused use up nothing of the
    * limit for all.
    */
-  #mayAsk(stream: ReceiveStream): boolean {
+  #maySend(stream: ReceiveStream): boolean {
     if (this.#isValidated(stream)) return this.#all.allow();
     const now = this.#config.clock.now();
     if (now < this.#unvalidatedAt) return false;
@@ -360,14 +360,14 @@ export class NakScheduler {
   }
 
   /** Longest time that an answer usually takes. */
-  #answerTime({ roundTrip }: ReceiveStream): number {
+  #responseTime({ roundTrip }: ReceiveStream): number {
     return Math.max(RETRY, 2 * roundTrip);
   }
 
   #retryAfter(stream: ReceiveStream, attempts: number, isSeldom = false): number {
     const isServed = !isSeldom && this.#config.clock.now() - stream.repairedAt < RETRANSMITS_COME;
     const most = isServed ? MAX_DOUBLINGS : Infinity;
-    const first = this.#answerTime(stream);
+    const first = this.#responseTime(stream);
     const longest = Math.max(isSeldom ? MAX_VAIN_RETRY : MAX_RETRY, first);
     const wait = Math.min(first * 2 ** Math.min(Math.max(0, attempts - 2), most), longest);
     return wait * (1 + this.#config.jitter.between(0, SPREAD));
@@ -381,12 +381,12 @@ interface Allowance {
   /** Of those that were asked for in vain. */
   vain: number;
   /** Of those that were not asked for yet. */
-  asked: number;
+  fresh: number;
 }
 
 /** How many numbers of a hole may be asked for. */
-function mostOf({ attempts, foundAt }: Hole, inVain: boolean, { room, vain, asked }: Allowance, now: number): number {
+function mostOf({ attempts, foundAt }: Hole, inVain: boolean, { room, vain, fresh }: Allowance, now: number): number {
   if (inVain) return Math.min(room, vain);
   if (attempts > 0) return room;
-  return Math.min(room, now - foundAt < NEW_FOR ? asked + MAX_NEW : asked);
+  return Math.min(room, now - foundAt < NEW_FOR ? fresh + MAX_NEW : fresh);
 }

@@ -38,10 +38,10 @@ export interface StreamProbe {
   due: number;
   attempts: number;
   /** How often it was left to other nodes, as this one is one of many that could ask; and when this one asks. */
-  lots: number;
+  turns: number;
   turnAt: number | undefined;
   /** When it was last sent or left to others. */
-  askedAt: number;
+  sentAt: number;
 }
 
 /** This node stalled from `from` to `since`: what it reads by `until` may have come meanwhile. */
@@ -164,7 +164,7 @@ export class ReceiveStream {
    * Longest time that its packets may take to this node, in milliseconds: the longer of the last two round trips
    * measured.
    */
-  way = 0;
+  path = 0;
   #lastTrip = 0;
   #isMeasured = false;
   /** When the path is measured next, unless any other answer does it before: at once, as soon as it has answered. */
@@ -178,7 +178,7 @@ export class ReceiveStream {
   /** When this node had stalled last, or the other was heard again after it was in doubt. */
   outageAt: number = -Infinity;
   /** The silences that ended since something is missing, without the first second of each. */
-  readonly #silences: { readonly endedAt: number; readonly length: number }[] = [];
+  readonly #quietPeriods: { readonly endedAt: number; readonly length: number }[] = [];
   /**
    * How many numbers may be under way: one more for each that arrives after one NAK, half as many when one does not.
    */
@@ -208,7 +208,7 @@ export class ReceiveStream {
   recoveredAt: number | undefined;
   /** The highest number that was known when it was lost, and the last numbers that it was heard to have given since. */
   knownUpTo = 0;
-  readonly said: number[] = [];
+  readonly announced: number[] = [];
   /** From when on nothing must be missed, until the beginning of the stream is known. */
   #since: number;
 
@@ -222,7 +222,7 @@ export class ReceiveStream {
     this.settledAt = since;
     this.changedAt = now;
     this.#since = since;
-    this.streamProbe = { due: now, attempts: 0, lots: 0, turnAt: undefined, askedAt: -Infinity };
+    this.streamProbe = { due: now, attempts: 0, turns: 0, turnAt: undefined, sentAt: -Infinity };
     this.catchUp = { since: now, margin: FIRST_MARGIN };
   }
 
@@ -263,7 +263,7 @@ export class ReceiveStream {
     const [oldest] = this.window.holes;
     if (oldest === undefined || this.catchUp !== undefined) return 0;
     let time = now - oldest.foundAt;
-    for (const { endedAt, length } of this.#silences) {
+    for (const { endedAt, length } of this.#quietPeriods) {
       // A silence before the hole was found does not count.
       time -= Math.max(0, Math.min(length, endedAt - oldest.foundAt));
     }
@@ -272,17 +272,17 @@ export class ReceiveStream {
 
   /** It is heard: its silence until now ends. */
   endSilence(now: number): void {
-    if (this.window.missing === 0) this.#silences.length = 0;
+    if (this.window.missing === 0) this.#quietPeriods.length = 0;
     else this.#excuse(now - this.heardAt - SHORT_SILENCE, now);
   }
 
   /** Nothing could be repaired for so many milliseconds until `endedAt`. */
   #excuse(length: number, endedAt: number): void {
     if (length <= 0) return;
-    this.#silences.push({ endedAt, length });
-    const [first, second] = this.#silences;
-    if (this.#silences.length <= MAX_SILENCES || first === undefined || second === undefined) return;
-    this.#silences.splice(0, 2, { endedAt: second.endedAt, length: first.length + second.length });
+    this.#quietPeriods.push({ endedAt, length });
+    const [first, second] = this.#quietPeriods;
+    if (this.#quietPeriods.length <= MAX_SILENCES || first === undefined || second === undefined) return;
+    this.#quietPeriods.splice(0, 2, { endedAt: second.endedAt, length: first.length + second.length });
   }
 
   /** Whether it has answered, and so is not forged. */
@@ -309,9 +309,9 @@ export class ReceiveStream {
    * All keys that it had accepted `pending` milliseconds before `saidAt` have a number. What is read after a stall may
    * have been sent before the stall.
    */
-  hearNews(saidAt: number, pending: number): void {
+  onPosition(saidAt: number, pending: number): void {
     this.pending = pending;
-    this.knownAt = Math.max(this.knownAt, Math.min(saidAt, (this.stall?.from ?? Infinity) - this.way) - pending);
+    this.knownAt = Math.max(this.knownAt, Math.min(saidAt, (this.stall?.from ?? Infinity) - this.path) - pending);
   }
 
   /**
@@ -360,7 +360,7 @@ export class ReceiveStream {
   hurry(now: number, all: boolean): void {
     const soon = all ? now : now + IMPATIENT;
     for (const hole of this.window.holes) {
-      const isVainHole = hole.lastAskedAt >= this.returnedAt && isVain(hole, this.heardAt);
+      const isVainHole = hole.lastNakSentAt >= this.returnedAt && isVain(hole, this.heardAt);
       const mayWait = !all && (hole.attempts === 0 || isVainHole);
       if (hole.due > soon && !mayWait) hole.due = now;
     }
@@ -372,10 +372,10 @@ export class ReceiveStream {
    * one that never answered counts for nothing.
    */
   revive(now: number, upTo: number): void {
-    const isHigher = upTo > this.knownUpTo && !this.said.includes(upTo);
+    const isHigher = upTo > this.knownUpTo && !this.announced.includes(upTo);
     if (this.lostAt === undefined || !this.isValidated || !isHigher) return;
-    this.said.push(upTo);
-    if (this.said.length > MAX_SAID) this.said.shift();
+    this.announced.push(upTo);
+    if (this.announced.length > MAX_SAID) this.announced.shift();
     this.recoveredAt ??= now;
   }
 
@@ -388,7 +388,7 @@ export class ReceiveStream {
     const patience = attempts < MAX_IN_VAIN
       ? Math.min(first * 2 ** Math.max(0, attempts - MAX_UNANSWERED), most)
       : ASK_SELDOM;
-    if (now - streamProbe.askedAt >= patience) streamProbe.due = now;
+    if (now - streamProbe.sentAt >= patience) streamProbe.due = now;
   }
 
   /** It has answered a request. */
@@ -397,7 +397,7 @@ export class ReceiveStream {
       this.window.trust(true);
       // No hole of a node was asked for before it has answered, so that time does not count; its silences are part of
       // it.
-      this.#silences.length = 0;
+      this.#quietPeriods.length = 0;
       this.#excuse(now - this.metAt, now);
     }
     this.validatedAt = to;
@@ -415,9 +415,9 @@ export class ReceiveStream {
       this.repairedAt = now;
       this.lateness *= FORGET_LATENESS;
       // The retransmission may have waited its turn, so it can only show that a round trip is shorter than was thought.
-      const { askedOnceAt } = this.window;
-      if (askedOnceAt > 0) this.room = Math.min(UNDER_WAY[1], this.room + 1);
-      if (askedOnceAt > 0 && now - askedOnceAt < this.roundTrip) this.#smooth(now - askedOnceAt);
+      const { requestedOnceAt } = this.window;
+      if (requestedOnceAt > 0) this.room = Math.min(UNDER_WAY[1], this.room + 1);
+      if (requestedOnceAt > 0 && now - requestedOnceAt < this.roundTrip) this.#smooth(now - requestedOnceAt);
     } else this.lateness = Math.min(MAX_LATENESS, Math.max(this.lateness, now - this.window.foundAt));
   }
 
@@ -433,14 +433,14 @@ export class ReceiveStream {
   /** A request was answered after `time` milliseconds. */
   measure(time: number, now: number): void {
     if (time > LONGEST_TRIP) return;
-    const isSteady = this.way <= 2 * time && time <= 2 * this.#lastTrip;
-    this.way = Math.max(time, this.#lastTrip);
+    const isSteady = this.path <= 2 * time && time <= 2 * this.#lastTrip;
+    this.path = Math.max(time, this.#lastTrip);
     this.#lastTrip = time;
     this.#isMeasured = true;
     if (!isSteady) this.#measurePause = LONG_PATH.first;
     else if (this.#isMeasuring) this.#measurePause = Math.min(2 * this.#measurePause, LONG_PATH.most);
     this.#isMeasuring = false;
-    this.#measureAt = this.way > LONG_PATH.over ? now + this.#measurePause : Infinity;
+    this.#measureAt = this.path > LONG_PATH.over ? now + this.#measurePause : Infinity;
     this.#smooth(time);
   }
 
@@ -472,9 +472,9 @@ export class ReceiveStream {
    * path is long.
    */
   meet(askedAt: number): void {
-    const saidAt = Math.min(this.knownAt - this.way, askedAt - this.pending);
+    const saidAt = Math.min(this.knownAt - this.path, askedAt - this.pending);
     this.knownAt = this.#isMeasured ? saidAt : this.#since;
-    this.settledAt = Math.min(this.settledAt - this.way, this.knownAt);
+    this.settledAt = Math.min(this.settledAt - this.path, this.knownAt);
   }
 
   /**

@@ -14,13 +14,13 @@ import type { HoleCount } from "./receive_window.ts";
 export class ReceiveStreamTable {
   readonly #capacity: number;
   #openedAt: number;
-  readonly #holes: HoleCount = { trusted: 0, untrusted: 0, asked: 0, recovered: 0 };
+  readonly #holes: HoleCount = { trusted: 0, untrusted: 0, requested: 0, recovered: 0 };
   readonly #streams = new Map<string, ReceiveStream>();
   /**
    * The streams of departed nodes, the longest departed first. They are kept as long as there is room, as late copies
    * look like new batches.
    */
-  readonly #gone = new Set<ReceiveStream>();
+  readonly #departed = new Set<ReceiveStream>();
   /** The streams of nodes that have never answered, which may be forged: the oldest first. */
   readonly #unvalidated = new Set<ReceiveStream>();
   #latest: ReceiveStream | undefined;
@@ -68,7 +68,7 @@ export class ReceiveStreamTable {
    */
   admit(nodeId: Uint8Array, source: Endpoint, now: number): ReceiveStream | undefined {
     if (this.#streams.size >= this.#capacity) {
-      const [weakest] = this.#unvalidated.size > 0 ? this.#unvalidated : this.#gone;
+      const [weakest] = this.#unvalidated.size > 0 ? this.#unvalidated : this.#departed;
       if (weakest === undefined) return undefined;
       this.forget(weakest);
     }
@@ -79,14 +79,14 @@ export class ReceiveStreamTable {
   }
 
   /** The node of a stream has departed. */
-  markGone(stream: ReceiveStream): void {
-    this.#gone.add(stream);
+  markDeparted(stream: ReceiveStream): void {
+    this.#departed.add(stream);
     stream.window.trust(false);
   }
 
   /** The node of a stream is back. */
   markBack(stream: ReceiveStream): void {
-    this.#gone.delete(stream);
+    this.#departed.delete(stream);
     stream.window.trust(stream.isValidated);
   }
 
@@ -100,7 +100,7 @@ export class ReceiveStreamTable {
     // Nothing of it is asked for any more.
     stream.window.startAt(stream.window.highest + 1);
     stream.catchUp = undefined;
-    this.#gone.delete(stream);
+    this.#departed.delete(stream);
     this.#unvalidated.delete(stream);
     this.#streams.delete(stream.id);
     if (this.#latest === stream) this.#latest = undefined;

@@ -119,7 +119,7 @@ export class ReceiveStreams {
 
   /** Numbers that were asked for. What comes late, before it was asked for, was never missing. */
   get missing(): number {
-    return this.#table.counts.asked;
+    return this.#table.counts.requested;
   }
 
   /** Those of them that have arrived. */
@@ -147,12 +147,12 @@ export class ReceiveStreams {
     print: number,
   ): boolean {
     const now = this.#config.clock.now();
-    const stream = this.#hear(nodeId, host, port, now);
+    const stream = this.#onPosition(nodeId, host, port, now);
     if (stream === undefined) return true;
     const { window, catchUp, isGone } = stream;
     this.outstandingSince = stream.settledAt;
-    if (numbering !== "retransmit" && this.#multicastLag.heard(stream, number)) {
-      window.suspectNow(number, this.#soon(stream, now));
+    if (numbering !== "retransmit" && this.#multicastLag.onMulticast(stream, number)) {
+      window.nakSoon(number, this.#soon(stream, now));
     }
     // Nearly always nothing is missing before it.
     const arrival = window.accept(number, now, number === window.highest + 1 ? now : this.#soon(stream, now));
@@ -174,7 +174,7 @@ export class ReceiveStreams {
       return true;
     }
     // A retransmission, or a batch sent while more was pending, does not tell how far its node is.
-    if (arrival === "new" && numbering === "number" && stream.isDatable) stream.hearNews(now - stream.way, 0);
+    if (arrival === "new" && numbering === "number" && stream.isDatable) stream.onPosition(now - stream.path, 0);
     // Nothing can be missing below the first number.
     if (window.settled === window.highest) stream.catchUp = undefined;
     if (arrival === "repaired" && catchUp === undefined) stream.learn(numbering === "retransmit", now);
@@ -188,11 +188,11 @@ export class ReceiveStreams {
    * vain are asked for at once, as their node is there. False when the node has departed: then the position is not
    * used. `id` is the text of `nodeId`, where that is known.
    */
-  hear(nodeId: Uint8Array, source: Endpoint, extension: Extension, id?: string): boolean {
+  onPosition(nodeId: Uint8Array, source: Endpoint, extension: Extension, id?: string): boolean {
     const { position, nonce, base, token, path, pending = 0 } = extension;
     if (position === undefined) return true;
     const now = this.#config.clock.now();
-    const stream = this.#hear(nodeId, source.host, source.port, now, id);
+    const stream = this.#onPosition(nodeId, source.host, source.port, now, id);
     if (stream === undefined) return true;
     if (stream.isGone) {
       // A pending key has no number yet: it counts as half a number, which is less than the next one given.
@@ -209,7 +209,7 @@ export class ReceiveStreams {
     if (position.last === 0 && window.highest === 0 && path !== undefined) stream.emptyAt = now;
     // An unsolicited position is as old as its path is long, and an answer is at most as old as its request.
     if (request === undefined) {
-      if (position.last >= window.highest && stream.isDatable) stream.hearNews(now - stream.way, pending);
+      if (position.last >= window.highest && stream.isDatable) stream.onPosition(now - stream.path, pending);
       if (position.last < window.highest || stream.reused !== undefined) this.#verify(stream, now);
       else if (stream.isPathDoubtful(now) && (!stream.isDatable || this.#pathProbes.allow())) {
         stream.asksForPath(now);
@@ -220,12 +220,12 @@ export class ReceiveStreams {
       this.#extend(stream, position, now);
       this.#believe(stream, position, now);
     } else {
-      this.#multicastLag.told(stream, window.highest + 1, position.last);
+      this.#multicastLag.onPosition(stream, window.highest + 1, position.last);
       this.#extend(stream, position, now, this.#multicastLag.value);
       // While this node stalled the answer may have waited in its socket.
       if (stream.stall === undefined || request.sentAt >= stream.stall.since) stream.measure(now - request.sentAt, now);
       this.#validate(stream, request, now);
-      stream.hearNews(request.sentAt, pending);
+      stream.onPosition(request.sentAt, pending);
       this.#settle(stream, position, base, request.sentAt, now);
       if (position.last < request.upTo) this.#rewind(stream, position.last, request.settled);
       if (stream.reused !== undefined) this.#tellReused(stream, source);
@@ -239,7 +239,7 @@ export class ReceiveStreams {
   leave(nodeId: Uint8Array, source: Endpoint, extension: Extension): void {
     const now = this.#config.clock.now();
     const isNew = this.#table.find(nodeId) === undefined;
-    this.hear(nodeId, source, extension);
+    this.onPosition(nodeId, source, extension);
     const stream = this.#table.find(nodeId);
     if (stream === undefined) return;
     if (isNew) stream.onlyLeaves = true;
@@ -310,7 +310,7 @@ export class ReceiveStreams {
       : since;
     this.#stall = { from, since: now, until: now + STALL_ECHO, isDoubt: suspended > 0 };
     let longestPath = 0;
-    for (const stream of this.#table.all) longestPath = Math.max(longestPath, stream.way);
+    for (const stream of this.#table.all) longestPath = Math.max(longestPath, stream.path);
     // For keys that were read already.
     this.#config.antedate(from - longestPath);
     for (const stream of this.#table.all) {
@@ -365,7 +365,7 @@ export class ReceiveStreams {
       return;
     }
     // Holes are asked for from the first on. A node whose path was never validated is asked for its position instead.
-    const asked = window.holes[0]?.askedAt || (stream.streamProbe.attempts > 0 ? stream.changedAt : Infinity);
+    const asked = window.holes[0]?.nakSentAt || (stream.streamProbe.attempts > 0 ? stream.changedAt : Infinity);
     let first = 1;
     for (const { to, foundAt } of window.holes) {
       if (to >= position.oldest || now - Math.max(asked, foundAt) < IN_VAIN) break;
@@ -465,7 +465,7 @@ export class ReceiveStreams {
     this.#depart(stream, now);
   }
 
-  #hear(nodeId: Uint8Array, host: string, port: number, now: number, id?: string): ReceiveStream | undefined {
+  #onPosition(nodeId: Uint8Array, host: string, port: number, now: number, id?: string): ReceiveStream | undefined {
     const stream = this.#table.find(nodeId, id) ?? this.#admit(nodeId, { host, port }, now);
     if (stream === undefined || stream.isGone) return stream;
     if (stream.source.port !== port || stream.source.host !== host) stream.source = { host, port };
@@ -501,8 +501,8 @@ export class ReceiveStreams {
     const isLoss = !this.#isReader(stream) && this.#isLoss(stream);
     stream.lostAt = now;
     stream.knownUpTo = stream.window.highest;
-    stream.said.length = 0;
-    this.#table.markGone(stream);
+    stream.announced.length = 0;
+    this.#table.markDeparted(stream);
     // Numbers without a gap are not given up: should the node come back, they are asked for.
     if (isLoss) this.#config.onGap(stream.id, stream.giveUp(now), undefined, "lost");
   }
@@ -553,7 +553,7 @@ export class ReceiveStreams {
   #depart(stream: ReceiveStream, now: number): void {
     if (stream.leftAt !== undefined) return;
     stream.leftAt = now;
-    this.#table.markGone(stream);
+    this.#table.markDeparted(stream);
     this.#config.onLeft(stream.id);
   }
 

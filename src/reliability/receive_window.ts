@@ -15,9 +15,9 @@ export interface Hole {
   /** How often they were asked for. */
   attempts: number;
   /** When they were asked for first; 0 before that. */
-  askedAt: number;
+  nakSentAt: number;
   /** When they were asked for last; 0 before that. */
-  lastAskedAt: number;
+  lastNakSentAt: number;
 }
 
 /** Numbers that were given up, and how many of those between `from` and `to` they are. */
@@ -51,8 +51,8 @@ export const VAIN_ATTEMPTS = 6;
 const VAIN_AFTER = 1000;
 
 /** Whether a hole was asked for in vain, when its node was last heard at `heardAt`. */
-export function isVain({ attempts, askedAt }: Hole, heardAt: number): boolean {
-  return attempts >= VAIN_ATTEMPTS && heardAt - askedAt >= VAIN_AFTER;
+export function isVain({ attempts, nakSentAt }: Hole, heardAt: number): boolean {
+  return attempts >= VAIN_ATTEMPTS && heardAt - nakSentAt >= VAIN_AFTER;
 }
 
 /** Counts of all windows that share this object. */
@@ -62,7 +62,7 @@ export interface HoleCount {
   /** Holes of the other nodes. */
   untrusted: number;
   /** Numbers that were asked for, since the beginning. */
-  asked: number;
+  requested: number;
   /** Those of them that have arrived. */
   recovered: number;
 }
@@ -75,7 +75,7 @@ export class ReceiveWindow {
   /** When the number that was repaired last had been found missing. */
   foundAt = 0;
   /** When it had been asked for, if that was once; else 0. */
-  askedOnceAt = 0;
+  requestedOnceAt = 0;
   /** When a number last arrived that had been asked for in vain. */
   reachedAt: number = -Infinity;
   readonly #holes: Hole[] = [];
@@ -86,7 +86,7 @@ export class ReceiveWindow {
   /** The range that was settled last without having arrived. */
   #skipped = { from: 0, to: 0 };
 
-  constructor(shared: HoleCount = { trusted: 0, untrusted: 0, asked: 0, recovered: 0 }) {
+  constructor(shared: HoleCount = { trusted: 0, untrusted: 0, requested: 0, recovered: 0 }) {
     this.#shared = shared;
   }
 
@@ -134,7 +134,7 @@ export class ReceiveWindow {
     if (hole === undefined || hole.from > number) return "duplicate";
     this.#missing--;
     this.foundAt = hole.foundAt;
-    this.askedOnceAt = hole.attempts === 1 ? hole.lastAskedAt : 0;
+    this.requestedOnceAt = hole.attempts === 1 ? hole.lastNakSentAt : 0;
     if (hole.attempts > 0) this.#shared.recovered++;
     if (isVain(hole, now)) this.reachedAt = now;
     if (hole.from === hole.to) this.#remove(index);
@@ -158,8 +158,8 @@ export class ReceiveWindow {
       foundAt: now,
       due,
       attempts: 0,
-      askedAt: 0,
-      lastAskedAt: 0,
+      nakSentAt: 0,
+      lastNakSentAt: 0,
     };
     this.#insert(this.#holes.length, hole);
     this.#highest = last;
@@ -168,13 +168,13 @@ export class ReceiveWindow {
   }
 
   /** A hole is asked for now, and again at `due`. */
-  ask(hole: Hole, now: number, due: number): void {
+  nakSent(hole: Hole, now: number, due: number): void {
     if (hole.attempts === 0) {
-      this.#shared.asked += hole.to - hole.from + 1;
-      hole.askedAt = now;
+      this.#shared.requested += hole.to - hole.from + 1;
+      hole.nakSentAt = now;
     }
     hole.attempts++;
-    hole.lastAskedAt = now;
+    hole.lastNakSentAt = now;
     hole.due = due;
   }
 
@@ -219,7 +219,7 @@ export class ReceiveWindow {
       if (hole === undefined || hole.to <= last) break;
       const count = hole.to - Math.max(hole.from, last + 1) + 1;
       this.#missing -= count;
-      if (hole.attempts > 0) this.#shared.asked -= count;
+      if (hole.attempts > 0) this.#shared.requested -= count;
       if (hole.from > last) this.#remove(this.#holes.length - 1);
       else hole.to = last;
     }
@@ -228,7 +228,7 @@ export class ReceiveWindow {
   }
 
   /** The last holes below a number that were not asked for yet are asked for from `due` on at the latest. */
-  suspectNow(number: number, due: number): void {
+  nakSoon(number: number, due: number): void {
     for (let index = this.#indexOf(number) - 1; index >= 0; index--) {
       const hole = this.#holes[index] as Hole;
       if (hole.attempts > 0 || hole.due <= due) return;
@@ -279,13 +279,13 @@ export class ReceiveWindow {
     if (this.#holes.length <= this.#room() || before === undefined || last === undefined) return;
     this.#missing += last.from - before.to - 1;
     // The new hole counts as not asked for when a part of it was not.
-    if (Math.min(before.attempts, last.attempts) > 0) this.#shared.asked += last.from - before.to - 1;
-    else for (const { from, to, attempts } of [before, last]) if (attempts > 0) this.#shared.asked -= to - from + 1;
+    if (Math.min(before.attempts, last.attempts) > 0) this.#shared.requested += last.from - before.to - 1;
+    else for (const { from, to, attempts } of [before, last]) if (attempts > 0) this.#shared.requested -= to - from + 1;
     before.to = last.to;
     if (last.attempts < before.attempts) {
       before.attempts = last.attempts;
-      before.askedAt = last.askedAt;
-      before.lastAskedAt = last.lastAskedAt;
+      before.nakSentAt = last.nakSentAt;
+      before.lastNakSentAt = last.lastNakSentAt;
     }
     before.due = Math.min(before.due, last.due);
     this.#remove(this.#holes.length - 1);

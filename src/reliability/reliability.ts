@@ -256,7 +256,7 @@ export class Reliability implements StreamRegistry {
     id?: string,
   ): boolean {
     this.#loopMonitor.look();
-    return this.#closingAt !== undefined || this.receiveStreams.hear(nodeId, source, extension, id);
+    return this.#closingAt !== undefined || this.receiveStreams.onPosition(nodeId, source, extension, id);
   }
 
   /** A stall or suspension that was not handled yet. */

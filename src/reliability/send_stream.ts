@@ -21,11 +21,11 @@ import {
   type Position,
 } from "../wire/extension.ts";
 import { TYPE_LEAVE, TYPE_STATE } from "../wire/layout.ts";
+import { CongestionDetector } from "./congestion_detector.ts";
 import { GracefulLeave, LEAVE_EVERY } from "./graceful_leave.ts";
-import { LossClassifier } from "./loss_classifier.ts";
 import type { RetransmitBuffer } from "./retransmit_buffer.ts";
 import { RetransmitQueue } from "./retransmit_queue.ts";
-import { type Asker, type KnownAsker, ValidationTokens } from "./validation_tokens.ts";
+import { type KnownRequester, type Requester, ValidationTokens } from "./validation_tokens.ts";
 
 /**
  * When the position is announced after a batch, in milliseconds. The next batch takes the place of those still to come.
@@ -70,9 +70,9 @@ export interface SendStreamConfig {
   readonly pacer: Pacer;
   readonly multicast: () => boolean;
   /** A peer of which a heartbeat was heard. */
-  readonly peer: (id: string) => (Asker & { readonly isValidated?: boolean }) | undefined;
+  readonly peer: (id: string) => (Requester & { readonly isValidated?: boolean }) | undefined;
   /** The peers that speak the extension. */
-  readonly peers: () => readonly Asker[];
+  readonly peers: () => readonly Requester[];
   /**
    * Sends a packet to one endpoint; or to the group, to all peers that speak the extension and need copies, and to
    * seeds that may.
@@ -104,7 +104,7 @@ export class SendStream {
    * may be long.
    */
   #congestionAge = 0;
-  #losses = new LossClassifier();
+  #losses = new CongestionDetector();
   #timer: Timer | undefined;
   /** Which announcement the timer is for. */
   #round = 0;
@@ -132,7 +132,7 @@ export class SendStream {
   }
 
   /** The position as a record, with the age of the oldest key that was accepted and has no number yet. */
-  get news(): Pick<Extension, "position" | "pending"> {
+  get positionRecords(): Pick<Extension, "position" | "pending"> {
     const pending = this.#config.pendingAge();
     return pending === undefined ? { position: this.position } : { position: this.position, pending };
   }
@@ -186,7 +186,7 @@ export class SendStream {
   }
 
   /** The token for a heartbeat to one peer: a peer that repeats it has received that heartbeat. */
-  tokenFor(peer: Asker): Uint8Array {
+  tokenFor(peer: Requester): Uint8Array {
     return this.#validationTokens.tokenFor(peer);
   }
 
@@ -228,7 +228,7 @@ export class SendStream {
   restart(): void {
     const { clock, ring } = this.#config;
     this.#retransmits.close();
-    this.#losses = new LossClassifier();
+    this.#losses = new CongestionDetector();
     this.#flow = 0;
     ring.restart();
     this.#lastAt = clock.now();
@@ -238,7 +238,7 @@ export class SendStream {
 
   /** A heartbeat has come while the node leaves, perhaps of a joining node that knows nothing of the leave. */
   greet(id: string, source: Endpoint): void {
-    this.#leaving?.greet(id, source);
+    this.#leaving?.onHeartbeat(id, source);
   }
 
   /** Batches were accepted and can no longer be sent: they get a number that is never held, and become a gap. */
@@ -263,7 +263,7 @@ export class SendStream {
   }
 
   /** Sends leave packets until all of `peers` have everything, for at most `patience` milliseconds. */
-  async leave(peers: readonly Asker[], patience: number): Promise<void> {
+  async leave(peers: readonly Requester[], patience: number): Promise<void> {
     const { clock, nodeId, sendControlPacket } = this.#config;
     this.#timer?.cancel();
     const sendLeave = (to?: Endpoint) =>
@@ -300,7 +300,7 @@ export class SendStream {
     this.#timer = clock.setTimer(() => {
       if (round === 0) this.#patience = this.#flowPatience();
       const isDue = this.#lastAt + this.#patience + after <= clock.now() + 1;
-      if (isDue) sendControlPacket(encodeControl(TYPE_STATE, nodeId, this.news));
+      if (isDue) sendControlPacket(encodeControl(TYPE_STATE, nodeId, this.positionRecords));
       this.#announceFrom(isDue ? round + 1 : 0);
     }, this.#lastAt + this.#patience + after - clock.now());
     this.#round = round;
@@ -313,7 +313,7 @@ export class SendStream {
   }
 
   /** False when some of the numbers are not held or were never given. */
-  #enqueue(ranges: readonly NumberRange[], { id, endpoint }: Asker): boolean {
+  #enqueue(ranges: readonly NumberRange[], { id, endpoint }: Requester): boolean {
     const { ring, peers } = this.#config;
     const { oldest, last } = ring;
     const alone = peers().length < 2;
@@ -349,7 +349,7 @@ export class SendStream {
     else if (isStale || carried === undefined || carried <= pacer.rate) pacer.hold(age);
   }
 
-  #note(id: string, source: Endpoint, { token }: Extension): KnownAsker {
+  #note(id: string, source: Endpoint, { token }: Extension): KnownRequester {
     this.naksReceived++;
     const requester = this.#validationTokens.identify(id, source, token);
     // A node that leaves waits for whoever still needs something.
@@ -359,13 +359,18 @@ export class SendStream {
   }
 
   /** False when that would be beyond the limit: the request is refused. */
-  #answer(requester: KnownAsker, { nonce = 0 }: Extension, base?: Base): boolean {
-    if (!this.#validationTokens.mayAnswer(requester)) {
+  #answer(requester: KnownRequester, { nonce = 0 }: Extension, base?: Base): boolean {
+    if (!this.#validationTokens.mayRespond(requester)) {
       this.naksRefused++;
       return false;
     }
     const { nodeId, sendControlPacket } = this.#config;
-    const answer = { ...this.news, token: this.#validationTokens.tokenFor(requester), nonce, ...(base && { base }) };
+    const answer = {
+      ...this.positionRecords,
+      token: this.#validationTokens.tokenFor(requester),
+      nonce,
+      ...(base && { base }),
+    };
     sendControlPacket(encodeControl(TYPE_STATE, nodeId, answer), requester.endpoint);
     return true;
   }

@@ -24,17 +24,17 @@ const ANSWERS_PER_SECOND = { validated: 2000, peer: 256, unknown: 128 };
 const MAX_UNKNOWN = 1024;
 
 /** A node that may ask, and the endpoint to which it is answered. */
-export interface Asker {
+export interface Requester {
   readonly id: string;
   readonly endpoint: Endpoint;
 }
 
 /** A requester with the right token, a peer without it, or an unknown node. */
-export type Standing = keyof typeof ANSWERS_PER_SECOND;
+export type RequesterState = keyof typeof ANSWERS_PER_SECOND;
 
-/** An {@linkcode Asker}, and what it has shown. */
-export interface KnownAsker extends Asker {
-  readonly standing: Standing;
+/** An {@linkcode Requester}, and what it has shown. */
+export interface KnownRequester extends Requester {
+  readonly standing: RequesterState;
   /** Whether its address is validated, by the token or by path validation. */
   readonly isValidated: boolean;
 }
@@ -44,7 +44,7 @@ export interface ValidationTokensConfig {
   readonly clock: Clock;
   readonly randomBytes: RandomBytes;
   /** A peer of which a heartbeat was heard. */
-  readonly peer: (id: string) => (Asker & { readonly isValidated?: boolean }) | undefined;
+  readonly peer: (id: string) => (Requester & { readonly isValidated?: boolean }) | undefined;
 }
 
 interface IssuedToken {
@@ -58,7 +58,7 @@ interface IssuedToken {
  */
 export class ValidationTokens {
   readonly #config: ValidationTokensConfig;
-  readonly #answers: Readonly<Record<Standing, TokenBucket>>;
+  readonly #answers: Readonly<Record<RequesterState, TokenBucket>>;
   readonly #peers = new Map<string, IssuedToken>();
   readonly #unknown = new Map<string, IssuedToken>();
 
@@ -77,7 +77,7 @@ export class ValidationTokens {
    * The requester of a packet from `source`: a peer is answered at the endpoint of its heartbeats, another node where
    * its packet came from.
    */
-  identify(id: string, source: Endpoint, token: Uint8Array | undefined): KnownAsker {
+  identify(id: string, source: Endpoint, token: Uint8Array | undefined): KnownRequester {
     const peer = this.#config.peer(id);
     const { endpoint } = peer ?? { endpoint: source };
     const issued = (peer === undefined ? this.#unknown : this.#peers).get(id);
@@ -88,12 +88,12 @@ export class ValidationTokens {
   }
 
   /** Whether one more answer is within the limit. */
-  mayAnswer({ standing }: KnownAsker): boolean {
+  mayRespond({ standing }: KnownRequester): boolean {
     return this.#answers[standing].allow();
   }
 
   /** The token of a requester at its present endpoint. */
-  tokenFor({ id, endpoint }: Asker): Uint8Array {
+  tokenFor({ id, endpoint }: Requester): Uint8Array {
     const { peer, randomBytes } = this.#config;
     const tokens = peer(id) === undefined ? this.#unknown : this.#peers;
     const issued = tokens.get(id);

@@ -34,7 +34,7 @@ export interface Report {
    * What the node knows of the requester. 0: nothing. 1: it is heard. 2: a path to it is validated, but not at the
    * address that it advertises. 3: its advertised address is validated.
    */
-  readonly asker: number;
+  readonly requester: number;
   /** Whether the node has multicast. */
   readonly multicast: boolean;
   /** The node's group, an IPv4 or IPv6 literal. */
@@ -68,7 +68,7 @@ export function readReport(value: Uint8Array): Report | undefined {
   return {
     port: readU16(value, 0),
     heartbeat: readU32(value, 2),
-    asker: value[6] as number,
+    requester: value[6] as number,
     multicast: ((value[7] as number) & FLAG_MULTICAST) !== 0,
     group: readIp(value, REPORT_LENGTH, family),
   };
@@ -80,12 +80,12 @@ export function readReport(value: Uint8Array): Report | undefined {
  * @throws {RangeError} when it could not be read again
  */
 export function writeReport(report: Report): Uint8Array {
-  const { port, heartbeat, asker, multicast, group } = report;
+  const { port, heartbeat, requester, multicast, group } = report;
   const family = group.includes(":") ? 6 : 4;
   const value = new Uint8Array(REPORT_LENGTH + IP_LENGTH[family]);
   writeU16(value, 0, port);
   writeU32(value, 2, heartbeat);
-  value[6] = asker;
+  value[6] = requester;
   value[7] = multicast ? FLAG_MULTICAST : 0;
   writeIp(value, REPORT_LENGTH, group, family);
   return checked(value, readReport(value), report);

@@ -41,7 +41,7 @@ const EMPTY: DoctorReport = {
   moreStrangers: 0,
 };
 
-const REPORT: Report = { port: 7946, heartbeat: 5000, asker: 0, multicast: true, group: "239.0.0.1" };
+const REPORT: Report = { port: 7946, heartbeat: 5000, requester: 0, multicast: true, group: "239.0.0.1" };
 
 function answerOf(id: string, from: NetworkInterface): Answer {
   const question: Question = { by: "multicast", from, host: "239.0.0.1", port: 7946 };

@@ -307,7 +307,7 @@ describe("a look-up that waits for others", () => {
       told.push(options);
       return new Promise(() => {});
     });
-    return { clock, lookUp, told, outcome: watch(lookUp.answer()) };
+    return { clock, lookUp, told, outcome: watch(lookUp.run()) };
   }
 
   test("has the patience of one whose turn has come", async () => {

@@ -49,12 +49,12 @@ describe("a seed", () => {
     greeter.start();
     await clock.advance(100);
     join(table, 1);
-    greeter.answered(seedOf(1), nameOf(1));
+    greeter.onAnswer(seedOf(1), nameOf(1));
     assertEquals(greeter.open(), [seedOf(2)]);
     await clock.advance(300);
     assertEquals(to().slice(2), ["10.0.0.2:7946"]);
     join(table, 2);
-    greeter.answered(seedOf(2), nameOf(2));
+    greeter.onAnswer(seedOf(2), nameOf(2));
     await clock.advance(60_000);
     // With none open it is not looked again.
     assertEquals([times(), clock.pending], [[100, 100, 400], 0]);
@@ -68,7 +68,7 @@ describe("a seed", () => {
     const { greeter, table } = setUp([seedOf(1)]);
     for (const index of [1, 2]) {
       join(table, index);
-      greeter.answered(seedOf(1), nameOf(index));
+      greeter.onAnswer(seedOf(1), nameOf(index));
     }
     greeter.reopen(nameOf(1));
     assertEquals(greeter.open(), []);
@@ -80,13 +80,13 @@ describe("a seed", () => {
     const { greeter, table, clock, asked } = setUp([1, 2, 3].map(seedOf));
     for (const index of [1, 2]) {
       join(table, index);
-      greeter.answered(seedOf(index), nameOf(index));
+      greeter.onAnswer(seedOf(index), nameOf(index));
     }
     assertEquals(greeter.open(), [seedOf(3)]);
     await clock.advance(10);
     for (const id of [nameOf(1), nameOf(1), nameOf(7)]) greeter.reopen(id);
     assertEquals([asked, greeter.open()], [[{ at: 10, to: "10.0.0.1:7946" }], [seedOf(1), seedOf(3)]]);
-    greeter.answered(seedOf(1), nameOf(1));
+    greeter.onAnswer(seedOf(1), nameOf(1));
     assertEquals(greeter.open(), [seedOf(3)]);
   });
 
@@ -99,7 +99,7 @@ describe("a seed", () => {
 
   test("where one answered who is not known, as the table is full, is still open", () => {
     const { greeter } = setUp([seedOf(1)]);
-    greeter.answered(seedOf(1), nameOf(1));
+    greeter.onAnswer(seedOf(1), nameOf(1));
     assertEquals(greeter.open(), [seedOf(1)]);
   });
 
@@ -140,7 +140,7 @@ describe("many seeds", () => {
     greeter.round();
     assertStrictEquals(greeter.open(), before);
     join(table, 1);
-    greeter.answered(seedOf(1), nameOf(1));
+    greeter.onAnswer(seedOf(1), nameOf(1));
     assertEquals(greeter.open(), [seedOf(2)]);
   });
 });
@@ -150,7 +150,7 @@ describe("addresses that a resolver names", () => {
     const { greeter, table, to } = setUp([]);
     join(table, 1);
     join(table, 2);
-    greeter.answered(seedOf(2), nameOf(2));
+    greeter.onAnswer(seedOf(2), nameOf(2));
     for (let i = 0; i < 2; i++) greeter.probe([placeOf(1), seedOf(2), seedOf(3)]);
     assertEquals([to(), greeter.open()], [["10.0.0.3:7946", "10.0.0.3:7946"], []]);
   });
@@ -158,7 +158,7 @@ describe("addresses that a resolver names", () => {
   test("are asked again when the one that answered there is gone", () => {
     const { greeter, table, to } = setUp([]);
     join(table, 1);
-    greeter.answered(seedOf(1), nameOf(1));
+    greeter.onAnswer(seedOf(1), nameOf(1));
     greeter.probe([seedOf(1)]);
     assertEquals(to(), []);
     table.remove(nameOf(1));
@@ -193,12 +193,12 @@ describe("addresses that a resolver names", () => {
   test("at which this node hears itself are greeted with each round, as others may share the port, and sent nothing else", () => {
     const { greeter, table, to } = setUp([seedOf(1), { ...seedOf(2), port: OWN_PORT }]);
     assertEquals(greeter.open(), [seedOf(1)]);
-    greeter.answered(seedOf(1));
+    greeter.onAnswer(seedOf(1));
     assertEquals([greeter.open(), greeter.isAnswered(seedOf(1))], [[], true]);
     for (let i = 0; i < 3; i++) greeter.round();
     assertEquals(to(), Array(3).fill("10.0.0.1:7946"));
     join(table, 1);
-    greeter.answered(seedOf(1), nameOf(1));
+    greeter.onAnswer(seedOf(1), nameOf(1));
     greeter.round();
     assertEquals([to().length, greeter.open()], [3, []]);
   });

@@ -27,7 +27,7 @@ function setUp({ capacity = 1024, heartbeat = 5000 } = {}) {
     const heardAt = clock.now() - silence;
     gone.add({ id: nameOf(index), address: addressOf(index), endpoint: placeOf(index), heardAt }, reason);
   };
-  const come = (index: number, place = index) => gone.came({ id: nameOf(index), endpoint: placeOf(place) });
+  const come = (index: number, place = index) => gone.onJoined({ id: nameOf(index), endpoint: placeOf(place) });
   /** Looks each quarter of a heartbeat, as the membership does. */
   const goOn = async (time: number) => {
     for (const end = clock.now() + time; clock.now() < end;) {
@@ -141,14 +141,14 @@ describe("a peer that was lost", () => {
   test("is replaced by a newcomer: at its address, else on its host, else whoever has been gone for longest", async () => {
     const { gone, add, lost, asked, goOn } = setUp();
     for (const index of [1, 2, 3, 4]) add(index);
-    gone.came({ id: nameOf(200), endpoint: placeOf(3) });
+    gone.onJoined({ id: nameOf(200), endpoint: placeOf(3) });
     assertEquals(lost(), [1, 2, 4].map(nameOf));
-    gone.came({ id: nameOf(201), endpoint: { ...placeOf(4), port: 9 } });
+    gone.onJoined({ id: nameOf(201), endpoint: { ...placeOf(4), port: 9 } });
     assertEquals(lost(), [1, 2].map(nameOf));
-    gone.came({ id: nameOf(100), endpoint: placeOf(100) });
+    gone.onJoined({ id: nameOf(100), endpoint: placeOf(100) });
     assertEquals(lost(), [nameOf(2)]);
-    gone.came({ id: nameOf(101), endpoint: placeOf(101) });
-    gone.came({ id: nameOf(102), endpoint: placeOf(102) });
+    gone.onJoined({ id: nameOf(101), endpoint: placeOf(101) });
+    gone.onJoined({ id: nameOf(102), endpoint: placeOf(102) });
     assertEquals(lost(), []);
     await goOn(10_000);
     // Only where another is now nobody can be. The others may be on the far side of a cut.
@@ -160,7 +160,7 @@ describe("a peer that was lost", () => {
     for (const [time, isAlone] of [[59_999, true], [60_000, false]] as const) {
       gone.clear();
       add(1);
-      gone.came({ id: nameOf(2), endpoint: placeOf(2) });
+      gone.onJoined({ id: nameOf(2), endpoint: placeOf(2) });
       assertEquals(lost(), []);
       await clock.advance(time);
       add(2, "left");
@@ -169,7 +169,7 @@ describe("a peer that was lost", () => {
     // One that crashed is missed in its place.
     gone.clear();
     add(1);
-    gone.came({ id: nameOf(2), endpoint: placeOf(2) });
+    gone.onJoined({ id: nameOf(2), endpoint: placeOf(2) });
     add(2);
     assertEquals(lost(), [nameOf(2)]);
   });
@@ -257,7 +257,7 @@ describe("a peer that was lost", () => {
       await clock.advance(30_000);
       add(2, "left");
       assertEquals(lost(), [nameOf(1)]);
-      gone.took({ id: nameOf(2), endpoint: placeOf(place) });
+      gone.onAddressTaken({ id: nameOf(2), endpoint: placeOf(place) });
       gone.back(nameOf(2));
       assertEquals(lost(), []);
       gone.back(nameOf(1));
@@ -281,11 +281,11 @@ describe("a peer that was lost", () => {
     come(2, 1);
     assertEquals(lost(), [nameOf(3)]);
     add(2, "left");
-    gone.took({ id: nameOf(2), endpoint: placeOf(1) });
+    gone.onAddressTaken({ id: nameOf(2), endpoint: placeOf(1) });
     gone.back(nameOf(2));
     assertEquals(lost(), [nameOf(3)]);
     // It moves to where the other was.
-    gone.took({ id: nameOf(2), endpoint: placeOf(3) });
+    gone.onAddressTaken({ id: nameOf(2), endpoint: placeOf(3) });
     assertEquals(lost(), [nameOf(1)]);
     come(4);
     assertEquals(lost(), []);
@@ -294,9 +294,9 @@ describe("a peer that was lost", () => {
   test("is no more when one that is known is where it was", async () => {
     const { gone, add, goOn, lost, asked } = setUp();
     add(1);
-    gone.took({ id: nameOf(1), endpoint: placeOf(1) });
+    gone.onAddressTaken({ id: nameOf(1), endpoint: placeOf(1) });
     assertEquals(lost(), [nameOf(1)], "that is itself");
-    gone.took({ id: nameOf(2), endpoint: placeOf(1) });
+    gone.onAddressTaken({ id: nameOf(2), endpoint: placeOf(1) });
     assertEquals(lost(), []);
     await goOn(HOUR);
     assertEquals(asked, []);

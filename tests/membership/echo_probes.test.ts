@@ -20,7 +20,7 @@ interface Asked {
 }
 
 /** A process of a host that is none of the mesh's. */
-class Asker {
+class Requester {
   readonly answers: Uint8Array[] = [];
   #socket: DatagramSocket | undefined;
 
@@ -85,26 +85,26 @@ function bytesOf(id: string): Uint8Array {
 }
 
 /** A node on B that has been there for a heartbeat, and a stranger. */
-function withAsker(body: (lan: Lan, asker: Asker, node: MeshBus) => Promise<void>): () => Promise<void> {
+function withRequester(body: (lan: Lan, requester: Requester, node: MeshBus) => Promise<void>): () => Promise<void> {
   return withLan(async (lan) => {
     const node = await lan.open(B);
     await lan.pass(1);
-    const asker = await new Asker().open(lan);
-    await body(lan, asker, node);
-    await asker.close();
+    const requester = await new Requester().open(lan);
+    await body(lan, requester, node);
+    await requester.close();
   });
 }
 
 describe("a probe of a stranger", () => {
   test(
     "is answered, with what the node is, and is not noted",
-    withAsker(async (lan, asker, node) => {
-      assertEquals(await asker.count(lan, B, 1, {}), 1);
-      const { rest } = decodePacket(asker.answers[0] ?? new Uint8Array());
+    withRequester(async (lan, requester, node) => {
+      assertEquals(await requester.count(lan, B, 1, {}), 1);
+      const { rest } = decodePacket(requester.answers[0] ?? new Uint8Array());
       const { nonce, report, stream } = decodeExtension(rest) ?? {};
       assertEquals({ nonce, report, stream: [...stream ?? []] }, {
         nonce: 9,
-        report: { port: 7946, heartbeat: HEARTBEAT, asker: 0, multicast: true, group: GROUP },
+        report: { port: 7946, heartbeat: HEARTBEAT, requester: 0, multicast: true, group: GROUP },
         stream: [...STRANGER],
       });
       assertEquals([node.peers(), node.metrics().peers], [[], 0]);
@@ -113,20 +113,20 @@ describe("a probe of a stranger", () => {
 
   test(
     "gets no more than it has sent, and nothing by the group",
-    withAsker(async (lan, asker, { nodeId: stream }) => {
-      assertEquals(await asker.count(lan, B, 1, { size: 1400, length: 100 }), 1);
-      assertEquals(asker.answers.map(({ length }) => length), [100]);
-      assertEquals(await asker.count(lan, B, 1, { length: 40 }), 0);
-      assertEquals(await asker.count(lan, B, 1, { byGroup: true }), 0);
-      assertEquals(await asker.count(lan, B, 1, { byGroup: true, stream }), 0);
+    withRequester(async (lan, requester, { nodeId: stream }) => {
+      assertEquals(await requester.count(lan, B, 1, { size: 1400, length: 100 }), 1);
+      assertEquals(requester.answers.map(({ length }) => length), [100]);
+      assertEquals(await requester.count(lan, B, 1, { length: 40 }), 0);
+      assertEquals(await requester.count(lan, B, 1, { byGroup: true }), 0);
+      assertEquals(await requester.count(lan, B, 1, { byGroup: true, stream }), 0);
     }),
   );
 
   test(
     "is answered 128 times in a burst when it names the node, and 16 times when it is for all",
-    withAsker(async (lan, asker, { nodeId: stream }) => {
-      assertEquals(await asker.count(lan, B, 1000, { stream }), 128);
-      assertEquals(await asker.count(lan, B, 1000, {}), 16);
+    withRequester(async (lan, requester, { nodeId: stream }) => {
+      assertEquals(await requester.count(lan, B, 1000, { stream }), 128);
+      assertEquals(await requester.count(lan, B, 1000, {}), 16);
     }),
   );
 
@@ -135,9 +135,9 @@ describe("a probe of a stranger", () => {
     withLan(async (lan) => {
       for (const host of [A, B, C]) await lan.open(host);
       await lan.pass(1);
-      const asker = await new Asker().open(lan);
-      assertEquals(await asker.count(lan, GROUP, 100, {}), 3 * 16);
-      await asker.close();
+      const requester = await new Requester().open(lan);
+      assertEquals(await requester.count(lan, GROUP, 100, {}), 3 * 16);
+      await requester.close();
     }),
   );
 
@@ -146,13 +146,13 @@ describe("a probe of a stranger", () => {
     withLan(async (lan) => {
       const [{ nodeId: id }, { nodeId: stream }] = [await lan.open(A), await lan.open(B)];
       await lan.pass(2);
-      const asker = await new Asker().open(lan);
-      assertEquals(await asker.count(lan, B, 20, { byGroup: true, id, stream }), 0);
-      const neighbour = await new Asker().open(lan, A);
+      const requester = await new Requester().open(lan);
+      assertEquals(await requester.count(lan, B, 20, { byGroup: true, id, stream }), 0);
+      const neighbour = await new Requester().open(lan, A);
       assertEquals(await neighbour.count(lan, B, 20, { byGroup: true, id, stream }), 20);
       // Not for all of them at once.
       assertEquals(await neighbour.count(lan, GROUP, 20, { byGroup: true, id }), 0);
-      await asker.close();
+      await requester.close();
       await neighbour.close();
     }),
   );
@@ -162,12 +162,12 @@ describe("a probe of a stranger", () => {
     withLan(async (lan) => {
       const [mesh, { nodeId: stream }] = [await lan.open(A), await lan.open(B)];
       await lan.pass(2);
-      const asker = await new Asker().open(lan);
-      assertEquals(await asker.count(lan, B, 2000, { stream }), 128);
+      const requester = await new Requester().open(lan);
+      assertEquals(await requester.count(lan, B, 2000, { stream }), 128);
       let isOver = false;
       const flood = async () => {
         while (!isOver) {
-          for (let i = 0; i < 4; i++) await asker.ask(B, { stream });
+          for (let i = 0; i < 4; i++) await requester.ask(B, { stream });
           await new Promise<void>((resolve) => lan.network.clock.setTimer(resolve, 1));
         }
       };
@@ -176,8 +176,8 @@ describe("a probe of a stranger", () => {
       isOver = true;
       await lan.network.clock.run(flooding, 100);
       assertCodes(diagnosis);
-      assertEquals(diagnosis.peers.map(({ lost, probes: questions }) => [lost, questions]), [[0, 5]]);
-      await asker.close();
+      assertEquals(diagnosis.peers.map(({ lost, probes }) => [lost, probes]), [[0, 5]]);
+      await requester.close();
     }),
   );
 
@@ -186,12 +186,12 @@ describe("a probe of a stranger", () => {
     withLan(async (lan) => {
       const { nodeId: stream } = await lan.open(B);
       await lan.pass(1);
-      const asker = await new Asker().open(lan);
+      const requester = await new Requester().open(lan);
       const body = [0, 0, ...encodeExtension({ position: { last: 0, oldest: 1, age: 0 } })];
-      await asker.send(B, Uint8Array.of(0x57, 0x02, ...STRANGER, ...body));
+      await requester.send(B, Uint8Array.of(0x57, 0x02, ...STRANGER, ...body));
       await lan.network.clock.advance(1);
-      assertEquals(await asker.count(lan, B, 100, { byGroup: true, stream }), 16);
-      await asker.close();
+      assertEquals(await requester.count(lan, B, 100, { byGroup: true, stream }), 16);
+      await requester.close();
     }),
   );
 });

@@ -50,7 +50,7 @@ function setUp({ heartbeat = HEARTBEAT, peerTimeout = PEER_TIMEOUT, quietTimeout
   });
   failureDetector.start();
   const hear = (index: number, rest: Partial<HeardPeer> = {}) => {
-    table.hear(heardFrom(index, rest));
+    table.onHeartbeat(heardFrom(index, rest));
     failureDetector.heard(table.get(nameOf(index)) as PeerEntry);
   };
   const advance = (ms: number) => network.clock.advance(ms);

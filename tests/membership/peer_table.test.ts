@@ -20,7 +20,7 @@ function setUp(config: Partial<PeerTableConfig> = {}) {
   const { table, evicted } = tableOn(clock, { heartbeat: HEARTBEAT, quietTimeout: QUIET_TIMEOUT, ...config });
   /** The first node advertises this, and is heard from there. */
   const hear = (advertised: string, source: Endpoint = SOURCE, rest: Partial<HeardPeer> = {}) =>
-    table.hear(heardFrom(1, { advertised, source, ...rest }));
+    table.onHeartbeat(heardFrom(1, { advertised, source, ...rest }));
   const entry = (index = 1) => table.get(nameOf(index)) as PeerEntry;
   const at = () => formatAddress(entry().endpoint.host, entry().endpoint.port);
   return { table, clock, evicted, hear, entry, at };
@@ -59,7 +59,7 @@ describe("hearing a node", () => {
     const { table, clock, entry } = setUp();
     for (const index of [1, 2, 3]) join(table, index);
     await clock.advance(10);
-    table.hear(heardFrom(1));
+    table.onHeartbeat(heardFrom(1));
     assertEquals([entry().joinedAt, entry().heardAt], [0, 0]);
     assertEquals([...table.all()].map(({ id }) => id), [2, 3, 1].map(nameOf));
   });
@@ -110,10 +110,10 @@ describe("a node is reached", () => {
     const { table } = setUp();
     join(table, 1, { validated: false, extended: false });
     assertEquals(shown(table.endpoints()), [addressOf(1)]);
-    table.hear(heardFrom(1));
+    table.onHeartbeat(heardFrom(1));
     assertEquals(shown(table.endpoints()), []);
     // A datagram without its end makes it no plain one again.
-    table.hear(heardFrom(1, { extended: false }));
+    table.onHeartbeat(heardFrom(1, { extended: false }));
     assertEquals([shown(table.endpoints()), table.extended().length], [[], 1]);
   });
 
@@ -249,7 +249,7 @@ describe("the lists", () => {
     const shared = placeOf(9);
     for (const index of [1, 2, 3]) {
       const advertised = index === 3 ? "name:1" : "10.0.0.9:5000";
-      table.hear(heardFrom(index, { advertised, source: shared }));
+      table.onHeartbeat(heardFrom(index, { advertised, source: shared }));
       const entry = table.get(nameOf(index)) as PeerEntry;
       table.validate(entry, shared);
       put(entry.joining, { isJoined: true });
@@ -285,7 +285,7 @@ describe("the lists", () => {
     const areSame = (before: readonly unknown[]) => lists().every((list, i) => list === before[i]);
     join(table, 1);
     let before = lists();
-    table.hear(heardFrom(1));
+    table.onHeartbeat(heardFrom(1));
     table.validate(entry(), placeOf(1));
     table.remove("nobody");
     assert(areSame(before));
@@ -364,7 +364,7 @@ describe("who is told of", () => {
     const { table } = setUp();
     for (const index of [1, 2, 3]) join(table, index);
     for (let index = 10; index < 20; index++) {
-      table.hear(heardFrom(index, { extended: false, source: index < 18 ? placeOf(10) : placeOf(index) }));
+      table.onHeartbeat(heardFrom(index, { extended: false, source: index < 18 ? placeOf(10) : placeOf(index) }));
     }
     assertEquals([indexes(table.nextForExchange(2)), indexes(table.nextForExchange(3))], [[1, 2], [3, 1, 2]]);
     const told = indexes(table.nextForExchange(6));
@@ -406,10 +406,14 @@ describe("a full table", () => {
   test("refuses newcomers, not those who are known, and has room again when one is removed", () => {
     const { table, evicted } = setUp({ capacity: 2 });
     for (const index of [1, 2]) join(table, index);
-    assertEquals([3, 1, 2].map((index) => table.hear(heardFrom(index))), ["refused", "known", "known"]);
+    assertEquals([3, 1, 2].map((index) => table.onHeartbeat(heardFrom(index))), ["refused", "known", "known"]);
     assertEquals([table.size, table.get(nameOf(3))], [2, undefined]);
     table.remove(nameOf(1));
-    assertEquals([table.hear(heardFrom(3)), table.hear(heardFrom(1)), evicted], ["joined", "refused", []]);
+    assertEquals([table.onHeartbeat(heardFrom(3)), table.onHeartbeat(heardFrom(1)), evicted], [
+      "joined",
+      "refused",
+      [],
+    ]);
   });
 
   test("has room for one that answers: who was heard longest ago and never answered makes way", async () => {
@@ -419,10 +423,10 @@ describe("a full table", () => {
     join(table, 3, { validated: false });
     join(table, 4, { validated: false });
     await clock.advance(1);
-    table.hear(heardFrom(3));
-    assertEquals(table.hear(heardFrom(5, { isResponse: true })), "joined");
+    table.onHeartbeat(heardFrom(3));
+    assertEquals(table.onHeartbeat(heardFrom(5, { isResponse: true })), "joined");
     assertEquals([evicted.map(({ id }) => id), table.size], [[nameOf(4)], 4]);
-    assertEquals([table.hear(heardFrom(6, { isResponse: true })), evicted.length], ["joined", 2]);
+    assertEquals([table.onHeartbeat(heardFrom(6, { isResponse: true })), evicted.length], ["joined", 2]);
   });
 
   test("has room for a plain one, which cannot answer, in the place of one that never has", () => {
@@ -430,14 +434,14 @@ describe("a full table", () => {
     join(table, 1);
     join(table, 2, { validated: false });
     join(table, 3, { validated: false });
-    const hear = (index: number) => table.hear(heardFrom(index, { extended: false }));
+    const hear = (index: number) => table.onHeartbeat(heardFrom(index, { extended: false }));
     assertEquals([4, 5, 6].map(hear), ["joined", "joined", "refused"]);
     assertEquals([evicted.map(({ id }) => id), table.size], [[2, 3].map(nameOf), 3]);
   });
 
   test("of plain peers refuses more of them, and takes in those that speak the extension", () => {
     const { table } = setUp({ capacity: 4, plainCapacity: 2 });
-    const hear = (index: number, extended: boolean) => table.hear(heardFrom(index, { extended }));
+    const hear = (index: number, extended: boolean) => table.onHeartbeat(heardFrom(index, { extended }));
     assertEquals([1, 2, 3].map((index) => hear(index, false)), ["joined", "joined", "refused"]);
     assertEquals([hear(4, true), hear(5, true), hear(6, true)], ["joined", "joined", "refused"]);
     table.remove(nameOf(5));
@@ -454,14 +458,14 @@ describe("a full table", () => {
     const { table, evicted } = setUp({ capacity: 2 });
     join(table, 1);
     join(table, 2, { validated: false, extended: false });
-    assertEquals([table.hear(heardFrom(3, { isResponse: true })), evicted], ["refused", []]);
+    assertEquals([table.onHeartbeat(heardFrom(3, { isResponse: true })), evicted], ["refused", []]);
   });
 
   test("bounds what 100,000 forged ids can do", () => {
     const { table } = setUp();
     join(table, 100_001);
     let refused = 0;
-    for (let i = 0; i < 100_000; i++) if (table.hear(heardFrom(i)) === "refused") refused++;
+    for (let i = 0; i < 100_000; i++) if (table.onHeartbeat(heardFrom(i)) === "refused") refused++;
     assertEquals([table.size, refused, shown(table.endpoints())], [1024, 100_000 - 1023, [addressOf(100_001)]]);
   });
 });
@@ -489,7 +493,7 @@ test("whatever is heard and answered: the table is bounded, who has answered sta
           validated.add(id);
         } else if (does !== "prove") {
           const isResponse = does === "hear a proof";
-          table.hear(
+          table.onHeartbeat(
             heardFrom(index, { source: placeOf(from), advertised: addressOf(advertised), extended, isResponse }),
           );
         }

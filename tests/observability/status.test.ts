@@ -56,13 +56,13 @@ function setUp({ extended = true } = {}) {
       loopStall: stall.since === undefined ? undefined : { since: stall.since, suspended: 0 },
     });
   const hear = (nodeId: Uint8Array, extended: boolean) => {
-    peers.hear({ id: formatNodeId(nodeId), nodeId, advertised: "10.0.0.1:7946", source: SOURCE, extended });
+    peers.onHeartbeat({ id: formatNodeId(nodeId), nodeId, advertised: "10.0.0.1:7946", source: SOURCE, extended });
     const entry = peers.get(formatNodeId(nodeId));
     if (entry !== undefined) put(entry.joining, { isJoined: true });
   };
   /** A heartbeat of a node that has published `last` batches, and has answered. */
   const beat = (id: Uint8Array, last = 0, rest: Extension = {}) => {
-    streams.hear(id, SOURCE, { position: { last, oldest: 1, age: last === 0 ? Infinity : 0 }, ...rest });
+    streams.onPosition(id, SOURCE, { position: { last, oldest: 1, age: last === 0 ? Infinity : 0 }, ...rest });
     hear(id, true);
     if (streams.get(formatNodeId(id))?.isValidated === false) streams.validate(formatNodeId(id), SOURCE, 0);
   };
@@ -136,7 +136,7 @@ describe("a peer", () => {
     const { clock, status, streams, beat, batch } = setUp();
     beat(A);
     batch(B, 1);
-    streams.hear(B, SOURCE, { position: { last: 7, oldest: 1, age: 0 } });
+    streams.onPosition(B, SOURCE, { position: { last: 7, oldest: 1, age: 0 } });
     await clock.advance(100);
     assertEquals([status().state, status().staleness, status().peers.map(({ id }) => id)], ["current", 100, [ID_A]]);
   });

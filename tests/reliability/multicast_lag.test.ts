@@ -12,9 +12,9 @@ function setUp() {
   /** An answer tells of a number, which comes so much later. */
   const late = async (time: number) => {
     const number = next++;
-    lag.told(stream, number, number);
+    lag.onPosition(stream, number, number);
     await clock.advance(time);
-    return lag.heard(stream, number);
+    return lag.onMulticast(stream, number);
   };
   return { clock, lag, late, stream };
 }
@@ -36,32 +36,34 @@ describe("the lag of the group", () => {
 
   test("is that of what an answer has told of, whatever came meanwhile", async () => {
     const { clock, lag, stream } = setUp();
-    lag.told(stream, 5, 7);
-    lag.told({}, 1, 10);
-    lag.told(stream, 8, 7);
+    lag.onPosition(stream, 5, 7);
+    lag.onPosition({}, 1, 10);
+    lag.onPosition(stream, 8, 7);
     await clock.advance(300);
-    for (const number of [4, 8]) assertEquals([lag.heard(stream, number), lag.heard({}, 6)], [false, false]);
+    for (const number of [4, 8]) {
+      assertEquals([lag.onMulticast(stream, number), lag.onMulticast({}, 6)], [false, false]);
+    }
     // One may come twice, or out of order: what was before it says nothing then.
-    lag.heard(stream, 6);
+    lag.onMulticast(stream, 6);
     assertEquals(lag.value, 300);
     await clock.advance(500);
-    lag.heard(stream, 6);
-    lag.heard(stream, 5);
+    lag.onMulticast(stream, 6);
+    lag.onMulticast(stream, 5);
     assertAlmostEquals(lag.value, 300 * 2 ** -0.5, 0.01);
-    lag.heard(stream, 7);
+    lag.onMulticast(stream, 7);
     assertEquals(lag.value, 800);
   });
 
   test("is not what comes hours later, nor of more than 64 answers", async () => {
     const { clock, lag, stream } = setUp();
-    lag.told(stream, 1, 1);
-    lag.told(stream, 2, 3);
+    lag.onPosition(stream, 1, 1);
+    lag.onPosition(stream, 2, 3);
     await clock.advance(3_600_000);
     // The first that comes then is looked at, and what else is as old is forgotten.
-    assertEquals(lag.heard({}, 1), false);
-    assertEquals([lag.heard(stream, 1), lag.heard(stream, 2)], [false, false]);
-    for (let number = 1; number <= 65; number++) lag.told(stream, number, number);
+    assertEquals(lag.onMulticast({}, 1), false);
+    assertEquals([lag.onMulticast(stream, 1), lag.onMulticast(stream, 2)], [false, false]);
+    for (let number = 1; number <= 65; number++) lag.onPosition(stream, number, number);
     await clock.advance(500);
-    assertEquals([lag.heard(stream, 1), lag.heard(stream, 2)], [false, true]);
+    assertEquals([lag.onMulticast(stream, 1), lag.onMulticast(stream, 2)], [false, true]);
   });
 });

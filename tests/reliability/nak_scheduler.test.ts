@@ -35,7 +35,7 @@ function newStream(
   const stream = new ReceiveStream(nodeId, formatNodeId(nodeId), SOURCE, opened, now, {
     trusted: 0,
     untrusted: 0,
-    asked: 0,
+    requested: 0,
     recovered: 0,
   });
   if (!catchUp) stream.catchUp = undefined;
@@ -97,9 +97,9 @@ describe("what is missing", () => {
     assertEquals(extension, { stream: stream.nodeId, token: TOKEN, ranges });
     assertEquals(stream.naks.map(({ nonce, sentAt, upTo }) => [nonce, sentAt, upTo]), [[nonce, 8, 8]]);
     assertEquals(requests.sent, 1);
-    assertEquals(stream.window.holes.map(({ askedAt, attempts }) => [askedAt, attempts]), Array(3).fill([8, 1]));
+    assertEquals(stream.window.holes.map(({ nakSentAt, attempts }) => [nakSentAt, attempts]), Array(3).fill([8, 1]));
     await clock.advance(20);
-    assert(stream.window.holes.every(({ askedAt, attempts }) => askedAt === 8 && attempts > 1));
+    assert(stream.window.holes.every(({ nakSentAt, attempts }) => nakSentAt === 8 && attempts > 1));
   });
 
   test("waits for what lies unread while the event loop lags, but not for ever", async () => {

@@ -65,7 +65,7 @@ function setUp({ capacity = 10 } = {}) {
   const accept = (number: number, id = A, isRepair = false, print = number) =>
     streams.accept(id, number, isRepair ? "retransmit" : "number", SOURCE.host, SOURCE.port, print);
   const position = (last: number, oldest = 1, age = 0, rest: Extension = {}, id = A) =>
-    streams.hear(id, SOURCE, { position: { last, oldest, age }, ...rest });
+    streams.onPosition(id, SOURCE, { position: { last, oldest, age }, ...rest });
   const stream = (id = A) => streams.get(formatNodeId(id)) as ReceiveStream;
   /** The answer to a request that the test says was made. */
   const answer = (
@@ -81,7 +81,7 @@ function setUp({ capacity = 10 } = {}) {
   const holes = (id = A) => stream(id).window.holes.map(({ from, to }) => [from, to]);
   /** Asks for all that is missing. */
   const ask = () => {
-    for (const hole of stream().window.holes) stream().window.ask(hole, clock.now(), Infinity);
+    for (const hole of stream().window.holes) stream().window.nakSent(hole, clock.now(), Infinity);
   };
   return {
     streams,
@@ -523,7 +523,7 @@ describe("what is missing", () => {
     // So may what was read after this node had stood still.
     await clock.advance(5000);
     streams.stalled(8000);
-    assertEquals(antedated.slice(1), [8000 - stream().way]);
+    assertEquals(antedated.slice(1), [8000 - stream().path]);
   });
 
   test("is asked for with the time of an answer in mind, which is measured and smoothed", async () => {
@@ -536,9 +536,9 @@ describe("what is missing", () => {
     };
     assertEquals([stream().roundTrip, await measure(8), await measure(16), await measure(9)], [0, 8, 9, 9]);
     // A late copy of an answer says nothing of how long answers take.
-    const { way } = stream();
+    const { path } = stream();
     await measure(7_200_000);
-    assertEquals([stream().roundTrip, stream().way], [9, way]);
+    assertEquals([stream().roundTrip, stream().path], [9, path]);
   });
 
   test("that was forged is not counted any more when the truth is told", () => {
@@ -1169,12 +1169,12 @@ describe("how far a node is", () => {
       streams.validate(id, SOURCE, 300);
     }
     assertEquals(asked, [1, 3, 7, 15, 31, 63, 123, 183]);
-    assertEquals(stream().way, 300);
+    assertEquals(stream().path, 300);
     for (let i = 0; i < 2; i++) streams.validate(id, SOURCE, 2);
     const before = doubted.length;
     await clock.advance(100_000);
     position(3);
-    assertEquals([stream().way, doubted.length - before], [2, 0]);
+    assertEquals([stream().path, doubted.length - before], [2, 0]);
   });
 
   test("is asked once a second as long as its way was never measured, however many there are", async () => {

@@ -65,15 +65,23 @@ describe("a window", () => {
     const window = new ReceiveWindow();
     window.accept(10, 5, 7);
     const [hole] = window.holes as [Hole];
-    assertEquals(hole, { from: 1, to: 9, foundAt: 5, due: 7, attempts: 0, askedAt: 0, lastAskedAt: 0 });
+    assertEquals(hole, { from: 1, to: 9, foundAt: 5, due: 7, attempts: 0, nakSentAt: 0, lastNakSentAt: 0 });
     Object.assign(hole, { due: 50, attempts: 2, askedAt: 30, lastAskedAt: 36 });
     window.accept(5, 99, 99);
     assertEquals(window.holes, [
-      { from: 1, to: 4, foundAt: 5, due: 50, attempts: 2, askedAt: 30, lastAskedAt: 36 },
-      { from: 6, to: 9, foundAt: 5, due: 50, attempts: 2, askedAt: 30, lastAskedAt: 36 },
+      { from: 1, to: 4, foundAt: 5, due: 50, attempts: 2, nakSentAt: 30, lastNakSentAt: 36 },
+      { from: 6, to: 9, foundAt: 5, due: 50, attempts: 2, nakSentAt: 30, lastNakSentAt: 36 },
     ]);
     window.extend(12, 60, 80);
-    assertEquals(window.holes[2], { from: 11, to: 12, foundAt: 60, due: 80, attempts: 0, askedAt: 0, lastAskedAt: 0 });
+    assertEquals(window.holes[2], {
+      from: 11,
+      to: 12,
+      foundAt: 60,
+      due: 80,
+      attempts: 0,
+      nakSentAt: 0,
+      lastNakSentAt: 0,
+    });
     window.accept(11, 99, 99);
     assertEquals(window.foundAt, 60);
     window.accept(2, 99, 99);
@@ -190,8 +198,8 @@ describe("a window with too many holes", () => {
       to: 4097,
       foundAt: 2048,
       attempts: 0,
-      askedAt: 0,
-      lastAskedAt: 0,
+      nakSentAt: 0,
+      lastNakSentAt: 0,
       due: 5_005,
     });
     window.accept(4100, 6_000, 6_005);
@@ -200,8 +208,8 @@ describe("a window with too many holes", () => {
       to: 4099,
       foundAt: 2048,
       attempts: 0,
-      askedAt: 0,
-      lastAskedAt: 0,
+      nakSentAt: 0,
+      lastNakSentAt: 0,
       due: 5_005,
     });
   });
@@ -237,13 +245,13 @@ describe("a window with too many holes", () => {
   });
 
   test("shares what there is for all: beyond 32,768 each has 64, until others have less", () => {
-    const shared = { trusted: 0, untrusted: 0, asked: 0, recovered: 0 };
+    const shared = { trusted: 0, untrusted: 0, requested: 0, recovered: 0 };
     const windows = suppression(20, shared);
     for (const window of windows) window.trust(true);
     for (const window of windows) fill(window);
     assertEquals(windows.slice(0, 16).map(({ holes }) => holes.length), Array(16).fill(2048));
     assertEquals(windows.slice(16).map(({ holes }) => holes.length), Array(4).fill(64));
-    assertEquals(shared, { trusted: 16 * 2048 + 4 * 64, untrusted: 0, asked: 0, recovered: 0 });
+    assertEquals(shared, { trusted: 16 * 2048 + 4 * 64, untrusted: 0, requested: 0, recovered: 0 });
     const [first, last] = [windows[0], windows[19]] as [ReceiveWindow, ReceiveWindow];
     first.startAt(6001);
     for (let i = 3001; i <= 3010; i++) last.accept(2 * i, 0, 0);
@@ -253,13 +261,13 @@ describe("a window with too many holes", () => {
   });
 
   test("shares less, and apart, with nodes that have not shown that they are there", () => {
-    const shared = { trusted: 0, untrusted: 0, asked: 0, recovered: 0 };
+    const shared = { trusted: 0, untrusted: 0, requested: 0, recovered: 0 };
     const windows = suppression(100, shared);
     for (const window of windows) fill(window);
     assertEquals(windows.map(({ holes }) => holes.length), [...Array(16).fill(512), ...Array(84).fill(64)]);
-    assertEquals(shared, { trusted: 0, untrusted: 16 * 512 + 84 * 64, asked: 0, recovered: 0 });
+    assertEquals(shared, { trusted: 0, untrusted: 16 * 512 + 84 * 64, requested: 0, recovered: 0 });
     windows[0]?.trust(true);
-    assertEquals(shared, { trusted: 512, untrusted: 15 * 512 + 84 * 64, asked: 0, recovered: 0 });
+    assertEquals(shared, { trusted: 512, untrusted: 15 * 512 + 84 * 64, requested: 0, recovered: 0 });
     const other = new ReceiveWindow(shared);
     other.trust(true);
     fill(other);
@@ -340,7 +348,7 @@ test("whatever comes, a window says what a set of numbers says", () => {
   );
   fc.assert(
     fc.property(fc.array(step, { maxLength: 60, size: "max" }), (steps) => {
-      const shared = { trusted: 0, untrusted: 0, asked: 0, recovered: 0 };
+      const shared = { trusted: 0, untrusted: 0, requested: 0, recovered: 0 };
       const window = new ReceiveWindow(shared);
       window.trust(true);
       const model = new Model();
@@ -365,7 +373,7 @@ test("whatever comes, a window says what a set of numbers says", () => {
           model.endAt(step.number);
         }
         check(window, model);
-        assertEquals(shared, { trusted: window.holes.length, untrusted: 0, asked: 0, recovered: 0 });
+        assertEquals(shared, { trusted: window.holes.length, untrusted: 0, requested: 0, recovered: 0 });
       });
     }),
     { numRuns: 500 },

@@ -83,7 +83,7 @@ describe("a number that is asked for", () => {
 });
 
 describe("a number that was sent again", () => {
-  test("is not sent to the same asker while it may be on its way", async () => {
+  test("is not sent to the same requester while it may be on its way", async () => {
     const { ask, takeAll, clock } = setUp();
     ask(1, "a", true);
     await clock.advance(50);
@@ -132,10 +132,10 @@ describe("a flood", () => {
     assertEquals(ask(20_000), true);
   });
 
-  test("of askers: what waits is bounded by the askers and not by what each asks for", async () => {
+  test("of requesters: what waits is bounded by the requesters and not by what each asks for", async () => {
     const { ask, takeAll, clock } = setUp({ multicast: false });
-    for (let asker = 0; asker < 100; asker++) {
-      for (let number = 1; number <= 1000; number++) ask(number, String(asker));
+    for (let requester = 0; requester < 100; requester++) {
+      for (let number = 1; number <= 1000; number++) ask(number, String(requester));
     }
     await clock.advance(GATHER);
     assertLessOrEqual(takeAll().length, 8192 + 100);
@@ -154,14 +154,14 @@ describe("a flood", () => {
     assertEquals(takeAll(), ["1 to host-a"]);
   });
 
-  test("of many ids at one address is that of one asker", () => {
+  test("of many ids at one address is that of one requester", () => {
     const { retransmits, ask } = setUp();
     const asked = Array.from({ length: 1000 }, (_, i) => retransmits.add(i, `id-${i}`, at("a"), false));
     assertEquals(asked.filter(Boolean).length, 512);
     assertEquals([ask(2000), ask(2000, "b")], [false, true]);
   });
 
-  test("of one asker leaves room for the others: 512 of it wait, and as many again once those are sent", async () => {
+  test("of one requester leaves room for the others: 512 of it wait, and as many again once those are sent", async () => {
     for (const multicast of [true, false]) {
       const { ask, takeAll, clock } = setUp({ multicast });
       for (const round of [0, 1, 2]) {

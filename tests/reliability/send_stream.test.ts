@@ -7,7 +7,7 @@ import { Pacer } from "../../src/net/pacer.ts";
 import type { Endpoint } from "../../src/platform/endpoint.ts";
 import { RetransmitBuffer } from "../../src/reliability/retransmit_buffer.ts";
 import { SendStream } from "../../src/reliability/send_stream.ts";
-import type { Asker } from "../../src/reliability/validation_tokens.ts";
+import type { Requester } from "../../src/reliability/validation_tokens.ts";
 import { decodeExtension, encodeControl, encodeExtension, type Extension } from "../../src/wire/extension.ts";
 import { MAX_NUMBER, TYPE_CATCH_UP, TYPE_LEAVE, TYPE_NAK, TYPE_STATE } from "../../src/wire/layout.ts";
 import { decodePacket } from "../../src/wire/packet.ts";
@@ -28,12 +28,12 @@ interface Posted {
   readonly length: number;
 }
 
-function asker(id: string, port = 7000): Asker {
+function requester(id: string, port = 7000): Requester {
   return { id, endpoint: { host: `10.0.0.${id.length}`, port } };
 }
 
 /** A stream of datagrams that say their number, and what it has sent. */
-function setUp({ peers = [asker("a")], multicast = true, maxBytes = 65_536, maxAge = 60_000 } = {}) {
+function setUp({ peers = [requester("a")], multicast = true, maxBytes = 65_536, maxAge = 60_000 } = {}) {
   const clock = new VirtualClock();
   const random = new SeededRandom(1);
   const posted: Posted[] = [];
@@ -173,13 +173,13 @@ describe("the position", () => {
 
 describe("a token", () => {
   test("is the same for a peer as long as it is where it was, and another for each", () => {
-    const { own } = setUp({ peers: [asker("a"), asker("bb")] });
-    const first = own.tokenFor(asker("a"));
-    assertEquals([first.length, own.tokenFor(asker("a"))], [8, first]);
-    const others = [own.tokenFor(asker("bb")), own.tokenFor(asker("a", 7001)), own.tokenFor(asker("a"))];
+    const { own } = setUp({ peers: [requester("a"), requester("bb")] });
+    const first = own.tokenFor(requester("a"));
+    assertEquals([first.length, own.tokenFor(requester("a"))], [8, first]);
+    const others = [own.tokenFor(requester("bb")), own.tokenFor(requester("a", 7001)), own.tokenFor(requester("a"))];
     assertEquals(new Set([first, ...others].map(String)).size, 4);
     own.forget("bb");
-    assert(String(own.tokenFor(asker("bb"))) !== String(others[0]));
+    assert(String(own.tokenFor(requester("bb"))) !== String(others[0]));
   });
 });
 
@@ -187,7 +187,7 @@ describe("a negative acknowledgement", () => {
   test("with the token is answered by the datagrams, once and in order", async () => {
     const { own, posted, send, retransmits, ready } = setUp();
     send(10);
-    own.onNak("a", AT, { nonce: 1, token: own.tokenFor(asker("a")), ranges: [range(2, 4), range(7)] });
+    own.onNak("a", AT, { nonce: 1, token: own.tokenFor(requester("a")), ranges: [range(2, 4), range(7)] });
     assertEquals([retransmits(), posted.length, own.naksReceived, own.naksRefused], [
       [2, 3, 4, 7].map((number) => [number, "10.0.0.1"]),
       0,
@@ -206,7 +206,7 @@ describe("a negative acknowledgement", () => {
     send(1);
     for (let round = 0; round < 2; round++) {
       own.onNak(`stranger`, AT, { nonce: 1, ranges: [range(1)] });
-      own.onNak("a", AT, { nonce: 1, token: own.tokenFor(asker("a")), ranges: [range(1)] });
+      own.onNak("a", AT, { nonce: 1, token: own.tokenFor(requester("a")), ranges: [range(1)] });
       const repair = own.takeRetransmit();
       if (round > 0) assertEquals(repair, undefined);
       else assertEquals(repair?.datagram, Uint8Array.of(1, 2, 3, 4, 5, ...encodeExtension({ retransmit: 1 })));
@@ -217,7 +217,7 @@ describe("a negative acknowledgement", () => {
   test("slows the node down when much was lost, unless nothing comes of it", () => {
     const { own, pacer, send, retransmits } = setUp();
     send(100);
-    const token = own.tokenFor(asker("a"));
+    const token = own.tokenFor(requester("a"));
     for (
       const [id, request] of [
         ["a", { nonce: 1, ranges: [range(1)] }],
@@ -231,20 +231,20 @@ describe("a negative acknowledgement", () => {
   });
 
   test("without the token, or with another's, is answered by one state with the token", async () => {
-    const b = asker("bb");
-    const { own, clock, posted, send, retransmits } = setUp({ peers: [asker("a"), b] });
+    const b = requester("bb");
+    const { own, clock, posted, send, retransmits } = setUp({ peers: [requester("a"), b] });
     send(10);
     const theirs = own.tokenFor(b);
     const tokens = [undefined, theirs, new Uint8Array(8), new Uint8Array(7), new Uint8Array(0)];
     for (const [i, token] of tokens.entries()) {
       own.onNak("a", AT, { nonce: i, ...token && { token }, ranges: [range(1, 10)] });
     }
-    const token = own.tokenFor(asker("a"));
+    const token = own.tokenFor(requester("a"));
     assertEquals(
       posted.map(({ type, to, extension }) => [type, to, extension]),
       tokens.map((_, nonce) => [
         TYPE_STATE,
-        asker("a").endpoint,
+        requester("a").endpoint,
         { position: { last: 10, oldest: 1, age: 0 }, token, nonce },
       ]),
     );
@@ -257,11 +257,11 @@ describe("a negative acknowledgement", () => {
   test("with a token for another address is not good enough", () => {
     const { own, known, send, retransmits, posted } = setUp();
     send(3);
-    const token = own.tokenFor(asker("a"));
-    known.set("a", asker("a", 9999));
+    const token = own.tokenFor(requester("a"));
+    known.set("a", requester("a", 9999));
     own.onNak("a", AT, { nonce: 5, token, ranges: [range(1)] });
     assertEquals([retransmits(), own.naksRefused, posted.length, posted[0]?.to?.port], [[], 1, 1, 9999]);
-    own.onNak("a", AT, { nonce: 6, token: own.tokenFor(asker("a", 9999)), ranges: [range(1)] });
+    own.onNak("a", AT, { nonce: 6, token: own.tokenFor(requester("a", 9999)), ranges: [range(1)] });
     assertEquals(retransmits().length, 1);
   });
 
@@ -300,7 +300,7 @@ describe("a negative acknowledgement", () => {
   test("of 10,000 that nobody knows draws 128 answers, and nothing is taken from the peers", () => {
     const { own, posted, send, retransmits } = setUp();
     send(3);
-    const token = own.tokenFor(asker("a"));
+    const token = own.tokenFor(requester("a"));
     for (let i = 0; i < 10_000; i++) {
       own.onNak(`stranger ${i}`, AT, { nonce: i, token: new Uint8Array(8), ranges: [range(1)] });
     }
@@ -317,7 +317,7 @@ describe("a negative acknowledgement", () => {
     send(4);
     await clock.advance(101);
     send(4);
-    const token = own.tokenFor(asker("a"));
+    const token = own.tokenFor(requester("a"));
     const ask = (from: number, to: number) => {
       posted.length = 0;
       own.onNak("a", AT, { nonce: 77, token, ranges: [range(from, to)] });
@@ -334,7 +334,7 @@ describe("a negative acknowledgement", () => {
   test("is answered by 128 datagrams at most, whatever it asks for", () => {
     const { own, send, retransmits } = setUp({ maxBytes: 2 ** 20 });
     send(1000);
-    const token = own.tokenFor(asker("a"));
+    const token = own.tokenFor(requester("a"));
     const ranges = Array.from({ length: 64 }, (_, i) => range(10 * i + 1, 10 * i + 10));
     own.onNak("a", AT, { nonce: 1, token, ranges });
     assertEquals(retransmits().length, 128);
@@ -347,13 +347,13 @@ describe("a negative acknowledgement", () => {
     send(200);
     await clock.advance(101);
     send(200);
-    own.onNak("a", AT, { nonce: 1, token: own.tokenFor(asker("a")), ranges: [range(1, 400)] });
+    own.onNak("a", AT, { nonce: 1, token: own.tokenFor(requester("a")), ranges: [range(1, 400)] });
     assertEquals(retransmits().map(([first]) => first), Array.from({ length: 128 }, (_, i) => (201 + i) % 251));
   });
 
   test("for what a peer that stood still for long has lost does not slow the sender down", async () => {
     const { own, clock, pacer, send, retransmits } = setUp({ maxBytes: 2 ** 20 });
-    const token = own.tokenFor(asker("a"));
+    const token = own.tokenFor(requester("a"));
     send(1000);
     await clock.advance(18_000);
     send(2000);
@@ -370,9 +370,9 @@ describe("a negative acknowledgement", () => {
   });
 
   test("for what is lost slows the sender down, but not when it is old and the rate has fallen since", async () => {
-    const peers = [asker("a"), asker("bb")] as const;
+    const peers = [requester("a"), requester("bb")] as const;
     const { own, clock, pacer, send, retransmits } = setUp({ peers: [...peers], maxBytes: 2 ** 20 });
-    const ask = ({ id, endpoint }: Asker, from: number, to: number) => {
+    const ask = ({ id, endpoint }: Requester, from: number, to: number) => {
       own.onNak(id, AT, { nonce: 1, token: own.tokenFor({ id, endpoint }), ranges: [range(from, to)] });
       retransmits();
     };
@@ -423,7 +423,7 @@ describe("a negative acknowledgement", () => {
   test("for all of 2^48 numbers costs no more than for what is held", () => {
     const { own, send, posted } = setUp();
     send(10);
-    const token = own.tokenFor(asker("a"));
+    const token = own.tokenFor(requester("a"));
     const ranges = [range(1, 2 ** 40), range(2 ** 41, 2 ** 47), range(2 ** 48 - 2, MAX_NUMBER)];
     for (let i = 0; i < 10_000; i++) own.onNak("a", AT, { nonce: i, token, ranges });
     // 2,000 answers at once to who has proved its address, and the repairs that nobody has taken yet, each once.
@@ -434,12 +434,12 @@ describe("a negative acknowledgement", () => {
   });
 
   test("asked for by several at once is sent to the group; a second time to each", async () => {
-    const peers = [asker("a"), asker("bb"), asker("ccc")];
+    const peers = [requester("a"), requester("bb"), requester("ccc")];
     const { own, clock, send, retransmits } = setUp({ peers });
     send(5);
     const ask = (ids: string[], number: number) => {
       for (const id of ids) {
-        const peer = asker(id);
+        const peer = requester(id);
         own.onNak(id, AT, { nonce: 1, token: own.tokenFor(peer), ranges: [range(number)] });
       }
     };
@@ -459,7 +459,7 @@ describe("a negative acknowledgement", () => {
     send(2);
     await clock.advance(50);
     send(1);
-    own.onNak("a", AT, { nonce: 1, token: own.tokenFor(asker("a")), ranges: [range(1, 3)] });
+    own.onNak("a", AT, { nonce: 1, token: own.tokenFor(requester("a")), ranges: [range(1, 3)] });
     await clock.advance(51);
     assertEquals([retransmits(), own.retransmitsSent], [[[3, "10.0.0.1"]], 1]);
   });
@@ -483,9 +483,9 @@ describe("a catch-up request", () => {
     assertEquals(baseFor(450), { first: 3, age: 500 });
     assertEquals(baseFor(500), { first: 1, age: Infinity });
     assertEquals(baseFor(Infinity), { first: 1, age: Infinity });
-    const token = own.tokenFor(asker("a"));
+    const token = own.tokenFor(requester("a"));
     assertEquals(posted.map(({ type, to, extension }) => [type, to, extension.nonce, extension.token]), [
-      [TYPE_STATE, asker("a").endpoint, 3, token],
+      [TYPE_STATE, requester("a").endpoint, 3, token],
     ]);
     assertEquals([own.naksReceived, own.naksRefused], [6, 0]);
   });
@@ -513,7 +513,7 @@ describe("a catch-up request", () => {
 
 describe("answers", () => {
   test("are 256 at once and 256 a second, for all together, and the rest counts as refused", async () => {
-    const peers = Array.from({ length: 100 }, (_, i) => asker("a".repeat(i + 1)));
+    const peers = Array.from({ length: 100 }, (_, i) => requester("a".repeat(i + 1)));
     const { own, clock, posted } = setUp({ peers });
     const flood = () => {
       const before = posted.length;
@@ -565,7 +565,7 @@ describe("answers", () => {
           assertLessOrEqual(posted.length, 1);
           for (const { length, to } of posted) {
             assertLessOrEqual(length, 1.5 * bytes);
-            assertEquals(to, asker("a").endpoint);
+            assertEquals(to, requester("a").endpoint);
             bytesOut += length;
           }
           bytesIn += bytes;
@@ -579,7 +579,7 @@ describe("answers", () => {
 
 describe("leaving", () => {
   test("is said to all, again every 30 ms to who has not acknowledged, and ends with the last", async () => {
-    const peers = [asker("a"), asker("bb")];
+    const peers = [requester("a"), requester("bb")];
     const { own, clock, posted, send } = setUp({ peers });
     send(3);
     posted.length = 0;
@@ -602,7 +602,7 @@ describe("leaving", () => {
   });
 
   test("does not wait for who leaves too, or is gone", async () => {
-    const peers = [asker("a"), asker("bb")];
+    const peers = [requester("a"), requester("bb")];
     const { own, clock } = setUp({ peers });
     const left = watch(own.leave(peers, 1000));
     await clock.advance(10);
@@ -614,7 +614,7 @@ describe("leaving", () => {
 
   test("ends after its time, though nobody acknowledges", async () => {
     const { own, clock, posted } = setUp();
-    const left = watch(own.leave([asker("a")], 100));
+    const left = watch(own.leave([requester("a")], 100));
     await clock.advance(99.9);
     assertEquals(left.state, "waiting");
     await clock.advance(0.1);
@@ -634,11 +634,11 @@ describe("leaving", () => {
     send(2);
     await clock.advance(25);
     posted.length = 0;
-    const left = watch(own.leave([asker("a")], 1000));
+    const left = watch(own.leave([requester("a")], 1000));
     send(1);
     await clock.advance(500);
     assertEquals(posted.filter(({ type }) => type !== TYPE_LEAVE), []);
-    own.onNak("a", AT, { nonce: 1, token: own.tokenFor(asker("a")), ranges: [range(1, 2)] });
+    own.onNak("a", AT, { nonce: 1, token: own.tokenFor(requester("a")), ranges: [range(1, 2)] });
     own.onCatchUp("a", AT, { nonce: 1, since: 1 });
     assertEquals([retransmits().length, posted.at(-1)?.type], [2, TYPE_STATE]);
     own.onAck("a", AT, { settled: 3 });
@@ -665,9 +665,9 @@ describe("leaving", () => {
 });
 
 test("closed, it announces and repairs nothing more, and has no timer", async () => {
-  const { own, clock, posted, send, retransmits } = setUp({ peers: [asker("a"), asker("bb")] });
+  const { own, clock, posted, send, retransmits } = setUp({ peers: [requester("a"), requester("bb")] });
   send(5);
-  own.onNak("a", AT, { nonce: 1, token: own.tokenFor(asker("a")), ranges: [range(1, 5)] });
+  own.onNak("a", AT, { nonce: 1, token: own.tokenFor(requester("a")), ranges: [range(1, 5)] });
   own.close();
   await clock.advance(10_000);
   assertEquals([posted, retransmits(), clock.pending], [[], [], 0]);
@@ -679,16 +679,16 @@ describe("a peer that has had a number twice", () => {
     send(3);
     own.onAck("a", AT, { settled: 3 });
     own.onAck("a", AT, { settled: 3, token: new Uint8Array(8) });
-    own.onAck("x", AT, { settled: 3, token: own.tokenFor(asker("a")) });
+    own.onAck("x", AT, { settled: 3, token: own.tokenFor(requester("a")) });
     assertEquals(ready.reused, 0);
-    own.onAck("a", AT, { settled: 2, token: own.tokenFor(asker("a")) });
+    own.onAck("a", AT, { settled: 2, token: own.tokenFor(requester("a")) });
     assertEquals(ready.reused, 1);
   });
 
   test("has the stream begin anew with a number that nobody can have, which is announced", async () => {
     const { own, clock, posted, send, retransmits } = setUp();
     send(5);
-    own.onNak("a", AT, { nonce: 1, token: own.tokenFor(asker("a")), ranges: [range(1, 3)] });
+    own.onNak("a", AT, { nonce: 1, token: own.tokenFor(requester("a")), ranges: [range(1, 3)] });
     posted.length = 0;
     own.restart();
     await clock.advance(1000);
@@ -697,7 +697,7 @@ describe("a peer that has had a number twice", () => {
     assertEquals(states.map(({ at }) => at), ANNOUNCED);
     assert(states.every(({ extension: { position } }) => position?.last === 1 && position.oldest === 2));
     send(1);
-    own.onNak("a", AT, { nonce: 2, token: own.tokenFor(asker("a")), ranges: [range(2)] });
+    own.onNak("a", AT, { nonce: 2, token: own.tokenFor(requester("a")), ranges: [range(2)] });
     await clock.advance(10);
     assertEquals(retransmits(), [[2, "10.0.0.1"]]);
   });

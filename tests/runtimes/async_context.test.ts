@@ -3,7 +3,7 @@ import { AsyncLocalStorage } from "node:async_hooks";
 import { describe, test } from "node:test";
 import { assert, assertEquals, assertRejects, assertStrictEquals, assertThrows } from "@std/assert";
 import { systemPorts } from "../../adapters/auto.ts";
-import { frameOfNowIn } from "../../adapters/deno_frames.ts";
+import { frameOfNowIn } from "../../adapters/deno_async_context.ts";
 import { MemoryNetwork } from "../../adapters/memory.ts";
 import {
   type Contexts,

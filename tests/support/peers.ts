@@ -71,7 +71,7 @@ export function put<T extends object>(part: T, state: Partial<T>): void {
 
 /** Hears a node, and lets it prove where it is unless told otherwise. */
 export function join(table: PeerTable, index: number, { validated = true, extended = true } = {}): PeerEntry {
-  table.hear(heardFrom(index, { extended }));
+  table.onHeartbeat(heardFrom(index, { extended }));
   const entry = table.get(nameOf(index)) as PeerEntry;
   if (validated) table.validate(entry, placeOf(index));
   return entry;

@@ -305,7 +305,7 @@ const reportOf = (family: 4 | 6) =>
   fc.record({
     port: fc.nat(0xffff),
     heartbeat: fc.nat(NEVER),
-    asker: fc.nat(3),
+    requester: fc.nat(3),
     multicast: fc.boolean(),
     group: hostOf[family],
   }, { noNullPrototype: true });
@@ -579,11 +579,13 @@ describe("encodeExtension refuses", () => {
       { measure: { size, byGroup: false } },
       "a record of a probe is out of its range",
     ]),
-    ...[{ port: 65_536 }, { heartbeat: 0.5 }, { heartbeat: 2 ** 32 }, { asker: 4 }, { group: "mesh" }, { group: "" }]
+    ...[{ port: 65_536 }, { heartbeat: 0.5 }, { heartbeat: 2 ** 32 }, { requester: 4 }, { group: "mesh" }, {
+      group: "",
+    }]
       .map(
         (wrong): [string, Extension, string] => [
           `a report with ${JSON.stringify(wrong)}`,
-          { report: { port: 1, heartbeat: 1, asker: 0, multicast: true, group: "239.0.0.1", ...wrong } },
+          { report: { port: 1, heartbeat: 1, requester: 0, multicast: true, group: "239.0.0.1", ...wrong } },
           "out of its range",
         ],
       ),

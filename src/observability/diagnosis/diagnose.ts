@@ -11,7 +11,7 @@ import type { Timer } from "../../platform/clock.ts";
 import { Jitter } from "../../platform/jitter.ts";
 import { flawOf } from "./advertised_address_check.ts";
 import type { Diagnosis } from "./diagnosis.ts";
-import { findings, MOST_ASKED } from "./findings.ts";
+import { findings, MAX_PROBED } from "./findings.ts";
 import { PathSurvey } from "./path_survey.ts";
 import { type SnapshotConfig, snapshotOf } from "./snapshot.ts";
 
@@ -134,7 +134,7 @@ export class Diagnoser {
       clock: ports.clock,
       probes,
       nodeId,
-      peers: pick(peers, MOST_ASKED, () => false, new Jitter(ports.randomBytes)),
+      peers: pick(peers, MAX_PROBED, () => false, new Jitter(ports.randomBytes)),
       hasGroup: links.hasMulticast,
       group,
       port,

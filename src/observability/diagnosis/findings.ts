@@ -12,7 +12,7 @@ import { isAtSharedPortOnly, localMulticast, losses, multicast, sizes, unicast }
 /** Staleness, in heartbeats, up to which a peer is not reported as stale. */
 const FRESH_HEARTBEATS = 3;
 /** Largest number of peers that are probed. Each gets about ten datagrams, and up to 150 when many are lost. */
-export const MOST_ASKED = 32;
+export const MAX_PROBED = 32;
 
 /** What is wrong with an advertised address, for nodes that use it unchecked. */
 const FLAWS: Readonly<Record<Flaw, string>> = {
@@ -249,7 +249,7 @@ function system({ node, peers }: Observed): readonly Finding[] {
   const { requested, interfacesError, receiveBuffer, receiveBufferRequired, extended } = node;
   const plain = extended ? peers.filter((peer) => peer.plain) : [];
   // With fewer peers, those that were not probed have joined meanwhile.
-  const left = peers.length > MOST_ASKED ? peers.filter((peer) => !peer.probed && !peer.plain) : [];
+  const left = peers.length > MAX_PROBED ? peers.filter((peer) => !peer.probed && !peer.plain) : [];
   const found: Finding[] = [];
   if (interfacesError !== null) {
     found.push(finding("interfaces-unlisted", "warning", node.address, [
@@ -279,7 +279,7 @@ function system({ node, peers }: Observed): readonly Finding[] {
       `Raise \`maxPeers\` there. ${FORGED}`,
     ]),
     ...about("not-measured", "info", peers, extended ? left : [], [
-      `{It was|They were} not probed, as there are more than ${MOST_ASKED} peers.`,
+      `{It was|They were} not probed, as there are more than ${MAX_PROBED} peers.`,
       "Run it again, or on other nodes as well: each run probes others.",
     ]),
   ];

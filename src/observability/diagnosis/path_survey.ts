@@ -56,7 +56,7 @@ export class SurveyedPeer {
   readonly times: number[] = [];
   /** When each probe without an ack was sent, by its nonce. */
   readonly waiting: Map<number, number> = new Map();
-  readonly answered: Set<SurveyPath> = new Set();
+  readonly acked: Set<SurveyPath> = new Set();
   report: Report | undefined;
   /** The largest datagram that passes each path, in bytes; 0 when none was tried. */
   readonly largest: Record<Track, number> = { in: 0, out: 0, group: 0 };
@@ -174,9 +174,9 @@ export class PathSurvey {
       this.#measureRoundTrip(peer);
     }
     if (this.#sharesGroup(peer)) {
-      if (!peer.answered.has("out")) this.#probePath(peer, "out", () => this.#probeGroupSizes(peer, [MAX_DATAGRAM]));
+      if (!peer.acked.has("out")) this.#probePath(peer, "out", () => this.#probeGroupSizes(peer, [MAX_DATAGRAM]));
       else this.#probeGroupSizes(peer, sizes);
-      if (!peer.answered.has("in")) this.#probePath(peer, "in");
+      if (!peer.acked.has("in")) this.#probePath(peer, "in");
       if (part >= 2 && !hasAll(peer)) this.#probePath(peer, "group");
     }
     if (peer.times.length > 0) this.#probeSizes(peer, sizes);
@@ -233,7 +233,7 @@ export class PathSurvey {
     const probe = { node: nodeId, byGroup, ...size };
     const nonce = this.#config.probes.send(probe, toGroup ? "group" : endpoint, (report, length) => {
       peer.report = report;
-      peer.answered.add(path);
+      peer.acked.add(path);
       onAnswer(length);
       this.#finish();
     });
@@ -262,10 +262,13 @@ export class PathSurvey {
 }
 
 /** Whether a node should hear the multicast of a node with this group and port. */
-export function sharesGroup(report: Omit<Report, "asker">, { group, port }: { group: string; port: number }): boolean {
+export function sharesGroup(
+  report: Omit<Report, "requester">,
+  { group, port }: { group: string; port: number },
+): boolean {
   return report.multicast && report.group === group && report.port === port;
 }
 
-function hasAll({ answered }: SurveyedPeer): boolean {
-  return answered.has("there") && answered.has("out") && answered.has("in");
+function hasAll({ acked }: SurveyedPeer): boolean {
+  return acked.has("there") && acked.has("out") && acked.has("in");
 }

@@ -144,10 +144,10 @@ function describePeers(config: SnapshotConfig, survey: PathSurvey | undefined): 
       lost,
       largest: { in: largestOf("in"), out: largestOf("out") },
       largestToGroup: largestOf("group"),
-      isKnownThere: report === undefined ? null : report.asker !== REQUESTER_UNKNOWN || falseSince(entry.joinedAt),
+      isKnownThere: report === undefined ? null : report.requester !== REQUESTER_UNKNOWN || falseSince(entry.joinedAt),
       isAtAddress: isWhereItSays(entry, { family, local }, falseSince(entry.advertised.movedAt)),
-      reachesAddress: report !== undefined && report.asker >= REQUESTER_VALIDATED
-        ? report.asker === REQUESTER_AT_ADDRESS || falseSince(movedAt)
+      reachesAddress: report !== undefined && report.requester >= REQUESTER_VALIDATED
+        ? report.requester === REQUESTER_AT_ADDRESS || falseSince(movedAt)
         : null,
       settings: report === undefined ? null : {
         port: report.port,
@@ -179,7 +179,7 @@ function pathsOf(
   const { endpoint, heardAt, isValidated, joinedAt, multicast: { groupAt, unicastAt } } = entry;
   const { heartbeat, group, multicastLoopback } = settings;
   const now = ports.clock.now();
-  const answered = peer?.answered ?? new Set();
+  const answered = peer?.acked ?? new Set();
   const isThere = answered.size > 0 || heardAt >= (survey?.startedAt ?? now) ||
     (!isValidated && heardAt - joinedAt > heartbeat / 2);
   const isRecent = (time: number) => now - time <= RECENT_HEARTBEATS * heartbeat;
@@ -187,7 +187,7 @@ function pathsOf(
   const has = (...paths: readonly SurveyPath[]) => paths.some((path) => answered.has(path));
   const unicast = { in: has("there", "out") || isHeard(unicastAt), out: has("there", "in") };
   const { report } = peer ?? {};
-  const isKnownThere = report === undefined || report.asker >= REQUESTER_VALIDATED;
+  const isKnownThere = report === undefined || report.requester >= REQUESTER_VALIDATED;
   const multicast = {
     in: has("in", "group") || isHeard(groupAt) || (!isKnownThere && isRecent(groupAt)),
     out: has("out", "group"),

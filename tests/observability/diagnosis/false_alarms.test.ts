@@ -24,7 +24,7 @@ import {
 } from "../../support/diagnosed_lan.ts";
 
 function numbersOf({ peers }: Diagnosis): readonly (readonly [lost: number, questions: number])[] {
-  return peers.map(({ lost, probes: questions }) => [lost, questions]);
+  return peers.map(({ lost, probes }) => [lost, probes]);
 }
 
 describe("a long way", () => {
@@ -178,7 +178,7 @@ describe("newcomers", () => {
       await lan.open(C);
       lan.network.partition([[A, C], [B]]);
       const diagnosis = await lan.network.clock.run(diagnosing, 5000);
-      assertEquals(diagnosis.peers.map(({ probed: asked }) => asked).sort(), [false, true]);
+      assertEquals(diagnosis.peers.map(({ probed }) => probed).sort(), [false, true]);
       assertEquals(codesOf(diagnosis).filter((code) => code.includes("not-measured")), []);
     }),
   );

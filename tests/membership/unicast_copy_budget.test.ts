@@ -4,7 +4,7 @@ import { assert, assertEquals, assertLessOrEqual, assertStrictEquals } from "@st
 import { MemoryNetwork } from "../../adapters/memory.ts";
 import { VirtualClock } from "../../adapters/memory/clock.ts";
 import { encodePacket, type MeshEvent } from "../../mod.ts";
-import { CopyBudget, hearPlain, type PlainDestination } from "../../src/membership/copy_budget.ts";
+import { hearPlain, type PlainDestination, UnicastCopyBudget } from "../../src/membership/unicast_copy_budget.ts";
 import { type Endpoint, formatAddress } from "../../src/platform/endpoint.ts";
 import { openOn } from "../sim/worlds.ts";
 import { MemoryPlainPeer } from "../support/memory_plain_peer.ts";
@@ -17,7 +17,12 @@ function setUp(config: { plain?: readonly PlainDestination[]; seeds?: readonly E
   const clock = new VirtualClock();
   const events: MeshEvent[] = [];
   const { plain = [], seeds = NONE } = config;
-  const limit = new CopyBudget({ clock, plain: () => plain, seeds: () => seeds, emit: (event) => events.push(event) });
+  const limit = new UnicastCopyBudget({
+    clock,
+    plain: () => plain,
+    seeds: () => seeds,
+    emit: (event) => events.push(event),
+  });
   /** How often each place is allowed, of so many batches. */
   const send = (batches: number, all: readonly Endpoint[]) => {
     const counts = new Map(all.map(({ host, port }) => [formatAddress(host, port), 0]));
@@ -86,7 +91,7 @@ describe("a plain peer is established", () => {
     const { table } = tableOn(clock, { heartbeat: HEARTBEAT });
     const entry = join(table, index, { validated: false, extended: false });
     const hear = (source: Endpoint = placeOf(index)) => {
-      table.hear(heardFrom(index, { extended: false, source, advertised: "" }));
+      table.onHeartbeat(heardFrom(index, { extended: false, source, advertised: "" }));
       const isChanged = hearPlain(entry, source, clock.now(), HEARTBEAT);
       if (isChanged) table.changed();
       return entry.plain.isEstablished;
@@ -138,7 +143,7 @@ describe("a plain peer is established", () => {
   test("and stays where it is heard, whatever others say in its name, until it has been silent there for a while", async () => {
     const { clock, table, entry } = start();
     const hear = (index: number) => {
-      table.hear(heardFrom(1, { extended: false, source: placeOf(index), advertised: addressOf(index) }));
+      table.onHeartbeat(heardFrom(1, { extended: false, source: placeOf(index), advertised: addressOf(index) }));
       hearPlain(entry, placeOf(index), clock.now(), HEARTBEAT);
     };
     for (let i = 0; i < 20; i++) {
@@ -154,7 +159,7 @@ describe("a plain peer is established", () => {
 
   test("where one of those that share its place is", async () => {
     const { clock, table, hear } = start();
-    table.hear(heardFrom(2, { extended: false, source: placeOf(1), advertised: addressOf(1) }));
+    table.onHeartbeat(heardFrom(2, { extended: false, source: placeOf(1), advertised: addressOf(1) }));
     for (let i = 0; i < 3; i++) {
       hear();
       await clock.advance(HEARTBEAT);

@@ -1,5 +1,5 @@
 /**
- * Replacements of lost peers: a mesh whose processes were started again, with other ids, does not report the old ones
+ * PeerReplacements of lost peers: a mesh whose processes were started again, with other ids, does not report the old ones
  * as missing. Each node that joins replaces one lost peer at most.
  *
  * @module
@@ -11,8 +11,8 @@ import { type Endpoint, isSameEndpoint } from "../platform/endpoint.ts";
 /** A node that leaves within so many milliseconds of joining was a visitor, as a diagnosis is, and replaces nobody. */
 const MIN_STAY = 60_000;
 
-/** What {@linkcode Replacements} are made of. */
-export interface ReplacementsConfig {
+/** What {@linkcode PeerReplacements} are made of. */
+export interface PeerReplacementsConfig {
   /** Most joined nodes that are remembered without a peer to replace, and most visitors. */
   readonly capacity: number;
   /** Time between heartbeats, in milliseconds. */
@@ -49,8 +49,8 @@ interface LostRecord extends Going {
  * A process that has crashed may be started again before its old peer is lost. So nodes that have joined are
  * remembered, too.
  */
-export class Replacements {
-  readonly #config: ReplacementsConfig;
+export class PeerReplacements {
+  readonly #config: PeerReplacementsConfig;
   readonly #lost = new Map<string, LostRecord>();
   /** Nodes that have joined and replace nobody. */
   readonly #unassigned = new Map<string, JoinedNode>();
@@ -58,7 +58,7 @@ export class Replacements {
   readonly #visitors = new Map<string, JoinedNode>();
   readonly #startedAt: number;
 
-  constructor(config: ReplacementsConfig) {
+  constructor(config: PeerReplacementsConfig) {
     this.#config = config;
     this.#startedAt = config.clock.now();
   }
@@ -122,15 +122,15 @@ export class Replacements {
    * the one of the same host that was lost first; else the one that was lost first; else a peer that will be lost, as
    * it is silent.
    */
-  came({ id, endpoint }: Located): void {
-    if (!this.took({ id, endpoint })) this.#assign({ id, endpoint, at: this.#config.clock.now() });
+  onJoined({ id, endpoint }: Located): void {
+    if (!this.onAddressTaken({ id, endpoint })) this.#assign({ id, endpoint, at: this.#config.clock.now() });
   }
 
   /**
    * A node has answered at the endpoint of a lost peer, which does not come back. Returns whether it replaces a peer
    * so.
    */
-  took({ id, endpoint }: Located): boolean {
+  onAddressTaken({ id, endpoint }: Located): boolean {
     // A peer that comes back after a partition may share its port with another that was on the same side.
     if (this.#lost.has(id)) return false;
     const taken = this.#firstLost((lost) => isSameEndpoint(lost.endpoint, endpoint) && !lost.isTaken);

@@ -61,7 +61,7 @@ interface Measured {
  * whenever they were sent and however long the NAK took. Each peer is measured by itself: that each of a hundred peers
  * loses one batch in fifty is no congestion, though hardly a batch is left then that nobody asks for.
  */
-export class LossClassifier {
+export class CongestionDetector {
   readonly #peers = new Map<string, Measured>();
   /** The falls of the rate, the oldest first: the last number that was sent before each, and the rate until then. */
   readonly #falls: { readonly last: number; readonly rate: number }[] = [];

@@ -47,8 +47,8 @@ export function hearPlain(entry: PeerEntry, source: Endpoint, now: number, heart
   return plain.isEstablished !== wasEstablished;
 }
 
-/** What a {@linkcode CopyBudget} is made of. */
-export interface CopyBudgetConfig {
+/** What a {@linkcode UnicastCopyBudget} is made of. */
+export interface UnicastCopyBudgetConfig {
   readonly clock: Clock;
   /** Where plain peers are reached that need copies. The same array as long as nothing has changed. */
   readonly plain: () => readonly PlainDestination[];
@@ -62,10 +62,10 @@ export interface CopyBudgetConfig {
  * copies to all plain peers together are limited, and the peers take turns. Where there is none, a list passes as it
  * is.
  */
-export class CopyBudget {
+export class UnicastCopyBudget {
   /** Copies that were not sent. */
   refused = 0;
-  readonly #config: CopyBudgetConfig;
+  readonly #config: UnicastCopyBudgetConfig;
   readonly #established: Share;
   readonly #unestablished: Share;
   readonly #events: TokenBucket;
@@ -77,7 +77,7 @@ export class CopyBudget {
   /** `refused` as it was with the last event. */
   #reported = 0;
 
-  constructor(config: CopyBudgetConfig) {
+  constructor(config: UnicastCopyBudgetConfig) {
     const { clock } = config;
     this.#config = config;
     this.#established = new Share(new TokenBucket(clock, ESTABLISHED_PER_SECOND, ESTABLISHED_PER_SECOND));
