@@ -315,7 +315,7 @@ describe("what is missing", () => {
   test("and was overwritten is a gap when requests were in vain for a second, as on a way that is open one way only", async () => {
     const { accept, position, gaps, stream, clock } = known(3);
     accept(10);
-    for (const hole of stream().window.holes) Object.assign(hole, { askedAt: clock.now() + 1, attempts: 1 });
+    for (const hole of stream().window.holes) Object.assign(hole, { nakSentAt: clock.now() + 1, attempts: 1 });
     await clock.advance(1000);
     position(10, 10);
     assertEquals(gaps, []);
@@ -555,7 +555,7 @@ describe("what is missing", () => {
     const { accept, position, gaps, stream, clock } = known();
     await clock.advance(1);
     for (let number = 2; number <= 20; number += 2) accept(number);
-    Object.assign(stream().window.holes[0] as Hole, { askedAt: clock.now(), attempts: 1 });
+    Object.assign(stream().window.holes[0] as Hole, { nakSentAt: clock.now(), attempts: 1 });
     await clock.advance(500);
     accept(22);
     await clock.advance(500);
@@ -564,7 +564,7 @@ describe("what is missing", () => {
     await clock.advance(500);
     position(22, 23);
     assertEquals(gaps.slice(1), []);
-    Object.assign(stream().window.holes[0] as Hole, { askedAt: clock.now() - 1000, attempts: 1 });
+    Object.assign(stream().window.holes[0] as Hole, { nakSentAt: clock.now() - 1000, attempts: 1 });
     position(22, 23);
     assertEquals(gaps.slice(1), [[1, 21, 21, "overwritten"]]);
   });
@@ -588,7 +588,7 @@ describe("what is missing", () => {
     accept(3);
     const [hole] = stream().window.holes;
     assert(hole !== undefined);
-    Object.assign(hole, { attempts: 1, askedAt: clock.now(), lastAskedAt: clock.now() });
+    Object.assign(hole, { attempts: 1, nakSentAt: clock.now(), lastNakSentAt: clock.now() });
     await clock.advance(80);
     accept(1, A, true);
     assertEquals(stream().roundTrip, 800 - 720 / 8);
@@ -596,12 +596,20 @@ describe("what is missing", () => {
     Object.assign(hole, { attempts: 2 });
     accept(2, A, true);
     accept(5);
-    Object.assign(stream().window.holes[0] as Hole, { attempts: 1, askedAt: clock.now(), lastAskedAt: clock.now() });
+    Object.assign(stream().window.holes[0] as Hole, {
+      attempts: 1,
+      nakSentAt: clock.now(),
+      lastNakSentAt: clock.now(),
+    });
     accept(4);
     assertEquals(stream().roundTrip, 710);
     // Longer than that it may have waited for its turn.
     accept(7);
-    Object.assign(stream().window.holes[0] as Hole, { attempts: 1, askedAt: clock.now(), lastAskedAt: clock.now() });
+    Object.assign(stream().window.holes[0] as Hole, {
+      attempts: 1,
+      nakSentAt: clock.now(),
+      lastNakSentAt: clock.now(),
+    });
     await clock.advance(2000);
     accept(6, A, true);
     assertEquals(stream().roundTrip, 710);

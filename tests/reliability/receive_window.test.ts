@@ -66,7 +66,7 @@ describe("a window", () => {
     window.accept(10, 5, 7);
     const [hole] = window.holes as [Hole];
     assertEquals(hole, { from: 1, to: 9, foundAt: 5, due: 7, attempts: 0, nakSentAt: 0, lastNakSentAt: 0 });
-    Object.assign(hole, { due: 50, attempts: 2, askedAt: 30, lastAskedAt: 36 });
+    Object.assign(hole, { due: 50, attempts: 2, nakSentAt: 30, lastNakSentAt: 36 });
     window.accept(5, 99, 99);
     assertEquals(window.holes, [
       { from: 1, to: 4, foundAt: 5, due: 50, attempts: 2, nakSentAt: 30, lastNakSentAt: 36 },
@@ -191,7 +191,7 @@ describe("a window with too many holes", () => {
 
   test("asks for what two have become as for the one that was asked for less", () => {
     const window = sieve(2048);
-    Object.assign(window.holes[2047] as Hole, { attempts: 2, askedAt: 10, lastAskedAt: 20, due: 9_000 });
+    Object.assign(window.holes[2047] as Hole, { attempts: 2, nakSentAt: 10, lastNakSentAt: 20, due: 9_000 });
     window.accept(4098, 5_000, 5_005);
     assertEquals(window.holes[2047], {
       from: 4095,
