@@ -1,6 +1,6 @@
 /**
  * Pacer: the rate at which a node may send, by additive increase and multiplicative decrease (AIMD: Chiu and Jain 1989;
- * RFC 5681). `docs/wire.md`, "Pace".
+ * RFC 5681). `docs/wire.md`, "Pacing".
  *
  * @module
  */

@@ -1,5 +1,5 @@
 /**
- * Loss classifier: which losses mean congestion, so that the node has to send more slowly; `docs/wire.md`, "Pace".
+ * Congestion detector: which losses mean congestion, so that the node has to send more slowly; `docs/wire.md`, "Pacing".
  *
  * @module
  */

@@ -1,4 +1,4 @@
-// How nodes show each other where they are, and what is sent to who has not: docs/wire.md, "Who is where".
+// How nodes show each other where they are, and what is sent to who has not: docs/wire.md, "Path validation".
 import { describe, test } from "node:test";
 import { assert, assertEquals, assertGreaterOrEqual, assertLessOrEqual } from "@std/assert";
 import * as fc from "fast-check";

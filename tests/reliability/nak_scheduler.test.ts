@@ -17,7 +17,7 @@ const NODE_ID = new Uint8Array(16).fill(0xaa);
 const HOME: Endpoint = { host: "10.0.0.1", port: 7946 };
 const SOURCE: Endpoint = { host: "10.0.0.9", port: 5000 };
 const TOKEN = new Uint8Array(8).fill(5);
-/** First wait for an answer, at least: `docs/wire.md`, "Repair". */
+/** First wait for an answer, at least: `docs/wire.md`, "NAKs and retransmission". */
 const RETRY = 6;
 
 interface Asked {
