@@ -29,7 +29,7 @@ import { pause } from "./pause.ts";
 import { type Phases, phasesOf, type Request } from "./phases.ts";
 import { findHolder, type PortHolder } from "./port_holder.ts";
 import type { Progress } from "./progress.ts";
-import { type Stranger, Strangers } from "./unknown_nodes.ts";
+import { type UnknownNode, UnknownNodes } from "./unknown_nodes.ts";
 import { VERSION } from "./version.ts";
 import { Watch } from "./watch.ts";
 
@@ -56,9 +56,9 @@ export interface DoctorReport {
   readonly interfaces: Diagnosis["interfaces"];
   readonly peers: Diagnosis["peers"];
   /** Unknown nodes that were found outside the mesh: the first 64. */
-  readonly strangers: readonly Stranger[];
+  readonly unknownNodes: readonly UnknownNode[];
   /** How many more of them there are. */
-  readonly moreStrangers: number;
+  readonly moreUnknownNodes: number;
 }
 
 /** What to examine, and how. */
@@ -181,23 +181,23 @@ class Examiner {
     }
     // Peers that are heard but not reached have not joined, and are known all the same.
     for (const { id } of diagnosis.peers) watch.known.add(id);
-    const strangers = new Strangers(diagnosis, watch.known);
+    const unknownNodes = new UnknownNodes(diagnosis, watch.known);
     progress?.at(isScouting ? "look" : "seeds");
     const [known] = await Promise.all([
       this.#refine(diagnosis, watch.resolveErrors),
-      isScouting ? this.#askStrangers(diagnosis, strangers) : undefined,
+      isScouting ? this.#probeUnknownNodes(diagnosis, unknownNodes) : undefined,
     ]);
-    if (isScouting && strangers.list.length === 0 && diagnosis.peers.length === 0) {
+    if (isScouting && unknownNodes.list.length === 0 && diagnosis.peers.length === 0) {
       progress?.at("leave");
       await mesh.close();
-      await this.#hearStrangers(diagnosis, strangers);
+      await this.#listenForUnknownNodes(diagnosis, unknownNodes);
     }
     signal?.throwIfAborted();
     const { findings: _, ok: __, ...seen } = diagnosis;
-    const { list, more } = strangers;
+    const { list, more } = unknownNodes;
     const outside = scoutFindings(diagnosis, list);
     const found = [...holder?.withoutMulticast(outside) ?? outside, ...known, ...holder ? [holder.finding] : []];
-    return reportOf(found, { ...seen, strangers: list, moreStrangers: more });
+    return reportOf(found, { ...seen, unknownNodes: list, moreUnknownNodes: more });
   }
 
   async #diagnose(): Promise<Diagnosis> {
@@ -207,13 +207,13 @@ class Examiner {
     return this.#holder?.judged(diagnosis) ?? diagnosis;
   }
 
-  async #askStrangers(diagnosis: Diagnosis, strangers: Strangers): Promise<void> {
+  async #probeUnknownNodes(diagnosis: Diagnosis, unknownNodes: UnknownNodes): Promise<void> {
     const questions = questionsOf(diagnosis, this.#interfaces());
-    await this.#means.scout(questions, this.#phases.look, (answer) => strangers.answered(answer));
+    await this.#means.scout(questions, this.#phases.look, (answer) => unknownNodes.answered(answer));
   }
 
   /** Listens for plain nodes, which send no acks but a heartbeat every `heartbeat`. */
-  async #hearStrangers(diagnosis: Diagnosis, strangers: Strangers): Promise<void> {
+  async #listenForUnknownNodes(diagnosis: Diagnosis, unknownNodes: UnknownNodes): Promise<void> {
     const { progress, signal } = this.#examination;
     const { requested, family, group, port } = diagnosis.node;
     if (family !== 4 || !requested.multicast) return;
@@ -221,7 +221,7 @@ class Examiner {
     const time = this.#phases.listenElsewhere;
     if (interfaces.length === 0) return;
     progress?.at("listenElsewhere");
-    await this.#means.listen({ interfaces, group, port, time, signal, onHeard: (heard) => strangers.heard(heard) });
+    await this.#means.listen({ interfaces, group, port, time, signal, onHeard: (heard) => unknownNodes.heard(heard) });
   }
 
   #interfaces(): readonly NetworkInterface[] {
@@ -286,7 +286,7 @@ function notOpened(error: MeshOpenError): DoctorReport {
   // The rule says what must hold, the cause why it does not.
   const message = cause === undefined ? error.message : `${error.message} (${messageOf(cause)})`;
   const finding: Finding = { code: "open-failed", severity: "error", subject, message, advice };
-  return reportOf([finding], { node: null, interfaces: [], peers: [], strangers: [], moreStrangers: 0 });
+  return reportOf([finding], { node: null, interfaces: [], peers: [], unknownNodes: [], moreUnknownNodes: 0 });
 }
 
 function reportOf(

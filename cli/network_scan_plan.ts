@@ -8,7 +8,7 @@ import type { Diagnosis, Finding, FindingCode, NetworkInterface } from "../mod.t
 import { DEFAULT_GROUPS } from "../src/net/address_family.ts";
 import { inNumber, named } from "../src/observability/diagnosis/finding.ts";
 import type { Question } from "./network_scan.ts";
-import { isUsed, type Stranger } from "./unknown_nodes.ts";
+import { isUsed, type UnknownNode } from "./unknown_nodes.ts";
 
 /** Port of a mesh that was given none. */
 const DEFAULT_PORT = 7946;
@@ -60,16 +60,16 @@ export function othersOf(
  */
 export function scoutFindings(
   { node, interfaces, peers }: Pick<Diagnosis, "node" | "interfaces" | "peers">,
-  strangers: readonly Stranger[],
+  unknownNodes: readonly UnknownNode[],
 ): readonly Finding[] {
   const isAlone = peers.length === 0;
-  const left = new Set(strangers);
+  const left = new Set(unknownNodes);
   const found: Finding[] = [];
   /** Makes one finding for those of the remaining nodes for which `test` holds. */
   const sort = (
     code: FindingCode,
-    test: (one: Stranger) => boolean,
-    text: (some: readonly Stranger[]) => Text,
+    test: (one: UnknownNode) => boolean,
+    text: (some: readonly UnknownNode[]) => Text,
   ): void => {
     const some = [...left].filter(test);
     if (some.length === 0) return;
@@ -89,7 +89,7 @@ export function scoutFindings(
     });
   };
   const used = interfaces.map(({ name, address }) => name ?? address).join(", ");
-  const addresses = (some: readonly Stranger[]) => JSON.stringify(some.slice(0, 3).map(seedOf));
+  const addresses = (some: readonly UnknownNode[]) => JSON.stringify(some.slice(0, 3).map(seedOf));
   sort("port-mismatch", ({ port }) => port !== node.port, (some) => ({
     message: `${nodes(some)} ${values(some, "port")}; this node uses ${node.port}.`,
     remedy: "set the same `port` on all nodes of a mesh.",
@@ -133,21 +133,21 @@ interface Text {
   readonly apart?: string;
 }
 
-function nodes(some: readonly Stranger[]): string {
+function nodes(some: readonly UnknownNode[]): string {
   return some.length === 1 ? "A node was found that uses" : `${some.length} nodes were found that use`;
 }
 
-function values(some: readonly Stranger[], name: "port" | "group"): string {
+function values(some: readonly UnknownNode[], name: "port" | "group"): string {
   const all = [...new Set(some.map((one) => `${one[name]}`))];
   return `the ${name}${all.length === 1 ? "" : "s"} ${named(all)}`;
 }
 
-function interfacesOf(some: readonly Stranger[]): string {
+function interfacesOf(some: readonly UnknownNode[]): string {
   return named([...new Set(some.map((one) => one.interface))]);
 }
 
 /** The host and the port of its mesh: the node's own port changes when it is restarted. */
-function seedOf({ address, port }: Stranger): string {
+function seedOf({ address, port }: UnknownNode): string {
   return `${address.slice(0, address.lastIndexOf(":"))}:${port}`;
 }
 

@@ -27,11 +27,11 @@ const MARKS: Readonly<Record<Severity, readonly [mark: string, format: Format]>>
 };
 /** Largest numbers of peers and of unknown nodes that are listed. */
 const MOST_PEERS = 32;
-const MOST_STRANGERS = 32;
+const MAX_UNKNOWN_NODES = 32;
 
 /** Renders the report as text, with a line break at its end. */
 export function render(report: DoctorReport, paint: Paint): string {
-  const { node, interfaces, peers, strangers, moreStrangers, findings } = report;
+  const { node, interfaces, peers, unknownNodes, moreUnknownNodes, findings } = report;
   const lines: string[] = [];
   if (node !== null) {
     const { address, adapter, group, heartbeat, id, port } = node;
@@ -51,12 +51,12 @@ export function render(report: DoctorReport, paint: Paint): string {
       "",
     );
   }
-  if (strangers.length > 0) {
+  if (unknownNodes.length > 0) {
     lines.push(
-      paint("bold", `Nodes of other meshes (${strangers.length + moreStrangers})`),
+      paint("bold", `Nodes of other meshes (${unknownNodes.length + moreUnknownNodes})`),
       ...table([
         ["address", "interface", "port", "group", "heartbeat", "multicast"],
-        ...strangers.slice(0, MOST_STRANGERS).map((one) => [
+        ...unknownNodes.slice(0, MAX_UNKNOWN_NODES).map((one) => [
           one.address,
           one.interface,
           `${one.port}`,
@@ -65,7 +65,7 @@ export function render(report: DoctorReport, paint: Paint): string {
           yes(one.multicast),
         ]),
       ], paint),
-      ...more(strangers.length - MOST_STRANGERS + moreStrangers),
+      ...more(unknownNodes.length - MAX_UNKNOWN_NODES + moreUnknownNodes),
       "",
     );
   }

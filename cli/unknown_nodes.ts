@@ -19,7 +19,7 @@ const MOST_COUNTED = 65_536;
 const HEARTBEAT = { min: 10, max: 3_600_000 };
 
 /** A node that is not part of the mesh. */
-export interface Stranger {
+export interface UnknownNode {
   readonly id: string;
   /** The source address of its ack, `host:port`. */
   readonly address: string;
@@ -35,10 +35,10 @@ export interface Stranger {
 }
 
 /** Collects unknown nodes, each once. */
-export class Strangers {
+export class UnknownNodes {
   readonly #diagnosis: Pick<Diagnosis, "node" | "interfaces">;
   readonly #known: ReadonlySet<string>;
-  readonly #kept = new Map<string, Stranger>();
+  readonly #kept = new Map<string, UnknownNode>();
   readonly #others = new Set<string>();
 
   /** `known` holds the ids of the node itself and of all its peers; ids that are added later count too. */
@@ -48,7 +48,7 @@ export class Strangers {
   }
 
   /** The first 64 unknown nodes. */
-  get list(): readonly Stranger[] {
+  get list(): readonly UnknownNode[] {
     return [...this.#kept.values()].filter(({ id }) => !this.#known.has(id));
   }
 
@@ -81,10 +81,10 @@ export class Strangers {
     });
   }
 
-  #note(stranger: Stranger): void {
-    const { id } = stranger;
+  #note(unknownNode: UnknownNode): void {
+    const { id } = unknownNode;
     if (this.#known.has(id)) return;
-    if (this.#kept.has(id) || this.#kept.size < MOST_KEPT) this.#kept.set(id, stranger);
+    if (this.#kept.has(id) || this.#kept.size < MOST_KEPT) this.#kept.set(id, unknownNode);
     else if (this.#others.size < MOST_COUNTED) this.#others.add(id);
   }
 }

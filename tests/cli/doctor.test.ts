@@ -12,7 +12,7 @@ import { questionsOf, scoutFindings } from "../../cli/network_scan_plan.ts";
 import { FLAGS, inFlags } from "../../cli/option_flags.ts";
 import { program } from "../../cli/program.ts";
 import { coloured, plain, render } from "../../cli/render.ts";
-import { type Stranger, Strangers } from "../../cli/unknown_nodes.ts";
+import { type UnknownNode, UnknownNodes } from "../../cli/unknown_nodes.ts";
 import { VERSION } from "../../cli/version.ts";
 import type { Diagnosis, Finding, NetworkInterface, Report } from "../../mod.ts";
 import { encodeControl, readExtension } from "../../src/wire/extension.ts";
@@ -37,8 +37,8 @@ const EMPTY: DoctorReport = {
   node: NODE,
   interfaces: [ETH0],
   peers: [],
-  strangers: [],
-  moreStrangers: 0,
+  unknownNodes: [],
+  moreUnknownNodes: 0,
 };
 
 const REPORT: Report = { port: 7946, heartbeat: 5000, requester: 0, multicast: true, group: "239.0.0.1" };
@@ -52,10 +52,10 @@ function strangersOf(
   answers: readonly Answer[],
   seen: Pick<Diagnosis, "interfaces">,
   known: ReadonlySet<string> = new Set(),
-): readonly Stranger[] {
-  const strangers = new Strangers({ node: NODE, ...seen }, known);
-  for (const answer of answers) strangers.answered(answer);
-  return strangers.list;
+): readonly UnknownNode[] {
+  const unknownNodes = new UnknownNodes({ node: NODE, ...seen }, known);
+  for (const answer of answers) unknownNodes.answered(answer);
+  return unknownNodes.list;
 }
 
 /** Runs the program in this process. */
@@ -417,8 +417,8 @@ describe("a run on this host", () => {
             assert(report.findings.some(({ code }) => code === "port-shared"), run.describe());
             const ids = report.peers.map(({ id }) => id).sort();
             // Others may run at the default port.
-            const strangers = report.strangers.filter((stranger) => stranger.port === port);
-            assertEquals([ids, strangers], [[one.nodeId, publisher.nodeId].sort(), []], run.describe());
+            const unknownNodes = report.unknownNodes.filter((unknownNode) => unknownNode.port === port);
+            assertEquals([ids, unknownNodes], [[one.nodeId, publisher.nodeId].sort(), []], run.describe());
           })
         ));
     }
@@ -594,14 +594,14 @@ describe("scouting", () => {
     }
   });
 
-  test("keeps 64 strangers, however many are invented, and counts the others once each", () => {
-    const strangers = new Strangers({ node: NODE, interfaces: [ETH0] }, new Set());
+  test("keeps 64 unknown nodes, however many are invented, and counts the others once each", () => {
+    const unknownNodes = new UnknownNodes({ node: NODE, interfaces: [ETH0] }, new Set());
     for (let i = 0; i < 10_000; i++) {
-      strangers.answered({ ...answerOf(`${i % 5000}`, eth0), report: { ...REPORT, port: 1 + i % 5000 } });
+      unknownNodes.answered({ ...answerOf(`${i % 5000}`, eth0), report: { ...REPORT, port: 1 + i % 5000 } });
     }
-    for (let i = 0; i < 100; i++) strangers.heard({ id: `heard ${i}`, host: "10.0.5.9", port: 7946, from: eth1 });
-    assertEquals([strangers.list.length, strangers.more], [64, 5036]);
-    const [finding, ...others] = scoutFindings({ node: NODE, interfaces: [ETH0], peers: [] }, strangers.list);
+    for (let i = 0; i < 100; i++) unknownNodes.heard({ id: `heard ${i}`, host: "10.0.5.9", port: 7946, from: eth1 });
+    assertEquals([unknownNodes.list.length, unknownNodes.more], [64, 5036]);
+    const [finding, ...others] = scoutFindings({ node: NODE, interfaces: [ETH0], peers: [] }, unknownNodes.list);
     assertEquals(others, []);
     assertStringIncludes(
       finding?.message ?? "",
@@ -612,7 +612,7 @@ describe("scouting", () => {
 
   test("takes no node with impossible options for one, and none that has become a peer meanwhile", () => {
     const known = new Set(["self"]);
-    const strangers = new Strangers({ node: NODE, interfaces: [ETH0] }, known);
+    const unknownNodes = new UnknownNodes({ node: NODE, interfaces: [ETH0] }, known);
     const nonsense: readonly Partial<Report>[] = [
       { port: 0 },
       { heartbeat: 9 },
@@ -621,12 +621,12 @@ describe("scouting", () => {
       { group: "::1" },
     ];
     for (const [i, part] of nonsense.entries()) {
-      strangers.answered({ ...answerOf(`${i}`, eth0), report: { ...REPORT, ...part } });
+      unknownNodes.answered({ ...answerOf(`${i}`, eth0), report: { ...REPORT, ...part } });
     }
-    for (const id of ["self", "peer", "other"]) strangers.answered(answerOf(id, eth0));
-    strangers.answered({ ...answerOf("six", eth0), report: { ...REPORT, group: "ff12::5752:1" } });
+    for (const id of ["self", "peer", "other"]) unknownNodes.answered(answerOf(id, eth0));
+    unknownNodes.answered({ ...answerOf("six", eth0), report: { ...REPORT, group: "ff12::5752:1" } });
     known.add("peer");
-    assertEquals([strangers.list.map(({ id }) => id), strangers.more], [["other", "six"], 0]);
+    assertEquals([unknownNodes.list.map(({ id }) => id), unknownNodes.more], [["other", "six"], 0]);
   });
 
   test("tells a port where somebody listens from one where nobody does", () =>
@@ -639,7 +639,7 @@ describe("scouting", () => {
       assertEquals(await isRefused("127.0.0.1", Number(port), 2000), !("Deno" in globalThis));
     }));
 
-  const stranger: Stranger = {
+  const unknownNode: UnknownNode = {
     id: "other",
     address: "10.0.0.9:50000",
     interface: "eth0",
@@ -649,7 +649,7 @@ describe("scouting", () => {
     heartbeat: 5000,
     multicast: true,
   };
-  const causes: readonly [string, Partial<Stranger>, string, string][] = [
+  const causes: readonly [string, Partial<UnknownNode>, string, string][] = [
     ["port-mismatch", { port: 7950 }, "A node was found that uses the port 7950; this node uses 7946.", "`port`"],
     [
       "group-mismatch",
@@ -668,7 +668,7 @@ describe("scouting", () => {
   ];
   for (const [code, difference, message, advice] of causes) {
     test(`explains ${code}`, () => {
-      const found = scoutFindings({ node: NODE, interfaces: [ETH0], peers: [] }, [{ ...stranger, ...difference }]);
+      const found = scoutFindings({ node: NODE, interfaces: [ETH0], peers: [] }, [{ ...unknownNode, ...difference }]);
       assertEquals(found.map((finding) => [finding.code, finding.severity, finding.subject]), [
         [code, "error", "10.0.0.9:50000"],
       ]);
@@ -677,10 +677,10 @@ describe("scouting", () => {
     });
   }
 
-  test("finds one cause for each stranger; beside peers it blames none, and first thinks of another mesh", () => {
-    const strangers = causes.map(([id, difference]) => ({ ...stranger, id, ...difference }));
+  test("finds one cause for each unknownNode; beside peers it blames none, and first thinks of another mesh", () => {
+    const unknownNodes = causes.map(([id, difference]) => ({ ...unknownNode, id, ...difference }));
     const peers = [{}] as unknown as Diagnosis["peers"];
-    const found = scoutFindings({ node: NODE, interfaces: [ETH0], peers }, strangers);
+    const found = scoutFindings({ node: NODE, interfaces: [ETH0], peers }, unknownNodes);
     assertEquals(found.map(({ code, severity }) => [code, severity]), causes.map(([code]) => [code, "info"]));
     for (const [i, { advice, code }] of found.entries()) {
       const [isOther = "", isThis = ""] = advice.split(". If it is this one, ");
@@ -691,7 +691,7 @@ describe("scouting", () => {
     assertEquals(scoutFindings({ node: NODE, interfaces: [ETH0], peers: [] }, []), []);
   });
 
-  test("takes a stranger to be where the mesh is, if it answers there too", () => {
+  test("takes a unknownNode to be where the mesh is, if it answers there too", () => {
     const answers = [["a", eth1], ["a", eth0], ["a", eth1], ["b", eth1], ["c", eth0]] as const;
     const found = strangersOf(answers.map(([id, from]) => answerOf(id, from)), { interfaces: [ETH0] }, new Set(["c"]));
     assertEquals(found.map(({ id, interface: name, isOnMesh }) => [id, name, isOnMesh]), [
@@ -753,8 +753,8 @@ describe("the table", () => {
     assertStringIncludes(render(report, coloured), "\u001b[31m✖ error mtu\u001b[39m");
   });
 
-  test("shows strangers, and at most 32 peers; a node that could not be opened has none", () => {
-    const strangers: Stranger[] = [{
+  test("shows unknown nodes, and at most 32 peers; a node that could not be opened has none", () => {
+    const unknownNodes: UnknownNode[] = [{
       id: "x",
       address: "10.0.5.9:7",
       interface: "eth1",
@@ -764,12 +764,12 @@ describe("the table", () => {
       heartbeat: 500,
       multicast: true,
     }];
-    const text = render({ ...EMPTY, strangers, peers: Array.from({ length: 40 }, () => peer) }, plain);
+    const text = render({ ...EMPTY, unknownNodes, peers: Array.from({ length: 40 }, () => peer) }, plain);
     assertMatch(text, /\n {2}10\.0\.5\.9:7 +eth1 +7946 +239\.0\.0\.1 +500 ms +yes\n/);
     assertStringIncludes(text, "  and 8 more\n");
     assertEquals(render({ ...EMPTY, node: null }, plain), "✔ All is well\n");
-    const [one] = strangers as [Stranger];
-    const many = render({ ...EMPTY, strangers: Array(64).fill(one), moreStrangers: 4936 }, plain);
+    const [one] = unknownNodes as [UnknownNode];
+    const many = render({ ...EMPTY, unknownNodes: Array(64).fill(one), moreUnknownNodes: 4936 }, plain);
     assertStringIncludes(many, "Nodes of other meshes (5000)\n");
     assertEquals([many.split("10.0.5.9:7 ").length - 1, many.includes("  and 4968 more\n")], [32, true]);
   });

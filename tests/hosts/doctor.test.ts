@@ -63,7 +63,7 @@ describe("on hosts", { concurrency: 3 }, () => {
       const nodes = await Promise.all([open(1), open(2)]);
       const checkup = await doctor([], runtime);
       assertWarnings(checkup);
-      const { peers, interfaces, strangers } = checkup.report;
+      const { peers, interfaces, unknownNodes } = checkup.report;
       assertEquals(peers.map(({ id }) => id).sort(), nodes.map(({ nodeId }) => nodeId).sort());
       for (const { largest, multicast, unicast } of peers) {
         assertEquals({ largest, multicast, unicast }, {
@@ -73,7 +73,7 @@ describe("on hosts", { concurrency: 3 }, () => {
         });
       }
       assertEquals(interfaces, [{ name: "eth0", address: "10.77.1.1", multicast: true, returned: true }]);
-      assertEquals(strangers, []);
+      assertEquals(unknownNodes, []);
     });
   }
 
@@ -116,7 +116,7 @@ describe("on hosts", { concurrency: 3 }, () => {
     const node = await open(1, { wire: "go-warp" });
     const checkup = await doctor();
     assertStringIncludes(assertError(checkup, "wrong-interface").advice, "--interface eth1,");
-    assertEquals(checkup.report.strangers.map(({ id, heartbeat }) => [id, heartbeat]), [[node.nodeId, null]]);
+    assertEquals(checkup.report.unknownNodes.map(({ id, heartbeat }) => [id, heartbeat]), [[node.nodeId, null]]);
   });
 
   scene("doctor: another group on the same port", LAN, async ({ open, doctor }) => {
@@ -173,7 +173,7 @@ describe("on hosts", { concurrency: 3 }, () => {
     const { advice } = assertError(checkup, "unicast-outbound-blocked");
     assertStringIncludes(advice, node.address);
     assertStringIncludes(advice, 'the option `advertiseAddr: ":7946"`');
-    assertEquals(checkup.report.strangers, []);
+    assertEquals(checkup.report.unknownNodes, []);
     // As it advises.
     await node.close();
     await open(1, { advertiseAddr: ":7946" });
@@ -240,10 +240,10 @@ describe("on hosts", { concurrency: 3 }, () => {
   scene("doctor: beside a node with one port, as in a pod or with multicast", LAN, async ({ open, doctor }) => {
     const assertShared = (checkup: Checkup, nodes: readonly HostNode[]) => {
       assertWarnings(checkup);
-      const { findings, node, peers, strangers } = checkup.report;
+      const { findings, node, peers, unknownNodes } = checkup.report;
       const shared = findings.filter(({ code }) => code === "port-shared");
       assertEquals(shared.map(({ subject }) => subject), ["10.77.1.1:7946"]);
-      assertEquals([node?.port, strangers], [7946, []], JSON.stringify(checkup.report, null, 1));
+      assertEquals([node?.port, unknownNodes], [7946, []], JSON.stringify(checkup.report, null, 1));
       assertEquals(peers.map(({ id }) => id).sort(), nodes.map(({ nodeId }) => nodeId).sort());
     };
     const seeds = ["10.77.1.1", "10.77.1.2"];
@@ -268,8 +268,8 @@ describe("on hosts", { concurrency: 3 }, () => {
     const [ours, others] = await Promise.all([open(1, { multicast: false }), open(2, { multicast: false })]);
     const checkup = await doctor(["--no-multicast", "--peers", "10.77.1.2", "--strict"]);
     assertWarnings(checkup);
-    const { findings, peers, strangers } = checkup.report;
-    assertEquals([peers.map(({ id }) => id), strangers.map(({ id }) => id)], [[ours.nodeId], [others.nodeId]]);
+    const { findings, peers, unknownNodes } = checkup.report;
+    assertEquals([peers.map(({ id }) => id), unknownNodes.map(({ id }) => id)], [[ours.nodeId], [others.nodeId]]);
     const { advice, severity } = findings.find(({ code }) => code === "multicast-off") ?? {};
     assertEquals(severity, "info");
     assertMatch(advice ?? "", /^If it is another mesh, set a different --port for each\. If it is this one, name /);

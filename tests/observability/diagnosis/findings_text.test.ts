@@ -5,7 +5,7 @@ import { readFileSync } from "node:fs";
 import { describe, test } from "node:test";
 import { scoutFindings } from "../../../cli/network_scan_plan.ts";
 import { findingInFlags, FLAGS } from "../../../cli/option_flags.ts";
-import type { Stranger } from "../../../cli/unknown_nodes.ts";
+import type { UnknownNode } from "../../../cli/unknown_nodes.ts";
 import type { Finding, InterfaceDiagnosis, NodeDiagnosis, PeerDiagnosis, PeerSettings } from "../../../mod.ts";
 import type { Flaw } from "../../../src/observability/diagnosis/advertised_address_check.ts";
 import { either, inNumber } from "../../../src/observability/diagnosis/finding.ts";
@@ -34,7 +34,7 @@ const PEER: PeerDiagnosis = {
   staleness: 100,
 };
 const ETH0: InterfaceDiagnosis = { name: "eth0", address: "10.0.0.1", multicast: true, returned: true };
-const STRANGER: Stranger = {
+const STRANGER: UnknownNode = {
   id: "stranger",
   address: "10.0.0.9:50000",
   interface: "eth0",
