@@ -35,16 +35,30 @@ const steps: Readonly<Record<string, readonly Command[]>> = {
   size: [script("bundle_size")],
 };
 
+/** In turn in each lane, with the lanes side by side: most steps are one process. */
+const LANES: readonly (readonly string[])[] = [
+  ["build", "examples", "npm"],
+  ["format", "lint", "types", "docs", "jsr", "size"],
+];
+
 const chosen = process.argv.slice(2);
 const failed = chosen.filter((name) => !(name in steps));
 for (const name of failed) console.error(`There is no check "${name}": there are ${Object.keys(steps).join(", ")}`);
-for (const [name, commands] of Object.entries(steps)) {
-  if (chosen.length > 0 && !chosen.includes(name)) continue;
-  header(name);
-  for (const [command, ...args] of commands) {
-    const { ok } = await run(command, args, { cwd: ROOT, env: { NO_COLOR: "1" } });
-    if (!ok && !failed.includes(name)) failed.push(name);
-  }
-}
+await Promise.all(LANES.map(async (lane) => {
+  for (const name of lane.filter((name) => chosen.length === 0 || chosen.includes(name))) await check(name);
+}));
 console.log(failed.length === 0 ? "\nAll checks passed" : `\nFailed checks: ${failed.join(", ")}`);
 process.exitCode = failed.length === 0 ? 0 : 1;
+
+/** Runs a step, and then prints what it has printed. */
+async function check(name: string): Promise<void> {
+  const start = performance.now();
+  let text = "";
+  for (const [command, ...args] of steps[name] ?? []) {
+    const { ok, output } = await run(command, args, { cwd: ROOT, env: { NO_COLOR: "1" }, silent: true });
+    text += output;
+    if (!ok && !failed.includes(name)) failed.push(name);
+  }
+  header(`${name}, ${((performance.now() - start) / 1000).toFixed(1)} s`);
+  process.stdout.write(text);
+}

@@ -63,6 +63,6 @@ await runWorlds({
     virtualHours: Number(hours.toFixed(2)),
     virtualHoursPerMinute: Number((hours / seconds * 60).toFixed(1)),
   }),
-  names: (errorReporter) => errorReporter.map(({ failed, seed }) => `${failed} ${seed}`),
+  names: (failures) => failures.map(({ failed, seed }) => `${failed} ${seed}`),
   ended: console.log,
 }, values);

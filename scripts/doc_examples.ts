@@ -59,16 +59,14 @@ writeFileSync(
 );
 
 const checked = await run(process.execPath, [TSC, "-p", FOLDER], { cwd: ROOT });
-let errorReporter = checked.ok ? 0 : 1;
+let failures = checked.ok ? 0 : 1;
 for (const example of examples.filter(({ runs }) => runs)) {
-  if (!await passes(example)) errorReporter++;
+  if (!await passes(example)) failures++;
 }
 console.log(
-  `${examples.length} examples type-checked, ${
-    examples.filter(({ runs }) => runs).length
-  } run, ${errorReporter} failed`,
+  `${examples.length} examples type-checked, ${examples.filter(({ runs }) => runs).length} run, ${failures} failed`,
 );
-process.exitCode = errorReporter === 0 ? 0 : 1;
+process.exitCode = failures === 0 ? 0 : 1;
 
 function examplesOf(source: string): Example[] {
   const text = readFileSync(join(ROOT, source), "utf8");

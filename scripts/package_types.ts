@@ -87,13 +87,13 @@ writeFileSync(join(FOLDER, "signals.ts"), WITH_SIGNALS);
 
 const refusing = optionsWithoutUndefined(declarations());
 for (const place of refusing) console.log(`${place} does not take undefined`);
-let errorReporter = refusing.length;
+let failures = refusing.length;
 for (const compiler of Object.keys(COMPILERS)) {
-  for (const resolution of RESOLUTIONS) if (!await compiles(compiler, resolution, BARE)) errorReporter++;
-  for (const surroundings of [DOM, NODE]) if (!await compiles(compiler, RESOLUTIONS[1], surroundings)) errorReporter++;
+  for (const resolution of RESOLUTIONS) if (!await compiles(compiler, resolution, BARE)) failures++;
+  for (const surroundings of [DOM, NODE]) if (!await compiles(compiler, RESOLUTIONS[1], surroundings)) failures++;
 }
-console.log(errorReporter === 0 ? "The declarations compile everywhere" : "The declarations FAILED");
-process.exitCode = errorReporter === 0 ? 0 : 1;
+console.log(failures === 0 ? "The declarations compile everywhere" : "The declarations FAILED");
+process.exitCode = failures === 0 ? 0 : 1;
 
 /** The text of each public interface, type and class, by name: those that an entry exports, from wherever they are. */
 function declarations(): ReadonlyMap<string, string> {

@@ -7,6 +7,8 @@ export interface RunOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** Keeps the output off the terminal, unless the command fails. */
   readonly quiet?: boolean;
+  /** Keeps the output off the terminal, for the caller to show. */
+  readonly silent?: boolean;
   /** Milliseconds after which the command is ended and counts as failed. @default {600_000} */
   readonly timeout?: number;
 }
@@ -23,7 +25,7 @@ const PIPE_GRACE_MS = 2_000;
 
 /** Runs a command with no standard input, shows what it prints and returns it. Never rejects. */
 export function run(command: string, args: readonly string[], options: RunOptions = {}): Promise<RunResult> {
-  const { cwd, env = {}, quiet = false, timeout = 600_000 } = options;
+  const { cwd, env = {}, quiet = false, silent = false, timeout = 600_000 } = options;
   return new Promise((resolve) => {
     const child = spawn(command, args, { cwd, env: { ...process.env, ...env }, stdio: ["ignore", "pipe", "pipe"] });
     let output = "";
@@ -35,7 +37,7 @@ export function run(command: string, args: readonly string[], options: RunOption
 
     function collect(chunk: string): void {
       output += chunk;
-      if (!quiet) process.stdout.write(chunk);
+      if (!quiet && !silent) process.stdout.write(chunk);
     }
     function settle(ok: boolean): void {
       if (settled) return;

@@ -29,6 +29,12 @@ export function stripsTypes(version: string): boolean {
   return major > 22 || (major === 22 && minor >= 18);
 }
 
+/** What this version of Node is called with before a TypeScript file, in whatever folder. */
+export function typeFlags(version: string): readonly string[] {
+  if (stripsTypes(version)) return ["--disable-warning=ExperimentalWarning"];
+  return ["--import", new URL("node_20.js", import.meta.url).href];
+}
+
 /**
  * The path of a Node of this version. The running one serves for its whole major line; another is installed from npm
  * the first time, since the matrix alone needs it.

@@ -1,123 +1,147 @@
 /**
- * Runs the tests on this Node, Deno and Bun, one after another.
+ * Runs the tests on this Node, Deno and Bun.
  *
  *     npm test                          all on the first, and on the others what the first has not shown for them
  *     npm test -- tests/wire            those under a path
  *     npm test -- --only deno,bun       on some of the runtimes: node, deno, bun
- *     npm run test:matrix               on every supported Node too, and on Deno without --unstable-net
+ *     npm run test:full                 the same with all seeded worlds and the longest simulations
+ *     npm run test:matrix               that, on every supported Node, and on Deno without --unstable-net too
+ *
+ * `test_plan.ts` says which file runs where, and beside what.
  *
  * @module
  */
 
 import { existsSync, mkdirSync, rmSync } from "node:fs";
 import { availableParallelism } from "node:os";
-import { basename, join } from "node:path";
+import { join } from "node:path";
+import process from "node:process";
 import { parseArgs } from "node:util";
 import { header, run } from "./run.ts";
-import { BUN, CACHE, DENO, filesUnder, NODE_VERSIONS, nodeBinary, ROOT, stripsTypes } from "./runtimes.ts";
+import { BUN, CACHE, DENO, filesUnder, NODE_VERSIONS, nodeBinary, ROOT, typeFlags } from "./runtimes.ts";
 import { countsFromJunit, countsFromOutput, type TestCounts } from "./test_counts.ts";
 import { failuresFromOutput } from "./test_failures.ts";
+import { isShownBy, type Kind, kindOf } from "./test_plan.ts";
 
 interface TestRun {
-  readonly runtime: string;
+  readonly runtime: "node" | "deno" | "bun";
   readonly title: string;
-  readonly command: () => string | Promise<string>;
+  readonly command: string;
   readonly args: readonly string[];
   /** Test files, from the project's folder. */
   readonly files: readonly string[];
+  readonly isFull: boolean;
 }
 
-/**
- * Simulations of the core, which has no clock but a virtual one: several run at the same time. Other versions of a runtime
- * do without them.
- */
-const SIMULATED =
-  /\/observability\/diagnosis\/(?:diagnose|false_alarms)\.test\.ts$|\/membership\/departed_peers\.test\.ts$|\/sim\/(?!duplicate_id|everyday_load|suspended)\w+\.test\.ts$/;
-/**
- * For the first run alone: the longest of these, the benchmarks, the demo, and tests with several hosts or many processes,
- * which start the runtimes that they need by themselves.
- */
-const ONCE =
-  /\/hosts\/(?!adapter_contract|host_shapes|hosts|no_multicast)\w+\.test\.ts$|\/(?:runtimes\/(?:busy_host|demo)|scripts\/bench|sim\/(?:churn|mesh_size|pace_links))\.test\.ts$/;
-/** For the versions of Node, as what they start is all three runtimes: this Node, and the only Deno and Bun. */
-const ON_NODE =
-  /\/(?:adapters\/system_clock|hosts\/hosts|runtimes\/(?:mixed_runtimes|process_exit|stopped_process))\.test\.ts$/;
+/** A process of a run, with one file of tests or several. */
+interface Job {
+  readonly testRun: TestRun;
+  readonly files: readonly string[];
+}
 
-// More than twice what the slowest takes on two cores.
-const RUN_TIMEOUT_MS = 1_800_000;
+interface JobResult extends TestCounts {
+  readonly job: Job;
+  readonly seconds: number;
+}
+
+/** For several files at once, as Node's own runner starts a process for each, and Deno's a worker. */
+const ENTRY = "scripts/test_entry.ts";
+
+const CORES = availableParallelism();
+/** In turn, and how many processes of each at a time. Each part is tested on all runtimes before the next. */
+const PARTS: readonly (readonly [readonly Kind[], number])[] = [
+  [["unit", "long"], CORES],
+  [["live"], Math.min(3, CORES + 1)],
+  [["alone"], 1],
+];
+
+// Several times what the slowest takes on two cores.
+const JOB_TIMEOUT_MS = 900_000;
+const LONGEST = 10;
 
 const { values, positionals } = parseArgs({
-  options: { matrix: { type: "boolean", default: false }, only: { type: "string", default: "node,deno,bun" } },
+  options: {
+    full: { type: "boolean", default: false },
+    matrix: { type: "boolean", default: false },
+    only: { type: "string", default: "node,deno,bun" },
+  },
   allowPositionals: true,
 });
 
+const isFull = values.full || values.matrix || process.env["WARP_MESH_TESTS"] === "full";
+
 mkdirSync(CACHE, { recursive: true });
-const summaries: string[] = [];
-const errorReporter: string[] = [];
-const results: TestCounts[] = [];
-for (const testRun of testRuns()) {
-  // A runner that is given no file looks for some by itself.
-  if (testRun.files.length === 0) continue;
-  header(testRun.title);
-  const start = performance.now();
-  const counts = await execute(testRun);
-  const seconds = ((performance.now() - start) / 1000).toFixed(1);
-  const summary = `${testRun.title.padEnd(28)} ${line(counts)}, ${seconds} s`;
-  console.log(`\n${summary}`);
-  summaries.push(summary);
-  results.push(counts);
+const start = performance.now();
+const failures: string[] = [];
+const runs = await testRuns();
+const results: JobResult[] = [];
+let reports = 0;
+for (const [kinds, lanes] of PARTS) {
+  // Those that wait longest, on Deno and Bun, come first.
+  const inTurn = kinds.includes("live") ? [...runs].reverse() : runs;
+  const jobs = kinds.flatMap((kind) => inTurn.flatMap((testRun) => jobsOf(testRun, kind)));
+  if (jobs.length === 0) continue;
+  header(kinds.join(", "));
+  const waiting = jobs.values();
+  const workOff = async () => {
+    for (const job of waiting) results.push(await execute(job, runs.length === 1 && jobs.length === 1));
+  };
+  await Promise.all(Array.from({ length: lanes }, workOff));
 }
-// Again at the end, where it is found among thousands of results.
-for (const failure of errorReporter) console.log(failure);
-if (summaries.length > 1) {
-  header("All runtimes");
-  console.log(summaries.join("\n"));
+
+header("What took longest");
+for (const { job, seconds } of [...results].sort((a, b) => b.seconds - a.seconds).slice(0, LONGEST)) {
+  console.log(`${seconds.toFixed(1).padStart(6)} s  ${nameOf(job)}`);
+}
+// Again at the end, where it is found.
+for (const failure of failures) console.log(failure);
+header("All runtimes");
+for (const testRun of runs) {
+  const own = results.filter(({ job }) => job.testRun === testRun);
+  const seconds = own.reduce((sum, result) => sum + result.seconds, 0);
+  console.log(`${testRun.title.padEnd(28)} ${line(sumOf(own))}, ${seconds.toFixed(1)} s of processes`);
 }
 const total = sumOf(results);
-console.log(`\n${line(total)}`);
+console.log(`\n${line(total)}, ${((performance.now() - start) / 1000).toFixed(1)} s`);
 process.exitCode = total.failed === 0 && total.passed > 0 ? 0 : 1;
 
-function testRuns(): TestRun[] {
+async function testRuns(): Promise<TestRun[]> {
   const tests = chosen(".test.ts");
   // Tests of what only Deno has, such as its leak sanitizers.
   const denoTests = [...tests, ...chosen(".deno.ts")];
+  const only = values.only.split(",");
   const nodes = values.matrix ? NODE_VERSIONS : [process.versions.node];
-  const runs = [
-    ...nodes.map((version) => nodeRun(version, tests)),
-    denoRun("Deno", ["--unstable-net"], denoTests),
-    ...(values.matrix ? [denoRun("Deno without --unstable-net", [], denoTests)] : []),
-    bunRun(tests),
-  ].filter(({ runtime }) => values.only.split(",").includes(runtime));
-  return positionals.length === 0 ? runs.map(shortened) : runs;
+  const all: TestRun[] = [];
+  if (only.includes("node")) { for (const version of nodes) all.push(await nodeRun(version, tests)); }
+  if (only.includes("deno")) {
+    all.push(denoRun("Deno", ["--unstable-net"], denoTests));
+    if (values.matrix) all.push(denoRun("Deno without --unstable-net", [], denoTests));
+  }
+  if (only.includes("bun")) all.push(bunRun(tests));
+  // A runner that is given no file looks for some by itself.
+  return (positionals.length === 0 ? all.map(shortened) : all).filter(({ files }) => files.length > 0);
 }
 
 /** A run without what those before it have shown. */
-function shortened(testRun: TestRun, at: number, runs: readonly TestRun[]): TestRun {
-  if (at === 0) return testRun;
-  const before = runs.slice(0, at).map(({ runtime }) => runtime);
-  const isVersion = before.includes(testRun.runtime);
-  const isOther = before.includes("node") && testRun.runtime !== "node";
-  const files = testRun.files.filter((file) =>
-    !ONCE.test(file) && !(isVersion && SIMULATED.test(file)) && !(isOther && ON_NODE.test(file))
-  );
-  return { ...testRun, files };
+function shortened(testRun: TestRun, at: number, all: readonly TestRun[]): TestRun {
+  const before = all.slice(0, at).map(({ runtime }) => runtime);
+  const isFullHere = testRun.isFull && !before.includes(testRun.runtime);
+  const files = testRun.files.filter((file) => isShownBy(file, testRun.runtime, isFullHere, before));
+  return { ...testRun, files, isFull: isFullHere };
 }
 
-function nodeRun(version: string, files: readonly string[]): TestRun {
-  const types = stripsTypes(version) ? ["--disable-warning=ExperimentalWarning"] : ["--import", "tsx"];
-  // One file at a time, as Deno and Bun do it: tests measure time, and two cores are all that a small machine has.
-  const args = [...types, "--test", "--test-reporter=spec", "--test-concurrency=1"];
-  return { runtime: "node", title: `Node ${version}`, command: () => nodeBinary(version), args, files };
+async function nodeRun(version: string, files: readonly string[]): Promise<TestRun> {
+  const args = [...typeFlags(version), "--test-reporter=spec"];
+  return { runtime: "node", title: `Node ${version}`, command: await nodeBinary(version), args, files, isFull };
 }
 
 function denoRun(title: string, flags: readonly string[], files: readonly string[]): TestRun {
-  return { runtime: "deno", title, command: () => DENO, args: ["test", "-A", "--no-check", ...flags], files };
+  const args = ["test", "-A", "--no-check", ...flags];
+  return { runtime: "deno", title, command: DENO, args, files, isFull };
 }
 
-function bunRun(tests: readonly string[]): TestRun {
-  // Bun takes a bare name for a filter; a path with a dot is one file.
-  const files = tests.map((file) => `./${file}`);
-  return { runtime: "bun", title: "Bun", command: () => BUN, args: ["test", "--timeout", "120000"], files };
+function bunRun(files: readonly string[]): TestRun {
+  return { runtime: "bun", title: "Bun", command: BUN, args: ["test", "--timeout", "120000"], files, isFull };
 }
 
 function chosen(ending: string): string[] {
@@ -126,39 +150,42 @@ function chosen(ending: string): string[] {
   return all.filter((file) => positionals.some((path) => file.startsWith(path.replace(/^\.\//, ""))));
 }
 
-/** The simulations side by side, then all others in one process, with the machine to themselves. */
-async function execute(testRun: TestRun): Promise<TestCounts> {
-  const simulated = testRun.files.filter((file) => SIMULATED.test(file));
-  const others = testRun.files.filter((file) => !SIMULATED.test(file));
-  const command = await testRun.command();
-  const all: TestCounts[] = [];
-  // The longest, `storm` and `pace_links`, come late by name, and must not be alone at the end.
-  const waiting = simulated.reverse().values();
-  const workOff = async () => {
-    for (const file of waiting) all.push(await executeSome(testRun, command, [file]));
-  };
-  await Promise.all(Array.from({ length: availableParallelism() }, workOff));
-  if (others.length > 0) all.push(await executeSome(testRun, command, others));
-  return sumOf(all);
+/** The processes of a kind that a run takes. */
+function jobsOf(testRun: TestRun, kind: Kind): Job[] {
+  const files = testRun.files.filter((file) => kindOf(file) === kind);
+  if (kind === "unit") return files.length === 0 ? [] : [{ testRun, files }];
+  // The longest simulations come late by name, and must not be alone at the end.
+  return (kind === "long" ? files.reverse() : files).map((file) => ({ testRun, files: [file] }));
 }
 
 /** A process that failed without naming a failed test, or that ran no test at all, counts as one failure. */
-async function executeSome(testRun: TestRun, command: string, files: readonly string[]): Promise<TestCounts> {
-  const { runtime, title, args } = testRun;
-  // What others print at the same time is kept apart.
-  const quiet = files.some((file) => SIMULATED.test(file));
-  // No two have a file in common.
-  const report = join(CACHE, `${basename(files[0] ?? "")}.junit.xml`);
+async function execute(job: Job, isShown: boolean): Promise<JobResult> {
+  const { testRun: { runtime, title, command, args, isFull }, files } = job;
+  const begin = performance.now();
+  // Several runners write theirs at the same time.
+  const report = join(CACHE, `tests_${reports++}.junit.xml`);
   rmSync(report, { force: true });
   const words = runtime === "deno" ? [...args, `--junit-path=${report}`] : args;
-  const { ok, output } = await run(command, [...words, ...files], { cwd: ROOT, timeout: RUN_TIMEOUT_MS, quiet });
-  if (quiet && ok) console.log(output.trimEnd());
+  const names = runtime === "bun" || files.length === 1
+    // Bun takes a bare name for a filter; a path with a dot is one file.
+    ? files.map((file) => `./${file}`)
+    : [ENTRY, ...(runtime === "deno" ? ["--"] : []), ...files];
+  const env = { WARP_MESH_TESTS: isFull ? "full" : values.matrix ? "version" : "small" };
+  const options = { cwd: ROOT, env, timeout: JOB_TIMEOUT_MS, quiet: !isShown };
+  const { ok, output } = await run(command, [...words, ...names], options);
+  const seconds = (performance.now() - begin) / 1000;
   const counts = existsSync(report) ? countsFromJunit(report) : countsFromOutput(output);
-  const failed = counts.failed === 0 && (!ok || counts.passed === 0) ? 1 : counts.failed;
+  rmSync(report, { force: true });
+  const failed = counts.failed === 0 && (!ok || counts.passed + counts.skipped === 0) ? 1 : counts.failed;
+  console.log(`${failed > 0 ? "✖" : "✔"} ${nameOf(job)}: ${line({ ...counts, failed })}, ${seconds.toFixed(1)} s`);
   // A run that was ended, or a runner that broke, names nobody: the last that it said.
   const said = failuresFromOutput(runtime, output) || output.trimEnd().split("\n").slice(-20).join("\n");
-  if (failed > 0) errorReporter.push(`\n=== Failed on ${title} ===\n${said}`);
-  return { ...counts, failed };
+  if (failed > 0) failures.push(`\n=== Failed on ${title} ===\n${said}`);
+  return { ...counts, failed, job, seconds };
+}
+
+function nameOf({ testRun: { title }, files }: Job): string {
+  return `${title} ${files.length === 1 ? files[0] : `${files.length} files of unit tests`}`;
 }
 
 function sumOf(all: readonly TestCounts[]): TestCounts {

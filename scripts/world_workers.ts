@@ -58,7 +58,7 @@ export interface Worlds<Kind extends string, Report extends Timed> {
   /** More for the summary: `hours` of virtual time have taken `seconds`. */
   summary(hours: number, seconds: number): object;
   /** Names of worlds that have failed, those first that are to be shown; they are given in the order of their ends. */
-  names(errorReporter: readonly Failure<Kind>[]): readonly string[];
+  names(failures: readonly Failure<Kind>[]): readonly string[];
   /** Gets a line for each process that has not ended well. */
   ended?(line: string): void;
 }
@@ -111,7 +111,7 @@ async function lead<Kind extends string, Report extends Timed>(
   const { from, count, sums, ended, args = [] } = worlds;
   const all = count * worlds.kinds.length;
   const totals = Object.fromEntries(sums.map((name) => [name, 0]));
-  const errorReporter: Failure<Kind>[] = [];
+  const failures: Failure<Kind>[] = [];
   const start = performance.now();
   let lastProgress = start;
   let done = 0;
@@ -120,8 +120,8 @@ async function lead<Kind extends string, Report extends Timed>(
   function take(line: Report | Failure<Kind>): void {
     done++;
     if ("failed" in line) {
-      errorReporter.push(line);
-      if (errorReporter.length <= SHOWN_FAILURES) console.log(line.message);
+      failures.push(line);
+      if (failures.length <= SHOWN_FAILURES) console.log(line.message);
     } else {
       ms += line.ms;
       for (const name of sums) totals[name] = (totals[name] ?? 0) + Number(line[name]);
@@ -129,7 +129,7 @@ async function lead<Kind extends string, Report extends Timed>(
     }
     if (performance.now() - lastProgress < PROGRESS_MS) return;
     lastProgress = performance.now();
-    console.log(`${done} of ${all} worlds, ${errorReporter.length} failed`);
+    console.log(`${done} of ${all} worlds, ${failures.length} failed`);
   }
 
   /** Resolves to the exit code of a process that runs its share of the worlds. */
@@ -154,20 +154,20 @@ async function lead<Kind extends string, Report extends Timed>(
   console.log({
     worlds: done,
     ...totals,
-    failed: errorReporter.length,
+    failed: failures.length,
     ...worlds.summary(ms / 3_600_000, seconds),
     seconds: Math.round(seconds),
     msPerWorld: Number((seconds * 1000 * jobs / Math.max(1, done)).toFixed(1)),
   });
-  if (errorReporter.length > 0) {
-    console.log(`Failed first: ${worlds.names(errorReporter).slice(0, SHOWN_FAILURES).join(", ")}`);
+  if (failures.length > 0) {
+    console.log(`Failed first: ${worlds.names(failures).slice(0, SHOWN_FAILURES).join(", ")}`);
     // "World 7 at 12 ms: P3: …"
-    const problems = errorReporter.map(({ message }) => message.split(": ")[1] ?? "");
+    const problems = failures.map(({ message }) => message.split(": ")[1] ?? "");
     const counts = [...new Set(problems)].map((kind) => `${kind} ${problems.filter((other) => other === kind).length}`);
     console.log(`By property: ${counts.join(", ")}`);
   }
   if (done !== all) console.log(`Only ${done} of ${all} worlds have run`);
-  process.exitCode = errorReporter.length === 0 && done === all && ends.every((end) => end === 0) ? 0 : 1;
+  process.exitCode = failures.length === 0 && done === all && ends.every((end) => end === 0) ? 0 : 1;
 }
 
 function messageOf(error: unknown): string {

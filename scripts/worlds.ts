@@ -44,5 +44,5 @@ await runWorlds<"storm", StormReport>({
     virtualHours: Number(hours.toFixed(2)),
     secondsPer1000: Number((seconds * 1000 / count).toFixed(1)),
   }),
-  names: (errorReporter) => errorReporter.map(({ seed }) => seed).sort((a, b) => a - b).map(String),
+  names: (failures) => failures.map(({ seed }) => seed).sort((a, b) => a - b).map(String),
 }, values);

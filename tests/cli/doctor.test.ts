@@ -23,7 +23,7 @@ import { assertError, checkUp, ON_FULL_DISK, SAYS_PID, WITHOUT_READER } from "..
 import { freePort } from "../support/free_port.ts";
 import { happened, next, openMany, patient, peersKnown, withMeshes } from "../support/meshes.ts";
 import { PlainPeer } from "../support/plain_peer.ts";
-import { RUNTIMES, withPrograms } from "../support/programs.ts";
+import { STARTED, withPrograms } from "../support/programs.ts";
 import { NODE } from "../support/sound_node.ts";
 
 const ETH0 = { name: "eth0", address: "10.0.0.1", multicast: true, returned: true };
@@ -216,7 +216,8 @@ describe("the words of the command line", () => {
   });
 });
 
-describe("a run on this host", () => {
+// They wait most of the time, and each has a port of its own.
+describe("a run on this host", { concurrency: 4 }, () => {
   test("prints JSON, and ends with 0 beside nodes that are well", () =>
     withMeshes(async (open) => {
       const [first, second] = await openMany(open, 2, { heartbeat: 300 });
@@ -386,7 +387,7 @@ describe("a run on this host", () => {
       assertEquals(await wrong.ended(), 2, wrong.describe());
     }));
 
-  for (const runtime of RUNTIMES) {
+  for (const runtime of STARTED) {
     for (const more of ["", "--no-multicast --advertise"]) {
       test(`on ${runtime} ${more} takes nothing from a node whose only port is that of the mesh`, () =>
         withMeshes((open) =>
@@ -425,7 +426,7 @@ describe("a run on this host", () => {
   }
 
   for (const [signal, expected] of [["SIGINT", 130], ["SIGTERM", 143], ["SIGHUP", 129]] as const) {
-    for (const runtime of RUNTIMES) {
+    for (const runtime of STARTED) {
       test(`on ${runtime} that gets ${signal} leaves the mesh first`, () =>
         withMeshes((open) =>
           withPrograms(async (start) => {
@@ -446,8 +447,8 @@ describe("a run on this host", () => {
   }
 });
 
-describe("output", () => {
-  for (const runtime of RUNTIMES) {
+describe("output", { concurrency: 4 }, () => {
+  for (const runtime of STARTED) {
     test(`on ${runtime} that nobody reads ends it quietly`, () =>
       withPrograms(async (start) => {
         const run = start(runtime, "cli/main.ts", { args: ["--help"], within: WITHOUT_READER });

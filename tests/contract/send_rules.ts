@@ -78,12 +78,12 @@ export function sendRules(kit: ContractKit): void {
   kit.test("several to no destination, or after the close, are each told of", async (open) => {
     const [to, from] = [await open(), await open()];
     const two = [bytes("a"), bytes("b")];
-    const errorReporter = async (host: string, port: number) =>
+    const failures = async (host: string, port: number) =>
       (await sendAll(from, two, host, port))?.map((error) => error instanceof Error);
-    assertEquals(await errorReporter("localhost", to.port), [true, true]);
-    assertEquals(await errorReporter(address, 65_536), [true, true]);
+    assertEquals(await failures("localhost", to.port), [true, true]);
+    assertEquals(await failures(address, 65_536), [true, true]);
     await from.close();
-    assertEquals(await errorReporter(address, to.port), [true, true]);
+    assertEquals(await failures(address, to.port), [true, true]);
   });
 
   kit.test("a port where nobody listens takes nothing from the next destination", async (open) => {

@@ -201,14 +201,14 @@ describe("Outbox", () => {
   });
 
   test("goes on after a send that failed, in whatever way, and says so", async () => {
-    const errorReporter = [new Error("rejected"), new Error("thrown")];
+    const failures = [new Error("rejected"), new Error("thrown")];
     const hosts: string[] = [];
     const { transmitQueue, batches, errors } = setUp({
       batchTo: () => [A, B],
       send: (_, { host }) => {
         hosts.push(host);
-        if (host === GROUP.host) return Promise.reject(errorReporter[0]);
-        if (host === A.host) throw errorReporter[1];
+        if (host === GROUP.host) return Promise.reject(failures[0]);
+        if (host === A.host) throw failures[1];
         return Promise.resolve();
       },
     });
@@ -217,7 +217,7 @@ describe("Outbox", () => {
     await transmitQueue.drained();
     assertEquals(hosts, [GROUP.host, A.host, B.host, GROUP.host, A.host, B.host]);
     assertEquals(errors.length, 4);
-    errors.forEach((error, i) => assertStrictEquals(error, errorReporter[i % 2]));
+    errors.forEach((error, i) => assertStrictEquals(error, failures[i % 2]));
   });
 
   test("lets at most 4,096 letters wait, and tells of each beyond", async () => {

@@ -99,16 +99,16 @@ describe("publish", () => {
 
   test("is not harmed by a callback that throws or rejects", async () => {
     const { bus, other, errors, keep, keys } = setUp();
-    const errorReporter = [new Error("thrown"), new Error("rejected")];
+    const failures = [new Error("thrown"), new Error("rejected")];
     bus.subscribe("k", () => {
-      throw errorReporter[0];
+      throw failures[0];
     });
-    bus.subscribe("k", () => Promise.reject(errorReporter[1]));
+    bus.subscribe("k", () => Promise.reject(failures[1]));
     bus.subscribe("k", keep);
     await other.publish("k");
     await settle();
     assertEquals([keys(), errors.length], [["k"], 2]);
-    errorReporter.forEach((failure, i) => assertStrictEquals(errors[i], failure));
+    failures.forEach((failure, i) => assertStrictEquals(errors[i], failure));
     // Without `onError` they are dropped.
     const silent = new InProcessBus();
     silent.subscribe("k", () => Promise.reject(new Error("dropped")));

@@ -79,25 +79,25 @@ describe("a key is delivered", () => {
 describe("a callback that fails", () => {
   test("is counted and reported, and stops nobody else", async () => {
     const { subscriptions, errors, note, deliver } = setUp();
-    const errorReporter = ["thrown", "rejected", "then", "then threw"].map((text) => new Error(text));
+    const failures = ["thrown", "rejected", "then", "then threw"].map((text) => new Error(text));
     subscriptions.add("k", () => {
-      throw errorReporter[0];
+      throw failures[0];
     });
-    subscriptions.add("k", () => Promise.reject(errorReporter[1]));
+    subscriptions.add("k", () => Promise.reject(failures[1]));
     subscriptions.add(
       "k",
-      () => ({ then: (_: unknown, reject: (error: unknown) => void) => reject(errorReporter[2]) }),
+      () => ({ then: (_: unknown, reject: (error: unknown) => void) => reject(failures[2]) }),
     );
     subscriptions.add("k", () => ({
       then() {
-        throw errorReporter[3];
+        throw failures[3];
       },
     }));
     subscriptions.add("k", note("last"));
     assertEquals([subscriptions.deliver("k"), deliver("k")], [5, ["last:k"]]);
     await settle();
     assertEquals(errors.length, 8);
-    for (const failure of errorReporter) {
+    for (const failure of failures) {
       assertEquals(errors.filter((error) => error === failure).length, 2, failure.message);
     }
   });

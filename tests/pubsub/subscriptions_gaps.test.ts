@@ -70,17 +70,17 @@ describe("a gap", () => {
 
   test("is stopped by no callback that fails", async () => {
     const { subscriptions, errors, note, gap } = setUp();
-    const errorReporter = ["thrown", "rejected"].map((text) => new Error(text));
+    const failures = ["thrown", "rejected"].map((text) => new Error(text));
     for (const topic of ["a", "b", { prefix: "" }, { prefix: "c" }] as const) {
       subscriptions.add(topic, () => {
-        throw errorReporter[0];
+        throw failures[0];
       });
-      subscriptions.add(topic, () => Promise.reject(errorReporter[1]));
+      subscriptions.add(topic, () => Promise.reject(failures[1]));
       subscriptions.add(topic, note("last"));
     }
     assertEquals(gap(), ["last=!gap:a", "last=!gap:b", "last=!gap:", "last=!gap:c"]);
     await settle();
-    assertEquals(errorReporter.map((failure) => errors.filter((error) => error === failure).length), [4, 4]);
+    assertEquals(failures.map((failure) => errors.filter((error) => error === failure).length), [4, 4]);
   });
 
   test("does not reach what a callback subscribes, and ends though each subscribes anew", () => {

@@ -6,10 +6,11 @@ import process from "node:process";
 import { test } from "node:test";
 import { freePort } from "../support/free_port.ts";
 import { withPrograms } from "../support/programs.ts";
+import { sized } from "../support/size.ts";
 
-const PROCESSES = 16;
+const PROCESSES = sized(16, 8);
 const SECONDS = 3;
-/** Milliseconds of other work, of so many: sixteen of them want more than a host with few cores gives. */
+/** Milliseconds of other work, of so many: eight of them want more than a host with few cores gives. */
 const [BUSY_MS, EVERY_MS] = [20, 50];
 
 const skip = process.platform === "linux" ? false : "Only Linux tells what it has dropped";

@@ -7,7 +7,7 @@ import { join } from "node:path";
 import process from "node:process";
 import { describe, test } from "node:test";
 import { readSettings, USAGE } from "../../examples/demo/settings.ts";
-import { ROOT } from "../../scripts/runtimes.ts";
+import { ROOT, typeFlags } from "../../scripts/runtimes.ts";
 import { patient } from "../support/meshes.ts";
 import { Program } from "../support/programs.ts";
 
@@ -19,7 +19,8 @@ const skipSignals = process.platform === "win32" ? "Windows has no signals that 
 // an old value from a new one.
 const BOUND = ["--bound", "1000"];
 
-describe("demo", () => {
+// They wait for the bound most of the time, and each has a port of its own.
+describe("demo", { concurrency: 2 }, () => {
   test("evicts on all runtimes, sums up in plain text and ends with 0", { skip }, async () => {
     await withDemo(["--rounds", "3", ...BOUND], async (demo) => {
       assertEquals(await demo.ended(), 0, demo.describe());
@@ -109,7 +110,7 @@ async function withDemo(
   const temporary = mkdtempSync(join(tmpdir(), "warp-mesh-test-"));
   // The runner of Node tells its children by this variable to print for it alone.
   const { NODE_TEST_CONTEXT: _, ...inherited } = process.env;
-  const child = spawn(process.execPath, ["--import", "tsx", "examples/demo/main.ts", ...args], {
+  const child = spawn(process.execPath, [...typeFlags(process.versions.node), "examples/demo/main.ts", ...args], {
     cwd: ROOT,
     env: { ...inherited, TMPDIR: temporary, TEMP: temporary },
     stdio: ["pipe", "pipe", "pipe"],

@@ -9,6 +9,7 @@ import { MeshOpenError, type MeshOptions, openMesh } from "../../mod.ts";
 import { freePort } from "../support/free_port.ts";
 import { happened } from "../support/meshes.ts";
 import { RUNTIMES, withPrograms } from "../support/programs.ts";
+import { sized } from "../support/size.ts";
 
 // A label of a name has at most 63 characters: the system's resolver says no without asking anybody.
 const UNRESOLVABLE = `${"x".repeat(64)}.invalid`;
@@ -60,7 +61,9 @@ function countless(): string | undefined {
   return tells ? undefined : "only Node, and Linux, say what a process holds";
 }
 
-describe("200 times opened and closed", () => {
+const TIMES = sized(200, 40);
+
+describe(`${TIMES} times opened and closed`, () => {
   for (const [way, options] of Object.entries(WAYS)) {
     const reason = countless();
     test(`${way}: nothing more is held`, reason === undefined ? {} : { skip: reason }, async () => {
@@ -72,7 +75,7 @@ describe("200 times opened and closed", () => {
       await settled(() => equal(held().resources, resources));
       const before = held();
       assertEquals(before.resources, resources);
-      await openAndClose(options(port), 200);
+      await openAndClose(options(port), TIMES);
       // A timer is called off at once. Waiting below would let those of a second end by themselves.
       assertEquals(timersOf(held()), timersOf(before));
       await settled(() => equal(held().resources, resources) && held().files <= before.files);

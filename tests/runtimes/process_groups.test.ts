@@ -6,7 +6,7 @@ import type { MeshOptions } from "../../mod.ts";
 import { fullMesh, Talk } from "../hosts/support/host_mesh.ts";
 import { freePort } from "../support/free_port.ts";
 import { type HostNode, withHostProcesses } from "../support/host_process.ts";
-import { RUNTIMES } from "../support/programs.ts";
+import { RUNTIMES, STARTED } from "../support/programs.ts";
 
 const WORKERS = 3;
 
@@ -41,7 +41,7 @@ test("the workers of a Node cluster, and processes of each runtime beside them, 
     }
   }));
 
-for (const runtime of RUNTIMES) {
+for (const runtime of STARTED) {
   test(`three processes on ${runtime}, on one port`, () =>
     withHostProcesses(async (start) => {
       const processes = [start(runtime), start(runtime), start(runtime)];

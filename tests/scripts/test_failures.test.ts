@@ -28,18 +28,18 @@ const RUNNERS: readonly (readonly [string, string, readonly string[]])[] = [
 describe("failures, read from the output of a runner", () => {
   for (const [runtime, command, args] of RUNNERS) {
     it(`name the test that failed, and its error: ${runtime}`, () => {
-      const errorReporter = failuresFromOutput(runtime, outputOf(command, args, FAILING));
-      assert(errorReporter.includes("counts to three"), errorReporter);
-      assert(errorReporter.includes("counted to two"), errorReporter);
-      assert(!/✔|\(pass\)|\.\.\. ok/.test(errorReporter), errorReporter);
+      const failures = failuresFromOutput(runtime, outputOf(command, args, FAILING));
+      assert(failures.includes("counts to three"), failures);
+      assert(failures.includes("counted to two"), failures);
+      assert(!/✔|\(pass\)|\.\.\. ok/.test(failures), failures);
     });
 
     it(`name the file that broke off: ${runtime}`, () => {
-      const errorReporter = failuresFromOutput(
+      const failures = failuresFromOutput(
         runtime,
         outputOf(command, args, `${FAILING}; throw new Error("broke off");`),
       );
-      assert(errorReporter.includes("counting.test.mjs"), errorReporter);
+      assert(failures.includes("counting.test.mjs"), failures);
     });
 
     it(`are none where all passed: ${runtime}`, () => {
@@ -57,8 +57,8 @@ describe("failures, read from the output of a runner", () => {
         it("never runs", () => {});
       });`,
     );
-    const errorReporter = failuresFromOutput("bun", output);
-    assert(errorReporter.includes("counted to two") && errorReporter.includes("thrown before"), output);
+    const failures = failuresFromOutput("bun", output);
+    assert(failures.includes("counted to two") && failures.includes("thrown before"), output);
   });
 
   it("are repeated up to 400 lines", () => {

@@ -5,6 +5,7 @@ import type { TappedDatagram } from "../../adapters/memory.ts";
 import { type DatagramSocket, encodeExtension, encodePacket, type Extension, type MeshBus } from "../../mod.ts";
 import { encodeControl } from "../../src/wire/extension.ts";
 import { idOf } from "../support/peers.ts";
+import { sized } from "../support/size.ts";
 import { STRANGER_SOCKET } from "../support/stranger_socket.ts";
 import { BigMesh, HEARTBEAT } from "./mesh_size.ts";
 
@@ -13,10 +14,14 @@ const PORT = 7946;
 const STRANGER = "10.9.9.9";
 const VICTIM = "10.8.8.8";
 
-describe("100 nodes that are opened at once", () => {
+/** How many are opened at once, and how many newcomers find them where datagrams are lost. */
+const COUNT = sized(100, 50);
+const NEWCOMERS = sized(4, 1);
+
+describe(`${COUNT} nodes that are opened at once`, () => {
   for (const [way, name] of [["seed", "from one seed"], ["host", "on one host, from one seed"]] as const) {
     test(`${name}: everybody knows everybody within a second`, async () => {
-      const mesh = await BigMesh.open(100, way);
+      const mesh = await BigMesh.open(COUNT, way);
       assertLessOrEqual(await mesh.complete(2 * HEARTBEAT), 1000);
       await mesh.close();
     });
@@ -79,7 +84,7 @@ describe("a hundred nodes on a network with multicast", () => {
 
   test("know it within five heartbeats, mostly three, when a tenth of all datagrams is lost", async () => {
     mesh.network.set({ loss: 0.1 });
-    for (let i = 0; i < 4; i++) {
+    for (let i = 0; i < NEWCOMERS; i++) {
       const { time, leave } = await mesh.join(6 * HEARTBEAT);
       assertLessOrEqual(time, 5 * HEARTBEAT);
       await leave();

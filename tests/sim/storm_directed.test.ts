@@ -4,6 +4,7 @@ import { assert, assertEquals } from "@std/assert";
 import { describe, test } from "node:test";
 import { decodePacket, encodeExtension, encodePacket } from "../../mod.ts";
 import { MAX_NUMBER } from "../../src/wire/layout.ts";
+import { sized } from "../support/size.ts";
 import { gapEvents, gapsOf, keysOf, Scene, type SceneNode } from "./storm/scene.ts";
 import { BATCH, CATCH_UP, HEARTBEAT, LEAVE, NAK, STATE } from "./storm/wire.ts";
 import { hostAddress } from "./worlds.ts";
@@ -121,7 +122,7 @@ describe("repair", () => {
   });
 
   test("a burst of which a quarter is lost on a long way is there within 5 s, each key once", async () => {
-    const count = 8000;
+    const count = sized(8000, 3000);
     const { made, a, b, clock } = await scene(2, () => ({ batchSize: 1, queueSize: 100, minSendRate: 30_000 }));
     // Has answered once: who has not is asked with care.
     made.loseFirst(a, 1);
@@ -209,7 +210,7 @@ describe("repair", () => {
       assertEquals(keysOf(b).length, 2);
       // By the group and by unicast.
       made.network.set({ loss: 0.5 });
-      const count = 4000;
+      const count = sized(4000, 1500);
       for (const key of names(count)) await a.mesh.publish(key);
       await clock.runUntil(() => keysOf(b).length === count + 2, 5000);
       assertEquals(gapEvents(b), 0);

@@ -73,7 +73,7 @@ async function failedToOpen(): Promise<void> {
   const controller = new AbortController();
   const late = openMesh({ ...LOOPBACK, signal: controller.signal });
   controller.abort();
-  const errorReporter = [
+  const failures = [
     openMesh({ ...LOOPBACK, heartbeat: -1 }),
     openMesh({ ...LOOPBACK, interface: "no such interface" }),
     openMesh({ ...LOOPBACK, port: held.port }),
@@ -81,7 +81,7 @@ async function failedToOpen(): Promise<void> {
     openMesh({ ...LOOPBACK, signal: AbortSignal.abort() }),
     late,
   ];
-  for (const { status } of await Promise.allSettled(errorReporter)) {
+  for (const { status } of await Promise.allSettled(failures)) {
     if (status !== "rejected") throw new Error("It must not open");
   }
   await held.close();

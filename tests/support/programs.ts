@@ -8,8 +8,9 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { join } from "node:path";
 import process from "node:process";
 import { createInterface } from "node:readline";
-import { BUN, DENO, ROOT, stripsTypes } from "../../scripts/runtimes.ts";
+import { BUN, DENO, ROOT, typeFlags } from "../../scripts/runtimes.ts";
 import { patient } from "./meshes.ts";
+import { some } from "./size.ts";
 
 /** A runtime that programs are run on. */
 export type Runtime = "node" | "deno" | "bun";
@@ -40,6 +41,16 @@ const DENO_FLAGS: readonly string[] = ["-A", ...(HAS_NATIVE_UDP ? ["--unstable-n
 // Deno grants every permission to a child whose command is the very text of its own path.
 const DENO_PATH = IN_DENO ? `${ROOT}${DENO.slice(ROOT.length).replace("node_modules", "./node_modules")}` : DENO;
 
+/**
+ * Those of which a test shows something that runs on all of them: at full size all on Node, and otherwise the runtime of
+ * the test itself, as the runs on the others show those.
+ */
+export const STARTED: readonly Runtime[] = IN_DENO
+  ? ["deno"]
+  : IN_BUN
+  ? ["bun"]
+  : some(RUNTIMES, (name) => name === "node");
+
 const running = new Set<ChildProcess>();
 process.on("exit", () => running.forEach((child) => child.kill("SIGKILL")));
 
@@ -58,8 +69,7 @@ function commandOf(runtime: Runtime, { denoFlags = DENO_FLAGS }: ProgramOptions)
   if (runtime === "deno") return [DENO_PATH, "run", "--no-check", ...denoFlags];
   if (runtime === "bun") return [BUN, "run"];
   if (IN_DENO || IN_BUN) return [process.env["npm_node_execpath"] ?? "node", "--import", "tsx"];
-  const types = stripsTypes(process.versions.node) ? ["--disable-warning=ExperimentalWarning"] : ["--import", "tsx"];
-  return [process.execPath, ...types];
+  return [process.execPath, ...typeFlags(process.versions.node)];
 }
 
 /** A program that runs, or has ended. */

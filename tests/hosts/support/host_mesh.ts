@@ -9,11 +9,14 @@ import { delay } from "@std/async";
 import type { HostNode, HostProcess, StartHostProcess } from "../../support/host_process.ts";
 import { PATIENCE } from "../../support/meshes.ts";
 import type { Runtime } from "../../support/programs.ts";
+import { IS_FULL } from "../../support/size.ts";
 import type { Batches, Wire } from "../../support/wire.ts";
 import type { Host } from "./netns.ts";
 
-/** What runs on the hosts, one after another: each runtime, and Node on the rest, as it starts fastest beside Bun. */
-export const CAST: readonly Runtime[] = ["node", "deno", "bun", "node", "node"];
+const REST: Runtime = IS_FULL ? "node" : "bun";
+
+/** What runs on the hosts, one after another: each runtime, and on the rest Node, or at small size Bun, which starts faster. */
+export const CAST: readonly Runtime[] = ["node", "deno", "bun", REST, REST];
 
 /** Five hosts on one network. */
 export const FIVE: readonly (readonly [string])[] = [1, 2, 3, 4, 5].map((i) => [`10.77.1.${i}`]);

@@ -22,6 +22,7 @@ import {
   subjectOf,
   withLan,
 } from "../../support/diagnosed_lan.ts";
+import { sized } from "../../support/size.ts";
 
 function numbersOf({ peers }: Diagnosis): readonly (readonly [lost: number, questions: number])[] {
   return peers.map(({ lost, probes }) => [lost, probes]);
@@ -55,8 +56,8 @@ describe("a long way", () => {
     );
   }
 
-  test("of 600 ms that loses a tenth is not taken for narrow, for 40 seeds", async () => {
-    for (let seed = 1; seed <= 40; seed++) {
+  test("of 600 ms that loses a tenth is not taken for narrow, for many seeds", async () => {
+    for (let seed = 1; seed <= sized(40, 5); seed++) {
       await withLan(async (lan) => {
         lan.network.set({ delay: { min: 300, max: 300 }, loss: 0.1 });
         const mesh = await lan.three({}, 5);
@@ -449,7 +450,7 @@ describe("a host that has got another address", () => {
   const MOVES: Readonly<Record<string, readonly number[]>> = { "one of two": [1], "the other one": [0], both: [0, 1] };
   for (const [title, movers] of Object.entries(MOVES)) {
     test(`(${title}) is found to be at its old one by no diagnosis, whenever that is made`, async () => {
-      for (let at = 0; at < 60; at++) {
+      for (let at = 0; at < 60; at += sized(1, 6)) {
         await withLan(async (lan) => {
           lan.network.set({ delay: { min: 20, max: 20 } });
           const hosts = [A, B].map((address) => lan.network.host(address));

@@ -1,0 +1,115 @@
+/**
+ * What each file of tests needs of the machine, and on which runtimes it shows something.
+ *
+ * @module
+ */
+
+/** How a file of tests is run beside others. */
+export type Kind =
+  /** Short, and with no clock but a virtual one, or with sockets of its own process: many in one process. */
+  | "unit"
+  /** Long, and bound to no time but a virtual one: a process each, as many at a time as there are processors. */
+  | "long"
+  /** Starts processes and hosts, and waits for them most of the time: three at a time, and none of the others beside them. */
+  | "live"
+  /** Keeps all processors busy, or would count something else beside others: with the machine to itself. */
+  | "alone";
+
+/** Beginnings of paths in `tests/`, of files or of folders. Of two lists of kinds the first that names a file counts. */
+export const LISTS = {
+  alone: [
+    "hosts/discovery.",
+    "hosts/loss.",
+    "runtimes/blocked_subscriber.",
+    "runtimes/busy_host.",
+    "runtimes/stopped_process.",
+    "scripts/hot_paths.",
+  ],
+  live: [
+    "adapters/system_clock.",
+    "cli/doctor.",
+    "contract/",
+    "hosts/",
+    "open_errors.",
+    "runtimes/",
+    "scripts/test_failures.",
+  ],
+  /** Beside simulations: what measures memory, and the benchmark, none of whose figures is held to a limit. */
+  long: [
+    "membership/departed_peers.",
+    "observability/diagnosis/diagnose.",
+    "observability/diagnosis/false_alarms.",
+    "pubsub/subscription_memory.",
+    "scripts/bench.",
+    "sim/",
+  ],
+  /** For the first run alone: starts what it tests on Node, Deno and Bun by itself, or is one of the longest simulations. */
+  once: [
+    "hosts/",
+    "runtimes/busy_host.",
+    "runtimes/demo.",
+    "scripts/bench.",
+    "sim/churn.",
+    "sim/mesh_size.",
+    "sim/pace_links.",
+  ],
+  /** Of the hosts, those with one runtime: the one that runs the test. And some that the versions of Node show. */
+  notOnce: ["hosts/adapter_contract.", "hosts/host_shapes.", "hosts/hosts.", "hosts/no_multicast."],
+  /** On Node alone: the others do not tell what it takes. */
+  nodeOnly: ["pubsub/subscription_memory.", "scripts/hot_paths."],
+  /** For the versions of Node: starts this one beside the only Deno and Bun. */
+  onNode: [
+    "adapters/system_clock.",
+    "hosts/hosts.",
+    "runtimes/mixed_runtimes.",
+    "runtimes/process_exit.",
+    "runtimes/stopped_process.",
+    "scripts/test_failures.",
+  ],
+  /** Of the long ones, what other versions of a runtime run: what depends on the version, and the shortest simulations. */
+  longOnVersions: [
+    "pubsub/subscription_memory.",
+    "sim/duplicate_id.",
+    "sim/everyday_load.",
+    "sim/suspended.",
+  ],
+  /**
+   * What other runtimes leave out at small size: rules of the protocol, which know no runtime, a process that keeps two
+   * processors busy, and most of the long ones.
+   */
+  notOnRuntimes: [
+    "discovery/",
+    "membership/",
+    "observability/",
+    "reliability/",
+    "runtimes/blocked_subscriber.",
+    "sim/",
+  ],
+  /** But worlds of every kind, and real sockets. */
+  onRuntimes: ["sim/short_lived_nodes.", "sim/storm."],
+} as const;
+
+/** How a file is run beside others. */
+export function kindOf(file: string): Kind {
+  if (isIn(file, "alone")) return "alone";
+  if (isIn(file, "live")) return "live";
+  return isIn(file, "long") ? "long" : "unit";
+}
+
+/**
+ * Whether a file has something to show on a runtime when it has been run on those that are `before`: other runtimes, or other
+ * versions of it.
+ */
+export function isShownBy(file: string, runtime: string, isFull: boolean, before: readonly string[]): boolean {
+  if (runtime !== "node" && isIn(file, "nodeOnly")) return false;
+  if (before.length === 0) return true;
+  if (isIn(file, "once") && !isIn(file, "notOnce")) return false;
+  if (before.includes(runtime)) {
+    if (kindOf(file) === "long") return isIn(file, "longOnVersions");
+  } else if (!isFull && isIn(file, "notOnRuntimes") && !isIn(file, "onRuntimes")) return false;
+  return runtime === "node" || !before.includes("node") || !isIn(file, "onNode");
+}
+
+function isIn(file: string, list: keyof typeof LISTS): boolean {
+  return LISTS[list].some((path) => file.startsWith(`tests/${path}`));
+}
