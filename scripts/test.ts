@@ -21,7 +21,7 @@ import { header, run } from "./run.ts";
 import { BUN, CACHE, DENO, filesUnder, NODE_VERSIONS, nodeBinary, ROOT, typeFlags } from "./runtimes.ts";
 import { countsFromJunit, countsFromOutput, type TestCounts } from "./test_counts.ts";
 import { failuresFromOutput } from "./test_failures.ts";
-import { isShownBy, type Kind, kindOf } from "./test_plan.ts";
+import { isShownBy, type Kind, kindOf, longestFirst } from "./test_plan.ts";
 
 interface TestRun {
   readonly runtime: "node" | "deno" | "bun";
@@ -51,7 +51,7 @@ const CORES = availableParallelism();
 /** In turn, and how many processes of each at a time. Each part is tested on all runtimes before the next. */
 const PARTS: readonly (readonly [readonly Kind[], number])[] = [
   [["unit", "long"], CORES],
-  [["live"], Math.min(3, CORES + 1)],
+  [["live"], Math.min(4, 2 * CORES)],
   [["alone"], 1],
 ];
 
@@ -154,8 +154,7 @@ function chosen(ending: string): string[] {
 function jobsOf(testRun: TestRun, kind: Kind): Job[] {
   const files = testRun.files.filter((file) => kindOf(file) === kind);
   if (kind === "unit") return files.length === 0 ? [] : [{ testRun, files }];
-  // The longest simulations come late by name, and must not be alone at the end.
-  return (kind === "long" ? files.reverse() : files).map((file) => ({ testRun, files: [file] }));
+  return longestFirst(files).map((file) => ({ testRun, files: [file] }));
 }
 
 /** A process that failed without naming a failed test, or that ran no test at all, counts as one failure. */

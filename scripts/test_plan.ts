@@ -10,7 +10,7 @@ export type Kind =
   | "unit"
   /** Long, and bound to no time but a virtual one: a process each, as many at a time as there are processors. */
   | "long"
-  /** Starts processes and hosts, and waits for them most of the time: three at a time, and none of the others beside them. */
+  /** Starts processes and hosts, and waits for them most of the time: four at a time, and none of the others beside them. */
   | "live"
   /** Keeps all processors busy, or would count something else beside others: with the machine to itself. */
   | "alone";
@@ -22,7 +22,6 @@ export const LISTS = {
     "hosts/loss.",
     "runtimes/blocked_subscriber.",
     "runtimes/busy_host.",
-    "runtimes/stopped_process.",
     "scripts/hot_paths.",
   ],
   live: [
@@ -43,6 +42,8 @@ export const LISTS = {
     "scripts/bench.",
     "sim/",
   ],
+  /** Those that take longest, which would be alone at the end if they came late. */
+  first: ["hosts/doctor.", "runtimes/stopped_process.", "scripts/bench.", "sim/pace_links.", "sim/storm."],
   /** For the first run alone: starts what it tests on Node, Deno and Bun by itself, or is one of the longest simulations. */
   once: [
     "hosts/",
@@ -74,15 +75,18 @@ export const LISTS = {
     "sim/suspended.",
   ],
   /**
-   * What other runtimes leave out at small size: rules of the protocol, which know no runtime, a process that keeps two
-   * processors busy, and most of the long ones.
+   * What other runtimes leave out at small size: rules of the protocol, which know no runtime, what starts itself on all
+   * runtimes on Node, a process that keeps two processors busy, and most of the long ones.
    */
   notOnRuntimes: [
+    "cli/doctor.",
     "discovery/",
+    "hosts/adapter_contract.",
     "membership/",
     "observability/",
     "reliability/",
     "runtimes/blocked_subscriber.",
+    "runtimes/process_groups.",
     "sim/",
   ],
   /** But worlds of every kind, and real sockets. */
@@ -94,6 +98,11 @@ export function kindOf(file: string): Kind {
   if (isIn(file, "alone")) return "alone";
   if (isIn(file, "live")) return "live";
   return isIn(file, "long") ? "long" : "unit";
+}
+
+/** The same files, with those first that take longest. */
+export function longestFirst(files: readonly string[]): string[] {
+  return [...files.filter((file) => isIn(file, "first")), ...files.filter((file) => !isIn(file, "first"))];
 }
 
 /**

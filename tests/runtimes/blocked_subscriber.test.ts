@@ -177,7 +177,8 @@ describe("a process that stood still, simulated", () => {
 });
 
 describe("a process whose callback blocks", () => {
-  for (const runtime of STARTED) {
+  // At small size on this Node alone.
+  for (const runtime of some(STARTED, (_, i) => i === 0)) {
     test(`on ${runtime} is told, and its peers notice nothing`, () =>
       withLossProcesses(async (start) => {
         const [publisher, healthy, blocked] = [start("node"), start("node"), start(runtime)];

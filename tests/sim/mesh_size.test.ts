@@ -14,7 +14,7 @@ const PORT = 7946;
 const STRANGER = "10.9.9.9";
 const VICTIM = "10.8.8.8";
 
-/** How many are opened at once, and how many newcomers find them where datagrams are lost. */
+/** How many nodes there are, and how many newcomers find them where datagrams are lost. */
 const COUNT = sized(100, 50);
 const NEWCOMERS = sized(4, 1);
 
@@ -28,13 +28,13 @@ describe(`${COUNT} nodes that are opened at once`, () => {
   }
 });
 
-describe("a hundred nodes on a network with multicast", () => {
+describe(`${COUNT} nodes on a network with multicast`, () => {
   let mesh: BigMesh;
   let socket: DatagramSocket;
   let forged = 0;
 
   before(async () => {
-    mesh = await BigMesh.open(100, "group");
+    mesh = await BigMesh.open(COUNT, "group");
     assertLessOrEqual(await mesh.complete(2 * HEARTBEAT), 100);
     socket = await mesh.network.host(STRANGER).bind(STRANGER_SOCKET, { message() {}, error() {} });
     await mesh.network.clock.advance(3 * HEARTBEAT);

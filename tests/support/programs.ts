@@ -10,7 +10,7 @@ import process from "node:process";
 import { createInterface } from "node:readline";
 import { BUN, DENO, ROOT, typeFlags } from "../../scripts/runtimes.ts";
 import { patient } from "./meshes.ts";
-import { some } from "./size.ts";
+import { IS_FULL, IS_SMALL } from "./size.ts";
 
 /** A runtime that programs are run on. */
 export type Runtime = "node" | "deno" | "bun";
@@ -42,14 +42,16 @@ const DENO_FLAGS: readonly string[] = ["-A", ...(HAS_NATIVE_UDP ? ["--unstable-n
 const DENO_PATH = IN_DENO ? `${ROOT}${DENO.slice(ROOT.length).replace("node_modules", "./node_modules")}` : DENO;
 
 /**
- * Those of which a test shows something that runs on all of them: at full size all on Node, and otherwise the runtime of
- * the test itself, as the runs on the others show those.
+ * Those of which a test shows something that runs on all of them: on Node all, but for versions of it that come after another,
+ * and elsewhere the runtime of the test itself.
  */
 export const STARTED: readonly Runtime[] = IN_DENO
   ? ["deno"]
   : IN_BUN
   ? ["bun"]
-  : some(RUNTIMES, (name) => name === "node");
+  : IS_SMALL || IS_FULL
+  ? RUNTIMES
+  : ["node"];
 
 const running = new Set<ChildProcess>();
 process.on("exit", () => running.forEach((child) => child.kill("SIGKILL")));
