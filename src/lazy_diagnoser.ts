@@ -32,7 +32,10 @@ export class LazyDiagnoser {
     const timeout = checkedTimeout(options);
     const { signal } = options;
     signal?.throwIfAborted();
-    while (this.#diagnoser === undefined) await abortable(this.#loading ??= this.#load(), signal);
+    while (this.#diagnoser === undefined) {
+      this.#loading ??= this.#load().finally(() => this.#loading = undefined);
+      await abortable(this.#loading, signal);
+    }
     return await this.#diagnoser.diagnose(timeout, signal);
   }
 
@@ -47,14 +50,10 @@ export class LazyDiagnoser {
   }
 
   async #load(): Promise<void> {
-    try {
-      const module = import("./observability/diagnosis/diagnose.ts");
-      this.#config.ports.clock.holdWhile?.(module);
-      const { Diagnoser } = await module;
-      this.#diagnoser = new Diagnoser(this.#config);
-    } finally {
-      this.#loading = undefined;
-    }
+    const module = import("./observability/diagnosis/diagnose.ts");
+    this.#config.ports.clock.holdWhile?.(module);
+    const { Diagnoser } = await module;
+    this.#diagnoser = new Diagnoser(this.#config);
   }
 }
 
