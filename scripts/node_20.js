@@ -6,7 +6,7 @@
  * @module
  */
 
-import { createHash } from "node:crypto";
+import { createHash, randomUUID } from "node:crypto";
 import { mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { createRequire, register } from "node:module";
 import process from "node:process";
@@ -36,7 +36,7 @@ function stripped(path) {
     const source = transform(path, text);
     mkdirSync(FOLDER, { recursive: true });
     // Others may read it at the same time.
-    const part = new URL(`${process.pid}.part`, FOLDER);
+    const part = new URL(`${randomUUID()}.part`, FOLDER);
     writeFileSync(part, source);
     renameSync(part, kept);
     return source;

@@ -93,6 +93,11 @@ export const LISTS = {
   onRuntimes: ["sim/short_lived_nodes.", "sim/storm."],
 } as const;
 
+/** Whether all tests of a file may be skipped: on a runtime that cannot tell, or where no network namespace can be made. */
+export function maySkip(file: string, runtime: string): boolean {
+  return file.startsWith("tests/hosts/") || (runtime !== "node" && isIn(file, "nodeOnly"));
+}
+
 /** How a file is run beside others. */
 export function kindOf(file: string): Kind {
   if (isIn(file, "alone")) return "alone";

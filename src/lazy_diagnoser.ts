@@ -1,5 +1,5 @@
 /**
- * Diagnosis on demand: its code is loaded when somebody asks for the first one.
+ * Lazy diagnoser: loads the code of diagnosis with the first call of `diagnose`.
  *
  * @module
  */
@@ -11,12 +11,13 @@ import { checkSignal, onAbort, type Signal } from "./platform/abort_signal.ts";
 import { checkKnown, knownOptions } from "./platform/known_options.ts";
 
 const OPTIONS = knownOptions<DiagnoseOptions>({ timeout: true, signal: true });
-/** In milliseconds. */
+/** Default and range of the option `timeout`, in milliseconds. */
 const TIMEOUT = { default: 2000, min: 100, max: 60_000 };
 
 /**
- * One per node. The code of diagnosis, 9 kB after gzip, is loaded with its first call: a service that never diagnoses does not carry
- * it. After a failure, as of a bundle that was deployed without this part, the next call tries again, as far as the runtime does.
+ * One per node. The first call loads the code of diagnosis, 9 kB after gzip, so a service that never diagnoses does not
+ * carry it. After a failure, such as a bundle that was deployed without this chunk, the next call tries again, as far as the
+ * runtime allows.
  */
 export class LazyDiagnoser {
   readonly #config: DiagnoserConfig;
@@ -27,7 +28,7 @@ export class LazyDiagnoser {
     this.#config = config;
   }
 
-  /** Implements `MeshBus.diagnose`. Rejects for misuse, when `signal` aborts, and when its code can not be loaded. */
+  /** Implements `MeshBus.diagnose`. Rejects for misuse, when `signal` aborts, and when the code cannot be loaded. */
   async diagnose(options: DiagnoseOptions = {}): Promise<Diagnosis> {
     const timeout = checkedTimeout(options);
     const { signal } = options;
@@ -39,12 +40,12 @@ export class LazyDiagnoser {
     return await this.#diagnoser.diagnose(timeout, signal);
   }
 
-  /** A peer has joined: who waits for the first waits no longer. A diagnosis that is still being loaded finds it there. */
+  /** Called when a peer has joined: ends the wait for a first peer. Code that is still being loaded finds the peer in the table. */
   met(): void {
     this.#diagnoser?.met();
   }
 
-  /** Ends what is under way. What is still being loaded finds that the node is closed. */
+  /** Ends a diagnosis that is under way. Code that is still being loaded finds that the node is closed. */
   close(): void {
     this.#diagnoser?.close();
   }

@@ -145,13 +145,13 @@ export class MeshBus implements SyncBus {
     }
   }
 
-  /** With `replicas` above 0 it rejects with a `QuorumUnsupportedError`: the wire of the original has no acknowledgement. */
+  /** With `replicas` above 0 it rejects with a `QuorumUnsupportedError`: go-warp's wire has no acknowledgement. */
   async publishAndAwait(key: string, replicas: number, options?: PublishOptions): Promise<void> {
     if (replicas === 0) return await this.publish(key, options);
     throw this.#noQuorum("replicas", replicas, options);
   }
 
-  /** Rejects with a `QuorumUnsupportedError`: the wire of the original has neither zones nor acknowledgements. */
+  /** Rejects with a `QuorumUnsupportedError`: go-warp's wire has neither zones nor acknowledgements. */
   async publishAndAwaitTopology(_key: string, minZones: number, options?: PublishOptions): Promise<void> {
     throw this.#noQuorum("minZones", minZones, options);
   }
@@ -204,13 +204,15 @@ export class MeshBus implements SyncBus {
   }
 
   /**
-   * Looks for what is wrong: asks the peers, at most 32 of them, by each way, with small and large datagrams, and sends
-   * what must come back to this node itself. Harmless: a peer gets about ten datagrams, and at most 150 when much of
-   * that is lost. Ends when everything was answered, or after `timeout`; without any peer it waits as long for the first.
-   * Who asks meanwhile gets the same diagnosis. Of a closed node it says so. Its code is loaded with the first call, by `import()`.
+   * Looks for what is wrong. Probes at most 32 peers, by unicast and by multicast, with small and large datagrams, and
+   * sends multicast that must come back to this node. Harmless: a peer gets about ten datagrams, and at most 150 when many
+   * of them are lost. Ends when every probe was answered, or after `timeout`; without a peer it waits as long for the
+   * first. Callers at the same time share one diagnosis. A closed node gets a diagnosis that says so.
    *
-   * Never rejects for what the network does: with a `TypeError` or `RangeError` for options out of range, with the reason of
-   * `signal` when it aborts, and as `import()` does when its code can not be loaded.
+   * The first call loads the code of diagnosis by `import()`, in addition to `timeout`.
+   *
+   * Never rejects for network trouble. Rejects with a `TypeError` or `RangeError` for options out of range, with the reason
+   * of `signal` when it aborts, and as `import()` does when the code cannot be loaded.
    */
   async diagnose(options?: DiagnoseOptions): Promise<Diagnosis> {
     return await this.#parts.diagnoser.diagnose(options);

@@ -1,5 +1,5 @@
 /**
- * The parts of a node, and who talks to whom.
+ * Wiring of a node: makes its parts, and connects those that call each other.
  *
  * @module
  */
@@ -55,9 +55,9 @@ import { MAX_KEY, MAX_PLAIN_KEY } from "./wire/layout.ts";
  * receiving    receiver ─▶ key intake, reliability, control router ─▶ membership, reliability, probes
  * ```
  *
- * Two parts are called by what they call themselves. The transmit queue is woken by those from whom it takes: it is made before
- * them, and connected when they are there. Membership calls the parts that look up its peers or tell it something: they are made
- * before it, and find it, and the few others that are late, by the functions of `late`. Nothing calls these before the node starts.
+ * There are two cycles. The transmit queue takes datagrams from parts that wake it: it is made before them, and connected to
+ * them at the end. Membership calls parts that look up its peers: they are made before it, and reach it, and a few other
+ * parts that are made later, through the functions of `late`. Nothing calls these before the node starts.
  */
 export class NodeParts {
   readonly settings: Settings;
@@ -79,7 +79,7 @@ export class NodeParts {
   readonly copies: UnicastCopyBudget;
   readonly localNode: LocalNode;
   readonly seeds: Seeds;
-  /** The next three are absent when the node speaks the original's wire only. */
+  /** The next three are absent when the node speaks go-warp's wire only. */
   readonly probes: EchoProbes | undefined;
   readonly pathMtu: PathMtu | undefined;
   readonly reliability: Reliability | undefined;
@@ -228,7 +228,7 @@ export class NodeParts {
       streams: reliability ?? NO_STREAMS,
       pathMtu,
       identity: late.identity,
-      events: { emit: (event) => this.#tellOfPeers(event) },
+      events: { emit: (event) => this.#onPeerEvent(event) },
     });
     this.identityRenewal = new IdentityRenewal({
       clock,
@@ -258,7 +258,7 @@ export class NodeParts {
     const fanout = new Fanout(late.peers, () => membership.openSeeds());
     const copies = this.copies = new UnicastCopyBudget({
       clock,
-      // To a node that speaks the original's wire only all others are plain, and it sends what the original sends.
+      // With `wire: "go-warp"` every peer counts as a plain node, and gets what go-warp would send.
       plain: () => extended ? membership.peers.plainCopies() : [],
       seeds: () => seeds.few(),
       emit,
@@ -297,11 +297,10 @@ export class NodeParts {
     });
   }
 
-  /** An event of membership. Those who wait for peers hear of it after the listeners have. */
-  #tellOfPeers(event: MeshEvent): void {
+  /** Passes on an event of membership. `waitForPeers` resolves after the listeners were called. */
+  #onPeerEvent(event: MeshEvent): void {
+    if (event.type === "peerJoined") this.diagnoser.met();
     this.events.emit(event);
-    if (event.type !== "peerJoined") return;
-    this.diagnoser.met();
-    this.waiters.joined();
+    if (event.type === "peerJoined") this.waiters.joined();
   }
 }

@@ -97,7 +97,7 @@ export class PathMtu {
   }
 
   /** A datagram of so many bytes was retransmitted to one peer. */
-  recovered(id: string, number: number, length: number): void {
+  retransmitted(id: string, number: number, length: number): void {
     if (length <= SMALLEST || this.#closed) return;
     const now = this.#config.clock.now();
     const path = this.#paths.get(id) ?? this.#add(id);

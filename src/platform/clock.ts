@@ -22,8 +22,9 @@ export interface Clock {
    */
   setTurnEnd(callback: () => void): Timer;
   /**
-   * Told of work that ends by no timer of this clock, as code that is being loaded. A clock that is moved by hand holds time until
-   * then; one that goes by itself has no need of it.
+   * Announces work that no timer of this clock ends, such as loading code. A clock that a test moves by hand holds its time
+   * until `work` has settled, so that `diagnose` can load its code. A clock that runs by itself leaves this out. MUST NOT
+   * throw.
    */
   holdWhile?(work: PromiseLike<unknown>): void;
 }

@@ -1,6 +1,6 @@
 /**
- * Reliability of a node: wires its send stream, its receive streams, its NAK scheduler, its pacer and its event loop
- * monitor together.
+ * Reliability of a node: wires its send stream, its receive streams, its NAK scheduler and its event loop monitor
+ * together.
  *
  * Absent in a node that speaks go-warp's wire only. Kin to NORM (RFC 5740) and PGM (RFC 3208): negative
  * acknowledgements and retransmission, instead of an acknowledgement of each datagram.
@@ -109,7 +109,7 @@ export interface ReliabilityConfig {
   readonly losses: LossListener;
   readonly pathMtu: {
     /** A datagram of so many bytes is retransmitted to one peer. */
-    recovered(id: string, number: number, length: number): void;
+    retransmitted(id: string, number: number, length: number): void;
   } | undefined;
   readonly identity: {
     /** A peer has received a number of this node twice. */
@@ -152,7 +152,7 @@ export class Reliability implements StreamRegistry {
       peers: () => peers().extended(),
       sendControlPacket: (packet, to) => transmit.sendControlPacket(packet, to ?? "extended"),
       onRetransmit: () => transmit.wake(),
-      onRetransmitted: (id, number, length) => pathMtu?.recovered(id, number, length),
+      onRetransmitted: (id, number, length) => pathMtu?.retransmitted(id, number, length),
       onReused: () => identity.numbersReused(),
       pendingAge: () => this.#pendingAge(),
     });

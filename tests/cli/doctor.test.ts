@@ -678,7 +678,7 @@ describe("scouting", () => {
     });
   }
 
-  test("finds one cause for each unknownNode; beside peers it blames none, and first thinks of another mesh", () => {
+  test("finds one cause for each unknown node; beside peers it blames none, and first thinks of another mesh", () => {
     const unknownNodes = causes.map(([id, difference]) => ({ ...unknownNode, id, ...difference }));
     const peers = [{}] as unknown as Diagnosis["peers"];
     const found = scoutFindings({ node: NODE, interfaces: [ETH0], peers }, unknownNodes);
@@ -692,7 +692,7 @@ describe("scouting", () => {
     assertEquals(scoutFindings({ node: NODE, interfaces: [ETH0], peers: [] }, []), []);
   });
 
-  test("takes a unknownNode to be where the mesh is, if it answers there too", () => {
+  test("takes an unknown node to be where the mesh is, if it answers there too", () => {
     const answers = [["a", eth1], ["a", eth0], ["a", eth1], ["b", eth1], ["c", eth0]] as const;
     const found = strangersOf(answers.map(([id, from]) => answerOf(id, from)), { interfaces: [ETH0] }, new Set(["c"]));
     assertEquals(found.map(({ id, interface: name, isOnMesh }) => [id, name, isOnMesh]), [

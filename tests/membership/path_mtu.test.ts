@@ -132,7 +132,7 @@ async function measured(seed: number, loss: number, longest: number): Promise<nu
     batcher: { limit: 1400 },
     onPath: (_peer, size) => told.push(size),
   });
-  for (let i = 0; i < 7; i++) mtu.recovered("b", 1, 1400);
+  for (let i = 0; i < 7; i++) mtu.retransmitted("b", 1, 1400);
   await clock.advance(10_000);
   mtu.close();
   return told;

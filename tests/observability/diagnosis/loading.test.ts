@@ -2,7 +2,7 @@
 import { test } from "node:test";
 import { assertEquals, assertStrictEquals } from "@std/assert";
 import { MemoryNetwork } from "../../../adapters/memory.ts";
-import { MeshBus } from "../../../mod.ts";
+import { type Clock, MeshBus } from "../../../mod.ts";
 import { outcomeOf } from "../../support/outcome.ts";
 import { countListeners } from "../../support/signals.ts";
 
@@ -35,4 +35,25 @@ test("while diagnosis is loaded callers share it, may give up, and the mesh may 
   const { findings } = await network.clock.run(ended, 2000);
   assertEquals(findings.map(({ code }) => code), ["closed"]);
   await network.clock.run(Promise.all([closed, shared.close(), misused.close()]), 5000);
+});
+
+test("a diagnosis that could not be loaded is loaded by the next call", async () => {
+  const network = new MemoryNetwork();
+  const { clock } = network;
+  let calls = 0;
+  const ports = network.host("10.0.0.1");
+  const failing: Clock = {
+    now: () => clock.now(),
+    setTimer: (callback, delay) => clock.setTimer(callback, delay),
+    setTurnEnd: (callback) => clock.setTurnEnd(callback),
+    holdWhile(work) {
+      if (calls++ === 0) throw new Error("not now");
+      clock.holdWhile(work);
+    },
+  };
+  const mesh = await clock.run(MeshBus.open({ ...ports, clock: failing, heartbeat: 1000, multicast: false }), 1000);
+  assertEquals((await outcomeOf(mesh.diagnose())).reason, new Error("not now"));
+  const { node } = await clock.run(mesh.diagnose({ timeout: 500 }), 1000);
+  assertEquals([node.id, calls], [mesh.nodeId, 2]);
+  await clock.run(mesh.close(), 5000);
 });
