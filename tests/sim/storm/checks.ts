@@ -1,23 +1,25 @@
 /**
- * What must hold in a seeded world. Each check returns in words what does not: P1 to P11 are
+ * The properties that must hold in a seeded world. Each check returns a description of what does not hold:
  *
- * - P1: what a node has accepted, each subscriber gets, or an event that covers it;
- * - P2: nothing that cannot lose a key makes a gap;
- * - P3: no event of a key that nobody published, and none twice;
- * - P4: memory is bounded, and nothing waits for ever;
+ * - P1: each subscriber gets every key that a node has accepted, or an event that covers it;
+ * - P2: nothing that cannot lose a key causes a gap;
+ * - P3: there is no event of a key that nobody published, and none comes twice;
+ * - P4: memory is bounded, and no key waits for ever;
  * - P5: in the end nothing but heartbeats is sent;
- * - P6: in the end all know that they have everything;
- * - P7: the original can read all that it is sent, and `wire: "go-warp"` sends nothing else than it does;
- * - P8: a closed world is still;
- * - P9: a load guard is fresh until it is touched, or the machine was suspended;
- * - P10: what is kept for repair is not told to be gone;
- * - P11: nothing is counted as repaired that was not counted as missing;
- * - P18: as long as peers are lost, `status()` says so;
- * - P22: a machine that was suspended is in doubt of all peers as soon as it wakes, and counts the sleep;
- * - P12: who knew each other know each other again, soon after they can talk.
+ * - P6: in the end each node knows that it has everything;
+ * - P7: go-warp can decode all that it is sent, and a node with `wire: "go-warp"` sends nothing that go-warp does not;
+ * - P8: a closed world sends nothing;
+ * - P9: a load guard is fresh until its key is touched, or the machine was suspended;
+ * - P10: no gap has the reason `overwritten` for what is kept for retransmission;
+ * - P11: no more batches are counted as recovered than were counted as missing;
+ * - P18: as long as peers are lost, `status()` lists them;
+ * - P22: a machine that was suspended is in doubt of all peers as soon as it wakes, and its `staleness` counts the
+ *   sleep;
+ * - P12: nodes that knew each other know each other again soon after the network lets them.
  *
- * Those that must hold at every moment are in `invariants.ts`, those of one time each in `soon.ts`; P17, that what is
- * late brings nobody back, and P21, that nodes which nobody knows get few copies, are looked at when something happens. What is let pass has a name in `excuses.ts`.
+ * The properties that must hold at every moment are in `invariants.ts`, those of one event each in `soon.ts`. P17 (late
+ * datagrams bring no departed peer back) and P21 (unknown nodes get few copies) are checked as things happen. The
+ * exceptions have names in `excuses.ts`.
  *
  * @module
  */
@@ -30,22 +32,24 @@ import type { StormWorld } from "./world.ts";
 
 /** Memory that the kept datagrams may take beyond `repairBytes`, in bytes. */
 const RING_SLACK = 65_536;
-/** Least time that a guard is kept, in milliseconds. */
+/** Least time for which a guard is kept, in milliseconds. */
 const GUARD_LIFE = 60_000;
-/** Holes that are told apart in any case. */
+/** Holes that are kept apart in any case. */
 const MAX_HOLES = 16;
-/** A node that ends within so many milliseconds of being heard with an empty stream is a gap. */
+/**
+ * The end of a node causes a gap when it was first heard with an empty stream less than this before, in milliseconds.
+ */
 const YOUTH = 60_000;
-/** A node with an empty stream is a reader after so many times the timeout. */
+/** A node whose stream has been empty for so many times the timeout is a reader. */
 const READER_AFTER = 4;
-/** Two clocks differ by so much in speed. */
+/** Largest difference in speed between two clocks. */
 const DRIFT = 0.002;
-/** Longest that a peer may have been unheard in a calm network, in heartbeats. */
+/** Longest time for which a peer may have been unheard in a calm network, in heartbeats. */
 const FRESH = 2.5;
 
 /**
- * What is not yet as it must be when the storm is long over. `together` says that those who have lost each other have had
- * the time to meet again.
+ * What is still wrong when the storm is long over. `together` means that nodes which lost each other have had the time
+ * to meet again.
  */
 export function restProblem(world: StormWorld, together: boolean): string | undefined {
   const running = world.nodes.filter(({ state, mesh }) => state === "running" && mesh !== undefined);
@@ -80,7 +84,7 @@ export function restProblem(world: StormWorld, together: boolean): string | unde
   return coverProblem(world, apart);
 }
 
-/** What `status()` says of those who were lost. */
+/** What is wrong with the lost peers that `status()` lists. */
 function lostProblem(world: StormWorld, { index, mesh, partings, joinedAt, heard }: StormNode): string | undefined {
   const status: object | undefined = mesh?.status();
   if (status === undefined) return undefined;
@@ -89,10 +93,11 @@ function lostProblem(world: StormWorld, { index, mesh, partings, joinedAt, heard
   for (const [id, { reason, at, heardAt }] of partings) {
     const other = world.nodes.find(({ nodeId }) => nodeId === id);
     if (other === undefined || other.kind !== "extended" || reason !== "expired" || told.has(id)) continue;
-    // Of one that died young nothing may have come but a heartbeat without its extension: it was plain.
+    // Of a node that died young, perhaps only a heartbeat without its extension had come: it was taken for a plain
+    // node.
     const isYoung = other.endedAt - (heard.get(other.id)?.firstAt ?? Infinity) < YOUTH;
     if (isYoung && world.plan.troubles.has("truncate")) continue;
-    // Each newcomer stands for one that was lost, or is silent already; and who was lost may be heard to leave.
+    // A node that joins replaces a lost peer, or one that is silent already; and a lost peer may be heard to leave.
     if (
       joinedAt < Math.min(at, heardAt) && other.leavesAt === Infinity &&
       (other.state === "crashed" || other.state === "running")
@@ -109,7 +114,7 @@ function lostProblem(world: StormWorld, { index, mesh, partings, joinedAt, heard
   return told.size > 0 && isCurrent ? `P18: node ${index} is current, and has lost ${told.size}` : undefined;
 }
 
-/** Whether some have yet to meet again. */
+/** Whether some nodes have yet to meet again. */
 export function areApart(world: StormWorld): boolean {
   const running = world.nodes.filter(({ state, kind }) => state === "running" && kind === "extended");
   if (world.plan.maxPeers !== undefined) return false;
@@ -122,7 +127,7 @@ function isKnown({ metAt, partings }: StormNode, { nodeId }: StormNode): boolean
   return metAt.has(nodeId) && !partings.has(nodeId);
 }
 
-/** The points of a star need not find each other, but those who have know each other for good. */
+/** The outer nodes of a star need not find each other, but those that have met know each other for good. */
 function mustKnow(world: StormWorld, a: StormNode, b: StormNode): boolean {
   if (world.plan.reach !== "star") return true;
   if (isSeed(world, a.host.address) !== isSeed(world, b.host.address)) return true;
@@ -148,7 +153,7 @@ function pairProblem({ plan, excuses }: StormWorld, node: StormNode, other: Stor
   return `the staleness is ${peer.staleness}`;
 }
 
-/** A key that a subscriber neither got nor was told to have missed. */
+/** A key of which a subscriber got neither an event nor a gap. */
 export function coverProblem(world: StormWorld, apart: ReadonlySet<StormNode>): string | undefined {
   const { nodes } = world;
   for (const publisher of nodes) {
@@ -189,12 +194,12 @@ function coverExcuse(
   const metAt = receiver.metAt.get(nodeId);
   if (world.plan.maxPeers !== undefined && !isKnown(receiver, publisher)) return "no room";
   if (metAt === undefined || heard === undefined) {
-    // One that was heard with an empty stream may have died young.
+    // A node that was heard with an empty stream may have died young.
     const isYoung = heard?.isNewborn === true && publisher.endedAt - heard.firstAt < YOUTH;
     if (isYoung && (receiver.gapOf.get(nodeId) ?? Infinity) < accepted) return "away";
     return isYoung ? undefined : "never met";
   }
-  // Its heartbeats were cut before their extension: it was a plain node, and died before it could answer.
+  // Its heartbeats had lost their extension: it was taken for a plain node, and died before it could respond.
   if (receiver.metAsPlain.has(nodeId) && publisher.endedAt - heard.firstAt < YOUTH) return "never met";
   if (publisher.state === "running") return undefined;
   const parting = receiver.partings.get(nodeId);
@@ -204,7 +209,7 @@ function coverExcuse(
   return isReader ? "a reader's first key" : undefined;
 }
 
-/** What should not have happened to a node. */
+/** What has happened to a node that must not. */
 export function nodeProblem(world: StormWorld, node: StormNode): string | undefined {
   const { mesh, peer, index, kind } = node;
   if (kind !== "extended" && world.tap.extendedSenders.has(node.id)) {
@@ -225,7 +230,7 @@ export function nodeProblem(world: StormWorld, node: StormNode): string | undefi
   return calmProblem(world, node) ?? eventProblem(world, node);
 }
 
-/** A gap where there must be none. */
+/** A gap in a world that must have none. */
 export function calmProblem({ plan, excuses }: StormWorld, node: StormNode): string | undefined {
   const gaps = node.subscriptions.reduce((sum, subscription) => sum + subscription.gaps, 0);
   const unexcused = node.gaps.length > 0 ? node.gaps.length - node.excusedGaps : gaps;
@@ -249,15 +254,15 @@ function eventProblem({ publishers, plan, excuses }: StormWorld, receiver: Storm
       if (publisher === undefined) return `P3: ${event}, which nobody has published`;
       if (!subscription.covers(key)) return `P3: ${event}, which is not what was subscribed to`;
       if (publisher === receiver && from.size === 1) return `P3: ${event}, its own`;
-      // A cut can take the number away from a batch, and of many holes some become one as long as their node has answered
-      // nothing.
+      // A truncated batch may have lost its number, and holes are merged when there are many and their node has
+      // answered nothing.
       if (publisher.kind !== "extended" || receiver.kind !== "extended") continue;
       if (count === 1 || publisher.calls.get(key)?.count !== 1) continue;
       if (plan.maxPeers !== undefined) {
         excuses.use("no room");
         continue;
       }
-      // One that is set back sends again what was heard of it, and its numbers begin anew.
+      // A node that was set back sends again what was heard of it, and its numbers begin anew.
       if (
         plan.kind === "clones" || plan.troubles.has("truncate") || from.size > 1 ||
         (receiver.heard.get(publisher.id)?.holes ?? 0) > MAX_HOLES
@@ -271,7 +276,7 @@ function eventProblem({ publishers, plan, excuses }: StormWorld, receiver: Storm
   return undefined;
 }
 
-/** What a node says that is told nothing since its machine was suspended for so many milliseconds. */
+/** What is wrong with the status of a node that has received nothing since its machine was suspended for `time` ms. */
 export function wakeProblem({ index, mesh, state }: StormNode, time: number): string | undefined {
   if (state !== "running") return undefined;
   for (const peer of mesh?.status().peers ?? []) {
@@ -283,7 +288,7 @@ export function wakeProblem({ index, mesh, state }: StormNode, time: number): st
   return undefined;
 }
 
-/** A guard that says the wrong thing. */
+/** What is wrong with the state of a guard. */
 export function guardProblem(
   node: StormNode,
   { key, guard, order, time }: TakenGuard,
@@ -293,22 +298,22 @@ export function guardProblem(
   const touched = (node.calls.get(key)?.order ?? 0) > order ||
     callbacks.some((subscription) => wasTouched(subscription, key, order));
   if (guard.isFresh()) {
-    // Where callbacks take long, an event may be of a key that had come, and was published, before the guard was taken.
+    // Where callbacks take long, an event may be of a key that was published and arrived before the guard was taken.
     if (node.longestStall === Infinity && (node.calls.get(key)?.order ?? 0) <= order) return undefined;
     const why = touched ? "it was touched" : order < node.awakeSince ? "its machine was suspended" : undefined;
     return why && `P9: the guard of ${quote(key)} on node ${node.index} is fresh though ${why}`;
   }
-  // Only who hears everything can say that nothing has touched it.
+  // Only a node that subscribes to everything shows that nothing has touched the key.
   const hearsAll = callbacks.some(({ topic, openedAt }) =>
     typeof topic !== "string" && topic.prefix === "" && openedAt < order
   );
-  // One that had waited for room is published when it is accepted.
+  // A key that had waited for room is published when it is accepted.
   const accepted = (node.accepted.get(key) ?? 0) > order;
   if (touched || accepted || !hearsAll || node.lastMeshGap > order || now - time > GUARD_LIFE) return undefined;
   if (node.isDrowsy(now)) return undefined;
-  // It is touched as soon as a key has come, before the key's turn at a slow callback.
+  // The key is touched as soon as it arrives, before its turn at a slow callback.
   if ((node.mesh?.metrics().backlog ?? 0) > 0) return undefined;
-  // And by an overflow, of which callbacks that take long are told one after the other.
+  // It is also touched by an overflow, of which slow callbacks are notified one after the other.
   const hasBeenNamed = node.subscriptions.some(({ isCallback, lastCover }) => isCallback && lastCover > order);
   if (node.longestStall === Infinity && hasBeenNamed) return undefined;
   return `P9: the guard of ${quote(key)} on node ${node.index} is not fresh though nothing touched it`;

@@ -1,5 +1,5 @@
 /**
- * Seeded worlds in which an id is there twice: machines that are cloned, and processes that are set back.
+ * Seeded worlds in which two nodes have the same id: machines that are cloned, and processes that are set back.
  *
  * @module
  */
@@ -8,12 +8,13 @@ import type { StormNode } from "./node.ts";
 import { pick } from "./plan.ts";
 import type { StormWorld } from "./world.ts";
 
-/** Longest pause of the network between two things that happen, in milliseconds. */
+/** Longest pause of the network between two events, in milliseconds. */
 const STEP = 60;
 
 /**
- * Properties that go by ids, or by numbers of a stream, which mean two nodes here. What each accepts must reach all others or be
- * a gap to them, guards must notice, and in the end all must know each other by ids of their own.
+ * Properties that go by ids or by numbers of a stream, which belong to two nodes here. What each node accepts must
+ * reach all others or be a gap to them, guards must notice, and in the end all nodes must know each other by ids of
+ * their own.
  */
 export const NOT_OF_CLONES: readonly string[] = [
   "P2",
@@ -29,7 +30,7 @@ export const NOT_OF_CLONES: readonly string[] = [
   "P22",
 ];
 
-/** Lets ids be there twice, once or several times, while keys are published. */
+/** Gives two nodes the same id, once or several times, while keys are published. */
 export async function runClones(world: StormWorld, check: (problem?: string) => void): Promise<void> {
   const { plan, random, network: { clock } } = world;
   for (const kind of plan.kinds) {
@@ -57,10 +58,10 @@ export async function runClones(world: StormWorld, check: (problem?: string) => 
   world.note(() => `${changes} ids have changed`);
 }
 
-/** Another node has the id of one that is there, or of one that has just crashed and is put back to when it was opened. */
+/** Opens a node with the id of a running one, or of one that has just crashed and is set back to when it was opened. */
 async function clone(world: StormWorld): Promise<void> {
   const { random, network: { clock } } = world;
-  // A process that is set back stands where it was when it was opened, as the ports of a node cannot bring more about.
+  // A process that is set back has the state that it had when it was opened: the ports of a node can do no more.
   const candidates = world.up().filter(({ kind, renamings }) => kind === "extended" && renamings === 0);
   if (candidates.length === 0) return;
   const original = pick(random, candidates);

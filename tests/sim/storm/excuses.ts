@@ -1,10 +1,11 @@
 /**
- * What the checks of a seeded world let pass, by name. `docs/guarantees.md` lists the same, and a test compares the two.
+ * The exceptions that the checks of a seeded world allow, by name. `docs/guarantees.md` lists the same, and a test
+ * compares the two.
  *
  * @module
  */
 
-/** What may happen although something was promised, in the words of `docs/guarantees.md`. */
+/** What may happen in spite of the promise, in the words of `docs/guarantees.md`. */
 export const EXCUSES = {
   "never met":
     "Two nodes of which one has never answered the other owe each other nothing: one that crashes or leaves before that " +
@@ -46,11 +47,11 @@ export const EXCUSES = {
 /** A name of {@linkcode EXCUSES}. */
 export type Excuse = keyof typeof EXCUSES;
 
-/** How often each was used in a world. */
+/** How often each exception was used in a world. */
 export class ExcuseBook {
   readonly #counts = new Map<Excuse, number>();
 
-  /** Notes that something was let pass. */
+  /** Counts one use. */
   use(excuse: Excuse): void {
     this.#counts.set(excuse, (this.#counts.get(excuse) ?? 0) + 1);
   }

@@ -1,5 +1,5 @@
 /**
- * What goes wrong in a seeded world. Times are in milliseconds.
+ * The faults of a seeded world. Times are in milliseconds.
  *
  * @module
  */
@@ -9,12 +9,12 @@ import { MISHAPS } from "./mishaps.ts";
 import { pick, type Trouble } from "./plan.ts";
 import type { StormWorld } from "./world.ts";
 
-/** Most newcomers in a world, as each costs datagrams of all others. */
+/** Most nodes that join in a world, as each costs datagrams of all others. */
 const MOST_NEWCOMERS = 4;
-/** Longest that datagrams take while the network is slow. */
+/** Longest delay of a datagram while the network is slow. */
 export const LONGEST_SPIKE = 1000;
 
-/** Makes one trouble begin, worse, or better. */
+/** Makes one fault begin, get worse, or get better. */
 export async function makeTrouble(world: StormWorld, trouble: Trouble): Promise<void> {
   world.note(() => trouble);
   await TROUBLES[trouble](world);
@@ -83,7 +83,7 @@ const TROUBLES: Readonly<Record<Trouble, (world: StormWorld) => void | Promise<v
     const nodes = world.up();
     if (nodes.length > 1) world.leave(pick(world.random, nodes));
   },
-  // It says that crashes and leaves are followed by a restart.
+  // The note says that crashes and leaves are followed by a restart.
   restart: () => {},
   join: async (world) => {
     if (world.nodes.length >= world.plan.kinds.length + MOST_NEWCOMERS) return;
@@ -103,13 +103,13 @@ function anyDirection(world: StormWorld): { from?: string; to?: string } {
   return random.chance(0.5) ? { from: world.anyHost() } : { to: world.anyHost() };
 }
 
-/** How long something is away: as often shorter as longer than it takes to be lost. */
+/** How long something is absent: as often shorter as longer than the time after which it is lost. */
 function outage({ random, plan: { peerTimeout } }: StormWorld): number {
   const [from, to] = random.chance(0.5) ? [0.05, 0.7] as const : [0.9, 2] as const;
   return Math.min(5000, random.between(from * peerTimeout, to * peerTimeout));
 }
 
-/** Several processes of one host share a port: unicast to it, as to a seed or an original, reaches but one of them. */
+/** Several processes of one host share a port: unicast to it, as to a seed or to go-warp, reaches only one of them. */
 function hostOfNewcomer(world: StormWorld): number {
   const { reach, kinds } = world.plan;
   const shares = reach === "multicast" && kinds.every((kind) => kind === "extended") && world.random.chance(0.3);

@@ -1,10 +1,10 @@
 /**
- * What must hold at every moment of a seeded world, not only in the end:
+ * The properties that must hold at every moment of a seeded world, not only in the end:
  *
  * - P14: `staleness` is never less than the age of the oldest key that was accepted and is outstanding;
- * - P15: a peer is not `current` while something is missing that the node was told of;
- * - P20: where nothing is lost nothing is outstanding for more than two heartbeats, even when callbacks take long;
- * - P16: the mesh is as bad as the worst of its peers, and who never answered is none of them.
+ * - P15: a peer is not `current` while something is missing whose number the node has heard;
+ * - P20: where nothing is lost, nothing is outstanding for more than two heartbeats, even when callbacks take long;
+ * - P16: the state of the mesh is the worst of its peers' states, and a node that never answered is no peer.
  *
  * @module
  */
@@ -13,15 +13,15 @@ import type { MeshStatus } from "../../../mod.ts";
 import type { StormNode } from "./node.ts";
 import type { StormWorld } from "./world.ts";
 
-/** Stalls that are too short to be noticed, and the grain of ages, in milliseconds. */
+/** Stalls that are too short to be detected, and the resolution of ages, in milliseconds. */
 const SLACK = 505;
-/** Two clocks differ by so much in speed. */
+/** Largest difference in speed between two clocks. */
 const DRIFT = 0.002;
-/** Heartbeats after which a subscriber that cannot keep up is told. */
+/** Heartbeats after which a subscriber that cannot keep up gets an overflow. */
 const LONGEST = 2;
 const WEIGHTS = ["current", "partial", "repairing", "doubt"];
 
-/** Looks at all nodes. Costs next to nothing while nothing is owed for long. */
+/** Checks all nodes. It costs next to nothing while nothing is outstanding for long. */
 export function watchProblem(world: StormWorld): string | undefined {
   let [since, slack] = [NaN, NaN];
   const statuses = new Map<StormNode, MeshStatus | undefined>();
@@ -33,10 +33,10 @@ export function watchProblem(world: StormWorld): string | undefined {
   world.ledger.eachOwing(world.now, (receiver, publisher, { key, at, sentAt }) => {
     if (problem !== undefined || receiver.state !== "running" || receiver.asleep) return;
     const age = world.now - at;
-    if (at !== since) [since, slack] = [at, SLACK + 2 * world.ways.variation(at)];
-    // They may have met late, as the only one that both knew was away.
+    if (at !== since) [since, slack] = [at, SLACK + 2 * world.delays.variation(at)];
+    // They may have met late, as the only node that both knew was absent.
     const together = Math.min(age, world.now - metAt(receiver, publisher));
-    // Who leaves before it knows the receiver cannot tell it: that is a crash to it.
+    // A node that leaves before it knows the receiver sends it no leave: to the receiver that is a crash.
     const isUntold = publisher.state !== "running" && !publisher.metAt.has(receiver.nodeId);
     const isLong = world.plan.calm && together > LONGEST * receiver.heartbeat + slack &&
       world.plan.maxPeers === undefined && publisher.longestStall === 0 && !isUntold;
@@ -77,20 +77,20 @@ export function watchProblem(world: StormWorld): string | undefined {
   return undefined;
 }
 
-/** Since when one knows another, in milliseconds; `Infinity` when it does not. */
+/** Since when one node knows another, in milliseconds; `Infinity` when it does not. */
 function metAt(receiver: StormNode, { nodeId }: StormNode): number {
   return receiver.partings.has(nodeId) ? Infinity : receiver.metAt.get(nodeId) ?? Infinity;
 }
 
-/** What a stranger has done to a node that should have heeded none of it. */
-export function strangerProblem(world: StormWorld): string | undefined {
-  const { nodes, stranger, plan } = world;
+/** What an unknown node has caused at a node that should have ignored all of it. */
+export function unknownNodeProblem(world: StormWorld): string | undefined {
+  const { nodes, unknownNode, plan } = world;
   for (const { index, mesh, kind, state, longestStall } of nodes) {
     if (mesh === undefined || kind !== "extended" || state !== "running") continue;
     const status = mesh.status();
-    const peer = status.peers.find(({ id, state }) => state !== "plain" && stranger?.isSilent(id));
-    if (peer !== undefined) return `P16: on node ${index}: ${peer.id}, a stranger, is in ${peer.state}`;
-    // Keys that wait for slow callbacks count, whoever they are of.
+    const peer = status.peers.find(({ id, state }) => state !== "plain" && unknownNode?.isSilent(id));
+    if (peer !== undefined) return `P16: on node ${index}: ${peer.id}, an unknown node, is in ${peer.state}`;
+    // Keys that wait for slow callbacks count, whatever node published them.
     if (plan.kinds.some((each) => each !== "extended") || longestStall === Infinity) continue;
     const stalest = status.peers.filter(({ state }) => state !== "plain")
       .reduce((most, { staleness }) => Math.max(most, staleness), 0);
@@ -101,7 +101,7 @@ export function strangerProblem(world: StormWorld): string | undefined {
   return undefined;
 }
 
-/** The mesh is better than one of its peers. */
+/** The state of the mesh is better than that of one of its peers. */
 export function meshProblem({ state, staleness, peers }: MeshStatus): string | undefined {
   for (const peer of peers) {
     if (peer.state === "plain") continue;

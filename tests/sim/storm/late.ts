@@ -1,5 +1,5 @@
 /**
- * Datagrams that come once more, long after the others.
+ * Late copies: datagrams that arrive once more, long after the others.
  *
  * @module
  */
@@ -9,9 +9,9 @@ import { pick } from "./plan.ts";
 import { senderNumber, senderOf } from "./wire.ts";
 import type { StormWorld } from "./world.ts";
 
-/** Most that are kept: each is there for every kind of moment in a life. */
+/** Most copies that are kept. There are enough for each phase of a node's life. */
 const KEPT = 40;
-/** Part of what arrives that is kept; more where little does. */
+/** Share of the arriving datagrams that is kept; it is higher where few arrive. */
 const CHANCE = { storm: 0.05, quiet: 0.5 };
 
 interface Copy {
@@ -22,18 +22,18 @@ interface Copy {
   readonly arrive: Arrive;
 }
 
-/** Keeps some of what arrives in a world, and lets it arrive again. */
+/** Keeps some of the datagrams that arrive in a world, and lets them arrive again. */
 export class LateCopies {
   readonly #world: StormWorld;
   readonly #copies: Copy[] = [];
-  /** When a node got a copy of another's last, in milliseconds, by the number of the sender. */
+  /** When a node last got a copy of another's datagram, in milliseconds, by the number of the sender. */
   readonly #played = new Map<StormNode, Map<number, number>>();
 
   constructor(world: StormWorld) {
     this.#world = world;
   }
 
-  /** A datagram arrives at a node: it may come again. */
+  /** Takes note of a datagram that arrives at a node: it may arrive again. */
   keep(node: StormNode, data: Uint8Array, host: string, port: number, arrive: Arrive): void {
     const { random, plan } = this.#world;
     if (this.#copies.length >= KEPT && !random.chance(0.2)) return;
@@ -43,7 +43,7 @@ export class LateCopies {
     else this.#copies[random.below(KEPT)] = copy;
   }
 
-  /** One that was kept arrives again: of a node that is gone, if there is one. */
+  /** Lets a kept datagram arrive again: mostly one of a departed node, if there is one. */
   play(): void {
     const { random, network: { clock }, nodes } = this.#world;
     const here = this.#copies.filter(({ node }) => node.isUp);
@@ -60,13 +60,13 @@ export class LateCopies {
     }, 0);
   }
 
-  /** When a node got a copy of another's datagram last, in milliseconds. */
+  /** When a node last got a copy of another's datagram, in milliseconds. */
   playedAt(node: StormNode, sender: number): number {
     return this.#played.get(node)?.get(sender) ?? -Infinity;
   }
 }
 
-/** A gap of a node that is gone and was told of, with nothing new heard of it: in words, or `undefined`. */
+/** Describes a gap of a peer that has departed, with nothing new heard of it since the last gap; else `undefined`. */
 export function partingProblem(node: StormNode, id: string, now: number): string | undefined {
   const parting = node.partings.get(id);
   if (parting === undefined) return undefined;

@@ -1,42 +1,42 @@
 /**
- * What each node of a seeded world owes each other: keys that one has accepted and the other has neither got nor was told
- * to have missed.
+ * The keys that are outstanding between each two nodes of a seeded world: those that one has accepted and of which the
+ * other has got neither an event nor a gap.
  *
  * @module
  */
 
 import type { StormNode } from "./node.ts";
 
-/** A key that is owed. */
+/** A key that is outstanding. */
 export interface Debt {
   readonly key: string;
   /** When it was accepted, in milliseconds. */
   readonly at: number;
-  /** The number of the first batch with it, 0 before that was sent, and when it was, in milliseconds. */
+  /** The number of the first batch with it, 0 before that was sent, and when it was sent, in milliseconds. */
   number: number;
   sentAt: number;
   isPaid: boolean;
 }
 
-/** The debts of one node to another, the oldest first. */
+/** The outstanding keys of one node at another, the oldest first. */
 class Account {
   #debts: Debt[] = [];
   #first = 0;
-  /** How many of them have a number, or are paid: those before this. */
+  /** How many of them have a number, or are settled: those before this index. */
   #numbered = 0;
 
   add(debt: Debt): void {
     this.#debts.push(debt);
   }
 
-  /** The oldest that is not paid. */
+  /** The oldest that is not settled. */
   get oldest(): Debt | undefined {
     while (this.#debts[this.#first]?.isPaid) this.#first++;
     if (this.#first > 64 && this.#first > this.#debts.length / 2) this.#shrink();
     return this.#debts[this.#first];
   }
 
-  /** The oldest that has a number up to `number`, and is not paid. */
+  /** The oldest that has a number up to `number` and is not settled. */
   sentUpTo(number: number): Debt | undefined {
     for (let i = this.#first; i < this.#debts.length; i++) {
       const debt = this.#debts[i] as Debt;
@@ -45,7 +45,7 @@ class Account {
     return undefined;
   }
 
-  /** Notes the number of a batch with these keys, which is sent at a time. */
+  /** Notes the number of a batch with these keys, and when it is sent. */
   send(number: number, keys: ReadonlySet<string>, at: number): void {
     while (this.#debts[this.#numbered] !== undefined && isDone(this.#debts[this.#numbered] as Debt)) this.#numbered++;
     for (let i = this.#numbered; i < this.#debts.length; i++) {
@@ -73,7 +73,7 @@ function isDone({ number, isPaid }: Debt): boolean {
   return number > 0 || isPaid;
 }
 
-/** One node that is owed something. */
+/** A node for which keys may be outstanding. */
 class Creditor {
   readonly accounts = new Map<StormNode, Account>();
   readonly #byKey = new Map<string, Debt[]>();
@@ -102,11 +102,11 @@ class Creditor {
   }
 }
 
-/** The debts of all pairs in which the one that is owed has subscribed to everything. */
+/** The outstanding keys of all pairs whose receiver has subscribed to everything. */
 export class StormLedger {
   readonly #creditors = new Map<StormNode, Creditor>();
 
-  /** From now on a node gets everything. */
+  /** A node has subscribed to everything. */
   open(receiver: StormNode): void {
     if (!this.#creditors.has(receiver)) this.#creditors.set(receiver, new Creditor());
   }
@@ -128,19 +128,19 @@ export class StormLedger {
     for (const { accounts } of this.#creditors.values()) accounts.get(publisher)?.send(number, keys, at);
   }
 
-  /** A node has got an event of a key: it does, whoever has published it. */
+  /** A node has got an event of a key. It counts for each node that has published the key. */
   pay(receiver: StormNode, key: string): void {
     this.#creditors.get(receiver)?.pay(key);
   }
 
-  /** A node knows that it has missed something of another, or of anybody. */
+  /** A node has got a gap of another node, or of all. */
   forgive(receiver: StormNode, publisher?: StormNode): void {
     const creditor = this.#creditors.get(receiver);
     if (publisher === undefined) creditor?.forgiveAll();
     else creditor?.forgive(publisher);
   }
 
-  /** Calls back for each pair of which something is owed since `before`, in milliseconds. */
+  /** Calls back for each pair with a key that has been outstanding since `before`, in milliseconds. */
   eachOwing(before: number, call: (receiver: StormNode, publisher: StormNode, debt: Debt) => void): void {
     for (const [receiver, { accounts }] of this.#creditors) {
       for (const [publisher, account] of accounts) {
@@ -150,7 +150,7 @@ export class StormLedger {
     }
   }
 
-  /** What is owed of what was sent with a number up to this. */
+  /** What is outstanding of the batches with a number up to this. */
   sentUpTo(receiver: StormNode, publisher: StormNode, number: number): Debt | undefined {
     return this.#creditors.get(receiver)?.accounts.get(publisher)?.sentUpTo(number);
   }

@@ -1,5 +1,5 @@
 /**
- * What goes wrong in a seeded world in several steps, one after the other. Times are in milliseconds.
+ * Faults of a seeded world that take several steps, one after the other. Times are in milliseconds.
  *
  * @module
  */
@@ -9,13 +9,13 @@ import type { StormNode } from "./node.ts";
 import { pick, type Trouble } from "./plan.ts";
 import type { StormWorld } from "./world.ts";
 
-/** Most newcomers of these troubles in a world. */
-const MOST_NEWCOMERS = 6;
-/** Keys that a node still has to send when no more are published at once. */
+/** Most nodes that join by these faults in a world. */
+const MOST_JOINING = 6;
+/** A node with more keys than this still to send publishes no more at once. */
 const FLOODED = 50;
 
 export const MISHAPS = {
-  /** A way is cut in one direction, then in the other, and so on. */
+  /** Cuts a path in one direction, then in the other, and so on. */
   flip: (world) => {
     const { random, network } = world;
     let [from, to] = [world.anyHost(), world.anyHost()];
@@ -28,7 +28,7 @@ export const MISHAPS = {
       [from, to] = [to, from];
     }
   },
-  /** A node stands still with keys that it has accepted. */
+  /** Stalls a node that has accepted keys. */
   stall: (world) => {
     const { random } = world;
     const node = anyMesh(world);
@@ -37,13 +37,13 @@ export const MISHAPS = {
     world.pause(node, random.between(100, 1.5 * world.plan.peerTimeout));
   },
   /**
-   * A machine is suspended with keys that its node has accepted. Meanwhile one may come, publish and leave or crash, of which
-   * nobody will hear it.
+   * Suspends a machine whose node has accepted keys. Meanwhile a node may open, publish and leave or crash, of which
+   * the suspended one hears nothing.
    */
   suspend: async (world) => {
     const { random, plan } = world;
     const sleeper = anyMesh(world);
-    // It makes a storm last longer.
+    // It would make a storm last longer.
     if (sleeper === undefined || world.now > plan.duration) return;
     for (let i = random.below(4); i > 0; i--) world.publish(sleeper);
     const time = random.chance(0.7) ? random.between(1010, 4000) : random.between(4000, 20_000);
@@ -61,22 +61,24 @@ export const MISHAPS = {
       });
     });
   },
-  /** A node opens while another stands still, publishes, and is heard no more: what waits for the other is old. */
+  /**
+   * Opens a node while another is stalled. It publishes and is heard no more, so what waits for the other node is old.
+   */
   ambush: async (world) => {
     const { random } = world;
     const sleeper = anyMesh(world);
     if (sleeper === undefined || !hasRoom(world)) return;
     const time = random.between(600, 4000);
     world.pause(sleeper, time);
-    const newcomer = await world.open("extended", world.hosts++);
-    const { address } = newcomer.host;
+    const joining = await world.open("extended", world.hosts++);
+    const { address } = joining.host;
     soon(world, random.between(20, 100), () => {
       world.set({ loss: 1 }, { from: address });
-      if (newcomer.isUp) world.publish(newcomer);
+      if (joining.isUp) world.publish(joining);
     });
     world.later(time + random.between(100, 1500), true, () => world.set({ loss: 0 }, { from: address }));
   },
-  /** A script that opens, publishes and is gone. */
+  /** A script opens, publishes and crashes. */
   flash: async (world) => {
     const { random } = world;
     if (!hasRoom(world)) return;
@@ -93,7 +95,7 @@ export const MISHAPS = {
       });
     });
   },
-  /** A node ends for good, and in a star mostly a seed. */
+  /** Ends a node for good, in a star mostly a seed. */
   retire: (world) => {
     const { random, plan } = world;
     const nodes = world.up();
@@ -104,7 +106,7 @@ export const MISHAPS = {
     if (random.chance(0.5)) world.crash(node);
     else world.leave(node);
   },
-  /** All seeds of a star end for good, and those who met by them are parted for longer than they wait. */
+  /** Ends all seeds of a star for good, and partitions the nodes that met by them for longer than `peerTimeout`. */
   orphan: (world) => {
     const { random, network, plan } = world;
     const seeds = world.up().filter(({ host }) => isSeed(world, host.address));
@@ -124,13 +126,13 @@ export const MISHAPS = {
       world.later(time, true, () => network.heal());
     });
   },
-  /** More keys at once than a slow sender gets rid of in seconds. */
+  /** Publishes more keys at once than a slow sender sends in seconds. */
   flood: (world) => {
     const node = anyMesh(world);
     if (node === undefined || (node.mesh?.metrics().pending ?? 0) > FLOODED) return;
     for (let i = 20 + world.random.below(60); i > 0; i--) world.publish(node);
   },
-  /** A subscriber whose callbacks take long, for a while. */
+  /** Makes the callbacks of a subscriber take long, for a while. */
   block: (world) => {
     const { random } = world;
     const node = anyMesh(world);
@@ -157,10 +159,10 @@ function anyMesh(world: StormWorld): StormNode | undefined {
 }
 
 function hasRoom({ plan, nodes }: StormWorld): boolean {
-  return nodes.length < plan.kinds.length + MOST_NEWCOMERS;
+  return nodes.length < plan.kinds.length + MOST_JOINING;
 }
 
-/** Calls back at a time, and not between two steps of the storm; not when it is over by then. */
+/** Calls back after a delay, between two steps of the storm too, but not when the storm is over by then. */
 function soon(world: StormWorld, delay: number, call: () => void): void {
   world.network.clock.setTimer(() => {
     if (world.storming) call();

@@ -1,5 +1,5 @@
 /**
- * A node of a seeded world, with all that was done to it and all that it got.
+ * A node of a seeded world, with all that was done to it and all that it received.
  *
  * @module
  */
@@ -20,10 +20,7 @@ import type { Kind } from "./plan.ts";
 import type { StormTap } from "./tap.ts";
 import { progressOf, senderNumber, senderOf } from "./wire.ts";
 
-/**
- * Puts what happens in one moment in order, and remembers when each was: the virtual clock stands still while much
- * happens.
- */
+/** Orders what happens within one moment of the virtual clock, in which much may happen. */
 export class Order {
   #last = 0;
 
@@ -32,7 +29,7 @@ export class Order {
   }
 }
 
-/** A subscription, and what it got. `order`s are of {@linkcode Order}. */
+/** A subscription and the events that it got. An `order` is one of {@linkcode Order}. */
 export class StormSubscription {
   readonly topic: Topic;
   readonly openedAt: number;
@@ -87,13 +84,13 @@ export interface TakenGuard {
   readonly time: number;
 }
 
-/** What a node heard of another's stream: moments of {@linkcode Order}. */
+/** What a node heard of another's stream. `last` is of {@linkcode Order}. */
 export interface Heard {
   last: number;
-  /** The highest number of a batch that has arrived, and how often one was passed over. */
+  /** The highest number of a batch that has arrived, and how often a number was passed over. */
   highest: number;
   holes: number;
-  /** The highest number that it was told of. */
+  /** The highest number that the node has heard of. */
   told: number;
   /** When it was first heard, in milliseconds, and whether its stream was empty then. */
   readonly firstAt: number;
@@ -102,41 +99,41 @@ export interface Heard {
   readonly isNewborn: boolean;
 }
 
-/** How a node sees that another is gone. */
+/** How a node notices that another has departed. */
 export interface Parting {
   readonly reason: "expired" | "left" | "replaced";
   /** In milliseconds, and of {@linkcode Order}. */
   readonly at: number;
   readonly order: number;
-  /** When something of it had arrived last. */
+  /** When a datagram of it last arrived. */
   readonly heardAt: number;
-  /** The highest number that was heard of it at the last gap since. */
+  /** The highest number of it that was heard at the last gap since. */
   upTo: number;
-  /** Gaps that it was told of since. */
+  /** Gaps of it since. */
   gaps: number;
 }
 
-/** Gets what arrives at a node, and by what to let it arrive again; and what a node sends. */
+/** Gets what arrives at a node, with a function that lets it arrive again, and what a node sends. */
 export interface Overhearer {
   arrives(node: StormNode, data: Uint8Array, host: string, port: number, again: Arrive): void;
   sends(node: StormNode, data: Uint8Array, host: string, port: number): void;
 }
 export type Arrive = (data: Uint8Array, host: string, port: number) => void;
 
-/** How long a node needs to notice that its machine was suspended, in milliseconds. */
+/** Longest time in which a node detects that its machine was suspended, in milliseconds. */
 export const NOTICED_WITHIN = 251;
-/** What a machine has to sleep to notice it, in milliseconds. */
+/** Shortest suspension that is detected, in milliseconds. */
 export const LEAST_SLEEP = 1005;
 
-/** How a host's clock is not that of the network. */
+/** How a host's clock differs from that of the network. */
 export interface Skew {
-  /** What it says at the network's 0, in milliseconds. */
+  /** What it shows at the network's time 0, in milliseconds. */
   readonly start: number;
-  /** How fast it runs: 1 is as the network's. */
+  /** How fast it runs: 1 is as fast as the network's. */
   readonly rate: number;
 }
 
-/** One process: a restart on the same host is another. */
+/** One process: a restart on the same host is another node. */
 export class StormNode {
   readonly index: number;
   readonly kind: Kind;
@@ -146,24 +143,24 @@ export class StormNode {
   /** See {@linkcode senderNumber}. */
   id = 0;
   nodeId = "";
-  /** The id that it begins with, when that is another's; and how often it has taken another. */
+  /** The id that it begins with when that is another node's, and how often it has taken a new one. */
   beginsAs: string | undefined;
   renamings = 0;
-  /** Whether it has refused a key after it had left: its peers have a gap then. */
+  /** Whether it has refused a key after it had left: that is a gap to its peers. */
   hasRefused = false;
-  /** What it was told as it left. */
+  /** The report of its `close`. */
   report: CloseReport | undefined;
   state: "running" | "leaving" | "left" | "crashed" = "running";
-  /** When it was last told a gap of a node, by its id: a place in the order of events. */
+  /** When it last got a gap of a node, by that node's id, in the order of events. */
   readonly gapOf: Map<string, number> = new Map();
-  /** `host:port` of those that it knew when it left. */
+  /** `host:port` of the peers that it knew when it left. */
   toldOfLeave: ReadonlySet<string> | undefined;
   paused = false;
-  /** Whether its machine is suspended: nobody can ask it anything. */
+  /** Whether its machine is suspended: it cannot be called. */
   asleep = false;
-  /** Whether it has woken and was not heard to have noticed yet. */
+  /** Whether it has woken and has not shown that it detected the suspension. */
   isUnaware = false;
-  /** Whether another is to follow it on its host. */
+  /** Whether another node is to follow it on its host. */
   isReplaced = false;
   /** The options, in milliseconds. */
   heartbeat = 0;
@@ -171,38 +168,38 @@ export class StormNode {
   /** In datagrams a second. */
   minSendRate = 2000;
   batchInterval = 0;
-  /** How long each event keeps its callbacks busy, in milliseconds. */
+  /** For how long each event keeps its callbacks busy, in milliseconds. */
   busyFor = 0;
-  /** The longest that it stood still, and when it last went on. */
+  /** Its longest stall, and when the last one ended. */
   longestStall = 0;
   wokeAt = 0;
-  /** When its machine was last suspended and woke, of {@linkcode Order}; 0 for never. */
+  /** When its machine last woke from a suspension, of {@linkcode Order}; 0 for never. */
   awakeSince = 0;
   /** When it ended, in milliseconds. */
   endedAt = Infinity;
   /** The option, in bytes. */
   repairBytes = 33_554_432;
-  /** Whether it keeps for repair all that is sent in a world: 32 MiB for a minute. */
+  /** Whether it keeps all that is sent in a world for retransmission: 32 MiB for a minute. */
   keepsAll = true;
   readonly subscriptions: StormSubscription[] = [];
-  /** When each key was accepted last. */
+  /** When each key was last accepted. */
   readonly accepted = new Map<string, number>();
   /** How often `publish` was called for each key, and when last. */
   readonly calls = new Map<string, { count: number; order: number }>();
-  /** Whose position it heard, and when. */
+  /** The nodes whose position it heard, and when. */
   readonly heard = new Map<number, Heard>();
-  /** Peers that it sees as gone. */
+  /** Peers that it has seen depart. */
   readonly partings = new Map<string, Parting>();
-  /** Nodes of which nothing had come but heartbeats without their extension when they were met. */
+  /** Nodes of which it had only heard heartbeats without their extension when it met them. */
   readonly metAsPlain = new Set<string>();
-  /** When it began, and when it began to leave, in milliseconds. */
+  /** When it was opened, and when it began to leave, in milliseconds. */
   openedAt = 0;
   leavesAt = Infinity;
-  /** When it heard of others for the first time, by their ids. */
+  /** When it first heard of each other node, by id. */
   readonly metAt = new Map<string, number>();
-  /** When the last newcomer was met. */
+  /** When it met the last node that joined. */
   joinedAt = 0;
-  /** How many of its gaps a calm world may have. */
+  /** How many of its gaps are allowed in a calm world. */
   excusedGaps = 0;
   /** Gaps of the mesh, in words. */
   readonly gaps: string[] = [];
@@ -218,24 +215,24 @@ export class StormNode {
     this.#skew = skew;
   }
 
-  /** Whether it can be told to do something. */
+  /** Whether it can be called. */
   get isUp(): boolean {
     return this.state === "running" && !this.paused;
   }
 
-  /** The network's time, or ahead of it, as the node sees it: its own clock stands still while its machine is suspended. */
+  /** The network's time, or ahead of it, as the node sees it: its own clock stops while its machine is suspended. */
   get now(): number {
     const { clock } = this.host;
     return clock.wall?.() ?? clock.now();
   }
 
-  /** Whether its machine has just woken, and the node may not have noticed yet. Guards of that moment are not fresh. */
+  /** Whether its machine has just woken and the node may not have detected it. Guards of that moment are not fresh. */
   isDrowsy(now: number): boolean {
     // A callback may take longer than that.
     return this.isUnaware && (this.longestStall === Infinity || now - this.wokeAt <= NOTICED_WITHIN);
   }
 
-  /** The host's ports, with an eye on what is sent and what arrives. The tap of the network would cost more. */
+  /** The host's ports, which report what is sent and what arrives. The tap of the network would cost more. */
   ports(order: Order, tap: StormTap, overhearer?: Overhearer): MeshPorts {
     const { bind, randomBytes, resolve, resolveSrv, networkInterfaces } = this.host;
     const watchedBind: MeshPorts["bind"] = async (options, handlers) => {

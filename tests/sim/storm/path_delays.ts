@@ -1,5 +1,5 @@
 /**
- * How long datagrams take in a seeded world, and by how much that varies.
+ * The delays of datagrams in a seeded world, and their variation.
  *
  * @module
  */
@@ -12,12 +12,12 @@ const MEMORY = 10_000;
 interface Span {
   readonly min: number;
   readonly max: number;
-  /** When it was over. */
+  /** When it ended. */
   endedAt: number;
 }
 
-/** Follows what the network is told. Times are in milliseconds. */
-export class StormWays {
+/** Follows the settings of the network. Times are in milliseconds. */
+export class StormDelays {
   #delays: Span[];
   #reorders: Span[] = [];
 
@@ -25,7 +25,7 @@ export class StormWays {
     this.#delays = [{ min, max, endedAt: Infinity }];
   }
 
-  /** The network was told this. What is said of one direction adds to what holds for the others. */
+  /** Notes a setting. One for a single direction adds to what holds for the others. */
   note({ delay, reorder, reorderBy = 10 }: Partial<Faults>, { from, to }: Direction, now: number): void {
     const isForAll = from === undefined && to === undefined;
     if (delay !== undefined) this.#delays = add(this.#delays, delay.min, delay.max, isForAll, now);
@@ -34,12 +34,12 @@ export class StormWays {
     }
   }
 
-  /** Longest that a datagram takes that was under way at a time, or later. */
+  /** Longest delay of a datagram that was under way at a time, or later. */
   longest(since: number): number {
     return most(this.#delays, since) + most(this.#reorders, since);
   }
 
-  /** What one datagram may take more than another, of those that were sent since a time. */
+  /** Largest difference between the delays of datagrams that were sent since a time. */
   variation(since: number): number {
     const alive = this.#delays.filter(({ endedAt }) => endedAt >= since - MEMORY);
     return this.longest(since) - Math.min(...alive.map(({ min }) => min));

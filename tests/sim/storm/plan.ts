@@ -1,5 +1,5 @@
 /**
- * What a seeded world is like: drawn from its seed before anything happens.
+ * The properties of a seeded world, drawn from its seed before anything happens.
  *
  * @module
  */
@@ -7,7 +7,7 @@
 import { SeededRandom } from "../../../adapters/memory.ts";
 import type { MeshOptions } from "../../../mod.ts";
 
-/** What can go wrong, or just happen, in a world. */
+/** The kinds of faults and other incidents of a world. */
 export type Trouble =
   | "loss"
   | "duplicate"
@@ -35,7 +35,7 @@ export type Trouble =
   | "block"
   | "suspend";
 
-/** What may happen in a world without any gap. */
+/** Those that may happen in a world without any gap. */
 const HARMLESS: readonly Trouble[] = ["duplicate", "reorder", "delay", "leave", "restart", "join", "subscribe"];
 const HARMFUL: readonly Trouble[] = [
   "loss",
@@ -50,59 +50,62 @@ const HARMFUL: readonly Trouble[] = [
   "crash",
 ];
 
-/** The same, of what was added later: drawn by themselves, so that a seed's world stays as it was but for them. */
+/**
+ * Incidents that were added later. They are drawn by themselves, so that they change nothing else in the world of a
+ * seed.
+ */
 const WIDER_HARMFUL: readonly Trouble[] = ["flip", "stall", "ambush", "flash", "retire", "flood"];
 
 /**
- * A storm; hours in which next to nothing happens; one thing of which `docs/guarantees.md` says how soon it is told; more
- * nodes than each may know; ids that are there twice.
+ * A storm; hours with hardly any events; one incident for which `docs/guarantees.md` says how soon its event comes;
+ * more nodes than each may know; two nodes with one id.
  */
 export type WorldKind = "storm" | "quiet" | "soon" | "crowd" | "clones";
 
-/** A node of this project with and without the extension, and a peer like the original. */
+/** A node of this project with and without the extension, and a peer that behaves as go-warp does. */
 export type Kind = "extended" | "go-warp" | "original";
 
-/** How nodes find each other. A star has one seed, and its points do not know each other. */
+/** How nodes find each other. A star has one seed, and its outer nodes do not know each other. */
 export type Reach = "multicast" | "seeds" | "both" | "star";
 
 /** A world, before it begins. Times are in milliseconds. */
 export interface StormPlan {
   readonly seed: number;
   readonly kind: WorldKind;
-  /** Nothing happens that can lose a key: there must be no gap. */
+  /** Nothing happens that can lose a key, so there must be no gap. */
   readonly calm: boolean;
   readonly troubles: ReadonlySet<Trouble>;
   /** The nodes at the start. */
   readonly kinds: readonly Kind[];
   readonly reach: Reach;
-  /** Hosts that are seeds of all others, in a star. */
+  /** Number of hosts that are seeds of all others, in a star. */
   readonly seeds: number;
   /** Of all nodes, or a mean. */
   readonly heartbeat: number;
   readonly peerTimeout: number;
   /** How long the storm lasts. */
   readonly duration: number;
-  /** Keys that are published in it, about. */
+  /** Approximate number of keys that are published in it. */
   readonly keys: number;
   /** Longest key, in bytes. */
   readonly longest: number;
-  /** Loss that stays when the storm is over: a chance. */
+  /** Loss that remains when the storm is over, as a probability. */
   readonly lastingLoss: number;
-  /** Each host has a clock of its own, that begins elsewhere and is a little fast or slow. */
+  /** Each host has a clock of its own, with another start and a slightly different speed. */
   readonly skewed: boolean;
   /** `peerTimeout` is left out. */
   readonly untimed: boolean;
   /** Each node has a heartbeat and a timeout of its own. */
   readonly varied: boolean;
-  /** Somebody sends what an unknown node can send. */
-  readonly stranger: boolean;
-  /** Datagrams come once more, late. */
+  /** An unknown node sends what it can. */
+  readonly unknownNode: boolean;
+  /** Datagrams arrive once more, late. */
   readonly late: boolean;
-  /** The option, when it may be reached. */
+  /** The option, when the limit may be reached. */
   readonly maxPeers: number | undefined;
-  /** What a datagram takes at least. */
+  /** Least delay of a datagram. */
   readonly way: number;
-  /** The world runs to the end of its bound, even when all is well before. */
+  /** The world runs to the end of its time limit, even when all is well before. */
   readonly thorough: boolean;
 }
 
@@ -141,7 +144,7 @@ export function planStorm(seed: number): StormPlan {
     thorough: random.chance(0.1),
     untimed: false,
     varied: false,
-    stranger: false,
+    unknownNode: false,
     late: false,
     maxPeers: undefined,
     way: 0.1,
@@ -162,7 +165,7 @@ function widen(wide: SeededRandom, plan: StormPlan): StormPlan {
     troubles: widerTroubles(wide, plan),
     seeds: wide.chance(0.5) ? 1 : 2,
     varied: wide.chance(0.25),
-    stranger: wide.chance(0.15),
+    unknownNode: wide.chance(0.15),
     late: wide.chance(0.15),
   };
   if (plan.calm) return wider;
@@ -170,7 +173,7 @@ function widen(wide: SeededRandom, plan: StormPlan): StormPlan {
   return drawn < 0.03 ? farPlan(wide, wider) : drawn < 0.06 ? orphanPlan(wide, wider) : wider;
 }
 
-/** Nodes whose seeds die. Other troubles would heal the network too soon. */
+/** Nodes whose seeds end. Other faults would heal the network too soon. */
 function orphanPlan(wide: SeededRandom, plan: StormPlan): StormPlan {
   const kinds = Array.from({ length: plan.seeds + 2 + wide.below(2) }, (): Kind => "extended");
   return {
@@ -181,7 +184,7 @@ function orphanPlan(wide: SeededRandom, plan: StormPlan): StormPlan {
   };
 }
 
-/** Worlds of hours are dear, although little happens in them. */
+/** Worlds of hours are costly, although little happens in them. */
 function drawKind(wide: SeededRandom): WorldKind {
   const drawn = wide.next();
   return drawn < 0.02 ? "quiet" : drawn < 0.1 ? "soon" : drawn < 0.13 ? "crowd" : drawn < 0.15 ? "clones" : "storm";
@@ -196,7 +199,7 @@ function widerTroubles(wide: SeededRandom, { calm, troubles }: StormPlan): Reado
   return wider;
 }
 
-/** A mesh over long ways: what is told there is old when it comes. */
+/** A mesh with long delays: a state is old when it arrives. */
 function farPlan(wide: SeededRandom, plan: StormPlan): StormPlan {
   const heartbeat = Math.round(wide.between(2500, 5000));
   return {
@@ -278,7 +281,7 @@ function crowdPlan(wide: SeededRandom, plan: StormPlan): StormPlan {
 function drawTroubles(random: SeededRandom, calm: boolean): ReadonlySet<Trouble> {
   const troubles = new Set(HARMLESS.filter(() => random.chance(0.4)));
   if (calm) return troubles;
-  // One kind alone shows what a crowd of them hides.
+  // A single kind of fault shows what many together hide.
   if (random.chance(0.3)) return new Set([pick(random, HARMFUL)]);
   for (const trouble of HARMFUL) if (random.chance(0.35)) troubles.add(trouble);
   return troubles;
@@ -311,8 +314,8 @@ export function drawOptions(random: SeededRandom, plan: StormPlan): MeshOptions 
 }
 
 /**
- * All nodes of a mesh should have the same heartbeat: those that have not differ by four times at most. Timeouts may differ
- * as they like.
+ * All nodes of a mesh should have the same heartbeat: where they differ, they do so by a factor of four at most. Timeouts
+ * may differ in any way.
  */
 function drawTimes(random: SeededRandom, plan: StormPlan): MeshOptions {
   const { heartbeat, peerTimeout, varied, untimed, calm } = plan;
@@ -327,7 +330,7 @@ export function pick<T>(random: SeededRandom, choices: readonly T[]): T {
   return choices[random.below(choices.length)] as T;
 }
 
-/** One line that says what a world is like. */
+/** Describes a world in one line. */
 export function describePlan(plan: StormPlan): string {
   const counts = (["extended", "go-warp", "original"] as const)
     .map((kind) => [kind, plan.kinds.filter((each) => each === kind).length] as const)
@@ -336,9 +339,9 @@ export function describePlan(plan: StormPlan): string {
   const more = [
     ...(plan.skewed ? ["skewed clocks"] : []),
     ...(plan.varied ? ["heartbeats of their own"] : []),
-    ...(plan.stranger ? ["a stranger"] : []),
+    ...(plan.unknownNode ? ["an unknown node"] : []),
     ...(plan.late ? ["late copies"] : []),
-    ...(way > 1 ? [`ways of ${way.toFixed()} ms`] : []),
+    ...(way > 1 ? [`delays of ${way.toFixed()} ms`] : []),
     ...(maxPeers === undefined ? [] : [`maxPeers ${maxPeers}`]),
   ];
   return `${kind === "storm" ? calm ? "calm" : "stormy" : kind}, ${

@@ -1,5 +1,5 @@
 /**
- * Seeded worlds of hours in which next to nothing happens: what goes wrong slowly.
+ * Seeded worlds of hours in which hardly anything happens: for faults that develop slowly.
  *
  * @module
  */
@@ -13,17 +13,17 @@ type Check = (problem?: string) => void;
 
 /** Keeps what was sent for as long as a world can last, in milliseconds. */
 const KEEPS = { repairAge: 86_400_000 };
-/** Looks into a long time. */
+/** Number of checks in a long time. */
 const LOOKS = 40;
 
-/** Lets one long story happen. What must hold in the end is the same as after a storm. */
+/** Plays one long scene. At its end the same must hold as after a storm. */
 export async function runQuiet(world: StormWorld, check: Check): Promise<void> {
   const { plan, random } = world;
   if (plan.late) await copies(world, check);
   else await pick(random, [meeting, cut, cut])(world, check);
 }
 
-/** Two nodes cannot talk from the beginning, and meet hours later: what was published meanwhile is wanted. */
+/** Two nodes cannot communicate from the beginning, and meet hours later: what was published meanwhile must arrive. */
 async function meeting(world: StormWorld, check: Check): Promise<void> {
   const { plan, random, network: { clock } } = world;
   world.set({ loss: 1 });
@@ -39,7 +39,9 @@ async function meeting(world: StormWorld, check: Check): Promise<void> {
   await pass(world, check, plan.duration, 0);
 }
 
-/** Nodes that know each other are cut off for longer than they wait, at times without the seed by which they met. */
+/**
+ * Nodes that know each other are cut off for longer than `peerTimeout`, at times without the seed by which they met.
+ */
 async function cut(world: StormWorld, check: Check): Promise<void> {
   const { plan, random, network } = world;
   const nodes = await openAll(world, 2 + plan.kinds.length);
@@ -56,7 +58,7 @@ async function cut(world: StormWorld, check: Check): Promise<void> {
   await pass(world, check, plan.duration, 0.2);
 }
 
-/** A node ends, and what it has sent comes again, up to hours later. */
+/** A node ends, and copies of its datagrams arrive, up to hours later. */
 async function copies(world: StormWorld, check: Check): Promise<void> {
   const { plan, random } = world;
   const nodes = await openAll(world, plan.kinds.length + 1);
@@ -75,7 +77,7 @@ async function copies(world: StormWorld, check: Check): Promise<void> {
   }
 }
 
-/** Somebody who has long been gone is there, or brings doubt. */
+/** A node that departed long ago is a peer, or a peer is in doubt. */
 function goneProblem({ now, late, excuses }: StormWorld, nodes: readonly StormNode[]): string | undefined {
   for (const node of nodes) {
     const { index, mesh, state } = node;
@@ -102,7 +104,7 @@ async function openAll(world: StormWorld, count: number): Promise<StormNode[]> {
   return nodes;
 }
 
-/** Lets time pass, with a key now and then. */
+/** Lets time pass, with some keys. */
 async function pass(world: StormWorld, check: Check, time: number, traffic: number): Promise<void> {
   for (let i = 0; i < LOOKS; i++) {
     await world.network.clock.advance(time / LOOKS);

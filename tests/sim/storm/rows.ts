@@ -1,5 +1,5 @@
 /**
- * The rows of "How soon" in `docs/guarantees.md`, and what else has a bound: each with a world in which it happens.
+ * The rows of "How soon" in `docs/guarantees.md` and other time limits, each with a world in which it applies.
  *
  * @module
  */
@@ -10,26 +10,29 @@ import { LEAST_SLEEP, NOTICED_WITHIN, type StormNode } from "./node.ts";
 import { GAP_PAUSE, type Stage } from "./stage.ts";
 import { BATCH, firstNumberOf, HEARTBEAT, keysOf, recordsOf, senderOf, STATE } from "./wire.ts";
 
-/** Something that happens, and how soon it is told. */
+/** An incident, and how soon subscribers get its event. */
 export interface Row {
   /** In the words of the document. */
   readonly what: string;
   /** Whether the table "How soon" has it. */
   readonly isDocumented: boolean;
-  /** Whether it takes a second of the machine: it is drawn seldom. */
+  /** Whether it takes a second of processor time: then it is drawn seldom. */
   readonly isDear?: boolean;
   play(stage: Stage, what: string): Promise<void>;
 }
 
 /** When the position is announced after a burst, in milliseconds: see `docs/wire.md`. */
 const ANNOUNCED = [20, 60, 120, 220, 450];
-/** The first announcement waits for the next batch as long as that, while batches flow, in milliseconds. */
+/** Longest time for which the first announcement waits for the next batch while batches flow, in milliseconds. */
 const FLOW = 250;
-/** `close` tries to send for so long, waits for so long, and what it owes then is a gap after so long, in milliseconds. */
+/**
+ * `close` tries to send for so long, then waits for so long; what is outstanding after so long is a gap. In
+ * milliseconds.
+ */
 const SENDS_FOR = 600;
 const LINGERS_FOR = 1000;
 const PATIENCE = 2000;
-/** Where forged heartbeats say that plain nodes are, and copies of batches for them a second. */
+/** Host prefix of the plain nodes that forged heartbeats name, and the copies of batches that they get in a second. */
 const NOBODY = "10.0.9.";
 const COPIES = 256;
 
@@ -148,7 +151,7 @@ const TABLE: readonly Row[] = [
     world.leave(publisher);
     await world.network.clock.runUntil(() => publisher.state === "left", LINGERS_FOR + SENDS_FOR + 500);
     const isSettled = stage.now - closing < LINGERS_FOR - 20;
-    // By the time that it takes nobody can have said that anything is missing: what is told after is a gap.
+    // By that time no peer can have reported anything missing: an event that comes later is a gap.
     const by = isSettled ? stage.now : stage.now + PATIENCE + world.plan.peerTimeout + world.plan.heartbeat;
     for (const key of keys) await stage.expect(what, receiver, key, by + GAP_PAUSE + 50);
     world.set({ loss: 0 });
@@ -254,7 +257,7 @@ const TABLE: readonly Row[] = [
     receiver.busyFor = random.between(2, 60);
     const count = 100;
     for (let i = 0; i < count; i++) await stage.publish(publisher, `key:${i}`);
-    // Each of two callbacks of the node may be one that is under way.
+    // One callback of each of the node's two subscriptions may be under way.
     const by = stage.now + 2 * Math.max(plan.heartbeat, 100) + 3 * receiver.busyFor + stage.repair;
     await stage.advance(by - stage.now);
     for (let i = 0; i < count; i++) await stage.expect(what, receiver, `key:${i}`, by);
@@ -417,7 +420,10 @@ function firstOf(data: Uint8Array): number {
   return data[1] === BATCH ? firstNumberOf(data, recordsOf(data) ?? []) : 0;
 }
 
-/** Loses batches with one of these keys the first time that they are sent to a node, and what else is said. */
+/**
+ * Loses batches with one of these keys the first time that they are sent to a node, and whatever else carries the
+ * position.
+ */
 function loseKeys(
   stage: Stage,
   { id }: StormNode,
@@ -432,7 +438,7 @@ function loseKeys(
   stage.world.set({ drop });
 }
 
-/** Answers to requests go on. */
+/** Lets answers to requests through again. */
 function keepsSilent(data: Uint8Array): boolean {
   return !(recordsOf(data) ?? []).some(({ tag }) => tag === 4);
 }

@@ -1,5 +1,5 @@
 /**
- * A few nodes that know each other, for what is to be looked at closely.
+ * A few nodes that know each other, for a test of single datagrams.
  *
  * @module
  */
@@ -9,7 +9,7 @@ import { MeshBus, type MeshEvent, type MeshOptions, type SyncEvent } from "../..
 import { hostAddress } from "../worlds.ts";
 import { BATCH, numberOf, senderNumber, senderOf } from "./wire.ts";
 
-/** A node, and what its subscriber to everything got. */
+/** A node, and the events of its subscriber to everything. */
 export interface SceneNode {
   readonly host: MemoryHost;
   readonly mesh: MeshBus;
@@ -53,7 +53,10 @@ export class Scene {
     return this.network.clock.advance(ms);
   }
 
-  /** Loses the batches of a node with these numbers the first time that each is sent to a host: the group's copy and the unicast. */
+  /**
+   * Loses the batches of a node with these numbers the first time that each is sent to a host: the copy to the group
+   * and the unicast one.
+   */
   loseFirst(from: SceneNode, ...numbers: number[]): void {
     const id = senderNumber(from.mesh.nodeId);
     this.network.set({
@@ -63,7 +66,7 @@ export class Scene {
     });
   }
 
-  /** The times at which a node's batch with this number was sent, and where. */
+  /** When a node's batch with this number was sent, and to which addresses. */
   sendsOf(from: SceneNode, number: number): readonly TappedDatagram[] {
     const id = senderNumber(from.mesh.nodeId);
     return this.sent.filter(({ data }) => data[1] === BATCH && senderOf(data) === id && numberOf(data) === number);
@@ -88,7 +91,7 @@ export function gapsOf({ events }: SceneNode): readonly (MeshEvent & { readonly 
   return events.filter((event) => event.type === "gap");
 }
 
-/** The keys that were published to it, as they came. */
+/** The keys that were published to it, in the order of their arrival. */
 export function keysOf({ got }: SceneNode): string[] {
   return got.filter(({ cause }) => cause === "publish").map(({ key }) => key);
 }

@@ -1,5 +1,6 @@
 /**
- * Seeded worlds of one event each, of which `docs/guarantees.md` says how soon it is told. P13: it is.
+ * Seeded worlds of one incident each, for which `docs/guarantees.md` says how soon its event comes. P13: it comes by
+ * then.
  *
  * @module
  */
@@ -16,6 +17,6 @@ export async function runSoon(world: StormWorld, check: (problem?: string) => vo
   const row = drawn.isDear && random.chance(0.75) ? pick(random, ROWS.filter(({ isDear }) => !isDear)) : drawn;
   const way = pick(random, [0.1, 1, 5, 20]);
   world.set({ delay: { min: way, max: 1.5 * way } });
-  world.note(() => `${row.what}, ways of ${way} ms`);
+  world.note(() => `${row.what}, delays of ${way} ms`);
   await row.play(new Stage(world, 1.5 * way, check), row.what);
 }

@@ -1,5 +1,5 @@
 /**
- * A small seeded world for one event: nodes that know each other, and what they are told and when.
+ * A small seeded world for one incident: nodes that know each other, and the events that they get, with their times.
  *
  * @module
  */
@@ -8,18 +8,18 @@ import type { MeshOptions, SyncEvent } from "../../../mod.ts";
 import type { StormNode } from "./node.ts";
 import type { StormWorld } from "./world.ts";
 
-/** What the clocks' grain and the turns of a loop add, in milliseconds. */
+/** Added by the resolution of the clocks and the turns of an event loop, in milliseconds. */
 const GRAIN = 5;
-/** Between two rounds of gap events, in milliseconds. */
+/** Pause between two rounds of gap events, in milliseconds. */
 export const GAP_PAUSE = 100;
 
 /** An event, and when it came, in milliseconds. */
 export type Dated = SyncEvent & { readonly at: number };
 
-/** A small world whose nodes know each other, for one event. */
+/** A small world for one incident, whose nodes know each other. */
 export class Stage {
   readonly world: StormWorld;
-  /** The longest that a datagram takes, in milliseconds. */
+  /** Longest delay of a datagram, in milliseconds. */
   readonly way: number;
   readonly #got = new Map<StormNode, Dated[]>();
   readonly #check: (problem?: string) => void;
@@ -34,7 +34,7 @@ export class Stage {
     return this.world.now;
   }
 
-  /** When what was noticed missing is there: some milliseconds, and a few times the way there and back. */
+  /** Time from the detection of a loss to the retransmission: some milliseconds and a few round trips. */
   get repair(): number {
     return 60 + 8 * this.way + GRAIN;
   }
@@ -52,7 +52,7 @@ export class Stage {
     return node;
   }
 
-  /** Opens some, the first with options of its own, and waits until they know each other well. */
+  /** Opens several nodes, the first with options of its own, and waits until they know each other well. */
   async openAll(count: number, first: MeshOptions): Promise<StormNode[]> {
     const nodes = [await this.open(first)];
     while (nodes.length < count) nodes.push(await this.open());
@@ -67,18 +67,18 @@ export class Stage {
     return this.now;
   }
 
-  /** When a node got a key, or an event that covers it, first after a time. */
+  /** When a node first got a key, or an event that covers it, after a time. */
   noticed(node: StormNode, key: string, since = 0): number | undefined {
     const events = this.#got.get(node) ?? [];
     return events.find((event) => event.at >= since && (event.key === key || event.cause !== "publish"))?.at;
   }
 
-  /** The gaps of a node's subscriber: their times. */
+  /** The times of the gaps of a node's subscriber. */
   gaps(node: StormNode): number[] {
     return (this.#got.get(node) ?? []).filter(({ cause }) => cause === "gap").map(({ at }) => at);
   }
 
-  /** Waits until a node was told of a key: by a time. */
+  /** Waits until a node has got a key, or an event that covers it: by a time. */
   async expect(what: string, node: StormNode, key: string, by: number): Promise<void> {
     while (this.noticed(node, key) === undefined && this.now < by) {
       await this.advance(Math.max(0.001, Math.min(by - this.now, 20)));

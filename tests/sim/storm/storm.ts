@@ -1,5 +1,5 @@
 /**
- * Runs seeded worlds in which all goes wrong that can: `checks.ts` says what must hold in them nevertheless.
+ * Runs seeded worlds with faults of all kinds: `checks.ts` says what must hold in them nevertheless.
  *
  * @module
  */
@@ -7,29 +7,29 @@
 import { areApart, calmProblem, nodeProblem, restProblem } from "./checks.ts";
 import { NOT_OF_CLONES, runClones } from "./clones.ts";
 import { LONGEST_SPIKE, makeTrouble } from "./faults.ts";
-import { strangerProblem, watchProblem } from "./invariants.ts";
+import { unknownNodeProblem, watchProblem } from "./invariants.ts";
 import { describePlan, pick, planStorm, type StormPlan, type WorldKind } from "./plan.ts";
 import { runQuiet } from "./quiet.ts";
 import { runSoon } from "./soon.ts";
 import { StormWorld } from "./world.ts";
 
-/** Time without anything but heartbeats after which a world is at rest, in milliseconds. */
+/** A world is at rest after so long without anything but heartbeats, in milliseconds. */
 const QUIET = 2000;
-/** How often it is looked whether all is well, in milliseconds. */
+/** How often the checks run, in milliseconds. */
 const STEP = 500;
-/** Added to `peerTimeout` and four heartbeats, it is the bound within which everything is repaired or a gap. */
+/** Added to `peerTimeout` and four heartbeats, it is the limit within which every loss is a retransmission or a gap. */
 const GRACE = 10_000;
-/** Gaps of nodes that never answered are told four a minute. */
-const NEXT_UNPROVEN_GAP = 15_000;
-/** Added to `peerTimeout` and eight heartbeats, it is the bound within which those who lost each other meet again. */
+/** Nodes that never answered cause at most four gaps a minute. */
+const NEXT_GAP_OF_UNVALIDATED = 15_000;
+/** Added to `peerTimeout` and eight heartbeats, it is the limit within which nodes that lost each other meet again. */
 const REUNION = 60_000;
 
-/** What a world came to. */
+/** The totals of a world. */
 export interface StormReport {
   readonly seed: number;
   readonly kind: WorldKind;
   readonly calm: boolean;
-  /** Keys that were accepted, those that were accepted again included. */
+  /** Keys that were accepted, each as often as it was. */
   readonly keys: number;
   /** Keys that subscribers got. */
   readonly events: number;
@@ -39,18 +39,18 @@ export interface StormReport {
   readonly left: number;
   readonly late: number;
   readonly reused: number;
-  /** Batches that were found missing, and those of them that came. */
+  /** Batches that were detected as missing, and those of them that arrived. */
   readonly missing: number;
   readonly recovered: number;
   /** Datagrams that were sent. */
   readonly datagrams: number;
   /** Virtual time. */
   readonly ms: number;
-  /** The same for the same seed: a hash of when datagrams were sent, and how long they were. */
+  /** Equal for equal seeds: a hash of the times and lengths of all datagrams. */
   readonly digest: number;
 }
 
-/** What must hold does not. */
+/** A property does not hold. */
 export class StormError extends Error {
   override readonly name = "StormError";
   readonly seed: number;
@@ -70,14 +70,14 @@ export class StormError extends Error {
 export interface StormOptions {
   /** Gets a line for each thing that happens. */
   readonly trace?: ((line: string) => void) | undefined;
-  /** Properties that are not looked at, such as `P14`. */
+  /** Properties that are not checked, such as `P14`. */
   readonly without?: readonly string[] | undefined;
 }
 
 /**
  * Runs the world of a seed to its end.
  *
- * @throws {StormError} when something does not hold
+ * @throws {StormError} when a property does not hold
  */
 export async function runStorm(seed: number, { trace, without }: StormOptions = {}): Promise<StormReport> {
   const plan = planStorm(seed);
@@ -116,7 +116,7 @@ async function storm(world: StormWorld): Promise<void> {
     await world.open(kind, world.hosts++);
     if (random.chance(0.2)) await clock.advance(random.below(300));
   }
-  // Else the first keys leave before anybody is known.
+  // Otherwise the first keys leave before any node is known.
   if (random.chance(0.5)) await clock.advance(20);
   const troubles = [...plan.troubles];
   const end = clock.now() + plan.duration;
@@ -129,9 +129,9 @@ async function storm(world: StormWorld): Promise<void> {
     if (random.chance(bursts)) world.traffic(1 + random.below(10));
     if (random.chance(0.1)) world.guard();
     if (random.chance(0.2)) world.late?.play();
-    if (random.chance(0.1)) await world.stranger?.play();
+    if (random.chance(0.1)) await world.unknownNode?.play();
     check(world, watchProblem(world));
-    if (world.stranger !== undefined) check(world, strangerProblem(world));
+    if (world.unknownNode !== undefined) check(world, unknownNodeProblem(world));
   }
 }
 
@@ -139,7 +139,7 @@ async function endStorm(world: StormWorld): Promise<void> {
   world.storming = false;
   await world.keepAppointments(true);
   world.network.heal();
-  world.stranger?.close();
+  world.unknownNode?.close();
   world.set({
     loss: world.plan.lastingLoss,
     duplicate: 0,
@@ -156,13 +156,13 @@ async function settle(world: StormWorld): Promise<void> {
   const heartbeat = Math.max(plan.heartbeat, ...world.nodes.map((node) => node.heartbeat));
   const peerTimeout = Math.max(plan.peerTimeout, ...world.nodes.map((node) => node.peerTimeout));
   const recovered = Math.ceil(clock.now()) + repairTime(world);
-  // With a stranger, the gap of one that died young may be told later.
-  const grace = plan.stranger ? GRACE + NEXT_UNPROVEN_GAP : GRACE;
+  // With an unknown node, the gap of a node that died young may come later.
+  const grace = plan.unknownNode ? GRACE + NEXT_GAP_OF_UNVALIDATED : GRACE;
   const settled = recovered + peerTimeout + 4 * heartbeat + grace + 20 * plan.way;
   const together = recovered + peerTimeout + 8 * heartbeat + REUNION + Math.ceil(awayFor(world) / 60);
   let bound = settled;
   const isQuiet = () => tap.lastNoise <= clock.now() - QUIET;
-  // What was slow has arrived by then, and peers that were asked whether they are there have answered.
+  // By then slow datagrams have arrived, and peers that were probed have responded.
   const calmAt = clock.now() + (plan.troubles.has("spike") ? LONGEST_SPIKE : 0);
   let hasRested = false;
   while (clock.now() < bound) {
@@ -182,14 +182,14 @@ async function settle(world: StormWorld): Promise<void> {
   }
   // As long as datagrams are lost, some peer may be silent at any moment.
   if (hasRested && plan.lastingLoss > 0) return;
-  // So it may where its heartbeats come seldom, and its answers late.
+  // The same holds where heartbeats come seldom and responses late.
   if (hasRested && plan.way > 1 && plan.varied) return world.excuses.use("long ways");
   check(world, restProblem(world, true));
   if (plan.lastingLoss > 0 || isQuiet()) return;
   check(world, `P5: something else than heartbeats was sent at ${tap.lastNoise} ms`);
 }
 
-/** The longest that somebody was away, in milliseconds: who was away for long is asked seldom. */
+/** Longest absence of a node, in milliseconds: a node that was absent for long is probed seldom. */
 function awayFor({ nodes, now }: StormWorld): number {
   let longest = 0;
   for (const { partings } of nodes) {
@@ -199,8 +199,8 @@ function awayFor({ nodes, now }: StormWorld): number {
 }
 
 /**
- * Heartbeats in a step: each node's to the group and wherever a node is, was or may be, and one more as they are not in
- * step; and 16 in the time of one to each that is gone and not given up yet.
+ * Most heartbeats in a step: those of each node to the group and to every address where a node is, was or may be, and
+ * one more as nodes are not synchronized; and 16 in the time of one to each departed node that is still probed.
  */
 function mostHeartbeats({ plan, nodes, hosts }: StormWorld): number {
   const running = nodes.filter(({ state }) => state === "running").length;
@@ -208,7 +208,7 @@ function mostHeartbeats({ plan, nodes, hosts }: StormWorld): number {
   return running * ((1 + nodes.length + hosts) * rounds + (nodes.length - running) * 16 * rounds);
 }
 
-/** How long the slowest sender takes to send everything again to each, in milliseconds. */
+/** How long the slowest sender takes to retransmit everything to each node, in milliseconds. */
 function repairTime({ nodes, plan }: StormWorld): number {
   if (!plan.troubles.has("flood")) return 0;
   const times = nodes.map(({ mesh, minSendRate }) =>
@@ -228,7 +228,7 @@ async function closeAll(world: StormWorld): Promise<void> {
     for (const node of others) check(world, calmProblem(world, node));
   }
   await clock.run(Promise.all([close(), ...others.map(close)]), 5000);
-  // What is under way arrives.
+  // Datagrams that are under way arrive.
   await clock.advance(1000 + 2 * world.plan.way);
   const { sent } = world.network.stats;
   if (clock.pending > 0) check(world, `P8: ${clock.pending} timers are left when all nodes are closed`);

@@ -1,5 +1,5 @@
 /**
- * Looks at every datagram that the nodes of a seeded world send.
+ * Inspects every datagram that the nodes of a seeded world send.
  *
  * @module
  */
@@ -20,28 +20,28 @@ import {
 
 /** Longest datagram that a node sends, in bytes. */
 const MAX_SEND = 1400;
-/** Types from here on are of the extension. */
+/** Packet types from here on belong to the extension. */
 const EXTENDED = 0x10;
 const NONCE_TAG = 4;
 const SINCE_TAG = 7;
 
-/** What was sent, as far as it matters in the end. */
+/** What was sent, as far as the final checks need it. */
 export class StormTap {
-  /** When something else than a heartbeat was sent last, in milliseconds. */
+  /** When something else than a heartbeat was last sent, in milliseconds. */
   lastNoise = 0;
-  /** The same for the same seed: a hash of when datagrams were sent, and how long they were. */
+  /** Equal for equal seeds: a hash of the times and lengths of all datagrams. */
   digest = 0;
-  /** Who has sent anything that the original does not. */
+  /** The nodes that have sent anything that go-warp does not send. */
   readonly extendedSenders = new Set<number>();
   /** `host:port` of nodes that send no extension. */
   readonly plainAddresses = new Set<string>();
-  /** What no node may send, in words. */
+  /** Descriptions of datagrams that no node may send. */
   readonly misuses: string[] = [];
-  /** Whether ways are so long that nodes measure them now and then, as they may have become shorter. */
-  measuresWays = false;
+  /** Whether delays are so long that nodes measure them now and then, as they may have become shorter. */
+  measuresDelays = false;
   /** Gets each batch once, when it is first sent: its sender, its number and its keys. */
   onBatch: (sender: number, number: number, keys: ReadonlySet<string>) => void = () => {};
-  /** The highest number that each sender has given. */
+  /** The highest number that each sender has assigned. */
   readonly #numbers = new Map<number, number>();
 
   /** A node sends a datagram, at a time in milliseconds. */
@@ -53,7 +53,7 @@ export class StormTap {
       this.misuses.push(`P7: a datagram of type ${type} with ${data.length} bytes, its body ends at ${end}`);
     }
     const records = recordsOf(data, end);
-    if (type !== HEARTBEAT && !(this.measuresWays && isMeasurement(type, data, records))) this.lastNoise = time;
+    if (type !== HEARTBEAT && !(this.measuresDelays && isMeasurement(type, data, records))) this.lastNoise = time;
     if (end === data.length && type < EXTENDED) return;
     const sender = senderOf(data);
     this.extendedSenders.add(sender);
@@ -71,7 +71,7 @@ export class StormTap {
   }
 }
 
-/** Whether it asks for nothing but an answer, or is one. */
+/** Whether the datagram is only a probe or its ack. */
 function isMeasurement(type: number, data: Uint8Array, records: readonly ExtensionRecord[] = []): boolean {
   const since = records.find(({ tag }) => tag === SINCE_TAG);
   const isEmpty = since !== undefined &&
@@ -79,7 +79,7 @@ function isMeasurement(type: number, data: Uint8Array, records: readonly Extensi
   return (type === CATCH_UP && isEmpty) || (type === STATE && records.some(({ tag }) => tag === NONCE_TAG));
 }
 
-/** One line on a datagram, for who follows a world. */
+/** Describes a datagram in one line, for a trace. */
 export function describeDatagram({ fate, data, from, to, multicast, receiver }: TappedDatagram): string {
   const records = (recordsOf(data) ?? []).map(({ tag, start, length }) => {
     const bytes = Array.from(data.subarray(start, start + length), (byte) => byte.toString(16).padStart(2, "0"));

@@ -1,5 +1,6 @@
 /**
- * A stranger in a seeded world: it sends what a node can send that nobody knows, in nobody's name, and answers nothing.
+ * An unknown node in a seeded world: it sends what a node can send that nobody knows, under no real node's id, and
+ * responds to nothing.
  *
  * @module
  */
@@ -14,30 +15,32 @@ const HOST = "10.0.0.250";
 const PORT = 5000;
 const GROUP = "239.0.0.1";
 const MESH_PORT = 7946;
-/** How often one is excused a gap of a forged newborn, in a time in milliseconds. */
+/** How many gaps of forged new nodes are allowed in so many milliseconds. */
 const EXCUSED = { times: 8, within: 60_000 };
-/** Ids that it uses of each kind: some again and again. */
+/** Ids of each kind. Some are used again and again. */
 const IDS = 12;
-/** Other ports from which it sends plain heartbeats, each those of some of the ids. */
+/** Other ports from which it sends plain heartbeats, each for some of the ids. */
 const PLAIN_PORTS = [5001, 5002, 5003, 5004];
-/** Times that a plain node is heard until it counts as there: then it has a greater share of copies. */
+/** Heartbeats after which a plain node counts as established, and has a greater share of the copies. */
 const ESTABLISHED = 3;
-/** Copies that a node sends to all others, at once and in a second: as in `docs/guarantees.md`. Its clock may be fast. */
+/**
+ * Copies that a node sends to all others, at once and in a second: as in `docs/guarantees.md`. Its clock may be fast.
+ */
 const COPIES = 256;
 const FASTEST = 1.01;
-/** Datagrams of others that it keeps, to send them under another id. */
+/** Datagrams of other nodes that it keeps, to send them under another id. */
 const KEPT = 10;
-/** The record that answers a question. */
+/** The record that responds to a path challenge. */
 const ECHO_TAG = 11;
 
-/** What it sends. */
+/** The kinds of datagrams that it sends. */
 const TRICKS = ["plain", "extended", "newborn", "batch", "state", "leave", "request", "copy"] as const;
 
 /** Sends from a host of its own. */
-export class StormStranger {
+export class StormUnknownNode {
   readonly #world: StormWorld;
   readonly #ids: readonly Uint8Array[];
-  /** Those that it has sent the extension under, and plain heartbeats. */
+  /** The ids with which it has sent the extension. */
   readonly #extended: readonly Uint8Array[];
   readonly #newborns = new Set<string>();
   readonly #silent = new Set<string>();
@@ -46,7 +49,7 @@ export class StormStranger {
   readonly #sockets: DatagramSocket[] = [];
   /** Heartbeats sent under each plain id. */
   readonly #plain = new Map<number, number>();
-  /** Batches that a node has sent to plain places, and since when. */
+  /** Batches that a node has sent to unestablished plain nodes, and since when. */
   readonly #sent = new Map<StormNode, { readonly since: number; count: number }>();
 
   constructor(world: StormWorld) {
@@ -57,12 +60,12 @@ export class StormStranger {
     for (const id of this.#extended) this.#silent.add(textOf(id));
   }
 
-  /** Whether it has used this id with the extension: nobody can know it as a peer. */
+  /** Whether it has used this id with the extension: no node can have it as a peer. */
   isSilent(id: string): boolean {
     return this.#silent.has(id);
   }
 
-  /** Whether a gap of this id is what a forged newborn may cause. */
+  /** Whether a gap of this id is one that a forged new node may cause. */
   isExcused(node: StormNode, id: string): boolean {
     const { now } = this.#world;
     const recent = (this.#gaps.get(node) ?? []).filter((at) => at > now - EXCUSED.within);
@@ -70,17 +73,17 @@ export class StormStranger {
     return this.#newborns.has(id) && recent.length < EXCUSED.times;
   }
 
-  /** A datagram arrives somewhere: it may come again, under another id. */
+  /** Takes note of a datagram that arrives at a node: it may arrive again, under another id. */
   keep(data: Uint8Array): void {
-    // A batch is delivered whoever sends it, and a node without the extension is a peer as soon as it is heard.
+    // A batch is delivered whatever node sends it, and a node without the extension is a peer as soon as it is heard.
     const records = recordsOf(data) ?? [];
     if (data[1] === BATCH || records.length === 0) return;
-    // Nor does it overhear answers, which may never come where they are awaited: with one it would have answered.
+    // It keeps no path responses either: sent before the real one arrives, such a copy would validate it.
     if (records.some(({ tag }) => tag === ECHO_TAG)) return;
     if (this.#copies.length < KEPT && this.#world.random.chance(0.05)) this.#copies.push(data.slice());
   }
 
-  /** A node sends a batch to it: to whoever has been heard a time or two only, no more than a share. */
+  /** A node sends a batch here: a plain node that was heard once or twice gets no more than a share. */
   copied(node: StormNode, data: Uint8Array, host: string, port: number): void {
     const place = PLAIN_PORTS.indexOf(port);
     if (data[1] !== BATCH || host !== HOST || place < 0) return;
@@ -98,7 +101,7 @@ export class StormStranger {
     }
   }
 
-  /** One datagram, to a node alone or to the group. */
+  /** Sends one datagram, to one node or to the group. */
   async play(): Promise<void> {
     const { random, nodes } = this.#world;
     if (this.#sockets.length === 0) {
@@ -109,7 +112,7 @@ export class StormStranger {
     const { host, index } = pick(random, running);
     const trick = pick(random, TRICKS);
     const toGroup = random.chance(0.3);
-    this.#world.note(() => `a stranger sends ${trick} to ${toGroup ? "the group" : index}`);
+    this.#world.note(() => `an unknown node sends ${trick} to ${toGroup ? "the group" : index}`);
     const [data, socket] = this.#datagram(trick);
     await socket?.send(data, toGroup ? GROUP : host.address, MESH_PORT);
   }
@@ -129,7 +132,7 @@ export class StormStranger {
     }, { message() {}, error() {} });
   }
 
-  /** What it sends, and from which socket if that matters. */
+  /** The datagram of a trick, and from which socket it is sent if that matters. */
   #datagram(trick: typeof TRICKS[number]): readonly [Uint8Array, DatagramSocket | undefined] {
     if (trick === "plain") return this.#plainHeartbeat();
     return [this.#extendedDatagram(trick), this.#sockets[0]];
@@ -171,7 +174,7 @@ export class StormStranger {
         const copy = this.#copies[random.below(this.#copies.length)]?.slice();
         if (copy === undefined) return heartbeat(id, `${HOST}:${PORT}`, { position });
         copy.set(id, 2);
-        // It may say that the stream is empty.
+        // The copy may say that the stream is empty.
         this.#newborns.add(textOf(id));
         return copy;
       }

@@ -1,6 +1,6 @@
 /**
- * What a test reads of a datagram: written from `docs/wire.md` with no line of this project's core, so that a mistake
- * there is not repeated here.
+ * The parts of a datagram that the tests read: written from `docs/wire.md` without any code of this project's core, so
+ * that a mistake there is not repeated here.
  *
  * @module
  */
@@ -19,7 +19,7 @@ const HEADER = 18;
 const decoder = new TextDecoder();
 const NUMBER_TAG = 1;
 const REPAIR_TAG = 10;
-/** A number as well, of a batch after which more is pending. */
+/** This is a number too, of a batch after which more is pending. */
 const MORE_TAG = 19;
 const POSITION_TAG = 2;
 
@@ -35,7 +35,7 @@ export function senderNumber(nodeId: string): number {
   return Number.parseInt(nodeId.replaceAll("-", "").slice(0, 12), 16);
 }
 
-/** Where the body of a datagram ends; -1 when the original's decoder refuses it. */
+/** Where the body of a datagram ends; -1 when go-warp's decoder refuses it. */
 export function bodyEnd(data: Uint8Array): number {
   if (data.length < HEADER || data[0] !== 0x57) return -1;
   const type = u8(data, 1);
@@ -60,7 +60,7 @@ export interface ExtensionRecord {
   readonly length: number;
 }
 
-/** The records of a datagram's extension block; empty without one, `undefined` when it is cut. */
+/** The records of a datagram's extension block; empty without one, `undefined` when it is truncated. */
 export function recordsOf(data: Uint8Array, end: number = bodyEnd(data)): readonly ExtensionRecord[] | undefined {
   const records: ExtensionRecord[] = [];
   if (end < 0) return undefined;
@@ -75,14 +75,14 @@ export function recordsOf(data: Uint8Array, end: number = bodyEnd(data)): readon
   return records;
 }
 
-/** How far the stream of a datagram's sender is by what it says: the number of a batch, or the last of a position. */
+/** The position of a sender's stream as a datagram shows it: the number of a batch, or the last of a position. */
 export interface Progress {
   /** 0 when it is no numbered batch. */
   readonly number: number;
   readonly last: number;
 }
 
-/** `undefined` when it says nothing, or is cut. */
+/** `undefined` when it shows no position, or is truncated. */
 export function progressOf(data: Uint8Array): Progress | undefined {
   let [number, last] = [0, -1];
   for (const { tag, start } of recordsOf(data) ?? []) {
@@ -104,7 +104,7 @@ export function numberOf(data: Uint8Array): number {
   return record === undefined ? 0 : u48(data, record.start);
 }
 
-/** A batch that is sent again has another tag before its number. */
+/** A retransmission has another tag before its number. */
 function isNumber(tag: number): boolean {
   return tag === NUMBER_TAG || tag === REPAIR_TAG || tag === MORE_TAG;
 }

@@ -1,5 +1,5 @@
 /**
- * A seeded world: its network, its nodes, and what can be done to them.
+ * A seeded world: its network, its nodes, and the operations on them.
  *
  * @module
  */
@@ -13,38 +13,38 @@ import { ExcuseBook } from "./excuses.ts";
 import { LateCopies, partingProblem } from "./late.ts";
 import { StormLedger } from "./ledger.ts";
 import { LEAST_SLEEP, Order, type Overhearer, type Skew, StormNode, StormSubscription } from "./node.ts";
-import { StormWays } from "./path_delays.ts";
+import { StormDelays } from "./path_delays.ts";
 import { drawOptions, type Kind, pick, type StormPlan } from "./plan.ts";
 import { describeDatagram, StormTap } from "./tap.ts";
-import { StormStranger } from "./unknown_node.ts";
+import { StormUnknownNode } from "./unknown_node.ts";
 import { HEARTBEAT } from "./wire.ts";
 
 const PORT = 7946;
 /**
- * When one of two opens later than this before the other leaves, the leave may be the first that is heard, in milliseconds, and
- * no question is answered any more: two ways there and back with the longest delay and reordering of a calm world.
+ * When a node opens later than this before another leaves, the leave may be the first datagram that it hears, and no
+ * probe is answered any more, in milliseconds: two round trips with the longest delay and reordering of a calm world.
  */
 const ACQUAINTANCE = 500;
-/** How much faster or slower than the network's a clock is at most. */
+/** Largest relative difference between the speeds of a host's clock and the network's. */
 const MAX_DRIFT = 0.001;
 /** Longer than any world lasts, in milliseconds. */
 const KEEPS_ALL = 86_400_000;
-/** For how long nodes hold for repair what they have sent: those that meet later get a gap. */
+/** For how long nodes keep what they have sent for retransmission: nodes that meet later get a gap. */
 const REPAIR_AGE = 60_000;
 const NONE: Skew = { start: 0, rate: 1 };
 const NON_ASCII = ["é", "ключ", "鍵", "🙂"];
 
 interface Appointment {
   readonly at: number;
-  /** Whether it ends a trouble, and so is kept when the storm ends first. */
+  /** Whether it ends a fault, and so happens also when the storm ends first. */
   readonly ends: boolean;
   readonly call: () => unknown;
 }
 
-/** Options of a node, and the id that it begins with if that is another's. */
+/** Options of a node, and the id that it begins with if that is another node's. */
 type OpenOptions = MeshOptions & { readonly beginsAs?: string };
 
-/** What happens in it is drawn from the plan's seed, and from nothing else. */
+/** A world whose events are drawn from the plan's seed, and from nothing else. */
 export class StormWorld {
   readonly plan: StormPlan;
   readonly network: MemoryNetwork;
@@ -53,16 +53,16 @@ export class StormWorld {
   readonly tap: StormTap = new StormTap();
   readonly excuses: ExcuseBook = new ExcuseBook();
   readonly ledger: StormLedger = new StormLedger();
-  readonly ways: StormWays;
+  readonly delays: StormDelays;
   readonly late: LateCopies | undefined;
-  readonly stranger: StormStranger | undefined;
-  /** What a datagram takes when nothing is wrong, in milliseconds. */
+  readonly unknownNode: StormUnknownNode | undefined;
+  /** The delay of a datagram without faults, in milliseconds. */
   readonly delay: Faults["delay"];
-  /** Who called `publish` for each key. */
+  /** The nodes that called `publish` for each key. */
   readonly publishers: Map<string, Set<StormNode>> = new Map();
-  /** What must not happen and has, in words. */
+  /** Descriptions of what has happened that must not. */
   readonly problems: string[] = [];
-  /** Keys that were accepted, each time. */
+  /** Keys that were accepted, each as often as it was. */
   keys = 0;
   /** Gaps of meshes, by reason. */
   readonly gaps = { overwritten: 0, lost: 0, left: 0, late: 0, reused: 0 };
@@ -76,7 +76,7 @@ export class StormWorld {
   #appointments: Appointment[] = [];
   #serial = 0;
 
-  /** Properties that are not looked at. */
+  /** Properties that are not checked. */
   readonly without: readonly string[];
 
   constructor(plan: StormPlan, trace?: (line: string) => void, without: readonly string[] = []) {
@@ -85,10 +85,10 @@ export class StormWorld {
     this.delay = plan.way > 1 ? { min: plan.way, max: plan.way * 1.02 } : { min: 0.1, max: 0.1 };
     this.network = new MemoryNetwork({ seed: plan.seed, delay: this.delay });
     this.random = new SeededRandom(plan.seed + 2 ** 40);
-    this.ways = new StormWays(this.delay);
-    this.tap.measuresWays = plan.way > 1;
+    this.delays = new StormDelays(this.delay);
+    this.tap.measuresDelays = plan.way > 1;
     this.late = plan.late ? new LateCopies(this) : undefined;
-    this.stranger = plan.stranger ? new StormStranger(this) : undefined;
+    this.unknownNode = plan.unknownNode ? new StormUnknownNode(this) : undefined;
     this.tap.onBatch = (sender, number, keys) => {
       const publisher = this.nodes.find(({ id }) => id === sender);
       if (publisher !== undefined) this.ledger.send(publisher, number, keys, this.now);
@@ -109,9 +109,9 @@ export class StormWorld {
     this.#trace?.(`${this.now.toFixed(3).padStart(10)}  ${line()}`);
   }
 
-  /** Changes what goes wrong on the network. */
+  /** Changes the faults of the network. */
   set(faults: Partial<Faults>, direction: Direction = {}): void {
-    this.ways.note(faults, direction, this.now);
+    this.delays.note(faults, direction, this.now);
     this.network.set(faults, direction);
   }
 
@@ -125,7 +125,7 @@ export class StormWorld {
     this.#appointments.push({ at: this.now + delay, ends, call });
   }
 
-  /** Makes the calls that are due, or all that end something. */
+  /** Makes the calls that are due, or all those that end something. */
   async keepAppointments(all: boolean): Promise<void> {
     const due = this.#appointments.filter(({ at }) => all || at <= this.now);
     if (due.length === 0) return;
@@ -135,7 +135,7 @@ export class StormWorld {
     }
   }
 
-  /** Nodes that can be told to do something. */
+  /** Nodes that can be called. */
   up(): StormNode[] {
     return this.nodes.filter((node) => node.isUp);
   }
@@ -167,7 +167,7 @@ export class StormWorld {
     const { random } = this;
     let key = random.chance(0.2) ? `shared:${random.below(10)}` : `${node.index}:${this.#serial++}`;
     if (random.chance(0.1)) key += pick(random, NON_ASCII);
-    // The original would fill datagrams beyond what it reads itself.
+    // A go-warp node would fill datagrams beyond what it reads itself.
     if (this.plan.longest > 100 && node.peer === undefined) key = key.padEnd(random.below(this.plan.longest), "-");
     return key;
   }
@@ -183,7 +183,7 @@ export class StormWorld {
     node.mesh?.publish(key).then(() => {
       if (node.state === "crashed") return;
       node.accepted.set(key, this.#order.next());
-      // A callback that has blocked its host goes on, and publishes, when that is over.
+      // A callback that has blocked its host continues, and publishes, when that is over.
       if (node.kind === "extended") this.ledger.accept(node, key, node.now);
       this.keys++;
     }, (error) => {
@@ -191,7 +191,7 @@ export class StormWorld {
     });
   }
 
-  /** So many keys, mostly of one node. */
+  /** Publishes so many keys, mostly on one node. */
   traffic(count: number): void {
     const { random } = this;
     const publishers = this.up();
@@ -242,7 +242,7 @@ export class StormWorld {
     ]);
   }
 
-  /** Takes a load guard somewhere, or looks at one that was taken. */
+  /** Takes a load guard on some node, or checks one that was taken. */
   guard(): void {
     const { random } = this;
     const nodes = this.up().filter(({ mesh }) => mesh !== undefined);
@@ -279,14 +279,14 @@ export class StormWorld {
     });
   }
 
-  /** The machine of a node is suspended: for the node no time passes. */
+  /** Suspends the machine of a node: for the node no time passes. */
   suspend(node: StormNode, time: number): void {
     this.note(() => `${node.index} is suspended for ${time.toFixed()} ms`);
     node.paused = true;
     node.asleep = true;
     node.host.suspend();
     const begun = this.now;
-    // What is shorter than that is not noticed.
+    // Anything shorter is not detected.
     this.until = Math.max(this.until, begun + (this.until === 0 ? time : LEAST_SLEEP));
     this.later(time, true, () => {
       if (node.state === "crashed") return;
@@ -358,7 +358,7 @@ export class StormWorld {
       peers: this.#seedsOf(hostIndex),
     });
     node.identify(node.peer.nodeId);
-    // What answers at a seed is not known before it is heard.
+    // Which plain node answers at a seed is not known before it is heard.
     if (this.plan.reach === "multicast") this.tap.plainAddresses.add(node.peer.address);
   }
 
@@ -412,17 +412,17 @@ export class StormWorld {
       if (mishap !== undefined && !isCrowded && publisher?.hasRefused !== true) {
         this.problems.push(`P17: node ${node.index} has ${node.gaps.at(-1)}: ${mishap}`);
       }
-      // They may have met late, as the only one that both knew was away.
+      // They may have met late, as the only node that both knew was absent.
       const together = node.metAt.get(event.node) ?? Infinity;
       if (publisher === undefined) this.#gapOfNobody(node, event.node);
       else {
         this.ledger.forgive(node, publisher);
-        const isStranger = publisher.toldOfLeave?.has(node.mesh?.address ?? "") === false;
-        const hadNoRoom = isCrowded && (isStranger || mishap !== undefined);
+        const isUnknown = publisher.toldOfLeave?.has(node.mesh?.address ?? "") === false;
+        const hadNoRoom = isCrowded && (isUnknown || mishap !== undefined);
         if (hadNoRoom) this.excuses.use("no room");
         if (hadNoRoom || together > publisher.leavesAt - ACQUAINTANCE) node.excusedGaps++;
       }
-      // One that leaves skips what it cannot send in time.
+      // A node that leaves skips what it cannot send in time.
       const isHeld = publisher?.keepsAll && publisher.state === "running" && this.now - publisher.openedAt < REPAIR_AGE;
       if (isHeld && event.reason === "overwritten") {
         this.problems.push(`P10: node ${node.index} has ${node.gaps.at(-1)}`);
@@ -461,29 +461,34 @@ export class StormWorld {
   readonly #overhearer: Overhearer = {
     arrives: (node, data, host, port, again) => {
       this.late?.keep(node, data, host, port, again);
-      this.stranger?.keep(data);
+      this.unknownNode?.keep(data);
     },
-    sends: (node, data, host, port) => this.stranger?.copied(node, data, host, port),
+    sends: (node, data, host, port) => this.unknownNode?.copied(node, data, host, port),
   };
 
   #gapOfNobody(node: StormNode, id: string): void {
-    if (this.stranger?.isExcused(node, id)) {
+    if (this.unknownNode?.isExcused(node, id)) {
       node.excusedGaps++;
       this.excuses.use("forged newborn");
     } else this.problems.push(`P16: node ${node.index} has a gap of ${id}, which is nobody`);
   }
 
-  /** A peer comes that cannot: nobody with this id, or one that ended before what is under way was sent. */
+  /**
+   * Describes a peer that cannot be there: a node with an unknown id, or one that ended before all that is under way
+   * was sent.
+   */
   #phantom(node: StormNode, id: string): string | undefined {
     const other = this.nodes.find(({ nodeId }) => nodeId === id);
     if (other === undefined) {
-      // What has lost its extension on the way, or is not read for it, is plain.
+      // A node whose extension was truncated on the way, or is not read, is plain.
       if (node.kind !== "extended" || this.plan.troubles.has("truncate")) return undefined;
-      return this.stranger?.isSilent(id) ? `P16: node ${node.index} sees ${id}, which has answered nothing` : undefined;
+      return this.unknownNode?.isSilent(id)
+        ? `P16: node ${node.index} sees ${id}, which has answered nothing`
+        : undefined;
     }
-    // What blocks reads what has come long after.
+    // A node that blocks reads datagrams long after they have come.
     if (node.kind !== "extended" || other.kind !== "extended" || node.longestStall === Infinity) return undefined;
-    const gone = Math.max(other.endedAt + this.ways.longest(this.now), node.wokeAt) + 50;
+    const gone = Math.max(other.endedAt + this.delays.longest(this.now), node.wokeAt) + 50;
     return this.now > gone
       ? `P17: node ${node.index} sees ${other.index} ${this.now - other.endedAt} ms after its end`
       : undefined;
