@@ -1,18 +1,18 @@
 /**
- * What must hold in a world of nodes that come and go. Each check returns in words what does not:
+ * The properties that must hold in a world of churn. Each check returns a description of what does not hold:
  *
- * - K1: within a bound after the last change all that run know each other;
- * - K2: nobody knows a node that is gone: who was told that it left 100 ms later, all others when it was silent for
- *   `peerTimeout`, or for 60 s when it could not be asked; and nobody gets to know it again;
- * - K3: no node that runs and can be heard is taken for gone, whatever is lost and whoever stands still for up to one
+ * - K1: within a limit after the last change all running nodes know each other;
+ * - K2: no node knows a departed one: a node that got its leave forgets it within 100 ms, all others when it was silent
+ *   for `peerTimeout`, or for 60 s when it could not be probed; and it does not become a peer again;
+ * - K3: no running node that can be heard is lost, whatever datagrams are lost and whatever nodes stall for up to one
  *   heartbeat;
- * - K4: events, `peers()`, `status()` and `metrics()` say the same, and nothing that is not there;
- * - K5: in the end nothing but heartbeats is sent, as few as there need be;
- * - K6: a closed world is still;
- * - K7: whatever strangers say, what is kept and sent is bounded, and an address that has not answered gets no
- *   more than one datagram each time that a pause is over, which doubles from a heartbeat on.
+ * - K4: events, `peers()`, `status()` and `metrics()` agree, and report nothing that is not there;
+ * - K5: in the end nothing but heartbeats is sent, and no more of them than necessary;
+ * - K6: a closed world sends nothing;
+ * - K7: whatever unknown nodes send, what is kept and sent is bounded, and an address that has not responded gets at
+ *   most one datagram after each pause, which doubles from a heartbeat on.
  *
- * K3 is noticed by {@linkcode ChurnWorld} as it happens.
+ * {@linkcode ChurnWorld} checks K3 as things happen.
  *
  * @module
  */
@@ -20,19 +20,19 @@
 import type { ChurnNode } from "./node.ts";
 import type { ChurnWorld } from "./world.ts";
 
-/** Time in which a leave is known, in milliseconds; to it comes the time under way. */
+/** Time in which a leave is known, in milliseconds, without the delay of the path. */
 const LEAVE_TIME = 100;
-/** Time in which a leave is told again and again to those who have not acknowledged it, in milliseconds. */
+/** Time for which a leave is repeated to peers that have not acknowledged it, in milliseconds. */
 const LEAVE_INSISTS = 1000;
 
-/** Silence after which one is lost that has never answered, in milliseconds. */
+/** Silence after which a node that has never responded is lost, in milliseconds. */
 const QUIET_TIMEOUT = 60_000;
-/** Time in which who is heard has answered, in heartbeats, when nothing is lost; and when something is: it is asked four times. */
+/** Time in which a heard node has responded, in heartbeats, without loss and with it: it is probed four times. */
 const ANSWER_TIME = { sure: 0.1, lossy: 5 };
-/** Heartbeats for which one who has stood still waits before it takes another for gone. */
+/** Heartbeats for which a node that was stalled waits before a peer is lost to it. */
 const AFTER_WAKING = 1.25 + 1 / 16;
 
-/** Two that do not know each other. */
+/** Two nodes that do not know each other. */
 export function acquaintanceProblem({ nodes }: ChurnWorld): string | undefined {
   const running = nodes.filter(({ isRunning }) => isRunning);
   for (const node of running) {
@@ -47,7 +47,7 @@ export function acquaintanceProblem({ nodes }: ChurnWorld): string | undefined {
   return undefined;
 }
 
-/** One who knows a node that is gone, for longer than it may. */
+/** A node that knows a departed node for longer than it may. */
 export function memoryProblem(world: ChurnWorld): string | undefined {
   const running = world.running();
   for (const gone of world.nodes) {
@@ -61,49 +61,49 @@ export function memoryProblem(world: ChurnWorld): string | undefined {
       return `K2: node ${node.index} still knows node ${gone.index}, ${gone.state} at ${gone.goneAt} ms, ` +
         `though it was to forget it by ${deadline.toFixed(1)} ms`;
     }
-    gone.isForgotten = !isKnown && world.now > lastWord(world, gone);
+    gone.isForgotten = !isKnown && world.now > lastReadAt(world, gone);
   }
   return undefined;
 }
 
-/** When a node has forgotten another that is gone. */
+/** When a node must have forgotten a departed one, at the latest. */
 function forgottenAt(world: ChurnWorld, node: ChurnNode, gone: ChurnNode): number {
-  const { longestWay, patience, heartbeat, lossy, now } = world;
+  const { longestDelay, patience, heartbeat, lossy, now } = world;
   const { goneAt, state } = gone;
-  // One that has moved may be looked for where it was, when what says so is lost.
+  // A node that has moved may get the leave at its old address, when the datagrams from the new one are lost.
   const isLost = lossy && goneAt - node.movedAt < 10 * heartbeat;
   const told = state === "closed" && !isLost && hasAnswered(world, node, gone, goneAt) &&
-    !world.wereApart(node, gone, goneAt - longestWay, goneAt + LEAVE_INSISTS);
+    !world.wereApart(node, gone, goneAt - longestDelay, goneAt + LEAVE_INSISTS);
   const time = told
     ? (lossy ? LEAVE_INSISTS : LEAVE_TIME)
     : hasAnswered(world, gone, node, goneAt)
     ? patience
     : QUIET_TIMEOUT;
-  const stalled = node.stalledIn(goneAt - longestWay, now);
-  // Who wakes begins anew, and asks every 1/16 of a heartbeat.
+  const stalled = node.stalledIn(goneAt - longestDelay, now);
+  // A node that was stalled begins anew, and probes every 1/16 of a heartbeat.
   const woken = stalled > 0 ? (node.stalls.at(-1)?.to ?? now) + AFTER_WAKING * heartbeat : 0;
-  return Math.max(goneAt + time + stalled, woken) + longestWay + 0.01;
+  return Math.max(goneAt + time + stalled, woken) + longestDelay + 0.01;
 }
 
-/** Whether one must have shown another by a moment that it can be asked. */
+/** Whether one node must have shown another by a moment that it can be probed. */
 function hasAnswered(world: ChurnWorld, one: ChurnNode, other: ChurnNode, by: number): boolean {
-  const { heartbeat, longestWay, lossy } = world;
+  const { heartbeat, longestDelay, lossy } = world;
   const since = other.known.get(one.id) ?? by;
   const stalled = one.stalledIn(since, by) + other.stalledIn(since, by);
-  const time = (lossy ? ANSWER_TIME.lossy : ANSWER_TIME.sure) * heartbeat + 4 * longestWay + stalled;
+  const time = (lossy ? ANSWER_TIME.lossy : ANSWER_TIME.sure) * heartbeat + 4 * longestDelay + stalled;
   if (by - since <= time) return false;
-  // When the first questions are lost others follow.
+  // When the first probes are lost others follow.
   const isOften = by - since > time + ANSWER_TIME.lossy * heartbeat;
-  return !world.wereApart(one, other, since - longestWay, since + time) ||
+  return !world.wereApart(one, other, since - longestDelay, since + time) ||
     (isOften && !world.wereApart(one, other, by - time - ANSWER_TIME.lossy * heartbeat, by));
 }
 
-/** When the last of what a gone node has sent can be read. */
-function lastWord({ longestWay, heartbeat }: ChurnWorld, { goneAt, state }: ChurnNode): number {
-  return goneAt + (state === "closed" ? LEAVE_INSISTS : 0) + longestWay + heartbeat;
+/** When the last datagram of a departed node can be read. */
+function lastReadAt({ longestDelay, heartbeat }: ChurnWorld, { goneAt, state }: ChurnNode): number {
+  return goneAt + (state === "closed" ? LEAVE_INSISTS : 0) + longestDelay + heartbeat;
 }
 
-/** A node that says one thing here and another there. */
+/** A node whose methods do not agree. */
 export function reportProblem({ nodes }: ChurnWorld): string | undefined {
   for (const node of nodes) {
     if (!node.isRunning) continue;

@@ -1,5 +1,5 @@
 /**
- * Seeded worlds in which nodes come and go: `checks.ts` says what must hold in them nevertheless.
+ * Seeded worlds in which nodes join and leave: `checks.ts` says what must hold in them.
  *
  * @module
  */
@@ -12,10 +12,10 @@ import { makeStart } from "./start.ts";
 import { makeUnrest } from "./unrest.ts";
 import { BrokenWorld, type ChurnWorld } from "./world.ts";
 
-/** What a world shows: changes, a network in two, quiet for hours, starting up, strangers, or nodes that move. */
+/** The kinds of worlds: changes, a partition, hours of quiet, starting up, unknown nodes, or nodes that move. */
 export type ChurnKind = "unrest" | "split" | "quiet" | "start" | "hostile" | "moves";
 
-/** What a world came to. */
+/** The totals of a world. */
 export interface ChurnReport {
   readonly kind: ChurnKind;
   readonly seed: number;
@@ -24,28 +24,28 @@ export interface ChurnReport {
   readonly crashes: number;
   readonly pauses: number;
   readonly partitions: number;
-  /** Peers that were taken for gone as they were silent: rightly. */
+  /** Peers that were lost as they were silent: rightly. */
   readonly expired: number;
   readonly datagrams: number;
-  /** Longest until all knew each other again, in heartbeats. */
+  /** Longest time until all nodes knew each other again, in heartbeats. */
   readonly slowest: number;
   /** Virtual time. */
   readonly ms: number;
 }
 
-/** A world, made and not yet run. */
+/** A world that is made and not yet run. */
 export interface ChurnRun {
   readonly world: ChurnWorld;
-  /** One line that says what it is like. */
+  /** Describes the world in one line. */
   readonly description: string;
-  /** Runs it; returns how long it took, at the longest, until all knew each other, in heartbeats. */
+  /** Runs it; returns the longest time until all nodes knew each other, in heartbeats. */
   readonly run: () => Promise<number>;
 }
 
 /** Makes the world of a seed. */
 export type ChurnMaker = (seed: number, trace?: (line: string) => void) => ChurnRun;
 
-/** What must hold does not. */
+/** A property does not hold. */
 export class ChurnError extends Error {
   override readonly name = "ChurnError";
 }
@@ -65,7 +65,7 @@ export const CHURN_KINDS: readonly ChurnKind[] = Object.keys(MAKERS) as ChurnKin
  * Runs the world of a seed to its end.
  *
  * @param trace gets a line for each thing that happens
- * @throws {ChurnError} when something does not hold
+ * @throws {ChurnError} when a property does not hold
  */
 export async function runChurn(kind: ChurnKind, seed: number, trace?: (line: string) => void): Promise<ChurnReport> {
   const { world, description, run } = MAKERS[kind](seed, trace);

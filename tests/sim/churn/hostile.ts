@@ -1,5 +1,5 @@
 /**
- * A stranger forges heartbeats, invents nodes and spreads hearsay while real nodes come: C4.
+ * An unknown node forges heartbeats, invents nodes and forges peer exchanges while real nodes join: C4.
  *
  * @module
  */
@@ -12,22 +12,25 @@ import { acquaintanceProblem, memoryProblem, reportProblem } from "./checks.ts";
 import type { ChurnRun } from "./churn.ts";
 import { PORT } from "./plan.ts";
 import { acquaintanceTime, closeAll, untilAcquainted } from "./rest.ts";
-import { GUESTS, STRANGER, Stranger, type Target, type Trick, TRICKS } from "./unknown_node.ts";
+import { GUESTS, type Target, type Trick, TRICKS, UNKNOWN, UnknownNode } from "./unknown_node.ts";
 import { ChurnWorld } from "./world.ts";
 
-/** Addresses that the stranger names; the first of them are sockets that take what they get. */
+/** Addresses that the unknown node names. The first of them are sockets that receive what is sent to them. */
 const ADDRESSES = 10_000;
 const VICTIMS = 20;
-/** Datagrams of the stranger at a time. */
+/** Datagrams of the unknown node in a burst. */
 const BURST = 50;
-/** Longest pause between two datagrams of a node to an address that has not answered, in milliseconds. */
+/** Longest pause between two datagrams of a node to an address that has not responded, in milliseconds. */
 const LONGEST_PAUSE = 3_600_000;
 /**
- * Addresses that have not answered and get a datagram of one node, at once and in a second: those that are claimed and
- * those in lists. As in `docs/wire.md`.
+ * Limit of the datagrams of one node to unvalidated addresses, at once and in a second: to those that nodes advertise
+ * and to those that peer exchanges list. As in `docs/wire.md`.
  */
 const PROBES = { burst: 64 + 256, perSecond: 16 + 64 };
-/** The same of all that a node sends: answers, questions, requests and heartbeats to the stranger and to others. */
+/**
+ * The same limit for all that a node sends: responses, probes, requests and heartbeats to the unknown node and to
+ * others.
+ */
 const SENDS = { burst: 1500, perSecond: 700 };
 
 interface HostilePlan {
@@ -36,7 +39,7 @@ interface HostilePlan {
   readonly multicast: boolean;
   readonly maxPeers: number;
   readonly tricks: readonly Trick[];
-  /** How long the stranger is at it, in milliseconds, and how many datagrams it sends in that time. */
+  /** How long the attack lasts, in milliseconds, and how many datagrams the unknown node sends in that time. */
   readonly time: number;
   readonly datagrams: number;
 }
@@ -47,8 +50,8 @@ export function makeHostile(seed: number, trace?: (line: string) => void): Churn
   const { heartbeat, size, multicast, maxPeers, tricks, time, datagrams } = plan;
   const world = new ChurnWorld({ seed, heartbeat, faults: { delay: { min: 0.1, max: 2 } }, trace });
   const description = `${size} nodes ${multicast ? "by multicast" : "by a seed"}, heartbeat ${heartbeat}, ` +
-    `maxPeers ${maxPeers}, ${datagrams} datagrams of a stranger in ${time} ms: ${tricks.join(" ")}`;
-  return { world, description, run: () => siege(world, plan) };
+    `maxPeers ${maxPeers}, ${datagrams} datagrams of an unknown node in ${time} ms: ${tricks.join(" ")}`;
+  return { world, description, run: () => attack(world, plan) };
 }
 
 function planHostile(seed: number): HostilePlan {
@@ -59,7 +62,7 @@ function planHostile(seed: number): HostilePlan {
     heartbeat: pick(random, [500, 1000, 5000]),
     size,
     multicast: random.chance(0.5),
-    // Half of the room is for nodes that can show nothing; the other half must do for guests and real ones.
+    // Half of the room is for nodes that cannot be validated; the other half must do for guests and real nodes.
     maxPeers: pick(random, [2 * (size + GUESTS), 100, 1024]),
     tricks: tricks.length > 0 ? tricks : [pick(random, TRICKS)],
     time: random.between(2000, 20_000),
@@ -67,16 +70,16 @@ function planHostile(seed: number): HostilePlan {
   };
 }
 
-async function siege(world: ChurnWorld, plan: HostilePlan): Promise<number> {
+async function attack(world: ChurnWorld, plan: HostilePlan): Promise<number> {
   const { random, network } = world;
   const { clock } = network;
   const { size, time, datagrams, tricks, maxPeers } = plan;
-  world.isBesieged = true;
+  world.isUnderAttack = true;
   const [advertised, listed] = [await targets(world, 1), await targets(world, 2)];
-  // Lists are heeded only of those who have answered.
+  // A list counts only when its sender has been validated.
   const watch = new Watch(world, tricks.includes("guest") ? [] : listed);
-  const stranger = new Stranger(world, advertised, listed);
-  await stranger.bind(tricks.includes("guest"));
+  const unknownNode = new UnknownNode(world, advertised, listed);
+  await unknownNode.bind(tricks.includes("guest"));
   let hosts = 0;
   const join = async () => {
     const options = { multicast: plan.multicast, maxPeers, peers: plan.multicast ? [] : [`${hostAddress(0)}:${PORT}`] };
@@ -87,7 +90,7 @@ async function siege(world: ChurnWorld, plan: HostilePlan): Promise<number> {
   const step = time / datagrams;
   const joinsAt = new Set([Math.floor(datagrams * random.next()), Math.floor(datagrams * random.next())]);
   for (let i = 0; i < datagrams; i++) {
-    stranger.play(pick(random, tricks));
+    unknownNode.play(pick(random, tricks));
     if (joinsAt.has(i)) await join();
     // They come in bursts.
     if (i % BURST < BURST - 1) continue;
@@ -99,8 +102,8 @@ async function siege(world: ChurnWorld, plan: HostilePlan): Promise<number> {
   world.check(tableProblem(world, maxPeers) ?? watch.problem());
   await join();
   await untilAcquainted(world);
-  await stranger.close();
-  // Inventions are forgotten as the original's nodes are.
+  await unknownNode.close();
+  // Invented nodes are forgotten as go-warp's nodes are.
   await clock.advance(130_000);
   world.check(memoryProblem(world) ?? acquaintanceProblem(world) ?? reportProblem(world) ?? inventionProblem(world));
   world.check(watch.problem());
@@ -108,7 +111,7 @@ async function siege(world: ChurnWorld, plan: HostilePlan): Promise<number> {
   return took;
 }
 
-/** Half of those whom the stranger names. */
+/** Half of the addresses that the unknown node names. */
 async function targets(world: ChurnWorld, half: 1 | 2): Promise<Target[]> {
   const { random, network } = world;
   const all: Target[] = [];
@@ -134,7 +137,7 @@ function tableProblem(world: ChurnWorld, maxPeers: number): string | undefined {
   return undefined;
 }
 
-/** One that is known and is not there. */
+/** A peer that does not exist. */
 function inventionProblem(world: ChurnWorld): string | undefined {
   for (const node of world.running()) {
     const invention = [...node.known.keys()].find((id) => world.withId(id) === undefined);
@@ -145,14 +148,14 @@ function inventionProblem(world: ChurnWorld): string | undefined {
   return undefined;
 }
 
-/** Counts what nodes send, by where it goes. */
+/** Counts what nodes send, by destination. */
 class Watch {
   readonly #world: ChurnWorld;
   /** When a node last sent something to an address that is no node's, in milliseconds, and how often it has. */
   readonly #sent = new Map<string, { readonly time: number; readonly times: number }>();
   readonly #probes = new Map<string, number>();
   readonly #sends = new Map<string, number>();
-  /** Those that must get nothing. */
+  /** Addresses that must get nothing. */
   readonly #spared: ReadonlySet<string>;
   readonly #begun: number;
 
@@ -163,24 +166,24 @@ class Watch {
     world.network.tap((datagram) => this.#see(datagram));
   }
 
-  /** Who has sent more than it may. */
+  /** The node that has sent more than it may. */
   problem(): string | undefined {
     const seconds = (this.#world.now - this.#begun) / 1000;
-    return excess("addresses that have not answered", this.#probes, PROBES, seconds) ??
+    return excess("addresses that have not responded", this.#probes, PROBES, seconds) ??
       excess("datagrams", this.#sends, SENDS, seconds);
   }
 
   #see({ fate, from, to, multicast, time }: TappedDatagram): void {
-    if (fate !== "sent" || from.host === STRANGER.host) return;
+    if (fate !== "sent" || from.host === UNKNOWN.host) return;
     this.#sends.set(from.host, (this.#sends.get(from.host) ?? 0) + 1);
-    if ((multicast && to.host === "239.0.0.1") || to.host === STRANGER.host) return;
+    if ((multicast && to.host === "239.0.0.1") || to.host === UNKNOWN.host) return;
     const isNode = this.#world.nodes.some(({ mesh, host }) =>
       mesh.address === `${to.host}:${to.port}` || (host.address === to.host && to.port === PORT)
     );
-    // The seed may not be there yet.
+    // The seed may not be open yet.
     if (isNode || (to.host === hostAddress(0) && to.port === PORT)) return;
     if (this.#spared.has(`${to.host}:${to.port}`)) {
-      this.#world.problems.push(`K7: ${from.host} believes a list of one who has not answered: ${to.host}:${to.port}`);
+      this.#world.problems.push(`K7: ${from.host} believes a list of an unvalidated node: ${to.host}:${to.port}`);
     }
     const way = `${from.host} to ${to.host}:${to.port}`;
     const last = this.#sent.get(way);
@@ -189,10 +192,10 @@ class Watch {
     this.#probes.set(from.host, (this.#probes.get(from.host) ?? 0) + 1);
     if (last === undefined) return;
     const pause = time - last.time;
-    // Once as it is claimed, and after 1, 2, 4 … heartbeats as peers tell of it.
+    // Once when it is advertised, and after 1, 2, 4 … heartbeats as peers list it.
     if (pause >= Math.min(this.#world.heartbeat * 2 ** Math.max(0, times - 2), LONGEST_PAUSE)) return;
     this.#world.problems.push(
-      `K7: ${times + 1} datagrams from ${way}, which never answered, the last two in ${pause.toFixed(1)} ms`,
+      `K7: ${times + 1} datagrams from ${way}, which never responded, the last two in ${pause.toFixed(1)} ms`,
     );
   }
 }

@@ -1,5 +1,6 @@
 /**
- * Nodes that move: a host gets another address, a process restarts where it was, a node closes and opens again: C5.
+ * Nodes that move: a host gets another address, a process restarts at the same address, a node closes and opens again:
+ * C5.
  *
  * @module
  */
@@ -15,14 +16,14 @@ import { PORT } from "./plan.ts";
 import { acquaintanceTime, closeAll, until, untilAcquainted } from "./rest.ts";
 import { ChurnWorld } from "./world.ts";
 
-/** Longest until a node has noticed that its host has another address, in milliseconds. */
+/** Longest time in which a node detects that its host has another address, in milliseconds. */
 const NOTICE = 1000;
-/** Longest that a predecessor is known after a process has come in its place, in heartbeats. */
+/** Longest time for which a node is known after another process has replaced it, in heartbeats. */
 const REPLACED = 2.5;
 
 /** What happens to a node. */
 type Move = "readdress" | "restart" | "reopen";
-/** Where it is reached: at a port that the system chooses, at that of the mesh, or at one of its own. */
+/** The port at which a node is reached: one that the system chooses, that of the mesh, or one of its own. */
 type Port = "free" | "mesh" | "fixed";
 const FIXED = 7000;
 
@@ -71,7 +72,7 @@ async function move(world: ChurnWorld, plan: MovesPlan): Promise<number> {
     const node = pick(random, world.running());
     const place = places.get(node) ?? 0;
     if (kind === "readdress") {
-      // The seed stays, as it is by its address that others know it.
+      // The seed stays, as the others find it by its address.
       if (place === 0 && !plan.multicast) continue;
       world.readdress(node, hostAddress(100 + round));
       const isFixed = plan.ports[place] !== "free" && saysHost(place);
@@ -89,7 +90,7 @@ async function move(world: ChurnWorld, plan: MovesPlan): Promise<number> {
     world.check(memoryProblem(world) ?? reportProblem(world));
     if (!world.lossy) world.check(acquaintanceProblem(world));
   }
-  // Who says that it is where it was is asked there now and then.
+  // A node that advertises its old address is probed there now and then.
   await closeAll(world, plan.multicast && !plan.moves.includes("readdress"));
   return slowest;
 }
@@ -103,7 +104,7 @@ function optionsOf({ multicast, ports }: MovesPlan, place: number, address: stri
   };
 }
 
-/** Whether a node that is reached at a port of its choice says at which host. It then says so wherever it is. */
+/** Whether a node with a port of its choice advertises its host too. It then advertises that host wherever it is. */
 function saysHost(place: number): boolean {
   return place % 2 === 1;
 }
@@ -118,12 +119,12 @@ async function restart(world: ChurnWorld, plan: MovesPlan, node: ChurnNode, plac
 async function reopen(world: ChurnWorld, plan: MovesPlan, node: ChurnNode, place: number): Promise<ChurnNode> {
   const { random, network: { clock } } = world;
   const closing = world.close(node);
-  // A port of its own is free when the last has gone.
+  // A port of its own is free when the previous node has closed.
   if (plan.ports[place] === "fixed" || random.chance(0.5)) await clock.run(closing, 5000);
   return await world.open(node.host.address, optionsOf(plan, place, node.host.address));
 }
 
-/** One who does not know where a node is now. */
+/** A node that does not know the present address of another. */
 function placeProblem(world: ChurnWorld, moved: ChurnNode): string | undefined {
   const { host: { address: host }, mesh: { address } } = moved;
   if (!address.startsWith(`${host}:`)) return `K1: node ${moved.index} says that it is at ${address}, not at ${host}`;
@@ -133,12 +134,12 @@ function placeProblem(world: ChurnWorld, moved: ChurnNode): string | undefined {
     : `K1: node ${lost.index} does not know that node ${moved.index} is at ${address}`;
 }
 
-/** A process that comes in the place of another shows that the other is gone, before its time is over. */
+/** A process that replaces another at its address shows that the other has departed, before its timeout. */
 async function untilForgotten(world: ChurnWorld, node: ChurnNode, next: ChurnNode, inItsPlace: boolean): Promise<void> {
-  const { heartbeat, patience, longestWay, network: { clock } } = world;
+  const { heartbeat, patience, longestDelay, network: { clock } } = world;
   const silent = node.goneAt + patience;
   const replaced = inItsPlace && !world.lossy ? next.openedAt + REPLACED * heartbeat : Infinity;
-  await clock.advance(Math.max(0, Math.min(silent, replaced) + 4 * longestWay + 1 - world.now));
+  await clock.advance(Math.max(0, Math.min(silent, replaced) + 4 * longestDelay + 1 - world.now));
   const knows = world.running().find(({ known }) => known.has(node.id));
   if (knows === undefined) return;
   world.check(`K2: node ${knows.index} still knows node ${node.index}, though node ${next.index} is in its place`);

@@ -1,5 +1,5 @@
 /**
- * A node of a churn world: one process, and whom it knows by what its events say.
+ * A node of a churn world: one process, and the peers that it knows by its events.
  *
  * @module
  */
@@ -21,14 +21,14 @@ export class ChurnNode {
   readonly openedAt: number;
   /** Peers by id, and when they joined, in milliseconds: those that have not left since. */
   readonly known: Map<string, number> = new Map();
-  /** When it stood still. The last has no end as long as it does. */
+  /** Its stalls. The last has no end as long as it lasts. */
   readonly stalls: Span[] = [];
   /** When its host got another address. */
   movedAt: number = -Infinity;
   state: "running" | "closed" | "crashed" = "running";
-  /** When `close` was called, or it crashed. */
+  /** When `close` was called, or when it crashed. */
   goneAt: number = Infinity;
-  /** Whether nobody may know it any more. */
+  /** Whether no node may know it any more. */
   isForgotten = false;
 
   constructor(index: number, host: MemoryHost, mesh: MeshBus, openedAt: number) {
@@ -50,7 +50,7 @@ export class ChurnNode {
     return this.host.state === "paused";
   }
 
-  /** How long it stood still between two moments, in milliseconds. */
+  /** For how long it was stalled between two moments, in milliseconds. */
   stalledIn(from: number, to: number): number {
     return this.stalls.reduce((sum, stall) => sum + overlap(stall, from, to), 0);
   }

@@ -1,5 +1,5 @@
 /**
- * What a world of churn is like: drawn from its seed before anything happens.
+ * The properties of a world of churn, drawn from its seed before anything happens.
  *
  * @module
  */
@@ -12,10 +12,10 @@ import { hostAddress } from "../worlds.ts";
 /**
  * How nodes can find each other:
  *
- * - `multicast`: everybody hears everybody;
- * - `seed`, `seeds`: no multicast, and one or three seeds, of which some are down;
+ * - `multicast`: every node hears every other;
+ * - `seed`, `seeds`: no multicast, and one or three seeds, of which some are absent;
  * - `half`: every other host has no multicast, and one seed;
- * - `oneWay`: every third host hears no multicast, or what it sends is not heard. No seeds: one host in full order.
+ * - `oneWay`: every third host hears no multicast, or what it sends is not heard. No seeds, and one host in full order.
  */
 export type Topology = "multicast" | "seed" | "seeds" | "half" | "oneWay";
 
@@ -26,7 +26,7 @@ export type Silence = "option" | "host" | "network";
 export type Upheaval = "join" | "leave" | "crash" | "restart" | "pause" | "part" | "cut";
 const UPHEAVALS: readonly Upheaval[] = ["join", "leave", "crash", "restart", "pause", "part", "cut"];
 
-/** A world, before it begins. Times are in milliseconds. */
+/** The properties of a world. Times are in milliseconds. */
 export interface ChurnPlan {
   readonly seed: number;
   readonly topology: Topology;
@@ -36,19 +36,19 @@ export interface ChurnPlan {
   readonly most: number;
   readonly heartbeat: number;
   readonly upheavals: ReadonlySet<Upheaval>;
-  /** Each is a time of changes, and then one of rest. */
+  /** Rounds: each is a time of changes and then one of rest. */
   readonly rounds: number;
-  /** How long changes go on, in heartbeats. */
+  /** How long changes continue, in heartbeats. */
   readonly unrest: number;
   /** Changes in a heartbeat. */
   readonly pace: number;
   readonly faults: Partial<Faults>;
-  /** Of three seeds, how many are never there. */
+  /** Of three seeds, the number that are never there. */
   readonly deadSeeds: number;
 }
 
 export const PORT = 7946;
-/** From here on a world is large: everything costs as much as the square of this. */
+/** Least number of nodes of a large world: all costs grow with the square of it. */
 const LARGE = 20;
 
 /** Whether the world of a seed has more nodes than most. */
@@ -62,7 +62,7 @@ export function planChurn(seed: number): ChurnPlan {
   const size = seed % 50 === 0 ? 100 + random.below(101) : 3 + random.below(random.chance(0.8) ? 10 : 38);
   const topology = pick<Topology>(random, ["multicast", "multicast", "seed", "seeds", "half", "oneWay"]);
   const loss = random.chance(0.5) ? 0 : random.between(0.01, 0.1);
-  // Where an address that did not answer is asked again after minutes, short heartbeats would be many.
+  // Where an unvalidated address is probed again after minutes, short heartbeats would be many.
   const heartbeat = size > LARGE || loss > 0 ? pick(random, [1000, 5000]) : pick(random, [100, 300, 1000, 5000]);
   const delay = Math.min(50, heartbeat / 10) * random.next() ** 2;
   const upheavals = new Set(UPHEAVALS.filter(() => random.chance(0.6)));
@@ -93,7 +93,7 @@ export function seedsOf({ topology }: ChurnPlan): readonly string[] {
   return Array.from({ length: count }, (_, i) => `${hostAddress(i)}:${PORT}`);
 }
 
-/** Hosts that a node must be on when the world comes to rest, as it is by them that others find each other. */
+/** Hosts that must have a node when the world comes to rest, as other nodes find each other by it. */
 export function pillarsOf({ topology, deadSeeds }: ChurnPlan): readonly number[] {
   if (topology === "multicast") return [];
   return [topology === "seeds" ? deadSeeds : 0];
@@ -109,7 +109,7 @@ function isSilent({ topology }: ChurnPlan, host: number): boolean {
   return topology === "seed" || topology === "seeds" || (topology === "half" && host % 2 === 1);
 }
 
-/** How the node on a host is opened. */
+/** The options of the node on a host. */
 export function optionsOf(plan: ChurnPlan, host: number): { options: MeshOptions; kind: MemoryHostOptions } {
   const silent = isSilent(plan, host);
   return {
@@ -118,7 +118,7 @@ export function optionsOf(plan: ChurnPlan, host: number): { options: MeshOptions
   };
 }
 
-/** Which multicast the network does not deliver. */
+/** The multicast that the network does not deliver. */
 export function dropOf(plan: ChurnPlan): Faults["drop"] {
   const { topology, silence, seed } = plan;
   const hostOf = (address: string) => Number(address.split(".")[3]) - 1;
@@ -133,7 +133,7 @@ export function dropOf(plan: ChurnPlan): Faults["drop"] {
     multicast && (isSilent(plan, hostOf(from.host)) || isSilent(plan, hostOf(receiver)));
 }
 
-/** One line that says what a world is like. */
+/** Describes a world in one line. */
 export function describeChurn(plan: ChurnPlan): string {
   const { topology, silence, size, most, heartbeat, upheavals, rounds, unrest, pace, faults, deadSeeds } = plan;
   const { loss = 0, duplicate = 0, reorder = 0, delay } = faults;

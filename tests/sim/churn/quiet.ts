@@ -1,6 +1,6 @@
 /**
- * Nothing happens for hours but that datagrams are lost and nodes stand still for up to one heartbeat: C2. Nobody may be
- * taken for gone.
+ * Nothing happens for hours except that datagrams are lost and nodes stall for up to one heartbeat: C2. No peer may be
+ * lost.
  *
  * @module
  */
@@ -27,11 +27,11 @@ interface QuietPlan {
   readonly size: number;
   readonly multicast: boolean;
   readonly loss: number;
-  /** Longest that a datagram is under way, in milliseconds. */
+  /** Longest time for which a datagram is under way, in milliseconds. */
   readonly delay: number;
-  /** Heartbeats between two stalls of a node besides the one that there always is, on average. */
+  /** Mean number of heartbeats between two stalls of a node, besides the one that there always is. */
   readonly calm: number;
-  /** Chance that a stall strikes several at once, as of one machine. */
+  /** Chance that a stall affects several nodes at once, as on one machine. */
   readonly together: number;
 }
 
@@ -51,7 +51,7 @@ function planQuiet(seed: number): QuietPlan {
   const heartbeat = HEARTBEATS[seed % HEARTBEATS.length] as number;
   return {
     heartbeat,
-    // The cost goes with its square.
+    // The cost grows with the square of it.
     size: random.chance(0.8) ? 5 + random.below(2) : 5 + random.below(6),
     multicast: random.chance(0.5),
     loss: random.chance(0.8) ? 0.1 : random.next() * 0.1,
@@ -84,7 +84,7 @@ async function rest(world: ChurnWorld, plan: QuietPlan): Promise<number> {
   return took;
 }
 
-/** A node stands still, again and again. */
+/** Stalls a node again and again. */
 class Stalls {
   readonly #world: ChurnWorld;
   readonly #plan: QuietPlan;
@@ -97,7 +97,9 @@ class Stalls {
     this.#node = node;
   }
 
-  /** Waits for the next. A node is awake for a heartbeat between two of them: else they would be one that is longer. */
+  /**
+   * Waits for the next stall. A node is awake for a heartbeat between two: otherwise they would be a single longer one.
+   */
   next(): void {
     const { random, heartbeat, network: { clock } } = this.#world;
     this.#timer = clock.setTimer(() => this.#stall(), heartbeat * (1 - this.#plan.calm * Math.log(1 - random.next())));

@@ -1,5 +1,5 @@
 /**
- * The network falls into two, for shorter or longer than it takes to forget each other, and heals: C1. Nobody hears both
+ * The network is partitioned in two, for shorter or longer than the timeout of peers, and heals: C1. No node hears both
  * sides, so all know each other again as soon as after a start.
  *
  * @module
@@ -42,7 +42,7 @@ async function split(world: ChurnWorld, plan: ChurnPlan): Promise<number> {
     const all = Array.from({ length: 254 }, (_, i) => hostAddress(i));
     const left = all.filter(() => random.chance(0.5));
     const right = all.filter((host) => !left.includes(host));
-    // It may come over the one side bit by bit, so that they do not forget the other all at once.
+    // One side may be cut off host by host, so that its nodes do not forget the other side all at once.
     if (random.chance(0.5)) {
       world.part([left, right.filter(() => random.chance(0.5))]);
       await clock.advance(random.next() * heartbeat);

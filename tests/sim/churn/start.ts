@@ -1,6 +1,6 @@
 /**
- * All nodes start within a heartbeat: C3. By a seed all know all within two heartbeats of the last start, by multicast
- * within 100 ms.
+ * All nodes start within a heartbeat: C3. With a seed, all nodes know each other within two heartbeats of the last
+ * start; with multicast, within 100 ms.
  *
  * @module
  */
@@ -14,13 +14,13 @@ import type { Silence } from "./plan.ts";
 import { closeAll, untilAcquainted } from "./rest.ts";
 import { ChurnWorld } from "./world.ts";
 
-/** How long a newcomer on a network with multicast takes to know all, and to be known, in milliseconds. */
+/** Longest time until a joining node on a network with multicast knows all and is known, in milliseconds. */
 const AT_ONCE = 100;
 
 interface StartPlan {
   readonly size: number;
   readonly heartbeat: number;
-  /** Longest that a datagram is under way, in milliseconds. */
+  /** Longest time for which a datagram is under way, in milliseconds. */
   readonly delay: number;
   /** Why there is no multicast; `undefined` when there is. */
   readonly silence: Silence | undefined;

@@ -1,5 +1,6 @@
 /**
- * A stranger on the network who says what it likes: forged addresses, invented nodes, others' ids, hearsay.
+ * An unknown node on the network that sends what it likes: forged addresses, invented nodes, the ids of others, forged
+ * peer exchanges.
  *
  * @module
  */
@@ -13,33 +14,33 @@ import type { ChurnNode } from "./node.ts";
 import { PORT } from "./plan.ts";
 import type { ChurnWorld } from "./world.ts";
 
-/** What a stranger does. */
-export type Trick = "plain" | "extended" | "hearsay" | "loop" | "mirror" | "mimic" | "crowd" | "guest";
+/** What an unknown node does. */
+export type Trick = "plain" | "extended" | "list" | "loop" | "mirror" | "mimic" | "crowd" | "guest";
 export const TRICKS: readonly Trick[] = [
-  // Heartbeats as of the original, and with the extension, of nodes that are not there, at addresses of victims.
+  // Heartbeats of nodes that do not exist, without the extension as go-warp's and with it, at addresses of victims.
   "plain",
   "extended",
-  // Lists of known peers: victims under invented ids, and invented nodes that name each other.
-  "hearsay",
+  // Peer exchanges: lists of victims with invented ids, and invented nodes that list each other.
+  "list",
   "loop",
   // The receiver's own id, or its own address in all forms.
   "mirror",
   // The id of another real node.
   "mimic",
-  // Thousands of ids at the stranger's own address.
+  // Thousands of ids at the unknown node's own address.
   "crowd",
-  // A few nodes that answer, and tell of victims.
+  // A few nodes that respond, and list victims.
   "guest",
 ];
 
 const NONCE_TAG = 4;
 /** Most peers in one list. */
 const MAX_REPORTED = 32;
-/** Ids of a stranger that answers: they may be known. */
+/** Ids of an unknown node that responds: they may become peers. */
 export const GUESTS = 5;
 
 /** An address, and the id that goes with it. */
-type Told = NonNullable<Extension["peers"]>[number];
+type Listed = NonNullable<Extension["peers"]>[number];
 
 /** `host` and `port`. */
 export interface Target {
@@ -47,15 +48,15 @@ export interface Target {
   readonly port: number;
 }
 
-/** Where the stranger is. */
-export const STRANGER: Target = { host: "10.0.0.250", port: 4000 };
-const HERE = `${STRANGER.host}:${STRANGER.port}`;
+/** The address of the unknown node. */
+export const UNKNOWN: Target = { host: "10.0.0.250", port: 4000 };
+const HERE = `${UNKNOWN.host}:${UNKNOWN.port}`;
 
 /** Sends from one socket of its own. */
-export class Stranger {
-  /** Where it claims that nodes are: victims and addresses that nobody has. */
+export class UnknownNode {
+  /** The addresses that it advertises for nodes: victims, and addresses that no socket has. */
   readonly #advertised: readonly Target[];
-  /** The same in lists of peers, and nowhere else. */
+  /** Such addresses that are in lists of peers and nowhere else. */
   readonly #listed: readonly Target[];
   readonly #world: ChurnWorld;
   readonly #random: SeededRandom;
@@ -74,17 +75,17 @@ export class Stranger {
     this.#guests = this.#ids.slice(0, GUESTS);
   }
 
-  /** `answers` says that it repeats the nonces of questions, as a node does. */
+  /** `answers`: it echoes the nonces of path challenges, as a node does. */
   async bind(answers: boolean): Promise<void> {
     this.#answers = answers;
     const message = (data: Uint8Array, host: string, port: number) => this.#onMessage(data, host, port);
-    this.#socket = await open(this.#world.network.host(STRANGER.host), { port: STRANGER.port }, {
+    this.#socket = await open(this.#world.network.host(UNKNOWN.host), { port: UNKNOWN.port }, {
       message,
       error() {},
     });
   }
 
-  /** One datagram, to a node alone or to the group. */
+  /** Sends one datagram, to one node or to the group. */
   play(trick: Trick): void {
     const nodes = this.#world.running();
     const node = pick(this.#random, nodes);
@@ -107,8 +108,8 @@ export class Stranger {
         return heartbeat(id, target);
       case "extended":
         return heartbeat(id, target, this.#records());
-      case "hearsay":
-        return heartbeat(id, HERE, { ...this.#records(), peers: this.#hearsay() });
+      case "list":
+        return heartbeat(id, HERE, { ...this.#records(), peers: this.#peerList() });
       case "loop":
         return this.#loop();
       case "mirror":
@@ -116,9 +117,9 @@ export class Stranger {
           ? heartbeat(bytesOf(node.id), target, this.#records())
           : heartbeat(id, pick(random, this.#formsOf(node)), {
             ...this.#records(),
-            peers: [...this.#hearsay().slice(0, 3), { id, ...endpointOf(node) }, {
+            peers: [...this.#peerList().slice(0, 3), { id, ...endpointOf(node) }, {
               id: bytesOf(node.id),
-              host: STRANGER.host,
+              host: UNKNOWN.host,
               port: 9,
             }],
           });
@@ -133,12 +134,12 @@ export class Stranger {
       case "guest":
         return heartbeat(pick(random, this.#guests), HERE, {
           position: { last: 0, oldest: 1, age: Infinity },
-          peers: [...this.#hearsay().slice(1), { id: pick(random, this.#guests), ...STRANGER }],
+          peers: [...this.#peerList().slice(1), { id: pick(random, this.#guests), ...UNKNOWN }],
         });
     }
   }
 
-  /** Records as an honest node may send them, and as none would. */
+  /** Records that a correct node may send, and others that none would. */
   #records(): Extension {
     const random = this.#random;
     const last = random.below(100);
@@ -152,7 +153,7 @@ export class Stranger {
     };
   }
 
-  #hearsay(): Told[] {
+  #peerList(): Listed[] {
     const count = 1 + this.#random.below(MAX_REPORTED);
     return Array.from({ length: count }, () => {
       const { host, port } = pick(this.#random, this.#listed);
@@ -160,7 +161,7 @@ export class Stranger {
     });
   }
 
-  /** A says that B is there, B that A is, each at the other's address. */
+  /** A lists B, and B lists A, each at the other's address. */
   #loop(): Uint8Array {
     const random = this.#random;
     const [a, b] = [random.below(20), random.below(20)];
@@ -190,7 +191,7 @@ export class Stranger {
       heartbeat(id, HERE, {
         position: { last: 0, oldest: 1, age: Infinity },
         echo: nonce,
-        peers: this.#hearsay(),
+        peers: this.#peerList(),
       }),
       host,
       port,
@@ -213,7 +214,7 @@ function heartbeat(nodeId: Uint8Array, address: string, extension?: Extension): 
   return bytes;
 }
 
-/** The nonce of a question. */
+/** The nonce of a path challenge. */
 function nonceOf(data: Uint8Array): number | undefined {
   const record = data[1] === HEARTBEAT ? recordsOf(data)?.find(({ tag }) => tag === NONCE_TAG) : undefined;
   return record && new DataView(data.buffer, data.byteOffset).getUint32(record.start);

@@ -1,5 +1,5 @@
 /**
- * Nodes join, leave, crash, come back and stand still, and the network falls apart and heals: C1.
+ * Nodes join, leave, crash, come back and stall, and the network is partitioned and heals: C1.
  *
  * @module
  */
@@ -13,7 +13,7 @@ import { type ChurnPlan, describeChurn, dropOf, isDead, optionsOf, pillarsOf, pl
 import { closeAll, untilAcquainted } from "./rest.ts";
 import { ChurnWorld } from "./world.ts";
 
-/** 10.0.0.254 is the last: what comes after it is the broadcast address. */
+/** 10.0.0.254 is the last host: the address after it is the broadcast address. */
 const MOST_HOSTS = 254;
 
 interface Appointment {
@@ -86,7 +86,7 @@ class Unrest {
     while (world.running().some(({ isPaused }) => isPaused)) await clock.advance(heartbeat / 20);
     world.note(() => "rest");
     const took = await untilAcquainted(world);
-    // Until those who have crashed are forgotten.
+    // Until the crashed nodes are forgotten.
     await clock.advance(Math.max(0, world.lastChange + 2 * world.patience + 100 - world.now));
     world.check(memoryProblem(world) ?? reportProblem(world));
     if (!world.lossy) world.check(acquaintanceProblem(world));
@@ -125,7 +125,7 @@ class Unrest {
         await this.#restart(node);
         break;
       case "pause":
-        // Two in a row would be a longer one.
+        // Two in a row would be one longer stall.
         if (node.stalledIn(world.now - heartbeat, world.now) === 0) {
           world.pause(node, random.between(0.05, 1) * heartbeat);
         }

@@ -1,5 +1,5 @@
 /**
- * A seeded world of nodes that come and go: its network, its nodes, and what can be done to them. Times are milliseconds.
+ * A seeded world of churn: its network, its nodes, and the operations on them. Times are milliseconds.
  *
  * @module
  */
@@ -18,10 +18,10 @@ import { ChurnNode, overlap, type Span } from "./node.ts";
 /** Heartbeats of silence after which a peer is lost: the default of `peerTimeout`. */
 export const PATIENCE = 3;
 
-/** Stalls of a node that are remembered. */
+/** Stalls of a node that are kept. */
 const STALLS_KEPT = 20;
 
-/** What a world is made of. */
+/** The settings of a world. */
 export interface ChurnSettings {
   readonly seed: number;
   /** The option of all nodes. */
@@ -31,35 +31,35 @@ export interface ChurnSettings {
   readonly trace?: ((line: string) => void) | undefined;
 }
 
-/** What must hold does not: the message says what. */
+/** A property does not hold, as the message describes. */
 export class BrokenWorld extends Error {
   override readonly name = "BrokenWorld";
 }
 
-/** Two sides that do not hear each other: `isApart` says which hosts. */
+/** Two sides that do not hear each other: `isApart` tells which hosts. */
 interface Separation extends Span {
   readonly isApart: (a: string, b: string) => boolean;
 }
 
-/** What happens in it is drawn from the seed, and from nothing else. */
+/** A world whose events are drawn from the seed, and from nothing else. */
 export class ChurnWorld {
   readonly network: MemoryNetwork;
   readonly random: SeededRandom;
   readonly heartbeat: number;
-  /** All that ever were. */
+  /** All nodes, departed ones included. */
   readonly nodes: ChurnNode[] = [];
-  /** What must not happen and has, in words. */
+  /** Descriptions of what has happened that must not. */
   readonly problems: string[] = [];
-  /** Longest that a datagram is under way. */
-  readonly longestWay: number;
+  /** Longest time for which a datagram is under way. */
+  readonly longestDelay: number;
   readonly lossy: boolean;
-  /** Whether some may hear each other while a third hears one of them only. */
+  /** Whether two nodes may hear each other while a third hears only one of them. */
   isTangled = false;
-  /** Whether strangers fill the tables. */
-  isBesieged = false;
-  /** When somebody came, went or stood still, or the network changed. */
+  /** Whether unknown nodes fill the tables. */
+  isUnderAttack = false;
+  /** When a node last joined, departed or stalled, or the network changed. */
   lastChange = 0;
-  /** What has happened. */
+  /** Counts of what has happened. */
   readonly counts = { joins: 0, leaves: 0, crashes: 0, pauses: 0, partitions: 0, expired: 0 };
   readonly #byId = new Map<string, ChurnNode>();
   readonly #separations: Separation[] = [];
@@ -70,7 +70,7 @@ export class ChurnWorld {
     this.random = new SeededRandom(seed + 2 ** 41);
     this.heartbeat = heartbeat;
     const { delay = { max: 0.1 }, reorder = 0, reorderBy = 10, loss = 0 } = faults;
-    this.longestWay = delay.max + (reorder > 0 ? reorderBy : 0);
+    this.longestDelay = delay.max + (reorder > 0 ? reorderBy : 0);
     this.lossy = loss > 0;
     this.#trace = trace;
     if (trace !== undefined) this.network.tap((datagram) => this.note(() => describeDatagram(datagram)));
@@ -93,13 +93,13 @@ export class ChurnWorld {
     return this.nodes.filter(({ isRunning }) => isRunning);
   }
 
-  /** The node with this id, be it gone or not. */
+  /** The node with this id, whether it runs or not. */
   withId(id: string): ChurnNode | undefined {
     return this.#byId.get(id);
   }
 
   /**
-   * Ends the world when something does not hold: what was noticed on the way, or `problem`.
+   * Ends the world when a property does not hold: with what was found on the way, or with `problem`.
    *
    * @throws {BrokenWorld}
    */
@@ -126,7 +126,7 @@ export class ChurnWorld {
     return node;
   }
 
-  /** Closes a node. Nobody waits for it. */
+  /** Closes a node, without waiting for it. */
   async close(node: ChurnNode): Promise<void> {
     this.note(() => `${node.index} closes`);
     this.#end(node, "closed");
@@ -141,10 +141,10 @@ export class ChurnWorld {
     node.host.crash();
   }
 
-  /** Stops a running node, and lets it go on by itself. */
+  /** Stalls a running node for a time. */
   pause(node: ChurnNode, time: number): void {
     if (!node.isRunning || node.isPaused) return;
-    this.note(() => `${node.index} stands still for ${time.toFixed(1)} ms`);
+    this.note(() => `${node.index} stalls for ${time.toFixed(1)} ms`);
     node.host.pause();
     this.counts.pauses++;
     const stall: Span = { from: this.now, to: Infinity };
@@ -158,14 +158,14 @@ export class ChurnWorld {
     }, time);
   }
 
-  /** Gives the host of a node another address. Until it has noticed, nobody hears it. */
+  /** Gives the host of a node another address. Until the node has detected it, no other node hears it. */
   readdress(node: ChurnNode, address: string): void {
     this.note(() => `${node.index} moves from ${node.host.address} to ${address}`);
     node.host.readdress(address);
     node.movedAt = this.lastChange = this.now;
   }
 
-  /** Parts the hosts into groups; one in no group reaches all. Takes the place of the last partition. */
+  /** Partitions the hosts into groups; one in no group reaches all. Replaces the last partition. */
   part(groups: readonly (readonly string[])[]): void {
     this.heal();
     const sides = new Map(groups.flatMap((group, side) => group.map((address) => [address, side] as const)));
@@ -176,7 +176,7 @@ export class ChurnWorld {
     this.network.partition(groups);
   }
 
-  /** Cuts the way from one host to another; the way back stays open. */
+  /** Cuts the path from one host to another; the opposite direction stays open. */
   cut(from: string, to: string): void {
     this.#separate((a, b) => (a === from && b === to) || (a === to && b === from));
     this.network.cut(from, to);
@@ -199,7 +199,7 @@ export class ChurnWorld {
     );
   }
 
-  /** Longest that the network was parted or cut at a time. */
+  /** Longest duration of a partition or cut. */
   get longestSeparation(): number {
     return this.#separations.reduce((longest, { from, to }) => Math.max(longest, Math.min(to, this.now) - from), 0);
   }
@@ -208,7 +208,7 @@ export class ChurnWorld {
     this.counts.partitions++;
     this.lastChange = this.now;
     this.#separations.push({ from: this.now, to: Infinity, isApart });
-    this.note(() => "the network is parted");
+    this.note(() => "the network is partitioned");
   }
 
   #end(node: ChurnNode, state: "closed" | "crashed"): void {
@@ -217,7 +217,7 @@ export class ChurnWorld {
   }
 
   #onEvent(node: ChurnNode, event: MeshEvent): void {
-    // What it knew when it went is still to be seen.
+    // What a departed node knew in the end is left as it was.
     if (!node.isRunning) return;
     if (event.type === "peerJoined") this.#onJoined(node, event.peer.id, event.peer.address);
     else if (event.type === "peerLeft") this.#onLeft(node, event.peer.id, event.reason);
@@ -233,7 +233,7 @@ export class ChurnWorld {
     if (node.known.has(id)) this.problems.push(`K4: node ${node.index} has ${name(peer, id)} join a second time`);
     node.known.set(id, this.now);
     if (peer?.isForgotten) {
-      this.problems.push(`K2: node ${node.index} gets to know node ${peer.index} that was gone and forgotten`);
+      this.problems.push(`K2: node ${node.index} gets to know node ${peer.index} that had departed and was forgotten`);
     }
   }
 
@@ -242,22 +242,24 @@ export class ChurnWorld {
     this.note(() => `${node.index} sees ${peer?.index ?? id} leave: ${reason}`);
     const since = node.known.get(id) ?? -Infinity;
     if (!node.known.delete(id)) {
-      this.problems.push(`K4: ${name(peer, id)} left node ${node.index}, who did not know it`);
+      this.problems.push(`K4: ${name(peer, id)} left node ${node.index}, which did not know it`);
     }
     if (reason === "expired") this.counts.expired++;
     if (!peer?.isRunning) return;
-    // Who wakes waits longer.
-    const silent = this.now - this.patience - this.longestWay - node.stalledIn(this.now - 2 * this.patience, this.now);
+    // A node that was stalled waits longer.
+    const stalled = node.stalledIn(this.now - 2 * this.patience, this.now);
+    const silent = this.now - this.patience - this.longestDelay - stalled;
     if (reason === "expired" && this.wereApart(node, peer, silent, this.now)) return;
-    // One that asked another while it was heard one way only is not asked for a minute, and says nothing of its own accord.
+    // A node that probed another while only one direction worked is not probed for a minute, and sends nothing by
+    // itself.
     if (this.isTangled && reason === "expired" && !peer.known.has(node.id)) return;
-    // A full table has no room for those that have not yet answered.
-    if (this.isBesieged && this.now - since < 4 * this.longestWay) return;
+    // A full table has no room for nodes that have not yet responded.
+    if (this.isUnderAttack && this.now - since < 4 * this.longestDelay) return;
     if (Math.max(node.movedAt, peer.movedAt) > silent - this.patience) return;
     const stall = peer.stalls.at(-1);
     this.problems.push(
-      `K3: node ${node.index} takes node ${peer.index} for gone (${reason}), which runs` +
-        (stall === undefined ? "" : `; it stood still last from ${stall.from} to ${stall.to}`),
+      `K3: node ${node.index} has lost node ${peer.index} (${reason}), which runs` +
+        (stall === undefined ? "" : `; its last stall was from ${stall.from} to ${stall.to}`),
     );
   }
 }
