@@ -1,5 +1,6 @@
-// Nodes that join, leave, crash, stall, move and are lied to: who is there is known, and who is not is not.
-// `npm run churn` runs as many worlds as you like, and hours of them.
+// Churn: nodes join, leave, crash, stall and move, and get forged packets. All running nodes are known, and no departed
+// ones.
+// `npm run churn` runs any number of worlds, and hours of them.
 
 import { describe, test } from "node:test";
 import { CHURN_KINDS, type ChurnKind, runChurn } from "./churn/churn.ts";
@@ -7,8 +8,8 @@ import { isLarge } from "./churn/plan.ts";
 import { some } from "../support/size.ts";
 
 /**
- * The worlds of each kind that run here, and at small size the first few. Large ones are left to the script. Some have found
- * a fault once.
+ * The worlds of each kind that run here, and at small size only the first few. The script runs the large ones. Some of
+ * these worlds have found a fault once.
  */
 const SEEDS: Readonly<Record<ChurnKind, readonly number[]>> = {
   unrest: seeds(1, 30).filter((seed) => !isLarge(seed)),
@@ -28,7 +29,7 @@ const FEW: Readonly<Record<ChurnKind, readonly number[]>> = {
   hostile: [9, 10],
   moves: [1, 2],
 };
-/** Runners end a test after a minute or so, whatever the number of worlds. */
+/** Runners end a test after about a minute, whatever the number of worlds. */
 const PARTS = 4;
 
 for (const kind of CHURN_KINDS) {

@@ -1,4 +1,4 @@
-// Two nodes with one id, as clones of a machine have, and nodes that were set back: noticed, told, and mended.
+// Duplicate ids: clones of a machine, and nodes that were set back. Nodes detect them, report them and take new ids.
 
 import { assert, assertEquals, assertNotEquals } from "@std/assert";
 import { describe, test } from "node:test";
@@ -33,7 +33,7 @@ class Node {
   readonly events: MeshEvent[] = [];
   readonly keys: string[] = [];
   gaps = 0;
-  /** When it was told last to drop everything. */
+  /** When it last got a gap of everything. */
   gapAt = -Infinity;
 
   constructor(host: MemoryHost, mesh: MeshBus) {
@@ -59,7 +59,7 @@ class Node {
   }
 }
 
-/** Random bytes whose first, of which the id is made, are those of all others with the same seed. */
+/** Random bytes whose first bytes, which make the id, are equal for the same seed. */
 function sameFirst({ randomBytes }: MemoryHost, seed: number): (length: number) => Uint8Array {
   let isFirst = true;
   return (length) => {
@@ -77,7 +77,7 @@ async function publish({ clock }: Mesh, { mesh }: Node, ...keys: string[]): Prom
   }
 }
 
-/** Each key of any of them has come to all others, or they were told to drop everything after it was published. */
+/** Asserts that each key has reached all other nodes, or that they got a gap of everything after it was published. */
 async function assertNothingStale(
   mesh: Mesh,
   nodes: readonly Node[],
@@ -95,7 +95,7 @@ describe("two nodes with one id", () => {
   for (const reach of ["multicast", "seeds"] as const) {
     const more = reach === "multicast" ? {} : { multicast: false, peers: ["10.0.0.9"] };
 
-    test(`notice it before anything is published, and have two soon (${reach})`, async () => {
+    test(`detect it before anything is published, and soon have two ids (${reach})`, async () => {
       const mesh = new Mesh(more);
       const witness = await mesh.open("10.0.0.9");
       const a = await mesh.open("10.0.0.1", 7);
@@ -109,7 +109,7 @@ describe("two nodes with one id", () => {
         assertEquals(node.changes.map(([from]) => from), node.changes.length > 0 ? [before] : []);
         assertEquals(node.changes.at(-1)?.[1] ?? before, node.mesh.nodeId);
         assertEquals(node.mesh.peers().length, 2);
-        // What it took for its own, as it had the same id, may have been of the other.
+        // What it took for its own, as the id was the same, may have been published by the other node.
         if (node.changes.length > 0) assert(node.reasons.includes("reused") && node.gaps > 0);
       }
       assertEquals(witness.mesh.status().peers.map(({ id }) => id).sort(), [a.mesh.nodeId, b.mesh.nodeId].sort());
@@ -121,12 +121,12 @@ describe("two nodes with one id", () => {
         5000,
       );
       for (const node of [a, b, witness]) await mesh.clock.run(node.mesh.close(), 5000);
-      // The last datagrams are on their way.
+      // The last datagrams are under way.
       await mesh.clock.advance(1);
       assertEquals(mesh.clock.pending, 0);
     });
 
-    test(`that publish under the same numbers leave nobody stale (${reach})`, async () => {
+    test(`that publish with the same numbers leave no node stale (${reach})`, async () => {
       const mesh = new Mesh(more);
       const witness = await mesh.open("10.0.0.9");
       const a = await mesh.open("10.0.0.1", 7);
@@ -145,7 +145,7 @@ describe("two nodes with one id", () => {
     });
   }
 
-  test("are noticed by who hears both, as their batches differ", async () => {
+  test("are detected by a node that hears both, as their batches differ", async () => {
     const mesh = new Mesh({ multicast: false, peers: ["10.0.0.9"], heartbeat: 60_000, peerTimeout: 180_000 });
     const witness = await mesh.open("10.0.0.9");
     const a = await mesh.open("10.0.0.1", 7);
@@ -161,11 +161,11 @@ describe("two nodes with one id", () => {
   });
 });
 
-describe("a node that was set back to what it was before", () => {
+describe("a node that was set back to an earlier state", () => {
   for (
     const [what, known, again] of [["some", 9, 3], ["as many", 5, 5], ["more", 3, 40], ["far fewer", 300, 3]] as const
   ) {
-    test(`is a gap to its peers, and takes another id: it publishes ${what}`, async () => {
+    test(`is a gap to its peers, and takes another id, when it publishes ${what}`, async () => {
       const mesh = new Mesh();
       const witness = await mesh.open("10.0.0.9");
       const before = await mesh.open("10.0.0.1", 7);
@@ -185,7 +185,7 @@ describe("a node that was set back to what it was before", () => {
   }
 });
 
-test("a node that is closed when it hears that its id has changed leaves nothing behind", async () => {
+test("a node that is closed by a listener of `identityChanged` leaves nothing behind", async () => {
   const mesh = new Mesh();
   const a = await mesh.open("10.0.0.1", 7);
   const b = await mesh.open("10.0.0.2", 7);
@@ -200,7 +200,7 @@ test("a node that is closed when it hears that its id has changed leaves nothing
   assertEquals(mesh.clock.pending, 0);
 });
 
-test("a node of several interfaces knows its own heartbeats by the sockets that they leave from", async () => {
+test("a node of several interfaces recognizes its own heartbeats by the sockets that sent them", async () => {
   const { network: { clock }, network } = new Mesh();
   const host = network.host("10.0.0.1");
   const toItself: string[] = [];
@@ -219,13 +219,13 @@ test("a node of several interfaces knows its own heartbeats by the sockets that 
   await clock.run(node.close(), 5000);
 });
 
-test("a node that speaks the original's wire answers nobody with its id", async () => {
+test("a node with go-warp's wire does not respond to a node with the same id", async () => {
   const mesh = new Mesh({ heartbeat: 1000 });
   const plain = await mesh.open("10.0.0.1", 7, { wire: "go-warp" });
-  const stranger = mesh.network.host("10.0.0.2");
+  const unknownNode = mesh.network.host("10.0.0.2");
   const heard: string[] = [];
   const socket = await mesh.clock.run(
-    stranger.bind({
+    unknownNode.bind({
       host: "0.0.0.0",
       port: 0,
       shared: false,
@@ -244,7 +244,7 @@ test("a node that speaks the original's wire answers nobody with its id", async 
   await mesh.clock.run(plain.mesh.close(), 5000);
 });
 
-test("nodes without multicast, which answer at the shared port and at their own, get what is published at once", async () => {
+test("nodes without multicast that respond from the shared port and from their own get keys at once", async () => {
   const addresses = ["10.0.0.1", "10.0.0.2", "10.0.0.3"];
   const mesh = new Mesh({ peers: addresses, heartbeat: 5000, peerTimeout: 15_000 });
   mesh.network.multicast = false;
@@ -260,7 +260,7 @@ test("nodes without multicast, which answer at the shared port and at their own,
   for (const node of nodes) await mesh.clock.run(node.mesh.close(), 5000);
 });
 
-test("a node takes three other ids, and then says that it can take no more", async () => {
+test("a node takes three other ids, and then reports that it can take no more", async () => {
   const mesh = new Mesh();
   const node = await mesh.open("10.0.0.1", 7);
   for (let seed = 0; seed < 5; seed++) {
@@ -280,7 +280,7 @@ test("a node takes three other ids, and then says that it can take no more", asy
   for (const each of [node.mesh, twin]) await mesh.clock.run(each.close(), 5000);
 });
 
-test("a node that can take no other id has a gap for what it takes for its own", async () => {
+test("a node that can take no other id has a gap for batches that it takes for its own", async () => {
   const mesh = new Mesh();
   const node = await mesh.open("10.0.0.1", 7);
   for (let seed = 0; seed < 3; seed++) {
@@ -301,7 +301,7 @@ test("a node that can take no other id has a gap for what it takes for its own",
   for (const each of [node.mesh, twin]) await mesh.clock.run(each.close(), 5000);
 });
 
-/** Opens a node with an id, which does not take another. */
+/** Opens a node that has this id and takes no other. */
 async function openAs(mesh: Mesh, address: string, id: string): Promise<MeshBus> {
   const host = mesh.network.host(address);
   const bytes = Uint8Array.from(id.replaceAll("-", "").match(/../g) ?? [], (byte) => Number.parseInt(byte, 16));

@@ -1,5 +1,5 @@
-// What keys wait for, and how many datagrams they take, at the rates at which services publish; and what a publisher or a receiver
-// that behaves badly does to others.
+// Load: for how long keys wait and how many datagrams they take at the rates of usual services, and how a badly behaved
+// publisher or receiver affects others.
 import { describe, test } from "node:test";
 import { assert, assertEquals, assertGreater, assertLessOrEqual } from "@std/assert";
 import { sized, some } from "../support/size.ts";
@@ -7,29 +7,29 @@ import { BigMesh } from "./mesh_size.ts";
 import { gapEvents, keysOf, Scene, type SceneNode } from "./storm/scene.ts";
 import { BATCH, senderNumber, senderOf } from "./storm/wire.ts";
 
-/** `batchInterval` by default, and what each datagram takes in a scene. */
+/** The default `batchInterval`, and the delay of each datagram in a scene. */
 const INTERVAL = 100;
 const WAY = 1;
-/** The budget: datagrams a millisecond, and at once. */
+/** The rate limit: datagrams a millisecond, and at once. */
 const PER_MS = 20;
 const BURST = 64;
 
 const DEFAULTS = () => ({ batchInterval: INTERVAL });
 
-/** Batches that a node has sent to the group. */
+/** Counts the batches that a node has sent to the group. */
 function batchesOf(made: Scene, { mesh }: SceneNode): number {
   const id = senderNumber(mesh.nodeId);
   return made.sent.filter(({ data, multicast }) => multicast && data[1] === BATCH && senderOf(data) === id).length;
 }
 
-/** Two nodes that have shown each other by now that they hear the group, so that a datagram goes there alone. */
+/** Two nodes that have shown each other that they hear the group, so that a batch is sent to the group alone. */
 async function settledPair(options = {}): Promise<Scene> {
   const made = await Scene.open(2, () => ({ ...DEFAULTS(), ...options }));
   await made.advance(12_000);
   return made;
 }
 
-/** How long each key took that a node publishes at a steady rate, in milliseconds. */
+/** The latency of each key that a node publishes at a steady rate, in milliseconds. */
 async function publishSteadily(made: Scene, rate: number, ms: number): Promise<{ took: number[]; batches: number }> {
   const [a, b] = made.nodes as [SceneNode, SceneNode];
   const published = new Map<string, number>();
@@ -64,7 +64,7 @@ describe("keys that are published one by one", () => {
   }
 
   for (const rate of some([25_000, 50_000, 100_000], (rate) => rate === 50_000)) {
-    test(`${rate} a second, share datagrams, as many as the budget demands, and wait no longer than for the next`, async () => {
+    test(`${rate} a second, share datagrams as the rate limit demands, and wait no longer than for the next datagram`, async () => {
       const made = await settledPair();
       const ms = 300;
       const { took, batches } = await publishSteadily(made, rate, ms);
@@ -98,10 +98,10 @@ describe("a receiver that takes 1,000 datagrams a second", () => {
     for (let i = 0; i < 36_000; i++) {
       await a.mesh.publish(`key:${i}`);
       await made.advance(1 / 6);
-      // The first seconds are for the node to find out.
+      // In the first seconds the node adapts its rate.
       if (i === 18_000) Object.assign(count, { sent: 0, refused: 0 });
     }
-    // What is taken, and a quarter that is not. By eight seeds it was 3,730 to 3,920.
+    // What the receiver takes, and a quarter more that it does not. With eight seeds it was 3,730 to 3,920.
     assertLessOrEqual(count.sent, (3 * 1000) / 0.75);
     assertLessOrEqual(count.refused, 0.25 * count.sent);
     await made.network.clock.runUntil(() => new Set(keysOf(b)).size === 36_000, 10_000);
@@ -110,10 +110,10 @@ describe("a receiver that takes 1,000 datagrams a second", () => {
   });
 });
 
-describe("nobody holds up a lone key of another node", () => {
+describe("no node delays a single key of another node", () => {
   interface Load {
     readonly name: string;
-    /** Publishes, until it is over, and says how many keys that were. */
+    /** Publishes until it is over, and returns how many keys that were. */
     readonly publish: (made: Scene, node: SceneNode, isOver: () => boolean) => Promise<number>;
     /** Datagrams a second that the receiver takes of it. */
     readonly takes?: number;
@@ -167,7 +167,7 @@ describe("nobody holds up a lone key of another node", () => {
       for (let i = 0; i < 3; i++) await made.add(DEFAULTS());
       await made.advance(6000);
       const [loud, quiet, b] = made.nodes as [SceneNode, SceneNode, SceneNode];
-      // What the scene keeps is too much.
+      // The scene would keep too much.
       const heard = { loud: 0, took: [] as number[] };
       const publishedAt = new Map<string, number>();
       b.mesh.subscribe({ prefix: "" }, ({ key }) => {
@@ -205,7 +205,7 @@ describe("nobody holds up a lone key of another node", () => {
       await network.clock.runUntil(() => heard.loud >= count, 20_000);
       assertEquals([heard.loud, heard.took.length], [count, 20]);
       assertLessOrEqual(Math.max(...heard.took), INTERVAL);
-      // `queueSize` keys are pending at most.
+      // At most `queueSize` keys are pending.
       assertLessOrEqual(highest, 1000);
       assert(b.mesh.metrics().gaps === 0);
       await made.close();
@@ -213,15 +213,15 @@ describe("nobody holds up a lone key of another node", () => {
   }
 });
 
-/** What they take grows as the square of this. */
+/** The cost grows with the square of it. */
 const NODES = sized(100, 40);
 
 describe(`${NODES} nodes that publish 50 keys a second each`, () => {
-  test("send a datagram a key, and no more than the budget", async () => {
+  test("send a datagram a key, and stay within the rate limit", async () => {
     const mesh = await BigMesh.open(NODES, "group");
     assertLessOrEqual(await mesh.complete(10_000), 1000);
     const { clock } = mesh.network;
-    // All have shown each other by then that they hear the group.
+    // By then all nodes have shown each other that they hear the group.
     await clock.advance(10_000);
     const before = { ...mesh.network.stats };
     const sent = mesh.nodes.map((node) => node.metrics().published);

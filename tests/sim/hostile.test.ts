@@ -1,4 +1,4 @@
-// What strangers may send: bounded work, bounded memory, a counter, never an exception.
+// Hostile input: packets of unknown nodes cause bounded work and bounded memory, are counted, and never throw.
 
 import { assert, assertEquals } from "@std/assert";
 import { createSocket } from "node:dgram";
@@ -22,8 +22,8 @@ import { openOn } from "./worlds.ts";
 
 const DATAGRAMS = sized(100_000, 40_000);
 
-/** The socket of somebody who is no node. */
-const STRANGER: BindOptions = {
+/** The socket of a sender that is no node. */
+const SENDER: BindOptions = {
   host: "0.0.0.0",
   port: 0,
   shared: false,
@@ -71,10 +71,10 @@ test(`${DATAGRAMS} random and mutated datagrams: all counted, nothing thrown, no
   let events = 0;
   node.subscribe({ prefix: "" }, () => events++);
   const forgotten = node.subscribe({ prefix: "" });
-  const stranger = await network.host("10.0.0.66").bind(STRANGER, { message() {}, error() {} });
+  const unknownNode = await network.host("10.0.0.66").bind(SENDER, { message() {}, error() {} });
   const before = { ...node.metrics(), timers: clock.pending, sent: network.stats.sent };
   for (let sent = 0; sent < DATAGRAMS; sent++) {
-    void stranger.send(hostileDatagram(random), "10.0.0.1", 7946);
+    void unknownNode.send(hostileDatagram(random), "10.0.0.1", 7946);
     if (sent % 50 === 49) await clock.advance(1);
   }
   await clock.advance(100);
@@ -85,10 +85,10 @@ test(`${DATAGRAMS} random and mutated datagrams: all counted, nothing thrown, no
     assert(after[counter] > 100, `${counter} is ${after[counter]}, seed ${seed}`);
   }
   assertEquals(events, after.keysReceived);
-  // The witness, and half of the table of those that speak the original's wire: they can not show that they are there.
+  // The witness, and the half of the table that plain nodes may take: those cannot be validated.
   assertEquals([after.peers, node.peers().length <= 26, after.pending, after.callbackErrors], [26, true, 0, 0]);
   assert(clock.pending <= before.timers + 5, `${clock.pending} timers`);
-  // 2.1 s have passed: the first heartbeats, and 128 answers at once and 128 in each second since.
+  // 2.1 s have passed: the first heartbeats, and 128 responses at once and 128 in each second since.
   assert(network.stats.sent - before.sent - DATAGRAMS <= 128 * 3.2 + 200, `${network.stats.sent} datagrams`);
   let held = 0;
   forgotten.close();
@@ -102,7 +102,7 @@ test(`${DATAGRAMS} random and mutated datagrams: all counted, nothing thrown, no
     done: false,
     value: { key: "still here", cause: "publish" },
   });
-  await clock.run(Promise.all([node.close(), witness.close(), stranger.close()]), 5000);
+  await clock.run(Promise.all([node.close(), witness.close(), unknownNode.close()]), 5000);
 });
 
 test("the same on a real socket: the node lives on and still hears its peer", () =>
@@ -116,7 +116,7 @@ test("the same on a real socket: the node lives on and still hears its peer", ()
       new Promise<void>((resolve) => socket.send(datagram, ownPort, "127.0.0.1", () => resolve()));
     for (let sent = 0; sent < 20_000; sent++) {
       const datagram = hostileDatagram(random);
-      // Heartbeats would make the node answer to addresses that are not this machine's: the other tests have them.
+      // Heartbeats would make the node respond to addresses that are not this machine's: the other tests have them.
       if (datagram[1] !== 2) await send(datagram);
       if (sent % 16 === 0) await new Promise((resolve) => setImmediate(resolve));
     }
@@ -139,7 +139,7 @@ test("nothing that a heartbeat says makes a node look up a name, or send to a gr
     MeshBus.open({ bind, clock, randomBytes, networkInterfaces, resolve, resolveSrv }),
     1000,
   );
-  const stranger = await network.host("10.0.0.66").bind({ ...STRANGER, port: 5000 }, { message() {}, error() {} });
+  const unknownNode = await network.host("10.0.0.66").bind({ ...SENDER, port: 5000 }, { message() {}, error() {} });
   const targets = new Set<string>();
   network.tap(({ from, to }) => from.host !== "10.0.0.66" && targets.add(`${to.host}:${to.port}`));
   const addresses = [
@@ -157,7 +157,7 @@ test("nothing that a heartbeat says makes a node look up a name, or send to a gr
   ];
   for (const [i, address] of addresses.entries()) {
     const nodeId = new Uint8Array(16).fill(i + 1);
-    await stranger.send(
+    await unknownNode.send(
       encodePacket({ type: 2, nodeId, keyHash: 0n, key: new TextEncoder().encode(address) }),
       "10.0.0.1",
       7946,
@@ -170,27 +170,27 @@ test("nothing that a heartbeat says makes a node look up a name, or send to a gr
   const expected = ["10.0.0.66:5000", "10.0.0.66:7946", "10.0.0.66:80", "10.0.0.66:9", "239.0.0.1:7946"];
   assertEquals([...targets].sort(), expected);
   assert(node.peers().every((address) => address.length < 30), `${node.peers()}`);
-  await network.clock.run(Promise.all([node.close(), stranger.close()]), 5000);
+  await network.clock.run(Promise.all([node.close(), unknownNode.close()]), 5000);
 });
 
-test("a datagram longer than any node sends is refused whole, on every runtime alike", async () => {
+test("a datagram longer than any node sends is refused whole on every runtime", async () => {
   const network = new MemoryNetwork({ seed: 4 });
   const node = await network.clock.run(openOn(network, 0), 1000);
-  const stranger = await network.host("10.0.0.66").bind(STRANGER, { message() {}, error() {} });
+  const unknownNode = await network.host("10.0.0.66").bind(SENDER, { message() {}, error() {} });
   const batch = (keys: number) =>
     encodePacket({
       type: 3,
       nodeId: new Uint8Array(16),
       keys: Array.from({ length: keys }, () => new Uint8Array(98).fill(97)),
     });
-  await stranger.send(batch(20), "10.0.0.1", 7946); // 2,020 bytes
-  await stranger.send(batch(21), "10.0.0.1", 7946); // 2,120 bytes
+  await unknownNode.send(batch(20), "10.0.0.1", 7946); // 2,020 bytes
+  await unknownNode.send(batch(21), "10.0.0.1", 7946); // 2,120 bytes
   await network.clock.advance(10);
   assertEquals([node.metrics().keysReceived, node.metrics().decodeErrors], [20, 1]);
-  await network.clock.run(Promise.all([node.close(), stranger.close()]), 5000);
+  await network.clock.run(Promise.all([node.close(), unknownNode.close()]), 5000);
 });
 
-/** Where somebody listens who has nothing to do with the mesh. */
+/** A host that does not belong to the mesh. */
 const VICTIM = "10.0.0.77";
 const HIGHEST = 2 ** 48 - 1;
 
@@ -209,7 +209,8 @@ function batch(nodeId: Uint8Array, key: string, number: number): Uint8Array {
 }
 
 /**
- * Three nodes, a stranger who sends what it likes, and a victim at whose address everything that arrives is counted.
+ * Three nodes, an unknown node that sends what it likes, and a victim: everything that is sent to its address is
+ * counted.
  */
 async function underAttack(options: MeshOptions = {}) {
   const network = new MemoryNetwork({ seed: 11 });
@@ -218,9 +219,9 @@ async function underAttack(options: MeshOptions = {}) {
   const nodes = await clock.run(Promise.all([0, 1, 2].map((i) => openOn(network, i, { ...limits, ...options }))), 1000);
   const [a, b, c] = nodes as [MeshBus, MeshBus, MeshBus];
   await clock.advance(600);
-  const stranger = await network.host("10.0.0.66").bind(STRANGER, { message() {}, error() {} });
+  const unknownNode = await network.host("10.0.0.66").bind(SENDER, { message() {}, error() {} });
   const toVictim = { datagrams: 0, bytes: 0 };
-  const toStranger = { datagrams: 0, bytes: 0 };
+  const toUnknown = { datagrams: 0, bytes: 0 };
   const forged = { datagrams: 0, bytes: 0 };
   network.tap(({ fate, from, to, data }) => {
     if (fate !== "sent") return;
@@ -229,7 +230,7 @@ async function underAttack(options: MeshOptions = {}) {
       : to.host === VICTIM
       ? toVictim
       : to.host === "10.0.0.66"
-      ? toStranger
+      ? toUnknown
       : undefined;
     if (count === undefined) return;
     count.datagrams++;
@@ -237,8 +238,8 @@ async function underAttack(options: MeshOptions = {}) {
   });
   const port = (mesh: MeshBus) => Number(mesh.address.split(":")[1]);
   const send = (datagram: Uint8Array, to: MeshBus = a) =>
-    void stranger.send(datagram, to.address.split(":")[0] ?? "", port(to));
-  /** The mesh delivers everything, and gets to be current. */
+    void unknownNode.send(datagram, to.address.split(":")[0] ?? "", port(to));
+  /** Asserts that the mesh delivers everything and becomes current. */
   const assertAlive = async (states = ["current", "current", "current"]) => {
     await clock.advance(limits.peerTimeout + 2500);
     const got = nodes.map((node) => {
@@ -259,14 +260,14 @@ async function underAttack(options: MeshOptions = {}) {
     }
   };
   const close = async () => {
-    await clock.run(Promise.all([...nodes.map((node) => node.close()), stranger.close()]), 5000);
+    await clock.run(Promise.all([...nodes.map((node) => node.close()), unknownNode.close()]), 5000);
     assertEquals(clock.pending, 0);
   };
-  return { network, clock, a, b, c, nodes, stranger, send, toVictim, toStranger, forged, assertAlive, close };
+  return { network, clock, a, b, c, nodes, unknownNode, send, toVictim, toUnknown, forged, assertAlive, close };
 }
 
-test("forged batches with any number, of unknown nodes and of known ones, stop nothing and grow nothing", async () => {
-  const { a, b, clock, send, toStranger, assertAlive, close } = await underAttack();
+test("forged batches with any number, of unknown and of known nodes, stop nothing and let nothing grow", async () => {
+  const { a, b, clock, send, toUnknown, assertAlive, close } = await underAttack();
   const random = new SeededRandom(3);
   for (let i = 0; i < 4000; i++) {
     const id = i % 4 === 0 ? idOf(b) : bytes(random, 16);
@@ -275,13 +276,13 @@ test("forged batches with any number, of unknown nodes and of known ones, stop n
   }
   assert(a.status().peers.length <= 2 * 20, `${a.status().peers.length} streams`);
   assert(a.metrics().naksSent > 0);
-  // A second and a half have passed; requests to strangers are 128 at once and 128 a second.
-  assert(toStranger.datagrams <= 128 * 3, `${toStranger.datagrams} datagrams`);
+  // A second and a half have passed. Requests to unknown nodes are 128 at once and 128 a second.
+  assert(toUnknown.datagrams <= 128 * 3, `${toUnknown.datagrams} datagrams`);
   await assertAlive();
   await close();
 });
 
-test("forged positions of known nodes make nobody deaf", async () => {
+test("forged positions of known nodes make no receiver miss their keys", async () => {
   for (
     const position of [
       { last: HIGHEST - 1, oldest: 1, age: 0 },
@@ -313,8 +314,8 @@ test("forged positions of known nodes make nobody deaf", async () => {
   }
 });
 
-test("forged leaves end nothing for long", async () => {
-  const { a, b, c, clock, send, toStranger, forged, assertAlive, close } = await underAttack();
+test("forged leaves end no peer for long", async () => {
+  const { a, b, c, clock, send, toUnknown, forged, assertAlive, close } = await underAttack();
   const random = new SeededRandom(4);
   for (let i = 0; i < 1000; i++) {
     const id = i % 3 === 0 ? idOf(b) : i % 3 === 1 ? idOf(c) : bytes(random, 16);
@@ -323,42 +324,42 @@ test("forged leaves end nothing for long", async () => {
     if (i % 20 === 19) await clock.advance(10);
   }
   assert(a.status().peers.length <= 40);
-  assert(toStranger.bytes <= 1.5 * forged.bytes, `${toStranger.bytes} bytes for ${forged.bytes}`);
-  // What has left is not believed to be back for five seconds.
+  assert(toUnknown.bytes <= 1.5 * forged.bytes, `${toUnknown.bytes} bytes for ${forged.bytes}`);
+  // A node that has left is not a peer again for five seconds.
   await clock.advance(5000);
   await assertAlive();
   await close();
 });
 
-test("forged requests draw bounded answers, and no repair to who has not proved its address", async () => {
-  const { a, b, clock, send, toStranger, forged, assertAlive, close } = await underAttack();
+test("forged NAKs get bounded answers, and no retransmissions without an address-validation token", async () => {
+  const { a, b, clock, send, toUnknown, forged, assertAlive, close } = await underAttack();
   for (let i = 0; i < 100; i++) void a.publish(`key:${i}`.padEnd(60, "."));
   await clock.advance(600);
   const random = new SeededRandom(5);
-  const repairsBefore = a.metrics().retransmitsSent;
+  const before = a.metrics().retransmitsSent;
   const start = clock.now();
   for (let i = 0; i < 6000; i++) {
     const id = i % 2 === 0 ? idOf(b) : bytes(random, 16);
-    const asked = { stream: idOf(a), nonce: i };
+    const request = { stream: idOf(a), nonce: i };
     const token = i % 3 === 0 ? {} : { token: bytes(random, 8) };
     const ranges = i % 5 === 0 ? [{ from: 1, to: HIGHEST }] : [{ from: 1 + random.below(50), to: 60 }];
-    if (i % 7 === 0) send(encodeControl(0x13, id, { ...asked, since: random.below(2 ** 32) }));
-    else send(encodeControl(0x10, id, { ...asked, ...token, ranges }));
+    if (i % 7 === 0) send(encodeControl(0x13, id, { ...request, since: random.below(2 ** 32) }));
+    else send(encodeControl(0x10, id, { ...request, ...token, ranges }));
     if (i % 30 === 29) await clock.advance(2);
   }
   await clock.advance(10);
   const seconds = (clock.now() - start) / 1000;
-  assertEquals(a.metrics().retransmitsSent, repairsBefore);
+  assertEquals(a.metrics().retransmitsSent, before);
   assert(a.metrics().naksReceived >= 5900 && a.metrics().naksRefused > 4000, `${a.metrics().naksRefused}`);
-  assert(toStranger.datagrams <= 256 * (1 + seconds), `${toStranger.datagrams} answers in ${seconds} s`);
-  assert(toStranger.bytes <= 1.5 * forged.bytes);
+  assert(toUnknown.datagrams <= 256 * (1 + seconds), `${toUnknown.datagrams} answers in ${seconds} s`);
+  assert(toUnknown.bytes <= 1.5 * forged.bytes);
   assertEquals(a.metrics().sendRate, 30_000);
   await assertAlive();
   await close();
 });
 
-test("a victim that forged heartbeats name gets one question for each of 8 addresses, whatever they say, and nothing else", async () => {
-  const told = (first: number) =>
+test("a victim that forged heartbeats name gets one path challenge at each of 8 addresses, whatever they say", async () => {
+  const listed = (first: number) =>
     Array.from({ length: 5 }, (_, i) => ({ id: new Uint8Array(16).fill(100 + i), host: VICTIM, port: first + i }));
   const { a, clock, network, send, toVictim, assertAlive, close } = await underAttack();
   const wrong: number[] = [];
@@ -368,15 +369,15 @@ test("a victim that forged heartbeats name gets one question for each of 8 addre
     const { nonce, peers, token } = decodeExtension(rest) ?? {};
     if (type !== 2 || nonce === undefined || peers !== undefined || token !== undefined) wrong.push(type);
   });
-  // 15 nodes that are said to be where the victim is, each of which is said to have published and to know more of them.
+  // 15 nodes are said to be at the victim's address. Each is said to have published and to list more of them.
   const beat = (i: number, port: number) => {
     const position = { last: 1000, oldest: 1, age: 0 };
-    const extension = { position, path: 2, peers: told(5100), heard: idOf(a).slice(0, 4), echo: i };
+    const extension = { position, path: 2, peers: listed(5100), heard: idOf(a).slice(0, 4), echo: i };
     send(heartbeat(new Uint8Array(16).fill(i), `${VICTIM}:${port}`, extension));
   };
   for (let i = 1; i <= 15; i++) beat(i, 5000 + i);
   await clock.advance(1);
-  assertEquals(a.metrics().peers, 2, "who has not answered is no peer");
+  assertEquals(a.metrics().peers, 2, "a node that has not responded is no peer");
   for (let i = 0; i < 300; i++) {
     const id = new Uint8Array(16).fill(1 + (i % 15));
     send(encodeControl(0x13, id, { stream: idOf(a), nonce: i, since: 1000 }));
@@ -386,13 +387,14 @@ test("a victim that forged heartbeats name gets one question for each of 8 addre
     await clock.advance(1);
   }
   await clock.advance(1700);
-  // None of them has answered, so what they tell of is not heeded. Of one host 8 addresses are asked, however many are named.
+  // None of them has responded, so their lists do not count. On one host 8 addresses are challenged, however many are
+  // named.
   assertEquals([toVictim.datagrams, wrong], [8, []]);
   await assertAlive();
   await close();
 });
 
-test("a node that answers and tells of a thousand others makes a node ask each of them once at most, 64 of one host", async () => {
+test("a peer that lists a thousand others makes a node challenge each at most once, and 64 of one host", async () => {
   const { a, clock, network, send, toVictim, assertAlive, close } = await underAttack({ peerTimeout: 4000 });
   const id = new Uint8Array(16).fill(9);
   const position = { last: 0, oldest: 1, age: Infinity };
@@ -419,12 +421,12 @@ test("a node that answers and tells of a thousand others makes a node ask each o
     }
     await clock.advance(100);
   }
-  // Of one host, 64 at once and one a second. What is hearsay to it is told of to nobody.
+  // On one host 64 are challenged at once and one a second. What only a list has named is not passed on.
   assertEquals(new Set(ports).size, ports.length);
   assert(ports.length >= 64 && ports.length <= 64 + 1, `${ports.length}`);
   assertEquals(toVictim.datagrams, ports.length);
   assert(a.metrics().probesRefused >= 1000 - ports.length, `${a.metrics().probesRefused}`);
-  // The node has answered, and is lost.
+  // The node has responded, and is lost.
   await assertAlive(["partial", "current", "current"]);
   await close();
 });

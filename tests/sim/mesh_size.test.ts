@@ -1,4 +1,4 @@
-// Meshes of more than a handful of nodes: how soon all know each other, and what one datagram of a stranger sets going.
+// Mesh size: how soon all nodes of a large mesh know each other, and how many datagrams a forged one causes.
 import { after, before, describe, test } from "node:test";
 import { assert, assertLessOrEqual } from "@std/assert";
 import type { TappedDatagram } from "../../adapters/memory.ts";
@@ -11,16 +11,16 @@ import { BigMesh, HEARTBEAT } from "./mesh_size.ts";
 
 const GROUP = "239.0.0.1";
 const PORT = 7946;
-const STRANGER = "10.9.9.9";
+const UNKNOWN = "10.9.9.9";
 const VICTIM = "10.8.8.8";
 
-/** How many nodes there are, and how many newcomers find them where datagrams are lost. */
+/** The number of nodes, and of the nodes that join where datagrams are lost. */
 const COUNT = sized(100, 50);
-const NEWCOMERS = sized(4, 1);
+const JOINING = sized(4, 1);
 
 describe(`${COUNT} nodes that are opened at once`, () => {
   for (const [way, name] of [["seed", "from one seed"], ["host", "on one host, from one seed"]] as const) {
-    test(`${name}: everybody knows everybody within a second`, async () => {
+    test(`${name}: all know each other within a second`, async () => {
       const mesh = await BigMesh.open(COUNT, way);
       assertLessOrEqual(await mesh.complete(2 * HEARTBEAT), 1000);
       await mesh.close();
@@ -36,7 +36,7 @@ describe(`${COUNT} nodes on a network with multicast`, () => {
   before(async () => {
     mesh = await BigMesh.open(COUNT, "group");
     assertLessOrEqual(await mesh.complete(2 * HEARTBEAT), 100);
-    socket = await mesh.network.host(STRANGER).bind(STRANGER_SOCKET, { message() {}, error() {} });
+    socket = await mesh.network.host(UNKNOWN).bind(STRANGER_SOCKET, { message() {}, error() {} });
     await mesh.network.clock.advance(3 * HEARTBEAT);
   });
 
@@ -45,12 +45,12 @@ describe(`${COUNT} nodes on a network with multicast`, () => {
     await mesh.close();
   });
 
-  /** What the mesh sends in a quarter of a heartbeat after a datagram to the group, and what it would not have sent anyway. */
+  /** What the mesh sends in a quarter of a heartbeat after a datagram to the group, without its regular heartbeats. */
   async function provoke(datagram: Uint8Array): Promise<readonly TappedDatagram[]> {
     const sent: TappedDatagram[] = [];
     const stop = mesh.network.tap((seen) => {
       const isRound = seen.multicast && seen.data[1] === 2;
-      if (seen.fate === "sent" && seen.from.host !== STRANGER && !isRound) sent.push(seen);
+      if (seen.fate === "sent" && seen.from.host !== UNKNOWN && !isRound) sent.push(seen);
     });
     await socket.send(datagram, GROUP, PORT);
     await mesh.network.clock.advance(HEARTBEAT / 4);
@@ -58,7 +58,7 @@ describe(`${COUNT} nodes on a network with multicast`, () => {
     return sent;
   }
 
-  /** The id of another one each time. */
+  /** The id of another peer each time. */
   const peer = (): Uint8Array => {
     const { nodeId } = mesh.nodes[forged++ % mesh.nodes.length] as MeshBus;
     return Uint8Array.from(nodeId.replaceAll("-", "").match(/../g) ?? [], (hex) => Number.parseInt(hex, 16));
@@ -74,7 +74,7 @@ describe(`${COUNT} nodes on a network with multicast`, () => {
     return extension === undefined ? body : Uint8Array.of(...body, ...encodeExtension(extension));
   }
 
-  test("know a newcomer within 100 ms, and it knows them", async () => {
+  test("know a joining node within 100 ms, and it knows them", async () => {
     for (let i = 0; i < 2; i++) {
       const { time, leave } = await mesh.join(HEARTBEAT);
       assertLessOrEqual(time, 100);
@@ -84,13 +84,13 @@ describe(`${COUNT} nodes on a network with multicast`, () => {
 
   test("know it within five heartbeats, mostly three, when a tenth of all datagrams is lost", async () => {
     mesh.network.set({ loss: 0.1 });
-    for (let i = 0; i < NEWCOMERS; i++) {
+    for (let i = 0; i < JOINING; i++) {
       const { time, leave } = await mesh.join(6 * HEARTBEAT);
       assertLessOrEqual(time, 5 * HEARTBEAT);
       await leave();
     }
     mesh.network.set({ loss: 0 });
-    // Whom a list did not reach gets copies until it does.
+    // A node that a list did not reach gets copies until it does.
     await mesh.network.clock.advance(2 * HEARTBEAT);
   });
 
@@ -108,13 +108,13 @@ describe(`${COUNT} nodes on a network with multicast`, () => {
       const batch = encodePacket({ type: 3, nodeId: idOf(1000 + forged++), keys: [Uint8Array.of(97)] });
       return Uint8Array.of(...batch, ...encodeExtension({ number: 7 }));
     }, 40],
-    // Who asks is answered once by each: it cannot be known to how many the question went.
-    ["question", () => heartbeat({ position, path: 0, nonce: 1 }), 101],
-    // Each sends its next heartbeats there, too.
+    // Each node responds once: it cannot know to how many the challenge went.
+    ["path challenge", () => heartbeat({ position, path: 0, nonce: 1 }), 101],
+    // Each sends its next heartbeats to that address, too.
     ["plain heartbeat", () => heartbeat(undefined), 140],
-    // It looks as if a peer had news, had moved, or had left: each finds out by itself.
+    // It looks as if a peer had published, moved or left: each node finds out by itself.
     ["heartbeat in the name of a peer", () => heartbeat({ position, path: 2 }, `${VICTIM}:1`, peer()), 400],
-    ["question in the name of a peer", () => heartbeat({ position, path: 0, nonce: 1 }, "", peer()), 400],
+    ["path challenge in the name of a peer", () => heartbeat({ position, path: 0, nonce: 1 }, "", peer()), 400],
     ["state in the name of a peer", () => encodeControl(0x17, peer(), { position: { ...position, last: 9 } }), 300],
     ["leave in the name of a peer", () => encodeControl(0x12, peer(), { position }), 1300],
   ];

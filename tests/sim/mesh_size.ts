@@ -1,5 +1,5 @@
 /**
- * Meshes of many nodes in memory: how soon all know each other, and what they send when nothing happens.
+ * Meshes of many nodes in memory: how soon all know each other, and what they send while nothing happens.
  *
  * @module
  */
@@ -17,17 +17,17 @@ export type Way =
   | "group"
   /** Without multicast, by the first node, which is a seed of all. */
   | "seed"
-  /** The same with all of them on one host. */
+  /** The same, with all nodes on one host. */
   | "host";
 
-/** A mesh that was opened all at once. */
+/** A mesh whose nodes are opened all at once. */
 export class BigMesh {
   readonly network: MemoryNetwork;
   readonly nodes: readonly MeshBus[];
   readonly #openedAt: number;
   #joined = 0;
 
-  /** Opens them. */
+  /** Opens the nodes. */
   static async open(
     count: number,
     way: Way,
@@ -60,15 +60,15 @@ export class BigMesh {
     return this.network.clock.now() - this.#openedAt;
   }
 
-  /** Whether all know each other. */
+  /** Whether all nodes know each other. */
   get isComplete(): boolean {
     const others = this.nodes.length - 1;
-    // Counting is much cheaper than listing.
+    // To count peers is much cheaper than to list them.
     return this.nodes.every((node) => node.metrics().peers >= others) &&
       this.nodes.every((node) => node.peers().length === others);
   }
 
-  /** Milliseconds after the nodes were opened at which all know each other, within a tenth; `Infinity` after `limit`. */
+  /** Milliseconds from the opening until all nodes know each other, to a tenth; `Infinity` after `limit`. */
   async complete(limit: number): Promise<number> {
     while (!this.isComplete) {
       if (this.age >= limit) return Infinity;
@@ -77,7 +77,7 @@ export class BigMesh {
     return this.age;
   }
 
-  /** What a node sends in a heartbeat, and what it receives. */
+  /** Datagrams that a node sends and receives in a heartbeat. */
   async idle(
     heartbeats: number,
   ): Promise<{ readonly sent: number; readonly received: number; readonly bytes: number }> {
@@ -93,7 +93,7 @@ export class BigMesh {
     };
   }
 
-  /** Opens one more node, and says after how many milliseconds all know it, and it knows all; at most `limit`. */
+  /** Opens one more node. Returns after how many milliseconds all know it and it knows all, at most `limit`. */
   async join(limit: number): Promise<{ readonly time: number; readonly leave: () => Promise<void> }> {
     const { clock } = this.network;
     const options = { heartbeat: HEARTBEAT };
@@ -112,7 +112,7 @@ export class BigMesh {
     return { time, leave: async () => void await clock.run(node.close(), 5000) };
   }
 
-  /** Closes all. */
+  /** Closes all nodes. */
   async close(): Promise<void> {
     await this.network.clock.run(Promise.all(this.nodes.map((node) => node.close())), 10_000);
   }

@@ -1,4 +1,4 @@
-// How fast a node sends to peers that lose some of it: by chance, or as it is too fast for them.
+// Pacing: how fast a node sends to peers that lose datagrams, by chance or because it is too fast for them.
 import { describe, test } from "node:test";
 import { assert, assertEquals, assertGreater, assertLessOrEqual } from "@std/assert";
 import { sized, some } from "../support/size.ts";
@@ -8,7 +8,7 @@ import { BATCH } from "./storm/wire.ts";
 interface Pace {
   /** Milliseconds until all is sent. */
   readonly sentIn: number;
-  /** The rate when it is. */
+  /** The rate at that time. */
   readonly rate: number;
   readonly slowest: number;
   readonly fastest: number;
@@ -19,7 +19,7 @@ interface Pace {
 /** Datagrams a second up to which a node counts as slow: twice `minSendRate`. */
 const SLOW = 2 * 2000;
 
-/** Publishes so many keys at once, and resolves when all nodes have all. */
+/** Publishes so many keys at once, and resolves when all nodes have all of them. */
 async function publishAtOnce(made: Scene, count: number): Promise<Pace> {
   const [a] = made.nodes as [SceneNode];
   const { clock } = made.network;
@@ -51,14 +51,14 @@ async function publishAtOnce(made: Scene, count: number): Promise<Pace> {
   };
 }
 
-/** Nodes that have proved where they are: what is lost counts from then on. Loses a share of what goes to each. */
+/** Nodes whose paths are validated, so that loss counts. Loses a share of what is sent to each. */
 async function lossyScene(count: number, share: number): Promise<Scene> {
-  // What counts is datagrams.
+  // The test counts datagrams.
   const made = await Scene.open(count, () => ({ heartbeat: 5000, batchSize: 1 }));
   const [a, ...others] = made.nodes as [SceneNode, ...SceneNode[]];
   await made.network.clock.run(a.mesh.publish("first"), 1000);
   await made.advance(500);
-  // By the group and by unicast.
+  // Both the copy to the group and the unicast one must be lost.
   for (const { host } of others) made.network.set({ loss: Math.sqrt(share) }, { to: host.address });
   return made;
 }
@@ -83,16 +83,16 @@ describe("losses by chance", () => {
     await made.close();
   });
 
-  test("of 10 % slow it down until it is known that they are there at the lowest rates, too", async () => {
+  test("of 10 % slow it down until it has learned that they occur at the lowest rates, too", async () => {
     const made = await lossyScene(2, 0.1);
     const { slowest, fastestAfter } = await publishAtOnce(made, sized(30_000, 15_000));
     assertLessOrEqual(slowest, SLOW);
-    // What is lost by chance comes in runs, so it may be slow again later.
+    // Random losses come in runs, so it may be slow again later.
     assertGreater(fastestAfter, 30_000);
     await made.close();
   });
 
-  test("of a quarter keep it slow, and all arrives", async () => {
+  test("of a quarter keep it slow, and all keys arrive", async () => {
     const made = await lossyScene(2, 0.25);
     const { rate, fastest } = await publishAtOnce(made, 5000);
     assertLessOrEqual(rate, SLOW);
@@ -108,7 +108,7 @@ describe("a peer that hears nothing", () => {
       (_, i) => i > 1,
     )
   ) {
-    test(`for ${deafFor} ms, ${way} ms away, does not slow the sender down for long`, async () => {
+    test(`for ${deafFor} ms, with a path delay of ${way} ms, does not slow the sender down for long`, async () => {
       const made = await Scene.open(0);
       made.network.set({ delay: { min: way, max: 1.02 * way + 0.1 } });
       const options = { batchSize: 1, minSendRate: 2000, maxSendRate: max };
@@ -152,7 +152,7 @@ describe("a peer that takes", () => {
       const seen = new Set<string>();
       const drop = ({ data }: { readonly data: Uint8Array }) => {
         if (data[1] !== BATCH) return false;
-        // What comes by the group and by unicast comes once. Repairs come by unicast alone.
+        // A batch that comes by the group and by unicast counts once. Retransmissions come by unicast alone.
         const tail = String(data.subarray(-9));
         if (data.at(-9) !== 10 && seen.has(tail)) return true;
         seen.add(tail);

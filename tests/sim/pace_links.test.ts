@@ -1,4 +1,4 @@
-// How fast a node sends over links that carry so many datagrams a second, with some way to go: used, and not flooded.
+// Pacing over links with a limited rate and a delay: the sender uses the link and does not flood it.
 import { describe, test } from "node:test";
 import { assert, assertEquals, assertGreater, assertLessOrEqual } from "@std/assert";
 import { some } from "../support/size.ts";
@@ -6,17 +6,17 @@ import { gapEvents, Scene } from "./storm/scene.ts";
 import { BATCH } from "./storm/wire.ts";
 
 interface Link {
-  /** Whether it is there at small size too: a near, a far and a slow one. */
+  /** Whether it is part of the small size too: a near, a far and a slow link. */
   readonly isKept?: boolean;
-  /** Milliseconds one way. */
+  /** Path delay in milliseconds. */
   readonly way: number;
-  /** Datagrams a second that it carries; more are lost, but for 64. */
+  /** Datagrams a second that it carries. More are lost, except 64 that it queues. */
   readonly carries: number;
   readonly min: number;
   readonly max: number;
 }
 
-/** What was sent and arrived a second, the rate at the end, and the lowest. */
+/** Datagrams that were sent and that arrived in a second, the rate at the end, and the lowest rate. */
 interface Stretch {
   readonly sent: number;
   readonly arrived: number;
@@ -24,7 +24,7 @@ interface Stretch {
   readonly lowest: number;
 }
 
-/** One node publishes as fast as it may to another behind a link. What was sent and arrived in each stretch of time. */
+/** One node publishes as fast as it may to another behind a link. Returns what was sent and arrived in each period. */
 async function publishOver({ way, carries, min, max }: Link, stretches: readonly { ms: number; isWide?: boolean }[]) {
   const made = await Scene.open(0);
   made.network.set({ delay: { min: way, max: 1.02 * way + 0.1 } });
@@ -76,7 +76,8 @@ describe("a link", () => {
     { way: 10, carries: 6000, min: 2000, max: 30_000 },
     { way: 20, carries: 6000, min: 2000, max: 30_000 },
     { way: 30, carries: 12_000, min: 2000, max: 30_000 },
-    // At first thousands are lost in each round trip, and a node asks for 128 in one: it takes 8 to 20 s to be done with them.
+    // At first thousands are lost in each round trip. A NAK is for 128 in each, so it takes 8 to 20 s until all are
+    // settled.
     { way: 50, carries: 6000, min: 2000, max: 30_000, lasts: 3000, findsIn: 8500 },
     { way: 60, carries: 3000, min: 2000, max: 30_000, lasts: 4000, findsIn: 0, isKept: true },
     { way: 100, carries: 6000, min: 2000, max: 30_000, lasts: 4000, findsIn: 0 },
@@ -86,7 +87,7 @@ describe("a link", () => {
   ];
   for (const link of some(links, ({ isKept = false }) => isKept)) {
     const { way, carries, max, lasts = 1500, findsIn = 1500 } = link;
-    test(`of ${carries} datagrams a second, ${way} ms away, is used and not flooded, and a wide one is found`, async () => {
+    test(`of ${carries} datagrams a second, with a delay of ${way} ms, is used and not flooded, and a faster one is found`, async () => {
       const wide = findsIn > 0 ? [{ ms: findsIn, isWide: true }, { ms: 100, isWide: true }] : [];
       const [, settled, ...found] = await publishOver(link, [{ ms: 2000 }, { ms: lasts }, ...wide]);
       assert(settled !== undefined);
@@ -107,7 +108,7 @@ describe("a link", () => {
       { way: 20, carries: 70, min: 200, max: 8000 },
     ], (_, i) => i === 1)
   ) {
-    test(`of ${carries} datagrams a second, ${way} ms away, is sent no more than the lowest rate, ${min}`, async () => {
+    test(`of ${carries} datagrams a second, with a delay of ${way} ms, gets no more than the lowest rate, ${min}`, async () => {
       const [, settled] = await publishOver({ way, carries, min, max }, [{ ms: 3000 }, { ms: 1000 }]);
       assertLessOrEqual(settled?.sent ?? Infinity, 1.1 * min);
     });

@@ -1,5 +1,5 @@
 /**
- * A service in several replicas, as the README has it, and the books that tell how old what it has served was.
+ * A service in several replicas, as in the README, and the ledger that measures how old what it has served was.
  *
  * @module
  */
@@ -14,7 +14,7 @@ export interface Store {
   put(key: string): Promise<number>;
 }
 
-/** One replica: it reads through a cache, and keeps the rules. */
+/** One replica: it reads through a cache, and follows the rules. */
 export class ReplicaService {
   readonly cache: Map<string, number> = new Map();
   readonly #bus: SyncBus;
@@ -39,7 +39,7 @@ export class ReplicaService {
     return version;
   }
 
-  /** Changes a key. It may have been changed when this rejects. */
+  /** Changes a key. It may have been changed even when this rejects. */
   async write(key: string): Promise<number> {
     const version = await this.#store.put(key);
     this.cache.delete(key);
@@ -53,15 +53,15 @@ interface Change {
   readonly at: number;
 }
 
-/** Which changes were done when, and how long after that a read still did not know of them. */
+/** When each change was made, and for how long after that a read still got an older version. */
 export class StalenessLedger {
-  /** Reads that were judged. */
+  /** Reads that were compared. */
   reads = 0;
-  /** The oldest that was served, in milliseconds, and what it was. */
+  /** The age of the oldest version that was served, in milliseconds, and what it was. */
   oldest: { age: number; key: string; at: number } = { age: 0, key: "", at: 0 };
   readonly #done = new Map<string, Change[]>();
 
-  /** A change was done at `at`: a read that begins later should know of it. */
+  /** A change was made at `at`: a read that begins later should get it. */
   changed(key: string, version: number, at: number): void {
     const changes = this.#done.get(key) ?? [];
     changes.push({ version, at });

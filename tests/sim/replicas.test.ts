@@ -1,5 +1,5 @@
-// A service of three replicas in the simulated network: one is killed and started again, one is shut down while it works. What
-// is served is never older than the documents say.
+// A service of three replicas in the simulated network. One is killed and restarted, one is shut down while it works.
+// What is served is never older than documented.
 
 import { assert, assertEquals } from "@std/assert";
 import { test } from "node:test";
@@ -9,19 +9,19 @@ import { ReplicaService, StalenessLedger } from "./replica_service.ts";
 import { forSeeds, hostAddress } from "./worlds.ts";
 
 const SECONDS = 40;
-/** So many that most are not changed again by chance, which would hide that a change was never heard of. */
+/** So many that most are not changed again by chance, which would hide that a change was missed. */
 const KEYS = 300;
 /** Changes that are made at a replica just before its end. */
 const LAST_CHANGES = 8;
 const READERS = 12;
 const WRITERS = 3;
-/** Longest that the store takes for one of the two ways, in milliseconds. */
+/** Longest delay of the store in one direction, in milliseconds. */
 const STORE_TAKES = 13;
-/** `batchInterval`, and the way. */
+/** `batchInterval`, and the path delay. */
 const BOUND = 100 + 3;
-/** `peerTimeout`, a heartbeat, and the round of gaps: what a crash costs. */
+/** `peerTimeout`, a heartbeat, and a round of gaps: how old a read may be after a crash. */
 const CRASH_COST = 15_000 + 5000 + 200;
-/** What was published so long before a crash may not have left the process. */
+/** A change that was published so long before a crash may not have left the process. */
 const BEFORE_CRASH = 110;
 
 class Replica {
@@ -59,7 +59,7 @@ class Replica {
 }
 
 for (const order of ["server first", "mesh first"] as const) {
-  test(`three replicas, one killed and restarted, one shut down (${order}), serve nothing old`, () =>
+  test(`three replicas, one killed and restarted, one shut down (${order}), serve nothing stale`, () =>
     forSeeds(8, async (seed) => {
       const network = new MemoryNetwork({ seed, delay: { min: 0.05, max: 1 } });
       const { clock } = network;
@@ -88,8 +88,8 @@ for (const order of ["server first", "mesh first"] as const) {
         return new Replica(host, mesh, new ReplicaService(mesh, store));
       };
       const replicas = await clock.run(Promise.all([0, 1, 2].map(start)), 1000);
-      /** What a killed replica may not have told. */
-      const untold: { readonly key: string; readonly version: number; readonly from: number }[] = [];
+      /** Changes that a killed replica may not have sent. */
+      const unsent: { readonly key: string; readonly version: number; readonly from: number }[] = [];
       const old: string[] = [];
       let refused = 0;
       let isOver = false;
@@ -103,13 +103,13 @@ for (const order of ["server first", "mesh first"] as const) {
           const [key, at] = [keyOf(), clock.now()];
           const replica = some();
           const version = await replica.request((service) => service.read(key)).catch(() => undefined);
-          // A replica that goes on serving after it has closed its mesh hears of nothing more.
+          // A replica that continues to serve after it has closed its mesh gets no more keys.
           if (version === undefined || !replica.mesh.isHealthy()) continue;
           const age = ledger.read(key, version, at);
-          const isUntold = untold.some((change) =>
+          const isUnsent = unsent.some((change) =>
             change.key === key && change.version > version && at - change.from <= CRASH_COST
           );
-          if (age > BOUND && !isUntold) old.push(`${key} ${age} ms old at ${at} ms`);
+          if (age > BOUND && !isUnsent) old.push(`${key} ${age} ms old at ${at} ms`);
         }
       };
       const change = async (replica: Replica, key: string) => {
@@ -119,9 +119,9 @@ for (const order of ["server first", "mesh first"] as const) {
           (error) => error,
         );
         const now = clock.now();
-        // Who was refused is told when the others have been.
+        // A writer whose publish was refused knows so when the others have been notified.
         if (failure instanceof ClosedError) refused++;
-        if (replica.crashedAt <= now) untold.push({ key, version: before + 1, from: replica.crashedAt });
+        if (replica.crashedAt <= now) unsent.push({ key, version: before + 1, from: replica.crashedAt });
         ledger.changed(key, before + 1, now);
         recent.push({ replica, key, version: before + 1, at: now });
       };
@@ -148,7 +148,7 @@ for (const order of ["server first", "mesh first"] as const) {
       await clock.advance(random.between(0, STORE_TAKES));
       const at = clock.now();
       for (const write of recent) {
-        if (write.replica === victim && write.at > at - BEFORE_CRASH) untold.push({ ...write, from: at });
+        if (write.replica === victim && write.at > at - BEFORE_CRASH) unsent.push({ ...write, from: at });
       }
       victim.crash(at);
       await clock.advance(500 + random.below(500));
@@ -156,7 +156,7 @@ for (const order of ["server first", "mesh first"] as const) {
       await clock.advance(5000 + random.below(5000));
 
       const leaver = replicas[1] as Replica;
-      // A server that is closed after the mesh goes on for a while.
+      // A server that is closed after the mesh works for a while longer.
       if (order === "mesh first") {
         void leaver.mesh.close();
         await clock.run(lastChanges(leaver), 1000);

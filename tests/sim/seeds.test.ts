@@ -1,4 +1,4 @@
-// Whole nodes that know each other by names, services and lists alone, on a network without multicast.
+// Seeds: whole nodes that find each other by names, services and lists alone, on a network without multicast.
 import { describe, test } from "node:test";
 import { assertEquals, assertGreater, assertGreaterOrEqual, assertLessOrEqual } from "@std/assert";
 import { MemoryNetwork } from "../../adapters/memory.ts";
@@ -26,7 +26,7 @@ async function withNodes(
   } finally {
     await network.clock.run(Promise.all(nodes.map((mesh) => mesh.close())), 10_000);
   }
-  // What is under way arrives at nobody; nothing else is left.
+  // Datagrams that are under way reach no node, and nothing else is left.
   await network.clock.advance(1);
   assertEquals(network.clock.pending, 0);
 }
@@ -37,12 +37,12 @@ function hostsOf(mesh: MeshBus): string[] {
 }
 
 describe("without multicast", () => {
-  test("a node that a service gains is in the mesh within an interval and a heartbeat", async () => {
+  test("a node that is added to a service is in the mesh within an interval and a heartbeat", async () => {
     const network = new MemoryNetwork({ seed: 7 });
     const records = (...indices: readonly number[]) => indices.map((i) => ({ host: `pod-${i}`, port: 7946 }));
     for (let i = 0; i < 4; i++) network.names.set(`pod-${i}`, ["fd00::1", hostAddress(i)]);
     network.services.set("_warp-mesh._udp.cache", records(0, 1));
-    // The last node knows nobody, and is known by its record alone.
+    // The last node knows no seed, and is found by its record alone.
     const peers = (index: number) => index === 3 ? [] : ["srv:_warp-mesh._udp.cache"];
     await withNodes(network, (index) => ({ peers: peers(index) }), async (open) => {
       const [a, b] = [await open(0), await open(1)];
@@ -55,7 +55,7 @@ describe("without multicast", () => {
     });
   });
 
-  test("a name whose look-up fails at first, and whose addresses change", async () => {
+  test("a name whose look-up fails at first, and whose addresses change, leads to its nodes", async () => {
     const network = new MemoryNetwork({ seed: 8 });
     await withNodes(network, (index) => ({ peers: index === 0 ? ["cache"] : [] }), async (open) => {
       const [a, b, c] = [await open(0), await open(1), await open(2)];
@@ -70,14 +70,14 @@ describe("without multicast", () => {
       assertEquals([hostsOf(a), hostsOf(b)], [[hostAddress(1)], [hostAddress(0)]]);
       network.names.set("cache", [hostAddress(2)]);
       await network.clock.advance(INTERVAL + HEARTBEAT);
-      // The node that is no seed any more stays, as it is heard.
+      // The node that is no longer a seed stays, as it is heard.
       assertEquals(hostsOf(a), [hostAddress(1), hostAddress(2)]);
       assertEquals(hostsOf(c).includes(hostAddress(0)), true);
       assertEquals(errors.every(({ message }) => message.startsWith('Cannot look up the seed "cache": ')), true);
     });
   });
 
-  test("a node that `discover` lists is greeted at once", async () => {
+  test("a node that `discover` lists is probed at once", async () => {
     const network = new MemoryNetwork({ seed: 9 });
     let list: (addresses: readonly string[]) => void = () => {};
     async function* discover(): AsyncGenerator<readonly string[]> {
@@ -93,14 +93,14 @@ describe("without multicast", () => {
     });
   });
 
-  test("an answer of 10,000 records, and a list of as many: some are asked, each once, and the rest is counted", async () => {
+  test("of an answer of 10,000 records and a list of as many, some are probed, each once, and the rest is counted", async () => {
     const network = new MemoryNetwork({ seed: 10 });
     const many = Array.from({ length: 10_000 }, (_, i) => `10.9.${i >> 8}.${i & 255}`);
     network.names.set("crowd", [...many, "not an address", "224.0.0.1"]);
     network.names.set("cache", [hostAddress(1)]);
-    const asked: string[] = [];
+    const probed: string[] = [];
     network.tap(({ fate, to }) => {
-      if (fate === "sent" && to.host.startsWith("10.9")) asked.push(to.host);
+      if (fate === "sent" && to.host.startsWith("10.9")) probed.push(to.host);
     });
     async function* discover(): AsyncGenerator<readonly string[]> {
       yield [...many.map((host) => host.replace("10.9.", "10.99.")), "", "no:port:here"];
@@ -110,9 +110,9 @@ describe("without multicast", () => {
       const [a, b] = [await open(0), await open(1)];
       await network.clock.advance(HEARTBEAT);
       assertEquals([hostsOf(a), hostsOf(b)], [[hostAddress(1)], [hostAddress(0)]]);
-      assertEquals(new Set(asked).size, asked.length);
-      assertLessOrEqual(asked.length, 600);
-      assertGreater(asked.length, 256);
+      assertEquals(new Set(probed).size, probed.length);
+      assertLessOrEqual(probed.length, 600);
+      assertGreater(probed.length, 256);
       const { seedsTruncated, seedsUnusable, resolveErrors, sendErrors } = a.metrics();
       assertEquals(sendErrors, 0);
       assertGreaterOrEqual(seedsTruncated, 2);
@@ -121,7 +121,7 @@ describe("without multicast", () => {
     });
   });
 
-  test("an answer without a record is an error, and asked for again", async () => {
+  test("an answer without a record is an error, and the name is looked up again", async () => {
     const network = new MemoryNetwork({ seed: 11 });
     network.names.set("cache", []);
     await withNodes(network, (index) => index === 0 ? { peers: ["cache"] } : {}, async (open) => {

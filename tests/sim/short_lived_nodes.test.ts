@@ -1,4 +1,5 @@
-// Nodes that live for a moment: they open, publish and close, and everybody hears it, or they are told who may not have.
+// Short-lived nodes: they open, publish and close. All nodes get the keys, or the report names those that may not have
+// them.
 
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { describe, test } from "node:test";
@@ -10,7 +11,7 @@ import { forSeeds, hostAddress } from "./worlds.ts";
 interface Mesh {
   readonly network: MemoryNetwork;
   readonly nodes: readonly MeshBus[];
-  /** How many keys, and how many gaps, each of them has heard. */
+  /** How many keys and how many gaps each node has got. */
   readonly heard: { keys: number; gaps: number }[];
 }
 
@@ -38,7 +39,7 @@ async function closeAll({ network, nodes }: Mesh): Promise<void> {
 
 describe("a job", () => {
   for (const size of [1, 2, 5, 40]) {
-    test(`reaches all of ${size} nodes by one seed that is a name, and is told so`, () =>
+    test(`reaches all of ${size} nodes by one seed that is a name, and its report says so`, () =>
       forSeeds(5, async (seed) => {
         const mesh = await openMesh(size, { multicast: false }, seed);
         const { network, heard } = mesh;
@@ -53,7 +54,7 @@ describe("a job", () => {
       }));
   }
 
-  test("with loss every node hears it, or gets a gap, or the job is told; mostly it is heard", async () => {
+  test("with loss every node gets its key or a gap, or its report says so; mostly the key arrives", async () => {
     let worlds = 0;
     let confirmed = 0;
     await forSeeds(60, async (seed) => {
@@ -77,7 +78,7 @@ describe("a job", () => {
     if (worlds === 60) assert(confirmed >= 40, `${confirmed} of ${worlds}`);
   });
 
-  test("is told of seeds that do not answer, that have no address, and of peers that fall silent", async () => {
+  test("has a report that names seeds without an answer or an address, and peers that fall silent", async () => {
     const mesh = await openMesh(2, { multicast: false }, 1);
     const { network } = mesh;
     const peers = [`${hostAddress(0)}:7946`, "10.9.9.9:7946", "nowhere.test:7946"];
@@ -94,7 +95,7 @@ describe("a job", () => {
     await closeAll(mesh);
   });
 
-  test("that nobody hears is told so within a second, and one that has published nothing waits for nobody", async () => {
+  test("that no node hears has a report within a second, and one that has published nothing does not wait", async () => {
     const network = new MemoryNetwork({ seed: 1 });
     const open = () => MeshBus.open({ ...network.host("10.9.0.1"), multicast: false, peers: ["10.9.9.9:7946"] });
     const job = await open();
@@ -110,7 +111,7 @@ describe("a job", () => {
     assertEquals(network.clock.pending, 0);
   });
 
-  test("a node that has been there for long does not wait for a seed that is dead", async () => {
+  test("a node that has been open for long does not wait for a dead seed", async () => {
     const mesh = await openMesh(2, { multicast: false, peers: [`${hostAddress(0)}:7946`, "10.9.9.9:7946"] }, 3);
     const { network } = mesh;
     const node = mesh.nodes[1] as MeshBus;
@@ -124,7 +125,7 @@ describe("a job", () => {
 });
 
 describe("beside Go nodes", () => {
-  test("a seed that is one is counted as plain, and is not named as silent", async () => {
+  test("a seed that is a Go node is counted as plain, and is not listed as unconfirmed", async () => {
     const network = new MemoryNetwork({ seed: 1, delay: { min: 0.1, max: 1 } });
     const plain = await MeshBus.open({ ...network.host("10.0.0.1"), wire: "go-warp", advertiseAddr: "10.0.0.1:7946" });
     const job = await MeshBus.open({ ...network.host("10.9.0.1"), multicast: false, peers: ["10.0.0.1:7946"] });
@@ -132,13 +133,13 @@ describe("beside Go nodes", () => {
     void job.publish("user:1");
     const report = await network.clock.run(job.close(), 2000);
     assertEquals(report, { isConfirmed: false, confirmed: 0, unconfirmed: [], unsent: 0, plain: 1 });
-    // It speaks the original's wire itself, and has published nothing.
+    // It uses go-warp's wire itself, and has published nothing.
     assertEquals((await network.clock.run(plain.close(), 2000)).isConfirmed, true);
   });
 });
 
 describe("waitForPeers", () => {
-  test("resolves when so many are there", async () => {
+  test("resolves when there are so many peers", async () => {
     const network = new MemoryNetwork({ seed: 1, delay: { min: 1, max: 2 } });
     const first = await MeshBus.open(network.host("10.0.0.1"));
     await first.waitForPeers(0);
@@ -153,7 +154,7 @@ describe("waitForPeers", () => {
     assertEquals(network.clock.pending, 0);
   });
 
-  test("ends by time, by a signal and by close, and leaves nothing behind", async () => {
+  test("ends by a timeout, by a signal and by close, and leaves nothing behind", async () => {
     const network = new MemoryNetwork({ seed: 1 });
     const mesh = await MeshBus.open(network.host("10.0.0.1"));
     const controller = new AbortController();
@@ -177,7 +178,7 @@ describe("waitForPeers", () => {
     assertEquals(network.clock.pending, 0);
   });
 
-  test("says the rule when it is misused", async () => {
+  test("states the rule when it is misused", async () => {
     const network = new MemoryNetwork({ seed: 1 });
     const mesh = await MeshBus.open(network.host("10.0.0.1"));
     await assertRejects(() => mesh.waitForPeers(-1), RangeError, "an integer from 0: current value is -1");

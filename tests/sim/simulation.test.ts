@@ -6,14 +6,14 @@ import { MemoryNetwork } from "../../adapters/memory.ts";
 import { MeshBus } from "../../mod.ts";
 import { closeWorld, forSeeds, hostAddress, openOn, openWorld, type World } from "./worlds.ts";
 
-/** Longest that a key takes in a world whose datagrams take up to `delay`: it waits for its batch, then travels. */
+/** Longest latency of a key in a world whose datagrams take up to `delay`: it waits for its batch, then travels. */
 const BATCH_INTERVAL = 100;
 
 function everyoneKnowsEveryone({ nodes }: World): boolean {
   return nodes.every(({ mesh }) => mesh.peers().length === nodes.length - 1);
 }
 
-/** Each node publishes at random moments for a second; returns what each has published. */
+/** Each node publishes at random moments for a second. Returns the keys of each. */
 async function publishForASecond({ network, nodes, random }: World): Promise<Set<string>[]> {
   const published = nodes.map(() => new Set<string>());
   for (let time = 0; time < 1000;) {
@@ -52,7 +52,7 @@ test("without loss every key arrives everywhere, within the batch interval and t
     await closeWorld(world);
   }));
 
-test("whatever the network does, nobody hears a key that another did not publish, or its own", () =>
+test("whatever the network does, no node gets a key that no other published, or its own", () =>
   forSeeds(150, async (seed) => {
     const world = await openWorld({ seed, nodes: 2 + (seed % 11) });
     const { network, nodes, random } = world;
@@ -76,7 +76,7 @@ test("whatever the network does, nobody hears a key that another did not publish
     await closeWorld(world);
   }));
 
-test("a truncated datagram counts as a decode error, or loses nothing but what was cut off", () =>
+test("a truncated datagram counts as a decode error, or loses only what was cut off", () =>
   forSeeds(20, async (seed) => {
     const world = await openWorld({ seed, nodes: 2, options: () => ({ wire: "go-warp" }) });
     world.network.set({ truncate: 1 });
@@ -89,7 +89,7 @@ test("a truncated datagram counts as a decode error, or loses nothing but what w
     await closeWorld(world);
   }));
 
-test("a truncated extension is malformed, or its batch is delivered without a number, and that only", async () => {
+test("a truncated extension is malformed, or its batch is delivered without a number, and nothing else happens", async () => {
   let malformed = 0;
   let whole = 0;
   await forSeeds(20, async (seed) => {
@@ -101,7 +101,7 @@ test("a truncated extension is malformed, or its batch is delivered without a nu
       for (const key of got) assert(published[1 - receiver]?.has(key), `${key} was never published`);
       const { decodeErrors, malformedExtensions, duplicates, missing } = mesh.metrics();
       assert(decodeErrors > 0);
-      // Who has not answered misses nothing. Some answers come through whole.
+      // A node that has not responded misses nothing. Some responses arrive whole.
       const knows = mesh.peers().length > 0;
       assertEquals([duplicates, knows ? 0 : missing], [0, 0]);
       malformed += malformedExtensions;
@@ -112,7 +112,7 @@ test("a truncated extension is malformed, or its batch is delivered without a nu
   assert(malformed > 0 && whole > 0, `${malformed} malformed, ${whole} keys`);
 });
 
-test("after a partition longer than the expiry everyone is known again within two heartbeats", () =>
+test("after a partition longer than the timeout all nodes know each other again within two heartbeats", () =>
   forSeeds(40, async (seed) => {
     const size = 3 + (seed % 8);
     const world = await openWorld({ seed, nodes: size });
@@ -130,7 +130,7 @@ test("after a partition longer than the expiry everyone is known again within tw
     await closeWorld(world);
   }));
 
-test("a node that crashes is forgotten after 15 s, one that is started again is known at once", () =>
+test("a node that crashes is forgotten after 15 s, and one that is restarted is known at once", () =>
   forSeeds(40, async (seed) => {
     const world = await openWorld({ seed, nodes: 3 });
     const { network, nodes } = world;
@@ -151,7 +151,7 @@ test("a node that crashes is forgotten after 15 s, one that is started again is 
     await closeWorld(world);
   }));
 
-test("a closed world is still: no timer, no datagram", () =>
+test("a closed world has no timer and sends no datagram", () =>
   forSeeds(40, async (seed) => {
     const world = await openWorld({ seed, nodes: 2 + (seed % 5), options: () => ({ peers: ["nowhere.example"] }) });
     await publishForASecond(world);
@@ -162,7 +162,7 @@ test("a closed world is still: no timer, no datagram", () =>
     assertEquals([world.network.stats.sent, world.network.clock.pending], [sent, 0]);
   }));
 
-test("the same seed gives the same world, datagram by datagram", async () => {
+test("equal seeds give equal worlds, datagram by datagram", async () => {
   const traces = await Promise.all([7, 7, 8].map(async (seed) => {
     const world = await openWorld({ seed, nodes: 5 });
     const trace: string[] = [];
@@ -177,20 +177,20 @@ test("the same seed gives the same world, datagram by datagram", async () => {
   assert(JSON.stringify(traces[0]) !== JSON.stringify(traces[2]));
 });
 
-test("a newcomer is known in two round trips, and knows the others, with no heartbeat in between", async () => {
+test("a joining node is known in two round trips, and knows the others, with no heartbeat in between", async () => {
   const world = await openWorld({ seed: 1, nodes: 5, options: () => ({ heartbeat: 3_600_000 }) });
   const { network, nodes } = world;
   network.set({ delay: { min: 5, max: 5 } });
   await network.clock.advance(100);
-  const newcomer = await network.clock.run(openOn(network, 5, { heartbeat: 3_600_000 }), 1000);
+  const joining = await network.clock.run(openOn(network, 5, { heartbeat: 3_600_000 }), 1000);
   await network.clock.advance(20);
-  assertEquals(newcomer.peers().length, 5);
+  assertEquals(joining.peers().length, 5);
   assert(nodes.every(({ mesh }) => mesh.peers().length === 5));
-  await network.clock.run(newcomer.close(), 5000);
+  await network.clock.run(joining.close(), 5000);
   await closeWorld(world);
 });
 
-test("with seeds and no multicast, each key arrives once, though seeds are another address than the nodes behind them", async () => {
+test("with seeds and no multicast each key arrives once, though a seed's address is not that of the node behind it", async () => {
   const seeds = [0, 1, 2].map((i) => `${hostAddress(i)}:7946`);
   const world = await openWorld({ seed: 5, nodes: 3, options: () => ({ multicast: false, peers: seeds }) });
   const { network, nodes } = world;
@@ -206,7 +206,7 @@ test("with seeds and no multicast, each key arrives once, though seeds are anoth
   await closeWorld(world);
 });
 
-test("a heartbeat longer than the usual expiry forgets nobody", async () => {
+test("with a heartbeat longer than the default timeout no peer is forgotten", async () => {
   const world = await openWorld({ seed: 6, nodes: 3, options: () => ({ heartbeat: 120_000 }) });
   await world.network.clock.runUntil(() => everyoneKnowsEveryone(world), 100);
   for (let minute = 0; minute < 30; minute++) {

@@ -1,6 +1,7 @@
-// Seeded worlds with loss, partitions, pauses and crashes: what one node has accepted, the others get or are told of.
-// `npm run worlds` runs as many as you like; WARP_MESH_SEED runs one here, WARP_MESH_WORLDS so many. Without, it is 2,000 at
-// full size, and otherwise the first 60, among which is every trouble, and the first of each kind that comes later.
+// Seeded worlds with loss, partitions, pauses and crashes: every key that a node has accepted reaches the others, or
+// they get a gap. `npm run worlds` runs any number of them. WARP_MESH_SEED runs one here, WARP_MESH_WORLDS so many. By
+// default it is 2,000 at full size, and otherwise the first 60, which have every fault, and the first world of each
+// kind that comes later.
 
 import { assert, assertEquals } from "@std/assert";
 import { test } from "node:test";
@@ -11,7 +12,7 @@ import { runStorm } from "./storm/storm.ts";
 const env = globalThis.process?.env ?? {};
 const chosen = env.WARP_MESH_SEED;
 const count = Number(env.WARP_MESH_WORLDS ?? sized(2000, 60));
-// Runners end a test after a minute or so, whatever the number of worlds.
+// Runners end a test after about a minute, whatever the number of worlds.
 const PARTS = 20;
 const KINDS: readonly WorldKind[] = ["storm", "quiet", "soon", "crowd", "clones"];
 
@@ -36,7 +37,7 @@ if (chosen !== undefined) {
     });
   }
 
-  test("a seed gives the same world again, datagram by datagram", async () => {
+  test("a seed gives an equal world again, datagram by datagram", async () => {
     const seeds = [7, 8, 9, 10];
     const first = await reports(seeds);
     assertEquals(await reports(seeds), first);

@@ -1,4 +1,4 @@
-// Each promise of "nothing is lost silently" on its own, in a world made for it.
+// Each part of the promise "nothing is lost silently", in a scene of its own.
 
 import { assert, assertEquals } from "@std/assert";
 import { describe, test } from "node:test";
@@ -33,8 +33,8 @@ function statusOf(node: SceneNode, of: SceneNode) {
   return node.mesh.status().peers.find(({ id }) => id === of.mesh.nodeId);
 }
 
-describe("repair", () => {
-  test("the loss of the last batch is noticed and repaired within 250 ms, with no heartbeat", async () => {
+describe("retransmission", () => {
+  test("the loss of the last batch is detected and mended within 250 ms, without a heartbeat", async () => {
     const { made, a, b, clock } = await scene(2, () => ALL_STILL);
     made.loseFirst(a, 1);
     await publishAll(made, a, ["lost"], 0);
@@ -44,7 +44,7 @@ describe("repair", () => {
     await made.close();
   });
 
-  test("a node that publishes every 100 ms sends little else, and the loss of the last is noticed within 250 ms", async () => {
+  test("a node that publishes every 100 ms sends little else, and the loss of the last batch is detected within 250 ms", async () => {
     const { made, a, b, clock } = await scene(3, () => ALL_STILL);
     await publishAll(made, a, names(10), 100);
     const before = made.sent.length;
@@ -58,7 +58,7 @@ describe("repair", () => {
     await made.close();
   });
 
-  test("a hole in the middle of a stream is repaired within 50 ms", async () => {
+  test("a hole in the middle of a stream is filled within 50 ms", async () => {
     const { made, a, b, clock } = await scene(2, () => ALL_STILL);
     made.loseFirst(a, 3, 4);
     await publishAll(made, a, names(4), 2);
@@ -70,7 +70,7 @@ describe("repair", () => {
     await made.close();
   });
 
-  test("each of many holes is found, and nothing else is asked for", async () => {
+  test("each of many holes is found, and nothing else is requested", async () => {
     const { made, a, b } = await scene(2, () => ALL_STILL);
     const lost = [2, 3, 5, 9, 10, 11, 20, 39];
     made.loseFirst(a, ...lost);
@@ -79,13 +79,13 @@ describe("repair", () => {
     assertEquals(keysOf(b).sort(), names(40).sort());
     assertEquals([b.mesh.metrics().missing, b.mesh.metrics().recovered], [lost.length, lost.length]);
     for (let number = 1; number <= 40; number++) {
-      // To the group and to the only peer, and again to it.
+      // To the group and to the only peer, and the retransmission to it.
       assertEquals(made.sendsOf(a, number).length, lost.includes(number) ? 3 : 2, `batch ${number}`);
     }
     await made.close();
   });
 
-  test("what several have lost is sent once more, to the group", async () => {
+  test("a batch that several nodes have lost is retransmitted once, to the group", async () => {
     const { made, a } = await scene(8, () => ALL_STILL);
     made.loseFirst(a, 2);
     await publishAll(made, a, names(3), 2);
@@ -93,21 +93,21 @@ describe("repair", () => {
     for (const node of made.nodes.slice(1)) assertEquals(keysOf(node).sort(), names(3));
     const retransmits = made.sendsOf(a, 2).slice(8);
     assert(retransmits.some(({ multicast }) => multicast));
-    assert(retransmits.length <= 2, `${retransmits.length} repairs`);
+    assert(retransmits.length <= 2, `${retransmits.length} retransmissions`);
     await made.close();
   });
 
-  test("a request that is lost is made again", async () => {
+  test("a NAK that is lost is sent again", async () => {
     const { made, a, b, clock } = await scene(2, () => ALL_STILL);
     made.loseFirst(a, 1);
     await publishAll(made, a, ["one"], 2);
-    let asked = 0;
-    // Announcements of the position would have it made again too.
+    let naks = 0;
+    // Announcements of the position would cause another NAK too.
     const isAnnouncement = (data: Uint8Array) => data[1] === STATE && data.length === 18 + 3 + 3 + 16;
-    made.network.set({ drop: ({ data }) => isAnnouncement(data) || (data[1] === NAK && ++asked <= 3) });
+    made.network.set({ drop: ({ data }) => isAnnouncement(data) || (data[1] === NAK && ++naks <= 3) });
     await publishAll(made, a, ["two"], 0);
     await clock.runUntil(() => keysOf(b).length === 2, 200);
-    assertEquals(asked, 4);
+    assertEquals(naks, 4);
     await made.close();
   });
 
@@ -121,13 +121,13 @@ describe("repair", () => {
     await made.close();
   });
 
-  test("a burst of which a quarter is lost on a long way is there within 5 s, each key once", async () => {
+  test("a burst of which a quarter is lost on a path with a long delay arrives within 5 s, each key once", async () => {
     const count = sized(8000, 3000);
     const { made, a, b, clock } = await scene(2, () => ({ batchSize: 1, queueSize: 100, minSendRate: 30_000 }));
-    // Has answered once: who has not is asked with care.
+    // The publisher has answered a request once: requests to one that has not are limited.
     made.loseFirst(a, 1);
     await publishAll(made, a, ["first"], 300);
-    // By the group and by unicast.
+    // Both the copy to the group and the unicast one must be lost.
     made.network.set({ loss: 0.5, delay: { min: 10, max: 12 } });
     let done = false;
     let most = 0;
@@ -146,7 +146,7 @@ describe("repair", () => {
     await made.close();
   });
 
-  test("what never arrives, as it is too long for the path, does not hold up what does", async () => {
+  test("batches that are too long for the path do not delay others", async () => {
     const { made, a, b, clock } = await scene(2, () => ({ batchSize: 1, maxRepairTime: 60_000 }));
     await publishAll(made, a, ["first"], 300);
     const isLong = (data: Uint8Array) => data.length > 1000;
@@ -163,14 +163,14 @@ describe("repair", () => {
       await made.advance(200);
     }
     assertEquals(gapEvents(b), 0);
-    // The path is mended: nothing was given up.
+    // The path works again: nothing was given up.
     made.network.set({ drop: () => false }, { to: b.host.address });
     await clock.runUntil(() => keysOf(b).length === 1 + 1300 + 20, 8000);
     assertEquals([gapEvents(b), statusOf(b, a)?.state], [0, "current"]);
     await made.close();
   });
 
-  test("forged numbers leave nothing behind in what was missing", async () => {
+  test("forged numbers are not counted as missing in the end", async () => {
     const { made, a, b } = await scene(2);
     await publishAll(made, a, names(3), 300);
     const nodeId = Uint8Array.from(a.mesh.nodeId.replaceAll("-", "").match(/../g) ?? [], (byte) => parseInt(byte, 16));
@@ -179,12 +179,12 @@ describe("repair", () => {
       ...encodeExtension({ number: MAX_NUMBER }),
     ];
     const at = { host: "0.0.0.0", port: 5000, shared: false, sendsMulticast: false, multicastLoopback: false };
-    const stranger = await made.network.host("10.0.0.66").bind({ ...at, multicastTtl: 1 }, {
+    const unknownNode = await made.network.host("10.0.0.66").bind({ ...at, multicastTtl: 1 }, {
       message() {},
       error() {},
     });
     made.network.set({ drop: ({ data }) => data[1] === STATE });
-    void stranger.send(Uint8Array.from(forged), b.host.address, b.mesh.port);
+    void unknownNode.send(Uint8Array.from(forged), b.host.address, b.mesh.port);
     await made.advance(100);
     assert(b.mesh.metrics().missing > 0);
     made.network.set({ drop: () => false });
@@ -194,11 +194,11 @@ describe("repair", () => {
     await made.close();
   });
 
-  test("one answer that was late, as a node stood still, does not hold up repairs for long", async () => {
+  test("an answer that was late because of a stall does not delay retransmissions for long", async () => {
     for (const index of [0, 1]) {
       const { made, a, b, clock } = await scene(2, () => ({ batchSize: 1, queueSize: 5000, minSendRate: 20_000 }));
       const still = made.nodes[index] as SceneNode;
-      // The second shows that the first is missing, and the answer to the question for it is late.
+      // The second shows that the first is missing, and the answer to its NAK is late.
       made.loseFirst(a, 1);
       await publishAll(made, a, ["first"], 0);
       await publishAll(made, a, ["second"], 0);
@@ -208,7 +208,7 @@ describe("repair", () => {
       still.host.resume();
       await made.advance(3000);
       assertEquals(keysOf(b).length, 2);
-      // By the group and by unicast.
+      // Both the copy to the group and the unicast one must be lost.
       made.network.set({ loss: 0.5 });
       const count = sized(4000, 1500);
       for (const key of names(count)) await a.mesh.publish(key);
@@ -218,10 +218,10 @@ describe("repair", () => {
     }
   });
 
-  test("the loss of one in fifty by chance does not slow the sender down", async () => {
+  test("the random loss of one datagram in fifty does not slow the sender down", async () => {
     const { made, a, b, clock } = await scene(2, () => ({ batchSize: 1 }));
     await publishAll(made, a, ["first"], 300);
-    // By the group and by unicast.
+    // Both the copy to the group and the unicast one must be lost.
     made.network.set({ loss: Math.sqrt(0.02) }, { to: b.host.address });
     const publishing = (async () => {
       for (const key of names(5000)) await a.mesh.publish(key);
@@ -236,7 +236,7 @@ describe("repair", () => {
     await made.close();
   });
 
-  test("a slow receiver cannot push the sender below `minSendRate`, nor hold the others up", async () => {
+  test("a slow receiver cannot push the sender below `minSendRate`, nor delay the other receivers", async () => {
     const [min, count] = [1000, 3000];
     const options = { minSendRate: min, maxSendRate: 20_000, batchSize: 1, queueSize: 10 };
     const { made, a, b, clock } = await scene(3, () => options);
@@ -254,7 +254,7 @@ describe("repair", () => {
       rates.push(a.mesh.metrics().sendRate);
     }
     await publishing;
-    // Repairs and batches take turns, so that half of the rate is left for batches in the worst case.
+    // Retransmissions and batches are sent in turn, so that at worst half of the rate is left for batches.
     assert(clock.now() - start <= 2 * (count / min) * 1000 + 100, `${clock.now() - start} ms`);
     assert(Math.min(...rates) >= min);
     assert(Math.min(...rates) < 20_000, "loss did not slow the sender down");
@@ -268,7 +268,7 @@ describe("repair", () => {
 });
 
 describe("first contact", () => {
-  test("what a node published before it was heard, and after the receiver opened, arrives", async () => {
+  test("keys that a node published before it was heard, and after the receiver opened, arrive", async () => {
     const { made, a } = await scene(1, () => ({ heartbeat: 1000 }));
     await publishAll(made, a, names(5));
     await made.advance(3000);
@@ -284,7 +284,7 @@ describe("first contact", () => {
     await made.close();
   });
 
-  test("a node that has long been silent is asked once, and has missed nothing to tell", async () => {
+  test("a node that has long been silent gets one request, and there is no gap", async () => {
     const { made, a } = await scene(1, () => ({ heartbeat: 1000 }));
     await publishAll(made, a, names(5));
     await made.advance(3000);
@@ -297,7 +297,7 @@ describe("first contact", () => {
     await made.close();
   });
 
-  test("what the ring no longer holds is a gap", async () => {
+  test("batches that the retransmit buffer no longer holds are a gap", async () => {
     const { made, a } = await scene(1, () => ({ heartbeat: 1000, repairAge: 200 }));
     made.network.partition([[hostAddress(0)], [hostAddress(1)]]);
     const b = await made.add({ heartbeat: 1000 });
@@ -314,7 +314,7 @@ describe("first contact", () => {
 });
 
 describe("a partition", () => {
-  test("that is shorter than the ring and the timeout leaves no gap", async () => {
+  test("that is shorter than the buffer's time and the timeout leaves no gap", async () => {
     const { made, a, b } = await scene(2, () => ({ heartbeat: 1000, peerTimeout: 10_000 }));
     made.network.partition([[hostAddress(0)], [hostAddress(1)]]);
     await publishAll(made, a, names(200), 20);
@@ -328,7 +328,7 @@ describe("a partition", () => {
     await made.close();
   });
 
-  test("that is longer than the ring is a gap of just what is gone, as soon as it ends", async () => {
+  test("that outlasts the buffer is a gap of only what is no longer held, as soon as it ends", async () => {
     const count = 200;
     const { made, a, b, clock } = await scene(2, (i) => ({
       heartbeat: 1000,
@@ -344,14 +344,14 @@ describe("a partition", () => {
     const [gap] = gapsOf(b);
     assert(gap !== undefined && gap.to !== undefined);
     assertEquals([gap.from, gap.reason, gap.node, gapsOf(b).length], [1, "overwritten", a.mesh.nodeId, 1]);
-    // The ring holds 65,536 bytes, that is 62 datagrams of 1,036 at most.
+    // The buffer holds 65,536 bytes, that is 62 datagrams of 1,036 at most.
     assert(gap.to >= count - 63 && gap.to < count - 10, `to ${gap.to}`);
     assertEquals(keysOf(b).length, count - gap.to);
     assertEquals(gapEvents(b), 1);
     await made.close();
   });
 
-  test("that is longer than the timeout is a gap at the timeout, and the stream goes on where it was", async () => {
+  test("that is longer than the timeout is a gap at the timeout, and the stream continues where it was", async () => {
     const { made, a, b } = await scene(2, () => ({ heartbeat: 1000, peerTimeout: 5000 }));
     await publishAll(made, a, names(3));
     made.network.partition([[hostAddress(0)], [hostAddress(1)]]);
@@ -368,7 +368,7 @@ describe("a partition", () => {
 });
 
 describe("the end of a node", () => {
-  test("that crashes is one gap, when its time is over", async () => {
+  test("that crashes is one gap, after its timeout", async () => {
     const { made, a, b } = await scene(2, () => ({ heartbeat: 1000, peerTimeout: 5000 }));
     await publishAll(made, a, names(3));
     await made.advance(1000);
@@ -404,7 +404,7 @@ describe("the end of a node", () => {
     await made.close();
   });
 
-  test("that leaves waits for who misses something, though the requests are lost", async () => {
+  test("that leaves waits for peers that miss something, though their NAKs are lost", async () => {
     const { made, a, b, clock } = await scene(2, () => ({ heartbeat: 1000, peerTimeout: 5000 }));
     const start = clock.now();
     made.network.set({ drop: ({ data }) => data[1] === BATCH || data[1] === NAK });
@@ -419,7 +419,7 @@ describe("the end of a node", () => {
     await made.close();
   });
 
-  test("that leaves after its slow sender had time waits for its peers, however short its heartbeats are", async () => {
+  test("that leaves after its time to send waits for its peers, however short its heartbeats are", async () => {
     const slow = { batchSize: 1, queueSize: 1000, minSendRate: 1, maxSendRate: 5 };
     const scene = await Scene.open(2, () => ({ heartbeat: 200, ...slow }));
     const [publisher, receiver] = scene.nodes as [SceneNode, SceneNode];
@@ -430,12 +430,12 @@ describe("the end of a node", () => {
     scene.network.set({ delay: { min: 40, max: 40 } });
     await clock.run(publisher.mesh.close(), 5000);
     await scene.advance(500);
-    // What could not be sent is a gap, as the publisher has stayed to say so.
+    // What could not be sent is a gap, which the publisher has stayed to report.
     assertEquals(gapsOf(receiver).map(({ reason }) => reason), ["overwritten"]);
     await clock.run(receiver.mesh.close(), 5000);
   });
 
-  test("that leaves does not wait for a peer that has left while it still had to send", async () => {
+  test("that leaves does not wait for a peer that left while it was still sending", async () => {
     const scene = await Scene.open(2, () => ({ batchSize: 1, queueSize: 1000, minSendRate: 1, maxSendRate: 5 }));
     const [publisher, other] = scene.nodes as [SceneNode, SceneNode];
     const { clock } = scene.network;
@@ -444,11 +444,11 @@ describe("the end of a node", () => {
     await scene.advance(1);
     const begun = scene.now;
     await clock.run(Promise.all([publisher.mesh.close(), other.mesh.close()]), 5000);
-    // 0.6 s to send, and 30 ms for a question.
+    // 0.6 s to send, and 30 ms for a probe.
     assert(scene.now - begun < 700, `${scene.now - begun}`);
   });
 
-  test("that leaves unheard is a gap when its time is over", async () => {
+  test("that leaves unheard is a gap after its timeout", async () => {
     const { made, a, b, clock } = await scene(2, () => ({ heartbeat: 1000, peerTimeout: 5000 }));
     made.network.partition([[hostAddress(0)], [hostAddress(1)]]);
     void a.mesh.publish("unheard");
@@ -459,7 +459,7 @@ describe("the end of a node", () => {
     await made.close();
   });
 
-  test("that leaves in the middle of a long repair is a gap within 4 s", async () => {
+  test("that leaves during a long retransmission is a gap within 4 s", async () => {
     const { made, a, b, clock } = await scene(2, () => ({ heartbeat: 1000, peerTimeout: 60_000 }));
     made.network.set({ drop: ({ data }) => data[1] === BATCH });
     await publishAll(made, a, names(5));
@@ -471,7 +471,7 @@ describe("the end of a node", () => {
   });
 });
 
-test("gaps soon after another are told in one more round, not dropped", async () => {
+test("gaps soon after another come in one more round, and are not dropped", async () => {
   const options = { heartbeat: 1000, peerTimeout: 5000 };
   const { made, a } = await scene(1, () => options);
   for (let i = 0; i < 3; i++) {
@@ -494,7 +494,7 @@ test("gaps soon after another are told in one more round, not dropped", async ()
 });
 
 describe("status", () => {
-  test("says what is missing, and since when nothing is known", async () => {
+  test("shows what is missing, and since when nothing is known", async () => {
     const { made, a, b } = await scene(2, () => ({ heartbeat: 1000, peerTimeout: 10_000 }));
     assertEquals([statusOf(b, a)?.state, statusOf(b, a)?.position, statusOf(b, a)?.missing], ["current", 0, 0]);
     made.network.set({ drop: ({ data }) => data[1] === BATCH });
@@ -514,7 +514,7 @@ describe("status", () => {
     await made.close();
   });
 
-  test("of a mesh alone is current, and a plain peer, of which nobody can know what is lost, is counted apart", async () => {
+  test("of a mesh alone is current, and a plain peer, whose losses cannot be known, is counted apart", async () => {
     const alone = await scene(1);
     assertEquals([alone.a.mesh.status().state, alone.a.mesh.status().staleness], ["current", 0]);
     await alone.made.close();
@@ -522,13 +522,13 @@ describe("status", () => {
     const { state, staleness, plain } = a.mesh.status();
     assertEquals([state, staleness, plain], ["current", 0, 1]);
     assertEquals([statusOf(a, b)?.state, statusOf(a, b)?.staleness], ["plain", Infinity]);
-    assertEquals(b.mesh.status().staleness, Infinity, "who numbers nothing knows nothing");
+    assertEquals(b.mesh.status().staleness, Infinity, "a node without numbers knows of no loss");
     await made.close();
   });
 });
 
 describe("a load guard", () => {
-  test("is fresh until its key is touched, by another, by the node itself, by a gap or by close", async () => {
+  test("is fresh until its key is touched by another node, by the node itself, by a gap or by close", async () => {
     const { made, a, b } = await scene(2, () => ({ heartbeat: 1000, peerTimeout: 5000 }));
     const guards = ["other", "own", "untouched"].map((key) => b.mesh.guard(key));
     const fresh = () => guards.map((guard) => guard.isFresh());
@@ -550,7 +550,7 @@ describe("a load guard", () => {
 });
 
 describe('with `wire: "go-warp"`', () => {
-  test("a node sends what the original would, byte for byte, and nothing else", async () => {
+  test("a node sends what go-warp would, byte for byte, and nothing else", async () => {
     const { made, a, b } = await scene(3, (i) => i === 0 ? { wire: "go-warp" } : {});
     made.network.set({ loss: 0.3 });
     for (const [node, start] of [[a, 1], [b, 100]] as const) await publishAll(made, node, names(20, start), 5);
@@ -569,7 +569,7 @@ describe('with `wire: "go-warp"`', () => {
     assert(others.has(LEAVE) && others.has(STATE));
   });
 
-  test("a node gets keys of the others with no gap and no request, whatever is lost", async () => {
+  test("a node gets keys of the others without a gap or a NAK, whatever is lost", async () => {
     const { made, a, b } = await scene(
       2,
       (i) => ({ heartbeat: 500, peerTimeout: 2000, ...(i === 0 ? { wire: "go-warp" } : {}) }),

@@ -1,4 +1,4 @@
-// A machine that slept: its clock stood still, and what it missed is told when it wakes.
+// Suspended machines: the clock of the node stood still, and what it missed is a gap when it wakes.
 
 import { assert, assertEquals, assertGreaterOrEqual, assertLess, assertRejects } from "@std/assert";
 import { describe, test } from "node:test";
@@ -33,7 +33,7 @@ async function open(count: number, options: MeshOptions = OPTIONS) {
 }
 
 describe("a machine that was suspended for minutes", () => {
-  test("tells a gap, stales guards, is in doubt until it has heard its peers, and counts the sleep", async () => {
+  test("has a gap, stale guards and doubt until it has heard its peers, and counts the sleep", async () => {
     const { clock, nodes } = await open(3);
     const [a, b, c] = nodes;
     assert(a !== undefined && b !== undefined && c !== undefined);
@@ -45,7 +45,7 @@ describe("a machine that was suspended for minutes", () => {
     await clock.advance(ASLEEP);
     assertEquals([a.host.clock.now(), a.keys], [before, []]);
     a.host.resume();
-    // Not noticed yet, but who asks is told.
+    // The suspension is not detected yet, but `status()` and guards show it.
     assertEquals([a.mesh.status().state, guard.isFresh()], ["doubt", false]);
     assertGreaterOrEqual(a.mesh.status().staleness, ASLEEP);
     await clock.runUntil(() => a.events.some(({ type }) => type === "stalled"), 300);
@@ -62,25 +62,25 @@ describe("a machine that was suspended for minutes", () => {
     for (const { mesh } of nodes) await clock.run(mesh.close(), 5000);
   });
 
-  test("gets what a peer has published that came meanwhile, also when another has come and left", async () => {
+  test("gets what a node that joined meanwhile has published, also when another has joined and left", async () => {
     const { clock, nodes, add } = await open(2);
     const [a] = nodes;
     assert(a !== undefined);
     a.host.suspend();
     await clock.advance(ASLEEP / 2);
-    const newcomer = await add();
+    const joining = await add();
     const guest = await add();
     await clock.advance(2000);
-    await clock.run(newcomer.mesh.publish("of the newcomer"), 1000);
+    await clock.run(joining.mesh.publish("of the joining node"), 1000);
     await clock.run(guest.mesh.publish("of the guest"), 1000);
     await clock.run(guest.mesh.close(), 5000);
-    // By the clock of the one that slept this is longer ago than it has been open.
+    // By the clock of the suspended node this is longer ago than it has been open.
     await clock.advance(ASLEEP / 6);
     a.host.resume();
     const resumedAt = a.causes.length;
-    await clock.runUntil(() => a.keys.includes("of the newcomer"), 5000);
+    await clock.runUntil(() => a.keys.includes("of the joining node"), 5000);
     assert(a.causes.slice(resumedAt).includes("gap"));
-    for (const { mesh } of [...nodes, newcomer]) await clock.run(mesh.close(), 5000);
+    for (const { mesh } of [...nodes, joining]) await clock.run(mesh.close(), 5000);
   });
 });
 
@@ -88,11 +88,11 @@ describe("a machine that was suspended for less than a heartbeat", () => {
   const RARE = { heartbeat: 5000, peerTimeout: 20_000 };
 
   for (const asleep of [1010, 3000]) {
-    test(`of ${asleep} ms tells a gap, stales guards, and is in doubt until it has heard its peers`, async () => {
+    test(`of ${asleep} ms has a gap, stale guards, and doubt until it has heard its peers`, async () => {
       const { clock, nodes } = await open(3, RARE);
       const [a, b] = nodes;
       assert(a !== undefined && b !== undefined);
-      const [guard, later] = [a.mesh.guard("loading"), a.mesh.guard("looked at when it was noticed")];
+      const [guard, later] = [a.mesh.guard("loading"), a.mesh.guard("read when it was detected")];
       assertEquals([a.mesh.status().state, a.causes], ["current", []]);
       a.host.suspend();
       await clock.advance(asleep);
@@ -106,7 +106,7 @@ describe("a machine that was suspended for less than a heartbeat", () => {
       await clock.runUntil(() => a.causes.length > 0, 300);
       assertEquals([a.causes, states], [["gap"], ["doubt", "false"]]);
       assertEquals([a.mesh.status().state, a.mesh.guard("new").isFresh()], ["doubt", true]);
-      // Its peers are asked at once: that takes a few milliseconds, and no heartbeat.
+      // Its peers are probed at once: that takes a few milliseconds, and no heartbeat.
       await clock.runUntil(() => a.mesh.status().state === "current", 100);
       assertLess(a.mesh.status().staleness, 100);
       await clock.run(b.mesh.publish("after"), 1000);
@@ -130,7 +130,7 @@ describe("a machine that was suspended for less than a heartbeat", () => {
     assertGreaterOrEqual(a.mesh.status().staleness, before + 3000);
     await clock.runUntil(() => a.causes.length > 0, 300);
     assertGreaterOrEqual(a.mesh.status().staleness, before + 3000);
-    // Whatever is asked for is lost.
+    // All answers are lost.
     await clock.advance(2000);
     assertEquals(a.mesh.status().state, "doubt");
     assertGreaterOrEqual(a.mesh.status().staleness, before + 5000);
@@ -139,7 +139,7 @@ describe("a machine that was suspended for less than a heartbeat", () => {
     for (const { mesh } of nodes) await clock.run(mesh.close(), 5000);
   });
 
-  test("drops what a node has published of which it never hears", async () => {
+  test("has a gap for the keys of a node that it never hears", async () => {
     const { clock, nodes, add } = await open(2, RARE);
     const [a] = nodes;
     assert(a !== undefined);
@@ -155,7 +155,7 @@ describe("a machine that was suspended for less than a heartbeat", () => {
   });
 });
 
-test("what was pending when the machine was suspended has been for as much longer", async () => {
+test("keys that were pending during a suspension are older by its duration", async () => {
   const { batcher, clock } = makeBatcher();
   batcher.tryAdd("first");
   await clock.advance(1);
@@ -167,7 +167,7 @@ test("what was pending when the machine was suspended has been for as much longe
   batcher.close();
 });
 
-test("a node that sleeps with a key tells its peers how old it is", async () => {
+test("a node that was suspended with a key sends its age to its peers", async () => {
   const { clock, nodes } = await open(2, {
     heartbeat: 1000,
     peerTimeout: 60_000,
@@ -192,8 +192,8 @@ test("a node that sleeps with a key tells its peers how old it is", async () => 
   for (const { mesh } of nodes) await clock.run(mesh.close(), 5000);
 });
 
-describe("the clock of the wall", () => {
-  /** A clock of both kinds, whose wall goes on by as much as `offset.by` says besides. */
+describe("the wall clock", () => {
+  /** A clock of both kinds, whose wall time is ahead by `offset.by`. */
   function wall(clock: VirtualClock | Clock) {
     const offset = { by: 0 };
     const both: Clock = {
@@ -205,7 +205,7 @@ describe("the clock of the wall", () => {
     return { offset, both };
   }
 
-  test("tells of a sleep only when it goes ahead by a second or more at once", async () => {
+  test("shows a suspension only when it goes ahead by a second or more at once", async () => {
     const clock = new VirtualClock();
     const { offset, both } = wall(clock);
     const seen: LoopStall[] = [];
@@ -235,7 +235,7 @@ describe("the clock of the wall", () => {
     assertEquals([watch.suspended, clock.pending], [0, 0]);
   });
 
-  test("is looked at no more when who is told of a sleep closes the watch", async () => {
+  test("is not read any more when the callback of a suspension closes the monitor", async () => {
     const clock = new VirtualClock();
     const { offset, both } = wall(clock);
     const watch = new EventLoopMonitor(both, () => watch.close());
@@ -245,7 +245,7 @@ describe("the clock of the wall", () => {
     assertEquals(clock.pending, 0);
   });
 
-  test("may be set to anything, be missing, or tell nothing", async () => {
+  test("may be set to anything, be missing, or return no time", async () => {
     const network = new MemoryNetwork({ seed: 3 });
     const { clock } = network;
     const reader = await clock.run(MeshBus.open({ ...OPTIONS, ...network.host("10.0.0.1") }), 1000);
@@ -261,7 +261,7 @@ describe("the clock of the wall", () => {
     third.subscribe({ prefix: "" }, ({ cause }) => causes.push(`third ${cause}`));
     await clock.advance(2000);
     const gaps: number[] = [];
-    // Back, forth by 56 years as where a host has no battery, and what is no time.
+    // Back, ahead by 56 years as on a host without a battery, and what is no time.
     for (const by of [-3_600_000, 1.77e12, NaN, -Infinity, 0]) {
       offset.by = by;
       await clock.advance(2000);
@@ -273,16 +273,16 @@ describe("the clock of the wall", () => {
     assertEquals(keys, ["-3600000", "1770000000000", "NaN", "-Infinity", "0"]);
     assertEquals(gaps, [0, 1, 1, 1, 1]);
     assertEquals(causes.filter((cause) => cause === "third gap"), []);
-    // Also whom it meets after that.
-    const newcomer = await clock.run(MeshBus.open({ ...OPTIONS, ...network.host("10.0.0.4") }), 1000);
-    await clock.run(newcomer.publish("of the newcomer"), 1000);
+    // Also a node that it meets after that.
+    const joining = await clock.run(MeshBus.open({ ...OPTIONS, ...network.host("10.0.0.4") }), 1000);
+    await clock.run(joining.publish("of the joining node"), 1000);
     await clock.advance(2000);
     const last = causes.filter((cause) => !cause.startsWith("third")).at(-1);
     assertEquals([last, writer.status().state, writer.peers().length], ["publish", "current", 3]);
-    for (const mesh of [reader, writer, third, newcomer]) await clock.run(mesh.close(), 5000);
+    for (const mesh of [reader, writer, third, joining]) await clock.run(mesh.close(), 5000);
   });
 
-  test("is a function, if it is there", async () => {
+  test("must be a function, if there is one", async () => {
     const host = new MemoryNetwork().host("10.0.0.1");
     const clock = { ...host.clock, wall: 5 } as unknown as Clock;
     await assertRejects(() => MeshBus.open({ ...host, clock }), TypeError, "`clock` must be a clock");

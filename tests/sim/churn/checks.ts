@@ -72,9 +72,9 @@ function forgottenAt(world: ChurnWorld, node: ChurnNode, gone: ChurnNode): numbe
   const { goneAt, state } = gone;
   // A node that has moved may get the leave at its old address, when the datagrams from the new one are lost.
   const isLost = lossy && goneAt - node.movedAt < 10 * heartbeat;
-  const told = state === "closed" && !isLost && hasAnswered(world, node, gone, goneAt) &&
+  const hasLeft = state === "closed" && !isLost && hasAnswered(world, node, gone, goneAt) &&
     !world.wereApart(node, gone, goneAt - longestDelay, goneAt + LEAVE_INSISTS);
-  const time = told
+  const time = hasLeft
     ? (lossy ? LEAVE_INSISTS : LEAVE_TIME)
     : hasAnswered(world, gone, node, goneAt)
     ? patience

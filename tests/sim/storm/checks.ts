@@ -89,10 +89,10 @@ function lostProblem(world: StormWorld, { index, mesh, partings, joinedAt, heard
   const status: object | undefined = mesh?.status();
   if (status === undefined) return undefined;
   const lost = "lost" in status && Array.isArray(status.lost) ? status.lost : [];
-  const told = new Set(lost.map((peer: { readonly id: string }) => peer.id));
+  const listed = new Set(lost.map((peer: { readonly id: string }) => peer.id));
   for (const [id, { reason, at, heardAt }] of partings) {
     const other = world.nodes.find(({ nodeId }) => nodeId === id);
-    if (other === undefined || other.kind !== "extended" || reason !== "expired" || told.has(id)) continue;
+    if (other === undefined || other.kind !== "extended" || reason !== "expired" || listed.has(id)) continue;
     // Of a node that died young, perhaps only a heartbeat without its extension had come: it was taken for a plain
     // node.
     const isYoung = other.endedAt - (heard.get(other.id)?.firstAt ?? Infinity) < YOUTH;
@@ -105,13 +105,13 @@ function lostProblem(world: StormWorld, { index, mesh, partings, joinedAt, heard
       return `P18: node ${index} does not say that it has lost node ${other.index}`;
     }
   }
-  for (const id of told) {
+  for (const id of listed) {
     const parting = partings.get(id);
     if (parting?.reason === "left") return `P18: node ${index} says that it has lost ${id}, which has left`;
     if (parting === undefined) return `P18: node ${index} says that it has lost ${id}, which is there`;
   }
   const isCurrent = "state" in status && status.state === "current";
-  return told.size > 0 && isCurrent ? `P18: node ${index} is current, and has lost ${told.size}` : undefined;
+  return listed.size > 0 && isCurrent ? `P18: node ${index} is current, and has lost ${listed.size}` : undefined;
 }
 
 /** Whether some nodes have yet to meet again. */
@@ -205,7 +205,7 @@ function coverExcuse(
   const parting = receiver.partings.get(nodeId);
   if (parting === undefined) return undefined;
   if (parting.order < accepted) return "away";
-  const isReader = heard.told === 0 && parting.at - metAt >= READER_AFTER * receiver.peerTimeout;
+  const isReader = heard.known === 0 && parting.at - metAt >= READER_AFTER * receiver.peerTimeout;
   return isReader ? "a reader's first key" : undefined;
 }
 

@@ -10,7 +10,7 @@ import { pick, type Trouble } from "./plan.ts";
 import type { StormWorld } from "./world.ts";
 
 /** Most nodes that join in a world, as each costs datagrams of all others. */
-const MOST_NEWCOMERS = 4;
+const MOST_JOINING = 4;
 /** Longest delay of a datagram while the network is slow. */
 export const LONGEST_SPIKE = 1000;
 
@@ -86,8 +86,8 @@ const TROUBLES: Readonly<Record<Trouble, (world: StormWorld) => void | Promise<v
   // The note says that crashes and leaves are followed by a restart.
   restart: () => {},
   join: async (world) => {
-    if (world.nodes.length >= world.plan.kinds.length + MOST_NEWCOMERS) return;
-    await world.open("extended", hostOfNewcomer(world));
+    if (world.nodes.length >= world.plan.kinds.length + MOST_JOINING) return;
+    await world.open("extended", hostOfJoining(world));
   },
   subscribe: (world) => {
     const { random } = world;
@@ -110,7 +110,7 @@ function outage({ random, plan: { peerTimeout } }: StormWorld): number {
 }
 
 /** Several processes of one host share a port: unicast to it, as to a seed or to go-warp, reaches only one of them. */
-function hostOfNewcomer(world: StormWorld): number {
+function hostOfJoining(world: StormWorld): number {
   const { reach, kinds } = world.plan;
   const shares = reach === "multicast" && kinds.every((kind) => kind === "extended") && world.random.chance(0.3);
   return shares ? world.random.below(world.hosts) : world.hosts++;

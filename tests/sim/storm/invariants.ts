@@ -37,35 +37,35 @@ export function watchProblem(world: StormWorld): string | undefined {
     // They may have met late, as the only node that both knew was absent.
     const together = Math.min(age, world.now - metAt(receiver, publisher));
     // A node that leaves before it knows the receiver sends it no leave: to the receiver that is a crash.
-    const isUntold = publisher.state !== "running" && !publisher.metAt.has(receiver.nodeId);
+    const isWithoutLeave = publisher.state !== "running" && !publisher.metAt.has(receiver.nodeId);
     const isLong = world.plan.calm && together > LONGEST * receiver.heartbeat + slack &&
-      world.plan.maxPeers === undefined && publisher.longestStall === 0 && !isUntold;
+      world.plan.maxPeers === undefined && publisher.longestStall === 0 && !isWithoutLeave;
     if (isLong) {
       problem = `P20: on node ${receiver.index} of node ${publisher.index}, which is ${publisher.state}: ${
         JSON.stringify(key.slice(0, 40))
       } is outstanding for ${age.toFixed()} ms`;
       return;
     }
-    const told = receiver.heard.get(publisher.id)?.told ?? 0;
-    if (age * (1 - DRIFT) <= slack && told === 0) return;
-    const missed = world.ledger.sentUpTo(receiver, publisher, told);
+    const known = receiver.heard.get(publisher.id)?.known ?? 0;
+    if (age * (1 - DRIFT) <= slack && known === 0) return;
+    const missed = world.ledger.sentUpTo(receiver, publisher, known);
     if (age * (1 - DRIFT) <= slack && missed === undefined) return;
     const status = statusOf(receiver);
     const peer = status?.peers.find(({ id }) => id === publisher.nodeId);
     if (peer === undefined) return;
-    const who = `on node ${receiver.index} of node ${publisher.index}, which is ${publisher.state}`;
+    const where = `on node ${receiver.index} of node ${publisher.index}, which is ${publisher.state}`;
     const isNew = (receiver.heard.get(publisher.id)?.firstAt ?? Infinity) > at;
     const held = isNew ? Math.min(sentAt, world.now) - at : 0;
     const isStale = peer.staleness + slack + held < age * (1 - DRIFT);
     if (isStale && (world.late?.playedAt(receiver, publisher.id) ?? -Infinity) >= at) {
       world.excuses.use("late news");
     } else if (isStale) {
-      problem = `P14: ${who}: the staleness is ${peer.staleness.toFixed()} ms, and ${
+      problem = `P14: ${where}: the staleness is ${peer.staleness.toFixed()} ms, and ${
         JSON.stringify(key.slice(0, 40))
       } is outstanding for ${age.toFixed()} ms`;
     } else if (missed !== undefined && peer.state === "current") {
-      problem = `P15: ${who}: current at ${peer.position} with ${peer.missing} missing, and batch ` +
-        `${missed.number} of ${told} with ${JSON.stringify(missed.key.slice(0, 40))} has not come`;
+      problem = `P15: ${where}: current at ${peer.position} with ${peer.missing} missing, and batch ` +
+        `${missed.number} of ${known} with ${JSON.stringify(missed.key.slice(0, 40))} has not come`;
     }
   });
   if (problem !== undefined) return problem;

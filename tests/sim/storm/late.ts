@@ -71,9 +71,9 @@ export function partingProblem(node: StormNode, id: string, now: number): string
   const parting = node.partings.get(id);
   if (parting === undefined) return undefined;
   const { reason, at } = parting;
-  const upTo = node.heard.get(senderNumber(id))?.told ?? 0;
+  const upTo = node.heard.get(senderNumber(id))?.known ?? 0;
   const isNews = parting.gaps++ === 0 || upTo > parting.upTo;
   parting.upTo = upTo;
   if (reason === "left" && now > at) return `it had left at ${at} ms`;
-  return isNews ? undefined : `it was lost, and told, at ${at} ms`;
+  return isNews ? undefined : `it was lost, with a gap, at ${at} ms`;
 }

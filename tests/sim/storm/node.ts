@@ -91,7 +91,7 @@ export interface Heard {
   highest: number;
   holes: number;
   /** The highest number that the node has heard of. */
-  told: number;
+  known: number;
   /** When it was first heard, in milliseconds, and whether its stream was empty then. */
   readonly firstAt: number;
   /** When it was last heard, in milliseconds. */
@@ -290,12 +290,12 @@ export class StormNode {
     let heard = this.heard.get(sender);
     if (heard === undefined) {
       const firstAt = this.now;
-      heard = { last: 0, highest: 0, holes: 0, told: 0, firstAt, lastAt: firstAt, isNewborn: last === 0 };
+      heard = { last: 0, highest: 0, holes: 0, known: 0, firstAt, lastAt: firstAt, isNewborn: last === 0 };
       this.heard.set(sender, heard);
     }
     heard.last = order.next();
     heard.lastAt = this.now;
-    heard.told = Math.max(heard.told, last);
+    heard.known = Math.max(heard.known, last);
     if (number === 0) return;
     if (number > heard.highest + 1) heard.holes++;
     heard.highest = Math.max(heard.highest, number);

@@ -81,7 +81,7 @@ const TABLE: readonly Row[] = [
       await stage.advance(Math.max(ANNOUNCED.at(-1) as number, random.between(0.1, 0.5) * plan.peerTimeout) + 50);
     }
     network.heal();
-    const isHeard = () => (receiver.heard.get(id)?.told ?? 0) > 0 || stage.noticed(receiver, "key:0") !== undefined;
+    const isHeard = () => (receiver.heard.get(id)?.known ?? 0) > 0 || stage.noticed(receiver, "key:0") !== undefined;
     await network.clock.runUntil(isHeard, 2 * plan.heartbeat + plan.peerTimeout);
     await stage.expect(what, receiver, "key:0", stage.now + stage.repair + GAP_PAUSE);
   }),
@@ -203,7 +203,7 @@ const TABLE: readonly Row[] = [
       if (!isRefused) await stage.advance(400);
       if (!isRefused) stage.fail(what, "the key was taken");
       if (stage.noticed(receiver, "key:late", since) === undefined) {
-        stage.fail(what, `a key at ${since} ms is not told`);
+        stage.fail(what, `a key at ${since} ms is not reported`);
       }
     }
   }),
@@ -216,9 +216,9 @@ const TABLE: readonly Row[] = [
     world.publishKey(job, "key:0");
     world.leave(job);
     await clock.runUntil(() => job.state === "left", LINGERS_FOR + SENDS_FOR);
-    const told = stage.now + stage.repair + GAP_PAUSE;
+    const by = stage.now + stage.repair + GAP_PAUSE;
     if (job.report?.isConfirmed !== true) stage.fail(what, JSON.stringify(job.report));
-    for (const receiver of receivers) await stage.expect(what, receiver, "key:0", told);
+    for (const receiver of receivers) await stage.expect(what, receiver, "key:0", by);
   }),
   documented("your iterated prefix subscription is too slow", async (stage, what) => {
     const { world, world: { random, network: { clock } } } = stage;
@@ -291,15 +291,15 @@ const TABLE: readonly Row[] = [
       world.crash(node);
     }
     await stage.advance(plan.peerTimeout + 2 * plan.heartbeat + GAP_PAUSE);
-    const told = stage.gaps(receiver);
+    const gaps = stage.gaps(receiver);
     for (const at of times) {
-      if (!told.some((time) => time >= at && time <= at + GAP_PAUSE + 1)) {
-        stage.fail(what, `a gap at ${at} ms is not told`);
+      if (!gaps.some((time) => time >= at && time <= at + GAP_PAUSE + 1)) {
+        stage.fail(what, `a gap at ${at} ms is not reported`);
       }
     }
     if (times.length < others.length) stage.fail(what, `${times.length} gaps of ${others.length} nodes`);
-    if (told.some((time, i) => i > 0 && time - (told[i - 1] ?? 0) < GAP_PAUSE - 1)) {
-      stage.fail(what, `rounds at ${told}`);
+    if (gaps.some((time, i) => i > 0 && time - (gaps[i - 1] ?? 0) < GAP_PAUSE - 1)) {
+      stage.fail(what, `rounds at ${gaps}`);
     }
   }),
 ];

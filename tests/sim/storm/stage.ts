@@ -85,7 +85,7 @@ export class Stage {
     }
     const at = this.noticed(node, key);
     if (at !== undefined && at <= by) return;
-    this.fail(what, `node ${node.index} was told of ${key} at ${at} ms, and not by ${by.toFixed(1)} ms`);
+    this.fail(what, `node ${node.index} got ${key} at ${at} ms, and not by ${by.toFixed(1)} ms`);
   }
 
   fail(what: string, problem: string): void {
