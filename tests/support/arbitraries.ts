@@ -1,4 +1,4 @@
-// What the property tests draw from.
+// Arbitraries: the values that the property tests draw.
 import * as fc from "fast-check";
 import { fromHex } from "./hex.ts";
 
@@ -15,7 +15,7 @@ const character: fc.Arbitrary<string> = fc.oneof(
 /** Text of any characters. */
 export const anyText: fc.Arbitrary<string> = fc.array(character).map((characters) => characters.join(""));
 
-/** UTF-16 code units at random: surrogates in every wrong place, as well as whole pairs. */
+/** Random UTF-16 code units: surrogates in every wrong place, as well as whole pairs. */
 export const anyString: fc.Arbitrary<string> = fc.oneof(
   anyText,
   fc.array(
@@ -27,7 +27,7 @@ export const anyString: fc.Arbitrary<string> = fc.oneof(
   ).map((units) => String.fromCharCode(...units)),
 );
 
-/** Keys that UTF-8 can carry: plain ones, any code point, and names that objects have already. */
+/** Keys that UTF-8 can carry: plain ones, any code point, and names of properties that objects have. */
 export const anyKey: fc.Arbitrary<string> = fc.oneof(
   fc.string(),
   anyText,

@@ -2,8 +2,8 @@ import { assertEquals } from "@std/assert";
 import type { MeshProcess } from "./mesh_process.ts";
 
 /**
- * Holds that everybody knows everybody, and that what each publishes arrives at all others and not at itself. With
- * `sendErrors`, some of what is sent may be refused.
+ * Asserts that all nodes know each other, and that the keys of each arrive at all others and not at itself. With
+ * `sendErrors`, some sends may be refused.
  */
 export async function assertMesh(
   members: readonly MeshProcess[],

@@ -4,17 +4,17 @@ import { Batcher, type BatcherConfig } from "../../src/pubsub/batcher.ts";
 import type { BatchWriter } from "../../src/wire/batch_writer.ts";
 import { type BatchPacket, decodePacket } from "../../src/wire/packet.ts";
 
-/** A batcher on a virtual clock, and what it has said. */
+/** A batcher on a virtual clock, with a record of its calls. */
 export interface BatcherRig {
   readonly batcher: Batcher;
   readonly clock: VirtualClock;
-  /** That of nothing but these batches: `spend` takes from it. */
+  /** A send budget for these batches alone: `spend` takes from it. */
   readonly budget: SendBudget;
   /** When it has woken the transmit queue. */
   readonly readyAt: number[];
-  /** The delays of the timers that it has set. The end of a turn is none. */
+  /** The delays of its timers. The end of a turn is not one. */
   readonly timers: number[];
-  /** The keys of all datagrams that are ready, taken. */
+  /** Takes all datagrams that are ready, and returns their keys. */
   takeAll(): string[][];
 }
 
@@ -57,7 +57,7 @@ export function keysOf(datagram: Uint8Array): string[] {
   return packet.keys.map((key) => new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(key));
 }
 
-/** Appends a key to a batch. Returns 0 when it is in, else why not, with the batch unchanged. */
+/** Appends a key to a batch. Returns 0 when the key is in, otherwise why not, with the batch unchanged. */
 export function addKey(writer: BatchWriter, key: string): number {
   const end = writer.put(key);
   if (end < 0) return end;

@@ -1,5 +1,5 @@
 /**
- * Processes that are told what to do by lines of JSON: their programs have `obey.ts` in common.
+ * Processes that are controlled by lines of JSON: their programs share `obey.ts`.
  *
  * @module
  */
@@ -7,7 +7,7 @@
 import { now, type ProgramLine, type RemoteError } from "./obey.ts";
 import { type Program, type ProgramOptions, type Runtime, withPrograms } from "./programs.ts";
 
-/** Something, and when it happened, in milliseconds of the system's clock. */
+/** A value, and the time of it, in milliseconds of the system's clock. */
 export interface Timed<T> {
   readonly at: number;
   readonly value: T;
@@ -41,22 +41,24 @@ export class CalledProcess<Call extends { readonly do: string }, Line extends Pr
     return this.#isKilled;
   }
 
-  /** Resolves when the program runs, with the runtime that it finds itself on. */
+  /** Resolves when the program runs, with the runtime that it has detected. */
   started(): Promise<Runtime> {
     return this.line(({ runtime }) => runtime, "the first line");
   }
 
-  /** Ends it at once, and waits for that. Resolves with the time of it. */
+  /** Ends it at once, and waits for that. Resolves with the time. */
   async kill(): Promise<number> {
     this.#isKilled = true;
     const at = now();
-    // Deno's own method closes the input first: a process that gets that far leaves in good order.
+    // Deno's own method closes the input first: a process that reads that leaves in good order.
     this.program.signal("SIGKILL");
     await this.program.exit;
     return at;
   }
 
-  /** Ends its input, for it to close what it has opened and end by itself, waits for that and holds that all is well. */
+  /**
+   * Ends its input, so that it closes everything and ends by itself. Waits for that, and asserts that it ended with 0.
+   */
   async end(): Promise<void> {
     if (this.#isKilled) return;
     this.program.endInput();
@@ -64,13 +66,13 @@ export class CalledProcess<Call extends { readonly do: string }, Line extends Pr
     if (exit !== 0) throw new Error(`The process must end with 0: it has ended with ${exit}: ${this.describe()}`);
   }
 
-  /** What is known of it, for messages. */
+  /** A description for messages. */
   describe(): string {
     return this.program.describe();
   }
 
   /**
-   * Resolves with the answer, and with the time at which it was asked.
+   * Resolves with the answer, and with the time of the call.
    *
    * @throws {RemoteFailure} when the operation fails
    */
@@ -104,7 +106,9 @@ export type StartCalledProcess = <P extends { end(): Promise<void> }>(
   options?: ProgramOptions,
 ) => P;
 
-/** Runs `body` with a way to start processes, asks all of them to end and holds that they do, with exit code 0. */
+/**
+ * Runs `body` with a function that starts processes, ends all of them by their input, and asserts that they end with 0.
+ */
 export function withCalledProcesses(body: (start: StartCalledProcess) => Promise<void>): Promise<void> {
   return withPrograms(async (start) => {
     const processes: { end(): Promise<void> }[] = [];

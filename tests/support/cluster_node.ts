@@ -1,7 +1,7 @@
 /**
- * A program: the primary of a Node cluster whose workers run `host_node.ts`. It hands the lines of its standard input to
- * them in turn, by the number of the node that a line is for, and their output on. Its argument is the number of workers.
- *
+ * A program: the primary of a Node cluster whose workers run `host_node.ts`. It passes each line of its standard input
+ * to a worker, by the number of the node that the line is for, and passes their output on. Its argument is the number
+ * of workers.
  * @module
  */
 
@@ -34,7 +34,7 @@ input.on("line", (line) => {
 input.on("close", () => {
   for (const worker of workers) {
     worker.process.stdin?.end();
-    // Nothing else ends the channel between the two, which keeps a worker alive.
+    // Nothing else closes the channel between the two, which keeps a worker alive.
     worker.disconnect();
   }
 });

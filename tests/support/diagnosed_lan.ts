@@ -36,7 +36,7 @@ export class Lan {
     return mesh;
   }
 
-  /** Three nodes, the first of which is examined, after so many heartbeats. */
+  /** Three nodes, the first of which is diagnosed after so many heartbeats. */
   async three(options: MeshOptions = {}, heartbeats = 3): Promise<MeshBus> {
     const [first] = [await this.open(A, options), await this.open(B, options), await this.open(C, options)];
     await this.pass(heartbeats);
@@ -51,7 +51,7 @@ export class Lan {
     return await this.network.clock.run(mesh.diagnose(options), 61_000);
   }
 
-  /** All of them look at the same time. */
+  /** Runs the diagnosis of all of them at the same time. */
   async diagnoseAll(nodes: readonly MeshBus[], options?: DiagnoseOptions): Promise<readonly Diagnosis[]> {
     return await this.network.clock.run(Promise.all(nodes.map((mesh) => mesh.diagnose(options))), 61_000);
   }
@@ -87,7 +87,7 @@ export function subjectOf({ findings }: Diagnosis, code: string): string {
   return findings.find((finding) => finding.code === code)?.subject.split(", ").sort().join(", ") ?? "";
 }
 
-/** Loses what goes one way and is like this. */
+/** Loses the datagrams in one direction that match. */
 export function lose(
   { network }: Lan,
   from: string,
@@ -99,7 +99,7 @@ export function lose(
   network.set({ drop: drop as never }, { from, to });
 }
 
-/** Ports whose sockets hear nothing of what `isLost` holds for, or say something else of themselves. */
+/** Ports whose sockets do not receive what `isLost` matches, or describe themselves differently. */
 export function binding(
   host: MemoryHost,
   isLost: (from: string) => boolean,

@@ -1,5 +1,5 @@
 /**
- * The program `doctor`, run as a user does.
+ * The program `doctor`, run as a user runs it.
  *
  * @module
  */
@@ -9,22 +9,22 @@ import type { DoctorReport } from "../../cli/doctor.ts";
 import type { Finding } from "../../mod.ts";
 import { type Exit, type ProgramOptions, type Runtime, type startProgram } from "./programs.ts";
 
-/** For `within`: its standard output is a pipe that nobody reads any more. */
+/** For `within`: the program's standard output is a pipe that is no longer read. */
 export const WITHOUT_READER: readonly string[] = shell('exec 3> >(exec true); wait $!; exec "$@" >&3 3>&-');
 
-/** For `within`: its standard output is a disk that is full. */
+/** For `within`: the program's standard output is a full disk. */
 export const ON_FULL_DISK: readonly string[] = shell('exec "$@" > /dev/full');
 
-/** For `within`: its first line is the id of its process. */
+/** For `within`: the program's first line is its process id. */
 export const SAYS_PID: readonly string[] = shell('echo $$; exec "$@"');
 
-/** What came of it. */
+/** The result of a run. */
 export interface Checkup {
   readonly exit: Exit;
   readonly report: DoctorReport;
 }
 
-/** Runs it with `--json`. */
+/** Runs the program with `--json`. */
 export async function checkUp(
   start: typeof startProgram,
   runtime: Runtime,
@@ -38,7 +38,7 @@ export async function checkUp(
   return { exit, report: JSON.parse(text) as DoctorReport };
 }
 
-/** Holds that it has found this error and no other, and ended with 1. Returns it. */
+/** Asserts that it found this error and no other, and ended with 1. Returns the error. */
 export function assertError({ exit, report }: Checkup, code: Finding["code"]): Finding {
   const errors = report.findings.filter(({ severity }) => severity === "error");
   const text = JSON.stringify(report, null, 1);
@@ -47,7 +47,7 @@ export function assertError({ exit, report }: Checkup, code: Finding["code"]): F
   return errors[0] as Finding;
 }
 
-/** Holds that it has found these warnings and no error, and ended with 0. */
+/** Asserts that it found these warnings and no error, and ended with 0. */
 export function assertWarnings({ exit, report }: Checkup, ...codes: readonly Finding["code"][]): void {
   const found = report.findings.filter(({ severity }) => severity !== "info").map(({ code }) => code);
   const text = JSON.stringify(report, null, 1);

@@ -1,6 +1,6 @@
 /**
- * A program that opens two meshes, publishes and closes while fakes stand in the place of real timers, and says `done`.
- * Its argument says which. A process of its own, as the runner of Node's tests needs the real ones.
+ * A program that opens two meshes, publishes and closes while fakes replace the real timers, and prints `done`. Its
+ * argument selects the fakes. It is a process of its own, as the runner of Node's tests needs the real timers.
  *
  * @module
  */
@@ -41,7 +41,7 @@ function fake(target: object, fakes: Fakes): void {
 const log = console.log.bind(console);
 // Loading an adapter is up to the runtime's loader, which may need real timers itself.
 const first = await openMesh({ interface: "127.0.0.1", port: 0 });
-// A wall's clock that jumps looks like a machine that was suspended.
+// A wall clock that jumps looks like a suspended machine.
 const guard = first.guard("guarded");
 switch (process.argv[2]) {
   case "globals":

@@ -1,6 +1,6 @@
 /**
- * Prints whether each promise is followed once the package is there, which makes an `await` three times as slow: a
- * continuation has an id of its own then.
+ * Prints whether promises are tracked once the package is imported, which makes an `await` three times as slow: a
+ * continuation then has an id of its own.
  *
  * @module
  */

@@ -1,6 +1,7 @@
 /**
- * A program: nodes of one or more meshes, told what to do by lines of JSON on standard input. `host_process.ts` is its
- * other side, and `mesh_process.ts` for a single node. It closes them and ends when its input ends, so it outlives no test.
+ * A program: nodes of one or more meshes, controlled by lines of JSON on standard input. `host_process.ts` is its other
+ * side, and `mesh_process.ts` for a single node. It closes them and ends when its input ends, so it does not outlive
+ * its test.
  *
  * @module
  */
@@ -10,7 +11,7 @@ import { setTimeout } from "node:timers";
 import { type MeshBus, type MeshEvent, type MeshOptions, openMesh } from "../../mod.ts";
 import { now, obey, print, type ProgramLine } from "./obey.ts";
 
-/** What a node is asked to do. */
+/** The calls of a node. */
 export type HostCall =
   & { readonly node: number }
   & (
@@ -19,14 +20,14 @@ export type HostCall =
     | { readonly do: "peers" | "metrics" | "close" }
   );
 
-/** What `open` answers. */
+/** The answer to `open`. */
 export interface OpenedNode {
   readonly nodeId: string;
   readonly address: string;
   readonly port: number;
 }
 
-/** What is printed: answers, and what has come to a node. */
+/** The lines that are printed: answers, and what a node has received. */
 export interface HostLine extends ProgramLine {
   readonly node?: number;
   readonly event?: MeshEvent;
@@ -34,7 +35,7 @@ export interface HostLine extends ProgramLine {
   readonly cause?: string;
 }
 
-// Something has kept the process alive after the close: the exit code says so.
+// Something has kept the process alive after the close: the exit code shows it.
 const STUCK_AFTER_MS = 15_000;
 const STUCK = 70;
 

@@ -17,7 +17,7 @@ type NodeLine = HostLine & { readonly at: number };
 export class HostProcess extends CalledProcess<HostCall, HostLine> {
   #nodes = 0;
 
-  /** Opens a node where `options` say: without an interface, it must be in a namespace that nothing leaves. */
+  /** Opens a node as `options` describe: without an interface, it must be in a namespace that nothing leaves. */
   async open(options: MeshOptions = {}): Promise<HostNode> {
     const node = this.#nodes++;
     const { value } = await this.call({ node, do: "open", options });
@@ -47,7 +47,7 @@ export class HostNode {
     return `${this.process.runtime} ${this.address}`;
   }
 
-  /** Publishes keys. Resolves when all are accepted, with the time at which it was asked. */
+  /** Publishes keys. Resolves when all are accepted, with the time of the call. */
   async publish(...keys: string[]): Promise<number> {
     return (await this.process.call({ node: this.#number, do: "publish", keys })).at;
   }
@@ -62,7 +62,7 @@ export class HostNode {
     return (await this.process.call({ node: this.#number, do: "metrics" })).value as MeshMetrics;
   }
 
-  /** Closes it. Resolves with the time at which it was asked. */
+  /** Closes it. Resolves with the time of the call. */
   async close(): Promise<number> {
     return (await this.process.call({ node: this.#number, do: "close" })).at;
   }
@@ -88,7 +88,7 @@ export class HostNode {
     );
   }
 
-  /** Resolves when it knows all of these at once, with the time of it: the first such time that is later than `after`. */
+  /** Resolves when it knows all of these at once, with the time: the first such time that is later than `after`. */
   async knows(others: readonly { readonly nodeId: string }[], after = -Infinity): Promise<number> {
     const wanted = new Set(others.map(({ nodeId }) => nodeId));
     const missing = new Set(wanted);
@@ -100,7 +100,7 @@ export class HostNode {
     return at;
   }
 
-  /** Resolves when it has forgotten this one, with how and when. */
+  /** Resolves when it has forgotten this peer, with the reason and the time. */
   async forgets({ nodeId }: { readonly nodeId: string }): Promise<{ readonly at: number; readonly reason: string }> {
     const { at, value } = await this.happened(
       (event) => event.type === "peerLeft" && event.peer.id === nodeId,
@@ -109,7 +109,7 @@ export class HostNode {
     return { at, reason: value.type === "peerLeft" ? value.reason : "" };
   }
 
-  /** Resolves when a key has arrived, with the time of it. */
+  /** Resolves when a key has arrived, with the time. */
   async heard(key: string): Promise<number> {
     return (await this.#line((line) => line.key === key, `the key ${key}`)).at;
   }
@@ -134,10 +134,12 @@ export class HostNode {
 /** Starts a process on a runtime. */
 export type StartHostProcess = (runtime: Runtime, options?: ProgramOptions) => HostProcess;
 
-/** Starts a Node cluster with so many workers: the nodes that it opens are theirs in turn. */
+/** Starts a Node cluster with so many workers: the nodes that it opens are distributed to them in turn. */
 export type StartCluster = (workers: number) => HostProcess;
 
-/** Runs `body` with ways to start processes, asks all of them to end and holds that they do, with exit code 0. */
+/**
+ * Runs `body` with functions that start processes, ends all of them by their input, and asserts that they end with 0.
+ */
 export function withHostProcesses(
   body: (start: StartHostProcess, startCluster: StartCluster) => Promise<void>,
 ): Promise<void> {

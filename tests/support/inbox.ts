@@ -1,10 +1,10 @@
 import type { DatagramHandlers } from "../../src/platform/datagram_socket.ts";
 
-/** Handlers that keep all that a socket calls back. */
+/** Handlers that keep everything that a socket calls back with. */
 export class Inbox implements DatagramHandlers {
   /** Copies of the datagrams. */
   readonly received: Uint8Array[] = [];
-  /** Where each datagram came from, as `host:port`. */
+  /** The source of each datagram, as `host:port`. */
   readonly sources: string[] = [];
   readonly errors: { readonly error: Error; readonly fatal: boolean }[] = [];
   readonly #onMessage: ((data: Uint8Array) => void) | undefined;

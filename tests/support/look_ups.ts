@@ -1,16 +1,18 @@
 import { KeyTable } from "../../src/pubsub/key_table.ts";
 
-/** What a piece of code asked of maps, sets and key tables. */
+/** Counts of the operations on maps, sets and key tables. */
 export interface LookUps {
   /** Calls of `get`, `has`, `set` and `delete`, and of `find` of a key table. */
   direct: number;
-  /** Entries that loops over maps and sets came by, and the ends of those loops. */
+  /** Entries that loops over maps and sets visited, and the ends of those loops. */
   stepped: number;
 }
 
 type Method = (this: unknown, ...args: unknown[]) => unknown;
 
-/** Runs `action`, which must not be asynchronous, and counts that work: a measure that no machine changes. */
+/**
+ * Runs `action`, which must not be asynchronous, and counts these operations: a measure that is equal on all machines.
+ */
 export function countLookUps(action: () => void): LookUps {
   const counts: LookUps = { direct: 0, stepped: 0 };
   const restore: (() => void)[] = [];

@@ -1,26 +1,26 @@
 /**
- * What a receiver was told, against what publishers had accepted: the promise that every key is delivered or covered by
- * a later gap, checked key by key.
+ * A ledger of what a receiver got and what publishers had accepted: it checks key by key the promise that every key is
+ * delivered or covered by a later gap.
  *
  * @module
  */
 
-/** When keys of a stream were accepted, in their order: how many, and at which millisecond of the system's clock. */
+/** When the keys of a stream were accepted, in order: how many, and at which millisecond of the system's clock. */
 export type Accepted = readonly (readonly [count: number, at: number])[];
 
-/** What has become of the keys of all streams. */
+/** The result for the keys of all streams. */
 export interface Tally {
   /** Keys that were delivered. */
   readonly delivered: number;
-  /** Keys that were not, and that a later gap stands for. */
+  /** Keys that were not delivered, and that a later gap covers. */
   readonly covered: number;
-  /** Keys that were neither: the promise is broken. */
+  /** Keys that were neither delivered nor covered: the promise is broken. */
   readonly lost: number;
   /** Some of those. */
   readonly examples: readonly string[];
   /** Keys that were delivered more than once. */
   readonly repeated: number;
-  /** Keys that nobody published. */
+  /** Keys that no publisher published. */
   readonly invented: number;
   /** Gap events of the subscription. */
   readonly gaps: number;
@@ -34,7 +34,7 @@ export function keyOf(stream: string, index: number): string {
   return `${stream}:${String(index).padStart(14, "0")}`;
 }
 
-/** Notes when keys of a stream are accepted. */
+/** Records when keys of a stream are accepted. */
 export class AcceptedRuns {
   readonly #runs: [count: number, at: number][] = [];
   #count = 0;
@@ -44,9 +44,9 @@ export class AcceptedRuns {
     return this.#count;
   }
 
-  /** A key was accepted just now. */
+  /** Records a key that was accepted just now. */
   note(): void {
-    // Processes of one machine share this clock alone.
+    // This clock is the only one that processes of one machine share.
     const now = Date.now();
     this.#count++;
     const last = this.#runs.at(-1);
@@ -59,7 +59,7 @@ export class AcceptedRuns {
   }
 }
 
-/** What one subscription to all keys was told. */
+/** What one subscription to all keys got. */
 export class Ledger {
   readonly #seen = new Map<string, Uint8Array>();
   readonly #delivered = new Map<string, number>();
@@ -77,7 +77,7 @@ export class Ledger {
     return this.#delivered.get(stream) ?? 0;
   }
 
-  /** A key was delivered. */
+  /** Records a delivered key. */
   deliver(key: string): void {
     const colon = key.indexOf(":");
     const stream = key.slice(0, colon);
@@ -88,7 +88,7 @@ export class Ledger {
     seen[index] = 1;
   }
 
-  /** A gap was delivered: it stands for every key that was accepted before. */
+  /** Records a gap: it covers every key that was accepted before. */
   gap(): void {
     this.#gaps++;
     this.#lastGap = Date.now();

@@ -1,6 +1,6 @@
 /**
- * A program: one node of a mesh that publishes numbered keys and keeps a ledger of those of others, told what to do by
- * lines of JSON on standard input. `loss_process.ts` is its other side. It ends when its input ends.
+ * A program: one node of a mesh that publishes numbered keys and keeps a ledger of the keys of others. It is controlled
+ * by lines of JSON on standard input. `loss_process.ts` is its other side. It ends when its input ends.
  *
  * @module
  */
@@ -12,27 +12,27 @@ import { obey, print } from "./obey.ts";
 
 /** How keys are published. */
 export interface Burst {
-  /** Name of the stream: no two publishers share one. */
+  /** Name of the stream: no two publishers have the same. */
   readonly stream: string;
-  /** Keys in one turn of the event loop. Each is waited for, so the mesh may hold the publisher back. */
+  /** Keys in one turn of the event loop. Each is awaited, so the mesh may slow the publisher down. */
   readonly perTurn: number;
-  /** Pause between turns, in milliseconds; without it they follow each other. */
+  /** Pause between turns, in milliseconds; without it there is none. */
   readonly pause?: number;
-  /** Keys in all. Without it, until `stop`. */
+  /** Keys in total. Without it, until `stop`. */
   readonly count?: number;
-  /** Tells at intervals how many keys were accepted so far. @default {false} */
+  /** Prints at intervals how many keys were accepted so far. @default {false} */
   readonly tells?: boolean;
 }
 
-/** What the node is asked to do. */
+/** The calls of the node. */
 export type LossCall =
-  /** `busy`: each so many keys the receiving callback keeps the process busy for so many milliseconds. */
+  /** `busy`: after each so many keys the receiving callback blocks the process for so many milliseconds. */
   | { readonly do: "open"; readonly options: MeshOptions; readonly busy?: readonly [keys: number, ms: number] }
-  /** Publishes; answers when all keys are accepted, or at once when there is no `count`. */
+  /** Publishes. Answers when all keys are accepted, or at once when there is no `count`. */
   | { readonly do: "publish"; readonly burst: Burst }
-  /** Ends publishing without `count`; answers with what was accepted in all. */
+  /** Stops publishing without `count`. Answers with all that was accepted. */
   | { readonly do: "stop" }
-  /** Answers when so many keys of a stream have come. */
+  /** Answers when so many keys of a stream have arrived. */
   | { readonly do: "reached"; readonly stream: string; readonly count: number }
   /** Answers when every key is delivered or covered, or after so many milliseconds with what is lost then. */
   | { readonly do: "settle"; readonly streams: Readonly<Record<string, Accepted>>; readonly within: number }
@@ -40,7 +40,7 @@ export type LossCall =
   | { readonly do: "current"; readonly within: number }
   | { readonly do: "metrics" | "close" };
 
-/** What `settle` answers. */
+/** The answer to `settle`. */
 export interface Settled extends Tally {
   /** Time from the call to the last change that it waited for, in milliseconds. */
   readonly ms: number;
@@ -93,7 +93,7 @@ async function publish({ stream, perTurn, pause, count = Infinity, tells = false
   }
 }
 
-/** Looks often: what it waits for comes by no event of its own. */
+/** Polls: what it waits for has no event of its own. */
 async function until(condition: () => boolean, within = Infinity): Promise<number> {
   const start = performance.now();
   while (!condition() && performance.now() - start < within) await setTimeout(LOOK_MS);
@@ -106,7 +106,7 @@ async function settle(streams: Readonly<Record<string, Accepted>>, within: numbe
   let tallyAt = 0;
   const ms = await until(() => {
     if (all()) return true;
-    // Only a gap can stand for what does not come. A look at every key takes its time.
+    // Only a gap can cover what does not arrive. To check every key takes time.
     if (ledger.gaps === 0 || performance.now() < tallyAt) return false;
     tallyAt = performance.now() + TALLY_MS;
     return ledger.tally(streams).lost === 0;
@@ -126,7 +126,7 @@ async function answer(call: LossCall): Promise<unknown> {
       stopping = false;
       publishing = publish(call.burst);
       if (call.burst.count === undefined) {
-        // Its end is waited for by `stop`, and a failure told there.
+        // `stop` waits for its end, and reports a failure.
         publishing.catch(() => {});
         return null;
       }

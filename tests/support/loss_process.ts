@@ -12,7 +12,7 @@ import type { Burst, LossCall, Settled } from "./loss_node.ts";
 import type { ProgramLine } from "./obey.ts";
 import { type ProgramOptions, type Runtime, withPrograms } from "./programs.ts";
 
-/** An event of the mesh, and when it came, in milliseconds of the system's clock. */
+/** An event of the mesh and its time, in milliseconds of the system's clock. */
 export interface TimedEvent {
   readonly event: MeshEvent;
   readonly at: number;
@@ -29,15 +29,15 @@ export type Streams = Readonly<Record<string, Accepted>>;
 
 /** A process that runs `loss_node.ts`. */
 export class LossProcess extends CalledProcess<LossCall, Line> {
-  /** What `open` has opened. */
+  /** The result of `open`. */
   node: OpenedNode = { nodeId: "", address: "", port: 0 };
 
-  /** Opens the node. With `busy`, each so many keys its callback keeps the process busy for so many milliseconds. */
+  /** Opens the node. With `busy`, its callback blocks the process for so many milliseconds after each so many keys. */
   async open(options: MeshOptions, busy?: readonly [keys: number, ms: number]): Promise<void> {
     this.node = (await this.call({ do: "open", options, ...(busy && { busy }) })).value as OpenedNode;
   }
 
-  /** Publishes so many keys; resolves with what was accepted when all are. */
+  /** Publishes so many keys. Resolves with what was accepted when all are. */
   async publish(burst: Burst & { readonly count: number }): Promise<Streams> {
     return (await this.call({ do: "publish", burst })).value as Streams;
   }
@@ -47,12 +47,12 @@ export class LossProcess extends CalledProcess<LossCall, Line> {
     await this.call({ do: "publish", burst });
   }
 
-  /** Ends what `start` began; resolves with what was accepted. */
+  /** Stops what `start` began. Resolves with what was accepted. */
   async stop(): Promise<Streams> {
     return (await this.call({ do: "stop" })).value as Streams;
   }
 
-  /** Resolves when so many keys of a stream have come. */
+  /** Resolves when so many keys of a stream have arrived. */
   async reached(stream: string, count: number): Promise<void> {
     await this.call({ do: "reached", stream, count });
   }
@@ -80,7 +80,7 @@ export class LossProcess extends CalledProcess<LossCall, Line> {
     return this.line(({ event, at = NaN }) => event !== undefined && test(event) ? { event, at } : undefined, what);
   }
 
-  /** Resolves when overflows were delivered to the subscription so many times. */
+  /** Resolves when the subscription has got so many overflows. */
   overflows(count: number): Promise<true> {
     let left = count;
     return this.line(({ cause }) => cause === "overflow" && --left === 0 ? true : undefined, `${count} overflows`);
@@ -91,12 +91,12 @@ export class LossProcess extends CalledProcess<LossCall, Line> {
     return this.lines().flatMap(({ event }) => event === undefined ? [] : [event]);
   }
 
-  /** When gaps were delivered to the subscription so far, in milliseconds of the system's clock. */
+  /** When the subscription got gaps so far, in milliseconds of the system's clock. */
   gapsAt(): readonly number[] {
     return this.lines().flatMap(({ cause, at = NaN }) => cause === "gap" ? [at] : []);
   }
 
-  /** How many keys this publisher has said were accepted, and when it said so last. */
+  /** How many keys this publisher has reported as accepted, and when it last did. */
   progress(): readonly [count: number, at: number] {
     const { progress = 0, at = 0 } = this.lines().findLast(({ progress }) => progress !== undefined) ?? {};
     return [progress, at];
@@ -110,7 +110,7 @@ export class LossProcess extends CalledProcess<LossCall, Line> {
 /** Starts a process on a runtime. */
 export type StartLossNode = (runtime: Runtime, options?: ProgramOptions) => LossProcess;
 
-/** Runs `body` with a way to start processes, and ends all of them, whatever comes of it. */
+/** Runs `body` with a function that starts processes, and ends all of them in any case. */
 export function withLossProcesses(body: (start: StartLossNode) => Promise<void>): Promise<void> {
   return withPrograms((start) =>
     body((runtime, options) => new LossProcess(runtime, start(runtime, "tests/support/loss_node.ts", options)))

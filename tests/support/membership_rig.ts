@@ -1,5 +1,5 @@
 /**
- * A membership on a virtual clock, and nodes that a test speaks for.
+ * A membership on a virtual clock, and nodes whose heartbeats a test sends.
  *
  * @module
  */
@@ -23,25 +23,25 @@ export const QUIET_TIMEOUT = 60_000;
 /** The number of the node itself. */
 export const OWN = 1_000_000;
 
-/** A heartbeat that the membership has sent: to the group, or to one of those that it was posted to. */
+/** A heartbeat that the membership has sent: to the group, or to one of its unicast destinations. */
 export interface SentHeartbeat extends HeartbeatPayload {
   readonly at: number;
   /** `"group"`, or `host:port`. */
   readonly to: string;
 }
 
-/** What a node says, and from where. */
+/** A heartbeat's advertised address, source and extension. */
 export interface Word {
   readonly advertised?: string;
   readonly source?: Endpoint;
-  /** `undefined`: it does not speak the extension. */
+  /** `undefined`: the node does not use the extension. */
   readonly extension?: Extension | undefined;
 }
 
-/** Where its stream is: with that a node speaks the extension. */
+/** The position of its stream: with a position, a node uses the extension. */
 export const POSITION: NonNullable<Extension["position"]> = { last: 0, oldest: 1, age: Infinity };
 
-/** No delay at all: heartbeats come when they are said to. */
+/** No jitter: heartbeats come exactly at their interval. */
 class Still extends Jitter {
   constructor() {
     super(() => Uint8Array.of(0, 0, 0, 1));
@@ -54,21 +54,21 @@ class Still extends Jitter {
 
 const NO_SEEDS: readonly Endpoint[] = [];
 
-/** What it is answered by the parts that it asks. */
+/** The answers of the parts that it calls. */
 type Answers = Partial<Pick<LocalAddressing, "isElsewhere" | "mayBeAt"> & Pick<StreamRegistry, "isFollowed">>;
 
-/** A {@linkcode Membership}, and all that comes out of it. */
+/** A {@linkcode Membership}, and a record of all that it does. */
 export class MembershipRig {
   readonly clock: VirtualClock;
   readonly events: MeshEvent[] = [];
   readonly sent: SentHeartbeat[] = [];
   readonly beats: number[] = [];
   readonly gone: string[] = [];
-  /** Those that had to make room. */
+  /** Peers that were evicted to make room. */
   readonly evicted: string[] = [];
   readonly validated: { readonly id: string; readonly to: string; readonly time: number }[] = [];
   readonly membership: Membership;
-  /** Times that another node was found to have the same id. */
+  /** How often another node with the same id was detected. */
   namesakes = 0;
   #nonces = 0;
 
@@ -121,7 +121,7 @@ export class MembershipRig {
     });
   }
 
-  /** A heartbeat of a node, from where it says that it is, unless told otherwise. */
+  /** Hears a heartbeat of a node, by default from its advertised address. */
   hear(index: number, word: Word = {}): void {
     const { advertised = addressOf(index), source = placeOf(index) } = word;
     const extension = "extension" in word ? word.extension : {};
@@ -134,19 +134,19 @@ export class MembershipRig {
     });
   }
 
-  /** A node that speaks the original's wire is heard. */
+  /** Hears a node that uses go-warp's wire. */
   hearPlain(index: number, word: Word = {}): void {
     this.hear(index, { ...word, extension: undefined });
   }
 
-  /** A node answers the last question that was sent to an address, or to where it is. */
+  /** A node responds to the last challenge that was sent to an address, by default its own. */
   answer(index: number, extension: Extension = {}, to: string = addressOf(index)): void {
     const echo = this.nonceTo(to);
-    if (echo === undefined) throw new Error(`${to} was asked nothing`);
+    if (echo === undefined) throw new Error(`${to} got no challenge`);
     this.hear(index, { extension: { path: 0, echo, ...extension } });
   }
 
-  /** A node asks, is asked, and answers. What was sent meanwhile is forgotten. */
+  /** A node sends a challenge, gets one, and responds. Then the record of what was sent is cleared. */
   meet(...indexes: readonly number[]): void {
     for (const index of indexes) {
       this.hear(index, { extension: { nonce: index } });
@@ -155,17 +155,17 @@ export class MembershipRig {
     this.forget();
   }
 
-  /** The nonce of the last question that was sent to an address. */
+  /** The nonce of the last challenge that was sent to an address. */
   nonceTo(to: string): number | undefined {
     return this.sent.filter((each) => each.to === to && each.nonce !== undefined).at(-1)?.nonce;
   }
 
-  /** What was sent to an address, or to all. */
+  /** The heartbeats that were sent to an address, or to all. */
   sentTo(to?: string): readonly SentHeartbeat[] {
     return this.sent.filter((each) => to === undefined || each.to === to);
   }
 
-  /** What was sent is forgotten, and so are the events. */
+  /** Clears the record of heartbeats and of events. */
   forget(): void {
     this.sent.length = this.events.length = this.validated.length = 0;
   }

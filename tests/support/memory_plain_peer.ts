@@ -1,6 +1,6 @@
 /**
- * A peer on the simulated network that behaves like the original, written from its documentation and with no line of
- * this project's core: `plain_peer.ts` is the same on real sockets.
+ * A peer on the simulated network that behaves as go-warp does, written from go-warp's documentation and without any
+ * code of this project's core: `plain_peer.ts` is the same on real sockets.
  *
  * @module
  */
@@ -8,7 +8,7 @@
 import type { Clock, DatagramSocket, MeshPorts, Timer } from "../../mod.ts";
 import { BATCH, bodyEnd, HEARTBEAT, keysOf } from "../sim/storm/wire.ts";
 
-/** How a {@linkcode MemoryPlainPeer} is opened. Names and meanings are the original's, durations are milliseconds. */
+/** Options of a {@linkcode MemoryPlainPeer}. Names and meanings are go-warp's, durations are milliseconds. */
 export interface MemoryPlainPeerOptions {
   readonly group?: string | undefined;
   /** Seeds, `host:port`. */
@@ -19,19 +19,19 @@ export interface MemoryPlainPeerOptions {
 }
 
 const PORT = 7946;
-/** It reads into this many bytes: what is longer is cut, and fails to decode. */
+/** Its receive buffer has this many bytes: longer datagrams are truncated, and fail to decode. */
 const RECEIVE_SIZE = 1500;
 
 /**
  * Multicasts everything and sends it to every address that it has ever heard advertised. The first heartbeat leaves
- * after one interval, a newcomer gets no answer, a lone key waits for a ticker, leaving says nothing.
+ * after one interval, a joining node gets no response, a single key waits for a ticker, and there is no leave.
  */
 export class MemoryPlainPeer {
   readonly address: string;
   readonly nodeId: string;
-  /** Keys that have arrived from others, in order, as often as they did. */
+  /** Keys that have arrived from others, in order, with repetitions. */
   readonly keys: string[] = [];
-  /** Datagrams that the original's decoder refuses. */
+  /** Datagrams that go-warp's decoder refuses. */
   malformed = 0;
   readonly #options: Required<MemoryPlainPeerOptions>;
   readonly #clock: Clock;
@@ -121,7 +121,7 @@ export class MemoryPlainPeer {
     const data = Uint8Array.from(packet);
     for (const address of [...groups, ...this.#known, ...seeds]) {
       const [host = "", to] = address.split(":");
-      // The original ignores what goes wrong with a datagram.
+      // go-warp ignores errors of a datagram.
       this.#socket?.send(data, host, Number(to)).catch(() => {});
     }
   }

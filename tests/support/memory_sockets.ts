@@ -30,7 +30,7 @@ export interface Pair {
   readonly from: DatagramSocket;
   /** B's socket. */
   readonly to: DatagramSocket;
-  /** What B's socket gets. */
+  /** The datagrams of B's socket. */
   readonly inbox: Inbox;
 }
 
@@ -44,7 +44,7 @@ export async function pair(options: MemoryNetworkOptions = {}): Promise<Pair> {
   return { network, host, from, to, inbox };
 }
 
-/** Binds with what {@linkcode optionsWith} makes of the options. */
+/** Binds with the options that {@linkcode optionsWith} returns. */
 export function open(
   host: MemoryHost,
   options: Partial<BindOptions> = {},
@@ -53,13 +53,13 @@ export function open(
   return host.bind(optionsWith(options), handlers);
 }
 
-/** Options for 0.0.0.0:7946, not shared, but for those given. */
+/** Options for 0.0.0.0:7946, not shared, except for those given. */
 export function optionsWith(options: Partial<BindOptions>): BindOptions {
   const plain = { host: "0.0.0.0", port: 7946, shared: false, sendsMulticast: true, multicastLoopback: true };
   return { ...plain, multicastTtl: 1, ...options };
 }
 
-/** Fails unless the bind rejects with this code and a message that contains `text`. */
+/** Asserts that the bind rejects with this code and a message that contains `text`. */
 export async function assertBindFails(
   host: MemoryHost,
   options: Partial<BindOptions>,
@@ -70,7 +70,7 @@ export async function assertBindFails(
   assertEquals(error.code, code);
 }
 
-/** Fails unless the call rejects with this code and says the action, the rule and the value. */
+/** Asserts that the call rejects with this code and names the action, the rule and the value. */
 export async function assertRejectsWithCode(call: () => Promise<unknown>, code: string): Promise<void> {
   const error = await assertRejects(call, Error) as Error & { readonly code?: string };
   assertEquals(error.code, code);

@@ -14,7 +14,7 @@ export { RemoteFailure } from "./called_process.ts";
 
 /** A process with a node. */
 export class MeshProcess extends CalledProcess<HostCall, HostLine> {
-  /** What `open` has opened. */
+  /** The result of `open`. */
   node: OpenedNode = { nodeId: "", address: "", port: 0 };
 
   /** Opens the node on the loopback interface. */
@@ -22,7 +22,7 @@ export class MeshProcess extends CalledProcess<HostCall, HostLine> {
     return this.openAnywhere({ interface: "127.0.0.1", port: 0, ...options });
   }
 
-  /** Opens the node where `options` say: without an interface, it must be in a namespace that nothing leaves. */
+  /** Opens the node as `options` describe: without an interface, it must be in a namespace that nothing leaves. */
   async openAnywhere(options: MeshOptions): Promise<OpenedNode> {
     this.node = (await this.call({ node: 0, do: "open", options })).value as OpenedNode;
     return this.node;
@@ -50,7 +50,7 @@ export class MeshProcess extends CalledProcess<HostCall, HostLine> {
     await this.line((line) => line.key === key || undefined, `the key ${key}`);
   }
 
-  /** Keys that have arrived, since the start, as often as they did. */
+  /** Keys that have arrived since the start, with repetitions. */
   keys(): readonly string[] {
     return this.lines().map(({ key }) => key).filter((key) => key !== undefined);
   }
@@ -84,7 +84,7 @@ export class MeshProcess extends CalledProcess<HostCall, HostLine> {
     );
   }
 
-  /** Resolves when this node knows `other` once more after it has forgotten it. */
+  /** Resolves when this node knows `other` again after it has forgotten it. */
   async knowsAgain(other: OpenedNode): Promise<void> {
     let forgotten = false;
     await this.happened((event): event is MeshEvent => {
@@ -99,7 +99,9 @@ export class MeshProcess extends CalledProcess<HostCall, HostLine> {
 /** Starts a process on a runtime. */
 export type StartNode = (runtime: Runtime, options?: ProgramOptions) => MeshProcess;
 
-/** Runs `body` with a way to start processes, asks all of them to end and holds that they do, with exit code 0. */
+/**
+ * Runs `body` with a function that starts processes, ends all of them by their input, and asserts that they end with 0.
+ */
 export function withProcesses(body: (start: StartNode) => Promise<void>): Promise<void> {
   return withCalledProcesses((start) =>
     body((runtime, options) => start(MeshProcess, runtime, "tests/support/host_node.ts", options))

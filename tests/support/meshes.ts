@@ -1,5 +1,5 @@
 /**
- * Nodes on the loopback interface, and ways to wait for them that are no sleep.
+ * Nodes on the loopback interface, and functions that wait for them without a sleep.
  *
  * @module
  */
@@ -14,13 +14,13 @@ import {
   type SyncEvent,
 } from "../../mod.ts";
 
-/** Longest that any step of a test may take, in milliseconds. It decides nothing: it only ends a test that hangs. */
+/** Longest time for any step of a test, in milliseconds. It decides nothing: it only ends a test that hangs. */
 export const PATIENCE = 45_000;
 
 /** Opens nodes on the loopback interface. */
 export type Open = (options?: MeshOptions) => Promise<MeshBus>;
 
-/** Runs `body` and closes all nodes that it has opened, whatever comes of it. */
+/** Runs `body` and closes all nodes that it has opened in any case. */
 export async function withMeshes(body: (open: Open) => Promise<void>): Promise<void> {
   const opened: MeshBus[] = [];
   try {
@@ -49,7 +49,7 @@ export async function peersKnown(mesh: MeshBus, count: number): Promise<void> {
   await happened(mesh, () => mesh.peers().length >= count);
 }
 
-/** Resolves with the first event from now on that `test` accepts; events from before the first listener count too. */
+/** Resolves with the first event from now on that `test` accepts. Events from before the first listener count too. */
 export function happened(mesh: MeshBus, test: (event: MeshEvent) => boolean): Promise<MeshEvent> {
   return patient(
     new Promise((resolve) => {
@@ -76,7 +76,7 @@ export async function allOf(subscription: Subscription, keys: Iterable<string>):
   while (missing.size > 0) missing.delete((await next(subscription)).key);
 }
 
-/** The promise, or an error that says what was waited for. */
+/** The promise, or an error that names what was waited for. */
 export async function patient<T>(promise: Promise<T>, what: () => string): Promise<T> {
   try {
     return await deadline(promise, PATIENCE);

@@ -5,7 +5,7 @@ import { bindNode } from "../../adapters/node.ts";
 import type { Bind } from "../../src/platform/datagram_socket.ts";
 import { LOCAL } from "./sockets.ts";
 
-/** The adapters with real sockets that run on the runtime at hand, by name. */
+/** The adapters with real sockets that run on this runtime, by name. */
 export const binds: Readonly<Record<string, Bind>> = {
   "node:dgram": bindNode,
   ...("Bun" in globalThis ? { "Bun.udpSocket": bindBun } : {}),

@@ -1,5 +1,5 @@
 /**
- * What programs have in common that are told what to do by lines of JSON on standard input, and answer with such lines.
+ * The common part of programs that are controlled by lines of JSON on standard input, and answer with such lines.
  * `called_process.ts` is the other side.
  *
  * @module
@@ -9,7 +9,7 @@ import process from "node:process";
 import { createInterface } from "node:readline";
 import type { Runtime } from "./programs.ts";
 
-/** An error as a line has it: the message, the fields that it carries, and why. */
+/** An error as a line carries it: the message, its fields, and the cause. */
 export interface RemoteError {
   readonly name: string;
   readonly message: string;
@@ -18,19 +18,19 @@ export interface RemoteError {
   readonly cause?: { readonly code?: string };
 }
 
-/** What such a program prints at least. */
+/** The lines that every such program prints. */
 export interface ProgramLine {
-  /** The runtime that it finds itself on: the first line. */
+  /** The runtime that it has detected: the first line. */
   readonly runtime?: Runtime;
   /** The call that is answered, with a result or an error. */
   readonly id?: number;
   readonly result?: unknown;
   readonly error?: RemoteError;
-  /** When the call or what is told came, in milliseconds of the system's clock. */
+  /** The time of the call or of the event, in milliseconds of the system's clock. */
   readonly at?: number;
 }
 
-/** Milliseconds of the system's clock, the same for all processes of a machine, with fractions. */
+/** Milliseconds of the system's clock with fractions, the same for all processes of a machine. */
 export function now(): number {
   return performance.timeOrigin + performance.now();
 }
@@ -45,7 +45,7 @@ function errorFields(error: Error): unknown {
   return { ...error, name, message, ...(cause !== undefined && { cause }) };
 }
 
-/** Answers each call as it comes, whatever becomes of those before it, and calls `close` when the input ends. */
+/** Answers each call as it comes, whatever the result of those before it, and calls `close` when the input ends. */
 export function obey<Call>(answer: (call: Call) => Promise<unknown>, close: () => void): void {
   const input = createInterface({ input: process.stdin });
   input.on("line", (line) => void obeyLine(line, answer));

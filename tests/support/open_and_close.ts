@@ -1,6 +1,6 @@
 /**
- * A program that opens meshes in many ways and closes them. It never asks to end, so it ends only when nothing of them is
- * left. It imports what a user would and no more: on Deno, loading `node:process` changes how `node:dgram` closes.
+ * A program that opens meshes in many ways and closes them. It does not exit by itself, so it ends only when nothing of
+ * them is left. It imports only what a user would: on Deno, loading `node:process` changes how `node:dgram` closes.
  *
  * @module
  */
@@ -9,9 +9,9 @@ import { bind, systemPorts } from "../../adapters/auto.ts";
 import { MeshBus, type MeshOptions, openMesh } from "../../mod.ts";
 
 const LOOPBACK: MeshOptions = { interface: "127.0.0.1", port: 0 };
-// A label of a name has at most 63 characters: the system's resolver says no without asking anybody.
+// A label of a name has at most 63 characters: the system's resolver refuses a longer one without a query.
 const UNRESOLVABLE = `${"x".repeat(64)}.invalid`;
-// Longest that a timer of an open mesh takes is far more than the test waits for the end.
+// Some timers of an open mesh are far longer than the test waits for the end.
 const SLOW: MeshOptions = { heartbeat: 3_600_000, peerTimeout: 7_200_000 };
 
 async function openedAndClosed(): Promise<void> {

@@ -1,10 +1,10 @@
-/** What became of a promise so far: fulfilled promises and rejected ones are told apart from those that still wait. */
+/** The state of a promise so far: fulfilled, rejected or pending. */
 export interface Outcome {
   state: "waiting" | "fulfilled" | "rejected";
   reason?: unknown;
 }
 
-/** Watches a promise; its outcome is known once the microtasks that are ready have run. */
+/** Watches a promise. Its state is known once the microtasks that are ready have run. */
 export function watch(promise: PromiseLike<unknown>): Outcome {
   const outcome: Outcome = { state: "waiting" };
   promise.then(
@@ -19,7 +19,7 @@ export function watch(promise: PromiseLike<unknown>): Outcome {
   return outcome;
 }
 
-/** What becomes of a promise: never rejects. */
+/** The outcome of a promise: never rejects. */
 export async function outcomeOf(promise: PromiseLike<unknown>): Promise<Outcome> {
   try {
     await promise;
@@ -29,7 +29,7 @@ export async function outcomeOf(promise: PromiseLike<unknown>): Promise<Outcome>
   }
 }
 
-/** Resolves when the microtasks that are ready now have run, and those that they led to, ten deep. */
+/** Resolves when the microtasks that are ready now have run, and those that they queued, ten levels deep. */
 export async function settle(): Promise<void> {
   for (let i = 0; i < 10; i++) await undefined;
 }

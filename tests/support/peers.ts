@@ -17,12 +17,12 @@ export function idOf(index: number): Uint8Array {
   return id;
 }
 
-/** The same as text. */
+/** The id as text. */
 export function nameOf(index: number): string {
   return formatNodeId(idOf(index));
 }
 
-/** Where a node is unless a test says otherwise: 10.0.0.1:5000 for the first, and so on. */
+/** The address of a node by default: 10.0.0.1:5000 for the first, and so on. */
 export function placeOf(index: number): Endpoint {
   return { host: `10.${index >> 16}.${(index >> 8) & 255}.${index & 255}`, port: 5000 };
 }
@@ -33,7 +33,7 @@ export function addressOf(index: number): string {
   return `${host}:${port}`;
 }
 
-/** A heartbeat of a node that speaks the extension, from where it says that it is. */
+/** A heartbeat of a node with the extension, from its advertised address. */
 export function heardFrom(index: number, rest: Partial<HeardPeer> = {}): HeardPeer {
   return {
     id: nameOf(index),
@@ -45,7 +45,7 @@ export function heardFrom(index: number, rest: Partial<HeardPeer> = {}): HeardPe
   };
 }
 
-/** A table, and those that had to make room. */
+/** A table, and the peers that were evicted to make room. */
 export function tableOn(
   clock: Clock,
   config: Partial<PeerTableConfig> = {},
@@ -64,12 +64,12 @@ export function tableOn(
   return { table, evicted };
 }
 
-/** Puts a part of a record into a state, in place of its writer, which a test does without. */
+/** Puts a part of a record into a state, in place of its writer, which the test does without. */
 export function put<T extends object>(part: T, state: Partial<T>): void {
   Object.assign(part, state);
 }
 
-/** Hears a node, and lets it prove where it is unless told otherwise. */
+/** Hears a node, and by default validates its path. */
 export function join(table: PeerTable, index: number, { validated = true, extended = true } = {}): PeerEntry {
   table.onHeartbeat(heardFrom(index, { extended }));
   const entry = table.get(nameOf(index)) as PeerEntry;

@@ -1,6 +1,6 @@
 /**
- * A peer that behaves like the original, written from its documentation and with no line of this project's core: what
- * joins a mesh with ours in production.
+ * A peer that behaves as go-warp does, written from go-warp's documentation and without any code of this project's
+ * core: what joins a mesh with our nodes in production.
  *
  * @module
  */
@@ -8,7 +8,7 @@
 import { createSocket, type Socket } from "node:dgram";
 import { clearInterval, setInterval } from "node:timers";
 
-/** How a {@linkcode PlainPeer} is opened. Names and meanings are the original's, durations are milliseconds. */
+/** Options of a {@linkcode PlainPeer}. Names and meanings are go-warp's, durations are milliseconds. */
 export interface PlainPeerOptions {
   /** Bound on all addresses, shared. */
   readonly port: number;
@@ -26,17 +26,17 @@ const MAGIC = 0x57;
 const INVALIDATE = 1;
 const HEARTBEAT = 2;
 const BATCH = 3;
-// It reads into this many bytes; what is longer is cut, and fails to decode.
+// Its receive buffer has this many bytes: longer datagrams are truncated, and fail to decode.
 const RECEIVE_SIZE = 1500;
-// It encodes into this many bytes; what is longer is dropped.
+// Its send buffer has this many bytes: longer datagrams are dropped.
 const SEND_SIZE = 2048;
 
 /**
  * Multicasts everything and sends it to every address that it has ever heard advertised. The first heartbeat leaves
- * after one interval, a newcomer gets no answer, a lone key waits for a ticker, leaving says nothing.
+ * after one interval, a joining node gets no response, a single key waits for a ticker, and there is no leave.
  */
 export class PlainPeer {
-  /** Keys that have arrived from others, in order, as often as they did. */
+  /** Keys that have arrived from others, in order, with repetitions. */
   readonly keys: string[] = [];
   /** Datagrams that did not decode. */
   malformed = 0;
@@ -80,7 +80,7 @@ export class PlainPeer {
     socket.setMulticastInterface("127.0.0.1");
     socket.setMulticastLoopback(true);
     socket.on("message", (data) => this.#receive(data.subarray(0, RECEIVE_SIZE)));
-    // The original ignores what goes wrong with a datagram.
+    // go-warp ignores errors of a datagram.
     socket.on("error", () => {});
     const { heartbeat, batchInterval, advertiseAddr } = this.#options;
     this.#timers = [
@@ -89,7 +89,7 @@ export class PlainPeer {
     ];
   }
 
-  /** Addresses that were advertised, as they were. */
+  /** Advertised addresses, as they were written. */
   peers(): string[] {
     return [...this.#known];
   }
@@ -100,12 +100,12 @@ export class PlainPeer {
     if (this.#batch.length >= this.#options.batchSize) this.#flush();
   }
 
-  /** Broadcasts the one packet that the original receives but never sends. */
+  /** Broadcasts the one type of packet that go-warp receives but never sends. */
   invalidate(key: string): void {
     this.#broadcast(this.#encodeKey(INVALIDATE, key));
   }
 
-  /** Resolves when `condition` holds, which is asked after each datagram. */
+  /** Resolves when `condition` holds, which is checked after each datagram. */
   async until(condition: () => boolean): Promise<void> {
     let look: () => void = () => {};
     await new Promise<void>((resolve) => {

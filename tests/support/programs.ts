@@ -1,5 +1,5 @@
 /**
- * Programs, each in a process of its own on a runtime of the test's choice.
+ * Programs, each in a process of its own on a runtime that the test chooses.
  *
  * @module
  */
@@ -20,11 +20,11 @@ export const RUNTIMES: readonly Runtime[] = ["node", "deno", "bun"];
 
 /** How {@linkcode startProgram} runs a program. */
 export interface ProgramOptions {
-  /** What the program gets as arguments. */
+  /** The arguments of the program. */
   readonly args?: readonly string[];
-  /** What Deno is called with before the program. @default {all permissions, and what this Deno has of unstable APIs} */
+  /** The arguments of Deno before the program. @default {all permissions, and the unstable APIs of this Deno} */
   readonly denoFlags?: readonly string[];
-  /** A command that runs the rest of its arguments, say in a network namespace. */
+  /** A command that runs the rest of its arguments, for example in a network namespace. */
   readonly within?: readonly string[];
 }
 
@@ -33,17 +33,17 @@ export type Exit = number | string;
 
 const IN_DENO = process.versions["deno"] !== undefined;
 const IN_BUN = process.versions["bun"] !== undefined;
-// A Deno that runs these tests with the option or without gives the same to its children.
+// A Deno that runs these tests with the option or without it passes the same to its children.
 const HAS_NATIVE_UDP = !IN_DENO ||
   (globalThis as { Deno?: { listenDatagram?: unknown } }).Deno?.listenDatagram !== undefined;
 const DENO_FLAGS: readonly string[] = ["-A", ...(HAS_NATIVE_UDP ? ["--unstable-net"] : [])];
 
-// Deno grants every permission to a child whose command is the very text of its own path.
+// Deno grants every permission to a child whose command is exactly its own path.
 const DENO_PATH = IN_DENO ? `${ROOT}${DENO.slice(ROOT.length).replace("node_modules", "./node_modules")}` : DENO;
 
 /**
- * Those of which a test shows something that runs on all of them: on Node all, but for versions of it that come after another,
- * and elsewhere the runtime of the test itself.
+ * The runtimes for tests that run on all of them: on Node all of them, except for versions of Node that come after
+ * another, and elsewhere the runtime of the test itself.
  */
 export const STARTED: readonly Runtime[] = IN_DENO
   ? ["deno"]
@@ -61,7 +61,7 @@ export function startProgram(runtime: Runtime, file: string, options: ProgramOpt
   const { args = [], within = [] } = options;
   const path = join(ROOT, file);
   const [command = "", ...words] = [...within, ...commandOf(runtime, options), path, ...args];
-  // The runner of Node tells its children by this variable to print for it alone.
+  // By this variable Node's runner makes its children print for it alone.
   const { NODE_TEST_CONTEXT: _, ...env } = process.env;
   const child = spawn(command, words, { cwd: ROOT, env: { ...env, NO_COLOR: "1" }, stdio: ["pipe", "pipe", "pipe"] });
   return new Program(`${runtime} ${file} ${args.join(" ")}`.trim(), child);
@@ -76,7 +76,7 @@ function commandOf(runtime: Runtime, { denoFlags = DENO_FLAGS }: ProgramOptions)
 
 /** A program that runs, or has ended. */
 export class Program {
-  /** What it is, for messages. */
+  /** A description for messages. */
   readonly name: string;
   /** Resolves when it has ended and all of its output was read. */
   readonly exit: Promise<Exit>;
@@ -98,7 +98,7 @@ export class Program {
       this.#wake();
     });
     stderr.setEncoding("utf8").on("data", (chunk: string) => this.#errors += chunk);
-    // Written to a program that has ended; `exit` tells.
+    // A write to a program that has ended fails; `exit` reports the end.
     stdin.on("error", () => {});
     this.exit = new Promise((resolve) => {
       child.on("error", (error) => this.#end(`could not be started: ${error.message}`));
@@ -114,7 +114,7 @@ export class Program {
     return this.#errors;
   }
 
-  /** Resolves with the first line, from the beginning on, for which `test` returns something. */
+  /** Resolves with the first line, from the beginning on, for which `test` returns a value. */
   async line<T>(test: (line: string) => T | undefined, what: string): Promise<T> {
     let read = 0;
     const found = new Promise<T>((resolve, reject) => {
@@ -143,7 +143,7 @@ export class Program {
     this.#child.stdin?.end();
   }
 
-  /** Resolves with how it has ended, and fails when it does not end by itself. */
+  /** Resolves with how it has ended. Rejects when it does not end by itself. */
   async ended(): Promise<Exit> {
     return await patient(this.exit, () => `the end of: ${this.describe()}`);
   }
@@ -154,18 +154,18 @@ export class Program {
     if (this.#child.pid !== undefined) process.kill(this.#child.pid, name);
   }
 
-  /** Asks it to end, as the key Ctrl-C does. */
+  /** Asks it to end, as Ctrl-C does. */
   interrupt(): void {
     if (this.#child.pid !== undefined) process.kill(this.#child.pid, "SIGINT");
   }
 
-  /** Ends it at once if it runs still, and waits for that. */
+  /** Ends it at once if it still runs, and waits for that. */
   async kill(): Promise<void> {
     if (this.#ended === undefined) this.#child.kill("SIGKILL");
     await this.exit;
   }
 
-  /** What is known of it, for messages. */
+  /** A description for messages. */
   describe(): string {
     const output = [...this.lines.slice(-20), this.#errors].join("\n");
     return `${this.name}, which ${this.#ended ?? "runs"} and has printed:\n${output}`;
@@ -182,7 +182,7 @@ export class Program {
   }
 }
 
-/** Runs `body` with a way to start programs that ends all of them, whatever comes of it. */
+/** Runs `body` with a function that starts programs, and ends all of them in any case. */
 export async function withPrograms(body: (start: typeof startProgram) => Promise<void>): Promise<void> {
   const started: Program[] = [];
   try {

@@ -1,5 +1,5 @@
 /**
- * What a receiver hands over, for tests that look at some of it.
+ * Sinks of a receiver, for tests of some of its calls.
  *
  * @module
  */
@@ -16,7 +16,7 @@ export function numberSink(accept: NumberSink["accept"]): NumberSink {
   return { accept };
 }
 
-/** Takes what is no batch: nothing heeds what is left out. */
+/** Takes everything that is no batch. A call that is left out is ignored. */
 export function controlSink(sink: Partial<ControlSink> = {}): ControlSink {
   return { onHeartbeat() {}, onControl() {}, onOwnHeartbeat() {}, onOwnProbe() {}, ...sink };
 }

@@ -3,7 +3,7 @@ import { fileURLToPath } from "node:url";
 
 const DENO_FLAGS = ["-A", "--no-check", ...(hasUnstableNet() ? ["--unstable-net"] : [])];
 
-/** The command, for a shell, that runs a TypeScript file of this folder's on the runtime that runs this test. */
+/** The shell command that runs a TypeScript file of this folder on the runtime that runs this test. */
 export function runCommand(url: URL): string {
   return command(process.versions["deno"] === undefined ? process.execArgv : ["run", ...DENO_FLAGS], url);
 }

@@ -5,7 +5,7 @@ import { checkOptions, type MeshOptions } from "../../src/options.ts";
 import { formatAddress } from "../../src/platform/endpoint.ts";
 import type { SrvRecord } from "../../src/platform/host.ts";
 
-/** What a look-up ends with: an answer, a rejection, an exception, nothing, or what the test says later. */
+/** The end of a look-up: an answer, a rejection, an exception, none, or what the test supplies later. */
 export type Answer = readonly string[] | readonly SrvRecord[] | Error | "throw" | "never" | "late";
 
 /** A look-up that was made. */
@@ -14,26 +14,26 @@ export interface ScriptedLookUp {
   readonly at: number;
 }
 
-/** Seeds on a virtual clock, and all that came of them. */
+/** Seeds on a virtual clock, and a record of their calls. */
 export interface GivenSeeds {
   readonly seeds: Seeds;
   readonly clock: VirtualClock;
   readonly lookUps: readonly ScriptedLookUp[];
-  /** What `onNamed` got, call by call. */
+  /** The arguments of `onNamed`, call by call. */
   readonly named: readonly (readonly string[])[];
-  /** What was new in it, where something was. */
+  /** The addresses in it that were new, where some were. */
   readonly found: readonly (readonly string[])[];
   readonly errors: readonly Error[];
   readonly places: () => string[];
   /** Ends the look-ups whose answer is "late". */
   readonly answerLate: (answer: readonly string[] | Error) => void;
-  /** Has errors told to somebody else as well. */
+  /** Calls another listener with errors as well. */
   readonly onError: (listener: (error: Error) => void) => void;
-  /** Has somebody else told when something is named. */
+  /** Calls another listener when something is named. */
   readonly onNamed: (listener: () => void) => void;
 }
 
-/** Answers without end: an array whose first item is never used up. */
+/** The same answer without end: an array whose first item is never used up. */
 export function script(answer: Answer): Answer[] {
   return Object.assign([answer], { shift: () => answer });
 }
@@ -46,12 +46,14 @@ export function records(...texts: readonly string[]): readonly SrvRecord[] {
   });
 }
 
-/** As many addresses, 10.0.0.1 first. */
+/** So many addresses, from 10.0.0.1 on. */
 export function addresses(count: number): string[] {
   return Array.from({ length: count }, (_, i) => `10.${(i + 1) >> 16}.${((i + 1) >> 8) & 255}.${(i + 1) & 255}`);
 }
 
-/** Seeds given as the options give them. `answers` are what the look-ups of a name end with, in turn; then they fail. */
+/**
+ * Seeds as the options list them. `answers` are the ends of the look-ups of a name, in turn; after them look-ups fail.
+ */
 export function givenSeeds(
   options: MeshOptions,
   answers: Readonly<Record<string, Answer[]>> = {},

@@ -1,6 +1,6 @@
 type Listening = (type: string, listener: unknown, ...rest: unknown[]) => void;
 
-/** Counts the listeners that a signal has got and not lost since this was called, and the most that it had at a time. */
+/** Counts the listeners that a signal has gained and not lost since this was called, and the most at a time. */
 export function countListeners(signal: AbortSignal): { readonly count: number; readonly most: number } {
   const target = signal as unknown as { addEventListener: Listening; removeEventListener: Listening };
   const listeners = new Set<unknown>();

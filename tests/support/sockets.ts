@@ -1,6 +1,6 @@
 import type { BindOptions } from "../../src/platform/datagram_socket.ts";
 
-/** What a test asks of a socket unless it says otherwise: on this host alone, with no multicast. */
+/** The default options of a test's socket: on this host alone, without multicast. */
 export const LOCAL: BindOptions = {
   host: "127.0.0.1",
   port: 0,

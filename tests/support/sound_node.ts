@@ -1,5 +1,5 @@
 /**
- * The diagnosis of a node of which nothing is wrong.
+ * The diagnosis of a node without any problem.
  *
  * @module
  */

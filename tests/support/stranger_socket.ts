@@ -1,12 +1,12 @@
 /**
- * The socket of somebody who is no node.
+ * The socket of an unknown node.
  *
  * @module
  */
 
 import type { BindOptions } from "../../mod.ts";
 
-/** It hears what is sent to it, and can speak to the group. */
+/** It receives what is sent to it, and can send to the group. */
 export const STRANGER_SOCKET: BindOptions = {
   host: "0.0.0.0",
   port: 5000,

@@ -1,6 +1,6 @@
 import type { Subscriptions } from "../../src/pubsub/subscriptions.ts";
 
-/** Tells all subscribers of a gap at once. */
+/** Calls all subscribers with a gap at once. */
 export function tellGap(subscriptions: Subscriptions): void {
   for (const _ of subscriptions.tell("gap")) { /* They have it. */ }
 }

@@ -1,6 +1,6 @@
 /**
- * A program as a user would write it, which imports the package and nothing else: two nodes, and a key from one to the
- * other. Its argument is the options, as JSON; it prints what has happened, as JSON.
+ * A program as a user would write it, which imports only the package: two nodes, and a key from one to the other. Its
+ * argument is the options as JSON. It prints what has happened as JSON.
  *
  * @module
  */
@@ -16,7 +16,7 @@ export interface Outcome {
   readonly events: readonly string[];
 }
 
-/** What it prints when the mesh cannot be opened. */
+/** The output when the mesh cannot be opened. */
 export interface Refusal {
   readonly refused: string;
   readonly option: unknown;
@@ -36,7 +36,7 @@ async function run(): Promise<Outcome> {
         if (event.type === "peerJoined") resolve();
       });
     });
-    // What says nothing of its host is reached on this one.
+    // A node that advertises no host is reached on this one.
     const seed = a.address.replace("0.0.0.0", "127.0.0.1");
     const b = await openMesh({ interface: "127.0.0.1", ...options, port: a.port, peers: [seed] });
     try {

@@ -1,10 +1,10 @@
 /**
- * What joins hosts in network namespaces: counts what passes, and stops it.
+ * The links that join hosts in network namespaces: they count datagrams, and drop them.
  *
  * @module
  */
 
-/** What joins a host to a network. */
+/** The link of a host to a network. */
 export interface Cable {
   /** Its end at the host: an interface. */
   readonly device: string;
@@ -14,16 +14,16 @@ export interface Cable {
   readonly mac: string;
 }
 
-/** Somebody with cables. */
+/** A host with links. */
 export interface Wired {
   readonly cables: readonly Cable[];
 }
 
-/** Batches that were sent, by way of one or more switches. */
+/** Batches that were sent through one or more switches. */
 export interface Batches {
   /** To a multicast group. */
   readonly group: number;
-  /** To one host alone, for each of the hosts in question. */
+  /** To one host alone, for each of the given hosts. */
   readonly copies: readonly number[];
 }
 
@@ -61,8 +61,8 @@ export class Wire {
   }
 
   /**
-   * Drops multicast, or all there is, from some hosts to some others, unseen by all of them; from or to all of them when
-   * none are given. The result lets it pass again.
+   * Drops multicast, or all datagrams, from some hosts to some others without any error; from or to all of them when
+   * none are given. The returned function ends that.
    */
   block(
     what: "multicast" | "everything",
@@ -82,7 +82,7 @@ export class Wire {
     return () => this.#nft(`flush chain ${chain}`, `delete chain ${chain}`);
   }
 
-  /** Cuts hosts off from others, both ways. The result joins them again. */
+  /** Cuts hosts off from others, in both directions. The returned function joins them again. */
   part(some: readonly Wired[], others: readonly Wired[]): () => void {
     const ways = [
       this.block("everything", { from: some, to: others }),
@@ -91,7 +91,7 @@ export class Wire {
     return () => ways.forEach((pass) => pass());
   }
 
-  /** Sets the MTU of the switches' ends of a host's cables: what is longer vanishes there, unseen by both. */
+  /** Sets the MTU of the switches' ends of a host's cables: longer packets are dropped there without any error. */
   shrink({ cables }: Wired, mtu: number): void {
     for (const { port } of cables) this.#run("ip", "link", "set", port, "mtu", `${mtu}`);
   }
