@@ -13,7 +13,7 @@ import { adapterContract, type ContractOptions } from "./adapter_contract.ts";
 
 type Family = 4 | 6;
 
-// Set by tests/hosts/adapter_contract.test.ts, where multicast cannot get out.
+// tests/hosts/adapter_contract.test.ts sets it in a namespace that multicast cannot leave.
 const hasCables = process.env["WARP_MESH_CONTRACT_CABLES"] === "1";
 const addresses = Object.values(networkInterfaces()).flatMap((list = []) => list.map(({ address }) => address));
 

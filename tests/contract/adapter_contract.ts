@@ -17,7 +17,7 @@ export function adapterContract(name: string, bind: Bind, contract: ContractOpti
   const reason = kit.cannot(kit.plain);
   describe(`adapter contract: ${name}, IPv${kit.family}`, () => {
     if (reason !== undefined) {
-      test("a family that the adapter cannot do is refused with the reason", async () => {
+      test("a family that the adapter does not support is refused with the reason", async () => {
         const error = await kit.assertBindFails({}, "EUNSUPPORTED");
         assert(error.message.includes(reason), error.message);
       });

@@ -8,12 +8,12 @@ const NO_LITERALS = {
   6: ["localhost", "[::1]", "::g", "::1%lo", "::ffff:127.0.0.1", "fe80::1", "fe80::1%", ""],
 } as const;
 
-/** What `bind` must and must not do. */
+/** The rules of `bind`. */
 export function bindRules(kit: ContractKit): void {
   const { address, senders } = kit;
   const { adapter, fallback, receiveBuffer = true } = kit.contract;
 
-  kit.test("port 0 becomes a real port, and the socket says where it is bound and by whom", async (open) => {
+  kit.test("port 0 becomes a real port, and the socket has its address and the name of its adapter", async (open) => {
     const socket = await open();
     assertEquals(socket.host, address);
     assert(Number.isInteger(socket.port) && socket.port > 0 && socket.port < 65536, `port ${socket.port}`);
@@ -41,19 +41,19 @@ export function bindRules(kit: ContractKit): void {
     assertEquals((await open({ port: shared.port, shared: true })).port, shared.port);
   });
 
-  test("a host that is not this one is refused", async () => {
+  test("an address of another host is refused", async () => {
     const error = await kit.assertBindFails({ host: kit.nowhere }, "EADDRNOTAVAIL");
     assert(error.message.includes(kit.nowhere), error.message);
   });
 
   for (const host of NO_LITERALS[kit.family]) {
-    test(`a host that is no literal to bind is refused: "${host}"`, async () => {
+    test(`a host that is no literal for a bind is refused: "${host}"`, async () => {
       await kit.assertBindFails({ host }, "EADDRNOTAVAIL");
     });
   }
 
   for (const port of [-1, 1.5, 65_536, NaN]) {
-    test(`a port that is none is refused: ${port}`, async () => {
+    test(`an invalid port is refused: ${port}`, async () => {
       const error = await kit.assertBindFails({ port }, "EUNKNOWN");
       assert(error.message.includes(`${port}`), error.message);
     });
@@ -67,8 +67,8 @@ export function bindRules(kit: ContractKit): void {
     await kit.until(() => inbox.received.length > 0, "the datagram arrives");
   });
 
-  kit.test("a socket says how much receive buffer it was granted, where the runtime can tell", async (open) => {
-    // Linux grants 212,992 unless told otherwise, and has nowhere been seen to grant less than what is asked here.
+  kit.test("a socket has the size of its receive buffer, where the runtime knows it", async (open) => {
+    // Linux grants 212,992 by default, and was never seen to grant less than what is requested here.
     const [small, large, plain] = [
       await open({ receiveBuffer: 131_072 }),
       await open({ receiveBuffer: 1 << 30 }),
@@ -80,7 +80,7 @@ export function bindRules(kit: ContractKit): void {
     for (const bytes of granted) assert(bytes !== undefined && bytes > 0 && bytes <= 1 << 30, `${bytes} bytes`);
   });
 
-  test("what the adapter cannot do is refused with the reason", async () => {
+  test("options that the adapter does not support are refused with the reason", async () => {
     for (const options of senders.flatMap((sender) => [sender, { ...sender, multicastTtl: 4 }])) {
       const reason = kit.cannot(options);
       if (reason === undefined) await kit.withSockets(async (open) => void await open(options));
@@ -91,7 +91,7 @@ export function bindRules(kit: ContractKit): void {
     }
   });
 
-  kit.test("nothing is called back before bind has resolved", async (open) => {
+  kit.test("no callback comes before bind has resolved", async (open) => {
     const from = await open();
     const port = await kit.freePort();
     for (let round = 0; round < 20; round++) {

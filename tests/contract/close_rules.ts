@@ -3,7 +3,7 @@ import type { DatagramSocket } from "../../src/platform/datagram_socket.ts";
 import { bytes, Inbox } from "../support/inbox.ts";
 import type { ContractKit } from "./kit.ts";
 
-/** What `close` must and must not do. */
+/** The rules of `close`. */
 export function closeRules(kit: ContractKit): void {
   const { address } = kit;
 
@@ -32,7 +32,7 @@ export function closeRules(kit: ContractKit): void {
     await assertRejects(() => from.send(bytes("late"), address, to.port), Error, "closed");
   });
 
-  kit.test("sends under way settle, and those that did not leave reject", async (open) => {
+  kit.test("sends under way settle, and those that were not sent reject", async (open) => {
     const inbox = new Inbox();
     const [to, from] = [await open({}, inbox), await open()];
     const sends = Array.from({ length: 100 }, () => from.send(bytes("under way"), address, to.port));
@@ -42,12 +42,12 @@ export function closeRules(kit: ContractKit): void {
     const marker = await open();
     await marker.send(bytes("marker"), address, to.port);
     await kit.until(() => inbox.texts.includes("marker"), "the marker arrives");
-    // One may have left without the system's word being heard: it rejects, and arrives.
+    // A datagram may have been sent before the system confirmed it: its send rejects, and it arrives.
     const arrived = inbox.received.length - 1;
     assert(arrived >= 100 - rejected, `${rejected} of 100 rejected, ${arrived} arrived`);
   });
 
-  kit.test("nothing is called back after close, not even when a callback closes", async (open) => {
+  kit.test("no callback comes after close, not even when a callback closes", async (open) => {
     let socket: DatagramSocket | undefined = undefined;
     let closing: Promise<void> | undefined;
     const inbox = new Inbox(() => closing = socket?.close());

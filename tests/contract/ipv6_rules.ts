@@ -3,7 +3,7 @@ import { BindError, type DatagramSocket } from "../../src/platform/datagram_sock
 import { bytes, Inbox } from "../support/inbox.ts";
 import { type ContractKit, type Open, randomGroup } from "./kit.ts";
 
-/** What there is to IPv6 besides the rules of both families. */
+/** The rules of IPv6 in addition to those of both families. */
 export function ipv6Rules(kit: ContractKit): void {
   const { address, any, multicastInterface } = kit;
   const { more = [] } = kit.contract;
@@ -19,7 +19,7 @@ export function ipv6Rules(kit: ContractKit): void {
     assertEquals(four.sources, [`127.0.0.1:${fromFour.port}`]);
   });
 
-  kit.test("addresses are taken in any form, and told in the one of RFC 5952", async (open) => {
+  kit.test("addresses are accepted in any form, and reported in the form of RFC 5952", async (open) => {
     const inbox = new Inbox();
     const to = await open({ host: longForm(address) }, inbox);
     assertEquals(to.host, address);
@@ -30,9 +30,9 @@ export function ipv6Rules(kit: ContractKit): void {
   });
 
   for (const source of more) {
-    kit.test(`${source} is told as it is, and can be answered`, async (open) => {
+    kit.test(`${source} is reported as it is, and can be answered`, async (open) => {
       const [asked, answered] = [new Inbox(), new Inbox()];
-      // Where the runtime leaves out the zone, the socket must know its interface.
+      // Where the runtime omits the zone, the socket must know its interface.
       const server = await open({ host: any, multicastInterface }, asked);
       const client = await open({ host: source }, answered);
       assertEquals(client.host, source);
@@ -49,7 +49,7 @@ export function ipv6Rules(kit: ContractKit): void {
 
   const unbound = { ...kit.plain, host: any, multicastInterface, sendsMulticast: true };
   kit.testIfAble(
-    "what an unbound socket sends on the link comes from its link-local address",
+    "the datagrams of an unbound socket on the link come from its link-local address",
     unbound,
     async (open) => {
       const inbox = new Inbox();
@@ -70,7 +70,7 @@ export function ipv6Rules(kit: ContractKit): void {
   });
 }
 
-/** On one port. What is free for IPv6 may be taken for IPv4 by others on this host, so a few are tried. */
+/** Binds both on one port. A port that is free for IPv6 may be in use for IPv4 on this host, so a few are tried. */
 async function openBoth(open: Open, any: string, six: Inbox, four: Inbox): Promise<[DatagramSocket, DatagramSocket]> {
   for (let attempt = 1;; attempt++) {
     const to = await open({ host: any }, six);

@@ -6,13 +6,13 @@ import { type ContractKit, randomGroup, type SecondInterface } from "./kit.ts";
 const NO_INTERFACE = { 4: "0.0.0.0", 6: "nowhere0" } as const;
 const NO_GROUPS = { 4: ["10.1.2.3", "ff15::77"], 6: ["fd00::1", "239.77.1.1"] } as const;
 
-/** What joining and leaving groups on an open socket must and must not do. */
+/** The rules of joining and leaving groups on an open socket. */
 export function joinRules(kit: ContractKit): void {
   const { address, any, family, multicastInterface } = kit;
   const { second } = kit.contract;
   const sender: BindOptions = { ...kit.plain, multicastInterface, sendsMulticast: true };
 
-  kit.test("joining twice is joining once, and leaving may be done at any time", async (open) => {
+  kit.test("joining twice equals joining once, and leaving is possible at any time", async (open) => {
     const socket = await open({ host: any });
     const group = randomGroup(family);
     await socket.leave(group, multicastInterface);
@@ -43,14 +43,14 @@ export function joinRules(kit: ContractKit): void {
   });
 
   for (const group of NO_GROUPS[family]) {
-    kit.test(`a group that is none cannot be joined: "${group}"`, async (open) => {
+    kit.test(`an invalid group cannot be joined: "${group}"`, async (open) => {
       const socket = await open({ host: any });
       const error = await assertRejects(() => socket.join(group, multicastInterface), BindError, group);
       assertEquals(error.code, "EMULTICAST");
     });
   }
 
-  kit.test("after close both reject, and so does what is under way", async (open) => {
+  kit.test("after close both reject, and so do calls under way", async (open) => {
     const socket = await open({ host: any });
     const group = randomGroup(family);
     await socket.join(group, multicastInterface);
@@ -81,7 +81,7 @@ export function joinRules(kit: ContractKit): void {
     assertEquals(heard(inbox), ["joined", "joined twice", "joined again"]);
   });
 
-  kit.testIfAble("calls that nobody awaits are done in their order", sender, async (open) => {
+  kit.testIfAble("calls that are not awaited are done in order", sender, async (open) => {
     const inbox = new Inbox();
     const to = await open({ host: any }, inbox);
     const group = randomGroup(family);
@@ -110,12 +110,12 @@ export function joinRules(kit: ContractKit): void {
   if (second !== undefined) interfaceRules(kit, second, sender);
 }
 
-/** What sockets must do on several interfaces, and with those that come and go. */
+/** The rules of sockets on several interfaces, and on interfaces that appear and disappear. */
 function interfaceRules(kit: ContractKit, second: SecondInterface, sender: BindOptions): void {
   const { any, family, multicastInterface } = kit;
   const there = { ...sender, host: second.address, multicastInterface: second.multicastInterface };
 
-  kit.testIfAble("interfaces are joined and left each on its own", there, async (open) => {
+  kit.testIfAble("interfaces are joined and left independently", there, async (open) => {
     const inbox = new Inbox();
     const to = await open({ host: any }, inbox);
     const group = randomGroup(family);
@@ -135,7 +135,7 @@ function interfaceRules(kit: ContractKit, second: SecondInterface, sender: BindO
     assertEquals(heard(inbox), ["1 here", "1 away", "2 away", "3 here"]);
   });
 
-  kit.testIfAble("an interface that went and came back is joined again, and sent from again", there, async (open) => {
+  kit.testIfAble("an interface that was deleted and made again is joined again, and sent from again", there, async (open) => {
     const inbox = new Inbox();
     const to = await open({ host: any }, inbox);
     const from = await open(there);
@@ -154,7 +154,7 @@ function interfaceRules(kit: ContractKit, second: SecondInterface, sender: BindO
         second.make();
       }
       await to.join(group, second.multicastInterface);
-      // The new interface may take a moment, and a socket looks for it again ten times a second at most.
+      // The new interface may take a moment, and a socket checks for it at most ten times a second.
       await kit.until(() => {
         from.send(bytes(round), group, to.port).catch(() => {});
         return inbox.texts.includes(round);
@@ -165,7 +165,7 @@ function interfaceRules(kit: ContractKit, second: SecondInterface, sender: BindO
     assertEquals(new Set(heard(inbox)), new Set(["at first", "joined", "left and joined"]));
   });
 
-  kit.testIfAble("to leave an interface that is gone takes none of the others", there, async (open) => {
+  kit.testIfAble("leaving a deleted interface leaves none of the others", there, async (open) => {
     const inbox = new Inbox();
     const to = await open({ host: any }, inbox);
     const group = randomGroup(family);
@@ -183,7 +183,7 @@ function interfaceRules(kit: ContractKit, second: SecondInterface, sender: BindO
   });
 
   kit.testIfAble(
-    "an interface may come and go more often than the system has groups for a socket",
+    "an interface may be deleted and made more often than the system has groups for a socket",
     there,
     async (open) => {
       const to = await open({ host: any });
@@ -204,7 +204,9 @@ function interfaceRules(kit: ContractKit, second: SecondInterface, sender: BindO
 
 type Speaker = (text: string) => Promise<void>;
 
-/** Sends to a group and waits until it has arrived if it ever will: a marker sent after it has. */
+/**
+ * Sends to a group and waits until the datagram has arrived if it ever will: until a marker that was sent after it has.
+ */
 function speaker(kit: ContractKit, from: DatagramSocket, to: DatagramSocket, inbox: Inbox, group: string): Speaker {
   return async (text) => {
     await from.send(bytes(text), group, to.port);

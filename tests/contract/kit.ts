@@ -11,33 +11,31 @@ import {
 } from "../../src/platform/datagram_socket.ts";
 import { Inbox } from "../support/inbox.ts";
 
-/** What the contract suite must know of an adapter, beside its `bind`. */
+/** What the contract suite must know of an adapter, besides its `bind`. */
 export interface ContractOptions {
-  /** What its sockets call themselves. */
+  /** The adapter name of its sockets. */
   readonly adapter: AdapterName;
   /** Why its sockets are not the runtime's native ones. */
   readonly fallback?: string | undefined;
-  /** Of which family the sockets are. @default {4} */
+  /** The family of the sockets. @default {4} */
   readonly family?: 4 | 6;
   /** The address of the host and of the interface that the suite uses. @default {"127.0.0.1" or "::1"} */
   readonly address?: string;
-  /**
-   * What a socket calls that interface. @default {`address`, and for IPv6 "lo"}
-   */
+  /** The name of that interface for a socket. @default {`address`, and for IPv6 "lo"} */
   readonly multicastInterface?: string;
-  /** Whether multicast is heard on that interface. @default {for IPv4; on `lo` there is none of IPv6} */
+  /** Whether multicast is heard on that interface. @default {for IPv4; `lo` has no IPv6 multicast} */
   readonly multicast?: boolean;
-  /** Why the adapter cannot do what the options ask. Such a bind must reject with this reason. */
+  /** Why the adapter does not support the options. Such a bind must reject with this reason. */
   readonly cannot?: (options: BindOptions) => string | undefined;
-  /** Lets a little time pass. An adapter that needs it has a clock of its own. @default {1 ms of real time} */
+  /** Lets a little time pass. An adapter with a clock of its own sets it. @default {1 ms of real time} */
   readonly step?: () => Promise<void>;
   /** Whether the receive buffer can be set. @default {true} */
   readonly receiveBuffer?: boolean;
-  /** Whether multicast finds its way with no interface named, and stays on this machine. @default {false} */
+  /** Whether multicast works without a named interface, and stays on this machine. @default {false} */
   readonly multicastRoute?: boolean;
   /** A second interface, for tests of several. */
   readonly second?: SecondInterface;
-  /** More addresses of the host, as RFC 5952 writes them, the link-local one of the interface with its zone. */
+  /** More addresses of the host, in the form of RFC 5952, the link-local one of the interface with its zone. */
   readonly more?: readonly string[];
 }
 
@@ -49,22 +47,22 @@ export interface SecondInterface {
   make(): void;
 }
 
-/** Binds one more socket that the test's end will close. */
+/** Binds one more socket, which is closed at the end of the test. */
 export type Open = (options?: Partial<BindOptions>, inbox?: Inbox) => Promise<DatagramSocket>;
 
-/** Not an address of any host: RFC 5737 and RFC 3849 keep them for documentation. */
+/** Not an address of any host: RFC 5737 and RFC 3849 reserve them for documentation. */
 const NOWHERE = { 4: "198.51.100.77", 6: "2001:db8::77" } as const;
 
 const MAX_STEPS = 10_000;
 
-/** An adapter under test, and what all its tests need. */
+/** An adapter under test, and the common parts of its tests. */
 export class ContractKit {
   readonly bind: Bind;
   readonly contract: ContractOptions;
   readonly family: 4 | 6;
   readonly address: string;
   readonly multicastInterface: string;
-  /** The address that stands for all of the host's. */
+  /** The wildcard address. */
   readonly any: string;
   /** An address that no host has. */
   readonly nowhere: string;
@@ -72,11 +70,13 @@ export class ContractKit {
   readonly maxDatagram: number;
   /** Whether multicast is heard. */
   readonly multicast: boolean;
-  /** A socket that has nothing to do with multicast. */
+  /** Options of a socket without multicast. */
   readonly plain: BindOptions;
-  /** Sockets that send multicast: bound to the interface's address, bound to none, with no interface named. */
+  /**
+   * Sockets that send multicast: bound to the interface's address, bound to the wildcard, without a named interface.
+   */
   readonly senders: readonly BindOptions[];
-  /** Why the adapter cannot do what the options ask. */
+  /** Why the adapter does not support the options. */
   readonly cannot: (options: BindOptions) => string | undefined;
   /** Lets a little time pass. */
   readonly step: () => Promise<void>;
@@ -104,7 +104,7 @@ export class ContractKit {
     this.senders = multicast ? senders : [];
   }
 
-  /** Runs `body` with a way to bind sockets, and closes them in the end. */
+  /** Runs `body` with a function that binds sockets, and closes them at the end. */
   async withSockets(body: (open: Open) => Promise<void>): Promise<void> {
     const sockets: DatagramSocket[] = [];
     try {
@@ -123,7 +123,7 @@ export class ContractKit {
     test(title, () => this.withSockets(body));
   }
 
-  /** Registers a test that is skipped when the adapter cannot do what `options` ask. */
+  /** Registers a test that is skipped when the adapter does not support `options`. */
   testIfAble(title: string, options: BindOptions, body: (open: Open) => Promise<void>): void {
     const reason = this.cannot(options);
     test(title, reason === undefined ? {} : { skip: reason }, () => this.withSockets(body));
@@ -144,7 +144,7 @@ export class ContractKit {
     return socket.port;
   }
 
-  /** Fails unless `bind` rejects with one of these codes. Resolves to the error. */
+  /** Asserts that `bind` rejects with one of these codes. Resolves to the error. */
   async assertBindFails(options: Partial<BindOptions>, ...codes: BindErrorCode[]): Promise<BindError> {
     const error = await assertRejects(() => this.bind({ ...this.plain, ...options }, new Inbox()), BindError);
     assert(codes.includes(error.code), `code ${error.code}, expected ${codes.join(" or ")}: ${error.message}`);
@@ -152,10 +152,10 @@ export class ContractKit {
   }
 }
 
-/** A group of its own keeps a test from hearing others on this host, which may run at the same time. */
+/** A group of its own keeps a test from hearing other tests on this host that run at the same time. */
 export function randomGroup(family: 4 | 6, scope: "link" | "site" = "site"): string {
   const [a = 0, b = 0] = crypto.getRandomValues(new Uint8Array(2));
   if (family === 4) return `239.77.${a}.${b}`;
-  // Those with a wider scope than the link are sent from an address that is valid there.
+  // Datagrams to a group with a wider scope than the link are sent from an address that is valid there.
   return `${scope === "link" ? "ff12" : "ff15"}::77:${(256 * a + b).toString(16)}`;
 }

@@ -13,7 +13,7 @@ const NO_GROUPS = {
   6: ["fd00::1", "239.77.1.1", "ff15::77%lo", "not a group", ""],
 } as const;
 
-/** What sockets that join a group, or send to one, must and must not do. */
+/** The rules of sockets that join a group, or send to one. */
 export function multicastRules(kit: ContractKit): void {
   const { address, senders } = kit;
 
@@ -35,10 +35,10 @@ export function multicastRules(kit: ContractKit): void {
       assertEquals(first.sources[0], `${address}:${from.port}`);
     });
 
-    // The loopback interface sends back what it is given, whatever the socket says: tests/hosts/adapter_contract.test.ts has
-    // another one.
+    // The loopback interface loops back all datagrams, whatever the socket's option:
+    // tests/hosts/adapter_contract.test.ts has another interface.
     if (address.startsWith("127.")) continue;
-    kit.testIfAble(`${way}: without loopback nobody on this host hears it`, options, async (open) => {
+    kit.testIfAble(`${way}: without loopback no socket on this host hears it`, options, async (open) => {
       const inbox = new Inbox();
       const joined = { ...joining, joinGroup: randomGroup(kit.family) };
       const { port } = await open(joined, inbox);
@@ -77,13 +77,13 @@ export function multicastRules(kit: ContractKit): void {
   }
 
   for (const joinGroup of NO_GROUPS[kit.family]) {
-    test(`a group that is none is refused: "${joinGroup}"`, async () => {
+    test(`an invalid group is refused: "${joinGroup}"`, async () => {
       const error = await kit.assertBindFails({ joinGroup, multicastInterface: kit.multicastInterface }, "EMULTICAST");
       assert(error.message.includes(joinGroup), error.message);
     });
   }
 
-  kit.test("a socket that could not be set up whole is closed", async (open) => {
+  kit.test("a socket whose setup fails is closed", async (open) => {
     const port = await kit.freePort();
     const join = { port, joinGroup: NO_GROUPS[kit.family][0], multicastInterface: kit.multicastInterface };
     const error = await kit.assertBindFails(join, "EMULTICAST");

@@ -11,11 +11,11 @@ const NO_DESTINATIONS = {
 
 const MAX_SENDS = 100_000;
 
-/** What `send` and the `message` handler must and must not do. */
+/** The rules of `send` and of the `message` handler. */
 export function sendRules(kit: ContractKit): void {
   const { address, contract } = kit;
 
-  kit.test("a datagram arrives with its source, and the answer finds its way back", async (open) => {
+  kit.test("a datagram arrives with its source, and an answer to that source arrives", async (open) => {
     const [asked, answered] = [new Inbox(), new Inbox()];
     const [server, client] = [await open({}, asked), await open({}, answered)];
     await client.send(bytes("question"), address, server.port);
@@ -26,11 +26,11 @@ export function sendRules(kit: ContractKit): void {
     assertEquals([answered.texts, answered.sources], [["answer"], [`${address}:${server.port}`]]);
   });
 
-  kit.test("200 sends that nobody awaits leave in the order of the calls", async (open) => {
+  kit.test("200 sends that are not awaited leave in the order of the calls", async (open) => {
     const inbox = new Inbox();
     const [to, from] = [await open({}, inbox), await open()];
     const expected = Array.from({ length: 200 }, (_, i) => `${i}`);
-    // Two destinations and two sizes, so that no two in a row are alike to the runtime.
+    // Two destinations and two sizes, so that no two successive sends are alike to the runtime.
     const other = await open();
     const sends: Promise<void>[] = [];
     for (const text of expected) {
@@ -42,13 +42,13 @@ export function sendRules(kit: ContractKit): void {
     assertEquals(inbox.texts, expected);
   });
 
-  kit.test("several that are sent together leave in the order of the calls, among single ones", async (open) => {
+  kit.test("several datagrams that are sent together leave in the order of the calls, among single ones", async (open) => {
     const inbox = new Inbox();
     const [to, from] = [await open({}, inbox), await open()];
     const expected = Array.from({ length: 200 }, (_, i) => `${i}`);
     const sends: Promise<unknown>[] = [];
     const order: string[] = [];
-    // 1 to 16 at a time, and one alone after each.
+    // 1 to 16 at a time, and a single one after each.
     for (let i = 0, count = 1; i < expected.length; i += count, count = (count * 5) % 17) {
       const group = expected.slice(i, i + count).map(bytes);
       sends.push(sendAll(from, group, address, to.port));
@@ -60,7 +60,7 @@ export function sendRules(kit: ContractKit): void {
     assertEquals(inbox.texts, order);
   });
 
-  kit.test("one of several that is too long for UDP takes nothing from the others, nor does a dead port", async (open) => {
+  kit.test("one of several that is too long for UDP, or for a closed port, does not affect the others", async (open) => {
     const inbox = new Inbox();
     const [to, from, dead] = [await open({}, inbox), await open(), await open()];
     await dead.close();
@@ -75,7 +75,7 @@ export function sendRules(kit: ContractKit): void {
     assertEquals(inbox.texts, Array.from({ length: 5 }, () => ["a", "b", "c"]).flat());
   });
 
-  kit.test("several to no destination, or after the close, are each told of", async (open) => {
+  kit.test("several without a destination, or after the close, have an error each", async (open) => {
     const [to, from] = [await open(), await open()];
     const two = [bytes("a"), bytes("b")];
     const failures = async (host: string, port: number) =>
@@ -86,7 +86,7 @@ export function sendRules(kit: ContractKit): void {
     assertEquals(await failures(address, to.port), [true, true]);
   });
 
-  kit.test("a port where nobody listens takes nothing from the next destination", async (open) => {
+  kit.test("a closed port does not affect the next destination", async (open) => {
     const inbox = new Inbox();
     const trouble = new Inbox();
     const [to, from] = [await open({}, inbox), await open({}, trouble)];
@@ -96,7 +96,7 @@ export function sendRules(kit: ContractKit): void {
     for (let i = 0; i < 20; i++) {
       const text = `${i}`;
       expected.push(text);
-      // One pair in a row, one with time between: the refusal arrives before or after the next send.
+      // One pair in succession, one with time between: the refusal arrives before or after the next send.
       const sends = [from.send(bytes("dead"), address, dead.port)];
       if (i % 2 === 0) await kit.step();
       sends.push(from.send(bytes(text), address, to.port));
@@ -118,7 +118,7 @@ export function sendRules(kit: ContractKit): void {
     });
   }
 
-  kit.test("a longer datagram arrives whole or is longer than MAX_RECEIVE still", async (open) => {
+  kit.test("a longer datagram arrives whole, or is still longer than MAX_RECEIVE", async (open) => {
     const inbox = new Inbox();
     const [to, from] = [await open({}, inbox), await open()];
     for (const size of [MAX_RECEIVE + 1, 5000, kit.maxDatagram]) {
@@ -145,7 +145,7 @@ export function sendRules(kit: ContractKit): void {
 
   const noPlaces = NO_DESTINATIONS[kit.family].map((host) => [host, 9] as const);
   for (const [host, port] of [...noPlaces, [address, 0], [address, 65536]] as const) {
-    kit.test(`a destination that is none rejects and does not throw: "${host}":${port}`, async (open) => {
+    kit.test(`an invalid destination rejects and does not throw: "${host}":${port}`, async (open) => {
       const inbox = new Inbox();
       const [to, from] = [await open({}, inbox), await open()];
       await assertRejects(() => from.send(bytes("lost"), host, port), Error);
@@ -155,7 +155,7 @@ export function sendRules(kit: ContractKit): void {
     });
   }
 
-  kit.test("the sender's memory may be used again once the promise has resolved, and may be part of a larger one", async (open) => {
+  kit.test("the sender's memory may be used again once the promise has resolved, and may be part of a larger buffer", async (open) => {
     const inbox = new Inbox();
     const [to, from] = [await open({}, inbox), await open()];
     const memory = new Uint8Array(64);
@@ -169,7 +169,7 @@ export function sendRules(kit: ContractKit): void {
     assertEquals(inbox.texts, ["one", "two", "three"]);
   });
 
-  kit.test("the receiver may write to what it is given, and its slice is a copy", async (open) => {
+  kit.test("the receiver may write to the datagram, and its slice is a copy", async (open) => {
     const slices: Uint8Array[] = [];
     const inbox = new Inbox((data) => {
       slices.push(data.slice());
@@ -182,9 +182,9 @@ export function sendRules(kit: ContractKit): void {
     assertEquals(slices.map((slice) => new TextDecoder().decode(slice)), ["one", "two", "three"]);
   });
 
-  // Where time is simulated, none passes while a test sends.
+  // Where time is simulated, no time passes while a test sends.
   if (contract.step === undefined) {
-    kit.test("awaiting one send after another keeps neither timers nor receives waiting", async (open) => {
+    kit.test("awaiting one send after another delays neither timers nor receives", async (open) => {
       const inbox = new Inbox();
       const [to, from] = [await open({}, inbox), await open()];
       let fired = false;

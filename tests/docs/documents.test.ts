@@ -1,4 +1,4 @@
-// Holds the documents to the code: what they list is all there is, and what they quote is so.
+// Documents: what they list is all that the code has, and what they quote is true.
 import { assert, assertEquals } from "@std/assert";
 import { existsSync, readFileSync } from "node:fs";
 import { describe, test } from "node:test";
@@ -12,22 +12,24 @@ interface Vectors {
   readonly vectors: ReadonlyArray<{ readonly hex: string }>;
 }
 
-/** Names of the code that a document lists in the first cells of its tables, or as headings: each once, and no other. */
+/**
+ * Names of the code that a document lists in the first cells of its tables, or as headings: each once, and no other.
+ */
 interface Listing {
   readonly what: string;
   readonly document: string;
-  /** The heading of the section that has the tables; absent for the whole document. */
+  /** The heading of the section with the tables; absent for the whole document. */
   readonly section?: string;
-  /** Where the code has the names. */
+  /** The names in the code. */
   readonly source: string;
   readonly names: readonly string[];
   readonly areHeadings?: boolean;
 }
 
 const DOCUMENTS = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", ...filesUnder("docs", ".md")];
-/** Those that speak of public names. */
+/** The documents that use public names. */
 const FOR_USERS = ["README.md", ...filesUnder("docs", ".md").filter((path) => !/architecture|wire/.test(path))];
-/** Names that documents have of other programs. */
+/** Names of other programs that documents use. */
 const OF_OTHERS: ReadonlySet<string> = new Set([
   "clusterIP",
   "exactOptionalPropertyTypes",
@@ -124,7 +126,7 @@ describe("names of the code", () => {
       assertEquals(faultsOf(listing, read(document)), []);
     });
 
-    test(`a ${what} that is renamed, or there twice, in ${place} is found`, () => {
+    test(`a ${what} that is renamed or repeated in ${place} is found`, () => {
       const [name = ""] = names;
       const text = read(document);
       const row = new RegExp(listing.areHeadings === true ? `^## ${name}$` : `^\\| \`${name}\` .*$`, "m");
@@ -140,7 +142,7 @@ describe("names of the code", () => {
     });
   }
 
-  test("that documents for users have in code marks are words of the code", () => {
+  test("in code marks of documents for users are words of the code", () => {
     const words = wordsOfCode();
     assertEquals(FOR_USERS.flatMap((document) => unknownWords(document, read(document), words)), []);
   });
@@ -177,13 +179,13 @@ describe("options.md", () => {
 });
 
 describe("metrics.md", () => {
-  test("says of each metric whether it is a counter or a gauge, its unit, and when to act", () => {
+  test("has the kind of each metric, its unit, and when to act", () => {
     const rows = matches(read("docs/metrics.md"), /^(\| `\w+` .*)$/gm).map((row) => cells(row));
     assertEquals(rows.filter(([, kind]) => kind !== "counter" && kind !== "gauge"), []);
     assertEquals(rows.filter((row) => row.length !== 5 || row.includes("")), []);
   });
 
-  test("calls those a gauge that are a value of now", () => {
+  test("calls the metrics of a present value a gauge", () => {
     const gauges = matches(read("docs/metrics.md"), /^\| `(\w+)` +\| gauge /gm);
     const comments = read("src/observability/metrics.ts").matchAll(
       /\/\*\*((?:(?!\*\/)[^])*)\*\/\s+readonly (\w+): number;/g,
@@ -209,7 +211,7 @@ describe("README.md", () => {
     }
   });
 
-  test("has four rules, as the documents say", () => {
+  test("has four rules, as other documents state", () => {
     const rules = sectionOf(read("README.md"), "Four rules", "README.md");
     assertEquals(matches(rules, /^(\d)\. /gm), ["1", "2", "3", "4"]);
     for (const document of DOCUMENTS) {
@@ -227,9 +229,9 @@ describe("documents", () => {
     assertEquals(quoted.filter((hex) => !known.has(hex)), []);
   });
 
-  test("README.md starts with a program, how each runtime runs it, and the same as an example", () => {
+  test("README.md starts with a program and its command on each runtime, which an example repeats", () => {
     const { file, code, commands, output } = quickStart();
-    // A module on every Node, whatever `type` the manifest has, with no step that removes types.
+    // A module on every Node, whatever the manifest's `type`, without a step that removes types.
     assert(file.endsWith(".mjs"));
     assertEquals(commands.map(([runtime, ...args]) => [runtime, args.at(-1)]), [
       ["node", file],
@@ -251,7 +253,7 @@ describe("documents", () => {
     }
   });
 
-  test("link to files of the repository that exist, where they name it", () => {
+  test("link to files of the repository that exist", () => {
     const sources = [...DOCUMENTS, ...filesUnder(".github", ".md"), ...filesUnder(".github", ".yml")];
     const links = sources.flatMap((source) =>
       matches(read(source), /https:\/\/github\.com\/warp-mesh\/bus\/(?:blob|tree)\/main\/([^\s)#"]+)/g)
@@ -260,7 +262,7 @@ describe("documents", () => {
     assertEquals(links.filter((link) => !existsSync(url(link))), []);
   });
 
-  test("that are published link to what is published with them", () => {
+  test("that are published link to files that are published with them", () => {
     const { files }: { readonly files: readonly string[] } = JSON.parse(read("package.json"));
     const { publish }: { readonly publish: { readonly include: readonly string[] } } = JSON.parse(read("jsr.json"));
     const npm = [...files, "README.md", "LICENSE", "package.json"];
@@ -298,7 +300,10 @@ function read(path: string): string {
   return readFileSync(url(path), "utf8");
 }
 
-/** What GitHub, npm and JSR make of headings: without punctuation, in small letters, with hyphens for spaces. */
+/**
+ * The anchors that GitHub, npm and JSR make of headings: without punctuation, in small letters, with hyphens for
+ * spaces.
+ */
 function anchors(text: string): string[] {
   return matches(text, /^#+ (.*)$/gm).map((title) =>
     title.toLowerCase().replaceAll(/[^\p{L}\p{N} _-]/gu, "").replaceAll(" ", "-")
@@ -310,7 +315,7 @@ function matches(text: string, pattern: RegExp): string[] {
   return Array.from(text.matchAll(pattern), ([, group = ""]) => group);
 }
 
-/** What a section has, with the sections under it. Without a title, the whole text. */
+/** The text of a section, with the sections under it. Without a title, the whole text. */
 function sectionOf(text: string, title: string | undefined, document: string): string {
   if (title === undefined) return text;
   const [, marks = "", after] = new RegExp(`^(#+) ${title}\n([^]*)`, "m").exec(text) ?? [];
@@ -318,7 +323,7 @@ function sectionOf(text: string, title: string | undefined, document: string): s
   return after.split(new RegExp(`^#{1,${marks.length}} `, "m"))[0] ?? "";
 }
 
-/** What is wrong with what a document lists, in words. */
+/** Describes what is wrong with the names that a document lists. */
 function faultsOf({ areHeadings, document, names, section, source, what }: Listing, text: string): string[] {
   const part = sectionOf(text, section, document);
   const listed = matches(part, areHeadings === true ? /^## ([\w-]+)$/gm : /^\| `([\w.]+)` +\|/gm);
@@ -354,7 +359,7 @@ function unionOf(path: string, name: string): string[] {
   return matches(text, /"([\w-]+)"/g);
 }
 
-/** What the public has of a mesh, and its metrics. */
+/** The public members of a mesh, and its metrics. */
 async function namesOfMesh(): Promise<{ readonly members: readonly string[]; readonly metrics: readonly string[] }> {
   const network = new MemoryNetwork();
   const mesh = await exported.MeshBus.open({ ...network.host("10.0.0.1") });
@@ -368,7 +373,7 @@ async function namesOfMesh(): Promise<{ readonly members: readonly string[]; rea
   return { members: [...ofClass, ...names, ...Object.keys(mesh)], metrics };
 }
 
-/** What is wrong with the defaults and ranges that are numbers. */
+/** Describes what is wrong with the defaults and ranges that are numbers. */
 function valueFaults(text: string): string[] {
   const rows = matches(sectionOf(text, "Options of a mesh", "docs/options.md"), /^(\| `\w+` .*)$/gm).map((row) =>
     cells(row)
@@ -408,7 +413,7 @@ function numberIn(cell: string | undefined): number | undefined {
   return /^[\d,]+$/.test(cell ?? "") ? Number(cell?.replaceAll(",", "")) : undefined;
 }
 
-/** The cells of a row, in which a vertical bar in code is none. */
+/** The cells of a row. A vertical bar in code does not separate them. */
 function cells(row: string): string[] {
   return row.split(/(?<!\\)\|/).slice(1, -1).map((cell) => cell.trim().replace(/^`(.*)`$/, "$1"));
 }
@@ -418,7 +423,7 @@ function lengthFaults(text: string): string[] {
   return lines > README_LINES ? [`README.md has ${lines} lines: it may have at most ${README_LINES}`] : [];
 }
 
-/** Names in code marks, but for blocks, that are no word of the code: those with a capital inside. */
+/** Names in code marks outside of blocks that are no word of the code: those with a capital letter inside. */
 function unknownWords(document: string, text: string, words: ReadonlySet<string>): string[] {
   const spans = matches(text.replaceAll(/^```.*?^```$/gms, ""), /`([^`]+)`/g);
   const names = spans.filter((span) => !/:\/\/|--|\.(?:sh|svg|md)\b|[\w-]\/[\w-]/.test(span))
@@ -436,7 +441,7 @@ function withoutComments(code: string): string {
   return code.replaceAll(/\/\*[^]*?\*\/|^\s*\/\/.*$/gm, "");
 }
 
-/** The hexadecimal words that lines begin with; what comes after them explains. */
+/** The hexadecimal words at the beginnings of lines; the text after them explains. */
 function hexOf(block: string): string {
   return block.split("\n").flatMap((line) => {
     const words = line.split(/ +/);

@@ -1,4 +1,4 @@
-// Holds that each folder of the code says what it is, and that each file does so in its first sentence.
+// Folders: each folder of the code has a page that explains it, and each file explains itself in its first sentence.
 import { existsSync, readFileSync } from "node:fs";
 import { describe, test } from "node:test";
 import { assert, assertEquals, assertGreater, assertLessOrEqual } from "@std/assert";
@@ -6,7 +6,7 @@ import { filesUnder } from "../../scripts/runtimes.ts";
 
 const ROOT = new URL("../../", import.meta.url);
 const FOLDERS = ["platform", "wire", "net", "pubsub", "discovery", "membership", "reliability", "observability"];
-/** Folders whose protocol has a section in docs/wire.md, and relatives with a paper or an RFC. */
+/** Folders whose protocol has a section in docs/wire.md, and is kin to one with a paper or an RFC. */
 const OF_THE_PROTOCOL = ["wire", "net", "membership", "reliability"];
 
 describe("folders", () => {
@@ -21,7 +21,7 @@ describe("folders", () => {
     });
   }
 
-  test("are the ones that are there", () => {
+  test("in the list are those that exist", () => {
     const there = new Set(
       filesUnder("src", ".ts").map((file) => file.split("/")).filter((parts) => parts.length > 2)
         .map(([, folder = ""]) => folder),
@@ -31,7 +31,7 @@ describe("folders", () => {
 });
 
 describe("files", () => {
-  test("of src open with a sentence that says what they are", () => {
+  test("of src begin with a sentence that names what they are", () => {
     const without = filesUnder("src", ".ts").filter((file) => !opening(read(file)).endsWith("."));
     assertEquals(without, []);
   });

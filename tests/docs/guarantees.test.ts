@@ -1,4 +1,4 @@
-// `docs/guarantees.md` says what the seeded worlds check and what they let pass: no more, no less, in the same words.
+// `docs/guarantees.md` lists what the seeded worlds check and what they excuse: no more, no less, in the same words.
 
 import { assertEquals } from "@std/assert";
 import { readFileSync } from "node:fs";
@@ -15,14 +15,14 @@ test("what the worlds excuse is what the document lists", () => {
   assertEquals(listed, Object.entries(EXCUSES).map(([name, words]) => [name, oneLine(words)]));
 });
 
-test("each row of How soon is a world of its own", () => {
+test("each row of How soon has a world of its own", () => {
   const rows = section("## How soon").split("\n").filter((line) => line.startsWith("|")).slice(2);
   const listed = rows.map((row) => (row.split("|")[1] ?? "").trim());
   const played = new Set(ROWS.filter(({ isDocumented }) => isDocumented).map(({ what }) => what));
   assertEquals(listed.filter((row) => !played.has(row)), []);
 });
 
-/** What is under a heading, up to the next. */
+/** The text under a heading, up to the next. */
 function section(heading: string): string {
   const [, after = ""] = text.split(`\n${heading}\n`);
   return after.split(/\n#+ /)[0] ?? "";

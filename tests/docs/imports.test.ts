@@ -1,4 +1,4 @@
-// Holds the direction of imports. `docs/architecture.md` has the order of the folders in words.
+// Imports: their direction. `docs/architecture.md` describes the order of the folders.
 import { readdirSync, readFileSync } from "node:fs";
 import { describe, test } from "node:test";
 import { assert, assertEquals, assertGreater } from "@std/assert";
@@ -39,7 +39,7 @@ const ORDER = [
 
 const DIAGNOSIS = "src/observability/diagnosis";
 
-/** The ports, which whoever writes an adapter implements: they reach nothing else. */
+/** The ports, which adapters implement: they import nothing else. */
 const PORTS = ["signal_shape", "clock", "contexts", "datagram_socket", "host", "ports"].map((name) =>
   `src/platform/${name}.ts`
 );
@@ -59,7 +59,7 @@ const RULES: readonly Rule[] = [
     allows: (file, target) => !isIn("src", file) || !isIn("src", target) || level(target) <= level(file),
   },
   {
-    name: "src imports diagnosis only by await import, so that who never diagnoses does not carry it",
+    name: "src imports diagnosis only by await import, so that programs that never diagnose do not load it",
     allows: (file, target, kind) =>
       kind !== "static" || !isIn("src", file) || isIn(DIAGNOSIS, file) || !isIn(DIAGNOSIS, target),
   },
@@ -95,7 +95,7 @@ const files = ["mod.ts", ...filesIn("src"), ...filesIn("adapters"), ...filesIn("
 const imports = files.flatMap((file) => importsOf(file, readFileSync(new URL(file, ROOT), "utf8")));
 
 describe("imports", () => {
-  test("are found at all", () => {
+  test("are found", () => {
     assertGreater(files.length, 100);
     assertGreater(imports.length, 400);
     assertEquals(files.filter((file) => isIn("src", file) && level(file) < 0), [], "a file in no folder of the order");
@@ -111,7 +111,7 @@ describe("imports", () => {
     assertEquals(files.filter((file) => reached(file).has(file)), []);
   });
 
-  test("against the order are found, each by its rule", () => {
+  test("that break a rule are found, each by its rule", () => {
     const wrong: ReadonlyArray<readonly [file: string, code: string, rule: string]> = [
       ["src/wire/packet.ts", 'import { Pacer } from "../net/pacer.ts";', "down only"],
       ["src/net/pacer.ts", 'import type { Settings } from "../options.ts";', "down only"],
@@ -132,7 +132,7 @@ describe("imports", () => {
   });
 });
 
-/** Where a file of `src` stands in the order; -1 for nowhere. */
+/** The position of a file of `src` in the order; -1 for none. */
 function level(file: string): number {
   return ORDER.findLastIndex((places) =>
     places.some((place) => place === file || (place.endsWith("/") && file.startsWith(place)))

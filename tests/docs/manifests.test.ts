@@ -1,4 +1,4 @@
-// Holds together what package.json, jsr.json and deno.json say of the same package.
+// Manifests: package.json, jsr.json and deno.json agree on the package.
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { describe, test } from "node:test";
 import { assert, assertEquals, assertFalse, assertMatch } from "@std/assert";
@@ -59,19 +59,19 @@ describe("manifests", () => {
     assertEquals(Object.keys(jsr.exports), [".", "./node", "./bun", "./deno", "./memory", "./auto", "./cli"]);
   });
 
-  test("have one program, which npx takes by the name of the package", () => {
+  test("have one program, which npx runs by the name of the package", () => {
     assertEquals(Object.values(npm.bin), [npm.exports["./cli"]].map((target) => `${Object(target).default}`.slice(2)));
     const [line] = readFileSync(new URL("../../cli/main.ts", import.meta.url), "utf8").split("\n");
     assertEquals(line, "#!/usr/bin/env node");
   });
 
-  test("ask for nothing at run time", () => {
+  test("have no dependency at run time", () => {
     assertEquals([npm.dependencies, npm.peerDependencies, npm.optionalDependencies], [undefined, undefined, undefined]);
     assertEquals([npm.type, npm.engines.node], ["module", ">=20"]);
   });
 
   test("leave the package's name out of deno.json", () => {
-    // With a name in it, `deno publish` takes deno.json for the package and ignores jsr.json.
+    // With a name in it, `deno publish` would use deno.json as the package and ignore jsr.json.
     for (const field of ["name", "version", "exports", "unstable"]) assertFalse(field in deno, field);
   });
 });
@@ -84,7 +84,7 @@ describe("publishing", () => {
     assertEquals(npm.publishConfig, { access: "public" });
   });
 
-  test("takes actions by their full commit, with the version beside it, and grants only reading", () => {
+  test("uses actions by their full commit, with the version beside it, and grants only reading", () => {
     for (const name of readdirSync(workflows)) {
       const text = workflow(name);
       const uses = text.split("\n").filter((line) => /\buses: (?!\.\/)/.test(line));
@@ -113,14 +113,14 @@ describe("publishing", () => {
       jsr: ["[ci, pack]"],
       github: ["[npm, jsr]"],
     });
-    // No script of a dependency runs beside a right to write.
+    // No script of a dependency runs in a job that may write.
     for (const job of jobs.filter((text) => text.includes(": write"))) {
       assertFalse(/npm (?:ci|install)(?! --ignore-scripts)/.test(job), job);
     }
     assertMatch(workflow("ci.yml"), /^ {2}workflow_call:$/m);
   });
 
-  test("brings the same documents by npm and JSR: those for users", () => {
+  test("includes the same documents on npm and JSR: those for users", () => {
     const brought = (list: readonly string[]) => list.filter((path) => path.endsWith(".md")).sort();
     // npm adds README and LICENSE by itself.
     assertEquals(brought([...npm.files, "README.md"]), brought(jsr.publish.include));
@@ -142,7 +142,7 @@ describe("publishing", () => {
     assert(names.includes("Unreleased") || names.includes(npm.version));
   });
 
-  test("has a workflow run all that needs network namespaces", () => {
+  test("has a workflow that runs all tests with network namespaces", () => {
     const sources = filesUnder("tests", ".test.ts");
     const textOf = (file: string) => readFileSync(new URL(`../../${file}`, import.meta.url), "utf8");
     const takesOneOf = (...names: readonly string[]) =>
@@ -169,7 +169,7 @@ describe("deployment recipes", () => {
   const recipes = readdirSync(folder).sort();
   const kindsOf = (name: string) => Array.from(textOf(name).matchAll(/^kind: (\w+)$/gm), ([, kind]) => kind);
 
-  test("are files that deployment.md names, and no other", () => {
+  test("are exactly the files that deployment.md names", () => {
     const deployment = readFileSync(new URL("../../docs/deployment.md", import.meta.url), "utf8");
     const named = Array.from(
       deployment.matchAll(/\]\(https:\S*\/main\/examples\/deploy\/(\S+?)\)/g),
@@ -178,7 +178,7 @@ describe("deployment recipes", () => {
     assertEquals(named.sort(), recipes);
   });
 
-  test("keep the network policy apart, which would cut off all but the mesh", () => {
+  test("have the network policy in a file of its own, as it would cut off all but the mesh", () => {
     assertEquals(kindsOf("kubernetes.yaml"), ["Service", "Deployment"]);
     assertEquals(kindsOf("kubernetes_network_policy.yaml"), ["NetworkPolicy"]);
   });

@@ -65,12 +65,12 @@ describe("release notes", () => {
       "current value is no section",
     ],
     [
-      "a section that says nothing",
+      "an empty section",
       { changelog: "## [0.2.0] - 2027-01-31\n\n## [0.1.0] - 2026-12-01\n\n- The first.\n" },
       "the section of the version in CHANGELOG.md must say something",
     ],
     [
-      "a README that calls it unreleased",
+      "a README that calls the version unreleased",
       { readme: "0.2.0 is not released yet, so" },
       "README.md must not call the version unreleased",
     ],

@@ -1,4 +1,4 @@
-// Holds the table of timers in `docs/architecture.md` to the code: it names each file of src that sets one, and no other.
+// The table of timers in `docs/architecture.md`: it names each file of src that sets a timer, and no other.
 import { assert, assertEquals } from "@std/assert";
 import { readdirSync, readFileSync } from "node:fs";
 import { describe, test } from "node:test";
@@ -7,13 +7,13 @@ const ROOT = new URL("../../", import.meta.url);
 const ARCHITECTURE = "docs/architecture.md";
 
 describe("the table of timers", () => {
-  test(`names each file that sets one, in ${ARCHITECTURE}`, () => {
+  test(`names each file that sets a timer, in ${ARCHITECTURE}`, () => {
     const files = new Map(filesOfSrc().map((file) => [file, read(`src/${file}`)]));
     assert(files.size > 80);
     assertEquals(faults(read(ARCHITECTURE), files), []);
   });
 
-  test("is found wrong when a file is missing, too many, or named twice", () => {
+  test("has a fault when a file is missing, superfluous, or named twice", () => {
     const files = new Map([
       ["net/a.ts", "this.#timer = this.#config.clock.setTimer(() => {}, 5);"],
       ["net/b.ts", "const end = this.#clock?.setTurnEnd(next);"],
@@ -41,7 +41,7 @@ describe("the table of timers", () => {
   });
 });
 
-/** What the table says wrongly of `files`, the texts of src by name. */
+/** Describes the faults of the table for `files`, the texts of src by name. */
 function faults(document: string, files: ReadonlyMap<string, string>): string[] {
   const [, section = ""] = /^## Timers\n(.*?)(?=^## |$(?![^]))/ms.exec(document) ?? [];
   const named = Array.from(section.matchAll(/^\|[^|]*\| `([\w/]+\.ts)` +\|/gm), ([, file = ""]) => file);

@@ -1,4 +1,4 @@
-// The benchmark runs and says what it should. Its figures depend on the machine, so nothing here holds one to a limit.
+// The benchmark runs and prints what it should. Its figures depend on the machine, so no test holds them to a limit.
 import { execFile } from "node:child_process";
 import process from "node:process";
 import { test } from "node:test";
@@ -32,7 +32,7 @@ interface Report {
 
 const RUNTIMES = some(["node", "deno", "bun"], (name) => name === "node");
 const LONGEST = ["latency", "throughput", "cost", "open", "repair", "silent"];
-/** The groups that take longest are left to full size. */
+/** The groups that take longest run at full size only. */
 const GROUPS_RUN = some(GROUPS.map(({ name }) => name), (name) => !LONGEST.includes(name));
 const BROKERS = ["redis", "nats"] as const;
 
@@ -76,7 +76,7 @@ const INSTALLED = BROKERS.filter((broker) => serverVersion(broker) !== undefined
 const BESIDE = INSTALLED.flatMap((broker) => [
   ...latency(broker),
   ...throughput(broker),
-  // What a server takes stands in /proc.
+  // A server's processor time is read from /proc.
   ...(process.platform === "linux"
     ? ["1to1", "1to4", "4to4"].map((way) => `throughput.${way}.${broker}.serverCpu`)
     : []),
@@ -92,7 +92,7 @@ const EXPECTED = [
   ),
 ].filter((name) => !LEFT_OUT.some((group) => name.includes(`/${group}.`)));
 
-// The benchmark starts Deno and Bun by itself, so what they would run here is the same again.
+// The benchmark starts Deno and Bun by itself, so a run on those would repeat the same.
 const skip = process.versions["deno"] ?? process.versions["bun"];
 
 test(
@@ -128,7 +128,7 @@ function isSound(figure: Figure, figures: Report["figures"], path: string): bool
   const { name, unit, value, low, high, rounds, control, ratio } = figure;
   const inOrder = low <= value && value <= high && rounds > 0 && path.endsWith(`/${name}`);
   if (unit === "share") return inOrder && low >= 0 && high <= 1;
-  // How much more than nothing it is, and what is counted in ticks of 10 ms.
+  // These may be 0: differences, and what is counted in ticks of 10 ms.
   if (unit === "bytes" || name.endsWith("serverCpu")) return inOrder && low >= 0;
   const numbers = ratio === undefined ? [low, high] : [low, high, ratio];
   const isPositive = numbers.every((number) => Number.isFinite(number) && number > 0);

@@ -1,4 +1,5 @@
-// What the hot paths allocate and execute, counted and not timed: a tenth more than it was fails, and says of what.
+// Hot paths: what they allocate and execute, counted and not timed. A tenth more than before fails, and the message
+// names the path.
 import process from "node:process";
 import { describe, test } from "node:test";
 import { assertEquals } from "@std/assert";
@@ -6,7 +7,7 @@ import { baselineOf, countHotPaths, type Counts, grown } from "../../scripts/hot
 
 const MAJOR = Number.parseInt(process.versions.node, 10);
 
-// The counts are V8's, and Deno offers none of its flags for that.
+// The counts are V8's, and Deno has none of its flags for that.
 const skip = process.versions["deno"] ?? process.versions["bun"];
 
 describe("the hot paths", { skip: skip === undefined ? false : "Node counts" }, () => {
@@ -14,7 +15,7 @@ describe("the hot paths", { skip: skip === undefined ? false : "Node counts" }, 
     assertEquals(grown(countHotPaths(), baselineOf(MAJOR)), []);
   });
 
-  test("are compared each with what it was, to a tenth", () => {
+  test("are each compared with the count before, to a tenth", () => {
     const before: Counts = { a: { bytes: 100, blocks: 50 }, b: { bytes: 0.5, blocks: 3 } };
     assertEquals(grown(before, before), []);
     assertEquals(grown({ ...before, b: { bytes: 8, blocks: 3.4 } }, before), []);

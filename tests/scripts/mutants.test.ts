@@ -1,4 +1,4 @@
-// The breakages of `npm run mutants` follow the code: each breaks a piece of it that is there, once.
+// The breakages of `npm run mutants` match the code: each breaks a piece of it that occurs exactly once.
 import { test } from "node:test";
 import { assert, assertEquals } from "@std/assert";
 import { readFileSync } from "node:fs";
@@ -10,7 +10,7 @@ import { TRAFFIC } from "../../scripts/mutants/traffic.ts";
 import { WIDER } from "../../scripts/mutants/wider.ts";
 import { ROOT } from "../../scripts/runtimes.ts";
 
-test("each breakage has a name of its own and a piece of the code that is there once, and changes it", () => {
+test("each breakage has a name of its own, and changes a piece of the code that occurs once", () => {
   const mutants = [...PROTOCOL, ...WIDER, ...MEMBERSHIP, ...CALLS, ...TRAFFIC];
   assertEquals(new Set(mutants.map(({ name }) => name)).size, mutants.length);
   for (const { name, file, find, replace } of mutants) {

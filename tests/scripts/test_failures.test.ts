@@ -1,4 +1,4 @@
-// What `npm test` repeats at its end of a run that failed, held against the runners themselves.
+// What `npm test` repeats at its end of a run that failed, compared with the output of the runners themselves.
 import { assert, assertEquals } from "@std/assert";
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -72,7 +72,7 @@ function outputOf(command: string, args: readonly string[], text: string): strin
   const folder = mkdtempSync(join(tmpdir(), "warp-mesh-"));
   try {
     writeFileSync(join(folder, "counting.test.mjs"), text);
-    // A runner in a test of Node's runner would report to that one.
+    // A runner in a test of Node's runner would report to that runner.
     const env = { ...process.env, NODE_TEST_CONTEXT: undefined };
     const child = spawnSync(command, [...args, "./counting.test.mjs"], { cwd: folder, env, encoding: "utf8" });
     const output = `${child.stdout}${child.stderr}`;
