@@ -9,16 +9,16 @@ import { join } from "node:path";
 import { run } from "./run.ts";
 import { filesUnder, ROOT, TSC } from "./runtimes.ts";
 
-// `tsc` keeps it in declarations, which need nothing of Node besides.
+// `tsc` keeps the reference in declarations, which need nothing else of Node.
 const SIDE_EFFECT = /^import "[^"]+";\n/gm;
 
-// `tsc` drops such a reference, and JSR refuses sources that have one. Without it whoever has neither the library nor
-// `@types/node` is told that `Symbol` has no `asyncDispose` (TS2550).
+// `tsc` drops such a reference, and JSR refuses sources that have one. Without it, the compiler reports to a program
+// with neither the library nor `@types/node` that `Symbol` has no `asyncDispose` (TS2550).
 const LIBRARY = '/// <reference lib="esnext.disposable" />\n';
 
 rmSync(join(ROOT, "dist"), { recursive: true, force: true });
 const { ok } = await run(process.execPath, [TSC, "-p", "tsconfig.build.json"], { cwd: ROOT });
-// npm does it when it installs the package; a link to a clone has nobody who does.
+// npm sets the mode when it installs the package; a link to a clone has no such step.
 if (ok) chmodSync(join(ROOT, "dist", "cli", "main.js"), 0o755);
 for (const path of ok ? filesUnder("dist", ".d.ts") : []) {
   const file = join(ROOT, path);

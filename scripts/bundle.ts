@@ -14,19 +14,22 @@ import { BUN, ROOT } from "./runtimes.ts";
 export interface BundlePart {
   /** Bytes of all of them. */
   readonly minified: number;
-  /** The same after gzip, as one text: how a bundler cuts code that two parts share must not count. */
+  /** The same after gzip, as one text: how a bundler divides code that two parts share must not count. */
   readonly gzipped: number;
 }
 
-/** What a bundle is made of. */
+/** The parts of a bundle. */
 export interface Bundle {
-  /** What `openMesh` loads on Node: the entry point and the adapter. */
+  /** The files that `openMesh` loads on Node: the entry point and the adapter. */
   readonly loaded: BundlePart;
-  /** What the first call of `diagnose` loads besides. */
+  /** The files that the first call of `diagnose` loads in addition. */
   readonly diagnosis: BundlePart;
 }
 
-/** The modules of which a service on Node loads the second only when it calls `diagnose`, as a bundler names their files. */
+/**
+ * The two parts that a service on Node loads, by a bundler's file names. The second is loaded only when it calls
+ * `diagnose`.
+ */
 const ADAPTER = /^node-\w+\.js$/;
 const DIAGNOSIS = /^diagnose-\w+\.js$/;
 
@@ -53,7 +56,7 @@ export async function bundle(folder: string): Promise<Bundle> {
   return { loaded: sizes(out, loaded), diagnosis: sizes(out, [...diagnosis].filter((name) => !loaded.has(name))) };
 }
 
-/** Some files, and all that they import at once. */
+/** Some files, and all that they import statically. */
 function withImports(folder: string, names: readonly string[]): ReadonlySet<string> {
   const found = new Set(names);
   for (const name of found) {

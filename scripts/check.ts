@@ -30,12 +30,12 @@ const steps: Readonly<Record<string, readonly Command[]>> = {
   build: [script("build")],
   examples: [script("doc_examples"), ...examples.map((file): Command => [node, "--import", "tsx", file])],
   jsr: [[DENO, "publish", "--config", "jsr.json", "--dry-run", "--allow-dirty"]],
-  // The others take the tarball of the first.
+  // The other steps use the tarball of the first.
   npm: [script("package_check"), script("package_types"), script("test_tools")],
   size: [script("bundle_size")],
 };
 
-/** In turn in each lane, with the lanes side by side: most steps are one process. */
+/** The steps of a lane run in turn, and the lanes side by side: most steps are one process. */
 const LANES: readonly (readonly string[])[] = [
   ["build", "examples", "npm"],
   ["format", "lint", "types", "docs", "jsr", "size"],
@@ -50,7 +50,7 @@ await Promise.all(LANES.map(async (lane) => {
 console.log(failed.length === 0 ? "\nAll checks passed" : `\nFailed checks: ${failed.join(", ")}`);
 process.exitCode = failed.length === 0 ? 0 : 1;
 
-/** Runs a step, and then prints what it has printed. */
+/** Runs a step, and then prints its output. */
 async function check(name: string): Promise<void> {
   const start = performance.now();
   let text = "";

@@ -1,11 +1,11 @@
 /**
- * Runs seeded worlds in which nodes come and go in several processes, and says what became of them.
+ * Runs seeded worlds of churn in several processes, and reports the results.
  *
  *     npm run churn -- --count 1000               the worlds 1 to 1,000 of each kind but the quiet ones
  *     npm run churn -- --count 100 --from 501     others
  *     npm run churn -- --kind start --count 100   of one kind: unrest, split, quiet, start, hostile or moves
  *     npm run churn -- --hours 1000               quiet worlds that last so many hours in all
- *     npm run churn -- --kind moves --seed 17     one, told line by line
+ *     npm run churn -- --kind moves --seed 17     one, with a trace
  *     npm run churn -- --jobs 4                   in so many processes: two unless said otherwise
  *     npm run churn -- --bail                     ends when a world fails
  *

@@ -3,8 +3,8 @@
  * its own against the built package.
  *
  * A block marked `ts` is run, one marked `ts no-run` is type-checked only. An example that is run stays on this
- * machine: if it opens a mesh, it names 127.0.0.1. Where "It prints:" and a `text` block follow in a document, that is
- * what it has to print.
+ * machine: if it opens a mesh, it names 127.0.0.1. Where "It prints:" and a `text` block follow in a document, its
+ * output must be that.
  *
  * @module
  */
@@ -20,14 +20,14 @@ interface Example {
   readonly line: number;
   readonly code: string;
   readonly runs: boolean;
-  /** What it has to print, if the document says so. */
+  /** The output that the document states, if it does. */
   readonly output: string | undefined;
 }
 
 const FENCE = /^( \* |)```ts( no-run)?\n([^]*?)^\1```$/gm;
 const OUTPUT = /^\n\nIt prints:\n\n```text\n((?:.*\n)*?)```\n/;
 const EXAMPLE_TIMEOUT_MS = 30_000;
-// Inside the project, so that the package's own name resolves to what was built.
+// Inside the project, so that the package's own name resolves to the built package.
 const FOLDER = join(CACHE, "doc_examples");
 
 if (!existsSync(join(ROOT, "dist", "mod.js"))) throw new Error("Cannot check examples before `npm run build`");
@@ -44,7 +44,7 @@ if (examples.length === 0) throw new Error("Cannot check examples as there are n
 rmSync(FOLDER, { recursive: true, force: true });
 mkdirSync(FOLDER, { recursive: true });
 for (const example of examples) {
-  // Empty lines before the code make the line numbers in error messages those of the source.
+  // Empty lines before the code make the line numbers in error messages equal to those in the source.
   writeFileSync(fileOf(example), "\n".repeat(example.line - 1) + example.code);
 }
 writeFileSync(

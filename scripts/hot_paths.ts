@@ -1,5 +1,5 @@
 /**
- * Compares what the hot paths allocate and execute with what they did: `bench/hot_paths.json`, by major version of Node.
+ * Compares what the hot paths allocate and execute with the counts in `bench/hot_paths.json`, by major version of Node.
  *
  *     node --import tsx scripts/hot_paths.ts             what has grown, by this Node
  *     node --import tsx scripts/hot_paths.ts --update    that is how it is to be
@@ -16,15 +16,15 @@ import type { HotPathCounts } from "./hot_paths_child.ts";
 import { ROOT } from "./runtimes.ts";
 
 const BASELINE = join(ROOT, "bench", "hot_paths.json");
-/** What may be more: a shape that is a word larger, another version of Node. */
+/** Allowed growth: for an object that is a word larger, or another version of Node. */
 const GROWTH = 1.1;
-/** What the engine does besides, an operation. */
+/** The engine's own work per operation. */
 const NOISE = { bytes: 8, blocks: 0.2 } as const;
 
 /** Counts by the name of the path. */
 export type Counts = Readonly<Record<string, HotPathCounts>>;
 
-// Young objects stay where they are until all is counted, and nothing is compiled: what is counted is the source.
+// Young objects stay in place until all is counted, and nothing is compiled, so the counts are of the source.
 const ENGINE = [
   "--expose-gc",
   "--no-opt",
@@ -35,7 +35,7 @@ const ENGINE = [
   "--max-semi-space-size=256",
 ];
 
-/** Counts with this Node: the lower ones of two processes, as what compiles TypeScript writes to its cache in the first. */
+/** Counts with this Node: the lower counts of two processes, as the TypeScript loader fills its cache in the first. */
 export function countHotPaths(): Counts {
   const child = fileURLToPath(new URL("./hot_paths_child.ts", import.meta.url));
   const args = [...ENGINE, "--import", "tsx", child];
@@ -49,7 +49,7 @@ export function countHotPaths(): Counts {
   return Object.fromEntries(Object.entries(second).map(lower));
 }
 
-/** What is known of this Node, or of the newest before it. */
+/** The counts for this Node, or for the newest before it. */
 export function baselineOf(major: number): Counts {
   const all: Readonly<Record<string, Counts>> = JSON.parse(readFileSync(BASELINE, "utf8"));
   const known = Object.keys(all).map(Number).filter((each) => each <= major).sort((a, b) => b - a)[0];
@@ -57,7 +57,7 @@ export function baselineOf(major: number): Counts {
   return all[String(known)] as Counts;
 }
 
-/** A line for each count that is more than it should be. */
+/** A line for each count that is too high. */
 export function grown(counts: Counts, baseline: Counts): string[] {
   const names = [...new Set([...Object.keys(baseline), ...Object.keys(counts)])];
   return names.flatMap((name) => {

@@ -1,8 +1,9 @@
 /**
- * What the hot paths allocate and execute, counted by the engine: started by `hot_paths.ts`, prints JSON.
+ * What the hot paths allocate and execute, counted by the engine: `hot_paths.ts` starts it, and it prints JSON.
  *
- * Nothing is optimised here, so that the counts do not depend on when a compiler comes in: bytes that are allocated for one operation,
- * and blocks of code (functions, branches, turns of loops) that are executed for it, as the coverage of V8 counts them.
+ * Nothing is optimised here, so that the counts do not depend on when a compiler runs: the bytes that one operation
+ * allocates, and the blocks of code (functions, branches, turns of loops) that it executes, as V8's coverage counts
+ * them.
  *
  * @module
  */
@@ -21,7 +22,7 @@ import { visitBatch } from "../src/wire/packet.ts";
 import { KeyBytes } from "../src/wire/key_bytes.ts";
 import { scanPacket } from "../src/wire/packet.ts";
 
-/** What one operation of a hot path takes. */
+/** The counts of one operation of a hot path. */
 export interface HotPathCounts {
   readonly bytes: number;
   readonly blocks: number;
@@ -38,10 +39,10 @@ const KEYS = 4000;
 const PER_DATAGRAM = 60;
 const keys = Array.from({ length: KEYS }, (_, i) => `user:${String(i).padStart(11, "0")}`);
 const nodeId = new Uint8Array(16).fill(7);
-/** Longer timers are those of heartbeats and announcements, which are no hot path: they never come. */
+/** Longer timers are those of heartbeats and announcements, which are no hot path: they never fire. */
 const LONGEST_PAUSE = 10;
 
-/** Time passes by 0.1 µs with each look at it, so that nothing is ever late, and jumps over pauses. */
+/** Time advances by 0.1 µs with each reading, so that nothing is ever late, and jumps over pauses. */
 let time = 0;
 const clock: Clock = {
   now: () => time += 1e-4,
@@ -113,7 +114,7 @@ session.connect();
 await session.post("Profiler.enable");
 const counts: Record<string, HotPathCounts> = {};
 for (const { name, times, run } of paths) {
-  // Once for what is made when it is first needed, and once for the shapes that follow.
+  // Once for what is made on first use, and once for the object shapes that follow.
   for (let i = 0; i < 3; i++) await run();
   const allocated: number[] = [];
   for (let i = 0; i < 5; i++) {
@@ -173,7 +174,7 @@ function batches(perDatagram: number): { readonly writer: BatchWriter; number: n
   });
 }
 
-/** All keys, in datagrams with numbers that follow each other. */
+/** All keys, in datagrams with successive numbers. */
 function receiver({ receive }: { receive(data: Uint8Array): void }, perDatagram: number): () => void {
   const all = batches(perDatagram);
   let number = 0;
@@ -182,7 +183,7 @@ function receiver({ receive }: { receive(data: Uint8Array): void }, perDatagram:
   };
 }
 
-/** One datagram that has come before, again and again. */
+/** One datagram that has arrived before, again and again. */
 function copies(): () => void {
   const [batch] = batches(PER_DATAGRAM);
   const datagram = batch?.writer.bytes(1).slice() ?? new Uint8Array();

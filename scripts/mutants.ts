@@ -1,13 +1,13 @@
 /**
- * Breaks the package in one way after another, and shows that each is noticed: in repair by storms; in who is there by
- * worlds of nodes that come and go, or by the tests of that; in what callers pass and get by tests.
+ * Breaks the package in one way after another, and shows that each breakage is detected: one of retransmission by
+ * storms, one of membership by worlds of churn or by its tests, and one of the API by tests.
  *
  *     npm run mutants                   all
  *     npm run mutants -- hole           those whose name has the word
  *     npm run mutants -- --judge calls  those that are judged so: storms, churn, calls, traffic
  *
- * The sources are copied to a temporary folder; nothing changes here. A breakage whose piece of source is not there exactly
- * once is an error, so that the list follows the code.
+ * The sources are copied to a temporary folder; nothing changes here. A breakage whose piece of source does not occur
+ * exactly once is an error, so that the list follows the code.
  *
  * @module
  */
@@ -25,9 +25,11 @@ import { WIDER } from "./mutants/wider.ts";
 import { TRAFFIC } from "./mutants/traffic.ts";
 import { ROOT } from "./runtimes.ts";
 
-/** Storms that a breakage has to survive before and after the directed tests, which take as long as some hundred. */
+/**
+ * Storms that a breakage must survive before and after the directed tests, which take as long as some hundred storms.
+ */
 const STORMS = [100, 1000] as const;
-/** The directed tests: of what storms do not show, too. */
+/** The directed tests, which also cover what storms do not show. */
 const STORM_TESTS = [
   "sim/storm_directed",
   "reliability/congestion_detector",
@@ -137,7 +139,7 @@ async function tryOut(folder: string, { name, file, find, replace, judge, seeds 
   const source = readFileSync(path, "utf8");
   writeFileSync(path, source.replace(find, () => replace));
   const begun = performance.now();
-  // What cannot be loaded fails everywhere, and shows nothing.
+  // A breakage that cannot be loaded fails everywhere, and shows nothing.
   const { ok } = await node(folder, "mod.ts");
   const verdict = ok ? await inSeeds(folder, seeds) ?? await verdictOf(judge, folder) : undefined;
   writeFileSync(path, source);
@@ -147,7 +149,7 @@ async function tryOut(folder: string, { name, file, find, replace, judge, seeds 
   if (verdict === undefined) survivors.push(name);
 }
 
-/** What a judge finds in a folder; `undefined` for nothing. */
+/** The failure that a judge finds in a folder; `undefined` for none. */
 async function verdictOf(judge: Judge, folder: string): Promise<string | undefined> {
   if (judge === "calls") return await inTests(folder, CALL_TESTS);
   if (judge === "traffic") return await inTests(folder, TRAFFIC_TESTS);
@@ -175,7 +177,7 @@ async function inWorlds(folder: string, script: string, from: number, count: num
 
 async function inTests(folder: string, names: readonly string[]): Promise<string | undefined> {
   const files = names.map((name) => `tests/${name}.test.ts`);
-  // The runner ends a file that does not end by itself. Were the runner killed, the file's process would stay.
+  // The runner ends a file that does not end by itself. If the runner were killed, the file's process would remain.
   const options = ["--test", "--test-reporter=tap", `--test-timeout=${TIMEOUT_MS}`];
   const { ok, output } = await run(folder, 0, ...options, ...files);
   return ok ? undefined : /not ok \d+ - ([^\n]*)/.exec(output)?.[1] ?? "a directed test that does not end";
@@ -190,7 +192,7 @@ function node(folder: string, ...args: string[]): Promise<Run> {
   return run(folder, TIMEOUT_MS, ...args);
 }
 
-/** Runs Node quietly: what a breakage does is not shown. A `timeout` of 0 is none. */
+/** Runs Node without showing its output. A `timeout` of 0 is none. */
 function run(folder: string, timeout: number, ...args: string[]): Promise<Run> {
   const options = { cwd: folder, timeout, killSignal: "SIGKILL", maxBuffer: 2 ** 26 } as const;
   return new Promise((resolve) => {

@@ -1,5 +1,5 @@
 /**
- * Packs the built package and checks the tarball: what is in it, publint, attw, and a smoke test on three runtimes.
+ * Packs the built package and checks the tarball: its files, publint, attw, and a smoke test on three runtimes.
  *
  * @module
  */
@@ -26,7 +26,7 @@ const tarball = join(PACK, readdirSync(PACK)[0] ?? "");
 
 const results = [
   await passes("publint", [PUBLINT, tarball, "--strict"]),
-  // Resolution by CommonJS is ignored: the package is ESM only, which Node 20.19 and later can `require` too.
+  // CommonJS resolution is ignored: the package is ESM only, which Node 20.19 and later can `require` too.
   await passes("attw", [ATTW, tarball, "--profile", "esm-only"]),
   ...await smokeTests(),
   ...await quickStarts(),
@@ -39,10 +39,10 @@ async function passes(name: string, args: readonly string[]): Promise<boolean> {
   return ok;
 }
 
-/** Installs the tarball as a user would and asserts on each runtime which adapter it comes to use. */
+/** Installs the tarball as a user would, and asserts on each runtime which adapter it uses. */
 async function smokeTests(): Promise<boolean[]> {
   writeFileSync(join(SMOKE, "package.json"), JSON.stringify({ private: true, type: "module" }));
-  // Keeps Deno from taking this project's own settings.
+  // Keeps Deno from using this project's own settings.
   writeFileSync(join(SMOKE, "deno.json"), JSON.stringify({ nodeModulesDir: "manual", lock: false }));
   copyFileSync(join(ROOT, "scripts", "smoke.js"), join(SMOKE, "smoke.js"));
   if (!await npm(["install", "--offline", "--no-package-lock", tarball], SMOKE)) return [false];
@@ -59,7 +59,7 @@ async function smokeTests(): Promise<boolean[]> {
   for (const [command, args] of commands) {
     passed.push((await run(command, args, { cwd: SMOKE, timeout: 30_000 })).ok);
   }
-  // As a user calls it, who does not know the name of the program.
+  // As a user calls it who does not know the name of the program.
   passed.push(await npm(["exec", "--offline", "--", "@warp-mesh/bus", "doctor", "--help"], SMOKE));
   return passed;
 }
@@ -81,7 +81,7 @@ function contains(): boolean {
   return ok;
 }
 
-/** Follows the README's quick start in a new folder, and compares what is printed with what the README says. */
+/** Follows the README's quick start in a new folder, and compares the output with the README's. */
 async function quickStarts(): Promise<boolean[]> {
   const { file, code, commands, output } = quickStart();
   const offline = ["install", "--offline", "--no-audit", "--no-fund", tarball];

@@ -1,7 +1,7 @@
 /**
- * Checks the declarations of the packed package: those that programs see take `undefined` for each option, and they compile
- * with the oldest and the newest TypeScript, each resolution of modules, and no other types. `package_check.ts` has packed
- * it.
+ * Checks the declarations of the packed package: those that programs use accept `undefined` for each option, and they
+ * compile with the oldest and the newest TypeScript, each module resolution, and no other types. `package_check.ts` has
+ * packed it.
  *
  * @module
  */
@@ -25,7 +25,7 @@ const RESOLUTIONS = [
   { module: "esnext", moduleResolution: "bundler" },
 ] as const;
 
-/** A program that has options which may be undefined, and closes a mesh by leaving a block. */
+/** A program with options that may be undefined, which closes a mesh at the end of a block. */
 const PROGRAM = `
 import { InProcessBus, type MeshBus, type MeshOptions, openMesh, sharedMesh } from "@warp-mesh/bus";
 import "@warp-mesh/bus/node";
@@ -51,7 +51,7 @@ export async function start(env: Record<string, string | undefined>, signal: Sig
 }
 `;
 
-/** The same with the types of `AbortSignal` that the program has, for the signal of an own controller. */
+/** The same with the program's own types of `AbortSignal`, for the signal of its controller. */
 const WITH_SIGNALS = `${PROGRAM}
 const controller = new AbortController();
 const discover = async function* (signal: AbortSignal) { while (!signal.aborted) yield ["10.0.0.1"]; };
@@ -59,12 +59,12 @@ await openMesh({ discover, signal: AbortSignal.timeout(1000) });
 await start({}, controller.signal);
 `;
 
-/** What such a program has in its `compilerOptions`, besides the compiler's strictness. */
+/** The `compilerOptions` of such a program, besides the compiler's strictness. */
 interface Surroundings {
   readonly file: string;
   readonly lib: readonly string[];
   readonly types: readonly string[];
-  /** Whether the declarations of others are left alone: those of Node may not be made for an old compiler. */
+  /** Whether the declarations of others are not checked: those of Node may not support an old compiler. */
   readonly skipLibCheck: boolean;
 }
 
@@ -95,7 +95,7 @@ for (const compiler of Object.keys(COMPILERS)) {
 console.log(failures === 0 ? "The declarations compile everywhere" : "The declarations FAILED");
 process.exitCode = failures === 0 ? 0 : 1;
 
-/** The text of each public interface, type and class, by name: those that an entry exports, from wherever they are. */
+/** The text of each public interface, type and class, by name: those that an entry exports, from any file. */
 function declarations(): ReadonlyMap<string, string> {
   const { exports } = JSON.parse(readFileSync(join(PACKAGE, "package.json"), "utf8"));
   const entries = Object.values(exports).filter(hasTypes).map(({ types }) =>
@@ -127,7 +127,7 @@ function hasTypes(entry: unknown): entry is { readonly types: string } {
   return typeof entry === "object" && entry !== null && "types" in entry;
 }
 
-/** Members with a question mark, which `exactOptionalPropertyTypes` takes at its word. */
+/** Members with a question mark, which `exactOptionalPropertyTypes` interprets strictly. */
 function optionsWithoutUndefined(texts: ReadonlyMap<string, string>): string[] {
   return [...texts].flatMap(([name, text]) =>
     [...text.matchAll(/^ +(?:readonly )?(\w+)\?: ([^;]*);$/gm)]

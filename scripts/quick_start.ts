@@ -9,13 +9,13 @@ export interface QuickStart {
   readonly code: string;
   /** The commands that run it, as words: the runtime first. */
   readonly commands: ReadonlyArray<readonly [runtime: string, ...args: string[]]>;
-  /** What it prints. */
+  /** Its output. */
   readonly output: string;
 }
 
 const BLOCKS = /^```js\n(\/\/ (\S+)\n[^]*?)^```\n\n```sh\n([^]*?)^```\n\nIt prints:\n\n```text\n([^]*?)^```$/m;
 
-/** Reads the file, the commands and the output out of the README. */
+/** Reads the file, the commands and the output from the README. */
 export function quickStart(): QuickStart {
   const match = BLOCKS.exec(readFileSync(join(ROOT, "README.md"), "utf8"));
   if (match === null) throw new Error("Cannot find the quick start in README.md");

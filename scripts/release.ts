@@ -1,5 +1,5 @@
 /**
- * Prints the notes of a release, or says why there must be none: `npm run release -- v0.1.0`.
+ * Prints the notes of a release, or the reason why there must be none: `npm run release -- v0.1.0`.
  *
  * @module
  */

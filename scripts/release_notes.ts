@@ -1,4 +1,4 @@
-/** What a release is made of, as texts. */
+/** The texts that a release is made of. */
 export interface ReleaseSources {
   /** The tag, `v` and a version. */
   readonly tag: string;
@@ -15,10 +15,10 @@ export interface ReleaseSources {
 const REPOSITORY = "https://github.com/warp-mesh/bus";
 
 /**
- * The notes of a release: what CHANGELOG.md says of its version, with links that resolve outside the repository.
+ * The notes of a release: the section of CHANGELOG.md on its version, with links that resolve outside the repository.
  *
  * Throws an `Error` when the tag is not the version of both manifests, when the changelog has no dated section of that
- * version, or when the README still says that it is not released.
+ * version, or when the README still calls it unreleased.
  */
 export function releaseNotes({ tag, npmVersion, jsrVersion, changelog, readme }: ReleaseSources): string {
   for (const [manifest, version] of [["package.json", npmVersion], ["jsr.json", jsrVersion]] as const) {

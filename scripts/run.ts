@@ -13,14 +13,14 @@ export interface RunOptions {
   readonly timeout?: number;
 }
 
-/** What became of a command. */
+/** The result of a command. */
 export interface RunResult {
   readonly ok: boolean;
   /** Standard output and standard error, as they came. */
   readonly output: string;
 }
 
-// A killed test runner may leave children that hold its pipes open: their output is not waited for longer than this.
+// A killed test runner may leave children that keep its pipes open: their output is awaited for at most this long.
 const PIPE_GRACE_MS = 2_000;
 
 /** Runs a command with no standard input, shows what it prints and returns it. Never rejects. */
@@ -60,7 +60,7 @@ export function run(command: string, args: readonly string[], options: RunOption
   });
 }
 
-/** Prints a line that parts the output of one step from that of the one before. */
+/** Prints a line that separates the output of one step from that of the one before. */
 export function header(title: string): void {
   console.log(`\n=== ${title} ===`);
 }

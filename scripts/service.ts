@@ -1,12 +1,12 @@
 /**
- * Runs a service in three replicas behind HTTP for a while: a store that takes up to 13 ms, readers and writers, one replica
- * that is killed and started again, one that is shut down. Says how old what was served was.
+ * Runs a service in three replicas behind HTTP for a while: a store that takes up to 13 ms, readers and writers, one
+ * replica that is killed and restarted, one that is shut down. Prints how old what was served was.
  *
  *     npm run service                              30 s
  *     npm run service -- --seconds 60 --seed 7     longer, with other moments
  *     npm run service -- --order mesh-first        shuts the mesh down before the server, which is the wrong way round
  *
- * Ends with 1 when a read was older than 100 ms, but for what a crash costs, or a cache is wrong in the end.
+ * Ends with 1 when a read was older than 100 ms, except for the cost of a crash, or when a cache is wrong in the end.
  *
  * @module
  */
@@ -37,7 +37,7 @@ const STORE_TAKES = 13;
 const BOUND = 100;
 /** `peerTimeout`, a heartbeat, and a round of gaps. */
 const CRASH_COST = 20_200;
-/** What was published so long before a crash may not have left the process. */
+/** A change that was published so long before a crash may not have left the process. */
 const BEFORE_CRASH = 150;
 
 const random = new SeededRandom(Number(values.seed));
@@ -82,7 +82,7 @@ async function start(meshPort: number): Promise<Replica> {
 
 const ledger = new StalenessLedger();
 const usual = new StalenessLedger();
-/** What a replica that was killed may not have told. */
+/** Changes that a killed replica may not have sent. */
 const untold: { readonly key: string; readonly version: number; readonly from: number }[] = [];
 const recent: { readonly replica: Replica; readonly key: string; readonly version: number; readonly at: number }[] = [];
 const counts = { changes: 0, failed: 0, old: 0 };
@@ -117,7 +117,7 @@ async function reader(): Promise<void> {
   }
 }
 
-/** One writer a key: what becomes of a change that fails is known then. */
+/** One writer a key, so that the result of a change that fails is known. */
 async function change(replica: Replica, key: string): Promise<void> {
   const before = versions.get(key) ?? 0;
   const isDone = await request(replica, "PUT", key).then(() => true, () => false);

@@ -7,7 +7,7 @@
  *     npm run test:full                 the same with all seeded worlds and the longest simulations
  *     npm run test:matrix               that, on every supported Node, and on Deno without --unstable-net too
  *
- * `test_plan.ts` says which file runs where, and beside what.
+ * `test_plan.ts` decides which file runs where, and beside which others.
  *
  * @module
  */
@@ -28,12 +28,12 @@ interface TestRun {
   readonly title: string;
   readonly command: string;
   readonly args: readonly string[];
-  /** Test files, from the project's folder. */
+  /** Test files, as paths from the project's folder. */
   readonly files: readonly string[];
   readonly isFull: boolean;
 }
 
-/** A process of a run, with one file of tests or several. */
+/** A process of a run, with one test file or several. */
 interface Job {
   readonly testRun: TestRun;
   readonly files: readonly string[];
@@ -48,14 +48,14 @@ interface JobResult extends TestCounts {
 const ENTRY = "scripts/test_entry.ts";
 
 const CORES = availableParallelism();
-/** In turn, and how many processes of each at a time. Each part is tested on all runtimes before the next. */
+/** The parts in turn, and how many processes of each run at a time. Each part runs on all runtimes before the next. */
 const PARTS: readonly (readonly [readonly Kind[], number])[] = [
   [["unit", "long"], CORES],
   [["live"], Math.min(4, 2 * CORES)],
   [["alone"], 1],
 ];
 
-// Several times what the slowest takes on two cores.
+// Several times the time of the slowest on two cores.
 const JOB_TIMEOUT_MS = 900_000;
 const LONGEST = 10;
 
@@ -77,7 +77,7 @@ const runs = await testRuns();
 const results: JobResult[] = [];
 let reports = 0;
 for (const [kinds, lanes] of PARTS) {
-  // Those that wait longest, on Deno and Bun, come first.
+  // The files that take longest on Deno and Bun come first.
   const inTurn = kinds.includes("live") ? [...runs].reverse() : runs;
   const jobs = kinds.flatMap((kind) => inTurn.flatMap((testRun) => jobsOf(testRun, kind)));
   if (jobs.length === 0) continue;
@@ -93,7 +93,7 @@ header("What took longest");
 for (const { job, seconds } of [...results].sort((a, b) => b.seconds - a.seconds).slice(0, LONGEST)) {
   console.log(`${seconds.toFixed(1).padStart(6)} s  ${nameOf(job)}`);
 }
-// Again at the end, where it is found.
+// Repeated at the end, where it is easy to find.
 for (const failure of failures) console.log(failure);
 header("All runtimes");
 for (const testRun of runs) {
@@ -107,7 +107,7 @@ process.exitCode = total.failed === 0 && total.passed > 0 ? 0 : 1;
 
 async function testRuns(): Promise<TestRun[]> {
   const tests = chosen(".test.ts");
-  // Tests of what only Deno has, such as its leak sanitizers.
+  // Tests of features that only Deno has, such as its leak sanitizers.
   const denoTests = [...tests, ...chosen(".deno.ts")];
   const only = values.only.split(",");
   const nodes = values.matrix ? NODE_VERSIONS : [process.versions.node];
@@ -118,11 +118,11 @@ async function testRuns(): Promise<TestRun[]> {
     if (values.matrix) all.push(denoRun("Deno without --unstable-net", [], denoTests));
   }
   if (only.includes("bun")) all.push(bunRun(tests));
-  // A runner that is given no file looks for some by itself.
+  // A runner without a file looks for some by itself.
   return (positionals.length === 0 ? all.map(shortened) : all).filter(({ files }) => files.length > 0);
 }
 
-/** A run without what those before it have shown. */
+/** A run without the files whose result the runs before it have shown. */
 function shortened(testRun: TestRun, at: number, all: readonly TestRun[]): TestRun {
   const before = all.slice(0, at).map(({ runtime }) => runtime);
   const isFullHere = testRun.isFull && !before.includes(testRun.runtime);
@@ -150,7 +150,7 @@ function chosen(ending: string): string[] {
   return all.filter((file) => positionals.some((path) => file.startsWith(path.replace(/^\.\//, ""))));
 }
 
-/** The processes of a kind that a run takes. */
+/** The processes of a kind in a run. */
 function jobsOf(testRun: TestRun, kind: Kind): Job[] {
   const files = testRun.files.filter((file) => kindOf(file) === kind);
   if (kind === "unit") return files.length === 0 ? [] : [{ testRun, files }];
@@ -161,12 +161,12 @@ function jobsOf(testRun: TestRun, kind: Kind): Job[] {
 async function execute(job: Job, isShown: boolean): Promise<JobResult> {
   const { testRun: { runtime, title, command, args, isFull }, files } = job;
   const begin = performance.now();
-  // Several runners write theirs at the same time.
+  // Several runners write their output at the same time.
   const report = join(CACHE, `tests_${reports++}.junit.xml`);
   rmSync(report, { force: true });
   const words = runtime === "deno" ? [...args, `--junit-path=${report}`] : args;
   const names = runtime === "bun" || files.length === 1
-    // Bun takes a bare name for a filter; a path with a dot is one file.
+    // Bun uses a bare name as a filter; a path with a dot is one file.
     ? files.map((file) => `./${file}`)
     : [ENTRY, ...(runtime === "deno" ? ["--"] : []), ...files];
   const env = { WARP_MESH_TESTS: isFull ? "full" : values.matrix ? "version" : "small" };
@@ -179,7 +179,7 @@ async function execute(job: Job, isShown: boolean): Promise<JobResult> {
     ? 1
     : counts.failed;
   console.log(`${failed > 0 ? "✖" : "✔"} ${nameOf(job)}: ${line({ ...counts, failed })}, ${seconds.toFixed(1)} s`);
-  // A run that was ended, or a runner that broke, names nobody: the last that it said.
+  // A run that was ended, or a runner that broke, names no test: its last lines are repeated.
   const said = failuresFromOutput(runtime, output) || output.trimEnd().split("\n").slice(-20).join("\n");
   if (failed > 0) failures.push(`\n=== Failed on ${title} ===\n${said}`);
   return { ...counts, failed, job, seconds };

@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 
-/** How many tests a runner says it ran. */
+/** The number of tests that a runner reports. */
 export interface TestCounts {
   readonly passed: number;
   readonly failed: number;
@@ -27,7 +27,7 @@ const BROKE_OFF = /<failure message="(?!\d+ test steps? failed)/;
 export function countsFromJunit(path: string): TestCounts {
   const cases = [...readFileSync(path, "utf8").matchAll(/<testcase name="([^"]*)".*?<\/testcase>/gs)];
   const groups = new Set(cases.flatMap(([, name = ""]) => prefixes(name)));
-  // A group of its own failure is one that broke off: its tests have no result of theirs.
+  // A group with a failure of its own is one that broke off: its tests have no results.
   const tests = cases
     .filter(([text, name = ""]) => !groups.has(name) || BROKE_OFF.test(text))
     .map(([text]) => text);

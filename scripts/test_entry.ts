@@ -1,5 +1,5 @@
 /**
- * Loads files of tests, named as arguments, one after the other: `node --test` starts a process for each, and `deno test` a
+ * Loads test files, named as arguments, one after the other: `node --test` starts a process for each, and `deno test` a
  * worker, which takes longer than most of them.
  *
  * @module

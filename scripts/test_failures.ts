@@ -1,4 +1,4 @@
-/** How many lines of what one run says of its failures are repeated. */
+/** The number of lines that are repeated of a run's failures. */
 const MOST_LINES = 400;
 
 const NODE = /^✖ failing tests:$/gm;
@@ -7,12 +7,12 @@ const BUN_RESULT = /^\((?:pass|skip|todo|fail)\) /;
 const BUN_FILE = /^\S+\.(?:test|deno)\.m?[jt]s:$/;
 // A file that cannot be loaded, or a hook.
 const BUN_OUTSIDE = "# Unhandled error";
-// What it lists again at the end, when there was more than one file, or how many there were.
+// The list at the end, when there was more than one file, or the number of failures.
 const BUN_END = /^\d+ tests (?:skipped|failed):$|^ *\d+ pass$/;
 
 /**
- * What the runner of `node`, `deno` or `bun` said of the tests that failed: names, errors and where they are; empty when it
- * named none. A run of thousands of tests is read from its end, and often no more than the end is kept.
+ * The output of the runner of `node`, `deno` or `bun` about the tests that failed: names, errors and places; empty when
+ * it named none. A run of thousands of tests is read from its end, and often only the end is kept.
  */
 export function failuresFromOutput(runtime: string, output: string): string {
   // deno-lint-ignore no-control-regex
@@ -23,7 +23,7 @@ export function failuresFromOutput(runtime: string, output: string): string {
   return [...lines.slice(0, MOST_LINES), ...(more > 0 ? [`… and ${more} lines more`] : [])].join("\n");
 }
 
-/** Node and Deno gather them at the end. */
+/** Node and Deno print the failures together at the end. */
 function gathered(text: string, heading: RegExp): string[] {
   const last = [...text.matchAll(heading)].at(-1);
   return last === undefined ? [] : text.slice(last.index).trim().split("\n");
@@ -33,7 +33,7 @@ function isEnd(line: string): boolean {
   return BUN_FILE.test(line) || BUN_RESULT.test(line) || BUN_END.test(line);
 }
 
-/** Bun tells an error above the name of its test, among the results of the others. */
+/** Bun prints an error above the name of its test, among the results of the others. */
 function fromBun(text: string): string[] {
   const found: string[] = [];
   let file = "";

@@ -1,21 +1,23 @@
 /**
- * What each file of tests needs of the machine, and on which runtimes it shows something.
+ * The test plan: what each test file needs of the machine, and on which runtimes it runs.
  *
  * @module
  */
 
-/** How a file of tests is run beside others. */
+/** How a test file runs beside others. */
 export type Kind =
-  /** Short, and with no clock but a virtual one, or with sockets of its own process: many in one process. */
+  /** Short, and with only a virtual clock, or with sockets of its own process: many in one process. */
   | "unit"
-  /** Long, and bound to no time but a virtual one: a process each, as many at a time as there are processors. */
+  /** Long, and with only a virtual clock: a process each, as many at a time as there are processors. */
   | "long"
-  /** Starts processes and hosts, and waits for them most of the time: four at a time, and none of the others beside them. */
+  /** Starts processes and hosts, and mostly waits for them: four at a time, and none of the other kinds beside them. */
   | "live"
-  /** Keeps all processors busy, or would count something else beside others: with the machine to itself. */
+  /** Uses all processors, or would measure something else beside others: alone on the machine. */
   | "alone";
 
-/** Beginnings of paths in `tests/`, of files or of folders. Of two lists of kinds the first that names a file counts. */
+/**
+ * Beginnings of paths in `tests/`, of files or of folders. Of two lists of kinds the first that matches a file counts.
+ */
 export const LISTS = {
   alone: [
     "hosts/discovery.",
@@ -33,7 +35,7 @@ export const LISTS = {
     "runtimes/",
     "scripts/test_failures.",
   ],
-  /** Beside simulations: what measures memory, and the benchmark, none of whose figures is held to a limit. */
+  /** Beside simulations: tests that measure memory, and the benchmark, none of whose figures is held to a limit. */
   long: [
     "membership/departed_peers.",
     "observability/diagnosis/diagnose.",
@@ -42,9 +44,9 @@ export const LISTS = {
     "scripts/bench.",
     "sim/",
   ],
-  /** Those that take longest, which would be alone at the end if they came late. */
+  /** The longest ones, which would run alone at the end if they began late. */
   first: ["hosts/doctor.", "runtimes/stopped_process.", "scripts/bench.", "sim/pace_links.", "sim/storm."],
-  /** For the first run alone: starts what it tests on Node, Deno and Bun by itself, or is one of the longest simulations. */
+  /** For the first run alone: starts Node, Deno and Bun by itself, or is one of the longest simulations. */
   once: [
     "hosts/",
     "runtimes/busy_host.",
@@ -54,9 +56,9 @@ export const LISTS = {
     "sim/mesh_size.",
     "sim/pace_links.",
   ],
-  /** Of the hosts, those with one runtime: the one that runs the test. And some that the versions of Node show. */
+  /** Of the hosts, those with one runtime: the one that runs the test. And some that the versions of Node run. */
   notOnce: ["hosts/adapter_contract.", "hosts/host_shapes.", "hosts/hosts.", "hosts/no_multicast."],
-  /** On Node alone: the others do not tell what it takes. */
+  /** On Node alone: the other runtimes lack what it needs. */
   nodeOnly: ["pubsub/subscription_memory.", "scripts/hot_paths."],
   /** For the versions of Node: starts this one beside the only Deno and Bun. */
   onNode: [
@@ -67,7 +69,9 @@ export const LISTS = {
     "runtimes/stopped_process.",
     "scripts/test_failures.",
   ],
-  /** Of the long ones, what other versions of a runtime run: what depends on the version, and the shortest simulations. */
+  /**
+   * Of the long ones, what other versions of a runtime run: what depends on the version, and the shortest simulations.
+   */
   longOnVersions: [
     "pubsub/subscription_memory.",
     "sim/duplicate_id.",
@@ -75,8 +79,8 @@ export const LISTS = {
     "sim/suspended.",
   ],
   /**
-   * What other runtimes leave out at small size: rules of the protocol, which know no runtime, what starts itself on all
-   * runtimes on Node, a process that keeps two processors busy, and most of the long ones.
+   * What other runtimes omit at small size: rules of the protocol, which depend on no runtime, tests on Node that start
+   * all runtimes by themselves, a process that keeps two processors busy, and most of the long ones.
    */
   notOnRuntimes: [
     "cli/doctor.",
@@ -89,30 +93,33 @@ export const LISTS = {
     "runtimes/process_groups.",
     "sim/",
   ],
-  /** But worlds of every kind, and real sockets. */
+  /** Exceptions to that: worlds of every kind, and real sockets. */
   onRuntimes: ["sim/short_lived_nodes.", "sim/storm."],
 } as const;
 
-/** Whether all tests of a file may be skipped: on a runtime that cannot tell, or where no network namespace can be made. */
+/**
+ * Whether all tests of a file may be skipped: on a runtime without what they need, or where no network namespace can be
+ * made.
+ */
 export function maySkip(file: string, runtime: string): boolean {
   return file.startsWith("tests/hosts/") || (runtime !== "node" && isIn(file, "nodeOnly"));
 }
 
-/** How a file is run beside others. */
+/** How a file runs beside others. */
 export function kindOf(file: string): Kind {
   if (isIn(file, "alone")) return "alone";
   if (isIn(file, "live")) return "live";
   return isIn(file, "long") ? "long" : "unit";
 }
 
-/** The same files, with those first that take longest. */
+/** The same files, those that take longest first. */
 export function longestFirst(files: readonly string[]): string[] {
   return [...files.filter((file) => isIn(file, "first")), ...files.filter((file) => !isIn(file, "first"))];
 }
 
 /**
- * Whether a file has something to show on a runtime when it has been run on those that are `before`: other runtimes, or other
- * versions of it.
+ * Whether a file must run on a runtime when it has run on those that are `before`: other runtimes, or other versions of
+ * it.
  */
 export function isShownBy(file: string, runtime: string, isFull: boolean, before: readonly string[]): boolean {
   if (runtime !== "node" && isIn(file, "nodeOnly")) return false;

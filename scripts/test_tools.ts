@@ -1,6 +1,6 @@
 /**
- * Runs the `js` blocks of docs/testing.md, each with the test runner that it is about, against the packed package.
- * `package_check.ts` has packed it. Takes about half a minute, most of it npm's.
+ * Runs the `js` blocks of docs/testing.md, each with the test runner that it describes, against the packed package.
+ * `package_check.ts` has packed it. It takes about half a minute, most of it npm's.
  *
  * @module
  */
@@ -51,7 +51,7 @@ for (const name of files) {
   console.log(`${name} ${ok ? "passed" : "FAILED"}`);
   if (!ok) failed.push(name);
 }
-// A bundle in CommonJS reads the properties of `node:timers`, into which `node:test` puts its fakes, at each call.
+// A bundle in CommonJS reads the properties of `node:timers`, in which `node:test` puts its fakes, at each call.
 const bundled = "cache.node.cjs";
 const build = ["build", "cache.node.js", "--format=cjs", "--target=node", `--outfile=${bundled}`];
 for (const [command, args] of [[BUN, build], [node, ["--test", bundled]]] as const) {

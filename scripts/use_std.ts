@@ -1,5 +1,5 @@
 /**
- * Points `@std/assert` and `@std/async` at JSR's packages, or back at the stand-ins in `tests/std`. Run `npm install`
+ * Maps `@std/assert` and `@std/async` to JSR's packages, or back to the replacements in `tests/std`. Run `npm install`
  * afterwards; for JSR, npm has to know the `@jsr` scope.
  *
  *     npm run std -- jsr
@@ -13,7 +13,7 @@ import { join } from "node:path";
 import { ROOT } from "./runtimes.ts";
 
 interface Target {
-  /** What `deno.json` maps the name to. */
+  /** The target of the name in `deno.json`. */
   deno(name: string): string;
   /** The version in `package.json`. */
   npm(name: string): string;

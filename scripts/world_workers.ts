@@ -1,5 +1,5 @@
 /**
- * Runs seeded worlds in several processes, and says what became of them: what `worlds.ts` and `churn.ts` have in common.
+ * Runs seeded worlds in several processes, and reports the results: the common part of `worlds.ts` and `churn.ts`.
  *
  * @module
  */
@@ -14,11 +14,11 @@ export const WORLD_OPTIONS = {
   jobs: { type: "string", default: "2" },
   seed: { type: "string" },
   bail: { type: "boolean", default: false },
-  // The process is one of several: it runs each `step`th seed.
+  // The process is one of several: it runs every `step`th seed.
   step: { type: "string" },
 } as const;
 
-/** What `parseArgs` makes of {@linkcode WORLD_OPTIONS}. */
+/** The values that `parseArgs` makes of {@linkcode WORLD_OPTIONS}. */
 export interface WorldValues {
   readonly jobs: string;
   readonly seed?: string | undefined;
@@ -26,7 +26,7 @@ export interface WorldValues {
   readonly step?: string | undefined;
 }
 
-/** A world in which something does not hold. */
+/** A world in which a property does not hold. */
 export interface Failure<Kind> {
   readonly failed: Kind;
   readonly seed: number;
@@ -38,26 +38,29 @@ interface Timed {
   readonly ms: number;
 }
 
-/** The worlds that a script runs, and what it says of them. */
+/** The worlds that a script runs, and how it reports them. */
 export interface Worlds<Kind extends string, Report extends Timed> {
-  /** URL of the script: the processes run it, too. */
+  /** URL of the script: the worker processes run it, too. */
   readonly script: string;
-  /** What the processes get as arguments besides {@linkcode WORLD_OPTIONS} and `--count`. */
+  /** Arguments of the processes besides {@linkcode WORLD_OPTIONS} and `--count`. */
   readonly args?: readonly string[];
   /** The first seed, and how many there are. */
   readonly from: number;
   readonly count: number;
   /** Each seed has a world of each kind. */
   readonly kinds: readonly Kind[];
-  /** Runs a world to its end. Rejects when something does not hold. */
+  /** Runs a world to its end. Rejects when a property does not hold. */
   run(kind: Kind, seed: number, trace?: (line: string) => void): Promise<Report>;
-  /** What of the reports is summed, in the order of the summary. */
+  /** The figures of the reports that are summed, in the order of the summary. */
   readonly sums: readonly (keyof Report & string)[];
   /** Gets each report. */
   note?(report: Report): void;
   /** More for the summary: `hours` of virtual time have taken `seconds`. */
   summary(hours: number, seconds: number): object;
-  /** Names of worlds that have failed, those first that are to be shown; they are given in the order of their ends. */
+  /**
+   * Orders the names of failed worlds for the report, first those to be shown first; they come in the order of their
+   * ends.
+   */
   names(failures: readonly Failure<Kind>[]): readonly string[];
   /** Gets a line for each process that has not ended well. */
   ended?(line: string): void;

@@ -1,9 +1,9 @@
 /**
- * Runs seeded worlds in several processes, and says what became of them.
+ * Runs seeded worlds in several processes, and reports the results.
  *
  *     npm run worlds -- --count 100000            the worlds 1 to 100,000
  *     npm run worlds -- --count 1000 --from 5001  others
- *     npm run worlds -- --seed 4711               one, told line by line
+ *     npm run worlds -- --seed 4711               one, with a trace
  *     npm run worlds -- --jobs 4                  in so many processes: two unless said otherwise
  *     npm run worlds -- --bail                    ends when a world fails
  *     npm run worlds -- --without P14,P16         does not look at these properties
