@@ -1,4 +1,4 @@
-// Which literals a socket of each family can use.
+// Address literals: which ones a socket of each family can use.
 import { assertEquals } from "@std/assert";
 import * as fc from "fast-check";
 import { describe, test } from "node:test";
@@ -13,7 +13,7 @@ const likeIpv6 = fc.oneof(
 );
 
 describe("literals of sockets", () => {
-  test("are all but addresses of IPv4 in those of IPv6", () => {
+  test("include all of their family but IPv4 addresses in IPv6 form", () => {
     fc.assert(
       fc.property(fc.oneof(likeIpv6, fc.ipV4(), anyString), (text) => {
         const isMapped = isIpv6(text) && /^::ffff:[^:]+:[^:]+$/.test(canonical(text));
@@ -25,7 +25,7 @@ describe("literals of sockets", () => {
     for (const text of ["::ffff:5", "::ffff:1:2:3", "::1.2.3.4"]) assertEquals(familyOf(text), 6, text);
   });
 
-  test("keep their zones in the one text of each", () => {
+  test("keep their zones in their canonical text", () => {
     fc.assert(fc.property(fc.ipV4(), (text) => assertEquals(canonical(text), text)));
     assertEquals(canonical("FE80:0::1%Eth0"), "fe80::1%Eth0");
   });

@@ -13,7 +13,7 @@ const runtime = "Deno" in globalThis ? "deno" : "Bun" in globalThis ? "bun" : "n
 const isStableDeno = denoCannot(LOCAL)?.includes("--unstable-net") ?? false;
 
 describe(`auto on ${runtime}`, () => {
-  test("takes the native adapter, or says why not", async () => {
+  test("uses the native adapter, or has the reason why not", async () => {
     if (isStableDeno) await assertMade(LOCAL, "node", "--unstable-net");
     else await assertMade(LOCAL, runtime);
   });
@@ -34,7 +34,7 @@ describe(`auto on ${runtime}`, () => {
     if (runtime === "bun") await assertMade(preferred, "node", "Bun.udpSocket cannot set the receive buffer");
     else if (isStableDeno) await assertMade(preferred, "node", "--unstable-net", ["receiveBuffer"]);
     else await assertMade(preferred, runtime, undefined, runtime === "deno" ? ["receiveBuffer"] : []);
-    // With none asked for, there is nothing to prefer.
+    // Without a requested buffer there is nothing to prefer.
     if (runtime === "bun") await assertMade({ ...LOCAL, preferReceiveBuffer: true }, "bun");
   });
 

@@ -1,4 +1,4 @@
-// What Bun's sockets do that loopback cannot show, on a socket that behaves as measured of Bun's.
+// Bun's sockets: what loopback cannot show, on a fake socket that behaves as Bun's was measured to.
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { describe, test } from "node:test";
 import { bindBun } from "../../adapters/bun.ts";
@@ -7,7 +7,7 @@ import { BindError, type BindOptions } from "../../src/platform/datagram_socket.
 import { bytes, Inbox } from "../support/inbox.ts";
 import { LOCAL } from "../support/sockets.ts";
 
-/** What `send` does, call by call; after that it takes everything. */
+/** The results of `send`, call by call; after that it sends everything. */
 type Answer = boolean | Error;
 
 class FakeSocket implements BunSocket {
@@ -31,7 +31,7 @@ class FakeSocket implements BunSocket {
     return answer;
   }
 
-  /** Stops at what would block, and before what fails, which the next call says. */
+  /** Stops at a datagram that would block, and before one that fails, which the next call reports. */
   sendMany(packets: readonly (Uint8Array | number | string)[]): number {
     let taken = 0;
     for (const data of packets) {
@@ -72,7 +72,7 @@ class FakeSocket implements BunSocket {
 }
 
 describe("bindBun", () => {
-  test("sends again, in order, what would have blocked", async () => {
+  test("sends datagrams that would have blocked again, in order", async () => {
     const { socket, raw } = await bound();
     raw.answers.push(true, false, false);
     const sends = ["a", "b", "c"].map((text) => socket.send(bytes(text), "127.0.0.1", 9));
@@ -86,7 +86,7 @@ describe("bindBun", () => {
     assertEquals(raw.sent, ["a", "b", "c"]);
   });
 
-  test("a close rejects what would have blocked, and a late drain sends nothing", async () => {
+  test("a close rejects sends that would have blocked, and a late drain sends nothing", async () => {
     const { socket, raw } = await bound();
     raw.answers.push(false);
     const send = assertRejects(() => socket.send(bytes("a"), "127.0.0.1", 9), Error, "closed");
@@ -96,14 +96,14 @@ describe("bindBun", () => {
     assertEquals([raw.sent, raw.closed], [[], true]);
   });
 
-  test("an error that another destination left behind costs no datagram", async () => {
+  test("an error of an earlier destination loses no datagram", async () => {
     const { socket, raw } = await bound();
     raw.answers.push(failure("ECONNREFUSED"), failure("EHOSTUNREACH"));
     await socket.send(bytes("a"), "127.0.0.1", 9);
     assertEquals(raw.sent, ["a"]);
   });
 
-  test("an error that stays is the datagram's own", async () => {
+  test("an error that remains belongs to the datagram", async () => {
     const { socket, raw } = await bound();
     raw.answers.push(failure("EMSGSIZE"), failure("EMSGSIZE"), failure("EMSGSIZE"));
     await assertRejects(() => socket.send(bytes("a"), "127.0.0.1", 9), Error, "EMSGSIZE");
@@ -111,7 +111,7 @@ describe("bindBun", () => {
     assertEquals(raw.sent, ["b"]);
   });
 
-  test("goes on where the system stopped among several, and tells of those that it refused", async () => {
+  test("continues where the system stopped among several, and reports those that it refused", async () => {
     const { socket, raw } = await bound();
     const refused = () => [failure("EMSGSIZE"), failure("EMSGSIZE"), failure("EMSGSIZE")];
     raw.answers.push(true, false, false, true, ...refused(), true, failure("ECONNREFUSED"), true);
@@ -128,7 +128,7 @@ describe("bindBun", () => {
     assertEquals(raw.sent, ["a", "b", "d", "e"]);
   });
 
-  test("only trouble with receiving is reported, and is not fatal", async () => {
+  test("only receive errors are reported, and they are not fatal", async () => {
     const { raw, inbox } = await bound();
     for (const code of ["ECONNREFUSED", "EHOSTUNREACH", "ENETUNREACH", "EMSGSIZE"]) {
       raw.options.socket.error(failure(code));
@@ -137,7 +137,7 @@ describe("bindBun", () => {
     assertEquals(inbox.errors.map(({ error, fatal }) => [error.message, fatal]), [["ENOMEM", false]]);
   });
 
-  test("shares the port by the flag for SO_REUSEADDR, and only when asked to", async () => {
+  test("shares the port by the flag for SO_REUSEADDR, and only on request", async () => {
     assertEquals((await bound()).raw.options.flags, undefined);
     assertEquals((await bound({ shared: true })).raw.options.flags, 16);
   });
@@ -147,7 +147,7 @@ describe("bindBun", () => {
     assertEquals((await bound({ host: "::1", shared: true })).raw.options.flags, 24);
   });
 
-  test("joins and leaves while open, on the interface named or by the system's choice", async () => {
+  test("joins and leaves while open, on the named interface or on the system's default", async () => {
     const { socket, raw } = await bound();
     await socket.join("239.0.0.1", "127.0.0.1");
     await socket.join("239.0.0.2", undefined);
@@ -159,7 +159,7 @@ describe("bindBun", () => {
     ]);
   });
 
-  test("names the interface that multicast leaves by again when a group cannot be reached", async () => {
+  test("sets the interface for multicast again when a group cannot be reached", async () => {
     const { socket, raw } = await bound({ sendsMulticast: true, multicastInterface: "127.0.0.1" });
     const trouble = () => [failure("ENODEV"), failure("ENODEV"), failure("ENODEV")];
     raw.answers.push(...trouble());
@@ -185,7 +185,7 @@ describe("bindBun", () => {
   });
 
   if (!("Bun" in globalThis)) {
-    test("elsewhere says that this runtime is not Bun", async () => {
+    test("elsewhere rejects, as this runtime is not Bun", async () => {
       const error = await assertRejects(() => bindBun(LOCAL, new Inbox()), BindError, "not Bun");
       assertEquals(error.code, "EUNSUPPORTED");
     });

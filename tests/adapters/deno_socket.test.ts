@@ -1,4 +1,4 @@
-// What Deno's sockets do that loopback cannot show, on a socket that behaves as measured of Deno's.
+// Deno's sockets: what loopback cannot show, on a fake socket that behaves as Deno's was measured to.
 import { assertEquals, assertRejects } from "@std/assert";
 import { describe, test } from "node:test";
 import { bindDeno } from "../../adapters/deno.ts";
@@ -55,7 +55,7 @@ class FakeSocket implements DenoSocket {
 }
 
 describe("bindDeno", () => {
-  test("goes on receiving after an error", async () => {
+  test("continues to receive after an error", async () => {
     const { socket, inbox } = await bound([bytes("a"), named("OutOfMemory"), bytes("b")]);
     await until(() => inbox.received.length === 2);
     assertEquals(inbox.texts, ["a", "b"]);
@@ -63,7 +63,7 @@ describe("bindDeno", () => {
     await socket.close();
   });
 
-  test("gives up after 16 errors with no datagram in between, and says so", async () => {
+  test("gives up after 16 errors without a datagram in between, and reports it", async () => {
     const failures = (count: number) => Array.from({ length: count }, () => named("OutOfMemory"));
     const { socket, raw, inbox } = await bound([
       ...failures(15),
@@ -79,14 +79,14 @@ describe("bindDeno", () => {
     await socket.close();
   });
 
-  test("what a destination refused (Windows) is not trouble with receiving", async () => {
+  test("a refusal by a destination (Windows) is no receive error", async () => {
     const { socket, inbox } = await bound([named("ConnectionReset"), named("ConnectionRefused"), bytes("a")]);
     await until(() => inbox.received.length === 1);
     assertEquals(inbox.errors, []);
     await socket.close();
   });
 
-  test("close ends the receiving, and that is no error", async () => {
+  test("close ends the receiving without an error", async () => {
     const { socket, raw, inbox } = await bound([]);
     await socket.close();
     assertEquals([raw.closed, inbox.errors, raw.receives], [true, [], 1]);
@@ -98,13 +98,13 @@ describe("bindDeno", () => {
     await socket.close();
   });
 
-  test("asks for the loopback of multicast, which is off by default", async () => {
+  test("turns on the loopback of multicast, which is off by default", async () => {
     const { socket, raw } = await bound([], { shared: true });
     assertEquals([raw.options.loopback, raw.options.reuseAddress], [true, true]);
     await socket.close();
   });
 
-  test("joins on the interface named or leaves it to the system, and sets the TTL only to send", async () => {
+  test("joins on the named interface or on the system's default, and sets the TTL only to send", async () => {
     const sender = { joinGroup: "239.0.0.1", multicastInterface: "127.0.0.1", sendsMulticast: true, multicastTtl: 9 };
     const named = await bound([], sender);
     assertEquals([named.raw.joined, named.raw.ttls], [["239.0.0.1 on 127.0.0.1"], [9]]);
@@ -113,7 +113,7 @@ describe("bindDeno", () => {
     await Promise.all([named.socket.close(), unnamed.socket.close()]);
   });
 
-  test("joins and leaves while open, and what was not joined is not left", async () => {
+  test("joins and leaves while open, and does not leave a group that was not joined", async () => {
     const { socket, raw } = await bound([]);
     await socket.join("239.0.0.1", "127.0.0.1");
     raw.joinError = Object.assign(named("AddrInUse"), { code: "EADDRINUSE" });
@@ -143,7 +143,7 @@ describe("bindDeno", () => {
   });
 
   if (!("Deno" in globalThis)) {
-    test("elsewhere says that this runtime is not Deno", async () => {
+    test("elsewhere rejects, as this runtime is not Deno", async () => {
       const error = await assertRejects(() => bindDeno(LOCAL, new Inbox()), BindError, "not Deno");
       assertEquals(error.code, "EUNSUPPORTED");
     });

@@ -1,4 +1,4 @@
-// Look-ups of names by the runtime: how many are under way, and what waits for them.
+// Look-ups of names by the runtime: how many are under way, and which ones wait.
 import { describe, test } from "node:test";
 import { assertEquals, assertRejects } from "@std/assert";
 import { delay } from "@std/async";
@@ -6,7 +6,7 @@ import { LookUps, type LookUpsConfig } from "../../adapters/lookup_pool.ts";
 import { listedIn } from "../../adapters/name_server_lookup.ts";
 import { settle, watch } from "../support/outcome.ts";
 
-/** Look-ups that are answered by hand. */
+/** Look-ups that the test answers. */
 function byHand(config: Partial<LookUpsConfig> = {}) {
   const log: string[] = [];
   const open = new Map<string, { settle: (answer: string[]) => void; fail: (error: Error) => void }>();
@@ -31,7 +31,7 @@ function byHand(config: Partial<LookUpsConfig> = {}) {
 
 describe("look-ups", () => {
   for (const atOnce of [1, 3]) {
-    test(`are ${atOnce} at a time, first come, first served, and one that fails holds up none`, async () => {
+    test(`are ${atOnce} at a time, in order, and one that fails delays none`, async () => {
       const { lookUps, log, end, most } = byHand({ atOnce });
       const names = Array.from({ length: 20 }, (_, i) => `n${i}`);
       const queue: string[] = [];
@@ -49,7 +49,7 @@ describe("look-ups", () => {
     });
   }
 
-  test("that throw at once fail, and hold up none", async () => {
+  test("that throw at once fail, and delay none", async () => {
     const lookUps = new LookUps({
       atOnce: 1,
       lookup: (host) => {
@@ -62,7 +62,7 @@ describe("look-ups", () => {
     assertEquals([await good, await lookUps.resolve("b")], [["a"], ["b"]]);
   });
 
-  test("that are called off reject at once; those that wait are never begun", async () => {
+  test("that are aborted reject at once, and do not begin if they still wait", async () => {
     const { lookUps, log, end } = byHand();
     const controllers = Array.from({ length: 3 }, () => new AbortController());
     const outcomes = controllers.map(({ signal }, i) => watch(lookUps.resolve(`n${i}`, { signal })));
@@ -84,7 +84,7 @@ describe("look-ups", () => {
 });
 
 describe("the detour", () => {
-  /** Resolves with what was asked when the detour has been asked so often. */
+  /** Resolves with the names that the detour was called for, once it has been called so often. */
   function withDetour(answer: (host: string) => Promise<readonly string[]>, count: number) {
     const detoured: string[] = [];
     let done: () => void = () => {};
@@ -99,7 +99,7 @@ describe("the detour", () => {
     return { ...rig, detoured, asked };
   }
 
-  test("is taken by all that wait behind a name that is not answered, and by those that come later", async () => {
+  test("is used by all that wait behind a name without an answer, and by those that come later", async () => {
     const { lookUps, log, detoured, asked, end } = withDetour((host) => Promise.resolve([`at ${host}`]), 9);
     const silent = watch(lookUps.resolve("silent"));
     const names = Array.from({ length: 9 }, (_, i) => `n${i}`);
@@ -108,7 +108,7 @@ describe("the detour", () => {
     assertEquals(await lookUps.resolve("late"), ["at late"]);
     assertEquals([detoured, log, silent.state], [[...names, "late"], ["lookup silent"], "waiting"]);
     await end("lookup silent", ["10.0.0.1"]);
-    // Answered in time: nobody goes round it.
+    // The answer came in time, so the detour is not used.
     const next = watch(lookUps.resolve("next"));
     await end("lookup next", ["10.0.0.2"]);
     assertEquals([silent.state, next.state, detoured.length, log.at(-1)], [
@@ -119,7 +119,7 @@ describe("the detour", () => {
     ]);
   });
 
-  test("that does not know a name leaves it in the queue, where it is asked for once", async () => {
+  test("that does not know a name leaves it in the queue, where it is looked up once", async () => {
     const { lookUps, log, detoured, asked, end } = withDetour(() => Promise.reject(new Error("unknown")), 2);
     const outcomes = ["silent", "a", "b"].map((host) => watch(lookUps.resolve(host)));
     await asked;
@@ -132,7 +132,7 @@ describe("the detour", () => {
     assertEquals([log, detoured.length], [["lookup silent", "lookup a", "lookup b"], 2]);
   });
 
-  test("is not taken for what was called off, and by 32 at a time", async () => {
+  test("is not used for aborted look-ups, and by 32 at a time", async () => {
     const { lookUps, detoured, asked } = withDetour(() => new Promise(() => {}), 32);
     const controller = new AbortController();
     const { signal } = controller;
@@ -147,7 +147,7 @@ describe("the detour", () => {
 });
 
 describe("the detour, later", () => {
-  test("is not taken behind a name that has not taken long, though others have", async () => {
+  test("is not used behind a name that has not taken long, though others have", async () => {
     const detoured: string[] = [];
     const detour = (host: string) => {
       detoured.push(host);
@@ -162,7 +162,7 @@ describe("the detour, later", () => {
     assertEquals(detoured, ["a"]);
   });
 
-  test("goes on with those that wait when some of it have ended", async () => {
+  test("continues with those that wait when some of its look-ups have ended", async () => {
     const { log, way, end } = byHand();
     const limited = new LookUps({
       lookup: () => new Promise(() => {}),
@@ -181,7 +181,7 @@ describe("the detour, later", () => {
     assertEquals(log, names.map((host) => `detour ${host}`));
   });
 
-  test("and an answer leave nothing on the signal", async () => {
+  test("and an answer leave no listener on the signal", async () => {
     let listeners = 0;
     const { signal } = new AbortController();
     const counted = new Proxy(signal, {
@@ -219,7 +219,7 @@ describe("the hosts file", () => {
     assertEquals(listedIn(HOSTS, "six"), ["fe80::1%eth0"]);
   });
 
-  test("does not know an address, a comment or nothing as a name", () => {
+  test("has no entry for an address, a comment or an empty name", () => {
     for (const name of ["10.0.0.1", "same", "", "ache"]) assertEquals(listedIn(HOSTS, name), []);
     assertEquals(listedIn("", "localhost"), []);
   });

@@ -11,7 +11,7 @@ const HEAD = "Iface\tDestination\tGateway\tFlags\tRefCnt\tUse\tMetric\tMask\tMTU
 const row = (device: string, to: string, mask: string, metric = 0, flags = "0001") =>
   `${device}\t${to}\t00000000\t${flags}\t0\t0\t${metric}\t${mask}\t0\t0\t0\n`;
 
-describe("the interface that a table of routes has for a group", () => {
+describe("the interface for a group in a routing table", () => {
   const cases: Readonly<Record<string, readonly [table: string, device: string | undefined]>> = {
     "no route": ["", undefined],
     "networks alone": [row("eth0", "0000080A", "00FFFFFF"), undefined],
@@ -42,14 +42,14 @@ describe("the interface without an option", () => {
   const chosen = (route?: { readonly source: string | undefined }, all = list) =>
     linksOf(checkOptions({}), all, route).map(({ name, address, ref }) => [name, address, ref]);
 
-  test("is that of the route, with the address that leaves by it", () => {
+  test("is that of the route, with the source address of the route", () => {
     assertEquals(chosen({ source: "10.9.0.2" }), [["eth0", "10.9.0.2", undefined]]);
   });
-  test("is the first that reaches others where the route is not known, or is of an address that is not listed", () => {
+  test("is the first that is no loopback when the route is not known, or its address is not listed", () => {
     assertEquals(chosen(), [["docker0", "172.17.0.1", undefined]]);
     assertEquals(chosen({ source: "10.9.0.3" }), [["docker0", "172.17.0.1", undefined]]);
   });
-  test("is named to the system where there is no route, unless it is the loopback one", () => {
+  test("is set on the socket where there is no route, unless it is the loopback one", () => {
     assertEquals(chosen({ source: undefined }), [["docker0", "172.17.0.1", "172.17.0.1"]]);
     assertEquals(chosen({ source: undefined }, list.slice(0, 1)), [["lo", "127.0.0.1", undefined]]);
   });
@@ -65,16 +65,16 @@ describe("addresses of this host", () => {
     assertEquals(own.filter((host) => !local.isOwn(host)), []);
     assertEquals(["fe80::1%eth1", "10.0.0.1", "128.0.0.1"].filter((host) => local.isOwn(host)), []);
   });
-  test("may be said to be at a loopback address by this host alone", () => {
+  test("may be advertised at a loopback address by this host alone", () => {
     assertEquals(local.mayBeAt("::1", { host: "fe80::1%eth0", port: 1 }), true);
     assertEquals(local.mayBeAt("127.0.0.1", { host: "10.0.0.1", port: 1 }), false);
   });
-  test("of a network of two may both be somebody's", () => {
+  test("of a network of two may both be a host's", () => {
     assertEquals(local.mayBeAt("10.0.0.1", { host: "10.0.0.1", port: 1 }), true);
   });
 });
 
-test("a route that moves is followed within a second, and one that cannot be told changes nothing", async () => {
+test("a route that moves is followed within a second, and one that cannot be looked up changes nothing", async () => {
   const network = new MemoryNetwork();
   const host = network.host("10.9.0.1");
   const other = { name: "eth1", address: "10.8.0.1", internal: false, netmask: "255.255.255.0" };

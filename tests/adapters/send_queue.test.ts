@@ -42,7 +42,7 @@ describe("SendQueue", () => {
       done();
     });
     let ended = false;
-    // Sixteen in each turn and no more: this one counts them after the queue's own.
+    // Sixteen in each turn and no more: this callback counts them after the queue's own.
     function count(): void {
       turn++;
       if (!ended) setImmediate(count);
@@ -56,7 +56,7 @@ describe("SendQueue", () => {
     assertEquals(perTurn.filter((count) => count > 16), []);
   });
 
-  test("keeps the order of 5,000 datagrams that nobody awaits", async () => {
+  test("keeps the order of 5,000 datagrams that are not awaited", async () => {
     const sent: string[] = [];
     const queue = new SendQueue((datagrams, _host, _port, done) => {
       for (const data of datagrams) sent.push(new TextDecoder().decode(data));
@@ -67,7 +67,7 @@ describe("SendQueue", () => {
     assertEquals(sent, expected);
   });
 
-  test("close rejects what is under way and what waits, and nothing more leaves", async () => {
+  test("close rejects sends under way and those that wait, and nothing more is sent", async () => {
     const { queue, transmissions } = pendingQueue();
     const sends = ["a", "b"].map((text) => queue.send(bytes(text), "127.0.0.1", 9));
     queue.close();
@@ -78,7 +78,7 @@ describe("SendQueue", () => {
     assertEquals(texts(transmissions), ["a"]);
   });
 
-  test("hands several over together, in the order of the calls, and says why some were not sent", async () => {
+  test("passes several on together, in the order of the calls, and reports why some were not sent", async () => {
     const { queue, transmissions } = pendingQueue();
     const many = (...texts: string[]) => queue.sendMany(texts.map(bytes), "127.0.0.1", 9);
     const sends = [many("a", "b"), queue.send(bytes("c"), "127.0.0.1", 9), many("d", "e")];
@@ -104,7 +104,7 @@ describe("SendQueue", () => {
     await sends[1];
   });
 
-  test("tells of each of several datagrams that can not be sent, and never rejects", async () => {
+  test("reports each of several datagrams that cannot be sent, and never rejects", async () => {
     const { queue } = pendingQueue();
     const two = [bytes("a"), bytes("b")];
     const cases = [queue.sendMany(two, "localhost", 9), queue.sendMany(two, "127.0.0.1", 0)];
@@ -127,7 +127,7 @@ describe("SendQueue", () => {
     });
   }
 
-  test("to a group that cannot be reached it sends once more, where the interface can be named again", async () => {
+  test("sends once more to a group that cannot be reached, where the interface can be set again", async () => {
     let renewals = 0;
     let isBack = true;
     const tries: string[] = [];
@@ -150,7 +150,7 @@ describe("SendQueue", () => {
     isBack = false;
     await assertRejects(() => queue.send(bytes("a"), "239.0.0.1", 9));
     await assertRejects(() => queue.send(bytes("a"), "239.0.0.1", 9));
-    // Not again within 100 ms, unless this machine stood still for so long.
+    // Not again within 100 ms, unless this machine stalled for so long.
     assertEquals(tries.filter((host) => host === "239.0.0.1").length, 4);
     queue.close();
   });

@@ -18,30 +18,30 @@ const own: BindOptions = { ...LOCAL, host: "0.0.0.0", sendsMulticast: true, mult
 const joined: BindOptions = { ...own, shared: true, joinGroup: "239.0.0.1" };
 
 describe("cannot", () => {
-  test("an API that can do all can do anything", () => {
+  test("is undefined for an API with all capabilities", () => {
     for (const options of [LOCAL, own, joined, { ...own, multicastTtl: 9 }]) {
       assertEquals(cannot(all, options), undefined);
     }
   });
 
-  test("a socket that sends no multicast is in every API's power", () => {
+  test("is undefined for a socket without multicast on every API", () => {
     for (const options of [LOCAL, own, joined, { ...own, multicastTtl: 9 }]) {
       assertEquals(cannot(least, { ...options, sendsMulticast: false }), undefined);
     }
   });
 
-  test("a socket of IPv6 alone", () => {
+  test("covers a socket of IPv6 alone", () => {
     for (const host of ["::", "::1", "fe80::1%eth0"]) {
       assertEquals(cannot(least, { ...LOCAL, host }), "least cannot keep IPv4 out of a socket of IPv6");
       assertEquals(cannot(all, { ...LOCAL, host }), undefined);
     }
   });
 
-  test("the receive buffer is a wish", () => {
+  test("does not cover the receive buffer, which may be unmet", () => {
     assertEquals(cannot(least, { ...LOCAL, receiveBuffer: 1 << 20, preferReceiveBuffer: true }), undefined);
   });
 
-  test("an interface to send from", () => {
+  test("covers an interface to send from", () => {
     assertEquals(cannot(least, own), "least cannot choose the interface that multicast leaves by");
     assertEquals(
       cannot(bound, own),
@@ -51,7 +51,7 @@ describe("cannot", () => {
     assertEquals(cannot(least, { ...own, multicastInterface: undefined }), undefined);
   });
 
-  test("a TTL with and without a group", () => {
+  test("covers a TTL with and without a group", () => {
     const ttl = { multicastInterface: undefined, multicastTtl: 9 };
     assertEquals(cannot(least, { ...joined, ...ttl }), undefined);
     assertEquals(

@@ -1,4 +1,4 @@
-// SRV records: the names that are asked for, and what a simulated network answers.
+// SRV records: the names that are looked up, and the answers of a simulated network.
 import { describe, test } from "node:test";
 import { assert, assertEquals, assertInstanceOf, assertRejects } from "@std/assert";
 import { MemoryNetwork } from "../../adapters/memory.ts";
@@ -8,7 +8,7 @@ import { resolveSrv } from "../../adapters/system.ts";
 const POD =
   "nameserver 10.96.0.10\nsearch default.svc.cluster.local svc.cluster.local cluster.local\noptions ndots:5\n";
 
-describe("the names that are asked for", () => {
+describe("the names that are looked up", () => {
   test("have the domains of the search list first, when there are few dots", () => {
     assertEquals(candidates("_warp-mesh._udp.cache.default.svc", POD), [
       "_warp-mesh._udp.cache.default.svc.default.svc.cluster.local",
@@ -35,15 +35,15 @@ describe("the names that are asked for", () => {
     }
   });
 
-  test("heed the last list, the last number, and lines with any space", () => {
+  test("follow the last list and the last number, and lines with any space", () => {
     const conf = "domain x\n  search  y.\tz \noptions rotate ndots:0\noptions ndots:x timeout:1\n";
     assertEquals(candidates("a", conf), ["a", "a.y", "a.z"]);
   });
 });
 
 describe("the system's resolver", () => {
-  test("rejects a name that cannot be", async () => {
-    // Longer than a name in the DNS may be, so that nothing is asked of the network.
+  test("rejects an impossible name", async () => {
+    // Longer than a name in the DNS may be, so that there is no query.
     assertInstanceOf(await assertRejects(() => resolveSrv("a".repeat(300))), Error);
   });
 });
@@ -68,7 +68,7 @@ describe("a simulated network", () => {
     await unknown();
   });
 
-  test("gives an answer that may be changed without harm", async () => {
+  test("returns an answer that may be modified", async () => {
     const network = new MemoryNetwork();
     const { resolveSrv } = network.host("10.0.0.1");
     network.services.set("a", [{ host: "b", port: 1 }]);
@@ -76,7 +76,7 @@ describe("a simulated network", () => {
     assertEquals((await resolveSrv("a")).length, 1);
   });
 
-  test("knows that an IPv6 literal is its own address", async () => {
+  test("resolves an IPv6 literal to itself", async () => {
     assertEquals(await new MemoryNetwork().host("10.0.0.1").resolve("fd00::1"), ["fd00::1"]);
   });
 });

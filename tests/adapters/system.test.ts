@@ -13,13 +13,13 @@ describe("systemClock", () => {
     }
   });
 
-  test("tells the time of the wall", () => {
+  test("has the wall time", () => {
     const before = Date.now();
     const told = systemClock.wall?.() ?? NaN;
     assertEquals([told >= before, told <= Date.now()], [true, true]);
   });
 
-  test("no timer comes early, whatever fraction of a millisecond it is set to", async () => {
+  test("fires no timer early, whatever fraction of a millisecond it is set to", async () => {
     const early: number[] = [];
     await Promise.all(Array.from({ length: 200 }, (_, i) => {
       const delay = i * 0.137;
@@ -34,7 +34,7 @@ describe("systemClock", () => {
     assertEquals(early, []);
   });
 
-  test("a delay longer than the runtimes' timers can be does not come at once", async () => {
+  test("does not fire a timer at once whose delay is too long for the runtime", async () => {
     let fired = false;
     const long = systemClock.setTimer(() => fired = true, 2 ** 31 + 1000);
     await wait(20);
@@ -42,11 +42,11 @@ describe("systemClock", () => {
     assertEquals(fired, false);
   });
 
-  test("a negative delay is none", async () => {
+  test("takes a negative delay as 0", async () => {
     await wait(-5);
   });
 
-  test("what was taken back is not called, and taking it back later does nothing", async () => {
+  test("does not call cancelled callbacks, and a later cancel does nothing", async () => {
     const calls: string[] = [];
     const cancelled = [
       systemClock.setTimer(() => calls.push("timer"), 0),
@@ -64,7 +64,7 @@ describe("systemClock", () => {
     assertEquals(calls, ["kept"]);
   });
 
-  test("the end of the turn comes after all promises and before the next turn", async () => {
+  test("calls the end of the turn after all promises and before the next turn", async () => {
     const order: string[] = [];
     const ended = new Promise<void>((resolve) =>
       systemClock.setTurnEnd(() => {
@@ -83,7 +83,7 @@ describe("systemClock", () => {
 });
 
 describe("randomBytes", () => {
-  test("gives as many as asked for, and others each time", () => {
+  test("returns as many as requested, and others each time", () => {
     assertEquals(randomBytes(0).length, 0);
     const [one, other] = [randomBytes(16), randomBytes(16)];
     assertEquals([one.length, other.length], [16, 16]);
@@ -92,25 +92,25 @@ describe("randomBytes", () => {
 });
 
 describe("resolve", () => {
-  test("a literal is its own address", async () => {
+  test("resolves a literal to itself", async () => {
     assertEquals(await resolve("127.0.0.1"), ["127.0.0.1"]);
     assertEquals(await resolve("::1"), ["::1"]);
   });
 
-  test("a name in the hosts file", async () => {
+  test("resolves a name in the hosts file", async () => {
     const addresses = await resolve("localhost");
     assert(addresses.includes("127.0.0.1") || addresses.includes("::1"), `${addresses}`);
   });
 
-  test("one that fails holds up none, and what was called off is not answered", async () => {
+  test("does not delay others by one that fails, and rejects when it is aborted", async () => {
     const signal = AbortSignal.abort(new Error("off"));
-    const asked = ["a".repeat(300), "127.0.0.1", "::1"].map((host) => resolve(host).catch(() => "failed"));
+    const lookUps = ["a".repeat(300), "127.0.0.1", "::1"].map((host) => resolve(host).catch(() => "failed"));
     await assertRejects(() => resolve("localhost", { signal }), Error, "off");
-    assertEquals(await Promise.all(asked), ["failed", ["127.0.0.1"], ["::1"]]);
+    assertEquals(await Promise.all(lookUps), ["failed", ["127.0.0.1"], ["::1"]]);
   });
 
-  test("a name that cannot be rejects", async () => {
-    // Longer than a name in the DNS may be, so that nothing is asked of the network.
+  test("rejects an impossible name", async () => {
+    // Longer than a name in the DNS may be, so that there is no query.
     assertInstanceOf(await assertRejects(() => resolve("a".repeat(300))), Error);
   });
 });

@@ -1,17 +1,18 @@
-// A mesh goes on while a test runner has put fake clocks and timers in the place of the real ones.
+// The system clock: a mesh works while a test runner has replaced the real clocks and timers by fakes.
 import { assertEquals } from "@std/assert";
 import { test } from "node:test";
 import { RUNTIMES, withPrograms } from "../support/programs.ts";
 
 /**
- * `globals` are what vitest 4, Jest 30 and sinon 22 replace by default, `Date` too, and a stub of the random source. `node:timers`: what
- * `node:test` replaces, and a bundle in CommonJS would see. `process`: what sinon replaces besides.
+ * `globals` are what vitest 4, Jest 30 and sinon 22 replace by default, `Date` too, and a stub of the random source.
+ * `node:timers`: what `node:test` replaces, and a bundle in CommonJS would see. `process`: what sinon replaces in
+ * addition.
  */
 const KINDS = ["globals", "node:timers", "process"];
 
 for (const runtime of RUNTIMES) {
   for (const kind of KINDS) {
-    // Deno's `node:process` hands nothing of what is put into it to `node:dgram`, nor does Bun's.
+    // Neither Deno's nor Bun's `node:process` passes what is put into it on to `node:dgram`.
     if (kind === "process" && runtime !== "node") continue;
     test(`a mesh on ${runtime} delivers and closes with fakes of ${kind}`, () =>
       withPrograms(async (start) => {

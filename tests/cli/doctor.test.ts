@@ -564,12 +564,12 @@ describe("scouting", () => {
   test("heeds answers to its own question only", async () => {
     const socket = createSocket("udp4");
     const id = stampUuid(crypto.getRandomValues(new Uint8Array(16)));
-    const asked: { readonly nonce: number; readonly stream: string }[] = [];
+    const received: { readonly nonce: number; readonly stream: string }[] = [];
     socket.on("message", async (data, { address, port }) => {
       const extension = readExtension(data, HEADER_LENGTH);
       const nonce = typeof extension === "object" ? extension.nonce ?? 0 : 0;
       const stream = nodeIdOf(data).slice();
-      asked.push({ nonce, stream: formatNodeId(stream) });
+      received.push({ nonce, stream: formatNodeId(stream) });
       const send = (control: Parameters<typeof encodeControl>[2]) =>
         new Promise((resolve) => socket.send(encodeControl(TYPE_PROBE_ACK, id, control), port, address, resolve));
       await send({ stream, nonce: (nonce + 1) % 2 ** 32, report: { ...REPORT, port: 1 } });
@@ -586,7 +586,7 @@ describe("scouting", () => {
       // Each question is sent twice.
       assertEquals(answers.map((answer) => [answer.id, answer.report.port]), Array(4).fill([formatNodeId(id), 4]));
       // Nobody knows either beforehand.
-      assertEquals([new Set(asked.map(({ nonce }) => nonce)).size, new Set(asked.map((one) => one.stream)).size], [
+      assertEquals([new Set(received.map(({ nonce }) => nonce)).size, new Set(received.map((one) => one.stream)).size], [
         2,
         2,
       ]);

@@ -1,4 +1,4 @@
-// What the mesh needs of Deno's permissions: a program that has those and no others, and one that has fewer.
+// Deno's permissions: a program with those that the mesh needs and no others, and one with fewer.
 
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { readFileSync } from "node:fs";
@@ -12,12 +12,12 @@ import { hostTest, withHosts } from "./support/netns.ts";
 const DOCUMENTED = ["--allow-net", "--allow-sys=networkInterfaces"];
 const ADAPTERS = { "with --unstable-net": "deno", "without --unstable-net": "node" } as const;
 const UNSTABLE = { deno: ["--unstable-net"], node: [] } as const;
-// What a node advertises that may not list interfaces. Those who hear it put the source in its place.
+// The advertised host of a node that may not list interfaces. Receivers replace it by the source address.
 const NAMELESS = "0.0.0.0";
 
 type Adapter = keyof typeof UNSTABLE;
 
-/** Runs the program with permissions, and nobody to ask for more. */
+/** Runs the program with permissions, and denies every other one. */
 async function runWith(
   adapter: Adapter,
   permissions: readonly string[],
@@ -74,12 +74,12 @@ for (const [title, adapter] of Object.entries(ADAPTERS)) {
       assertEquals([hostOf(outcome), outcome.keys], ["127.0.0.1", ["user:42"]]);
     });
 
-    test("with --allow-net alone: an interface given by its address is enough", async () => {
+    test("with --allow-net alone: an interface given by its address works", async () => {
       const outcome = await runWith(adapter, ["--allow-net"]);
       assertEquals([hostOf(outcome), outcome.keys], ["127.0.0.1", ["user:42"]]);
     });
 
-    test("with --allow-net alone: a name cannot be looked up, and the error says what to do", async () => {
+    test("with --allow-net alone: an interface given by its name is an error that states the remedy", async () => {
       const { refused, option } = await runWith(adapter, ["--allow-net"], { interface: "lo" });
       assertEquals(option, "interface");
       assertStringIncludes(
@@ -88,7 +88,7 @@ for (const [title, adapter] of Object.entries(ADAPTERS)) {
       );
     });
 
-    test("with no permission: the error names what must be permitted", async () => {
+    test("without a permission: the error names what must be permitted", async () => {
       const { refused, option } = await runWith(adapter, []);
       assertEquals(option, "port");
       assertStringIncludes(refused ?? "", "binding `port` must be permitted");
@@ -109,7 +109,7 @@ for (const [title, adapter] of Object.entries(ADAPTERS)) {
       assertEquals(permitted.events, [...opened(adapter), "peerJoined", "peerLeft", "closed"]);
     });
 
-    test("with the group forbidden: an event says that it cannot be sent to, and seeds do", async () => {
+    test("with the group forbidden: an event reports the failed send, and seeds work", async () => {
       const { keys, events } = await runWith(adapter, ["--allow-net=0.0.0.0,127.0.0.1"]);
       assertEquals(keys, ["user:42"]);
       assert(events?.includes("error send"), `${events}`);
@@ -130,7 +130,7 @@ for (const [title, adapter] of Object.entries(ADAPTERS)) {
     );
 
     hostTest(
-      "with --allow-net alone and no interface given, it works and leaves its address to who hears it",
+      "with --allow-net alone and no interface given, it works, and receivers use its source address",
       () =>
         withHosts([["10.77.1.1"]], async ([host]) => {
           const outcome = await runWith(adapter, ["--allow-net"], { interface: "" }, host?.within);

@@ -1,4 +1,4 @@
-// Five hosts, of all three runtimes, find each other: by multicast, by a seed, by both, with IPv4 and IPv6.
+// Discovery: five hosts, of all three runtimes, find each other by multicast, by a seed, by both, with IPv4 and IPv6.
 
 import { assertEquals } from "@std/assert";
 import type { MeshOptions } from "../../mod.ts";
@@ -18,7 +18,7 @@ async function meshTime(nodes: readonly HostNode[], late: readonly HostNode[]): 
 }
 
 hostTest(
-  "five hosts by multicast, then ten nodes: all know all, and a publish is one datagram on the wire",
+  "five hosts by multicast, then ten nodes: all know each other, and a publish is one datagram on the wire",
   () =>
     withHosts(FIVE, (hosts, wire) =>
       withHostProcesses(async (start) => {
@@ -36,7 +36,7 @@ hostTest(
         nodes.push(...late);
         talk.join(late);
         assertWithin("ten by multicast", await meshTime(nodes, late), 100);
-        // Of two nodes on each host.
+        // There are two nodes on each host.
         await heartbeats(wire, hosts, 5);
         const beginTen = wire.batches(hosts);
         for (const node of nodes) {
@@ -71,7 +71,7 @@ hostTest(
           const before = wire.batches(hosts);
           await talk.round();
           await talk.end();
-          // Of ten publishers, eight are not on the same host; there multicast is heard.
+          // Of ten publishers, eight are not on the same host; they get multicast there.
           assertEquals(since(before, wire.batches(hosts)), { group: 10, copies: NONE.map(() => 2 * 8) });
         }
         pass();

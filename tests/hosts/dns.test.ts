@@ -1,4 +1,4 @@
-// Hosts, of all three runtimes, that find each other by a name server whose records change, and which fails.
+// DNS: hosts, of all three runtimes, find each other by a name server whose records change, and which fails.
 
 import { assert, assertEquals, assertLessOrEqual, assertStringIncludes } from "@std/assert";
 import type { MeshOptions } from "../../mod.ts";
@@ -22,7 +22,7 @@ interface Scene {
   readonly server: NameServer;
 }
 
-/** Five hosts with a process each, and a sixth that answers for names. The first three have a runtime each. */
+/** Five hosts with a process each, and a sixth that runs the name server. The first three have a runtime each. */
 function withNames(body: (scene: Scene) => Promise<void>): Promise<void> {
   return withHosts(
     [...FIVE, ["10.77.1.53"]],
@@ -35,7 +35,7 @@ function withNames(body: (scene: Scene) => Promise<void>): Promise<void> {
   );
 }
 
-/** Resolves when each of these hosts has asked for a name once more. */
+/** Resolves when each of these hosts has looked the name up once more. */
 async function asked(server: NameServer, hosts: readonly Host[], name: string): Promise<void> {
   const count = (): readonly number[] => {
     const questions = server.questions().filter((question) => question.name === name && question.type === "A");
@@ -45,7 +45,10 @@ async function asked(server: NameServer, hosts: readonly Host[], name: string): 
   await until(() => count().every((now, i) => now > (before[i] ?? 0)), `questions for ${name}`);
 }
 
-/** A node on each of the first three hosts that has `before` and `peers`, and for each another on the fifth that has nobody. */
+/**
+ * A node on each of the first three hosts with `before` and `peers`, and for each a second one on the fifth host
+ * without peers.
+ */
 async function openPairs(
   cast: readonly HostProcess[],
   peers: (port: number, i: number) => string,
@@ -71,7 +74,7 @@ async function assertTalks(pairs: readonly (readonly HostNode[])[]): Promise<voi
 }
 
 hostTest(
-  "a headless service: who is added to the records is in the mesh, and who is removed and gone is forgotten",
+  "a headless service: nodes that are added to the records join, and nodes that are removed and crash are forgotten",
   () =>
     withNames(async ({ hosts, wire, cast, server }) => {
       const seeking = hosts.slice(0, 3);
@@ -80,7 +83,7 @@ hostTest(
       const pods = await Promise.all(cast.slice(0, 3).map((process) => process.open({ ...OPTIONS, peers: [NAME] })));
       const pairs = await openPairs(cast, () => NAME);
       await fullMesh(pods);
-      // Those know nobody, and nobody knows them but by the records.
+      // Those have no seed, and are found by the records alone.
       const added = await Promise.all(cast.slice(3).map((process) => process.open(OPTIONS)));
       await asked(server, seeking, NAME);
       assertEquals(await Promise.all([...added, ...pairs.flat()].map((node) => node.peers())), Array(8).fill([]));
@@ -96,7 +99,7 @@ hostTest(
       const talk = new Talk(nodes);
       await talk.round();
 
-      // Removed, but there.
+      // Removed from the records, and running.
       await server.set({ [NAME]: { A: addresses.slice(0, 4) } });
       await asked(server, seeking, NAME);
       await asked(server, seeking, NAME);
@@ -104,7 +107,7 @@ hostTest(
       await talk.round();
       await talk.settled();
 
-      // Removed, and gone.
+      // Removed from the records, and crashed.
       const gone = added[1] as HostNode;
       const killedAt = await gone.process.kill();
       const rest = nodes.filter((node) => node !== gone);
@@ -115,15 +118,15 @@ hostTest(
       const before = wire.datagrams(hosts)[4];
       await asked(server, seeking, NAME);
       await asked(server, seeking, NAME);
-      // It may have been cut off, so each that knew it asks it after 1, 2, 4 … heartbeats, and sends nothing else there.
+      // It may have been cut off, so each peer probes it after 1, 2, 4 … heartbeats, and sends nothing else there.
       const asks = (wire.datagrams(hosts)[4] ?? 0) - (before ?? 0);
-      assertLessOrEqual(asks, 2 * (rest.length + pairs.length), "What is gone must be asked ever less");
+      assertLessOrEqual(asks, 2 * (rest.length + pairs.length), "A departed peer must be probed ever more rarely");
       for (const node of rest) assertEquals((await node.peers()).length, 3, node.name);
     }),
 );
 
 hostTest(
-  "a service by its SRV records, and names of IPv6, which lack the domain that is searched",
+  "a service by its SRV records, and names with IPv6 addresses, which need the search domain",
   () =>
     withNames(async ({ hosts, cast, server }) => {
       hosts.forEach((host, i) => host.run("ip", "address", "add", `fd77::${i + 1}/64`, "dev", "eth0", "nodad"));
@@ -141,7 +144,7 @@ hostTest(
 );
 
 hostTest(
-  "a name server that fails: an event, look-ups that come more rarely, and all is well when it is back",
+  "a name server that fails: an event, rarer look-ups, and a complete mesh when it works again",
   () =>
     withNames(async ({ hosts, cast, server }) => {
       await server.set({ [NAME]: { A: ["10.77.1.5"] } });
@@ -153,7 +156,7 @@ hostTest(
         assertEquals(error.stage, "resolve", seeker.name);
         assertStringIncludes((error.error as { message: string }).message, `Cannot look up the seed "${NAME}"`);
       }
-      // At once, and after 1 and 2 s, each less up to a tenth.
+      // At once, and after 1 and 2 s, each up to a tenth earlier.
       const isAskedTwice = (host: Host) => timesAsked(server, host).length >= 2;
       await until(() => hosts.slice(0, 3).every(isAskedTwice), `second questions for ${NAME}`);
       assertEquals(await Promise.all(seekers.map((node) => node.peers())), [[], [], []]);
@@ -169,27 +172,27 @@ hostTest(
 );
 
 hostTest(
-  "a name that is not answered: one behind it, which lacks the domain that is searched, is found meanwhile",
+  "a name without an answer: one behind it, which needs the search domain, is found meanwhile",
   () =>
     withNames(async ({ hosts, cast, server }) => {
       const silent = `silent.${SEARCH}`;
       await server.set({ [NAME]: { A: ["10.77.1.5"] } });
       await server.silence(silent);
-      // For as long as the C library can be told to: the name is not given up before the test ends.
+      // For as long as the C library can wait: the look-up does not end before the test does.
       for (const host of hosts.slice(0, 3)) host.resolveBy("10.77.1.53", SEARCH, 30);
       const pairs = await openPairs(cast, () => "cache", {}, [silent]);
       await assertTalks(pairs);
-      assert(server.questions().some(({ name }) => name === silent), "the name must be asked for");
+      assert(server.questions().some(({ name }) => name === silent), "the name must be looked up");
       for (const [node] of pairs) {
         const failed = node.events().flatMap(({ value }) => value.type === "error" ? [value.stage] : []);
         assertEquals(failed, [], node.name);
       }
-      // The look-up would hold them until it is given up.
+      // The look-up would keep the processes alive until it ends.
       await Promise.all(cast.map((process) => process.kill()));
     }),
 );
 
-/** When a host has asked for the name, those within a tenth of a second once: a resolver may try twice. */
+/** When a host has looked the name up. Queries within a tenth of a second count once: a resolver may try twice. */
 function timesAsked(server: NameServer, { addresses }: Host): readonly number[] {
   const times = server.questions().filter(({ from, name, type }) =>
     addresses.includes(from) && name === NAME && type === "A"

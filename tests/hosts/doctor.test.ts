@@ -1,4 +1,4 @@
-// The program `doctor` on hosts whose network is broken: it names the true cause, and no other.
+// The program `doctor` on hosts with a broken network: it names the true cause, and no other.
 
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { describe } from "node:test";
@@ -12,25 +12,25 @@ import type { Wire } from "../support/wire.ts";
 import { type Host, type HostPlan, hostTest, withHosts } from "./support/netns.ts";
 
 const HEARTBEAT = 1000;
-/** Where all of them are to find the same. Other scenes have one of each. */
+/** The runtimes for scenes that have the same result on each. Other scenes run on one. */
 const TRIED = some(RUNTIMES, (runtime) => runtime === "bun");
-/** The one who asks, and two others. */
+/** The host that is examined, and two others. */
 const LAN: readonly HostPlan[] = [["10.77.1.1"], ["10.77.1.2"], ["10.77.1.3"]];
 
 let count = 0;
 
 interface Scene {
   readonly hosts: readonly Host[];
-  /** The host of the one who asks. */
+  /** The host that is examined. */
   readonly own: Host;
   readonly wire: Wire;
   /** Opens a node on another host. */
   readonly open: (host: number, options?: MeshOptions) => Promise<HostNode>;
-  /** Runs the program on the first host: on Bun, which starts fastest, unless told otherwise. */
+  /** Runs the program on the first host: by default on Bun, which starts fastest. */
   readonly doctor: (args?: readonly string[], runtime?: Runtime) => Promise<Checkup>;
 }
 
-/** At small size every other one is there: what the program makes of each is shown in memory too. */
+/** At small size every other scene runs: tests in memory cover each of them too. */
 function scene(title: string, plans: readonly HostPlan[], body: (scene: Scene) => Promise<void>): void {
   if (count++ % 2 === 1 && IS_SMALL) return;
   hostTest(title, () =>
@@ -56,14 +56,14 @@ function scene(title: string, plans: readonly HostPlan[], body: (scene: Scene) =
       )));
 }
 
-/** Drops what comes in at a host and is like this. */
+/** Drops the incoming datagrams of a host that match. */
 function shut(host: Host, rule: string): void {
   host.run("nft", "add table inet shut");
   host.run("nft", "add chain inet shut input { type filter hook input priority 0; }");
   host.run("nft", `add rule inet shut input meta l4proto udp ${rule} drop`);
 }
 
-// They wait most of the time. Each has hosts of its own.
+// They mostly wait. Each has hosts of its own.
 describe("on hosts", { concurrency: 6 }, () => {
   for (const runtime of TRIED) {
     scene(`doctor on ${runtime}: finds nothing wrong with a mesh that is well`, LAN, async ({ open, doctor }) => {
@@ -89,7 +89,7 @@ describe("on hosts", { concurrency: 6 }, () => {
     await Promise.all([open(1), open(2)]);
     const { advice } = assertError(await doctor([], "node"), "multicast-blocked");
     assertMatch(advice, /--peers 10\.77\.1\.[23]:7946/);
-    // As it advises.
+    // As the advice says.
     assertWarnings(await doctor(["--peers", "10.77.1.2,10.77.1.3"]), "multicast-blocked");
     assertWarnings(await doctor(["--no-multicast", "--peers", "10.77.1.2,10.77.1.3"]));
   });
@@ -112,7 +112,7 @@ describe("on hosts", { concurrency: 6 }, () => {
     assertStringIncludes(message, "on eth1 of this host; this node uses eth0");
     assertStringIncludes(advice, "--interface eth1,");
     assertWarnings(await doctor(["--interface", "eth1"]));
-    // A node advertises one address.
+    // A node advertises only one address.
     assertWarnings(await doctor(["--interface", "all"]), "advertised-unreachable");
   });
 
@@ -158,18 +158,18 @@ describe("on hosts", { concurrency: 6 }, () => {
 
   scene("doctor: a port that is closed in one direction", LAN, async ({ hosts, own, open, doctor }) => {
     const [node] = await Promise.all([open(1), open(2)]);
-    // There: the port of the mesh is open, the one that the node sends from is not.
+    // At the other hosts: the port of the mesh is open, the one that the node sends from is not.
     shut(hosts[1] as Host, `ip saddr 10.77.1.1 udp dport != 7946`);
     const out = assertError(await doctor([], "node"), "unicast-outbound-blocked");
     assertEquals(out.subject, node.address);
     assertStringIncludes(out.advice, `receive UDP from 10.77.1.1 to the port that it advertises (${node.address})`);
-    // Here.
+    // At this host.
     hosts[1]?.run("nft", "delete table inet shut");
     shut(own, `ip saddr != 10.77.1.1 udp dport != 7946`);
     const checkup = await doctor();
     const into = assertError(checkup, "unicast-inbound-blocked");
     assertStringIncludes(into.advice, `port ${checkup.report.node?.address.split(":")[1]}`);
-    // As it advises.
+    // As the advice says.
     assertWarnings(await doctor(["--advertise", ":7946"]));
   });
 
@@ -181,7 +181,7 @@ describe("on hosts", { concurrency: 6 }, () => {
     assertStringIncludes(advice, node.address);
     assertStringIncludes(advice, 'the option `advertiseAddr: ":7946"`');
     assertEquals(checkup.report.unknownNodes, []);
-    // As it advises.
+    // As the advice says.
     await node.close();
     await open(1, { advertiseAddr: ":7946" });
     assertWarnings(await doctor());
@@ -236,7 +236,7 @@ describe("on hosts", { concurrency: 6 }, () => {
   scene("doctor: nobody is there", LAN, async ({ doctor }) => {
     assertError(await doctor([], "deno"), "no-peers");
     assertError(await doctor(["--no-multicast"]), "no-peers");
-    // The host is there, and nobody on it.
+    // The host exists, but no node runs on it.
     assertError(await doctor(["--peers", "10.77.1.2"], "node"), "seed-refused");
     const silent = await doctor(["--peers", "10.77.1.9"]);
     assertError(silent, "no-peers");
@@ -260,7 +260,7 @@ describe("on hosts", { concurrency: 6 }, () => {
     assertShared(await doctor(asPod, "node"), pods);
     assertShared(await doctor(["--peers", seeds.join(",")], "deno"), pods);
     await Promise.all(pods.map((node) => node.close()));
-    // Of those that use multicast, the node beside it tells.
+    // A node beside it that uses multicast shows it.
     const nodes = await Promise.all([open(0, { advertiseAddr: ":7946" }), open(1), open(2)]);
     for (const runtime of TRIED) assertShared(await doctor([], runtime), nodes);
   });

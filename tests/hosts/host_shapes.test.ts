@@ -1,4 +1,4 @@
-// What a node infers of the interfaces, addresses and routes of its host, against a table of hosts, each in a namespace.
+// Host shapes: the interfaces, addresses and routes that a node infers, for a table of hosts, each in a namespace.
 
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import { runCommand } from "../support/runtime.ts";
@@ -21,16 +21,16 @@ async function runShape(host: string, task: ShapeTask): Promise<ShapeResult> {
   return JSON.parse(stdout) as ShapeResult;
 }
 
-/** A host, and what a node with these options makes of it. */
+/** A host, and the state of a node with these options on it. */
 interface Shape extends ShapeTask {
   readonly host: string;
-  /** The hosts that it advertises, one after the other. */
+  /** The hosts that it advertises, in succession. */
   readonly hosts: readonly string[];
   /** The interfaces that it uses in the end. */
   readonly uses: readonly string[];
-  /** Those of `places` where a node may be. @default {none} */
+  /** Those of `places` at which a peer may be. @default {none} */
   readonly allowed?: readonly string[];
-  /** Events that it has to have, in this order. */
+  /** Events that it must have, in this order. */
   readonly events?: readonly string[];
 }
 
@@ -175,7 +175,7 @@ const SHAPES: Readonly<Record<string, Shape>> = {
 };
 
 const IS_NODE = !("Deno" in globalThis || "Bun" in globalThis);
-/** At small size two thirds on Node, and the others elsewhere. */
+/** At small size two thirds run on Node, and the others elsewhere. */
 const TABLE = Object.entries(SHAPES).filter((_, i) => !IS_SMALL || IS_NODE === (i % 3 !== 0));
 
 for (const [title, { host, hosts, uses, allowed = [], events = [], ...task }] of TABLE) {
@@ -197,14 +197,14 @@ const DEAF: Readonly<Record<string, string>> = {
 };
 
 for (const [title, host] of Object.entries(DEAF)) {
-  namespaceTest(`host: IPv6 on a loopback interface ${title} is refused, and the message says what helps`, async () => {
+  namespaceTest(`host: IPv6 on a loopback interface ${title} is refused with the remedy`, async () => {
     const { error } = await runShape(host, { options: { family: 6, interface: "lo" } });
     assertStringIncludes(error ?? "", "a host without multicast needs seeds");
     assertStringIncludes(error ?? "", "ip -6 route add local ff00::/8 dev lo table local");
   });
 }
 
-namespaceTest("host: an address of IPv6 that is not ready for long is refused, and the message says why", async () => {
+namespaceTest("host: an IPv6 address that is not ready for long is refused with the reason", async () => {
   const host = `${
     cable("eth0")
   } echo 60 > /proc/sys/net/ipv6/conf/eth0/dad_transmits; ip address add fd99::1/64 dev eth0;`;

@@ -1,4 +1,4 @@
-// Several hosts, each in a network namespace of its own: what the loopback interface cannot show.
+// Several hosts, each in a network namespace of its own, for what the loopback interface cannot show.
 
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import type { MeshEvent, MeshOptions } from "../../mod.ts";
@@ -59,7 +59,7 @@ hostTest(
       })),
 );
 
-// One seed is enough: peers tell of peers.
+// One seed is enough, as peers list their peers.
 for (const [way, title] of [["input", "where none comes through"], ["output", "that may not send any"]] as const) {
   hostTest(
     `three hosts: by seeds, ${title} of multicast`,
@@ -112,7 +112,7 @@ hostTest(
         await assertMesh([both, second]);
         assertEquals(both.node.address.split(":")[0], "10.78.1.2");
         assertEquals(await first.peers(), []);
-        // And on the other one, which is not that of the default route, the other way round.
+        // The same on the other interface, which is not that of the default route, in the opposite direction.
         await both.close();
         await both.openAnywhere({ interface: "10.77.1.2" });
         await Promise.all([first.knows(both.node), both.knows(first.node)]);
@@ -123,7 +123,7 @@ hostTest(
 );
 
 hostTest(
-  "a host that is cut off is forgotten, and found again when it is back",
+  "a host that is cut off is forgotten, and found again when it is reachable",
   () =>
     withHosts(THREE, (hosts) =>
       withProcesses(async (start) => {
@@ -146,7 +146,7 @@ hostTest(
 // At small size on this Node alone.
 for (const runtime of some(RUNTIMES, (runtime) => runtime === "node")) {
   hostTest(
-    `a host with lo alone, on ${runtime}: without multicast it takes seeds, and says so`,
+    `a host with lo alone, on ${runtime}: without multicast it requires seeds, and the error says so`,
     () =>
       withHosts([[]], ([host]) =>
         withProcesses(async (start) => {
@@ -163,7 +163,7 @@ for (const runtime of some(RUNTIMES, (runtime) => runtime === "node")) {
   );
 
   hostTest(
-    `a host with no interface up, on ${runtime}: it opens with seeds, and says so`,
+    `a host with no interface up, on ${runtime}: it opens with seeds, and reports it`,
     () =>
       withHosts([[]], ([host]) =>
         withProcesses(async (start) => {
@@ -172,7 +172,7 @@ for (const runtime of some(RUNTIMES, (runtime) => runtime === "node")) {
           const [first, second] = [start(runtime, host), start(runtime, host)];
           await assertNeedsSeeds(first);
           const { address } = await first.openAnywhere({ multicast: false });
-          // Deno lists the addresses of interfaces that are down, too.
+          // Deno also lists the addresses of interfaces that are down.
           assertEquals(address.split(":")[0], runtime === "deno" ? "127.0.0.1" : "0.0.0.0");
           await second.openAnywhere({ peers: ["10.77.1.1"] });
           await second.event("multicastUnavailable");

@@ -1,4 +1,4 @@
-// Hosts, of all three runtimes, whose addresses change, and whose interfaces come and go, while the mesh runs.
+// Interfaces: hosts, of all three runtimes, whose addresses change, and whose interfaces appear and disappear.
 
 import { assertEquals } from "@std/assert";
 import type { MeshEvent, MeshOptions } from "../../mod.ts";
@@ -9,7 +9,7 @@ import { hostTest, withHosts } from "./support/netns.ts";
 const HEARTBEAT = 500;
 
 hostTest(
-  "a host that changes its address, with the default interface and with one by name: others reach it there",
+  "a host that changes its address, with the default interface and with one by name: others reach it at the new one",
   () =>
     withHosts(FIVE, (hosts) =>
       withHostProcesses(async (start) => {
@@ -44,11 +44,14 @@ hostTest(
       })),
 );
 
-/** On one network the first, on another the last, and on both those between them, as far as these have both interfaces. */
+/**
+ * The first host is on one network, the last on another, and those between them on both, as far as they have both
+ * interfaces.
+ */
 const TWO_NETWORKS = [["10.77.1.1"], ["10.77.1.2"], ["10.77.1.3"], ["10.77.1.4", "10.78.1.4"], ["10.78.1.5"]];
 
 hostTest(
-  "hosts on two networks, with all interfaces or a list of them: these come, go and come back",
+  "hosts on two networks, with all interfaces or a list of them: these appear, disappear and reappear",
   () =>
     withHosts(TWO_NETWORKS, (hosts, wire) =>
       withHostProcesses(async (start) => {
@@ -58,7 +61,7 @@ hostTest(
         const all = await openWith(cast, 7946, "all");
         await Promise.all([all.left.knows(all.between), all.right.knows(all.between.slice(2))]);
         assertEquals([(await all.left.peers()).length, (await all.right.peers()).length], [3, 1]);
-        // The others have not heard of the one on the right yet: they get this as soon as they do.
+        // The others have not heard of the one on the right yet: they get this key as soon as they have.
         await all.talk.say(all.right, all.between, all.between.slice(2));
 
         // Interfaces that appear.
@@ -71,7 +74,7 @@ hostTest(
         await all.round();
         assertEquals(since(before, wire.batches(hosts)), { group: 2 + 3 * 2, copies: [0, 0, 0, 0, 0] });
 
-        // Interfaces that go.
+        // Interfaces that disappear.
         const list = await openWith(cast, 7947, ["eth0", "eth1"]);
         await list.complete();
         await list.round();
@@ -87,7 +90,7 @@ hostTest(
           }
         }));
 
-        // Interfaces that come back.
+        // Interfaces that reappear.
         at = now();
         between.forEach((host, i) => host.attach("eth1", `10.78.1.${i + 2}`));
         await Promise.all(meshes.map(async (mesh) => {
@@ -116,21 +119,21 @@ class Split {
     this.talk = new Talk(nodes);
   }
 
-  /** Resolves when all know all whose network they share. `right` does so again, later than `after`. */
+  /** Resolves when all nodes know those whose network they share. `right` does so again, later than `after`. */
   async complete(after?: number): Promise<void> {
     const { left, between, right } = this;
     await Promise.all([left.knows(between), right.knows(between, after)]);
     await Promise.all(between.map((node) => node.knows([left, right, ...between].filter((other) => other !== node))));
   }
 
-  /** Each publishes a key, which all whose network it shares hear. */
+  /** Each publishes a key, which all nodes whose network it shares get. */
   async round(): Promise<void> {
     await this.talk.say(this.left, this.between);
     await this.talk.say(this.right, this.between);
     for (const node of this.between) await this.talk.say(node);
   }
 
-  /** Resolves when these nodes have told of their interface `eth1` later than `after`. */
+  /** Resolves when these nodes have had an event about their interface `eth1` later than `after`. */
   async happened(nodes: readonly HostNode[], type: MeshEvent["type"], after: number): Promise<void> {
     await Promise.all(nodes.map((node) =>
       until(

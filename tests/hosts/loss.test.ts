@@ -1,4 +1,4 @@
-// Hosts whose system drops a share of what comes in, by chance: everything arrives all the same.
+// Loss: hosts whose system drops a random share of what they receive. Everything arrives all the same.
 
 import { assert, assertEquals } from "@std/assert";
 import type { MeshOptions } from "../../mod.ts";
@@ -8,15 +8,15 @@ import { some } from "../support/size.ts";
 import { type Host, hostTest, withHosts } from "./support/netns.ts";
 
 const ADDRESSES = ["10.77.1.1", "10.77.1.2", "10.77.1.3"] as const;
-/** By how much is lost: of so many datagrams, about 40 keys each, some are lost but in one of 10^10 runs. */
+/** The shares of loss, with so many datagrams of about 40 keys each that some are lost except in one of 10^10 runs. */
 const KEYS: ReadonlyMap<number, number> = new Map([[0.05, 20_000], [0.25, 5_000]]);
-// At a quarter lost each way, 20 heartbeats in a row are lost in one of 10^12 runs. A process that stands still for a heartbeat
-// tells of a gap, and a machine under load stops one for some hundred milliseconds now and then.
+// With a quarter lost in each direction, 20 heartbeats in succession are lost in one of 10^12 runs. A process that
+// stalls for a heartbeat causes a gap, and a machine under load stalls one for some hundred milliseconds now and then.
 const OPTIONS: MeshOptions = { heartbeat: 1_000, peerTimeout: 20_000 };
-// Within this time after the last publish all is settled. With a quarter lost each way 44 % of all questions are in vain: 20 in
-// a row, for which this is enough, in one of 10^7 cases.
+// Within this time after the last publish everything is settled. With a quarter lost in each direction 44 % of all
+// requests fail: 20 in succession, for which this is enough, in one of 10^7 cases.
 const WITHIN_MS = 30_000;
-// What the project set itself for a quarter lost.
+// The project's own target for a quarter lost.
 const MOST_COVERED = 0.001;
 
 for (const share of [0.05, 0.25]) {
@@ -53,7 +53,7 @@ for (const share of [0.05, 0.25]) {
             await assertAllArrives(members, share);
             for (const member of members) {
               const { missing, recovered } = await member.metrics();
-              assert(missing > 0 && recovered > 0, `${member.runtime}: ${missing} missing, ${recovered} repaired`);
+              assert(missing > 0 && recovered > 0, `${member.runtime}: ${missing} missing, ${recovered} recovered`);
             }
           })),
     );

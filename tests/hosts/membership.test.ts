@@ -1,4 +1,5 @@
-// Five hosts, of all three runtimes, of which some are cut off, leave, die and come back: by multicast, and by seeds without it.
+// Membership: five hosts, of all three runtimes, are cut off, leave, crash and come back, by multicast and by seeds
+// without it.
 
 import { assertEquals } from "@std/assert";
 import type { MeshOptions } from "../../mod.ts";
@@ -8,7 +9,7 @@ import { hostTest, withHosts } from "./support/netns.ts";
 
 const HEARTBEAT = 500;
 
-/** Two meshes of the same processes. The second knows one seed on either side of a partition. */
+/** Two meshes of the same processes. The second has one seed on either side of a partition. */
 const MESHES: readonly MeshOptions[] = [
   { heartbeat: HEARTBEAT },
   { heartbeat: HEARTBEAT, port: 7947, multicast: false, peers: ["10.77.1.1:7947", "10.77.1.4:7947"] },
@@ -25,7 +26,7 @@ async function openBoth(cast: readonly HostProcess[]): Promise<HostNode[][]> {
 }
 
 hostTest(
-  "two and three hosts that are parted for longer than the expiry lose each other, and find each other again",
+  "two and three hosts that are partitioned for longer than the timeout lose each other, and find each other again",
   () =>
     withHosts(FIVE, (hosts, wire) =>
       withHostProcesses(async (start) => {
@@ -47,7 +48,7 @@ hostTest(
             );
             for (const node of side) assertEquals(await node.peers(), addressesOf(side, node), node.name);
           }
-          // What is said meanwhile is heard on the other side later.
+          // What is published meanwhile is heard on the other side later.
           for (const side of sides) {
             for (const node of side) await talks[i]?.say(node, undefined, side.filter((other) => other !== node));
           }
@@ -55,22 +56,22 @@ hostTest(
         const joinedAt = now();
         join();
         await Promise.all(meshes.map(async (nodes, i) => {
-          assertWithin(`${NAMES[i]}: all know all again`, await fullMesh(nodes, joinedAt) - joinedAt, 2 * HEARTBEAT);
+          assertWithin(`${NAMES[i]}: all know each other`, await fullMesh(nodes, joinedAt) - joinedAt, 2 * HEARTBEAT);
           await talks[i]?.round();
           await talks[i]?.settled();
-          // Nobody knew whether those who were lost had published anything.
+          // No node knew whether the lost peers had published anything.
           await talks[i]?.end({ gaps: true });
         }));
       })),
 );
 
 hostTest(
-  "a leave is known at once, a process that is started again replaces its predecessor, and a death is noticed",
+  "a leave is known at once, a restarted process replaces its predecessor, and a crash is detected",
   () =>
     withHosts(FIVE, (hosts) =>
       withHostProcesses(async (start) => {
         const cast = await startCast(start, hosts);
-        // They are there already: how long a process takes to start does not matter here.
+        // They run already: the start time of a process does not matter here.
         const successors = await startCast(start, hosts.slice(0, 3));
         const meshes = await openBoth(cast);
         for (const [i, nodes] of meshes.entries()) {

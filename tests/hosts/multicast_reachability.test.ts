@@ -1,5 +1,5 @@
-// Five hosts, of all three runtimes, where multicast passes one way only, or stops passing: copies go to those who do not
-// hear it, and to nobody else.
+// Multicast reachability: five hosts, of all three runtimes, where multicast works in one direction only, or stops.
+// Nodes that do not hear it get copies, and no others.
 
 import { assertEquals } from "@std/assert";
 import { type HostNode, type HostProcess, withHostProcesses } from "../support/host_process.ts";
@@ -8,7 +8,7 @@ import { hostTest, withHosts } from "./support/netns.ts";
 
 const HEARTBEAT = 500;
 
-/** Copies that each host gets when all publish a key, if multicast passes one way only for one of them. */
+/** Copies that each host gets when all publish a key, if multicast works in one direction only for one of them. */
 const WAYS = [
   { title: "Bun does not hear multicast", block: { to: 2 }, copies: [0, 0, 4, 0, 0] },
   { title: "Deno is not heard by multicast", block: { from: 1 }, copies: [1, 0, 1, 1, 1] },
@@ -16,7 +16,7 @@ const WAYS = [
 ];
 
 hostTest(
-  "copies go to those who do not hear multicast: one way from the start, or a path that is lost and comes back",
+  "nodes that do not hear multicast get copies: one direction from the start, or a path that is lost and works again",
   () =>
     withHosts(FIVE, (hosts, wire) =>
       withHostProcesses(async (start) => {
@@ -40,7 +40,7 @@ hostTest(
         await heartbeats(wire, hosts, 2);
         const talk = new Talk(nodes);
         const speaker = nodes[4] as HostNode;
-        // Copies of one key to each of the hosts. What was lost is sent again to who asks for it, which is no copy.
+        // Copies of one key to each of the hosts. A lost one is retransmitted on request, and that is no copy.
         const copies = async (): Promise<string> => {
           const [before, { retransmitsSent }] = [wire.batches(hosts), await speaker.metrics()];
           await talk.say(speaker);

@@ -16,7 +16,7 @@ namespaceTest("a host with no interface up: joining a group says EMULTICAST, all
 });
 
 namespaceTest(
-  "a host with lo alone: joining on it works, joining with no interface named says EMULTICAST",
+  "a host with lo alone: joining on it works, joining without an interface is EMULTICAST",
   async () => {
     await assertOutcomes(`ip link set lo up; ${command}`, {
       "join, interface of the system's choice": "EMULTICAST",

@@ -1,11 +1,11 @@
-// MemoryNetwork: a host whose event loop is kept busy.
+// MemoryNetwork: a host whose event loop is blocked.
 import { describe, test } from "node:test";
 import { assertEquals, assertThrows } from "@std/assert";
 import { MemoryNetwork } from "../../../adapters/memory.ts";
 import { bytes, Inbox } from "../../support/inbox.ts";
 import { A, B, open, pair } from "../../support/memory_sockets.ts";
 
-/** B, whose calls are noted with both clocks. */
+/** Host B, with a record of its calls on both clocks. */
 function noted() {
   const network = new MemoryNetwork();
   const host = network.host(B);
@@ -15,7 +15,7 @@ function noted() {
 }
 
 describe("a blocked host", () => {
-  test("runs ahead by itself, and nothing reaches it until the network has caught up", async () => {
+  test("runs ahead alone, and receives nothing until the network has caught up", async () => {
     const { network, host, calls, note } = noted();
     await open(host, {}, new Inbox((data) => note(new TextDecoder().decode(data))));
     const from = await open(network.host(A));
@@ -65,7 +65,7 @@ describe("a blocked host", () => {
     assertEquals(network.stats.overrun, 0);
   });
 
-  test("loses what its receive buffer cannot hold meanwhile", async () => {
+  test("loses datagrams that its receive buffer cannot hold meanwhile", async () => {
     const { network, from, host, inbox } = await pair();
     host.block(10);
     for (let i = 0; i < 100; i++) await from.send(new Uint8Array(1400), B, 7946);
@@ -73,7 +73,7 @@ describe("a blocked host", () => {
     assertEquals([inbox.received.length, network.stats.overrun], [92, 8]);
   });
 
-  test("sends what it sends after that so much later, in order", async () => {
+  test("sends its later datagrams by that much later, in order", async () => {
     const { network, host, to } = await pair({ delay: { min: 1, max: 1 } });
     const times: string[] = [];
     const inbox = new Inbox((data) => times.push(`${new TextDecoder().decode(data)} ${network.clock.now()}`));
@@ -120,7 +120,7 @@ describe("a blocked host", () => {
     assertEquals(inbox.received.length, 0);
   });
 
-  test("does not take what is no time", () => {
+  test("refuses invalid times", () => {
     const { host } = noted();
     for (const ms of [-1, NaN, Infinity]) {
       assertThrows(() => host.block(ms), RangeError, `from 0 up: current value is ${ms}`);

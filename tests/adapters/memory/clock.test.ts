@@ -2,13 +2,13 @@ import { describe, test } from "node:test";
 import { assert, assertEquals, assertRejects, assertStrictEquals, assertThrows } from "@std/assert";
 import { VirtualClock } from "../../../adapters/memory.ts";
 
-test("a VirtualClock holds time while work is under way that none of its timers ends, whatever becomes of it", async () => {
+test("a VirtualClock holds time during work that none of its timers ends, whatever the result", async () => {
   for (const error of [undefined, new Error("it failed")]) {
     const clock = new VirtualClock();
     const log: string[] = [];
     clock.setTimer(() => {
       log.push(`begun at ${clock.now()}`);
-      // Turns of the real event loop, which `advance` does not wait for.
+      // Turns of the real event loop, for which `advance` does not wait.
       const work = new Promise<void>((resolve, reject) => {
         setTimeout(() => error === undefined ? resolve() : reject(error), 20);
       });
@@ -90,7 +90,7 @@ describe("VirtualClock", () => {
     assertEquals(clock.now(), 0);
   });
 
-  test("does not call what was cancelled", async () => {
+  test("does not call cancelled callbacks", async () => {
     const clock = new VirtualClock();
     let calls = 0;
     const timers = [
@@ -111,7 +111,7 @@ describe("VirtualClock", () => {
     assertEquals(clock.pending, 0);
   });
 
-  test("keeps its count and its order with thousands of cancelled timers", async () => {
+  test("keeps the count and the order of timers with thousands of cancelled ones", async () => {
     const clock = new VirtualClock();
     const calls: number[] = [];
     for (let i = 0; i < 10_000; i++) {
@@ -124,7 +124,7 @@ describe("VirtualClock", () => {
     assertEquals(clock.pending, 0);
   });
 
-  test("has no dirt of binary fractions", async () => {
+  test("has no errors of binary fractions", async () => {
     const clock = new VirtualClock();
     let calls = 0;
     clock.setTimer(() => calls++, 0.1 + 0.2);
@@ -133,7 +133,7 @@ describe("VirtualClock", () => {
     assertEquals(calls, 1);
   });
 
-  test("lets a timer that waits for a time between two grains come to it", async () => {
+  test("lets a timer that waits for a time between two steps reach it", async () => {
     const clock = new VirtualClock();
     const deadline = 10.000_000_04;
     let done = false;
@@ -146,7 +146,7 @@ describe("VirtualClock", () => {
     assert(done);
   });
 
-  test("advance rejects with what a timer throws, and the next goes on from there", async () => {
+  test("advance rejects with what a timer throws, and the next continues from there", async () => {
     const clock = new VirtualClock();
     const thrown = new Error("from the timer");
     const calls: string[] = [];
@@ -161,7 +161,7 @@ describe("VirtualClock", () => {
     assertEquals(calls, ["same moment", "later"]);
   });
 
-  test("refuses to be moved twice at a time", async () => {
+  test("refuses to be advanced twice at a time", async () => {
     const clock = new VirtualClock();
     const first = clock.advance(10);
     await assertRejects(() => clock.advance(10), Error, "it is being moved already");
@@ -170,7 +170,7 @@ describe("VirtualClock", () => {
     assertEquals(clock.now(), 20);
   });
 
-  test("says so when timers without delay never end", async () => {
+  test("rejects when timers without delay never end", async () => {
     const clock = new VirtualClock();
     const again = () => clock.setTimer(again, 0);
     clock.setTimer(again, 5);
@@ -178,7 +178,7 @@ describe("VirtualClock", () => {
     assertEquals(clock.now(), 5);
   });
 
-  test("refuses times that are none", async () => {
+  test("refuses invalid times", async () => {
     const clock = new VirtualClock();
     for (const bad of [-1, NaN, Infinity]) {
       await assertRejects(() => clock.advance(bad), RangeError, `current value is ${bad}`);
@@ -215,7 +215,7 @@ describe("VirtualClock", () => {
     await assertRejects(() => clock.run(after(101), 100), Error, "must hold within 100 ms");
   });
 
-  test("nextTurn waits for what is ready, and holds time back for it", async () => {
+  test("nextTurn waits for work that is ready, and holds time for it", async () => {
     const clock = new VirtualClock();
     const seen: number[] = [];
     const turns = (async () => {

@@ -1,4 +1,4 @@
-// MemoryNetwork: what goes wrong on the way, and the failures of hosts.
+// MemoryNetwork: faults of the network, and failures of hosts.
 import { describe, test } from "node:test";
 import {
   assert,
@@ -16,7 +16,7 @@ import { A, B, C, GROUP, open, pair, WITH_GROUP } from "../../support/memory_soc
 
 describe("MemoryNetwork", () => {
   describe("faults", () => {
-    test("lose, duplicate and reorder about as many as asked", async () => {
+    test("lose, duplicate and reorder about as many as configured", async () => {
       const { network, from, inbox } = await pair({ seed: 11, loss: 0.2, duplicate: 0.1, reorder: 0.05 });
       for (let i = 0; i < 10_000; i++) await from.send(bytes(`${i}`), B, 7946);
       await network.clock.advance(100);
@@ -45,12 +45,12 @@ describe("MemoryNetwork", () => {
       await network.clock.advance(20);
       assertEquals(inbox.texts, sent);
       assertGreater(Math.min(...took), 1.999);
-      // A timer is at most its grain late.
+      // A timer is late by at most one step of the clock.
       assertLess(Math.max(...took), 20.002);
       assertGreater(Math.max(...took) - Math.min(...took), 10);
     });
 
-    test("of order hold some back so that later ones overtake them, by no more than asked", async () => {
+    test("of order delay some so that later ones overtake them, by no more than configured", async () => {
       const { network, from, inbox } = await pair({ reorder: 0.1, reorderBy: 5 });
       for (let i = 0; i < 1000; i++) {
         await from.send(bytes(`${i}`), B, 7946);
@@ -64,7 +64,7 @@ describe("MemoryNetwork", () => {
       assert(order.every((number, at) => Math.abs(number - at) <= 6));
     });
 
-    test("of length cut the end off", async () => {
+    test("of length truncate datagrams", async () => {
       const { network, from, inbox } = await pair({ truncate: 0.5 });
       const data = Uint8Array.from({ length: 100 }, (_, i) => i);
       for (let i = 0; i < 1000; i++) await from.send(data, B, 7946);
@@ -76,7 +76,7 @@ describe("MemoryNetwork", () => {
       assert(inbox.received.every((data) => data.every((byte, i) => byte === i)));
     });
 
-    test("strike the receivers of one multicast one by one", async () => {
+    test("affect each receiver of one multicast independently", async () => {
       const network = new MemoryNetwork({ loss: 0.5 });
       const inboxes = [new Inbox(), new Inbox()];
       for (const [i, inbox] of inboxes.entries()) await open(network.host([B, C][i] as string), WITH_GROUP, inbox);
@@ -89,7 +89,7 @@ describe("MemoryNetwork", () => {
       assertAlmostEquals([...b].filter((text) => !c.has(text)).length, 100, 52);
     });
 
-    test("can be told which datagrams to lose", async () => {
+    test("can select the datagrams to lose", async () => {
       const { network, from, inbox } = await pair({ drop: ({ data }) => data[0] === 50 });
       for (const text of ["1", "2", "3"]) await from.send(bytes(text), B, 7946);
       network.set({ drop: undefined });
@@ -99,7 +99,7 @@ describe("MemoryNetwork", () => {
       assertEquals(network.stats.lost, 1);
     });
 
-    test("can be for one direction, and the latest word counts", async () => {
+    test("can be for one direction, and the latest setting counts", async () => {
       const network = new MemoryNetwork();
       const hosts = new Map<string, { readonly socket: DatagramSocket; readonly inbox: Inbox }>();
       for (const address of [A, B, C]) {
@@ -152,7 +152,7 @@ describe("MemoryNetwork", () => {
   });
 
   describe("partition", () => {
-    test("parts groups of hosts until it is healed, and a host in no group reaches all", async () => {
+    test("separates groups of hosts until it is healed, and a host in no group reaches all", async () => {
       const network = new MemoryNetwork();
       const inbox = new Inbox();
       await open(network.host(B), WITH_GROUP, inbox);
@@ -173,7 +173,7 @@ describe("MemoryNetwork", () => {
       assertEquals(network.stats.partitioned, 3);
     });
 
-    test("loses what is under way", async () => {
+    test("loses datagrams under way", async () => {
       const { network, from, inbox } = await pair({ delay: { min: 10, max: 10 } });
       await from.send(bytes("x"), B, 7946);
       await network.clock.advance(9);
@@ -200,7 +200,7 @@ describe("MemoryNetwork", () => {
   });
 
   describe("a suspended machine", () => {
-    test("hears nothing, and its clock and timers stand still while the wall's clock goes on", async () => {
+    test("hears nothing, and its clock and timers stop while its wall clock continues", async () => {
       const network = new MemoryNetwork();
       const host = network.host(B);
       const calls: string[] = [];
@@ -237,7 +237,7 @@ describe("MemoryNetwork", () => {
       assertEquals([calls.slice(4), host.clock.now()], [["timer 200"], 201]);
     });
 
-    test("has a clock that never goes back, by its last digits neither", async () => {
+    test("has a clock that never goes back, not even by its last digits", async () => {
       const network = new MemoryNetwork();
       const host = network.host(B);
       let last = host.clock.now();
@@ -259,7 +259,7 @@ describe("MemoryNetwork", () => {
       }
     });
 
-    test("goes on with the callback that had kept it busy", async () => {
+    test("continues with the callback that had blocked it", async () => {
       const network = new MemoryNetwork();
       const host = network.host(B);
       const calls: number[] = [];
@@ -311,7 +311,7 @@ describe("MemoryNetwork", () => {
       assertEquals(host.state, "running");
     });
 
-    test("loses what its receive buffer cannot hold", async () => {
+    test("loses datagrams that its receive buffer cannot hold", async () => {
       for (
         const [size, receiveBuffer, held] of [
           [1400, undefined, 92],
@@ -338,7 +338,7 @@ describe("MemoryNetwork", () => {
       }
     });
 
-    test("may be paused again in the middle of what it has to catch up with", async () => {
+    test("may be paused again while it catches up", async () => {
       const network = new MemoryNetwork();
       const host = network.host(B);
       const calls: string[] = [];
@@ -367,7 +367,7 @@ describe("MemoryNetwork", () => {
       }
     });
 
-    test("is alone in its pause on the host", async () => {
+    test("is the only paused process of its host", async () => {
       const network = new MemoryNetwork();
       const [paused, running] = [network.host(B), network.host(B)];
       const inbox = new Inbox();
@@ -381,7 +381,7 @@ describe("MemoryNetwork", () => {
   });
 
   describe("a crashed process", () => {
-    test("is gone without a word, and another can take its place", async () => {
+    test("sends nothing more, and another can replace it", async () => {
       const network = new MemoryNetwork();
       const host = network.host(B);
       const inbox = new Inbox();
@@ -412,7 +412,7 @@ describe("MemoryNetwork", () => {
       assertEquals(inbox.received.length, 0);
     });
 
-    test("takes what waits in its receive buffer with it", async () => {
+    test("loses the datagrams in its receive buffer", async () => {
       const { network, from, inbox, host } = await pair();
       host.pause();
       await from.send(bytes("waits"), B, 7946);

@@ -1,4 +1,4 @@
-// Simulated hosts with IPv6. What sockets do is in the adapter contract.
+// MemoryNetwork: hosts with IPv6. The adapter contract tests their sockets.
 import { assertEquals, assertThrows } from "@std/assert";
 import { describe, test } from "node:test";
 import { MemoryNetwork } from "../../../adapters/memory.ts";
@@ -20,7 +20,7 @@ describe("MemoryNetwork with IPv6", () => {
     ]);
   });
 
-  test("what no host can have is refused", () => {
+  test("an address that no host can have is refused", () => {
     for (const address of ["::", "::1", "ff02::1", "fe80::1", "fe80::1%eth0", "::ffff:10.0.0.1", "fd00::g", ""]) {
       assertThrows(() => new MemoryNetwork().host(address), TypeError, `current value is ${address}`);
     }
@@ -38,7 +38,7 @@ describe("MemoryNetwork with IPv6", () => {
     assertEquals(new Set(inbox.sources), new Set([`${A}:7946`]));
   });
 
-  test("what leaves by lo stays on the host", async () => {
+  test("a datagram through lo stays on the host", async () => {
     const network = new MemoryNetwork();
     const [near, far] = [new Inbox(), new Inbox()];
     await open(network.host(A), { host: "::", joinGroup: GROUP, multicastInterface: "lo" }, near);
@@ -52,7 +52,7 @@ describe("MemoryNetwork with IPv6", () => {
     assertEquals(far.texts, []);
   });
 
-  test("IPv4 on the same host is a world of its own", async () => {
+  test("IPv4 on the same host is separate", async () => {
     const network = new MemoryNetwork();
     const host = network.host(A);
     const [six, four] = [new Inbox(), new Inbox()];
@@ -66,7 +66,7 @@ describe("MemoryNetwork with IPv6", () => {
     assertEquals([six.texts, four.texts], [["six"], ["four"]]);
   });
 
-  test("a host without IPv6 binds none of it", async () => {
+  test("a host without IPv6 binds no IPv6 address", async () => {
     const host = new MemoryNetwork().host("10.0.0.1");
     for (const address of ["::", "::1", A]) await assertBindFails(host, { host: address }, "EADDRNOTAVAIL", "10.0.0.1");
   });
@@ -80,7 +80,7 @@ describe("MemoryNetwork with IPv6", () => {
     await assertRejectsWithCode(() => socket.send(bytes("lost"), GROUP, 7946), "ENETUNREACH");
   });
 
-  test("tells how much receive buffer a socket has", async () => {
+  test("has the size of a socket's receive buffer", async () => {
     const host = new MemoryNetwork({ receiveBuffer: 10_000 }).host(A);
     assertEquals((await open(host, { host: "::", port: 0 })).receiveBuffer, 5000);
     assertEquals((await open(host, { host: "::", port: 0, receiveBuffer: 70_000 })).receiveBuffer, 70_000);

@@ -19,7 +19,7 @@ import {
 
 describe("MemoryNetwork", () => {
   describe("delivery", () => {
-    test("comes by the clock, never within send, also when it takes no time", async () => {
+    test("happens by the clock, never within send, even without a delay", async () => {
       for (const delay of [0, 2.5]) {
         const { network, from, inbox } = await pair({ delay: { min: delay, max: delay } });
         await from.send(bytes("x"), B, 7946);
@@ -39,7 +39,7 @@ describe("MemoryNetwork", () => {
       assertEquals(inbox.texts, ["before"]);
     });
 
-    test("overwrites what a receiver keeps without copying it, unless told not to", async () => {
+    test("overwrites datagrams that a receiver keeps without a copy, unless configured otherwise", async () => {
       for (const poison of [true, false]) {
         const network = new MemoryNetwork({ poison });
         const kept: Uint8Array[] = [];
@@ -48,7 +48,7 @@ describe("MemoryNetwork", () => {
         await from.send(Uint8Array.of(1, 2, 3), B, 7946);
         await network.clock.advance(1);
         assertEquals(kept[0], poison ? Uint8Array.of(0xaa, 0xaa, 0xaa) : Uint8Array.of(1, 2, 3));
-        // Code that takes the whole buffer for the datagram would read something else.
+        // Code that takes the whole buffer for the datagram would read other bytes.
         if (poison) assertGreater(kept[0]?.byteOffset ?? 0, 0);
       }
     });
@@ -63,7 +63,7 @@ describe("MemoryNetwork", () => {
       assertEquals(inboxes.map(({ texts }) => texts), [["same"], ["same"]]);
     });
 
-    test("to nobody vanishes without a word", async () => {
+    test("to no socket loses the datagram without an error", async () => {
       const { network, from, inbox } = await pair();
       await from.send(bytes("no such host"), "10.9.9.9", 7946);
       await from.send(bytes("no such port"), B, 7947);
@@ -90,7 +90,7 @@ describe("MemoryNetwork", () => {
       await assertRejectsWithCode(() => other.send(bytes("cannot leave"), B, 7946), "EINVAL");
     });
 
-    test("says where it comes from: the bound address, or the host's own", async () => {
+    test("has a source: the bound address, or the host's own", async () => {
       const network = new MemoryNetwork();
       const inbox = new Inbox();
       await open(network.host(B), {}, inbox);
@@ -100,7 +100,7 @@ describe("MemoryNetwork", () => {
       assertEquals(inbox.sources, sockets.map(({ port }) => `${A}:${port}`));
     });
 
-    test("does not starve timers while somebody sends without end", async () => {
+    test("does not starve timers while a program sends without end", async () => {
       const { network, from, inbox } = await pair();
       let stop = false;
       network.clock.setTimer(() => stop = true, 50);
@@ -112,7 +112,7 @@ describe("MemoryNetwork", () => {
       assertGreater(inbox.received.length, 16);
     });
 
-    test("lets 1,000 awaited sends pass while time stands still, and holds time back for those", async () => {
+    test("lets 1,000 awaited sends pass while time is held for them", async () => {
       const { network, from, inbox } = await pair();
       const sentAt = new Set<number>();
       network.tap(({ fate, time }) => fate === "sent" && sentAt.add(time));
@@ -149,7 +149,7 @@ describe("MemoryNetwork", () => {
       await assertBindFails(host, {}, "EADDRINUSE", "0.0.0.0:7946");
       await assertBindFails(host, { host: "127.0.0.1" }, "EADDRINUSE", "127.0.0.1:7946 is bound");
       await assertBindFails(host, { host: "127.0.0.1", shared: true }, "EADDRINUSE", "127.0.0.1:7946");
-      // Another address of the host is another place.
+      // Another address of the host is another endpoint.
       await open(host, { host: A, shared: true });
       await assertBindFails(host, { host: A }, "EADDRINUSE", "is bound and shared");
       assertEquals((await open(host, { host: A, shared: true })).port, 7946);
@@ -162,7 +162,7 @@ describe("MemoryNetwork", () => {
       await open(network.host(B));
     });
 
-    test("that the system chooses are never taken, and come from the seed", async () => {
+    test("that the system chooses are never in use, and come from the seed", async () => {
       const ports = async (seed: number) => {
         const host = new MemoryNetwork({ seed }).host(A);
         const chosen: number[] = [];
@@ -176,7 +176,7 @@ describe("MemoryNetwork", () => {
       assertNotEquals(await ports(6), chosen);
     });
 
-    test("that are shared take unicast to the last that was bound, and to the very address first", async () => {
+    test("that are shared deliver unicast to the socket that was bound last, and first to one bound to the address", async () => {
       const network = new MemoryNetwork();
       const host = network.host(B);
       const from = await open(network.host(A));
@@ -205,7 +205,7 @@ describe("MemoryNetwork", () => {
       await open(host);
     });
 
-    test("and addresses that are none are refused", async () => {
+    test("and addresses that are invalid are refused", async () => {
       const host = new MemoryNetwork().host(A);
       await assertBindFails(host, { host: B }, "EADDRNOTAVAIL", B);
       await assertBindFails(host, { host: "cache.local" }, "EADDRNOTAVAIL", "cache.local");
@@ -232,7 +232,7 @@ describe("MemoryNetwork", () => {
       assertEquals([network.stats.sent, network.stats.delivered], [1, 3]);
     });
 
-    test("is not for a socket bound to a unicast address, but for one bound to the group", async () => {
+    test("reaches a socket bound to the group, and none bound to a unicast address", async () => {
       const network = new MemoryNetwork();
       const host = network.host(B);
       const inboxes = [new Inbox(), new Inbox(), new Inbox()];
@@ -270,7 +270,7 @@ describe("MemoryNetwork", () => {
       await network.clock.advance(1);
       assertEquals([local, remote, other].map(({ received }) => received.length), [1, 0, 0]);
       assertEquals(local.sources, [`127.0.0.1:${from.port}`]);
-      // What comes from the network is not for members on the loopback interface.
+      // Datagrams from the network are not for members on the loopback interface.
       await (await open(network.host(C), { port: 0 })).send(bytes("y"), GROUP, 7946);
       await network.clock.advance(1);
       assertEquals([local, remote, other].map(({ received }) => received.length), [1, 0, 1]);
@@ -295,7 +295,7 @@ describe("MemoryNetwork", () => {
       assertEquals(await received(), 2);
     });
 
-    test("is refused where there is none", async () => {
+    test("is refused on a network without it", async () => {
       const network = new MemoryNetwork();
       const without = network.host(A, { multicast: false });
       await assertBindFails(without, WITH_GROUP, "EMULTICAST", GROUP);
@@ -310,7 +310,7 @@ describe("MemoryNetwork", () => {
       await member.send(bytes("x"), GROUP, 7946);
     });
 
-    test("is refused on an interface or a group that is none, and the port stays free", async () => {
+    test("is refused on an invalid interface or group, and the port stays free", async () => {
       const host = new MemoryNetwork().host(A);
       await assertBindFails(host, { ...WITH_GROUP, multicastInterface: B }, "EMULTICAST", B);
       await assertBindFails(host, { multicastInterface: B }, "EMULTICAST", B);
@@ -320,7 +320,7 @@ describe("MemoryNetwork", () => {
   });
 
   describe("send", () => {
-    test("rejects what cannot be sent", async () => {
+    test("rejects a datagram that cannot be sent", async () => {
       const { from, network } = await pair();
       await assertRejectsWithCode(() => from.send(new Uint8Array(65_508), B, 7946), "EMSGSIZE");
       await assertRejectsWithCode(() => from.send(bytes("x"), "b.local", 7946), "EINVAL");
@@ -329,14 +329,14 @@ describe("MemoryNetwork", () => {
       assertEquals(network.stats.sent, 0);
     });
 
-    test("takes 0 to 65,507 bytes", async () => {
+    test("accepts 0 to 65,507 bytes", async () => {
       const { network, from, inbox } = await pair();
       for (const size of [0, 65_507]) await from.send(new Uint8Array(size), B, 7946);
       await network.clock.advance(1);
       assertEquals(inbox.received.map((data) => data.length), [0, 65_507]);
     });
 
-    test("rejects when the socket closes meanwhile and afterwards", async () => {
+    test("rejects when the socket closes meanwhile, and afterwards", async () => {
       const { from } = await pair();
       const underWay = from.send(bytes("x"), B, 7946);
       void from.close();
@@ -346,7 +346,7 @@ describe("MemoryNetwork", () => {
   });
 
   describe("names", () => {
-    test("are looked up in data that may change", async () => {
+    test("are looked up in a map that may change", async () => {
       const network = new MemoryNetwork();
       const { resolve } = network.host(A);
       await assertRejectsWithCode(() => resolve("cache.local"), "ENOTFOUND");
@@ -367,7 +367,7 @@ describe("MemoryNetwork", () => {
       ]);
     });
 
-    test("gives its ports apart from itself, so that one may be replaced", async () => {
+    test("has separate ports, so that one may be replaced", async () => {
       const network = new MemoryNetwork();
       const { bind, clock, randomBytes } = { ...network.host(A) };
       await bind(optionsWith({}), new Inbox());
@@ -385,7 +385,7 @@ describe("MemoryNetwork", () => {
     });
   });
 
-  test("tap and stats tell what is on the wire", async () => {
+  test("tap and stats show what is on the wire", async () => {
     const network = new MemoryNetwork();
     const lines: string[] = [];
     const end = network.tap(({ time, from, to, receiver, data, fate, multicast }) => {
@@ -412,7 +412,7 @@ describe("MemoryNetwork", () => {
     assertEquals([network.stats.sent, network.stats.sentBytes, network.stats.delivered], [2, 15, 2]);
   });
 
-  test("a handler that throws makes advance reject, and the rest goes on", async () => {
+  test("a handler that throws makes advance reject, and the rest continues", async () => {
     const network = new MemoryNetwork();
     let calls = 0;
     const inbox = new Inbox(() => {

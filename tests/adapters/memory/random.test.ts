@@ -1,4 +1,4 @@
-// MemoryNetwork: a seed repeats a world, and its random numbers.
+// MemoryNetwork: a seed repeats a world and its random numbers.
 import { describe, test } from "node:test";
 import { assert, assertEquals, assertGreater, assertLess, assertNotEquals, assertThrows } from "@std/assert";
 import { type MemoryHost, MemoryNetwork, SeededRandom } from "../../../adapters/memory.ts";
@@ -6,7 +6,7 @@ import { GROUP, open, WITH_GROUP } from "../../support/memory_sockets.ts";
 
 describe("MemoryNetwork", () => {
   describe("a seed", () => {
-    test("repeats a world event by event, and another gives another", async () => {
+    test("repeats a world event by event, and another seed gives another world", async () => {
       const first = await worldOf(1);
       assertGreater(first.length, 1000);
       assertEquals(await worldOf(1), first);
@@ -14,7 +14,7 @@ describe("MemoryNetwork", () => {
     });
 
     test("gives the same world on every runtime", async () => {
-      // Changes whenever what the network draws, or when, changes; it must not differ between runtimes.
+      // Changes whenever the network's draws change or their order; it must not differ between runtimes.
       assertEquals(checksum((await worldOf(42)).join("\n")), GOLDEN);
     });
 
@@ -29,7 +29,7 @@ describe("MemoryNetwork", () => {
 });
 
 describe("SeededRandom", () => {
-  test("gives even numbers, from the first one of each seed on", () => {
+  test("has evenly distributed numbers, from the first one of each seed on", () => {
     const counts = new Array<number>(16).fill(0);
     for (let seed = 0; seed < 16_000; seed++) {
       const at = new SeededRandom(seed).below(16);
@@ -39,12 +39,12 @@ describe("SeededRandom", () => {
     assertLess(counts.reduce((sum, count) => sum + (count - 1000) ** 2 / 1000, 0), 50);
   });
 
-  test("tells seeds apart that differ in their upper half only", () => {
+  test("distinguishes seeds that differ only in their upper half", () => {
     assertNotEquals(new SeededRandom(1).bytes(8), new SeededRandom(1 + 2 ** 32).bytes(8));
     assertEquals(new SeededRandom(1).bytes(8), new SeededRandom(1).bytes(8));
   });
 
-  test("draws nothing where nothing is to be decided", () => {
+  test("draws nothing where there is no choice", () => {
     const [random, other] = [new SeededRandom(3), new SeededRandom(3)];
     assertEquals([random.chance(0), random.chance(1), random.between(2, 2)], [false, true, 2]);
     assertEquals(random.next(), other.next());
@@ -55,7 +55,7 @@ describe("SeededRandom", () => {
 
 const GOLDEN = 2_403_855_709;
 
-/** The trace of ten nodes that talk, answer, stall, crash and come back, on a network with every fault. */
+/** The trace of ten nodes that publish, answer, stall, crash and come back, on a network with every fault. */
 async function worldOf(seed: number): Promise<string[]> {
   const network = new MemoryNetwork({
     seed,

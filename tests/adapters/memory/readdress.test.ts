@@ -1,4 +1,4 @@
-// Simulated hosts whose address changes.
+// MemoryNetwork: hosts whose address changes.
 import { assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { describe, test } from "node:test";
 import { type MemoryHost, MemoryNetwork } from "../../../adapters/memory.ts";
@@ -20,7 +20,7 @@ const B6 = "fd00::2";
 const C6 = "fd00::3";
 
 describe("MemoryHost.readdress", () => {
-  test("the new address is the host's, and datagrams to the old one reach nobody", async () => {
+  test("the new address is the host's, and datagrams to the old one reach no socket", async () => {
     const { network, host, from, inbox } = await pair();
     host.readdress(C);
     assertEquals([host.address, addressesOf(host)], [C, ["127.0.0.1", C]]);
@@ -31,7 +31,7 @@ describe("MemoryHost.readdress", () => {
     assertEquals(network.stats.unreachable, 1);
   });
 
-  test("what is on its way to the old address reaches nobody", async () => {
+  test("a datagram under way to the old address reaches no socket", async () => {
     const { network, host, from, inbox } = await pair({ delay: { min: 5, max: 5 } });
     await from.send(bytes("late"), B, 7946);
     await network.clock.advance(4);
@@ -40,7 +40,7 @@ describe("MemoryHost.readdress", () => {
     assertEquals([inbox.texts, network.stats.unreachable], [[], 1]);
   });
 
-  test("a socket bound to no address goes on with the new source, and stays in its groups", async () => {
+  test("a socket bound to the wildcard continues with the new source, and stays in its groups", async () => {
     const network = new MemoryNetwork();
     const [a, b] = [network.host(A), network.host(B)];
     const [heardByA, heardByB] = [new Inbox(), new Inbox()];
@@ -76,7 +76,7 @@ describe("MemoryHost.readdress", () => {
     await other.send(bytes("hello"), C, 7946);
     await network.clock.advance(1);
     assertEquals(again.texts, ["hello"]);
-    // And the old socket is what it was when the address comes back.
+    // And the old socket works again when the address comes back.
     b.readdress(B);
     await other.send(bytes("back"), B, 7946);
     await bound.send(bytes("back"), A, 7946);
@@ -84,7 +84,7 @@ describe("MemoryHost.readdress", () => {
     assertEquals(inbox.texts, ["back"]);
   });
 
-  test("a socket that sends multicast by the old address sends it no more, but all else", async () => {
+  test("a socket that sends multicast from the old address sends only unicast", async () => {
     const network = new MemoryNetwork();
     const [a, b] = [network.host(A), network.host(B)];
     const inbox = new Inbox();
@@ -153,7 +153,7 @@ describe("MemoryHost.readdress", () => {
     assertEquals(host.address, C);
   });
 
-  test("what no host can have is refused", () => {
+  test("an address that no host can have is refused", () => {
     const host = new MemoryNetwork().host(B);
     for (const to of ["", "a", "127.0.0.1", "239.0.0.1", "0.0.0.0", A6]) {
       assertThrows(() => host.readdress(to), TypeError, `must be a unicast IPv4 literal: current value is ${to}`);
@@ -161,7 +161,7 @@ describe("MemoryHost.readdress", () => {
     assertThrows(() => new MemoryNetwork().host(A6).readdress(A), TypeError, "must be a unicast IPv6 literal");
   });
 
-  test("a socket of IPv6 bound to the old address sends from it still, as on Linux", async () => {
+  test("a socket of IPv6 bound to the old address still sends from it, as on Linux", async () => {
     const network = new MemoryNetwork();
     const [a, b] = [network.host(A6), network.host(B6)];
     const [heardByA, heardByB] = [new Inbox(), new Inbox()];

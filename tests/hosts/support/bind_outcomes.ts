@@ -1,4 +1,4 @@
-// Run in a network namespace by no_multicast.test.ts: prints what becomes of each bind and send, as one line of JSON.
+// no_multicast.test.ts runs it in a network namespace: prints the results of binds and sends, as one line of JSON.
 import process from "node:process";
 import { BindError, type BindOptions } from "../../../src/platform/datagram_socket.ts";
 import { Inbox } from "../../support/inbox.ts";

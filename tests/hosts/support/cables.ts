@@ -1,6 +1,6 @@
 /**
- * Two cables with both ends in a network namespace of the test's own, and routes that send multicast into the first: what
- * `lo` cannot show can be seen, and what goes out with no interface named cannot leave the machine.
+ * Two cables with both ends in a network namespace of the test's own, and routes that send multicast into the first:
+ * what `lo` cannot show is visible, and datagrams without a named interface cannot leave the machine.
  *
  * @module
  */
@@ -8,13 +8,13 @@
 import { spawnSync } from "node:child_process";
 import { networkInterfaces } from "node:os";
 
-/** Addresses beside the first, as RFC 5952 writes them. */
+/** Addresses besides the first, in the form of RFC 5952. */
 export const MORE_IPV6: readonly string[] = ["fd77::1:0:0:1", "fd77::1:0:1:1:1", "fd77:0:1:1:1:1:1:1", "fd77::a0:b00"];
 
 export const FIRST = { device: "cable0", ipv4: "10.77.0.1", ipv6: "fd77::1" } as const;
 export const SECOND = { device: "cable2", ipv4: "10.78.0.1", ipv6: "fd78::1" } as const;
 
-/** A script for a shell that makes both. IPv6 is left out where the system has none. */
+/** A shell script that makes both. IPv6 is omitted where the system has none. */
 export const MAKE_CABLES = `
   ip link set lo up
   ${script(FIRST, "cable1")}
@@ -42,7 +42,7 @@ export function linkLocal(): string | undefined {
   return found === undefined ? undefined : `${found.address}%${FIRST.device}`;
 }
 
-/** Without detection of duplicates, which takes a second or two in which an address cannot be used. */
+/** Without duplicate address detection, for a second or two of which an address cannot be used. */
 function script({ device, ipv4, ipv6 }: typeof FIRST | typeof SECOND, far: string): string {
   return `
     ip link add ${device} type veth peer name ${far}

@@ -1,6 +1,6 @@
 /**
- * A program: a name server that answers with records that it is told by lines of JSON on standard input, and prints what
- * it is asked. `name_server.ts` is its other side. It ends when its input ends.
+ * A program: a name server whose records are set by lines of JSON on standard input, and which prints its queries.
+ * `name_server.ts` is its other side. It ends when its input ends.
  *
  * @module
  */
@@ -10,7 +10,7 @@ import { createSocket } from "node:dgram";
 import process from "node:process";
 import { createInterface } from "node:readline";
 
-/** Records by name. A name that has none of a type, but others, is answered with none; any other does not exist. */
+/** Records by name. A name with records of other types only has an empty answer; any other does not exist. */
 export interface Records {
   readonly [name: string]: {
     readonly A?: readonly string[];
@@ -19,16 +19,16 @@ export interface Records {
   };
 }
 
-/** What the server is told. It prints `{"told": true}` when it heeds it. */
+/** The commands of the server. It prints `{"told": true}` when one is in force. */
 export interface Told {
   readonly records: Records;
   /** Whether it answers everything with SERVFAIL. */
   readonly fails: boolean;
-  /** Names that it answers nothing about. */
+  /** Names whose queries it does not answer. */
   readonly silent: readonly string[];
 }
 
-/** What the server was asked. */
+/** A query. */
 export interface Question {
   readonly from: string;
   readonly name: string;
@@ -40,7 +40,7 @@ export interface Question {
 // RFC 1035, 4.1.1.
 const SERVER_FAILURE = 2;
 const NAME_ERROR = 3;
-// Nobody caches here: the records change.
+// Nothing is cached here: the records change.
 const TTL = 0;
 
 let told: Told = { records: {}, fails: false, silent: [] };

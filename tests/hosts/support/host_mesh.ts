@@ -1,5 +1,5 @@
 /**
- * Meshes of nodes on several hosts, and what has to be true of them.
+ * Meshes of nodes on several hosts, and the conditions that must hold.
  *
  * @module
  */
@@ -15,13 +15,13 @@ import type { Host } from "./netns.ts";
 
 const REST: Runtime = IS_FULL ? "node" : "bun";
 
-/** What runs on the hosts, one after another: each runtime, and on the rest Node, or at small size Bun, which starts faster. */
+/** The runtimes of the hosts, in order: each one, and on the rest Node, or at small size Bun, which starts faster. */
 export const CAST: readonly Runtime[] = ["node", "deno", "bun", REST, REST];
 
 /** Five hosts on one network. */
 export const FIVE: readonly (readonly [string])[] = [1, 2, 3, 4, 5].map((i) => [`10.77.1.${i}`]);
 
-/** Milliseconds that a machine under load may add to a time that is promised. */
+/** Milliseconds that a machine under load may add to a promised time. */
 export const SLACK_MS = 1_000;
 
 /** One process on each host. */
@@ -32,8 +32,8 @@ export async function startCast(start: StartHostProcess, hosts: readonly Host[])
 }
 
 /**
- * Resolves when all nodes know all others, for the first time that is later than `after`, and holds that they know nobody
- * else. Resolves with the time of the last.
+ * Resolves when all nodes know each other, for the first time later than `after`, and asserts that they know no other
+ * node. Resolves with the time of the last.
  */
 export async function fullMesh(nodes: readonly HostNode[], after?: number): Promise<number> {
   const times = await Promise.all(nodes.map((node) => node.knows(nodes.filter((other) => other !== node), after)));
@@ -49,13 +49,13 @@ export async function openedAt(node: HostNode): Promise<number> {
   return (await node.happened(({ type }) => type === "opened", "opening")).at;
 }
 
-/** Prints a time that was measured, and holds that it is no longer than that, and a slack for a machine under load. */
+/** Prints a measured time, and asserts that it is within the limit and a slack for a machine under load. */
 export function assertWithin(what: string, ms: number, limit: number): void {
   console.log(`  ${what}: ${ms.toFixed(1)} ms, of at most ${limit} ms`);
   assert(ms <= limit + SLACK_MS, `${what}: ${ms} ms`);
 }
 
-/** Looks again and again until `test` holds. */
+/** Polls until `test` holds. */
 export async function until(test: () => boolean | Promise<boolean>, what: string): Promise<void> {
   const end = performance.now() + PATIENCE;
   while (!await test()) {
@@ -73,7 +73,7 @@ export async function heartbeats(wire: Wire, hosts: readonly Host[], count: numb
   );
 }
 
-/** What the nodes of a mesh tell each other, to hold that each gets everything of the others, and once. */
+/** The keys that the nodes of a mesh publish, to assert that each gets everything of the others once. */
 export class Talk {
   #nodes: readonly HostNode[];
   readonly #expected = new Map<HostNode, string[]>();
@@ -84,13 +84,13 @@ export class Talk {
     this.#nodes = [...nodes];
   }
 
-  /** More nodes. What was said shortly before they were opened they may hear. */
+  /** Adds nodes. They may get keys that were published shortly before they were opened. */
   join(late: readonly HostNode[]): void {
     for (const node of late) this.#early.set(node, [...this.#said]);
     this.#nodes = [...this.#nodes, ...late];
   }
 
-  /** A node publishes a key, which `audience` has to hear. Resolves when `first`, all of them if not given, have. */
+  /** A node publishes a key, which `audience` must get. Resolves when `first`, by default all of them, have. */
   async say(
     speaker: HostNode,
     audience: readonly HostNode[] = this.#nodes.filter((node) => node !== speaker),
@@ -108,7 +108,7 @@ export class Talk {
     for (const node of this.#nodes) await this.say(node);
   }
 
-  /** Resolves when everybody has heard everything. */
+  /** Resolves when every node has got everything. */
   async settled(): Promise<void> {
     await Promise.all(
       Array.from(this.#expected, ([listener, keys]) => Promise.all(keys.map((key) => listener.heard(key)))),
@@ -116,8 +116,8 @@ export class Talk {
   }
 
   /**
-   * Closes all nodes, and holds that nobody has heard anything else, or twice. A gap is something else unless there may be
-   * some.
+   * Closes all nodes, and asserts that none has got anything else, or anything twice. A gap is something else unless
+   * gaps are allowed.
    */
   async end({ gaps = false }: { readonly gaps?: boolean } = {}): Promise<void> {
     await Promise.all(this.#nodes.map((node) => node.close()));

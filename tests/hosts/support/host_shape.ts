@@ -1,6 +1,6 @@
 /**
- * Opens two nodes in the namespace that it runs in, changes the host, and prints what became of the first: a line of JSON,
- * {@linkcode ShapeResult}. Its argument is a {@linkcode ShapeTask} as JSON.
+ * Opens two nodes in the namespace that it runs in, changes the host, and prints the state of the first: a line of
+ * JSON, {@linkcode ShapeResult}. Its argument is a {@linkcode ShapeTask} as JSON.
  */
 
 import { execFileSync } from "node:child_process";
@@ -11,26 +11,26 @@ import { networkInterfaces } from "../../../adapters/system.ts";
 import { type MeshBus, type MeshEvent, type MeshOptions, openMesh } from "../../../mod.ts";
 import { LocalAddresses } from "../../../src/net/interfaces.ts";
 
-/** What is to be done. */
+/** The task. */
 export interface ShapeTask {
   readonly options: MeshOptions;
-  /** A shell script that changes the host once the two know each other, or at once if they can not. */
+  /** A shell script that changes the host once the two nodes know each other, or at once if they cannot. */
   readonly change?: string;
-  /** The last type of event that the change makes. */
+  /** The last type of event that the change causes. */
   readonly until?: MeshEvent["type"];
-  /** Addresses of which a node that was heard from 10.99.99.99 may say that it is there, or may not. */
+  /** Addresses that a node which is heard from 10.99.99.99 may advertise, or may not. */
   readonly places?: readonly string[];
 }
 
-/** What became of the first node; `error` alone when it could not be opened. */
+/** The state of the first node; `error` alone when it could not be opened. */
 export interface ShapeResult {
-  /** Messages of what it rejected with and of the causes. */
+  /** Messages of its error and of the causes. */
   readonly error?: string;
-  /** The hosts that it advertised, the first first. */
+  /** The hosts that it advertised, in order. */
   readonly hosts: readonly string[];
-  /** The interfaces that it uses in the end, and whether what it sends to the group comes back from there. */
+  /** The interfaces that it uses in the end, and whether its datagrams to the group loop back there. */
   readonly interfaces: readonly (readonly [name: string | null, address: string, isHeard: boolean | null])[];
-  /** Whether the other one is heard by the group, and hears it. */
+  /** Whether the other node is heard by the group, and hears it. */
   readonly multicast: { readonly in: boolean | null; readonly out: boolean | null } | undefined;
   readonly findings: readonly string[];
   /** Types of its events, with the name of the interface if it is about one. */
@@ -40,7 +40,7 @@ export interface ShapeResult {
 }
 
 const { options, change, until, places = [] } = JSON.parse(process.argv[2] ?? "{}") as ShapeTask;
-/** Longest wait for the other one, in milliseconds: a busy machine takes its time. */
+/** Longest wait for the other node, in milliseconds, on a busy machine. */
 const PATIENCE = 30_000;
 const STRANGER = { host: "10.99.99.99", port: 7946 };
 
@@ -70,7 +70,8 @@ async function run(): Promise<ShapeResult | { readonly error: string }> {
   if (change !== undefined) execFileSync("sh", ["-e", "-c", change]);
   if (until !== undefined) await happened(until);
   if (hosts[0] !== hostOf(first)) hosts.push(hostOf(first));
-  // The other one notices at a look of its own, one a second: it is asked until it has. Until then it may answer at once.
+  // The other node detects it when it next checks, once a second: until then it may respond to probes at once,
+  // so the diagnosis is repeated.
   const end = performance.now() + PATIENCE;
   let diagnosis = await first.diagnose();
   while (!diagnosis.peers.some(({ multicast }) => multicast.in && multicast.out) && performance.now() < end) {

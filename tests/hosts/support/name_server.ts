@@ -23,7 +23,7 @@ export class NameServer {
     this.#program = program;
   }
 
-  /** What it was asked so far. */
+  /** The queries so far. */
   questions(): readonly Question[] {
     return this.#program.lines.flatMap((text) => (JSON.parse(text) as Line).question ?? []);
   }
@@ -33,17 +33,17 @@ export class NameServer {
     await this.#heeded();
   }
 
-  /** Adds records, or gives names others; resolves when they are in force. */
+  /** Adds records, or changes those of names; resolves when they are in force. */
   async set(records: Records): Promise<void> {
     await this.#tell({ ...this.#told, records: { ...this.#told.records, ...records } });
   }
 
-  /** Lets it fail, or answer again; resolves when it does. */
+  /** Makes it fail, or work again; resolves when it does. */
   async fail(fails: boolean): Promise<void> {
     await this.#tell({ ...this.#told, fails });
   }
 
-  /** Lets it answer nothing about these names; resolves when it does. */
+  /** Makes it ignore queries for these names; resolves when it does. */
   async silence(...silent: readonly string[]): Promise<void> {
     await this.#tell({ ...this.#told, silent });
   }
@@ -54,7 +54,7 @@ export class NameServer {
     await this.#heeded();
   }
 
-  /** It says once that it has started, and once for all that it is told. */
+  /** It prints a line when it has started, and one for each command. */
   async #heeded(): Promise<void> {
     const wanted = ++this.#tells;
     let seen = 0;
@@ -65,10 +65,10 @@ export class NameServer {
   }
 }
 
-/** The domain in which clients look for names that lack one. */
+/** The search domain of clients. */
 export const SEARCH = "mesh.test";
 
-/** Runs `body` with a name server on `host`, which all of `clients` ask from now on, and ends it. */
+/** Runs `body` with a name server on `host`, which all of `clients` use from then on, and ends it. */
 export async function withNameServer(
   host: Host,
   clients: readonly Host[],

@@ -2,14 +2,14 @@ import { spawn, spawnSync } from "node:child_process";
 import process from "node:process";
 import { test } from "node:test";
 
-/** What a program in a namespace has printed, and how it ended. */
+/** The output of a program in a namespace, and how it ended. */
 export interface Outcome {
   readonly code: number | null;
   readonly stdout: string;
   readonly stderr: string;
 }
 
-// Who is not root becomes it in a namespace of users, where the system allows that.
+// A user who is not root becomes root in a user namespace, where the system allows that.
 const UNSHARE = process.getuid?.() === 0 ? ["-n"] : ["-r", "-n"];
 
 /** Why no network namespace can be made here; undefined when one can. */
@@ -30,10 +30,10 @@ export function namespaceTest(title: string, body: () => Promise<void>): void {
   else test(title, { skip: reason }, () => {});
 }
 
-/** Runs a shell script in a network namespace of its own, where nothing is up yet and which nothing leaves. */
+/** Runs a shell script in a network namespace of its own, in which nothing is up yet and which nothing leaves. */
 export function inNamespace(script: string, env: Readonly<Record<string, string>> = {}): Promise<Outcome> {
   return new Promise((resolve, reject) => {
-    // The runner of Node tells its children by this variable to print for it alone.
+    // By this variable Node's runner makes its children print for it alone.
     const { NODE_TEST_CONTEXT: _, ...inherited } = process.env;
     const child = spawn("unshare", [...UNSHARE, "sh", "-e", "-c", script], {
       env: { ...inherited, NO_COLOR: "1", ...env },

@@ -1,6 +1,6 @@
 /**
- * Hosts in network namespaces of the test's own, joined by switches in another one: nothing of this machine's network
- * is touched, and nothing leaves.
+ * Hosts in network namespaces of the test's own, joined by switches in another one: this machine's network is not
+ * changed, and nothing leaves.
  *
  * @module
  */
@@ -15,27 +15,27 @@ import { type Cable, Wire } from "../../support/wire.ts";
 export interface Host {
   /** Its addresses, one for each network that it is on; empty when it is on none. */
   readonly addresses: readonly string[];
-  /** What joins it to those networks, in the same order. */
+  /** Its links to those networks, in the same order. */
   readonly cables: readonly Cable[];
-  /** The command to put before another for that to run here. */
+  /** The command that runs the command after it here. */
   readonly within: readonly string[];
   /** Runs a command here. Throws when it fails. */
   run(...command: string[]): void;
-  /** Drops all multicast that comes in here, unseen by the sender, or that would go out, which the sender is told. */
+  /** Drops all incoming multicast here without an error at the sender, and all outgoing multicast with one. */
   blockMulticast(way: "input" | "output"): void;
-  /** Drops this share of the UDP datagrams that come in here, from 0 to 1, each by chance, unseen by the sender. */
+  /** Drops this share of the incoming UDP datagrams here, from 0 to 1, at random, without an error at the sender. */
   lose(share: number): void;
   /** How many datagrams {@linkcode Host.lose} has dropped so far. */
   lost(): number;
-  /** Gives the interface `eth0` another address, first taking the old one away. */
+  /** Gives the interface `eth0` another address, after removing the old one. */
   move(address: string): void;
-  /** Plugs in a cable to the network of this address, with that address: the interface has this name. */
+  /** Adds a cable to the network of this address, with that address: the interface has this name. */
   attach(device: string, address: string): void;
-  /** Takes an interface away. */
+  /** Removes an interface. */
   detach(device: string): void;
   /**
-   * Lets programs that are started here from now on ask a name server, and look for names in the domain `search` too.
-   * They wait for an answer for `patience` seconds, 1 by default.
+   * Makes programs that are started here from now on use a name server, and the search domain `search`. They wait for
+   * an answer for `patience` seconds, 1 by default.
    */
   resolveBy(server: string, search: string, patience?: number): void;
 }
@@ -46,13 +46,13 @@ export interface Host {
  */
 export type HostPlan = readonly string[];
 
-// The namespaces of a process that was killed are found by its id in their names, and deleted by the next.
+// The namespaces of a killed process are found by its id in their names, and deleted by the next process.
 const PREFIX = "warp-mesh-";
 const FOLDER = "/run/netns";
 const MULTICAST = "224.0.0.0/4";
-// What `ip netns exec` puts in the place of files of /etc.
+// The files that `ip netns exec` puts in the place of those in /etc.
 const ETC = "/etc/netns";
-// An address of IPv6 cannot be used for a second or two while the system asks whether another host has it, unless told otherwise.
+// An IPv6 address cannot be used for a second or two while the system checks whether another host has it, by default.
 const USE_AT_ONCE = "for name in all default; do echo 0 > /proc/sys/net/ipv6/conf/$name/accept_dad; done";
 
 let count = 0;
@@ -88,7 +88,7 @@ export function hostTest(title: string, body: () => Promise<void>): void {
 
 let reason: string | undefined;
 
-/** Runs `body` with hosts, whose `lo` is up, and what joins them, and deletes all of it whatever comes of it. */
+/** Runs `body` with hosts, whose `lo` is up, and their links, and deletes all of it in any case. */
 export async function withHosts(
   plans: readonly HostPlan[],
   body: (hosts: readonly Host[], wire: Wire) => Promise<void>,
@@ -148,7 +148,7 @@ function hostIn(name: string, center: string): Host {
       return Number(/counter packets (\d+)/.exec(rules)?.[1]);
     },
     move(address) {
-      // In one go: a node that looked in between would find a host with no address.
+      // In one step: a node that checked in between would find a host without an address.
       const old = `address delete ${prefixed(addresses[0] ?? "")} dev eth0`;
       batch(name, [old, ...assigning("eth0", address)]);
       addresses[0] = address;
@@ -167,7 +167,7 @@ function hostIn(name: string, center: string): Host {
     },
     resolveBy(server, search, patience = 1) {
       mkdirSync(`${ETC}/${name}`, { recursive: true });
-      // What does not answer within a second does not: nothing is lost here.
+      // A query without an answer within a second has none: nothing is lost here.
       const lines = [`nameserver ${server}`, `search ${search}`, `options timeout:${patience} attempts:1`, ""];
       writeFileSync(`${ETC}/${name}/resolv.conf`, lines.join("\n"));
       writeFileSync(`${ETC}/${name}/nsswitch.conf`, "hosts: files dns\n");
@@ -175,7 +175,7 @@ function hostIn(name: string, center: string): Host {
   };
 }
 
-/** A cable from a host to the switch of a network, which is there from the first one on. */
+/** A cable from a host to the switch of a network, which exists from the first cable on. */
 function connect(center: string, name: string, device: string, network: string): Cable {
   const bridge = bridgeOf(network);
   if (spawnSync("ip", ["-n", center, "link", "show", bridge]).status !== 0) {
@@ -192,7 +192,7 @@ function connect(center: string, name: string, device: string, network: string):
   return { device, port, mac };
 }
 
-/** Gives an interface an address. By way of the first one everything else is reached. */
+/** Gives an interface an address. The first one has the default route. */
 function assign(name: string, device: string, address: string): void {
   batch(name, assigning(device, address));
 }
@@ -205,7 +205,7 @@ function assigning(device: string, address: string): readonly string[] {
   return device === "eth0" ? [add, `route replace default via ${via}`] : [add];
 }
 
-/** Runs commands of `ip` in a namespace, one right after the other. */
+/** Runs commands of `ip` in a namespace, one after the other. */
 function batch(name: string, commands: readonly string[]): void {
   runWith(commands.join("\n"), "ip", "-n", name, "-batch", "-");
 }
@@ -241,7 +241,7 @@ function deleteStale(): void {
 function remove(name: string): void {
   spawnSync("ip", ["netns", "delete", name]);
   rmSync(`${ETC}/${name}`, { recursive: true, force: true });
-  // The folder itself is deleted with the last that is in it.
+  // The folder itself is deleted with the last one in it.
   spawnSync("rmdir", [ETC], { stdio: "ignore" });
 }
 
