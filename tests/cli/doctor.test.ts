@@ -1,4 +1,4 @@
-// The program `doctor`: what it takes, what it prints, what it ends with, and what it makes of answers from elsewhere.
+// The program `doctor`: its arguments, output and exit codes, and its results from nodes outside the mesh.
 import { createSocket } from "node:dgram";
 import { existsSync, readFileSync } from "node:fs";
 import process from "node:process";
@@ -68,7 +68,7 @@ async function call(...args: readonly string[]): Promise<{ readonly code: number
   return { code, ...said };
 }
 
-/** What the program, run in this process, says of a port that it must not take. Nothing else may be wrong. */
+/** The program's report on a port that it must not use, run in this process. Nothing else may be wrong. */
 async function sharedOf(args: readonly string[]): Promise<readonly Finding[]> {
   const { code, out } = await call(...args, "--strict");
   assertEquals(code, 0, out);
@@ -150,20 +150,20 @@ describe("arguments", () => {
     });
   }
 
-  test("that the mesh refuses are misuse too", async () => {
+  test("that the mesh refuses are a usage error too", async () => {
     const { code, err, out } = await call("doctor", "--port", "70000");
     assertEquals([code, out], [2, ""]);
     assertEquals(err, "Cannot open the mesh as --port must be an integer from 0 to 65535: current value is 70000\n");
   });
 
-  test("are not to blame for what fails besides", async () => {
+  test("are not blamed for other errors", async () => {
     const out = () => {
       throw new TypeError("a bug");
     };
     await assertRejects(() => program(["--help"], { out, err() {}, hasColours: false }), TypeError, "a bug");
   });
 
-  test("may ask how it is called", async () => {
+  test("may request the help", async () => {
     for (const args of [["--help"], ["doctor", "-h"]]) {
       const { code, err, out } = await call(...args);
       assertEquals([code, err], [0, ""]);
@@ -171,18 +171,18 @@ describe("arguments", () => {
     }
   });
 
-  test("may ask for the version, which is that of the package", async () => {
+  test("may request the version, which is that of the package", async () => {
     const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8"));
     for (const args of [["--version"], ["-v"], ["doctor", "--version"]]) {
       assertEquals(await call(...args), { code: 0, out: `${version}\n`, err: "" });
     }
   });
 
-  test("are there when the help lists them", () => {
+  test("exist when the help lists them", () => {
     const listed = [...USAGE.matchAll(/^ {2}(--[\w-]+)(?: <.*?>)?(?:, (-\w))? {2}/gm)];
     assertEquals(listed.map(([, name]) => name).sort(), OPTION_NAMES.map((name) => `--${name}`).sort());
     for (const [, name = "", short] of listed) {
-      // Those with a value want one, others none; none is unknown.
+      // Those with a value require one, others refuse one; none is unknown.
       const { message } = assertThrows(() => readArguments(["doctor", `${name}=`, "--family", "5"]), UsageError);
       assertMatch(message, /^Cannot run as --/, name);
       if (short !== undefined) assert(["help", "version"].includes(readArguments([short]).do), short);
@@ -190,8 +190,8 @@ describe("arguments", () => {
   });
 });
 
-describe("the words of the command line", () => {
-  test("take the place of options that have a flag, with their values", () => {
+describe("the flags of the command line", () => {
+  test("replace options that have a flag, with their values", () => {
     const texts: readonly [string, string][] = [
       [
         'Give `port`, `advertiseAddr: ":7946"` or `multicast: false`.',
@@ -206,7 +206,7 @@ describe("the words of the command line", () => {
     for (const [text, expected] of texts) assertEquals(inFlags(text), expected);
   });
 
-  test("are flags of the program, one for each option that it reads", () => {
+  test("exist in the program, one for each option that it reads", () => {
     const args = "doctor --port 1 --group g --family 4 --interface i --peers p --advertise :1 --heartbeat 1 " +
       "--no-multicast --no-loopback --ttl 1 --receive-buffer 1";
     const call = readArguments(args.split(" "));
@@ -216,7 +216,7 @@ describe("the words of the command line", () => {
   });
 });
 
-// They wait most of the time, and each has a port of its own.
+// They mostly wait, and each has a port of its own.
 describe("a run on this host", { concurrency: 4 }, () => {
   test("prints JSON, and ends with 0 beside nodes that are well", () =>
     withMeshes(async (open) => {
@@ -240,7 +240,7 @@ describe("a run on this host", { concurrency: 4 }, () => {
       }
     }));
 
-  test("ends with 1 for a warning only when it is to be strict", () =>
+  test("ends with 1 for a warning only when it is strict", () =>
     withMeshes(async (open) => {
       const { port } = await open({ heartbeat: 900 });
       const args = ["--json", "--no-scout", "--interface", "127.0.0.1", "--heartbeat", "300", "--port", `${port}`];
@@ -254,11 +254,11 @@ describe("a run on this host", { concurrency: 4 }, () => {
       assertEquals([code, (JSON.parse(out) as DoctorReport).ok], [0, true], out);
     }));
 
-  test("waits for nodes that answer nothing, as Go's, until each has said that it is there", () =>
+  test("waits for nodes that do not respond, as Go's, until each has sent a heartbeat", () =>
     withMeshes(async (open) => {
       const heartbeat = 2000;
       const { nodeId, port } = await open({ heartbeat });
-      // It says so for the first time in 2 s, when another was found long ago.
+      // Its first heartbeat comes in 2 s, long after another node was found.
       const peer = await PlainPeer.open({ port, heartbeat });
       try {
         const args = ["--no-scout", "--interface", "127.0.0.1", "--heartbeat", `${heartbeat}`, "--port", `${port}`];
@@ -272,7 +272,7 @@ describe("a run on this host", { concurrency: 4 }, () => {
       }
     }));
 
-  test("leaves the mesh when it has done, and says so", () =>
+  test("leaves the mesh when it has finished, and reports it", () =>
     withMeshes(async (open) => {
       const mesh = await open({ heartbeat: 300 });
       const left = happened(mesh, ({ type }) => type === "peerLeft");
@@ -285,7 +285,7 @@ describe("a run on this host", { concurrency: 4 }, () => {
       assertEquals(event.type === "peerLeft" && event.reason, "left");
     }));
 
-  test("says what it waits for to whoever waits before a terminal", () =>
+  test("prints what it waits for at a terminal", () =>
     withMeshes(async (open) => {
       const { port } = await open({ heartbeat: 300 });
       let said = "";
@@ -301,7 +301,7 @@ describe("a run on this host", { concurrency: 4 }, () => {
       assert(said.endsWith(" \r"), said);
     }));
 
-  test("says that it could not join as asked beside a node with one port; one with two lets it", () =>
+  test("reports that it could not join beside a node with one port; beside one with two it joins", () =>
     withMeshes(async (open) => {
       const port = await freePort();
       const advertiseAddr = `127.0.0.1:${port}`;
@@ -317,7 +317,7 @@ describe("a run on this host", { concurrency: 4 }, () => {
       }
     }));
 
-  test("does not let its mesh grow together with another of which a node of this host has the port", () =>
+  test("does not merge its mesh with another one whose node on this host has the port", () =>
     withMeshes(async (open) => {
       const port = await freePort();
       await open({ port, advertiseAddr: `127.0.0.1:${port}`, heartbeat: 300, group: "239.9.9.9" });
@@ -329,7 +329,7 @@ describe("a run on this host", { concurrency: 4 }, () => {
       assertEquals([code, codes, peers], [1, ["group-mismatch", "port-shared"], []], out);
     }));
 
-  test("names what cannot be opened, and ends with 1", async () => {
+  test("names the option that cannot be opened, and ends with 1", async () => {
     const { code, out } = await call("doctor", "--json", "--interface", "no-such-interface");
     const report = JSON.parse(out) as DoctorReport;
     assertEquals([code, report.ok, report.node], [1, false, null]);
@@ -339,13 +339,13 @@ describe("a run on this host", { concurrency: 4 }, () => {
     assertStringIncludes(advice ?? "", "the option `waitForInterface: true`");
   });
 
-  test("does not wait for interfaces of which none is there", async () => {
+  test("does not wait for interfaces when none of them exists", async () => {
     const { code, out } = await call("doctor", "--json", "--interface", "no-such-interface,nor-this");
     const { findings, node } = JSON.parse(out) as DoctorReport;
     assertEquals([code, node, findings.map((finding) => finding.code)], [1, null, ["open-failed"]], out);
   });
 
-  test("looks at the interfaces that are there when another is missing, which is an error", () =>
+  test("examines the interfaces that exist when another is missing, which is an error", () =>
     withMeshes(async (open) => {
       const { nodeId, port } = await open({ heartbeat: 300 });
       const args = `--json --no-scout --heartbeat 300 --port ${port} --interface 127.0.0.1,no-such-interface`;
@@ -361,7 +361,7 @@ describe("a run on this host", { concurrency: 4 }, () => {
       assertEquals([code, peers.map(({ id }) => id)], [1, [nodeId]], out);
     }));
 
-  test("says why it cannot be opened", async () => {
+  test("reports why it cannot be opened", async () => {
     const socket = createSocket("udp4");
     await new Promise<void>((resolve) => socket.bind({ port: 0, address: "0.0.0.0", exclusive: true }, resolve));
     try {
@@ -375,12 +375,12 @@ describe("a run on this host", { concurrency: 4 }, () => {
     }
   });
 
-  test("as a program: one alone on the loopback interface finds nobody", () =>
+  test("as a program, alone on the loopback interface, finds no node", () =>
     withPrograms(async (start) => {
-      // Others may run at the default port, where it would look.
+      // Others may run at the default port, which it would find.
       const args = "--no-scout --interface 127.0.0.1 --port 0 --heartbeat 100 --wait 200".split(" ");
       const { advice } = assertError(await checkUp(start, "node", args), "no-peers");
-      // It does not send who runs it to itself.
+      // Its advice does not name the host that it runs on.
       assertEquals(/npx|doctor/.test(advice), false, advice);
       assertStringIncludes(advice, "--peers host:");
       const wrong = start("node", "cli/main.ts", { args: ["doctor", "--port", "x"] });
@@ -389,7 +389,7 @@ describe("a run on this host", { concurrency: 4 }, () => {
 
   for (const runtime of STARTED) {
     for (const more of ["", "--no-multicast --advertise"]) {
-      test(`on ${runtime} ${more} takes nothing from a node whose only port is that of the mesh`, () =>
+      test(`on ${runtime} ${more} takes no datagrams from a node whose only port is that of the mesh`, () =>
         withMeshes((open) =>
           withPrograms(async (start) => {
             const heartbeat = 1500;
@@ -449,14 +449,14 @@ describe("a run on this host", { concurrency: 4 }, () => {
 
 describe("output", { concurrency: 4 }, () => {
   for (const runtime of STARTED) {
-    test(`on ${runtime} that nobody reads ends it quietly`, () =>
+    test(`on ${runtime} that is not read ends it quietly`, () =>
       withPrograms(async (start) => {
         const run = start(runtime, "cli/main.ts", { args: ["--help"], within: WITHOUT_READER });
         assertEquals([await run.ended(), run.errors], [0, ""], run.describe());
       }));
 
     test(
-      `on ${runtime} that can not be written is no finding`,
+      `on ${runtime} that cannot be written is no finding`,
       { skip: existsSync("/dev/full") ? false : "This system has no /dev/full" },
       () =>
         withPrograms(async (start) => {
@@ -467,7 +467,7 @@ describe("output", { concurrency: 4 }, () => {
     );
   }
 
-  test("that nobody reads leaves the code of the report", () =>
+  test("that is not read leaves the exit code of the report", () =>
     withMeshes((open) =>
       withPrograms(async (start) => {
         const { port } = await open({ heartbeat: 300 });
@@ -482,7 +482,7 @@ describe("output", { concurrency: 4 }, () => {
       })
     ));
 
-  test("tells of what fails in the program itself by a code of its own", () =>
+  test("of an error of the program itself has an exit code of its own", () =>
     withPrograms(async (start) => {
       const bug = "Object.defineProperty(process.stdout,'isTTY',{get(){throw(new(TypeError)('a-bug'))}})";
       const within = ["env", `NODE_OPTIONS=--import=data:text/javascript,${bug}`];
@@ -505,7 +505,7 @@ describe("scouting", () => {
   const texts = (questions: readonly Question[]) =>
     questions.map(({ by, from, host, port }) => `${by} ${from.name} ${host}:${port}`);
 
-  test("asks each network, and other interfaces by the group", () => {
+  test("probes each network, and other interfaces by the group", () => {
     assertEquals(texts(questionsOf({ node: NODE, interfaces: [ETH0] }, [lo, eth0, eth1, eth6])), [
       "broadcast eth0 10.0.0.255:7946",
       "multicast eth1 239.0.0.1:7946",
@@ -513,7 +513,7 @@ describe("scouting", () => {
     ]);
   });
 
-  test("asks the default group and port when the mesh has others", () => {
+  test("probes the default group and port when the mesh has others", () => {
     const node = { ...NODE, group: "239.9.9.9", port: 7950 };
     assertEquals(texts(questionsOf({ node, interfaces: [ETH0] }, [lo, eth0])), [
       "broadcast eth0 10.0.0.255:7950",
@@ -529,19 +529,19 @@ describe("scouting", () => {
     ]);
   });
 
-  test("asks all nodes of a network of IPv6", () => {
+  test("probes all nodes of an IPv6 network", () => {
     const node = { ...NODE, family: 6 as const, group: "ff12::5752:1" };
     const interfaces = [{ ...ETH0, address: "fe80::1%eth0" }];
     assertEquals(texts(questionsOf({ node, interfaces }, [lo, eth0, eth6])), ["multicast eth0 ff02::1:7946"]);
   });
 
-  test("asks eight other interfaces at most", () => {
+  test("probes at most eight other interfaces", () => {
     const many = Array.from({ length: 20 }, (_, i) => ({ ...eth1, name: `veth${i}`, address: `10.1.${i}.1` }));
     const from = questionsOf({ node: NODE, interfaces: [ETH0] }, [eth0, ...many]).map(({ from: { name } }) => name);
     assertEquals(new Set(from).size, 9);
   });
 
-  test("hears nodes on this host whatever their group, once each, and is noted by none", () =>
+  test("hears nodes on this host whatever their group, once each, and becomes no peer of theirs", () =>
     withMeshes(async (open) => {
       const mesh = await open({ group: "239.9.9.9", heartbeat: 500 });
       const question: Question = { by: "broadcast", from: lo, host: "127.255.255.255", port: mesh.port };
@@ -561,7 +561,7 @@ describe("scouting", () => {
       assertEquals(mesh.peers(), []);
     }));
 
-  test("heeds answers to its own question only", async () => {
+  test("accepts responses to its own probe only", async () => {
     const socket = createSocket("udp4");
     const id = stampUuid(crypto.getRandomValues(new Uint8Array(16)));
     const received: { readonly nonce: number; readonly stream: string }[] = [];
@@ -583,9 +583,9 @@ describe("scouting", () => {
       const question: Question = { by: "multicast", from: lo, host: "127.0.0.1", port: socket.address().port };
       const answers: Answer[] = [];
       for (let i = 0; i < 2; i++) await scout([question], 300, (answer) => answers.push(answer));
-      // Each question is sent twice.
+      // Each probe is sent twice.
       assertEquals(answers.map((answer) => [answer.id, answer.report.port]), Array(4).fill([formatNodeId(id), 4]));
-      // Nobody knows either beforehand.
+      // Neither can be known beforehand.
       assertEquals([new Set(received.map(({ nonce }) => nonce)).size, new Set(received.map((one) => one.stream)).size], [
         2,
         2,
@@ -611,7 +611,7 @@ describe("scouting", () => {
     assertEquals(finding?.subject, "10.0.0.9:50000, 10.0.0.9:50000, 10.0.0.9:50000 and 61 more");
   });
 
-  test("takes no node with impossible options for one, and none that has become a peer meanwhile", () => {
+  test("ignores nodes with impossible options, and those that have become peers meanwhile", () => {
     const known = new Set(["self"]);
     const unknownNodes = new UnknownNodes({ node: NODE, interfaces: [ETH0] }, known);
     const nonsense: readonly Partial<Report>[] = [
@@ -630,13 +630,13 @@ describe("scouting", () => {
     assertEquals([unknownNodes.list.map(({ id }) => id), unknownNodes.more], [["other", "six"], 0]);
   });
 
-  test("tells a port where somebody listens from one where nobody does", () =>
+  test("distinguishes an open port from a closed one", () =>
     withMeshes(async (open) => {
       const mesh = await open();
       const [, port = ""] = mesh.address.split(":");
       assertEquals(await isRefused("127.0.0.1", Number(port), 200), false);
       await mesh.close();
-      // Deno is not told.
+      // Deno does not report it.
       assertEquals(await isRefused("127.0.0.1", Number(port), 2000), !("Deno" in globalThis));
     }));
 
@@ -678,7 +678,7 @@ describe("scouting", () => {
     });
   }
 
-  test("finds one cause for each unknown node; beside peers it blames none, and first thinks of another mesh", () => {
+  test("finds one cause for each unknown node; beside peers each is information only, and first suggests another mesh", () => {
     const unknownNodes = causes.map(([id, difference]) => ({ ...unknownNode, id, ...difference }));
     const peers = [{}] as unknown as Diagnosis["peers"];
     const found = scoutFindings({ node: NODE, interfaces: [ETH0], peers }, unknownNodes);
@@ -692,7 +692,7 @@ describe("scouting", () => {
     assertEquals(scoutFindings({ node: NODE, interfaces: [ETH0], peers: [] }, []), []);
   });
 
-  test("takes an unknown node to be where the mesh is, if it answers there too", () => {
+  test("finds an unknown node on the network of the mesh, if it responds there too", () => {
     const answers = [["a", eth1], ["a", eth0], ["a", eth1], ["b", eth1], ["c", eth0]] as const;
     const found = strangersOf(answers.map(([id, from]) => answerOf(id, from)), { interfaces: [ETH0] }, new Set(["c"]));
     assertEquals(found.map(({ id, interface: name, isOnMesh }) => [id, name, isOnMesh]), [
@@ -724,14 +724,14 @@ describe("the table", () => {
     staleness: 149.6,
   };
 
-  test("says when all is well", () => {
+  test("shows that all is well", () => {
     const lines = render(EMPTY, plain).split("\n");
     assertEquals(lines[0], "This node  10.0.0.1:40000  node, adapter node");
     assertEquals(lines.slice(-2), ["✔ All is well", ""]);
     assert(lines.includes("Peers (0)") && lines.includes("  none"));
   });
 
-  test("shows peers in columns, what is not known as a question mark", () => {
+  test("shows peers in columns, and unknown values as a question mark", () => {
     const deaf = { ...peer, unicast: { in: null, out: false }, roundTrip: null, probes: 0, staleness: null };
     const silent = { ...deaf, largest: { in: null, out: null }, multicast: { in: null, out: false } };
     const lines = render({ ...EMPTY, peers: [peer, silent, { ...peer, plain: true }] }, plain).split("\n");
@@ -744,7 +744,7 @@ describe("the table", () => {
     ]);
   });
 
-  test("shows findings with what to do, and where to read on", () => {
+  test("shows findings with the advice and a link", () => {
     const finding = { code: "mtu", severity: "error", subject: "10.0.0.2", message: "It is.", advice: "Do." } as const;
     const report: DoctorReport = { ...EMPTY, ok: false, findings: [finding, { ...finding, severity: "warning" }] };
     const text = render(report, plain);

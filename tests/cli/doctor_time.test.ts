@@ -1,4 +1,4 @@
-// How long the program `doctor` takes, by a virtual clock: what it says, and no longer; and what it tells meanwhile.
+// The time that the program `doctor` takes, by a virtual clock: no longer than it states; and its progress messages.
 
 import { assert, assertEquals, assertLessOrEqual, assertStringIncludes } from "@std/assert";
 import { readFileSync } from "node:fs";
@@ -15,7 +15,7 @@ import { MemoryPlainPeer } from "../support/memory_plain_peer.ts";
 
 const OWN = "10.0.0.1";
 const OTHERS = ["10.0.0.2", "10.0.0.3"];
-/** The mesh does not use it: what answers nothing may be heard there. */
+/** The mesh does not use it: nodes that do not respond may be heard there. */
 const ETH1: NetworkInterface = { name: "eth1", address: "10.1.0.1", internal: false, netmask: "255.255.255.0" };
 /** Longer than anything here takes, in milliseconds. */
 const LIMIT = 1_000_000;
@@ -24,10 +24,10 @@ interface Run {
   /** Milliseconds. */
   readonly took: number;
   readonly phases: Phases;
-  /** The parts in turn, and when each began, in milliseconds. */
+  /** The phases in turn, and when each began, in milliseconds. */
   readonly begun: readonly (readonly [phase: Phase, at: number])[];
   readonly report: DoctorReport;
-  /** What somebody before a terminal was told. */
+  /** The progress messages at a terminal. */
   readonly told: readonly string[];
 }
 
@@ -38,7 +38,7 @@ interface World {
   readonly later: (after: number, change: () => void) => void;
 }
 
-/** What looks outside the mesh takes the time that it is given, and finds nobody. */
+/** The search outside the mesh takes the time that it is given, and finds no node. */
 function meansOf({ clock }: MemoryNetwork, host: MemoryHost): Means {
   let mesh: MeshBus | undefined;
   return {
@@ -49,7 +49,7 @@ function meansOf({ clock }: MemoryNetwork, host: MemoryHost): Means {
     scout: (_, time, __, signal) => pause(time, signal, clock),
     isRefused: (_, __, time) => pause(time, undefined, clock).then(() => false),
     listen: ({ time, signal }) => {
-      // Its mesh would grow together with that of the other network.
+      // Its mesh would merge with that of the other network.
       assertEquals(mesh?.isHealthy(), false);
       return pause(time, signal, clock);
     },
@@ -141,7 +141,7 @@ const ARGUMENTS = [
   "--no-multicast --peers 10.0.0.77,10.0.0.2",
 ];
 
-describe("the doctor takes no longer than it says", () => {
+describe("the doctor takes no longer than it states", () => {
   for (const [title, world] of Object.entries(WORLDS)) {
     for (const args of ARGUMENTS) {
       test(`when ${title}${args === "" ? "" : `, with ${args}`}`, async () => {
@@ -150,14 +150,14 @@ describe("the doctor takes no longer than it says", () => {
         assertLessOrEqual(took, longest(phases), text);
         for (const [i, [phase, at]] of begun.entries()) {
           const next = begun[i + 1]?.[1] ?? took;
-          // What is done in between takes no time by this clock.
+          // The work in between takes no time by this clock.
           assertLessOrEqual(next - at, phases[phase] + 1e-6, `${phase}: ${text}`);
         }
       });
     }
   }
 
-  test("and with nobody there all of that, but for the leave", async () => {
+  test("and without other nodes all of that, except for the leave", async () => {
     for (const args of ARGUMENTS) {
       const { took, phases } = await run(args);
       const isAsked = args.includes("10.0.0.77") ? 0 : phases.look === 0 ? phases.seeds : 0;
@@ -166,7 +166,7 @@ describe("the doctor takes no longer than it says", () => {
     }
   });
 
-  test("and when all is well, the time that it says for that", async () => {
+  test("and when all is well, the time that it states for that", async () => {
     for (const args of ["", "--heartbeat 1000", "--heartbeat 40000", "--wait 3000", "--no-scout"]) {
       const { took, phases, report } = await run(args, both);
       assertEquals(report.findings, []);
@@ -175,10 +175,10 @@ describe("the doctor takes no longer than it says", () => {
   });
 });
 
-describe("what is said of the time", () => {
+describe("the statement about the time", () => {
   const phases = phasesOf(checkOptions({}), { isScouting: true, wait: undefined, timeout: 2000 });
 
-  test("is the sum of the parts", () => {
+  test("is the sum of the phases", () => {
     assertEquals(
       phasesInWords(phases),
       "Takes about 7 s when all is well, 20 s at most: listens for 6 s, up to 10 s when something is wrong; probes for " +
@@ -196,7 +196,7 @@ describe("what is said of the time", () => {
     );
   });
 
-  test("is what the help and the documents say", () => {
+  test("is the same in the help and in the documents", () => {
     const expected = `about ${seconds(usual(phases))} when all is well, and ${seconds(longest(phases))} at most`;
     assertStringIncludes(USAGE.replaceAll(/\s+/g, " "), expected);
     const document = readFileSync(new URL("../../docs/troubleshooting.md", import.meta.url), "utf8");
@@ -209,7 +209,7 @@ describe("what is said of the time", () => {
     assertEquals(times.map(seconds), texts);
   });
 
-  test("is for others 1.2 heartbeats, and when something is wrong two, unless it is told otherwise", () => {
+  test("has by default 1.2 heartbeats for other nodes, and two when something is wrong", () => {
     const waits: readonly (readonly [heartbeat: number, wait: number | undefined, least: number, most: number])[] = [
       [5000, undefined, 6000, 10_000],
       [100, undefined, 500, 1000],
@@ -227,8 +227,8 @@ describe("what is said of the time", () => {
   });
 });
 
-describe("somebody before a terminal", () => {
-  test("is told each second what is done, and for how long yet", async () => {
+describe("the progress at a terminal", () => {
+  test("shows each second what is done, and for how much longer", async () => {
     const { told, phases, took } = await run("");
     assertEquals(told[0], `${phasesInWords(phases)}\n`);
     const texts = told.slice(1).map((text) => text.replaceAll("\r", "").trimEnd());
@@ -245,7 +245,7 @@ describe("somebody before a terminal", () => {
     assertEquals(seen.slice(2), [...expected, ...elsewhere, "Leaving the mesh …", ""], `${took}`);
   });
 
-  test("sees one line, which is gone in the end", async () => {
+  test("is one line, which is cleared in the end", async () => {
     const { told } = await run("", both);
     let line = "";
     for (const text of told.slice(1)) {
@@ -260,7 +260,7 @@ describe("somebody before a terminal", () => {
     assertEquals(told.at(-1)?.endsWith("\r"), true);
   });
 
-  test("is told nothing more afterwards", async () => {
+  test("ends with the examination", async () => {
     const clock = new VirtualClock();
     const told: string[] = [];
     const progress = new Progress((text) => told.push(text), clock);

@@ -1,4 +1,4 @@
-// How long the program `doctor` waits for others beside a node.
+// The wait of the program `doctor` for other nodes beside its own.
 
 import { assertEquals } from "@std/assert";
 import { describe, test } from "node:test";
@@ -8,7 +8,7 @@ import { type MeshBus, type MeshEvent, type MeshEventListener } from "../../mod.
 
 const JOINED = { type: "peerJoined", peer: { id: "other" } } as MeshEvent;
 
-/** When the wait from 1000 to 5000 ms was over, and when it was told that it takes longer. */
+/** When the wait from 1000 to 5000 ms was over, and when it was reported to take longer. */
 async function waited(joins: readonly number[]): Promise<readonly [end: number, late: readonly number[]]> {
   const clock = new VirtualClock();
   const listeners: MeshEventListener[] = [];
@@ -21,15 +21,15 @@ async function waited(joins: readonly number[]): Promise<readonly [end: number, 
   return [clock.now() - start, late];
 }
 
-describe("the wait for others", () => {
-  test("ends at once when somebody is there", async () => assertEquals(await waited([100]), [1_000, []]));
+describe("the wait for other nodes", () => {
+  test("ends at once when a node is there", async () => assertEquals(await waited([100]), [1_000, []]));
 
-  test("goes on for a while after who comes last", async () => {
+  test("continues for a while after the last node has joined", async () => {
     assertEquals(await waited([900]), [1_400, [1_000]]);
     assertEquals(await waited([900, 1_300, 1_700]), [2_200, [1_000]]);
   });
 
-  test("ends at last when nobody comes, or one after the other", async () => {
+  test("ends at its limit when no node joins, or one after the other does", async () => {
     assertEquals(await waited([]), [5_000, [1_000]]);
     assertEquals(await waited(Array.from({ length: 20 }, (_, i) => 400 * (i + 1))), [5_000, [1_000]]);
   });

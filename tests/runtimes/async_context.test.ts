@@ -1,4 +1,5 @@
-// In which contexts of AsyncLocalStorage callbacks run, whoever has opened the mesh and whoever publishes.
+// Contexts of AsyncLocalStorage: the ones in which callbacks run do not depend on the opener of the mesh or on the
+// publisher.
 import { AsyncLocalStorage } from "node:async_hooks";
 import { describe, test } from "node:test";
 import { assert, assertEquals, assertRejects, assertStrictEquals, assertThrows } from "@std/assert";
@@ -21,11 +22,11 @@ import { withPrograms } from "../support/programs.ts";
 
 const request = new AsyncLocalStorage<string>();
 const stored = () => request.getStore();
-/** Bun does not let a context be seen. */
+/** Bun does not show contexts. */
 const isSeen = process.versions["bun"] === undefined;
 const isDeno = "Deno" in globalThis;
 const contexts = systemPorts.contexts as Contexts;
-/** In no test, which is a context of its own on Deno. */
+/** Outside of every test, which is a context of its own on Deno. */
 const outermost = contexts.capture();
 
 /** Meshes of two hosts, the first opened by a request. */
@@ -41,7 +42,7 @@ async function openTwo() {
 }
 
 describe("the contexts of this runtime", () => {
-  test("are entered when they were captured, with results and errors", () => {
+  test("are entered as they were captured, with results and errors", () => {
     const error = new Error("thrown");
     const enter = request.run("captured", () => contexts.capture());
     const free = contexts.capture();
@@ -59,7 +60,7 @@ describe("the contexts of this runtime", () => {
     });
   });
 
-  test("are left wherever one is: inside of one that was entered, and of a `run` in there", () => {
+  test("are left from anywhere: inside of one that was entered, and of a `run` in it", () => {
     const free = contexts.capture();
     const inner = free(() => request.run("inner", () => [free(stored), contexts.leave(stored), stored()]));
     assertEquals(inner, [undefined, undefined, "inner"]);
@@ -67,7 +68,7 @@ describe("the contexts of this runtime", () => {
     assertEquals(free(() => opener(() => [stored(), free(stored), stored()])), ["opener", undefined, "opener"]);
   });
 
-  test("keep nothing that `enterWith` sets in none, once that is left", async () => {
+  test("keep nothing that `enterWith` sets outside of all, once that is left", async () => {
     const free = contexts.capture();
     await free(async () => {
       request.enterWith("stays");
@@ -85,14 +86,14 @@ describe("the contexts of this runtime", () => {
     assertEquals([stored(), free(stored)], [undefined, undefined]);
   });
 
-  test("of a package that is only imported leave promises as fast as they are", () =>
+  test("of a package that is only imported do not slow promises down", () =>
     withPrograms(async (start) => {
       const program = start("node", "tests/support/followed_promises.ts");
       assertEquals(await program.ended(), 0, program.describe());
       assertEquals(JSON.parse(program.lines.at(-1) ?? ""), { hasContexts: true, isFollowed: false });
     }));
 
-  test("are never taken for one another", async () => {
+  test("are never confused", async () => {
     const other = new AsyncLocalStorage<string | undefined>();
     const stores = () => [request.getStore(), other.getStore()];
     const captured: [EnterContext, unknown[]][] = [];
@@ -122,7 +123,7 @@ describe("the contexts of this runtime", () => {
   });
 
   if (isSeen) {
-    test("that hold nothing are one", async () => {
+    test("without a store are equal", async () => {
       assertStrictEquals(outermost, contexts.leave);
       const enter = contexts.capture();
       await new Promise((resolve) => setTimeout(resolve));
@@ -133,7 +134,7 @@ describe("the contexts of this runtime", () => {
   }
 
   if (isDeno) {
-    test("that are the same are one on Deno", () =>
+    test("that are the same are equal on Deno", () =>
       request.run("mine", async () => {
         const enter = contexts.capture();
         await new Promise((resolve) => setTimeout(resolve));
@@ -164,7 +165,7 @@ describe("frames of contexts", () => {
 
   test("are found on Deno", () => assertEquals(frameOfNowIn(globalThis) !== undefined, isDeno));
 
-  test("are not used where they are not there, or do not tell contexts apart", () => {
+  test("are not used where they do not exist, or do not distinguish contexts", () => {
     let count = 0;
     const frame = {};
     const liars = {
@@ -212,7 +213,7 @@ describe("frames of contexts", () => {
   }
 });
 
-test("callbacks and listeners on real sockets run in the context of whoever gave them", async () => {
+test("callbacks and listeners on real sockets run in the context in which they were passed", async () => {
   const lists: unknown[] = [];
   const discover = async function* () {
     lists.push(request.getStore());
@@ -252,7 +253,7 @@ test("callbacks and listeners on real sockets run in the context of whoever gave
 });
 
 describe("on a mesh that a request has opened", () => {
-  test("sockets and timers are in no context, so that its store is freed", async () => {
+  test("sockets and timers are in no context, so that the request's store is freed", async () => {
     const network = new MemoryNetwork();
     const host = network.host("10.0.0.1");
     const seen = new Set<unknown>();
@@ -276,7 +277,7 @@ describe("on a mesh that a request has opened", () => {
     await network.clock.run(mesh.close(), 5_000);
   });
 
-  test("what waits, gaps, and what a bus publishes itself come in the context of the subscriber", async () => {
+  test("delayed keys, gaps, and keys of the bus itself come in the context of the subscriber", async () => {
     const { clock, host, mesh, other, close } = await openTwo();
     const heard: [string, string, unknown][] = [];
     const note = ({ key, cause }: SyncEvent) => heard.push([key, cause, request.getStore()]);
@@ -298,7 +299,7 @@ describe("on a mesh that a request has opened", () => {
       ["d", "publish", "subscriber"],
     ]);
     heard.length = 0;
-    request.run("blocker", () => host.block(2_000)); // a stall: everybody is told of a gap
+    request.run("blocker", () => host.block(2_000)); // a stall: all subscribers get a gap
     await clock.advance(2_000);
     assertEquals(
       new Set(heard.map(([, cause, store]) => `${cause} ${store}`)),
@@ -307,7 +308,7 @@ describe("on a mesh that a request has opened", () => {
     await close();
   });
 
-  test("a callback that is the only one has its context for all keys of a datagram, and nobody else has", async () => {
+  test("a single callback has its context for all keys of a datagram, and no other callback has", async () => {
     const { clock, mesh, other, close } = await openTwo();
     const heard: string[] = [];
     const note = (who: string) => ({ key }: SyncEvent) => heard.push(`${key} at ${who}: ${request.getStore()}`);
@@ -339,7 +340,7 @@ describe("on a mesh that a request has opened", () => {
     assertEquals(count, 7);
   });
 
-  test("what is closed leaves those that stay with their context once for a datagram", () => {
+  test("a closed subscription leaves the others their context once for a datagram", () => {
     let entered = 0;
     const enter = <R>(run: () => R): R => {
       entered++;
@@ -367,7 +368,7 @@ describe("on a mesh that a request has opened", () => {
     assertEquals(datagram(), [3, 1]);
   });
 
-  test("a gap that all are told of, and keys that wait, enter it once a turn", async () => {
+  test("a gap of all subscriptions, and delayed keys, enter it once a turn", async () => {
     let entered = 0;
     const enter = <R>(run: () => R): R => {
       entered++;
@@ -382,7 +383,7 @@ describe("on a mesh that a request has opened", () => {
     const heard: string[] = [];
     for (const key of keys) {
       mesh.subscribe(key, ({ cause }) => {
-        // The first is slow, so that the others wait for the next turn.
+        // The first callback is slow, so that the others wait for the next turn.
         if (heard.push(cause) === 1) host.block(10);
       });
     }
@@ -402,7 +403,7 @@ describe("on a mesh that a request has opened", () => {
     await clock.run(Promise.all([mesh.close(), other.close()]), 5_000);
   });
 
-  test("a loop goes on in its own context", async () => {
+  test("a loop continues in its own context", async () => {
     const { clock, mesh, other, close } = await openTwo();
     const stores: unknown[] = [];
     const loop = async (events: AsyncIterable<SyncEvent | MeshEvent>) => {
@@ -427,7 +428,7 @@ describe("on a mesh that a request has opened", () => {
     assertEquals(stores.slice(4), ["end", "loop", "events", "events", "end", "events"]);
   });
 
-  test("a listener counts once, and an error of a callback is told in the context of the listener", async () => {
+  test("a listener counts once, and gets the error of a callback in its own context", async () => {
     const { clock, mesh, other, close } = await openTwo();
     const told: unknown[] = [];
     const listener = (event: MeshEvent) =>
@@ -447,7 +448,7 @@ describe("on a mesh that a request has opened", () => {
   });
 });
 
-test("without the port, and with one that is none", async () => {
+test("meshes open without the port, and refuse an invalid one", async () => {
   const network = new MemoryNetwork();
   const host = network.host("10.0.0.1");
   for (const bad of [null, 5, { capture: contexts.capture }]) {
@@ -462,7 +463,7 @@ test("without the port, and with one that is none", async () => {
   await network.clock.run(mesh.close(), 5_000);
 });
 
-test("callbacks of an InProcessBus run in that of the publisher, or with the port of the subscriber", async () => {
+test("callbacks of an InProcessBus run in the publisher's context, or with the port in the subscriber's", async () => {
   const outcomes: unknown[] = [];
   for (const options of [{}, { contexts }]) {
     const stores: unknown[] = [];
@@ -480,7 +481,7 @@ test("callbacks of an InProcessBus run in that of the publisher, or with the por
   assertEquals(outcomes, [["publisher", "publisher"], ["subscriber", "opener"]]);
 });
 
-test("a key that a callback publishes in a context of its own comes in that of the subscriber", async () => {
+test("a key that a callback publishes in a context of its own comes in the subscriber's context", async () => {
   const network = new MemoryNetwork({ seed: 1 });
   const mesh = await MeshBus.open({ ...network.host("10.0.0.1"), contexts });
   const other = await MeshBus.open(network.host("10.0.0.2"));

@@ -1,4 +1,5 @@
-// Callbacks that keep their process busy: the process itself learns that it is behind, and the others notice nothing.
+// Blocked subscribers: callbacks that block their process. The process itself detects that it is behind, and its peers
+// are not affected.
 
 import { assert, assertEquals, assertGreaterOrEqual, assertLess } from "@std/assert";
 import { describe, test } from "node:test";
@@ -18,7 +19,7 @@ interface Node {
   readonly events: readonly MeshEvent[];
 }
 
-/** Nodes on hosts of their own, which know each other, and what they were told. The second one's callback blocks. */
+/** Nodes on hosts of their own, which know each other, and their events. The second one's callback blocks. */
 async function openNodes(block: number | (() => number), options: MeshOptions = {}) {
   const network = new MemoryNetwork();
   const nodes: Node[] = [];
@@ -46,7 +47,7 @@ const typesOf = ({ events }: Node) => events.map(({ type }) => type).filter((typ
 
 describe("a subscriber whose callback blocks, simulated", () => {
   for (const block of some([10, 40, 400], (block) => block === 40)) {
-    test(`for ${block} ms a key is told within two heartbeats, and its peers notice nothing`, async () => {
+    test(`for ${block} ms a key gets an overflow within two heartbeats, and its peers are not affected`, async () => {
       const { network, publisher, slow, healthy, nodes } = await openNodes(block);
       const { clock } = network;
       const start = clock.now();
@@ -74,15 +75,15 @@ describe("a subscriber whose callback blocks, simulated", () => {
       assertEquals(named.at(-1)?.topic, { prefix: "" });
       assertEquals(named.at(-1)?.duration, block);
       assertEquals(named.reduce((sum, { suppressed }) => sum + suppressed + 1, 0) <= slowCallbacks, true);
-      // What is behind is stale, and says so.
+      // What is behind is stale, and the status shows it.
       const done = Promise.all(nodes.map(({ mesh }) => mesh.close()));
       await clock.run(done, 5_000);
       assertEquals(clock.pending, 0);
     });
   }
 
-  test("for longer than keys are apart gets all of a flood, which slows down, and the lone keys of another beside it", async () => {
-    // 100,000 keys a second are taken, and twice as many published.
+  test("for longer than the time between keys gets a whole flood, which slows down, and another node's keys beside it", async () => {
+    // 100,000 keys a second are processed, and twice as many published.
     const { network, publisher, slow, healthy } = await openNodes(0.01, { queueSize: 1_000_000 });
     const { clock } = network;
     const lone: number[] = [];
@@ -100,7 +101,7 @@ describe("a subscriber whose callback blocks, simulated", () => {
     await clock.runUntil(() => slow.got.length >= count + lone.length, 20_000);
     const keys = slow.got.map(({ key }) => key);
     assertEquals(new Set(keys).size, count + lone.length);
-    // They wait for what came before them. What is left for later comes after what was published since.
+    // They wait for what came before them. Keys that are left for later come after those that were published since.
     for (const [i, before] of lone.entries()) {
       const earlier = keys.slice(0, keys.indexOf(`lone:${i}`)).filter((key) => key.startsWith("key:"));
       assertLess(earlier.reduce((most, key) => Math.max(most, Number(key.substring(4))), 0), before + 400);
@@ -110,11 +111,11 @@ describe("a subscriber whose callback blocks, simulated", () => {
     await clock.run(Promise.all([publisher, slow, healthy].map(({ mesh }) => mesh.close())), 20_000);
   });
 
-  test("says in its status how old what waits is, and its guards know of it at once", async () => {
+  test("has the age of its waiting keys in its status, and its guards are stale at once", async () => {
     const { network, publisher, slow, healthy } = await openNodes(450);
     await network.clock.run(healthy.mesh.close(), 5_000);
     await network.clock.runUntil(() => slow.mesh.status().staleness < 100, 10 * HEARTBEAT);
-    // In one go, so in one datagram.
+    // Without a pause, so in one datagram.
     await Promise.all(Array.from({ length: 10 }, (_, i) => publisher.mesh.publish(`key ${i}`)));
     await network.clock.advance(0);
     const guard = slow.mesh.guard("key 4");
@@ -143,8 +144,8 @@ describe("a subscriber whose callback blocks, simulated", () => {
   });
 });
 
-describe("a process that stood still, simulated", () => {
-  test("for longer than a heartbeat tells its own subscriptions, once", async () => {
+describe("a stalled process, simulated", () => {
+  test("has one gap for its own subscriptions after more than a heartbeat", async () => {
     for (const heartbeat of [10, 400, 1_000, 5_000]) {
       const { network, slow, publisher } = await openNodes(0, { heartbeat, peerTimeout: 60_000 });
       for (const duration of [heartbeat - 260, heartbeat + 1, 3 * heartbeat]) {
@@ -155,7 +156,7 @@ describe("a process that stood still, simulated", () => {
         await network.clock.advance(duration + 2_000);
         const hasBeenNamed = duration > heartbeat && duration >= 500;
         const stalls = slow.events.slice(events).filter((event) => event.type === "stalled");
-        // Looked for each 250 ms, so a shorter one than 500 ms may count.
+        // The check runs each 250 ms, so a stall shorter than 500 ms may count.
         if (duration < 500 && duration >= 250) continue;
         assertEquals(stalls.length, hasBeenNamed ? 1 : 0, `${heartbeat} ms, ${duration} ms`);
         if (hasBeenNamed) assertGreaterOrEqual(stalls[0]?.duration ?? 0, duration - 0.001, `${heartbeat} ms`);
@@ -167,7 +168,7 @@ describe("a process that stood still, simulated", () => {
     }
   });
 
-  test("because of a callback tells them too, but not again because of what it tells them", async () => {
+  test("has one after a blocking callback too, but not another because of the gap's callbacks", async () => {
     const { network, slow, publisher } = await openNodes(2_500, { peerTimeout: 60_000 });
     await publisher.mesh.publish("key");
     await network.clock.advance(60_000);
@@ -179,7 +180,7 @@ describe("a process that stood still, simulated", () => {
 describe("a process whose callback blocks", () => {
   // At small size on this Node alone.
   for (const runtime of some(STARTED, (_, i) => i === 0)) {
-    test(`on ${runtime} is told, and its peers notice nothing`, () =>
+    test(`on ${runtime} gets an overflow, and its peers are not affected`, () =>
       withLossProcesses(async (start) => {
         const [publisher, healthy, blocked] = [start("node"), start("node"), start(runtime)];
         const options = { interface: "127.0.0.1", heartbeat: 500, port: await freePort() };
@@ -187,11 +188,11 @@ describe("a process whose callback blocks", () => {
         const all = [publisher, healthy, blocked];
         await Promise.all(all.flatMap((a) => all.filter((b) => b !== a).map((b) => joined(a, b))));
         await publisher.start({ stream: "a", perTurn: 200, pause: 10 });
-        // Several times the time after which a silent peer is lost.
+        // Several times the timeout of a silent peer.
         await Promise.all([blocked.overflows(4), healthy.reached("a", 60_000)]);
         await publisher.stop();
         for (const process of [publisher, healthy]) {
-          // On a busy machine they may stand still themselves.
+          // On a busy machine they may stall themselves.
           const blamed = process.events().filter(({ type }) => type === "peerLeft" || type === "gap");
           assertEquals(blamed, []);
         }

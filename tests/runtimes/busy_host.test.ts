@@ -1,4 +1,4 @@
-// Processes that share a busy host: what is late, and not lost, is not asked for.
+// Busy hosts: processes that share one. Datagrams that are late, and not lost, are not requested.
 
 import { assertEquals, assertLessOrEqual } from "@std/assert";
 import { readFileSync } from "node:fs";
@@ -10,13 +10,13 @@ import { sized } from "../support/size.ts";
 
 const PROCESSES = sized(16, 8);
 const SECONDS = 3;
-/** Milliseconds of other work, of so many: eight of them want more than a host with few cores gives. */
+/** Milliseconds of other work in so many: eight such processes need more than a host with few cores has. */
 const [BUSY_MS, EVERY_MS] = [20, 50];
 
 const skip = process.platform === "linux" ? false : "Only Linux tells what it has dropped";
 
 test(
-  "what the system has not dropped is hardly ever asked for, however busy the host is",
+  "datagrams that the system has not dropped are hardly ever requested, however busy the host is",
   { skip },
   () =>
     withPrograms(async (start) => {
@@ -33,9 +33,9 @@ test(
       }));
       const sum = (name: "delivered" | "missing" | "gaps") =>
         reports.reduce((all, { [name]: count }) => all + count, 0);
-      // All processes of this host, others too, lose together.
+      // All processes of this host, others too, share this count.
       const lost = dropped() - before;
-      console.log(`  ${sum("missing")} of ${sum("delivered")} were asked for, ${lost} were dropped`);
+      console.log(`  ${sum("missing")} of ${sum("delivered")} were requested, ${lost} were dropped`);
       assertLessOrEqual(sum("missing"), lost + sum("delivered") / 500);
     }),
 );

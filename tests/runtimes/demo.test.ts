@@ -15,11 +15,11 @@ const ON_NODE = process.versions["deno"] === undefined && process.versions["bun"
 const skip = ON_NODE ? false : "the demo is started on Node, and starts Deno and Bun itself";
 const skipSignals = process.platform === "win32" ? "Windows has no signals that a process can act on" : skip;
 
-// Four times the demo's own bound: here other tests may have the processor, and what is tested is that the demo tells
-// an old value from a new one.
+// Four times the demo's own limit: other tests may use the processor, and the test is whether the demo distinguishes an
+// old value from a new one.
 const BOUND = ["--bound", "1000"];
 
-// They wait for the bound most of the time, and each has a port of its own.
+// They mostly wait for the limit, and each has a port of its own.
 describe("demo", { concurrency: 2 }, () => {
   test("evicts on all runtimes, sums up in plain text and ends with 0", { skip }, async () => {
     await withDemo(["--rounds", "3", ...BOUND], async (demo) => {
@@ -52,14 +52,14 @@ describe("demo", { concurrency: 2 }, () => {
     });
   });
 
-  test("refuses settings that it cannot run with", () => {
+  test("refuses invalid settings", () => {
     assertThrows(() => readSettings(["--rounds", "0"]), RangeError, "`--rounds` must be an integer from 1");
     assertThrows(() => readSettings(["--bound", "soon"]), RangeError, "current value is soon");
     assertThrows(() => readSettings(["--deaf", "perl"]), RangeError, "must be one of node, deno, bun");
     assertEquals(readSettings([]), { rounds: 12, bound: 250, deaf: undefined, crash: undefined });
   });
 
-  test("tells its options, and the reason last when it was called wrongly", { skip }, async () => {
+  test("prints its options, and after a wrong call the reason last", { skip }, async () => {
     const calls = [["--help", 0], ["--runds", 2], ["--deaf", 2], ["--rounds=0", 2]] as const;
     await Promise.all(calls.map(([argument, code]) =>
       withDemo([argument], async (demo) => {
@@ -108,7 +108,7 @@ async function withDemo(
   body: (demo: Program, child: ChildProcess, temporary: string) => Promise<void>,
 ): Promise<void> {
   const temporary = mkdtempSync(join(tmpdir(), "warp-mesh-test-"));
-  // The runner of Node tells its children by this variable to print for it alone.
+  // By this variable Node's runner makes its children print for it alone.
   const { NODE_TEST_CONTEXT: _, ...inherited } = process.env;
   const child = spawn(process.execPath, [...typeFlags(process.versions.node), "examples/demo/main.ts", ...args], {
     cwd: ROOT,
@@ -124,7 +124,7 @@ async function withDemo(
   }
 }
 
-/** The figures in the summary's line of a replica, or of all. */
+/** The figures in the summary line of a replica, or of all. */
 function summaryOf(demo: Program, name: string): string[] {
   const line = demo.lines.slice(demo.lines.findIndex((text) => text.startsWith("replica")))
     .find((text) => text.startsWith(`${name} `));
@@ -136,7 +136,7 @@ async function firstRound(demo: Program): Promise<void> {
   await demo.line((line) => /^ +1 .*drops it after/.test(line) || undefined, "the first round");
 }
 
-/** The process ids that the demo tells of its replicas. */
+/** The process ids that the demo prints of its replicas. */
 function pidsOf(demo: Program): number[] {
   const pids = demo.lines.map((line) => /, process (\d+)$/.exec(line)?.[1]).filter((pid) => pid !== undefined);
   assertEquals(pids.length, 3, demo.describe());
@@ -155,7 +155,7 @@ async function allGone(pids: readonly number[]): Promise<void> {
 function isRunning(pid: number): boolean {
   try {
     process.kill(pid, 0);
-    // One that has ended but that nobody has asked about is there still; in a container that may be for ever.
+    // An ended process that was not waited for still exists; in a container that may be for ever.
     return process.platform !== "linux" || !/^\d+ \(.*\) Z/.test(readFileSync(`/proc/${pid}/stat`, "utf8"));
   } catch {
     return false;

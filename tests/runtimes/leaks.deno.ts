@@ -1,5 +1,5 @@
-// What only Deno can do: hold that a mesh leaves no operation under way and no resource open. Its sanitizers watch
-// `Deno.test` alone, not `node:test`.
+// Leaks, as only Deno can detect them: a mesh leaves no operation under way and no resource open. Deno's sanitizers
+// watch `Deno.test` alone, not `node:test`.
 
 import { assertRejects } from "@std/assert";
 import { bind, systemPorts } from "../../adapters/auto.ts";
@@ -9,7 +9,7 @@ import { type Bind, MeshBus, MeshOpenError, type MeshOptions } from "../../mod.t
 import { next, peersKnown } from "../support/meshes.ts";
 
 const SANITIZERS = { sanitizeOps: true, sanitizeResources: true, sanitizeExit: true } as const;
-// A label of a name has at most 63 characters: the system's resolver says no without asking anybody.
+// A label of a name has at most 63 characters: the system's resolver refuses a longer one without a query.
 const UNRESOLVABLE = `${"x".repeat(64)}.invalid`;
 const PLAIN = {
   host: "127.0.0.1",

@@ -1,4 +1,4 @@
-// A test for every method of the reference, under its name here, on real sockets.
+// Every method of the reference, with a test of its name, on real sockets.
 
 import { assert, assertEquals, assertInstanceOf, assertRejects, assertThrows } from "@std/assert";
 import { describe, test } from "node:test";
@@ -21,7 +21,7 @@ async function pair(open: Open): Promise<[MeshBus, MeshBus]> {
 }
 
 describe("openMesh", () => {
-  test("opens with the defaults of the original", () =>
+  test("opens with the defaults of go-warp", () =>
     withMeshes(async (open) => {
       const mesh = await open();
       assert(mesh.isHealthy());
@@ -30,7 +30,7 @@ describe("openMesh", () => {
       assertEquals(mesh.nodeId[14], "4");
     }));
 
-  test("says what it opened in its first event, however late one listens", () =>
+  test("describes what it opened in its first event, even to a late listener", () =>
     withMeshes(async (open) => {
       const mesh = await open();
       const event = await happened(mesh, ({ type }) => type === "opened");
@@ -48,7 +48,7 @@ test("openMesh refuses options that are no object, and opens nothing", async () 
 });
 
 describe("publish", () => {
-  test("resolves when the key is accepted, whoever listens", () =>
+  test("resolves when the key is accepted, with or without receivers", () =>
     withMeshes(async (open) => {
       const mesh = await open();
       assertEquals(await mesh.publish("nobody"), undefined);
@@ -72,7 +72,7 @@ describe("publish", () => {
       assertEquals(mesh.metrics().pending, 0);
     }));
 
-  test("takes keys of the original's length with the original's wire, and refuses longer ones", () =>
+  test("accepts keys of go-warp's length with go-warp's wire, and refuses longer ones", () =>
     withMeshes(async (open) => {
       const [a, b] = await openMany(open, 2, { wire: "go-warp" });
       assert(a && b);
@@ -84,7 +84,7 @@ describe("publish", () => {
       assertEquals([error.bytes, error.limit], [1379, 1378]);
     }));
 
-  test("refuses what is no well-formed string", () =>
+  test("refuses values other than well-formed strings", () =>
     withMeshes(async (open) => {
       const mesh = await open();
       await assertRejects(
@@ -95,7 +95,7 @@ describe("publish", () => {
       await assertRejects(() => mesh.publish("\uD800"), TypeError, "well-formed");
     }));
 
-  test("cuts datagrams by bytes, so that long keys arrive where the original loses them", () =>
+  test("limits datagrams by bytes, so that long keys arrive where go-warp loses them", () =>
     withMeshes(async (open) => {
       const [a, b] = await pair(open);
       const keys = Array.from({ length: 40 }, (_, i) => `${i}:${"k".repeat(200)}`);
@@ -125,7 +125,7 @@ describe("publish", () => {
 });
 
 describe("publishAndAwait", () => {
-  test("with 0 replicas is publish", () =>
+  test("with 0 replicas equals publish", () =>
     withMeshes(async (open) => {
       const [a, b] = await pair(open);
       const events = b.subscribe("key");
@@ -133,7 +133,7 @@ describe("publishAndAwait", () => {
       assertEquals((await next(events)).key, "key");
     }));
 
-  test("with more rejects as the original does, and publishes nothing", () =>
+  test("with more rejects as go-warp does, and publishes nothing", () =>
     withMeshes(async (open) => {
       const mesh = await open();
       const error = await assertRejects(
@@ -147,7 +147,7 @@ describe("publishAndAwait", () => {
     }));
 });
 
-test("publishAndAwaitTopology rejects as the original does", () =>
+test("publishAndAwaitTopology rejects as go-warp does", () =>
   withMeshes(async (open) => {
     const mesh = await open();
     await assertRejects(() => mesh.publishAndAwaitTopology("key", 2), QuorumUnsupportedError);
@@ -185,7 +185,7 @@ describe("subscribe", () => {
       assert(subscription.closed);
     }));
 
-  test("a callback that throws is counted and harms no one else", () =>
+  test("a callback that throws is counted, and does not affect others", () =>
     withMeshes(async (open) => {
       const [a, b] = await pair(open);
       b.subscribe("key", () => {
@@ -245,7 +245,7 @@ describe("leases", () => {
     }));
 });
 
-test("what is no lease, no signal or no callback is refused", () =>
+test("an invalid lease, signal or callback is refused", () =>
   withMeshes(async (open) => {
     const mesh = await open();
     const lease = { prefix: "x" } as unknown as string;
@@ -269,14 +269,14 @@ test("isHealthy is true from opening until closing", () =>
     await closing;
   }));
 
-test("metrics counts datagrams in published and delivered, as the original does", () =>
+test("metrics counts datagrams in published and delivered, as go-warp does", () =>
   withMeshes(async (open) => {
     const [a, b] = await pair(open);
     const before = [a.metrics(), b.metrics()] as const;
     const events = b.subscribe("c");
     await Promise.all(["a", "b", "c"].map((key) => a.publish(key)));
     await next(events);
-    // One batch of three keys, which b hears by multicast and by unicast.
+    // One batch of three keys, which b gets by multicast and by unicast.
     await a.close();
     assertEquals(a.metrics().published - before[0].published, 1);
     assertEquals(a.metrics().keysPublished, 3);
@@ -284,7 +284,7 @@ test("metrics counts datagrams in published and delivered, as the original does"
     assertEquals(b.metrics().decodeErrors, 0);
   }));
 
-test("peers lists the addresses that others advertise, each once and never the own", () =>
+test("peers lists the addresses that others advertise, each once, without its own", () =>
   withMeshes(async (open) => {
     const nodes = await openMany(open, 3);
     for (const node of nodes) {
@@ -310,7 +310,7 @@ describe("close", () => {
       await happened(a, ({ type }) => type === "closed");
     }));
 
-  test("afterwards publish and subscribe fail, and the rest still answers", () =>
+  test("afterwards publish and subscribe fail, and the other methods still work", () =>
     withMeshes(async (open) => {
       const mesh = await open();
       const subscription = mesh.subscribe("key");

@@ -1,4 +1,4 @@
-// The tests of the original's mesh package, under their own names.
+// The tests of go-warp's mesh package, under their own names.
 
 import { assert, assertEquals } from "@std/assert";
 import { test } from "node:test";
@@ -83,7 +83,7 @@ test("a peer that falls silent is forgotten after peerTimeout", () =>
   withMeshes(async (open) => {
     const options = { peerTimeout: 1000, heartbeat: 250 };
     const a = await open(options);
-    // With the original's wire nobody says that he leaves.
+    // With go-warp's wire there is no leave.
     const b = await open({ ...options, port: a.port, wire: "go-warp" });
     await Promise.all([a, b].map((mesh) => peersKnown(mesh, 1)));
     const left = happened(a, (event) => event.type === "peerLeft");
@@ -93,7 +93,7 @@ test("a peer that falls silent is forgotten after peerTimeout", () =>
     assertEquals(a.peers(), []);
   }));
 
-test("a peer that closes is forgotten at once, which the original cannot tell", () =>
+test("a peer that closes is forgotten at once, which go-warp cannot detect", () =>
   withMeshes(async (open) => {
     const [a, b] = await openMany(open, 2, { heartbeat: 3_600_000 });
     assert(a && b);

@@ -1,4 +1,4 @@
-// A Node, a Deno and a Bun process in one mesh. Each of them runs its own runtime's sockets.
+// Mixed runtimes: a Node, a Deno and a Bun process in one mesh, each with its own runtime's sockets.
 
 import { assertEquals, assertMatch } from "@std/assert";
 import { createSocket } from "node:dgram";
@@ -10,7 +10,7 @@ import { startTrio, withProcesses } from "../support/mesh_process.ts";
 import { RUNTIMES } from "../support/programs.ts";
 
 describe("a mesh of a Node, a Deno and a Bun process", () => {
-  test("each uses its runtime's own sockets, or says why not", () =>
+  test("each uses its runtime's own sockets, or has the reason why not", () =>
     withProcesses(async (start) => {
       for (const child of await startTrio(start)) {
         await child.open();
@@ -40,7 +40,7 @@ describe("a mesh of a Node, a Deno and a Bun process", () => {
           multicast: false,
           port: ports[i] as number,
           peers: seeds.filter((_, j) => j !== i),
-          // Those that open last are not there yet when the first calls.
+          // The nodes that open last do not exist yet when the first one probes them.
           heartbeat: 500,
         })
       ));
@@ -78,7 +78,7 @@ describe("a mesh of a Node, a Deno and a Bun process", () => {
       const { port } = await first.open();
       await Promise.all([second.open({ port }), third.open({ port })]);
       for (const child of trio) await sendBatch(`for ${child.runtime} alone`, child.node.address);
-      // What comes after it in the same socket says that all of it has come.
+      // A later datagram in the same socket shows that all earlier ones have arrived.
       for (const child of trio) await sendBatch("the end", child.node.address);
       for (const child of trio) {
         await child.heard("the end");
@@ -104,7 +104,7 @@ describe("a mesh of a Node, a Deno and a Bun process", () => {
     }));
 });
 
-/** Sends one key, in the wire's form, to one address and nobody else. */
+/** Sends one key, in the wire's form, to one address alone. */
 function sendBatch(key: string, address: string): Promise<void> {
   const [host, port] = address.split(":");
   const data = encodePacket({ type: 3, nodeId: new Uint8Array(16).fill(7), keys: [new TextEncoder().encode(key)] });

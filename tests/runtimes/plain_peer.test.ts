@@ -1,4 +1,4 @@
-// In one mesh with a peer that behaves like the original.
+// Plain peers: in one mesh with a peer that behaves as go-warp does.
 
 import { assert, assertEquals } from "@std/assert";
 import { describe, test } from "node:test";
@@ -7,10 +7,10 @@ import { freePort } from "../support/free_port.ts";
 import { allOf, happened, type Open, openMany, patient, peersKnown, withMeshes } from "../support/meshes.ts";
 import { PlainPeer, type PlainPeerOptions } from "../support/plain_peer.ts";
 
-// As short as the original allows in practice: it says nothing before the first of them.
+// As short as go-warp allows in practice: it sends nothing before the first of them.
 const HEARTBEAT = 100;
 
-/** Runs `body` with ways to open nodes and plain peers, and closes all of them. */
+/** Runs `body` with functions that open nodes and plain peers, and closes all of them. */
 async function withPeers(
   body: (open: Open, openPlain: (options: PlainPeerOptions) => Promise<PlainPeer>) => Promise<void>,
 ): Promise<void> {
@@ -28,7 +28,7 @@ async function withPeers(
   }
 }
 
-/** Holds that keys get through from each to each. */
+/** Asserts that keys of each arrive at each other. */
 async function assertBothWays(plain: PlainPeer, nodes: readonly MeshBus[]): Promise<void> {
   const subscriptions = nodes.map((node) => node.subscribe({ prefix: "from plain:" }, { capacity: 1000 }));
   const plainKeys = Array.from({ length: 50 }, (_, i) => `from plain:${i}`);
@@ -45,8 +45,8 @@ async function assertBothWays(plain: PlainPeer, nodes: readonly MeshBus[]): Prom
   for (const node of nodes) assertEquals([node.metrics().decodeErrors, node.metrics().unknownTypes], [0, 0]);
 }
 
-describe("with a peer like the original", () => {
-  test("on one shared port by multicast, where it advertises 0.0.0.0: it is found where it is heard", () =>
+describe("with a peer like go-warp", () => {
+  test("on one shared port by multicast, where it advertises 0.0.0.0: it is reached at its source address", () =>
     withPeers(async (open, openPlain) => {
       const [a, b] = await openMany(open, 2);
       assert(a && b);
@@ -71,11 +71,11 @@ describe("with a peer like the original", () => {
       await assertBothWays(plain, [a]);
     }));
 
-  test("whose address is a name: it is reached where it is heard and shown as it says", () =>
+  test("whose address is a name: it is reached at its source host", () =>
     withPeers(async (open, openPlain) => {
       const [port, plainPort] = [await freePort(), await freePort()];
       const a = await open({ port, multicast: false });
-      // Nobody looks the name up: it is none.
+      // The name is not looked up.
       const name = `cache-0.invalid:${plainPort}`;
       const plain = await openPlain({ port: plainPort, advertiseAddr: name, peers: [`127.0.0.1:${port}`] });
       await peersKnown(a, 1);
@@ -102,7 +102,7 @@ describe("with a peer like the original", () => {
       }));
   }
 
-  test("an invalidate packet, which the original receives but never sends, is an event", () =>
+  test("an invalidate packet, which go-warp receives but never sends, is an event", () =>
     withPeers(async (open, openPlain) => {
       const a = await open();
       const plain = await openPlain({ port: a.port });
@@ -111,10 +111,10 @@ describe("with a peer like the original", () => {
       await allOf(events, ["alone"]);
     }));
 
-  test("a node answers it at once, and not only with the next heartbeat", () =>
+  test("a node responds to it at once, and not only with the next heartbeat", () =>
     withPeers(async (open, openPlain) => {
       const [port, plainPort] = [await freePort(), await freePort()];
-      // The only heartbeat within the test goes out on opening, to nobody.
+      // The only heartbeat within the test is sent on opening, when no peer is known.
       const a = await open({ port, multicast: false, heartbeat: 3_600_000 });
       const plain = await openPlain({ port: plainPort, peers: [`127.0.0.1:${port}`] });
       await patient(plain.until(() => plain.peers().includes(a.address)), () => "the answer");

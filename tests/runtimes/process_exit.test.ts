@@ -1,4 +1,4 @@
-// Nothing of a mesh is left when it is closed, or when it could not be opened.
+// Process exit: nothing of a mesh is left when it is closed, or when it could not be opened.
 
 import { assert, assertEquals, assertRejects, equal } from "@std/assert";
 import { delay } from "@std/async";
@@ -11,7 +11,7 @@ import { happened } from "../support/meshes.ts";
 import { RUNTIMES, withPrograms } from "../support/programs.ts";
 import { sized } from "../support/size.ts";
 
-// A label of a name has at most 63 characters: the system's resolver says no without asking anybody.
+// A label of a name has at most 63 characters: the system's resolver refuses a longer one without a query.
 const UNRESOLVABLE = `${"x".repeat(64)}.invalid`;
 const WAYS: Readonly<Record<string, (port: number) => MeshOptions>> = {
   "with multicast, on any port": () => ({ port: 0 }),
@@ -21,7 +21,7 @@ const WAYS: Readonly<Record<string, (port: number) => MeshOptions>> = {
   "on an interface that is not there": (port) => ({ port, interface: "198.51.100.77" }),
 };
 
-// A process that nothing holds ends within 0.1 s. A machine under load may take its time.
+// A process without anything to do ends within 0.1 s. A machine under load may take longer.
 const PROMPT_MS = 5_000;
 
 for (const runtime of RUNTIMES) {
@@ -37,13 +37,13 @@ for (const runtime of RUNTIMES) {
 }
 
 interface Held {
-  /** File descriptors, sockets among them. Only Linux tells. */
+  /** File descriptors, sockets among them. Only Linux has the number. */
   readonly files: number;
-  /** Types of what keeps this process alive. Only Node tells. */
+  /** Types of what keeps this process alive. Only Node lists them. */
   readonly resources: readonly string[];
 }
 
-/** What this process holds, as far as the runtime and the system tell. */
+/** What this process holds, as far as the runtime and the system show it. */
 function held(): Held {
   return {
     files: process.platform === "linux" ? readdirSync("/proc/self/fd").length : 0,
@@ -76,7 +76,7 @@ describe(`${TIMES} times opened and closed`, () => {
       const before = held();
       assertEquals(before.resources, resources);
       await openAndClose(options(port), TIMES);
-      // A timer is called off at once. Waiting below would let those of a second end by themselves.
+      // A timer is cancelled at once. Waiting below would let timers of a second end by themselves.
       assertEquals(timersOf(held()), timersOf(before));
       await settled(() => equal(held().resources, resources) && held().files <= before.files);
       const after = held();
@@ -102,7 +102,7 @@ async function openAndClose(options: MeshOptions, times: number): Promise<void> 
   }
 }
 
-/** Waits for what ends by itself, such as a look-up that cannot be called off: a leak does not. */
+/** Waits for what ends by itself, such as a look-up that cannot be aborted: a leak does not. */
 async function settled(condition: () => boolean): Promise<void> {
   for (const start = performance.now(); !condition() && performance.now() - start < PROMPT_MS;) await delay(1);
 }

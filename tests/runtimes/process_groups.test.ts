@@ -1,4 +1,5 @@
-// Several processes of one host on one port, as the workers of a cluster are: each has an address of its own, and all receive.
+// Process groups: several processes of one host on one port, as the workers of a cluster are. Each has its own address,
+// and all receive.
 
 import { assertEquals } from "@std/assert";
 import { test } from "node:test";
@@ -10,7 +11,7 @@ import { RUNTIMES, STARTED } from "../support/programs.ts";
 
 const WORKERS = 3;
 
-/** All know all others at an address of their own, and get each key of all others once. */
+/** All know each other at addresses of their own, and each gets every key of the others once. */
 async function assertGroup(nodes: readonly HostNode[]): Promise<void> {
   await fullMesh(nodes);
   assertEquals(new Set(nodes.map(({ address }) => address)).size, nodes.length, "Each must have an address of its own");
@@ -21,7 +22,7 @@ async function assertGroup(nodes: readonly HostNode[]): Promise<void> {
 
 const WAYS: readonly [string, (port: number) => MeshOptions][] = [
   ["by multicast", () => ({})],
-  // Which of them a datagram to the shared port reaches is up to the system.
+  // The system decides which of them gets a datagram to the shared port.
   ["by the port that they share as the only seed", (port) => ({ multicast: false, peers: [`127.0.0.1:${port}`] })],
 ];
 

@@ -21,7 +21,7 @@ describe("sharedMesh", () => {
     assertNotStrictEquals(next, a);
     assertEquals([a.isHealthy(), next.isHealthy()], [false, true]);
     await closing;
-    // What was closed takes nothing of its successor along.
+    // The closed mesh does not affect its successor.
     assertStrictEquals(await sharedMesh("one", LOOPBACK), next);
     await next[Symbol.asyncDispose]();
     const last = await sharedMesh("one", LOOPBACK);
@@ -70,13 +70,13 @@ describe("sharedMesh", () => {
     await mesh.close();
   });
 
-  test("refuses a name that is none, and a signal", async () => {
+  test("refuses an invalid name, and a signal", async () => {
     await assertRejects(() => sharedMesh("", LOOPBACK), TypeError, "not empty");
     const { signal } = new AbortController();
     await assertRejects(() => sharedMesh("s", { ...LOOPBACK, signal } as typeof LOOPBACK), TypeError, "`signal`");
   });
 
-  test("offline it reaches nobody, takes the options of any host, and closes", async () => {
+  test("offline it reaches no node, accepts the options of any host, and closes", async () => {
     const neighbour = await openMesh(LOOPBACK);
     const heard: string[] = [];
     const told = new Promise<void>((resolve) => {
@@ -89,7 +89,7 @@ describe("sharedMesh", () => {
     const mesh = await sharedMesh("built", { ...options, offline: true });
     await mesh.publish("k");
     await mesh.close();
-    // What comes after it on the same way has overtaken nothing.
+    // A later datagram on the same path shows that no earlier one is under way.
     const live = await openMesh({ ...LOOPBACK, port: neighbour.port });
     await live.publish("live");
     await told;

@@ -1,4 +1,5 @@
-// A node that closes while others of its process still publish, on the simulated network and on real sockets: all is sent, or its peers get a gap.
+// Shutdown: a node closes while its process still publishes, on the simulated network and on real sockets. All keys are
+// sent, or its peers get a gap.
 
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { describe, test } from "node:test";
@@ -11,9 +12,9 @@ interface Pair {
   readonly network: MemoryNetwork;
   readonly writer: MeshBus;
   readonly reader: MeshBus;
-  /** What the reader's subscription to everything got. */
+  /** The events of the reader's subscription to everything. */
   readonly got: SyncEvent[];
-  /** Keys of it that were published. */
+  /** Keys of them that were published. */
   keys(): string[];
   gaps(): number;
 }
@@ -36,8 +37,8 @@ async function openPair(options: MeshOptions = {}, seed = 1): Promise<Pair> {
   };
 }
 
-describe("what is published around close", () => {
-  test("who waits for room is let in, and everything arrives", async () => {
+describe("keys that are published around close", () => {
+  test("are accepted when they wait for room, and all arrive", async () => {
     const { network, writer, reader, keys, gaps } = await openPair();
     const publishes = Array.from({ length: 3000 }, (_, i) => outcomeOf(writer.publish(`k${i}`)));
     assertEquals(writer.metrics().waiting, 2000);
@@ -49,7 +50,7 @@ describe("what is published around close", () => {
     await network.clock.run(reader.close(), 2000);
   });
 
-  test("what can not be sent in time is refused, counted, and a gap", async () => {
+  test("are refused, counted and a gap when they cannot be sent in time", async () => {
     // 200 datagrams of one key, ten of which leave in a second.
     const { network, writer, reader, gaps } = await openPair({ batchSize: 1, queueSize: 50, maxSendRate: 10 });
     const publishes = Array.from({ length: 200 }, (_, i) => outcomeOf(writer.publish(`k${i}`)));
@@ -63,10 +64,10 @@ describe("what is published around close", () => {
     await network.clock.run(reader.close(), 2000);
   });
 
-  test("whoever was there when it began to close is waited for, also when it was not heard since", async () => {
+  test("are awaited by close at each peer that was there when it began, also when it was not heard since", async () => {
     const { network, writer, reader, keys } = await openPair({ batchSize: 1, heartbeat: 100, maxSendRate: 20 });
     const { clock } = network;
-    // Sixteen datagrams leave at once, the others take as long as two heartbeats, in which the reader is not heard.
+    // Sixteen datagrams leave at once. The others take two heartbeats, during which the reader is not heard.
     for (let i = 0; i < 20; i++) void writer.publish(`k${i}`);
     const closing = writer.close();
     network.cut("10.0.0.2", "10.0.0.1");
@@ -80,7 +81,7 @@ describe("what is published around close", () => {
     await clock.run(reader.close(), 2000);
   });
 
-  test("a key is taken as long as the leave was not said", async () => {
+  test("are accepted until the leave is sent", async () => {
     const { network, writer, reader, keys, gaps } = await openPair();
     void writer.publish("first");
     const closing = writer.close();
@@ -92,7 +93,7 @@ describe("what is published around close", () => {
   });
 
   for (const after of [0, 1, 5, 20, 40, 400, 60_000]) {
-    test(`a key that is refused ${after} ms after close was called is a gap, and the leave is not clean`, async () => {
+    test(`are a gap when they are refused ${after} ms after close was called, and the leave is not clean`, async () => {
       const { network, writer, reader, keys, gaps } = await openPair({}, after + 1);
       const closing = writer.close();
       await network.clock.advance(after);
@@ -100,7 +101,7 @@ describe("what is published around close", () => {
       await network.clock.run(closing, 2000);
       const { state, reason } = await network.clock.run(late, 2000);
       await network.clock.advance(200);
-      // It is taken or refused, and the reader knows in both cases.
+      // The key is accepted or refused, and the reader knows in both cases.
       if (state === "rejected") assert(reason instanceof ClosedError);
       assertEquals([keys().length, gaps()], state === "rejected" ? [0, 1] : [1, 0]);
       if (after >= 400) assertEquals(state, "rejected");
@@ -109,7 +110,7 @@ describe("what is published around close", () => {
     });
   }
 
-  test("each key that is refused later is a gap of its own, those of one moment share one", async () => {
+  test("are a gap each when they are refused later, and one gap together at the same moment", async () => {
     const { network, writer, reader, gaps } = await openPair();
     await network.clock.run(writer.close(), 2000);
     for (let round = 1; round <= 3; round++) {
@@ -121,7 +122,7 @@ describe("what is published around close", () => {
     await network.clock.run(reader.close(), 2000);
   });
 
-  test("who refuses again and again drops caches 32 times and once a second only, and the last time as well", async () => {
+  test("cause 32 gaps and then one a second when they are refused again and again, and a last one", async () => {
     const { network, writer, reader, gaps } = await openPair();
     await network.clock.run(writer.close(), 2000);
     const start = network.clock.now();
@@ -132,14 +133,14 @@ describe("what is published around close", () => {
     const seconds = Math.ceil((network.clock.now() - start) / 1000);
     await network.clock.advance(100);
     const before = gaps();
-    // One that is owed is told with a heartbeat.
+    // A gap that is due comes with a heartbeat.
     assert(before <= 32 + seconds + 5, `${before} gaps in ${seconds} s`);
     await network.clock.advance(10_000);
     assert(gaps() > before);
     await network.clock.run(reader.close(), 2000);
   });
 
-  test("who is refused is told when peers could not be", async () => {
+  test("are refused with the number of peers that could not be told", async () => {
     const { network, writer, reader } = await openPair();
     await network.clock.run(writer.close(), 2000);
     const told = await network.clock.run(outcomeOf(writer.publish("late")), 2000);
@@ -154,7 +155,7 @@ describe("what is published around close", () => {
     await network.clock.run(reader.close(), 2000);
   });
 
-  test("who is refused when no socket can be had any more is told that nobody was, and nothing stays open", async () => {
+  test("are refused with that number when no socket can be opened any more, and nothing stays open", async () => {
     const network = new MemoryNetwork({ seed: 1 });
     const ports = network.host("10.0.0.1");
     let isFull = false;
@@ -164,7 +165,7 @@ describe("what is published around close", () => {
       ...ports,
       interface: ["10.0.0.1"],
       bind: async (options, handlers) => {
-        // The first socket can be had, and the second can not.
+        // The first socket can be opened, and the second cannot.
         if (isFull && ++binds > 1) throw new Error("too many open files");
         const socket = await ports.bind(options, handlers);
         const close = socket.close.bind(socket);
@@ -181,7 +182,7 @@ describe("what is published around close", () => {
     await network.clock.run(reader.close(), 2000);
   });
 
-  test("misuse of a closed bus says the rule, and is no gap", async () => {
+  test("that are invalid are an error with the rule, and no gap", async () => {
     const { network, writer, reader, gaps } = await openPair();
     await network.clock.run(writer.close(), 2000);
     await assertRejects(() => writer.publish(7 as unknown as string), TypeError, "must be a string");
@@ -191,7 +192,7 @@ describe("what is published around close", () => {
     await network.clock.run(reader.close(), 2000);
   });
 
-  test("a refusal after both have left leaves nothing behind", async () => {
+  test("leave nothing behind when they are refused after both nodes have left", async () => {
     const { network, writer, reader } = await openPair();
     await network.clock.run(Promise.all([writer.close(), reader.close()]), 2000);
     await network.clock.run(outcomeOf(writer.publish("late")), 2000);
@@ -201,7 +202,7 @@ describe("what is published around close", () => {
 });
 
 describe("on real sockets", () => {
-  test("all that was published before close arrives", () =>
+  test("all keys that were published before close arrive", () =>
     withMeshes(async (open) => {
       const [writer, reader] = await openMany(open, 2) as [MeshBus, MeshBus];
       const keys = new Set<string>();
@@ -215,7 +216,7 @@ describe("on real sockets", () => {
       assertEquals(report, { isConfirmed: true, confirmed: 1, unconfirmed: [], unsent: 0, plain: 0 });
     }));
 
-  test("what is refused after close is a gap", () =>
+  test("a key that is refused after close is a gap", () =>
     withMeshes(async (open) => {
       const [writer, reader] = await openMany(open, 2) as [MeshBus, MeshBus];
       await writer.close();

@@ -1,4 +1,4 @@
-// Processes that stop, die, or cannot keep up: what they missed arrives later, or a gap says that it does not.
+// Stopped processes: they stop, crash, or cannot keep up. What they missed arrives later, or is a gap.
 
 import { assert, assertEquals } from "@std/assert";
 import { delay } from "@std/async";
@@ -14,7 +14,7 @@ import { sized } from "../support/size.ts";
 const LOOPBACK: MeshOptions = { interface: "127.0.0.1" };
 const STOPPED_MS = sized(3_000, 1_500);
 const STOPPED = `${STOPPED_MS / 1000} s`;
-// Within this time after the last publish all is settled: far more than it takes.
+// Within this time after the last publish everything is settled: far more than needed.
 const WITHIN_MS = 30_000;
 // For a machine under load; a timer is not late by itself.
 const SLACK_MS = 2_000;
@@ -45,7 +45,7 @@ async function joined(process: LossProcess, { node }: LossProcess): Promise<void
   await process.happened((event) => event.type === "peerJoined" && event.peer.id === node.nodeId, "joining");
 }
 
-/** All is delivered or covered; resolves with what was. */
+/** Asserts that all is delivered or covered; resolves with the results. */
 async function assertSettled(receivers: readonly LossProcess[], streams: Streams): Promise<Settled[]> {
   return await Promise.all(receivers.map(async (receiver) => {
     const settled = await receiver.settle(streams, WITHIN_MS);
@@ -67,7 +67,7 @@ test(
     withLossProcesses(async (start) => {
       const options = { heartbeat: 5_000, peerTimeout: 15_000 };
       const [publisher, receivers] = await startReceivers(start, options, options);
-      // 500 datagrams a second: far less than is held for repair, more than a system's usual receive buffer.
+      // 500 datagrams a second: far less than the sender keeps, more than a system's usual receive buffer.
       await publisher.start({ stream: "a", perTurn: 100, pause: 10 });
       await Promise.all(receivers.map((receiver) => receiver.reached("a", 1_000)));
       await stopAll(receivers);
@@ -88,7 +88,7 @@ test(
   { skip },
   () =>
     withLossProcesses(async (start) => {
-      // One stopped for longer than a heartbeat tells a gap, and need not ask for what that covers.
+      // A receiver stopped for longer than a heartbeat has a gap, and need not request what that covers.
       const options = { heartbeat: 15_000, peerTimeout: 60_000, maxRepairTime: 60_000, batchSize: 1 };
       const [publisher, receivers] = await startReceivers(start, options, { ...options, receiveBuffer: 65_536 });
       await publisher.start({ stream: "a", perTurn: 10, pause: 5 });
@@ -122,12 +122,12 @@ test(
       await stopAll(receivers);
       const streams = await publisher.stop();
       for (const { covered, invented } of await assertSettled(receivers, streams)) {
-        // What was published meanwhile is many times what is held for repair.
+        // What was published meanwhile is many times what the sender keeps for retransmission.
         assert(covered > 0);
         assertEquals(invented, 0);
       }
       for (const receiver of receivers) {
-        // A machine under load may have stopped it before, for less.
+        // A machine under load may have stopped it earlier, for less time.
         const isTheStop = (event: MeshEvent) => event.type === "stalled" && event.duration >= STOPPED_MS - 250;
         await receiver.happened(isTheStop, "the stall");
         await receiver.happened(({ type }) => type === "gap", "a gap");
@@ -158,7 +158,7 @@ test(
         assert(at - killedAt < peerTimeout + SLACK_MS, `${receiver.runtime}: ${at - killedAt} ms`);
         await receiver.happened((event) => event.type === "peerLeft" && event.reason === "expired", "leaving");
       }
-      // The last that it said of itself: no more is known of what it had accepted.
+      // The last report of the publisher: its later accepted keys are unknown.
       const streams = { a: [publisher.progress()] };
       await assertSettled(receivers, streams);
       for (const receiver of receivers) {
@@ -169,14 +169,14 @@ test(
     }),
 );
 
-test("receivers whose buffer is outrun at full speed get everything or a gap", () =>
+test("receivers whose buffer overflows at full speed get everything or a gap", () =>
   withLossProcesses(async (start) => {
     const [publisher, receivers] = await startReceivers(
       start,
       // Full datagrams.
       { heartbeat: 250, peerTimeout: 5_000, batchSize: 65_535, queueSize: 10_000 },
       { heartbeat: 250, peerTimeout: 5_000, receiveBuffer: 16_384 },
-      // A callback that takes its time: what comes in meanwhile is many times what the buffer holds, at any pace.
+      // A slow callback: what comes in meanwhile is many times what the buffer holds, at any rate.
       [20_000, 1_000],
     );
     const streams = await publisher.publish({ stream: "a", perTurn: 500, count: 50_000 });
@@ -184,7 +184,7 @@ test("receivers whose buffer is outrun at full speed get everything or a gap", (
     for (const [i, receiver] of receivers.entries()) {
       const { covered, invented } = settled[i] ?? { covered: NaN, invented: NaN };
       assertEquals(invented, 0);
-      // What the callback's own stall covers need not be asked for.
+      // What the callback's own stall covers need not be requested.
       const { missing } = await receiver.metrics();
       assert(covered + missing > 0, `${receiver.runtime} must have lost datagrams`);
       await receiver.current(WITHIN_MS);
