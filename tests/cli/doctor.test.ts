@@ -586,10 +586,13 @@ describe("scouting", () => {
       // Each probe is sent twice.
       assertEquals(answers.map((answer) => [answer.id, answer.report.port]), Array(4).fill([formatNodeId(id), 4]));
       // Neither can be known beforehand.
-      assertEquals([new Set(received.map(({ nonce }) => nonce)).size, new Set(received.map((one) => one.stream)).size], [
-        2,
-        2,
-      ]);
+      assertEquals(
+        [new Set(received.map(({ nonce }) => nonce)).size, new Set(received.map((one) => one.stream)).size],
+        [
+          2,
+          2,
+        ],
+      );
     } finally {
       await new Promise<void>((resolve) => socket.close(resolve));
     }

@@ -28,7 +28,7 @@ interface Run {
   readonly begun: readonly (readonly [phase: Phase, at: number])[];
   readonly report: DoctorReport;
   /** The progress messages at a terminal. */
-  readonly told: readonly string[];
+  readonly shown: readonly string[];
 }
 
 interface World {
@@ -76,8 +76,8 @@ async function run(args: string, prepare: (world: World) => Promise<void> = () =
   await clock.advance(3000);
   const start = clock.now();
   for (const [after, change] of changes) clock.setTimer(change, after);
-  const told: string[] = [];
-  const progress = new Progress((text) => told.push(text), clock);
+  const shown: string[] = [];
+  const progress = new Progress((text) => shown.push(text), clock);
   const begun: [Phase, number][] = [];
   let phases: Phases | undefined;
   const examination = examine({
@@ -98,15 +98,15 @@ async function run(args: string, prepare: (world: World) => Promise<void> = () =
   const took = clock.now() - start;
   await clock.run(Promise.all(nodes.map((node) => node.close())), LIMIT);
   assert(phases !== undefined);
-  return { took, phases, begun, report, told };
+  return { took, phases, begun, report, shown };
 }
 
 const both = ({ open }: World) => Promise.all(OTHERS.map((address) => open(address))).then(() => {});
 
 const WORLDS: Readonly<Record<string, (world: World) => Promise<void>>> = {
-  "nobody is there": () => Promise.resolve(),
+  "there are no other nodes": () => Promise.resolve(),
   "all is well": both,
-  "nothing arrives at the others": async (world) => {
+  "no datagram reaches the others": async (world) => {
     await both(world);
     for (const to of OTHERS) world.network.set({ loss: 1 }, { from: OWN, to });
   },
@@ -114,17 +114,17 @@ const WORLDS: Readonly<Record<string, (world: World) => Promise<void>>> = {
     await both(world);
     world.network.set({ loss: 0.3 });
   },
-  "the others answer nothing from the fourth second on": async (world) => {
+  "the others do not respond from the fourth second on": async (world) => {
     await both(world);
     world.later(4000, () => world.network.set({ loss: 1 }));
   },
-  "one comes at the last moment": async (world) => {
+  "a node joins at the last moment": async (world) => {
     world.later(9900, () => void world.open("10.0.0.9"));
   },
-  "newcomers come all the time": async (world) => {
+  "nodes join all the time": async (world) => {
     for (let i = 0; i < 14; i++) world.later(5000 + 400 * i, () => void world.open(`10.0.1.${i + 1}`));
   },
-  "one that answers nothing is there": async ({ network }) => {
+  "there is a node that does not respond": async ({ network }) => {
     await MemoryPlainPeer.open("10.0.0.4", network.host("10.0.0.4"), { heartbeat: 5000 });
   },
 };
@@ -160,8 +160,8 @@ describe("the doctor takes no longer than it states", () => {
   test("and without other nodes all of that, except for the leave", async () => {
     for (const args of ARGUMENTS) {
       const { took, phases } = await run(args);
-      const isAsked = args.includes("10.0.0.77") ? 0 : phases.look === 0 ? phases.seeds : 0;
-      const least = longest(phases) - phases.leave - isAsked;
+      const isProbed = args.includes("10.0.0.77") ? 0 : phases.look === 0 ? phases.seeds : 0;
+      const least = longest(phases) - phases.leave - isProbed;
       assertLessOrEqual(least, took + 1e-6, `${args}: ${took} ms of ${JSON.stringify(phases)}`);
     }
   });
@@ -229,9 +229,9 @@ describe("the statement about the time", () => {
 
 describe("the progress at a terminal", () => {
   test("shows each second what is done, and for how much longer", async () => {
-    const { told, phases, took } = await run("");
-    assertEquals(told[0], `${phasesInWords(phases)}\n`);
-    const texts = told.slice(1).map((text) => text.replaceAll("\r", "").trimEnd());
+    const { shown, phases, took } = await run("");
+    assertEquals(shown[0], `${phasesInWords(phases)}\n`);
+    const texts = shown.slice(1).map((text) => text.replaceAll("\r", "").trimEnd());
     const listening = [0, 1, 2, 3, 4, 5, 6].map((time) => `Listening, ${time} of 6 s …`);
     const longer = [6, 7, 8, 9, 10].map((time) =>
       `Listening longer, as no node was heard or something is wrong, ${time} of 10 s …`
@@ -246,9 +246,9 @@ describe("the progress at a terminal", () => {
   });
 
   test("is one line, which is cleared in the end", async () => {
-    const { told } = await run("", both);
+    const { shown } = await run("", both);
     let line = "";
-    for (const text of told.slice(1)) {
+    for (const text of shown.slice(1)) {
       assertEquals(text[0], "\r");
       assertEquals(text.includes("\n"), false);
       const written = text.replaceAll("\r", "");
@@ -257,18 +257,18 @@ describe("the progress at a terminal", () => {
       assertLessOrEqual(line.length, 79);
     }
     assertEquals(line.trim(), "");
-    assertEquals(told.at(-1)?.endsWith("\r"), true);
+    assertEquals(shown.at(-1)?.endsWith("\r"), true);
   });
 
   test("ends with the examination", async () => {
     const clock = new VirtualClock();
-    const told: string[] = [];
-    const progress = new Progress((text) => told.push(text), clock);
+    const shown: string[] = [];
+    const progress = new Progress((text) => shown.push(text), clock);
     progress.at("listen");
     await clock.advance(1_500);
     progress.end();
-    const { length } = told;
+    const { length } = shown;
     await clock.advance(10_000);
-    assertEquals([told.length, clock.pending], [length, 0]);
+    assertEquals([shown.length, clock.pending], [length, 0]);
   });
 });

@@ -11,7 +11,7 @@ import { sendRules } from "./send_rules.ts";
 
 export type { ContractOptions } from "./kit.ts";
 
-/** Tests every MUST of `src/platform/datagram_socket.ts` against one adapter, on the runtime at hand, for one family. */
+/** Tests every MUST of `src/platform/datagram_socket.ts` for one adapter and one family, on this runtime. */
 export function adapterContract(name: string, bind: Bind, contract: ContractOptions): void {
   const kit = new ContractKit(bind, contract);
   const reason = kit.cannot(kit.plain);

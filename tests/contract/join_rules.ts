@@ -135,35 +135,39 @@ function interfaceRules(kit: ContractKit, second: SecondInterface, sender: BindO
     assertEquals(heard(inbox), ["1 here", "1 away", "2 away", "3 here"]);
   });
 
-  kit.testIfAble("an interface that was deleted and made again is joined again, and sent from again", there, async (open) => {
-    const inbox = new Inbox();
-    const to = await open({ host: any }, inbox);
-    const from = await open(there);
-    const group = randomGroup(family);
-    const says = speaker(kit, from, to, inbox, group);
-    await to.join(group, second.multicastInterface);
-    await says("at first");
-    for (const round of ["joined", "left and joined"]) {
-      second.delete();
-      try {
-        await assertRejects(() => from.send(bytes("into the void"), group, to.port), Error);
-        if (round === "left and joined") await to.leave(group, second.multicastInterface);
-        const error = await assertRejects(() => to.join(group, second.multicastInterface), BindError);
-        assertEquals(error.code, "EMULTICAST");
-      } finally {
-        second.make();
-      }
+  kit.testIfAble(
+    "an interface that was deleted and made again is joined again, and sent from again",
+    there,
+    async (open) => {
+      const inbox = new Inbox();
+      const to = await open({ host: any }, inbox);
+      const from = await open(there);
+      const group = randomGroup(family);
+      const says = speaker(kit, from, to, inbox, group);
       await to.join(group, second.multicastInterface);
-      // The new interface may take a moment, and a socket checks for it at most ten times a second.
-      await kit.until(() => {
-        from.send(bytes(round), group, to.port).catch(() => {});
-        return inbox.texts.includes(round);
-      }, `${round} is heard`);
-    }
-    await to.leave(group, second.multicastInterface);
-    await says("left");
-    assertEquals(new Set(heard(inbox)), new Set(["at first", "joined", "left and joined"]));
-  });
+      await says("at first");
+      for (const round of ["joined", "left and joined"]) {
+        second.delete();
+        try {
+          await assertRejects(() => from.send(bytes("into the void"), group, to.port), Error);
+          if (round === "left and joined") await to.leave(group, second.multicastInterface);
+          const error = await assertRejects(() => to.join(group, second.multicastInterface), BindError);
+          assertEquals(error.code, "EMULTICAST");
+        } finally {
+          second.make();
+        }
+        await to.join(group, second.multicastInterface);
+        // The new interface may take a moment, and a socket checks for it at most ten times a second.
+        await kit.until(() => {
+          from.send(bytes(round), group, to.port).catch(() => {});
+          return inbox.texts.includes(round);
+        }, `${round} is heard`);
+      }
+      await to.leave(group, second.multicastInterface);
+      await says("left");
+      assertEquals(new Set(heard(inbox)), new Set(["at first", "joined", "left and joined"]));
+    },
+  );
 
   kit.testIfAble("leaving a deleted interface leaves none of the others", there, async (open) => {
     const inbox = new Inbox();

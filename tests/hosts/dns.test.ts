@@ -36,7 +36,7 @@ function withNames(body: (scene: Scene) => Promise<void>): Promise<void> {
 }
 
 /** Resolves when each of these hosts has looked the name up once more. */
-async function asked(server: NameServer, hosts: readonly Host[], name: string): Promise<void> {
+async function lookedUp(server: NameServer, hosts: readonly Host[], name: string): Promise<void> {
   const count = (): readonly number[] => {
     const questions = server.questions().filter((question) => question.name === name && question.type === "A");
     return hosts.map(({ addresses }) => questions.filter(({ from }) => addresses.includes(from)).length);
@@ -85,7 +85,7 @@ hostTest(
       await fullMesh(pods);
       // Those have no seed, and are found by the records alone.
       const added = await Promise.all(cast.slice(3).map((process) => process.open(OPTIONS)));
-      await asked(server, seeking, NAME);
+      await lookedUp(server, seeking, NAME);
       assertEquals(await Promise.all([...added, ...pairs.flat()].map((node) => node.peers())), Array(8).fill([]));
 
       const addedAt = now();
@@ -101,26 +101,26 @@ hostTest(
 
       // Removed from the records, and running.
       await server.set({ [NAME]: { A: addresses.slice(0, 4) } });
-      await asked(server, seeking, NAME);
-      await asked(server, seeking, NAME);
+      await lookedUp(server, seeking, NAME);
+      await lookedUp(server, seeking, NAME);
       assertEquals(nodes.flatMap((node) => node.events().filter(({ value }) => value.type === "peerLeft")), []);
       await talk.round();
       await talk.settled();
 
       // Removed from the records, and crashed.
-      const gone = added[1] as HostNode;
-      const killedAt = await gone.process.kill();
-      const rest = nodes.filter((node) => node !== gone);
-      const lost = await Promise.all(rest.map((node) => node.forgets(gone)));
+      const departed = added[1] as HostNode;
+      const killedAt = await departed.process.kill();
+      const rest = nodes.filter((node) => node !== departed);
+      const lost = await Promise.all(rest.map((node) => node.forgets(departed)));
       assertWithin("a pod has died", Math.max(...lost.map(({ at }) => at)) - killedAt, 3 * HEARTBEAT);
       await Promise.all(pairs.map(([seeker, sought]) => seeker.forgets(sought)));
-      await asked(server, seeking, NAME);
+      await lookedUp(server, seeking, NAME);
       const before = wire.datagrams(hosts)[4];
-      await asked(server, seeking, NAME);
-      await asked(server, seeking, NAME);
+      await lookedUp(server, seeking, NAME);
+      await lookedUp(server, seeking, NAME);
       // It may have been cut off, so each peer probes it after 1, 2, 4 … heartbeats, and sends nothing else there.
-      const asks = (wire.datagrams(hosts)[4] ?? 0) - (before ?? 0);
-      assertLessOrEqual(asks, 2 * (rest.length + pairs.length), "A departed peer must be probed ever more rarely");
+      const probes = (wire.datagrams(hosts)[4] ?? 0) - (before ?? 0);
+      assertLessOrEqual(probes, 2 * (rest.length + pairs.length), "A departed peer must be probed ever more rarely");
       for (const node of rest) assertEquals((await node.peers()).length, 3, node.name);
     }),
 );

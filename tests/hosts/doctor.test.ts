@@ -116,7 +116,7 @@ describe("on hosts", { concurrency: 6 }, () => {
     assertWarnings(await doctor(["--interface", "all"]), "advertised-unreachable");
   });
 
-  scene("doctor: a mesh of nodes that answer nothing, as Go's, is on another interface", [
+  scene("doctor: a mesh of nodes that do not respond, as Go's, is on another interface", [
     ["10.77.1.1", "10.77.2.1"],
     ["10.77.2.2"],
   ], async ({ open, doctor }) => {
@@ -148,7 +148,7 @@ describe("on hosts", { concurrency: 6 }, () => {
     assertStringIncludes(assertError(await doctor(["--port", "7950"]), "port-mismatch").message, "7946");
   });
 
-  scene("doctor: a firewall that lets nothing of this host in", LAN, async ({ hosts, open, doctor }) => {
+  scene("doctor: a firewall that drops everything from this host", LAN, async ({ hosts, open, doctor }) => {
     await Promise.all([open(1), open(2)]);
     for (const host of hosts.slice(1)) shut(host, "ip saddr 10.77.1.1");
     const { subject, message } = assertError(await doctor(), "peer-receives-nothing");
@@ -233,7 +233,7 @@ describe("on hosts", { concurrency: 6 }, () => {
     assert(findings.some(({ code, severity }) => code === "plain-peers" && severity === "info"));
   });
 
-  scene("doctor: nobody is there", LAN, async ({ doctor }) => {
+  scene("doctor: there are no other nodes", LAN, async ({ doctor }) => {
     assertError(await doctor([], "deno"), "no-peers");
     assertError(await doctor(["--no-multicast"]), "no-peers");
     // The host exists, but no node runs on it.
@@ -265,7 +265,7 @@ describe("on hosts", { concurrency: 6 }, () => {
     for (const runtime of TRIED) assertShared(await doctor([], runtime), nodes);
   });
 
-  scene("doctor: neither uses multicast, and nobody is a seed", LAN, async ({ open, doctor }) => {
+  scene("doctor: neither uses multicast, and no node is a seed", LAN, async ({ open, doctor }) => {
     await open(1, { multicast: false });
     assertStringIncludes(assertError(await doctor(), "multicast-off").advice, "10.77.1.2:7946");
     assertError(await doctor(["--no-multicast"]), "multicast-off");

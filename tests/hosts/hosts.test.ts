@@ -60,18 +60,20 @@ hostTest(
 );
 
 // One seed is enough, as peers list their peers.
-for (const [way, title] of [["input", "where none comes through"], ["output", "that may not send any"]] as const) {
+for (
+  const [direction, title] of [["input", "where none comes through"], ["output", "that may not send any"]] as const
+) {
   hostTest(
     `three hosts: by seeds, ${title} of multicast`,
     () =>
       withHosts(THREE, (hosts) =>
         withProcesses(async (start) => {
-          for (const host of hosts) host.blockMulticast(way);
+          for (const host of hosts) host.blockMulticast(direction);
           const members = await startOn(start, hosts);
           for (const [i, member] of members.entries()) {
             await member.openAnywhere({ peers: i === 0 ? [] : [ADDRESSES[0]] });
           }
-          if (way === "input") await assertMesh(members);
+          if (direction === "input") await assertMesh(members);
           else {
             await assertMesh(members, { sendErrors: true });
             for (const member of members) {

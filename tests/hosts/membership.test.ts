@@ -80,7 +80,7 @@ hostTest(
             const closedAt = await leaver.close();
             assertWithin(
               `${NAMES[i]}: ${leaver.process.runtime} has left`,
-              await gone(leaver, others, "left") - closedAt,
+              await forgotten(leaver, others, "left") - closedAt,
               100,
             );
             nodes[nodes.indexOf(leaver)] = await leaver.process.open(MESHES[i]);
@@ -99,7 +99,7 @@ hostTest(
           const node = nodes[i] = await open(successor, i);
           assertEquals(node.address, predecessor.address);
           const others = nodes.filter((other) => other !== node);
-          const replacedAt = await gone(predecessor, others, "replaced");
+          const replacedAt = await forgotten(predecessor, others, "replaced");
           assertWithin(`${successor.runtime} has been replaced`, replacedAt - await openedAt(node), 2 * HEARTBEAT);
           await Promise.all([node.knows(others), ...others.map((other) => other.knows([node]))]);
           for (const other of nodes) assertEquals(await other.peers(), addressesOf(nodes, other), other.name);
@@ -112,7 +112,7 @@ hostTest(
         for (const [i, process] of successors.entries()) {
           const killedAt = await process.kill();
           await Promise.all(again.map(async (nodes, j) => {
-            const lostAt = await gone(nodes[i] as HostNode, nodes.slice(i + 1), "expired");
+            const lostAt = await forgotten(nodes[i] as HostNode, nodes.slice(i + 1), "expired");
             assertWithin(`${NAMES[j]}: ${process.runtime} was killed`, lostAt - killedAt, 3 * HEARTBEAT);
           }));
         }
@@ -120,7 +120,7 @@ hostTest(
 );
 
 /** Resolves when all `others` have forgotten a node for this reason, with the time of the last. */
-async function gone(node: HostNode, others: readonly HostNode[], reason: string): Promise<number> {
+async function forgotten(node: HostNode, others: readonly HostNode[], reason: string): Promise<number> {
   const left = await Promise.all(others.map((other) => other.forgets(node)));
   assertEquals(left.map((each) => each.reason), others.map(() => reason), node.name);
   return Math.max(...left.map(({ at }) => at));

@@ -45,7 +45,7 @@ hostTest(
           const [before, { retransmitsSent }] = [wire.batches(hosts), await speaker.metrics()];
           await talk.say(speaker);
           const again = (await speaker.metrics()).retransmitsSent - retransmitsSent;
-          return again > 0 ? "repairs" : since(before, wire.batches(hosts)).copies.join(" ");
+          return again > 0 ? "retransmissions" : since(before, wire.batches(hosts)).copies.join(" ");
         };
         const [none, three] = ["0 0 0 0 0", "1 1 1 0 0"];
         assertEquals(await copies(), none);

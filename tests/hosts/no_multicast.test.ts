@@ -5,7 +5,7 @@ import { inNamespace, namespaceTest } from "./support/namespace.ts";
 
 const command = runCommand(new URL("support/bind_outcomes.ts", import.meta.url));
 
-namespaceTest("a host with no interface up: joining a group says EMULTICAST, all else works", async () => {
+namespaceTest("a host with no interface up: joining a group is EMULTICAST, and everything else works", async () => {
   await assertOutcomes(command, {
     "join, interface of the system's choice": "EMULTICAST",
     "join on 127.0.0.1": "EMULTICAST",

@@ -430,20 +430,20 @@ describe("on a mesh that a request has opened", () => {
 
   test("a listener counts once, and gets the error of a callback in its own context", async () => {
     const { clock, mesh, other, close } = await openTwo();
-    const told: unknown[] = [];
+    const errors: unknown[] = [];
     const listener = (event: MeshEvent) =>
-      void (event.type === "error" && told.push([event.stage, request.getStore()]));
+      void (event.type === "error" && errors.push([event.stage, request.getStore()]));
     const stop = request.run("first", () => mesh.events.listen(listener));
     request.run("second", () => mesh.events.listen(listener));
     request.run("subscriber", () => mesh.subscribe("k", () => Promise.reject(new Error("mine"))));
     await other.publish("k");
     await clock.advance(500);
     await settle();
-    assertEquals(told, [["callback", "first"]]);
+    assertEquals(errors, [["callback", "first"]]);
     stop();
     await other.publish("k");
     await clock.advance(2_000);
-    assertEquals(told.length, 1);
+    assertEquals(errors.length, 1);
     await close();
   });
 });

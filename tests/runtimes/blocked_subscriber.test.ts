@@ -52,14 +52,16 @@ describe("a subscriber whose callback blocks, simulated", () => {
       const { clock } = network;
       const start = clock.now();
       let count = 0;
-      let told = Infinity;
+      let noticedAfter = Infinity;
       while (clock.now() - start < 10_000) {
         for (let i = 0; i < 40; i++) await publisher.mesh.publish(`key ${count++ % 5_000}`);
         await clock.advance(10);
-        if (slow.got.some(({ cause }) => cause === "overflow")) told = Math.min(told, clock.now() - start);
+        if (slow.got.some(({ cause }) => cause === "overflow")) {
+          noticedAfter = Math.min(noticedAfter, clock.now() - start);
+        }
         assertLess(slow.mesh.metrics().backlog, 65_537);
       }
-      assertLess(told, 2 * HEARTBEAT + block);
+      assertLess(noticedAfter, 2 * HEARTBEAT + block);
       await clock.advance(HEARTBEAT + 4 * block);
       for (const node of [publisher, healthy]) {
         assertEquals(typesOf(node), ["opened"]);

@@ -17,7 +17,7 @@ const WAYS: Readonly<Record<string, (port: number) => MeshOptions>> = {
   "with multicast, on any port": () => ({ port: 0 }),
   "with multicast, on one port": (port) => ({ port }),
   "with one socket": (port) => ({ port, advertiseAddr: `127.0.0.1:${port}` }),
-  "without multicast, with seeds that nobody knows": () => ({ port: 0, multicast: false, peers: [UNRESOLVABLE] }),
+  "without multicast, with seeds that cannot be resolved": () => ({ port: 0, multicast: false, peers: [UNRESOLVABLE] }),
   "on an interface that is not there": (port) => ({ port, interface: "198.51.100.77" }),
 };
 

@@ -143,8 +143,8 @@ describe("keys that are published around close", () => {
   test("are refused with the number of peers that could not be told", async () => {
     const { network, writer, reader } = await openPair();
     await network.clock.run(writer.close(), 2000);
-    const told = await network.clock.run(outcomeOf(writer.publish("late")), 2000);
-    assertEquals((told.reason as ClosedError).untold, 0);
+    const first = await network.clock.run(outcomeOf(writer.publish("late")), 2000);
+    assertEquals((first.reason as ClosedError).untold, 0);
     network.partition([["10.0.0.1"], ["10.0.0.2"]]);
     const { reason } = await network.clock.run(outcomeOf(writer.publish("late")), 2000);
     assertEquals([(reason as ClosedError).untold, (reason as Error).message], [

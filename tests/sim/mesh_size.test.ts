@@ -97,7 +97,7 @@ describe(`${COUNT} nodes on a network with multicast`, () => {
   const position = { last: 5, oldest: 1, age: 1000 };
   const kinds: readonly (readonly [string, () => Uint8Array, number])[] = [
     ["heartbeat by the group", () => heartbeat({ position, path: 2 }), 40],
-    ["heartbeat that says that it is for one node", () => heartbeat({ position, path: 0 }), 40],
+    ["heartbeat that is marked as unicast", () => heartbeat({ position, path: 0 }), 40],
     ["leave", () => encodeControl(0x12, idOf(1000 + forged++), { position }), 40],
     [
       "leave of a node that has published nothing",

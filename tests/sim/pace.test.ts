@@ -103,14 +103,14 @@ describe("losses by chance", () => {
 
 describe("a peer that hears nothing", () => {
   for (
-    const [deafFor, way, max] of some(
+    const [deafFor, delay, max] of some(
       [[50, 0.1, 20_000], [200, 0.1, 20_000], [100, 10, 20_000]] as const,
       (_, i) => i > 1,
     )
   ) {
-    test(`for ${deafFor} ms, with a path delay of ${way} ms, does not slow the sender down for long`, async () => {
+    test(`for ${deafFor} ms, with a path delay of ${delay} ms, does not slow the sender down for long`, async () => {
       const made = await Scene.open(0);
-      made.network.set({ delay: { min: way, max: 1.02 * way + 0.1 } });
+      made.network.set({ delay: { min: delay, max: 1.02 * delay + 0.1 } });
       const options = { batchSize: 1, minSendRate: 2000, maxSendRate: max };
       const a = await made.add(options);
       const b = await made.add(options);

@@ -9,7 +9,7 @@ interface Link {
   /** Whether it is part of the small size too: a near, a far and a slow link. */
   readonly isKept?: boolean;
   /** Path delay in milliseconds. */
-  readonly way: number;
+  readonly delay: number;
   /** Datagrams a second that it carries. More are lost, except 64 that it queues. */
   readonly carries: number;
   readonly min: number;
@@ -25,9 +25,9 @@ interface Stretch {
 }
 
 /** One node publishes as fast as it may to another behind a link. Returns what was sent and arrived in each period. */
-async function publishOver({ way, carries, min, max }: Link, stretches: readonly { ms: number; isWide?: boolean }[]) {
+async function publishOver({ delay, carries, min, max }: Link, stretches: readonly { ms: number; isWide?: boolean }[]) {
   const made = await Scene.open(0);
-  made.network.set({ delay: { min: way, max: 1.02 * way + 0.1 } });
+  made.network.set({ delay: { min: delay, max: 1.02 * delay + 0.1 } });
   const options = { batchSize: 1, minSendRate: min, maxSendRate: max };
   const a = await made.add(options);
   const b = await made.add(options);
@@ -72,22 +72,22 @@ async function publishOver({ way, carries, min, max }: Link, stretches: readonly
 
 describe("a link", () => {
   const links: readonly (Link & { readonly lasts?: number; readonly findsIn?: number })[] = [
-    { way: 0.1, carries: 6000, min: 2000, max: 30_000 },
-    { way: 10, carries: 6000, min: 2000, max: 30_000 },
-    { way: 20, carries: 6000, min: 2000, max: 30_000 },
-    { way: 30, carries: 12_000, min: 2000, max: 30_000 },
+    { delay: 0.1, carries: 6000, min: 2000, max: 30_000 },
+    { delay: 10, carries: 6000, min: 2000, max: 30_000 },
+    { delay: 20, carries: 6000, min: 2000, max: 30_000 },
+    { delay: 30, carries: 12_000, min: 2000, max: 30_000 },
     // At first thousands are lost in each round trip. A NAK is for 128 in each, so it takes 8 to 20 s until all are
     // settled.
-    { way: 50, carries: 6000, min: 2000, max: 30_000, lasts: 3000, findsIn: 8500 },
-    { way: 60, carries: 3000, min: 2000, max: 30_000, lasts: 4000, findsIn: 0, isKept: true },
-    { way: 100, carries: 6000, min: 2000, max: 30_000, lasts: 4000, findsIn: 0 },
-    { way: 0.1, carries: 500, min: 200, max: 8000, isKept: true },
-    { way: 10, carries: 2000, min: 200, max: 8000, isKept: true },
-    { way: 20, carries: 2000, min: 200, max: 8000 },
+    { delay: 50, carries: 6000, min: 2000, max: 30_000, lasts: 3000, findsIn: 8500 },
+    { delay: 60, carries: 3000, min: 2000, max: 30_000, lasts: 4000, findsIn: 0, isKept: true },
+    { delay: 100, carries: 6000, min: 2000, max: 30_000, lasts: 4000, findsIn: 0 },
+    { delay: 0.1, carries: 500, min: 200, max: 8000, isKept: true },
+    { delay: 10, carries: 2000, min: 200, max: 8000, isKept: true },
+    { delay: 20, carries: 2000, min: 200, max: 8000 },
   ];
   for (const link of some(links, ({ isKept = false }) => isKept)) {
-    const { way, carries, max, lasts = 1500, findsIn = 1500 } = link;
-    test(`of ${carries} datagrams a second, with a delay of ${way} ms, is used and not flooded, and a faster one is found`, async () => {
+    const { delay, carries, max, lasts = 1500, findsIn = 1500 } = link;
+    test(`of ${carries} datagrams a second, with a delay of ${delay} ms, is used and not flooded, and a faster one is found`, async () => {
       const wide = findsIn > 0 ? [{ ms: findsIn, isWide: true }, { ms: 100, isWide: true }] : [];
       const [, settled, ...found] = await publishOver(link, [{ ms: 2000 }, { ms: lasts }, ...wide]);
       assert(settled !== undefined);
@@ -102,14 +102,14 @@ describe("a link", () => {
   }
 
   for (
-    const { way, carries, min, max } of some([
-      { way: 0.1, carries: 1500, min: 2000, max: 30_000 },
-      { way: 0.1, carries: 70, min: 200, max: 8000 },
-      { way: 20, carries: 70, min: 200, max: 8000 },
+    const { delay, carries, min, max } of some([
+      { delay: 0.1, carries: 1500, min: 2000, max: 30_000 },
+      { delay: 0.1, carries: 70, min: 200, max: 8000 },
+      { delay: 20, carries: 70, min: 200, max: 8000 },
     ], (_, i) => i === 1)
   ) {
-    test(`of ${carries} datagrams a second, with a delay of ${way} ms, gets no more than the lowest rate, ${min}`, async () => {
-      const [, settled] = await publishOver({ way, carries, min, max }, [{ ms: 3000 }, { ms: 1000 }]);
+    test(`of ${carries} datagrams a second, with a delay of ${delay} ms, gets no more than the lowest rate, ${min}`, async () => {
+      const [, settled] = await publishOver({ delay, carries, min, max }, [{ ms: 3000 }, { ms: 1000 }]);
       assertLessOrEqual(settled?.sent ?? Infinity, 1.1 * min);
     });
   }

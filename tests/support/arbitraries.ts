@@ -4,7 +4,9 @@ import { fromHex } from "./hex.ts";
 
 const SURROGATES = 0xdfff - 0xd800 + 1;
 
-/** One character, of each length in UTF-8. The unit "binary" of fast-check draws the same, and takes a second to begin. */
+/**
+ * One character, of each length in UTF-8. The unit "binary" of fast-check draws the same, but takes a second to start.
+ */
 const character: fc.Arbitrary<string> = fc.oneof(
   fc.nat(0x7f),
   fc.integer({ min: 0x80, max: 0x7ff }),

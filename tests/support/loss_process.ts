@@ -57,7 +57,7 @@ export class LossProcess extends CalledProcess<LossCall, Line> {
     await this.call({ do: "reached", stream, count });
   }
 
-  /** Resolves when every key is delivered or covered by a later gap, or after `within` milliseconds with what is not. */
+  /** Resolves when every key is delivered or covered by a later gap, or after `within` milliseconds with the rest. */
   async settle(streams: Streams, within: number): Promise<Settled> {
     return (await this.call({ do: "settle", streams, within })).value as Settled;
   }

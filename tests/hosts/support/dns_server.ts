@@ -19,8 +19,8 @@ export interface Records {
   };
 }
 
-/** The commands of the server. It prints `{"told": true}` when one is in force. */
-export interface Told {
+/** The commands of the server. It prints `{"applied": true}` when one is in force. */
+export interface Settings {
   readonly records: Records;
   /** Whether it answers everything with SERVFAIL. */
   readonly fails: boolean;
@@ -43,10 +43,10 @@ const NAME_ERROR = 3;
 // Nothing is cached here: the records change.
 const TTL = 0;
 
-let told: Told = { records: {}, fails: false, silent: [] };
+let settings: Settings = { records: {}, fails: false, silent: [] };
 
 function answersTo(name: string, type: string): Answer[] | undefined {
-  const records = told.records[name.toLowerCase()];
+  const records = settings.records[name.toLowerCase()];
   if (records === undefined) return undefined;
   if (type === "A" || type === "AAAA") return (records[type] ?? []).map((data) => ({ name, type, ttl: TTL, data }));
   if (type !== "SRV") return [];
@@ -63,17 +63,17 @@ socket.on("message", (message, { address, port }) => {
   console.log(
     JSON.stringify({ question: { from: address.replace(/^::ffff:/, ""), name, type, at } satisfies Question }),
   );
-  if (told.silent.includes(name.toLowerCase())) return;
+  if (settings.silent.includes(name.toLowerCase())) return;
   const answers = answersTo(name, type);
-  const code = told.fails ? SERVER_FAILURE : answers === undefined ? NAME_ERROR : 0;
-  const body = { id, questions, answers: told.fails ? [] : answers ?? [] };
+  const code = settings.fails ? SERVER_FAILURE : answers === undefined ? NAME_ERROR : 0;
+  const body = { id, questions, answers: settings.fails ? [] : answers ?? [] };
   socket.send(encode({ type: "response", flags: AUTHORITATIVE_ANSWER | code, ...body }), port, address);
 });
-socket.bind(53, () => console.log(JSON.stringify({ told: true })));
+socket.bind(53, () => console.log(JSON.stringify({ applied: true })));
 
 const input = createInterface({ input: process.stdin });
 input.on("line", (line) => {
-  told = JSON.parse(line) as Told;
-  console.log(JSON.stringify({ told: true }));
+  settings = JSON.parse(line) as Settings;
+  console.log(JSON.stringify({ applied: true }));
 });
 input.on("close", () => socket.close());

@@ -5,19 +5,19 @@
  */
 
 import { type Program, startProgram } from "../../support/programs.ts";
-import type { Question, Records, Told } from "./dns_server.ts";
+import type { Question, Records, Settings } from "./dns_server.ts";
 import type { Host } from "./netns.ts";
 
 interface Line {
-  readonly told?: true;
+  readonly applied?: true;
   readonly question?: Question;
 }
 
 /** A name server whose records can be changed while it runs. */
 export class NameServer {
   readonly #program: Program;
-  #told: Told = { records: {}, fails: false, silent: [] };
-  #tells = 0;
+  #settings: Settings = { records: {}, fails: false, silent: [] };
+  #commands = 0;
 
   constructor(program: Program) {
     this.#program = program;
@@ -30,36 +30,36 @@ export class NameServer {
 
   /** Resolves when it runs. */
   async started(): Promise<void> {
-    await this.#heeded();
+    await this.#applied();
   }
 
   /** Adds records, or changes those of names; resolves when they are in force. */
   async set(records: Records): Promise<void> {
-    await this.#tell({ ...this.#told, records: { ...this.#told.records, ...records } });
+    await this.#apply({ ...this.#settings, records: { ...this.#settings.records, ...records } });
   }
 
   /** Makes it fail, or work again; resolves when it does. */
   async fail(fails: boolean): Promise<void> {
-    await this.#tell({ ...this.#told, fails });
+    await this.#apply({ ...this.#settings, fails });
   }
 
   /** Makes it ignore queries for these names; resolves when it does. */
   async silence(...silent: readonly string[]): Promise<void> {
-    await this.#tell({ ...this.#told, silent });
+    await this.#apply({ ...this.#settings, silent });
   }
 
-  async #tell(told: Told): Promise<void> {
-    this.#told = told;
-    this.#program.write(JSON.stringify(told));
-    await this.#heeded();
+  async #apply(settings: Settings): Promise<void> {
+    this.#settings = settings;
+    this.#program.write(JSON.stringify(settings));
+    await this.#applied();
   }
 
   /** It prints a line when it has started, and one for each command. */
-  async #heeded(): Promise<void> {
-    const wanted = ++this.#tells;
+  async #applied(): Promise<void> {
+    const wanted = ++this.#commands;
     let seen = 0;
     await this.#program.line((text) => {
-      if ((JSON.parse(text) as Line).told) seen++;
+      if ((JSON.parse(text) as Line).applied) seen++;
       return seen >= wanted ? true : undefined;
     }, "an answer");
   }

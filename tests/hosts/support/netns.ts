@@ -22,7 +22,7 @@ export interface Host {
   /** Runs a command here. Throws when it fails. */
   run(...command: string[]): void;
   /** Drops all incoming multicast here without an error at the sender, and all outgoing multicast with one. */
-  blockMulticast(way: "input" | "output"): void;
+  blockMulticast(direction: "input" | "output"): void;
   /** Drops this share of the incoming UDP datagrams here, from 0 to 1, at random, without an error at the sender. */
   lose(share: number): void;
   /** How many datagrams {@linkcode Host.lose} has dropped so far. */
@@ -132,10 +132,10 @@ function hostIn(name: string, center: string): Host {
     addresses,
     within: inside,
     run: (...command) => void run(...inside, ...command),
-    blockMulticast(way) {
+    blockMulticast(direction) {
       nft("add table inet block");
-      nft(`add chain inet block ${way} { type filter hook ${way} priority 0; }`);
-      nft(`add rule inet block ${way} ip daddr ${MULTICAST} drop`);
+      nft(`add chain inet block ${direction} { type filter hook ${direction} priority 0; }`);
+      nft(`add rule inet block ${direction} ip daddr ${MULTICAST} drop`);
     },
     lose(share) {
       const rule = `meta l4proto udp numgen random mod 10000 < ${Math.round(share * 10_000)} counter drop`;

@@ -50,33 +50,33 @@ export function acquaintanceProblem({ nodes }: ChurnWorld): string | undefined {
 /** A node that knows a departed node for longer than it may. */
 export function memoryProblem(world: ChurnWorld): string | undefined {
   const running = world.running();
-  for (const gone of world.nodes) {
-    if (gone.isRunning || gone.isForgotten) continue;
+  for (const departed of world.nodes) {
+    if (departed.isRunning || departed.isForgotten) continue;
     let isKnown = false;
     for (const node of running) {
-      if (!node.known.has(gone.id)) continue;
+      if (!node.known.has(departed.id)) continue;
       isKnown = true;
-      const deadline = forgottenAt(world, node, gone);
+      const deadline = forgottenAt(world, node, departed);
       if (world.now <= deadline) continue;
-      return `K2: node ${node.index} still knows node ${gone.index}, ${gone.state} at ${gone.goneAt} ms, ` +
+      return `K2: node ${node.index} still knows node ${departed.index}, ${departed.state} at ${departed.goneAt} ms, ` +
         `though it was to forget it by ${deadline.toFixed(1)} ms`;
     }
-    gone.isForgotten = !isKnown && world.now > lastReadAt(world, gone);
+    departed.isForgotten = !isKnown && world.now > lastReadAt(world, departed);
   }
   return undefined;
 }
 
 /** When a node must have forgotten a departed one, at the latest. */
-function forgottenAt(world: ChurnWorld, node: ChurnNode, gone: ChurnNode): number {
+function forgottenAt(world: ChurnWorld, node: ChurnNode, departed: ChurnNode): number {
   const { longestDelay, patience, heartbeat, lossy, now } = world;
-  const { goneAt, state } = gone;
+  const { goneAt, state } = departed;
   // A node that has moved may get the leave at its old address, when the datagrams from the new one are lost.
   const isLost = lossy && goneAt - node.movedAt < 10 * heartbeat;
-  const hasLeft = state === "closed" && !isLost && hasAnswered(world, node, gone, goneAt) &&
-    !world.wereApart(node, gone, goneAt - longestDelay, goneAt + LEAVE_INSISTS);
+  const hasLeft = state === "closed" && !isLost && hasAnswered(world, node, departed, goneAt) &&
+    !world.wereApart(node, departed, goneAt - longestDelay, goneAt + LEAVE_INSISTS);
   const time = hasLeft
     ? (lossy ? LEAVE_INSISTS : LEAVE_TIME)
-    : hasAnswered(world, gone, node, goneAt)
+    : hasAnswered(world, departed, node, goneAt)
     ? patience
     : QUIET_TIMEOUT;
   const stalled = node.stalledIn(goneAt - longestDelay, now);

@@ -185,17 +185,17 @@ class Watch {
     if (this.#spared.has(`${to.host}:${to.port}`)) {
       this.#world.problems.push(`K7: ${from.host} believes a list of an unvalidated node: ${to.host}:${to.port}`);
     }
-    const way = `${from.host} to ${to.host}:${to.port}`;
-    const last = this.#sent.get(way);
+    const path = `${from.host} to ${to.host}:${to.port}`;
+    const last = this.#sent.get(path);
     const { times } = last ?? { times: 0 };
-    this.#sent.set(way, { time, times: times + 1 });
+    this.#sent.set(path, { time, times: times + 1 });
     this.#probes.set(from.host, (this.#probes.get(from.host) ?? 0) + 1);
     if (last === undefined) return;
     const pause = time - last.time;
     // Once when it is advertised, and after 1, 2, 4 … heartbeats as peers list it.
     if (pause >= Math.min(this.#world.heartbeat * 2 ** Math.max(0, times - 2), LONGEST_PAUSE)) return;
     this.#world.problems.push(
-      `K7: ${times + 1} datagrams from ${way}, which never responded, the last two in ${pause.toFixed(1)} ms`,
+      `K7: ${times + 1} datagrams from ${path}, which never responded, the last two in ${pause.toFixed(1)} ms`,
     );
   }
 }

@@ -99,7 +99,7 @@ async function restAwhile(world: ChurnWorld, hasGroup: boolean): Promise<void> {
   const { length } = world.running();
   // One to the group, or one to each other node and to three seeds; twice as many again for probes and acks.
   const each = hasGroup ? 1 : 1 + length + 3;
-  // A crashed node is probed after 1, 2, 4 … heartbeats by each node that knew it: three times in four of them at most.
+  // A crashed node is probed after 1, 2, 4 … heartbeats by each that knew it: three times in four of them at most.
   const crashed = world.nodes.filter(({ state }) => state === "crashed").length;
   const most = length * ((1 + time / SHORTEST_BEAT) * (lossy ? 3 * (1 + length + 3) : each) + 3 * crashed);
   if (sent > most) world.check(`K5: ${sent} datagrams in ${time} heartbeats of rest, of at most ${Math.floor(most)}`);

@@ -251,7 +251,7 @@ function eventProblem({ publishers, plan, excuses }: StormWorld, receiver: Storm
       const event = `an event of ${quote(key)} on node ${receiver.index}`;
       const from = publishers.get(key) ?? new Set();
       const [publisher] = from;
-      if (publisher === undefined) return `P3: ${event}, which nobody has published`;
+      if (publisher === undefined) return `P3: ${event}, which no node has published`;
       if (!subscription.covers(key)) return `P3: ${event}, which is not what was subscribed to`;
       if (publisher === receiver && from.size === 1) return `P3: ${event}, its own`;
       // A truncated batch may have lost its number, and holes are merged when there are many and their node has

@@ -42,7 +42,7 @@ const TROUBLES: Readonly<Record<Trouble, (world: StormWorld) => void | Promise<v
   spike: (world) => {
     const { random } = world;
     world.set({ delay: { min: 0, max: random.between(100, LONGEST_SPIKE) } }, anyDirection(world));
-    const usual = world.plan.way > 1 ? world.delay : { min: 0.1, max: 1 };
+    const usual = world.plan.pathDelay > 1 ? world.delay : { min: 0.1, max: 1 };
     world.later(random.between(50, 500), true, () => world.set({ delay: usual }));
   },
   filter: (world) => {

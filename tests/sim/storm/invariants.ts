@@ -58,7 +58,7 @@ export function watchProblem(world: StormWorld): string | undefined {
     const held = isNew ? Math.min(sentAt, world.now) - at : 0;
     const isStale = peer.staleness + slack + held < age * (1 - DRIFT);
     if (isStale && (world.late?.playedAt(receiver, publisher.id) ?? -Infinity) >= at) {
-      world.excuses.use("late news");
+      world.excuses.use("late copies");
     } else if (isStale) {
       problem = `P14: ${where}: the staleness is ${peer.staleness.toFixed()} ms, and ${
         JSON.stringify(key.slice(0, 40))

@@ -47,8 +47,8 @@ export class LateCopies {
   play(): void {
     const { random, network: { clock }, nodes } = this.#world;
     const here = this.#copies.filter(({ node }) => node.isUp);
-    const gone = here.filter(({ data }) => nodes.find(({ id }) => id === senderOf(data))?.state !== "running");
-    const choices = gone.length > 0 && random.chance(0.7) ? gone : here;
+    const departed = here.filter(({ data }) => nodes.find(({ id }) => id === senderOf(data))?.state !== "running");
+    const choices = departed.length > 0 && random.chance(0.7) ? departed : here;
     if (choices.length === 0) return;
     const { node, data, host, port, arrive } = pick(random, choices);
     this.#world.note(() => `${node.index} gets type ${data[1]} of ${host} once more`);

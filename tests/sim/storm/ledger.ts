@@ -8,95 +8,95 @@
 import type { StormNode } from "./node.ts";
 
 /** A key that is outstanding. */
-export interface Debt {
+export interface OwedKey {
   readonly key: string;
   /** When it was accepted, in milliseconds. */
   readonly at: number;
   /** The number of the first batch with it, 0 before that was sent, and when it was sent, in milliseconds. */
   number: number;
   sentAt: number;
-  isPaid: boolean;
+  isSettled: boolean;
 }
 
 /** The outstanding keys of one node at another, the oldest first. */
 class Account {
-  #debts: Debt[] = [];
+  #owed: OwedKey[] = [];
   #first = 0;
   /** How many of them have a number, or are settled: those before this index. */
   #numbered = 0;
 
-  add(debt: Debt): void {
-    this.#debts.push(debt);
+  add(owed: OwedKey): void {
+    this.#owed.push(owed);
   }
 
   /** The oldest that is not settled. */
-  get oldest(): Debt | undefined {
-    while (this.#debts[this.#first]?.isPaid) this.#first++;
-    if (this.#first > 64 && this.#first > this.#debts.length / 2) this.#shrink();
-    return this.#debts[this.#first];
+  get oldest(): OwedKey | undefined {
+    while (this.#owed[this.#first]?.isSettled) this.#first++;
+    if (this.#first > 64 && this.#first > this.#owed.length / 2) this.#shrink();
+    return this.#owed[this.#first];
   }
 
   /** The oldest that has a number up to `number` and is not settled. */
-  sentUpTo(number: number): Debt | undefined {
-    for (let i = this.#first; i < this.#debts.length; i++) {
-      const debt = this.#debts[i] as Debt;
-      if (!debt.isPaid && debt.number > 0 && debt.number <= number) return debt;
+  sentUpTo(number: number): OwedKey | undefined {
+    for (let i = this.#first; i < this.#owed.length; i++) {
+      const owed = this.#owed[i] as OwedKey;
+      if (!owed.isSettled && owed.number > 0 && owed.number <= number) return owed;
     }
     return undefined;
   }
 
   /** Notes the number of a batch with these keys, and when it is sent. */
   send(number: number, keys: ReadonlySet<string>, at: number): void {
-    while (this.#debts[this.#numbered] !== undefined && isDone(this.#debts[this.#numbered] as Debt)) this.#numbered++;
-    for (let i = this.#numbered; i < this.#debts.length; i++) {
-      const debt = this.#debts[i] as Debt;
-      if (debt.number > 0 || !keys.has(debt.key)) continue;
-      debt.number = number;
-      debt.sentAt = at;
+    while (this.#owed[this.#numbered] !== undefined && isDone(this.#owed[this.#numbered] as OwedKey)) this.#numbered++;
+    for (let i = this.#numbered; i < this.#owed.length; i++) {
+      const owed = this.#owed[i] as OwedKey;
+      if (owed.number > 0 || !keys.has(owed.key)) continue;
+      owed.number = number;
+      owed.sentAt = at;
     }
   }
 
   clear(): void {
-    for (const debt of this.#debts) debt.isPaid = true;
-    this.#debts = [];
+    for (const owed of this.#owed) owed.isSettled = true;
+    this.#owed = [];
     this.#first = this.#numbered = 0;
   }
 
   #shrink(): void {
-    this.#debts = this.#debts.slice(this.#first);
+    this.#owed = this.#owed.slice(this.#first);
     this.#numbered = Math.max(0, this.#numbered - this.#first);
     this.#first = 0;
   }
 }
 
-function isDone({ number, isPaid }: Debt): boolean {
-  return number > 0 || isPaid;
+function isDone({ number, isSettled }: OwedKey): boolean {
+  return number > 0 || isSettled;
 }
 
 /** A node for which keys may be outstanding. */
-class Creditor {
+class Outstanding {
   readonly accounts = new Map<StormNode, Account>();
-  readonly #byKey = new Map<string, Debt[]>();
+  readonly #byKey = new Map<string, OwedKey[]>();
 
-  owe(publisher: StormNode, debt: Debt): void {
+  owe(publisher: StormNode, owed: OwedKey): void {
     let account = this.accounts.get(publisher);
     if (account === undefined) this.accounts.set(publisher, account = new Account());
-    account.add(debt);
-    const others = this.#byKey.get(debt.key);
-    if (others === undefined) this.#byKey.set(debt.key, [debt]);
-    else others.push(debt);
+    account.add(owed);
+    const others = this.#byKey.get(owed.key);
+    if (others === undefined) this.#byKey.set(owed.key, [owed]);
+    else others.push(owed);
   }
 
-  pay(key: string): void {
-    for (const debt of this.#byKey.get(key) ?? []) debt.isPaid = true;
+  settle(key: string): void {
+    for (const owed of this.#byKey.get(key) ?? []) owed.isSettled = true;
     this.#byKey.delete(key);
   }
 
-  forgive(publisher: StormNode): void {
+  cover(publisher: StormNode): void {
     this.accounts.get(publisher)?.clear();
   }
 
-  forgiveAll(): void {
+  coverAll(): void {
     for (const account of this.accounts.values()) account.clear();
     this.#byKey.clear();
   }
@@ -104,45 +104,47 @@ class Creditor {
 
 /** The outstanding keys of all pairs whose receiver has subscribed to everything. */
 export class StormLedger {
-  readonly #creditors = new Map<StormNode, Creditor>();
+  readonly #receivers = new Map<StormNode, Outstanding>();
 
   /** A node has subscribed to everything. */
   open(receiver: StormNode): void {
-    if (!this.#creditors.has(receiver)) this.#creditors.set(receiver, new Creditor());
+    if (!this.#receivers.has(receiver)) this.#receivers.set(receiver, new Outstanding());
   }
 
   /** A node needs nothing more. */
   close(receiver: StormNode): void {
-    this.#creditors.delete(receiver);
+    this.#receivers.delete(receiver);
   }
 
   /** A node has accepted a key, at a time in milliseconds. */
   accept(publisher: StormNode, key: string, at: number): void {
-    for (const [receiver, creditor] of this.#creditors) {
-      if (receiver !== publisher) creditor.owe(publisher, { key, at, number: 0, sentAt: Infinity, isPaid: false });
+    for (const [receiver, outstanding] of this.#receivers) {
+      if (receiver !== publisher) {
+        outstanding.owe(publisher, { key, at, number: 0, sentAt: Infinity, isSettled: false });
+      }
     }
   }
 
   /** A node sends a batch for the first time, at a time in milliseconds. */
   send(publisher: StormNode, number: number, keys: ReadonlySet<string>, at: number): void {
-    for (const { accounts } of this.#creditors.values()) accounts.get(publisher)?.send(number, keys, at);
+    for (const { accounts } of this.#receivers.values()) accounts.get(publisher)?.send(number, keys, at);
   }
 
   /** A node has got an event of a key. It counts for each node that has published the key. */
-  pay(receiver: StormNode, key: string): void {
-    this.#creditors.get(receiver)?.pay(key);
+  settle(receiver: StormNode, key: string): void {
+    this.#receivers.get(receiver)?.settle(key);
   }
 
   /** A node has got a gap of another node, or of all. */
-  forgive(receiver: StormNode, publisher?: StormNode): void {
-    const creditor = this.#creditors.get(receiver);
-    if (publisher === undefined) creditor?.forgiveAll();
-    else creditor?.forgive(publisher);
+  cover(receiver: StormNode, publisher?: StormNode): void {
+    const outstanding = this.#receivers.get(receiver);
+    if (publisher === undefined) outstanding?.coverAll();
+    else outstanding?.cover(publisher);
   }
 
   /** Calls back for each pair with a key that has been outstanding since `before`, in milliseconds. */
-  eachOwing(before: number, call: (receiver: StormNode, publisher: StormNode, debt: Debt) => void): void {
-    for (const [receiver, { accounts }] of this.#creditors) {
+  eachOwing(before: number, call: (receiver: StormNode, publisher: StormNode, owed: OwedKey) => void): void {
+    for (const [receiver, { accounts }] of this.#receivers) {
       for (const [publisher, account] of accounts) {
         const { oldest } = account;
         if (oldest !== undefined && oldest.at < before) call(receiver, publisher, oldest);
@@ -151,7 +153,7 @@ export class StormLedger {
   }
 
   /** What is outstanding of the batches with a number up to this. */
-  sentUpTo(receiver: StormNode, publisher: StormNode, number: number): Debt | undefined {
-    return this.#creditors.get(receiver)?.accounts.get(publisher)?.sentUpTo(number);
+  sentUpTo(receiver: StormNode, publisher: StormNode, number: number): OwedKey | undefined {
+    return this.#receivers.get(receiver)?.accounts.get(publisher)?.sentUpTo(number);
   }
 }

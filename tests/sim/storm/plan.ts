@@ -104,7 +104,7 @@ export interface StormPlan {
   /** The option, when the limit may be reached. */
   readonly maxPeers: number | undefined;
   /** Least delay of a datagram. */
-  readonly way: number;
+  readonly pathDelay: number;
   /** The world runs to the end of its time limit, even when all is well before. */
   readonly thorough: boolean;
 }
@@ -147,7 +147,7 @@ export function planStorm(seed: number): StormPlan {
     unknownNode: false,
     late: false,
     maxPeers: undefined,
-    way: 0.1,
+    pathDelay: 0.1,
   };
   const plan = widen(wide, drawn);
   const mayLose = plan.kind === "storm" && !plan.calm;
@@ -206,7 +206,7 @@ function farPlan(wide: SeededRandom, plan: StormPlan): StormPlan {
     ...plan,
     heartbeat,
     peerTimeout: 4 * heartbeat,
-    way: wide.between(600, 1500),
+    pathDelay: wide.between(600, 1500),
     duration: 10_000,
     lastingLoss: 0,
   };
@@ -314,8 +314,8 @@ export function drawOptions(random: SeededRandom, plan: StormPlan): MeshOptions 
 }
 
 /**
- * All nodes of a mesh should have the same heartbeat: where they differ, they do so by a factor of four at most. Timeouts
- * may differ in any way.
+ * All nodes of a mesh should have the same heartbeat: where they differ, they do so by a factor of four at most.
+ * Timeouts may differ in any way.
  */
 function drawTimes(random: SeededRandom, plan: StormPlan): MeshOptions {
   const { heartbeat, peerTimeout, varied, untimed, calm } = plan;
@@ -335,13 +335,13 @@ export function describePlan(plan: StormPlan): string {
   const counts = (["extended", "go-warp", "original"] as const)
     .map((kind) => [kind, plan.kinds.filter((each) => each === kind).length] as const)
     .filter(([, count]) => count > 0);
-  const { kind, calm, seeds, way, maxPeers } = plan;
+  const { kind, calm, seeds, pathDelay, maxPeers } = plan;
   const more = [
     ...(plan.skewed ? ["skewed clocks"] : []),
     ...(plan.varied ? ["heartbeats of their own"] : []),
     ...(plan.unknownNode ? ["an unknown node"] : []),
     ...(plan.late ? ["late copies"] : []),
-    ...(way > 1 ? [`delays of ${way.toFixed()} ms`] : []),
+    ...(pathDelay > 1 ? [`delays of ${pathDelay.toFixed()} ms`] : []),
     ...(maxPeers === undefined ? [] : [`maxPeers ${maxPeers}`]),
   ];
   return `${kind === "storm" ? calm ? "calm" : "stormy" : kind}, ${

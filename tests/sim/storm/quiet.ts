@@ -86,7 +86,7 @@ function goneProblem({ now, late, excuses }: StormWorld, nodes: readonly StormNo
       if (other.endedAt + 2 * other.peerTimeout > now) continue;
       const isThere = mesh?.peers().some((address) => address.startsWith(`${other.host.address}:`));
       if (isThere && (late?.playedAt(node, other.id) ?? -Infinity) + 2 * other.peerTimeout > now) {
-        excuses.use("late news");
+        excuses.use("late copies");
       } else if (isThere) {
         return `P17: node ${index} has node ${other.index} as a peer, which is ${other.state} since ${other.endedAt}`;
       }

@@ -44,7 +44,7 @@ const TABLE: readonly Row[] = [
     for (let i = 0; i < 5; i++) {
       const accepted = await stage.publish(publisher, `key:${i}`);
       for (const receiver of receivers) {
-        await stage.expect(what, receiver, `key:${i}`, accepted + batchInterval + stage.way + 5);
+        await stage.expect(what, receiver, `key:${i}`, accepted + batchInterval + stage.pathDelay + 5);
       }
       await stage.advance(random.below(200));
     }
@@ -56,7 +56,7 @@ const TABLE: readonly Row[] = [
     await stage.publish(publisher, "key:1");
     await stage.advance(1 + stage.world.random.below(5));
     const next = await stage.publish(publisher, "key:2");
-    await stage.expect(what, receiver, "key:1", next + stage.repair);
+    await stage.expect(what, receiver, "key:1", next + stage.recovery);
   }),
   documented("the last datagram of a burst was lost", async (stage, what) => {
     const [publisher, receiver] = await openFor(stage, 2, { batchSize: 1 });
@@ -66,7 +66,7 @@ const TABLE: readonly Row[] = [
     await stage.publish(publisher, "key:0");
     await stage.advance(1);
     const last = await stage.publish(publisher, "key:1");
-    await stage.expect(what, receiver, "key:1", last + FLOW + (ANNOUNCED[lost] as number) + stage.repair);
+    await stage.expect(what, receiver, "key:1", last + FLOW + (ANNOUNCED[lost] as number) + stage.recovery);
   }),
   documented("all announcements were lost too, or the nodes were cut off", async (stage, what) => {
     const { world, world: { random, plan, network } } = stage;
@@ -83,7 +83,7 @@ const TABLE: readonly Row[] = [
     network.heal();
     const isHeard = () => (receiver.heard.get(id)?.known ?? 0) > 0 || stage.noticed(receiver, "key:0") !== undefined;
     await network.clock.runUntil(isHeard, 2 * plan.heartbeat + plan.peerTimeout);
-    await stage.expect(what, receiver, "key:0", stage.now + stage.repair + GAP_PAUSE);
+    await stage.expect(what, receiver, "key:0", stage.now + stage.recovery + GAP_PAUSE);
   }),
   documented("the publisher does not hold it any more (`repairBytes`, `repairAge`)", async (stage, what) => {
     const { plan, network } = stage.world;
@@ -97,7 +97,7 @@ const TABLE: readonly Row[] = [
     const healed = stage.now;
     const isHeard = () => (receiver.heard.get(publisher.id)?.lastAt ?? 0) > healed;
     await network.clock.runUntil(isHeard, 2 * plan.heartbeat + plan.peerTimeout);
-    await stage.expect(what, receiver, "key:0", stage.now + stage.repair + GAP_PAUSE);
+    await stage.expect(what, receiver, "key:0", stage.now + stage.recovery + GAP_PAUSE);
   }),
   documented("something of a publisher that is heard is missing for `maxRepairTime`", async (stage, what) => {
     const { world, world: { random } } = stage;
@@ -107,12 +107,12 @@ const TABLE: readonly Row[] = [
     world.set({ drop: ({ data, receiver: to }) => to === receiver.host.address && isOfKey(data) });
     await stage.publish(publisher, "key:0");
     const next = await stage.publish(publisher, "key:1");
-    const found = next + stage.way;
+    const found = next + stage.pathDelay;
     while (stage.now < found + maxRepairTime) {
       await stage.advance(50);
       await stage.publish(publisher, `key:${stage.now}`);
     }
-    await stage.expect(what, receiver, "key:0", found + maxRepairTime + 50 + stage.way + GAP_PAUSE + 5);
+    await stage.expect(what, receiver, "key:0", found + maxRepairTime + 50 + stage.pathDelay + GAP_PAUSE + 5);
   }),
   documented("the publisher crashed, or was cut off for longer than `peerTimeout`", async (stage, what) => {
     const { world, world: { random, plan, network } } = stage;
@@ -121,7 +121,7 @@ const TABLE: readonly Row[] = [
     const publisher = await stage.open();
     publisher.isReplaced = true;
     await stage.advance(
-      random.chance(0.5) ? random.between(0, 5) + stage.way : random.between(0.1, 3) * plan.heartbeat,
+      random.chance(0.5) ? random.between(0, 5) + stage.pathDelay : random.between(0.1, 3) * plan.heartbeat,
     );
     const isUnheard = random.chance(0.5);
     if (isUnheard) network.cut(publisher.host.address, receiver.host.address);
@@ -133,7 +133,7 @@ const TABLE: readonly Row[] = [
     if (isCrash && random.chance(0.3)) {
       await world.open("extended", Number(publisher.host.address.split(".")[3]) - 1);
     }
-    await stage.advance(2 * stage.way);
+    await stage.advance(2 * stage.pathDelay);
     const heard = receiver.heard.get(publisher.id);
     if (heard === undefined) return;
     const lost = heard.lastAt + receiver.peerTimeout + plan.heartbeat;
@@ -156,7 +156,7 @@ const TABLE: readonly Row[] = [
     for (const key of keys) await stage.expect(what, receiver, key, by + GAP_PAUSE + 50);
     world.set({ loss: 0 });
   }),
-  documented("it left and you could not be repaired within that second", async (stage, what) => {
+  documented("it left and retransmissions took longer than that second", async (stage, what) => {
     const { world } = stage;
     const [publisher, receiver] = await openFor(stage, 2);
     const { id } = publisher;
@@ -166,7 +166,7 @@ const TABLE: readonly Row[] = [
     const closing = stage.now;
     publisher.isReplaced = true;
     world.leave(publisher);
-    await stage.expect(what, receiver, "key:0", closing + PATIENCE + 2 * stage.way + GAP_PAUSE + 50);
+    await stage.expect(what, receiver, "key:0", closing + PATIENCE + 2 * stage.pathDelay + GAP_PAUSE + 50);
     world.set({ drop: undefined });
   }),
   documented("the publisher closed and could not send everything within 0.6 s", async (stage, what) => {
@@ -183,7 +183,7 @@ const TABLE: readonly Row[] = [
     const closing = stage.now;
     publisher.isReplaced = true;
     world.leave(publisher);
-    const by = closing + SENDS_FOR + stage.repair + GAP_PAUSE + 100;
+    const by = closing + SENDS_FOR + stage.recovery + GAP_PAUSE + 100;
     for (let i = 0; i < count; i++) await stage.expect(what, receiver, `key:${i}`, by);
   }),
   documented("it refused a key (`ClosedError`) after it had left", async (stage, what) => {
@@ -199,7 +199,7 @@ const TABLE: readonly Row[] = [
       let isRefused = false;
       publisher.hasRefused = true;
       publisher.mesh?.publish("key:late").catch(() => isRefused = true);
-      await stage.advance(stage.repair + 2 * GAP_PAUSE);
+      await stage.advance(stage.recovery + 2 * GAP_PAUSE);
       if (!isRefused) await stage.advance(400);
       if (!isRefused) stage.fail(what, "the key was taken");
       if (stage.noticed(receiver, "key:late", since) === undefined) {
@@ -216,7 +216,7 @@ const TABLE: readonly Row[] = [
     world.publishKey(job, "key:0");
     world.leave(job);
     await clock.runUntil(() => job.state === "left", LINGERS_FOR + SENDS_FOR);
-    const by = stage.now + stage.repair + GAP_PAUSE;
+    const by = stage.now + stage.recovery + GAP_PAUSE;
     if (job.report?.isConfirmed !== true) stage.fail(what, JSON.stringify(job.report));
     for (const receiver of receivers) await stage.expect(what, receiver, "key:0", by);
   }),
@@ -227,7 +227,7 @@ const TABLE: readonly Row[] = [
     const slow = receiver.mesh?.subscribe({ prefix: "key:" }, { capacity });
     if (slow === undefined) return;
     for (let i = 0; i < capacity + 5; i++) await stage.publish(publisher, `key:${i}`);
-    await stage.advance(stage.repair);
+    await stage.advance(stage.recovery);
     const causes: string[] = [];
     const reading = (async () => {
       for await (const { cause } of slow) {
@@ -249,7 +249,7 @@ const TABLE: readonly Row[] = [
     }
     loseKeys(stage, publisher, receiver, ["last"]);
     const last = await stage.publish(publisher, "last");
-    await stage.expect(what, receiver, "last", last + Math.min(FLOW, Math.max(20, 2 * pause)) + stage.repair);
+    await stage.expect(what, receiver, "last", last + Math.min(FLOW, Math.max(20, 2 * pause)) + stage.recovery);
   }),
   documented("callbacks of your process are slow", async (stage, what) => {
     const { world: { random, plan } } = stage;
@@ -258,12 +258,12 @@ const TABLE: readonly Row[] = [
     const count = 100;
     for (let i = 0; i < count; i++) await stage.publish(publisher, `key:${i}`);
     // One callback of each of the node's two subscriptions may be under way.
-    const by = stage.now + 2 * Math.max(plan.heartbeat, 100) + 3 * receiver.busyFor + stage.repair;
+    const by = stage.now + 2 * Math.max(plan.heartbeat, 100) + 3 * receiver.busyFor + stage.recovery;
     await stage.advance(by - stage.now);
     for (let i = 0; i < count; i++) await stage.expect(what, receiver, `key:${i}`, by);
     receiver.busyFor = 0;
   }),
-  documented("your process (`heartbeat`, and 0.5 s) or its machine (1 s) stood still", async (stage, what) => {
+  documented("your process (`heartbeat`, and 0.5 s) or its machine (1 s) stalled", async (stage, what) => {
     const { world: { random, plan } } = stage;
     const [, receiver] = await openFor(stage, 2);
     const isMachine = random.chance(0.5);
@@ -273,7 +273,7 @@ const TABLE: readonly Row[] = [
     await stage.advance(time + random.between(0, plan.heartbeat));
     receiver.host.resume();
     const noticed = isMachine ? NOTICED_WITHIN : 0;
-    await stage.expect(what, receiver, "a gap", stage.now + noticed + GAP_PAUSE + stage.repair);
+    await stage.expect(what, receiver, "a gap", stage.now + noticed + GAP_PAUSE + stage.recovery);
   }),
   documented("100 ms have not passed since the last gap", async (stage, what) => {
     const { world, world: { plan } } = stage;
@@ -322,7 +322,7 @@ const FURTHER: readonly Row[] = [
     await stage.advance(1000);
     for (let i = 0; i < 10; i++) {
       const at = await stage.publish(publisher, `small:${i}`);
-      await stage.expect(what, receiver, `small:${i}`, at + 1000 + stage.repair);
+      await stage.expect(what, receiver, `small:${i}`, at + 1000 + stage.recovery);
     }
     world.set({ drop: undefined });
   }),
@@ -342,7 +342,7 @@ const FURTHER: readonly Row[] = [
       const key = new TextEncoder().encode(`${NOBODY}${i}:5000`);
       await forger.send(encodePacket({ type: HEARTBEAT, nodeId, keyHash: 0n, key }), publisher.host.address, 7946);
     }
-    await stage.advance(10 + 2 * stage.way);
+    await stage.advance(10 + 2 * stage.pathDelay);
     let copies = 0;
     const end = network.tap(({ fate, data, to }) => {
       if (fate === "sent" && data[1] === BATCH && (to.host.startsWith(NOBODY) || to.port === 5000)) copies++;

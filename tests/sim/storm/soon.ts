@@ -15,8 +15,8 @@ export async function runSoon(world: StormWorld, check: (problem?: string) => vo
   const { random } = world;
   const drawn = pick(random, ROWS);
   const row = drawn.isDear && random.chance(0.75) ? pick(random, ROWS.filter(({ isDear }) => !isDear)) : drawn;
-  const way = pick(random, [0.1, 1, 5, 20]);
-  world.set({ delay: { min: way, max: 1.5 * way } });
-  world.note(() => `${row.what}, delays of ${way} ms`);
-  await row.play(new Stage(world, 1.5 * way, check), row.what);
+  const delay = pick(random, [0.1, 1, 5, 20]);
+  world.set({ delay: { min: delay, max: 1.5 * delay } });
+  world.note(() => `${row.what}, delays of ${delay} ms`);
+  await row.play(new Stage(world, 1.5 * delay, check), row.what);
 }

@@ -20,13 +20,13 @@ export type Dated = SyncEvent & { readonly at: number };
 export class Stage {
   readonly world: StormWorld;
   /** Longest delay of a datagram, in milliseconds. */
-  readonly way: number;
+  readonly pathDelay: number;
   readonly #got = new Map<StormNode, Dated[]>();
   readonly #check: (problem?: string) => void;
 
-  constructor(world: StormWorld, way: number, check: (problem?: string) => void) {
+  constructor(world: StormWorld, pathDelay: number, check: (problem?: string) => void) {
     this.world = world;
-    this.way = way;
+    this.pathDelay = pathDelay;
     this.#check = check;
   }
 
@@ -35,8 +35,8 @@ export class Stage {
   }
 
   /** Time from the detection of a loss to the retransmission: some milliseconds and a few round trips. */
-  get repair(): number {
-    return 60 + 8 * this.way + GRAIN;
+  get recovery(): number {
+    return 60 + 8 * this.pathDelay + GRAIN;
   }
 
   advance(ms: number): Promise<void> {
@@ -56,7 +56,7 @@ export class Stage {
   async openAll(count: number, first: MeshOptions): Promise<StormNode[]> {
     const nodes = [await this.open(first)];
     while (nodes.length < count) nodes.push(await this.open());
-    await this.advance(3 * this.world.plan.heartbeat + 8 * this.way);
+    await this.advance(3 * this.world.plan.heartbeat + 8 * this.pathDelay);
     return nodes;
   }
 

@@ -146,7 +146,7 @@ async function endStorm(world: StormWorld): Promise<void> {
     reorder: 0,
     truncate: 0,
     drop: undefined,
-    delay: world.plan.way > 1 ? world.delay : { min: 0.1, max: 2 },
+    delay: world.plan.pathDelay > 1 ? world.delay : { min: 0.1, max: 2 },
   });
   world.note(() => "the storm is over");
 }
@@ -158,7 +158,7 @@ async function settle(world: StormWorld): Promise<void> {
   const recovered = Math.ceil(clock.now()) + repairTime(world);
   // With an unknown node, the gap of a node that died young may come later.
   const grace = plan.unknownNode ? GRACE + NEXT_GAP_OF_UNVALIDATED : GRACE;
-  const settled = recovered + peerTimeout + 4 * heartbeat + grace + 20 * plan.way;
+  const settled = recovered + peerTimeout + 4 * heartbeat + grace + 20 * plan.pathDelay;
   const together = recovered + peerTimeout + 8 * heartbeat + REUNION + Math.ceil(awayFor(world) / 60);
   let bound = settled;
   const isQuiet = () => tap.lastNoise <= clock.now() - QUIET;
@@ -183,7 +183,7 @@ async function settle(world: StormWorld): Promise<void> {
   // As long as datagrams are lost, some peer may be silent at any moment.
   if (hasRested && plan.lastingLoss > 0) return;
   // The same holds where heartbeats come seldom and responses late.
-  if (hasRested && plan.way > 1 && plan.varied) return world.excuses.use("long ways");
+  if (hasRested && plan.pathDelay > 1 && plan.varied) return world.excuses.use("long delays");
   check(world, restProblem(world, true));
   if (plan.lastingLoss > 0 || isQuiet()) return;
   check(world, `P5: something else than heartbeats was sent at ${tap.lastNoise} ms`);
@@ -229,7 +229,7 @@ async function closeAll(world: StormWorld): Promise<void> {
   }
   await clock.run(Promise.all([close(), ...others.map(close)]), 5000);
   // Datagrams that are under way arrive.
-  await clock.advance(1000 + 2 * world.plan.way);
+  await clock.advance(1000 + 2 * world.plan.pathDelay);
   const { sent } = world.network.stats;
   if (clock.pending > 0) check(world, `P8: ${clock.pending} timers are left when all nodes are closed`);
   await clock.advance(5000);

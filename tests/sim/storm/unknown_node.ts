@@ -1,5 +1,5 @@
 /**
- * An unknown node in a seeded world: it sends what a node can send that nobody knows, under no real node's id, and
+ * An unknown node in a seeded world: it sends what an unknown node can send, under no real node's id, and
  * responds to nothing.
  *
  * @module
@@ -97,7 +97,7 @@ export class StormUnknownNode {
     sent.count++;
     const most = COPIES + Math.ceil(COPIES * (now - sent.since) * FASTEST / 1000);
     if (sent.count === most + 1) {
-      this.#world.problems.push(`P21: node ${node.index} has sent ${sent.count} copies to nodes that nobody knows`);
+      this.#world.problems.push(`P21: node ${node.index} has sent ${sent.count} copies to unknown nodes`);
     }
   }
 

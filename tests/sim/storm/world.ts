@@ -82,11 +82,11 @@ export class StormWorld {
   constructor(plan: StormPlan, trace?: (line: string) => void, without: readonly string[] = []) {
     this.plan = plan;
     this.without = without;
-    this.delay = plan.way > 1 ? { min: plan.way, max: plan.way * 1.02 } : { min: 0.1, max: 0.1 };
+    this.delay = plan.pathDelay > 1 ? { min: plan.pathDelay, max: plan.pathDelay * 1.02 } : { min: 0.1, max: 0.1 };
     this.network = new MemoryNetwork({ seed: plan.seed, delay: this.delay });
     this.random = new SeededRandom(plan.seed + 2 ** 40);
     this.delays = new StormDelays(this.delay);
-    this.tap.measuresDelays = plan.way > 1;
+    this.tap.measuresDelays = plan.pathDelay > 1;
     this.late = plan.late ? new LateCopies(this) : undefined;
     this.unknownNode = plan.unknownNode ? new StormUnknownNode(this) : undefined;
     this.tap.onBatch = (sender, number, keys) => {
@@ -211,8 +211,8 @@ export class StormWorld {
       mesh.subscribe(topic, (event) => {
         this.note(() => `${node.index} gets ${event.cause} ${short(event.key)}`);
         subscription.take(event, this.#order.next());
-        if (isAll && event.cause === "publish") this.ledger.pay(node, event.key);
-        else if (isAll && event.key === "") this.ledger.forgive(node);
+        if (isAll && event.cause === "publish") this.ledger.settle(node, event.key);
+        else if (isAll && event.key === "") this.ledger.cover(node);
         if (node.busyFor > 0) this.#block(node);
         // An answer to what was heard, from within the callback.
         if (this.storming && event.cause === "publish" && this.random.chance(0.01) && node.isUp) this.publish(node);
@@ -416,7 +416,7 @@ export class StormWorld {
       const together = node.metAt.get(event.node) ?? Infinity;
       if (publisher === undefined) this.#gapOfNobody(node, event.node);
       else {
-        this.ledger.forgive(node, publisher);
+        this.ledger.cover(node, publisher);
         const isUnknown = publisher.toldOfLeave?.has(node.mesh?.address ?? "") === false;
         const hadNoRoom = isCrowded && (isUnknown || mishap !== undefined);
         if (hadNoRoom) this.excuses.use("no room");
@@ -469,8 +469,8 @@ export class StormWorld {
   #gapOfNobody(node: StormNode, id: string): void {
     if (this.unknownNode?.isExcused(node, id)) {
       node.excusedGaps++;
-      this.excuses.use("forged newborn");
-    } else this.problems.push(`P16: node ${node.index} has a gap of ${id}, which is nobody`);
+      this.excuses.use("forged new node");
+    } else this.problems.push(`P16: node ${node.index} has a gap of ${id}, which is no node`);
   }
 
   /**
@@ -488,8 +488,8 @@ export class StormWorld {
     }
     // A node that blocks reads datagrams long after they have come.
     if (node.kind !== "extended" || other.kind !== "extended" || node.longestStall === Infinity) return undefined;
-    const gone = Math.max(other.endedAt + this.delays.longest(this.now), node.wokeAt) + 50;
-    return this.now > gone
+    const latest = Math.max(other.endedAt + this.delays.longest(this.now), node.wokeAt) + 50;
+    return this.now > latest
       ? `P17: node ${node.index} sees ${other.index} ${this.now - other.endedAt} ms after its end`
       : undefined;
   }
