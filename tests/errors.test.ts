@@ -1,4 +1,4 @@
-// What callers catch, and how values are shown to them.
+// The errors that callers catch, and how values are shown in them.
 import { describe, test } from "node:test";
 import { assert, assertEquals, assertInstanceOf, assertLessOrEqual } from "@std/assert";
 import * as fc from "fast-check";
@@ -14,7 +14,7 @@ import {
 import { anyString } from "./support/arbitraries.ts";
 
 describe("errors", () => {
-  test("have the name of their class, and say what was tried, the rule and the value", () => {
+  test("have the name of their class, and a message with the action, the rule and the value", () => {
     const cause = new Error("EADDRINUSE");
     const errors: readonly [Error, string, string][] = [
       [new ClosedError("publish"), "ClosedError", "Cannot publish as the bus is closed"],
@@ -80,7 +80,7 @@ describe("show", () => {
     test(`makes a line of a value (${i})`, () => assertEquals(show(value), text));
   }
 
-  test("takes values that refuse", () => {
+  test("shows values that throw", () => {
     const fanoutScope: unknown[] = [];
     fanoutScope.push(fanoutScope);
     const revoked = Proxy.revocable([], {});

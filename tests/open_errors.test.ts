@@ -1,5 +1,5 @@
-// What this host cannot give is an error that names the option, the rule and the value, and leaves nothing behind.
-// `options.test.ts` has what no host can give.
+// What this host cannot provide is an error that names the option, the rule and the value, and leaves nothing behind.
+// `options.test.ts` has what no host can provide.
 
 import { assert, assertEquals, assertInstanceOf, assertRejects, assertStringIncludes } from "@std/assert";
 import { readFile } from "node:fs/promises";
@@ -22,14 +22,14 @@ import {
 import { freePort, hold } from "./support/free_port.ts";
 import { happened, patient, peersKnown, withMeshes } from "./support/meshes.ts";
 
-// Not an address of any host: RFC 5737 keeps it for documentation.
+// Not an address of any host: RFC 5737 reserves it for documentation.
 const NOWHERE = "198.51.100.77";
 // On Windows, SO_REUSEADDR lets a socket bind what another has without sharing it.
 const HOLDS = process.platform === "win32" ? { skip: "on Windows a port that is not shared can be taken" } : {};
-// A label of a name has at most 63 characters: the system's resolver says no without asking anybody.
+// A label of a name has at most 63 characters: the system's resolver refuses it without a query.
 const UNRESOLVABLE = `${"x".repeat(64)}.invalid`;
 
-/** Opens on the loopback interface, which must fail, and holds what the error says. */
+/** Opens on the loopback interface, which must fail, and checks the error. */
 async function assertCannotOpen(options: MeshOptions, option: string, value: unknown, rule: string): Promise<Error> {
   const opening = openMesh({ interface: "127.0.0.1", port: 0, ...options });
   const error = await assertRejects(() => opening, MeshOpenError);
@@ -50,14 +50,14 @@ async function withHeldPort(body: (port: number) => Promise<void>): Promise<void
   }
 }
 
-/** Holds that nobody has the port. */
+/** Checks that the port is free. */
 async function assertFree(port: number): Promise<void> {
   await (await hold(port)).close();
 }
 
-describe("an interface that is not there", () => {
+describe("an interface that does not exist", () => {
   for (const value of ["nope0", NOWHERE, "0.0.0.0", "239.0.0.1", "::1", "fe80::1%lo", " ", "127.0.0.1 "]) {
-    test(`${JSON.stringify(value)} is refused, and the message lists those that are`, async () => {
+    test(`${JSON.stringify(value)} is refused, and the message lists those that exist`, async () => {
       const port = await freePort();
       const error = await assertCannotOpen({ interface: value, port }, "interface", value, "`interface` must name one");
       assertStringIncludes(error.message, "(127.0.0.1)");
@@ -69,7 +69,7 @@ describe("an interface that is not there", () => {
     await assertCannotOpen({ interface: NOWHERE, multicast: false }, "interface", NOWHERE, "`interface` must name one");
   });
 
-  test("and one that is there can be given by its name", () =>
+  test("and an existing one can be given by its name", () =>
     withMeshes(async (open) => {
       const entries = Object.entries(networkInterfaces());
       const [name] = entries.find(([, list]) => list?.some(({ address }) => address === "127.0.0.1")) ?? [];
@@ -100,7 +100,7 @@ describe("a port in use", () => {
       await assertCannotOpen({ port, advertiseAddr: `127.0.0.1:${port}` }, "port", port, "`port` must be free");
     }));
 
-  test("is open again when the other is gone", HOLDS, async () => {
+  test("is free again when the other socket is closed", HOLDS, async () => {
     const holder = await hold(0);
     const { port } = holder;
     await assertCannotOpen({ port }, "port", port, "`port` must be free");
@@ -109,7 +109,7 @@ describe("a port in use", () => {
     await assertFree(port);
   });
 
-  test("by other meshes is no hindrance", () =>
+  test("by other meshes does not prevent the opening", () =>
     withMeshes(async (open) => {
       const port = await freePort();
       const nodes = [await open({ port }), await open({ port }), await open({ port, multicast: false })];
@@ -133,7 +133,7 @@ describe("an advertised port in use", () => {
       await assertFree(port);
     }));
 
-  test("by another node, as the own port is shared with nobody", () =>
+  test("by another node, as a node's own port is not shared", () =>
     withMeshes(async (open) => {
       const a = await open();
       await assertCannotOpen({ advertiseAddr: a.address }, "advertiseAddr", a.address, "port must be free");
@@ -155,10 +155,10 @@ describe("a seed that cannot be looked up", () => {
   test("is tried again, and is contacted once it can be", () =>
     withMeshes(async (open) => {
       const known = await open({ multicast: false, port: await freePort() });
-      let asked = 0;
+      let lookUps = 0;
       const resolve = (host: string): Promise<readonly string[]> => {
         assertEquals(host, "cache.invalid");
-        return ++asked === 1 ? Promise.reject(new Error("no such host, yet")) : Promise.resolve(["127.0.0.1"]);
+        return ++lookUps === 1 ? Promise.reject(new Error("no such host, yet")) : Promise.resolve(["127.0.0.1"]);
       };
       const mesh = await MeshBus.open({
         ...systemPorts,
@@ -173,13 +173,13 @@ describe("a seed that cannot be looked up", () => {
         assert(event.type === "error");
         assertStringIncludes(String((event.error.cause as Error).message), "no such host, yet");
         await peersKnown(mesh, 1);
-        assertEquals([mesh.peers(), asked], [[known.address], 2]);
+        assertEquals([mesh.peers(), lookUps], [[known.address], 2]);
       } finally {
         await mesh.close();
       }
     }));
 
-  test("keeps neither the opening nor the publishing waiting, however long the look-up takes", () =>
+  test("delays neither the opening nor the publishing, however long the look-up takes", () =>
     withMeshes(async (open) => {
       const other = await open();
       let answer: (addresses: readonly string[]) => void = () => {};
@@ -194,11 +194,11 @@ describe("a seed that cannot be looked up", () => {
       } finally {
         await mesh.close();
       }
-      // Comes when nobody waits any more.
+      // Comes when nothing waits any more.
       answer(["127.0.0.1"]);
     }));
 
-  test("does not hide another that can be", () =>
+  test("does not affect another that can be", () =>
     withMeshes(async (open) => {
       const known = await open({ multicast: false, port: await freePort() });
       const mesh = await open({ multicast: false, peers: [UNRESOLVABLE, `localhost:${known.port}`] });
@@ -208,7 +208,7 @@ describe("a seed that cannot be looked up", () => {
 });
 
 describe("a signal", () => {
-  test("that has aborted: nothing is bound, and the reason is what is thrown", async () => {
+  test("that has aborted: nothing is bound, and the reason is thrown", async () => {
     const port = await freePort();
     const reason = new Error("not today");
     const opening = openMesh({ interface: "127.0.0.1", port, signal: AbortSignal.abort(reason) });
@@ -216,7 +216,7 @@ describe("a signal", () => {
     await assertFree(port);
   });
 
-  test("that aborts while the mesh opens: it lets go of what it has bound", async () => {
+  test("that aborts while the mesh opens: the mesh closes what it has bound", async () => {
     const port = await freePort();
     const controller = new AbortController();
     const opening = openMesh({ interface: "127.0.0.1", port, signal: controller.signal });
@@ -261,7 +261,7 @@ function isResolveError(event: MeshEvent): boolean {
   return event.type === "error" && event.stage === "resolve";
 }
 
-test("what Node's permission model refuses is not permitted, and the message says what is missing", () => {
+test("what Node's permission model refuses is not permitted, and the message names the missing permission", () => {
   const cause = Object.assign(new Error("bind ERR_ACCESS_DENIED Use --allow-net"), { code: "ERR_ACCESS_DENIED" });
   const error = bindError(cause, {
     host: "0.0.0.0",
@@ -275,7 +275,7 @@ test("what Node's permission model refuses is not permitted, and the message say
   assertStringIncludes(error.message, "--allow-net");
 });
 
-test("each socket that is not permitted names what is missing", async () => {
+test("each socket that is not permitted names the missing permission", async () => {
   const host = new MemoryNetwork().host("10.0.0.1");
   const cases: readonly [MeshOptions, string, (options: BindOptions) => boolean][] = [
     [{}, "port", ({ shared }) => shared],
@@ -290,14 +290,14 @@ test("each socket that is not permitted names what is missing", async () => {
   }
 });
 
-// Linux hears nothing on `lo` with IPv6 without a route: it is tried out.
+// Linux receives nothing on `lo` with IPv6 without a route: this is tried out.
 test("a program that is busy while it opens on the loopback interface is heard there all the same", async () => {
   const network = new MemoryNetwork();
   const host = network.host("fd00::1");
   const networkInterfaces = () => host.networkInterfaces().map((found) => ({ ...found, internal: true }));
   for (const time of [0, 400]) {
     const opening = MeshBus.open({ ...host, networkInterfaces, family: 6, interface: "eth0" });
-    // The system has been asked by then, and nothing is read yet.
+    // The system has been called by then, and nothing is read yet.
     await Promise.resolve();
     host.block(time);
     const mesh = await network.clock.run(opening, 5_000);

@@ -1,4 +1,4 @@
-// Every option: its default, its range, and what is said of a value that is none.
+// Options: the default and the range of each, and the error for a wrong value.
 import { readFileSync } from "node:fs";
 import { describe, test } from "node:test";
 import { assert, assertEquals, assertLess, assertStrictEquals, assertThrows } from "@std/assert";
@@ -82,7 +82,7 @@ const company: Readonly<Record<string, MeshOptions>> = {
   maxSendRate: { minSendRate: 1 },
 };
 
-/** Options that the compiler would not let through. */
+/** Options that the compiler would not accept. */
 function check(options: unknown): Settings {
   return checkOptions(options as MeshOptions);
 }
@@ -128,7 +128,7 @@ describe("without options", () => {
     });
   });
 
-  test("undefined and null are as good as absent", () => {
+  test("undefined and null count as absent", () => {
     const names = numbers.map(({ name }) => name);
     for (
       const name of [
@@ -149,7 +149,7 @@ describe("without options", () => {
     }
   });
 
-  test("there must be an object all the same", () => {
+  test("an object is required all the same", () => {
     for (const value of [null, undefined, 7946, "7946", () => {}]) {
       assertEquals(refusal(value, TypeError).split(":")[0], "Cannot open the mesh as the options must be an object");
     }
@@ -165,7 +165,7 @@ describe("the expiry of peers", () => {
     assertEquals(timeouts({ heartbeat: 100, peerTimeout: 1000 }), [1000, 1000]);
   });
 
-  test("is refused below two heartbeats, with which live peers would be forgotten", () => {
+  test("is refused below two heartbeats, with which live peers would be lost", () => {
     assertEquals(check({ heartbeat: 100, peerTimeout: 200 }).peerTimeout, 200);
     assertEquals(
       refusal({ heartbeat: 100, peerTimeout: 199 }, RangeError),
@@ -175,7 +175,7 @@ describe("the expiry of peers", () => {
 });
 
 describe("the send rates", () => {
-  test("give way to one that is given: the least to the most, and the most to the least", () => {
+  test("adapt to one that is given: the least to the most, and the most to the least", () => {
     const rates = (options: MeshOptions) => {
       const { minSendRate, maxSendRate } = checkOptions(options);
       return [minSendRate, maxSendRate];
@@ -235,12 +235,12 @@ describe("the option", () => {
     });
   }
 
-  test("batchSize is that of the original by default where only its wire is spoken", () => {
+  test("batchSize has go-warp's default where only its wire is spoken", () => {
     const sizes = [{}, { batchSize: 7 }].map((given) => check({ wire: "go-warp", ...given }).batchSize);
     assertEquals(sizes, [20, 7]);
   });
 
-  test("wire is extended, or that of the original", () => {
+  test("wire is extended, or go-warp's", () => {
     const extended = (wire?: MeshOptions["wire"]) => check({ wire }).extended;
     assertEquals([extended(), extended("extended"), extended("go-warp")], [true, true, false]);
     for (const value of ["", "plain", "Extended", true, false, 0, {}]) {
@@ -250,7 +250,7 @@ describe("the option", () => {
     }
   });
 
-  test("group is a multicast address, and says of which family the mesh is", () => {
+  test("group is a multicast address, and gives the family of the mesh", () => {
     const groups = (options: MeshOptions) => {
       const { group, family } = checkOptions(options);
       return [group, family];
@@ -340,7 +340,7 @@ describe("the option", () => {
     }
   });
 
-  test("receiveBuffer is worth a fallback only when it was asked for", () => {
+  test("receiveBuffer has a fallback only when it was given", () => {
     assertEquals([check({ receiveBuffer: 4096 }).receiveBufferRequired, check({}).receiveBufferRequired], [
       true,
       false,
@@ -446,7 +446,7 @@ describe("the option peers", () => {
   for (const text of ["[::1]:7946", "::1", "[fe80::1%eth0]:1"]) refuses({}, other(4), text);
   for (const text of ["10.0.0.1", "10.0.0.1:1"]) refuses({ family: 6 }, other(6), text);
 
-  test("refuses what is no text, and what is no array", () => {
+  test("refuses an item that is no text, and a value that is no array", () => {
     for (const value of [5, null, undefined, {}, ["10.0.0.1"]]) {
       assertEquals(refusal({ peers: [value] }, TypeError).slice(0, rule.length), rule);
     }
@@ -511,7 +511,7 @@ describe("the option advertiseAddr", () => {
 });
 
 describe("any value of any option", () => {
-  test("is taken, or refused in one line that names the option", () => {
+  test("is accepted, or refused in one line that names the option", () => {
     const others = [
       "group",
       "family",

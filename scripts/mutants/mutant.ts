@@ -15,7 +15,7 @@ export interface Breakage {
  */
 export type Judge = "storms" | "churn" | "calls" | "traffic";
 
-/** A {@linkcode Breakage}, and by what it is judged. */
+/** A {@linkcode Breakage}, and its judge. */
 export interface Mutant extends Breakage {
   readonly judge: Judge;
 }

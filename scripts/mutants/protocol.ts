@@ -1,15 +1,15 @@
 import { judgedBy, type Mutant } from "./mutant.ts";
 
-/** Breakages of repair, which the storms must notice. */
+/** Breakages of loss recovery, which the storms must notice. */
 export const PROTOCOL: readonly Mutant[] = judgedBy("storms", [
   {
-    name: "what was asked for in vain holds up all else",
+    name: "numbers that were requested in vain delay all other requests",
     file: "src/reliability/receive_window.ts",
     find: "return attempts >= VAIN_ATTEMPTS && heardAt",
     replace: "return attempts >= Infinity && heardAt",
   },
   {
-    name: "what was forged counts as missing for ever",
+    name: "forged numbers count as missing for ever",
     file: "src/reliability/receive_window.ts",
     find: "if (hole.attempts > 0) this.#shared.requested -= count;",
     replace: "",
@@ -27,43 +27,43 @@ export const PROTOCOL: readonly Mutant[] = judgedBy("storms", [
     replace: "false",
   },
   {
-    name: "what was lost long ago is congestion",
+    name: "a loss of long ago is congestion",
     file: "src/reliability/send_stream.ts",
     find: "!isStale && pacer.onLoss",
     replace: "pacer.onLoss",
   },
   {
-    name: "what arrived before the rate fell is not looked at",
+    name: "numbers that arrived before the rate fell are not counted",
     file: "src/reliability/congestion_detector.ts",
     find: "if (fall === undefined || !isCongested) return",
     replace: "return",
   },
   {
-    name: "who stood still is taken for a narrow path",
+    name: "a peer that was suspended is taken for a narrow path",
     file: "src/reliability/congestion_detector.ts",
     find: "if (lost === WINDOW) return",
     replace: "if (lost > WINDOW) return",
   },
   {
-    name: "a node that is behind asks before it reads",
+    name: "a node that is behind requests before it reads",
     file: "src/reliability/nak_scheduler.ts",
     find: "this.#turns = TURNS;",
     replace: "this.#turns = 0;",
   },
   {
-    name: "a narrow path is not met with smaller batches",
+    name: "batches do not get smaller on a narrow path",
     file: "src/membership/path_mtu.ts",
     find: "this.#config.batcher.limit = limit;",
     replace: "",
   },
   {
-    name: "a narrow path is narrow for ever",
+    name: "a narrow path stays narrow for ever",
     file: "src/membership/path_mtu.ts",
     find: "path.timer = clock.setTimer(() => this.#raise(id, path), RAISE_AFTER);",
     replace: "",
   },
   {
-    name: "chance is taken for a narrow path",
+    name: "a random loss is taken for a narrow path",
     file: "src/membership/path_mtu.ts",
     find: "return lost ** tries < UNLIKELY;",
     replace: "return tries > 0;",
@@ -93,7 +93,7 @@ export const PROTOCOL: readonly Mutant[] = judgedBy("storms", [
     replace: "return 0;",
   },
   {
-    name: "heartbeats do not say where the stream is",
+    name: "heartbeats carry no position",
     file: "src/membership/heartbeat_sender.ts",
     find: "encodeExtension({ ...records, ...payload })",
     replace: "encodeExtension({ position: { last: 0, oldest: 1, age: Infinity }, ...payload })",
@@ -105,7 +105,7 @@ export const PROTOCOL: readonly Mutant[] = judgedBy("storms", [
     replace: "this.#reused(stream, number, number);",
   },
   {
-    name: "the first of a hole is taken for a duplicate",
+    name: "the first number of a hole is taken for a duplicate",
     file: "src/reliability/receive_window.ts",
     find: "hole.from > number) return",
     replace: "hole.from >= number) return",
@@ -123,7 +123,7 @@ export const PROTOCOL: readonly Mutant[] = judgedBy("storms", [
     replace: "this.extend(number - 2, now, due);",
   },
   {
-    name: "what is below a repair in the middle of a hole is forgotten",
+    name: "numbers below a retransmission in the middle of a hole are forgotten",
     file: "src/reliability/receive_window.ts",
     find: "this.#insert(index, { ...hole, to: number - 1 });",
     replace: "this.#missing -= number - hole.from;",
@@ -141,13 +141,13 @@ export const PROTOCOL: readonly Mutant[] = judgedBy("storms", [
     replace: "",
   },
   {
-    name: "what is below `oldest` is no gap",
+    name: "numbers below `oldest` are no gap",
     file: "src/reliability/receive_streams.ts",
     find: "this.#tell(stream, stream.window.startAt(position.oldest));",
     replace: "stream.window.startAt(position.oldest);",
   },
   {
-    name: "a hole is asked for once",
+    name: "a hole is requested once",
     file: "src/reliability/nak_scheduler.ts",
     find: "window.nakSent(hole, now, now + this.#retryAfter(stream, hole.attempts + 1, isSeldom));",
     replace: "window.nakSent(hole, now, now + 1e9);",
@@ -159,13 +159,13 @@ export const PROTOCOL: readonly Mutant[] = judgedBy("storms", [
     replace: "if (isValidated) return;",
   },
   {
-    name: "a repair is never sent to the group",
+    name: "a retransmission is never sent to the group",
     file: "src/reliability/retransmit_queue.ts",
     find: "waiting.size > 1 && now",
     replace: "waiting.size > Infinity && now",
   },
   {
-    name: "on first contact nothing older is asked for",
+    name: "on first contact no older number is requested",
     file: "src/reliability/receive_stream.ts",
     find: "if (this.#covers(age, now)) {",
     replace: "if (age >= 0) {",
@@ -177,19 +177,19 @@ export const PROTOCOL: readonly Mutant[] = judgedBy("storms", [
     replace: "return (now - this.#since) / 2;",
   },
   {
-    name: "a base is taken whatever the age of what is before it",
+    name: "a base is accepted with any age of what is before it",
     file: "src/reliability/receive_stream.ts",
     find: "this.#covers(base.age, now)",
     replace: "base.age >= 0",
   },
   {
-    name: "leaving says no last position",
+    name: "a leave carries no last position",
     file: "src/reliability/send_stream.ts",
     find: "encodeControl(TYPE_LEAVE, nodeId, { position: this.position })",
     replace: "encodeControl(TYPE_LEAVE, nodeId, { position: { last: 0, oldest: 1, age: Infinity } })",
   },
   {
-    name: "a node leaves without a word",
+    name: "a node sends no leave",
     file: "src/reliability/shutdown.ts",
     find: "await reliability.leave(",
     replace: "await Promise.resolve(",
@@ -201,7 +201,7 @@ export const PROTOCOL: readonly Mutant[] = judgedBy("storms", [
     replace: "stream.leavingAt ??= now;\n    this.#config.onSettled(stream, extension.position?.last ?? 0);",
   },
   {
-    name: "what a node that leaves still owes is no gap",
+    name: "what a departing node has not retransmitted is no gap",
     file: "src/reliability/receive_streams.ts",
     find: 'this.#config.onGap(stream.id, stream.giveUp(now), highest, "left");',
     replace: "stream.giveUp(now);",
@@ -213,19 +213,19 @@ export const PROTOCOL: readonly Mutant[] = judgedBy("storms", [
     replace: "    stream.announced.length = 0;\n    this.#table.forget(stream);",
   },
   {
-    name: "the ring does not have the oldest that it says it holds",
+    name: "the buffer does not have the oldest number that it claims to hold",
     file: "src/reliability/retransmit_buffer.ts",
     find: "return this.#isHeld(number,",
     replace: "return number !== this.#oldest && this.#isHeld(number,",
   },
   {
-    name: "the ring grows beyond its bound",
+    name: "the buffer grows beyond its bound",
     file: "src/reliability/retransmit_buffer.ts",
     find: "Math.floor(maxBytes / this.#segmentLength)",
     replace: "Math.floor(8 * maxBytes / this.#segmentLength)",
   },
   {
-    name: "a gap soon after another is not told",
+    name: "a gap soon after another is not reported",
     file: "src/pubsub/gap_reporter.ts",
     find: "else this.#timer =",
     replace: "else if (wait > 1e9) this.#timer =",
@@ -243,7 +243,7 @@ export const PROTOCOL: readonly Mutant[] = judgedBy("storms", [
     replace: "const pacer = extended || true ?",
   },
   {
-    name: "what was given up is still asked for",
+    name: "numbers that were given up are still requested",
     file: "src/reliability/receive_stream.ts",
     find: "const from = this.window.settled + 1;\n    this.#begin(this.window.highest + 1);",
     replace: "const from = this.window.settled + 1;",

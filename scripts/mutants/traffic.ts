@@ -1,9 +1,9 @@
 import { judgedBy, type Mutant } from "./mutant.ts";
 
-/** Breakages of how keys are gathered, sent and looked up, which the tests of that must notice. */
+/** Breakages of how keys are batched, sent and looked up, which the tests of that must notice. */
 export const TRAFFIC: readonly Mutant[] = judgedBy("traffic", [
   {
-    name: "a lone key waits for others",
+    name: "a single key waits for others",
     file: "src/pubsub/batcher.ts",
     find: "const wait = this.#isHurried || batchInterval === 0 ? 0 : budget.wait(now);",
     replace: "const wait = this.#isHurried || batchInterval === 0 ? 0 : Math.max(1, budget.wait(now));",
@@ -15,19 +15,19 @@ export const TRAFFIC: readonly Mutant[] = judgedBy("traffic", [
     replace: "if (this.#tokens > -Infinity) return 0;",
   },
   {
-    name: "losses leave the budget as it is",
+    name: "losses do not lower the budget",
     file: "src/net/send_budget.ts",
     find: "Math.min(RATE, this.#pacer.rate * SHARE)",
     replace: "RATE",
   },
   {
-    name: "a key may wait for longer than the interval",
+    name: "a key may wait longer than the interval",
     file: "src/pubsub/batcher.ts",
     find: "now >= this.#open.since + batchInterval || budget.wait(now) === 0",
     replace: "budget.wait(now) === 0",
   },
   {
-    name: "copies cost the budget nothing",
+    name: "copies cost no budget",
     file: "src/net/transmit_queue.ts",
     find: "budget.spend(burst.length * this.#copies);",
     replace: "budget.spend(burst.length);",
@@ -40,19 +40,19 @@ export const TRAFFIC: readonly Mutant[] = judgedBy("traffic", [
       "if (this.#isDue) this.#fill(this.#nextBatch());\n    const batch = this.#full.shift() ?? this.#takeOpen();",
   },
   {
-    name: "a key of a batch that was taken is pending still",
+    name: "a key of a batch that was taken is still pending",
     file: "src/pubsub/pending_keys.ts",
     find: "if (past < 0) {",
     replace: "if (past < -Infinity) {",
   },
   {
-    name: "a key whose hash is pending is pending",
+    name: "a key with the hash of a pending one is pending",
     file: "src/pubsub/pending_keys.ts",
     find: "if (isSame(this.#bytesOf(serial), past & OFFSET_MASK, bytes, start, end)) return serial;",
     replace: "return serial;",
   },
   {
-    name: "a key that was published lately is pending",
+    name: "a key that was published recently is pending",
     file: "src/pubsub/pending_keys.ts",
     find: "(this.#recentSerials[slot] as number) >= this.first && this.#recent[slot] === key",
     replace: "this.#recent[slot] === key",
@@ -64,31 +64,31 @@ export const TRAFFIC: readonly Mutant[] = judgedBy("traffic", [
     replace: "",
   },
   {
-    name: "batches leave at once however many have just left",
+    name: "batches leave at once, however many have just left",
     file: "src/pubsub/batcher.ts",
     find: "if (now - this.#immediateAt < IMMEDIATE_INTERVAL) {",
     replace: "if (now < this.#immediateAt) {",
   },
   {
-    name: "what was sent long ago is pending again",
+    name: "a key that was sent long ago is pending again",
     file: "src/pubsub/pending_keys.ts",
     find: "if (this.first - this.#renewedAt > MAX_AGE) this.#renew(pending);",
     replace: "",
   },
   {
-    name: "a key that is kept keeps its datagram",
+    name: "a key that is kept retains its datagram",
     file: "src/wire/key_bytes.ts",
     find: "if (!this.#isAscii || length <= MAX_COPIED || this.#isAlone()) return this.text;",
     replace: "if (length >= 0) return this.text;",
   },
   {
-    name: "the last piece of a key has some of the next",
+    name: "the last piece of a key has bytes of the next",
     file: "src/wire/key_bytes.ts",
     find: "whole.substring(start + MAX_COPIED, start + length)",
     replace: "whole.substring(start + MAX_COPIED, start + length + 1)",
   },
   {
-    name: "what is not UTF-8 comes when it has waited",
+    name: "a key that is not UTF-8 is delivered when it has waited",
     file: "src/pubsub/dispatcher.ts",
     find: "if (key.move(start, end)) return key;",
     replace: "key.move(start, end);\n      return key;",
@@ -106,39 +106,39 @@ export const TRAFFIC: readonly Mutant[] = judgedBy("traffic", [
     replace: "",
   },
   {
-    name: "a datagram within a datagram takes in what follows it",
+    name: "a nested datagram takes the bytes that follow it",
     file: "src/pubsub/dispatcher.ts",
     find:
       "this.#isBusy = false;\n    // A datagram may be delivered within a callback of another one, whose remaining keys lie elsewhere.\n    this.#open = undefined;",
     replace: "this.#isBusy = false;",
   },
   {
-    name: "what is no key may take any room while it waits",
+    name: "bytes that are no key may take any room while they wait",
     file: "src/pubsub/dispatcher.ts",
     find: "this.waiting >= CAPACITY || this.#bytes >= MAX_BYTES",
     replace: "this.waiting >= CAPACITY",
   },
   {
-    name: "keys that wait lie where the next datagram is read",
+    name: "waiting keys lie in the memory of the next datagram",
     file: "src/wire/key_bytes.ts",
     find:
       "const copy = new Uint8Array(this.#to - this.start);\n    copy.set(this.bytes.subarray(this.start, this.#to));\n    return copy;",
     replace: "return this.bytes.subarray(this.start, this.#to);",
   },
   {
-    name: "a datagram within a callback takes the place of the key of that",
+    name: "a datagram within a callback replaces the key of that",
     file: "src/pubsub/dispatcher.ts",
     find: "if (this.#offers !== undefined) this.#fallBehind();",
     replace: "",
   },
   {
-    name: "many who hear of a key are called in one go",
+    name: "the many subscribers of a key are called in one turn",
     file: "src/pubsub/subscriptions.ts",
     find: "if (table.shortAt(place) === undefined && isGroup(recipients)) return -1;",
     replace: "",
   },
   {
-    name: "a turn that reads on and on calls back on and on",
+    name: "a turn that reads on and on makes callbacks on and on",
     file: "src/pubsub/dispatcher.ts",
     find: "else if (now - this.#turnAt >= LONG_TURN) this.#isBehind = true;",
     replace: "",
@@ -150,25 +150,25 @@ export const TRAFFIC: readonly Mutant[] = judgedBy("traffic", [
     replace: "this.#turnEnd = undefined;",
   },
   {
-    name: "a pause between datagrams is time in which they were read",
+    name: "a pause between datagrams counts as time in which they were read",
     file: "src/pubsub/dispatcher.ts",
     find: "if (since >= IDLE_INTERVAL) this.#turnAt = now;\n    else if",
     replace: "if (this.#turnAt < 0) this.#turnAt = now;\n    else if",
   },
   {
-    name: "keys of one's own wait when the turn is long",
+    name: "a node's own keys wait when the turn is long",
     file: "src/pubsub/dispatcher.ts",
     find: "this.#begin(this.#clock.now(), Infinity, false);",
     replace: "this.begin();",
   },
   {
-    name: "a node that cannot keep up takes all that comes",
+    name: "a node that cannot keep up accepts all that comes",
     file: "src/pubsub/dispatcher.ts",
     find: "return this.waiting >= REFUSE_BATCHES_FROM;",
     replace: "return false;",
   },
   {
-    name: "a flood keeps out the lone keys of others",
+    name: "a flood keeps out the single keys of others",
     file: "src/net/receiver.ts",
     find: "if (this.#keys.isFull && countOf(data) > FEW_KEYS) {",
     replace: "if (this.#keys.isFull) {",
@@ -180,13 +180,13 @@ export const TRAFFIC: readonly Mutant[] = judgedBy("traffic", [
     replace: "batch.writer.clear === undefined || this.#spare.push(batch);",
   },
   {
-    name: "batches that are used again have the old id",
+    name: "batches that are reused have the old id",
     file: "src/pubsub/batcher.ts",
     find: "[this.#open, ...this.#full, ...this.#spare]",
     replace: "[this.#open, ...this.#full]",
   },
   {
-    name: "batches that were under way have the old id later",
+    name: "batches that were under way keep the old id",
     file: "src/pubsub/batcher.ts",
     find: "this.#taken.length = 0;",
     replace: "",
@@ -198,7 +198,7 @@ export const TRAFFIC: readonly Mutant[] = judgedBy("traffic", [
     replace: "",
   },
   {
-    name: "who waits comes out of turn",
+    name: "waiting publishers are served out of order",
     file: "src/pubsub/publish_waiters.ts",
     find: "this.#places.push(waiter);",
     replace: "this.#places.splice(this.#head, 0, waiter);",
@@ -210,7 +210,7 @@ export const TRAFFIC: readonly Mutant[] = judgedBy("traffic", [
     replace: "if (burst.length + 1 > limit) break;",
   },
   {
-    name: "what one of several refuses is lost without a word",
+    name: "a datagram of several that was refused is not reported",
     file: "src/net/transmit_queue.ts",
     find: "this.#config.onError(error);\n      taken",
     replace: "taken",
@@ -222,7 +222,7 @@ export const TRAFFIC: readonly Mutant[] = judgedBy("traffic", [
     replace: "return this.#words[record] as number;",
   },
   {
-    name: "a key with too many twins is not found",
+    name: "a key with too many collisions is not found",
     file: "src/pubsub/key_table.ts",
     find: "return this.#overflow.size === 0 ? -1 : this.#overflow.get(readUtf8(bytes, start, end)) ?? -1;",
     replace: "return -1;",

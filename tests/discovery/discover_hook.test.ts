@@ -1,4 +1,4 @@
-// The hook `discover`: lists that take each other's place, and all that a hook may do wrong.
+// The hook `discover`: lists that replace each other, and all errors that a hook may make.
 import { describe, test } from "node:test";
 import { assert, assertEquals, assertGreaterOrEqual, assertLessOrEqual, assertStrictEquals } from "@std/assert";
 import { LIST_PAUSE } from "../../src/discovery/discover_hook.ts";
@@ -9,12 +9,12 @@ import { addresses, givenSeeds, records, script } from "../support/scripted_seed
 
 type Step = readonly unknown[] | Error | "end" | (() => Promise<IteratorResult<readonly string[]>>);
 
-/** An iterable under the test's control: what is put in comes out, and a call of `return` is noted. */
+/** An iterable under the test's control: it yields what is put in, and counts calls of `next` and `return`. */
 class Lists implements AsyncIterable<readonly string[]> {
-  /** How often `return` was called. */
+  /** The number of calls of `return`. */
   returned = 0;
-  /** How often `next` was called. */
-  asked = 0;
+  /** The number of calls of `next`. */
+  requested = 0;
   readonly #steps: Step[];
   #wake: (() => void) | undefined;
 
@@ -30,7 +30,7 @@ class Lists implements AsyncIterable<readonly string[]> {
   [Symbol.asyncIterator](): AsyncIterator<readonly string[]> {
     return {
       next: async () => {
-        this.asked++;
+        this.requested++;
         if (this.#steps.length === 0) await new Promise<void>((resolve) => this.#wake = resolve);
         const step = this.#steps.shift() as Step;
         if (step instanceof Error) throw step;
@@ -45,18 +45,18 @@ class Lists implements AsyncIterable<readonly string[]> {
   }
 }
 
-/** A hook that TypeScript would not let through. */
+/** A hook that TypeScript would not accept. */
 function asDiscover(value: unknown): Discover {
   return value as Discover;
 }
 
 describe("discover", () => {
   for (const kind of ["an iterable", "a function that makes one"]) {
-    test(`${kind}: each list takes the place of the one before, and what is new is found`, async () => {
+    test(`${kind}: each list replaces the one before, and new seeds are found`, async () => {
       const lists = new Lists(["10.0.0.1", "10.0.0.2:5"]);
       const discover = kind === "an iterable" ? lists : () => lists;
       const { seeds, clock, found, places, errors } = givenSeeds({ peers: ["10.0.0.9"], discover });
-      assertEquals(lists.asked, 0);
+      assertEquals(lists.requested, 0);
       seeds.start();
       await clock.advance(0);
       assertEquals(places(), ["10.0.0.9:7946", "10.0.0.1:7946", "10.0.0.2:5"]);
@@ -72,7 +72,7 @@ describe("discover", () => {
     });
   }
 
-  test("names and services of a list are looked up as those of `peers` are, and no more when they are gone", async () => {
+  test("names and services of a list are looked up as those of `peers` are, until they are not listed any more", async () => {
     const lists = new Lists(["a", "srv:s", "10.0.0.3"]);
     const { seeds, clock, lookUps, places } = givenSeeds({ discover: lists }, {
       a: script(["10.0.0.1"]),
@@ -86,7 +86,7 @@ describe("discover", () => {
     lists.put(["a"]);
     await clock.advance(0);
     assertEquals(places(), ["10.0.0.1:7946"]);
-    // It is the same seed as before: it is not asked for earlier.
+    // It is the same seed as before: it is not looked up earlier.
     assertEquals(lookUps.length, 6);
     lists.put([]);
     await clock.advance(1000);
@@ -95,7 +95,7 @@ describe("discover", () => {
     assertEquals(lookUps.length, 6);
   });
 
-  test("an answer to a look-up of a name that is gone is ignored", async () => {
+  test("an answer to a look-up of a name that is not listed any more is ignored", async () => {
     const lists = new Lists(["a"]);
     const { seeds, clock, places, errors, answerLate } = givenSeeds({ discover: lists }, { a: ["late"] });
     seeds.start();
@@ -108,7 +108,7 @@ describe("discover", () => {
     seeds.close();
   });
 
-  test("what is in `peers` as well stays when it is listed no more, and is looked up once", async () => {
+  test("what is in `peers` as well stays when it is not listed any more, and is looked up once", async () => {
     const lists = new Lists(["a", "10.0.0.9"], []);
     const { seeds, clock, lookUps, places } = givenSeeds({ peers: ["a", "10.0.0.9"], discover: lists }, {
       a: script(["10.0.0.1"]),
@@ -137,7 +137,7 @@ describe("discover", () => {
     assertEquals([calls, places()], [1, ["10.0.0.1:7946"]]);
   });
 
-  test("an iterable that always has a list leaves the event loop to others", async () => {
+  test("an iterable that always has a list does not block the event loop", async () => {
     let lists = 0;
     async function* endless(): AsyncGenerator<readonly string[]> {
       for (;;) yield [`10.0.${++lists >> 8}.${lists & 255}`];
@@ -205,7 +205,7 @@ describe("a list", () => {
     assertGreaterOrEqual(late, 512 - 96);
     assertLessOrEqual(late, 512 + 96);
     await clock.advance(LIST_PAUSE);
-    // One of the items gave way to the literal of `peers`.
+    // One of the items made room for the literal of `peers`.
     const kept = seeds.endpoints().filter(({ host }) => first.some((endpoint) => endpoint.host === host)).length;
     assertGreaterOrEqual(kept, MAX_LISTED - 1);
     assertLessOrEqual(found.flat().length, MAX_LISTED);
@@ -227,7 +227,7 @@ describe("a list", () => {
 });
 
 describe("a hook that fails", () => {
-  test("keeps its last list, is reported, and is not asked again when it is an iterable", async () => {
+  test("keeps its last list, is reported, and is not read again when it is an iterable", async () => {
     const cause = new Error("registry gone");
     const lists = new Lists(["10.0.0.1"], cause);
     const { seeds, clock, places, errors } = givenSeeds({ discover: lists });
@@ -235,7 +235,7 @@ describe("a hook that fails", () => {
     await clock.advance(100_000);
     assertEquals(errors.map(({ message }) => message), ["Cannot list seeds as `discover` failed: registry gone"]);
     assertStrictEquals(errors[0]?.cause, cause);
-    assertEquals([places(), lists.asked, clock.pending], [["10.0.0.1:7946"], 2, 0]);
+    assertEquals([places(), lists.requested, clock.pending], [["10.0.0.1:7946"], 2, 0]);
   });
 
   const failing: Readonly<Record<string, () => unknown>> = {
@@ -303,7 +303,7 @@ describe("a hook that fails", () => {
 });
 
 describe("close", () => {
-  test("aborts the signal, calls `return`, and heeds nothing that comes later", async () => {
+  test("aborts the signal, calls `return`, and ignores everything that comes later", async () => {
     const lists = new Lists(["10.0.0.1"]);
     const signals: AbortSignal[] = [];
     const { seeds, clock, places, errors, lookUps } = givenSeeds({
@@ -319,10 +319,10 @@ describe("close", () => {
     assertEquals([signals[0]?.aborted, lists.returned, clock.pending], [true, 1, 0]);
     lists.put(["10.0.0.2", "name", "no seed"]);
     await settle();
-    assertEquals([places(), errors, lookUps, lists.asked, clock.pending], [["10.0.0.1:7946"], [], [], 2, 0]);
+    assertEquals([places(), errors, lookUps, lists.requested, clock.pending], [["10.0.0.1:7946"], [], [], 2, 0]);
   });
 
-  test("lets a generator clean up that waits for its signal, as a function is meant to be", async () => {
+  test("lets a generator clean up that waits for its signal, as a function is meant to do", async () => {
     const steps: string[] = [];
     async function* watch(signal: AbortSignal): AsyncGenerator<readonly string[]> {
       try {
@@ -354,7 +354,7 @@ describe("close", () => {
     }),
   };
   for (const [title, end] of Object.entries(rude)) {
-    test(`is not troubled by a \`return\` that ${title}`, async () => {
+    test(`is not affected by a \`return\` that ${title}`, async () => {
       const iterator = { next: () => new Promise(() => {}), return: end };
       const { seeds, clock, errors } = givenSeeds({ discover: asDiscover({ [Symbol.asyncIterator]: () => iterator }) });
       seeds.start();
@@ -365,7 +365,7 @@ describe("close", () => {
     });
   }
 
-  test("is not troubled by a `next` that rejects afterwards", async () => {
+  test("is not affected by a `next` that rejects afterwards", async () => {
     let fail: (error: Error) => void = () => {};
     const iterator = { next: () => new Promise((_, reject) => fail = reject) };
     const { seeds, clock, errors } = givenSeeds({ discover: asDiscover({ [Symbol.asyncIterator]: () => iterator }) });
@@ -400,6 +400,6 @@ describe("close", () => {
     });
     closing.seeds.start();
     await closing.clock.advance(0);
-    assertEquals([closing.clock.pending, closing.places(), lists.returned, lists.asked], [0, [], 1, 0]);
+    assertEquals([closing.clock.pending, closing.places(), lists.returned, lists.requested], [0, [], 1, 0]);
   });
 });

@@ -12,7 +12,7 @@ describe("a service", () => {
   const peers = ["srv:_warp-mesh._udp.cache"];
   const service = "_warp-mesh._udp.cache";
 
-  test("leads to the hosts and ports of its records", async () => {
+  test("resolves to the hosts and ports of its records", async () => {
     const { seeds, clock, lookUps, found, places, errors } = givenSeeds({ peers }, {
       [service]: [records("a:1", "b:2", "b:3", "a:1", "10.0.0.9:4")],
       a: [["10.0.1.1", "10.0.1.2", "fd00::1"]],
@@ -26,7 +26,7 @@ describe("a service", () => {
     assertEquals(lookUps.map(({ host }) => host), [service, "a", "b", "10.0.0.9"]);
   });
 
-  test("is asked for again with its targets, and forgets those that are gone", async () => {
+  test("is looked up again with its targets, and forgets targets that are not listed any more", async () => {
     const { seeds, clock, lookUps, places, errors } = givenSeeds({ peers }, {
       [service]: [records("a:1", "b:2"), records("b:3", "c:4")],
       a: [["10.0.0.1"]],
@@ -59,7 +59,7 @@ describe("a service", () => {
     assertEquals(lookUps.length, 12);
   });
 
-  test("that fails leaves its addresses as they are", async () => {
+  test("leaves its addresses as they are when its look-up fails", async () => {
     const { seeds, clock, places, errors } = givenSeeds({ peers }, {
       [service]: [records("a:1"), new Error("SERVFAIL"), []],
       a: script(["10.0.0.1"]),
@@ -74,7 +74,7 @@ describe("a service", () => {
   });
 
   for (const root of [".", ""]) {
-    test(`whose only target is ${JSON.stringify(root)} is not there: that is an answer and no failure`, async () => {
+    test(`with the only target ${JSON.stringify(root)} is not there: that is an answer and no failure`, async () => {
       const { seeds, clock, lookUps, places, errors } = givenSeeds({ peers }, {
         [service]: [records("a:1"), [{ host: root, port: 0 }], records("a:1")],
         a: script(["10.0.0.1"]),
@@ -87,7 +87,7 @@ describe("a service", () => {
     });
   }
 
-  test("whose records name no host or no port is a failure; they are counted", async () => {
+  test("is a failure when its records name no host or no port; they are counted", async () => {
     const bad = [
       { host: "a", port: 0 },
       { host: "a", port: 65536 },

@@ -1,4 +1,4 @@
-// The bound on the addresses of seeds, whatever answers come in which order.
+// The bound on the addresses of seeds, with any answers in any order.
 import { describe, test } from "node:test";
 import { assert, assertEquals, assertGreater, assertGreaterOrEqual, assertLessOrEqual } from "@std/assert";
 import * as fc from "fast-check";
@@ -85,14 +85,14 @@ describe("the pool of seed addresses", () => {
         counts[high * 256 + low] = (counts[high * 256 + low] ?? 0) + 1;
       }
     }
-    // 64 draws with a chance of a quarter: 16, with a standard deviation of 3.5. Six of them either way for all of 4096.
+    // 64 draws with a chance of a quarter: 16, with a standard deviation of 3.5. Six of them either way for all 4096.
     assertGreater(Math.min(...counts), 0);
     assertLessOrEqual(Math.max(...counts), 37);
     const halves = [counts.slice(0, 2048), counts.slice(2048)].map((half) => half.reduce((a, b) => a + b, 0));
     assertLessOrEqual(Math.abs((halves[0] ?? 0) - (halves[1] ?? 0)), 64 * 1024 * 0.03);
   });
 
-  test("holds its bound, is the same array while nothing changes, and is fair, whatever comes", () => {
+  test("holds its bound, is the same array while nothing changes, and is fair, in all cases", () => {
     const step = fc.record({
       key: fc.nat(12),
       count: fc.oneof(fc.nat(20), fc.nat(1200), fc.constantFrom(0, 1, 1023, 1024, 1025, 3000)),
@@ -142,7 +142,7 @@ describe("the pool of seed addresses", () => {
 });
 
 describe("pick", () => {
-  test("takes as many as asked for, those that come first before others, none twice", () => {
+  test("takes as many as requested, those that come first before others, none twice", () => {
     fc.assert(
       fc.property(fc.uniqueArray(fc.nat(50)), fc.nat(60), fc.nat(), (items, count, seed) => {
         const isFirst = (item: number) => item % 3 === 0;

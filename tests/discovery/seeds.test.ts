@@ -1,4 +1,4 @@
-// Where the seeds are, and when their names are looked up.
+// Seeds: where they are, and when their names are looked up.
 import { describe, test } from "node:test";
 import { assert, assertEquals, assertGreaterOrEqual, assertLessOrEqual, assertStrictEquals } from "@std/assert";
 import { MemoryNetwork, VirtualClock } from "../../adapters/memory.ts";
@@ -45,7 +45,7 @@ describe("literals", () => {
     assertEquals([seeds.endpoints().length, errors], [6, []]);
   });
 
-  test("of IPv6 are one place however they are written", () => {
+  test("of IPv6 are one endpoint in any spelling", () => {
     const peers = ["[fd00::1]:7946", "FD00:0:0::1", "[fd00::2]", "fe80::1%eth0"];
     const { places } = givenSeeds({ family: 6, peers });
     assertEquals(places(), ["[fd00::1]:7946", "[fd00::2]:7946", "[fe80::1%eth0]:7946"]);
@@ -76,7 +76,7 @@ describe("names", () => {
     assertEquals(places(), ["[fd00::1]:7946", "[fd00::2]:7946"]);
   });
 
-  test("are looked up again, and told of each time that they are named", async () => {
+  test("are looked up again, and reported each time that they are named", async () => {
     const { seeds, clock, lookUps, named, found, places, errors } = givenSeeds({ peers: ["a"] }, {
       a: [["10.0.0.1"], ["10.0.0.2", "10.0.0.1"], ["10.0.0.2"]],
     });
@@ -102,7 +102,7 @@ describe("names", () => {
     });
   }
 
-  test("are asked for at other times by each node", async () => {
+  test("are looked up at other times by each node", async () => {
     const times = await Promise.all([1, 2, 3, 4].map(async (seed) => {
       const { seeds, clock, lookUps } = givenSeeds({ peers: ["a"] }, { a: script(["10.0.0.1"]) }, { seed });
       seeds.start();
@@ -126,7 +126,7 @@ describe("names", () => {
     assertEquals(found, [["10.0.0.1:7946", "10.0.0.2:7946"], ["10.0.0.2:7946"]]);
   });
 
-  test("that lead to the same place are contacted there once", async () => {
+  test("that resolve to the same endpoint are contacted there once", async () => {
     const same = ["10.0.0.1", "10.0.0.1"];
     const { seeds, clock, found, places } = givenSeeds({ peers: ["10.0.0.9", "a", "b"] }, {
       a: [same],
@@ -208,7 +208,7 @@ describe("a look-up that fails", () => {
     "texts that are no addresses": [["", "10.0.0.256", "evil.example", "10.0.0.1\n", " 10.0.0.1", "10.0.0.1:1"], 6],
   };
   for (const [title, [answer, unusable]] of Object.entries(useless)) {
-    test(`is one that brings ${title}, which does not take the place of what was known`, async () => {
+    test(`is one that returns ${title}, which does not replace what was known`, async () => {
       const { seeds, clock, errors, places } = givenSeeds({ peers: ["a"] }, { a: [["10.0.0.1"], answer] });
       seeds.start();
       await clock.advance(INTERVAL);
@@ -219,7 +219,7 @@ describe("a look-up that fails", () => {
     });
   }
 
-  test("of a mesh of IPv6 says that there are IPv4 addresses only", async () => {
+  test("of a mesh of IPv6 reports that there are IPv4 addresses only", async () => {
     const { seeds, clock, errors } = givenSeeds({ family: 6, peers: ["a"] }, { a: [["10.0.0.1", "10.0.0.2"]] });
     seeds.start();
     await clock.advance(0);
@@ -230,7 +230,7 @@ describe("a look-up that fails", () => {
   });
 
   for (const [i, answer] of [undefined, null, 5, "10.0.0.1", {}, new Set(["10.0.0.1"])].entries()) {
-    test(`is one that brings no array, such as no. ${i}: ${answer}`, async () => {
+    test(`is one that returns no array, such as no. ${i}: ${answer}`, async () => {
       const { seeds, clock, errors, places } = givenSeeds({ peers: ["a"] }, { a: [answer as unknown as string[]] });
       seeds.start();
       await clock.advance(0);
@@ -239,7 +239,7 @@ describe("a look-up that fails", () => {
     });
   }
 
-  test("leaves the other seeds alone", async () => {
+  test("does not affect the other seeds", async () => {
     const { seeds, clock, places } = givenSeeds({ peers: ["a", "b"] }, { b: [["10.0.0.2"]] });
     seeds.start();
     await clock.advance(0);
@@ -247,7 +247,7 @@ describe("a look-up that fails", () => {
   });
 });
 
-describe("what no node can have is left out of an answer", () => {
+describe("addresses that no node can have are left out of an answer", () => {
   test("of IPv4", async () => {
     const bad = ["0.0.0.0", "239.0.0.1", "255.255.255.255", "x", 5, null, {}, "10.0.0.1;reboot"] as string[];
     const { seeds, clock, places, errors } = givenSeeds({ peers: ["a"] }, { a: [[...bad, "10.0.0.1", "::1"]] });
@@ -278,7 +278,7 @@ describe("what no node can have is left out of an answer", () => {
 });
 
 describe("a look-up that never settles", () => {
-  test("does not stack up, is reported again and again, and what it brings in the end is taken", async () => {
+  test("does not stack up, is reported again and again, and its late result is taken", async () => {
     const { seeds, clock, lookUps, errors, places, answerLate } = givenSeeds({ peers: ["a"] }, {
       a: ["late", ["10.0.0.2"]],
     });
@@ -299,39 +299,39 @@ describe("a look-up that never settles", () => {
 });
 
 describe("a look-up that waits for others", () => {
-  /** One whose resolver has a queue. */
+  /** A look-up whose resolver has a queue. */
   function queued() {
     const clock = new VirtualClock();
-    const told: ResolveOptions[] = [];
+    const calls: ResolveOptions[] = [];
     const lookUp = new SingleFlight<readonly string[]>(clock, (options) => {
-      told.push(options);
+      calls.push(options);
       return new Promise(() => {});
     });
-    return { clock, lookUp, told, outcome: watch(lookUp.run()) };
+    return { clock, lookUp, calls, outcome: watch(lookUp.run()) };
   }
 
-  test("has the patience of one whose turn has come", async () => {
-    const { clock, told, outcome } = queued();
-    told[0]?.onQueue?.(true);
+  test("times out after its turn has come, as others do", async () => {
+    const { clock, calls, outcome } = queued();
+    calls[0]?.onQueue?.(true);
     await clock.advance(10 * PATIENCE);
     assertEquals([outcome.state, clock.pending], ["waiting", 0]);
-    told[0]?.onQueue?.(false);
+    calls[0]?.onQueue?.(false);
     await clock.advance(PATIENCE - 1);
     assertEquals(outcome.state, "waiting");
     await clock.advance(1);
     assertEquals(outcome, { state: "rejected", reason: new Error("there was no answer for 30 s") });
   });
 
-  test("is called off when the seeds close, and leaves no timer", async () => {
-    const { clock, lookUp, told, outcome } = queued();
-    assertEquals(told[0]?.signal?.aborted, false);
+  test("is aborted when the seeds close, and leaves no timer", async () => {
+    const { clock, lookUp, calls, outcome } = queued();
+    assertEquals(calls[0]?.signal?.aborted, false);
     lookUp.close();
-    told[0]?.onQueue?.(false);
+    calls[0]?.onQueue?.(false);
     await clock.advance(10 * PATIENCE);
-    assertEquals([told[0]?.signal?.aborted, clock.pending, outcome.state], [true, 0, "waiting"]);
+    assertEquals([calls[0]?.signal?.aborted, clock.pending, outcome.state], [true, 0, "waiting"]);
   });
 
-  test("is called off by whatever closes a seed: the mesh, a shorter list, a service that lost a target", async () => {
+  test("is aborted by anything that closes a seed: the mesh, a shorter list, a service that lost a target", async () => {
     const signals = new Map<string, AbortSignal>();
     const network = new MemoryNetwork();
     const host = network.host("10.0.0.1");

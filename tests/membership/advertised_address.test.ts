@@ -1,4 +1,4 @@
-// Where a node is taken to be, from what it says and from where it is heard.
+// Advertised addresses: what a node derives from the text of a heartbeat and from the datagram's source.
 import { describe, test } from "node:test";
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import * as fc from "fast-check";
@@ -12,19 +12,19 @@ const SOURCE6: Endpoint = { host: "fd00::9", port: 5000 };
 const RULES: AddressRules = { family: 4, mayBeAt: () => true };
 const RULES6: AddressRules = { family: 6, mayBeAt: () => true };
 
-/** What it advertises; what is shown of it, where it wants to be reached, and whether the source decides the host. */
+/** The text; the address that is shown, the endpoint to send to, and whether the source decides the host. */
 type Case = readonly [advertised: string, address: string, host: string, port: number, bySource: boolean];
 
-describe("in a mesh of IPv4, heard from 192.168.1.9:5000", () => {
+describe("in an IPv4 mesh, with the source 192.168.1.9:5000,", () => {
   const cases: readonly Case[] = [
     ["10.0.0.1:7946", "10.0.0.1:7946", "10.0.0.1", 7946, false],
     ["127.0.0.1:1", "127.0.0.1:1", "127.0.0.1", 1, false],
     ["192.168.1.9:5000", "192.168.1.9:5000", "192.168.1.9", 5000, false],
-    // Unspecified and empty hosts: the source's, with the advertised port.
+    // Unspecified and empty hosts: the source's host, with the advertised port.
     ["0.0.0.0:7946", "192.168.1.9:7946", "192.168.1.9", 7946, true],
     [":7946", "192.168.1.9:7946", "192.168.1.9", 7946, true],
     ["[::]:7946", "192.168.1.9:7946", "192.168.1.9", 7946, true],
-    // No host at all: multicast, broadcast, reserved.
+    // Addresses that no host can have: multicast, broadcast, reserved.
     ["239.0.0.1:7946", "192.168.1.9:7946", "192.168.1.9", 7946, true],
     ["224.0.0.1:53", "192.168.1.9:53", "192.168.1.9", 53, true],
     ["255.255.255.255:7946", "192.168.1.9:7946", "192.168.1.9", 7946, true],
@@ -33,7 +33,7 @@ describe("in a mesh of IPv4, heard from 192.168.1.9:5000", () => {
     // Names and literals of the other family are shown, but neither looked up nor sent to.
     ["cache-1.svc:7946", "cache-1.svc:7946", "192.168.1.9", 7946, true],
     ["[fe80::1]:7946", "[fe80::1]:7946", "192.168.1.9", 7946, true],
-    // Nothing usable: the source, port and all.
+    // Unusable texts: the source's host and port.
     ["", "192.168.1.9:5000", "192.168.1.9", 5000, true],
     ["10.0.0.1", "192.168.1.9:5000", "192.168.1.9", 5000, true],
     ["10.0.0.1:0", "192.168.1.9:5000", "192.168.1.9", 5000, true],
@@ -47,7 +47,7 @@ describe("in a mesh of IPv4, heard from 192.168.1.9:5000", () => {
     });
   }
 
-  test("any text is one host's literal, its own or the source's", () => {
+  test("any text gives the literal of one host, its own or the source's", () => {
     const host = fc.oneof(fc.ipV4(), fc.ipV4Extended(), fc.ipV6(), fc.domain(), anyString);
     const advertised = fc.oneof(
       anyString,
@@ -66,14 +66,14 @@ describe("in a mesh of IPv4, heard from 192.168.1.9:5000", () => {
   });
 });
 
-describe("in a mesh of IPv6, heard from [fd00::9]:5000", () => {
+describe("in an IPv6 mesh, with the source [fd00::9]:5000,", () => {
   const cases: readonly Case[] = [
     ["[fd00::1]:7946", "[fd00::1]:7946", "fd00::1", 7946, false],
-    // One address has one text.
+    // An address has one canonical text.
     ["[FD00:0:0::0001]:7946", "[fd00::1]:7946", "fd00::1", 7946, false],
     ["[::]:7946", "[fd00::9]:7946", "fd00::9", 7946, true],
     [":7946", "[fd00::9]:7946", "fd00::9", 7946, true],
-    // A group, IPv4 within IPv6, and a link-local address, which is of use on its own link only.
+    // A multicast address, an IPv4-mapped one, and a link-local one, which is valid on its own link only.
     ["[ff12::1]:7946", "[fd00::9]:7946", "fd00::9", 7946, true],
     ["[::ffff:10.0.0.1]:7946", "[fd00::9]:7946", "fd00::9", 7946, true],
     ["[fe80::1]:7946", "[fd00::9]:7946", "fd00::9", 7946, true],
@@ -88,26 +88,26 @@ describe("in a mesh of IPv6, heard from [fd00::9]:5000", () => {
   }
 });
 
-test("where a node may not be it is not: then it is where it was heard", () => {
-  const asked: [Endpoint, Endpoint][] = [];
+test("an endpoint where a node can not be is replaced by the source", () => {
+  const checked: [Endpoint, Endpoint][] = [];
   const forbidden = { host: "10.0.0.255", port: 7946 };
   const mayBeAt = (endpoint: Endpoint, source: Endpoint) => {
-    asked.push([endpoint, source]);
+    checked.push([endpoint, source]);
     return !isSameEndpoint(endpoint, forbidden);
   };
   const at = (text: string) => locate(text, SOURCE, { family: 4, mayBeAt });
   assertEquals(at("10.0.0.255:7946"), { address: "192.168.1.9:5000", endpoint: SOURCE, bySource: true });
   assertEquals(at("10.0.0.255:7947").endpoint, { host: "10.0.0.255", port: 7947 });
-  // What is asked about is where datagrams would go.
+  // The check is made of the endpoint to which datagrams would go.
   at("name:1");
-  assertEquals(asked, [
+  assertEquals(checked, [
     [forbidden, SOURCE],
     [{ host: "10.0.0.255", port: 7947 }, SOURCE],
     [{ host: "192.168.1.9", port: 1 }, SOURCE],
   ]);
 });
 
-test("a host that others can name is a literal of the family, as it is written, without a zone", () => {
+test("a usable host is a literal of the family, in canonical form, without a zone", () => {
   const usable = (host: string) => [usableHost(host, 4), usableHost(host, 6)];
   assertEquals(usable("10.0.0.1"), ["10.0.0.1", undefined]);
   assertEquals(usable("FD00::01"), [undefined, "fd00::1"]);
@@ -120,7 +120,7 @@ test("a host that others can name is a literal of the family, as it is written, 
     fc.property(fc.oneof(fc.ipV6(), fc.ipV4(), anyString), fc.constantFrom(4 as const, 6 as const), (text, family) => {
       const host = usableHost(text, family);
       if (host === undefined) return;
-      // What it gives is what it takes: `host` of what is told of has to be the same text again.
+      // The result is accepted unchanged: the `host` of a peer exchange has to be the same text again.
       assertEquals([usableHost(host, family), familyOf(host)], [host, family]);
     }),
   );

@@ -1,4 +1,4 @@
-// How often an address that others tell of is asked: next to never, until it answers.
+// The amplification limit: how often an unvalidated address that others name is challenged.
 import { describe, test } from "node:test";
 import { assert, assertEquals, assertGreaterOrEqual, assertLessOrEqual } from "@std/assert";
 import * as fc from "fast-check";
@@ -17,13 +17,13 @@ function setUp() {
 }
 
 describe("an address", () => {
-  test("is asked once, however often it is named", () => {
+  test("is challenged once, however often it is named", () => {
     const { amplification } = setUp();
     assertEquals(Array.from({ length: 100 }, () => amplification.allow(A, "peer")).filter(Boolean).length, 1);
     assertEquals(amplification.refused, 0);
   });
 
-  test("is one with its port: another port of the host is another, as is an IPv6 literal", () => {
+  test("includes the port: another port of the host is another address, as is an IPv6 literal", () => {
     const { amplification } = setUp();
     const others = [{ ...A, port: 7947 }, { host: "::1", port: 7946 }, { host: "::", port: 17946 }];
     assertEquals([A, ...others, A].map((endpoint) => amplification.allow(endpoint, "peer")), [
@@ -36,24 +36,24 @@ describe("an address", () => {
   });
 
   for (
-    const [introducer, minutes] of [
-      // 5, 10, 20 … seconds later each time, then each hour.
+    const [source, minutes] of [
+      // The pauses: 5, 10, 20 … seconds, then an hour.
       ["peer", [0, 5, 15, 35, 75, 155, 315, 635, 1275, 2555, 5115, 8715, 12_315].map((seconds) => seconds / 60)],
       ["claim", [0, 1, 3, 7, 15, 31, 63, 123, 183]],
     ] as const
   ) {
-    test(`that a ${introducer} names all the time is asked after pauses that double up to an hour`, async () => {
+    test(`that a ${source} names all the time is challenged after pauses that double up to an hour`, async () => {
       const { amplification, clock } = setUp();
-      const asked: number[] = [];
+      const challengedAt: number[] = [];
       for (let i = 0; i <= 4 * 60 * 60; i++) {
-        if (amplification.allow(A, introducer)) asked.push(clock.now() / MINUTE);
+        if (amplification.allow(A, source)) challengedAt.push(clock.now() / MINUTE);
         await clock.advance(1000);
       }
-      assertEquals(asked, minutes);
+      assertEquals(challengedAt, minutes);
     });
   }
 
-  test("that is named again only later is asked then", async () => {
+  test("that is named again only later is challenged then", async () => {
     const { amplification, clock } = setUp();
     amplification.allow(A, "peer");
     await clock.advance(HEARTBEAT - 1);
@@ -66,7 +66,7 @@ describe("an address", () => {
     assertEquals(amplification.allow(A, "peer"), true);
   });
 
-  test("that has answered is asked anew, as if it had never been", async () => {
+  test("that has responded is challenged as one that is named for the first time", async () => {
     const { amplification, clock } = setUp();
     amplification.allow(A, "peer");
     await clock.advance(HEARTBEAT);
@@ -77,14 +77,14 @@ describe("an address", () => {
     assertEquals(amplification.allow(A, "peer"), true);
   });
 
-  test("that the user's resolver names is asked each time that it does", () => {
+  test("that the user's resolver names is challenged each time", () => {
     const { amplification } = setUp();
     assertEquals([amplification.allow(A, "resolver"), amplification.allow(A, "resolver")], [true, true]);
-    // And counts as asked for those who tell of it.
+    // It also counts as challenged for the other sources.
     assertEquals(amplification.allow(A, "peer"), false);
   });
 
-  test("is unknown again when they are cleared", () => {
+  test("is unknown again after the limit is cleared", () => {
     const { amplification } = setUp();
     amplification.allow(A, "peer");
     amplification.clear();
@@ -96,7 +96,7 @@ describe("all addresses together", () => {
   const name = (amplification: AmplificationLimit, from: number, count: number) =>
     Array.from({ length: count }, (_, i) => amplification.allow(placeOf(from + i), "peer")).filter(Boolean).length;
 
-  test("are asked 256 at once and 64 a second; what is beyond is counted", async () => {
+  test("are challenged 256 at once and 64 a second; those beyond that are counted", async () => {
     const { amplification, clock } = setUp();
     assertEquals([name(amplification, 0, 300), amplification.refused], [256, 44]);
     await clock.advance(1000);
@@ -105,7 +105,7 @@ describe("all addresses together", () => {
     assertEquals(name(amplification, 2000, 300), 256);
   });
 
-  test("one that was refused for the rate does not count as asked", async () => {
+  test("are not counted as challenged when the rate refused them", async () => {
     const { amplification, clock } = setUp();
     name(amplification, 0, 256);
     assertEquals(amplification.allow(A, "peer"), false);
@@ -113,7 +113,7 @@ describe("all addresses together", () => {
     assertEquals(amplification.allow(A, "peer"), true);
   });
 
-  test("are 4,096 that are remembered: of the one asked longest ago it is forgotten how often it was", async () => {
+  test("are remembered up to 4,096: the count of the one that was challenged longest ago is forgotten", async () => {
     const { amplification, clock } = setUp();
     assertEquals([amplification.allow(A, "peer"), amplification.allow(placeOf(9999), "peer")], [true, true]);
     for (const pause of [HEARTBEAT, 2 * HEARTBEAT, 4 * HEARTBEAT, 8 * HEARTBEAT, 16 * HEARTBEAT, 32 * HEARTBEAT]) {
@@ -121,22 +121,22 @@ describe("all addresses together", () => {
       assertEquals(amplification.allow(A, "peer"), true);
     }
     const start = clock.now();
-    // It would be left alone for more than five minutes now. With a rate of 64 a second 4,094 others take one.
-    const askOthers = async (from: number, count: number) => {
+    // Its next pause is more than five minutes. At a rate of 64 a second, 4,094 other challenges take one minute.
+    const challengeOthers = async (from: number, count: number) => {
       for (let i = from; i < from + count; i++) {
         while (!amplification.allow(placeOf(i), "peer")) await clock.advance(1000 / 64);
       }
     };
-    await askOthers(0, 4094);
+    await challengeOthers(0, 4094);
     await clock.advance(1000);
-    // The next takes the place of the one that was not asked again, and then it is its turn.
-    await askOthers(4094, 1);
+    // The next address evicts the one that was challenged longest ago, which may be challenged again then.
+    await challengeOthers(4094, 1);
     assertEquals([amplification.allow(A, "peer"), clock.now() - start < 5 * MINUTE], [false, true]);
-    await askOthers(4095, 1);
+    await challengeOthers(4095, 1);
     assertEquals([amplification.allow(A, "peer"), clock.now() - start < 5 * MINUTE], [true, true]);
   });
 
-  test("get no more than that, however they are named", async () => {
+  test("are not challenged above that rate, however they are named", async () => {
     const step = fc.tuple(
       fc.oneof(fc.nat(2000), fc.constantFrom(0, HEARTBEAT, 2 * HEARTBEAT, 60_000)),
       fc.nat(400),
@@ -170,7 +170,7 @@ describe("all addresses together", () => {
   });
 });
 
-test("an address that was asked in vain is asked at most 35 times a day", async () => {
+test("an address that does not respond is challenged at most 35 times a day", async () => {
   const { amplification, clock } = setUp();
   let count = 0;
   for (let i = 0; i < 24 * 60; i++) {
@@ -180,50 +180,50 @@ test("an address that was asked in vain is asked at most 35 times a day", async 
   assert(count <= 35, `${count}`);
 });
 
-describe("those who name addresses", () => {
+describe("the sources of addresses", () => {
   const at = (host: string, port: number): Endpoint => ({ host, port });
 
-  test("do not use up what is for others: claims of strangers, peers and the resolver have each their own", () => {
+  test("have budgets of their own: heartbeats of unknown nodes, peers, and the resolver", () => {
     const { amplification } = setUp();
-    const ask = (introducer: AddressSource, from: number) =>
-      Array.from({ length: 2000 }, (_, i) => amplification.allow(placeOf(from + i), introducer)).filter(Boolean)
+    const challenge = (source: AddressSource, from: number) =>
+      Array.from({ length: 2000 }, (_, i) => amplification.allow(placeOf(from + i), source)).filter(Boolean)
         .length;
-    assertEquals([ask("claim", 0), ask("peer", 2000), ask("resolver", 4000)], [64, 256, 512]);
+    assertEquals([challenge("claim", 0), challenge("peer", 2000), challenge("resolver", 4000)], [64, 256, 512]);
   });
 
-  test("are one to an address: what a stranger has claimed, a peer does not make asked again", () => {
+  test("share the count of an address: what an unknown node has advertised is not challenged again because a peer lists it", () => {
     const { amplification } = setUp();
     assertEquals([amplification.allow(A, "claim"), amplification.allow(A, "peer")], [true, false]);
     // The resolver is the user's own.
     assertEquals([amplification.allow(A, "resolver"), amplification.allow(A, "claim")], [true, false]);
   });
 
-  for (const [introducer, burst, inTenSeconds] of [["claim", 8, 1], ["peer", 64, 10]] as const) {
-    test(`make one host be asked at ${burst} ports at once, by a ${introducer}`, async () => {
+  for (const [source, burst, inTenSeconds] of [["claim", 8, 1], ["peer", 64, 10]] as const) {
+    test(`allow challenges to ${burst} ports of one host at once, for a ${source}`, async () => {
       const { amplification, clock } = setUp();
-      const ask = (from: number) =>
-        Array.from({ length: 500 }, (_, i) => amplification.allow(at("10.0.0.9", from + i), introducer))
+      const challenge = (from: number) =>
+        Array.from({ length: 500 }, (_, i) => amplification.allow(at("10.0.0.9", from + i), source))
           .filter(Boolean).length;
-      assertEquals(ask(1), burst);
+      assertEquals(challenge(1), burst);
       await clock.advance(10_000);
-      assertEquals(ask(1001), inTenSeconds);
-      // Another is asked all the same, and this one when somebody has answered there.
-      assertEquals(amplification.allow(at("10.0.0.8", 1), introducer), true);
+      assertEquals(challenge(1001), inTenSeconds);
+      // Another host is challenged all the same, and this one after a response from there.
+      assertEquals(amplification.allow(at("10.0.0.8", 1), source), true);
       amplification.validated(at("10.0.0.9", 1));
-      assertEquals(amplification.allow(at("10.0.0.9", 3001), introducer), true);
+      assertEquals(amplification.allow(at("10.0.0.9", 3001), source), true);
     });
   }
 
-  test("make a host on which somebody has answered be asked at all ports, by a peer: many nodes may run there", () => {
+  test("allow challenges to all ports of a host on which a node has responded, for a peer: many nodes may run there", () => {
     const { amplification } = setUp();
-    const ask = (introducer: AddressSource, from: number) =>
-      Array.from({ length: 500 }, (_, i) => amplification.allow(at("10.0.0.9", from + i), introducer))
+    const challenge = (source: AddressSource, from: number) =>
+      Array.from({ length: 500 }, (_, i) => amplification.allow(at("10.0.0.9", from + i), source))
         .filter(Boolean).length;
     amplification.validated(at("10.0.0.9", 1));
-    assertEquals([ask("claim", 1000), ask("peer", 2000)], [8, 256]);
+    assertEquals([challenge("claim", 1000), challenge("peer", 2000)], [8, 256]);
   });
 
-  test("have what was answered back: it has cost nobody anything", () => {
+  test("get back the budget of addresses that responded, as these were valid", () => {
     const { amplification } = setUp();
     const all = Array.from({ length: 1000 }, (_, i) => placeOf(i));
     for (const endpoint of all) {
@@ -231,7 +231,7 @@ describe("those who name addresses", () => {
       amplification.validated(endpoint);
     }
     assertEquals(amplification.refused, 0);
-    // Not more than it has cost.
+    // No more than was spent is given back.
     amplification.validated(placeOf(5000));
     assertEquals(all.filter((_, i) => amplification.allow(placeOf(2000 + i), "peer")).length, 256);
   });

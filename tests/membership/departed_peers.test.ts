@@ -1,4 +1,4 @@
-// Peers that are gone: which of them are asked again, and when; and what a late copy of what they sent can do.
+// Departed peers: which are probed again, when, and what a late copy of their datagrams can cause.
 import { describe, test } from "node:test";
 import { assert, assertEquals, assertGreater, assertLessOrEqual } from "@std/assert";
 import { MemoryNetwork, type TappedDatagram } from "../../adapters/memory.ts";
@@ -17,98 +17,101 @@ const HOUR = 60 * MINUTE;
 
 function setUp({ capacity = 1024, heartbeat = 5000 } = {}) {
   const clock = new VirtualClock();
-  const asked: { readonly at: number; readonly to: string }[] = [];
-  const gone = new DepartedPeers({
+  const probes: { readonly at: number; readonly to: string }[] = [];
+  const departed = new DepartedPeers({
     capacity,
     heartbeat,
     clock,
-    probe: ({ host, port }: Endpoint) => asked.push({ at: clock.now(), to: formatAddress(host, port) }),
+    probe: ({ host, port }: Endpoint) => probes.push({ at: clock.now(), to: formatAddress(host, port) }),
   });
   const add = (index: number, reason: "expired" | "left" | "replaced" = "expired", silence = 0) => {
     const heardAt = clock.now() - silence;
-    gone.add({ id: nameOf(index), address: addressOf(index), endpoint: placeOf(index), heardAt }, reason);
+    departed.add({ id: nameOf(index), address: addressOf(index), endpoint: placeOf(index), heardAt }, reason);
   };
-  const come = (index: number, place = index) => gone.onJoined({ id: nameOf(index), endpoint: placeOf(place) });
-  /** Looks each quarter of a heartbeat, as the membership does. */
+  const join = (index: number, place = index) => departed.onJoined({ id: nameOf(index), endpoint: placeOf(place) });
+  /** Checks each quarter of a heartbeat, as the membership does. */
   const goOn = async (time: number) => {
     for (const end = clock.now() + time; clock.now() < end;) {
       await clock.advance(heartbeat / 4);
-      gone.probeAgain();
+      departed.probeAgain();
     }
   };
-  const lost = () => gone.lost.map(({ id }) => id);
-  return { clock, gone, asked, add, come, goOn, lost };
+  const lost = () => departed.lost.map(({ id }) => id);
+  return { clock, departed, probes, add, join, goOn, lost };
 }
 
 describe("a peer that was lost", () => {
-  test("is asked after 1, 2, 4 … heartbeats, up to a minute, and after an hour each sixtieth of its absence", async () => {
-    const { asked, add, goOn } = setUp();
+  test("is probed after 1, 2, 4 … heartbeats, up to a minute, and after an hour each sixtieth of its absence", async () => {
+    const { probes, add, goOn } = setUp();
     add(1);
     await goOn(30 * HOUR);
-    const times = asked.map(({ at }) => at);
+    const times = probes.map(({ at }) => at);
     assertEquals(times.slice(0, 6), [5000, 15_000, 35_000, 75_000, 135_000, 195_000]);
     for (const [i, at] of times.slice(5).entries()) {
       const pause = (times[i + 6] ?? at + MINUTE) - at;
       assert(pause >= MINUTE, `${pause} ms after ${at} ms`);
-      // A cut of so long heals within a minute, or a 58th of it.
+      // A partition of so long heals within a minute, or a 58th of its time.
       assertLessOrEqual(pause, Math.max(MINUTE, at / 58) + 5000);
     }
     assertGreater(times.length, 200);
   });
 
-  test("is asked at once when a peer tells of it, after 1, 2, 4 … heartbeats, and once a minute while it goes on", async () => {
-    const { clock, gone, asked, add, goOn } = setUp();
+  test("is probed at once when a peer lists it, after 1, 2, 4 … heartbeats, and once a minute while that goes on", async () => {
+    const { clock, departed, probes, add, goOn } = setUp();
     add(1);
     await goOn(30 * HOUR);
-    asked.length = 0;
+    probes.length = 0;
     const since = clock.now();
     for (let i = 0; i < 16; i++) {
-      assertEquals(gone.mentioned(nameOf(1), placeOf(1)), true);
+      assertEquals(departed.mentioned(nameOf(1), placeOf(1)), true);
       await goOn(MINUTE / 4);
     }
-    const times = asked.map(({ at }) => (at - since) / 1000);
+    const times = probes.map(({ at }) => (at - since) / 1000);
     assertEquals(times, [0, 5, 15, 35, 75, 135, 195]);
-    // Somewhere else nobody asks it.
-    assertEquals(gone.mentioned(nameOf(1), placeOf(2)), false);
-    asked.length = 0;
+    // It is not probed at another address.
+    assertEquals(departed.mentioned(nameOf(1), placeOf(2)), false);
+    probes.length = 0;
     await goOn(10 * MINUTE);
-    assertLessOrEqual(asked.length, 1);
+    assertLessOrEqual(probes.length, 1);
     add(1, "left");
-    assertEquals([gone.mentioned(nameOf(1), placeOf(1)), gone.mentioned(nameOf(3), placeOf(3))], [false, false]);
+    assertEquals([departed.mentioned(nameOf(1), placeOf(1)), departed.mentioned(nameOf(3), placeOf(3))], [
+      false,
+      false,
+    ]);
   });
 
-  test("is asked each heartbeat when these are an hour apart", async () => {
-    const { asked, add, goOn } = setUp({ heartbeat: HOUR });
+  test("is probed each heartbeat when these are an hour apart", async () => {
+    const { probes, add, goOn } = setUp({ heartbeat: HOUR });
     add(1);
     await goOn(5 * HOUR);
-    assertEquals(asked.map(({ at }) => at / HOUR), [1, 2, 3, 4, 5]);
+    assertEquals(probes.map(({ at }) => at / HOUR), [1, 2, 3, 4, 5]);
   });
 
-  test("waits behind those that were asked less lately, however far apart heartbeats are", async () => {
-    const { asked, add, goOn } = setUp({ heartbeat: 60_000 });
+  test("waits behind those whose last probe is longer ago, however far apart heartbeats are", async () => {
+    const { probes, add, goOn } = setUp({ heartbeat: 60_000 });
     for (let i = 1; i <= 1000; i++) add(i);
     await goOn(4 * MINUTE);
-    assertEquals(new Set(asked.map(({ to }) => to)).size, 1000);
+    assertEquals(new Set(probes.map(({ to }) => to)).size, 1000);
   });
 
-  test("is one of those of whom no more than 32 are asked a second, and a look at a time", async () => {
-    const { asked, add, goOn, clock } = setUp();
+  test("shares the limit of 32 probes a second, and in one check", async () => {
+    const { probes, add, goOn, clock } = setUp();
     for (let i = 1; i <= 1000; i++) add(i);
     await goOn(5000);
-    assertEquals(asked.length, 40);
+    assertEquals(probes.length, 40);
     await goOn(100_000);
-    assertLessOrEqual(asked.length, 40 + 32 * clock.now() / 1000);
-    assertEquals(new Set(asked.map(({ to }) => to)).size, 1000, "each in its turn");
+    assertLessOrEqual(probes.length, 40 + 32 * clock.now() / 1000);
+    assertEquals(new Set(probes.map(({ to }) => to)).size, 1000, "each in its turn");
   });
 
-  test("is told of until it comes back, or is forgotten as it has been gone for longest", async () => {
-    const { gone, add, lost, clock } = setUp({ capacity: 3 });
+  test("is reported as lost until it comes back, or is forgotten as its departure is the longest ago", async () => {
+    const { departed, add, lost, clock } = setUp({ capacity: 3 });
     for (const index of [1, 2, 3]) add(index);
     await clock.advance(100);
-    assertEquals(gone.lost[0], { id: nameOf(1), address: addressOf(1), lostFor: 100 });
-    gone.back(nameOf(1));
+    assertEquals(departed.lost[0], { id: nameOf(1), address: addressOf(1), lostFor: 100 });
+    departed.back(nameOf(1));
     add(2, "left");
-    assertEquals([lost(), gone.goneAt(nameOf(1)) !== undefined, gone.goneAt(nameOf(2)) !== undefined], [
+    assertEquals([lost(), departed.goneAt(nameOf(1)) !== undefined, departed.goneAt(nameOf(2)) !== undefined], [
       [nameOf(3)],
       false,
       true,
@@ -116,22 +119,22 @@ describe("a peer that was lost", () => {
     add(4);
     add(5);
     assertEquals(
-      [lost(), gone.goneAt(nameOf(2)) !== undefined],
+      [lost(), departed.goneAt(nameOf(2)) !== undefined],
       [[3, 4, 5].map(nameOf), false],
       "those that have left go first",
     );
     add(6);
-    assertEquals([lost(), gone.goneAt(nameOf(3)) !== undefined], [[4, 5, 6].map(nameOf), false]);
-    gone.clear();
-    assertEquals([lost(), gone.goneAt(nameOf(6)) !== undefined], [[], false]);
+    assertEquals([lost(), departed.goneAt(nameOf(3)) !== undefined], [[4, 5, 6].map(nameOf), false]);
+    departed.clear();
+    assertEquals([lost(), departed.goneAt(nameOf(6)) !== undefined], [[], false]);
   });
 
-  test("that has left, or made room at its address, is asked nothing and not told of", async () => {
-    const { gone, add, lost, goOn, asked } = setUp();
+  test("that has left, or was replaced at its address, is not probed and not reported", async () => {
+    const { departed, add, lost, goOn, probes } = setUp();
     add(1, "left");
     add(2, "replaced");
     await goOn(HOUR);
-    assertEquals([lost(), asked, gone.goneAt(nameOf(1)) !== undefined, gone.goneAt(nameOf(2)) !== undefined], [
+    assertEquals([lost(), probes, departed.goneAt(nameOf(1)) !== undefined, departed.goneAt(nameOf(2)) !== undefined], [
       [],
       [],
       true,
@@ -139,172 +142,172 @@ describe("a peer that was lost", () => {
     ]);
   });
 
-  test("is replaced by a newcomer: at its address, else on its host, else whoever has been gone for longest", async () => {
-    const { gone, add, lost, asked, goOn } = setUp();
+  test("is replaced by a joining node: at its address, else on its host, else the one that departed longest ago", async () => {
+    const { departed, add, lost, probes, goOn } = setUp();
     for (const index of [1, 2, 3, 4]) add(index);
-    gone.onJoined({ id: nameOf(200), endpoint: placeOf(3) });
+    departed.onJoined({ id: nameOf(200), endpoint: placeOf(3) });
     assertEquals(lost(), [1, 2, 4].map(nameOf));
-    gone.onJoined({ id: nameOf(201), endpoint: { ...placeOf(4), port: 9 } });
+    departed.onJoined({ id: nameOf(201), endpoint: { ...placeOf(4), port: 9 } });
     assertEquals(lost(), [1, 2].map(nameOf));
-    gone.onJoined({ id: nameOf(100), endpoint: placeOf(100) });
+    departed.onJoined({ id: nameOf(100), endpoint: placeOf(100) });
     assertEquals(lost(), [nameOf(2)]);
-    gone.onJoined({ id: nameOf(101), endpoint: placeOf(101) });
-    gone.onJoined({ id: nameOf(102), endpoint: placeOf(102) });
+    departed.onJoined({ id: nameOf(101), endpoint: placeOf(101) });
+    departed.onJoined({ id: nameOf(102), endpoint: placeOf(102) });
     assertEquals(lost(), []);
     await goOn(10_000);
-    // Only where another is now nobody can be. The others may be on the far side of a cut.
-    assertEquals(asked.map(({ to }) => to), [1, 2, 4].map(addressOf));
+    // Only at an address that another node has can the lost one not be. The others may be across a partition.
+    assertEquals(probes.map(({ to }) => to), [1, 2, 4].map(addressOf));
   });
 
-  test("is not replaced by a visitor: by who leaves within a minute, as the doctor does", async () => {
-    const { gone, add, lost, clock } = setUp();
+  test("is not replaced by a node that leaves within a minute, as the doctor does", async () => {
+    const { departed, add, lost, clock } = setUp();
     for (const [time, isAlone] of [[59_999, true], [60_000, false]] as const) {
-      gone.clear();
+      departed.clear();
       add(1);
-      gone.onJoined({ id: nameOf(2), endpoint: placeOf(2) });
+      departed.onJoined({ id: nameOf(2), endpoint: placeOf(2) });
       assertEquals(lost(), []);
       await clock.advance(time);
       add(2, "left");
       assertEquals(lost(), isAlone ? [nameOf(1)] : []);
     }
-    // One that crashed is missed in its place.
-    gone.clear();
+    // One that crashed leaves the peer lost again.
+    departed.clear();
     add(1);
-    gone.onJoined({ id: nameOf(2), endpoint: placeOf(2) });
+    departed.onJoined({ id: nameOf(2), endpoint: placeOf(2) });
     add(2);
     assertEquals(lost(), [nameOf(2)]);
   });
 
-  test("is not replaced by a visitor at its address either, and is asked there when that has left", async () => {
-    const { add, come, goOn, lost, asked } = setUp();
+  test("is not replaced by such a node at its address either, and is probed there when that has left", async () => {
+    const { add, join, goOn, lost, probes } = setUp();
     add(1);
-    come(2, 1);
+    join(2, 1);
     await goOn(30_000);
-    assertEquals([lost(), asked], [[], []]);
+    assertEquals([lost(), probes], [[], []]);
     add(2, "left");
     assertEquals(lost(), [nameOf(1)]);
     await goOn(5000);
-    assertEquals(asked.map(({ to }) => to), [addressOf(1)]);
-    // One that stays is no visitor.
-    come(3, 1);
+    assertEquals(probes.map(({ to }) => to), [addressOf(1)]);
+    // One that stays is a replacement.
+    join(3, 1);
     await goOn(MINUTE);
     add(3, "left");
     assertEquals(lost(), []);
-    asked.length = 0;
+    probes.length = 0;
     await goOn(HOUR);
-    assertEquals(asked, []);
+    assertEquals(probes, []);
   });
 
-  test("is replaced by who came after it was last heard, and before anybody knew that it is lost", async () => {
+  test("is replaced by a node that joined after it was last heard, and before its loss was detected", async () => {
     for (const silence of [11_000, 9_000]) {
-      const { add, come, lost, clock } = setUp();
+      const { add, join, lost, clock } = setUp();
       await clock.advance(HOUR);
-      come(2);
+      join(2);
       await clock.advance(10_000);
       add(1, "expired", silence);
       assertEquals(lost(), silence > 10_000 ? [] : [nameOf(1)], `silent for ${silence} ms`);
-      // It stands for one, and has not left.
+      // It replaces one peer, and has not left.
       add(3, "expired", 11_000);
       assertEquals(lost(), silence > 10_000 ? [nameOf(3)] : [nameOf(1)]);
       add(2, "left");
-      assertEquals(lost(), [1, 3].map(nameOf), "it was a visitor");
+      assertEquals(lost(), [1, 3].map(nameOf), "it was short-lived");
     }
   });
 
-  test("is not replaced by those whom this node met first, nor by the successor of another", async () => {
-    const { add, come, lost, clock } = setUp();
-    come(2);
+  test("is not replaced by those that this node met first, nor by the replacement of another", async () => {
+    const { add, join, lost, clock } = setUp();
+    join(2);
     await clock.advance(15_000);
     add(1, "expired", 15_000);
     assertEquals(lost(), [nameOf(1)]);
     const later = setUp();
     await later.clock.advance(HOUR);
-    // Nor by itself, if it was heard once only.
-    later.come(1);
+    // Nor by itself, if it was heard only once.
+    later.join(1);
     later.add(1);
     assertEquals(later.lost(), [nameOf(1)]);
-    later.gone.clear();
-    later.come(4, 3);
+    later.departed.clear();
+    later.join(4, 3);
     later.add(3, "replaced", 1000);
     later.add(5, "expired", 5000);
     assertEquals(later.lost(), [nameOf(5)]);
   });
 
-  test("gives whoever stood for it to another when it is back", async () => {
-    const { gone, add, come, lost, clock } = setUp();
+  test("releases its replacement for another lost peer when it is back", async () => {
+    const { departed, add, join, lost, clock } = setUp();
     await clock.advance(HOUR);
     add(1);
     await clock.advance(1000);
     add(2);
-    come(3);
+    join(3);
     assertEquals(lost(), [nameOf(2)]);
-    gone.back(nameOf(1));
+    departed.back(nameOf(1));
     assertEquals(lost(), []);
-    gone.back(nameOf(2));
+    departed.back(nameOf(2));
     await clock.advance(1000);
-    // Not to one that was heard later.
+    // Not for one that was heard later.
     add(4, "expired", 999);
     assertEquals(lost(), [nameOf(4)]);
     add(5, "expired", 1000);
     assertEquals(lost(), [nameOf(4)]);
   });
 
-  test("is stood for as before by one that has not left, though somebody has said so", async () => {
-    const { gone, add, come, lost, clock } = setUp();
+  test("keeps its replacement when that has not left, though a leave in its name was received", async () => {
+    const { departed, add, join, lost, clock } = setUp();
     await clock.advance(HOUR);
     for (const place of [2, 1]) {
       add(1);
-      come(2, place);
+      join(2, place);
       await clock.advance(30_000);
       add(2, "left");
       assertEquals(lost(), [nameOf(1)]);
-      gone.onAddressTaken({ id: nameOf(2), endpoint: placeOf(place) });
-      gone.back(nameOf(2));
+      departed.onAddressTaken({ id: nameOf(2), endpoint: placeOf(place) });
+      departed.back(nameOf(2));
       assertEquals(lost(), []);
-      gone.back(nameOf(1));
-      gone.clear();
+      departed.back(nameOf(1));
+      departed.clear();
     }
-    // One that stood for nobody stands for who is lost later, and was silent when it came.
-    come(2);
+    // A node that replaces no peer replaces one that is lost later, and was silent when it joined.
+    join(2);
     await clock.advance(90_000);
     add(2, "left");
-    gone.back(nameOf(2));
+    departed.back(nameOf(2));
     add(1, "expired", 95_000);
     assertEquals(lost(), []);
   });
 
-  test("is not stood for by one that stands for another, wherever it is", async () => {
-    const { gone, add, come, lost, clock } = setUp();
+  test("is not replaced by the replacement of another, wherever that is", async () => {
+    const { departed, add, join, lost, clock } = setUp();
     await clock.advance(HOUR);
     add(1);
     add(3);
-    // At the address of one of them; somebody says that it leaves, and it answers.
-    come(2, 1);
+    // At the address of one of them; a leave in its name comes, and it responds.
+    join(2, 1);
     assertEquals(lost(), [nameOf(3)]);
     add(2, "left");
-    gone.onAddressTaken({ id: nameOf(2), endpoint: placeOf(1) });
-    gone.back(nameOf(2));
+    departed.onAddressTaken({ id: nameOf(2), endpoint: placeOf(1) });
+    departed.back(nameOf(2));
     assertEquals(lost(), [nameOf(3)]);
-    // It moves to where the other was.
-    gone.onAddressTaken({ id: nameOf(2), endpoint: placeOf(3) });
+    // It moves to the address of the other.
+    departed.onAddressTaken({ id: nameOf(2), endpoint: placeOf(3) });
     assertEquals(lost(), [nameOf(1)]);
-    come(4);
+    join(4);
     assertEquals(lost(), []);
   });
 
-  test("is no more when one that is known is where it was", async () => {
-    const { gone, add, goOn, lost, asked } = setUp();
+  test("is not reported any more when a known peer is at its address", async () => {
+    const { departed, add, goOn, lost, probes } = setUp();
     add(1);
-    gone.onAddressTaken({ id: nameOf(1), endpoint: placeOf(1) });
+    departed.onAddressTaken({ id: nameOf(1), endpoint: placeOf(1) });
     assertEquals(lost(), [nameOf(1)], "that is itself");
-    gone.onAddressTaken({ id: nameOf(2), endpoint: placeOf(1) });
+    departed.onAddressTaken({ id: nameOf(2), endpoint: placeOf(1) });
     assertEquals(lost(), []);
     await goOn(HOUR);
-    assertEquals(asked, []);
+    assertEquals(probes, []);
   });
 });
 
-describe("a node that is gone and is heard", () => {
+describe("a departed node that is heard", () => {
   const lose = async (rig: MembershipRig) => {
     rig.membership.start();
     rig.meet(1);
@@ -314,7 +317,7 @@ describe("a node that is gone and is heard", () => {
   };
 
   for (const reason of ["lost", "left"] as const) {
-    test(`after it ${reason === "lost" ? "was lost" : "had left"} is asked, once in half a heartbeat, and is no peer until it answers`, async () => {
+    test(`after it ${reason === "lost" ? "was lost" : "had left"} is challenged, once in half a heartbeat, and is no peer until it responds`, async () => {
       const rig = new MembershipRig();
       if (reason === "lost") await lose(rig);
       else {
@@ -325,8 +328,8 @@ describe("a node that is gone and is heard", () => {
       rig.forget();
       for (let i = 0; i < 5; i++) rig.hear(1);
       assertEquals([rig.membership.peers.size, rig.events], [0, []]);
-      const [question, ...more] = rig.sentTo(addressOf(1));
-      assertEquals([question?.nonce !== undefined, question?.peers, more], [true, undefined, []]);
+      const [challenge, ...more] = rig.sentTo(addressOf(1));
+      assertEquals([challenge?.nonce !== undefined, challenge?.peers, more], [true, undefined, []]);
       await rig.clock.advance(HEARTBEAT / 2);
       rig.hear(1);
       assertGreater(rig.sentTo(addressOf(1)).length, 1);
@@ -336,17 +339,17 @@ describe("a node that is gone and is heard", () => {
     });
   }
 
-  test("and asks is answered, each time, with a question", async () => {
+  test("and challenges gets a response each time, with a challenge", async () => {
     const rig = new MembershipRig();
     await lose(rig);
     for (const nonce of [7, 8]) rig.hear(1, { extension: { nonce } });
-    const answers = rig.sentTo(addressOf(1));
-    assertEquals(answers.map(({ echo, nonce }) => [echo, nonce !== undefined]), [[7, true], [8, true]]);
+    const responses = rig.sentTo(addressOf(1));
+    assertEquals(responses.map(({ echo, nonce }) => [echo, nonce !== undefined]), [[7, true], [8, true]]);
     assertEquals(rig.membership.peers.size, 0);
   });
 
   for (const end of ["is lost", "has left"] as const) {
-    test(`and ${end} is asked where it was, however often strangers speak in its name from elsewhere`, async () => {
+    test(`and ${end} is challenged where it was, however many heartbeats in its name come from elsewhere`, async () => {
       const rig = new MembershipRig();
       if (end === "is lost") await lose(rig);
       else {
@@ -358,7 +361,7 @@ describe("a node that is gone and is heard", () => {
       for (let round = 1; round <= 3; round++) {
         for (let i = 0; i < 5; i++) rig.hear(1, { source: placeOf(2) });
         rig.hear(1);
-        // One that was lost is asked by itself, too.
+        // One that was lost is probed anyway.
         assert(rig.sentTo(addressOf(1)).length >= round, `${round}`);
         assertEquals(rig.sentTo(addressOf(2)).length, round, "elsewhere as often, and no more");
         await rig.clock.advance(HEARTBEAT / 2);
@@ -368,28 +371,28 @@ describe("a node that is gone and is heard", () => {
     });
   }
 
-  test("elsewhere, again and again, is asked there ever less often, and once a minute at least", async () => {
+  test("elsewhere, again and again, is challenged there ever less often, and once a minute at least", async () => {
     const rig = new MembershipRig();
     await lose(rig);
-    const asked: number[] = [];
+    const probes: number[] = [];
     for (let i = 0; i < 500; i++) {
       rig.forget();
       // On the same host, but in another process.
       rig.hear(1, { source: { ...placeOf(1), port: 9 } });
-      if (rig.sentTo(`${placeOf(1).host}:9`).length > 0) asked.push(rig.clock.now());
+      if (rig.sentTo(`${placeOf(1).host}:9`).length > 0) probes.push(rig.clock.now());
       await rig.clock.advance(HEARTBEAT / 2);
     }
-    const pauses = asked.slice(1).map((at, i) => at - (asked[i] ?? 0));
+    const pauses = probes.slice(1).map((at, i) => at - (probes[i] ?? 0));
     assertEquals(pauses.slice(0, 4), Array(4).fill(HEARTBEAT / 2));
     assertLessOrEqual(Math.max(...pauses), 60_000 + HEARTBEAT / 2);
     assert(pauses.length < 20, `${pauses.length}`);
   });
 
-  test("by a late answer to a question of before is not there: it may have been on the way longer than its leave", async () => {
+  test("by a late response to an earlier challenge is no peer: the response may have been under way since before its leave", async () => {
     const rig = new MembershipRig();
     rig.membership.start();
     rig.meet(1);
-    // As it is silent, it is asked.
+    // It is silent, so it is probed.
     await rig.clock.advance(1.5 * HEARTBEAT + 1);
     const echo = rig.nonceTo(addressOf(1));
     assert(echo !== undefined);
@@ -398,12 +401,12 @@ describe("a node that is gone and is heard", () => {
     await rig.clock.advance(1);
     rig.hear(1, { extension: { path: 0, echo } });
     assertEquals([rig.membership.peers.size, rig.events], [0, []]);
-    // The question that it got since counts.
+    // The challenge that it got since counts.
     rig.answer(1);
     assertEquals(rig.events.map(({ type }) => type), ["peerJoined"]);
   });
 
-  test("and repeats a nonce of a question that another was asked is not there", async () => {
+  test("by a response with a nonce that another node was sent is no peer", async () => {
     const rig = new MembershipRig();
     await lose(rig);
     rig.hear(2);
@@ -411,7 +414,7 @@ describe("a node that is gone and is heard", () => {
     assertEquals(rig.membership.peers.get(nameOf(1)), undefined);
   });
 
-  test("without the extension is no peer: it had spoken it, so that was forged or cut", async () => {
+  test("without the extension is no peer: it had sent the extension, so the heartbeat was forged or cut", async () => {
     const rig = new MembershipRig();
     await lose(rig);
     rig.hearPlain(1);
@@ -419,7 +422,7 @@ describe("a node that is gone and is heard", () => {
     assertEquals(rig.sentTo(addressOf(1)), []);
   });
 
-  test("is known at once when it speaks the original's wire, as it can answer nothing", async () => {
+  test("is known at once when it speaks go-warp's wire, as it cannot respond", async () => {
     const rig = new MembershipRig();
     rig.membership.start();
     rig.hearPlain(1);
@@ -430,10 +433,10 @@ describe("a node that is gone and is heard", () => {
   });
 });
 
-describe("a cut", () => {
+describe("a partition", () => {
   const SEED: MeshOptions = { multicast: false, peers: ["10.0.0.1:7946"] };
 
-  /** Two that met through a third, which has closed or crashed, are apart for a while. Returns how long it then took. */
+  /** Two nodes that met by a third, which has closed or crashed, are partitioned. Returns how long the healing took. */
   async function healedAfter(time: number, end: "close" | "crash"): Promise<number> {
     const made = await Scene.open(3, () => SEED);
     const [s, a, b] = made.nodes as [SceneNode, SceneNode, SceneNode];
@@ -445,7 +448,7 @@ describe("a cut", () => {
     made.network.partition([["10.0.0.2"], ["10.0.0.3"]]);
     await made.advance(time);
     const { state, lost, peers } = b.mesh.status();
-    assertEquals(state, "doubt", "who has lost all others");
+    assertEquals(state, "doubt", "a node that has lost all others");
     assert(lost.some(({ id }) => id === a.mesh.nodeId));
     assertEquals(peers.find(({ id }) => id === a.mesh.nodeId)?.address, a.mesh.address);
     made.network.heal();
@@ -460,7 +463,7 @@ describe("a cut", () => {
     return took;
   }
 
-  test("when they hear of each other by a third keeps two apart for some heartbeats, not for a minute", async () => {
+  test("of two nodes that share a peer heals within some heartbeats, not a minute", async () => {
     const made = await Scene.open(1, () => SEED);
     const { network: { clock }, network } = made;
     network.partition([["10.0.0.2"], ["10.0.0.3"]]);
@@ -476,13 +479,13 @@ describe("a cut", () => {
 
   for (const minutes of some([1 / 3, 61, 300], (minutes) => minutes < 300)) {
     for (const end of ["close", "crash"] as const) {
-      test(`of ${minutes.toFixed()} minutes heals within one, or a sixtieth of it, when the seed is gone (${end})`, async () => {
+      test(`of ${minutes.toFixed()} minutes heals within one, or a sixtieth of it, when the seed has departed (${end})`, async () => {
         assertLessOrEqual(await healedAfter(minutes * MINUTE, end), Math.max(1, minutes / 58) * MINUTE + 5000);
       });
     }
   }
 
-  test("is not taken for healed as somebody comes for a moment to look at it", async () => {
+  test("is not taken for healed when a node joins for a moment", async () => {
     const made = await Scene.open(3);
     const [a, , c] = made.nodes as [SceneNode, SceneNode, SceneNode];
     const { clock } = made.network;
@@ -490,17 +493,17 @@ describe("a cut", () => {
     c.host.crash();
     await made.advance(20_000);
     assertEquals(a.mesh.status().state, "partial");
-    const visitor = await made.add();
+    const shortLived = await made.add();
     await made.advance(2000);
     assertEquals([a.mesh.status().state, a.mesh.peers().length], ["current", 2]);
-    await clock.run(visitor.mesh.close(), 5000);
+    await clock.run(shortLived.mesh.close(), 5000);
     await made.advance(100);
     const { state, lost } = a.mesh.status();
     assertEquals([state, lost.map(({ id }) => id)], ["partial", [c.mesh.nodeId]]);
     await clock.run(Promise.all(made.nodes.slice(0, 2).map(({ mesh }) => mesh.close())), 5000);
   });
 
-  test("of a mesh of four in two halves is told of on both sides, until it heals", async () => {
+  test("of a mesh of four in two halves is reported on both sides, until it heals", async () => {
     const made = await Scene.open(4);
     await made.advance(10_000);
     made.network.partition([["10.0.0.1", "10.0.0.2"], ["10.0.0.3", "10.0.0.4"]]);
@@ -518,8 +521,8 @@ describe("a cut", () => {
   });
 });
 
-describe("a leave that somebody has forged", () => {
-  /** The publisher leaves, as far as a stranger's datagram says, in the eyes of a number of nodes. */
+describe("a forged leave", () => {
+  /** A leave in the publisher's name arrives at a number of nodes from an unknown source. */
   async function setUp(count: number) {
     const made = await Scene.open(count);
     const [r, p] = made.nodes as [SceneNode, SceneNode];
@@ -557,12 +560,12 @@ describe("a leave that somebody has forged", () => {
   }
 });
 
-describe("a datagram of a node that is gone, again", () => {
+describe("a replayed datagram of a departed node", () => {
   const KINDS = [["heartbeat", BEAT], ["batch", BATCH], ["announcement", STATE], ["leave", LEAVE]] as const;
   for (const end of ["close", "crash"] as const) {
     for (const [name, type] of KINDS) {
       if (type === LEAVE && end === "crash") continue;
-      test(`(${end}, ${name}) brings no peer, no doubt, no gap and no event, whenever it comes`, async () => {
+      test(`(${end}, ${name}) brings no peer, no suspicion, no gap and no event, whenever it comes`, async () => {
         const made = await Scene.open(3);
         const [r, , p] = made.nodes as [SceneNode, SceneNode, SceneNode];
         const { clock } = made.network;
@@ -596,7 +599,7 @@ describe("a datagram of a node that is gone, again", () => {
   }
 });
 
-/** Sends a datagram again from where it came. */
+/** Sends a datagram again from its source. */
 async function replay(
   network: MemoryNetwork,
   { data, from }: Pick<TappedDatagram, "data" | "from">,

@@ -1,4 +1,4 @@
-// What probes of strangers get, and what is left for peers.
+// Echo probes: what unknown nodes get in response, and what is left for peers.
 import { describe, test } from "node:test";
 import { assertEquals } from "@std/assert";
 import type { DatagramSocket } from "../../mod.ts";
@@ -8,18 +8,18 @@ import { A, assertCodes, B, C, HEARTBEAT, Lan, withLan } from "../support/diagno
 const STRANGER = new Uint8Array(16).fill(7);
 const GROUP = "239.0.0.1";
 
-interface Asked {
+interface Probe {
   readonly size?: number;
   readonly byGroup?: boolean;
-  /** Bytes of the probe. */
+  /** Length of the probe, in bytes. */
   readonly length?: number;
-  /** Whom it is for: whoever gets it when absent. */
+  /** The node that shall respond: each one that receives it, when absent. */
   readonly stream?: string;
-  /** In whose name it is asked. */
+  /** The id that the probe carries. */
   readonly id?: string;
 }
 
-/** A process of a host that is none of the mesh's. */
+/** A process on a host that has no node of the mesh. */
 class Requester {
   readonly answers: Uint8Array[] = [];
   #socket: DatagramSocket | undefined;
@@ -43,7 +43,7 @@ class Requester {
     return this;
   }
 
-  async ask(to: string, { size = 0, byGroup = false, length = 80, stream, id }: Asked): Promise<void> {
+  async probe(to: string, { size = 0, byGroup = false, length = 80, stream, id }: Probe): Promise<void> {
     const nodeId = id === undefined ? STRANGER : bytesOf(id);
     const extension = encodeExtension({
       nonce: 9,
@@ -59,12 +59,12 @@ class Requester {
     );
   }
 
-  /** Asks so often within 10 ms, and counts the answers. */
-  async count({ network: { clock } }: Lan, to: string, copies: number, asked: Asked): Promise<number> {
+  /** Sends so many probes within 10 ms, and counts the responses. */
+  async count({ network: { clock } }: Lan, to: string, copies: number, probe: Probe): Promise<number> {
     this.answers.length = 0;
     for (let i = 1; i <= copies; i++) {
-      await this.ask(to, asked);
-      // As many as one node lets wait to be sent.
+      await this.probe(to, probe);
+      // As many as the queue of one node holds.
       if (i % 500 === 0) await clock.advance(1);
     }
     await clock.advance(10);
@@ -84,7 +84,7 @@ function bytesOf(id: string): Uint8Array {
   return Uint8Array.from(id.replaceAll("-", "").match(/../g) ?? [], (byte) => Number.parseInt(byte, 16));
 }
 
-/** A node on B that has been there for a heartbeat, and a stranger. */
+/** A node on B that has been there for a heartbeat, and an unknown one. */
 function withRequester(body: (lan: Lan, requester: Requester, node: MeshBus) => Promise<void>): () => Promise<void> {
   return withLan(async (lan) => {
     const node = await lan.open(B);
@@ -95,9 +95,9 @@ function withRequester(body: (lan: Lan, requester: Requester, node: MeshBus) => 
   });
 }
 
-describe("a probe of a stranger", () => {
+describe("a probe of an unknown node", () => {
   test(
-    "is answered, with what the node is, and is not noted",
+    "gets a response that reports what the node is, and leaves no trace",
     withRequester(async (lan, requester, node) => {
       assertEquals(await requester.count(lan, B, 1, {}), 1);
       const { rest } = decodePacket(requester.answers[0] ?? new Uint8Array());
@@ -112,7 +112,7 @@ describe("a probe of a stranger", () => {
   );
 
   test(
-    "gets no more than it has sent, and nothing by the group",
+    "gets no more bytes than it has, and nothing by the group",
     withRequester(async (lan, requester, { nodeId: stream }) => {
       assertEquals(await requester.count(lan, B, 1, { size: 1400, length: 100 }), 1);
       assertEquals(requester.answers.map(({ length }) => length), [100]);
@@ -123,7 +123,7 @@ describe("a probe of a stranger", () => {
   );
 
   test(
-    "is answered 128 times in a burst when it names the node, and 16 times when it is for all",
+    "gets 128 responses in a burst when it names the node, and 16 when it is for all",
     withRequester(async (lan, requester, { nodeId: stream }) => {
       assertEquals(await requester.count(lan, B, 1000, { stream }), 128);
       assertEquals(await requester.count(lan, B, 1000, {}), 16);
@@ -131,7 +131,7 @@ describe("a probe of a stranger", () => {
   );
 
   test(
-    "to the group brings few answers of each node to whom it says it is from",
+    "that goes to the group brings few responses of each node to the advertised source",
     withLan(async (lan) => {
       for (const host of [A, B, C]) await lan.open(host);
       await lan.pass(1);
@@ -150,7 +150,7 @@ describe("a probe of a stranger", () => {
       assertEquals(await requester.count(lan, B, 20, { byGroup: true, id, stream }), 0);
       const neighbour = await new Requester().open(lan, A);
       assertEquals(await neighbour.count(lan, B, 20, { byGroup: true, id, stream }), 20);
-      // Not for all of them at once.
+      // This is checked separately for each of them.
       assertEquals(await neighbour.count(lan, GROUP, 20, { byGroup: true, id }), 0);
       await requester.close();
       await neighbour.close();
@@ -158,7 +158,7 @@ describe("a probe of a stranger", () => {
   );
 
   test(
-    "leaves peers their answers: a diagnosis is whole while strangers ask 4,000 times a second",
+    "leaves peers their responses: a diagnosis is complete while unknown nodes send 4,000 probes a second",
     withLan(async (lan) => {
       const [mesh, { nodeId: stream }] = [await lan.open(A), await lan.open(B)];
       await lan.pass(2);
@@ -167,7 +167,7 @@ describe("a probe of a stranger", () => {
       let isOver = false;
       const flood = async () => {
         while (!isOver) {
-          for (let i = 0; i < 4; i++) await requester.ask(B, { stream });
+          for (let i = 0; i < 4; i++) await requester.probe(B, { stream });
           await new Promise<void>((resolve) => lan.network.clock.setTimer(resolve, 1));
         }
       };
@@ -182,7 +182,7 @@ describe("a probe of a stranger", () => {
   );
 
   test(
-    "of one that was heard and is not proven is answered by the group 16 times in a burst",
+    "of a node that was heard and is not validated gets 16 responses by the group in a burst",
     withLan(async (lan) => {
       const { nodeId: stream } = await lan.open(B);
       await lan.pass(1);

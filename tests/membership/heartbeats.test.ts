@@ -1,4 +1,4 @@
-// Who is there and where datagrams go, as it is seen on the wire between whole nodes.
+// Heartbeats between whole nodes, as they are seen on the wire: who is known, and where datagrams go.
 import { describe, test } from "node:test";
 import { assert, assertEquals, assertLessOrEqual } from "@std/assert";
 import { MemoryNetwork, type MemoryNetworkOptions, type TappedDatagram } from "../../adapters/memory.ts";
@@ -72,7 +72,7 @@ class Wire {
     await this.clock.advance(ms);
   }
 
-  /** What one publish of a node sends, and how often each other node gets the event. */
+  /** The destinations of one publish of a node, and how often each other node gets the event. */
   async publish(from: number): Promise<{ readonly to: readonly string[]; readonly events: readonly number[] }> {
     const key = `key:${this.clock.now()}`;
     const events = this.nodes.map(() => 0);
@@ -98,7 +98,7 @@ function eventsOf(node: MeshBus): MeshEvent[] {
   return events;
 }
 
-/** The records of a heartbeat but for the position, with what nobody can foresee replaced. */
+/** The records of a heartbeat but for the position, with random values replaced. */
 function shown({ at, from, to, extension }: Seen, nonces: readonly number[]) {
   const { nonce, echo, path, peers, token, heard } = extension;
   return {
@@ -114,8 +114,8 @@ function shown({ at, from, to, extension }: Seen, nonces: readonly number[]) {
   };
 }
 
-describe("a newcomer by multicast", () => {
-  test("and one that is there know each other, with proof, after two round trips, and 5 datagrams", async () => {
+describe("a node that joins by multicast", () => {
+  test("and a node of the mesh have validated each other after two round trips and 5 datagrams", async () => {
     const wire = new Wire();
     const [a, b] = [hostAddress(0), hostAddress(1)];
     await wire.open();
@@ -139,7 +139,7 @@ describe("a newcomer by multicast", () => {
   test("gets copies until it has heard the other by multicast, and none from then on", async () => {
     const wire = new Wire();
     await wire.openAll(2);
-    // The second was heard by multicast as it opened; the first has not been heard since.
+    // The second was heard by multicast as it opened; the first has not been heard by multicast since.
     await wire.advance(100);
     assertEquals(await wire.publish(1), { to: [GROUP], events: [1] });
     assertEquals(await wire.publish(0), { to: [hostAddress(1), GROUP], events: [1] });
@@ -157,7 +157,7 @@ describe("ten nodes", () => {
     assertEquals(wire.nodes.map((node) => node.peers().length), Array(10).fill(9));
     await wire.advance(2 * HEARTBEAT);
     for (const from of [0, 4, 9]) assertEquals(await wire.publish(from), { to: [GROUP], events: Array(9).fill(1) });
-    // It stays so.
+    // This is stable.
     await wire.advance(60 * HEARTBEAT);
     assertEquals(await wire.publish(3), { to: [GROUP], events: Array(9).fill(1) });
     await wire.close();
@@ -189,8 +189,8 @@ describe("ten nodes", () => {
   });
 });
 
-describe("multicast that is lost on the way to one node", () => {
-  test("gets it copies within two heartbeats, and none when it is back for two", async () => {
+describe("multicast that is lost on the path to one node", () => {
+  test("causes copies to it within two heartbeats, and none when it has been back for two", async () => {
     const wire = new Wire();
     await wire.openAll(3);
     await wire.advance(2 * HEARTBEAT);
@@ -198,7 +198,7 @@ describe("multicast that is lost on the way to one node", () => {
     wire.network.set({ drop: ({ multicast, receiver }) => multicast && receiver === deaf });
     await wire.advance(2 * HEARTBEAT);
     assertEquals(await wire.publish(0), { to: [deaf, GROUP], events: [1, 1] });
-    // What it sends to the group is heard: it needs no copies of its own for that.
+    // What it sends to the group is heard: that needs no copies.
     assertEquals(await wire.publish(2), { to: [GROUP], events: [1, 1] });
     await wire.advance(20 * HEARTBEAT);
     assertEquals(await wire.publish(1), { to: [deaf, GROUP], events: [1, 1] });
@@ -209,7 +209,7 @@ describe("multicast that is lost on the way to one node", () => {
     await wire.close();
   });
 
-  test("is told of by a question with path 0, which is answered", async () => {
+  test("is reported by a challenge with path 0, which gets a response", async () => {
     const wire = new Wire();
     await wire.openAll(2);
     await wire.advance(2 * HEARTBEAT);
@@ -217,18 +217,18 @@ describe("multicast that is lost on the way to one node", () => {
     wire.network.set({ drop: ({ multicast, receiver }) => multicast && receiver === b });
     wire.sent.length = 0;
     await wire.advance(2 * HEARTBEAT);
-    const questions = wire.sent.filter(({ from, to, extension }) =>
+    const challenges = wire.sent.filter(({ from, to, extension }) =>
       from === b && to === a && extension.nonce !== undefined && extension.path === 0
     );
-    assertEquals(questions.length, 1);
-    const answers = wire.sent.filter(({ extension }) => extension.echo === questions[0]?.extension.nonce);
-    assertEquals(answers.map(({ from, to, at }) => [from, to, at]), [[a, b, (questions[0]?.at ?? 0) + 1]]);
+    assertEquals(challenges.length, 1);
+    const responses = wire.sent.filter(({ extension }) => extension.echo === challenges[0]?.extension.nonce);
+    assertEquals(responses.map(({ from, to, at }) => [from, to, at]), [[a, b, (challenges[0]?.at ?? 0) + 1]]);
     await wire.close();
   });
 });
 
 describe("a plain peer", () => {
-  test("gets copies besides what goes to the group, for ever", async () => {
+  test("always gets copies, besides what goes to the group", async () => {
     const wire = new Wire();
     await wire.openAll(2);
     const plain = await MemoryPlainPeer.open("10.0.0.50", wire.network.host("10.0.0.50"), { heartbeat: HEARTBEAT });
@@ -240,8 +240,8 @@ describe("a plain peer", () => {
   });
 });
 
-/** Somebody who says that it is a node, and keeps what it gets. */
-async function stranger(wire: Wire) {
+/** A sender of heartbeats that records what it gets. */
+async function unknownNode(wire: Wire) {
   const socket = await wire.network.host(STRANGER).bind(STRANGER_SOCKET, { message() {}, error() {} });
   const say = (index: number, extension: Extension, advertised = `${STRANGER}:5000`, to = hostAddress(0)) => {
     const nodeId = idOf(index);
@@ -253,12 +253,12 @@ async function stranger(wire: Wire) {
   return { say, got, close: () => socket.close() };
 }
 
-describe("a node that does not answer", () => {
-  test("is sent four questions, and neither batches nor anything else, though it goes on talking", async () => {
+describe("a node that does not respond", () => {
+  test("is sent four challenges, and neither batches nor anything else, though it goes on sending heartbeats", async () => {
     const wire = new Wire();
     const node = await wire.open();
     await wire.open();
-    const { say, got, close } = await stranger(wire);
+    const { say, got, close } = await unknownNode(wire);
     await say(1, { path: 0 });
     await wire.advance(1);
     for (let i = 0; i < 50; i++) await wire.clock.run(node.publish(`key:${i}`), 1000);
@@ -267,7 +267,7 @@ describe("a node that does not answer", () => {
     await say(1, { path: 0, nonce: 1 });
     await say(1, { path: 1 });
     await wire.advance(10 * HEARTBEAT);
-    // An answer to its question, which asks; and no more: it had its four.
+    // A response to its challenge, with a challenge; and no more: it had its four.
     assertEquals(got().map(({ extension: { echo } }) => echo), [undefined, undefined, undefined, undefined, 1]);
     for (const { type, extension: { nonce, peers, token, heard } } of got()) {
       assertEquals([type, nonce !== undefined, peers, token, heard], [
@@ -282,10 +282,10 @@ describe("a node that does not answer", () => {
     await wire.close();
   });
 
-  test("whose address is told of is asked once, by each that hears of it, within the first minute", async () => {
+  test("whose address peers list is challenged once, by each that receives the list, within the first minute", async () => {
     const wire = new Wire();
     await wire.openAll(3);
-    const { say, got, close } = await stranger(wire);
+    const { say, got, close } = await unknownNode(wire);
     await wire.advance(100);
     wire.sent.length = 0;
     for (let i = 0; i < 50; i++) {
@@ -302,8 +302,8 @@ describe("a node that does not answer", () => {
 test("of 600 peers that are heard by multicast 256 are listed in a round, which is one heartbeat to the group and fits a datagram", async () => {
   const wire = new Wire();
   await wire.open();
-  const { say, close } = await stranger(wire);
-  // It has given up to call.
+  const { say, close } = await unknownNode(wire);
+  // Its initial heartbeats are over.
   await wire.advance(1.5 * HEARTBEAT);
   for (let i = 0; i < 600; i++) {
     await say(i, { path: 2 }, `10.1.${i >> 8}.${i & 255}:5000`, GROUP);
@@ -318,7 +318,7 @@ test("of 600 peers that are heard by multicast 256 are listed in a round, which 
   await wire.close();
 });
 
-test("a process that is started again on the same port takes the place of the one that crashed", async () => {
+test("a process that is started again on the same port replaces the one that crashed", async () => {
   const wire = new Wire({ advertiseAddr: ":7946" });
   const [a] = await wire.openAll(1);
   assert(a !== undefined);

@@ -1,4 +1,4 @@
-// Heartbeats of the node, and what those of others call for. How nodes prove where they are: path_validation.test.ts.
+// The heartbeats of a node, and its reactions to those of others. Path validation: path_validation.test.ts.
 import { describe, test } from "node:test";
 import { assert, assertEquals, assertGreaterOrEqual, assertLessOrEqual } from "@std/assert";
 import * as fc from "fast-check";
@@ -9,25 +9,25 @@ import { HEARTBEAT, MembershipRig, OWN, PEER_TIMEOUT, QUIET_TIMEOUT } from "../s
 import { addressOf, idOf, nameOf, placeOf } from "../support/peers.ts";
 import { sized } from "../support/size.ts";
 
-/** Heard by multicast, and proved. */
+/** Heard by multicast, and validated. */
 const GROUP = { path: 2 } as const;
 
 function left(index: number, reason: "expired" | "left" | "replaced"): MeshEvent {
   return { type: "peerLeft", peer: { id: nameOf(index), address: addressOf(index) }, reason };
 }
 
-/** The beginnings of ids in a list, as numbers. */
+/** The short ids in a list, as numbers. */
 function shortIds(heard: Uint8Array | undefined): readonly number[] {
   const view = new DataView(heard?.slice().buffer ?? new ArrayBuffer(0));
   return Array.from({ length: view.byteLength / 4 }, (_, i) => view.getUint32(4 * i));
 }
 
 describe("heartbeats", () => {
-  test("go out at once and at intervals, to the group, until closed", async () => {
+  test("are sent at once and at intervals, to the group, until closed", async () => {
     const rig = new MembershipRig();
     rig.membership.start();
     await rig.clock.advance(3 * HEARTBEAT - 0.001);
-    // Nobody has answered, so the first is followed by three more.
+    // No node has responded, so the first is followed by three more.
     const times = [0, 100, 400, 1300, HEARTBEAT, 2 * HEARTBEAT];
     assertEquals(rig.sent, times.map((at) => ({ at, to: "group", path: 2, heard: new Uint8Array() })));
     assertEquals(rig.beats, [0, HEARTBEAT, 2 * HEARTBEAT]);
@@ -36,7 +36,7 @@ describe("heartbeats", () => {
     assertEquals([rig.sent.length, rig.clock.pending], [6, 0]);
   });
 
-  test("are repeated after 0.1, 0.3 and 0.9 s until somebody has answered", async () => {
+  test("are repeated after 0.1, 0.3 and 0.9 s until a node has responded", async () => {
     const rig = new MembershipRig();
     rig.membership.start();
     await rig.clock.advance(100);
@@ -49,7 +49,7 @@ describe("heartbeats", () => {
     assertEquals(rig.sentTo("group").map(({ at }) => at), [0, 100, 400, HEARTBEAT]);
   });
 
-  test("are not repeated by a node that speaks the original's wire, nor without multicast", async () => {
+  test("are not repeated by a node with go-warp's wire, nor without multicast", async () => {
     for (const config of [{ isPlain: true }, { multicast: () => false }]) {
       const rig = new MembershipRig(config);
       rig.membership.start();
@@ -58,7 +58,7 @@ describe("heartbeats", () => {
     }
   });
 
-  test("come after 0.85 to 1 of the time between them, so that nodes do not fall into step", async () => {
+  test("are sent after 0.85 to 1 times the interval, so that nodes do not synchronize", async () => {
     await fc.assert(
       fc.asyncProperty(fc.uint8Array({ minLength: 4, maxLength: 4 }), async (seed) => {
         const rig = new MembershipRig({ jitter: new Jitter(() => seed) });
@@ -73,7 +73,7 @@ describe("heartbeats", () => {
     );
   });
 
-  test("stop while those that are there are still known", async () => {
+  test("stop while the peers stay known", async () => {
     const rig = new MembershipRig();
     rig.membership.start();
     rig.meet(1);
@@ -112,7 +112,7 @@ describe("heartbeats", () => {
     assertEquals(rig.sent.map(({ to, path }) => [to, path]), [[addressOf(1), 0]]);
   });
 
-  test("list who was heard by multicast in the last 1.5 heartbeats", async () => {
+  test("list the peers that were heard by multicast in the last 1.5 heartbeats", async () => {
     const rig = new MembershipRig();
     rig.meet(1, 2);
     rig.hear(1, { extension: GROUP });
@@ -147,10 +147,10 @@ describe("heartbeats", () => {
     });
   }
 
-  test("list who is proven before who may be an invention, when not all can be listed", async () => {
+  test("list validated peers before nodes whose id may be forged, when not all can be listed", async () => {
     const rig = new MembershipRig();
-    const [inventions, validated] = [Array.from({ length: 600 }, (_, i) => i + 1), [700, 701, 702]];
-    for (const index of inventions) rig.hear(index, { extension: GROUP });
+    const [unvalidated, validated] = [Array.from({ length: 600 }, (_, i) => i + 1), [700, 701, 702]];
+    for (const index of unvalidated) rig.hear(index, { extension: GROUP });
     rig.meet(...validated);
     for (const index of validated) rig.hear(index, { extension: GROUP });
     rig.forget();
@@ -164,7 +164,7 @@ describe("heartbeats", () => {
     assertEquals([lists.length, new Set(lists.flat()).size], [2, 2 * 253 + 3]);
   });
 
-  test("tell of four peers each, all in turn, and of none that was silent for 1.25 heartbeats", async () => {
+  test("list four peers each for peer exchange, all in turn, and none that was silent for 1.25 heartbeats", async () => {
     const rig = new MembershipRig();
     rig.meet(1, 2, 3, 4, 5, 6);
     rig.forget();
@@ -177,18 +177,18 @@ describe("heartbeats", () => {
     await goOn(1, 2, 3, 4, 5, 6);
     await goOn(1, 2, 3, 4, 5, 6);
     await goOn(1, 2, 3, 4);
-    // Five and six were heard 1 ms before the beat then, and now 1,601 ms; then 3,201.
+    // Five and six were heard 1 ms before the heartbeat then, and now 1,601 ms; then 3,201.
     await goOn(1, 2, 3, 4);
     const lists = rig.sentTo("group").map(({ peers }) => peers ?? []);
-    const told = lists.map((peers) => peers.map(({ id }) => new DataView(id.buffer).getUint32(0)));
-    assertEquals(told.map(({ length }) => length), [4, 4, 4, 4, 4]);
-    const times = [1, 2, 3, 4, 5, 6].map((index) => told.slice(0, 3).flat().filter((each) => each === index).length);
+    const listed = lists.map((peers) => peers.map(({ id }) => new DataView(id.buffer).getUint32(0)));
+    assertEquals(listed.map(({ length }) => length), [4, 4, 4, 4, 4]);
+    const times = [1, 2, 3, 4, 5, 6].map((index) => listed.slice(0, 3).flat().filter((each) => each === index).length);
     assertEquals(times, [2, 2, 2, 2, 2, 2]);
-    assertEquals(told[4]?.slice().sort(), [1, 2, 3, 4]);
+    assertEquals(listed[4]?.slice().sort(), [1, 2, 3, 4]);
     assertEquals(lists.flat().find(({ id }) => id[3] === 1), { id: idOf(1), ...placeOf(1) });
   });
 
-  test("tell the same to all in one round", async () => {
+  test("carry the same peer exchange to all in one round", async () => {
     const rig = new MembershipRig();
     rig.meet(1, 2, 3, 4, 5, 6);
     rig.membership.start();
@@ -197,7 +197,7 @@ describe("heartbeats", () => {
     for (const each of others) assertEquals(each.peers, group?.peers);
   });
 
-  test("tell of nobody who has not answered, and of nobody by an address with a zone", async () => {
+  test("list no node that has not responded, and none by an address with a zone", async () => {
     const rig = new MembershipRig({ family: 6 });
     const linkLocal = { host: "fe80::1%eth0", port: 5000 };
     rig.hear(1);
@@ -209,14 +209,14 @@ describe("heartbeats", () => {
   });
 });
 
-describe("a newcomer that speaks the original's wire", () => {
+describe("a joining node that speaks go-warp's wire", () => {
   test("gets a heartbeat at once, where it was heard, once only", async () => {
     const rig = new MembershipRig();
     rig.hearPlain(1);
     rig.hearPlain(2, { advertised: "0.0.0.0:7946", source: placeOf(2) });
-    const answers = [1, 2].map((index) => ({ at: 0, to: addressOf(index), path: 0 }));
-    // The second advertises a port from which it was not heard: that is hearsay.
-    assertEquals(rig.sent.filter(({ nonce }) => nonce === undefined), answers);
+    const responses = [1, 2].map((index) => ({ at: 0, to: addressOf(index), path: 0 }));
+    // The second advertises a port from which it was not heard: that address is unvalidated.
+    assertEquals(rig.sent.filter(({ nonce }) => nonce === undefined), responses);
     assertEquals(rig.sent.flatMap(({ to, nonce }) => nonce === undefined ? [] : [to]), ["10.0.0.2:7946"]);
     rig.forget();
     await rig.clock.advance(1000);
@@ -232,11 +232,11 @@ describe("a newcomer that speaks the original's wire", () => {
     assertEquals([rig.membership.peers.copies(), rig.membership.peers.extendedCopies()], [[placeOf(1)], []]);
     await rig.clock.advance(2 * HEARTBEAT);
     assertEquals(rig.sentTo(addressOf(1)).map(({ at }) => at), [0, HEARTBEAT, 2 * HEARTBEAT]);
-    // One datagram has gone where it says that it is.
+    // One datagram has gone to its advertised address.
     assertEquals(rig.sentTo("10.7.7.7:7946").length, 1);
   });
 
-  test("is answered with 127 others in a burst, and 128 in a second", async () => {
+  test("gets a response with 127 others in a burst, and 128 in a second", async () => {
     const rig = new MembershipRig({ maxPeers: 65_536 });
     const forge = (count: number) => {
       const before = rig.sent.length;
@@ -252,7 +252,7 @@ describe("a newcomer that speaks the original's wire", () => {
     assertEquals([counts, rig.membership.peers.size], [[128, 0, 64, 128], 4000]);
   });
 
-  test("is lost after quietTimeout, and greeted again when it comes back", async () => {
+  test("is lost after quietTimeout, and gets a heartbeat again when it comes back", async () => {
     const rig = new MembershipRig();
     rig.membership.start();
     rig.hearPlain(1);
@@ -267,20 +267,20 @@ describe("a newcomer that speaks the original's wire", () => {
 });
 
 describe("a peer that falls silent", () => {
-  test("is asked after 1.25 heartbeats, 16 times in each, and lost after peerTimeout", async () => {
+  test("is probed after 1.25 heartbeats, 16 times a heartbeat, and lost after peerTimeout", async () => {
     const rig = new MembershipRig();
     rig.meet(1);
     rig.membership.start();
     await rig.clock.advance(PEER_TIMEOUT - 0.001);
-    const questions = rig.sentTo(addressOf(1)).filter(({ nonce }) => nonce !== undefined);
-    assertEquals(questions.map(({ at }) => at), Array.from({ length: 28 }, (_, i) => 2000 + 100 * i));
-    assertEquals(new Set(questions.map(({ nonce }) => nonce)).size, 28);
+    const challenges = rig.sentTo(addressOf(1)).filter(({ nonce }) => nonce !== undefined);
+    assertEquals(challenges.map(({ at }) => at), Array.from({ length: 28 }, (_, i) => 2000 + 100 * i));
+    assertEquals(new Set(challenges.map(({ nonce }) => nonce)).size, 28);
     assertEquals(rig.gone, []);
     await rig.clock.advance(0.001);
     assertEquals([rig.gone, rig.events], [[nameOf(1)], [left(1, "expired")]]);
   });
 
-  test("and answers any of those questions is there", async () => {
+  test("is kept when it responds to any of those probes", async () => {
     const rig = new MembershipRig();
     rig.meet(1);
     rig.membership.start();
@@ -294,57 +294,57 @@ describe("a peer that falls silent", () => {
   });
 });
 
-test("a peer that was heard by multicast and falls silent is asked as any other, and not twice", async () => {
+test("a peer that was heard by multicast and falls silent is probed as any other, and not twice", async () => {
   const rig = new MembershipRig();
   rig.meet(1);
   rig.membership.start();
   rig.hear(1, { extension: GROUP });
   await rig.clock.advance(PEER_TIMEOUT - 1);
-  const questions = rig.sentTo(addressOf(1)).filter(({ nonce }) => nonce !== undefined);
-  assertEquals(questions.map(({ at }) => at), Array.from({ length: 28 }, (_, i) => 2000 + 100 * i));
-  // The first tell it that it is heard by multicast, the others that it is not.
-  assertEquals(questions.map(({ path, at }) => path === (at <= 2400 ? 1 : 0)), questions.map(() => true));
+  const challenges = rig.sentTo(addressOf(1)).filter(({ nonce }) => nonce !== undefined);
+  assertEquals(challenges.map(({ at }) => at), Array.from({ length: 28 }, (_, i) => 2000 + 100 * i));
+  // The first say that it is heard by multicast, the others that it is not.
+  assertEquals(challenges.map(({ path, at }) => path === (at <= 2400 ? 1 : 0)), challenges.map(() => true));
 });
 
-describe("a peer whose multicast is heard no more", () => {
-  /** It is heard by what it sends to this node alone, twice in a heartbeat. */
+describe("a peer whose multicast is not heard any more", () => {
+  /** It is heard by unicast to this node, twice in a heartbeat. */
   const goOn = async (rig: MembershipRig, heartbeats: number) => {
     for (let i = 0; i < 2 * heartbeats; i++) {
       await rig.clock.advance(HEARTBEAT / 2);
       rig.hear(1, { extension: { path: 1 } });
     }
   };
-  const questions = (rig: MembershipRig) => rig.sentTo(addressOf(1)).filter(({ nonce }) => nonce !== undefined);
+  const challenges = (rig: MembershipRig) => rig.sentTo(addressOf(1)).filter(({ nonce }) => nonce !== undefined);
 
-  test("is told so after 1.5 heartbeats, each quarter of one, until it answers", async () => {
+  test("is notified after 1.5 heartbeats, each quarter of one, until it responds", async () => {
     const rig = new MembershipRig();
     rig.meet(1);
     rig.membership.start();
     rig.hear(1, { extension: { path: 2, heard: writeHeard([idOf(OWN)]) } });
     await goOn(rig, 1.5);
-    assertEquals(questions(rig), []);
+    assertEquals(challenges(rig), []);
     await goOn(rig, 1.5);
-    // The look at 1.5 heartbeats finds it heard, that at 1.75 does not.
+    // The check at 1.5 heartbeats finds it heard, that at 1.75 does not.
     assertEquals(
-      questions(rig).map(({ at, path }) => [at, path]),
+      challenges(rig).map(({ at, path }) => [at, path]),
       [2800, 3200, 3600, 4000, 4400, 4800].map((at) => [at, 0]),
     );
-    rig.hear(1, { extension: { path: 1, echo: questions(rig).at(-1)?.nonce ?? 0 } });
+    rig.hear(1, { extension: { path: 1, echo: challenges(rig).at(-1)?.nonce ?? 0 } });
     rig.forget();
     await goOn(rig, 3);
-    assertEquals(questions(rig), []);
+    assertEquals(challenges(rig), []);
   });
 
-  test("is told no more when it is heard by multicast again", async () => {
+  test("is not notified after it is heard by multicast again", async () => {
     const rig = new MembershipRig();
     rig.meet(1);
     rig.membership.start();
     rig.hear(1, { extension: GROUP });
     await goOn(rig, 2);
-    assertEquals(questions(rig).length, 2);
+    assertEquals(challenges(rig).length, 2);
     rig.hear(1, { extension: GROUP });
     await goOn(rig, 1.5);
-    assertEquals(questions(rig).length, 2);
+    assertEquals(challenges(rig).length, 2);
   });
 });
 
@@ -361,7 +361,7 @@ describe("copies", () => {
       await rig.clock.advance(HEARTBEAT / 4);
       rig.hear(1, { extension: GROUP });
     }
-    // 1.75 heartbeats are over, and it is found out at the next look, a quarter later at most.
+    // 1.75 heartbeats are over, which the next check finds, a quarter later at most.
     await rig.clock.advance(HEARTBEAT / 4);
     assertEquals([copies(rig), rig.clock.now()], [[placeOf(1).host], 2 * HEARTBEAT]);
   });
@@ -377,12 +377,12 @@ describe("copies", () => {
 });
 
 describe("events", () => {
-  test("say who joined, moved and expired", async () => {
+  test("report the peers that joined, moved and expired", async () => {
     const rig = new MembershipRig();
     rig.membership.start();
     rig.hear(1);
     rig.hear(1);
-    assertEquals([rig.events, rig.membership.peers.addresses()], [[], []], "before it has answered it is nobody");
+    assertEquals([rig.events, rig.membership.peers.addresses()], [[], []], "before it has responded it is no peer");
     rig.answer(1);
     rig.hear(1, { advertised: "name:5000" });
     await rig.clock.advance(PEER_TIMEOUT);
@@ -394,14 +394,14 @@ describe("events", () => {
     ]);
   });
 
-  test("say who has left, once", () => {
+  test("report a peer that has left, once", () => {
     const rig = new MembershipRig();
     rig.meet(1, 2);
     for (const id of [nameOf(1), nameOf(1), "nobody"]) rig.membership.leave(id);
     assertEquals([rig.events, rig.gone, rig.membership.peers.size], [[left(1, "left")], [nameOf(1)], 1]);
   });
 
-  test("say that a peer has moved 16 times in a second, whatever its id says", async () => {
+  test("report that a peer has moved 16 times in a second, whatever its id", async () => {
     const rig = new MembershipRig();
     rig.meet(1);
     for (let i = 0; i < 100; i++) rig.hear(1, { advertised: `10.7.7.7:${i + 1}` });
@@ -412,7 +412,7 @@ describe("events", () => {
     assertEquals(rig.membership.peers.addresses(), ["10.7.7.8:100"]);
   });
 
-  test("say who was refused, once a second, while all are counted", async () => {
+  test("report refused nodes once a second, while all are counted", async () => {
     const rig = new MembershipRig({ maxPeers: 1 });
     rig.hearPlain(1);
     for (const index of [2, 3]) rig.hearPlain(index);
@@ -427,7 +427,7 @@ describe("events", () => {
     assertEquals([rig.membership.refused, rig.sent.length, rig.membership.peers.size], [4, 1, 1]);
   });
 
-  test("show a refused newcomer's address as a peer's: what it says, if that is one, else where it was heard", async () => {
+  test("show a refused node's address as a peer's: the advertised one, if it is an address, else the source", async () => {
     const rig = new MembershipRig({ maxPeers: 1 });
     rig.hearPlain(1);
     for (const advertised of ["", "\u001b[2J\n", "0.0.0.0:1", "x".repeat(1000)]) {
@@ -440,7 +440,7 @@ describe("events", () => {
 });
 
 describe("a full table", () => {
-  test("asks newcomers that speak the extension whether they are there, 16 at once and in a second", async () => {
+  test("challenges joining nodes with the extension, 16 at once and in a second", async () => {
     const rig = new MembershipRig({ maxPeers: 1 });
     rig.meet(1);
     for (let index = 2; index < 102; index++) rig.hear(index);
@@ -452,7 +452,7 @@ describe("a full table", () => {
     assertEquals([rig.sent.length, rig.membership.refused, rig.membership.refusedAt], [32, 200, -Infinity]);
   });
 
-  test("answers the questions of newcomers, so that they know that it is there", () => {
+  test("responds to the challenges of joining nodes, so that they know that it is there", () => {
     const rig = new MembershipRig({ maxPeers: 1 });
     rig.meet(1);
     for (let index = 2; index < 22; index++) rig.hear(index, { extension: { nonce: index } });
@@ -470,7 +470,7 @@ describe("a full table", () => {
     assertEquals([rig.membership.peers.size, rig.membership.refused], [5, 1]);
   });
 
-  test("takes one in that answers, for one that was heard longest ago and never did: that is no loss", async () => {
+  test("evicts for one that responds the one that was heard longest ago and never did: that is no loss", async () => {
     const rig = new MembershipRig({ maxPeers: 3 });
     rig.meet(1);
     rig.hear(2);
@@ -486,7 +486,7 @@ describe("a full table", () => {
   });
 
   for (const isFollowed of [true, false]) {
-    test(`has no room for one that answers when all have answered, or can not: it is ${isFollowed ? "" : "not "}followed`, () => {
+    test(`has no room for a node that responds when all have responded, or cannot: it is ${isFollowed ? "" : "not "}followed`, () => {
       const rig = new MembershipRig({ maxPeers: 2 }, { isFollowed: () => isFollowed });
       rig.meet(1);
       rig.hearPlain(2);
@@ -504,11 +504,11 @@ describe("a full table", () => {
 const FORGED = sized(100_000, 20_000);
 
 describe(`${FORGED} forged heartbeats`, () => {
-  // Plain nodes can not show that they are there: they get half of the table, unless the node is one itself.
+  // Plain nodes cannot respond, so they get half of the table, unless the node is one itself.
   const kinds = [
     ["plain ones", { extension: undefined, isPlain: false, room: 512, timers: 3, datagrams: 128 }],
     ["plain ones, to a plain node", { extension: undefined, isPlain: true, room: 1024, timers: 2, datagrams: 128 }],
-    // Those that speak the extension and found no room are asked, 16 of them.
+    // 16 of those that speak the extension and found no room are challenged.
     ["extended ones", { extension: {}, isPlain: false, room: 1024, timers: 4, datagrams: 128 + 16 }],
   ] as const;
   for (const [name, { extension, isPlain, room, timers, datagrams }] of kinds) {
@@ -518,7 +518,7 @@ describe(`${FORGED} forged heartbeats`, () => {
       for (let i = 0; i < FORGED; i++) rig.hear(i, { extension });
       const { membership, clock, sent, events } = rig;
       assertEquals([membership.peers.size, membership.refused], [room, FORGED - room]);
-      // Who does not speak the extension cannot be asked, and is taken for a peer.
+      // A node without the extension cannot be challenged, and is taken for a peer.
       const joined = extension === undefined ? room : 0;
       assertEquals([sent.length, events.length, clock.pending], [1 + datagrams, joined + 1, timers]);
       membership.close();
@@ -526,7 +526,7 @@ describe(`${FORGED} forged heartbeats`, () => {
     });
   }
 
-  test("draw no more than 128 answers and 128 a second, however they are timed", async () => {
+  test("cause no more than 128 responses and 128 a second, however they are timed", async () => {
     const bursts = fc.array(fc.tuple(fc.double({ min: 0, max: 1500, noNaN: true }), fc.nat(300), fc.boolean()), {
       maxLength: 12,
       size: "max",
@@ -553,7 +553,7 @@ describe(`${FORGED} forged heartbeats`, () => {
 describe("a heartbeat with the node's own id", () => {
   const ELSEWHERE = { host: "10.0.7.7", port: 7777 };
 
-  test("that comes from elsewhere is asked whose it is, and answered; who answers is another node", () => {
+  test("that comes from elsewhere is challenged, and gets a response; another node responds to the challenge", () => {
     const rig = new MembershipRig();
     rig.membership.onOwnHeartbeat({}, ELSEWHERE);
     const nonce = rig.nonceTo("10.0.7.7:7777");
@@ -569,20 +569,20 @@ describe("a heartbeat with the node's own id", () => {
     assertEquals(rig.namesakes, 1);
   });
 
-  test("is its own when the question comes back, as behind a translated address", () => {
+  test("is its own when its own challenge comes back, as behind a translated address", () => {
     const rig = new MembershipRig();
     rig.membership.onOwnHeartbeat({}, ELSEWHERE);
     const nonce = rig.nonceTo("10.0.7.7:7777") ?? 0;
     rig.forget();
     rig.membership.onOwnHeartbeat({ nonce }, ELSEWHERE);
     assertEquals([rig.sentTo(), rig.namesakes], [[], 0]);
-    // The network has doubled it: it is answered, and the answer is worth nothing.
+    // The network has duplicated it: it gets a response, which is ignored.
     rig.membership.onOwnHeartbeat({ nonce }, ELSEWHERE);
     rig.membership.onOwnHeartbeat({ echo: nonce }, ELSEWHERE);
     assertEquals(rig.namesakes, 0);
   });
 
-  test("is not answered without end where all that it sends comes back several times", async () => {
+  test("gets a bounded number of responses where all that it sends comes back several times", async () => {
     const rig = new MembershipRig();
     rig.membership.onOwnHeartbeat({}, ELSEWHERE);
     let count = 0;
@@ -593,18 +593,18 @@ describe("a heartbeat with the node's own id", () => {
       await rig.clock.advance(5);
       for (const saying of sent) for (let i = 0; i < 3; i++) rig.membership.onOwnHeartbeat(saying, ELSEWHERE);
     }
-    // The question, and answers to two copies of it.
+    // The challenge, and responses to two copies of it.
     assertEquals([count, rig.namesakes], [3, 0]);
   });
 
-  test("that comes from this process is no matter", () => {
+  test("that comes from this process is ignored", () => {
     const rig = new MembershipRig({}, { isElsewhere: () => false });
     rig.membership.onOwnHeartbeat({}, ELSEWHERE);
     rig.membership.onOwnHeartbeat({ nonce: 4711 }, ELSEWHERE);
     assertEquals(rig.sentTo(), []);
   });
 
-  test("is asked for where peers tell of it", () => {
+  test("causes a challenge to where peers list it", () => {
     const rig = new MembershipRig();
     rig.meet(1);
     rig.hear(1, { extension: { peers: [{ id: idOf(OWN), ...ELSEWHERE }] } });
@@ -614,7 +614,7 @@ describe("a heartbeat with the node's own id", () => {
     assertEquals(rig.namesakes, 1);
   });
 
-  test("is not asked for where no node of another host can be, whatever peers tell", () => {
+  test("causes no challenge to where no node of another host can be, whatever peers list", () => {
     const rig = new MembershipRig({}, { mayBeAt: ({ host }) => host !== "127.0.0.1" });
     rig.meet(1);
     rig.forget();
@@ -624,7 +624,7 @@ describe("a heartbeat with the node's own id", () => {
     assertEquals([rig.sentTo(), rig.namesakes], [[], 0]);
   });
 
-  test("comes to light when a peer answers from two places: each hears of the other", async () => {
+  test("is detected when a peer responds from two addresses: each gets the address of the other", async () => {
     const rig = new MembershipRig();
     rig.meet(1);
     const there = { host: "10.0.7.7", port: 7777 };
@@ -634,13 +634,13 @@ describe("a heartbeat with the node's own id", () => {
     }
     assert(rig.nonceTo("10.0.7.7:7777") !== undefined);
     rig.answer(1, {}, "10.0.7.7:7777");
-    const told = rig.sentTo("10.0.7.7:7777").flatMap(({ peers }) => peers ?? []);
-    assertEquals(told.map(({ host, port }) => ({ host, port })), [placeOf(1)]);
+    const listed = rig.sentTo("10.0.7.7:7777").flatMap(({ peers }) => peers ?? []);
+    assertEquals(listed.map(({ host, port }) => ({ host, port })), [placeOf(1)]);
     // Its multicast was not heard: it must not take that for a reason to send no copies.
     assertEquals(rig.sentTo("10.0.7.7:7777").filter(({ path }) => path !== 0), []);
   });
 
-  test("is asked about 16 times at once and a second, and answered 1,024 times: anybody can forge it", () => {
+  test("is challenged 16 times at once and a second, and gets 1,024 responses, as anybody can forge it", () => {
     const rig = new MembershipRig();
     for (let i = 0; i < 2000; i++) rig.membership.onOwnHeartbeat({}, { host: "10.0.7.7", port: 1 + i });
     assertEquals(rig.sentTo().length, 16);

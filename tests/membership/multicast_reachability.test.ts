@@ -1,4 +1,4 @@
-// Who hears whom by multicast, and how that is found out on each side.
+// Multicast reachability: which nodes hear each other by multicast, and how each side detects it.
 import { describe, test } from "node:test";
 import { assertEquals, assertStrictEquals } from "@std/assert";
 import * as fc from "fast-check";
@@ -26,24 +26,24 @@ function setUp() {
     return peers.map(({ id }) => id);
   };
   const heard = () => paths.heard().map(({ id }) => id);
-  const told = () => paths.expire().map(({ id }) => id);
-  return { clock, table, paths, a, b, copies, heard, told };
+  const notified = () => paths.expire().map(({ id }) => id);
+  return { clock, table, paths, a, b, copies, heard, notified };
 }
 
 describe("a peer that does not say that it hears us", () => {
-  test("gets copies: nothing is believed before it is said", () => {
+  test("gets copies, as reachability is not assumed", () => {
     const { copies } = setUp();
     assertEquals(copies(), [nameOf(A), nameOf(B)]);
   });
 
-  test("though its own multicast is heard, gets copies: multicast may go one way only", () => {
+  test("gets copies though its own multicast is heard, as multicast may work in one direction only", () => {
     const { paths, a, copies } = setUp();
     paths.note(a, { path: PATH_GROUP });
     paths.note(a, { path: PATH_GROUP, heard: writeHeard([idOf(1), idOf(2)]) });
     assertEquals(copies(), [nameOf(A), nameOf(B)]);
   });
 
-  test("as an older one, which says nothing of paths, gets copies", () => {
+  test("gets copies as an older node, which says nothing of paths", () => {
     const { paths, a, copies } = setUp();
     paths.note(a, {});
     assertEquals(copies(), [nameOf(A), nameOf(B)]);
@@ -63,7 +63,7 @@ describe("a peer that says that it hears us gets no copies", () => {
     assertEquals(copies(), [nameOf(B)]);
   });
 
-  test("until 1.75 heartbeats have passed without its saying so", async () => {
+  test("until it has not said so for 1.75 heartbeats", async () => {
     const { paths, clock, a, copies } = setUp();
     paths.note(a, { path: PATH_HEARD });
     await clock.advance(1.75 * HEARTBEAT);
@@ -117,7 +117,7 @@ describe("a peer that says that it hears us gets no copies", () => {
     });
   }
 
-  test("for 1.75 heartbeats when its last list was not full: it has all that it hears", async () => {
+  test("for 1.75 heartbeats when its last list was not full: that has all that it hears", async () => {
     const { paths, clock, a, copies } = setUp();
     const others = Array.from({ length: 255 }, (_, i) => idOf(1000 + i));
     paths.note(a, { path: PATH_GROUP, heard: writeHeard([...others, OWN]) });
@@ -138,7 +138,7 @@ describe("a peer that says that it hears us gets no copies", () => {
 });
 
 describe("a peer whose multicast we hear", () => {
-  test("is in our list, and told so, for 1.5 heartbeats after a heartbeat came that way", async () => {
+  test("is in our list, and gets path 1, for 1.5 heartbeats after a heartbeat came by multicast", async () => {
     const { paths, clock, a, b, heard } = setUp();
     assertEquals([heard(), paths.pathTo(a), paths.pathTo(undefined)], [[], PATH_DEAF, PATH_DEAF]);
     paths.note(a, { path: PATH_GROUP });
@@ -151,14 +151,14 @@ describe("a peer whose multicast we hear", () => {
     assertEquals([heard(), paths.pathTo(a)], [[], PATH_DEAF]);
   });
 
-  test("is in our list until it is looked at: what has come meanwhile may not be read yet", async () => {
+  test("is in our list until the next check: what has come meanwhile may not be read yet", async () => {
     const { paths, clock, a, heard } = setUp();
     paths.note(a, { path: PATH_GROUP });
     await clock.advance(10 * HEARTBEAT);
     assertEquals([heard(), paths.pathTo(a)], [[nameOf(A)], PATH_HEARD]);
   });
 
-  test("is not so by what it sends to us alone", () => {
+  test("is not heard by multicast when it sends unicast to us", () => {
     const { paths, a, heard } = setUp();
     paths.note(a, { path: PATH_HEARD });
     paths.note(a, { path: PATH_DEAF });
@@ -166,42 +166,42 @@ describe("a peer whose multicast we hear", () => {
     assertEquals(heard(), []);
   });
 
-  test("and then no more, has to be told, again and again, until it answers", async () => {
-    const { paths, clock, a, told } = setUp();
+  test("is notified after that, again and again, until it responds", async () => {
+    const { paths, clock, a, notified } = setUp();
     paths.note(a, { path: PATH_GROUP });
     await clock.advance(1.5 * HEARTBEAT);
-    assertEquals(told(), []);
+    assertEquals(notified(), []);
     await clock.advance(0.001);
-    assertEquals([told(), told()], [[nameOf(A)], [nameOf(A)]]);
+    assertEquals([notified(), notified()], [[nameOf(A)], [nameOf(A)]]);
     paths.acknowledged(a);
     await clock.advance(10 * HEARTBEAT);
-    assertEquals(told(), []);
+    assertEquals(notified(), []);
   });
 
-  test("or until its multicast is heard again", async () => {
-    const { paths, clock, a, told } = setUp();
+  test("is notified until its multicast is heard again", async () => {
+    const { paths, clock, a, notified } = setUp();
     paths.note(a, { path: PATH_GROUP });
     await clock.advance(1501);
-    assertEquals(told(), [nameOf(A)]);
+    assertEquals(notified(), [nameOf(A)]);
     paths.note(a, { path: PATH_GROUP });
-    assertEquals(told(), []);
+    assertEquals(notified(), []);
     await clock.advance(1501);
-    assertEquals(told(), [nameOf(A)]);
+    assertEquals(notified(), [nameOf(A)]);
   });
 
-  test("is not told when it has never proved where it is: who knows whose heartbeats these are", async () => {
-    const { paths, table, clock, told } = setUp();
-    const stranger = join(table, 3, { validated: false });
-    paths.note(stranger, { path: PATH_GROUP });
+  test("is not notified when its path was never validated, as its heartbeats may be forged", async () => {
+    const { paths, table, clock, notified } = setUp();
+    const unknown = join(table, 3, { validated: false });
+    paths.note(unknown, { path: PATH_GROUP });
     await clock.advance(1501);
-    assertEquals(told(), []);
+    assertEquals(notified(), []);
   });
 
-  test("was never, is not told", async () => {
-    const { paths, clock, a, told } = setUp();
+  test("is not notified when its multicast was never heard", async () => {
+    const { paths, clock, a, notified } = setUp();
     paths.note(a, { path: PATH_HEARD });
     await clock.advance(10 * HEARTBEAT);
-    assertEquals(told(), []);
+    assertEquals(notified(), []);
   });
 });
 
@@ -241,7 +241,7 @@ test("whatever peers say and when, who gets copies and who is heard follows from
   );
 });
 
-test("nodes that have stood still, all at once, send their batches by the group, whenever that was", async () => {
+test("nodes that were suspended, all at once, send their batches by the group, whenever that was", async () => {
   for (let phase = 0; phase < 40; phase += sized(1, 5)) {
     const network = new MemoryNetwork({ seed: phase });
     const { clock } = network;

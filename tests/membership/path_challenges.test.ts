@@ -1,4 +1,4 @@
-// Questions, and who has answered them.
+// Path challenges: the nonces that are open, and the responses to them.
 import { test } from "node:test";
 import { assertEquals } from "@std/assert";
 import * as fc from "fast-check";
@@ -8,7 +8,7 @@ import { PathChallenges } from "../../src/membership/path_challenges.ts";
 const A = { host: "10.0.0.1", port: 1 };
 const B = { host: "10.0.0.2", port: 2 };
 
-/** Questions whose nonces are 1, 2, 3 … unless others are given. */
+/** Challenges whose nonces are 1, 2, 3 … unless others are given. */
 function setUp(nonces: readonly number[] = []) {
   const clock = new VirtualClock();
   let issued = 0;
@@ -31,7 +31,7 @@ test("a nonce is four random bytes, up to the highest", () => {
   assertEquals(pathChallenges.redeem(0, "anybody")?.to, A);
 });
 
-test("whoever repeats it has answered, and the answer says where it was asked and when", async () => {
+test("its echo is the response, which shows where the challenge was sent and when", async () => {
   const { pathChallenges, clock } = setUp();
   await clock.advance(100);
   const nonce = pathChallenges.issue(A);
@@ -39,7 +39,7 @@ test("whoever repeats it has answered, and the answer says where it was asked an
   assertEquals(pathChallenges.redeem(nonce, "a"), { to: A, id: undefined, sentAt: 100 });
 });
 
-test("what takes longer than 10 s is no answer: a late copy, or one that has lain in a socket", async () => {
+test("after 10 s an echo is no response: it is a late copy, or has waited in a socket", async () => {
   const { pathChallenges, clock } = setUp();
   const nonces = [pathChallenges.issue(A), pathChallenges.issue(B, "b")];
   await clock.advance(10_000);
@@ -48,14 +48,14 @@ test("what takes longer than 10 s is no answer: a late copy, or one that has lai
   assertEquals(pathChallenges.redeem(nonces[1] as number, "b"), undefined);
 });
 
-test("it is answered once", () => {
+test("it has one response", () => {
   const { pathChallenges } = setUp();
   const nonce = pathChallenges.issue(A);
   pathChallenges.redeem(nonce, "a");
   assertEquals([pathChallenges.redeem(nonce, "a"), pathChallenges.redeem(nonce, "b")], [undefined, undefined]);
 });
 
-test("one that is for a node is answered by that alone: another's answer leaves it open", () => {
+test("one that is for a node has the response of that node alone: another's echo leaves it open", () => {
   const { pathChallenges } = setUp();
   const nonce = pathChallenges.issue(B, "b");
   assertEquals([pathChallenges.redeem(nonce, "a"), pathChallenges.redeem(nonce, "b")], [
@@ -64,7 +64,7 @@ test("one that is for a node is answered by that alone: another's answer leaves 
   ]);
 });
 
-test("a nonce that was never given is no answer", () => {
+test("a nonce that was never issued has no response", () => {
   const { pathChallenges } = setUp();
   pathChallenges.issue(A);
   assertEquals(pathChallenges.redeem(2, "a"), undefined);
@@ -76,16 +76,16 @@ test("the last 4,096 are open: the one before them is not", () => {
   assertEquals([1, 2, 4097].map((nonce) => pathChallenges.redeem(nonce, "a") !== undefined), [false, true, true]);
 });
 
-test("none is open when they are cleared", () => {
+test("none is open after they are cleared", () => {
   const { pathChallenges } = setUp();
   const nonce = pathChallenges.issue(A);
   pathChallenges.clear();
   assertEquals(pathChallenges.redeem(nonce, "a"), undefined);
 });
 
-test("in any order, each of the last 4,096 is answered once, by the node that was asked", () => {
+test("in any order, each of the last 4,096 has one response, by the node that was challenged", () => {
   const step = fc.oneof(
-    fc.record({ ask: fc.constantFrom("a", "b", undefined) }, { noNullPrototype: true }),
+    fc.record({ challenge: fc.constantFrom("a", "b", undefined) }, { noNullPrototype: true }),
     fc.record({ answer: fc.nat(40), by: fc.constantFrom("a", "b") }, { noNullPrototype: true }),
   );
   fc.assert(
@@ -93,13 +93,13 @@ test("in any order, each of the last 4,096 is answered once, by the node that wa
       const { pathChallenges } = setUp();
       const open = new Map<number, string | undefined>();
       for (const step of steps) {
-        if ("ask" in step) open.set(pathChallenges.issue(A, step.ask), step.ask);
+        if ("challenge" in step) open.set(pathChallenges.issue(A, step.challenge), step.challenge);
         else {
           const wanted = open.get(step.answer);
-          const isAnswer = open.has(step.answer) && (wanted === undefined || wanted === step.by);
-          assertEquals(pathChallenges.redeem(step.answer, step.by)?.id, isAnswer ? wanted : undefined);
+          const isResponse = open.has(step.answer) && (wanted === undefined || wanted === step.by);
+          assertEquals(pathChallenges.redeem(step.answer, step.by)?.id, isResponse ? wanted : undefined);
           assertEquals(pathChallenges.redeem(step.answer, step.by), undefined);
-          if (isAnswer) open.delete(step.answer);
+          if (isResponse) open.delete(step.answer);
         }
       }
     }),

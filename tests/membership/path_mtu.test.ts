@@ -1,4 +1,4 @@
-// Paths that lose all large datagrams and no small ones.
+// Path MTU: paths that lose all large datagrams and no small ones.
 import { describe, test } from "node:test";
 import { assert, assertEquals, assertGreater, assertGreaterOrEqual, assertLessOrEqual } from "@std/assert";
 import { SeededRandom, VirtualClock } from "../../adapters/memory.ts";
@@ -8,7 +8,7 @@ import { TYPE_PROBE as PROBE } from "../../src/wire/layout.ts";
 import { gapEvents, keysOf, Scene, type SceneNode } from "../sim/storm/scene.ts";
 import { BATCH } from "../sim/storm/wire.ts";
 
-/** A publisher of full batches, and receivers that have proved where they are. */
+/** A publisher of full batches, and receivers that it has validated. */
 async function scene(count: number) {
   const made = await Scene.open(count, () => ({ batchSize: 1000, heartbeat: 5000, peerTimeout: 15_000 }));
   const [a, b, c] = made.nodes as [SceneNode, SceneNode, SceneNode];
@@ -33,7 +33,7 @@ function dropLong(made: Scene, { host }: SceneNode, size: number, loss = 0): voi
 }
 
 describe("a path that loses all datagrams longer than 1,000 bytes", () => {
-  test("is noticed, told of, and met with smaller batches, which arrive", async () => {
+  test("is detected and reported, and batches get smaller, so that they arrive", async () => {
     const { made, a, b, c, clock, publish, limits, longest, count } = await scene(3);
     assertEquals(a.mesh.metrics().batchLimit, 1400);
     dropLong(made, b, 1000);
@@ -50,7 +50,7 @@ describe("a path that loses all datagrams longer than 1,000 bytes", () => {
     assertGreater(longest(), 900);
     const fresh = new Set(keysOf(b).filter((key) => Number(key.slice(4)) >= before));
     assertEquals([fresh.size, keysOf(c).length], [count() - before, count()]);
-    // A key that is longer than that goes as it is, alone.
+    // A longer key is sent as it is, alone.
     made.sent.length = 0;
     const long = "long".padEnd(1200, "-");
     for (const key of ["one", long, "two"]) void a.mesh.publish(key);
@@ -59,7 +59,7 @@ describe("a path that loses all datagrams longer than 1,000 bytes", () => {
     await made.close();
   });
 
-  test("is so with a quarter of all others lost", async () => {
+  test("is detected with a quarter of all others lost", async () => {
     const { made, b, clock, publish, limits } = await scene(2);
     dropLong(made, b, 1200, 0.25);
     await publish(5);
@@ -68,7 +68,7 @@ describe("a path that loses all datagrams longer than 1,000 bytes", () => {
     await made.close();
   });
 
-  test("is tried again after ten minutes, and used in full when it carries all", async () => {
+  test("is measured again after ten minutes, and used in full when it carries all", async () => {
     const { made, a, b, clock, publish, limits } = await scene(2);
     dropLong(made, b, 1000);
     await publish(5);
@@ -99,7 +99,7 @@ describe("a path that loses all datagrams longer than 1,000 bytes", () => {
     await made.close();
   });
 
-  test("is of no concern to who sends nothing long, or nothing", async () => {
+  test("has no effect on a node that sends nothing long, or nothing", async () => {
     const { made, a, b, limits } = await scene(2);
     dropLong(made, b, 548);
     for (let i = 0; i < 50; i++) {
@@ -112,11 +112,11 @@ describe("a path that loses all datagrams longer than 1,000 bytes", () => {
   });
 });
 
-/** Measures a path on which datagrams get there and back by chance, if they are short enough. Returns what was told of it. */
+/** Measures a path with random loss in both directions and a limit of size. Returns the limits that were reported. */
 async function measured(seed: number, loss: number, longest: number): Promise<number[]> {
   const clock = new VirtualClock();
   const random = new SeededRandom(seed);
-  const told: number[] = [];
+  const reported: number[] = [];
   const entry = { nodeId: new Uint8Array(16), address: "10.0.0.1:1", endpoint: { host: "10.0.0.1", port: 1 } };
   const mtu = new PathMtu({
     clock,
@@ -130,32 +130,32 @@ async function measured(seed: number, loss: number, longest: number): Promise<nu
     },
     peers: () => ({ get: () => entry as unknown as PeerEntry }),
     batcher: { limit: 1400 },
-    onPath: (_peer, size) => told.push(size),
+    onPath: (_peer, size) => reported.push(size),
   });
   for (let i = 0; i < 7; i++) mtu.retransmitted("b", 1, 1400);
   await clock.advance(10_000);
   mtu.close();
-  return told;
+  return reported;
 }
 
 describe("a measurement", () => {
-  test("is not misled by chance: of 900, none finds a limit that is not there", async () => {
+  test("is not misled by chance: of 900, none finds a limit where there is none", async () => {
     for (const loss of [0.02, 0.25, 0.4]) {
       for (let seed = 1; seed <= 300; seed++) assertEquals(await measured(seed, loss, 1400), [], `${loss}, ${seed}`);
     }
   });
 
-  test("finds the limit that is there, or a lower one that few have, or none", async () => {
+  test("finds the actual limit, or a lower one in few cases, or none", async () => {
     for (const [loss, least] of [[0, 300], [0.1, 300], [0.25, 270]] as const) {
-      const found = await Promise.all(Array.from({ length: 300 }, (_, i) => measured(i + 1, loss, 1300)));
-      assertGreaterOrEqual(found.filter(([size]) => size === 1272).length, least);
-      assert(found.every(([size = 0]) => size <= 1272));
+      const limits = await Promise.all(Array.from({ length: 300 }, (_, i) => measured(i + 1, loss, 1300)));
+      assertGreaterOrEqual(limits.filter(([size]) => size === 1272).length, least);
+      assert(limits.every(([size = 0]) => size <= 1272));
     }
   });
 });
 
 describe("a path that loses", () => {
-  test("a quarter of all datagrams, and is wide enough, is never suspected wrongly", async () => {
+  test("a quarter of all datagrams, and is wide enough, is never taken for limited", async () => {
     for (const share of [0.25, 0.4]) {
       const { made, a, b, publish, limits, count } = await scene(2);
       made.network.set({ loss: share }, {});

@@ -1,4 +1,4 @@
-// How nodes show each other where they are, and what is sent to who has not: docs/wire.md, "Path validation".
+// Path validation: how nodes validate each other's addresses, and what an unvalidated one gets (docs/wire.md).
 import { describe, test } from "node:test";
 import { assert, assertEquals, assertGreaterOrEqual, assertLessOrEqual } from "@std/assert";
 import * as fc from "fast-check";
@@ -12,16 +12,16 @@ const ELSEWHERE: Endpoint = { host: "10.7.7.7", port: 7946 };
 const ELSEWHERE_TEXT = "10.7.7.7:7946";
 const MINUTE = 60_000;
 
-function told(...indexes: readonly number[]) {
+function exchange(...indexes: readonly number[]) {
   return indexes.map((index) => ({ id: idOf(index), ...placeOf(index) }));
 }
 
-function isQuestion({ nonce, echo, peers, token, heard }: SentHeartbeat): boolean {
+function isChallenge({ nonce, echo, peers, token, heard }: SentHeartbeat): boolean {
   return nonce !== undefined && echo === undefined && peers === undefined && token === undefined && heard === undefined;
 }
 
-describe("a newcomer", () => {
-  test("by multicast: is asked, answers and asks, is answered and welcomed, and welcomes", () => {
+describe("a joining node", () => {
+  test("by multicast: is challenged, responds with a challenge, gets a response and a welcome, and welcomes", () => {
     const rig = new MembershipRig();
     rig.meet(2, 3);
     rig.hear(1, { extension: { path: 2 } });
@@ -29,16 +29,16 @@ describe("a newcomer", () => {
     assertEquals(rig.membership.peers.endpoints(), [placeOf(2), placeOf(3)]);
     rig.answer(1, { nonce: 77, path: 1 });
     const token = idOf(1).slice(0, 8);
-    assertEquals(rig.sent.slice(1), [{ at: 0, to: addressOf(1), path: 1, echo: 77, peers: told(2, 3, 1), token }]);
+    assertEquals(rig.sent.slice(1), [{ at: 0, to: addressOf(1), path: 1, echo: 77, peers: exchange(2, 3, 1), token }]);
     assertEquals([rig.entry(1).isValidated, rig.entry(1).hearsUs], [true, true]);
-    // Its welcome calls for nothing.
+    // Its welcome needs no response.
     rig.hear(1, { extension: { path: 1, token: new Uint8Array(8), peers: [] } });
     assertEquals(rig.sent.length, 2);
     assertEquals(rig.validated, [{ id: nameOf(1), to: addressOf(1), time: 0 }]);
     assertEquals(rig.events, [{ type: "peerJoined", peer: { id: nameOf(1), address: addressOf(1) } } as MeshEvent]);
   });
 
-  test("that asks first is answered with a question, and welcomed with its answer", () => {
+  test("that sends the first challenge gets a response with a challenge, and a welcome after its response", () => {
     const rig = new MembershipRig();
     rig.hear(1, { extension: { path: 0, nonce: 77 } });
     const nonce = rig.nonceTo(addressOf(1)) as number;
@@ -46,28 +46,28 @@ describe("a newcomer", () => {
     assertEquals([rig.entry(1).isValidated, rig.membership.peers.endpoints()], [false, []]);
     rig.answer(1);
     assertEquals(rig.sent.slice(1), [
-      { at: 0, to: addressOf(1), path: 0, peers: told(1), token: idOf(1).slice(0, 8) },
+      { at: 0, to: addressOf(1), path: 0, peers: exchange(1), token: idOf(1).slice(0, 8) },
     ]);
   });
 
-  test("is told of 24 peers at most, and the next of the next ones", () => {
+  test("gets 24 peers at most in a peer exchange, and the next one the next 24", () => {
     const rig = new MembershipRig();
     const all = Array.from({ length: 40 }, (_, i) => i + 1);
     rig.meet(...all);
-    const toldOf = new Set<number>();
+    const listed = new Set<number>();
     for (const index of [50, 51]) {
       rig.hear(index, { extension: { nonce: index } });
       rig.answer(index);
       const indexes = (rig.sent.at(-1)?.peers ?? []).map(({ id }) => new DataView(id.buffer).getUint32(0));
       assertEquals([indexes.length, new Set(indexes).size], [24, 24]);
-      for (const each of indexes) toldOf.add(each);
+      for (const each of indexes) listed.add(each);
       rig.membership.leave(nameOf(index));
     }
-    // Two welcomes tell of all 40: each newcomer is the 41st, and may be told of itself.
-    assertEquals(all.filter((index) => !toldOf.has(index)), []);
+    // Two welcomes list all 40: each joining node is the 41st, and may be listed itself.
+    assertEquals(all.filter((index) => !listed.has(index)), []);
   });
 
-  test("is welcomed once; questions of a peer are answered with nothing but the echo", async () => {
+  test("is welcomed once; challenges of a peer get a response with nothing but the echo", async () => {
     const rig = new MembershipRig();
     rig.meet(1);
     await rig.clock.advance(2000);
@@ -76,7 +76,7 @@ describe("a newcomer", () => {
     assertEquals(rig.sent, [5, 6].map((echo) => ({ at: 2000, to: addressOf(1), path: 0, echo })));
   });
 
-  test("that asks a moment later may have lost the welcome: it comes again, there and nowhere else", async () => {
+  test("that sends a challenge a moment later may have lost the welcome: it comes again, to the same address only", async () => {
     const rig = new MembershipRig();
     rig.meet(1);
     await rig.clock.advance(1999);
@@ -87,7 +87,7 @@ describe("a newcomer", () => {
     assertEquals(shown, [[addressOf(1), 5, true, true], [ELSEWHERE_TEXT, 6, false, false]]);
   });
 
-  test("that answers with another question's nonce, or after another did, is not proven", () => {
+  test("that responds with the nonce of another's challenge, or after another did, is not validated", () => {
     const rig = new MembershipRig();
     for (const index of [1, 2]) rig.hear(index);
     const [first, second] = [rig.nonceTo(addressOf(1)) as number, rig.nonceTo(addressOf(2)) as number];
@@ -102,7 +102,7 @@ describe("a newcomer", () => {
     assertEquals([1, 2, 3].map((index) => rig.entry(index).isValidated), [true, false, false]);
   });
 
-  test("that asks from elsewhere than it was asked at gets the welcome where it was asked", () => {
+  test("that sends its challenge from elsewhere than it was challenged gets the welcome where it was challenged", () => {
     const rig = new MembershipRig();
     rig.hear(1);
     const echo = rig.nonceTo(addressOf(1)) as number;
@@ -112,7 +112,7 @@ describe("a newcomer", () => {
     assertEquals(shown, [[ELSEWHERE_TEXT, 77, false, false], [addressOf(1), undefined, true, true]]);
   });
 
-  test("is reached where it has answered from, though the datagrams with the answer come from anywhere", () => {
+  test("is reached at the address of its response, though the datagrams with the response come from anywhere", () => {
     const rig = new MembershipRig();
     rig.hear(1);
     rig.hear(1, { source: ELSEWHERE, extension: { echo: rig.nonceTo(addressOf(1)) as number } });
@@ -120,38 +120,38 @@ describe("a newcomer", () => {
   });
 });
 
-describe("a node that was heard and does not answer", () => {
-  const questions = (rig: MembershipRig) => rig.sentTo(addressOf(1)).map(({ at }) => at);
+describe("a node that was heard and does not respond", () => {
+  const challenges = (rig: MembershipRig) => rig.sentTo(addressOf(1)).map(({ at }) => at);
 
-  test("is asked again after 0.1, 0.3 and 0.9 s, then no more by itself, and gets nothing else", async () => {
+  test("is challenged again after 0.1, 0.3 and 0.9 s, then no more by itself, and gets nothing else", async () => {
     const rig = new MembershipRig();
     rig.membership.start();
     await rig.clock.advance(50);
     rig.hear(1);
     await rig.clock.advance(20 * HEARTBEAT);
-    // Those who are asked again are looked for each 100 ms.
-    assertEquals(questions(rig), [50, 150, 450, 1350]);
-    assertEquals(rig.sentTo(addressOf(1)).every(isQuestion), true);
+    // The check for those that are due comes each 100 ms.
+    assertEquals(challenges(rig), [50, 150, 450, 1350]);
+    assertEquals(rig.sentTo(addressOf(1)).every(isChallenge), true);
     const nonces = rig.sentTo(addressOf(1)).map(({ nonce }) => nonce);
     assertEquals(new Set(nonces).size, 4);
   });
 
-  test("is asked when it is heard half a heartbeat later or more", async () => {
+  test("is challenged when it is heard half a heartbeat later or more", async () => {
     const rig = new MembershipRig();
     rig.hear(1);
     await rig.clock.advance(1300 + HEARTBEAT / 2 - 1);
     rig.forget();
     rig.hear(1);
-    assertEquals(questions(rig), []);
+    assertEquals(challenges(rig), []);
     await rig.clock.advance(1);
     for (let i = 0; i < 5; i++) rig.hear(1);
-    assertEquals(questions(rig), [1300 + HEARTBEAT / 2]);
+    assertEquals(challenges(rig), [1300 + HEARTBEAT / 2]);
     await rig.clock.advance(HEARTBEAT / 2);
     rig.hear(1);
-    assertEquals(questions(rig), [1300 + HEARTBEAT / 2, 1300 + HEARTBEAT]);
+    assertEquals(challenges(rig), [1300 + HEARTBEAT / 2, 1300 + HEARTBEAT]);
   });
 
-  test("is asked no more when it has answered", async () => {
+  test("is not challenged after it has responded", async () => {
     const rig = new MembershipRig();
     rig.hear(1);
     await rig.clock.advance(100);
@@ -161,7 +161,7 @@ describe("a node that was heard and does not answer", () => {
     assertEquals([rig.sent, rig.clock.pending], [[], 0]);
   });
 
-  test("is asked no more when it is gone, or the node stops", async () => {
+  test("is not challenged after it has departed, or the node stops", async () => {
     for (const end of ["leave", "stop"] as const) {
       const rig = new MembershipRig();
       rig.hear(1);
@@ -173,41 +173,41 @@ describe("a node that was heard and does not answer", () => {
     }
   });
 
-  test("that it never moves the address that it is reached at by more than it is asked: 128 questions a second in all", async () => {
+  test("that moves all the time gets 128 challenges a second in all", async () => {
     const rig = new MembershipRig({ maxPeers: 65_536 });
     for (let index = 1; index <= 1000; index++) rig.hear(index);
     assertEquals(rig.sent.length, 128);
     await rig.clock.advance(10_000);
     assertLessOrEqual(rig.sent.length, 128 + 1280);
-    assert(rig.sent.every(isQuestion));
+    assert(rig.sent.every(isChallenge));
   });
 
-  test("whose questions are answered 1,024 times at once and a second", async () => {
+  test("gets 1,024 responses to its challenges at once and a second", async () => {
     const rig = new MembershipRig();
-    const ask = (count: number) => {
+    const challenge = (count: number) => {
       rig.forget();
       for (let i = 0; i < count; i++) rig.hear(1 + (i % 100), { extension: { nonce: i } });
       return rig.sent.length;
     };
-    const counts = [ask(2000), ask(10)];
+    const counts = [challenge(2000), challenge(10)];
     await rig.clock.advance(50);
-    counts.push(ask(2000));
+    counts.push(challenge(2000));
     assertEquals(counts, [1024, 0, 51]);
   });
 });
 
-describe("the address that a node advertises and is not heard from", () => {
+describe("an advertised address that differs from the source", () => {
   const to = (rig: MembershipRig) => rig.sentTo(ELSEWHERE_TEXT).map(({ at }) => at);
 
-  test("gets one datagram, a question for that node", () => {
+  test("gets one datagram, a challenge for that node", () => {
     const rig = new MembershipRig();
     for (let i = 0; i < 10; i++) rig.hear(1, { advertised: ELSEWHERE_TEXT });
-    assertEquals([to(rig), rig.sentTo(ELSEWHERE_TEXT).every(isQuestion)], [[0], true]);
+    assertEquals([to(rig), rig.sentTo(ELSEWHERE_TEXT).every(isChallenge)], [[0], true]);
     rig.hear(2, { extension: { echo: rig.nonceTo(ELSEWHERE_TEXT) as number } });
     assertEquals(rig.entry(2).isValidated, false);
   });
 
-  test("gets one whoever advertises it, under whatever ids: plain ones and those that have proved where they are", () => {
+  test("gets one challenge, whichever nodes advertise it, under any ids: plain ones and validated ones", () => {
     const rig = new MembershipRig({ maxPeers: 65_536 });
     rig.meet(1);
     for (let index = 1; index < 5000; index++) {
@@ -216,7 +216,7 @@ describe("the address that a node advertises and is not heard from", () => {
     assertEquals(to(rig), [0]);
   });
 
-  test("gets another after 1, 2, 4 minutes while it is advertised, and up to an hour", async () => {
+  test("gets another challenge after 1, 2, 4 minutes while it is advertised, and up to an hour", async () => {
     const rig = new MembershipRig();
     rig.meet(1);
     for (let i = 0; i <= 4 * 60 * 6; i++) {
@@ -226,7 +226,7 @@ describe("the address that a node advertises and is not heard from", () => {
     assertEquals(to(rig).map((at) => at / MINUTE), [0, 1, 3, 7, 15, 31, 63, 123, 183]);
   });
 
-  test("and answers there, is where it is reached", () => {
+  test("is where the node is reached once it responds there", () => {
     const rig = new MembershipRig();
     rig.hear(1, { advertised: ELSEWHERE_TEXT });
     const [here, there] = [rig.nonceTo(addressOf(1)) as number, rig.nonceTo(ELSEWHERE_TEXT) as number];
@@ -234,7 +234,7 @@ describe("the address that a node advertises and is not heard from", () => {
     rig.forget();
     rig.hear(1, { advertised: ELSEWHERE_TEXT, extension: { echo: there } });
     assertEquals(rig.membership.peers.endpoints(), [ELSEWHERE]);
-    // It is told where it was, and welcomed there, with the token for that place.
+    // The welcome goes there, with the token for that address, and its peer exchange lists the old one.
     assertEquals(rig.sent.map(({ to, token }) => [to, token !== undefined]), [
       [ELSEWHERE_TEXT, false],
       [ELSEWHERE_TEXT, true],
@@ -242,31 +242,31 @@ describe("the address that a node advertises and is not heard from", () => {
     assertEquals(rig.validated, [{ id: nameOf(1), to: ELSEWHERE_TEXT, time: 0 }]);
   });
 
-  test("is no hearsay when it is heard from there", () => {
+  test("is a source when the node is heard from there", () => {
     const rig = new MembershipRig();
     rig.hear(1);
     rig.answer(1);
-    assertEquals(rig.sent.filter(isQuestion).length, 1);
+    assertEquals(rig.sent.filter(isChallenge).length, 1);
   });
 });
 
-describe("an address that a peer tells of", () => {
+describe("an address that a peer lists", () => {
   const tell = (rig: MembershipRig, by: number, ...indexes: readonly number[]) =>
-    rig.hear(by, { extension: { peers: told(...indexes) } });
+    rig.hear(by, { extension: { peers: exchange(...indexes) } });
 
-  test("gets one question, for whoever is there", () => {
+  test("gets one challenge, for any node that is there", () => {
     const rig = new MembershipRig();
     rig.meet(1);
     for (let i = 0; i < 10; i++) tell(rig, 1, 2, 3);
     assertEquals(rig.sent.map(({ to, path }) => [to, path]), [[addressOf(2), 0], [addressOf(3), 0]]);
-    assert(rig.sent.every(isQuestion));
-    // Whoever answers is proven there: a process that was started again, with an id that nobody has told of.
+    assert(rig.sent.every(isChallenge));
+    // Any node that responds is validated there: also a process that was started again, with an id that nobody listed.
     rig.answer(9, {}, addressOf(3));
     assertEquals(rig.membership.peers.endpoints(), [placeOf(1), placeOf(3)]);
     assertEquals(rig.membership.peers.size, 2);
   });
 
-  test("gets one whoever names it, how often and under which ids", () => {
+  test("gets one challenge, whichever peers list it, however often and under which ids", () => {
     const rig = new MembershipRig();
     rig.meet(1, 2, 3, 4);
     for (let i = 0; i < 1000; i++) {
@@ -278,35 +278,35 @@ describe("an address that a peer tells of", () => {
     assertEquals(rig.sentTo(ELSEWHERE_TEXT).length, 1);
   });
 
-  test("gets nothing when the peer has not proved where it is", () => {
+  test("gets nothing when the path of the peer is not validated", () => {
     const rig = new MembershipRig();
-    rig.hear(1, { extension: { peers: told(2) } });
-    rig.hear(1, { extension: { nonce: 3, peers: told(2) } });
+    rig.hear(1, { extension: { peers: exchange(2) } });
+    rig.hear(1, { extension: { nonce: 3, peers: exchange(2) } });
     assertEquals(rig.sentTo(addressOf(2)), []);
-    // Its answer, and what it says with it, is heeded.
-    rig.answer(1, { peers: told(2) });
+    // Its response, and the peer exchange in it, is accepted.
+    rig.answer(1, { peers: exchange(2) });
     assertEquals(rig.sentTo(addressOf(2)).length, 1);
   });
 
-  test("gets nothing when it is that of this node, or of one that is known", () => {
+  test("gets nothing when it is that of this node, or of a known one", () => {
     const rig = new MembershipRig({}, { isElsewhere: () => false });
     rig.meet(1, 2);
     rig.hearPlain(3);
     rig.forget();
     tell(rig, 1, OWN, 1, 2, 3);
     assertEquals(rig.sent, []);
-    // A node that is known at another place, too: it is asked where it is heard.
+    // Of a node that is known at another address, too: that is challenged where it is heard.
     rig.hear(1, { extension: { peers: [{ id: idOf(2), ...ELSEWHERE }, { id: idOf(3), ...ELSEWHERE }] } });
     assertEquals(rig.sent, []);
   });
 
-  test("gets one when the node is known and has never answered: it may be elsewhere", () => {
+  test("gets one challenge when the node is known and has never responded, as it may be elsewhere", () => {
     const rig = new MembershipRig();
     rig.meet(1);
     rig.hear(2, { source: ELSEWHERE });
     rig.forget();
     tell(rig, 1, 2);
-    assertEquals(rig.sentTo(addressOf(2)).length, 0, "what it advertises was asked already");
+    assertEquals(rig.sentTo(addressOf(2)).length, 0, "its advertised address was challenged already");
     rig.hear(1, { extension: { peers: [{ id: idOf(2), host: "10.8.8.8", port: 1 }] } });
     assertEquals(rig.sentTo("10.8.8.8:1").length, 1);
   });
@@ -320,7 +320,7 @@ describe("an address that a peer tells of", () => {
     assertEquals(rig.sent, []);
   });
 
-  test("gets another after 1, 2, 4 … heartbeats while it is told of, and at once when somebody has answered there", async () => {
+  test("gets another challenge after 1, 2, 4 … heartbeats while it is listed, and at once after a response from there", async () => {
     const rig = new MembershipRig();
     rig.meet(1);
     for (let i = 0; i < 4 * 32; i++) {
@@ -335,7 +335,7 @@ describe("an address that a peer tells of", () => {
     assertEquals(rig.sentTo(addressOf(2)).length, 1);
   });
 
-  test("of a peer that was lost gets one after 1, 2, 4 heartbeats: a third may see both sides of a broken way", async () => {
+  test("of a lost peer gets one after 1, 2, 4 heartbeats: a third node may see both sides of a broken path", async () => {
     const rig = new MembershipRig();
     rig.membership.start();
     rig.meet(1, 2);
@@ -350,15 +350,15 @@ describe("an address that a peer tells of", () => {
     rig.forget();
     const lostAt = rig.clock.now();
     await goOn(8);
-    const asked = rig.sentTo(addressOf(2)).map(({ at }) => (at - lostAt) / HEARTBEAT);
-    // By itself, and no more often as it is told of.
-    assertEquals(asked, [1, 3, 7]);
-    assert(rig.sentTo(addressOf(2)).every(isQuestion));
+    const challenges = rig.sentTo(addressOf(2)).map(({ at }) => (at - lostAt) / HEARTBEAT);
+    // These are the probes of a departed peer; the lists cause no more.
+    assertEquals(challenges, [1, 3, 7]);
+    assert(rig.sentTo(addressOf(2)).every(isChallenge));
     rig.answer(2);
     assertEquals(rig.entry(2).isValidated, true);
   });
 
-  test("from where that node was heard gets twelve, one in a heartbeat: all questions may have been lost", async () => {
+  test("from where that node was heard gets twelve, one in a heartbeat, as all challenges may have been lost", async () => {
     const rig = new MembershipRig();
     rig.meet(1);
     rig.hear(2);
@@ -368,16 +368,16 @@ describe("an address that a peer tells of", () => {
     }
     // The first, and those after 0.1, 0.3 and 0.9 s.
     const expected = [0, 100, 400, 1300, ...Array.from({ length: 8 }, (_, i) => HEARTBEAT * (2 + i) - HEARTBEAT / 2)];
-    const asked = rig.sentTo(addressOf(2)).map(({ at }) => at);
-    assertEquals(asked.length, expected.length);
-    for (const [i, at] of asked.entries()) assertLessOrEqual(Math.abs(at - (expected[i] ?? 0)), HEARTBEAT);
+    const challenges = rig.sentTo(addressOf(2)).map(({ at }) => at);
+    assertEquals(challenges.length, expected.length);
+    for (const [i, at] of challenges.entries()) assertLessOrEqual(Math.abs(at - (expected[i] ?? 0)), HEARTBEAT);
     // It can reach this node again.
     rig.hear(2, { extension: { nonce: 1 } });
     rig.answer(2);
     assertEquals(rig.entry(2).isValidated, true);
   });
 
-  test("of a peer that has left gets no more, besides the one whether it really has", async () => {
+  test("of a peer that has left gets no more, besides the one that verifies the leave", async () => {
     const rig = new MembershipRig();
     rig.meet(1, 2);
     rig.membership.leave(nameOf(2));
@@ -388,7 +388,7 @@ describe("an address that a peer tells of", () => {
     assertEquals(rig.sentTo(addressOf(2)).map(({ at }) => at / HEARTBEAT), [0, 1, 2, 4, 8]);
   });
 
-  test("is one of 256 that are asked at once; what is beyond is counted", () => {
+  test("is one of 256 that are challenged at once; those beyond that are counted", () => {
     const rig = new MembershipRig();
     rig.meet(1);
     for (let i = 0; i < 20; i++) tell(rig, 1, ...Array.from({ length: 20 }, (_, j) => 1000 + 20 * i + j));
@@ -396,8 +396,8 @@ describe("an address that a peer tells of", () => {
   });
 });
 
-describe("a peer that is heard from elsewhere than where it has answered", () => {
-  test("is left there while it is heard there too, or has answered of late", async () => {
+describe("a peer that is heard from another address than it has responded from", () => {
+  test("is not moved while it is heard at the old one too, or has responded there recently", async () => {
     const rig = new MembershipRig();
     rig.meet(1);
     for (let i = 0; i < 20; i++) {
@@ -408,7 +408,7 @@ describe("a peer that is heard from elsewhere than where it has answered", () =>
     assertEquals([rig.sent, rig.membership.peers.endpoints()], [[], [placeOf(1)]]);
   });
 
-  test("for more than a heartbeat is asked at both places, and moved when it answers there alone for two", async () => {
+  test("for more than a heartbeat is challenged at both, and moved when it responds at the new one alone for two", async () => {
     const rig = new MembershipRig();
     const answerThere = () => {
       const echo = rig.nonceTo(ELSEWHERE_TEXT) as number;
@@ -430,13 +430,13 @@ describe("a peer that is heard from elsewhere than where it has answered", () =>
     await rig.clock.advance(1);
     rig.hear(1, { source: ELSEWHERE });
     assertEquals(rig.membership.peers.endpoints(), [ELSEWHERE]);
-    // It has answered there already, so nothing has to arrive once more.
+    // It has responded there already, so nothing has to arrive once more.
     const welcome = { at: 2 * HEARTBEAT + 1, to: ELSEWHERE_TEXT, path: 0, peers: [{ id: idOf(1), ...ELSEWHERE }] };
     assertEquals(rig.sent, [{ ...welcome, token: idOf(1).slice(0, 8) }]);
     assertEquals(rig.validated, [{ id: nameOf(1), to: ELSEWHERE_TEXT, time: 0 }]);
   });
 
-  test("is not moved there when it has answered since at the old place", async () => {
+  test("is not moved there when it has responded since at the old address", async () => {
     const rig = new MembershipRig();
     rig.meet(1);
     await rig.clock.advance(HEARTBEAT + 1);
@@ -451,8 +451,8 @@ describe("a peer that is heard from elsewhere than where it has answered", () =>
     }
   });
 
-  test("is left where it is though two questions there are lost in a row, again and again", async () => {
-    // Of 1.6 s, all four questions are sent before the next.
+  test("is not moved though two challenges to the old address are lost in a row, again and again", async () => {
+    // Of 1.6 s, all four challenges are sent before the next.
     const heartbeat = 200;
     const rig = new MembershipRig({ heartbeat, peerTimeout: 10 * heartbeat });
     rig.meet(1);
@@ -472,12 +472,12 @@ describe("a peer that is heard from elsewhere than where it has answered", () =>
     assert(answered >= 10, `${answered}`);
   });
 
-  test("by multicast, from a host of its own, is left where it is unless eight questions there are lost", async () => {
+  test("by multicast, from a host of its own, is not moved unless eight challenges to the old address are lost", async () => {
     const rig = new MembershipRig();
     rig.meet(1);
     // As IPv6 does: from a link-local address of the same socket.
     const aside = { host: "10.9.0.1", port: placeOf(1).port };
-    let asked = 0;
+    let challenges = 0;
     let answered = 0;
     const goOn = async (lost: number) => {
       rig.forget();
@@ -486,8 +486,8 @@ describe("a peer that is heard from elsewhere than where it has answered", () =>
       if (echo !== undefined) rig.hear(1, { source: aside, extension: { echo } });
       for (let i = 0; i < 9; i++) {
         await rig.clock.advance(HEARTBEAT / 10);
-        asked = rig.entry(1).validation.challengesSent;
-        if (asked <= lost) continue;
+        challenges = rig.entry(1).validation.challengesSent;
+        if (challenges <= lost) continue;
         answered++;
         rig.answer(1);
       }
@@ -502,26 +502,26 @@ describe("a peer that is heard from elsewhere than where it has answered", () =>
   });
 
   for (const [port, name] of [[placeOf(1).port, "its own port"], [33_333, "a port for multicast alone"]] as const) {
-    test(`by multicast from another host and ${name}: what that says counts once it has answered there`, async () => {
+    test(`by multicast from another host and ${name}: what that says counts once it has responded there`, async () => {
       const rig = new MembershipRig();
       rig.meet(1);
       await rig.clock.advance(HEARTBEAT);
       const heardAt = rig.clock.now();
       rig.hear(1, { source: { host: "10.9.0.1", port }, extension: { path: 2, heard: writeHeard([idOf(OWN)]) } });
       await rig.clock.advance(5);
-      assertEquals([rig.entry(1).multicast.groupAt, rig.entry(1).hearsUs], [-Infinity, false], "anybody can say that");
-      // Whether it hears this node its answer says, which is newer than the list.
+      assertEquals([rig.entry(1).multicast.groupAt, rig.entry(1).hearsUs], [-Infinity, false], "that may be forged");
+      // Whether it hears this node is in its response, which is newer than the list.
       rig.answer(1, {}, `10.9.0.1:${placeOf(1).port}`);
       assertEquals([rig.entry(1).multicast.groupAt, rig.entry(1).hearsUs], [heardAt, false]);
       assertEquals(rig.membership.peers.endpoints(), [placeOf(1)]);
-      // It is known to be its own from now on.
+      // The host is known to be its own from now on.
       await rig.clock.advance(HEARTBEAT);
       rig.hear(1, { source: { host: "10.9.0.1", port }, extension: { path: 2 } });
       assertEquals(rig.entry(1).multicast.groupAt, rig.clock.now());
     });
   }
 
-  test("by multicast from another host, and answers elsewhere, or when a heartbeat has passed, has not said it", async () => {
+  test("by multicast from another host has not said it when it responds elsewhere, or when a heartbeat has passed", async () => {
     const rig = new MembershipRig();
     rig.meet(1);
     const [aside, there] = [placeOf(7), addressOf(7)];
@@ -550,24 +550,24 @@ describe("a peer that is heard from elsewhere than where it has answered", () =>
     assertEquals([rig.entry(1).multicast.groupAt, rig.entry(1).multicast.alternate], [latest, undefined]);
   });
 
-  test("by multicast from hosts of its own, and answers, is asked in each fourth heartbeat", async () => {
+  test("by multicast from hosts of its own, and responds, is challenged in each fourth heartbeat", async () => {
     const rig = new MembershipRig();
     rig.meet(1);
     const aside = { host: "10.9.0.1", port: placeOf(1).port };
-    const asked: number[] = [];
+    const challenges: number[] = [];
     for (let i = 0; i < 40; i++) {
       rig.forget();
       rig.hear(1, { source: aside, extension: { path: 2 } });
       if (rig.sentTo(addressOf(1)).length > 0) {
-        asked.push(i);
+        challenges.push(i);
         rig.answer(1);
       }
       const echo = rig.nonceTo(`${aside.host}:${aside.port}`);
       if (echo !== undefined) rig.hear(1, { source: aside, extension: { echo } });
       await rig.clock.advance(0.95 * HEARTBEAT);
     }
-    assertEquals(asked.slice(1).map((at, i) => at - (asked[i] ?? 0)), Array(asked.length - 1).fill(5));
-    // From a socket for multicast alone it is not asked at all.
+    assertEquals(challenges.slice(1).map((at, i) => at - (challenges[i] ?? 0)), Array(challenges.length - 1).fill(5));
+    // At a socket for multicast alone it is not challenged at all.
     rig.forget();
     for (let i = 0; i < 20; i++) {
       rig.hear(1, { source: { ...aside, port: 33_333 }, extension: { path: 2 } });
@@ -576,7 +576,7 @@ describe("a peer that is heard from elsewhere than where it has answered", () =>
     assertEquals(rig.sent, []);
   });
 
-  test("by multicast from where it advertises to be now, on another port, is asked where it advertises until it answers", async () => {
+  test("by multicast from its new host, on another port, is challenged at the new advertised address until it responds", async () => {
     const rig = new MembershipRig();
     rig.meet(1);
     const [host, port] = ["10.0.5.5", placeOf(1).port];
@@ -596,21 +596,21 @@ describe("a peer that is heard from elsewhere than where it has answered", () =>
     assertEquals(rig.membership.peers.endpoints(), [{ host, port }]);
   });
 
-  test("is not moved to where it has not answered", async () => {
+  test("is not moved to where it has not responded", async () => {
     const rig = new MembershipRig();
     rig.meet(1);
     for (let i = 0; i < 10; i++) {
       await rig.clock.advance(0.85 * HEARTBEAT);
       rig.hear(1, { source: { ...ELSEWHERE, port: 1000 + i } });
     }
-    // Each heartbeat but the first, after which it was silent for less than a heartbeat, asks at both places; and the
-    // old one is asked again 0.1, 0.3 and 0.9 s later.
+    // Each heartbeat but the first, after which it was silent for less than a heartbeat, is challenged at both; and the
+    // old one is challenged again 0.1, 0.3 and 0.9 s later.
     assertEquals(rig.sentTo(`${ELSEWHERE.host}:1001`).length, 1);
     assert(rig.sentTo(addressOf(1)).length >= 9);
     assertEquals(rig.membership.peers.endpoints(), [placeOf(1)]);
   });
 
-  test("as its id was forged, and answers where it is, is left there", async () => {
+  test("is not moved when the heartbeats were forged and it responds at the old address", async () => {
     const rig = new MembershipRig();
     rig.meet(1);
     for (let i = 0; i < 20; i++) {
@@ -625,7 +625,7 @@ describe("a peer that is heard from elsewhere than where it has answered", () =>
   });
 });
 
-test("a peer that is heard or answers from where it is reached was not challenged there since", async () => {
+test("a peer that is heard or responds from where it is reached was not challenged there since", async () => {
   const rig = new MembershipRig();
   rig.membership.start();
   rig.meet(1);
@@ -643,11 +643,11 @@ test("a peer that is heard or answers from where it is reached was not challenge
   assertEquals(count({}), 0);
 });
 
-describe("what is said in the name of a peer from a host that it has not shown to be its own", () => {
+describe("multicast in the name of a peer from a host that is not validated as its own", () => {
   const group = { path: 2, heard: idOf(OWN).subarray(0, 4) };
   const OTHER_PORT = `${ELSEWHERE.host}:${placeOf(1).port}`;
 
-  test("about multicast is not heeded: it goes on getting copies, and is not told that it is heard", () => {
+  test("says nothing about reachability: the peer goes on getting copies, and path 0", () => {
     const rig = new MembershipRig();
     rig.meet(1);
     for (const extension of [{ path: 1 }, { path: 2 }, group]) rig.hear(1, { source: ELSEWHERE, extension });
@@ -657,30 +657,30 @@ describe("what is said in the name of a peer from a host that it has not shown t
     assertEquals(rig.sent.map(({ path }) => path), [0]);
     rig.hear(1, { extension: group });
     assertEquals(rig.membership.peers.copies(), []);
-    // Nor that it is deaf.
+    // Nor that the peer does not hear the group.
     rig.hear(1, { source: ELSEWHERE, extension: { path: 0 } });
     assertEquals(rig.membership.peers.copies(), []);
   });
 
-  test("is heeded once it has answered there: of several interfaces, multicast leaves by each", () => {
+  test("counts once the peer has responded there: with several interfaces, multicast leaves by each", () => {
     const rig = new MembershipRig();
     rig.meet(1);
     for (let i = 0; i < 3; i++) rig.hear(1, { source: ELSEWHERE, extension: group });
-    // Where it is reached there: the port of the socket for multicast may be closed to others.
+    // At the port where it is reached: that of the socket for multicast may be closed to others.
     assertEquals(rig.sent.map(({ to }) => to), [OTHER_PORT]);
-    assert(rig.sent.every(isQuestion));
+    assert(rig.sent.every(isChallenge));
     rig.hear(1, { extension: { echo: rig.nonceTo(OTHER_PORT) as number } });
     assertEquals([rig.membership.peers.endpoints(), rig.validated], [[placeOf(1)], []]);
     rig.hear(1, { source: ELSEWHERE, extension: group });
     assertEquals(rig.membership.peers.copies(), []);
-    // It is told where it is reached, as somebody else may be there under the same id.
+    // The challenge goes to where it is reached, as another node may be there under the same id.
     assertEquals(rig.sent.slice(1).map(({ to, peers }) => [to, peers?.map(({ port }) => port)]), [
       [OTHER_PORT, [placeOf(1).port]],
     ]);
     assertEquals(rig.events, []);
   });
 
-  test("is asked about at no more than 64 addresses at once, and 17 hosts of a peer are believed", () => {
+  test("causes challenges to no more than 64 addresses at once, and 17 hosts of a peer are kept", () => {
     const rig = new MembershipRig();
     rig.meet(1);
     for (let i = 0; i < 200; i++) {
@@ -692,35 +692,35 @@ describe("what is said in the name of a peer from a host that it has not shown t
   });
 });
 
-test("a list of peers is heeded from hosts of the peer alone", () => {
+test("a peer exchange is accepted from hosts of the peer alone", () => {
   const rig = new MembershipRig();
   rig.meet(1);
-  rig.hear(1, { source: ELSEWHERE, extension: { peers: told(50) } });
+  rig.hear(1, { source: ELSEWHERE, extension: { peers: exchange(50) } });
   assertEquals(rig.sentTo(addressOf(50)), []);
   put(rig.entry(1).path, { hosts: new Set([ELSEWHERE.host]) });
-  rig.hear(1, { source: ELSEWHERE, extension: { peers: told(50) } });
+  rig.hear(1, { source: ELSEWHERE, extension: { peers: exchange(50) } });
   assertEquals(rig.sentTo(addressOf(50)).length, 1);
 });
 
-test("who is heard from where it says that it is, and never answers there, is asked ever less", async () => {
+test("a node that is heard from its advertised address, and never responds there, is challenged ever less often", async () => {
   const rig = new MembershipRig();
   rig.meet(1);
-  const asked: number[] = [];
+  const challenges: number[] = [];
   for (let i = 0; i < 400; i++) {
     rig.forget();
     rig.hear(1);
     rig.hear(1, { source: ELSEWHERE, advertised: ELSEWHERE_TEXT });
-    if (rig.sentTo(ELSEWHERE_TEXT).length > 0) asked.push(i);
-    // It is heard where it has answered: there it is not asked.
+    if (rig.sentTo(ELSEWHERE_TEXT).length > 0) challenges.push(i);
+    // It is heard where it has responded: there it is not challenged.
     assertEquals(rig.sentTo(addressOf(1)), []);
     await rig.clock.advance(0.9 * HEARTBEAT);
   }
-  assertLessOrEqual(asked.length, 18);
-  assert(asked.filter((i) => i < 12).length >= 8, `${asked}`);
+  assertLessOrEqual(challenges.length, 18);
+  assert(challenges.filter((i) => i < 12).length >= 8, `${challenges}`);
   rig.hear(1, { source: ELSEWHERE, advertised: ELSEWHERE_TEXT, extension: { echo: rig.nonceTo(ELSEWHERE_TEXT) ?? 0 } });
 });
 
-test("a peer that has answered elsewhere since is asked whether it is there at both places", async () => {
+test("a peer that has responded elsewhere since is challenged at both addresses", async () => {
   const rig = new MembershipRig();
   rig.membership.start();
   rig.meet(1);
@@ -733,18 +733,18 @@ test("a peer that has answered elsewhere since is asked whether it is there at b
   assert(rig.sentTo(addressOf(1)).length > 0);
 });
 
-describe("a newcomer for whom there is no room", () => {
+describe("a joining node for which there is no room", () => {
   const full = () => {
     const rig = new MembershipRig({ maxPeers: 2 });
     rig.meet(1, 2);
     return rig;
   };
 
-  test("and that asks is answered and asked by one datagram, however many others are refused", () => {
+  test("gets a response with a challenge in one datagram when it sends a challenge, however many others are refused", () => {
     const rig = full();
     for (let i = 0; i < 100; i++) rig.hear(100 + i);
     assertEquals(rig.sent.length, 16);
-    assert(rig.sent.every(isQuestion));
+    assert(rig.sent.every(isChallenge));
     rig.forget();
     for (let i = 0; i < 100; i++) rig.hear(300 + i, { extension: { nonce: i } });
     assertEquals(rig.sent.map(({ echo }) => echo), Array.from({ length: 100 }, (_, i) => i));
@@ -753,7 +753,7 @@ describe("a newcomer for whom there is no room", () => {
     );
   });
 
-  test("and that has answered in vain is answered, and asked no more: two full tables do not go on for ever", () => {
+  test("gets a response and no more challenges when it has responded in vain: two full tables do not go on for ever", () => {
     const rig = full();
     rig.hear(3);
     const echo = rig.nonceTo(addressOf(3)) as number;
@@ -768,7 +768,7 @@ describe("a newcomer for whom there is no room", () => {
   });
 });
 
-describe("a process that was started again where another was", () => {
+describe("a process that was started again at the address of another", () => {
   test("at a port of its own replaces it at once", async () => {
     const rig = new MembershipRig();
     rig.membership.start();
@@ -782,7 +782,7 @@ describe("a process that was started again where another was", () => {
     assertEquals(rig.membership.lost, []);
   });
 
-  test("does not replace a node that somebody else has spoken for there, before it was met itself", async () => {
+  test("does not replace a node in whose name a heartbeat came from there before it was met itself", async () => {
     const rig = new MembershipRig();
     rig.membership.start();
     // In its name, without the extension and with it, from where the other is.
@@ -808,7 +808,7 @@ describe("a process that was started again where another was", () => {
     rig.hear(2, { source: placeOf(1), advertised: addressOf(1) });
     rig.answer(2, {}, addressOf(1));
     assertEquals([rig.membership.peers.size, rig.membership.peers.endpoints()], [2, [placeOf(1)]]);
-    const proved = rig.clock.now();
+    const validatedAt = rig.clock.now();
     await rig.clock.advance(1.25 * HEARTBEAT - 1);
     rig.hear(2, { source: placeOf(1), advertised: addressOf(1) });
     assertEquals(rig.gone, []);
@@ -819,10 +819,10 @@ describe("a process that was started again where another was", () => {
       peer,
       reason: "replaced",
     }]);
-    assertEquals([rig.clock.now(), rig.membership.peers.size], [proved + 1.25 * HEARTBEAT, 1]);
+    assertEquals([rig.clock.now(), rig.membership.peers.size], [validatedAt + 1.25 * HEARTBEAT, 1]);
   });
 
-  test("does not when the other is heard: they share a port", async () => {
+  test("does not replace it when the other is heard: they share a port", async () => {
     const rig = new MembershipRig(SHARED);
     rig.membership.start();
     rig.meet(1);
@@ -841,7 +841,7 @@ describe("the node behind a seed", () => {
   const SEEDS = [SEED];
   const SEED_TEXT = "10.0.0.1:7946";
 
-  /** It has answered at the seed, and then at its own address. */
+  /** It has responded at the seed, and then at its own address. */
   const settled = async () => {
     const rig = new MembershipRig({ seeds: { few: () => SEEDS } });
     rig.membership.start();
@@ -856,31 +856,31 @@ describe("the node behind a seed", () => {
     return rig;
   };
 
-  test("is asked at its own address as soon as it answers from there: another may get what goes to the seed", () => {
+  test("is challenged at its own address as soon as it responds from there: another may get what goes to the seed", () => {
     const rig = new MembershipRig({ seeds: { few: () => SEEDS } });
     rig.membership.start();
     rig.answer(1, {}, SEED_TEXT);
-    assertEquals([rig.membership.peers.endpoints(), rig.sentTo(addressOf(1)).map(isQuestion)], [[SEED], [true]]);
+    assertEquals([rig.membership.peers.endpoints(), rig.sentTo(addressOf(1)).map(isChallenge)], [[SEED], [true]]);
     rig.answer(1);
     assertEquals([rig.membership.peers.endpoints(), rig.clock.now()], [[placeOf(1)], 0]);
   });
 
-  test("is reached at its own address once it has answered there: the seed may be shared", async () => {
+  test("is reached at its own address once it has responded there: the seed may be shared", async () => {
     const rig = await settled();
     assertEquals(rig.membership.peers.endpoints(), [placeOf(1)]);
   });
 
-  test("that is silent for 1.25 heartbeats: the seed is asked at once, as another process may be there", async () => {
+  test("is silent for 1.25 heartbeats: the seed is challenged at once, as another process may be there", async () => {
     const rig = await settled();
     const start = rig.clock.now();
     await rig.clock.advance(1.25 * HEARTBEAT);
     assertEquals(rig.sentTo(SEED_TEXT).map(({ at }) => at), [start + 1.25 * HEARTBEAT]);
-    assertEquals([rig.sentTo(SEED_TEXT).every(isQuestion), rig.membership.openSeeds()], [true, [SEED]]);
+    assertEquals([rig.sentTo(SEED_TEXT).every(isChallenge), rig.membership.openSeeds()], [true, [SEED]]);
     rig.hear(2, { extension: { echo: rig.nonceTo(SEED_TEXT) as number } });
     assertEquals(rig.membership.openSeeds(), []);
   });
 
-  test("stands for it: it is asked no more while that one is there", async () => {
+  test("covers it: the seed is not challenged while the node is known", async () => {
     const rig = await settled();
     for (let i = 0; i < 20; i++) {
       await rig.clock.advance(HEARTBEAT);
@@ -891,7 +891,7 @@ describe("the node behind a seed", () => {
 });
 
 describe("round trips", () => {
-  test("are what passes from a question to its answer, smoothed by an eighth", async () => {
+  test("are the times from a challenge to its response, smoothed by an eighth", async () => {
     const rig = new MembershipRig();
     rig.hear(1);
     await rig.clock.advance(40);
@@ -909,42 +909,42 @@ describe("round trips", () => {
   });
 });
 
-test("whatever is heard: who has not answered is sent questions alone, and hearsay one of them each heartbeat", async () => {
+test("whatever is heard: an unvalidated node gets challenges alone, and a listed address one of them each heartbeat", async () => {
   const place = fc.nat(5);
   const word = fc.record({
     pause: fc.constantFrom(0, 0, 0, 50, 400, HEARTBEAT),
     index: fc.nat(4),
     source: place,
     advertised: fc.integer({ min: 6, max: 9 }),
-    asks: fc.boolean(),
-    answers: fc.option(place, { nil: undefined }),
-    tells: fc.array(fc.integer({ min: 10, max: 14 }), { maxLength: 4 }),
+    challenges: fc.boolean(),
+    responses: fc.option(place, { nil: undefined }),
+    lists: fc.array(fc.integer({ min: 10, max: 14 }), { maxLength: 4 }),
   });
   await fc.assert(
     fc.asyncProperty(fc.array(word, { maxLength: 40, size: "max" }), async (words) => {
       const rig = new MembershipRig();
       rig.membership.start();
-      /** Addresses that somebody has ever answered at. */
+      /** Addresses from which a response ever came. */
       const answered = new Set<string>();
-      for (const { pause, index, source, advertised, asks, answers, tells } of words) {
+      for (const { pause, index, source, advertised, challenges, responses, lists } of words) {
         await rig.clock.advance(pause);
-        const echo = answers === undefined ? undefined : rig.nonceTo(addressOf(answers));
-        if (echo !== undefined) answered.add(addressOf(answers ?? 0));
-        const peers = tells.map((index) => ({ id: idOf(index), ...placeOf(index) }));
+        const echo = responses === undefined ? undefined : rig.nonceTo(addressOf(responses));
+        if (echo !== undefined) answered.add(addressOf(responses ?? 0));
+        const peers = lists.map((index) => ({ id: idOf(index), ...placeOf(index) }));
         rig.hear(index, {
           source: placeOf(source),
           advertised: addressOf(advertised),
-          extension: { peers, ...asks && { nonce: 1 }, ...echo !== undefined && { echo } },
+          extension: { peers, ...challenges && { nonce: 1 }, ...echo !== undefined && { echo } },
         });
       }
       await rig.clock.advance(HEARTBEAT);
       for (const each of rig.sent) {
         if (each.to === "group" || answered.has(each.to)) continue;
-        // A peer gets an answer wherever it asks from.
+        // A peer gets a response at any source of its challenges.
         const { nonce, echo, peers, token } = each;
         assertEquals([(nonce ?? echo) !== undefined, peers, token], [true, undefined, undefined], each.to);
       }
-      // From 6 up nobody has ever been heard: all that is known of them is hearsay.
+      // From 6 up no node was ever heard: their addresses are from lists alone.
       for (let index = 6; index <= 14; index++) {
         const times = rig.sentTo(addressOf(index)).map(({ at }) => at);
         for (const [i, at] of times.entries()) {

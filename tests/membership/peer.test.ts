@@ -34,7 +34,7 @@ const parts: readonly Part[] = [...record.matchAll(/^ {2}readonly (\w+): Readonl
 );
 
 describe("the parts of a record", () => {
-  test("are found at all, and are all that changes in it", () => {
+  test("are found, and are all that changes in it", () => {
     assertEquals(parts.length, 8);
     const entry = new PeerEntry(nameOf(1), idOf(1), located(), placeOf(1), 0);
     const others = Object.keys(entry).filter((key) => !parts.some(({ name }) => name === key));
@@ -42,7 +42,7 @@ describe("the parts of a record", () => {
   });
 
   for (const { name, writer, body } of parts) {
-    test(`say who writes them, and what each field is: \`${name}\``, () => {
+    test(`name their writer, and describe each field: \`${name}\``, () => {
       assertEquals(texts.has(writer ?? ""), true);
       const fields = [...body.matchAll(/(.*)\n {2}(?:readonly )?(\w+)(?:: [^(\n]+| = [^\n]+);/g)];
       assertEquals(fields.length > 0, true);
@@ -54,7 +54,7 @@ describe("the parts of a record", () => {
     assertEquals([...texts].flatMap(([file, text]) => breaches(file, text)), []);
   });
 
-  test("that another writes are found", () => {
+  test("written by another class are found", () => {
     const wrong: ReadonlyArray<readonly [file: string, code: string]> = [
       ["src/membership/peer_table.ts", "const liveness: LivenessState = entry.liveness;"],
       ["src/membership/membership.ts", 'import type { PathState } from "./peer.ts";'],
@@ -83,7 +83,7 @@ test("records have one shape, as a mesh may have a thousand", () => {
   assertEquals(shape(one ?? {}), shape(other ?? {}));
 });
 
-/** Records show their parts read-only: a writer names the type of its part, and nobody else does. */
+/** Records show their parts read-only: only a writer names the type of its part. */
 function breaches(file: string, text: string): string[] {
   const code = text.replace(/\/\*[^]*?\*\/|\/\/.*$/gm, "");
   const found = (pattern: RegExp) => [...code.matchAll(pattern)].map(([piece]) => `${file}: ${piece}`);
@@ -95,7 +95,7 @@ function breaches(file: string, text: string): string[] {
   ]);
 }
 
-/** Where a class or a function of the membership is. */
+/** The file of a class or a function of the membership. */
 function fileOf(name: string): string | undefined {
   const pattern = new RegExp(`^export (?:class|function) ${name}\\b`, "m");
   return [...texts].find(([file, text]) => file.startsWith("src/membership/") && pattern.test(text))?.[0];

@@ -1,4 +1,4 @@
-// Who is there, where they are reached, and who finds room.
+// The peer table: which nodes are known, where they are reached, and which are refused.
 import { describe, test } from "node:test";
 import { assert, assertEquals, assertLessOrEqual } from "@std/assert";
 import * as fc from "fast-check";
@@ -31,7 +31,7 @@ function shown(endpoints: readonly Endpoint[]): string[] {
 }
 
 describe("hearing a node", () => {
-  test("says whether it has joined, moved or was known, by what it advertises", () => {
+  test("reports whether it has joined, moved or was known, by its advertised address", () => {
     const { table, hear, entry } = setUp();
     assertEquals(
       [hear("10.0.0.1:1"), hear("10.0.0.1:1"), hear("10.0.0.1:1", OTHER), hear("10.0.0.2:1"), hear("10.0.0.2:2")],
@@ -42,7 +42,7 @@ describe("hearing a node", () => {
     assertEquals(table.addresses(), ["name:3"]);
   });
 
-  test("keeps its id, and not the view of it that it was heard with", () => {
+  test("keeps a copy of its id, not the view of the datagram", () => {
     const { table, hear, entry } = setUp();
     const view = idOf(1);
     hear("", SOURCE, { nodeId: view });
@@ -50,12 +50,12 @@ describe("hearing a node", () => {
     assertEquals([entry().nodeId, [...table.all()].length], [idOf(1), 1]);
   });
 
-  test("that was sent from port 0, which nobody can answer, is refused", () => {
+  test("that was sent from port 0, to which nothing can be sent, is refused", () => {
     const { table, hear } = setUp();
     assertEquals([hear("", { host: "10.0.0.1", port: 0 }), table.size], ["refused", 0]);
   });
 
-  test("notes when it was first heard, and keeps the order in which nodes were last heard", async () => {
+  test("records when it was first heard, and keeps the order in which nodes were last heard", async () => {
     const { table, clock, entry } = setUp();
     for (const index of [1, 2, 3]) join(table, index);
     await clock.advance(10);
@@ -65,7 +65,7 @@ describe("hearing a node", () => {
   });
 
   for (const advertised of [":7946", "", "name:7946"]) {
-    test(`which says ${JSON.stringify(advertised)} from two hosts in turn moves it when the first was silent for 15 s`, async () => {
+    test(`which advertises ${JSON.stringify(advertised)} from two hosts in turn moves it when the first was silent for 15 s`, async () => {
       const { hear, entry, clock } = setUp();
       const heard = (source: Endpoint) => [hear(advertised, source), entry().advertised.endpoint.host];
       heard(SOURCE);
@@ -87,7 +87,7 @@ describe("hearing a node", () => {
 });
 
 describe("a node is reached", () => {
-  test("where it was heard, whatever it advertises: that is hearsay", () => {
+  test("where it was heard, whatever it advertises, as that is unvalidated", () => {
     const { hear, entry, at } = setUp();
     hear("10.0.0.1:7946");
     assertEquals([at(), entry().address, entry().advertised.endpoint], [
@@ -97,7 +97,7 @@ describe("a node is reached", () => {
     ]);
   });
 
-  test("not at all before it has answered when it speaks the extension; a plain one answers nothing", () => {
+  test("not at all before it has responded when it speaks the extension; a plain one cannot respond", () => {
     const { table } = setUp();
     join(table, 1, { validated: false });
     join(table, 2, { validated: false, extended: false });
@@ -106,18 +106,18 @@ describe("a node is reached", () => {
     assertEquals(shown(table.endpoints()), [addressOf(1), addressOf(2)]);
   });
 
-  test("not any more when it turns out that it speaks the extension, until it answers", () => {
+  test("not any more when it is found to speak the extension, until it responds", () => {
     const { table } = setUp();
     join(table, 1, { validated: false, extended: false });
     assertEquals(shown(table.endpoints()), [addressOf(1)]);
     table.onHeartbeat(heardFrom(1));
     assertEquals(shown(table.endpoints()), []);
-    // A datagram without its end makes it no plain one again.
+    // A truncated datagram makes it no plain one again.
     table.onHeartbeat(heardFrom(1, { extended: false }));
     assertEquals([shown(table.endpoints()), table.extended().length], [[], 1]);
   });
 
-  test("before it has answered, where it was heard first, and where it wants to be once it is heard there", async () => {
+  test("before it has responded, where it was heard first, and at its advertised address once it is heard there", async () => {
     const { hear, at, clock } = setUp();
     hear("10.0.0.1:7946");
     hear("10.0.0.1:7946", OTHER);
@@ -135,7 +135,7 @@ describe("a node is reached", () => {
     assertEquals(at(), "172.17.0.1:5000");
   });
 
-  test("after it has answered, where it did, wherever it is heard: ids can be forged", async () => {
+  test("after it has responded, where it did, wherever it is heard, as ids can be forged", async () => {
     const { table, hear, entry, at, clock } = setUp();
     hear("10.0.0.1:7946");
     table.validate(entry(), SOURCE);
@@ -147,11 +147,11 @@ describe("a node is reached", () => {
   });
 });
 
-describe("an answer", () => {
+describe("a response", () => {
   const places: readonly [string, Endpoint][] = [
-    ["from where it is taken to be proves it", SOURCE],
-    ["from where it wants to be proves it and moves it there", { host: "10.0.0.1", port: 7946 }],
-    ["from anywhere proves it and moves it there when it was not proven", OTHER],
+    ["from where the node is taken to be validates it", SOURCE],
+    ["from the advertised address validates it and moves it there", { host: "10.0.0.1", port: 7946 }],
+    ["from anywhere validates it and moves it there when it was not validated", OTHER],
   ];
   for (const [name, endpoint] of places) {
     test(name, () => {
@@ -163,7 +163,7 @@ describe("an answer", () => {
     });
   }
 
-  test("from elsewhere moves one that is proven only when it is heard there, and was asked in vain where it was for long", async () => {
+  test("from elsewhere moves a validated peer only when it is heard there, and its old address did not respond for long", async () => {
     const { table, hear, entry, at, clock } = setUp();
     hear("10.0.0.1:7946");
     table.validate(entry(), SOURCE);
@@ -191,7 +191,7 @@ describe("an answer", () => {
     assertEquals(table.follow(entry(), OTHER, 3), true);
   });
 
-  test("shows that a host is its own, wherever it is reached", () => {
+  test("validates a host as the peer's own, wherever it is reached", () => {
     const { table, hear, entry } = setUp();
     hear("10.0.0.1:7946");
     const owns = () => [SOURCE, OTHER, { host: "10.0.0.1" }].map(({ host }) => entry().isOn(host));
@@ -203,14 +203,14 @@ describe("an answer", () => {
     assertEquals(owns(), [true, true, true]);
   });
 
-  test("shows that of 17 hosts, the last ones", () => {
+  test("validates up to 17 hosts, the last ones", () => {
     const { table, hear, entry } = setUp();
     hear("10.0.0.1:7946");
     table.validate(entry(), SOURCE);
     const hostOf = (i: number) => `10.8.0.${i}`;
     for (let i = 0; i < 20; i++) {
       table.validate(entry(), { host: hostOf(i), port: 1 });
-      // One that shows itself again and again stays.
+      // One that is validated again and again stays.
       table.validate(entry(), { host: hostOf(0), port: 1 });
     }
     const owned = Array.from({ length: 20 }, (_, i) => i).filter((i) => entry().isOn(hostOf(i)));
@@ -218,7 +218,7 @@ describe("an answer", () => {
     assertEquals([entry().path.hosts.size, entry().isOn(SOURCE.host)], [16, true]);
   });
 
-  test("from where it wants to be moves it at once, and from there it is not moved back for two heartbeats", async () => {
+  test("from the advertised address moves it at once, and from there it is not moved back for two heartbeats", async () => {
     const { table, hear, entry, at, clock } = setUp();
     const wanted = { host: "10.0.0.1", port: 7946 };
     hear("10.0.0.1:7946");
@@ -244,7 +244,7 @@ describe("an answer", () => {
 });
 
 describe("the lists", () => {
-  test("have each place once, and each peer's address: several nodes may share both", () => {
+  test("have each endpoint once, and each peer's address: several nodes may share both", () => {
     const { table } = setUp();
     const shared = placeOf(9);
     for (const index of [1, 2, 3]) {
@@ -263,7 +263,7 @@ describe("the lists", () => {
     assertEquals([shown(table.copies()), shown(table.extendedCopies())], [["10.0.0.9:5000"], ["10.0.0.9:5000"]]);
   });
 
-  test("of copies leave out who hears us; those of the extension leave out plain peers too", () => {
+  test("of copies leave out peers that hear us; those of the extension leave out plain peers too", () => {
     const { table, entry } = setUp();
     join(table, 1);
     join(table, 2);
@@ -279,7 +279,7 @@ describe("the lists", () => {
     assertEquals(table.extended().map(({ id }) => id), [1, 2, 4].map(nameOf));
   });
 
-  test("are the same arrays while nothing changes, as each datagram asks for them", () => {
+  test("are the same arrays while nothing changes, as each datagram reads them", () => {
     const { table, entry } = setUp();
     const lists = () => [table.endpoints(), table.copies(), table.extendedCopies(), table.extended()];
     const areSame = (before: readonly unknown[]) => lists().every((list, i) => list === before[i]);
@@ -302,7 +302,7 @@ describe("the lists", () => {
     }
   });
 
-  test("forget who is removed, and everybody when they are cleared", () => {
+  test("forget a node that is removed, and all nodes when they are cleared", () => {
     const { table } = setUp();
     for (const index of [1, 2]) join(table, index);
     assertEquals([table.remove(nameOf(1))?.id, table.remove(nameOf(1)), shown(table.endpoints())], [
@@ -315,7 +315,7 @@ describe("the lists", () => {
   });
 });
 
-describe("who is told of", () => {
+describe("the peers of a peer exchange", () => {
   const indexes = (peers: readonly { readonly id: string }[]) => peers.map(({ id }) => parseInt(id.slice(0, 8), 16));
 
   test("are the next few of those that can be reached, all in turn", () => {
@@ -339,7 +339,7 @@ describe("who is told of", () => {
     ], [[1, 2, 3], [1, 2, 3], []]);
   });
 
-  test("are not those that were silent for 1.25 heartbeats: they may be gone, and others would ask for them", async () => {
+  test("are none that was silent for 1.25 heartbeats, as it may have departed, and others would challenge it", async () => {
     const { table, clock, entry } = setUp();
     for (const index of [1, 2]) join(table, index);
     await clock.advance(1.25 * HEARTBEAT - 0.001);
@@ -360,50 +360,50 @@ describe("who is told of", () => {
     assertEquals(indexes(table.nextForExchange(4)), []);
   });
 
-  test("are plain ones only where there is room, as they have not shown where they are, and one of each place", () => {
+  test("are plain ones only where there is room, as their addresses are not validated, and one of each endpoint", () => {
     const { table } = setUp();
     for (const index of [1, 2, 3]) join(table, index);
     for (let index = 10; index < 20; index++) {
       table.onHeartbeat(heardFrom(index, { extended: false, source: index < 18 ? placeOf(10) : placeOf(index) }));
     }
     assertEquals([indexes(table.nextForExchange(2)), indexes(table.nextForExchange(3))], [[1, 2], [3, 1, 2]]);
-    const told = indexes(table.nextForExchange(6));
-    assertEquals([told.slice(0, 3).sort(), told.length], [[1, 2, 3], 6]);
-    const places = told.slice(3).map((index) => table.get(nameOf(index))?.endpoint.host);
+    const listed = indexes(table.nextForExchange(6));
+    assertEquals([listed.slice(0, 3).sort(), listed.length], [[1, 2, 3], 6]);
+    const places = listed.slice(3).map((index) => table.get(nameOf(index))?.endpoint.host);
     assertEquals(new Set(places).size, 3);
-    // By turns, too.
+    // In turn, too.
     assertEquals(new Set([0, 1, 2].flatMap(() => indexes(table.nextForExchange(4)).slice(3))).size, 3);
   });
 
-  test("are not those whose place another has taken", () => {
+  test("are none that was replaced at its address", () => {
     const { table, entry } = setUp();
     for (const index of [1, 2]) join(table, index);
     put(entry(1).liveness, { replacedAt: 0 });
     assertEquals(indexes(table.nextForExchange(4)), [2]);
   });
 
-  test("are each told of as often as any other, give or take one", () => {
+  test("are listed equally often, give or take one", () => {
     fc.assert(
       fc.property(fc.integer({ min: 1, max: 40 }), fc.array(fc.nat(30), { maxLength: 30 }), (size, counts) => {
         const { table } = setUp();
-        const told = new Map<number, number>();
+        const listed = new Map<number, number>();
         for (let index = 1; index <= size; index++) {
           join(table, index);
-          told.set(index, 0);
+          listed.set(index, 0);
         }
         for (const count of counts) {
           const few = indexes(table.nextForExchange(count));
           assertEquals([few.length, new Set(few).size], [Math.min(count, size), Math.min(count, size)]);
-          for (const index of few) told.set(index, (told.get(index) ?? 0) + 1);
+          for (const index of few) listed.set(index, (listed.get(index) ?? 0) + 1);
         }
-        assertLessOrEqual(Math.max(...told.values()) - Math.min(...told.values()), 1);
+        assertLessOrEqual(Math.max(...listed.values()) - Math.min(...listed.values()), 1);
       }),
     );
   });
 });
 
 describe("a full table", () => {
-  test("refuses newcomers, not those who are known, and has room again when one is removed", () => {
+  test("refuses joining nodes, not known ones, and has room again when one is removed", () => {
     const { table, evicted } = setUp({ capacity: 2 });
     for (const index of [1, 2]) join(table, index);
     assertEquals([3, 1, 2].map((index) => table.onHeartbeat(heardFrom(index))), ["refused", "known", "known"]);
@@ -416,7 +416,7 @@ describe("a full table", () => {
     ]);
   });
 
-  test("has room for one that answers: who was heard longest ago and never answered makes way", async () => {
+  test("has room for one that responds: the one that was heard longest ago and never responded is evicted", async () => {
     const { table, evicted, clock } = setUp({ capacity: 4 });
     join(table, 1);
     join(table, 2, { validated: false, extended: false });
@@ -429,7 +429,7 @@ describe("a full table", () => {
     assertEquals([table.onHeartbeat(heardFrom(6, { isResponse: true })), evicted.length], ["joined", 2]);
   });
 
-  test("has room for a plain one, which cannot answer, in the place of one that never has", () => {
+  test("has room for a plain one, which cannot respond, in the place of one that never did", () => {
     const { table, evicted } = setUp({ capacity: 3, plainCapacity: 2 });
     join(table, 1);
     join(table, 2, { validated: false });
@@ -439,14 +439,14 @@ describe("a full table", () => {
     assertEquals([evicted.map(({ id }) => id), table.size], [[2, 3].map(nameOf), 3]);
   });
 
-  test("of plain peers refuses more of them, and takes in those that speak the extension", () => {
+  test("of plain peers refuses more of them, and accepts those that speak the extension", () => {
     const { table } = setUp({ capacity: 4, plainCapacity: 2 });
     const hear = (index: number, extended: boolean) => table.onHeartbeat(heardFrom(index, { extended }));
     assertEquals([1, 2, 3].map((index) => hear(index, false)), ["joined", "joined", "refused"]);
     assertEquals([hear(4, true), hear(5, true), hear(6, true)], ["joined", "joined", "refused"]);
     table.remove(nameOf(5));
     assertEquals(hear(3, false), "refused");
-    // One that turns out to speak the extension makes room for a plain one, and so does one that is gone.
+    // One that is found to speak the extension makes room for a plain one, and so does one that departs.
     assertEquals([hear(1, true), hear(3, false), hear(6, false)], ["known", "joined", "refused"]);
     table.remove(nameOf(2));
     assertEquals(hear(6, false), "joined");
@@ -454,14 +454,14 @@ describe("a full table", () => {
     assertEquals([1, 2, 3].map((index) => hear(index, false)), ["joined", "joined", "refused"]);
   });
 
-  test("of peers that have answered, and of plain ones, which can not, has no room", () => {
+  test("of peers that have responded, and of plain ones, which cannot, has no room", () => {
     const { table, evicted } = setUp({ capacity: 2 });
     join(table, 1);
     join(table, 2, { validated: false, extended: false });
     assertEquals([table.onHeartbeat(heardFrom(3, { isResponse: true })), evicted], ["refused", []]);
   });
 
-  test("bounds what 100,000 forged ids can do", () => {
+  test("bounds the effect of 100,000 forged ids", () => {
     const { table } = setUp();
     join(table, 100_001);
     let refused = 0;
@@ -470,13 +470,13 @@ describe("a full table", () => {
   });
 });
 
-test("whatever is heard and answered: the table is bounded, who has answered stays, and only they are reached", () => {
+test("whatever is heard and responded: the table is bounded, validated peers stay, and only they are reached", () => {
   const step = fc.record({
     index: fc.nat(8),
     from: fc.nat(8),
     advertised: fc.nat(8),
     extended: fc.boolean(),
-    does: fc.constantFrom("hear", "prove", "hear a proof", "remove"),
+    does: fc.constantFrom("hear", "validate", "hear a response", "remove"),
   });
   fc.assert(
     fc.property(fc.array(step, { maxLength: 60, size: "max" }), (steps) => {
@@ -488,11 +488,11 @@ test("whatever is heard and answered: the table is bounded, who has answered sta
         if (does === "remove") {
           table.remove(id);
           validated.delete(id);
-        } else if (does === "prove" && entry !== undefined) {
+        } else if (does === "validate" && entry !== undefined) {
           table.validate(entry, placeOf(from));
           validated.add(id);
-        } else if (does !== "prove") {
-          const isResponse = does === "hear a proof";
+        } else if (does !== "validate") {
+          const isResponse = does === "hear a response";
           table.onHeartbeat(
             heardFrom(index, { source: placeOf(from), advertised: addressOf(advertised), extended, isResponse }),
           );

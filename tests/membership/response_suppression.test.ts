@@ -1,4 +1,4 @@
-// Who of many nodes asks a stranger that all of them have heard.
+// Response suppression: which of many nodes challenge an unknown node that all of them have heard.
 import { describe, test } from "node:test";
 import { assert, assertEquals, assertLessOrEqual } from "@std/assert";
 import { SeededRandom } from "../../adapters/memory.ts";
@@ -14,7 +14,7 @@ function newJitter(seed: number): Jitter {
   return new Jitter((length) => Uint8Array.from({ length }, () => random.below(256)));
 }
 
-/** A node with so many proven peers. */
+/** A node with so many validated peers. */
 function rigWith(count: number, seed = 1): MembershipRig {
   const rig = new MembershipRig({ jitter: newJitter(seed) });
   rig.meet(...Array.from({ length: count }, (_, i) => i + 1));
@@ -22,21 +22,21 @@ function rigWith(count: number, seed = 1): MembershipRig {
 }
 
 describe("a node that is heard for the first time", () => {
-  test("is asked at once by a node with up to eight proven peers", () => {
+  test("is challenged at once by a node with up to eight validated peers", () => {
     const rig = rigWith(8);
     rig.hear(1000, { extension: GROUP });
     assertEquals(rig.sent.map(({ to }) => to), [addressOf(1000)]);
   });
 
-  test("is asked by 8 of 100 within 100 ms, by twice as many when it is heard again", async () => {
+  test("is challenged by 8 of 100 within 100 ms, by twice as many when it is heard again", async () => {
     const counts = [0, 0];
     for (let seed = 1; seed <= 10; seed++) {
       const rig = rigWith(100, seed);
-      // Each stands for what another node would do.
-      const strangers = Array.from({ length: 100 }, (_, i) => 1000 + i);
+      // Each seed stands for another node.
+      const unknownNodes = Array.from({ length: 100 }, (_, i) => 1000 + i);
       for (const round of [0, 1]) {
         rig.forget();
-        for (const index of strangers) rig.hear(index, { extension: GROUP });
+        for (const index of unknownNodes) rig.hear(index, { extension: GROUP });
         assertEquals(rig.sent, []);
         await rig.clock.advance(100);
         counts[round] = (counts[round] ?? 0) + rig.sent.length;
@@ -47,7 +47,7 @@ describe("a node that is heard for the first time", () => {
     assert(second > 80 && second < 240, `${counts}`);
   });
 
-  test("is not asked by who has its turn when it has asked by itself", async () => {
+  test("is not challenged when the delay ends if it has sent a challenge itself", async () => {
     for (let index = 1000; index < 1200; index++) {
       const rig = rigWith(20, index);
       rig.hear(index, { extension: GROUP });
@@ -57,30 +57,30 @@ describe("a node that is heard for the first time", () => {
     }
   });
 
-  test("and asks many times in a short while is asked soon again, and after a minute at the latest whatever it does", async () => {
+  test("and sends many challenges in a short while is challenged soon again, and after a minute at the latest in any case", async () => {
     const rig = rigWith(20);
     rig.hear(1000, { extension: GROUP });
     await rig.clock.advance(100);
-    // It suspects this node, and gets no answer: 16 questions in a heartbeat.
+    // This node is suspect to it, and does not respond: 16 challenges in a heartbeat.
     for (let nonce = 1; nonce <= 16; nonce++) {
       rig.hear(1000, { extension: { path: 0, nonce } });
       await rig.clock.advance(HEARTBEAT / 16);
     }
-    const asked: number[] = [];
+    const challengedAt: number[] = [];
     rig.forget();
     for (let i = 0; i < 400; i++) {
       rig.hear(1000, { extension: GROUP });
-      if (rig.sentTo(addressOf(1000)).length > 0) asked.push(rig.clock.now());
+      if (rig.sentTo(addressOf(1000)).length > 0) challengedAt.push(rig.clock.now());
       rig.forget();
       await rig.clock.advance(HEARTBEAT);
     }
-    const pauses = asked.slice(1).map((at, i) => at - (asked[i] ?? 0));
+    const pauses = challengedAt.slice(1).map((at, i) => at - (challengedAt[i] ?? 0));
     assertLessOrEqual(pauses[0] ?? Infinity, 2 * HEARTBEAT);
     assertLessOrEqual(Math.max(...pauses), 60_000 + HEARTBEAT);
     assert(pauses.length < 25, "and ever less");
   });
 
-  test("is asked as in a small mesh when proven peers tell of it", async () => {
+  test("is challenged as in a small mesh when validated peers list it", async () => {
     const rig = rigWith(100);
     const peers = [{ id: new Uint8Array(16).fill(9), host: "10.0.3.232", port: 5000 }];
     assertEquals(addressOf(1000), "10.0.3.232:5000");
@@ -94,7 +94,7 @@ describe("a node that is heard for the first time", () => {
   });
 });
 
-test("a crowd is small with up to eight proven peers, or without multicast, and then nobody is left out", () => {
+test("a mesh is small with up to eight validated peers, or without multicast, and then no challenge is suppressed", () => {
   for (const [validated, multicast, isSmall] of [[8, true, true], [9, true, false], [900, false, true]] as const) {
     const suppression = new ResponseSuppression({
       multicast: () => multicast,

@@ -1,4 +1,4 @@
-// How many copies of batches go to nodes that can not be asked whether they are there.
+// The unicast copy budget: how many copies of batches go to plain nodes and seeds, which cannot be challenged.
 import { describe, test } from "node:test";
 import { assert, assertEquals, assertLessOrEqual, assertStrictEquals } from "@std/assert";
 import { MemoryNetwork } from "../../adapters/memory.ts";
@@ -23,7 +23,7 @@ function setUp(config: { plain?: readonly PlainDestination[]; seeds?: readonly E
     seeds: () => seeds,
     emit: (event) => events.push(event),
   });
-  /** How often each place is allowed, of so many batches. */
+  /** How often each endpoint is allowed, of so many batches. */
   const send = (batches: number, all: readonly Endpoint[]) => {
     const counts = new Map(all.map(({ host, port }) => [formatAddress(host, port), 0]));
     for (let i = 0; i < batches; i++) {
@@ -37,19 +37,19 @@ function setUp(config: { plain?: readonly PlainDestination[]; seeds?: readonly E
   return { clock, limit, events, send };
 }
 
-function places(count: number, isEstablished: boolean, from = 1): readonly PlainDestination[] {
+function endpoints(count: number, isEstablished: boolean, from = 1): readonly PlainDestination[] {
   return Array.from({ length: count }, (_, i) => ({ endpoint: placeOf(from + i), isEstablished }));
 }
 
 describe("copies of batches", () => {
-  test("go through as they are where there is no plain peer: the very same list", () => {
+  test("are not limited where there is no plain peer: the list is the very same", () => {
     const { limit } = setUp();
     const all = [placeOf(1), placeOf(2)];
     assertStrictEquals(limit.allowed(all), all);
   });
 
   test("to plain peers that are not established share 256 a second, in turn; others get all", async () => {
-    const plain = places(4, false);
+    const plain = endpoints(4, false);
     const { clock, send } = setUp({ plain });
     const all = [...plain.map(({ endpoint }) => endpoint), placeOf(50)];
     assertEquals(send(1000, all), [64, 64, 64, 64, 1000]);
@@ -58,7 +58,7 @@ describe("copies of batches", () => {
   });
 
   test("to those that are established share 10,000 a second", async () => {
-    const plain = [...places(2, true), ...places(1, false, 10)];
+    const plain = [...endpoints(2, true), ...endpoints(1, false, 10)];
     const { clock, send } = setUp({ plain });
     const all = plain.map(({ endpoint }) => endpoint);
     assertEquals(send(20_000, all), [5000, 5000, 256]);
@@ -67,13 +67,13 @@ describe("copies of batches", () => {
   });
 
   test("to a plain peer at a seed, which the user has named, are those to an established one", () => {
-    const plain = places(1, false);
+    const plain = endpoints(1, false);
     const { send } = setUp({ plain, seeds: [placeOf(1)] });
     assertEquals(send(1000, [placeOf(1)]), [1000]);
   });
 
-  test("that are not sent are counted, and told once a second", async () => {
-    const plain = places(1, false);
+  test("that are not sent are counted, and reported once a second", async () => {
+    const plain = endpoints(1, false);
     const { clock, events, limit, send } = setUp({ plain });
     send(256, [placeOf(1)]);
     assertEquals([limit.refused, events], [0, []]);
@@ -99,7 +99,7 @@ describe("a plain peer is established", () => {
     return { clock, table, entry, hear };
   };
 
-  test("when it was heard three times over 1.25 heartbeats, and its place is another then", async () => {
+  test("when it was heard three times over 1.25 heartbeats, and its endpoint is another object then", async () => {
     const { clock, table, hear } = start();
     assertEquals(hear(), false);
     assertEquals(table.plainCopies(), [{ endpoint: placeOf(1), isEstablished: false }]);
@@ -128,7 +128,7 @@ describe("a plain peer is established", () => {
     }
   });
 
-  test("anew where it is reached from now on", async () => {
+  test("anew at an endpoint to which it has moved", async () => {
     const { clock, entry, hear } = start();
     for (let i = 0; i < 3; i++) {
       hear();
@@ -140,7 +140,7 @@ describe("a plain peer is established", () => {
     assertEquals(entry.isAt(placeOf(2)), true);
   });
 
-  test("and stays where it is heard, whatever others say in its name, until it has been silent there for a while", async () => {
+  test("and stays where it is heard, whatever is sent in its name, until it has been silent there for a while", async () => {
     const { clock, table, entry } = start();
     const hear = (index: number) => {
       table.onHeartbeat(heardFrom(1, { extended: false, source: placeOf(index), advertised: addressOf(index) }));
@@ -157,7 +157,7 @@ describe("a plain peer is established", () => {
     assertEquals([entry.isAt(placeOf(2)), entry.address], [true, addressOf(2)]);
   });
 
-  test("where one of those that share its place is", async () => {
+  test("where one of those that share its endpoint is", async () => {
     const { clock, table, hear } = start();
     table.onHeartbeat(heardFrom(2, { extended: false, source: placeOf(1), advertised: addressOf(1) }));
     for (let i = 0; i < 3; i++) {
@@ -189,7 +189,7 @@ test("512 forged heartbeats of plain nodes beside a publisher at full speed: it 
     forged.bytes += data.length;
   });
   for (let i = 0; i < 512; i++) {
-    // It is reached where it is heard: anywhere, for whoever forges sources.
+    // It is reached where it is heard: anywhere, for a sender of forged sources.
     const host = `10.7.${i >> 8}.${(i & 255) % 250 + 1}`;
     const key = new TextEncoder().encode(`${host}:7946`);
     await forge(network, host, encodePacket({ type: 2, nodeId: idOf(100 + i), keyHash: 0n, key }));
@@ -203,16 +203,16 @@ test("512 forged heartbeats of plain nodes beside a publisher at full speed: it 
   const [sent, bytes] = [forged.sent - before.sent, forged.bytes - before.bytes];
   assertLessOrEqual(sent, 256 * (seconds + 1));
   assertLessOrEqual(bytes, 1400 * 256 * (seconds + 1));
-  // Those that are there get all.
+  // Nodes that are there get all.
   assertEquals([keys.length, new Set(plain.keys).size], [60_000, 60_000]);
   assert(node.metrics().copiesRefused > 100_000, `${node.metrics().copiesRefused}`);
-  const told = events.filter(({ type }) => type === "copiesLimited").length;
-  assert(told >= 1 && told <= seconds + 1, `${told} events`);
+  const reported = events.filter(({ type }) => type === "copiesLimited").length;
+  assert(reported >= 1 && reported <= seconds + 1, `${reported} events`);
   await plain.close();
   await clock.run(Promise.all([node.close(), peer.close()]), 5000);
 });
 
-/** Sends a datagram from a source that is not there. */
+/** Sends a datagram with a forged source. */
 async function forge(network: MemoryNetwork, from: string, datagram: Uint8Array): Promise<void> {
   const socket = await network.host(from).bind(
     { host: "0.0.0.0", port: 7946, shared: true, sendsMulticast: false, multicastLoopback: false, multicastTtl: 1 },

@@ -1,4 +1,4 @@
-// Which addresses a mesh of each family can use.
+// The address family: which addresses a mesh of each family can use.
 import { describe, test } from "node:test";
 import { assertEquals } from "@std/assert";
 import * as fc from "fast-check";
@@ -27,7 +27,7 @@ describe("a host of IPv4", () => {
 });
 
 describe("a host of IPv6", () => {
-  test("is written as RFC 5952 wants it", () => {
+  test("is written in the canonical form of RFC 5952", () => {
     const good: Readonly<Record<string, string>> = {
       "::1": "::1",
       "FD00:0:0:0:0:0:0:1": "fd00::1",
@@ -44,7 +44,7 @@ describe("a host of IPv6", () => {
     for (const [text, literal] of Object.entries(good)) assertEquals(hostLiteral(text, 6), literal, text);
   });
 
-  test("is neither unspecified, nor a group, nor of IPv4, and has a zone when it is link-local and only then", () => {
+  test("is neither unspecified, nor a group, nor IPv4-mapped, and has a zone when it is link-local and only then", () => {
     const bad = [
       "::",
       "0:0:0:0:0:0:0:0",

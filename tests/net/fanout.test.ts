@@ -1,4 +1,4 @@
-// Where batches go besides the group, and what only the extension knows.
+// The fan-out: where batches go besides the group, and the scope of what only the extension knows.
 import { describe, test } from "node:test";
 import { assertEquals, assertStrictEquals } from "@std/assert";
 import { Fanout, type Reachable, unique, unknownEndpoints } from "../../src/net/fanout.ts";
@@ -23,7 +23,7 @@ function shown(list: readonly Endpoint[]): string[] {
   return list.map(({ host, port }) => formatAddress(host, port));
 }
 
-// What is there: peers, seeds; and the seeds that batches go to as well.
+// Name, peers, seeds, and those of the seeds that batches go to as well.
 const cases: readonly [string, string[], string[], string[]][] = [
   ["a seed that is not known yet", [], ["a:7946"], ["a:7946"]],
   ["a seed that is a peer itself", ["a:7946"], ["a:7946"], []],
@@ -42,14 +42,14 @@ describe("batches go to all peers that need copies, and to", () => {
       const [known, given] = [reachable(endpoints(...peers)), endpoints(...seeds)];
       const { batch } = new Fanout(() => known, () => given);
       assertEquals(shown(batch), [...peers, ...extra]);
-      // Who hears the group stands for its seed all the same.
+      // A peer that hears the group covers its seed all the same.
       const hearing = reachable(endpoints(...peers), endpoints(...peers));
       assertEquals(shown(new Fanout(() => hearing, () => given).batch), extra);
     });
   }
 });
 
-test("destinations are worked out again only when a list is another", () => {
+test("destinations are computed again only when a list is another", () => {
   let [peers, seeds] = [reachable(endpoints("a:1")), endpoints("b:1")];
   const fanout = new Fanout(() => peers, () => seeds);
   const before = fanout.batch;
@@ -60,7 +60,7 @@ test("destinations are worked out again only when a list is another", () => {
   assertEquals(shown(fanout.batch), ["a:1", "b:50000", "c:1"]);
 });
 
-test("destinations are worked out again when a peer begins to hear the group, or hears it no more", () => {
+test("destinations are computed again when a peer begins to hear the group, or hears it no more", () => {
   const peers = endpoints("a:1", "b:1");
   const [some, all] = [reachable(peers, endpoints("b:1")), reachable(peers)];
   const none: readonly Endpoint[] = [];
@@ -73,13 +73,13 @@ test("destinations are worked out again when a peer begins to hear the group, or
   assertEquals([shown(fanout.batch), shown(fanout.extended)], [["a:1"], []]);
 });
 
-test("endpoints are strangers by host and port, and each is one however often it is named", () => {
+test("endpoints are compared by host and port, and each counts once however often it is named", () => {
   const all = endpoints("a:1", "a:2", "b:1", "a:1");
   assertEquals(shown(unknownEndpoints(all, endpoints("a:1", "c:1"))), ["a:2", "b:1"]);
   assertEquals(shown(unique(all)), ["a:1", "a:2", "b:1"]);
 });
 
-test("what only the extension knows goes to peers that speak it, to each place once, and to seeds that may", () => {
+test("extension packets go to peers with the extension, to each endpoint once, and to seeds that may have it", () => {
   let peers = reachable(endpoints("a:1", "b:1", "b:1", "c:1"));
   let seeds = endpoints("a:7946", "c:1", "d:1");
   const fanout = new Fanout(() => peers, () => seeds);

@@ -1,4 +1,4 @@
-// The sockets of a node while interfaces come and go, on sockets that only note what is sent.
+// The interface sockets: a node's sockets while interfaces come and go, on sockets that only record what is sent.
 import { test } from "node:test";
 import { assertEquals } from "@std/assert";
 import { VirtualClock } from "../../adapters/memory/clock.ts";
@@ -11,7 +11,7 @@ const GROUP = "239.77.65.82";
 const FIRST = { name: "first", address: "10.0.0.1", internal: false, netmask: "255.0.0.0" };
 const SECOND = { name: "second", address: "10.1.0.1", internal: false, netmask: "255.255.0.0" };
 
-/** Links on all interfaces of a host, and from where they have sent to the group since they were last asked. */
+/** Links on all interfaces of a host, and from where they have sent to the group since the last call. */
 async function openLinks(list: readonly NetworkInterface[]) {
   let sent: string[] = [];
   let port = 7_000;

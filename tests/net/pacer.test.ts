@@ -1,4 +1,4 @@
-// How fast a node may send, and what makes that faster and slower.
+// The pacer: how fast a node may send, and what raises and lowers that rate.
 import { describe, test } from "node:test";
 import {
   assert,
@@ -12,13 +12,13 @@ import * as fc from "fast-check";
 import { Pacer } from "../../src/net/pacer.ts";
 
 function makePacer({ min = 2000, max = 200_000 } = {}) {
-  const time = { now: 5000, asked: 0 };
+  const time = { now: 5000, reads: 0 };
   const now = () => {
-    time.asked++;
+    time.reads++;
     return time.now;
   };
   const pacer = new Pacer({ min, max, clock: { now, setTimer: never, setTurnEnd: never } });
-  /** Sends all that may leave now; how many that were. */
+  /** Sends all that may leave now. Returns how many those were. */
   const drain = () => {
     let count = 0;
     for (; pacer.wait() === 0; count++) pacer.spend();
@@ -32,7 +32,7 @@ function never(): never {
 }
 
 describe("the bucket", () => {
-  test("holds 2 ms worth, and no fewer than 16", () => {
+  test("holds 2 ms of the rate, and no fewer than 16", () => {
     for (const [rate, depth] of [[1, 16], [2000, 16], [8000, 16], [20_000, 40], [200_000, 400]] as const) {
       const { pacer, drain } = makePacer({ min: rate, max: rate });
       assertEquals(pacer.rate, rate);
@@ -40,7 +40,7 @@ describe("the bucket", () => {
     }
   });
 
-  test("says when the next may leave", () => {
+  test("tells when the next datagram may leave", () => {
     const { pacer, time, drain } = makePacer({ min: 4000, max: 4000 });
     drain();
     assertEquals(pacer.wait(), 0.25);
@@ -52,7 +52,7 @@ describe("the bucket", () => {
     assertEquals(pacer.wait(), 0.25);
   });
 
-  test("waits at least the grain of a clock, so that waiting ends", () => {
+  test("waits at least the resolution of the clock, so that waiting ends", () => {
     const { pacer, time, drain } = makePacer({ min: 3000, max: 3000 });
     drain();
     // So late that a nanosecond more is the same number.
@@ -77,7 +77,7 @@ describe("the bucket", () => {
     }
   });
 
-  test("is owed what left without asking, up to its depth", () => {
+  test("owes what left without waiting, up to its depth", () => {
     const { pacer, drain } = makePacer({ min: 20_000, max: 20_000 });
     drain();
     pacer.spend();
@@ -86,17 +86,17 @@ describe("the bucket", () => {
     assertEquals(pacer.wait(), 2.05);
   });
 
-  test("looks at the clock once for a datagram", () => {
+  test("reads the clock once for a datagram", () => {
     const { pacer, time } = makePacer();
-    time.asked = 0;
+    time.reads = 0;
     pacer.wait();
     pacer.spend();
-    assertEquals(time.asked, 1);
+    assertEquals(time.reads, 1);
   });
 });
 
 describe("the rate", () => {
-  test("begins at 30,000, or as near as it may", () => {
+  test("begins at 30,000, or at the nearest allowed value", () => {
     const rates = [[2000, 200_000], [1, 100], [35_000, 40_000]].map(([min, max]) => makePacer({ min, max }).pacer.rate);
     assertEquals(rates, [30_000, 100, 35_000]);
   });
@@ -130,7 +130,7 @@ describe("the rate", () => {
     assertEquals(epochs, 57);
   });
 
-  test("stays when the sender asked and was never held back, or did not ask", () => {
+  test("stays when the sender was never held back, or sent nothing", () => {
     const { pacer, time } = makePacer();
     for (let count = 0; count < 100; count++) {
       assertEquals(pacer.wait(), 0);
@@ -164,11 +164,11 @@ describe("the rate", () => {
     assertEquals(rates, [21_000, 21_000, 21_000, 14_700, 14_000, 14_000]);
   });
 
-  test("falls to what has arrived at a higher one, but for a tenth, and by no more than a loss takes from it", () => {
+  test("falls to what has arrived at a higher one, unless that is within a tenth of it, and by no more than a loss takes from it", () => {
     const { pacer, time } = makePacer();
     const falls = [40_000, 27_100, 26_900, 24_300, 24_200, 1, 1].map((carried) => {
       const hasFallen = pacer.onLoss(carried);
-      // Once in 20 ms, as by every loss.
+      // Once in 20 ms, as with every loss.
       if (hasFallen) assert(!pacer.onLoss(1));
       time.now += 20;
       return [hasFallen, pacer.rate];
@@ -184,7 +184,7 @@ describe("the rate", () => {
     ]);
   });
 
-  test("does not rise for as long as it took to be told of a loss, at most 250 ms, whatever else is held or lost", () => {
+  test("does not rise for as long as it took to detect a loss, at most 250 ms, whatever else is held or lost", () => {
     for (const [age, held] of [[3, 10], [60, 60], [Infinity, 250]] as const) {
       const { pacer, time, drain } = makePacer();
       pacer.hold(age);
@@ -196,7 +196,7 @@ describe("the rate", () => {
       assert(pacer.wait() === 0);
       assertEquals(pacer.rate, rate);
       drain();
-      // One that has begun with the end of that is over.
+      // A pause that has begun with the end of that is over.
       time.now += 10;
       pacer.wait();
       assertGreater(pacer.rate, rate);
@@ -217,7 +217,7 @@ describe("the rate", () => {
     assertEquals(pacer.rate, 31_000);
   });
 
-  test("says whether it has fallen, and when less than half of it is not allowed", () => {
+  test("reports whether it has fallen, and when less than half of it is not allowed", () => {
     const { pacer, time } = makePacer({ min: 10_000 });
     assertEquals([pacer.isSlow, pacer.onLoss(), pacer.rate, pacer.isSlow], [false, true, 21_000, false]);
     assertEquals(pacer.onLoss(), false);
@@ -248,7 +248,7 @@ describe("the rate", () => {
     assertEquals(pacer.rate, slow + 1000);
   });
 
-  test("does not owe a rise to what held the sender back before a loss", () => {
+  test("does not rise for time that held the sender back before a loss", () => {
     const { pacer, time, drain } = makePacer();
     drain();
     time.now += 5;
@@ -259,7 +259,7 @@ describe("the rate", () => {
     assertEquals(pacer.rate, slow);
   });
 
-  test("falls and recovers within bounds that a sender feels", () => {
+  test("falls and recovers within documented times", () => {
     const { pacer, time } = makePacer();
     const sendFor = (ms: number) => {
       let sent = 0;
@@ -288,9 +288,9 @@ describe("the rate", () => {
   });
 });
 
-/** The same rules over the whole past, each time anew. */
+/** A model: the same rules over the whole past, computed anew each time. */
 function rateOf(
-  log: readonly { readonly at: number; readonly what: "asked" | "held" | "loss" }[],
+  log: readonly { readonly at: number; readonly what: "free" | "held" | "loss" }[],
   min: number,
   max: number,
 ) {
@@ -333,10 +333,10 @@ describe("whatever is sent and lost, and however time passes", () => {
     ]),
   );
 
-  test("the rate is as the rules say, and no stretch of time sees more datagrams than it allows", () => {
+  test("the rate follows the rules, and no stretch of time has more datagrams than it allows", () => {
     fc.assert(fc.property(bounds, fc.array(step, { maxLength: 80, size: "max" }), ([min = 1, max = 1], steps) => {
       const { pacer, time } = makePacer({ min, max });
-      const log: { at: number; what: "asked" | "held" | "loss" }[] = [];
+      const log: { at: number; what: "free" | "held" | "loss" }[] = [];
       const sent: number[] = [];
       let fastest = pacer.rate;
       for (const step of steps) {
@@ -347,7 +347,7 @@ describe("whatever is sent and lost, and however time passes", () => {
         } else {
           for (let count = 0; count < step.count; count++) {
             const wait = pacer.wait();
-            log.push({ at: time.now, what: wait > 0 ? "held" : "asked" });
+            log.push({ at: time.now, what: wait > 0 ? "held" : "free" });
             if (wait > 0) time.now += Math.min(wait, 5);
             else {
               pacer.spend();
@@ -370,7 +370,7 @@ describe("whatever is sent and lost, and however time passes", () => {
     }));
   });
 
-  test("a datagram may leave after the wait that was named", () => {
+  test("a datagram may leave after the returned wait", () => {
     fc.assert(fc.property(bounds, fc.double({ min: 0, max: 1e9, noNaN: true }), ([min = 1, max = 1], start) => {
       const { pacer, time, drain } = makePacer({ min, max });
       time.now += start;

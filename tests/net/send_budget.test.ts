@@ -1,4 +1,4 @@
-// How many datagrams a node spends on keys not having to wait.
+// The send budget: how many datagrams a node spends on sending keys without delay.
 import { describe, test } from "node:test";
 import { assert, assertAlmostEquals, assertEquals, assertLessOrEqual } from "@std/assert";
 import * as fc from "fast-check";
@@ -8,7 +8,7 @@ import { SendBudget } from "../../src/net/send_budget.ts";
 
 function makeBudget(pacer?: Pacer, clock = new VirtualClock()) {
   const budget = new SendBudget({ clock, pacer });
-  /** Sends all that may leave now; how many that were. */
+  /** Sends all that may leave now. Returns how many those were. */
   const drain = () => {
     let count = 0;
     for (; budget.wait() === 0; count++) budget.spend(1);
@@ -27,7 +27,7 @@ describe("SendBudget", () => {
     assertEquals(drain(), 64);
   });
 
-  test("is owed what was sent beyond it, but no more than a burst, or than it was", async () => {
+  test("owes what was sent beyond it, but no more than a burst, or than it had owed", async () => {
     const { budget, clock, drain } = makeBudget();
     for (let i = 0; i < 10; i++) budget.spend(60);
     assertEquals(budget.wait(), 65 / 20);
@@ -64,7 +64,7 @@ describe("SendBudget", () => {
       pacer.onLoss();
     }
     assertEquals(pacer.rate, 1000);
-    // It sends all that the budget lets it, and asks the pacer before.
+    // It sends all that the budget allows, and calls the pacer before.
     for (let i = 0; i < 2000; i++) {
       await clock.advance(1);
       for (; budget.wait() === 0; budget.spend(1)) {
@@ -73,7 +73,7 @@ describe("SendBudget", () => {
     }
     assertEquals(budget.rate, 20_000);
     assertLessOrEqual(pacer.rate, 31_000);
-    // Who sends less than it may has nothing to find out.
+    // A sender below its rate does not probe for more.
     pacer.onLoss();
     const { rate } = pacer;
     for (let i = 0; i < 100; i++) {
@@ -87,7 +87,7 @@ describe("SendBudget", () => {
     drain();
   });
 
-  test("never lets more leave than its rate and a burst, however it is asked", async () => {
+  test("never lets more leave than its rate and a burst, in any order of calls", async () => {
     const step = fc.oneof(fc.double({ min: 0, max: 20, noNaN: true }), fc.constant("send" as const));
     await fc.assert(fc.asyncProperty(fc.array(step, { maxLength: 200, size: "max" }), async (steps) => {
       const { budget, clock } = makeBudget();

@@ -1,4 +1,4 @@
-// What leaves a node, in which order, and who is told when it does not.
+// The transmit queue: what leaves a node, in which order, and how failures are reported.
 import { describe, test } from "node:test";
 import { assertEquals, assertLessOrEqual, assertStrictEquals } from "@std/assert";
 import * as fc from "fast-check";
@@ -37,7 +37,7 @@ function oneByOne(send: SendOne): TransmitSockets["sendTo"] {
   };
 }
 
-/** What a queue is made of, and what it is connected to, each by itself. */
+/** What a queue is made of, and what it is connected to. */
 interface Script extends Omit<TransmitQueueConfig, "sockets"> {
   readonly sendTo: TransmitSockets["sendTo"];
   readonly hasGroup: () => boolean;
@@ -81,7 +81,7 @@ function connected(script: Script): TransmitQueue {
   return queue;
 }
 
-/** An outbox whose datagrams are texts, and whose sends end when the test says so. */
+/** A queue whose datagrams are texts, and whose sends end when the test ends them. */
 function setUp({ send, ...script }: Partial<Omit<Script, "sendTo">> & { readonly send?: SendOne } = {}) {
   const batches: string[] = [];
   const sent: string[] = [];
@@ -113,7 +113,7 @@ function setUp({ send, ...script }: Partial<Omit<Script, "sendTo">> & { readonly
     onError: (error) => errors.push(error),
     ...script,
   });
-  /** Lets what is under way end, one after another, until nothing is. */
+  /** Ends the sends that are under way, one after another, until there are none. */
   const run = async () => {
     for (await settle(); underWay.length > 0; await settle()) underWay.shift()?.end();
   };
@@ -124,7 +124,7 @@ function bytes(text: string): Uint8Array {
   return new TextEncoder().encode(text);
 }
 
-describe("Outbox", () => {
+describe("TransmitQueue", () => {
   test("sends a batch to the group and to each endpoint, and counts it once", async () => {
     const { transmitQueue, batches, sent, run } = setUp({ batchTo: () => [A, B] });
     batches.push("1", "2");
@@ -142,7 +142,7 @@ describe("Outbox", () => {
     assertEquals(sent, ["beat to 239.0.0.1"]);
   });
 
-  test("sends one datagram at a time, letters first", async () => {
+  test("sends one datagram at a time, control packets first", async () => {
     const { transmitQueue, batches, sent, underWay } = setUp({ batchTo: () => [A] });
     batches.push("1", "2");
     transmitQueue.wake();
@@ -156,18 +156,18 @@ describe("Outbox", () => {
     await step();
     transmitQueue.sendControlPacket(bytes("beat"), "group");
     transmitQueue.sendControlPacket(bytes("beat for two"), [A, B]);
-    transmitQueue.sendControlPacket(bytes("hello"), B);
+    transmitQueue.sendControlPacket(bytes("response"), B);
     while (steps.length < 8) await step();
     await settle();
     assertEquals([steps, underWay.length, sent.length], [
       ["1 to 239.0.0.1", "1 to 10.0.0.1", "beat to 239.0.0.1", "beat for two to 10.0.0.1", "beat for two to 10.0.0.2"]
-        .concat("hello to 10.0.0.2", "2 to 239.0.0.1", "2 to 10.0.0.1"),
+        .concat("response to 10.0.0.2", "2 to 239.0.0.1", "2 to 10.0.0.1"),
       0,
       8,
     ]);
   });
 
-  test("asks for the next batch only when the last is out", async () => {
+  test("takes the next batch only when the last has left", async () => {
     let taken = 0;
     const { transmitQueue, underWay, run } = setUp({
       take: () => bytes(String(++taken)),
@@ -181,7 +181,7 @@ describe("Outbox", () => {
     assertEquals(taken, 2);
   });
 
-  test("asks where to send for each datagram", async () => {
+  test("reads the destinations for each datagram", async () => {
     let endpoints = [A];
     const { transmitQueue, batches, sent, run } = setUp({
       hasGroup: () => false,
@@ -200,7 +200,7 @@ describe("Outbox", () => {
     assertEquals(sent, ["state 1 to 10.0.0.1", "1 to 10.0.0.1", "state 2 to 10.0.0.2", "2 to 10.0.0.2"]);
   });
 
-  test("goes on after a send that failed, in whatever way, and says so", async () => {
+  test("goes on after a send that failed in any way, and reports it", async () => {
     const failures = [new Error("rejected"), new Error("thrown")];
     const hosts: string[] = [];
     const { transmitQueue, batches, errors } = setUp({
@@ -220,7 +220,7 @@ describe("Outbox", () => {
     errors.forEach((error, i) => assertStrictEquals(error, failures[i % 2]));
   });
 
-  test("lets at most 4,096 letters wait, and tells of each beyond", async () => {
+  test("lets at most 4,096 control packets wait, and reports each beyond that", async () => {
     const { transmitQueue, sent, errors, underWay, run } = setUp();
     transmitQueue.sendControlPacket(bytes("first"), A);
     await settle();
@@ -278,7 +278,7 @@ describe("Outbox", () => {
       });
     }
 
-    test("not when it is a letter to one endpoint, or to the circle of those that speak the extension", async () => {
+    test("not when it is a control packet to one endpoint, or to the scope of the extension", async () => {
       for (const hasGroup of [true, false]) {
         const { transmitQueue, sent, run } = setUp({ hasGroup: () => hasGroup, extendedTo: () => [B] });
         transmitQueue.sendControlPacket(bytes("1"), A);
@@ -290,7 +290,7 @@ describe("Outbox", () => {
     });
   });
 
-  test("asks for each datagram whether there is a group: it may come and go", async () => {
+  test("checks for each datagram whether there is a group, as it may come and go", async () => {
     const out: string[] = [];
     let there = true;
     const { transmitQueue } = setUp({
@@ -306,7 +306,7 @@ describe("Outbox", () => {
     assertEquals(out, ["1", "1", "3", "3"].map((name) => `${name} to ${GROUP.host}`));
   });
 
-  test("is drained when all is out, what came meanwhile included", async () => {
+  test("is drained when all has left, including what came meanwhile", async () => {
     const { transmitQueue, batches, sent, underWay, run } = setUp();
     assertEquals(await transmitQueue.drained(), undefined);
     transmitQueue.sendControlPacket(bytes("1"), "group");
@@ -320,7 +320,7 @@ describe("Outbox", () => {
     assertEquals(drained.state, "fulfilled");
   });
 
-  test("sends a letter that is posted in any turn after the last one has left", async () => {
+  test("sends a control packet that is queued in any turn after the last one has left", async () => {
     for (let turns = 0; turns < 12; turns++) {
       const out: string[] = [];
       const { transmitQueue } = setUp({ send: async (datagram) => void out.push(new TextDecoder().decode(datagram)) });
@@ -333,8 +333,8 @@ describe("Outbox", () => {
   });
 
   test("sends everything once and in order, one at a time, however it is woken", async () => {
-    const letter = fc.record({ to: fc.constantFrom(A, B, "group" as const), fails: fc.boolean() });
-    const step = fc.oneof(letter, fc.constant("batch" as const), fc.constant("wait" as const));
+    const controlPacket = fc.record({ to: fc.constantFrom(A, B, "group" as const), fails: fc.boolean() });
+    const step = fc.oneof(controlPacket, fc.constant("batch" as const), fc.constant("wait" as const));
     await fc.assert(fc.asyncProperty(fc.array(step, { maxLength: 40, size: "max" }), async (steps) => {
       let busy = 0;
       let most = 0;
@@ -371,7 +371,7 @@ describe("Outbox", () => {
   });
 });
 
-/** An outbox with a pacer, whose sends end at once, and when each datagram left. */
+/** A queue with a pacer, whose sends end at once, and when each datagram left. */
 function paced({ rate = 1000, retransmits = [] as Transmit[], isSteady = false } = {}) {
   const clock = new VirtualClock();
   const pacer = new Pacer({ min: rate, max: rate, clock });
@@ -409,7 +409,7 @@ function names(prefix: string, count: number): string[] {
   return Array.from({ length: count }, (_, i) => `${prefix}${i}`);
 }
 
-describe("a paced Outbox", () => {
+describe("a paced TransmitQueue", () => {
   // What may leave at once: see `Pacer`.
   const BURST = 16;
 
@@ -435,7 +435,7 @@ describe("a paced Outbox", () => {
     assertEquals([sent.length, transmitQueue.broadcasts, pacer.wait() > 900], [2 * BURST, BURST, true]);
   });
 
-  test("lets letters pass at once, also while a batch waits, and spends nothing on them", async () => {
+  test("lets control packets pass at once, also while a batch waits, and spends nothing on them", async () => {
     const { transmitQueue, clock, batches, sent, pacer } = paced({ rate: 1 });
     batches.push(...names("", BURST + 1));
     transmitQueue.wake();
@@ -457,7 +457,7 @@ describe("a paced Outbox", () => {
     assertEquals(sent.at(-1)?.name, String(BURST));
   });
 
-  test("lets batches and repairs take turns, and either go on alone", async () => {
+  test("sends batches and retransmissions in turn, and either alone when the other is empty", async () => {
     const { transmitQueue, clock, batches, retransmits, sent } = paced();
     batches.push("b1", "b2", "b3");
     for (const name of names("r", 5)) retransmits.push({ datagram: bytes(name), to: A });
@@ -471,7 +471,7 @@ describe("a paced Outbox", () => {
     assertEquals(sent.slice(-4).map(({ name }) => name), ["b4", "b4", "b5", "b5"]);
   });
 
-  test("sends repairs where they are to go: to one, or to the group alone", async () => {
+  test("sends retransmissions to their destination: one endpoint, or the group alone", async () => {
     const { transmitQueue, clock, retransmits, sent } = paced();
     retransmits.push({ datagram: bytes("r1"), to: B }, { datagram: bytes("r2"), to: "group" });
     transmitQueue.wake();
@@ -479,7 +479,7 @@ describe("a paced Outbox", () => {
     assertEquals(sent.map(({ name, to }) => `${name} to ${to}`), ["r1 to 10.0.0.2", "r2 to 239.0.0.1"]);
   });
 
-  test("spends on repairs as on batches", async () => {
+  test("spends on retransmissions as on batches", async () => {
     const { transmitQueue, clock, retransmits, sent } = paced({ rate: 1000 });
     for (const name of names("r", BURST + 5)) retransmits.push({ datagram: bytes(name), to: A });
     transmitQueue.wake();
@@ -489,7 +489,7 @@ describe("a paced Outbox", () => {
     assertEquals(sent.length, BURST + 5);
   });
 
-  test("does not take a batch before it may leave, as it gets its number by that", async () => {
+  test("does not take a batch before it may leave, as that gives it its number", async () => {
     const { transmitQueue, clock, batches } = paced({ rate: 1 });
     batches.push(...names("", BURST + 3));
     transmitQueue.wake();
@@ -497,7 +497,7 @@ describe("a paced Outbox", () => {
     assertEquals(batches.length, 3);
   });
 
-  test("told to hold batches, it leaves them where they are, and sends letters and repairs at once", async () => {
+  test("leaves batches where they are while they are held, and sends control packets and retransmissions at once", async () => {
     const { transmitQueue, clock, batches, retransmits, sent } = paced({ rate: 1 });
     batches.push(...names("", BURST + 3));
     transmitQueue.wake();
@@ -512,7 +512,7 @@ describe("a paced Outbox", () => {
   });
 });
 
-describe("an Outbox whose batches all go to the same", () => {
+describe("a TransmitQueue whose batches all have the same destinations", () => {
   const places = (sent: readonly { readonly name: string; readonly to: string }[]) =>
     sent.map(({ name, to }) => `${name} to ${to === GROUP.host ? "all" : "A"}`);
 
@@ -541,7 +541,7 @@ describe("an Outbox whose batches all go to the same", () => {
     assertEquals(batches.length, 0);
   });
 
-  test("sends them one at a time while repairs wait", async () => {
+  test("sends them one at a time while retransmissions wait", async () => {
     const { transmitQueue, clock, batches, retransmits, sent } = paced({ isSteady: true });
     batches.push("b1", "b2", "b3", "b4");
     for (const name of names("r", 2)) retransmits.push({ datagram: bytes(name), to: A });
@@ -560,7 +560,7 @@ describe("an Outbox whose batches all go to the same", () => {
     assertEquals(budget.wait(), 0.05);
   });
 
-  test("tells of each datagram that was not sent, and counts the others", async () => {
+  test("reports each datagram that was not sent, and counts the others", async () => {
     const { transmitQueue, batches, errors } = setUp({
       isSteady: () => true,
       send: (datagram) => datagram[0] === "2".charCodeAt(0) ? Promise.reject(new Error("no")) : Promise.resolve(),
@@ -571,7 +571,7 @@ describe("an Outbox whose batches all go to the same", () => {
     assertEquals([transmitQueue.broadcasts, errors.length], [2, 1]);
   });
 
-  test("counts those that at least one took, whichever another did not", async () => {
+  test("counts those that at least one destination got", async () => {
     const refused = new Map([[A.host, "1"], [B.host, "2"]]);
     const { transmitQueue, batches, errors } = setUp({
       isSteady: () => true,
@@ -591,7 +591,7 @@ describe("an Outbox whose batches all go to the same", () => {
     ]);
   });
 
-  test("sends fewer at a time to many, so that letters do not wait for long", async () => {
+  test("sends fewer at a time to many destinations, so that control packets do not wait for long", async () => {
     const places = Array.from({ length: 20 }, (_, i) => ({ host: `10.0.1.${i}`, port: 1 }));
     const { transmitQueue, batches, sent, run } = setUp({
       isSteady: () => true,
@@ -616,11 +616,11 @@ describe("an Outbox whose batches all go to the same", () => {
     await settle();
     transmitQueue.sendControlPacket(bytes("beat again"), [A]);
     await run();
-    // 64 copies: three batches, and the fourth after the letter.
+    // 64 copies: three batches, and the fourth after the control packet.
     assertEquals(sent.indexOf("beat again to 10.0.0.1"), beat + 1 + 3 * 20);
   });
 
-  test("goes on when batches are held back, or gone, between that it looks for them and takes them", async () => {
+  test("goes on when batches are held back, or removed, between the check for them and the take", async () => {
     let looks = 0;
     const { transmitQueue, sent, run } = setUp({
       isSteady: () => true,
@@ -636,7 +636,7 @@ describe("an Outbox whose batches all go to the same", () => {
 });
 
 describe("sendAll", () => {
-  test("tells of each datagram when a socket rejects, or throws, what it should settle", async () => {
+  test("reports each datagram when a socket rejects, or throws, what it should settle", async () => {
     const error = new Error("of a socket of one's own");
     const two = [bytes("a"), bytes("b")];
     const send = () => Promise.resolve();

@@ -1,4 +1,4 @@
-// What happens to a mesh, as listeners and loops see it, and at which rate failures get there.
+// The event stream: what listeners and loops get, and how often failures are reported.
 import { describe, test } from "node:test";
 import { assert, assertEquals, assertInstanceOf, assertStrictEquals, assertThrows } from "@std/assert";
 import { VirtualClock } from "../../adapters/memory/clock.ts";
@@ -10,7 +10,7 @@ import { settle, watch } from "../support/outcome.ts";
 
 const CLOSED: MeshEvent = { type: "closed", report: NOTHING_PUBLISHED };
 
-/** An event that is told from others by its name. */
+/** An event that is identified by its name. */
 function joined(name: string): MeshEvent {
   return { type: "peerJoined", peer: { id: name, address: "10.0.0.1:1" } };
 }
@@ -47,7 +47,7 @@ describe("a listener", () => {
     assertEquals(log, ["1:a", "2:a", "2:b", "2:closed"]);
   });
 
-  test("gets what happened before it, if it is the first", () => {
+  test("gets the events before it, if it is the first", () => {
     const { stream, log, note, emit } = setUp();
     emit("a", "b");
     stream.listen(note("1"));
@@ -56,14 +56,14 @@ describe("a listener", () => {
     assertEquals(log, ["1:a", "1:b", "1:c", "2:c"]);
   });
 
-  test("gets the last 256 of what happened before it", () => {
+  test("gets the last 256 of the events before it", () => {
     const { stream, log, note, emit } = setUp();
     for (let i = 0; i < 300; i++) emit(String(i));
     stream.listen(note("1"));
     assertEquals([log.length, log[0], log.at(-1)], [256, "1:44", "1:299"]);
   });
 
-  test("gets what happened while nobody listened", () => {
+  test("gets the events that happened without a listener", () => {
     const { stream, log, note, emit } = setUp();
     const stop = stream.listen(note("1"));
     emit("a");
@@ -73,7 +73,7 @@ describe("a listener", () => {
     assertEquals(log, ["1:a", "2:b"]);
   });
 
-  test("gets what happened before it though the mesh is closed", () => {
+  test("gets the events before it though the mesh is closed", () => {
     const { stream, log, note, emit } = setUp();
     emit("a");
     stream.end(CLOSED);
@@ -83,7 +83,7 @@ describe("a listener", () => {
     assertEquals(log, ["1:a", "1:closed"]);
   });
 
-  test("that throws or rejects stops nobody else, and is told of", async () => {
+  test("that throws or rejects does not affect others, and is reported", async () => {
     const { stream, errors, log, note, emit } = setUp();
     const failures = [new Error("thrown"), new Error("rejected")];
     stream.listen(() => {
@@ -102,7 +102,7 @@ describe("a listener", () => {
     failures.forEach((failure, i) => assertStrictEquals(errors[i], failure));
   });
 
-  test("that throws on what happened before it listens on", () => {
+  test("that throws on an event before it stays a listener", () => {
     const { stream, errors, emit } = setUp();
     emit("a");
     stream.listen(() => {
@@ -147,7 +147,7 @@ describe("a listener", () => {
 });
 
 describe("a loop", () => {
-  test("gets what happened before it, what happens, and ends when the mesh is closed", async () => {
+  test("gets the events before it, what happens, and ends when the mesh is closed", async () => {
     const { stream, emit, loop } = setUp();
     emit("a", "b");
     const names = loop();
@@ -207,7 +207,7 @@ describe("a loop", () => {
     assertEquals((await stream[Symbol.asyncIterator]().next()).value, joined("a"));
   });
 
-  test("that is left hears no more", async () => {
+  test("that is left gets no more events", async () => {
     const { stream, emit } = setUp();
     emit("a", "b");
     const events = stream[Symbol.asyncIterator]();
@@ -217,7 +217,7 @@ describe("a loop", () => {
     }
     emit("c");
     assertEquals((await events.next()).done, true);
-    // It listens no more, so this is kept for who comes next.
+    // It is no listener any more, so this is kept for the next one.
     assertEquals((await stream[Symbol.asyncIterator]().next()).value, joined("c"));
   });
 });

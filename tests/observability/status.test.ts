@@ -1,4 +1,4 @@
-// How far a cache can be trusted: what is said of each peer, and of all.
+// The status: how far a cache can be trusted, for each peer and for all.
 import { describe, test } from "node:test";
 import { assert, assertEquals } from "@std/assert";
 import { MemoryNetwork, VirtualClock } from "../../adapters/memory.ts";
@@ -78,7 +78,7 @@ describe("a mesh without peers", () => {
 });
 
 describe("a peer", () => {
-  test("from which all has arrived is current, as stale as its last word is old", async () => {
+  test("from which all has arrived is current, as stale as its last position is old", async () => {
     const { clock, status, beat, batch } = setUp();
     beat(A);
     await clock.advance(400);
@@ -92,7 +92,7 @@ describe("a peer", () => {
     );
   });
 
-  test("of which something is missing is being repaired, and as stale as the last word when nothing was", async () => {
+  test("of which something is missing is repairing, and as stale as the last position when nothing was", async () => {
     const { clock, status, beat, batch } = setUp();
     beat(A);
     await clock.advance(400);
@@ -106,11 +106,11 @@ describe("a peer", () => {
     batch(A, 2);
     await clock.advance(10);
     const { state, staleness, peers: [after] } = status();
-    // The repair says nothing of what was published since the third.
+    // The retransmission says nothing of what was published since the third.
     assertEquals([state, staleness, after?.stateFor, after?.position, after?.missing], ["current", 110, 10, 3, 0]);
   });
 
-  test("of which it is not known what is missing is being repaired, and stale from the opening on", async () => {
+  test("of which it is not known what is missing is repairing, and stale since the opening", async () => {
     const { clock, status, beat } = setUp();
     await clock.advance(5000);
     beat(A, 7);
@@ -132,7 +132,7 @@ describe("a peer", () => {
     assertEquals([status().state, status().staleness, status().peers[0]?.stateFor], ["current", 3, 3]);
   });
 
-  test("that has not answered yet, and may be an invention, is none", async () => {
+  test("that has not answered yet, and may be forged, is not in the status", async () => {
     const { clock, status, streams, beat, batch } = setUp();
     beat(A);
     batch(B, 1);
@@ -151,7 +151,7 @@ describe("a peer", () => {
       await clock.advance(10);
       const { state: found, staleness } = status();
       assertEquals(found, state, `${pending}`);
-      // News is as old as the oldest key, unless it was known better before.
+      // What arrives is as old as the oldest key, unless it was known better before.
       assert(staleness <= pending + 10, `${staleness}`);
     }
     await clock.advance(5000);
@@ -159,7 +159,7 @@ describe("a peer", () => {
     assertEquals(status().staleness, 4000);
   });
 
-  test("heard while the event loop stands still is as stale as that, as it may have come at any time", async () => {
+  test("heard while the event loop stalls is as stale as the stall, as it may have come at any time", async () => {
     const { clock, status, beat, stall } = setUp();
     await clock.advance(5000);
     stall.since = 1000;
@@ -188,7 +188,7 @@ describe("a peer", () => {
     assertEquals(status().state, "current");
   });
 
-  test("that has left is none; one that is lost is none either, unless no other is left", async () => {
+  test("that has left is not in the status; nor is a lost one, unless no other is left", async () => {
     const { clock, status, beat, streams, lost } = setUp();
     beat(A);
     beat(B);
@@ -201,13 +201,13 @@ describe("a peer", () => {
     lost.push({ id: ID_B, address: "10.0.0.1:7946", lostFor: 0 });
     await clock.advance(500);
     const { state, staleness, peers: list } = status();
-    // Who has lost all others may be cut off itself.
+    // A node that has lost all others may be cut off itself.
     assertEquals([state, staleness, list.map(({ id }) => id)], ["doubt", 500, [ID_B]]);
     await clock.advance(100 * 3_600_000);
     assertEquals(status().state, "doubt");
     const third = new Uint8Array(16).fill(3);
     beat(third);
-    // It goes on without the one that was lost, and nobody knows whether that has crashed or is cut off.
+    // It goes on without the lost one, which has crashed or is cut off.
     assertEquals([status().state, status().peers.map(({ id }) => id)], ["partial", [formatNodeId(third)]]);
     lost.length = 0;
     assertEquals(status().state, "current");
@@ -231,7 +231,7 @@ describe("a peer", () => {
     assertEquals(list[1] as unknown, { ...plain, staleness: Infinity });
   });
 
-  test("is plain whoever it is when the node speaks the original's wire", () => {
+  test("is plain in any case when the node speaks go-warp's wire", () => {
     const { status, hear } = setUp({ extended: false });
     hear(A, true);
     const { state, staleness, peers: [peer] } = status();
@@ -239,10 +239,10 @@ describe("a peer", () => {
   });
 });
 
-describe("in JSON", () => {
+describe("as JSON", () => {
   const INFINITE = Number.MAX_SAFE_INTEGER;
 
-  test("what is infinite is a number above all limits, in the mesh and in each peer; the rest is as it is", async () => {
+  test("infinite values are a number above all limits, in the mesh and in each peer; the rest is unchanged", async () => {
     const { clock, status, beat, hear, refused } = setUp();
     beat(A);
     hear(B, false);
@@ -257,7 +257,7 @@ describe("in JSON", () => {
     assertEquals(infinite, { ...finite, staleness: INFINITE });
   });
 
-  test("what is infinite is so of a closed node, and of one that speaks the original's wire; the rate of that too", async () => {
+  test("values are infinite for a closed node, and for one with go-warp's wire; its rate too", async () => {
     const network = new MemoryNetwork();
     const mesh = await MeshBus.open({ ...network.host("10.0.0.1"), wire: "go-warp" });
     assertEquals(mesh.metrics().sendRate, Infinity);
@@ -268,7 +268,7 @@ describe("in JSON", () => {
     assertEquals(JSON.parse(JSON.stringify(mesh.status())), closed);
   });
 
-  test("a status is plain data besides: it has no other properties, and can be copied to another thread", () => {
+  test("a status is plain data: it has no other properties, and can be copied to another thread", () => {
     const { status, hear } = setUp({ extended: false });
     hear(A, true);
     const { peers: [peer] } = status();
@@ -281,7 +281,7 @@ describe("in JSON", () => {
 });
 
 describe("the mesh", () => {
-  test("is as its worst peer is, and as stale as its stalest", async () => {
+  test("has the state of its worst peer, and is as stale as its stalest", async () => {
     const { clock, status, beat, batch } = setUp();
     beat(A);
     beat(B);
@@ -295,7 +295,7 @@ describe("the mesh", () => {
     assertEquals([status().state, status().staleness], ["doubt", 2100]);
   });
 
-  test("that had no room for a newcomer that had answered can not be trusted until that would be lost", async () => {
+  test("that had no room for a node that had responded cannot be trusted until that would be lost", async () => {
     const { clock, status, beat, refused } = setUp();
     beat(A);
     beat(B);

@@ -1,4 +1,4 @@
-// One listener on a signal, however many wait for it.
+// One listener on a signal, however many operations wait for it.
 import { readdirSync, readFileSync } from "node:fs";
 import { describe, test } from "node:test";
 import { assertEquals } from "@std/assert";
@@ -13,7 +13,7 @@ import { withMeshes } from "../support/meshes.ts";
 import { type Outcome, outcomeOf } from "../support/outcome.ts";
 import { countListeners } from "../support/signals.ts";
 
-/** 20 meshes, each of which waits for one signal in all ways that there are. `then` is called before anything was sent. */
+/** 20 meshes, each of which waits for one signal in all ways that exist. `then` is called before anything is sent. */
 async function openWaiting(signal: AbortSignal, then: () => void) {
   const network = new MemoryNetwork();
   const meshes: MeshBus[] = [];
@@ -39,14 +39,14 @@ async function openWaiting(signal: AbortSignal, then: () => void) {
   return { network, meshes, waits, publishes };
 }
 
-/** How promises ended, each way once. */
+/** How promises ended, each outcome once. */
 async function namesOf(outcomes: readonly Promise<Outcome>[]): Promise<string[]> {
   const names = (await Promise.all(outcomes)).map(({ state, reason }) => reason instanceof Error ? reason.name : state);
   return [...new Set(names)];
 }
 
 describe("a signal", () => {
-  test("has one listener for all that wait, and none when nobody does", () => {
+  test("has one listener for all that wait, and none when nothing does", () => {
     const { signal } = new AbortController();
     const listeners = countListeners(signal);
     const stops = Array.from({ length: 1000 }, () => onAbort(signal, () => {}));
@@ -94,7 +94,7 @@ describe("a signal", () => {
     const { network, meshes, waits, publishes } = await openWaiting(signal, () => controller.abort());
     assertEquals(meshes.filter((mesh) => mesh.isHealthy()), []);
     await network.clock.run(Promise.all(meshes.map((mesh) => mesh.close())), 5000);
-    // The mesh, which hears of it first, is closed by then.
+    // The mesh, which is called first, is closed by then.
     assertEquals(await namesOf(waits), ["ClosedError"]);
     assertEquals(await namesOf(publishes), ["AbortError"]);
     assertEquals([listeners.count, listeners.most], [0, 1]);
@@ -106,16 +106,16 @@ describe("a signal", () => {
     const answers: (() => void)[] = [];
     const lookup = () => new Promise<string[]>((resolve) => answers.push(() => resolve(["10.0.0.1"])));
     const lookUps = new LookUps({ lookup, atOnce: 10 });
-    const asked = Array.from({ length: 20 }, (_, i) => lookUps.resolve(`n${i}`, { signal }));
+    const lookedUp = Array.from({ length: 20 }, (_, i) => lookUps.resolve(`n${i}`, { signal }));
     assertEquals([listeners.count, listeners.most], [1, 1]);
-    for (const some of [asked.slice(0, 10), asked.slice(10)]) {
+    for (const some of [lookedUp.slice(0, 10), lookedUp.slice(10)]) {
       for (const answer of answers.splice(0)) answer();
       await Promise.all(some);
     }
     assertEquals([listeners.count, listeners.most], [0, 1]);
   });
 
-  test("has one listener for what the program does meanwhile, and none afterwards", () =>
+  test("has one listener for other operations of the program, and none afterwards", () =>
     withMeshes(async (open) => {
       const controller = new AbortController();
       const { signal } = controller;

@@ -1,4 +1,4 @@
-// `host:port` texts.
+// Endpoints as text: `host:port`.
 import { describe, test } from "node:test";
 import { assert, assertEquals } from "@std/assert";
 import * as fc from "fast-check";
@@ -28,7 +28,7 @@ describe("parseAddress", () => {
     "[::ffff:10.0.0.1]:80": ["::ffff:10.0.0.1", 80],
   };
   for (const [text, [host, port]] of Object.entries(good)) {
-    test(`takes ${JSON.stringify(text)} apart`, () => assertEquals(parseAddress(text), { host, port }));
+    test(`splits ${JSON.stringify(text)}`, () => assertEquals(parseAddress(text), { host, port }));
   }
 
   const bad = [
@@ -75,7 +75,7 @@ describe("parseAddress", () => {
     assertEquals(parseAddress(`${"a".repeat(254)}:1`), undefined);
   });
 
-  test("takes long hostile texts in no time", () => {
+  test("parses long hostile texts in linear time", () => {
     // Quadratic work on these would take minutes.
     for (const part of ["a", "1", ":", "[", "0:", "[:", "."]) {
       assertEquals(parseAddress(part.repeat(500_000)), undefined);
@@ -83,14 +83,14 @@ describe("parseAddress", () => {
     }
   });
 
-  test("gives back what formatAddress was given", () => {
+  test("parses what formatAddress made", () => {
     const host = fc.oneof(fc.ipV4(), fc.domain(), fc.ipV6().filter((ip) => ip.includes(":")), fc.constant(""));
     fc.assert(fc.property(host.filter((text) => text.length < 254), fc.nat(65535), (host, port) => {
       assertEquals(parseAddress(formatAddress(host, port)), { host, port });
     }));
   });
 
-  test("never throws, and what it takes apart has a port that can be", () => {
+  test("never throws, and returns a possible port", () => {
     fc.assert(
       fc.property(fc.oneof(fc.string(), anyString, fc.stringMatching(/^.*:\d+$/)), (text) => {
         const parsed = parseAddress(text);
@@ -189,17 +189,17 @@ describe("isIpv6", () => {
   for (const text of good) test(`takes ${JSON.stringify(text)}`, () => assertEquals(isIpv6(text), true));
   for (const text of bad) test(`refuses ${JSON.stringify(text)}`, () => assertEquals(isIpv6(text), false));
 
-  test("takes whatever numbers are written", () => {
+  test("accepts any numbers", () => {
     fc.assert(fc.property(fc.ipV6(), (text) => assertEquals(isIpv6(text), true)));
   });
 
-  test("takes long hostile texts in no time", () => {
+  test("checks long hostile texts in linear time", () => {
     for (const part of ["a", ":", "::", "0:", "1.", "."]) assertEquals(isIpv6(part.repeat(500_000)), false);
   });
 });
 
 describe("canonical", () => {
-  // Those of RFC 5952, 4 and its own.
+  // The examples of RFC 5952, section 4, and others.
   const forms: Readonly<Record<string, string>> = {
     "2001:0DB8::0001": "2001:db8::1",
     "2001:db8:0:0:0:0:2:1": "2001:db8::2:1",
@@ -225,7 +225,7 @@ describe("canonical", () => {
     }));
   });
 
-  /** All eight numbers, spelled out. */
+  /** All eight numbers, written out. */
   function groups(text: string): string {
     const hex = text.replace(
       /(\d+)\.(\d+)\.(\d+)\.(\d+)$/,
@@ -245,7 +245,7 @@ describe("addresses", () => {
     }
   });
 
-  test("are one host's from 1 to 223", () => {
+  test("can be one host's from 1 to 223", () => {
     for (const text of ["1.0.0.0", "127.0.0.1", "223.255.255.255"]) assertEquals(isUnicast(text), true, text);
     for (const text of ["0.0.0.0", "0.1.2.3", "224.0.0.0", "239.0.0.1", "240.0.0.0", "255.255.255.255"]) {
       assertEquals(isUnicast(text), false, text);

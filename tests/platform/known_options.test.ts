@@ -1,4 +1,4 @@
-// Options that nobody knows are refused wherever options are taken, with a word on what may have been meant.
+// Unknown options are refused wherever options are taken, with a suggestion.
 import { describe, test } from "node:test";
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { MemoryNetwork } from "../../adapters/memory.ts";
@@ -14,7 +14,7 @@ import {
 import { checkKnown, knownOptions } from "../../src/platform/known_options.ts";
 import { outcomeOf } from "../support/outcome.ts";
 
-/** As a program without types has them. */
+/** As a program without types passes them. */
 function options(names: Readonly<Record<string, unknown>>): object {
   return names;
 }
@@ -32,7 +32,7 @@ async function withMesh(body: (mesh: MeshBus, network: MemoryNetwork) => Promise
 /** Nothing opens with it, were its other options taken. */
 const OFF = { signal: AbortSignal.abort() };
 
-/** What is said of an option when a mesh is opened with it. */
+/** The suggestion for an option when a mesh is opened with it. */
 async function said(name: string): Promise<string> {
   const error = await assertRejects(() => openMesh(options({ [name]: 1, ...OFF })), TypeError);
   assert(error.message.startsWith(`Cannot open the mesh as every option must be known: current value is "${name}" (`));
@@ -77,7 +77,7 @@ describe("an unknown option", () => {
       await bus.close();
     }));
 
-  test("is refused where a mesh is asked something, opened or shared", () =>
+  test("is refused where a mesh is queried, opened or shared", () =>
     withMesh(async (mesh, network) => {
       const bad = options({ timeut: 1 });
       await assertRejects(() => mesh.waitForPeers(0, bad), TypeError, '"timeut" (did you mean `timeout`?)');
@@ -120,7 +120,7 @@ describe("an unknown option", () => {
     assertThrows(() => network.set({ loss: 1 }, options({ source: "10.0.0.1" })), TypeError, "(did you mean `from`?)");
   });
 
-  test("is refused in a topic, where options are none", () => {
+  test("is refused in a topic, which has no options", () => {
     const bus = new InProcessBus();
     assertThrows(
       () => bus.subscribe({ prefix: "user:", ...options({ self: true }) }),
@@ -131,7 +131,7 @@ describe("an unknown option", () => {
     assertEquals(bus.subscribe({ prefix: "user:" }, { self: true, capacity: 1 }).closed, false);
   });
 
-  test("is one of the object itself, whatever its value; symbols and what is inherited or hidden are none", async () => {
+  test("is a property of the object itself, whatever its value; symbols, inherited and hidden properties are none", async () => {
     const bus = new InProcessBus();
     const inherited = Object.create({ sellf: true });
     const hidden = Object.defineProperty({ [Symbol("sellf")]: 1 }, "sellf", { value: 1 });
@@ -143,7 +143,7 @@ describe("an unknown option", () => {
     }
   });
 
-  test("is refused as well as options that are no object, and those that throw", async () => {
+  test("is refused like options that are no object, and those that throw", async () => {
     const bus = new InProcessBus();
     for (const value of ["Ada", 1, true, () => {}, []]) {
       const publishing = () => bus.publish("key", value as PublishOptions);
@@ -160,14 +160,14 @@ describe("an unknown option", () => {
     });
   });
 
-  test("has a short error, however long its name is and however many there are", async () => {
+  test("has a short error message, however long its name is and however many there are", async () => {
     const names = Object.fromEntries(Array.from({ length: 1000 }, (_, i) => [`${i}`.repeat(5000), 1]));
     const { message } = await assertRejects(() => openMesh(options({ ...names, ...OFF })), TypeError);
     assert(message.length < 250, message);
   });
 });
 
-describe("what may have been meant", () => {
+describe("the suggestion", () => {
   const meant: Readonly<Record<string, string>> = {
     batchIntervall: "`batchInterval`",
     batch_interval: "`batchInterval`",
@@ -188,17 +188,17 @@ describe("what may have been meant", () => {
     batch: "`batchInterval` or `batchSize`",
   };
   for (const [name, names] of Object.entries(meant)) {
-    test(`by ${name} is ${names}`, async () => assertEquals(await said(name), `did you mean ${names}?`));
+    test(`for ${name} is ${names}`, async () => assertEquals(await said(name), `did you mean ${names}?`));
   }
 
-  test("is a port, or the events of a mesh", async () => {
+  test("may be a port, or the events of a mesh", async () => {
     for (const name of ["bind", "clock", "resolve"]) {
       assertEquals(await said(name), "it is a port, which `MeshBus.open` takes");
     }
     for (const name of ["onError", "logger"]) assertEquals(await said(name), "`mesh.events` reports what happens");
   });
 
-  test("is not known of a name that is like no other", async () => {
+  test("is none for a name that is like no other", async () => {
     for (const name of ["x", "", "constructor", "zzzzzz"]) {
       assertEquals(await said(name), "no option is called nearly so");
     }
@@ -206,14 +206,14 @@ describe("what may have been meant", () => {
     assertThrows(() => checkKnown("go", { x: 1 }, few), TypeError, '"x" (known: `one`, `two` and `three`)');
   });
 
-  test("is one of several that are as near", () => {
+  test("is several names that are equally near", () => {
     const known = knownOptions<{ aab: 1; aac: 1; zzz: 1 }>({ aab: true, aac: true, zzz: true });
     assertThrows(() => checkKnown("go", { aa: 1 }, known), TypeError, "known: `aab`, `aac` and `zzz`");
     assertThrows(() => checkKnown("go", { aad: 1 }, known), TypeError, "(did you mean `aab` or `aac`?)");
   });
 });
 
-describe("the options that are known", () => {
+describe("the known options", () => {
   test("are all that a mesh has", () =>
     withMesh(async (_, network) => {
       const all: Required<MeshOptions> = {
@@ -254,7 +254,7 @@ describe("the options that are known", () => {
       await network.clock.run(mesh.close(), 5000);
     }));
 
-  test("can not be listed without one of them", () => {
+  test("cannot be listed without one of them", () => {
     // @ts-expect-error A list that is not complete.
     knownOptions<MeshOptions>({ port: true });
     // @ts-expect-error A name that is none of them.

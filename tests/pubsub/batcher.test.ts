@@ -1,4 +1,4 @@
-// When batches leave, what is in them, and who has to wait.
+// The batcher: when batches leave, what they contain, and which publishers wait.
 import { describe, test } from "node:test";
 import { assert, assertEquals, assertRejects, assertStrictEquals, assertThrows } from "@std/assert";
 import { ClosedError, KeyTooLongError } from "../../src/errors.ts";
@@ -14,7 +14,7 @@ function fullQueue(batchSize = 2) {
 }
 
 describe("a batch", () => {
-  test("may leave at once when none has in the last millisecond, and gathers until it is taken", () => {
+  test("may leave at once when none has in the last millisecond, and takes keys until it is taken", () => {
     const { batcher, clock, readyAt, takeAll } = makeBatcher();
     for (const key of ["b", "a", "c"]) assert(batcher.tryAdd(key));
     assertEquals([readyAt, batcher.isReady, batcher.pending, clock.pending], [[0], true, 3, 0]);
@@ -36,7 +36,7 @@ describe("a batch", () => {
     assertEquals([readyAt, takeAll()], [[0, 0.999, 1], [["at once"]]]);
   });
 
-  test("gathers on beyond the budget, until it allows the next", async () => {
+  test("takes further keys beyond the budget, until that allows the next", async () => {
     const { batcher, budget, clock, readyAt, timers, takeAll } = makeBatcher();
     // 64 may leave at once, 20 a millisecond: the next in 1.05 ms.
     budget.spend(64 + 20);
@@ -58,7 +58,7 @@ describe("a batch", () => {
     assertEquals([readyAt, takeAll(), timers], [[0.05], [["a"]], []]);
   });
 
-  test("waits no longer than the interval, whatever is owed", async () => {
+  test("waits no longer than the interval, whatever the budget owes", async () => {
     const { batcher, budget, clock, readyAt, takeAll } = makeBatcher({ batchInterval: 2 });
     budget.spend(1_000);
     batcher.tryAdd("a");
@@ -68,7 +68,7 @@ describe("a batch", () => {
     assertEquals([readyAt, takeAll()], [[2], [["a"]]]);
   });
 
-  test("is looked after at the end of each turn when it waits for less than a timer takes", async () => {
+  test("is checked at the end of each turn when it waits for less than a timer takes", async () => {
     const { budget, clock } = makeBatcher();
     let turns = 0;
     const readyAt: number[] = [];
@@ -90,7 +90,7 @@ describe("a batch", () => {
     assertEquals([readyAt, turns], [[0.05], 5]);
   });
 
-  test("gathers on until it is taken, though it may leave", async () => {
+  test("takes keys until it is taken, though it may leave", async () => {
     const { batcher, clock, readyAt, takeAll } = makeBatcher({ batchSize: 3 });
     batcher.tryAdd("a");
     await clock.advance(0);
@@ -113,7 +113,7 @@ describe("a batch", () => {
     assertEquals([readyAt, taken, timers], [[0, 0, 0], [[["a"]], [["b"]], [["c"]]], []]);
   });
 
-  test("leaves at once when it has as many keys as it may", async () => {
+  test("leaves at once when it is full", async () => {
     const { batcher, clock, readyAt, takeAll } = makeBatcher({ batchSize: 3 });
     for (const key of ["a", "b", "c", "d", "e", "f", "g"]) batcher.tryAdd(key);
     assertEquals([readyAt, takeAll()], [[0, 0, 0], [["a", "b", "c"], ["d", "e", "f"]]]);
@@ -121,18 +121,18 @@ describe("a batch", () => {
     assertEquals([readyAt, takeAll()], [[0, 0, 0, 0], [["g"]]]);
   });
 
-  test("leaves at once when the queue is full, as nothing more can be gathered", () => {
+  test("leaves at once when the queue is full, as it can take nothing more", () => {
     const { readyAt, takeAll, batcher } = fullQueue(20);
     assertEquals([readyAt, batcher.pending], [[0], 2]);
     void batcher.wait("c");
     void batcher.wait("d");
     void batcher.wait("e");
-    // Each time room is made, those who waited fill the queue again.
+    // Each time room is made, the waiting keys fill the queue again.
     assertEquals(takeAll(), [["a", "b"], ["c", "d"]]);
     assertEquals(batcher.pending, 1);
   });
 
-  test("gathers on in a queue that is full while others are ready", () => {
+  test("takes keys in a queue that is full while others are ready", () => {
     const { batcher, takeAll } = makeBatcher({ queueSize: 5, batchSize: 2 });
     for (const key of ["a", "b", "c", "d", "e"]) assert(batcher.tryAdd(key));
     void batcher.wait("f");
@@ -150,7 +150,7 @@ describe("a batch", () => {
     assertEquals([readyAt, takeAll(), clock.pending], [[0, 0], [["a", "b"]], 0]);
   });
 
-  test("is cut before it would pass 1,400 bytes", async () => {
+  test("ends before it would pass 1,400 bytes", async () => {
     const { batcher, clock } = makeBatcher({ batchSize: 65_535 });
     const keys = Array.from({ length: 40 }, (_, i) => "é".repeat(48) + String(i).padStart(2, "0"));
     // 98 bytes each, and two for the length: (1400 - 20) / 100.
@@ -167,7 +167,7 @@ describe("a batch", () => {
     assertEquals(lengths, [1320, 1320, 1320, 120]);
   });
 
-  test("is cut before it would pass 1,400 bytes with its number", async () => {
+  test("ends before it would pass 1,400 bytes with its number", async () => {
     const cases: readonly [boolean, number, number[]][] = [[false, 1400, [2, 1]], [true, 722, [1, 1, 1]]];
     for (const [numbered, length, counts] of cases) {
       const { batcher, clock } = makeBatcher({ numbered });
@@ -184,7 +184,7 @@ describe("a batch", () => {
     }
   });
 
-  test("stays as it was taken until it is given back", async () => {
+  test("is unchanged after it was taken until it is given back", async () => {
     const { batcher, clock, takeAll } = makeBatcher({ batchSize: 1 });
     batcher.tryAdd("a");
     const first = batcher.take();
@@ -198,7 +198,7 @@ describe("a batch", () => {
 });
 
 describe("a limit below the largest datagram", () => {
-  test("is where batches are cut, the open one and those that are used again, and a longer key goes alone", async () => {
+  test("applies to the open batch and to those that are reused, and a longer key goes alone", async () => {
     const { batcher, clock, takeAll } = makeBatcher({ batchSize: 1000 });
     const names = (count: number) => Array.from({ length: count }, (_, i) => `${i}`.padEnd(98, "."));
     // 20 bytes, and 100 for each key: 13 fit 1,400.
@@ -311,7 +311,7 @@ describe("a key", () => {
       assertEquals(takeAll(), [["a"], [key], ["b"]]);
     });
 
-    test(`of 1,379 bytes is refused by name: ${key.slice(0, 2)}`, async () => {
+    test(`of 1,379 bytes is refused, and the error names it: ${key.slice(0, 2)}`, async () => {
       const { batcher, clock, takeAll } = makeBatcher();
       batcher.tryAdd("a");
       const error = assertThrows(() => batcher.tryAdd(`${key}x`), KeyTooLongError);
@@ -323,7 +323,7 @@ describe("a key", () => {
     });
   }
 
-  test("of 1,366 bytes fits beside a number, one of 1,367 is refused by name", async () => {
+  test("of 1,366 bytes fits beside a number; one of 1,367 is refused, and the error names it", async () => {
     const { batcher, clock } = makeBatcher({ numbered: true });
     const key = "é".repeat(683);
     assert(batcher.tryAdd(key));
@@ -352,8 +352,8 @@ describe("a key", () => {
   });
 });
 
-describe("who waits for room", () => {
-  test("is told of with what was said of own subscribers, when the key is accepted", () => {
+describe("a publisher that waits for room", () => {
+  test("gets the result of its own subscribers when the key is accepted", () => {
     const late: unknown[] = [];
     const { batcher } = makeBatcher({ queueSize: 1, ownKeys: { acceptedLate: (key, self) => late.push([key, self]) } });
     batcher.tryAdd("a");
@@ -366,7 +366,7 @@ describe("who waits for room", () => {
     assertEquals(late, [["b", true], ["c", undefined]]);
   });
 
-  test("is let in first come first served, and not overtaken", async () => {
+  test("is served in order of arrival, and not overtaken", async () => {
     const { batcher, takeAll } = fullQueue();
     const outcomes = ["c", "d", "e"].map((key) => (batcher.tryAdd(key), watch(batcher.wait(key))));
     const states = () => outcomes.map(({ state }) => state);
@@ -381,7 +381,7 @@ describe("who waits for room", () => {
     assertEquals([states()[2], takeAll(), batcher.accepted], ["fulfilled", [["e", "f"]], 6]);
   });
 
-  test("goes with another of the same key, which is sent once", async () => {
+  test("shares the batch of another that waits with the same key, which is sent once", async () => {
     const { batcher, clock, takeAll } = fullQueue();
     const outcomes = ["c", "d", "d", "c"].map((key) => watch(batcher.wait(key)));
     batcher.take();
@@ -391,7 +391,7 @@ describe("who waits for room", () => {
     assertEquals(takeAll(), [["c", "d"]]);
   });
 
-  test("is turned away when the signal has aborted already", async () => {
+  test("is refused when the signal has aborted already", async () => {
     const { batcher } = fullQueue();
     const reason = new Error("no");
     const signal = AbortSignal.abort(reason);
@@ -417,7 +417,7 @@ describe("who waits for room", () => {
     assertEquals([first, takeAll(), batcher.accepted], [[["a", "b"]], [["d"]], 3]);
   });
 
-  test("keeps its key when the signal aborts after it was let in", async () => {
+  test("keeps its key when the signal aborts after it was accepted", async () => {
     const { batcher, clock, takeAll } = fullQueue();
     const controller = new AbortController();
     const listeners = countListeners(controller.signal);
@@ -432,7 +432,7 @@ describe("who waits for room", () => {
 });
 
 describe("close", () => {
-  test("makes what is pending ready, turns away who waits, and refuses the rest", async () => {
+  test("makes what is pending ready, rejects waiting publishers, and refuses the rest", async () => {
     const { batcher, clock, readyAt, takeAll } = fullQueue(20);
     const controller = new AbortController();
     const listeners = countListeners(controller.signal);
@@ -455,7 +455,7 @@ describe("close", () => {
 });
 
 describe("a sender that takes another id", () => {
-  test("says so in batches whose memory is used again, and not in that which was under way", () => {
+  test("has it in batches whose memory is reused, and not in those that were under way", () => {
     const nodeId = new Uint8Array(16).fill(7);
     const { batcher } = makeBatcher({ nodeId, batchSize: 1 });
     const sender = (datagram: Uint8Array | undefined) => datagram?.[2];
@@ -476,7 +476,7 @@ describe("a sender that takes another id", () => {
     assertEquals([senders, underWay.map(sender)], [new Array(8).fill(9), [7, 7]]);
   });
 
-  test("says so in all that is not under way, and in what is gathered later", () => {
+  test("has it in all that is not under way, and in later batches", () => {
     const nodeId = new Uint8Array(16).fill(7);
     const { batcher } = makeBatcher({ nodeId, batchSize: 1 });
     const sender = (datagram: Uint8Array | undefined) => datagram?.[2];

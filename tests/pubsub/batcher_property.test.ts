@@ -1,4 +1,4 @@
-// What holds of the batcher whatever is published, and however fast its batches are taken.
+// Properties of the batcher for any keys, and any speed at which its batches are taken.
 import { describe, test } from "node:test";
 import { assert, assertEquals, assertGreater, assertLessOrEqual } from "@std/assert";
 import * as fc from "fast-check";
@@ -93,13 +93,13 @@ describe("with a sender that is slow", () => {
     { weight: 1, arbitrary: fc.nat(5).map((which) => ({ do: "abort" as const, which })) },
   );
 
-  test("no key is lost, invented or sent twice, and who waits is let in in order", async () => {
+  test("no key is lost, made up or sent twice, and waiting publishers are served in order", async () => {
     await fc.assert(
       fc.asyncProperty(config, fc.array(step, { maxLength: 60, size: "max" }), async (config, steps) => {
         const { batchSize, queueSize, numbered } = config;
         const { batcher, clock } = makeBatcher(config);
         let taken = 0;
-        // The model: names in the order of acceptance, and who waits.
+        // The model: names in the order of acceptance, and the waiting publishers.
         const pending: string[] = [];
         const waiting: { readonly key: string; readonly abort: () => void; readonly outcome: Outcome }[] = [];
         const settled: { readonly outcome: Outcome; readonly expected: Outcome["state"] }[] = [];
@@ -130,7 +130,7 @@ describe("with a sender that is slow", () => {
             settled.push({ outcome, expected: "fulfilled" });
             waiting.shift();
           }
-          // Whether it was all says the record: what was let in now counts.
+          // The record tells whether that was all: what was accepted now counts.
           const record = pending.length > 0 ? { more: taken } : { number: taken };
           assertEquals(decodeExtension(decodePacket(datagram).rest), numbered ? record : undefined);
           assertEquals(batcher.pendingAge === undefined, pending.length === 0);

@@ -1,4 +1,4 @@
-// When subscribers are called: at once while they are quick, in turns when they are not.
+// The dispatcher: subscribers are called at once while they are quick, and in turns when they are slow.
 import { describe, test } from "node:test";
 import { assert, assertEquals, assertGreater, assertLessOrEqual } from "@std/assert";
 import * as fc from "fast-check";
@@ -52,7 +52,7 @@ function setUp(patience = PATIENCE) {
   return { clock, host, subscriptions, slow, dispatcher, read, readBytes, overflows: () => overflows };
 }
 
-/** Sets a timer of 1 ms again and again. The result tells how long it has taken until the next fired, at most. */
+/** Sets a timer of 1 ms again and again. The result returns the longest time until the next fired. */
 function watchTimers(clock: Clock): () => number {
   let last = clock.now();
   let longest = 0;
@@ -65,7 +65,7 @@ function watchTimers(clock: Clock): () => number {
   return () => longest;
 }
 
-/** Texts, or bytes that are none, each with its length before it. */
+/** Texts, or bytes that are no text, each with its length before it. */
 function datagramOf(keys: readonly (string | Uint8Array)[]): Uint8Array {
   const encoder = new TextEncoder();
   return Uint8Array.from(keys.flatMap((key) => {
@@ -79,7 +79,7 @@ function keysOf(count: number, name = "k"): string[] {
 }
 
 describe("deliveries", () => {
-  test("to quick callbacks are made within the receipt, and set no timer", () => {
+  test("to quick callbacks are made during the receipt, and set no timer", () => {
     const { clock, subscriptions, dispatcher, read } = setUp();
     const got: string[] = [];
     subscriptions.add({ prefix: "" }, ({ key }) => got.push(key));
@@ -106,7 +106,7 @@ describe("deliveries", () => {
     await clock.advance(15);
     read("k5");
     assertEquals([dispatcher.waiting, dispatcher.age ?? 0], [4, 20]);
-    // The clock of a machine that is suspended stands still.
+    // The clock of a suspended machine stands still.
     dispatcher.sleep(5000);
     assertEquals(dispatcher.age, 5020);
     dispatcher.sleep(-5000);
@@ -137,7 +137,7 @@ describe("deliveries", () => {
     assertEquals([dispatcher.waiting, dispatcher.age ?? 0], [0, 0]);
   });
 
-  // As many quick keys as make a node that reads stop timing, of those that are wanted and of those that are not.
+  // As many quick keys as make a node that reads stop timing, with subscribers and without.
   for (const quick of ["k", "other"]) {
     test(`that wait take one callback a turn when it becomes slow, whatever came before: 2,500 of ${quick}`, async () => {
       const { clock, host, subscriptions, slow, dispatcher, read } = setUp(60_000);
@@ -161,7 +161,7 @@ describe("deliveries", () => {
   }
 
   for (const count of [3, 1000]) {
-    test(`that wait share the time of a turn when many hear of a key: ${count}`, async () => {
+    test(`that wait share the time of a turn when a key has many subscribers: ${count}`, async () => {
       const { clock, host, subscriptions, slow, dispatcher, read } = setUp(60_000);
       let calls = 0;
       for (let i = 0; i < count; i++) {
@@ -181,7 +181,7 @@ describe("deliveries", () => {
     });
   }
 
-  test("are timed by a node that has got through slow ones of late, however quick the next is", async () => {
+  test("are timed by a node that had slow ones recently, however quick the next is", async () => {
     const { clock, host, subscriptions, dispatcher, read } = setUp(60_000);
     let calls = 0;
     subscriptions.add({ prefix: "k" }, () => {
@@ -198,7 +198,7 @@ describe("deliveries", () => {
   });
 
   for (const patience of [1000, 5000]) {
-    test(`that are slow all the time are called one a turn, and told of: ${patience} ms of patience`, async () => {
+    test(`that are slow all the time are called one a turn, and reported: ${patience} ms of patience`, async () => {
       const { clock, host, subscriptions, slow, dispatcher, read, overflows } = setUp(patience);
       const [duration, count] = [patience / 50, 2500];
       let done = 0;
@@ -226,7 +226,7 @@ describe("deliveries", () => {
   }
 
   for (const between of [0, 31]) {
-    test(`of a datagram that is handed over within a callback come first, none is lost: ${between} more`, async () => {
+    test(`of a nested datagram come first, none is lost: ${between} more`, async () => {
       const { clock, host, subscriptions, dispatcher, read } = setUp();
       const got: string[] = [];
       const inner = ["inner1", ...keysOf(between), "inner2"];
@@ -244,7 +244,7 @@ describe("deliveries", () => {
     });
   }
 
-  test("of a datagram that is handed over within a callback come after the others who hear of that key", async () => {
+  test("of a nested datagram come after the other subscribers of that key", async () => {
     const { clock, host, subscriptions, dispatcher, read } = setUp();
     const got: string[] = [];
     subscriptions.add({ prefix: "" }, ({ key }) => {
@@ -260,7 +260,7 @@ describe("deliveries", () => {
     assertEquals([got, dispatcher.waiting], [keys.flatMap((key) => [`first ${key}`, `second ${key}`]), 0]);
   });
 
-  test("that wait come after the gap that a callback before them has brought about", async () => {
+  test("that wait come after a gap that a callback before them has caused", async () => {
     const { clock, host, subscriptions, dispatcher, read } = setUp();
     const got: string[] = [];
     subscriptions.add({ prefix: "" }, ({ key, cause }) => {
@@ -293,7 +293,7 @@ describe("deliveries", () => {
     });
   }
 
-  test("that wait are bounded by their bytes too, of what is no key as well", () => {
+  test("that wait are bounded by their bytes too, also by bytes that are no key", () => {
     const { host, subscriptions, dispatcher, read, readBytes, overflows } = setUp(Infinity);
     subscriptions.add("slow", () => host.block(10));
     read("slow");
@@ -379,7 +379,7 @@ describe("deliveries", () => {
       const got: string[] = [];
       let lastAt = 0;
       subscriptions.add({ prefix: "" }, ({ key }) => {
-        // It takes long enough for the end of the turn to be looked at.
+        // It takes long enough for the end of the turn to be checked.
         if (key === "own") return host.block(0.2);
         got.push(key);
         if (dispatcher.waiting === 0) lastAt = host.clock.now() - startedAt;
@@ -408,7 +408,7 @@ describe("deliveries", () => {
     });
   }
 
-  test("of what this bus publishes itself do not wait as long as callbacks are quick, however long the turn is", () => {
+  test("of this bus's own keys do not wait as long as callbacks are quick, however long the turn is", () => {
     const { host, subscriptions, dispatcher } = setUp();
     let calls = 0;
     subscriptions.add({ prefix: "" }, () => calls++);
@@ -451,7 +451,7 @@ describe("deliveries", () => {
     assertEquals(slow, [["once", 6], [{ prefix: "two" }, 7]]);
   });
 
-  test("of a busy node are looked at after some keys, and those of its next datagrams are timed", async () => {
+  test("of a busy node are checked after some keys, and those of its next datagrams are timed", async () => {
     const { clock, host, subscriptions, slow, dispatcher, read } = setUp();
     let calls = 0;
     subscriptions.add({ prefix: "" }, ({ key }) => {
@@ -468,7 +468,7 @@ describe("deliveries", () => {
     dispatcher.close();
   });
 
-  test("read for as long as callbacks took before the next one, while something comes", async () => {
+  test("alternate with reading, for as long as callbacks took, while something comes", async () => {
     const { clock, host, subscriptions, read, dispatcher } = setUp();
     let calls = 0;
     subscriptions.add({ prefix: "" }, () => {
@@ -509,7 +509,7 @@ describe("deliveries", () => {
     assertEquals(got.at(-1), { key: "k99", cause: "publish" });
   });
 
-  test("that wait are as old as it turns out later", async () => {
+  test("that wait get the age that is found later", async () => {
     const { clock, host, subscriptions, dispatcher, read } = setUp();
     subscriptions.add({ prefix: "" }, () => host.block(20));
     await clock.advance(500);
@@ -527,7 +527,7 @@ describe("deliveries", () => {
     assertEquals(dispatcher.age, undefined);
   });
 
-  test("of one key to many are as old as it turns out later, too", async () => {
+  test("of one key to many get the age that is found later, too", async () => {
     const { clock, host, subscriptions, dispatcher, read } = setUp();
     for (let i = 0; i < 50; i++) subscriptions.add({ prefix: "" }, () => host.block(20));
     await clock.advance(5000);
@@ -550,7 +550,7 @@ describe("deliveries", () => {
     assertEquals(got, ["publish slow", "overflow ", "publish k65536"]);
   });
 
-  test("are not made to those that subscribed after the key came, nor to those that are gone", async () => {
+  test("are not made to subscribers that came after the key, nor to closed ones", async () => {
     const { clock, host, subscriptions, read } = setUp();
     const got: string[] = [];
     let late = 0;
@@ -567,7 +567,7 @@ describe("deliveries", () => {
     assertEquals(got, ["a", "b", "late b 1", "c", "late c 2", "late d 3"]);
   });
 
-  test("of keys that wait are not made to those that subscribe meanwhile, nor after an unsubscription", async () => {
+  test("of keys that wait are not made to subscribers that come meanwhile, nor after an unsubscription", async () => {
     const { clock, host, subscriptions, read } = setUp();
     const got: string[] = [];
     const slow = subscriptions.add({ prefix: "" }, ({ key }) => {
@@ -594,7 +594,7 @@ describe("deliveries", () => {
     }
   });
 
-  test("tell everybody of a gap at once when callbacks are quick, in turns when not, and to the end", async () => {
+  test("report a gap to all subscriptions at once when callbacks are quick, in turns when not, and to the end", async () => {
     const { clock, host, subscriptions, dispatcher, read } = setUp();
     const got: string[] = [];
     for (let i = 0; i < 5; i++) subscriptions.add(`x${i}`, ({ cause }) => got.push(`${cause} ${i}`));
@@ -613,7 +613,7 @@ describe("deliveries", () => {
     assertEquals(host.clock.now(), 30);
     read("x3");
     await clock.advance(40);
-    // Another, and an overflow, which says less, while it goes on: a second round after the first, which covers the key.
+    // Another gap, and an overflow, which covers less, while it goes on: a second round, which covers the key.
     dispatcher.tellAll("gap");
     dispatcher.tellAll("overflow");
     assertEquals(dispatcher.waiting, 0);

@@ -1,4 +1,4 @@
-// The bus inside one process, method by method, as the original's InMemoryBus has them.
+// The bus inside one process, method by method, as go-warp's InMemoryBus has them.
 import { describe, test } from "node:test";
 import { assert, assertEquals, assertFalse, assertRejects, assertStrictEquals, assertThrows } from "@std/assert";
 import { ClosedError, KeyTooLongError, QuorumNotSatisfiedError } from "../../src/errors.ts";
@@ -11,7 +11,7 @@ function setUp() {
   const errors: unknown[] = [];
   const replica = new InProcessBus({ onError: (error) => errors.push(error) });
   const bus: SyncBus = replica;
-  /** Who publishes: what `bus` publishes itself its subscribers do not hear. */
+  /** The publisher: subscribers of `bus` do not get what it publishes itself. */
   const other: SyncBus = replica.replica();
   const events: SyncEvent[] = [];
   const keep = (event: SyncEvent) => events.push(event);
@@ -45,7 +45,7 @@ describe("publish", () => {
     ]);
   });
 
-  test("keeps the clock as it was, though the publisher counts on", async () => {
+  test("keeps a copy of the clock, though the publisher counts on", async () => {
     const { bus, other } = setUp();
     const subscription = bus.subscribe({ prefix: "" });
     const vectorClock = { me: 1 };
@@ -97,7 +97,7 @@ describe("publish", () => {
     assertEquals(events, []);
   });
 
-  test("is not harmed by a callback that throws or rejects", async () => {
+  test("is not affected by a callback that throws or rejects", async () => {
     const { bus, other, errors, keep, keys } = setUp();
     const failures = [new Error("thrown"), new Error("rejected")];
     bus.subscribe("k", () => {
@@ -139,7 +139,7 @@ for (const method of ["publishAndAwait", "publishAndAwaitTopology"] as const) {
       assertEquals([events, other.metrics()], [[], { published: 0, delivered: 0 }]);
     });
 
-    test("with 0 is publish", async () => {
+    test("with 0 behaves as publish", async () => {
       const { bus, other, keep, keys } = setUp();
       await other[method]("k", 0);
       bus.subscribe("k", keep);
@@ -197,7 +197,7 @@ describe("subscribe", () => {
 });
 
 describe("replica", () => {
-  test("hears what all others publish, and not what it publishes itself", async () => {
+  test("gets what all others publish, and not what it publishes itself", async () => {
     const first = new InProcessBus();
     const second = first.replica();
     const all = [first, second, second.replica()];
@@ -210,7 +210,7 @@ describe("replica", () => {
     assertEquals(heard.slice(6), ["left at 2"]);
   });
 
-  test("that a callback makes, or subscribes at, does not hear of what was published before", async () => {
+  test("that a callback makes, or subscribes at, does not get what was published before", async () => {
     const { bus, other, keep, events } = setUp();
     const later = new InProcessBus();
     const third = later.replica();
@@ -226,14 +226,14 @@ describe("replica", () => {
     assertEquals(events.length, 3);
   });
 
-  test("knows that a load is overtaken, whoever publishes", async () => {
+  test("detects that a load is overtaken, whichever replica publishes", async () => {
     const { bus, other } = setUp();
     const guards = [bus.guard("k"), other.guard("k"), bus.guard("other")];
     await other.publish("k");
     assertEquals(guards.map((guard) => guard.isFresh()), [false, false, true]);
   });
 
-  test("counts for a quorum with its subscribers, and own ones where they hear it", async () => {
+  test("counts for a quorum with its subscribers, and own ones where they get it", async () => {
     const { bus, other, keep } = setUp();
     bus.subscribe("k", keep);
     other.subscribe("k", keep);
@@ -315,7 +315,7 @@ describe("guard", () => {
     assert(guard.isFresh());
   });
 
-  test("is known to be overtaken by the callbacks of the key, and one that they take is fresh", async () => {
+  test("is overtaken before the callbacks of the key, and one that they take is fresh", async () => {
     const { bus, other } = setUp();
     const guard = bus.guard("k");
     const fresh: boolean[] = [];
@@ -415,7 +415,7 @@ describe("peers", () => {
 });
 
 describe("close", () => {
-  test("ends subscriptions and refuses what comes later", async () => {
+  test("ends subscriptions and refuses later calls", async () => {
     const { bus, other, keep, events } = setUp();
     const called = bus.subscribe("k", keep);
     const iterated = bus.subscribe("k");
@@ -456,10 +456,10 @@ describe("close", () => {
   });
 });
 
-describe("what is no option's value", () => {
+describe("a wrong value of an option", () => {
   test("is refused when the bus is made, not when something fails", () => {
     for (const onError of ["log", null, {}]) {
-      // @ts-expect-error As a program without types has it.
+      // @ts-expect-error As a program without types passes it.
       assertThrows(() => new InProcessBus({ onError }), TypeError, "`onError` must be a function");
     }
   });

@@ -1,4 +1,4 @@
-// The table of keys against a Map, with hashes that collide, and what a look-up costs then.
+// The key table against a Map, with hashes that collide, and the cost of a look-up then.
 import { describe, test } from "node:test";
 import { assert, assertEquals, assertLessOrEqual } from "@std/assert";
 import * as fc from "fast-check";
@@ -60,7 +60,7 @@ const long = fc.tuple(fc.integer({ min: 60, max: 70 }), fc.constantFrom("a", "b"
 const numbered = fc.nat(200).map((n) => `user:${n}`);
 const text = fc.oneof(near, long, numbered, anyKey);
 const seed = fc.integer();
-// All hashes the same, many of them, as they come.
+// All hashes the same, many of them, or the real ones.
 const hashMask = fc.constantFrom(0, 3, 0xff, -1);
 
 describe("a key table", () => {
@@ -110,7 +110,7 @@ describe("a key table", () => {
     );
   });
 
-  test("is walked while keys come and go, as a map is", () => {
+  test("iterates while keys come and go, as a map does", () => {
     const step = fc.tuple(fc.nat(3), fc.array(fc.nat(120), { maxLength: 60, size: "max" }));
     fc.assert(
       fc.property(seed, hashMask, fc.array(step, { maxLength: 12 }), (seed, hashMask, steps) => {
@@ -155,10 +155,10 @@ describe("a key table", () => {
     both.check(["user:0", "user:9999", "user:none"]);
   });
 
-  test("has hashes that spread, whatever the seed", () => {
+  test("has hashes that spread, with any seed", () => {
     for (const seed of [0, 1, -5, 0x7fffffff]) {
       const both = new Both(seed);
-      // Half of the slots are taken, by keys that differ little: were one beyond reach, each look-up would ask a map too.
+      // Half of the slots are taken, by keys that differ little: were one out of reach, each look-up would use a map.
       for (let i = 0; i < 65_536; i++) both.toggle(`k${i}`);
       const { direct } = countLookUps(() => {
         for (let i = 0; i < 1000; i++) both.find(`other${i}`);

@@ -1,4 +1,4 @@
-// Whether a loaded value may be stored: what makes a guard stale, and what guards cost.
+// The load guard: whether a loaded value may be stored, what makes a guard stale, and what guards cost.
 import { describe, test } from "node:test";
 import { assert, assertEquals, assertLessOrEqual, assertThrows } from "@std/assert";
 import * as fc from "fast-check";
@@ -39,7 +39,7 @@ describe("a guard", () => {
     assertEquals([before.isFresh(), after.isFresh()], [false, false]);
   });
 
-  test("shares the fate of the others of its key", () => {
+  test("is stale together with the others of its key", () => {
     const { guards } = makeGuards();
     const many = Array.from({ length: 100 }, () => guards.guard("a"));
     const other = guards.guard("b");
@@ -58,7 +58,7 @@ describe("a guard", () => {
     assert(after.isFresh());
   });
 
-  test("may be of any key, even a name that objects have", () => {
+  test("may be of any key, even a name that objects inherit", () => {
     const { guards } = makeGuards();
     for (const key of ["", "__proto__", "constructor", "é", "x".repeat(1366)]) {
       guards.touch(key);
@@ -97,7 +97,7 @@ describe("time", () => {
     }
   });
 
-  test("does not bring back a guard that grew too old, nor lets a touch be missed on the way", async () => {
+  test("does not make a guard fresh again that grew too old, nor lose a touch", async () => {
     const { clock, guards } = makeGuards();
     const old = guards.guard("a");
     await clock.advance(3 * MINUTE);
@@ -109,7 +109,7 @@ describe("time", () => {
     assertEquals([old.isFresh(), young.isFresh()], [false, false]);
   });
 
-  test("is counted anew when the key is guarded again, and one touch still reaches all", async () => {
+  test("counts anew when the key is guarded again, and one touch still reaches all", async () => {
     const { clock, guards } = makeGuards();
     const all: LoadGuard[] = [];
     for (let count = 0; count < 10; count++) {
@@ -122,8 +122,8 @@ describe("time", () => {
   });
 });
 
-describe("what guards cost", () => {
-  test("one timer while keys are guarded, none after", async () => {
+describe("the cost of guards", () => {
+  test("is one timer while keys are guarded, none after", async () => {
     const { clock, guards } = makeGuards();
     assertEquals([guards.idle, clock.pending], [true, 0]);
     flood(guards, 1000);
@@ -136,7 +136,7 @@ describe("what guards cost", () => {
     assertEquals([guards.idle, clock.pending], [false, 1]);
   });
 
-  test("nothing when the last guarded key is touched, in whichever generation", async () => {
+  test("is nothing when the last guarded key is touched, in any generation", async () => {
     for (const age of [0, MINUTE]) {
       const { clock, guards } = makeGuards();
       guards.guard("a");
@@ -150,14 +150,14 @@ describe("what guards cost", () => {
     }
   });
 
-  test("nothing when all are touched", () => {
+  test("is nothing when all are touched", () => {
     const { clock, guards } = makeGuards();
     flood(guards, 10);
     guards.touchAll();
     assertEquals([guards.idle, clock.pending], [true, 0]);
   });
 
-  test("a bounded number of keys: beyond it the oldest are stale, never wrongly fresh", () => {
+  test("is a bounded number of keys: beyond it the oldest are stale, never wrongly fresh", () => {
     const { clock, guards } = makeGuards();
     const first = guards.guard("a");
     flood(guards, FLOOD - 1);
@@ -171,7 +171,7 @@ describe("what guards cost", () => {
     assert(!second.isFresh());
   });
 
-  test("no more keys for guarding the same ones again and again", () => {
+  test("is no more keys for guarding the same ones again and again", () => {
     const { guards } = makeGuards();
     const first = guards.guard("a");
     for (let round = 0; round < 40; round++) flood(guards, 10_000);
@@ -180,7 +180,7 @@ describe("what guards cost", () => {
 });
 
 describe("without a clock", () => {
-  test("guards are as fresh as ever, and the number of keys is bounded", () => {
+  test("guards are as fresh, and the number of keys is bounded", () => {
     const guards = new LoadGuards();
     const [a, b] = [guards.guard("a"), guards.guard("b")];
     guards.touch("a");
@@ -208,7 +208,7 @@ describe("closing", () => {
   });
 });
 
-describe("whatever is guarded and touched, and whenever", () => {
+describe("with any guards and touches at any time", () => {
   const key = fc.constantFrom("a", "b", "c");
   const step = fc.oneof(
     { weight: 8, arbitrary: fc.record({ do: fc.constant("guard" as const), key }) },

@@ -1,4 +1,4 @@
-// What a bus publishes and its own subscriptions hear, and what no key can be: the same on every bus.
+// Own events: a bus's own keys at its own subscriptions, and texts that are no key. The same on every bus.
 import { describe, test } from "node:test";
 import { assert, assertEquals, assertLess, assertRejects, assertThrows } from "@std/assert";
 import * as fc from "fast-check";
@@ -8,7 +8,7 @@ import { InProcessBus, KeyTooLongError, MeshBus, type MeshOptions, type SyncBus,
 interface Scene {
   readonly bus: SyncBus;
   readonly other: SyncBus;
-  /** Lets time go on until everything has arrived. */
+  /** Advances time until everything has arrived. */
   settle(): Promise<void>;
   close(): Promise<void>;
 }
@@ -35,7 +35,7 @@ const scenes: Readonly<Record<string, () => Promise<Scene>>> = { "a mesh": openT
 
 for (const [name, open] of Object.entries(scenes)) {
   describe(`of ${name}`, () => {
-    test("a subscription hears what its own bus publishes when it, or the publisher, says `self`", async () => {
+    test("a subscription gets what its own bus publishes when it, or the publisher, says `self`", async () => {
       const { bus, other, settle, close } = await open();
       const heard: string[] = [];
       const say = (who: string) => ({ key }: SyncEvent) => heard.push(`${key} at ${who}`);
@@ -69,13 +69,13 @@ for (const [name, open] of Object.entries(scenes)) {
       const accepted = bus.publish("k");
       assertEquals(fresh, [false]);
       await accepted;
-      // A key that is pending already is not queued again, and heard all the same.
+      // A key that is pending already is not queued again, and delivered all the same.
       await bus.publish("k");
       assertEquals(fresh, [false, false]);
       await close();
     });
 
-    test("iterated subscriptions and leases hear themselves as callbacks do", async () => {
+    test("iterated subscriptions and leases get own keys as callbacks do", async () => {
       const { bus, close } = await open();
       const [plain, self] = [bus.subscribeLease("a"), bus.subscribeLease("a", { self: true })];
       const prefix = bus.subscribe({ prefix: "lease:" }, undefined as never, { self: true });
@@ -98,7 +98,7 @@ for (const [name, open] of Object.entries(scenes)) {
       assertEquals(calls, 1);
     });
 
-    test("one that is closed does not hear itself, and a refused key is heard by nobody", async () => {
+    test("a closed subscription gets no own keys, and a refused key is not delivered", async () => {
       const { bus, close } = await open();
       let calls = 0;
       const subscription = bus.subscribe({ prefix: "" }, () => calls++, { self: true });
@@ -122,7 +122,7 @@ for (const [name, open] of Object.entries(scenes)) {
       await close();
     });
 
-    test("what no key can be, or begin with, is refused", async () => {
+    test("a text that cannot be a key, or begin one, is refused", async () => {
       const { bus, close } = await open();
       const fits = ["", "x".repeat(1366), "é".repeat(683), "😀".repeat(341)];
       const long = ["x".repeat(1367), "é".repeat(684), "😀".repeat(342)];
@@ -151,7 +151,7 @@ for (const [name, open] of Object.entries(scenes)) {
   });
 }
 
-test("on the wire of the original topics may be as long as its keys", async () => {
+test("with go-warp's wire topics may be as long as its keys", async () => {
   const { bus, close } = await openTwo({ wire: "go-warp" });
   let calls = 0;
   bus.subscribe("x".repeat(1378), () => calls++, { self: true });
@@ -163,7 +163,7 @@ test("on the wire of the original topics may be as long as its keys", async () =
 });
 
 describe("own keys on a mesh", () => {
-  test("that wait for room are heard when they are accepted, and not when they are withdrawn", async () => {
+  test("that wait for room are delivered when they are accepted, and not when they are withdrawn", async () => {
     const { bus, clock, close } = await openTwo({ queueSize: 2, batchInterval: 50 });
     const heard: string[] = [];
     bus.subscribe({ prefix: "" }, ({ key }) => heard.push(key), { self: true });
@@ -179,7 +179,7 @@ describe("own keys on a mesh", () => {
     await close();
   });
 
-  test("that wait for room are heard by who subscribed meanwhile, and touch guards when they are accepted", async () => {
+  test("that wait for room are delivered to later subscribers, and touch guards when they are accepted", async () => {
     const { bus, clock, close } = await openTwo({ queueSize: 1, batchInterval: 50 });
     const heard: string[] = [];
     const accepted = ["a", "b"].map((key) => bus.publish(key));
@@ -191,7 +191,7 @@ describe("own keys on a mesh", () => {
     await close();
   });
 
-  test("of a callback are heard after it, and a chain of them lets time go on", async () => {
+  test("of a callback are delivered after it, and a chain of them lets time go on", async () => {
     const { bus, other, clock, settle, close } = await openTwo();
     const heard: string[] = [];
     let inside = 0;
@@ -252,7 +252,7 @@ describe("own keys on a mesh", () => {
     await close();
   });
 
-  test("keep who hears them while they wait", async () => {
+  test("keep their subscribers while they wait", async () => {
     const { bus, host, settle, close } = await openTwo();
     const heard: string[] = [];
     bus.subscribe("slow", () => host.block(20), { self: true });
@@ -268,7 +268,7 @@ describe("own keys on a mesh", () => {
     await close();
   });
 
-  test("that nobody hears wait for nobody, and are no overflow however many a callback publishes", async () => {
+  test("without subscribers do not wait, and are no overflow however many a callback publishes", async () => {
     const { bus, other, settle, close } = await openTwo({ queueSize: 70_000 });
     const causes: string[] = [];
     let backlog = -1;
@@ -287,7 +287,7 @@ describe("own keys on a mesh", () => {
     await close();
   });
 
-  test("of a listener that is told of a slow callback neither disturb what is under way nor get lost", async () => {
+  test("of a listener to slowCallback neither disturb what is under way nor get lost", async () => {
     const { bus, host, settle, close } = await openTwo();
     const heard: string[] = [];
     bus.events.listen((event) => {

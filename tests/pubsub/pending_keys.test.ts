@@ -1,4 +1,4 @@
-// Which keys are pending, whatever comes and goes.
+// The pending keys: which keys are pending while batches come and go.
 import { describe, test } from "node:test";
 import { assert, assertEquals } from "@std/assert";
 import * as fc from "fast-check";
@@ -30,7 +30,7 @@ function makeTable(hash: typeof hashOf = hashOf, first = 0) {
     newest++;
     batches.set(newest, []);
   };
-  /** The oldest batch goes, and its memory is used for something else. */
+  /** The oldest batch is removed, and its memory is used for something else. */
   const take = (count: number) => {
     batches.delete(keys.first);
     pending -= count;
@@ -40,7 +40,7 @@ function makeTable(hash: typeof hashOf = hashOf, first = 0) {
 }
 
 describe("PendingKeys", () => {
-  test("knows what is in batches that were not taken, as a model does", () => {
+  test("finds keys in batches that were not taken, as a model does", () => {
     const step = fc.oneof(
       { weight: 8, arbitrary: fc.oneof(anyKey, fc.nat(40).map((i) => `key:${i}`)) },
       { weight: 1, arbitrary: fc.constant(0) },
@@ -59,7 +59,7 @@ describe("PendingKeys", () => {
         } else {
           const key = String(step);
           const isPending = model.some((batch) => batch.has(key));
-          // With one hash for all, only so many are looked at.
+          // With one hash for all, only so many are compared.
           if (!collides) assertEquals(table.has(key), isPending, key);
           else assert(isPending || !table.has(key), key);
           if (isPending) continue;
@@ -70,7 +70,7 @@ describe("PendingKeys", () => {
     }));
   });
 
-  test("never says that a key is pending when it is not, though all hashes are the same", () => {
+  test("never reports a key as pending when it is not, though all hashes are the same", () => {
     const { has, add, cut, take } = makeTable(() => -1);
     for (let i = 0; i < 2000; i++) {
       add(`key:${i}`);
@@ -80,7 +80,7 @@ describe("PendingKeys", () => {
     }
   });
 
-  test("knows no text of a batch that was taken, however many have been since", () => {
+  test("finds no text of a batch that was taken, however many have been since", () => {
     const { keys } = makeTable();
     keys.addText("rare", 0);
     assertEquals(keys.hasText("rare"), true);
@@ -93,7 +93,7 @@ describe("PendingKeys", () => {
     assertEquals([keys.hasText("rare"), keys.hasText("newer"), keys.hasText("other")], [true, true, false]);
   });
 
-  test("goes on when serials pass the largest integer of 32 bits, and positions come round", () => {
+  test("works when serials pass the largest integer of 32 bits, and positions wrap around", () => {
     for (const first of [2 ** 20 - 4, 2 ** 21 - 4, 2 ** 31 - 4, 2 ** 32 - 4]) goOn(first);
   });
 

@@ -1,4 +1,4 @@
-// Who waits for room in the queue of keys.
+// The queue of publishers that wait for room.
 import { describe, test } from "node:test";
 import { assertEquals, assertLessOrEqual } from "@std/assert";
 import * as fc from "fast-check";
@@ -9,7 +9,7 @@ function waiter(key: string, detach?: () => void): Waiter {
 }
 
 describe("WaitQueue", () => {
-  test("gives those who wait in their order, as a model does", () => {
+  test("returns waiting publishers in order, as a model does", () => {
     const step = fc.oneof(fc.constant("add" as const), fc.constant("first" as const), fc.nat(30));
     fc.assert(fc.property(fc.array(step, { maxLength: 200, size: "max" }), (steps) => {
       const queue = new PublishWaiters();
@@ -20,15 +20,15 @@ describe("WaitQueue", () => {
           queue.add(model.at(-1) as Waiter);
         } else {
           const index = step === "first" ? 0 : step;
-          const [gone] = model.splice(index, 1);
-          if (gone !== undefined) queue.remove(gone);
+          const [removed] = model.splice(index, 1);
+          if (removed !== undefined) queue.remove(removed);
         }
         assertEquals([queue.size, queue.first?.key], [model.length, model[0]?.key]);
       }
     }));
   });
 
-  test("takes one out once, and off its signal", () => {
+  test("removes one once, and its listener at its signal", () => {
     const queue = new PublishWaiters();
     let detached = 0;
     const one = waiter("a", () => detached++);
@@ -39,7 +39,7 @@ describe("WaitQueue", () => {
     assertEquals([queue.size, detached, queue.first?.key], [1, 1, "b"]);
   });
 
-  test("of 100,000 is worked off in the time that it takes to look at each a few times", () => {
+  test("of 100,000 is emptied in the time of a few steps for each", () => {
     const queue = new PublishWaiters();
     let looks = 0;
     const watched = (key: string): Waiter => {

@@ -123,7 +123,7 @@ describe("next", () => {
     assertEquals([await waiting, await nextKey(events), subscription.closed], ["done", "done", true]);
   });
 
-  test("cannot be had of a subscription with a callback", () => {
+  test("is refused for a subscription with a callback", () => {
     const { subscriptions } = setUp(ALL);
     const subscription = subscriptions.add("k", () => {});
     assertThrows(() => subscription[Symbol.asyncIterator](), TypeError, "it is one or the other");
@@ -131,7 +131,7 @@ describe("next", () => {
 });
 
 describe("an undelivered event", () => {
-  test("has the next of its key merged into it, in its place", async () => {
+  test("has the next of its key merged into it, in its position", async () => {
     const { subscriptions, subscription, deliver } = setUp(ALL);
     assertEquals(deliver("a", "b", "a", "c", "b", "a"), [1, 1, 1, 1, 1, 1]);
     assertEquals(subscriptions.counts, { events: 6, merged: 3, overflows: 0 });
@@ -147,7 +147,7 @@ describe("an undelivered event", () => {
     assertEquals(await nextKey(events), "k");
   });
 
-  test("takes over what the later publisher said, and the higher count of each writer", async () => {
+  test("takes the fields of the later publisher, and the higher count of each writer", async () => {
     const { subscriptions, subscription } = setUp("k");
     subscriptions.deliver("k", { region: "eu", scope: "local", vectorClock: { a: 5, b: 1, toString: 1 } });
     subscriptions.deliver("k", { region: "us", vectorClock: { a: 2, b: 3, constructor: 4 } });
@@ -162,7 +162,7 @@ describe("an undelivered event", () => {
     });
   });
 
-  test("takes over a clock though only one of the two has it", async () => {
+  test("takes a clock though only one of the two has it", async () => {
     for (const clocks of [[undefined, { a: 1 }], [{ a: 1 }, undefined]]) {
       const { subscriptions, subscription } = setUp("k");
       for (const vectorClock of clocks) subscriptions.deliver("k", vectorClock === undefined ? {} : { vectorClock });
@@ -199,7 +199,7 @@ describe("a prefix subscription that is full", () => {
     assertEquals(await drain(subscription), ["c", "!overflow:"]);
   });
 
-  test("has room for 32 keys unless told otherwise", async () => {
+  test("has room for 32 keys by default", async () => {
     for (const capacity of [undefined, 32]) {
       const { subscription, deliver } = setUp(ALL, capacity === undefined ? {} : { capacity });
       const keys = Array.from({ length: 40 }, (_, i) => `k${i}`);
@@ -208,7 +208,7 @@ describe("a prefix subscription that is full", () => {
     }
   });
 
-  test("stays bounded when nobody iterates it, and does no harm to others", async () => {
+  test("stays bounded when it is not iterated, and does not affect others", async () => {
     const { subscriptions, subscription: abandoned } = setUp(ALL, { capacity: 3 });
     const reading = subscriptions.add(ALL)[Symbol.asyncIterator]();
     let called = 0;
@@ -221,7 +221,7 @@ describe("a prefix subscription that is full", () => {
     assertEquals(await drain(abandoned), ["k0", "k1", "k2", "!overflow:"]);
   });
 
-  test("hands events straight to who waits, so it is never full", async () => {
+  test("hands events straight to a waiting reader, so it is never full", async () => {
     const { subscriptions, subscription, deliver } = setUp(ALL, { capacity: 1 });
     const events = subscription[Symbol.asyncIterator]();
     const waiting = ["a", "b", "c"].map(() => nextKey(events));

@@ -1,4 +1,4 @@
-// What a subscription takes, on Node: other runtimes do not tell it so exactly.
+// The memory of a subscription, on Node: other runtimes do not report it so exactly.
 import { describe, test } from "node:test";
 import process from "node:process";
 import { setFlagsFromString } from "node:v8";
@@ -17,7 +17,7 @@ const LIMIT = 250;
 
 const isNode = process.versions["deno"] === undefined && process.versions["bun"] === undefined;
 
-// Once: each of these contexts takes some 100 kB, and is not always gone when the next is made.
+// Once: each of these contexts takes some 100 kB, and is not always freed when the next is made.
 if (isNode) setFlagsFromString("--expose-gc");
 const collect = isNode ? runInNewContext("gc") as () => void : () => {};
 
@@ -38,7 +38,7 @@ describe("a subscription", { skip: isNode ? false : "measured on Node" }, () => 
   for (const [how, subscribe] of Object.entries(add)) {
     test(`to a key takes at most ${LIMIT} bytes beside it: ${how}`, () => {
       const subscriptions = new Subscriptions(nothing);
-      // What is compiled takes room too.
+      // Compiled code takes memory too.
       for (const key of keys.slice(0, 10_000)) subscribe(subscriptions, key).close();
       const held = new Array<Subscription | undefined>(COUNT).fill(undefined);
       const before = used();
@@ -47,7 +47,7 @@ describe("a subscription", { skip: isNode ? false : "measured on Node" }, () => 
       assertLess(each, LIMIT);
       for (const subscription of held) subscription?.close();
       held.fill(undefined);
-      // What is left is what a table has that never held anything, and what was compiled.
+      // What is left is what a table has that never held anything, and compiled code.
       assertLess((used() - before) / COUNT, 5);
       assertEquals(subscriptions.count("user:00000000000"), 0);
     });
@@ -74,7 +74,7 @@ describe("a key that is kept", { skip: isNode ? false : "measured on Node" }, ()
   for (
     const [length, beside] of [[12, 60], [16, 60], [24, 40], [25, 40], [100, 12], [12, 0], [32, 0], [100, 0]] as const
   ) {
-    test(`of ${length} characters keeps nothing of a datagram with ${beside} others`, () => {
+    test(`of ${length} characters retains nothing of a datagram with ${beside} others`, () => {
       const others = Array.from({ length: beside }, (_, i) => `other:${String(i).padStart(12, "0")}`);
       const kept: string[] = new Array(5_000).fill("");
       const key = new KeyBytes();

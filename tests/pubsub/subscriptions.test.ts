@@ -1,4 +1,4 @@
-// Who is called with what: topics, callbacks, and the ways in which a subscription ends.
+// Subscriptions: which callbacks are called with which events, and how a subscription ends.
 import { describe, test } from "node:test";
 import { assert, assertEquals, assertFalse, assertStrictEquals, assertThrows } from "@std/assert";
 import { Subscriptions } from "../../src/pubsub/subscriptions.ts";
@@ -10,9 +10,9 @@ function setUp() {
   const errors: unknown[] = [];
   const subscriptions = new Subscriptions((error) => errors.push(error));
   const log: string[] = [];
-  /** A callback that writes its name and the key down. */
+  /** A callback that records its name and the key. */
   const note = (name: string): SyncCallback => ({ key }) => log.push(`${name}:${key}`);
-  /** What a delivery wrote down. */
+  /** What a delivery recorded. */
   const deliver = (key: string) => {
     log.length = 0;
     subscriptions.deliver(key);
@@ -22,7 +22,7 @@ function setUp() {
 }
 
 describe("a key is delivered", () => {
-  test("to those who subscribed to it, and to those of its prefixes", () => {
+  test("to the subscribers of the key, and to those of its prefixes", () => {
     const { subscriptions, note, deliver } = setUp();
     const topics: readonly [string, Topic][] = [
       ["exact", "user:42"],
@@ -53,7 +53,7 @@ describe("a key is delivered", () => {
     assertEquals(deliver("k"), ["1:k", "2:k", "3:k", "5:k", "6:k"]);
   });
 
-  test("as an event with its key, cause and what the publisher said", () => {
+  test("as an event with its key, cause and the publisher's fields", () => {
     const { subscriptions } = setUp();
     const events: unknown[] = [];
     subscriptions.add("k", (event) => events.push(event));
@@ -66,7 +66,7 @@ describe("a key is delivered", () => {
     assertEquals(subscriptions.counts, { events: 4, merged: 0, overflows: 0 });
   });
 
-  test("before `deliver` returns, which tells how many took it", () => {
+  test("before `deliver` returns, which reports how many took it", () => {
     const { subscriptions, note } = setUp();
     assertEquals(subscriptions.deliver("k"), 0);
     subscriptions.add("k", note("1"));
@@ -77,7 +77,7 @@ describe("a key is delivered", () => {
 });
 
 describe("a callback that fails", () => {
-  test("is counted and reported, and stops nobody else", async () => {
+  test("is counted and reported, and does not affect others", async () => {
     const { subscriptions, errors, note, deliver } = setUp();
     const failures = ["thrown", "rejected", "then", "then threw"].map((text) => new Error(text));
     subscriptions.add("k", () => {
@@ -199,7 +199,7 @@ describe("a subscription ends", () => {
     assertEquals([subscription.closed, one.deliver("k"), other.deliver("k")], [false, ["1:k"], ["2:k"]]);
   });
 
-  test("with its signal, whose listener is gone then", () => {
+  test("with its signal, whose listener is removed then", () => {
     const { subscriptions, note, deliver } = setUp();
     const controller = new AbortController();
     const listeners = countListeners(controller.signal);
@@ -217,7 +217,7 @@ describe("a subscription ends", () => {
     assertEquals([subscription.closed, deliver("k"), subscriptions.count("k"), listeners.count], [true, [], 0, 0]);
   });
 
-  test("and its signal is free of it, however it ends", () => {
+  test("and its signal has no listener, however it ends", () => {
     const { subscriptions, note } = setUp();
     const { signal } = new AbortController();
     const listeners = countListeners(signal);
@@ -266,7 +266,7 @@ describe("misuse", () => {
 
   const topics = [undefined, null, 5, {}, { prefix: 5 }, [], "\ud800", { prefix: "a\udc00" }, () => {}];
   for (const [i, topic] of topics.entries()) {
-    test(`is a topic that is none (${i})`, () => {
+    test(`is a value that is no topic (${i})`, () => {
       assertThrows(() => add(topic, note("1")), TypeError, "Cannot subscribe as the topic must be");
       assertThrows(() => remove(topic, add("other")), TypeError, "Cannot unsubscribe as the topic must be");
     });

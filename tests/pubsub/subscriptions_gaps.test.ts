@@ -1,4 +1,4 @@
-// Gaps: events may have been lost, so every subscription is told to drop what it keeps.
+// Gaps: events may have been lost, so every subscription gets an event to drop what it keeps.
 import { describe, test } from "node:test";
 import { assert, assertEquals, assertLessOrEqual } from "@std/assert";
 import * as fc from "fast-check";
@@ -12,9 +12,9 @@ function setUp() {
   const errors: unknown[] = [];
   const subscriptions = new Subscriptions((error) => errors.push(error));
   const log: string[] = [];
-  /** A callback that writes its name and what it got down. */
+  /** A callback that records its name and what it got. */
   const note = (name: string): SyncCallback => (event) => log.push(`${name}=${short(event)}`);
-  /** What a round of gaps wrote down. */
+  /** What a round of gaps recorded. */
   const gap = () => {
     log.length = 0;
     tellGap(subscriptions);
@@ -36,7 +36,7 @@ async function read(events: AsyncIterator<SyncEvent>): Promise<SyncEvent | undef
   return event;
 }
 
-/** Subscribes to be iterated; `drain` closes it and tells what it held. */
+/** Subscribes to be iterated; `drain` closes it and returns what it held. */
 function iterated(subscriptions: Subscriptions, topic: Topic, capacity: number) {
   const subscription = subscriptions.add(topic, { capacity });
   const events = subscription[Symbol.asyncIterator]();
@@ -111,14 +111,14 @@ describe("a gap", () => {
     assertEquals([gap(), gap()], [["first=!gap:a", "last=!gap:b"], ["last=!gap:b"]]);
   });
 
-  test("does not reach anybody after a callback has closed all", () => {
+  test("does not reach any subscription after a callback has closed all", () => {
     const { subscriptions, note, gap } = setUp();
     subscriptions.add("a", () => subscriptions.closeAll());
     for (const topic of ["a", "b", { prefix: "" }]) subscriptions.add(topic, note("1"));
     assertEquals(gap(), []);
   });
 
-  test("may be met by another, and by a publish", () => {
+  test("may be interrupted by another, and by a publish", () => {
     const { subscriptions, note, gap } = setUp();
     let nested = false;
     subscriptions.add("a", (event) => {
@@ -187,7 +187,7 @@ describe("a prefix subscription that is iterated", () => {
     }
   });
 
-  test("hands the gap straight to who waits", async () => {
+  test("hands the gap straight to a waiting reader", async () => {
     const { subscriptions } = setUp();
     const { events, drain } = iterated(subscriptions, { prefix: "k" }, 1);
     const waiting = [events.next(), events.next()];
@@ -221,7 +221,7 @@ describe("a queue", () => {
         fc.asyncProperty(fc.array(step, { maxLength: 40 }), fc.integer({ min: 1, max: 4 }), async (steps, capacity) => {
           const queue = new EventQueue(capacity, topic, () => {});
           const exact = typeof topic === "string";
-          /** What was offered and what was read, in the order in which it happened. */
+          /** What was offered and what was read, in order. */
           const offers: { readonly event: SyncEvent; readonly at: number }[] = [];
           const reads: { event: SyncEvent; at: number }[] = [];
           let at = 0;
@@ -241,7 +241,7 @@ describe("a queue", () => {
               // An exact subscription loses nothing, so all that it is offered is taken.
               if (exact) assert(offered !== "overflow" && offered !== "covered", offered);
             }
-            // A read is done when it is asked for, or when the event comes that it waits for.
+            // A read is done when it is requested, or when the event comes that it waits for.
             await undefined;
             await undefined;
           }

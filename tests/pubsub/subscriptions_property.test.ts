@@ -1,4 +1,4 @@
-// Subscriptions against a model that a child could check: a list that is searched from end to end.
+// Subscriptions against a simple model: a list that is searched from end to end.
 import { describe, test } from "node:test";
 import { assertEquals } from "@std/assert";
 import * as fc from "fast-check";
@@ -117,7 +117,7 @@ class Model {
 }
 
 describe("subscriptions", () => {
-  test("do what the model does", async () => {
+  test("agree with the model", async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(step, { maxLength: 60, size: "max" }), async (steps) => {
         const subscriptions = new Subscriptions((error) => {

@@ -1,4 +1,4 @@
-// What a delivery costs with many subscriptions, counted in look-ups: no clock is asked.
+// The cost of a delivery with many subscriptions, counted in look-ups, not in time.
 import { describe, test } from "node:test";
 import { assert, assertEquals, assertLessOrEqual } from "@std/assert";
 import { Subscriptions } from "../../src/pubsub/subscriptions.ts";
@@ -43,7 +43,7 @@ describe("100,000 subscriptions", () => {
     assertEquals([...many.calls], [...few.calls]);
   });
 
-  test("to one key cost each other key nothing", () => {
+  test("to one key cost nothing for each other key", () => {
     const subscriptions = new Subscriptions(unexpected);
     let calls = 0;
     for (let i = 0; i < MANY; i++) subscriptions.add("hot", () => calls++);
@@ -63,7 +63,7 @@ describe("100,000 subscriptions", () => {
     assertLessOrEqual(cost(subscriptions, "x").direct, 1 + 2);
   });
 
-  test("are told of a gap in one walk, each once, though one in ten throws", () => {
+  test("get a gap in one walk, each once, though one in ten throws", () => {
     let errors = 0;
     const subscriptions = new Subscriptions(() => errors++);
     const called = new Map<string, number>();
@@ -75,7 +75,7 @@ describe("100,000 subscriptions", () => {
     }
     const { direct, stepped } = countLookUps(() => tellGap(subscriptions));
     assertEquals([called.size, errors, subscriptions.counts.events], [MANY, MANY / 10, MANY]);
-    // One step to a group and one to its only subscriber, and the ends of the loops; the callbacks look up on their own.
+    // One step to a group and one to its only subscriber, and the ends of the loops; callbacks look up on their own.
     assertLessOrEqual(direct, MANY);
     assertLessOrEqual(stepped, 3 * MANY + 100);
   });
@@ -90,7 +90,7 @@ describe("100,000 subscriptions", () => {
     for (const each of all) each.close();
     const after = cost(subscriptions, "x".repeat(200));
     assertEquals([before.direct, after.direct], [1 + 99, 1 + 1]);
-    // A key that was subscribed to costs what one costs that never was.
+    // A key that was subscribed to costs the same as one that never was.
     assertEquals(cost(subscriptions, "k0"), cost(subscriptions, "x0"));
   });
 });

@@ -1,4 +1,4 @@
-// A topic that ends in `*` is a key like any other, and nearly always a mistake: it is told of.
+// Topics that end in `*`: such a topic is a key like any other, and nearly always a mistake, so it is reported.
 import { describe, test } from "node:test";
 import { assertEquals, assertThrows } from "@std/assert";
 import { MemoryNetwork } from "../../adapters/memory.ts";
@@ -19,8 +19,8 @@ async function withPair(body: (mesh: MeshBus, other: MeshBus, network: MemoryNet
   }
 }
 
-/** The errors of subscribing that a mesh tells of. */
-function toldBy(mesh: MeshBus): { readonly messages: string[]; readonly suppressed: number[] } {
+/** The errors of subscribing that a mesh reports. */
+function reportedBy(mesh: MeshBus): { readonly messages: string[]; readonly suppressed: number[] } {
   const messages: string[] = [];
   const suppressed: number[] = [];
   mesh.events.listen((event: MeshEvent) => {
@@ -46,7 +46,7 @@ describe("a topic that ends in *", () => {
   for (const [topic, text, prefix] of topics) {
     test(`is an error event of a mesh: ${JSON.stringify(topic)}`, () =>
       withPair(async (mesh) => {
-        const { messages } = toldBy(mesh);
+        const { messages } = reportedBy(mesh);
         mesh.subscribe(topic, () => {});
         assertEquals(messages, [message(text, prefix)]);
       }));
@@ -54,7 +54,7 @@ describe("a topic that ends in *", () => {
 
   test("is one of a lease too, and of a subscription that is iterated", () =>
     withPair(async (mesh, _, network) => {
-      const { messages } = toldBy(mesh);
+      const { messages } = reportedBy(mesh);
       mesh.subscribeLease("job:*");
       await network.clock.advance(1000);
       mesh.subscribe("user:*");
@@ -71,19 +71,19 @@ describe("a topic that ends in *", () => {
       assertEquals(heard, ["publish user:*"]);
     }));
 
-  test("is kept for who listens later, and told of once a second at most", () =>
+  test("is kept for a later listener, and reported once a second at most", () =>
     withPair(async (mesh, _, network) => {
       for (let i = 0; i < 1000; i++) mesh.subscribe(`${i}:*`, () => {}).close();
-      const { messages, suppressed } = toldBy(mesh);
+      const { messages, suppressed } = reportedBy(mesh);
       assertEquals(messages, [message("0:*", "0:")]);
       await network.clock.advance(1000);
       mesh.subscribe("last:*", () => {});
       assertEquals([messages.length, suppressed], [2, [0, 999]]);
     }));
 
-  test("is none when the star is elsewhere, or the subscription refused", () =>
+  test("is no error when the star is elsewhere, or the subscription refused", () =>
     withPair(async (mesh) => {
-      const { messages } = toldBy(mesh);
+      const { messages } = reportedBy(mesh);
       for (const topic of ["*:user", "us*er", "user:"]) mesh.subscribe(topic, () => {});
       mesh.subscribe({ prefix: "" }, () => {});
       assertThrows(() => mesh.subscribe("user:*", { capacity: 0 }), RangeError);
@@ -91,13 +91,13 @@ describe("a topic that ends in *", () => {
     }));
 
   test("goes to `onError` of a bus in one process, and of its replicas", async () => {
-    const told: unknown[] = [];
-    const bus = new InProcessBus({ onError: (error) => told.push(error instanceof TypeError && error.message) });
+    const reported: unknown[] = [];
+    const bus = new InProcessBus({ onError: (error) => reported.push(error instanceof TypeError && error.message) });
     const heard: string[] = [];
     bus.replica().subscribe("user:*", ({ key }) => heard.push(key));
     bus.subscribe({ prefix: "user:*" }, { capacity: 1 });
     await bus.publish("user:*");
-    assertEquals(told, [message("user:*", "user:"), message("user:*", "user:")]);
+    assertEquals(reported, [message("user:*", "user:"), message("user:*", "user:")]);
     assertEquals(heard, ["user:*"]);
     assertEquals(new InProcessBus().subscribe("user:*").closed, false);
   });

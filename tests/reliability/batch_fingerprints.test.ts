@@ -1,4 +1,4 @@
-// Which batches are told apart by their prints.
+// Batch fingerprints: which batches are told apart by them.
 import { describe, test } from "node:test";
 import { assert, assertEquals, assertLess } from "@std/assert";
 import { SeededRandom } from "../../adapters/memory.ts";
@@ -20,15 +20,15 @@ function printed(keys: readonly string[], number?: number): number {
   return fingerprintOf(bytes, scanPacket(bytes));
 }
 
-describe("the print of a batch", () => {
-  test("is that of its keys alone: the same when it is sent again", () => {
+describe("the fingerprint of a batch", () => {
+  test("is that of its keys alone: the same when it is retransmitted", () => {
     for (const keys of [["a"], ["user:1", "user:2"], Array.from({ length: 60 }, (_, i) => `session:${i}`)]) {
       assertEquals(printed(keys, 1), printed(keys, 99));
       assertEquals(printed(keys, 1), printed(keys));
     }
   });
 
-  test("tells short batches apart that differ in a byte, and long ones", () => {
+  test("tells apart short batches that differ in a byte, and long ones", () => {
     const short = new Set(Array.from({ length: 1000 }, (_, i) => printed([`user:${i}`])));
     assertEquals(short.size, 1000);
     const random = new SeededRandom(3);
@@ -39,7 +39,7 @@ describe("the print of a batch", () => {
   });
 });
 
-describe("the print of a batch whose keys are of one length", () => {
+describe("the fingerprint of a batch whose keys are of one length", () => {
   for (const suffix of ["", ":v", ":profile"]) {
     test(`differs when the keys do, with "${suffix}" behind, however long and many they are`, () => {
       for (let length = 5; length <= 40; length += 3) {
@@ -55,7 +55,7 @@ describe("the print of a batch whose keys are of one length", () => {
     });
   }
 
-  test("differs when one of 60 keys does, whichever", () => {
+  test("differs when any one of 60 keys does", () => {
     const keys = Array.from({ length: 60 }, (_, i) => `user:${100_000 + i}:profile`);
     const fingerprints = new Set([printed(keys)]);
     for (let i = 0; i < 60; i++) {
@@ -65,8 +65,8 @@ describe("the print of a batch whose keys are of one length", () => {
   });
 });
 
-describe("prints", () => {
-  test("know the last 128 numbers, and say nothing of others", () => {
+describe("fingerprints", () => {
+  test("cover the last 128 numbers, and say nothing of others", () => {
     const fingerprints = new BatchFingerprints();
     for (let number = 1; number <= 200; number++) fingerprints.note(number, (number + 0x8000_0000) | 0);
     assertEquals([1, 72, 201].map((number) => fingerprints.differs(number, 5)), [false, false, false]);
@@ -76,7 +76,7 @@ describe("prints", () => {
     }
   });
 
-  test("keep the newer of two, forget those that do not exist any more, and know numbers beyond 32 bits", () => {
+  test("keep the newer of two, forget numbers that were taken back, and work with numbers beyond 32 bits", () => {
     const fingerprints = new BatchFingerprints();
     for (const number of [300, 172]) fingerprints.note(number, number);
     assertEquals([fingerprints.knows(300), fingerprints.knows(172)], [true, false]);

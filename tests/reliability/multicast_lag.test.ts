@@ -1,4 +1,4 @@
-// How much later a node reads what is sent to the group than what is sent to it alone.
+// The multicast lag: how much later a node reads multicast than unicast.
 import { describe, test } from "node:test";
 import { assertAlmostEquals, assertEquals } from "@std/assert";
 import { VirtualClock } from "../../adapters/memory.ts";
@@ -9,7 +9,7 @@ function setUp() {
   const lag = new MulticastLag(clock);
   const stream = {};
   let next = 1;
-  /** An answer tells of a number, which comes so much later. */
+  /** An answer reports a number, which comes so much later. */
   const late = async (time: number) => {
     const number = next++;
     lag.onPosition(stream, number, number);
@@ -34,7 +34,7 @@ describe("the lag of the group", () => {
     assertEquals([lag.value, await late(1)], [0, false]);
   });
 
-  test("is that of what an answer has told of, whatever came meanwhile", async () => {
+  test("is measured with numbers that an answer reported, whatever came meanwhile", async () => {
     const { clock, lag, stream } = setUp();
     lag.onPosition(stream, 5, 7);
     lag.onPosition({}, 1, 10);
@@ -43,7 +43,7 @@ describe("the lag of the group", () => {
     for (const number of [4, 8]) {
       assertEquals([lag.onMulticast(stream, number), lag.onMulticast({}, 6)], [false, false]);
     }
-    // One may come twice, or out of order: what was before it says nothing then.
+    // A number may come twice, or out of order: earlier ones say nothing then.
     lag.onMulticast(stream, 6);
     assertEquals(lag.value, 300);
     await clock.advance(500);
@@ -54,12 +54,12 @@ describe("the lag of the group", () => {
     assertEquals(lag.value, 800);
   });
 
-  test("is not what comes hours later, nor of more than 64 answers", async () => {
+  test("is not measured with numbers that come hours later, nor with more than 64 answers", async () => {
     const { clock, lag, stream } = setUp();
     lag.onPosition(stream, 1, 1);
     lag.onPosition(stream, 2, 3);
     await clock.advance(3_600_000);
-    // The first that comes then is looked at, and what else is as old is forgotten.
+    // The first number that comes then is used, and others as old are forgotten.
     assertEquals(lag.onMulticast({}, 1), false);
     assertEquals([lag.onMulticast(stream, 1), lag.onMulticast(stream, 2)], [false, false]);
     for (let number = 1; number <= 65; number++) lag.onPosition(stream, number, number);

@@ -1,4 +1,4 @@
-// What a node knows of the streams of others: what has arrived, what is missing, and what is a gap.
+// The receive streams: which numbers of other nodes have arrived, are missing, or are a gap.
 import { describe, test } from "node:test";
 import { assert, assertEquals, assertGreater, assertGreaterOrEqual, assertLessOrEqual } from "@std/assert";
 import * as fc from "fast-check";
@@ -17,7 +17,7 @@ const QUIET_TIMEOUT = 10_000;
 const PEER_TIMEOUT = 5000;
 const READER_AFTER = 60_000;
 const MAX_REPAIR_TIME = 4000;
-/** What makes a packet a heartbeat. */
+/** The record that makes a packet a heartbeat. */
 const BEAT: Extension = { path: 2 };
 const HOUR = 3_600_000;
 
@@ -32,7 +32,7 @@ const TOKEN = new Uint8Array(8).fill(9);
 
 type Gap = readonly [node: number, from: number, to: number | undefined, reason: string];
 
-/** Streams on a virtual clock, and what they have told. */
+/** Streams on a virtual clock, and what they have reported. */
 function setUp({ capacity = 10 } = {}) {
   const clock = new VirtualClock();
   const gaps: Gap[] = [];
@@ -67,7 +67,7 @@ function setUp({ capacity = 10 } = {}) {
   const position = (last: number, oldest = 1, age = 0, rest: Extension = {}, id = A) =>
     streams.onPosition(id, SOURCE, { position: { last, oldest, age }, ...rest });
   const stream = (id = A) => streams.get(formatNodeId(id)) as ReceiveStream;
-  /** The answer to a request that the test says was made. */
+  /** The answer to a request that the test pretends was made. */
   const answer = (
     last: number,
     rest: Extension & { oldest?: number; age?: number; upTo?: number; settledBefore?: number } = {},
@@ -79,8 +79,8 @@ function setUp({ capacity = 10 } = {}) {
     position(last, oldest, age, { ...records, nonce }, id);
   };
   const holes = (id = A) => stream(id).window.holes.map(({ from, to }) => [from, to]);
-  /** Asks for all that is missing. */
-  const ask = () => {
+  /** Requests all that is missing. */
+  const request = () => {
     for (const hole of stream().window.holes) stream().window.nakSent(hole, clock.now(), Infinity);
   };
   return {
@@ -99,11 +99,11 @@ function setUp({ capacity = 10 } = {}) {
     answer,
     stream,
     holes,
-    ask,
+    request,
   };
 }
 
-/** One whose beginning is known, with so many batches, and that has answered a question. */
+/** A stream whose beginning is known, with so many batches, and whose node has answered a request. */
 function known(count = 0) {
   const rig = setUp();
   rig.position(0, 1, Infinity);
@@ -114,7 +114,7 @@ function known(count = 0) {
 }
 
 describe("first contact", () => {
-  test("with a node that has published nothing leaves nothing to ask for", () => {
+  test("with a node that has published nothing leaves nothing to request", () => {
     const { position, stream, wanted, gaps } = setUp();
     position(0, 1, Infinity);
     assertEquals([stream().isSettled, stream().isWanting, stream().isCurrent, wanted, gaps], [
@@ -131,27 +131,27 @@ describe("first contact", () => {
       const { position, answer, stream, clock, wanted, streams, holes } = setUp();
       await clock.advance(1000);
       position(50, 1, age);
-      assertEquals([stream().isSettled, wanted.length], [false, 1], "unasked, anybody may say so");
+      assertEquals([stream().isSettled, wanted.length], [false, 1], "an unsolicited position may be forged");
       answer(50, { age });
       assertEquals(stream().isSettled, isKnown, `age ${age}`);
       if (isKnown) assertEquals([holes(), stream().window.settled, streams.missing], [[], 50, 0]);
     }
   });
 
-  test("delivers what comes, and counts nothing as missing before it is known what is", () => {
+  test("delivers what comes, and counts nothing as missing before the beginning is known", () => {
     const { accept, streams, stream, wanted } = setUp();
     assertEquals([accept(7), accept(9), accept(7)], [true, true, false]);
     assertEquals([streams.missing, streams.duplicates, stream().catchUp === undefined], [0, 1, false]);
     assertGreater(wanted.length, 0);
   });
 
-  test("by all of its batches, in any order, is made, and nothing was missing or repaired", () => {
+  test("by all of its batches, in any order, is complete, and nothing was missing or retransmitted", () => {
     const { accept, stream, streams } = setUp();
     for (const number of [3, 1, 2]) accept(number);
     assertEquals([stream().isSettled, streams.missing, streams.recovered], [true, 0, 0]);
   });
 
-  test("by its first batch needs no question", () => {
+  test("by its first batch needs no request", () => {
     const { accept, stream, streams, holes } = setUp();
     accept(1);
     assertEquals([stream().isSettled, streams.missing], [true, 0]);
@@ -159,7 +159,7 @@ describe("first contact", () => {
     assertEquals([stream().catchUp, holes()], [undefined, [[2, 2]]]);
   });
 
-  test("is told where the stream begins by the answer to its question", async () => {
+  test("learns where the stream begins from the answer to its request", async () => {
     const { position, answer, stream, clock, streams, holes, gaps } = setUp();
     await clock.advance(1000);
     position(50, 1, 10);
@@ -167,7 +167,7 @@ describe("first contact", () => {
     assertEquals([holes(), streams.missing, gaps, stream().catchUp], [[[41, 50]], 0, [], undefined]);
   });
 
-  test("is not believed what it hears, whatever that is, as long as it has not answered: no gap, no beginning", async () => {
+  test("ignores positions, whatever they are, until the node has answered: no gap, no beginning", async () => {
     const { accept, position, stream, streams, clock, gaps } = setUp();
     await clock.advance(1000);
     for (let i = 0; i < 10; i++) {
@@ -182,7 +182,7 @@ describe("first contact", () => {
     assertEquals([gaps, stream().lostAt !== undefined, streams.missing], [[], true, 0]);
   });
 
-  test("with one that answers heartbeats is believed what it hears when its questions were in vain for a second", async () => {
+  test("with one that answers heartbeats accepts its positions when requests were in vain for a second", async () => {
     const { accept, position, stream, streams, clock, holes, gaps } = setUp();
     await clock.advance(1000);
     position(50, 1, 10);
@@ -197,25 +197,25 @@ describe("first contact", () => {
     assertEquals([stream().catchUp, holes(), gaps], [undefined, [[1, 47], [49, 50]], []]);
   });
 
-  test("that is never answered counts nothing as missing or repaired, as its node may be an invention", () => {
+  test("that is never answered counts nothing as missing or retransmitted, as its node may be forged", () => {
     for (const isLocated of [true, false]) {
-      const { accept, position, answer, streams, stream, ask } = setUp();
+      const { accept, position, answer, streams, stream, request } = setUp();
       if (isLocated) position(0, 1, Infinity);
       accept(MAX_NUMBER - 1);
       accept(7);
       position(MAX_NUMBER);
       assertEquals([stream().window.missing, streams.missing, streams.recovered], [MAX_NUMBER - 2, 0, 0]);
-      // What is above the truth never was.
+      // What is above the answered position never existed.
       answer(9, { base: { first: 1, age: 0 }, upTo: MAX_NUMBER });
       assertEquals([stream().window.missing, streams.missing, streams.recovered], [8, 0, 0]);
-      ask();
-      ask();
+      request();
+      request();
       for (let number = 1; number <= 9; number++) accept(number, A, true);
       assertEquals([streams.missing, streams.recovered], [8, 8]);
     }
   });
 
-  test("is not told by an answer that it has not asked for", () => {
+  test("ignores an answer that was not requested", () => {
     const { position, stream } = setUp();
     position(50, 1, 0, { nonce: 77, base: { first: 51, age: Infinity } });
     position(50, 1, 0, { base: { first: 51, age: Infinity } });
@@ -223,7 +223,7 @@ describe("first contact", () => {
     assertEquals(stream().window.missing, 50);
   });
 
-  test("asks again with a larger margin when the answer does not reach far enough", async () => {
+  test("requests again with a larger margin when the answer does not reach far enough", async () => {
     const { position, answer, stream, clock } = setUp();
     await clock.advance(1000);
     position(50, 1, 10);
@@ -235,7 +235,7 @@ describe("first contact", () => {
     assertEquals(stream().catchUp, undefined);
   });
 
-  test("has a gap when what it wants is not held any more, and only then", async () => {
+  test("has a gap when what it needs is not held any more, and only then", async () => {
     for (
       const [first, oldest, age, expected] of [
         [11, 11, 500, [[1, 1, 10, "overwritten"]]],
@@ -253,18 +253,18 @@ describe("first contact", () => {
 });
 
 describe("what is missing", () => {
-  test("is what is below a number or a position, and is asked for", () => {
-    const { accept, position, streams, holes, wanted, stream, ask } = known(3);
+  test("is what is below a number or a position, and is requested", () => {
+    const { accept, position, streams, holes, wanted, stream, request } = known(3);
     accept(6);
     assertEquals([holes(), wanted.length > 0, stream().isCurrent], [[[4, 5]], true, false]);
     position(8);
     assertEquals(holes(), [[4, 5], [7, 8]]);
-    ask();
+    request();
     for (const number of [8, 4, 7, 5]) assert(accept(number));
     assertEquals([holes(), streams.missing, streams.recovered, stream().isCurrent], [[], 4, 4, true]);
   });
 
-  test("is asked for 2 to 8 ms after it was noticed", async () => {
+  test("is requested 2 to 8 ms after it was detected", async () => {
     const dues: number[] = [];
     const { accept, answer, stream, clock } = known();
     answer(0);
@@ -278,7 +278,7 @@ describe("what is missing", () => {
     assertGreater(Math.max(...dues) - Math.min(...dues), 4);
   });
 
-  test("is asked for later by as much as batches have come late, and that is forgotten with repairs", async () => {
+  test("is requested later by as much as batches have come late, and that is forgotten with retransmissions", async () => {
     const { accept, stream, clock } = known();
     const wait = () => (stream().window.holes.at(-1)?.due ?? 0) - clock.now();
     accept(2);
@@ -308,11 +308,11 @@ describe("what is missing", () => {
     answer(10, { oldest: 7 });
     answer(12, { oldest: 9 });
     assertEquals([gaps, holes()], [[[1, 4, 6, "overwritten"], [1, 7, 8, "overwritten"]], [[9, 9], [11, 12]]]);
-    // What is late all the same is no copy, but once.
+    // What comes late all the same is no copy, but once.
     assertEquals([accept(5), accept(5), streams.duplicates], [true, false, 1]);
   });
 
-  test("and was overwritten is a gap when requests were in vain for a second, as on a way that is open one way only", async () => {
+  test("and was overwritten is a gap when requests were in vain for a second, as on a path that works in one direction", async () => {
     const { accept, position, gaps, stream, clock } = known(3);
     accept(10);
     for (const hole of stream().window.holes) Object.assign(hole, { nakSentAt: clock.now() + 1, attempts: 1 });
@@ -344,11 +344,11 @@ describe("what is missing", () => {
     assertEquals(gaps.length, 1);
   });
 
-  test("is no gap for a silence of its node, of which a second counts, nor for being gone", async () => {
+  test("is no gap while its node is silent, of which a second counts, nor when that has departed", async () => {
     const { accept, clock, gaps, streams, peers, stream, position, answer } = known(3);
     peers.add(stream().id);
     accept(5);
-    // A hole that is the first only after that one was repaired.
+    // A hole that is the first only after that one was filled.
     await clock.advance(10);
     accept(7);
     await clock.advance(60_000);
@@ -374,7 +374,7 @@ describe("what is missing", () => {
     assertEquals(gaps.slice(1), [[1, 9, 10, "late"]]);
   });
 
-  test("is counted from when its node has answered, however long that was known before", async () => {
+  test("is timed from when its node has answered, however long it was known before", async () => {
     const { position, accept, clock, gaps, answer } = setUp();
     for (let i = 0; i < 12; i++) {
       position(0, 1, Infinity);
@@ -403,12 +403,12 @@ describe("what is missing", () => {
       position(2);
     }
     assertEquals([gaps, stream().window.missing], [[], 1]);
-    // It is asked from now on.
+    // It is requested from now on.
     answer(2);
     assertEquals(gaps, []);
   });
 
-  test("and was never published is forgotten without a gap when the truth is told", () => {
+  test("and was never published is forgotten without a gap when the position is answered", () => {
     const { accept, position, answer, gaps, holes, stream } = known(3);
     position(MAX_NUMBER - 1);
     assertEquals([holes(), stream().isSettled], [[[4, MAX_NUMBER - 1]], false]);
@@ -421,7 +421,7 @@ describe("what is missing", () => {
     assertEquals([accept(4), accept(5), accept(6), stream().isSettled], [true, true, true, true]);
   });
 
-  test("is found out, and is a gap, when a forged number had gone ahead and was given up", async () => {
+  test("is detected, and is a gap, when a forged number had gone ahead and was given up", async () => {
     const { accept, position, answer, gaps, clock, streams, doubted } = known(3);
     position(MAX_NUMBER - 1);
     await clock.advance(QUIET_TIMEOUT);
@@ -437,7 +437,7 @@ describe("what is missing", () => {
     assertEquals([accept(7), accept(9)], [true, true]);
   });
 
-  test("is not settled by what anybody may have sent", () => {
+  test("is not settled by unsolicited positions", () => {
     for (
       const [last, oldest, age] of [[1000, 1001, 0], [MAX_NUMBER - 1, MAX_NUMBER, 0], [1000, 1, Infinity]] as const
     ) {
@@ -447,24 +447,24 @@ describe("what is missing", () => {
     }
   });
 
-  test("comes again without being counted twice, and what comes late without having been asked for was never missing", () => {
-    const { accept, streams, ask } = known(1);
+  test("comes again without being counted twice, and what comes late before it was requested was never missing", () => {
+    const { accept, streams, request } = known(1);
     accept(4);
     assertEquals([accept(2), accept(2)], [true, false]);
     assertEquals([streams.missing, streams.recovered, streams.duplicates], [0, 0, 1]);
-    ask();
-    ask();
+    request();
+    request();
     assertEquals([accept(3), accept(3)], [true, false]);
     assertEquals([streams.missing, streams.recovered, streams.duplicates], [1, 1, 2]);
   });
 
-  test("is asked for later on a host that reads late what the group brings, when an answer tells of it", async () => {
+  test("is requested later on a host that reads multicast late, when an answer reports it", async () => {
     const { accept, answer, position, stream, clock } = known(1);
     const B = idOf(2);
     position(0, 1, Infinity, {}, B);
     answer(0, { age: Infinity }, B);
     const waitOf = (id: Uint8Array) => (stream(id).window.holes.at(-1)?.due ?? 0) - clock.now();
-    /** How long B waits for what an answer tells of. It comes at once. */
+    /** How long B waits for what an answer reports. The answer comes at once. */
     const wait = () => {
       const next = stream(B).window.highest + 1;
       answer(next, {}, B);
@@ -473,7 +473,7 @@ describe("what is missing", () => {
       return time;
     };
     assertLessOrEqual(wait(), 8);
-    // What was sent again says nothing of that, nor what another batch had shown to be missing.
+    // Retransmissions say nothing of that lag, nor do numbers that another batch had shown to be missing.
     answer(2);
     await clock.advance(400);
     accept(2, A, true);
@@ -485,11 +485,11 @@ describe("what is missing", () => {
     await clock.advance(50);
     answer(5);
     await clock.advance(350);
-    // It may have been repaired by now.
+    // It may have been retransmitted by now.
     accept(5, A, true);
     accept(5);
     assert(wait() >= 400 && wait() <= 408);
-    // What the group itself tells of is behind all that it has brought.
+    // A number from the group itself is behind all that the group has brought.
     const { highest } = stream(B).window;
     accept(highest + 2, B);
     assertLessOrEqual(waitOf(B), 8);
@@ -508,7 +508,7 @@ describe("what is missing", () => {
     assertLessOrEqual(wait(), 8);
   });
 
-  test("that has come of a node before it has answered may be older than was known", async () => {
+  test("that came from a node before it has answered may be older than was known", async () => {
     const { accept, position, stream, streams, clock, antedated } = setUp();
     await clock.advance(3000);
     position(0, 1, Infinity);
@@ -520,13 +520,13 @@ describe("what is missing", () => {
     position(2, 1, 0, { nonce: 1 });
     assertEquals(antedated.length, 1);
     assert((antedated[0] ?? Infinity) <= 2200, `${antedated}`);
-    // So may what was read after this node had stood still.
+    // So may what was read after this node had stalled.
     await clock.advance(5000);
     streams.stalled(8000);
     assertEquals(antedated.slice(1), [8000 - stream().path]);
   });
 
-  test("is asked for with the time of an answer in mind, which is measured and smoothed", async () => {
+  test("is requested with the round trip in mind, which is measured and smoothed", async () => {
     const { position, stream, clock } = known(1);
     const measure = async (time: number) => {
       stream().naks.unshift({ nonce: time, sentAt: clock.now(), upTo: 0, settled: 0, to: SOURCE });
@@ -535,23 +535,23 @@ describe("what is missing", () => {
       return stream().roundTrip;
     };
     assertEquals([stream().roundTrip, await measure(8), await measure(16), await measure(9)], [0, 8, 9, 9]);
-    // A late copy of an answer says nothing of how long answers take.
+    // A late copy of an answer says nothing of the round trip.
     const { path } = stream();
     await measure(7_200_000);
     assertEquals([stream().roundTrip, stream().path], [9, path]);
   });
 
-  test("that was forged is not counted any more when the truth is told", () => {
-    const { position, answer, streams, ask, stream } = known(3);
+  test("that was forged is not counted any more when the position is answered", () => {
+    const { position, answer, streams, request, stream } = known(3);
     position(50);
-    ask();
+    request();
     position(70);
     assertEquals(streams.missing, 47);
     answer(5, { upTo: 70 });
     assertEquals([streams.missing, stream().window.missing], [2, 2]);
   });
 
-  test("that has never been asked for is a gap too, when what was asked for before it is in vain", async () => {
+  test("that has never been requested is a gap too, when requests for what is before it are in vain", async () => {
     const { accept, position, gaps, stream, clock } = known();
     await clock.advance(1);
     for (let number = 2; number <= 20; number += 2) accept(number);
@@ -569,7 +569,7 @@ describe("what is missing", () => {
     assertEquals(gaps.slice(1), [[1, 21, 21, "overwritten"]]);
   });
 
-  test("is asked for with the first token that came, until an answer brings another", () => {
+  test("is requested with the first token that came, until an answer brings another", () => {
     const { position, answer, stream } = known();
     const [first, forged, next] = [1, 2, 3].map((byte) => new Uint8Array(8).fill(byte));
     assert(first && forged && next);
@@ -581,7 +581,7 @@ describe("what is missing", () => {
     assertEquals(stream().token, next);
   });
 
-  test("shows by a repair that was asked for once that an answer takes less time", async () => {
+  test("shows a shorter round trip when it was requested once and retransmitted", async () => {
     const { accept, stream, clock } = known();
     await clock.advance(1);
     stream().measure(800, clock.now());
@@ -592,7 +592,7 @@ describe("what is missing", () => {
     await clock.advance(80);
     accept(1, A, true);
     assertEquals(stream().roundTrip, 800 - 720 / 8);
-    // Twice: it may be the answer to the first. Late, and not sent again: it is no answer.
+    // Requested twice: it may be the answer to the first. Late, and not retransmitted: it is no answer.
     Object.assign(hole, { attempts: 2 });
     accept(2, A, true);
     accept(5);
@@ -603,7 +603,7 @@ describe("what is missing", () => {
     });
     accept(4);
     assertEquals(stream().roundTrip, 710);
-    // Longer than that it may have waited for its turn.
+    // Longer than that it may have waited in the sender's queue.
     accept(7);
     Object.assign(stream().window.holes[0] as Hole, {
       attempts: 1,
@@ -615,7 +615,7 @@ describe("what is missing", () => {
     assertEquals(stream().roundTrip, 710);
   });
 
-  test("takes no time for that of an answer in which this node stood still", async () => {
+  test("does not measure a round trip in which this node stalled", async () => {
     const { streams, position, stream, clock } = known();
     stream().naks.unshift({ nonce: 7, sentAt: clock.now(), upTo: 0, settled: 0, to: SOURCE });
     await clock.advance(3000);
@@ -628,7 +628,7 @@ describe("what is missing", () => {
     assertEquals(stream().roundTrip, 4);
   });
 
-  test("is asked for where the node has answered from", () => {
+  test("is requested where the node has answered from", () => {
     const { answer, position, stream } = setUp();
     position(1);
     assertEquals(stream().validatedAt, undefined);
@@ -637,8 +637,8 @@ describe("what is missing", () => {
   });
 });
 
-describe("a number that a node has given twice", () => {
-  test("is no copy but a gap, and the node is told with the token that it shows next", () => {
+describe("a number that a node has used twice", () => {
+  test("is no copy but a gap, and the node is notified with the token that it shows next", () => {
     const { accept, answer, gaps, reused, doubted, streams } = known(3);
     const before = doubted.length;
     assertEquals([accept(2), gaps], [false, []]);
@@ -651,7 +651,7 @@ describe("a number that a node has given twice", () => {
     assertEquals([reused.length, streams.duplicates, gaps.length], [8, 2, 1]);
   });
 
-  test("is a gap when it is sent again, too, and none when it was never had, or so long ago that it is forgotten", () => {
+  test("is a gap when it is retransmitted, too, and none when it was never received, or so long ago that it is forgotten", () => {
     const { accept, position, answer, gaps } = known(3);
     accept(1, A, true, 11);
     assertEquals(gaps, [[1, 1, 1, "reused"]]);
@@ -665,7 +665,7 @@ describe("a number that a node has given twice", () => {
     assertEquals(gaps, [[1, 300, 300, "reused"]]);
   });
 
-  test("of a node that has never answered is a gap when it answers: it may be an invention", () => {
+  test("of a node that has never answered is a gap when it answers, as it may be forged", () => {
     const { accept, answer, position, gaps } = setUp();
     accept(1);
     accept(1, A, false, 11);
@@ -675,7 +675,7 @@ describe("a number that a node has given twice", () => {
     assertEquals(gaps, [[1, 1, 1, "reused"]]);
   });
 
-  test("is noticed by its position when more had come of it before it was asked", () => {
+  test("is detected by its position when more had come of it before the request", () => {
     const { accept, answer, gaps, reused } = known(9);
     answer(4, { upTo: 9, settledBefore: 9, token: TOKEN });
     assertEquals([gaps, reused], [[[1, 1, undefined, "reused"]], [[1, TOKEN, SOURCE]]]);
@@ -694,13 +694,13 @@ describe("a number that a node has given twice", () => {
     assertEquals([other.gaps.length, other.reused], [1, []]);
   });
 
-  test("is a gap when it was set back to nothing: it may have sent more before", () => {
+  test("is a gap when it was set back to nothing, as it may have sent more before", () => {
     const { answer, gaps } = known(9);
     answer(0, { upTo: 9, settledBefore: 9, token: TOKEN });
     assertEquals(gaps, [[1, 1, undefined, "reused"]]);
   });
 
-  test("is told 32 times at once and once a second, and what is beyond that later: anybody can forge it", async () => {
+  test("is reported 32 times at once and once a second, and the rest later, as anybody can forge it", async () => {
     const { accept, clock, gaps, streams } = known(100);
     for (let number = 1; number <= 100; number++) accept(number, A, false, 1000 + number);
     assertEquals(gaps.length, 32);
@@ -711,7 +711,7 @@ describe("a number that a node has given twice", () => {
 });
 
 describe("a stream that was silent for quietTimeout, and whose node is no peer,", () => {
-  test("is lost: a gap from what is settled on, with no end, told once", async () => {
+  test("is lost: a gap from what is settled on, with no end, reported once", async () => {
     const { streams, accept, clock, gaps, stream, left } = known(3);
     accept(6);
     await clock.advance(QUIET_TIMEOUT - 1);
@@ -725,7 +725,7 @@ describe("a stream that was silent for quietTimeout, and whose node is no peer,"
     assertEquals([gaps, stream().isWanting, left], [[[1, 4, undefined, "lost"]], false, []]);
   });
 
-  test("goes on where it was when it answers again", async () => {
+  test("goes on where it was when its node answers again", async () => {
     const { streams, accept, position, answer, clock, gaps, holes, stream } = known(3);
     await clock.advance(QUIET_TIMEOUT);
     streams.expire();
@@ -745,7 +745,7 @@ describe("a stream that was silent for quietTimeout, and whose node is no peer,"
     assertEquals(gaps, [[1, 5, 10, "overwritten"]]);
   });
 
-  test("is known for ever, as long as there is room: what it sent before is a late copy", async () => {
+  test("is known as long as there is room: what it sent before is a late copy", async () => {
     const { streams, accept, position, clock, gaps, stream } = known(3);
     await clock.advance(QUIET_TIMEOUT);
     streams.expire();
@@ -760,7 +760,7 @@ describe("a stream that was silent for quietTimeout, and whose node is no peer,"
   });
 });
 
-describe("a node that is gone and heard with more than was known", () => {
+describe("a departed node that is heard with more than was known", () => {
   const more = [
     ["a batch", (rig: ReturnType<typeof known>) => void rig.accept(4)],
     ["a position", (rig: ReturnType<typeof known>) => rig.position(4)],
@@ -785,7 +785,7 @@ describe("a node that is gone and heard with more than was known", () => {
     });
   }
 
-  test("is a gap four times at once and four times a minute, as anybody can say so", async () => {
+  test("is a gap four times at once and four times a minute, as anybody can forge it", async () => {
     const rig = known(3);
     const say = async (times: number) => {
       for (let i = 0; i < times; i++) {
@@ -803,7 +803,7 @@ describe("a node that is gone and heard with more than was known", () => {
     assertEquals(rig.gaps.length, 9);
   });
 
-  test("and has left is none: it said how much there is", async () => {
+  test("is none when it has left, as it said how much there is", async () => {
     const rig = known(3);
     rig.streams.leave(A, SOURCE, { position: { last: 3, oldest: 1, age: 5 } });
     assertEquals(rig.accept(4), true);
@@ -813,7 +813,7 @@ describe("a node that is gone and heard with more than was known", () => {
     assertEquals([rig.gaps, rig.streams.missing], [[], 0]);
   });
 
-  test("and says that it leaves after it was lost is a gap if it had more than was known, and stays lost: anybody can say so", async () => {
+  test("and leaves after it was lost is a gap if it had more than was known, and stays lost, as anybody can forge it", async () => {
     for (const last of [3, 5]) {
       const rig = known(3);
       rig.streams.lose(rig.stream());
@@ -826,7 +826,7 @@ describe("a node that is gone and heard with more than was known", () => {
     }
   });
 
-  test("is a gap once for each number that it seems to have given since: late copies say the same again", async () => {
+  test("is a gap once for each number that it seems to have used since: late copies say the same again", async () => {
     const rig = known(3);
     rig.streams.lose(rig.stream());
     rig.gaps.length = 0;
@@ -856,13 +856,13 @@ describe("a node that is gone and heard with more than was known", () => {
       rig.streams.lose(rig.stream(id));
     }
     rig.gaps.length = 0;
-    // It has something to say once, and says it for long.
+    // It sends something once, and says that for long.
     for (let time = 0; time < 180_000; time += 1000) {
       for (const id of ids) rig.position(2, 1, 0, {}, id);
       await rig.clock.advance(1000);
       rig.streams.expire();
     }
-    assertEquals(rig.gaps.length, ids.length, "each is told, though four are at once");
+    assertEquals(rig.gaps.length, ids.length, "each is reported, though four are at once");
     const [id] = ids as [Uint8Array];
     for (const last of [2 ** 47, 3]) {
       rig.position(last, 1, 0, {}, id);
@@ -872,7 +872,7 @@ describe("a node that is gone and heard with more than was known", () => {
     assertEquals(rig.gaps.length, ids.length + 2);
   });
 
-  test("is not shown to miss anything, and its holes take no room of those that are there", () => {
+  test("is not shown to miss anything, and its holes take no room of those of peers", () => {
     const rig = known(3);
     rig.streams.lose(rig.stream());
     for (let number = 10; number < 5000; number += 2) rig.accept(number);
@@ -882,14 +882,14 @@ describe("a node that is gone and heard with more than was known", () => {
 });
 
 describe("a node that falls silent before it has answered", () => {
-  test("is a gap when it was heard before it had published anything: it may have crashed with its first key", () => {
+  test("is a gap when it was heard before it had published anything, as it may have crashed with its first key", () => {
     const { streams, position, stream, gaps } = setUp();
     position(0, 1, Infinity, BEAT);
     streams.lose(stream());
     assertEquals(gaps, [[1, 1, undefined, "lost"]]);
   });
 
-  test("is none when it was heard later only, and none beyond four at once and four a minute", async () => {
+  test("is none when it was heard only later, and none beyond four at once and four a minute", async () => {
     const { streams, accept, position, stream, gaps, clock } = setUp({ capacity: 1000 });
     accept(1, idOf(500));
     position(7, 1, 0, BEAT, idOf(501));
@@ -901,7 +901,7 @@ describe("a node that falls silent before it has answered", () => {
       streams.lose(stream(idOf(i)));
     }
     assertEquals(gaps.length, 4);
-    // For all others together one is owed, as each drops everything.
+    // One gap is due for all others together, as each makes the user drop everything.
     for (const count of [4, 5, 5, 5]) {
       streams.expire();
       assertEquals(gaps.length, count);
@@ -959,17 +959,17 @@ describe("a stream whose node is a peer", () => {
     assertEquals([gaps, stream().isWanting, left], [[[1, 4, undefined, "lost"]], false, []]);
   });
 
-  test("and that is lost goes on where it was when it answers again", () => {
+  test("goes on where it was when it was lost and answers again", () => {
     const { streams, accept, gaps, stream, doubted } = known(3);
     streams.lose(stream());
     streams.validate(formatNodeId(A), SOURCE, 1);
-    // What it has said meanwhile was not heeded.
+    // What came meanwhile was ignored.
     assertEquals([accept(4), stream().lostAt, doubted.length], [true, undefined, 1]);
     streams.lose(stream());
     assertEquals(gaps, [[1, 4, undefined, "lost"], [1, 5, undefined, "lost"]]);
   });
 
-  test("that leaves, or has left, is not lost by that", async () => {
+  test("is not lost when it leaves, or has left", async () => {
     const leaving = known(3);
     leaving.streams.leave(A, SOURCE, { position: { last: 5, oldest: 1, age: 0 } });
     leaving.streams.lose(leaving.stream());
@@ -986,7 +986,7 @@ describe("a node that answers a heartbeat", () => {
   const id = formatNodeId(A);
   const THERE: Endpoint = { host: "10.0.0.8", port: 6000 };
 
-  test("is asked there from then on, at once for what is missing", async () => {
+  test("gets requests there from then on, at once for what is missing", async () => {
     const { streams, accept, position, stream, wanted, clock } = setUp();
     position(0, 1, Infinity);
     accept(1);
@@ -1000,7 +1000,7 @@ describe("a node that answers a heartbeat", () => {
     assert(stream().window.holes.every(({ due }) => due <= clock.now()));
   });
 
-  test("of whom no stream is known changes nothing", () => {
+  test("and has no known stream changes nothing", () => {
     const { streams, wanted } = setUp();
     streams.validate(id, THERE, 12);
     assertEquals([[...streams.all], wanted], [[], []]);
@@ -1011,7 +1011,7 @@ describe("a node that leaves", () => {
   const leave = (rig: ReturnType<typeof known>, last: number, oldest = 1) =>
     rig.streams.leave(A, SOURCE, { position: { last, oldest, age: 5 } });
 
-  test("and has nothing that is missing here is acknowledged and gone at once", async () => {
+  test("and has nothing that is missing here is acknowledged and removed at once", async () => {
     const rig = known(3);
     leave(rig, 3);
     const id = formatNodeId(A);
@@ -1023,7 +1023,7 @@ describe("a node that leaves", () => {
     assertEquals(rig.gaps, []);
   });
 
-  test("is asked at once for what is missing, and is gone when that has come", () => {
+  test("gets requests at once for what is missing, and is removed when that has come", () => {
     const rig = known(3);
     rig.accept(6);
     leave(rig, 8);
@@ -1035,7 +1035,7 @@ describe("a node that leaves", () => {
     assertEquals([rig.settled, rig.left.length, rig.gaps], [[[1, 8]], 1, []]);
   });
 
-  test("and is not repaired within 2 s leaves a gap", async () => {
+  test("and does not retransmit within 2 s leaves a gap", async () => {
     const rig = known(3);
     rig.accept(6);
     leave(rig, 8);
@@ -1048,7 +1048,7 @@ describe("a node that leaves", () => {
     assertEquals([rig.gaps, rig.left.length, rig.stream().isWanting], [[[1, 4, 8, "left"]], 1, false]);
   });
 
-  test("before it is known where its stream begins leaves a gap if it has ever answered, and is asked no more", async () => {
+  test("before the beginning of its stream is known leaves a gap if it has ever answered, and gets no more requests", async () => {
     for (const answers of [true, false]) {
       const rig = setUp();
       rig.streams.leave(A, SOURCE, { position: { last: 8, oldest: 1, age: 0 } });
@@ -1060,7 +1060,7 @@ describe("a node that leaves", () => {
     }
   });
 
-  test("and never answered, but was heard before it had published anything, leaves a gap: the way may be a long one", async () => {
+  test("and never answered, but was heard before it had published anything, leaves a gap: the path may be a long one", async () => {
     const rig = setUp();
     rig.position(0, 1, Infinity, BEAT);
     await rig.clock.advance(1000);
@@ -1088,7 +1088,7 @@ describe("a node that leaves", () => {
     assertEquals([rig.gaps, rig.left.length, rig.settled], [[[1, 4, 5, "overwritten"]], 1, [[1, 5]]]);
   });
 
-  test("and says more all the same has left until it answers: its leave was forged, or that is", async () => {
+  test("and sends more all the same has left until it answers: its leave was forged, or that is", async () => {
     for (const go of ["batch", "position"] as const) {
       const rig = known(3);
       leave(rig, 3);
@@ -1104,8 +1104,8 @@ describe("a node that leaves", () => {
   });
 });
 
-describe("how far a node is", () => {
-  test("is known from what it says, less the time that it was on the way, or since it was asked", async () => {
+describe("the position of a node", () => {
+  test("is known from what it sends, less the time since that left, or since the request", async () => {
     const { streams, position, answer, stream, clock } = known(3);
     await clock.advance(1000);
     position(3);
@@ -1131,7 +1131,7 @@ describe("how far a node is", () => {
     assertEquals([stream().settledAt, stream().pending], [clock.now(), 0]);
   });
 
-  test("is not known from what is sent again, nor from what is sent while more is pending", async () => {
+  test("is not known from retransmissions, nor from what is sent while more is pending", async () => {
     const { streams, stream, clock } = known(3);
     const before = stream().settledAt;
     for (const [number, numbering] of [[4, "retransmit"], [5, "more"]] as const) {
@@ -1143,7 +1143,7 @@ describe("how far a node is", () => {
     assertEquals(stream().settledAt, clock.now());
   });
 
-  test("is as old as the question when it answers for the first time, whatever it said before", async () => {
+  test("is as old as the request when it answers for the first time, whatever it sent before", async () => {
     const { streams, position, stream, clock } = setUp();
     await clock.advance(1000);
     position(0, 1, Infinity);
@@ -1151,32 +1151,32 @@ describe("how far a node is", () => {
     assertEquals(stream().settledAt, clock.now() - 600);
   });
 
-  test("is as old as the stall for one that was first heard when the node had just stood still", async () => {
+  test("is as old as the stall for a node that was first heard just after this one had stalled", async () => {
     const { streams, position, stream, clock } = setUp();
     await clock.advance(9000);
     streams.stalled(1000);
     await clock.advance(5);
     position(0, 1, Infinity);
-    assertEquals(stream().settledAt, 1000, "it may have come as soon as that");
+    assertEquals(stream().settledAt, 1000, "it may have come as early as that");
     streams.validate(formatNodeId(A), SOURCE, 1);
     position(0, 1, Infinity);
     assertEquals(stream().settledAt, clock.now() - 1);
   });
 
-  test("over a long way is measured again after 1, 2, 4 … s, up to a minute, as long as it is long", async () => {
+  test("over a long path is measured again after 1, 2, 4 … s, up to a minute, as long as it is long", async () => {
     const { streams, position, stream, clock, doubted } = known(3);
     const id = formatNodeId(A);
-    const asked: number[] = [];
+    const requestedAt: number[] = [];
     streams.validate(id, SOURCE, 300);
     for (let second = 1; second <= 200; second++) {
       await clock.advance(1000);
       const before = doubted.length;
       position(3);
       if (doubted.length === before) continue;
-      asked.push(second);
+      requestedAt.push(second);
       streams.validate(id, SOURCE, 300);
     }
-    assertEquals(asked, [1, 3, 7, 15, 31, 63, 123, 183]);
+    assertEquals(requestedAt, [1, 3, 7, 15, 31, 63, 123, 183]);
     assertEquals(stream().path, 300);
     for (let i = 0; i < 2; i++) streams.validate(id, SOURCE, 2);
     const before = doubted.length;
@@ -1185,12 +1185,12 @@ describe("how far a node is", () => {
     assertEquals([stream().path, doubted.length - before], [2, 0]);
   });
 
-  test("is asked once a second as long as its way was never measured, however many there are", async () => {
+  test("is requested once a second as long as the path was never measured, however many nodes there are", async () => {
     const { streams, position, clock, doubted } = setUp({ capacity: 100 });
     const ids = Array.from({ length: 60 }, (_, i) => idOf(1 + i));
     for (const id of ids) {
       position(0, 1, Infinity, {}, id);
-      // What takes so long says nothing of the way.
+      // What takes so long says nothing of the path.
       streams.validate(formatNodeId(id), SOURCE, 20_000);
     }
     for (let second = 0; second < 5; second++) {
@@ -1201,7 +1201,7 @@ describe("how far a node is", () => {
     }
   });
 
-  test("over ways that are all long, and never as long as before, is measured 32 times at once and twice a second", async () => {
+  test("over paths that are all long, and never as long as before, is measured 32 times at once and twice a second", async () => {
     const { streams, position, clock, doubted } = setUp({ capacity: 100 });
     const ids = Array.from({ length: 60 }, (_, i) => idOf(1 + i));
     for (const id of ids) {
@@ -1220,8 +1220,8 @@ describe("how far a node is", () => {
   });
 });
 
-describe("a node that has stood still", () => {
-  test("asks all that are there how far they are, and is as stale as it was until one answers to that", async () => {
+describe("a node that has stalled", () => {
+  test("requests the positions of all peers, and is as stale as it was until one answers that", async () => {
     const { streams, position, answer, stream, clock, doubted } = known(3);
     position(0, 1, Infinity, {}, idOf(2));
     streams.leave(idOf(2), SOURCE, { position: { last: 0, oldest: 1, age: Infinity } });
@@ -1230,7 +1230,7 @@ describe("a node that has stood still", () => {
     streams.stalled(1000);
     assertEquals([doubted, stream().settledAt], [[formatNodeId(A)], 0]);
     await clock.advance(10);
-    // What was under way before it stood still may be read now.
+    // What was under way before the stall may be read now.
     stream().naks.unshift(sentBefore);
     position(3, 1, 0, { nonce: 5 });
     position(3);
@@ -1239,7 +1239,7 @@ describe("a node that has stood still", () => {
     assertEquals(stream().settledAt, clock.now());
   });
 
-  test("believes what it hears a second later", async () => {
+  test("accepts unsolicited positions a second later", async () => {
     const { streams, position, stream, clock } = known(3);
     await clock.advance(5000);
     position(3);
@@ -1254,7 +1254,7 @@ describe("a node that has stood still", () => {
   });
 });
 
-describe("more holes than are told apart", () => {
+describe("more holes than are kept apart", () => {
   test("of one stream leave the others less room", () => {
     const { accept, answer, stream } = setUp({ capacity: 20 });
     for (let index = 1; index <= 18; index++) {
@@ -1266,18 +1266,18 @@ describe("more holes than are told apart", () => {
     assertEquals(counts, [...Array(16).fill(2048), 64, 64]);
   });
 
-  test("count as missing what lies between those that become one, as it is asked for again", () => {
-    const { accept, answer, position, streams, stream, ask } = known();
+  test("count as missing what lies between holes that are merged, as it is requested again", () => {
+    const { accept, answer, position, streams, stream, request } = known();
     position(0);
     answer(0);
     for (let number = 2; number <= 4096; number += 2) accept(number);
-    ask();
+    request();
     assertEquals([stream().window.holes.length, streams.missing], [2048, 2048]);
     // 4096 lies between the last two.
     position(4099);
-    // 4095 was asked for, and is asked for again with those.
+    // 4095 was requested, and is requested again with those.
     assertEquals([stream().window.holes.length, streams.missing], [2048, 2047]);
-    ask();
+    request();
     assertEquals([stream().window.missing, streams.missing], [2052, 2052]);
     // In the middle of the last: there is no room for two, so it counts as missing again.
     accept(4098);
@@ -1288,7 +1288,7 @@ describe("more holes than are told apart", () => {
 });
 
 describe("room", () => {
-  test("is there for twice as many streams as peers, and who is gone gives way, the one that went first", async () => {
+  test("is there for twice as many streams as peers, and departed ones are evicted, the first one first", async () => {
     const { streams, accept, clock, stream, position, answer } = setUp({ capacity: 5 });
     for (let i = 1; i <= 10; i++) {
       accept(1, idOf(i));
@@ -1302,7 +1302,7 @@ describe("room", () => {
       await clock.advance(1);
     }
     assertEquals([accept(1, idOf(12)), accept(1, idOf(12)), stream(idOf(4))], [true, false, undefined]);
-    // One that has never answered gives way before one that is gone.
+    // One that has never answered is evicted before one that has departed.
     position(1, 1, 0, {}, idOf(13));
     assertEquals([stream(idOf(12)), stream(idOf(13)) !== undefined, stream(idOf(7)) !== undefined], [
       undefined,
@@ -1314,7 +1314,7 @@ describe("room", () => {
     assertEquals([stream(idOf(7)), stream(idOf(14)) !== undefined, [...streams.all].length], [undefined, true, 10]);
   });
 
-  test("is left by those that never answered, and nothing is asked of them any more", () => {
+  test("is freed by nodes that never answered, and they get no more requests", () => {
     const { streams, accept, stream } = setUp({ capacity: 1 });
     accept(7, idOf(1));
     const forgotten = stream(idOf(1));
@@ -1332,7 +1332,7 @@ describe("room", () => {
   });
 });
 
-test("a view of the node id is not kept", () => {
+test("a view of the node id is copied", () => {
   const { streams, accept } = setUp();
   const view = idOf(5);
   accept(1, view);

@@ -1,4 +1,4 @@
-// Which numbers of a stream have arrived, against a model that keeps a set of them.
+// The receive window: which numbers of a stream have arrived, against a model that keeps a set of them.
 import { describe, test } from "node:test";
 import { assert, assertEquals, assertLessOrEqual } from "@std/assert";
 import * as fc from "fast-check";
@@ -21,7 +21,7 @@ function windowOf(...numbers: number[]): ReceiveWindow {
 }
 
 describe("a window", () => {
-  test("begins with nothing", () => {
+  test("is empty at first", () => {
     const window = new ReceiveWindow();
     assertEquals([state(window), shown(window)], [[0, 0, 0], []]);
   });
@@ -61,7 +61,7 @@ describe("a window", () => {
     assertEquals(state(window), [10, 2, 5]);
   });
 
-  test("asks for a hole when it is due, and keeps that when the hole gets smaller or is split", () => {
+  test("has a hole requested when it is due, and keeps that when the hole gets smaller or is split", () => {
     const window = new ReceiveWindow();
     window.accept(10, 5, 7);
     const [hole] = window.holes as [Hole];
@@ -102,7 +102,7 @@ describe("a window", () => {
     assertEquals([shown(window), window.missing], [[[1, 1], [3, 3], [4, 9], [10, 10], [12, 13]], 11]);
   });
 
-  test("starts anywhere: what is missing below is given up, and told of once", () => {
+  test("starts anywhere: what is missing below is given up, and reported once", () => {
     const window = windowOf(3, 7, 10);
     assertEquals(window.startAt(1), undefined);
     assertEquals([window.startAt(6), shown(window)], [{ from: 1, to: 5, count: 4 }, [[6, 6], [8, 9]]]);
@@ -117,7 +117,7 @@ describe("a window", () => {
     assertEquals([window.startAt(100), state(window)], [undefined, [99, 0, 99]]);
   });
 
-  test("ends where the truth says: what is missing above is not, and what comes there is new", () => {
+  test("ends at the answered position: what is missing above it is forgotten, and what comes there is new", () => {
     const window = windowOf(3, 7, 10);
     window.endAt(10);
     window.endAt(11);
@@ -131,7 +131,7 @@ describe("a window", () => {
     assertEquals([state(window), shown(window)], [[0, 0, 0], []]);
   });
 
-  test("ends and tells what was settled by mistake: what came meanwhile was taken for copies", () => {
+  test("ends and returns what was settled by mistake: what came meanwhile was taken for copies", () => {
     const window = windowOf(1, 2);
     window.startAt(1000);
     assertEquals([window.accept(3, 0, 0), window.accept(500, 0, 0)], ["duplicate", "duplicate"]);
@@ -143,7 +143,7 @@ describe("a window", () => {
     assertEquals([started.endAt(2), state(started)], [undefined, [2, 0, 2]]);
   });
 
-  test("bears a jump to the highest number, and going back from there", () => {
+  test("handles a jump to the highest number, and the way back", () => {
     const window = windowOf(1);
     assertEquals(window.accept(MAX_NUMBER, 0, 0), "new");
     assertEquals([state(window), shown(window)], [[MAX_NUMBER, MAX_NUMBER - 2, 1], [[2, MAX_NUMBER - 1]]]);
@@ -166,7 +166,7 @@ describe("a window with too many holes", () => {
     return window;
   }
 
-  test("tells 512 apart before the node has shown that it is there", () => {
+  test("keeps 512 apart before its node is validated", () => {
     const window = new ReceiveWindow();
     for (let i = 1; i <= 512; i++) window.accept(2 * i, 0, 0);
     assertEquals([window.holes.length, window.missing], [512, 512]);
@@ -177,7 +177,7 @@ describe("a window with too many holes", () => {
     assertEquals(window.holes.length, 519);
   });
 
-  test("tells 2,048 apart, and makes one of the last two beyond that", () => {
+  test("keeps 2,048 apart, and merges the last two beyond that", () => {
     const window = sieve(2048);
     assertEquals([window.holes.length, window.missing], [2048, 2048]);
     window.accept(4098, 0, 0);
@@ -189,7 +189,7 @@ describe("a window with too many holes", () => {
     assertEquals(window.accept(4096, 0, 0), "duplicate");
   });
 
-  test("asks for what two have become as for the one that was asked for less", () => {
+  test("requests merged holes as the one that was requested less often", () => {
     const window = sieve(2048);
     Object.assign(window.holes[2047] as Hole, { attempts: 2, nakSentAt: 10, lastNakSentAt: 20, due: 9_000 });
     window.accept(4098, 5_000, 5_005);
@@ -214,7 +214,7 @@ describe("a window with too many holes", () => {
     });
   });
 
-  test("keeps to it whichever way holes are made", () => {
+  test("keeps the limit, however holes are made", () => {
     const window = sieve(2048);
     window.extend(4200, 0, 0);
     assertEquals(window.holes.length, 2048);
@@ -244,9 +244,9 @@ describe("a window with too many holes", () => {
     assertEquals(window.missing, window.holes.reduce((sum, { from, to }) => sum + to - from + 1, 0));
   });
 
-  test("shares what there is for all: beyond 32,768 each has 64, until others have less", () => {
+  test("shares the room of all: beyond 32,768 each has 64, until others have less", () => {
     const shared = { trusted: 0, untrusted: 0, requested: 0, recovered: 0 };
-    const windows = suppression(20, shared);
+    const windows = crowd(20, shared);
     for (const window of windows) window.trust(true);
     for (const window of windows) fill(window);
     assertEquals(windows.slice(0, 16).map(({ holes }) => holes.length), Array(16).fill(2048));
@@ -260,9 +260,9 @@ describe("a window with too many holes", () => {
     assertEquals(shared.trusted, 0);
   });
 
-  test("shares less, and apart, with nodes that have not shown that they are there", () => {
+  test("shares less, and separately, with nodes that are not validated", () => {
     const shared = { trusted: 0, untrusted: 0, requested: 0, recovered: 0 };
-    const windows = suppression(100, shared);
+    const windows = crowd(100, shared);
     for (const window of windows) fill(window);
     assertEquals(windows.map(({ holes }) => holes.length), [...Array(16).fill(512), ...Array(84).fill(64)]);
     assertEquals(shared, { trusted: 0, untrusted: 16 * 512 + 84 * 64, requested: 0, recovered: 0 });
@@ -274,7 +274,7 @@ describe("a window with too many holes", () => {
     assertEquals(other.holes.length, 2048);
   });
 
-  function suppression(size: number, shared: HoleCount): ReceiveWindow[] {
+  function crowd(size: number, shared: HoleCount): ReceiveWindow[] {
     return Array.from({ length: size }, () => new ReceiveWindow(shared));
   }
 
@@ -287,7 +287,7 @@ type Step =
   | { readonly do: "accept" | "extend" | "startAt" | "endAt"; readonly number: number }
   | { readonly do: "split"; readonly which: number; readonly count: number };
 
-/** What a window says, kept the simple way: all that exists, and all that is settled. */
+/** A model of a window: all numbers that exist, and all that are settled, in sets. */
 class Model {
   highest = 0;
   settled = new Set<number>();
@@ -330,7 +330,7 @@ function check(window: ReceiveWindow, model: Model): void {
   assert(window.holes.every(({ from, to }) => from <= to));
 }
 
-test("whatever comes, a window says what a set of numbers says", () => {
+test("whatever comes, a window agrees with a set of numbers", () => {
   const number = fc.integer({ min: 1, max: 40 });
   const step: fc.Arbitrary<Step> = fc.oneof(
     { weight: 8, arbitrary: number.map((number) => ({ do: "accept" as const, number })) },
@@ -380,7 +380,7 @@ test("whatever comes, a window says what a set of numbers says", () => {
   );
 });
 
-test("numbers of any size are told apart as small ones are", () => {
+test("numbers of any size are handled as small ones are", () => {
   const far = fc.constantFrom(0, 2 ** 31 - 20, 2 ** 32 - 20, 2 ** 47, MAX_NUMBER - 60);
   const steps = fc.array(fc.integer({ min: 1, max: 40 }), { maxLength: 30, size: "max" });
   fc.assert(fc.property(far, steps, (far, numbers) => {

@@ -1,4 +1,4 @@
-// What a node says of its own stream, and what it answers to whom.
+// The send stream: a node's announcements of its own position, and its answers to requests.
 import { describe, test } from "node:test";
 import { assert, assertAlmostEquals, assertEquals, assertLessOrEqual } from "@std/assert";
 import * as fc from "fast-check";
@@ -15,9 +15,9 @@ import { settle, watch } from "../support/outcome.ts";
 
 const NODE_ID = new Uint8Array(16).fill(1);
 const START = 30_000;
-/** Where requests come from. */
+/** The source of requests. */
 const AT: Endpoint = { host: "10.0.9.9", port: 9 };
-/** When the position is announced after a batch: `docs/wire.md`, "Numbers". */
+/** The times of the announcements after a batch: `docs/wire.md`, "Numbers". */
 const ANNOUNCED = [20, 60, 120, 220, 450];
 
 interface Posted {
@@ -32,7 +32,7 @@ function requester(id: string, port = 7000): Requester {
   return { id, endpoint: { host: `10.0.0.${id.length}`, port } };
 }
 
-/** A stream of datagrams that say their number, and what it has sent. */
+/** A stream of datagrams that hold their number, and what it has sent. */
 function setUp({ peers = [requester("a")], multicast = true, maxBytes = 65_536, maxAge = 60_000 } = {}) {
   const clock = new VirtualClock();
   const random = new SeededRandom(1);
@@ -63,7 +63,7 @@ function setUp({ peers = [requester("a")], multicast = true, maxBytes = 65_536, 
     for (let i = 0; i < count; i++) own.sent(new Uint8Array(size).fill(own.next % 251));
     if (count > 0) own.announce();
   };
-  /** The repairs that are ready: which datagram, by the byte it is made of, and to where. */
+  /** The retransmissions that are ready: which datagram, by the byte it is made of, and to where. */
   const retransmits = () => {
     const taken: [number | undefined, string][] = [];
     for (let next = own.takeRetransmit(); next !== undefined; next = own.takeRetransmit()) {
@@ -100,7 +100,7 @@ describe("the position", () => {
     assertEquals(clock.pending, 0);
   });
 
-  test("is announced no more when a batch is sent while the node closes", () => {
+  test("is not announced after a batch that is sent while the node closes", () => {
     const { own, clock } = setUp();
     own.sent(new Uint8Array(40));
     own.close();
@@ -136,7 +136,7 @@ describe("the position", () => {
       posted.length = 0;
       for (let i = 0; i < 100; i++) {
         send(1);
-        // Now and then one is late.
+        // Some come late.
         await clock.advance(interval * (i % 10 === 0 ? 1.2 : 1));
       }
       assertEquals(posted.length, 0);
@@ -171,8 +171,8 @@ describe("the position", () => {
   });
 });
 
-describe("a token", () => {
-  test("is the same for a peer as long as it is where it was, and another for each", () => {
+describe("an address-validation token", () => {
+  test("is the same for a peer as long as its address is, and another for each", () => {
     const { own } = setUp({ peers: [requester("a"), requester("bb")] });
     const first = own.tokenFor(requester("a"));
     assertEquals([first.length, own.tokenFor(requester("a"))], [8, first]);
@@ -183,7 +183,7 @@ describe("a token", () => {
   });
 });
 
-describe("a negative acknowledgement", () => {
+describe("a NAK", () => {
   test("with the token is answered by the datagrams, once and in order", async () => {
     const { own, posted, send, retransmits, ready } = setUp();
     send(10);
@@ -198,23 +198,23 @@ describe("a negative acknowledgement", () => {
     assertEquals(own.retransmitsSent, 4);
   });
 
-  test("is answered by what was sent, but for the record that says that it is sent again", () => {
+  test("is answered by what was sent, but for the record that marks a retransmission", () => {
     const { own, send } = setUp();
     const sent = Uint8Array.of(1, 2, 3, 4, 5, ...encodeExtension({ number: 1 }));
     own.sent(sent);
     own.announce();
     send(1);
     for (let round = 0; round < 2; round++) {
-      own.onNak(`stranger`, AT, { nonce: 1, ranges: [range(1)] });
+      own.onNak(`unknown`, AT, { nonce: 1, ranges: [range(1)] });
       own.onNak("a", AT, { nonce: 1, token: own.tokenFor(requester("a")), ranges: [range(1)] });
-      const repair = own.takeRetransmit();
-      if (round > 0) assertEquals(repair, undefined);
-      else assertEquals(repair?.datagram, Uint8Array.of(1, 2, 3, 4, 5, ...encodeExtension({ retransmit: 1 })));
+      const retransmit = own.takeRetransmit();
+      if (round > 0) assertEquals(retransmit, undefined);
+      else assertEquals(retransmit?.datagram, Uint8Array.of(1, 2, 3, 4, 5, ...encodeExtension({ retransmit: 1 })));
     }
     assertEquals(decodeExtension(sent.subarray(5)), { number: 1 });
   });
 
-  test("slows the node down when much was lost, unless nothing comes of it", () => {
+  test("slows the node down when much was lost, unless that has no effect", () => {
     const { own, pacer, send, retransmits } = setUp();
     send(100);
     const token = own.tokenFor(requester("a"));
@@ -254,7 +254,7 @@ describe("a negative acknowledgement", () => {
     assertEquals(retransmits().length, 1);
   });
 
-  test("with a token for another address is not good enough", () => {
+  test("with a token for another address is not accepted", () => {
     const { own, known, send, retransmits, posted } = setUp();
     send(3);
     const token = own.tokenFor(requester("a"));
@@ -265,26 +265,26 @@ describe("a negative acknowledgement", () => {
     assertEquals(retransmits().length, 1);
   });
 
-  test("of nobody that is known is answered where it came from, and granted with the token that was sent there", () => {
+  test("of an unknown node is answered at its source, and accepted with the token that was sent there", () => {
     const { own, posted, send, retransmits } = setUp();
     send(3);
-    own.onNak("stranger", AT, { nonce: 1, ranges: [range(1)] });
+    own.onNak("unknown", AT, { nonce: 1, ranges: [range(1)] });
     assertEquals([posted.map(({ to }) => to), own.naksRefused, retransmits()], [[AT], 1, []]);
     const { token } = posted[0]?.extension ?? {};
     assert(token !== undefined);
-    own.onNak("stranger", { ...AT, port: 10 }, { nonce: 2, token, ranges: [range(1)] });
+    own.onNak("unknown", { ...AT, port: 10 }, { nonce: 2, token, ranges: [range(1)] });
     assertEquals([own.naksRefused, retransmits()], [2, []]);
-    own.onNak("stranger", AT, { nonce: 3, token: posted[1]?.extension.token as Uint8Array, ranges: [range(1)] });
+    own.onNak("unknown", AT, { nonce: 3, token: posted[1]?.extension.token as Uint8Array, ranges: [range(1)] });
     assertEquals([own.naksRefused, retransmits()], [3, []]);
-    own.onNak("stranger", AT, { nonce: 4, token: posted[2]?.extension.token as Uint8Array, ranges: [range(1)] });
+    own.onNak("unknown", AT, { nonce: 4, token: posted[2]?.extension.token as Uint8Array, ranges: [range(1)] });
     assertEquals([own.naksRefused, retransmits().map(([, to]) => to)], [3, [AT.host]]);
   });
 
-  test("of a stranger is not granted any more when 1,024 others have been answered since", async () => {
+  test("of an unknown node is not accepted any more when 1,024 others have been answered since", async () => {
     for (const [others, granted] of [[1023, 1], [1024, 0]] as const) {
       const { own, clock, posted, send, retransmits } = setUp();
       send(3);
-      own.onNak("stranger", AT, { nonce: 1, ranges: [range(1)] });
+      own.onNak("unknown", AT, { nonce: 1, ranges: [range(1)] });
       const token = posted[0]?.extension.token as Uint8Array;
       posted.length = 0;
       for (let i = 0; i < others; i++) {
@@ -292,17 +292,17 @@ describe("a negative acknowledgement", () => {
         await clock.advance(10);
       }
       assertEquals(posted.filter(({ extension }) => extension.base !== undefined).length, others);
-      own.onNak("stranger", AT, { nonce: 1, token, ranges: [range(1)] });
+      own.onNak("unknown", AT, { nonce: 1, token, ranges: [range(1)] });
       assertEquals(retransmits().length, granted);
     }
   });
 
-  test("of 10,000 that nobody knows draws 128 answers, and nothing is taken from the peers", () => {
+  test("of 10,000 unknown nodes gets 128 answers, and peers lose none of theirs", () => {
     const { own, posted, send, retransmits } = setUp();
     send(3);
     const token = own.tokenFor(requester("a"));
     for (let i = 0; i < 10_000; i++) {
-      own.onNak(`stranger ${i}`, AT, { nonce: i, token: new Uint8Array(8), ranges: [range(1)] });
+      own.onNak(`unknown ${i}`, AT, { nonce: i, token: new Uint8Array(8), ranges: [range(1)] });
     }
     assertEquals([posted.length, own.naksReceived, retransmits()], [128, 10_000, []]);
     own.onNak("a", AT, { nonce: 1, token, ranges: [range(1)] });
@@ -312,26 +312,26 @@ describe("a negative acknowledgement", () => {
     assertEquals([posted.length, posted.at(-1)?.extension.nonce], [130, 3]);
   });
 
-  test("for numbers never given or no longer held is answered by a state, and by what there is of it", async () => {
+  test("for numbers never used or no longer held is answered by a state, and by the rest", async () => {
     const { own, clock, posted, send, retransmits } = setUp({ maxAge: 100 });
     send(4);
     await clock.advance(101);
     send(4);
     const token = own.tokenFor(requester("a"));
-    const ask = (from: number, to: number) => {
+    const request = (from: number, to: number) => {
       posted.length = 0;
       own.onNak("a", AT, { nonce: 77, token, ranges: [range(from, to)] });
       return [retransmits().map(([number]) => number), posted.map(({ extension }) => extension.position?.oldest)];
     };
-    assertEquals(ask(1, 4), [[], [5]]);
-    assertEquals(ask(9, MAX_NUMBER), [[], [5]]);
-    assertEquals(ask(3, 6), [[5, 6], [5]]);
-    assertEquals(ask(8, 9), [[8], [5]]);
+    assertEquals(request(1, 4), [[], [5]]);
+    assertEquals(request(9, MAX_NUMBER), [[], [5]]);
+    assertEquals(request(3, 6), [[5, 6], [5]]);
+    assertEquals(request(8, 9), [[8], [5]]);
     assertEquals(posted[0]?.extension, { position: { last: 8, oldest: 5, age: 0 }, nonce: 77, token });
-    assertEquals(ask(7, 7), [[7], []]);
+    assertEquals(request(7, 7), [[7], []]);
   });
 
-  test("is answered by 128 datagrams at most, whatever it asks for", () => {
+  test("is answered by 128 datagrams at most, whatever it requests", () => {
     const { own, send, retransmits } = setUp({ maxBytes: 2 ** 20 });
     send(1000);
     const token = own.tokenFor(requester("a"));
@@ -342,7 +342,7 @@ describe("a negative acknowledgement", () => {
     assertEquals(retransmits().length, 128);
   });
 
-  test("is answered by 128 of those that are held, however many it asks for that are not", async () => {
+  test("is answered by 128 of those that are held, however many it requests that are not", async () => {
     const { own, clock, send, retransmits } = setUp({ maxBytes: 2 ** 20, maxAge: 100 });
     send(200);
     await clock.advance(101);
@@ -351,7 +351,7 @@ describe("a negative acknowledgement", () => {
     assertEquals(retransmits().map(([first]) => first), Array.from({ length: 128 }, (_, i) => (201 + i) % 251));
   });
 
-  test("for what a peer that stood still for long has lost does not slow the sender down", async () => {
+  test("for what a peer lost while it was suspended does not slow the sender down", async () => {
     const { own, clock, pacer, send, retransmits } = setUp({ maxBytes: 2 ** 20 });
     const token = own.tokenFor(requester("a"));
     send(1000);
@@ -372,25 +372,25 @@ describe("a negative acknowledgement", () => {
   test("for what is lost slows the sender down, but not when it is old and the rate has fallen since", async () => {
     const peers = [requester("a"), requester("bb")] as const;
     const { own, clock, pacer, send, retransmits } = setUp({ peers: [...peers], maxBytes: 2 ** 20 });
-    const ask = ({ id, endpoint }: Requester, from: number, to: number) => {
+    const request = ({ id, endpoint }: Requester, from: number, to: number) => {
       own.onNak(id, AT, { nonce: 1, token: own.tokenFor({ id, endpoint }), ranges: [range(from, to)] });
       retransmits();
     };
     const [a, b] = peers;
     send(1000);
-    ask(a, 901, 960);
+    request(a, 901, 960);
     assertEquals(pacer.rate, 0.7 * START);
     send(1000);
     await clock.advance(20);
     // Of the 512 up to 960, 402 are lost, and so many arrive at that rate.
-    ask(a, 489, 830);
+    request(a, 489, 830);
     assertAlmostEquals(pacer.rate, 0.49 * START, 1);
     await clock.advance(1979);
-    ask(a, 831, 900);
+    request(a, 831, 900);
     assertAlmostEquals(pacer.rate, 0.343 * START, 1);
     const before = pacer.rate;
     await clock.advance(20);
-    ask(b, 21, 200);
+    request(b, 21, 200);
     assertEquals(pacer.rate, before);
     // It does not rise either, for a quarter of a second.
     const rise = async (time: number) => {
@@ -401,19 +401,19 @@ describe("a negative acknowledgement", () => {
       return pacer.rate > before;
     };
     assertEquals([await rise(220), await rise(30)], [false, true]);
-    // What of that is asked for again says nothing.
+    // What is requested again of that says nothing.
     await clock.advance(1000);
-    ask(b, 21, 200);
+    request(b, 21, 200);
     assertEquals(await rise(10), true);
     // The rate has not fallen since these were sent.
     send(1000);
     await clock.advance(3000);
     const { rate } = pacer;
-    ask(b, 2901, 3000);
+    request(b, 2901, 3000);
     assertEquals(pacer.rate, 0.7 * rate);
   });
 
-  test("without the token is refused once, whether that is said or is beyond the rate", () => {
+  test("without the token is counted as refused once, whether that is answered or beyond the rate", () => {
     const { own, posted, send } = setUp();
     send(1);
     for (let i = 0; i < 1000; i++) own.onNak("a", AT, { nonce: i, ranges: [range(1)] });
@@ -426,35 +426,35 @@ describe("a negative acknowledgement", () => {
     const token = own.tokenFor(requester("a"));
     const ranges = [range(1, 2 ** 40), range(2 ** 41, 2 ** 47), range(2 ** 48 - 2, MAX_NUMBER)];
     for (let i = 0; i < 10_000; i++) own.onNak("a", AT, { nonce: i, token, ranges });
-    // 2,000 answers at once to who has proved its address, and the repairs that nobody has taken yet, each once.
+    // 2,000 answers at once to a validated address, and the retransmissions that were not taken yet, each once.
     assertEquals([posted.length, own.naksRefused], [2000, 8000]);
     let taken = 0;
     while (own.takeRetransmit() !== undefined) taken++;
     assertEquals(taken, 10);
   });
 
-  test("asked for by several at once is sent to the group; a second time to each", async () => {
+  test("of several peers at once for a number has it sent to the group; a second time to each", async () => {
     const peers = [requester("a"), requester("bb"), requester("ccc")];
     const { own, clock, send, retransmits } = setUp({ peers });
     send(5);
-    const ask = (ids: string[], number: number) => {
+    const request = (ids: string[], number: number) => {
       for (const id of ids) {
         const peer = requester(id);
         own.onNak(id, AT, { nonce: 1, token: own.tokenFor(peer), ranges: [range(number)] });
       }
     };
-    ask(["a", "bb"], 2);
-    ask(["a"], 3);
+    request(["a", "bb"], 2);
+    request(["a"], 3);
     assertEquals(retransmits(), []);
     await clock.advance(3);
     assertEquals(retransmits(), [[2, "group"], [3, "10.0.0.1"]]);
     await clock.advance(20);
-    ask(["a", "bb"], 2);
+    request(["a", "bb"], 2);
     await clock.advance(3);
     assertEquals(retransmits(), [[2, "10.0.0.1"], [2, "10.0.0.2"]]);
   });
 
-  test("whose datagram gives way before it is sent is passed over", async () => {
+  test("whose datagram is overwritten before it is sent is skipped", async () => {
     const { own, clock, send, retransmits } = setUp({ maxAge: 100 });
     send(2);
     await clock.advance(50);
@@ -503,9 +503,9 @@ describe("a catch-up request", () => {
     assertEquals(posted.at(-1)?.extension.base, { first: 5, age: 1060 });
   });
 
-  test("of nobody that is known is answered where it came from", () => {
+  test("of an unknown node is answered at its source", () => {
     const { own, posted } = setUp();
-    own.onCatchUp("stranger", AT, { nonce: 1, since: 5 });
+    own.onCatchUp("unknown", AT, { nonce: 1, since: 5 });
     assertEquals(posted.map(({ to, extension }) => [to, extension.base]), [[AT, { first: 1, age: Infinity }]]);
     assertEquals([own.naksReceived, own.naksRefused], [1, 0]);
   });
@@ -532,7 +532,7 @@ describe("answers", () => {
     assertEquals(counts, [256, 0, 128, 256]);
   });
 
-  test("are never longer than 1.5 times an unproven request, and go where the peer is", () => {
+  test("are never longer than 1.5 times an unvalidated request, and go where the peer is", () => {
     const ranges = fc.array(fc.integer({ min: 1, max: 50 }), { minLength: 1, maxLength: 64 }).map((sizes) => {
       let next = 1;
       return sizes.map((size) => {
@@ -578,7 +578,7 @@ describe("answers", () => {
 });
 
 describe("leaving", () => {
-  test("is said to all, again every 30 ms to who has not acknowledged, and ends with the last", async () => {
+  test("is sent to all, again every 30 ms to peers that have not acknowledged, and ends with the last", async () => {
     const peers = [requester("a"), requester("bb")];
     const { own, clock, posted, send } = setUp({ peers });
     send(3);
@@ -601,7 +601,7 @@ describe("leaving", () => {
     assertEquals([left.state, clock.pending], ["fulfilled", 0]);
   });
 
-  test("does not wait for who leaves too, or is gone", async () => {
+  test("does not wait for a peer that leaves too, or has departed", async () => {
     const peers = [requester("a"), requester("bb")];
     const { own, clock } = setUp({ peers });
     const left = watch(own.leave(peers, 1000));
@@ -612,7 +612,7 @@ describe("leaving", () => {
     assertEquals([left.state, clock.pending], ["fulfilled", 0]);
   });
 
-  test("ends after its time, though nobody acknowledges", async () => {
+  test("ends after its time without acknowledgements", async () => {
     const { own, clock, posted } = setUp();
     const left = watch(own.leave([requester("a")], 100));
     await clock.advance(99.9);
@@ -622,7 +622,7 @@ describe("leaving", () => {
     assertLessOrEqual(posted.length, 5);
   });
 
-  test("ends at once, and is said all the same, when nobody is there", async () => {
+  test("ends at once, and is sent all the same, when there is no peer", async () => {
     const { own, clock, posted } = setUp({ peers: [] });
     const left = watch(own.leave([], 1000));
     await settle();
@@ -643,13 +643,13 @@ describe("leaving", () => {
     assertEquals([retransmits().length, posted.at(-1)?.type], [2, TYPE_STATE]);
     own.onAck("a", AT, { settled: 3 });
     await settle();
-    // Who has asked may ask again.
+    // A requester may request again.
     assertEquals(left.state, "waiting");
     await clock.advance(60);
     assertEquals([left.state, clock.pending], ["fulfilled", 0]);
   });
 
-  test("tells a newcomer that is heard meanwhile, once, and stays a little for its questions", async () => {
+  test("is sent to a joining node that is heard meanwhile, once, and lasts a little for its requests", async () => {
     const { own, clock, posted, send } = setUp();
     send(1);
     const left = watch(own.leave([], 1000));
@@ -664,7 +664,7 @@ describe("leaving", () => {
   });
 });
 
-test("closed, it announces and repairs nothing more, and has no timer", async () => {
+test("a closed stream announces and retransmits nothing more, and has no timer", async () => {
   const { own, clock, posted, send, retransmits } = setUp({ peers: [requester("a"), requester("bb")] });
   send(5);
   own.onNak("a", AT, { nonce: 1, token: own.tokenFor(requester("a")), ranges: [range(1, 5)] });
@@ -673,8 +673,8 @@ test("closed, it announces and repairs nothing more, and has no timer", async ()
   assertEquals([posted, retransmits(), clock.pending], [[], [], 0]);
 });
 
-describe("a peer that has had a number twice", () => {
-  test("is believed when it brings the token, and nobody else is", () => {
+describe("a peer that received a number twice", () => {
+  test("is believed when it brings the token, and no other is", () => {
     const { own, ready, send } = setUp();
     send(3);
     own.onAck("a", AT, { settled: 3 });
@@ -685,7 +685,7 @@ describe("a peer that has had a number twice", () => {
     assertEquals(ready.reused, 1);
   });
 
-  test("has the stream begin anew with a number that nobody can have, which is announced", async () => {
+  test("makes the stream begin anew with a number that no node can have, which is announced", async () => {
     const { own, clock, posted, send, retransmits } = setUp();
     send(5);
     own.onNak("a", AT, { nonce: 1, token: own.tokenFor(requester("a")), ranges: [range(1, 3)] });

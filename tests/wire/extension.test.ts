@@ -1,4 +1,4 @@
-// The extension block against its vectors, against itself, and against bytes that are none.
+// The extension block against its vectors, against itself, and against malformed bytes.
 import { readFileSync } from "node:fs";
 import { describe, test } from "node:test";
 import { assert, assertEquals, assertStrictEquals, assertThrows } from "@std/assert";
@@ -41,7 +41,7 @@ const STREAM = fromHex("ffeeddccbbaa49888766554433221100");
 const HEADER = 3;
 const NEVER = 2 ** 32 - 1;
 
-/** An extension in the words of the vectors. */
+/** An extension as the vectors write it. */
 function view(extension: Extension): Record<string, unknown> {
   const { position, stream, token, ranges, since, base, heard, peers, ...rest } = extension;
   return {
@@ -61,7 +61,7 @@ function ageView(age: number): number | "never" {
   return age === Infinity ? "never" : age;
 }
 
-/** The datagram in the middle of a larger buffer, which goes on as an extension would. */
+/** The datagram in the middle of a larger buffer, whose further bytes look like an extension. */
 function within(bytes: Uint8Array): Uint8Array {
   const after = fromHex("572b01010006000000000007");
   const buffer = new Uint8Array(7 + bytes.length + after.length).fill(0xaa);
@@ -74,7 +74,7 @@ function restOf(hex: string): Uint8Array {
   return decodePacket(within(fromHex(hex))).rest;
 }
 
-/** What the readers of the mesh make of a datagram: the number of a batch is looked for first. */
+/** The result of the readers of the mesh for a datagram: the number of a batch is looked for first. */
 function readInPlace(bytes: Uint8Array): ReturnType<typeof readExtension> {
   const end = scanPacket(bytes);
   const number = packetType(bytes) === BATCH ? readNumber(bytes, end) : NOT_PLAIN_NUMBER;
@@ -83,7 +83,7 @@ function readInPlace(bytes: Uint8Array): ReturnType<typeof readExtension> {
   return { [numberingOf(bytes, end)]: number };
 }
 
-/** A receiver with the node id of the streams in the vectors, and what it has made of what it got. */
+/** A receiver with the node id of the streams in the vectors, and the calls that its datagrams have caused. */
 function setUp({ extended = true, nodeId = STREAM } = {}) {
   const calls: unknown[] = [];
   const receiver = new Receiver({
@@ -109,7 +109,7 @@ function setUp({ extended = true, nodeId = STREAM } = {}) {
 }
 
 describe("vectors of the extension", () => {
-  test("are there, of every kind", () => {
+  test("exist for every kind", () => {
     const count = (result: Vector["result"]) => vectors.filter((vector) => vector.result === result).length;
     assertEquals([count("read"), count("ignored"), count("malformed"), count("lacking")], [49, 7, 62, 17]);
     const types = vectors.filter(({ result }) => result === "read").map(({ hex }) => packetType(fromHex(hex)));
@@ -119,7 +119,7 @@ describe("vectors of the extension", () => {
 
   for (const { name, hex, result, extension = {}, canonical, why } of vectors) {
     if (result === "read") {
-      test(`hold both ways: ${name}`, () => {
+      test(`encode and decode: ${name}`, () => {
         const decoded = decodeExtension(restOf(hex));
         assert(decoded !== undefined);
         assertEquals(view(decoded), extension);
@@ -154,7 +154,7 @@ describe("a receiver", () => {
   };
 
   for (const { name, hex, result, extension } of vectors) {
-    test(`${result === "read" || result === "ignored" ? "heeds" : "drops and counts"} ${name}`, () => {
+    test(`${result === "read" || result === "ignored" ? "accepts" : "drops and counts"} ${name}`, () => {
       const bytes = fromHex(hex);
       const [type, id] = [packetType(bytes), toHex(nodeIdOf(bytes))];
       const { receiver, receive } = setUp();
@@ -177,7 +177,7 @@ describe("a receiver", () => {
     });
   }
 
-  test("of the original's wire heeds no extension, be it malformed, and knows no other types", () => {
+  test("with go-warp's wire ignores extensions, also malformed ones, and knows no other types", () => {
     for (const { hex, name } of vectors) {
       const bytes = fromHex(hex);
       const type = packetType(bytes);
@@ -189,7 +189,7 @@ describe("a receiver", () => {
     }
   });
 
-  test("does not look at the extension of its own datagrams", () => {
+  test("does not read the extension of its own datagrams", () => {
     for (const { hex, name } of vectors) {
       const bytes = fromHex(hex);
       const { receiver, receive } = setUp({ nodeId: nodeIdOf(bytes).slice() });
@@ -197,7 +197,7 @@ describe("a receiver", () => {
     }
   });
 
-  test("ignores what is about the stream of another, and counts nothing", () => {
+  test("ignores records about the stream of another node, and counts nothing", () => {
     const about = vectors.filter(({ result, extension }) => result === "read" && extension?.stream !== undefined);
     assertEquals(about.length, 12);
     for (const { hex, name } of about) {
@@ -206,7 +206,7 @@ describe("a receiver", () => {
     }
   });
 
-  test("counts the types that are kept as unknown", () => {
+  test("counts the reserved types as unknown", () => {
     const { receiver, receive } = setUp();
     for (const type of [0x16, 0x18, 0xff]) {
       const packet = encodeControl(type, new Uint8Array(16), { position: { last: 0, oldest: 1, age: Infinity } });
@@ -215,7 +215,7 @@ describe("a receiver", () => {
     assertEquals([receiver.unknownTypes, receiver.malformedExtensions], [3, 0]);
   });
 
-  test("delivers nothing of a batch whose number was had", () => {
+  test("delivers nothing of a batch whose number was received before", () => {
     const keys: string[] = [];
     const receiver = new Receiver({
       nodeId: STREAM,
@@ -233,7 +233,7 @@ describe("a receiver", () => {
   });
 });
 
-/** Where a block may be cut so that what is left of it is whole, and how many records that leaves. */
+/** Where a block may be cut so that the rest of it is whole, and how many records that leaves. */
 function boundaries(block: Uint8Array): Map<number, number> {
   const ends = new Map([[HEADER, 0]]);
   for (let offset = HEADER; offset < block.length;) {
@@ -338,7 +338,7 @@ function recordsOf(block: Uint8Array): Uint8Array[] {
 }
 
 describe("any extension", () => {
-  test("is what it was when it is decoded again, in the middle of a datagram too", () => {
+  test("is the same when it is decoded again, in the middle of a datagram too", () => {
     fc.assert(fc.property(anyExtension, fc.nat(50), (extension, start) => {
       const block = encodeExtension(extension);
       assertEquals(decodeExtension(block), extension);
@@ -376,7 +376,7 @@ describe("any extension", () => {
     }));
   });
 
-  test("with a length that is changed is never read as it was", () => {
+  test("with a length that is changed is never read as before", () => {
     fc.assert(fc.property(anyExtension, fc.nat(), fc.integer({ min: 1, max: 255 }), (extension, which, change) => {
       const block = encodeExtension(extension);
       const records = recordsOf(block);
@@ -388,7 +388,7 @@ describe("any extension", () => {
     }));
   });
 
-  test("gives node ids, tokens and what is heard as views into the datagram", () => {
+  test("returns node ids, tokens and the list of heard nodes as views into the datagram", () => {
     const peers = [{ id: STREAM, host: "10.0.0.1", port: 1 }];
     const block = encodeExtension({ stream: STREAM, token: new Uint8Array(8), heard: new Uint8Array(4), peers });
     const read = decodeExtension(block);
@@ -414,7 +414,7 @@ describe("ages", () => {
 });
 
 describe("the number of a batch", () => {
-  test("is written and read without making an extension, the same way", () => {
+  test("is written and read without making an extension, with the same result", () => {
     fc.assert(fc.property(number, fc.nat(40), (number, offset) => {
       const bytes = new Uint8Array(offset + BATCH_EXTENSION_LENGTH).fill(0xee);
       for (const isMore of [false, true]) {
@@ -425,7 +425,7 @@ describe("the number of a batch", () => {
     }));
   });
 
-  test("becomes that of one that is sent again in place, with nothing else changed", () => {
+  test("becomes that of a retransmission in place, with nothing else changed", () => {
     fc.assert(fc.property(number, fc.uint8Array({ maxLength: 40 }), (number, body) => {
       for (const numbering of ["number", "more"] as const) {
         const datagram = Uint8Array.of(...body, ...encodeExtension({ [numbering]: number }));
@@ -454,7 +454,7 @@ describe("the number of a batch", () => {
         else if (quick !== NOT_PLAIN_NUMBER) {
           assertEquals(read, { [numberingOf(bytes, start)]: quick });
         } else {
-          // What it leaves to the other is no plain number.
+          // What it leaves to the other reader is no plain number.
           const isPlain = read !== undefined && read !== MALFORMED &&
             ["number", "retransmit", "more"].includes(Object.keys(read).join()) &&
             rest.length === BATCH_EXTENSION_LENGTH;
@@ -466,7 +466,7 @@ describe("the number of a batch", () => {
   });
 });
 
-/** A block whose records are nearly right: known tags and their lengths, or lengths near them, and any bytes. */
+/** A block of records that are nearly valid: known tags and their lengths, or lengths near them, and any bytes. */
 const hostileBlock: fc.Arbitrary<Uint8Array<ArrayBuffer>> = fc.array(
   fc.tuple(
     fc.oneof(fc.integer({ min: 0, max: 16 }), fc.nat(255)),
@@ -489,7 +489,7 @@ const hostileBlock: fc.Arbitrary<Uint8Array<ArrayBuffer>> = fc.array(
 );
 
 describe("hostile bytes", () => {
-  test("are read without an exception, and what is read can be encoded and read again", () => {
+  test("are read without an exception, and the result can be encoded and read again", () => {
     let [readable, malformed] = [0, 0];
     fc.assert(
       fc.property(fc.oneof(hostileBlock, fc.uint8Array({ maxLength: 60 })), fc.nat(5), (block, start) => {
@@ -529,7 +529,7 @@ describe("encodeExtension refuses", () => {
   const [nodeId, token] = [new Uint8Array(16), new Uint8Array(8)];
   const good = { last: 3, oldest: 1, age: 0 };
   const peer = { id: nodeId, host: "10.0.0.1", port: 1 };
-  const told = (count: number) => Array.from({ length: count }, () => peer);
+  const peersOf = (count: number) => Array.from({ length: count }, () => peer);
   const range = (from: number, to: number) => ({ from, to });
   const cases: readonly [string, Extension, string][] = [
     ...[-1, 1.5, NaN, Infinity, 2 ** 48].map((number): [string, Extension, string] => [
@@ -597,10 +597,10 @@ describe("encodeExtension refuses", () => {
     ["the path 3", { path: 3 }, "record 12 is out of its range"],
     ["half an id that is heard", { heard: new Uint8Array(6) }, "record 13 is out of its range"],
     ["257 that are heard", { heard: new Uint8Array(4 * 257) }, "record 13 is out of its range"],
-    ["33 peers", { peers: told(33) }, "at most 32"],
+    ["33 peers", { peers: peersOf(33) }, "at most 32"],
     ...[0, -1, 1.5, 65_537, NaN].map((port): [string, Extension, string] => [
       `a peer with the port ${port}`,
-      { peers: [...told(2), { ...peer, port }] },
+      { peers: [...peersOf(2), { ...peer, port }] },
       "a port from 1 to 65535 and an address as RFC 5952 writes it, all of one family and at most 32: current value is 10.0.0.1",
     ]),
     ...["", "name", "10.0.0.256", "10.0.0", "010.0.0.1", "fd00::1"].map((host): [string, Extension, string] => [
@@ -626,7 +626,7 @@ describe("encodeExtension refuses", () => {
     });
   }
 
-  test("nothing that is in range", () => {
+  test("values that are all in range are encoded", () => {
     assertEquals(toHex(encodeExtension({})), "572b01");
     assertEquals(
       toHex(encodeExtension({ settled: 0, nonce: 0, number: undefined as unknown as number })).length,
@@ -635,7 +635,7 @@ describe("encodeExtension refuses", () => {
   });
 });
 
-test("whatever a heartbeat loses of its end, no position is read without what is pending", () => {
+test("however a heartbeat is truncated, no position is read without what is pending", () => {
   const nodeId = fromHex("00112233445546778899aabbccddeeff");
   const extension = { position: { last: 9, oldest: 1, age: 5 }, pending: 700, nonce: 1, path: 2, heard: STREAM };
   const whole = encodeControl(HEARTBEAT, nodeId, extension);

@@ -11,7 +11,7 @@ function bytesOf(literal: string, family: 4 | 6): Uint8Array {
   return bytes;
 }
 
-/** The literal and its bytes; the text is the one that RFC 5952 wants, sections 4 and 5. */
+/** The literal and its bytes; the text is the canonical one of RFC 5952, sections 4 and 5. */
 const CANONICAL: readonly [string, string][] = [
   ["::", "00000000000000000000000000000000"],
   ["::1", "00000000000000000000000000000001"],
@@ -21,7 +21,7 @@ const CANONICAL: readonly [string, string][] = [
   ["2001:db8::", "20010db8000000000000000000000000"],
   // 4.2.2: one group of zeros is written.
   ["2001:db8:0:1:1:1:1:1", "20010db8000000010001000100010001"],
-  // 4.2.3: the longest run gives way, the first of two that are as long.
+  // 4.2.3: the longest run is shortened, the first of two that are as long.
   ["2001:0:0:1::1", "20010000000000010000000000000001"],
   ["2001:db8::1:0:0:1", "20010db8000000000001000000000001"],
   ["::1:0:0:0", "00000000000000000001000000000000"],
@@ -33,7 +33,7 @@ const CANONICAL: readonly [string, string][] = [
   ["fe80::a0b:c0d", "fe80000000000000000000000a0b0c0d"],
 ];
 
-/** Other ways to write one. */
+/** Other spellings of an address. */
 const OTHER: readonly [string, string][] = [
   ["2001:0db8:0:0:0:0:0:1", "2001:db8::1"],
   ["2001:DB8::1", "2001:db8::1"],
@@ -49,7 +49,7 @@ const OTHER: readonly [string, string][] = [
 
 describe("an IPv6 address", () => {
   for (const [literal, hex] of CANONICAL) {
-    test(`${literal} is ${hex}, both ways`, () => {
+    test(`${literal} is ${hex}, in both directions`, () => {
       assertEquals([toHex(bytesOf(literal, 6)), readIp(fromHex(hex), 0, 6)], [hex, literal]);
     });
   }
@@ -60,7 +60,7 @@ describe("an IPv6 address", () => {
     });
   }
 
-  test("is the same bytes again whatever they are, and the text is as RFC 5952 wants it", () => {
+  test("gives the same bytes again, and the text is canonical by RFC 5952", () => {
     // Few different groups, so that there are runs of zeros of all lengths, and several as long.
     const group = fc.oneof({ weight: 3, arbitrary: fc.constant(0) }, fc.constantFrom(1, 0x10, 0xff00), fc.nat(0xffff));
     const groups = fc.array(group, { minLength: 8, maxLength: 8 });
@@ -77,7 +77,7 @@ describe("an IPv6 address", () => {
         const written = [before, after ?? ""].flatMap((part) => part === "" ? [] : part.split(":"));
         assertEquals(written.length, longest > 1 ? 8 - longest : 8, text);
         assert(written.every((part) => part === "0" || !part.startsWith("0")), text);
-        // What gives way is the first of the longest.
+        // The first of the longest runs is shortened.
         const at = runs.length === 0 || longest < 2 ? 8 : firstRun(groups, longest);
         assertEquals(before === "" ? 0 : before.split(":").length, at, text);
       }),
@@ -85,13 +85,13 @@ describe("an IPv6 address", () => {
     );
   });
 
-  test("that is made up is what the runtime takes it for, dotted end or not", () => {
+  test("of random text is read as by the runtime, with a dotted end or without", () => {
     let count = 0;
     fc.assert(
       fc.property(fc.ipV6(), (literal) => {
         const text = readIp(bytesOf(literal, 6), 0, 6);
         assertEquals(readIp(bytesOf(text, 6), 0, 6), text);
-        // Its URL is an implementation that is not ours. That of Bun does not know all literals.
+        // The URL of the runtime is an independent implementation. That of Bun does not know all literals.
         const url = `http://[${literal}]/`;
         if (!URL.canParse(url)) return;
         count++;
@@ -103,13 +103,13 @@ describe("an IPv6 address", () => {
 });
 
 describe("an IPv4 address", () => {
-  test("is four bytes, both ways", () => {
+  test("is four bytes, in both directions", () => {
     assertEquals([toHex(bytesOf("10.0.255.1", 4)), readIp(fromHex("0a00ff01"), 0, 4)], ["0a00ff01", "10.0.255.1"]);
     fc.assert(fc.property(fc.ipV4(), (literal) => assertEquals(readIp(bytesOf(literal, 4), 0, 4), literal)));
   });
 });
 
-test("an address is read and written where it is to be, and nowhere else", () => {
+test("an address is read and written within its bounds, and nowhere else", () => {
   const family = fc.constantFrom(4 as const, 6 as const);
   // Mostly zeros, which an IPv6 literal leaves out.
   const byte = fc.oneof({ weight: 4, arbitrary: fc.constant(0) }, fc.nat(255));

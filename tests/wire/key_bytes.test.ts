@@ -1,4 +1,4 @@
-// Keys as bytes, and how seldom a text is made of them.
+// Keys as bytes, and how rarely a text is made of them.
 import { describe, test } from "node:test";
 import { assertEquals } from "@std/assert";
 import * as fc from "fast-check";
@@ -13,7 +13,7 @@ import { anyKey } from "../support/arbitraries.ts";
 import { addKey } from "../support/batches.ts";
 import { controlSink, keySink } from "../support/receiver_sinks.ts";
 
-test("a datagram that comes while another is read takes nothing from it", () => {
+test("a datagram that comes while another is read does not affect that", () => {
   const heard: string[] = [];
   const receiver = new Receiver({
     nodeId: new Uint8Array(16).fill(1),
@@ -29,14 +29,14 @@ test("a datagram that comes while another is read takes nothing from it", () => 
   assertEquals([heard, receiver.invalidKeys], [["a", "inner", "é", "b", "c"], 0]);
 });
 
-test("the own text of a key is its text, however long it is and whatever is beside it", () => {
+test("the retained text of a key is its text, whatever its length and the bytes beside it", () => {
   for (let length = 0; length <= 120; length++) {
     const ascii = Array.from({ length }, (_, i) => String.fromCharCode(33 + (i % 90))).join("");
     for (const keys of [[ascii], ["first", ascii, "last"], [ascii, "é"], [ascii.slice(1) + "é"]]) {
       const bytes = batchOf(keys);
       const got: [string, string][] = [];
       visitBatch(bytes, scanPacket(bytes), new KeyBytes(), (key) => {
-        // Each of them is asked for first once.
+        // Each of them is read first once.
         if (length % 2 === 0) got.push([key.ownText, key.text]);
         else got.push([key.text, key.ownText].reverse() as [string, string]);
       });
@@ -51,7 +51,7 @@ function batchOf(keys: readonly string[]): Uint8Array {
   return writer.bytes().slice();
 }
 
-/** How many texts `action` makes of bytes. */
+/** The number of texts that `action` makes of bytes. */
 function countTexts(action: () => void): number {
   const { decode } = TextDecoder.prototype;
   let count = 0;
@@ -81,7 +81,7 @@ describe("the bytes of a key", () => {
     );
   });
 
-  test("have the texts of a batch, and keep nothing of it", () => {
+  test("give the texts of a batch, and retain nothing of it", () => {
     fc.assert(
       fc.property(fc.array(fc.oneof(fc.string({ maxLength: 10 }), anyKey), { maxLength: 20 }), (list) => {
         const keys = [...new Set(list)];
@@ -95,7 +95,7 @@ describe("the bytes of a key", () => {
   });
 });
 
-describe("a text is made of keys that arrive", () => {
+describe("texts of keys that arrive", () => {
   const keys = Array.from({ length: 60 }, (_, i) => `user:${i}`);
   const deliver = (subscriptions: Subscriptions, keys: readonly string[]) => {
     const bytes = batchOf(keys);
@@ -107,7 +107,7 @@ describe("a text is made of keys that arrive", () => {
     throw error;
   };
 
-  test("not for exact subscriptions, which have their own, nor when nobody hears of them", () => {
+  test("are not made for exact subscriptions, which have their own, nor when nothing is subscribed", () => {
     const subscriptions = new Subscriptions(unexpected);
     const events: SyncEvent[] = [];
     assertEquals(deliver(subscriptions, keys), 0);
@@ -119,7 +119,7 @@ describe("a text is made of keys that arrive", () => {
     assertEquals(deliver(subscriptions, keys), 0);
   });
 
-  test("not when they begin with no prefix, and once for all of an ASCII batch when one does", () => {
+  test("are not made when no prefix fits, and once for all of an ASCII batch when one does", () => {
     const subscriptions = new Subscriptions(unexpected);
     const events: SyncEvent[] = [];
     for (const prefix of ["item:", "user:59", "é"]) subscriptions.add({ prefix }, (event) => events.push(event));

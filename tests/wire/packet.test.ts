@@ -1,4 +1,4 @@
-// The codec against what the original encodes and decodes.
+// The packet codec against what go-warp encodes and decodes.
 import { readFileSync } from "node:fs";
 import { describe, test } from "node:test";
 import { assert, assertEquals, assertInstanceOf, assertLess, assertStrictEquals, assertThrows } from "@std/assert";
@@ -45,7 +45,7 @@ const accepted = vectors.filter(({ ok }) => ok);
 const refused = vectors.filter(({ ok }) => !ok);
 const NODE_ID = fromHex("00112233445566778899aabbccddeeff");
 
-/** What a vector says of its datagram, in the shape of what {@linkcode view} makes of a packet. */
+/** What a vector describes of its datagram, in the shape of what {@linkcode view} makes of a packet. */
 function expected({ type, nodeId, keyHash, keyHex, keysHex }: Vector): Record<string, unknown> {
   if (type === 1 || type === 2) return { type, nodeId, keyHash, key: keyHex };
   // Go leaves an empty list out.
@@ -72,7 +72,7 @@ function within(bytes: Uint8Array, before = 7, after = 5): Uint8Array {
   return buffer.subarray(before, before + bytes.length);
 }
 
-/** What the readers of the mesh make of a datagram: texts, and how many keys of a batch had none. */
+/** The result of the readers of the mesh for a datagram: texts, and how many keys of a batch had none. */
 function readInPlace(bytes: Uint8Array): unknown {
   const type = packetType(bytes);
   const nodeId = toHex(nodeIdOf(bytes));
@@ -104,14 +104,14 @@ function readAll(bytes: Uint8Array): { keys: string[]; invalid: number } {
   return { keys, invalid };
 }
 
-describe("vectors of the original", () => {
-  test("are there, of every kind", () => {
+describe("vectors of go-warp", () => {
+  test("exist for every kind", () => {
     assertEquals([vectors.length, accepted.length, refused.length], [113, 51, 62]);
     assertEquals(new Set(accepted.map(({ type }) => Math.min(type, 4))), new Set([2, 1, 3, 4, 0]));
   });
 
   for (const vector of accepted) {
-    test(`hold both ways: ${vector.name}`, () => {
+    test(`encode and decode: ${vector.name}`, () => {
       const bytes = fromHex(vector.hex);
       const packet = decodePacket(bytes);
       assertEquals(view(packet), expected(vector));
@@ -138,7 +138,7 @@ describe("vectors of the original", () => {
 describe("decodePacket", () => {
   const three = batch([fromHex("61"), fromHex("6262"), fromHex("")]);
 
-  test("hands out views, no copies", () => {
+  test("returns views, no copies", () => {
     const bytes = within(Uint8Array.of(...three, 1, 2, 3));
     const packet = decodePacket(bytes) as BatchPacket & Packet;
     for (const part of [packet.nodeId, packet.rest, ...packet.keys]) assertStrictEquals(part.buffer, bytes.buffer);
@@ -156,7 +156,7 @@ describe("decodePacket", () => {
     assertEquals([unknown.type, toHex(unknown.rest)], [0x10, "0102"]);
   });
 
-  test("says in its one error what is wrong", () => {
+  test("describes the error in its one exception", () => {
     const magic = assertThrows(() => decodePacket(Uint8Array.of(0x58, ...new Uint8Array(40))), DecodeError);
     assertEquals(magic.message, "Cannot decode the datagram as its first byte must be 0x57: current value is 88");
     const short = assertThrows(() => decodePacket(three.subarray(0, 23)), DecodeError);
@@ -165,7 +165,7 @@ describe("decodePacket", () => {
     assertEquals(short.name, "DecodeError");
   });
 
-  test("is bounded by the datagram, not by the count that it claims", () => {
+  test("is bounded by the datagram, not by the count in it", () => {
     const bytes = fromHex(`5703${"00".repeat(16)}ffff${"0000".repeat(100)}`);
     let reads = 0;
     const counting = new Proxy(bytes, {
@@ -179,7 +179,7 @@ describe("decodePacket", () => {
     assertThrows(() => decodePacket(bytes), DecodeError);
   });
 
-  test("takes as many empty keys as a count can claim", () => {
+  test("takes as many empty keys as a count can hold", () => {
     const most = batch(new Array(0xffff).fill(new Uint8Array()));
     assertEquals(readAll(most).keys.length, 0xffff);
     assertEquals((decodePacket(most) as BatchPacket).keys.length, 0xffff);
@@ -192,7 +192,7 @@ describe("readBatch", () => {
     assertEquals(readAll(within(batch(keys))), { keys: ["a", "é", ""], invalid: 2 });
   });
 
-  test("does not take two halves of a character in two keys for one", () => {
+  test("does not join two halves of a character in two keys", () => {
     assertEquals(readAll(batch([fromHex("c3"), fromHex("a9")])), { keys: [], invalid: 2 });
   });
 
@@ -218,7 +218,7 @@ describe("readKey", () => {
 });
 
 describe("encodePacket", () => {
-  test("refuses what has no form on the wire", () => {
+  test("refuses values without a form on the wire", () => {
     const nodeId = NODE_ID;
     const refusal = (packet: KeyPacket | BatchPacket) => assertThrows(() => encodePacket(packet), RangeError).message;
     assertEquals(
@@ -246,7 +246,7 @@ describe("BatchWriter", () => {
     }
   });
 
-  test("stays as it was when a key does not go in", () => {
+  test("is unchanged when a key does not fit", () => {
     const writer = new BatchWriter(NODE_ID);
     addKey(writer, "first");
     const before = toHex(writer.bytes());
@@ -271,7 +271,7 @@ describe("BatchWriter", () => {
     assertEquals(addKey(writer, ""), NO_ROOM);
   });
 
-  test("leaves room for a number, and writes it behind the keys", () => {
+  test("leaves room for a number, and writes it after the keys", () => {
     const writer = new BatchWriter(NODE_ID, true);
     assertEquals([MAX_KEY, addKey(writer, "x".repeat(1367)), addKey(writer, "x".repeat(1366))], [1366, NO_ROOM, 0]);
     assertEquals([writer.bytes(7).length, addKey(writer, "")], [1400, NO_ROOM]);
@@ -285,7 +285,7 @@ describe("BatchWriter", () => {
 });
 
 describe("node ids", () => {
-  test("are stamped as UUID version 4 and shown as one", () => {
+  test("are made as UUID version 4 and shown as one", () => {
     const ones = stampUuid(new Uint8Array(16).fill(0xff));
     assertEquals(formatNodeId(ones), "ffffffff-ffff-4fff-bfff-ffffffffffff");
     assertEquals(formatNodeId(stampUuid(new Uint8Array(16))), "00000000-0000-4000-8000-000000000000");
@@ -294,7 +294,7 @@ describe("node ids", () => {
     assertEquals(formatNodeId(NODE_ID), "00112233-4455-6677-8899-aabbccddeeff");
   });
 
-  test("tell who sent a datagram", () => {
+  test("identify the sender of a datagram", () => {
     const bytes = within(batch([]));
     assert(isFrom(bytes, NODE_ID));
     for (let i = 0; i < 16; i++) {

@@ -1,4 +1,4 @@
-// What holds of the codec for every datagram, whole, cut, changed or random.
+// Properties of the codec for every datagram, whole, truncated, changed or random.
 import { describe, test } from "node:test";
 import { assert, assertEquals, assertGreaterOrEqual, assertLessOrEqual } from "@std/assert";
 import * as fc from "fast-check";
@@ -41,7 +41,7 @@ const packet = fc.oneof(keyPacket, batchPacket);
 const datagram = packet.map(encodePacket);
 const rest = fc.uint8Array({ maxLength: 8 });
 
-/** A datagram of ours, changed in a few bytes: mostly in the places that say how long things are. */
+/** A valid datagram, changed in a few bytes: mostly in its lengths. */
 const mutated = fc.tuple(
   datagram,
   fc.array(fc.tuple(fc.oneof(fc.nat(30), fc.nat(2000)), fc.oneof(fc.nat(255), fc.constantFrom(0, 1, 255)))),
@@ -50,13 +50,13 @@ const mutated = fc.tuple(
   return bytes;
 });
 
-/** A header of ours, and anything after it. */
+/** A valid header, and anything after it. */
 const headed = fc.tuple(fc.constantFrom(0, 1, 2, 3, 4, 0x10, 255), fc.uint8Array({ maxLength: 80 }))
   .map(([type, bytes]) => Uint8Array.of(0x57, type, ...bytes));
 
 const hostile = fc.oneof(mutated, headed, fc.uint8Array({ maxLength: 80 }));
 
-/** Holds the scanner, the readers and the decoder to one opinion of a datagram, and returns whether they take it. */
+/** Checks that the scanner, the readers and the decoder agree about a datagram. Returns whether they accept it. */
 function agree(bytes: Uint8Array): boolean {
   const end = scanPacket(bytes);
   if (end < 0) {
@@ -120,7 +120,7 @@ describe("the codec", () => {
     }));
   });
 
-  test("refuses every datagram that was cut within its body", () => {
+  test("refuses every datagram that was truncated within its body", () => {
     fc.assert(
       fc.property(datagram, (bytes) => {
         for (let length = 0; length < bytes.length; length++) assertEquals(agree(bytes.subarray(0, length)), false);
@@ -129,7 +129,7 @@ describe("the codec", () => {
     );
   });
 
-  test("is of one opinion of changed and random datagrams, and throws nothing but DecodeError", () => {
+  test("agrees about changed and random datagrams, and throws nothing but DecodeError", () => {
     fc.assert(fc.property(hostile, (bytes) => void agree(bytes)), { numRuns: 1000 });
   });
 });

@@ -1,4 +1,4 @@
-// The two lists in a heartbeat: whose multicast is heard, and who is known.
+// The two lists in a heartbeat: the nodes heard by multicast, and the peer exchange.
 import { describe, test } from "node:test";
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import * as fc from "fast-check";
@@ -17,7 +17,7 @@ import { fromHex, toHex } from "../support/hex.ts";
 const ID = fromHex("00112233445546778899aabbccddeeff");
 const OTHER = fromHex("ffeeddccbbaa49888766554433221100");
 
-function told(count: number, host = "10.0.0.1"): ExchangedPeer[] {
+function peersOf(count: number, host = "10.0.0.1"): ExchangedPeer[] {
   return Array.from({ length: count }, (_, i) => ({ id: new Uint8Array(16).fill(i), host, port: 1 + i }));
 }
 
@@ -27,19 +27,19 @@ describe("nodes heard by multicast", () => {
     assertEquals(writeHeard([]).length, 0);
   });
 
-  test("are found by those, at any place of the list and at no other", () => {
+  test("are found by those, at any position of the list and at no other", () => {
     const list = writeHeard([OTHER, ID]);
     assertEquals([listsNode(list, ID), listsNode(list, OTHER), listsNode(list, new Uint8Array(16))], [
       true,
       true,
       false,
     ]);
-    // 2233ffee is in the bytes of the other order, and no entry.
+    // 2233ffee is in the bytes across two entries, and no entry.
     assertEquals(listsNode(writeHeard([ID, OTHER]), fromHex("2233ffee".padEnd(32, "0"))), false);
     assertEquals(listsNode(new Uint8Array(), ID), false);
   });
 
-  test("are in the list if they were put there, and not else but for ids that begin alike", () => {
+  test("are in the list if they were put there; others only when their ids begin alike", () => {
     // Few different bytes, so that ids share some of the first four.
     const id = fc.uint8Array({ min: 0, max: 1, minLength: 16, maxLength: 16 });
     fc.assert(
@@ -61,7 +61,7 @@ describe("nodes heard by multicast", () => {
   });
 });
 
-describe("nodes that are told of", () => {
+describe("peers of a peer exchange", () => {
   const V4 = "04" + "00112233445546778899aabbccddeeff" + "0a000001" + "1f0a";
   const V6 = "06" + "ffeeddccbbaa49888766554433221100" + "fd000000000000000000000000000001" + "c350";
 
@@ -93,15 +93,15 @@ describe("nodes that are told of", () => {
 
   test("are at most 32", () => {
     for (const host of ["10.0.0.1", "fd00::1"]) {
-      const most = writePeers(told(MAX_EXCHANGED, host));
+      const most = writePeers(peersOf(MAX_EXCHANGED, host));
       assertEquals(readPeers(most)?.length, 32);
-      const one = writePeers(told(1, host)).subarray(1);
+      const one = writePeers(peersOf(1, host)).subarray(1);
       assertEquals(readPeers(Uint8Array.of(...most, ...one)), undefined);
-      assertThrows(() => writePeers(told(MAX_EXCHANGED + 1, host)), RangeError, "at most 32");
+      assertThrows(() => writePeers(peersOf(MAX_EXCHANGED + 1, host)), RangeError, "at most 32");
     }
   });
 
-  test("are what was written", () => {
+  test("are read as they were written", () => {
     const port = fc.integer({ min: 1, max: 65_535 });
     const plain = { noNullPrototype: true };
     const v4 = fc.record({ id: nodeId, host: fc.ipV4(), port }, plain);
@@ -114,7 +114,7 @@ describe("nodes that are told of", () => {
     );
   });
 
-  test("are read from any bytes without an exception, as literals and ports that can be sent to", () => {
+  test("are read from any bytes without an exception, as literals and ports to which datagrams can be sent", () => {
     let count = 0;
     const value = fc.tuple(
       fc.constantFrom(4, 6),
@@ -148,7 +148,8 @@ test("both lists at their longest fit a heartbeat, with everything else in it", 
   // The header, a name of 45 characters, position, path, nonce, echo and token; and 8 records and the block have heads.
   const others = 28 + 52 + 16 + 1 + 4 + 4 + 8 + 8 * 3 + 3;
   assert(
-    others + writeHeard(told(MAX_HEARD).map(({ id }) => id)).length + writePeers(told(4, "::1")).length <= MAX_DATAGRAM,
+    others + writeHeard(peersOf(MAX_HEARD).map(({ id }) => id)).length + writePeers(peersOf(4, "::1")).length <=
+      MAX_DATAGRAM,
   );
-  assert(others + writePeers(told(MAX_EXCHANGED, "::1")).length <= MAX_DATAGRAM);
+  assert(others + writePeers(peersOf(MAX_EXCHANGED, "::1")).length <= MAX_DATAGRAM);
 });

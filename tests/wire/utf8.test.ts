@@ -9,7 +9,7 @@ import { fromHex } from "../support/hex.ts";
 const encoder = new TextEncoder();
 const strict = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
-/** What the runtime makes of bytes; `undefined` when they are not UTF-8. */
+/** What the runtime decodes; `undefined` when the bytes are not UTF-8. */
 function decode(bytes: Uint8Array): string | undefined {
   try {
     return strict.decode(bytes);
@@ -35,7 +35,7 @@ describe("isUtf8", () => {
     "a lead without its continuation": ["c241", "c2c2", "e0a041", "e1c280", "f0908041", "f09041", "f4808fff"],
   };
 
-  test("takes the edges of every range", () => {
+  test("accepts the limits of every range", () => {
     for (const hex of [...valid, ...validLonger]) assertEquals(isUtf8(fromHex(hex), 0, hex.length / 2), true, hex);
   });
 
@@ -45,7 +45,7 @@ describe("isUtf8", () => {
     });
   }
 
-  test("does not borrow from the bytes after the end", () => {
+  test("does not read the bytes after the end", () => {
     for (const hex of ["c3a9", "e697a5", "f09f9982"]) {
       const bytes = fromHex(hex);
       for (let end = 1; end < bytes.length; end++) assertEquals(isUtf8(bytes, 0, end), false, `${end} of ${hex}`);
@@ -76,7 +76,7 @@ describe("isUtf8", () => {
     assertEquals(differing, []);
   });
 
-  test("agrees with a fatal TextDecoder on random bytes, and looks at none beside them", () => {
+  test("agrees with a fatal TextDecoder on random bytes, and reads none beside them", () => {
     fc.assert(
       fc.property(fc.oneof(nearlyUtf8, fc.uint8Array()), nearlyUtf8, nearlyUtf8, (bytes, before, after) => {
         const buffer = Uint8Array.of(...before, ...bytes, ...after);
@@ -92,7 +92,7 @@ describe("isUtf8", () => {
 });
 
 describe("isAscii", () => {
-  test("is true up to 0x7f, of the bytes in question", () => {
+  test("is true up to 0x7f, of the bytes in the range", () => {
     const bytes = Uint8Array.of(0x80, 0x7f, 0x00, 0x80);
     assertEquals([isAscii(bytes, 1, 3), isAscii(bytes, 0, 1), isAscii(bytes, 2, 4), isAscii(bytes, 1, 1)], [
       true,
@@ -109,7 +109,7 @@ describe("readUtf8", () => {
     assertEquals(readUtf8(fromHex("efbbbf"), 0, 3), "\ufeff");
   });
 
-  test("carries nothing over from one call to the next", () => {
+  test("keeps no state between calls", () => {
     readUtf8(fromHex("c3"), 0, 1);
     assertEquals(readUtf8(fromHex("61"), 0, 1), "a");
   });
@@ -148,7 +148,7 @@ describe("writeUtf8", () => {
     );
   });
 
-  test("writes nothing outside of what there is room for", () => {
+  test("writes nothing outside of its room", () => {
     fc.assert(fc.property(anyString.filter(isWellFormed), fc.nat(9), (text, offset) => {
       const length = encoder.encode(text).length;
       for (let room = 0; room <= length; room++) {
@@ -158,7 +158,7 @@ describe("writeUtf8", () => {
     }));
   });
 
-  test("refuses the first half of a pair at the end, though it is cut off a text that has the other, time and again", () => {
+  test("refuses the first half of a pair at the end, though it is cut off a text that has the other, repeatedly", () => {
     const bytes = new Uint8Array(128);
     let wrong = 0;
     for (let round = 0; round < 20_000; round++) {
@@ -170,7 +170,7 @@ describe("writeUtf8", () => {
     assertEquals(wrong, 0);
   });
 
-  test("refuses half a surrogate pair wherever it stands", () => {
+  test("refuses half a surrogate pair at any position", () => {
     for (const text of ["\ud800", "\udfff", "a\ud83d", "\ud83da", "\ude42\ud83d", "é\udc00é", "\ud83d\ud83d\ude42"]) {
       assertEquals([writeUtf8(text, new Uint8Array(32), 0), utf8Length(text)], [ILL_FORMED, ILL_FORMED]);
     }

@@ -1,4 +1,4 @@
-// What `diagnose` finds, on simulated networks: each cause by its name and no other, and nothing when all is well.
+// What `diagnose` finds on simulated networks: each cause by its code and no other, and nothing on a sound network.
 import { describe, test } from "node:test";
 import { assert, assertEquals, assertLessOrEqual, assertRejects, assertStringIncludes } from "@std/assert";
 import { type Diagnosis, MeshBus, type MeshEvent } from "../../../mod.ts";
@@ -18,7 +18,7 @@ import {
 } from "../../support/diagnosed_lan.ts";
 import { MemoryPlainPeer } from "../../support/memory_plain_peer.ts";
 
-describe("a mesh that is well", () => {
+describe("a sound mesh", () => {
   test(
     "by multicast: nothing is found, and all is known",
     withLan(async (lan) => {
@@ -236,7 +236,7 @@ describe("it finds", () => {
   );
 
   test(
-    "peer-receives-nothing, of one that is heard directly alone",
+    "peer-receives-nothing, for one that is heard by unicast alone",
     withLan(async (lan) => {
       lan.network.set({ drop: ({ multicast }) => multicast });
       lan.network.cut(A, B);
@@ -252,7 +252,7 @@ describe("it finds", () => {
   );
 
   test(
-    "peer-unresponsive, of one that has just crashed, and stale",
+    "peer-unresponsive, for one that has just crashed, and stale",
     withLan(async (lan) => {
       const mesh = await lan.open(A);
       const host = lan.network.host(B);
@@ -268,7 +268,7 @@ describe("it finds", () => {
   );
 
   test(
-    "peers-lost, until another comes",
+    "peers-lost, until another joins",
     withLan(async (lan) => {
       const mesh = await lan.open(A);
       const host = lan.network.host(B);
@@ -380,7 +380,7 @@ describe("it finds", () => {
   );
 
   test(
-    "plain-peers, which are asked nothing",
+    "plain-peers, which are not probed",
     withLan(async (lan) => {
       const mesh = await lan.open(A);
       await lan.open(B, { wire: "go-warp" });
@@ -394,7 +394,7 @@ describe("it finds", () => {
   );
 
   test(
-    "nothing from where only the original's wire is spoken",
+    "nothing where only go-warp's wire is spoken",
     withLan(async (lan) => {
       const mesh = await lan.open(A, { wire: "go-warp" });
       await lan.open(B);
@@ -406,7 +406,7 @@ describe("it finds", () => {
   );
 
   test(
-    "receive-buffer, which is a warning when it was asked for",
+    "receive-buffer, which is a warning when the option was given",
     withLan(async (lan) => {
       const ports = binding(lan.network.host(A), () => false, { receiveBuffer: 212_992 });
       const mesh = await lan.open(A, {}, ports);
@@ -424,7 +424,7 @@ describe("it finds", () => {
   );
 
   test(
-    "peers-refused and not-measured, and asks no more than 32",
+    "peers-refused and not-measured, and probes no more than 32",
     withLan(async (lan) => {
       const mesh = await lan.open(A, { maxPeers: 39 });
       for (let i = 1; i <= 40; i++) await lan.open(`10.0.1.${i}`);
@@ -437,8 +437,8 @@ describe("it finds", () => {
   );
 });
 
-describe("what it does to the mesh", () => {
-  /** Datagrams that each host is sent, by the first, until the diagnosis is over. */
+describe("its effect on the mesh", () => {
+  /** Datagrams that each host gets from the first, until the diagnosis is over. */
   async function sentWhile(lan: Lan, mesh: MeshBus): Promise<ReadonlyMap<string, number>> {
     const sent = new Map<string, number>();
     const stop = lan.network.tap(({ fate, data, to: { host } }) => {
@@ -450,7 +450,7 @@ describe("what it does to the mesh", () => {
   }
 
   test(
-    "is ten datagrams for each peer, and as many answers, and nobody notices",
+    "is ten datagrams for each peer, and as many responses, and no event",
     withLan(async (lan) => {
       const mesh = await lan.three();
       const events: MeshEvent[] = [];
@@ -460,18 +460,18 @@ describe("what it does to the mesh", () => {
       const before = lan.network.clock.now();
       const sent = await sentWhile(lan, mesh);
       assertLessOrEqual(lan.network.clock.now() - before, 5);
-      // Five questions, one of 1,400 bytes, one for such an answer, one for an answer by the group.
+      // Five probes, one of 1,400 bytes, one for a response of that size, one for a response by the group.
       assertEquals([sent.get(B), sent.get(C)], [8, 8]);
-      // Their answers, but for those by the group.
+      // Their responses, but for those by the group.
       assertEquals(sent.get(A), 2 * 9);
-      // The node's own; for each peer one, one of 1,400 bytes and its answer to the group.
+      // The node's own; for each peer one, one of 1,400 bytes and its response to the group.
       assertEquals(sent.get("239.0.0.1"), 7);
       assertEquals(events, []);
     }),
   );
 
   test(
-    "is a hundred when nothing comes back, within the time",
+    "is a hundred datagrams when nothing comes back, within the time",
     withLan(async (lan) => {
       const mesh = await lan.three();
       lan.network.partition([[A], [B, C]]);
@@ -554,7 +554,7 @@ describe("its options", () => {
 });
 
 test(
-  "a Go node is not asked, and is found to be plain",
+  "a Go node is not probed, and is found to be plain",
   withLan(async (lan) => {
     const mesh = await lan.open(A);
     const peer = await MemoryPlainPeer.open(B, lan.network.host(B), { heartbeat: HEARTBEAT });

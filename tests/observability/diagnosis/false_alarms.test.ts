@@ -1,4 +1,4 @@
-// What `diagnose` makes of what only looks bad, and of causes that hide behind others.
+// False alarms: what `diagnose` finds where something only looks bad, and where one cause hides another.
 import { describe, test } from "node:test";
 import {
   assert,
@@ -24,11 +24,11 @@ import {
 } from "../../support/diagnosed_lan.ts";
 import { sized } from "../../support/size.ts";
 
-function numbersOf({ peers }: Diagnosis): readonly (readonly [lost: number, questions: number])[] {
+function numbersOf({ peers }: Diagnosis): readonly (readonly [lost: number, probes: number])[] {
   return peers.map(({ lost, probes }) => [lost, probes]);
 }
 
-describe("a long way", () => {
+describe("a long path", () => {
   for (const [roundTrip, timeout] of [[400, 2000], [600, 2000], [900, 2000], [50, 200], [40, 100]] as const) {
     test(
       `of ${roundTrip} ms there and back is no loss within ${timeout} ms`,
@@ -37,9 +37,9 @@ describe("a long way", () => {
         const mesh = await lan.three({}, 5);
         const diagnosis = await lan.diagnose(mesh, { timeout });
         assertCodes(diagnosis);
-        for (const [lost, questions] of numbersOf(diagnosis)) {
+        for (const [lost, probes] of numbersOf(diagnosis)) {
           assertEquals(lost, 0);
-          assert(questions >= 5, `${questions}`);
+          assert(probes >= 5, `${probes}`);
         }
       }),
     );
@@ -68,26 +68,26 @@ describe("a long way", () => {
 });
 
 describe("loss", () => {
-  /** In how many of 40 diagnoses it is told of. */
-  async function told(loss: number): Promise<number> {
+  /** The number of 40 diagnoses that report it. */
+  async function reported(loss: number): Promise<number> {
     let count = 0;
     for (let seed = 1; seed <= 40; seed++) {
       await withLan(async (lan) => {
         const mesh = await lan.three();
         lan.network.set({ loss });
         const diagnosis = await lan.diagnose(mesh);
-        for (const [, questions] of numbersOf(diagnosis)) assertLessOrEqual(questions, 30);
+        for (const [, probes] of numbersOf(diagnosis)) assertLessOrEqual(probes, 30);
         if (codesOf(diagnosis).includes("warning loss")) count++;
       }, seed)();
     }
     return count;
   }
 
-  test("of a twentieth or a tenth each way is hardly ever told of, that of 40 % nearly always", async () => {
-    assertEquals(await told(0.05), 0);
-    assertLessOrEqual(await told(0.1), 2);
-    // In one diagnosis in 50, so few of those questions are lost by chance, or all to a peer.
-    assertGreaterOrEqual(await told(0.4), 37);
+  test("of a twentieth or a tenth each way is hardly ever reported, that of 40 % nearly always", async () => {
+    assertEquals(await reported(0.05), 0);
+    assertLessOrEqual(await reported(0.1), 2);
+    // In one diagnosis in 50, so few of those probes are lost by chance, or all to a peer.
+    assertGreaterOrEqual(await reported(0.4), 37);
   });
 });
 
@@ -149,16 +149,16 @@ describe("options", () => {
   });
 });
 
-describe("newcomers", () => {
+describe("joining nodes", () => {
   test(
-    "that were turned away are forgotten when they come no more",
+    "that were refused are forgotten when they do not come again",
     withLan(async (lan) => {
       const mesh = await lan.open(A, { maxPeers: 1 });
       await lan.open(B);
-      const newcomer = await lan.open(C);
+      const joining = await lan.open(C);
       await lan.pass(3);
       assertCodes(await lan.diagnose(mesh), "warning peers-refused");
-      await lan.network.clock.run(newcomer.close(), 5000);
+      await lan.network.clock.run(joining.close(), 5000);
       await lan.pass(3.1);
       const diagnosis = await lan.diagnose(mesh);
       assertCodes(diagnosis);
@@ -189,7 +189,7 @@ describe("a name with more than 16 addresses", () => {
   const HOSTS = Array.from({ length: 30 }, (_, i) => `10.0.1.${i + 1}`);
   const OPTIONS = { multicast: false, peers: ["cache.svc"] };
 
-  test("whose nodes are all there: nobody is silent, with and without loss", async () => {
+  test("whose nodes are all there: none is silent, with and without loss", async () => {
     for (const loss of [0, 0.1]) {
       await withLan(async (lan) => {
         lan.network.set({ loss });
@@ -205,20 +205,20 @@ describe("a name with more than 16 addresses", () => {
   });
 
   test(
-    "of which one has answered",
+    "of which one has responded",
     withLan(async (lan) => {
       lan.network.names.set("cache.svc", HOSTS);
       const mesh = await lan.open(A, { ...OPTIONS, peers: ["cache.svc", "10.0.0.9"] });
       await lan.open(HOSTS[7] as string, { multicast: false });
       await lan.pass(4);
       const { node } = await lan.diagnose(mesh);
-      // What was named in the options is asked again and again.
+      // Names in the options are probed again and again.
       assertEquals(node.silentSeeds, ["10.0.0.9:7946"]);
     }),
   );
 
   test(
-    "of which nobody has answered",
+    "of which none has responded",
     withLan(async (lan) => {
       lan.network.names.set("cache.svc", HOSTS);
       const mesh = await lan.open(A, OPTIONS);
@@ -230,7 +230,7 @@ describe("a name with more than 16 addresses", () => {
   );
 });
 
-describe("multicast that carries less than goes from one to the other", () => {
+describe("multicast that carries less than unicast", () => {
   test(
     "is found by its size",
     withLan(async (lan) => {
@@ -252,7 +252,7 @@ describe("multicast that carries less than goes from one to the other", () => {
 describe("a node that was just opened", () => {
   for (const after of [0, 1, 5]) {
     test(
-      `waits for the first that answers, ${after} ms later, by seeds and by multicast`,
+      `waits for the first response, ${after} ms later, by seeds and by multicast`,
       async () => {
         for (const options of [{ multicast: false, peers: [A] }, {}]) {
           await withLan(async (lan) => {
@@ -271,7 +271,7 @@ describe("a node that was just opened", () => {
   }
 
   test(
-    "waits no longer than it may, for nobody and for one that comes late",
+    "waits no longer than its time, for no node and for one that comes late",
     withLan(async (lan) => {
       const { clock } = lan.network;
       const mesh = await lan.open(A);
@@ -289,7 +289,7 @@ describe("a node that was just opened", () => {
   );
 
   test(
-    "waits no more when it is closed, and when who asked gives up",
+    "waits no more when it is closed, and when the caller gives up",
     withLan(async (lan) => {
       const mesh = await lan.open(A, { wire: "go-warp" });
       const controller = new AbortController();
@@ -320,7 +320,7 @@ describe("diagnoses at the same time", () => {
   );
 
   test(
-    "go on for the others when one of them gives up",
+    "go on for the others when one caller gives up",
     withLan(async (lan) => {
       const mesh = await lan.three();
       lan.network.cut(A, B);
@@ -335,7 +335,7 @@ describe("diagnoses at the same time", () => {
   );
 
   test(
-    "ask nobody any more when all of them have given up",
+    "send no more probes when all callers have given up",
     withLan(async (lan) => {
       const mesh = await lan.three();
       lan.network.cut(A, B);
@@ -354,23 +354,23 @@ describe("diagnoses at the same time", () => {
   );
 
   test(
-    "ask others each time, when there are many",
+    "probe other peers each time, when there are many",
     withLan(async (lan) => {
       const mesh = await lan.open(A);
       for (let i = 1; i <= 64; i++) await lan.open(`10.0.1.${i}`);
       await lan.pass(3);
-      const asked = new Set<string>();
+      const probed = new Set<string>();
       for (let i = 0; i < 3; i++) {
         const { peers } = await lan.diagnose(mesh);
         assertEquals(peers.filter((peer) => peer.probed).length, 32);
-        for (const { id } of peers.filter((peer) => peer.probed)) asked.add(id);
+        for (const { id } of peers.filter((peer) => peer.probed)) probed.add(id);
       }
-      assert(asked.size > 45, `${asked.size}`);
+      assert(probed.size > 45, `${probed.size}`);
     }),
   );
 });
 
-describe("an advertised address that can not be right", () => {
+describe("an advertised address that cannot be right", () => {
   /** What is found at the node that advertises it, and at another. */
   async function found(
     advertiseAddr: string | ((other: MeshBus) => string),
@@ -449,7 +449,7 @@ describe("an advertised address that can not be right", () => {
 describe("a host that has got another address", () => {
   const MOVES: Readonly<Record<string, readonly number[]>> = { "one of two": [1], "the other one": [0], both: [0, 1] };
   for (const [title, movers] of Object.entries(MOVES)) {
-    test(`(${title}) is found to be at its old one by no diagnosis, whenever that is made`, async () => {
+    test(`(${title}) is found to be at its old one by no diagnosis, at any time`, async () => {
       for (let at = 0; at < 60; at += sized(1, 6)) {
         await withLan(async (lan) => {
           lan.network.set({ delay: { min: 20, max: 20 } });
@@ -496,7 +496,7 @@ test("an address that changes to one that is not the host's is found after two h
 });
 
 test(
-  "interfaces that can not be listed are told of, by one event as long as it lasts",
+  "interfaces that cannot be listed are reported, by one event as long as it lasts",
   withLan(async (lan) => {
     let isHidden = true;
     const { networkInterfaces } = lan.network.host(B);
@@ -508,9 +508,9 @@ test(
     };
     const mesh = await lan.open(B, {}, ports);
     const other = await lan.open(A);
-    const told: string[] = [];
+    const reported: string[] = [];
     mesh.events.listen((event) => {
-      if (event.type === "error") told.push(`${event.stage}: ${event.error.message}`);
+      if (event.type === "error") reported.push(`${event.stage}: ${event.error.message}`);
     });
     await lan.pass(10);
     const diagnosis = await lan.diagnose(mesh);
@@ -519,13 +519,13 @@ test(
     assertCodes(await lan.diagnose(other));
     const message = "interface: Cannot notice when addresses change as listing the interfaces of this host must be " +
       "permitted: uv_interface_addresses returned EAFNOSUPPORT";
-    assertEquals(told, [message]);
+    assertEquals(reported, [message]);
     isHidden = false;
     await lan.pass(10);
     assertCodes(await lan.diagnose(mesh));
     isHidden = true;
     await lan.pass(10);
-    assertEquals(told, [message, message]);
+    assertEquals(reported, [message, message]);
   }),
 );
 
@@ -557,7 +557,7 @@ test(
 );
 
 test(
-  "any interface that reaches others is waited for only when that is wanted",
+  "an interface other than loopback is waited for only with `waitForInterface`",
   withLan(async (lan) => {
     const lo = { name: "lo", address: "127.0.0.1", internal: true, netmask: "255.0.0.0" };
     const ports = { networkInterfaces: () => [lo] };
@@ -569,7 +569,7 @@ test(
   }),
 );
 
-test("an interface without multicast explains nothing beside one that is well", async () => {
+test("an interface without multicast explains nothing beside a sound one", async () => {
   const lan = new Lan();
   const mesh = await MeshBus.open({ ...lan.network.host(A), heartbeat: HEARTBEAT });
   lan.nodes.push(mesh);
@@ -591,8 +591,8 @@ test("an interface without multicast explains nothing beside one that is well", 
   await lan.close();
 });
 
-describe("a host that does not send what it is given", () => {
-  /** A network of three, of which the first does not send to some, as its firewall or its routes say. */
+describe("a host that does not send its datagrams", () => {
+  /** A network of three, of which the first does not send to some, because of its firewall or its routes. */
   const refusing = (isRefused: (to: string) => boolean, body: (lan: Lan, mesh: MeshBus) => Promise<void>) =>
     withLan(async (lan) => {
       const host = lan.network.host(A);
@@ -617,7 +617,7 @@ describe("a host that does not send what it is given", () => {
   let isShut = false;
 
   test(
-    "at all: that is said, and nobody else is blamed",
+    "to any peer: that is reported, and no other cause",
     refusing(() => isShut, async (lan, mesh) => {
       isShut = false;
       await lan.pass(3);

@@ -1,4 +1,4 @@
-// How findings are put: each sentence about one and about several, as `diagnose()` gives it and as the program prints it.
+// The text of findings: each sentence about one and about several, as `diagnose()` returns and the program prints it.
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { readFileSync } from "node:fs";
@@ -45,7 +45,7 @@ const STRANGER: UnknownNode = {
   multicast: true,
 };
 
-/** What is wrong with peers, as many as there are. */
+/** The findings about peers, for one or several of them. */
 const OF_PEERS: readonly Partial<PeerDiagnosis>[] = [
   { unicast: { in: null, out: false }, multicast: { in: null, out: false } },
   { unicast: { in: true, out: false } },
@@ -67,7 +67,7 @@ const OF_PEERS: readonly Partial<PeerDiagnosis>[] = [
   { isKnownThere: false },
   { plain: true },
 ];
-/** What is wrong with the node, and how many of something there are: one or several. */
+/** The findings about the node, and the number of something: one or several. */
 const OF_NODE: readonly ((many: boolean) => Partial<NodeDiagnosis>)[] = [
   () => ({ isHealthy: false }),
   () => ({ sendError: "EPERM" }),
@@ -117,7 +117,7 @@ function all(many: boolean): readonly Finding[] {
 }
 
 describe("the text of a finding", () => {
-  test("is there for each that is documented, but for those of the program's own", () => {
+  test("exists for each that is documented, but for those of the program's own", () => {
     const document = readFileSync(new URL("../../../docs/troubleshooting.md", import.meta.url), "utf8");
     const sections = document.split(/^## /m).filter((section) => /^[a-z-]+\n/.test(section));
     const isOwn = (section: string) => /^[a-z-]+\n\nOnly `doctor`/.test(section);
@@ -128,7 +128,7 @@ describe("the text of a finding", () => {
 
   for (const many of [false, true]) {
     for (const [words, put] of [["of the API", (finding: Finding) => finding], ["of flags", findingInFlags]] as const) {
-      test(`about ${many ? "several" : "one"}, in words ${words}, is made of whole sentences`, () => {
+      test(`about ${many ? "several" : "one"}, in words ${words}, consists of whole sentences`, () => {
         for (const finding of all(many).map(put)) {
           const { advice, message, subject } = finding;
           const text = JSON.stringify(finding, null, 1);
@@ -156,12 +156,12 @@ describe("the text of a finding", () => {
     }
   });
 
-  test("takes one or the other number", () => {
+  test("has the right grammatical number", () => {
     const text = "{It is|They are} lost{|, each}; {|}so.";
     assertEquals([inNumber(text, 1), inNumber(text, 2)], ["It is lost; so.", "They are lost, each; so."]);
   });
 
-  test("names alternatives", () => {
+  test("lists alternatives", () => {
     assertEquals([[], ["a"], ["a", "b"], ["a", "b", "c"]].map(either), ["", "a", "a or b", "a, b or c"]);
   });
 });

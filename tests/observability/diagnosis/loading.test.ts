@@ -1,4 +1,4 @@
-// The first `diagnose` of a mesh loads its code. What happens meanwhile is as if it had been there.
+// Loading: the first `diagnose` of a mesh loads its code, and behaves as if that had been there.
 import { test } from "node:test";
 import { assertEquals, assertStrictEquals } from "@std/assert";
 import { MemoryNetwork } from "../../../adapters/memory.ts";
@@ -29,7 +29,7 @@ test("while diagnosis is loaded callers share it, may give up, and the mesh may 
   assertEquals(listeners.count, 0);
   const before = network.clock.now();
   const [one, other] = await network.clock.run(Promise.all([first, second]), 1000);
-  // The first caller's time is that of both.
+  // The first caller's time counts for both.
   assertEquals(network.clock.now() - before, 500);
   assertEquals(one.findings, other.findings);
   const { findings } = await network.clock.run(ended, 2000);
