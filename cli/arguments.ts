@@ -17,7 +17,7 @@ export type Call =
     readonly options: MeshOptions;
     readonly isJson: boolean;
     readonly isStrict: boolean;
-    readonly isScouting: boolean;
+    readonly isScanning: boolean;
     readonly wait: number | undefined;
     readonly timeout: number;
   };
@@ -41,7 +41,7 @@ defaults it takes about 7 s when all is well, and 20 s at most.
   --receive-buffer <n>   required size of the receive buffer in bytes
   --wait <ms>            how long to listen for other nodes        (1.2 heartbeats, or 2 when something is wrong)
   --timeout <ms>         how long to wait for acks to probes       (2000)
-  --no-scout             do not look for nodes with other options or on other interfaces
+  --no-scan              do not look for nodes with other options or on other interfaces
   --strict               exit with 1 for warnings, too
   --json                 print JSON
   --version, -v          print the version
@@ -91,7 +91,7 @@ export function readArguments(args: readonly string[]): Call {
     },
     isJson: values.json ?? false,
     isStrict: values.strict ?? false,
-    isScouting: !values["no-scout"],
+    isScanning: !values["no-scan"],
     wait: values.wait === undefined ? undefined : durationOf("wait", values.wait, 0),
     timeout: durationOf("timeout", values.timeout ?? "2000", 100),
   };
@@ -113,7 +113,7 @@ const OPTIONS = {
   "receive-buffer": { type: "string" },
   wait: { type: "string" },
   timeout: { type: "string" },
-  "no-scout": { type: "boolean" },
+  "no-scan": { type: "boolean" },
   strict: { type: "boolean" },
   json: { type: "boolean" },
   version: { type: "boolean", short: "v" },

@@ -22,8 +22,8 @@ import type { Clock } from "../src/platform/clock.ts";
 import { messageOf } from "../src/platform/error_message.ts";
 import { UsageError } from "./arguments.ts";
 import { listen } from "./listen.ts";
-import { isRefused, scout } from "./network_scan.ts";
-import { othersOf, questionsOf, scoutFindings } from "./network_scan_plan.ts";
+import { isRefused, scan } from "./network_scan.ts";
+import { othersOf, scanFindings, scanProbes } from "./network_scan_plan.ts";
 import { findingInFlags, flagOf } from "./option_flags.ts";
 import { pause } from "./pause.ts";
 import { type Phases, phasesOf, type Request } from "./phases.ts";
@@ -42,7 +42,7 @@ const ADVICE_MISSING =
 
 /** The report, as `--json` prints it. */
 export interface DoctorReport {
-  /** Version of this format: raised when the meaning of a field changes. */
+  /** Version of this format: from the first release on raised when a field changes its meaning or goes. */
   readonly version: 1;
   /** The version of the package that made the report. */
   readonly packageVersion: string;
@@ -76,12 +76,12 @@ export interface Means {
   readonly openMesh: typeof openMesh;
   readonly networkInterfaces: () => readonly NetworkInterface[];
   readonly findHolder: typeof findHolder;
-  readonly scout: typeof scout;
+  readonly scan: typeof scan;
   readonly isRefused: typeof isRefused;
   readonly listen: typeof listen;
 }
 
-const MEANS: Means = { clock: systemClock, openMesh, networkInterfaces, findHolder, scout, isRefused, listen };
+const MEANS: Means = { clock: systemClock, openMesh, networkInterfaces, findHolder, scan, isRefused, listen };
 
 /**
  * Examines the mesh with a node that is opened for it and closed again. Takes no longer than {@linkcode phasesOf} says.
@@ -163,7 +163,7 @@ class Examiner {
   }
 
   async report(): Promise<DoctorReport> {
-    const { isScouting, progress, signal } = this.#examination;
+    const { isScanning, progress, signal } = this.#examination;
     const { clock } = this.#means;
     const { listen, listenOn } = this.#phases;
     const [mesh, holder] = [this.#mesh, this.#holder];
@@ -182,12 +182,12 @@ class Examiner {
     // Peers that are heard but not reached have not joined, and are known all the same.
     for (const { id } of diagnosis.peers) watch.known.add(id);
     const unknownNodes = new UnknownNodes(diagnosis, watch.known);
-    progress?.at(isScouting ? "look" : "seeds");
+    progress?.at(isScanning ? "scan" : "seeds");
     const [known] = await Promise.all([
       this.#refine(diagnosis, watch.resolveErrors),
-      isScouting ? this.#probeUnknownNodes(diagnosis, unknownNodes) : undefined,
+      isScanning ? this.#probeUnknownNodes(diagnosis, unknownNodes) : undefined,
     ]);
-    if (isScouting && unknownNodes.list.length === 0 && diagnosis.peers.length === 0) {
+    if (isScanning && unknownNodes.list.length === 0 && diagnosis.peers.length === 0) {
       progress?.at("leave");
       await mesh.close();
       await this.#listenForUnknownNodes(diagnosis, unknownNodes);
@@ -195,21 +195,21 @@ class Examiner {
     signal?.throwIfAborted();
     const { findings: _, ok: __, ...seen } = diagnosis;
     const { list, more } = unknownNodes;
-    const outside = scoutFindings(diagnosis, list);
+    const outside = scanFindings(diagnosis, list);
     const found = [...holder?.withoutMulticast(outside) ?? outside, ...known, ...holder ? [holder.finding] : []];
     return reportOf(found, { ...seen, unknownNodes: list, moreUnknownNodes: more });
   }
 
   async #diagnose(): Promise<Diagnosis> {
     const { progress, signal } = this.#examination;
-    progress?.at("ask");
-    const diagnosis = await this.#mesh.diagnose({ timeout: this.#phases.ask, ...signal && { signal } });
+    progress?.at("probe");
+    const diagnosis = await this.#mesh.diagnose({ timeout: this.#phases.probe, ...signal && { signal } });
     return this.#holder?.judged(diagnosis) ?? diagnosis;
   }
 
   async #probeUnknownNodes(diagnosis: Diagnosis, unknownNodes: UnknownNodes): Promise<void> {
-    const questions = questionsOf(diagnosis, this.#interfaces());
-    await this.#means.scout(questions, this.#phases.look, (answer) => unknownNodes.answered(answer));
+    const probes = scanProbes(diagnosis, this.#interfaces());
+    await this.#means.scan(probes, this.#phases.scan, (ack) => unknownNodes.acked(ack));
   }
 
   /** Listens for plain nodes, which send no acks but a heartbeat every `heartbeat`. */
@@ -258,7 +258,7 @@ class Examiner {
     }
     return found.map((finding) => {
       if (finding.code === "no-peers") {
-        return { ...finding, advice: aloneAdvice(node, this.#examination.isScouting) };
+        return { ...finding, advice: aloneAdvice(node, this.#examination.isScanning) };
       }
       if (finding.code === "interface-missing") return { ...finding, severity: "error", advice: ADVICE_MISSING };
       const isExplained = finding.code === "seed-unresolved" && resolveErrors.size > 0;
@@ -268,11 +268,11 @@ class Examiner {
 }
 
 /** Replaces the node's own advice, which is to run this program. */
-function aloneAdvice({ port }: NodeDiagnosis, isScouting: boolean): string {
+function aloneAdvice({ port }: NodeDiagnosis, isScanning: boolean): string {
   return "Start another node with the same `port` and `group`. If one is running, use its options here, which --help " +
     `lists; let firewalls at both ends pass UDP to port ${port} and to the ports that the nodes advertise; or ` +
     `name that node as a seed, --peers host:${port}.${
-      isScouting ? "" : " Without --no-scout this also probes outside the mesh."
+      isScanning ? "" : " Without --no-scan this also probes outside the mesh."
     }`;
 }
 

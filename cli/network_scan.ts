@@ -18,7 +18,7 @@ import { padded } from "../src/wire/probe_records.ts";
 import { pause } from "./pause.ts";
 
 /** One probe of the scan, and its destination. */
-export interface Question {
+export interface ScanProbe {
   /**
    * `multicast` goes to a group, `broadcast` to all nodes of a network whatever their group, `unicast` to one address.
    */
@@ -31,13 +31,13 @@ export interface Question {
 }
 
 /** A node's ack. */
-export interface Answer {
+export interface ScanAck {
   readonly id: string;
   /** The source address of the ack. */
   readonly host: string;
   readonly port: number;
   readonly report: Report;
-  readonly question: Question;
+  readonly probe: ScanProbe;
 }
 
 /** Length of a probe in bytes. An ack is never longer than its probe, and this is longer than any ack. */
@@ -47,15 +47,15 @@ const COPIES = 2;
 
 /**
  * Sends the probes and reports acks for `time` milliseconds, or until `signal` aborts. Probes that cannot be sent are
- * left out. Nodes that answer keep no state about it.
+ * left out. Nodes keep no state about the probes.
  *
  * It joins no group: whatever this host joins on an interface is received by all of its processes on that port, and
  * would merge meshes that are apart.
  */
-export async function scout(
-  questions: readonly Question[],
+export async function scan(
+  probes: readonly ScanProbe[],
   time: number,
-  onAnswer: (answer: Answer) => void,
+  onAck: (ack: ScanAck) => void,
   signal?: AbortSignal,
 ): Promise<void> {
   const id = stampUuid(randomBytes(NODE_ID_LENGTH));
@@ -64,14 +64,14 @@ export async function scout(
     encodeControl(TYPE_PROBE, id, { nonce, measure: { size: 0, byGroup: false } }),
     PROBE_LENGTH,
   );
-  const sending = questions.map((question) => {
+  const sending = probes.map((probe) => {
     const onMessage = (data: Uint8Array, host: string, port: number) => {
       const read = readAck(data, id, nonce);
-      if (read !== undefined) onAnswer({ ...read, host, port, question });
+      if (read !== undefined) onAck({ ...read, host, port, probe });
     };
-    return question.by === "broadcast"
-      ? broadcastProbe(question, packet, onMessage)
-      : sendProbe(question, packet, onMessage);
+    return probe.by === "broadcast"
+      ? broadcastProbe(probe, packet, onMessage)
+      : sendProbe(probe, packet, onMessage);
   });
   const ends = await Promise.allSettled(sending);
   if (ends.some(({ status }) => status === "fulfilled")) await pause(time, signal);
@@ -102,7 +102,7 @@ export function isRefused(host: string, port: number, time: number): Promise<boo
 type OnMessage = (data: Uint8Array, host: string, port: number) => void;
 type Close = () => Promise<void>;
 
-async function sendProbe({ by, from, host, port }: Question, packet: Uint8Array, message: OnMessage): Promise<Close> {
+async function sendProbe({ by, from, host, port }: ScanProbe, packet: Uint8Array, message: OnMessage): Promise<Close> {
   const isIpv6 = host.includes(":");
   const socket = await bind({
     host: isIpv6 ? "::" : from.address,
@@ -123,7 +123,7 @@ async function sendProbe({ by, from, host, port }: Question, packet: Uint8Array,
 }
 
 /** Sends by a socket of its own, as the sockets of the mesh send no broadcast. */
-async function broadcastProbe({ from, host, port }: Question, packet: Uint8Array, message: OnMessage): Promise<Close> {
+async function broadcastProbe({ from, host, port }: ScanProbe, packet: Uint8Array, message: OnMessage): Promise<Close> {
   const socket = createSocket("udp4");
   let failure: Error | undefined;
   socket.on("message", (data, { address, port }) => message(data, address, port));

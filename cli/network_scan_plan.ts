@@ -7,7 +7,7 @@
 import type { Diagnosis, Finding, FindingCode, NetworkInterface } from "../mod.ts";
 import { DEFAULT_GROUPS } from "../src/net/address_family.ts";
 import { inNumber, named } from "../src/observability/diagnosis/finding.ts";
-import type { Question } from "./network_scan.ts";
+import type { ScanProbe } from "./network_scan.ts";
 import { isUsed, type UnknownNode } from "./unknown_nodes.ts";
 
 /** Port of a mesh that was given none. */
@@ -18,19 +18,19 @@ const MOST_INTERFACES = 8;
 const ALL_NODES = "ff02::1";
 
 /** Probes to other interfaces, groups and ports. A mesh on the loopback interface is scanned there only. */
-export function questionsOf(
+export function scanProbes(
   { node, interfaces }: Pick<Diagnosis, "node" | "interfaces">,
   list: readonly NetworkInterface[],
-): readonly Question[] {
+): readonly ScanProbe[] {
   const { family, group, port } = node;
   const used = oneOfEach(list, family).filter((one) => isUsed(one, interfaces));
   const isLocal = isLoopback(used);
   const others = othersOf({ node, interfaces }, list);
-  const toAll = (from: NetworkInterface, port: number): readonly Question[] => {
+  const toAll = (from: NetworkInterface, port: number): readonly ScanProbe[] => {
     const host = family === 6 ? ALL_NODES : broadcastOf(from);
     return host === undefined ? [] : [{ by: family === 6 ? "multicast" : "broadcast", from, host, port }];
   };
-  const toGroup = (from: NetworkInterface, group: string, port: number): readonly Question[] =>
+  const toGroup = (from: NetworkInterface, group: string, port: number): readonly ScanProbe[] =>
     isLocal && family === 6 ? [] : [{ by: "multicast", from, host: group, port }];
   const isOtherPort = port !== DEFAULT_PORT;
   return [
@@ -58,7 +58,7 @@ export function othersOf(
  * Why unknown nodes are not part of the mesh. When the node has peers, they may well be another mesh, which is no
  * error.
  */
-export function scoutFindings(
+export function scanFindings(
   { node, interfaces, peers }: Pick<Diagnosis, "node" | "interfaces" | "peers">,
   unknownNodes: readonly UnknownNode[],
 ): readonly Finding[] {

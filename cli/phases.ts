@@ -36,10 +36,10 @@ export interface Phases {
   /** Listening when no node is heard or something is wrong. */
   readonly listenOn: number;
   /** Probing the peers: once, and when something is wrong once more within `listenOn`. */
-  readonly ask: number;
+  readonly probe: number;
   /** Probing outside the mesh. */
-  readonly look: number;
-  /** At the same time: asking the hosts of silent seeds whether the port is refused. */
+  readonly scan: number;
+  /** At the same time: probing the ports of silent seeds, whether their hosts refuse them. */
   readonly seeds: number;
   /** Listening for plain nodes, when none was found. */
   readonly listenElsewhere: number;
@@ -50,9 +50,9 @@ export interface Phases {
 /** One phase of an examination. */
 export type Phase = keyof Phases;
 
-/** What an examination is asked to do. */
+/** What an examination has to do, and for how long it waits. */
 export interface Request {
-  readonly isScouting: boolean;
+  readonly isScanning: boolean;
   /** Longest wait for other nodes, in milliseconds. When absent, 1.2 heartbeats, and two when something is wrong. */
   readonly wait: number | undefined;
   /** Longest wait for acks, in milliseconds. */
@@ -62,7 +62,7 @@ export interface Request {
 /** The phases that these options need. */
 export function phasesOf(
   { family, heartbeat, multicast, port }: Pick<Settings, "family" | "heartbeat" | "multicast" | "port">,
-  { isScouting, timeout, wait }: Request,
+  { isScanning, timeout, wait }: Request,
 ): Phases {
   const all = HEARD_AFTER * heartbeat;
   const usual = Math.max(WAIT.min, all, Math.min(WAIT.heartbeats, 2 * heartbeat));
@@ -72,37 +72,37 @@ export function phasesOf(
     open: family === 6 ? READY_TIME : 0,
     listen: Math.min(Math.max(QUIET, all), listenOn),
     listenOn,
-    ask: timeout,
-    look: isScouting ? SCAN_TIME : 0,
+    probe: timeout,
+    scan: isScanning ? SCAN_TIME : 0,
     seeds: Math.min(timeout, SCAN_TIME),
     // Go nodes speak IPv4 and multicast only.
-    listenElsewhere: isScouting && family === 4 && multicast ? Math.min(WAIT.max, all, listenOn) : 0,
+    listenElsewhere: isScanning && family === 4 && multicast ? Math.min(WAIT.max, all, listenOn) : 0,
     leave: LEAVE_TIME,
   };
 }
 
 /** Longest duration of all phases, in milliseconds. */
-export function longest({ beside, open, listenOn, ask, look, seeds, listenElsewhere, leave }: Phases): number {
-  return beside + open + listenOn + ask + Math.max(look, seeds) + listenElsewhere + leave;
+export function longest({ beside, open, listenOn, probe, scan, seeds, listenElsewhere, leave }: Phases): number {
+  return beside + open + listenOn + probe + Math.max(scan, seeds) + listenElsewhere + leave;
 }
 
 /** Duration when all is well and acks come at once, in milliseconds; from a second on in whole seconds. */
-export function usual({ beside, listen, look }: Phases): number {
-  const time = beside + listen + look;
+export function usual({ beside, listen, scan }: Phases): number {
+  const time = beside + listen + scan;
   return time < 1000 ? time : Math.ceil(time / 1000) * 1000;
 }
 
 /** The durations in words, for whoever waits. */
 export function phasesInWords(phases: Phases): string {
-  const { ask, listen, listenElsewhere, listenOn, look, open } = phases;
+  const { probe, listen, listenElsewhere, listenOn, scan, open } = phases;
   const listens = listenOn > listen
     ? `listens for ${seconds(listen)}, up to ${seconds(listenOn)} when something is wrong`
     : `listens for ${seconds(listen)}`;
   const parts = [
     ...open > 0 ? [`waits for its address for up to ${seconds(open)}`] : [],
     listens,
-    `probes for up to ${seconds(ask)}`,
-    ...look > 0 ? [`probes outside the mesh for ${seconds(look)}`] : [],
+    `probes for up to ${seconds(probe)}`,
+    ...scan > 0 ? [`probes outside the mesh for ${seconds(scan)}`] : [],
     ...listenElsewhere > 0 ? [`when no node was found listens there for ${seconds(listenElsewhere)}`] : [],
   ];
   return `Takes about ${seconds(usual(phases))} when all is well, ${seconds(longest(phases))} at most: ` +

@@ -14,7 +14,7 @@ import { findings } from "../src/observability/diagnosis/findings.ts";
 import { checkOptions, type Settings } from "../src/options.ts";
 import { onAbort } from "../src/platform/abort_signal.ts";
 import { formatAddress } from "../src/platform/endpoint.ts";
-import { type Answer, type Question, scout } from "./network_scan.ts";
+import { scan, type ScanAck, type ScanProbe } from "./network_scan.ts";
 
 /**
  * Interfaces on which the holder is probed. A node acknowledges 16 such probes a second, and the doctor sends more of
@@ -28,7 +28,7 @@ const OF_MULTICAST: ReadonlySet<FindingCode> = new Set(["multicast-off", "multic
 
 /**
  * Finds the node that uses the port of the mesh as its only port, if there is one. A node that has a port of its own
- * beside it answers from that port. Acks are awaited for `time` milliseconds.
+ * beside it sends acks from that port. Acks are awaited for `time` milliseconds.
  *
  * @throws {TypeError | RangeError} when the options are wrong
  */
@@ -40,20 +40,20 @@ export async function findHolder(
   const settings = checkOptions(options);
   const { port } = settings;
   if (port === 0) return undefined;
-  const questions = questionsTo(settings);
-  const answers = new Map<string, Answer>();
+  const probes = holderProbes(settings);
+  const acks = new Map<string, ScanAck>();
   const controller = new AbortController();
   const end = () => controller.abort();
   const detach = signal && onAbort(signal, end);
-  await scout(questions, time, (answer) => {
-    answers.set(answer.question.host, answer);
-    if (answers.size === questions.length) end();
+  await scan(probes, time, (ack) => {
+    acks.set(ack.probe.host, ack);
+    if (acks.size === probes.length) end();
   }, controller.signal);
   detach?.();
   // A node of another mesh may have the port as its own: no other process can bind that one.
-  const holders = [...answers.values()].filter((answer) => answer.port === port && answer.report.port === port);
+  const holders = [...acks.values()].filter((ack) => ack.port === port && ack.report.port === port);
   // Prefers the address at which other hosts reach the holder over the loopback address.
-  const holder = holders.find(({ question }) => question.from !== questions[0]?.from) ?? holders[0];
+  const holder = holders.find(({ probe }) => probe.from !== probes[0]?.from) ?? holders[0];
   return holder === undefined ? undefined : new PortHolder(settings, holder);
 }
 
@@ -65,7 +65,7 @@ export class PortHolder {
   readonly #isOfGroup: boolean;
 
   /** Takes the settings of the doctor's node, and the holder's ack. */
-  constructor(settings: Settings, { question: { host, port }, report: { group } }: Answer) {
+  constructor(settings: Settings, { probe: { host, port }, report: { group } }: ScanAck) {
     this.address = formatAddress(host, port);
     this.#settings = settings;
     this.#isOfGroup = group === settings.group;
@@ -79,7 +79,7 @@ export class PortHolder {
     return { ...options, port: 0, multicast: false, peers: [...all].slice(0, MAX_SEED_ADDRESSES) };
   }
 
-  /** The diagnosis as judged for the port that was asked for: findings about the replacement port are of no use. */
+  /** The diagnosis as judged for the port that the options name: findings about the replacement port are of no use. */
   judged({ node, interfaces, peers }: Diagnosis): Diagnosis {
     const seen = { node: { ...node, port: this.#settings.port }, interfaces, peers };
     const found = findings(seen).filter(({ code }) => !OF_ADDRESS.has(code));
@@ -111,7 +111,7 @@ export class PortHolder {
 }
 
 /** Probes that reach this host only: to its loopback address, and to the addresses that the mesh would use. */
-function questionsTo(settings: Settings): readonly Question[] {
+function holderProbes(settings: Settings): readonly ScanProbe[] {
   const { family, port } = settings;
   const loopback: NetworkInterface = {
     name: "lo",

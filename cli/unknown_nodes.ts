@@ -7,7 +7,7 @@
 import type { Diagnosis, NetworkInterface, Report } from "../mod.ts";
 import { groupLiteral } from "../src/net/address_family.ts";
 import type { Heard } from "./listen.ts";
-import type { Answer } from "./network_scan.ts";
+import type { ScanAck } from "./network_scan.ts";
 
 /**
  * Largest number of unknown nodes that are kept, and of those beyond that are counted: forged nodes fill neither memory
@@ -58,7 +58,7 @@ export class UnknownNodes {
   }
 
   /** Records a node that has sent an ack, preferably at an interface of the mesh. */
-  answered({ id, host, port, report, question: { from } }: Answer): void {
+  acked({ id, host, port, report, probe: { from } }: ScanAck): void {
     const isOnMesh = isUsed(from, this.#diagnosis.interfaces);
     if (!isSound(report) || (this.#kept.has(id) && !isOnMesh)) return;
     const address = host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;

@@ -6,9 +6,9 @@ import { describe, test } from "node:test";
 import { assert, assertEquals, assertMatch, assertRejects, assertStringIncludes, assertThrows } from "@std/assert";
 import { OPTION_NAMES, readArguments, USAGE, UsageError } from "../../cli/arguments.ts";
 import type { DoctorReport } from "../../cli/doctor.ts";
-import type { Answer, Question } from "../../cli/network_scan.ts";
-import { isRefused, scout } from "../../cli/network_scan.ts";
-import { questionsOf, scoutFindings } from "../../cli/network_scan_plan.ts";
+import type { ScanAck, ScanProbe } from "../../cli/network_scan.ts";
+import { isRefused, scan } from "../../cli/network_scan.ts";
+import { scanProbes, scanFindings } from "../../cli/network_scan_plan.ts";
 import { FLAGS, inFlags } from "../../cli/option_flags.ts";
 import { program } from "../../cli/program.ts";
 import { coloured, plain, render } from "../../cli/render.ts";
@@ -43,18 +43,18 @@ const EMPTY: DoctorReport = {
 
 const REPORT: Report = { port: 7946, heartbeat: 5000, requester: 0, multicast: true, group: "239.0.0.1" };
 
-function answerOf(id: string, from: NetworkInterface): Answer {
-  const question: Question = { by: "multicast", from, host: "239.0.0.1", port: 7946 };
-  return { id, host: "10.0.0.9", port: 50000, report: REPORT, question };
+function ackOf(id: string, from: NetworkInterface): ScanAck {
+  const probe: ScanProbe = { by: "multicast", from, host: "239.0.0.1", port: 7946 };
+  return { id, host: "10.0.0.9", port: 50000, report: REPORT, probe };
 }
 
-function strangersOf(
-  answers: readonly Answer[],
+function unknownNodesOf(
+  acks: readonly ScanAck[],
   seen: Pick<Diagnosis, "interfaces">,
   known: ReadonlySet<string> = new Set(),
 ): readonly UnknownNode[] {
   const unknownNodes = new UnknownNodes({ node: NODE, ...seen }, known);
-  for (const answer of answers) unknownNodes.answered(answer);
+  for (const ack of acks) unknownNodes.acked(ack);
   return unknownNodes.list;
 }
 
@@ -82,12 +82,12 @@ describe("arguments", () => {
       options: {},
       isJson: false,
       isStrict: false,
-      isScouting: true,
+      isScanning: true,
       wait: undefined,
       timeout: 2000,
     });
     const all = "doctor --port 7950 --group 239.1.1.1 --family 4 --interface eth0 --peers a:1,b --peers [::1]:2 " +
-      "--advertise :7950 --heartbeat 500 --no-multicast --no-loopback --ttl 4 --receive-buffer 65536 --wait 0 --timeout 100 --no-scout --strict --json";
+      "--advertise :7950 --heartbeat 500 --no-multicast --no-loopback --ttl 4 --receive-buffer 65536 --wait 0 --timeout 100 --no-scan --strict --json";
     assertEquals(readArguments(all.split(" ")), {
       do: "doctor",
       options: {
@@ -105,7 +105,7 @@ describe("arguments", () => {
       },
       isJson: true,
       isStrict: true,
-      isScouting: false,
+      isScanning: false,
       wait: 0,
       timeout: 100,
     });
@@ -243,7 +243,7 @@ describe("a run on this host", { concurrency: 4 }, () => {
   test("ends with 1 for a warning only when it is strict", () =>
     withMeshes(async (open) => {
       const { port } = await open({ heartbeat: 900 });
-      const args = ["--json", "--no-scout", "--interface", "127.0.0.1", "--heartbeat", "300", "--port", `${port}`];
+      const args = ["--json", "--no-scan", "--interface", "127.0.0.1", "--heartbeat", "300", "--port", `${port}`];
       for (const [strict, expected] of [[[], 0], [["--strict"], 1]] as const) {
         const { code, out } = await call("doctor", ...args, ...strict);
         const { ok, findings } = JSON.parse(out) as DoctorReport;
@@ -261,7 +261,7 @@ describe("a run on this host", { concurrency: 4 }, () => {
       // Its first heartbeat comes in 2 s, long after another node was found.
       const peer = await PlainPeer.open({ port, heartbeat });
       try {
-        const args = ["--no-scout", "--interface", "127.0.0.1", "--heartbeat", `${heartbeat}`, "--port", `${port}`];
+        const args = ["--no-scan", "--interface", "127.0.0.1", "--heartbeat", `${heartbeat}`, "--port", `${port}`];
         const { code, out } = await call("doctor", "--json", ...args);
         const { findings, peers } = JSON.parse(out) as DoctorReport;
         assertEquals(peers.map(({ id, plain }) => [plain, id === nodeId]).sort(), [[false, true], [true, false]], out);
@@ -278,7 +278,7 @@ describe("a run on this host", { concurrency: 4 }, () => {
       const left = happened(mesh, ({ type }) => type === "peerLeft");
       await call(
         "doctor",
-        ..."--no-scout --wait 0 --interface 127.0.0.1 --heartbeat 300 --port".split(" "),
+        ..."--no-scan --wait 0 --interface 127.0.0.1 --heartbeat 300 --port".split(" "),
         `${mesh.port}`,
       );
       const event = await left;
@@ -290,7 +290,7 @@ describe("a run on this host", { concurrency: 4 }, () => {
       const { port } = await open({ heartbeat: 300 });
       let said = "";
       const err = (text: string) => said += text;
-      const args = `doctor --no-scout --interface 127.0.0.1 --heartbeat 300 --port ${port}`.split(" ");
+      const args = `doctor --no-scan --interface 127.0.0.1 --heartbeat 300 --port ${port}`.split(" ");
       await program([...args, "--json"], { out() {}, err, hasColours: false, isWatched: true });
       assertEquals(said, "");
       await program(args, { out() {}, err, hasColours: false, isWatched: false });
@@ -348,7 +348,7 @@ describe("a run on this host", { concurrency: 4 }, () => {
   test("examines the interfaces that exist when another is missing, which is an error", () =>
     withMeshes(async (open) => {
       const { nodeId, port } = await open({ heartbeat: 300 });
-      const args = `--json --no-scout --heartbeat 300 --port ${port} --interface 127.0.0.1,no-such-interface`;
+      const args = `--json --no-scan --heartbeat 300 --port ${port} --interface 127.0.0.1,no-such-interface`;
       const { code, out } = await call("doctor", ...args.split(" "));
       const { findings, peers } = JSON.parse(out) as DoctorReport;
       const errors = findings.filter(({ severity }) => severity === "error");
@@ -378,7 +378,7 @@ describe("a run on this host", { concurrency: 4 }, () => {
   test("as a program, alone on the loopback interface, finds no node", () =>
     withPrograms(async (start) => {
       // Others may run at the default port, which it would find.
-      const args = "--no-scout --interface 127.0.0.1 --port 0 --heartbeat 100 --wait 200".split(" ");
+      const args = "--no-scan --interface 127.0.0.1 --port 0 --heartbeat 100 --wait 200".split(" ");
       const { advice } = assertError(await checkUp(start, "node", args), "no-peers");
       // Its advice does not name the host that it runs on.
       assertEquals(/npx|doctor/.test(advice), false, advice);
@@ -471,7 +471,7 @@ describe("output", { concurrency: 4 }, () => {
     withMeshes((open) =>
       withPrograms(async (start) => {
         const { port } = await open({ heartbeat: 300 });
-        const args = `doctor --no-scout --interface 127.0.0.1 --heartbeat 300 --port ${port}`.split(" ");
+        const args = `doctor --no-scan --interface 127.0.0.1 --heartbeat 300 --port ${port}`.split(" ");
         for (const [strict, heartbeat, expected] of [["--json", "300", 0], ["--strict", "200", 1]] as const) {
           const run = start("node", "cli/main.ts", {
             args: [...args, strict, "--heartbeat", heartbeat],
@@ -492,7 +492,7 @@ describe("output", { concurrency: 4 }, () => {
     }));
 });
 
-describe("scouting", () => {
+describe("network scan", () => {
   const lo: NetworkInterface = { name: "lo", address: "127.0.0.1", internal: true, netmask: "255.0.0.0" };
   const eth0: NetworkInterface = { name: "eth0", address: "10.0.0.1", internal: false, netmask: "255.255.255.0" };
   const eth1: NetworkInterface = { name: "eth1", address: "10.0.5.1", internal: false, netmask: "255.255.252.0" };
@@ -502,11 +502,11 @@ describe("scouting", () => {
     internal: false,
     netmask: "ffff:ffff:ffff:ffff::",
   };
-  const texts = (questions: readonly Question[]) =>
-    questions.map(({ by, from, host, port }) => `${by} ${from.name} ${host}:${port}`);
+  const texts = (probes: readonly ScanProbe[]) =>
+    probes.map(({ by, from, host, port }) => `${by} ${from.name} ${host}:${port}`);
 
   test("probes each network, and other interfaces by the group", () => {
-    assertEquals(texts(questionsOf({ node: NODE, interfaces: [ETH0] }, [lo, eth0, eth1, eth6])), [
+    assertEquals(texts(scanProbes({ node: NODE, interfaces: [ETH0] }, [lo, eth0, eth1, eth6])), [
       "broadcast eth0 10.0.0.255:7946",
       "multicast eth1 239.0.0.1:7946",
       "broadcast eth1 10.0.7.255:7946",
@@ -515,7 +515,7 @@ describe("scouting", () => {
 
   test("probes the default group and port when the mesh has others", () => {
     const node = { ...NODE, group: "239.9.9.9", port: 7950 };
-    assertEquals(texts(questionsOf({ node, interfaces: [ETH0] }, [lo, eth0])), [
+    assertEquals(texts(scanProbes({ node, interfaces: [ETH0] }, [lo, eth0])), [
       "broadcast eth0 10.0.0.255:7950",
       "multicast eth0 239.0.0.1:7950",
       "broadcast eth0 10.0.0.255:7946",
@@ -524,7 +524,7 @@ describe("scouting", () => {
   });
 
   test("stays on this host when the mesh does", () => {
-    assertEquals(texts(questionsOf({ node: NODE, interfaces: [LO0] }, [lo, eth0, eth1])), [
+    assertEquals(texts(scanProbes({ node: NODE, interfaces: [LO0] }, [lo, eth0, eth1])), [
       "broadcast lo 127.255.255.255:7946",
     ]);
   });
@@ -532,22 +532,22 @@ describe("scouting", () => {
   test("probes all nodes of an IPv6 network", () => {
     const node = { ...NODE, family: 6 as const, group: "ff12::5752:1" };
     const interfaces = [{ ...ETH0, address: "fe80::1%eth0" }];
-    assertEquals(texts(questionsOf({ node, interfaces }, [lo, eth0, eth6])), ["multicast eth0 ff02::1:7946"]);
+    assertEquals(texts(scanProbes({ node, interfaces }, [lo, eth0, eth6])), ["multicast eth0 ff02::1:7946"]);
   });
 
   test("probes at most eight other interfaces", () => {
     const many = Array.from({ length: 20 }, (_, i) => ({ ...eth1, name: `veth${i}`, address: `10.1.${i}.1` }));
-    const from = questionsOf({ node: NODE, interfaces: [ETH0] }, [eth0, ...many]).map(({ from: { name } }) => name);
+    const from = scanProbes({ node: NODE, interfaces: [ETH0] }, [eth0, ...many]).map(({ from: { name } }) => name);
     assertEquals(new Set(from).size, 9);
   });
 
   test("hears nodes on this host whatever their group, once each, and becomes no peer of theirs", () =>
     withMeshes(async (open) => {
       const mesh = await open({ group: "239.9.9.9", heartbeat: 500 });
-      const question: Question = { by: "broadcast", from: lo, host: "127.255.255.255", port: mesh.port };
-      const answers: Answer[] = [];
-      await scout([question, { ...question, host: "256.1.1.1" }], 300, (answer) => answers.push(answer));
-      assertEquals(strangersOf(answers, { interfaces: [LO0] }), [{
+      const probe: ScanProbe = { by: "broadcast", from: lo, host: "127.255.255.255", port: mesh.port };
+      const acks: ScanAck[] = [];
+      await scan([probe, { ...probe, host: "256.1.1.1" }], 300, (ack) => acks.push(ack));
+      assertEquals(unknownNodesOf(acks, { interfaces: [LO0] }), [{
         id: mesh.nodeId,
         address: mesh.address,
         interface: "lo",
@@ -557,7 +557,7 @@ describe("scouting", () => {
         heartbeat: 500,
         multicast: true,
       }]);
-      assertEquals(strangersOf(answers, { interfaces: [LO0] }, new Set([mesh.nodeId])), []);
+      assertEquals(unknownNodesOf(acks, { interfaces: [LO0] }, new Set([mesh.nodeId])), []);
       assertEquals(mesh.peers(), []);
     }));
 
@@ -580,11 +580,11 @@ describe("scouting", () => {
     });
     await new Promise<void>((resolve) => socket.bind(0, "127.0.0.1", resolve));
     try {
-      const question: Question = { by: "multicast", from: lo, host: "127.0.0.1", port: socket.address().port };
-      const answers: Answer[] = [];
-      for (let i = 0; i < 2; i++) await scout([question], 300, (answer) => answers.push(answer));
+      const probe: ScanProbe = { by: "multicast", from: lo, host: "127.0.0.1", port: socket.address().port };
+      const acks: ScanAck[] = [];
+      for (let i = 0; i < 2; i++) await scan([probe], 300, (ack) => acks.push(ack));
       // Each probe is sent twice.
-      assertEquals(answers.map((answer) => [answer.id, answer.report.port]), Array(4).fill([formatNodeId(id), 4]));
+      assertEquals(acks.map((ack) => [ack.id, ack.report.port]), Array(4).fill([formatNodeId(id), 4]));
       // Neither can be known beforehand.
       assertEquals(
         [new Set(received.map(({ nonce }) => nonce)).size, new Set(received.map((one) => one.stream)).size],
@@ -601,11 +601,11 @@ describe("scouting", () => {
   test("keeps 64 unknown nodes, however many are invented, and counts the others once each", () => {
     const unknownNodes = new UnknownNodes({ node: NODE, interfaces: [ETH0] }, new Set());
     for (let i = 0; i < 10_000; i++) {
-      unknownNodes.answered({ ...answerOf(`${i % 5000}`, eth0), report: { ...REPORT, port: 1 + i % 5000 } });
+      unknownNodes.acked({ ...ackOf(`${i % 5000}`, eth0), report: { ...REPORT, port: 1 + i % 5000 } });
     }
     for (let i = 0; i < 100; i++) unknownNodes.heard({ id: `heard ${i}`, host: "10.0.5.9", port: 7946, from: eth1 });
     assertEquals([unknownNodes.list.length, unknownNodes.more], [64, 5036]);
-    const [finding, ...others] = scoutFindings({ node: NODE, interfaces: [ETH0], peers: [] }, unknownNodes.list);
+    const [finding, ...others] = scanFindings({ node: NODE, interfaces: [ETH0], peers: [] }, unknownNodes.list);
     assertEquals(others, []);
     assertStringIncludes(
       finding?.message ?? "",
@@ -625,10 +625,10 @@ describe("scouting", () => {
       { group: "::1" },
     ];
     for (const [i, part] of nonsense.entries()) {
-      unknownNodes.answered({ ...answerOf(`${i}`, eth0), report: { ...REPORT, ...part } });
+      unknownNodes.acked({ ...ackOf(`${i}`, eth0), report: { ...REPORT, ...part } });
     }
-    for (const id of ["self", "peer", "other"]) unknownNodes.answered(answerOf(id, eth0));
-    unknownNodes.answered({ ...answerOf("six", eth0), report: { ...REPORT, group: "ff12::5752:1" } });
+    for (const id of ["self", "peer", "other"]) unknownNodes.acked(ackOf(id, eth0));
+    unknownNodes.acked({ ...ackOf("six", eth0), report: { ...REPORT, group: "ff12::5752:1" } });
     known.add("peer");
     assertEquals([unknownNodes.list.map(({ id }) => id), unknownNodes.more], [["other", "six"], 0]);
   });
@@ -672,7 +672,7 @@ describe("scouting", () => {
   ];
   for (const [code, difference, message, advice] of causes) {
     test(`explains ${code}`, () => {
-      const found = scoutFindings({ node: NODE, interfaces: [ETH0], peers: [] }, [{ ...unknownNode, ...difference }]);
+      const found = scanFindings({ node: NODE, interfaces: [ETH0], peers: [] }, [{ ...unknownNode, ...difference }]);
       assertEquals(found.map((finding) => [finding.code, finding.severity, finding.subject]), [
         [code, "error", "10.0.0.9:50000"],
       ]);
@@ -684,7 +684,7 @@ describe("scouting", () => {
   test("finds one cause for each unknown node; beside peers each is information only, and first suggests another mesh", () => {
     const unknownNodes = causes.map(([id, difference]) => ({ ...unknownNode, id, ...difference }));
     const peers = [{}] as unknown as Diagnosis["peers"];
-    const found = scoutFindings({ node: NODE, interfaces: [ETH0], peers }, unknownNodes);
+    const found = scanFindings({ node: NODE, interfaces: [ETH0], peers }, unknownNodes);
     assertEquals(found.map(({ code, severity }) => [code, severity]), causes.map(([code]) => [code, "info"]));
     for (const [i, { advice, code }] of found.entries()) {
       const [isOther = "", isThis = ""] = advice.split(". If it is this one, ");
@@ -692,12 +692,12 @@ describe("scouting", () => {
       assertEquals(isOther, `If it is another mesh, ${apart}`);
       assertStringIncludes(isThis, causes[i]?.[3] ?? "");
     }
-    assertEquals(scoutFindings({ node: NODE, interfaces: [ETH0], peers: [] }, []), []);
+    assertEquals(scanFindings({ node: NODE, interfaces: [ETH0], peers: [] }, []), []);
   });
 
   test("finds an unknown node on the network of the mesh, if it responds there too", () => {
-    const answers = [["a", eth1], ["a", eth0], ["a", eth1], ["b", eth1], ["c", eth0]] as const;
-    const found = strangersOf(answers.map(([id, from]) => answerOf(id, from)), { interfaces: [ETH0] }, new Set(["c"]));
+    const acks = [["a", eth1], ["a", eth0], ["a", eth1], ["b", eth1], ["c", eth0]] as const;
+    const found = unknownNodesOf(acks.map(([id, from]) => ackOf(id, from)), { interfaces: [ETH0] }, new Set(["c"]));
     assertEquals(found.map(({ id, interface: name, isOnMesh }) => [id, name, isOnMesh]), [
       ["a", "eth0", true],
       ["b", "eth1", false],

@@ -46,7 +46,7 @@ function meansOf({ clock }: MemoryNetwork, host: MemoryHost): Means {
     openMesh: async (options) => mesh = await MeshBus.open({ ...host, ...options }),
     networkInterfaces: () => [...host.networkInterfaces(), ETH1],
     findHolder: (_, time, signal) => pause(time, signal, clock).then(() => undefined),
-    scout: (_, time, __, signal) => pause(time, signal, clock),
+    scan: (_, time, __, signal) => pause(time, signal, clock),
     isRefused: (_, __, time) => pause(time, undefined, clock).then(() => false),
     listen: ({ time, signal }) => {
       // Its mesh would merge with that of the other network.
@@ -136,8 +136,8 @@ const ARGUMENTS = [
   "--wait 0",
   "--wait 3000 --timeout 100",
   "--timeout 5000",
-  "--no-scout",
-  "--no-scout --peers 10.0.0.77,10.0.0.2",
+  "--no-scan",
+  "--no-scan --peers 10.0.0.77,10.0.0.2",
   "--no-multicast --peers 10.0.0.77,10.0.0.2",
 ];
 
@@ -160,14 +160,14 @@ describe("the doctor takes no longer than it states", () => {
   test("and without other nodes all of that, except for the leave", async () => {
     for (const args of ARGUMENTS) {
       const { took, phases } = await run(args);
-      const isProbed = args.includes("10.0.0.77") ? 0 : phases.look === 0 ? phases.seeds : 0;
+      const isProbed = args.includes("10.0.0.77") ? 0 : phases.scan === 0 ? phases.seeds : 0;
       const least = longest(phases) - phases.leave - isProbed;
       assertLessOrEqual(least, took + 1e-6, `${args}: ${took} ms of ${JSON.stringify(phases)}`);
     }
   });
 
   test("and when all is well, the time that it states for that", async () => {
-    for (const args of ["", "--heartbeat 1000", "--heartbeat 40000", "--wait 3000", "--no-scout"]) {
+    for (const args of ["", "--heartbeat 1000", "--heartbeat 40000", "--wait 3000", "--no-scan"]) {
       const { took, phases, report } = await run(args, both);
       assertEquals(report.findings, []);
       assertLessOrEqual(Math.abs(took - usual(phases)), phases.leave, `${args}: ${took} ms of ${usual(phases)}`);
@@ -176,7 +176,7 @@ describe("the doctor takes no longer than it states", () => {
 });
 
 describe("the statement about the time", () => {
-  const phases = phasesOf(checkOptions({}), { isScouting: true, wait: undefined, timeout: 2000 });
+  const phases = phasesOf(checkOptions({}), { isScanning: true, wait: undefined, timeout: 2000 });
 
   test("is the sum of the phases", () => {
     assertEquals(
@@ -185,7 +185,7 @@ describe("the statement about the time", () => {
         "up to 2 s; probes outside the mesh for 0.7 s; when no node was found listens there for 6 s.",
     );
     const others = phasesOf(checkOptions({ family: 6, heartbeat: 20_000, port: 0 }), {
-      isScouting: false,
+      isScanning: false,
       wait: 5000,
       timeout: 100,
     });
@@ -221,7 +221,7 @@ describe("the statement about the time", () => {
       [500, 20_000, 600, 20_000],
     ];
     for (const [heartbeat, wait, least, most] of waits) {
-      const { listen, listenOn } = phasesOf(checkOptions({ heartbeat }), { isScouting: true, timeout: 2000, wait });
+      const { listen, listenOn } = phasesOf(checkOptions({ heartbeat }), { isScanning: true, timeout: 2000, wait });
       assertEquals([listen, listenOn], [least, most]);
     }
   });

@@ -3,7 +3,7 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { readFileSync } from "node:fs";
 import { describe, test } from "node:test";
-import { scoutFindings } from "../../../cli/network_scan_plan.ts";
+import { scanFindings } from "../../../cli/network_scan_plan.ts";
 import { findingInFlags, FLAGS } from "../../../cli/option_flags.ts";
 import type { UnknownNode } from "../../../cli/unknown_nodes.ts";
 import type { Finding, InterfaceDiagnosis, NodeDiagnosis, PeerDiagnosis, PeerSettings } from "../../../mod.ts";
@@ -109,7 +109,7 @@ function all(many: boolean): readonly Finding[] {
   ].flatMap((difference) =>
     [peers, []].flatMap((peers) => {
       const other = { ...STRANGER, ...difference, ...(difference.port === undefined ? {} : { port: 7951 }) };
-      return scoutFindings({ node: NODE, interfaces, peers }, times({ ...STRANGER, ...difference }, other));
+      return scanFindings({ node: NODE, interfaces, peers }, times({ ...STRANGER, ...difference }, other));
     })
   );
   return [ofPeers, ofNode, ofFlaws, ofInterfaces, findings({ node: NODE, interfaces, peers: manyPeers }), ofStrangers]
