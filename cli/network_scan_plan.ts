@@ -6,6 +6,7 @@
 
 import type { Diagnosis, Finding, FindingCode, NetworkInterface } from "../mod.ts";
 import { DEFAULT_GROUPS } from "../src/net/address_family.ts";
+import { broadcastOf } from "../src/net/interfaces.ts";
 import { inNumber, named } from "../src/observability/diagnosis/finding.ts";
 import type { ScanProbe } from "./network_scan.ts";
 import { isUsed, type UnknownNode } from "./unknown_nodes.ts";
@@ -27,8 +28,11 @@ export function scanProbes(
   const isLocal = isLoopback(used);
   const others = othersOf({ node, interfaces }, list);
   const toAll = (from: NetworkInterface, port: number): readonly ScanProbe[] => {
-    const host = family === 6 ? ALL_NODES : broadcastOf(from);
-    return host === undefined ? [] : [{ by: family === 6 ? "multicast" : "broadcast", from, host, port }];
+    if (family === 6) return [{ by: "multicast", from, host: ALL_NODES, port }];
+    const broadcast = broadcastOf(from.address, from.netmask);
+    if (broadcast !== undefined) return [{ by: "broadcast", from, host: broadcast, port }];
+    const other = otherEndOf(from);
+    return other === undefined ? [] : [{ by: "unicast", from, host: other, port }];
   };
   const toGroup = (from: NetworkInterface, group: string, port: number): readonly ScanProbe[] =>
     isLocal && family === 6 ? [] : [{ by: "multicast", from, host: group, port }];
@@ -164,8 +168,8 @@ function isLoopback(used: readonly NetworkInterface[]): boolean {
   return used.length > 0 && used.every(({ internal }) => internal);
 }
 
-function broadcastOf({ address, netmask }: NetworkInterface): string | undefined {
-  if (netmask === "255.255.255.255") return undefined;
-  const mask = netmask.split(".").map(Number);
-  return address.split(".").map((byte, i) => Number(byte) | (~(mask[i] ?? 255) & 255)).join(".");
+/** The other address of a network of two (/31), which has no broadcast address (RFC 3021). */
+function otherEndOf({ address, netmask }: NetworkInterface): string | undefined {
+  if (netmask !== "255.255.255.254") return undefined;
+  return address.replace(/\d+$/, (byte) => `${Number(byte) ^ 1}`);
 }

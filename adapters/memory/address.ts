@@ -4,9 +4,8 @@
  * @module
  */
 
-import { canonical, type Family, isGroup, isLinkLocal } from "../../src/platform/endpoint.ts";
+import { canonical, type Family, isGroup, isLinkLocal, isLoopback } from "../../src/platform/endpoint.ts";
 import { familyOf } from "../address_literal.ts";
-import { isLoopback } from "./datagram.ts";
 
 /**
  * The canonical text of an address that a host can have: unicast, valid on the whole network, and of `family` if it is

@@ -60,8 +60,3 @@ export interface NetworkStats extends Readonly<Record<DatagramFate, number>> {
   /** Copies that a fault truncated. */
   readonly truncated: number;
 }
-
-/** Whether a literal never leaves the host: 127.0.0.0 to 127.255.255.255, and ::1. */
-export function isLoopback(host: string): boolean {
-  return host.startsWith("127.") || host === "::1";
-}

@@ -6,17 +6,10 @@
  */
 
 import type { Clock, Timer } from "../../src/platform/clock.ts";
-import { isGroup } from "../../src/platform/endpoint.ts";
+import { isGroup, isLoopback } from "../../src/platform/endpoint.ts";
 import type { SrvRecord } from "../../src/platform/host.ts";
 import { VirtualClock } from "./clock.ts";
-import {
-  type DatagramFate,
-  isLoopback,
-  type MemoryDatagram,
-  type NetworkStats,
-  type SocketAddress,
-  type TappedDatagram,
-} from "./datagram.ts";
+import type { DatagramFate, MemoryDatagram, NetworkStats, SocketAddress, TappedDatagram } from "./datagram.ts";
 import { Links } from "./faults.ts";
 import { type BoundSocket, type InterfaceName, Machine } from "./machine.ts";
 import { type Timed, TimeQueue } from "./queue.ts";

@@ -5,8 +5,8 @@
  */
 
 import type { BindOptions } from "../../src/platform/datagram_socket.ts";
-import { type Family, formatAddress, isGroup } from "../../src/platform/endpoint.ts";
-import { isLoopback, type MemoryDatagram } from "./datagram.ts";
+import { type Family, formatAddress, isGroup, isLoopback } from "../../src/platform/endpoint.ts";
+import type { MemoryDatagram } from "./datagram.ts";
 import type { SeededRandom } from "./random.ts";
 
 /** The interfaces of each host: the loopback interface and the network. */

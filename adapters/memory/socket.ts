@@ -13,10 +13,10 @@ import type {
   DatagramSocket,
   Unsent,
 } from "../../src/platform/datagram_socket.ts";
-import { canonical, type Family, formatAddress, isGroup } from "../../src/platform/endpoint.ts";
+import { canonical, type Family, formatAddress, isGroup, isLoopback } from "../../src/platform/endpoint.ts";
 import { familyOf } from "../address_literal.ts";
 import { bindError, checkAddresses, checkMembership, multicastError } from "../bind_error.ts";
-import { isLoopback, type MemoryDatagram } from "./datagram.ts";
+import type { MemoryDatagram } from "./datagram.ts";
 import type { Fabric } from "./fabric.ts";
 import {
   type BoundSocket,

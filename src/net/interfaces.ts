@@ -5,7 +5,7 @@
  */
 
 import { MeshOpenError } from "../errors.ts";
-import { type Endpoint, type Family, isIpv4 } from "../platform/endpoint.ts";
+import { type Endpoint, type Family, isIpv4, isLoopback } from "../platform/endpoint.ts";
 import type { NetworkInterface, NetworkInterfaces, RouteTo } from "../platform/host.ts";
 import { familyOf, hostLiteral } from "./address_family.ts";
 
@@ -201,10 +201,6 @@ export class LocalAddresses {
   }
 }
 
-function isLoopback(host: string): boolean {
-  return host.startsWith("127.") || host === "::1";
-}
-
 /**
  * The interface from which a datagram with the address `source` leaves. With IPv6, preferably an address of it that is
  * not link-local.
@@ -272,7 +268,7 @@ function isLinkLocal(address: string): boolean {
 }
 
 /** The broadcast address of a network. Networks of one or two addresses have none, as all are hosts' (RFC 3021). */
-function broadcastOf(address: string, netmask: string): string | undefined {
+export function broadcastOf(address: string, netmask: string): string | undefined {
   if (!isIpv4(address) || !isIpv4(netmask)) return undefined;
   const mask = netmask.split(".").map(Number);
   if ((mask[3] as number) >= 254) return undefined;

@@ -144,6 +144,11 @@ export function isUnicast(ipv4: string): boolean {
   return first > 0 && first < 224;
 }
 
+/** Whether a literal never leaves the host: 127.0.0.0 to 127.255.255.255, and ::1. */
+export function isLoopback(literal: string): boolean {
+  return literal.startsWith("127.") || literal === "::1";
+}
+
 /** Whether a host is unspecified: empty, `0.0.0.0` or `::`. */
 export function isUnspecified(host: string): boolean {
   return host === "" || host === "0.0.0.0" || /^[0:]+$/.test(host);

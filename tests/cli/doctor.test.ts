@@ -8,7 +8,7 @@ import { OPTION_NAMES, readArguments, USAGE, UsageError } from "../../cli/argume
 import type { DoctorReport } from "../../cli/doctor.ts";
 import type { ScanAck, ScanProbe } from "../../cli/network_scan.ts";
 import { isRefused, scan } from "../../cli/network_scan.ts";
-import { scanProbes, scanFindings } from "../../cli/network_scan_plan.ts";
+import { scanFindings, scanProbes } from "../../cli/network_scan_plan.ts";
 import { FLAGS, inFlags } from "../../cli/option_flags.ts";
 import { program } from "../../cli/program.ts";
 import { coloured, plain, render } from "../../cli/render.ts";
@@ -510,6 +510,23 @@ describe("network scan", () => {
       "broadcast eth0 10.0.0.255:7946",
       "multicast eth1 239.0.0.1:7946",
       "broadcast eth1 10.0.7.255:7946",
+    ]);
+  });
+
+  test("probes the other end of a network of two addresses, which has no broadcast address, and nothing of a lone one", () => {
+    const probesOf = (address: string, netmask: string) =>
+      texts(scanProbes({ node: NODE, interfaces: [ETH0] }, [lo, { ...eth0, address, netmask }]));
+    assertEquals(probesOf("10.0.0.1", "255.255.255.252"), ["broadcast eth0 10.0.0.3:7946"]);
+    assertEquals(probesOf("10.0.0.6", "255.255.255.252"), ["broadcast eth0 10.0.0.7:7946"]);
+    assertEquals(probesOf("10.0.0.2", "255.255.255.254"), ["unicast eth0 10.0.0.3:7946"]);
+    assertEquals(probesOf("10.0.0.3", "255.255.255.254"), ["unicast eth0 10.0.0.2:7946"]);
+    assertEquals(probesOf("10.0.0.255", "255.255.255.254"), ["unicast eth0 10.0.0.254:7946"]);
+    assertEquals(probesOf("10.0.0.1", "255.255.255.255"), []);
+    const other = { ...eth1, address: "10.0.5.1", netmask: "255.255.255.254" };
+    assertEquals(texts(scanProbes({ node: NODE, interfaces: [ETH0] }, [lo, eth0, other])), [
+      "broadcast eth0 10.0.0.255:7946",
+      "multicast eth1 239.0.0.1:7946",
+      "unicast eth1 10.0.5.0:7946",
     ]);
   });
 

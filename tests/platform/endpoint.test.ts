@@ -8,6 +8,7 @@ import {
   isGroup,
   isIpv4,
   isIpv6,
+  isLoopback,
   isUnicast,
   isUnspecified,
   parseAddress,
@@ -255,6 +256,13 @@ describe("addresses", () => {
   test("name no host when they are empty or zero", () => {
     for (const text of ["", "0.0.0.0", "::", "0:0:0:0:0:0:0:0", "0"]) assertEquals(isUnspecified(text), true, text);
     for (const text of ["::1", "0.0.0.1", "10.0.0.0", "a", "127.0.0.1"]) assertEquals(isUnspecified(text), false, text);
+  });
+
+  test("never leave the host when they are loopback addresses", () => {
+    for (const text of ["127.0.0.1", "127.255.255.255", "::1"]) assertEquals(isLoopback(text), true, text);
+    for (const text of ["126.0.0.1", "128.0.0.1", "10.127.0.1", "::", "::2", "localhost"]) {
+      assertEquals(isLoopback(text), false, text);
+    }
   });
 
   test("are written with brackets round IPv6", () => {
