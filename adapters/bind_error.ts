@@ -6,6 +6,7 @@
 
 import { BindError, type BindErrorCode, type BindOptions } from "../src/platform/datagram_socket.ts";
 import { type Family, formatAddress, isLinkLocal } from "../src/platform/endpoint.ts";
+import { asError, codeOf } from "../src/platform/error_message.ts";
 import { familyOf } from "./address_literal.ts";
 
 // Deno's own API has names where the others have codes, and sometimes neither.
@@ -78,7 +79,7 @@ function checkInterface(family: Family, multicastInterface: string | undefined):
 export function bindError(cause: unknown, options: BindOptions): BindError {
   const { host, port, shared } = options;
   const action = `Cannot bind a UDP socket to ${formatAddress(host, port)}${shared ? " (shared)" : ""}`;
-  const code = codeOf(cause);
+  const code = bindErrorCode(cause);
   return new BindError(code, `${action}${reason(code, shared, host.includes(":"))}: ${messageOf(cause)}`, { cause });
 }
 
@@ -93,21 +94,16 @@ export function multicastError(cause: unknown, { joinGroup, multicastInterface }
   if (cause instanceof BindError) return cause;
   const action = joinGroup === undefined ? "set up the sending of multicast" : `join the multicast group ${joinGroup}`;
   const place = multicastInterface === undefined ? "the system's default interface" : `interface ${multicastInterface}`;
-  const code = codeOf(cause) === "EACCES" ? "EACCES" : "EMULTICAST";
-  const limit = (cause as { readonly code?: unknown } | undefined)?.code === "ENOBUFS"
+  const code = bindErrorCode(cause) === "EACCES" ? "EACCES" : "EMULTICAST";
+  const limit = codeOf(cause) === "ENOBUFS"
     ? " (a socket has joined as many groups as the system allows, on Linux net.ipv4.igmp_max_memberships)"
     : "";
   return new BindError(code, `Cannot ${action} on ${place}: ${messageOf(cause)}${limit}`, { cause });
 }
 
-/** Makes an error of whatever was thrown. */
-export function asError(thrown: unknown): Error {
-  return thrown instanceof Error ? thrown : new Error(String(thrown));
-}
-
-function codeOf(cause: unknown): BindErrorCode {
-  const { code, name } = asError(cause) as Error & { readonly code?: unknown };
-  return CODES[String(code)] ?? CODES[name] ?? "EUNKNOWN";
+function bindErrorCode(cause: unknown): BindErrorCode {
+  const error = asError(cause);
+  return CODES[String(codeOf(error))] ?? CODES[error.name] ?? "EUNKNOWN";
 }
 
 function reason(code: BindErrorCode, shared: boolean, isIpv6: boolean): string {

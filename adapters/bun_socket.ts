@@ -13,9 +13,10 @@ import {
   type Unsent,
 } from "../src/platform/datagram_socket.ts";
 import { canonical, type Family } from "../src/platform/endpoint.ts";
-import { asError, bindError, checkAddresses, multicastError } from "./bind_error.ts";
+import { asError, codeOf } from "../src/platform/error_message.ts";
+import { bindError, checkAddresses, multicastError } from "./bind_error.ts";
 import { Memberships } from "./group_memberships.ts";
-import { Gate } from "./handler_gate.ts";
+import { HandlerGate } from "./handler_gate.ts";
 import { runtimeName } from "./interface_names.ts";
 import { BUN_SEND_ATTEMPTS, SendErrors, SendQueue } from "./send_queue.ts";
 import { type Abilities, cannot } from "./socket_capabilities.ts";
@@ -113,7 +114,7 @@ export function bindBunWith(bun: BunUdp): Bind {
     const family = checkAddresses(options);
     const { host, port, shared, joinGroup, multicastInterface } = options;
     const flags = (shared ? REUSE_ADDRESS : 0) + (family === 6 ? IPV6_ONLY : 0);
-    const gate = new Gate(handlers);
+    const gate = new HandlerGate(handlers);
     let socket: BunDatagramSocket | undefined = undefined;
     let raw: BunSocket;
     try {
@@ -152,7 +153,7 @@ export function bindBunWith(bun: BunUdp): Bind {
 interface Parts {
   readonly options: BindOptions;
   readonly family: Family;
-  readonly gate: Gate;
+  readonly gate: HandlerGate;
   readonly memberships: Memberships;
 }
 
@@ -163,7 +164,7 @@ class BunDatagramSocket implements DatagramSocket {
   readonly port: number;
   readonly receiveBuffer = undefined;
   readonly #raw: BunSocket;
-  readonly #gate: Gate;
+  readonly #gate: HandlerGate;
   readonly #memberships: Memberships;
   readonly #queue: SendQueue;
   #blocked: (() => void) | undefined;
@@ -266,8 +267,4 @@ function canLeave(raw: BunSocket, { multicastInterface }: BindOptions, family: F
   } catch {
     return false;
   }
-}
-
-function codeOf(error: unknown): unknown {
-  return (error as { readonly code?: unknown } | undefined)?.code;
 }

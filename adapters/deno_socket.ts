@@ -13,9 +13,10 @@ import {
   MAX_RECEIVE,
   type Unsent,
 } from "../src/platform/datagram_socket.ts";
-import { asError, bindError, checkAddresses, multicastError } from "./bind_error.ts";
+import { asError } from "../src/platform/error_message.ts";
+import { bindError, checkAddresses, multicastError } from "./bind_error.ts";
 import { Memberships } from "./group_memberships.ts";
-import { Gate } from "./handler_gate.ts";
+import { HandlerGate } from "./handler_gate.ts";
 import { SendErrors, SendQueue } from "./send_queue.ts";
 import { type Abilities, cannot } from "./socket_capabilities.ts";
 import { setImmediate } from "./system_clock.ts";
@@ -125,7 +126,7 @@ class DenoDatagramSocket implements DatagramSocket {
   readonly receiveBuffer = undefined;
   readonly #raw: DenoSocket;
   readonly #memberships: Memberships;
-  readonly #gate: Gate;
+  readonly #gate: HandlerGate;
   readonly #queue: SendQueue;
   readonly #receiving: Promise<void>;
   #closing: Promise<void> | undefined;
@@ -141,7 +142,7 @@ class DenoDatagramSocket implements DatagramSocket {
     this.unmet = unmet;
     this.#raw = raw;
     this.#memberships = memberships;
-    this.#gate = new Gate(handlers);
+    this.#gate = new HandlerGate(handlers);
     this.#queue = new SendQueue((datagrams, hostname, port, done) => {
       sendInTurn(raw, datagrams, { transport: "udp", hostname, port }).then(done);
     });

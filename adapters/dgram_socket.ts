@@ -17,9 +17,10 @@ import {
   MAX_RECEIVE,
   type Unsent,
 } from "../src/platform/datagram_socket.ts";
+import { asError } from "../src/platform/error_message.ts";
 import type { Abilities } from "./socket_capabilities.ts";
-import { asError, bindError, checkAddresses, multicastError } from "./bind_error.ts";
-import { Gate } from "./handler_gate.ts";
+import { bindError, checkAddresses, multicastError } from "./bind_error.ts";
+import { HandlerGate } from "./handler_gate.ts";
 import { runtimeName } from "./interface_names.ts";
 import { Memberships } from "./group_memberships.ts";
 import { BUN_SEND_ATTEMPTS, inTurn, SendErrors, SendQueue, type Transmit } from "./send_queue.ts";
@@ -60,7 +61,7 @@ export async function bindDgram(
   fallback?: string,
 ): Promise<DatagramSocket> {
   const family = checkAddresses(options);
-  const gate = new Gate(handlers);
+  const gate = new HandlerGate(handlers);
   const raw = await listen(options, family, gate);
   const memberships = new Memberships(family, {
     add: (group, at) => raw.addMembership(group, at),
@@ -81,7 +82,7 @@ export async function bindDgram(
 interface Parts {
   readonly options: BindOptions;
   readonly family: Family;
-  readonly gate: Gate;
+  readonly gate: HandlerGate;
   readonly memberships: Memberships;
   readonly unmet: readonly (keyof BindOptions)[];
   readonly fallback: string | undefined;
@@ -95,7 +96,7 @@ class NodeSocket implements DatagramSocket {
   readonly port: number;
   readonly receiveBuffer: number | undefined;
   readonly #raw: Socket;
-  readonly #gate: Gate;
+  readonly #gate: HandlerGate;
   readonly #memberships: Memberships;
   readonly #queue: SendQueue;
   #closing: Promise<void> | undefined;
@@ -145,7 +146,7 @@ class NodeSocket implements DatagramSocket {
   }
 }
 
-function listen(options: BindOptions, family: Family, gate: Gate): Promise<Socket> {
+function listen(options: BindOptions, family: Family, gate: HandlerGate): Promise<Socket> {
   return new Promise((resolve, reject) => {
     const { host, port, shared } = options;
     const settings: SocketOptions = family === 4

@@ -5,6 +5,7 @@
  */
 
 import type { Family } from "../src/platform/endpoint.ts";
+import { codeOf } from "../src/platform/error_message.ts";
 import { checkMembership, multicastError } from "./bind_error.ts";
 import { hasInterface, runtimeName } from "./interface_names.ts";
 
@@ -81,7 +82,7 @@ export class Memberships {
 
   /** Whether the group is still joined: Deno's `node:dgram` fails with EINVAL for every reason. */
   #isJoined(error: unknown, key: string, multicastInterface: string | undefined): boolean {
-    const { code } = error as { readonly code?: unknown };
+    const code = codeOf(error);
     if (code === "EADDRINUSE") return true;
     if (code !== "EINVAL" || !this.#joined.has(key)) return false;
     try {

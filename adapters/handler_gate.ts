@@ -8,10 +8,10 @@ import type { DatagramHandlers } from "../src/platform/datagram_socket.ts";
 import { setImmediate } from "./system_clock.ts";
 
 /**
- * Holds back a socket's events until the caller of `bind` has its socket, and drops those after the
- * close. Events that come too early are delivered later.
+ * Holds back a socket's events until the caller of `bind` has its socket, and drops those after the close. Events that
+ * come too early are delivered later.
  */
-export class Gate {
+export class HandlerGate {
   readonly #handlers: DatagramHandlers;
   #early: (() => void)[] | undefined = [];
   #closed = false;

@@ -8,8 +8,8 @@ import { createSocket } from "node:dgram";
 import { readFile } from "node:fs/promises";
 import { networkInterfaces, platform } from "node:os";
 import { isIpv4 } from "../src/platform/endpoint.ts";
+import { asError, codeOf } from "../src/platform/error_message.ts";
 import type { RouteTo } from "../src/platform/host.ts";
-import { asError } from "./bind_error.ts";
 
 /** An IPv4 route, as Linux lists it. */
 interface Route {
@@ -83,8 +83,7 @@ function connected(group: string): Promise<string | undefined> {
 }
 
 function isNoRoute(error: unknown): boolean {
-  const { code, message } = asError(error) as Error & { readonly code?: unknown };
-  return NO_ROUTE.has(code) || message === BUN_NO_ROUTE;
+  return NO_ROUTE.has(codeOf(error)) || asError(error).message === BUN_NO_ROUTE;
 }
 
 async function fromTable({ permissions }: DenoPermissions, group: string): Promise<string | undefined> {

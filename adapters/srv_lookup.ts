@@ -6,6 +6,7 @@
 
 import { Resolver } from "node:dns/promises";
 import { readFile } from "node:fs/promises";
+import { codeOf } from "../src/platform/error_message.ts";
 import type { ResolveSrv, SrvRecord } from "../src/platform/host.ts";
 
 /** A Unix path: other systems have no such file, and names are queried as they are. */
@@ -65,8 +66,4 @@ function explained(error: unknown): unknown {
   if (!IS_DENO || codeOf(error) !== "UNKNOWN") return error;
   const rule = "the name must be one, and the name servers permitted (--allow-net, or each with its port 53)";
   return new Error(`${rule}: ${(error as Error).message}`, { cause: error });
-}
-
-function codeOf(error: unknown): unknown {
-  return (error as { readonly code?: unknown } | undefined)?.code;
 }

@@ -9,6 +9,7 @@ import { bind } from "../adapters/auto.ts";
 import { randomBytes } from "../adapters/system.ts";
 import { clearTimeout, setTimeout } from "../adapters/system_clock.ts";
 import type { NetworkInterface, Report } from "../mod.ts";
+import { codeOf } from "../src/platform/error_message.ts";
 import { encodeControl, readExtension } from "../src/wire/extension.ts";
 import { readU32 } from "../src/wire/integers.ts";
 import { HEADER_LENGTH, NODE_ID_LENGTH, NONCE_LENGTH, TYPE_PROBE, TYPE_PROBE_ACK } from "../src/wire/layout.ts";
@@ -69,9 +70,7 @@ export async function scan(
       const read = readAck(data, id, nonce);
       if (read !== undefined) onAck({ ...read, host, port, probe });
     };
-    return probe.by === "broadcast"
-      ? broadcastProbe(probe, packet, onMessage)
-      : sendProbe(probe, packet, onMessage);
+    return probe.by === "broadcast" ? broadcastProbe(probe, packet, onMessage) : sendProbe(probe, packet, onMessage);
   });
   const ends = await Promise.allSettled(sending);
   if (ends.some(({ status }) => status === "fulfilled")) await pause(time, signal);
@@ -93,7 +92,7 @@ export function isRefused(host: string, port: number, time: number): Promise<boo
       } catch { /* It is closed. */ }
     };
     const timer = setTimeout(() => end(false), time);
-    socket.on("error", (error) => end((error as { readonly code?: unknown }).code === "ECONNREFUSED"));
+    socket.on("error", (error) => end(codeOf(error) === "ECONNREFUSED"));
     // A datagram without payload is not part of the protocol, and makes the system answer all the same.
     socket.connect(port, host, () => socket.send(new Uint8Array(0)));
   });

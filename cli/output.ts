@@ -5,6 +5,7 @@
  */
 
 import type { Writable } from "node:stream";
+import { codeOf } from "../src/platform/error_message.ts";
 
 /** Error codes of a pipe or socket whose reader has closed it; `EOF` on Windows. */
 const GONE: ReadonlySet<unknown> = new Set(["EPIPE", "EOF", "ECONNRESET"]);
@@ -42,6 +43,6 @@ export class Output {
   /** Resolves when all is written, or with the error, unless the reader has closed its end. */
   async end(): Promise<Error | undefined> {
     await Promise.all(this.#written);
-    return GONE.has((this.#error as { readonly code?: unknown } | undefined)?.code) ? undefined : this.#error;
+    return GONE.has(codeOf(this.#error)) ? undefined : this.#error;
   }
 }

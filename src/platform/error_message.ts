@@ -1,5 +1,5 @@
 /**
- * Error messages of anything that was thrown.
+ * Error messages: the message, the error and the code of anything that was thrown.
  *
  * @module
  */
@@ -19,4 +19,9 @@ export function messageOf(thrown: unknown): string {
 /** A thrown value as an error: itself if it is one. */
 export function asError(thrown: unknown): Error {
   return thrown instanceof Error ? thrown : new Error(String(thrown));
+}
+
+/** The `code` of a thrown value, as of the runtimes' system errors; `undefined` when it has none. */
+export function codeOf(thrown: unknown): unknown {
+  return (thrown as { readonly code?: unknown } | null | undefined)?.code;
 }

@@ -43,8 +43,8 @@ const DIAGNOSIS = "src/observability/diagnosis";
 const PORTS = ["signal_shape", "clock", "contexts", "datagram_socket", "host", "ports"].map((name) =>
   `src/platform/${name}.ts`
 );
-/** What adapters import beside the ports: what reads addresses, and checks what callers pass. */
-const SHARED = ["endpoint", "known_options", "abort_signal"].map((name) => `src/platform/${name}.ts`);
+/** What adapters import beside the ports: what reads addresses and errors, and checks what callers pass. */
+const SHARED = ["endpoint", "error_message", "known_options", "abort_signal"].map((name) => `src/platform/${name}.ts`);
 
 /** `import … from`, `export … from`, `import "…"`, `import("…")` and `typeof import("…")`. */
 const IMPORTS = /(?:\b(?:import|export)(\s+type\b)?[^"';()]*?\bfrom\s*|(\btypeof\s+)?\bimport\s*(\(\s*)?)"([^"]+)"/g;
