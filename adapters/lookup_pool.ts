@@ -11,8 +11,8 @@ import { clearTimeout, setTimeout } from "./system_clock.ts";
 /** Resolves a name to addresses. */
 export type LookUp = (host: string) => Promise<readonly string[]>;
 
-/** What {@linkcode LookUps} is built from. */
-export interface LookUpsConfig {
+/** What {@linkcode LookupPool} is built from. */
+export interface LookupPoolConfig {
   /** The system's resolver, which holds a thread of the runtime until it has an answer. Its answer is final. */
   readonly lookup: LookUp;
   /** Largest number of concurrent `lookup` calls. */
@@ -38,8 +38,8 @@ interface PendingLookUp {
  * Runs a few look-ups at a time, first come, first served. A name without an answer blocks those behind it for 10 s and
  * more. They are tried by the detour as well, and leave the queue when that resolves them.
  */
-export class LookUps {
-  readonly #config: Required<Omit<LookUpsConfig, "detour">> & Pick<LookUpsConfig, "detour">;
+export class LookupPool {
+  readonly #config: Required<Omit<LookupPoolConfig, "detour">> & Pick<LookupPoolConfig, "detour">;
   /** Waiting look-ups in the order of the calls. */
   readonly #queue = new Set<PendingLookUp>();
   /** Waiting look-ups that the detour has not tried. */
@@ -48,7 +48,7 @@ export class LookUps {
   #stuck = 0;
   #detours = 0;
 
-  constructor(config: LookUpsConfig) {
+  constructor(config: LookupPoolConfig) {
     this.#config = { detours: 32, patience: 200, ...config };
   }
 

@@ -9,7 +9,7 @@ import { lookup } from "node:dns/promises";
 import { networkInterfaces as interfacesOf } from "node:os";
 import type { Clock, Timer } from "../src/platform/clock.ts";
 import type { NetworkInterface, NetworkInterfaces, RandomBytes, Resolve } from "../src/platform/host.ts";
-import { LookUps } from "./lookup_pool.ts";
+import { LookupPool } from "./lookup_pool.ts";
 import { resolveDirectly } from "./name_server_lookup.ts";
 import { clearImmediate, clearTimeout, now, setImmediate, setTimeout, wall } from "./system_clock.ts";
 
@@ -77,7 +77,7 @@ class TurnEnd implements Timer {
 /** Random bytes of the runtime's secure source, up to 65,536. */
 export const randomBytes: RandomBytes = (length) => getRandomValues(new Uint8Array(length));
 
-const lookUps = new LookUps({
+const lookupPool = new LookupPool({
   lookup: async (host) => (await lookup(host, { all: true })).map(({ address }) => address),
   // Each look-up holds a thread until it is answered. Two are half of Node's, which are all that it has for look-ups,
   // and all of Bun's on two cores, files included (`findings/bun_look_ups_hold_file_reads.sh`). Deno has about 30.
@@ -88,7 +88,7 @@ const lookUps = new LookUps({
  * Resolves names by the system's resolver, including the hosts file, off the event loop. Few look-ups run at a time in
  * the whole process, so that files and other look-ups of the program get a thread while a name server is silent.
  */
-export const resolve: Resolve = lookUps.resolve;
+export const resolve: Resolve = lookupPool.resolve;
 
 export { resolveSrv } from "./srv_lookup.ts";
 

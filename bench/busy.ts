@@ -11,15 +11,15 @@
  */
 
 import { spawn } from "node:child_process";
-import { readFileSync } from "node:fs";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
+import { droppedDatagrams } from "../tests/support/dropped_datagrams.ts";
 import { freePort } from "../tests/support/free_port.ts";
 
 const [processes = 60, seconds = 10, busy = 5, every = 100] = process.argv.slice(2).map(Number);
 const program = fileURLToPath(new URL("busy_node.ts", import.meta.url));
 const port = await freePort();
-const before = dropped();
+const before = droppedDatagrams();
 const reports = await Promise.all(Array.from({ length: processes }, start));
 const sums: Record<string, number> = {};
 for (const report of reports) {
@@ -28,7 +28,9 @@ for (const report of reports) {
   }
 }
 const settled = reports.filter(({ state }) => state === "current").length;
-console.log(JSON.stringify({ processes, seconds, busy, every, ...sums, settled, dropped: dropped() - before }));
+console.log(
+  JSON.stringify({ processes, seconds, busy, every, ...sums, settled, dropped: droppedDatagrams() - before }),
+);
 
 function start(): Promise<Record<string, unknown>> {
   const args = [port, processes - 1, seconds, busy, every].map(String);
@@ -44,11 +46,4 @@ function start(): Promise<Record<string, unknown>> {
       else reject(new Error(`Ended with ${code}`));
     });
   });
-}
-
-/** Datagrams that the system dropped because a receive buffer was full, of all processes in this network namespace. */
-function dropped(): number {
-  const lines = readFileSync("/proc/net/snmp", "utf8").split("\n").filter((line) => line.startsWith("Udp:"));
-  const [names = "", values = ""] = lines;
-  return Number(values.split(" ")[names.split(" ").indexOf("RcvbufErrors")]);
 }

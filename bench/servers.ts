@@ -58,7 +58,7 @@ export async function openServers(): Promise<{ readonly broker: Broker; readonly
 }
 
 /** Starts a server. Resolves when it accepts connections. */
-export async function startServer(broker: Broker): Promise<Server> {
+async function startServer(broker: Broker): Promise<Server> {
   for (let i = 0; i < TRIES; i++) {
     // Another process may take the port before the server does.
     const server = await tryPort(broker, await freePort());

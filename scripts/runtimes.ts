@@ -24,7 +24,7 @@ export const BUN: string = join(ROOT, "node_modules", "bun", "bin", "bun.exe");
 export const TSC: string = join(ROOT, "node_modules", "typescript", "bin", "tsc");
 
 /** Whether this version of Node runs TypeScript without a loader: 22.18 and later. */
-export function stripsTypes(version: string): boolean {
+function stripsTypes(version: string): boolean {
   const [major = 0, minor = 0] = version.replace("v", "").split(".").map(Number);
   return major > 22 || (major === 22 && minor >= 18);
 }

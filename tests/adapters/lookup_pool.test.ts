@@ -2,12 +2,12 @@
 import { describe, test } from "node:test";
 import { assertEquals, assertRejects } from "@std/assert";
 import { delay } from "@std/async";
-import { LookUps, type LookUpsConfig } from "../../adapters/lookup_pool.ts";
+import { LookupPool, type LookupPoolConfig } from "../../adapters/lookup_pool.ts";
 import { listedIn } from "../../adapters/name_server_lookup.ts";
 import { settle, watch } from "../support/outcome.ts";
 
 /** Look-ups that the test answers. */
-function byHand(config: Partial<LookUpsConfig> = {}) {
+function byHand(config: Partial<LookupPoolConfig> = {}) {
   const log: string[] = [];
   const open = new Map<string, { settle: (answer: string[]) => void; fail: (error: Error) => void }>();
   let most = 0;
@@ -18,7 +18,7 @@ function byHand(config: Partial<LookUpsConfig> = {}) {
       most = Math.max(most, [...open.keys()].filter((text) => text.startsWith("lookup")).length);
     });
   };
-  const lookUps = new LookUps({ lookup: way("lookup"), atOnce: 1, patience: 0, ...config });
+  const pool = new LookupPool({ lookup: way("lookup"), atOnce: 1, patience: 0, ...config });
   const end = async (name: string, answer: string[] | Error) => {
     const asked = open.get(name);
     open.delete(name);
@@ -26,17 +26,17 @@ function byHand(config: Partial<LookUpsConfig> = {}) {
     else asked?.settle(answer);
     await settle();
   };
-  return { lookUps, log, way, end, most: () => most };
+  return { pool, log, way, end, most: () => most };
 }
 
 describe("look-ups", () => {
   for (const atOnce of [1, 3]) {
     test(`are ${atOnce} at a time, in order, and one that fails delays none`, async () => {
-      const { lookUps, log, end, most } = byHand({ atOnce });
+      const { pool, log, end, most } = byHand({ atOnce });
       const names = Array.from({ length: 20 }, (_, i) => `n${i}`);
       const queue: string[] = [];
       const outcomes = names.map((host) =>
-        watch(lookUps.resolve(host, { onQueue: (isQueued) => queue.push(`${host} ${isQueued}`) }))
+        watch(pool.resolve(host, { onQueue: (isQueued) => queue.push(`${host} ${isQueued}`) }))
       );
       assertEquals(log.length, atOnce);
       assertEquals(queue, names.slice(atOnce).map((host) => `${host} true`));
@@ -50,22 +50,22 @@ describe("look-ups", () => {
   }
 
   test("that throw at once fail, and delay none", async () => {
-    const lookUps = new LookUps({
+    const pool = new LookupPool({
       atOnce: 1,
       lookup: (host) => {
         if (host === "bad") throw new Error("bad name");
         return Promise.resolve([host]);
       },
     });
-    const good = lookUps.resolve("a");
-    await assertRejects(() => lookUps.resolve("bad"), Error, "bad name");
-    assertEquals([await good, await lookUps.resolve("b")], [["a"], ["b"]]);
+    const good = pool.resolve("a");
+    await assertRejects(() => pool.resolve("bad"), Error, "bad name");
+    assertEquals([await good, await pool.resolve("b")], [["a"], ["b"]]);
   });
 
   test("that are aborted reject at once, and do not begin if they still wait", async () => {
-    const { lookUps, log, end } = byHand();
+    const { pool, log, end } = byHand();
     const controllers = Array.from({ length: 3 }, () => new AbortController());
-    const outcomes = controllers.map(({ signal }, i) => watch(lookUps.resolve(`n${i}`, { signal })));
+    const outcomes = controllers.map(({ signal }, i) => watch(pool.resolve(`n${i}`, { signal })));
     const reason = new Error("closed");
     for (const controller of controllers.slice(0, 2)) controller.abort(reason);
     await settle();
@@ -78,7 +78,7 @@ describe("look-ups", () => {
     assertEquals(outcomes.map(({ state }) => state), ["rejected", "rejected", "fulfilled"]);
     const late = new AbortController();
     late.abort(reason);
-    await assertRejects(() => lookUps.resolve("late", { signal: late.signal }), Error, "closed");
+    await assertRejects(() => pool.resolve("late", { signal: late.signal }), Error, "closed");
     assertEquals(log.length, 2);
   });
 });
@@ -100,16 +100,16 @@ describe("the detour", () => {
   }
 
   test("is used by all that wait behind a name without an answer, and by those that come later", async () => {
-    const { lookUps, log, detoured, asked, end } = withDetour((host) => Promise.resolve([`at ${host}`]), 9);
-    const silent = watch(lookUps.resolve("silent"));
+    const { pool, log, detoured, asked, end } = withDetour((host) => Promise.resolve([`at ${host}`]), 9);
+    const silent = watch(pool.resolve("silent"));
     const names = Array.from({ length: 9 }, (_, i) => `n${i}`);
-    assertEquals(await Promise.all(names.map((host) => lookUps.resolve(host))), names.map((host) => [`at ${host}`]));
+    assertEquals(await Promise.all(names.map((host) => pool.resolve(host))), names.map((host) => [`at ${host}`]));
     await asked;
-    assertEquals(await lookUps.resolve("late"), ["at late"]);
+    assertEquals(await pool.resolve("late"), ["at late"]);
     assertEquals([detoured, log, silent.state], [[...names, "late"], ["lookup silent"], "waiting"]);
     await end("lookup silent", ["10.0.0.1"]);
     // The answer came in time, so the detour is not used.
-    const next = watch(lookUps.resolve("next"));
+    const next = watch(pool.resolve("next"));
     await end("lookup next", ["10.0.0.2"]);
     assertEquals([silent.state, next.state, detoured.length, log.at(-1)], [
       "fulfilled",
@@ -120,8 +120,8 @@ describe("the detour", () => {
   });
 
   test("that does not know a name leaves it in the queue, where it is looked up once", async () => {
-    const { lookUps, log, detoured, asked, end } = withDetour(() => Promise.reject(new Error("unknown")), 2);
-    const outcomes = ["silent", "a", "b"].map((host) => watch(lookUps.resolve(host)));
+    const { pool, log, detoured, asked, end } = withDetour(() => Promise.reject(new Error("unknown")), 2);
+    const outcomes = ["silent", "a", "b"].map((host) => watch(pool.resolve(host)));
     await asked;
     await settle();
     assertEquals([detoured, outcomes.map(({ state }) => state)], [["a", "b"], ["waiting", "waiting", "waiting"]]);
@@ -133,11 +133,11 @@ describe("the detour", () => {
   });
 
   test("is not used for aborted look-ups, and by 32 at a time", async () => {
-    const { lookUps, detoured, asked } = withDetour(() => new Promise(() => {}), 32);
+    const { pool, detoured, asked } = withDetour(() => new Promise(() => {}), 32);
     const controller = new AbortController();
     const { signal } = controller;
     for (const host of ["silent", ...Array.from({ length: 100 }, (_, i) => `n${i}`)]) {
-      watch(lookUps.resolve(host, host === "n0" ? { signal } : {}));
+      watch(pool.resolve(host, host === "n0" ? { signal } : {}));
     }
     controller.abort();
     await asked;
@@ -153,18 +153,18 @@ describe("the detour, later", () => {
       detoured.push(host);
       return Promise.resolve([`at ${host}`]);
     };
-    const { lookUps, end } = byHand({ detour });
-    watch(lookUps.resolve("silent"));
-    assertEquals(await lookUps.resolve("a"), ["at a"]);
+    const { pool, end } = byHand({ detour });
+    watch(pool.resolve("silent"));
+    assertEquals(await pool.resolve("a"), ["at a"]);
     await end("lookup silent", ["10.0.0.1"]);
-    watch(lookUps.resolve("quick"));
-    watch(lookUps.resolve("behind"));
+    watch(pool.resolve("quick"));
+    watch(pool.resolve("behind"));
     assertEquals(detoured, ["a"]);
   });
 
   test("continues with those that wait when some of its look-ups have ended", async () => {
     const { log, way, end } = byHand();
-    const limited = new LookUps({
+    const limited = new LookupPool({
       lookup: () => new Promise(() => {}),
       detour: way("detour"),
       atOnce: 1,
@@ -191,8 +191,8 @@ describe("the detour, later", () => {
         return Reflect.get(target, name, target);
       },
     });
-    const { lookUps, end } = byHand();
-    const answers = ["a", "b"].map((host) => lookUps.resolve(host, { signal: counted }));
+    const { pool, end } = byHand();
+    const answers = ["a", "b"].map((host) => pool.resolve(host, { signal: counted }));
     assertEquals(listeners, 1);
     for (const host of ["a", "b"]) await end(`lookup ${host}`, [host]);
     assertEquals([await Promise.all(answers), listeners], [[["a"], ["b"]], 0]);

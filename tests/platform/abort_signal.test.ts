@@ -2,7 +2,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { describe, test } from "node:test";
 import { assertEquals } from "@std/assert";
-import { LookUps } from "../../adapters/lookup_pool.ts";
+import { LookupPool } from "../../adapters/lookup_pool.ts";
 import { MemoryNetwork } from "../../adapters/memory.ts";
 import { pause } from "../../cli/pause.ts";
 import { findHolder } from "../../cli/port_holder.ts";
@@ -105,8 +105,8 @@ describe("a signal", () => {
     const listeners = countListeners(signal);
     const answers: (() => void)[] = [];
     const lookup = () => new Promise<string[]>((resolve) => answers.push(() => resolve(["10.0.0.1"])));
-    const lookUps = new LookUps({ lookup, atOnce: 10 });
-    const lookedUp = Array.from({ length: 20 }, (_, i) => lookUps.resolve(`n${i}`, { signal }));
+    const pool = new LookupPool({ lookup, atOnce: 10 });
+    const lookedUp = Array.from({ length: 20 }, (_, i) => pool.resolve(`n${i}`, { signal }));
     assertEquals([listeners.count, listeners.most], [1, 1]);
     for (const some of [lookedUp.slice(0, 10), lookedUp.slice(10)]) {
       for (const answer of answers.splice(0)) answer();

@@ -1,9 +1,9 @@
 // Busy hosts: processes that share one. Datagrams that are late, and not lost, are not requested.
 
 import { assertEquals, assertLessOrEqual } from "@std/assert";
-import { readFileSync } from "node:fs";
 import process from "node:process";
 import { test } from "node:test";
+import { droppedDatagrams } from "../support/dropped_datagrams.ts";
 import { freePort } from "../support/free_port.ts";
 import { withPrograms } from "../support/programs.ts";
 import { sized } from "../support/size.ts";
@@ -21,7 +21,7 @@ test(
   () =>
     withPrograms(async (start) => {
       const port = await freePort();
-      const before = dropped();
+      const before = droppedDatagrams();
       const args = [port, PROCESSES - 1, SECONDS, BUSY_MS, EVERY_MS].map(String);
       const nodes = Array.from({ length: PROCESSES }, () => start("node", "bench/busy_node.ts", { args }));
       const known = (line: string) => (JSON.parse(line) as { readonly known?: number }).known;
@@ -34,15 +34,8 @@ test(
       const sum = (name: "delivered" | "missing" | "gaps") =>
         reports.reduce((all, { [name]: count }) => all + count, 0);
       // All processes of this host, others too, share this count.
-      const lost = dropped() - before;
+      const lost = droppedDatagrams() - before;
       console.log(`  ${sum("missing")} of ${sum("delivered")} were requested, ${lost} were dropped`);
       assertLessOrEqual(sum("missing"), lost + sum("delivered") / 500);
     }),
 );
-
-/** Datagrams that the system has dropped as a receive buffer was full. */
-function dropped(): number {
-  const lines = readFileSync("/proc/net/snmp", "utf8").split("\n").filter((line) => line.startsWith("Udp:"));
-  const [names = "", values = ""] = lines;
-  return Number(values.split(" ")[names.split(" ").indexOf("RcvbufErrors")]);
-}
