@@ -1,5 +1,5 @@
 /**
- * Deno frames: identifies async contexts on Deno, which keeps each in an object that never changes.
+ * Deno async contexts: identifies async contexts on Deno, which keeps each in an object that never changes.
  *
  * @module
  */

@@ -11,7 +11,7 @@ import process from "node:process";
 import { bind } from "../adapters/auto.ts";
 import { openMesh } from "../mod.ts";
 import { type Figure, figure, print, quantile } from "./figures.ts";
-import type { EchoRequest, EchoWelcome } from "./idle_echo.ts";
+import type { EchoAddress, EchoRequest } from "./idle_echo.ts";
 import { startPeer } from "./worker_process.ts";
 
 // Pause between two keys, in which nothing is published.
@@ -22,8 +22,8 @@ const DATAGRAM = new Uint8Array(38).fill(0x61);
 
 let answered: () => void = () => {};
 const echo = startPeer(new URL("./idle_echo.ts", import.meta.url));
-const welcome = await echo.request({ type: "welcome" } satisfies EchoRequest) as EchoWelcome;
-const mesh = await openMesh({ port: welcome.port, interface: "127.0.0.1" });
+const address = await echo.request({ type: "address" } satisfies EchoRequest) as EchoAddress;
+const mesh = await openMesh({ port: address.port, interface: "127.0.0.1" });
 const bare = await bind(
   { host: "127.0.0.1", port: 0, shared: false, sendsMulticast: false, multicastLoopback: false, multicastTtl: 1 },
   { message: () => answered(), error() {} },
@@ -36,7 +36,7 @@ for (let i = -WARM_UP; i < SAMPLES; i++) {
   await setTimeout(SPACING_MS / 2);
   const viaMesh = await roundTrip(() => mesh.publish(`ping:${i}`));
   await setTimeout(SPACING_MS / 2);
-  const viaBare = await roundTrip(() => bare.send(DATAGRAM, "127.0.0.1", welcome.bare));
+  const viaBare = await roundTrip(() => bare.send(DATAGRAM, "127.0.0.1", address.bare));
   if (i < 0) continue;
   samples.mesh.push(viaMesh / 2);
   samples.bare.push(viaBare / 2);

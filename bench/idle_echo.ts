@@ -11,11 +11,11 @@ import { serve } from "./worker_process.ts";
 
 /** A request of `idle.ts`. */
 export interface EchoRequest {
-  readonly type: "welcome";
+  readonly type: "address";
 }
 
 /** The address of this process. */
-export interface EchoWelcome {
+export interface EchoAddress {
   readonly port: number;
   readonly bare: number;
 }
@@ -32,5 +32,5 @@ const bare: DatagramSocket = await bind(
   { host: "127.0.0.1", port: 0, shared: false, sendsMulticast: false, multicastLoopback: false, multicastTtl: 1 },
   { message: (data, host, port) => void bare.send(data.slice(), host, port), error() {} },
 );
-await serve((_: EchoRequest): EchoWelcome => ({ port: mesh.port, bare: bare.port }));
+await serve((_: EchoRequest): EchoAddress => ({ port: mesh.port, bare: bare.port }));
 await Promise.all([mesh.close(), bare.close()]);

@@ -10,7 +10,7 @@ import process from "node:process";
 import { setTimeout } from "node:timers/promises";
 import { figure, print, type Unit } from "./figures.ts";
 import { startPeer } from "./worker_process.ts";
-import type { SilentNodeRequest, SilentPeersRequest, SilentUsage, SilentWelcome } from "./silent_protocol.ts";
+import type { SilentAddress, SilentNodeRequest, SilentPeersRequest, SilentUsage } from "./silent_protocol.ts";
 
 const quick = process.argv.includes("--quick");
 // 30 peers are met at once; 1,000 take half a minute.
@@ -23,24 +23,24 @@ const LOOK_MS = 100;
 const node = startPeer(new URL("./silent_node.ts", import.meta.url));
 const alone = startPeer(new URL("./silent_node.ts", import.meta.url));
 const both = [node, alone] as const;
-const ask = <Answer>(peer: typeof node, type: SilentNodeRequest["type"]) =>
+const request = <Answer>(peer: typeof node, type: SilentNodeRequest["type"]) =>
   peer.request({ type } satisfies SilentNodeRequest) as Promise<Answer>;
-const welcome = await ask<SilentWelcome>(node, "welcome");
-const opened = await ask<SilentUsage>(node, "usage");
+const address = await request<SilentAddress>(node, "address");
+const opened = await request<SilentUsage>(node, "usage");
 const peers = startPeer(new URL("./silent_peers.ts", import.meta.url));
-await peers.request({ ...welcome, count: PEERS } satisfies SilentPeersRequest);
-while ((await ask<SilentUsage>(node, "usage")).peers < PEERS) await setTimeout(LOOK_MS);
+await peers.request({ ...address, count: PEERS } satisfies SilentPeersRequest);
+while ((await request<SilentUsage>(node, "usage")).peers < PEERS) await setTimeout(LOOK_MS);
 await setTimeout(SETTLE_MS);
 
-const before = await Promise.all(both.map((peer) => ask<SilentUsage>(peer, "usage")));
+const before = await Promise.all(both.map((peer) => request<SilentUsage>(peer, "usage")));
 const start = performance.now();
 await setTimeout(MEASURE_MS);
-const after = await Promise.all(both.map((peer) => ask<SilentUsage>(peer, "usage")));
+const after = await Promise.all(both.map((peer) => request<SilentUsage>(peer, "usage")));
 const ms = performance.now() - start;
 const [known, none] = after.map(({ cpuMs }, i) => (cpuMs - (before[i] as SilentUsage).cpuMs) / ms);
-const [{ rss, peers: found }, { peers: strangers }] = after as [SilentUsage, SilentUsage];
-if (known === undefined || none === undefined || found !== PEERS || strangers !== 0) {
-  throw new Error(`One node must know ${PEERS} peers and the other none: they know ${found} and ${strangers}`);
+const [{ rss, peers: found }, { peers: foundAlone }] = after as [SilentUsage, SilentUsage];
+if (known === undefined || none === undefined || found !== PEERS || foundAlone !== 0) {
+  throw new Error(`One node must know ${PEERS} peers and the other none: they know ${found} and ${foundAlone}`);
 }
 const single = (name: string, unit: Unit, value: number) =>
   // Noise, or a garbage collection, can make it negative.

@@ -8,11 +8,11 @@ import process from "node:process";
 import { openMesh } from "../mod.ts";
 import { serve } from "./worker_process.ts";
 import { parseNodeId } from "./silent_peer.ts";
-import type { SilentNodeRequest, SilentUsage, SilentWelcome } from "./silent_protocol.ts";
+import type { SilentAddress, SilentNodeRequest, SilentUsage } from "./silent_protocol.ts";
 
 const mesh = await openMesh({ port: 0, interface: "127.0.0.1" });
-await serve(({ type }: SilentNodeRequest): SilentWelcome | SilentUsage => {
-  if (type === "welcome") return { port: mesh.port, nodeId: [...parseNodeId(mesh.nodeId)] };
+await serve(({ type }: SilentNodeRequest): SilentAddress | SilentUsage => {
+  if (type === "address") return { port: mesh.port, nodeId: [...parseNodeId(mesh.nodeId)] };
   const { user, system } = process.cpuUsage();
   return { cpuMs: (user + system) / 1000, rss: process.memoryUsage().rss, peers: mesh.metrics().peers };
 });

@@ -54,9 +54,9 @@ export class SilentPeer {
   /** The response that a real node would send; nothing when the datagram is no path challenge or position request. */
   answer(data: Uint8Array): Uint8Array | undefined {
     const type = packetType(data);
-    const question = readExtension(data, type === TYPE_CATCH_UP ? HEADER_LENGTH : scanPacket(data));
-    if (question === undefined || question === MALFORMED || question.nonce === undefined) return undefined;
-    const { nonce } = question;
+    const request = readExtension(data, type === TYPE_CATCH_UP ? HEADER_LENGTH : scanPacket(data));
+    if (request === undefined || request === MALFORMED || request.nonce === undefined) return undefined;
+    const { nonce } = request;
     if (type === TYPE_HEARTBEAT) return this.heartbeat({ echo: nonce, path: this.#path, token: this.#token });
     if (type !== TYPE_CATCH_UP) return undefined;
     return encodeControl(TYPE_STATE, this.#id, { position: POSITION, nonce, token: this.#token, base: BASE });

@@ -6,17 +6,17 @@
 
 /** A request of `silent.ts` to a node. */
 export interface SilentNodeRequest {
-  readonly type: "welcome" | "usage";
+  readonly type: "address" | "usage";
 }
 
 /** The node's address, and its id of 16 bytes. */
-export interface SilentWelcome {
+export interface SilentAddress {
   readonly port: number;
   readonly nodeId: readonly number[];
 }
 
 /** A request of `silent.ts` to the process of the peers. */
-export interface SilentPeersRequest extends SilentWelcome {
+export interface SilentPeersRequest extends SilentAddress {
   /** Number of peers. */
   readonly count: number;
 }

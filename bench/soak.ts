@@ -86,7 +86,7 @@ for (let round = 0; round <= LOSSLESS || performance.now() < end; round++) {
   console.error(
     `${round} ${name}: ${Math.round(count / seconds)} keys/s, rate ${
       Math.round(sendRate)
-    }, ${retransmitsSent} repairs; ` +
+    }, ${retransmitsSent} retransmissions; ` +
       reports.map((each) => `${each.adapter} ${each.keys} of ${count}, ${each.gaps} gaps, ${each.missing} missing`)
         .join("; "),
   );
