@@ -1,3 +1,9 @@
+/**
+ * Quick start: reads the README's first program, the commands that run it, and its output.
+ *
+ * @module
+ */
+
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { ROOT } from "./runtimes.ts";

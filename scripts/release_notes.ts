@@ -1,3 +1,9 @@
+/**
+ * Release notes: makes them of the changelog, and refuses a release whose texts do not agree.
+ *
+ * @module
+ */
+
 /** The texts that a release is made of. */
 export interface ReleaseSources {
   /** The tag, `v` and a version. */

@@ -1,3 +1,9 @@
+/**
+ * Command runner: runs a command, bounds its time and keeps its output.
+ *
+ * @module
+ */
+
 import { spawn } from "node:child_process";
 
 /** How {@linkcode run} runs a command. */

@@ -1,3 +1,9 @@
+/**
+ * Runtimes: where Node, Deno, Bun, npm and the TypeScript compiler are, and the folders that scripts use.
+ *
+ * @module
+ */
+
 import { existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { join, relative, sep } from "node:path";
 import { fileURLToPath } from "node:url";

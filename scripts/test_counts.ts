@@ -1,3 +1,9 @@
+/**
+ * Test counts: how many tests passed, failed and were skipped, read from the output of each runtime's runner.
+ *
+ * @module
+ */
+
 import { readFileSync } from "node:fs";
 
 /** The number of tests that a runner reports. */

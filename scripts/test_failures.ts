@@ -1,3 +1,9 @@
+/**
+ * Test failures: what a runner's output says of the tests that failed.
+ *
+ * @module
+ */
+
 /** The number of lines that are repeated of a run's failures. */
 const MOST_LINES = 400;
 

@@ -1,3 +1,9 @@
+/**
+ * File store: the store that the replicas of the demo share.
+ *
+ * @module
+ */
+
 import { readFile, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 

@@ -1,3 +1,9 @@
+/**
+ * Replica process: starts one replica of the demo on its runtime, and exchanges lines of JSON with it.
+ *
+ * @module
+ */
+
 import { type ChildProcessByStdio, spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 import type { Readable, Writable } from "node:stream";

@@ -1,3 +1,9 @@
+/**
+ * Report: what the demo has measured, as text for the terminal.
+ *
+ * @module
+ */
+
 import process from "node:process";
 import { styleText } from "node:util";
 import type { Runtime } from "./replica_process.ts";

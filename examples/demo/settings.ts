@@ -1,3 +1,9 @@
+/**
+ * Settings: the options of the demo, read from the command line.
+ *
+ * @module
+ */
+
 import { parseArgs } from "node:util";
 import { type Runtime, RUNTIMES } from "./replica_process.ts";
 

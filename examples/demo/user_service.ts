@@ -1,3 +1,9 @@
+/**
+ * User service: the users of a shared store, with a cache in each process that the mesh keeps right.
+ *
+ * @module
+ */
+
 import { type MeshBus, openMesh } from "../../mod.ts"; // in your own code: "@warp-mesh/bus"
 import type { FileStore } from "./file_store.ts";
 import { sharedNow } from "./shared_clock.ts";

@@ -1,3 +1,9 @@
+/**
+ * Mutants of calls: breakages of what callers pass and get.
+ *
+ * @module
+ */
+
 import { judgedBy, type Mutant } from "./mutant.ts";
 
 /** Breakages of the code that handles what callers pass and get. */

@@ -1,3 +1,9 @@
+/**
+ * Mutants of membership: breakages of discovery, path validation and failure detection.
+ *
+ * @module
+ */
+
 import { judgedBy, type Mutant } from "./mutant.ts";
 
 /** Breakages of discovery and membership, which the churn worlds or the tests of both must notice. */

@@ -1,3 +1,9 @@
+/**
+ * Mutant: the type of a breakage, and of what must notice it.
+ *
+ * @module
+ */
+
 /** A breakage: a piece of a source file, which must be there exactly once, and what takes its place. */
 export interface Breakage {
   readonly name: string;

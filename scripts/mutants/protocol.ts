@@ -1,3 +1,9 @@
+/**
+ * Mutants of the protocol: breakages of loss recovery.
+ *
+ * @module
+ */
+
 import { judgedBy, type Mutant } from "./mutant.ts";
 
 /** Breakages of loss recovery, which the storms must notice. */

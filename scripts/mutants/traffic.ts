@@ -1,3 +1,9 @@
+/**
+ * Mutants of traffic: breakages of how keys are batched, sent and looked up.
+ *
+ * @module
+ */
+
 import { judgedBy, type Mutant } from "./mutant.ts";
 
 /** Breakages of how keys are batched, sent and looked up, which the tests of that must notice. */

@@ -1,3 +1,9 @@
+/**
+ * Mutants for the wider worlds: one for each fault and bound of these worlds.
+ *
+ * @module
+ */
+
 import { judgedBy, type Mutant } from "./mutant.ts";
 
 /** Breakages for the wider worlds: each of their faults and bounds has one that it must notice. */
