@@ -14,23 +14,23 @@ import { FileStore } from "./file_store.ts";
 import { sharedNow } from "./shared_clock.ts";
 import { UserService } from "./user_service.ts";
 
-/** What a replica can be asked. */
-export type Question =
-  | { readonly ask: "clock" }
-  | { readonly ask: "read"; readonly id: string }
-  | { readonly ask: "write"; readonly id: string; readonly name: string };
+/** What a replica can be asked for. */
+export type ReplicaRequest =
+  | { readonly do: "clock" }
+  | { readonly do: "read"; readonly id: string }
+  | { readonly do: "write"; readonly id: string; readonly name: string };
 
-/** What it answers. */
-export interface Answer {
-  /** To `write`: when it told the others; else when it answered. A time of {@linkcode sharedNow}. */
+/** What it responds. */
+export interface ReplicaResponse {
+  /** To `write`: when it told the others; else when it responded. A time of {@linkcode sharedNow}. */
   readonly time: number;
   /** To `read`. */
   readonly name?: string | undefined;
-  /** Why it could not do what it was asked. */
+  /** Why it could not do what was requested. */
   readonly error?: string;
 }
 
-/** What a replica says: answers, and unasked what happens to it. */
+/** What a replica says: responses, and by itself what happens to it. */
 export type Message =
   | {
     readonly say: "ready";
@@ -43,7 +43,7 @@ export type Message =
   | { readonly say: "peers"; readonly count: number }
   | { readonly say: "evicted"; readonly key: string; readonly time: number }
   | { readonly say: "trouble"; readonly text: string }
-  | { readonly say: "answer"; readonly number: number; readonly answer: Answer };
+  | { readonly say: "response"; readonly number: number; readonly response: ReplicaResponse };
 
 const [folder = "", port = "0", flag] = process.argv.slice(2);
 const service = await UserService.open({
@@ -66,17 +66,17 @@ mesh.events.listen((event) => {
 // Ctrl-C reaches every process of the terminal. The main process decides, and ends this one by closing its input.
 process.on("SIGINT", () => {});
 for await (const line of createInterface({ input: process.stdin })) {
-  const { number, ...question } = JSON.parse(line) as Question & { readonly number: number };
-  answer(question).then(
-    (given) => say({ say: "answer", number, answer: given }),
-    (error) => say({ say: "answer", number, answer: { time: sharedNow(), error: String(error) } }),
+  const { number, ...request } = JSON.parse(line) as ReplicaRequest & { readonly number: number };
+  respond(request).then(
+    (response) => say({ say: "response", number, response }),
+    (error) => say({ say: "response", number, response: { time: sharedNow(), error: String(error) } }),
   );
 }
 await service.close();
 
-async function answer(question: Question): Promise<Answer> {
-  if (question.ask === "write") return { time: await service.write(question.id, question.name) };
-  const name = question.ask === "read" ? await service.read(question.id) : undefined;
+async function respond(request: ReplicaRequest): Promise<ReplicaResponse> {
+  if (request.do === "write") return { time: await service.write(request.id, request.name) };
+  const name = request.do === "read" ? await service.read(request.id) : undefined;
   return { time: sharedNow(), name };
 }
 

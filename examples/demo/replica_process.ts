@@ -9,7 +9,7 @@ import { createInterface } from "node:readline";
 import type { Readable, Writable } from "node:stream";
 import { fileURLToPath } from "node:url";
 import { BUN, DENO, ROOT } from "../../scripts/runtimes.ts";
-import type { Answer, Message, Question } from "./replica.ts";
+import type { Message, ReplicaRequest, ReplicaResponse } from "./replica.ts";
 
 /** The runtimes of the demo, in the order in which they take turns. */
 export const RUNTIMES = ["node", "deno", "bun"] as const;
@@ -26,12 +26,12 @@ export interface ReplicaConfig {
   readonly port: number;
   /** Leaves the subscription out. */
   readonly deaf: boolean;
-  /** Called with what it says unasked. */
+  /** Called with what it says by itself. */
   readonly onMessage: (message: Message, replica: ReplicaProcess) => void;
 }
 
-/** Time that a replica has to answer, in milliseconds. The answers themselves take less than one. */
-const ANSWER_TIMEOUT = 5_000;
+/** Time that a replica has to respond, in milliseconds. The responses themselves take less than one. */
+const RESPONSE_TIMEOUT = 5_000;
 
 /** Time that a replica has to end, in milliseconds, before it is killed. */
 const STOP_TIMEOUT = 2_000;
@@ -39,7 +39,7 @@ const STOP_TIMEOUT = 2_000;
 const REPLICA = fileURLToPath(new URL("replica.ts", import.meta.url));
 
 interface Waiting {
-  readonly resolve: (answer: Answer) => void;
+  readonly resolve: (response: ReplicaResponse) => void;
   readonly reject: (error: Error) => void;
 }
 
@@ -51,7 +51,7 @@ export class ReplicaProcess {
   readonly #child: ChildProcessByStdio<Writable, Readable, Readable>;
   readonly #waiting = new Map<number, Waiting>();
   readonly #closed: Promise<void>;
-  #questions = 0;
+  #requests = 0;
   #stderr = "";
   #stopping = false;
 
@@ -72,24 +72,24 @@ export class ReplicaProcess {
     child.stderr.setEncoding("utf8").on("data", (text: string) => this.#stderr = (this.#stderr + text).slice(-4000));
     createInterface({ input: child.stdout }).on("line", (line) => {
       const message = JSON.parse(line) as Message;
-      if (message.say === "answer") this.#take(message.number, message.answer);
+      if (message.say === "response") this.#take(message.number, message.response);
       else config.onMessage(message, this);
     });
   }
 
-  /** The time at which the replica has answered, by its clock. */
+  /** The time at which the replica has responded, by its clock. */
   async clock(): Promise<number> {
-    return (await this.#ask({ ask: "clock" })).time;
+    return (await this.#request({ do: "clock" })).time;
   }
 
   /** Has it read a user: from its cache, or from the store. */
   async read(id: string): Promise<string | undefined> {
-    return (await this.#ask({ ask: "read", id })).name;
+    return (await this.#request({ do: "read", id })).name;
   }
 
   /** Has it change a user. Resolves to when it told the others, by its clock. */
   async write(id: string, name: string): Promise<number> {
-    return (await this.#ask({ ask: "write", id, name })).time;
+    return (await this.#request({ do: "write", id, name })).time;
   }
 
   /** Closes its input, on which it ends, and kills it when it does not. */
@@ -106,32 +106,32 @@ export class ReplicaProcess {
     this.#child.kill("SIGKILL");
   }
 
-  #ask(question: Question): Promise<Answer> {
-    const number = ++this.#questions;
+  #request(request: ReplicaRequest): Promise<ReplicaResponse> {
+    const number = ++this.#requests;
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => {
         this.#waiting.delete(number);
-        reject(new Error(`The replica on ${this.runtime} has not answered for ${ANSWER_TIMEOUT} ms`));
-      }, ANSWER_TIMEOUT);
+        reject(new Error(`The replica on ${this.runtime} has not responded for ${RESPONSE_TIMEOUT} ms`));
+      }, RESPONSE_TIMEOUT);
       this.#waiting.set(number, {
-        resolve(answer) {
+        resolve(response) {
           clearTimeout(timer);
-          resolve(answer);
+          resolve(response);
         },
         reject(error) {
           clearTimeout(timer);
           reject(error);
         },
       });
-      this.#child.stdin.write(`${JSON.stringify({ ...question, number })}\n`);
+      this.#child.stdin.write(`${JSON.stringify({ ...request, number })}\n`);
     });
   }
 
-  #take(number: number, answer: Answer): void {
+  #take(number: number, response: ReplicaResponse): void {
     const waiting = this.#waiting.get(number);
     this.#waiting.delete(number);
-    if (answer.error === undefined) waiting?.resolve(answer);
-    else waiting?.reject(new Error(`The replica on ${this.runtime} has failed: ${answer.error}`));
+    if (response.error === undefined) waiting?.resolve(response);
+    else waiting?.reject(new Error(`The replica on ${this.runtime} has failed: ${response.error}`));
   }
 
   #fail(error: Error, reject: (error: Error) => void): void {
