@@ -2,6 +2,7 @@
 
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import { runCommand } from "../support/runtime.ts";
+import { IS_NODE } from "../support/own_runtime.ts";
 import { IS_SMALL } from "../support/size.ts";
 import type { ShapeResult, ShapeTask } from "./support/host_shape.ts";
 import { inNamespace, namespaceTest } from "./support/namespace.ts";
@@ -174,7 +175,6 @@ const SHAPES: Readonly<Record<string, Shape>> = {
   },
 };
 
-const IS_NODE = !("Deno" in globalThis || "Bun" in globalThis);
 /** At small size two thirds run on Node, and the others elsewhere. */
 const TABLE = Object.entries(SHAPES).filter((_, i) => !IS_SMALL || IS_NODE === (i % 3 !== 0));
 
