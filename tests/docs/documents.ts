@@ -60,6 +60,17 @@ export function spansOf(text: string): string[] {
   return matches(withoutBlocks(text), /`([^`]+)`/g).map((span) => span.replaceAll(/\s+/g, " "));
 }
 
+/** What stands in code marks, and the targets of links, in the comments of a file. */
+export function spansOfComments(code: string): string[] {
+  const comments = (code.match(/\/\*\*[^]*?\*\/|^ *\/\/.*$/gm) ?? []).map((comment) =>
+    comment.replaceAll(/^ *(?:\*|\/\/) ?/gm, "")
+  );
+  return comments.flatMap((comment) => [
+    ...spansOf(comment),
+    ...matches(comment, /\{@link(?:code|plain)? ([^}|]+)/g),
+  ]);
+}
+
 /** The text of a section, with the sections under it. Without a title, the whole text. */
 export function sectionOf(text: string, title: string | undefined, document: string): string {
   if (title === undefined) return text;

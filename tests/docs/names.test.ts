@@ -10,6 +10,7 @@ import {
   read,
   sectionOf,
   spansOf,
+  spansOfComments,
   unionOf,
   withoutComments,
 } from "./documents.ts";
@@ -273,15 +274,4 @@ function oldNames(place: string, spans: readonly string[], renamed: ReturnType<t
     const word = new RegExp(`(?<![\\w-])${before}(?![\\w-]|\\.(?:ts|md)\\b)`);
     return spans.filter((span) => word.test(span)).map(() => `${place} names \`${before}\`, which is ${now} now`);
   });
-}
-
-/** What stands in code marks, and the targets of links, in the comments of a file. */
-function spansOfComments(code: string): string[] {
-  const comments = (code.match(/\/\*\*[^]*?\*\/|^ *\/\/.*$/gm) ?? []).map((comment) =>
-    comment.replaceAll(/^ *(?:\*|\/\/) ?/gm, "")
-  );
-  return comments.flatMap((comment) => [
-    ...spansOf(comment),
-    ...matches(comment, /\{@link(?:code|plain)? ([^}|]+)/g),
-  ]);
 }
