@@ -52,9 +52,9 @@ describe("files that documents name", () => {
       "docs/architecture.md names here.ts, which does not exist",
       "docs/architecture.md names pubsub/made_up.ts, which does not exist",
     ]);
-    assertEquals(faults("src/net/README.md", "`pacer.ts`, `pubsub/batcher.ts`, `mesh_bus.ts`, `batcher.ts`"), [
-      "src/net/README.md names batcher.ts, which does not exist",
-    ]);
+    const page = "`pacer.ts`, `pubsub/batcher.ts`, `mesh_bus.ts`, `batcher.ts`";
+    assertEquals(faults("src/net/README.md", page), ["src/net/README.md names batcher.ts, which does not exist"]);
+    assertEquals(faults("src/net/README.md", `${page} of \`pubsub/\``), []);
   });
 });
 
@@ -65,15 +65,15 @@ function namesIn(text: string): string[] {
 
 /**
  * The files that are neither in the document's folder or one under it, nor in the folder that it is about, nor
- * directly in `src` or in the project's folder.
+ * directly in a folder that it names, in `src` or in the project's folder.
  */
 function faults(document: string, text: string): string[] {
   const home = HOME[document] ?? document.replace(/\/?[^/]*$/, "");
+  const named = matches(text, /`((?:[\w-]+\/)*[\w-]+)\/?`/g);
+  const folders = ["", "src/", ...named.flatMap((folder) => [`${folder}/`, `src/${folder}/`])];
   const isThere = (name: string) =>
-    files.some((file) =>
-      file === name || file === `src/${name}` ||
-      (home !== "" && file.startsWith(`${home}/`) && file.endsWith(`/${name}`))
-    );
+    folders.some((folder) => files.includes(`${folder}${name}`)) ||
+    (home !== "" && files.some((file) => file.startsWith(`${home}/`) && file.endsWith(`/${name}`)));
   return namesIn(text).filter((name) => !isThere(name)).map((name) =>
     `${document} names ${name}, which does not exist`
   );
