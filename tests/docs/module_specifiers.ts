@@ -1,6 +1,7 @@
 /**
  * Module specifiers: what a TypeScript file imports and re-exports, read from its tokens. The scanner of TypeScript
- * knows comments, strings, templates and escapes; a file has few forms besides that name a module.
+ * knows comments, strings, templates and escapes. TypeScript 7 has no other part that reads a file within a program of
+ * JavaScript, and calls this one unstable: a later version may have it at another path.
  *
  * @module
  */
@@ -111,7 +112,7 @@ export function referencesOf(text: string): References {
     const { kind, value } = at(i);
     const isMember = at(i - 1).kind === SyntaxKind.DotToken || at(i - 1).kind === SyntaxKind.QuestionDotToken;
     const isLabel = at(i + 1).kind === SyntaxKind.ColonToken;
-    // Other names of members may be keywords, too.
+    // Members may be called so, too.
     if (kind === ImportKeyword && !isMember && !isLabel) readImport(i);
     if (kind === ExportKeyword && !isMember && !isLabel) readExport(i);
     if (value === "require" && kind !== StringLiteral && at(i + 1).kind === SyntaxKind.OpenParenToken) {
