@@ -1,13 +1,15 @@
 // Folders: each folder of the code has a page that explains it, and each file explains itself in its first sentence.
 import { existsSync, readFileSync } from "node:fs";
 import { describe, test } from "node:test";
-import { assert, assertEquals, assertGreater, assertLessOrEqual } from "@std/assert";
+import { assertEquals, assertGreater, assertLessOrEqual } from "@std/assert";
 import { filesUnder } from "../../scripts/runtimes.ts";
 
 const ROOT = new URL("../../", import.meta.url);
 const FOLDERS = ["platform", "wire", "net", "pubsub", "discovery", "membership", "reliability", "observability"];
-/** Folders whose protocol has a section in docs/wire.md, and is kin to one with a paper or an RFC. */
-const OF_THE_PROTOCOL = ["wire", "net", "membership", "reliability"];
+/** Folders whose part of the protocol has a section in docs/wire.md, and is kin to one with a paper or an RFC. */
+const OF_THE_PROTOCOL = FOLDERS.filter((folder) => folder !== "platform");
+/** Folders of code, each file of which explains itself. */
+const OF_CODE = ["src", "adapters", "cli", "bench", "scripts", "examples"];
 
 describe("folders", () => {
   for (const folder of FOLDERS) {
@@ -15,11 +17,18 @@ describe("folders", () => {
       const page = read(`src/${folder}/README.md`);
       assertGreater(page.split("\n").length, 8);
       assertLessOrEqual(page.split("\n").length, 60);
-      if (!OF_THE_PROTOCOL.includes(folder)) return;
-      assert(page.includes("](../../docs/wire.md#"), "it points to its section of docs/wire.md");
-      assert(/RFC \d{4}|SWIM|AIMD/.test(page), "it names what it is kin to");
+      if (OF_THE_PROTOCOL.includes(folder)) assertEquals(lacksOf(page), []);
     });
   }
+
+  test("whose page lacks a section of docs/wire.md or its kin are found", () => {
+    assertEquals(lacksOf("[Numbers](../../docs/wire.md#numbers). Kin: NORM (RFC 5740)."), []);
+    assertEquals(lacksOf("[Numbers](../../docs/wire.md). Kin: nothing."), [
+      "it points to no section of docs/wire.md",
+      "it names nothing that it is kin to",
+    ]);
+    assertEquals(lacksOf("[Numbers](../../docs/wire.md#numbers). RFC 5740."), ["it names nothing that it is kin to"]);
+  });
 
   test("in the list are those that exist", () => {
     const there = new Set(
@@ -31,21 +40,34 @@ describe("folders", () => {
 });
 
 describe("files", () => {
-  test("of src begin with a sentence that names what they are", () => {
-    const without = filesUnder("src", ".ts").filter((file) => !opening(read(file)).endsWith("."));
-    assertEquals(without, []);
-  });
+  for (const folder of OF_CODE) {
+    test(`of ${folder} begin with a sentence that names what they are`, () => {
+      const files = filesUnder(folder, ".ts");
+      assertGreater(files.length, 8);
+      assertEquals(files.filter((file) => !opening(read(file)).endsWith(".")), []);
+    });
+  }
 
   test("without such a sentence are found", () => {
     assertEquals(opening("import { a } from './a.ts';\n"), "");
     assertEquals(opening("/**\n * @module\n */\n"), "");
+    assertEquals(opening("/** A function: of a page. */\n\n/**\n * A page: of two lines.\n *\n * @module\n */\n"), "");
+    assertEquals(opening("#!/usr/bin/env node\n/**\n * A program.\n *\n * @module\n */\n"), "A program.");
     assertEquals(opening("/**\n * A page: of\n * two lines.\n *\n * @module\n */\n"), "A page: of two lines.");
   });
 });
 
+/** What the page of a folder of the protocol lacks. */
+function lacksOf(page: string): string[] {
+  const lacks: string[] = [];
+  if (!page.includes("](../../docs/wire.md#")) lacks.push("it points to no section of docs/wire.md");
+  if (!/\bkin\b/i.test(page) || !/\bRFC \d{3,4}\b/.test(page)) lacks.push("it names nothing that it is kin to");
+  return lacks;
+}
+
 /** The first paragraph of the comment that describes the module. */
 function opening(text: string): string {
-  const [, comment = ""] = /^\/\*\*\n([^]*?)\*\//.exec(text) ?? [];
+  const [, comment = ""] = /^(?:#!.*\n)?\/\*\*\n([^]*?)\*\//.exec(text) ?? [];
   if (!comment.includes("@module")) return "";
   const lines = comment.split("\n").map((line) => line.replace(/^ \* ?/, ""));
   const end = lines.findIndex((line) => line.trim() === "" || line.startsWith("@"));

@@ -2,13 +2,13 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { describe, test } from "node:test";
 import { assert, assertEquals, assertGreater } from "@std/assert";
+import { type Reference, referencesOf } from "./module_specifiers.ts";
 
 interface Import {
   readonly file: string;
   /** A path from the project's folder, or the specifier itself when it is not relative. */
   readonly target: string;
-  /** `import type` and `export type` leave nothing in the program. `await import` loads when it is reached. */
-  readonly kind: "static" | "type" | "dynamic";
+  readonly kind: Reference["kind"];
 }
 
 interface Rule {
@@ -37,6 +37,7 @@ const ORDER = [
   ["src/mesh_bus.ts"],
 ] as const;
 
+const FOLDERS = ["src", "adapters", "cli"] as const;
 const DIAGNOSIS = "src/observability/diagnosis";
 
 /** The ports, which adapters implement: they import nothing else. */
@@ -46,9 +47,6 @@ const PORTS = ["signal_shape", "clock", "contexts", "datagram_socket", "host", "
 /** What adapters import beside the ports: what reads addresses and errors, and checks what callers pass. */
 const SHARED = ["endpoint", "error_message", "known_options", "abort_signal"].map((name) => `src/platform/${name}.ts`);
 
-/** `import … from`, `export … from`, `import "…"`, `import("…")` and `typeof import("…")`. */
-const IMPORTS = /(?:\b(?:import|export)(\s+type\b)?[^"';()]*?\bfrom\s*|(\btypeof\s+)?\bimport\s*(\(\s*)?)"([^"]+)"/g;
-
 const RULES: readonly Rule[] = [
   {
     name: "src imports neither a runtime, nor a package, nor an adapter",
@@ -57,6 +55,12 @@ const RULES: readonly Rule[] = [
   {
     name: "the folders of src import down only, in the order of docs/architecture.md",
     allows: (file, target) => !isIn("src", file) || !isIn("src", target) || level(target) <= level(file),
+  },
+  {
+    name: "what is imported from src, adapters and cli is a file there, and one of src is in the order",
+    allows: (_, target) =>
+      !FOLDERS.some((folder) => isIn(folder, target)) ||
+      (files.includes(target) && (!isIn("src", target) || level(target) >= 0)),
   },
   {
     name: "src imports diagnosis only by await import, so that programs that never diagnose do not load it",
@@ -91,14 +95,37 @@ const RULES: readonly Rule[] = [
   },
 ];
 
-const files = ["mod.ts", ...filesIn("src"), ...filesIn("adapters"), ...filesIn("cli")];
-const imports = files.flatMap((file) => importsOf(file, readFileSync(new URL(file, ROOT), "utf8")));
+const allFiles = FOLDERS.flatMap(filesIn);
+const files = ["mod.ts", ...allFiles.filter((file) => file.endsWith(".ts"))];
+const texts = new Map(files.map((file) => [file, readFileSync(new URL(file, ROOT), "utf8")]));
+const imports = [...texts].flatMap(([file, text]) => importsOf(file, text));
 
 describe("imports", () => {
   test("are found", () => {
     assertGreater(files.length, 100);
     assertGreater(imports.length, 400);
     assertEquals(files.filter((file) => isIn("src", file) && level(file) < 0), [], "a file in no folder of the order");
+  });
+
+  test("are as many as lines that end with a specifier, which is how `deno fmt` leaves them", () => {
+    for (const [file, text] of texts) {
+      const lines = text.match(/^(?!\s*\*).*\bfrom "[^"]+";$|^import "[^"]+";$|^(?!\s*\*).*[ (]import\("[^"]+"\)/gm) ??
+        [];
+      assertEquals(importsOf(file, text).length, lines.length, file);
+    }
+  });
+
+  test("have forms that can be read", () => {
+    assertEquals([...texts].flatMap(([file, text]) => formFaults(file, text)), []);
+  });
+
+  test(`are of files that end in .ts: ${FOLDERS.join(", ")} have no other code`, () => {
+    assertEquals(notTypeScript(allFiles), []);
+    assertEquals(notTypeScript(["src/a.ts", "src/b.js", "cli/c.mts", "adapters/d.cts", "src/wire/README.md"]), [
+      "src/b.js",
+      "cli/c.mts",
+      "adapters/d.cts",
+    ]);
   });
 
   for (const rule of RULES) {
@@ -124,10 +151,92 @@ describe("imports", () => {
       ["src/platform/clock.ts", 'import { misuse } from "../errors.ts";', "ports import ports only"],
       ["adapters/deno.ts", 'import { Pacer } from "../src/net/pacer.ts";', "adapters import ports"],
       ["mod.ts", 'import { main } from "./cli/program.ts";', "nothing but the command line"],
+      ["src/mesh_bus.ts", 'import { madeUp } from "./made_up.ts";', "is in the order"],
+      ["src/mesh_bus.ts", 'import { Pacer } from "./net/pacer.js";', "is a file there"],
+      ["src/mesh_bus.ts", 'import { Pacer } from "./net/pacer.ts?again";', "is a file there"],
+      ["src/mesh_bus.ts", 'import { Pacer } from "./net%2Fpacer.ts";', "is a file there"],
+      ["adapters/node.ts", 'import { madeUp } from "../src/platform/made_up.ts";', "is a file there"],
     ];
     for (const [file, code, name] of wrong) {
-      const found = RULES.filter((rule) => breaches(rule, importsOf(file, code)).length > 0).map((rule) => rule.name);
+      const found = brokenRules(file, code);
       assert(found.some((rule) => rule.includes(name)), `${code} in ${file}: ${found.join("; ")}`);
+    }
+  });
+
+  test("that break a rule are found in every form that the language has", () => {
+    const target = '"../mesh_bus.ts"';
+    const forms: readonly string[] = [
+      `import {\n  Pacer, // the node's (own) one; it's enough\n} from ${target};`,
+      `export {\n  Pacer, // the node's (own) one; it's enough\n} from ${target};`,
+      `const open = "/*";\nimport { Pacer } from ${target};\nconst close = "*/";`,
+      `const open = \`/*\`;\nimport { Pacer } from ${target};\nconst close = /\\*\\//;`,
+      `const quote = /["'\`]/;\nimport { Pacer } from ${target};`,
+      `const half = of.length / 2;\nimport { Pacer } from ${target};\nconst third = 1 / 3;`,
+      `const half = this.in / 2;\nimport { Pacer } from ${target};\nconst third = 1 / 3;`,
+      `const text = \`\${{ a: \`}\` }.a} import\`;\nimport { Pacer } from ${target};`,
+      `import { "x y" as a } from ${target};`,
+      `export { a as "x y" } from ${target};`,
+      `export * as "x y" from ${target};`,
+      `export * from ${target};`,
+      `import all, * as rest from ${target};`,
+      `import type from ${target};`,
+      `import type { Pacer } from ${target};`,
+      `import { type Pacer } from ${target};`,
+      `import data from ${target} with { type: "json" };`,
+      "import{Pacer}from'../mesh_bus.ts'",
+      'import "../mesh\\u005fbus.ts";',
+      `const text = \`\${await import(${target})}\`;`,
+      `await import( /* it's late */ ${target});`,
+      `type Mesh = typeof import(${target});`,
+    ];
+    for (const code of forms) {
+      const found = brokenRules("src/net/pacer.ts", code);
+      assert(found.some((rule) => rule.includes("down only")), `${code}: ${found.join("; ")}`);
+    }
+    assertEquals(importsOf("src/a.ts", `import type from ${target};\nimport type, { a } from ${target};`), [
+      { file: "src/a.ts", target: "mesh_bus.ts", kind: "static" },
+      { file: "src/a.ts", target: "mesh_bus.ts", kind: "static" },
+    ]);
+    assertEquals(importsOf("src/wire/a.ts", `export type { A } from ${target};\ntype M = typeof import(${target});`), [
+      { file: "src/wire/a.ts", target: "src/mesh_bus.ts", kind: "type" },
+      { file: "src/wire/a.ts", target: "src/mesh_bus.ts", kind: "type" },
+    ]);
+  });
+
+  test("that are none are not found", () => {
+    const code = [
+      '// import { a } from "./a.ts";',
+      '/* import "./a.ts"; */',
+      "const text = 'import \"./a.ts\"';",
+      'const template = `import "./a.ts"; ${import.meta.url} require("a")`;',
+      'options.import("./a.ts"); options.export("./a.ts"); const names = { import: "./a.ts", export: "./a.ts" };',
+      'export { text, template };\n"./a.ts";',
+      'export const from = "./a.ts";',
+      "export type Import = typeof text;",
+    ].join("\n");
+    assertEquals(importsOf("src/a.ts", code), []);
+    assertEquals(formFaults("src/a.ts", code), []);
+  });
+
+  test("in a form that cannot be read are found", () => {
+    const wrong: ReadonlyArray<readonly [code: string, rule: string]> = [
+      ["await import(`../mesh_bus.ts`);", "import() has one plain string"],
+      ["await import(name);", "import() has one plain string"],
+      ['await import("../mesh" + "_bus.ts");', "import() has one plain string"],
+      ['await import("../mesh_bus.ts", options);', "import() has one plain string"],
+      ['require("../mesh_bus.ts");', "nothing calls require()"],
+      ["module.require(`../mesh_bus.ts`);", "nothing calls require()"],
+      ['import mesh = require("../mesh_bus.ts");', "nothing calls require()"],
+      ["import Bus = mesh.Bus;", "import has a known form"],
+      ['import.defer("../mesh_bus.ts");', "import has a known form"],
+      ['/// <reference path="../mesh_bus.ts" />', "no comment refers to a file or a library"],
+      ['///<reference types="node" />', "no comment refers to a file or a library"],
+      ["const text = `${1", "the file closes its braces"],
+      ["const text = 'open", "the file has whole tokens"],
+      ["const text = `open", "the file has whole tokens"],
+    ];
+    for (const [code, rule] of wrong) {
+      assert(formFaults("src/net/pacer.ts", code).includes(`src/net/pacer.ts breaks the rule: ${rule}`), code);
     }
   });
 });
@@ -149,19 +258,32 @@ function breaches({ allows }: Rule, among: readonly Import[]): string[] {
   );
 }
 
+/** All files under a folder: those names that have an ending. */
 function filesIn(folder: string): string[] {
   return readdirSync(new URL(folder, ROOT), { recursive: true, encoding: "utf8" })
-    .filter((name) => name.endsWith(".ts"))
+    .filter((name) => /\.\w+$/.test(name))
     .map((name) => `${folder}/${name.replaceAll("\\", "/")}`);
 }
 
+/** The files that are neither TypeScript nor a page. */
+function notTypeScript(among: readonly string[]): string[] {
+  return among.filter((file) => !file.endsWith(".ts") && !file.endsWith("/README.md"));
+}
+
 function importsOf(file: string, text: string): Import[] {
-  const code = text.replace(/\/\*[^]*?\*\/|^\s*\/\/.*$/gm, "");
-  return [...code.matchAll(IMPORTS)].map(([, type, ofType, call, specifier = ""]) => {
+  return referencesOf(text).references.map(({ specifier, kind }) => {
     const target = specifier.startsWith(".") ? pathFrom(file, specifier) : specifier;
-    const isType = type !== undefined || ofType !== undefined;
-    return { file, target, kind: isType ? "type" : call === undefined ? "static" : "dynamic" };
+    return { file, target, kind };
   });
+}
+
+function formFaults(file: string, text: string): string[] {
+  return referencesOf(text).faults.map((rule) => `${file} breaks the rule: ${rule}`);
+}
+
+/** The names of the rules that a text breaks as that file. */
+function brokenRules(file: string, code: string): string[] {
+  return RULES.filter((rule) => breaches(rule, importsOf(file, code)).length > 0).map((rule) => rule.name);
 }
 
 function pathFrom(file: string, specifier: string): string {
