@@ -1,5 +1,11 @@
 /**
- * Milliseconds since 1970 with fractions: a time that the processes of one host can compare.
+ * Shared clock: a time that the processes of one host can compare.
+ *
+ * @module
+ */
+
+/**
+ * Milliseconds since 1970 with fractions.
  *
  * Each runtime adds what its monotonic clock has counted to the system's time at its start. On Linux, Node 20 to 26, Deno
  * 2.9 and Bun 1.4 were all within 0.04 ms of the system's time. A system clock that is set between two starts would part
