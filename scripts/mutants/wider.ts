@@ -215,7 +215,7 @@ export const WIDER: readonly Mutant[] = judgedBy("storms", [
   {
     name: "a stall is not reported to the node's own subscribers",
     file: "src/pubsub/loss_notifier.ts",
-    find: 'Math.max(MIN_PATIENCE, heartbeat)) this.#tellAll("gap");',
+    find: 'Math.max(MIN_PATIENCE, heartbeat)) this.#notifyAll("gap");',
     replace: "Math.max(MIN_PATIENCE, heartbeat)) return;",
     seeds: [122, 224, 1328, 1340, 1725],
   },
