@@ -77,7 +77,7 @@ export const PROTOCOL: readonly Mutant[] = judgedBy("storms", [
   {
     name: "the position is not announced after a burst",
     file: "src/reliability/send_stream.ts",
-    find: "if (isDue) sendControlPacket(encodeControl(TYPE_STATE, nodeId, this.positionRecords));",
+    find: 'if (isDue) transmit.sendControlPacket(encodeControl(TYPE_STATE, nodeId, this.positionRecords), "extended");',
     replace: "",
   },
   {
@@ -137,7 +137,7 @@ export const PROTOCOL: readonly Mutant[] = judgedBy("storms", [
   {
     name: "a lost stream is no gap",
     file: "src/reliability/receive_streams.ts",
-    find: 'if (isLoss) this.#config.onGap(stream.id, stream.giveUp(now), undefined, "lost");',
+    find: 'if (isLoss) this.#config.losses.gap(stream.id, stream.giveUp(now), undefined, "lost");',
     replace: "if (isLoss) stream.giveUp(now);",
   },
   {
@@ -149,7 +149,7 @@ export const PROTOCOL: readonly Mutant[] = judgedBy("storms", [
   {
     name: "numbers below `oldest` are no gap",
     file: "src/reliability/receive_streams.ts",
-    find: "this.#tell(stream, stream.window.startAt(position.oldest));",
+    find: "this.#reportOverwritten(stream, stream.window.startAt(position.oldest));",
     replace: "stream.window.startAt(position.oldest);",
   },
   {
@@ -204,12 +204,12 @@ export const PROTOCOL: readonly Mutant[] = judgedBy("storms", [
     name: "a leave is acknowledged at once",
     file: "src/reliability/receive_streams.ts",
     find: "stream.leavingAt ??= now;",
-    replace: "stream.leavingAt ??= now;\n    this.#config.onSettled(stream, extension.position?.last ?? 0);",
+    replace: "stream.leavingAt ??= now;\n    this.#config.acks.onSettled(stream, extension.position?.last ?? 0);",
   },
   {
     name: "what a departing node has not retransmitted is no gap",
     file: "src/reliability/receive_streams.ts",
-    find: 'this.#config.onGap(stream.id, stream.giveUp(now), highest, "left");',
+    find: 'this.#config.losses.gap(stream.id, stream.giveUp(now), highest, "left");',
     replace: "stream.giveUp(now);",
   },
   {

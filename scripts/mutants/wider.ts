@@ -151,8 +151,8 @@ export const WIDER: readonly Mutant[] = judgedBy("storms", [
   {
     name: "a position does not report what is pending",
     file: "src/reliability/send_stream.ts",
-    find: "return pending === undefined ? { position",
-    replace: "return pending === undefined || pending >= 0 ? { position",
+    find: "return pending === undefined\n",
+    replace: "return pending === undefined || pending >= 0\n",
     seeds: [43],
   },
   {
@@ -221,15 +221,15 @@ export const WIDER: readonly Mutant[] = judgedBy("storms", [
   {
     name: "a stall is not reported to the node's own subscribers",
     file: "src/pubsub/loss_notifier.ts",
-    find: 'Math.max(MIN_PATIENCE, heartbeat)) this.#tellAll("gap");',
+    find: 'Math.max(MIN_PATIENCE, heartbeat)) this.#notifyAll("gap");',
     replace: "Math.max(MIN_PATIENCE, heartbeat)) return;",
     seeds: [122, 224, 1328, 1340, 1725],
   },
   {
     name: "a node that has answered nothing counts in the status",
     file: "src/observability/status.ts",
-    find: "if (stream.isValidated && !stream.isGone) list",
-    replace: "if (!stream.isGone) list",
+    find: "if (stream.isValidated && !stream.isDeparted) list",
+    replace: "if (!stream.isDeparted) list",
     seeds: [9, 20, 25, 42],
   },
   {
@@ -319,7 +319,7 @@ export const WIDER: readonly Mutant[] = judgedBy("storms", [
   {
     name: "a number that is used twice is a copy",
     file: "src/reliability/receive_streams.ts",
-    find: "      if (stream.hasReused(number, print)) this.#reused(stream, number, number);\n",
+    find: "      if (stream.hasReused(number, fingerprint)) this.#reused(stream, number, number);\n",
     replace: "",
     seeds: [127, 482, 1238],
   },
@@ -333,7 +333,7 @@ export const WIDER: readonly Mutant[] = judgedBy("storms", [
   {
     name: "a node that has used numbers twice keeps its id",
     file: "src/reliability/send_stream.ts",
-    find: "      this.#config.onReused();\n",
+    find: "      this.#config.identity.numbersReused();\n",
     replace: "",
     seeds: [3211],
   },

@@ -235,9 +235,9 @@ export class Binder {
 }
 
 /**
- * Binds a free port that can be shared. Asked for any port to share, a system may choose one that another mesh shares
- * already. So a port is found that nobody has; between the two binds another program may take it, and the next attempt
- * finds another.
+ * Binds a free port that can be shared. When the system is to choose a port to share, it may choose one that another
+ * mesh shares already. So a port is found that no socket has; between the two binds another program may take it, and the
+ * next attempt finds another.
  */
 async function bindFreePort(
   bind: (options: BindOptions) => Promise<DatagramSocket>,

@@ -10,10 +10,10 @@ import { type Endpoint, formatAddress } from "../platform/endpoint.ts";
  * Seeds that no known peer covers, so that batches go there too.
  *
  * A seed is the shared port of a host, while a node of this project is known by a port of its own: which of the peers
- * on a host answers at a seed cannot be told. So a host's seeds are covered when it has as many peers that are no seeds
+ * on a host answers at a seed is not known. So a host's seeds are covered when it has as many peers that are no seeds
  * as it has seeds that are no peers.
  */
-export function uncoveredSeeds(peers: readonly Endpoint[], seeds: readonly Endpoint[]): readonly Endpoint[] {
+function uncoveredSeeds(peers: readonly Endpoint[], seeds: readonly Endpoint[]): readonly Endpoint[] {
   const open = unknownEndpoints(seeds, peers);
   const spare = countByHost(unknownEndpoints(peers, seeds));
   const wanted = countByHost(open);
@@ -53,8 +53,8 @@ export interface Reachable {
 }
 
 /**
- * The unicast destinations of batches, and of packets that only the extension has: the peers that need copies, and the
- * seeds that no peer covers. They are computed again only when one of the lists has changed.
+ * Determines the unicast destinations of batches, and of packets that only the extension has: the peers that need
+ * copies, and the seeds that no peer covers. They are computed again only when one of the lists has changed.
  */
 export class Fanout {
   readonly #reachable: () => Reachable;

@@ -63,7 +63,7 @@ interface InitialSockets {
 }
 
 /**
- * The sockets of a node: one on the port of the mesh, one on its own port, and one for each interface that sends
+ * Holds the sockets of a node: one on the port of the mesh, one on its own port, and one for each interface that sends
  * multicast.
  */
 export class InterfaceSockets {

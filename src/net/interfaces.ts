@@ -5,7 +5,7 @@
  */
 
 import { MeshOpenError } from "../errors.ts";
-import { type Endpoint, type Family, isIpv4, isLoopback } from "../platform/endpoint.ts";
+import { type Endpoint, type Family, isIpv4, isLinkLocal, isLoopback } from "../platform/endpoint.ts";
 import type { NetworkInterface, NetworkInterfaces, RouteTo } from "../platform/host.ts";
 import { familyOf, hostLiteral } from "./address_family.ts";
 
@@ -261,10 +261,6 @@ function distinct(links: readonly Link[]): readonly Link[] {
 function toLink({ name, address, internal }: NetworkInterface, family: Family): Link {
   const zoned = isLinkLocal(address) && !address.includes("%") ? `${address}%${name}` : address;
   return { name, address: zoned, ref: family === 4 ? address : name, internal };
-}
-
-function isLinkLocal(address: string): boolean {
-  return /^fe[89ab][\da-f]:/i.test(address);
 }
 
 /** The broadcast address of a network. Networks of one or two addresses have none, as all are hosts' (RFC 3021). */

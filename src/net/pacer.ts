@@ -97,7 +97,7 @@ export class Pacer {
     if (this.#rate < START_RATE) this.#isHeldBack = true;
   }
 
-  /** A datagram has left. One that left without asking becomes a debt, up to the size of a burst. */
+  /** A datagram has left. One that left before {@linkcode Pacer.wait} allowed it becomes a debt, up to a burst. */
   spend(): void {
     this.#tokens = Math.max(-this.#burst(), this.#tokens - 1);
   }

@@ -113,7 +113,7 @@ export function meshStatus(config: StatusConfig): MeshStatus {
   const now = clock.now();
   const list: PeerStatus[] = [];
   for (const stream of streams?.all ?? []) {
-    if (stream.isValidated && !stream.isGone) list.push(statusOf(stream, now, config));
+    if (stream.isValidated && !stream.isDeparted) list.push(statusOf(stream, now, config));
   }
   // A node that has lost all peers at once is more likely cut off than the only one alive.
   if (list.length === 0) {
@@ -165,7 +165,7 @@ function statusOf(
     state: isSilent ? "doubt" : isSettled ? "current" : "repairing",
     stateFor: now - (isSilent ? doubtAt : changedAt),
     position: window.settled,
-    missing: stream.isGone ? 0 : window.missing,
+    missing: stream.isDeparted ? 0 : window.missing,
     staleness: Math.max(now - Math.min(settledAt - suspended, since), waiting ?? 0),
   };
 }

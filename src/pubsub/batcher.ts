@@ -114,7 +114,7 @@ export class Batcher {
   }
 
   /**
-   * Accounts for a suspension in which the clock stood still: pending keys have been pending for `time` milliseconds
+   * Accounts for a suspension in which the clock stopped: pending keys have been pending for `time` milliseconds
    * longer.
    */
   sleep(time: number): void {

@@ -82,7 +82,7 @@ export interface DispatcherConfig {
   readonly patience: number;
   /** A callback of a subscription to `topic` took `duration` milliseconds. */
   readonly onSlow: (topic: Topic, duration: number) => void;
-  /** Keys were dropped: {@linkcode Dispatcher.tellAll} has to be called soon. */
+  /** Keys were dropped: {@linkcode Dispatcher.notifyAll} has to be called soon. */
   readonly onDropped: () => void;
 }
 
@@ -122,7 +122,7 @@ export class Dispatcher {
   /** Keys that are queued. */
   waiting = 0;
   /** When all subscriptions were last notified, by the clock. During such a round: when its last callback returned. */
-  toldAt: number = -Infinity;
+  notifiedAt: number = -Infinity;
   readonly #config: DispatcherConfig;
   readonly #clock: Clock;
   readonly #subscriptions: Subscriptions;
@@ -201,7 +201,7 @@ export class Dispatcher {
   }
 
   /**
-   * Accounts for a suspension in which the clock stood still: queued keys have been outstanding for `time` milliseconds
+   * Accounts for a suspension in which the clock stopped: queued keys have been outstanding for `time` milliseconds
    * longer.
    */
   sleep(time: number): void {
@@ -286,7 +286,7 @@ export class Dispatcher {
   }
 
   /** Notifies every subscription with an event for its own key or prefix. Queued keys are covered by that. */
-  tellAll(cause: Loss): void {
+  notifyAll(cause: Loss): void {
     if (this.#isClosed) return;
     this.#owedSince = this.#clock.now() - (this.age ?? 0);
     this.#clear();
@@ -341,7 +341,7 @@ export class Dispatcher {
     this.#arm();
   }
 
-  /** A turn is known to be long only when it has ended, or has not for some time. */
+  /** Finds out whether this turn of the event loop is long: when it ends, or when it has lasted for some time. */
   #checkTurn(now: number): void {
     if (this.#turnEnd === undefined) this.#turnAt = now;
     else if (now - this.#turnAt >= LONG_TURN) this.#isBehind = true;
@@ -431,7 +431,7 @@ export class Dispatcher {
     if (cause !== undefined) {
       this.#round = undefined;
       this.#isRound = true;
-      this.#offers = this.#subscriptions.tell(cause);
+      this.#offers = this.#subscriptions.notify(cause);
       return true;
     }
     this.#owedSince = undefined;
@@ -494,7 +494,7 @@ export class Dispatcher {
     const duration = now - this.#mark;
     this.#mark = now;
     if (this.#keysToTime > 0) this.#keysToTime--;
-    if (this.#isRound) this.toldAt = now;
+    if (this.#isRound) this.notifiedAt = now;
     if (duration >= BUDGET) this.#keysToTime = TIMED_KEYS;
     if (duration > SLOW) {
       this.#config.onSlow(topic ?? (this.#subscriptions.lastRecipients as Recipients).topic, duration);

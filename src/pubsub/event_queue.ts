@@ -43,9 +43,9 @@ export class EventQueue implements AsyncIterableIterator<SyncEvent> {
     if (this.#readers.give(event)) return "queued";
     const exact = typeof this.#topic === "string";
     if (event.cause !== "publish") {
-      // There is one key and one event: this event says all that the held one says, and comes after it.
+      // A held event of the only key is covered by this one, which comes after it.
       const merged = this.#cover !== undefined || exact && this.#events.delete(event.key);
-      // A gap event says more than an overflow: another process may have missed something too.
+      // A gap event replaces an overflow: it means that other processes may have missed something too.
       if (this.#cover?.cause !== "gap") this.#cover = event;
       return merged ? "merged" : "queued";
     }

@@ -12,27 +12,30 @@ import type { Clock, Timer } from "../platform/clock.ts";
  */
 const SPACING = 100;
 
-/** The first gap is notified at once. Those that follow within {@linkcode SPACING} share one round at the end of it. */
+/**
+ * Starts rounds of notifications: at once for the first gap. Gaps that follow within {@linkcode SPACING} share one
+ * round at the end of it.
+ */
 export class GapReporter {
   /** Gaps reported. */
   count = 0;
   readonly #clock: Clock;
-  readonly #tell: () => void;
-  #toldAt = -Infinity;
+  readonly #notify: () => void;
+  #notifiedAt = -Infinity;
   #timer: Timer | undefined;
   #closed = false;
 
-  /** `tell` MUST NOT throw. */
-  constructor(clock: Clock, tell: () => void) {
+  /** `notify` MUST NOT throw. */
+  constructor(clock: Clock, notify: () => void) {
     this.#clock = clock;
-    this.#tell = tell;
+    this.#notify = notify;
   }
 
   /** Counts a gap, and schedules its notification. */
   report(): void {
     this.count++;
     if (this.#timer !== undefined || this.#closed) return;
-    const wait = this.#toldAt + SPACING - this.#clock.now();
+    const wait = this.#notifiedAt + SPACING - this.#clock.now();
     if (wait <= 0) this.#round();
     else this.#timer = this.#clock.setTimer(() => this.#round(), wait);
   }
@@ -45,7 +48,7 @@ export class GapReporter {
 
   #round(): void {
     this.#timer = undefined;
-    this.#toldAt = this.#clock.now();
-    this.#tell();
+    this.#notifiedAt = this.#clock.now();
+    this.#notify();
   }
 }

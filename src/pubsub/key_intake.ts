@@ -1,5 +1,5 @@
 /**
- * Intake of the keys that arrive: load guards first, then subscribers.
+ * Key intake: passes the keys that arrive to the load guards first, then to the subscribers.
  *
  * @module
  */
@@ -19,7 +19,10 @@ export interface KeyIntakeConfig {
   readonly streams: { readonly outstandingSince: number } | undefined;
 }
 
-/** One per node. What the dispatcher and the subscriptions do alone is theirs, bound once: a call less for each datagram. */
+/**
+ * Passes on the keys of each datagram. Methods of the dispatcher and the subscriptions that need nothing else are bound
+ * once, which saves a call for each datagram.
+ */
 export class KeyIntake implements KeySink {
   readonly within: (read: () => void) => void;
   readonly look: () => void;

@@ -1,5 +1,6 @@
 /**
- * Loss notification: what may have been missed ends load guards, is an event, and is told to every subscriber.
+ * Loss notifier: makes load guards stale, emits events and notifies all subscribers when something may have been
+ * missed.
  *
  * @module
  */
@@ -11,8 +12,8 @@ import { GapReporter } from "./gap_reporter.ts";
 import type { LoadGuards } from "./load_guard.ts";
 
 /**
- * How long a key waits for slow callbacks at least, in milliseconds, before everybody is told of an overflow: else a heartbeat
- * as short as one garbage collection would do it.
+ * Least time, in milliseconds, that keys wait for slow callbacks before all subscribers are notified of an overflow. It
+ * applies when the heartbeat is shorter: one garbage collection may take as long as a short heartbeat.
  */
 export const MIN_PATIENCE = 100;
 
@@ -26,7 +27,7 @@ export interface LossNotifierConfig {
   readonly emit: (event: MeshEvent) => void;
 }
 
-/** One per node. */
+/** Notifies all subscribers: of gaps and of overflows at most every 100 ms each, and of stalls. */
 export class LossNotifier {
   readonly #config: LossNotifierConfig;
   readonly #gaps: GapReporter;
@@ -36,8 +37,8 @@ export class LossNotifier {
   constructor(config: LossNotifierConfig) {
     const { clock } = config;
     this.#config = config;
-    this.#gaps = new GapReporter(clock, () => this.#tellAll("gap"));
-    this.#overflows = new GapReporter(clock, () => this.#tellAll("overflow"));
+    this.#gaps = new GapReporter(clock, () => this.#notifyAll("gap"));
+    this.#overflows = new GapReporter(clock, () => this.#notifyAll("overflow"));
   }
 
   /** Gaps so far. */
@@ -45,10 +46,10 @@ export class LossNotifier {
     return this.#gaps.count;
   }
 
-  /** What a node has published in these numbers can not be had; `to` is absent when nobody knows the end. */
+  /** These numbers of a node cannot be had; `to` is absent when nobody knows the end. */
   gap(node: string, from: number, to: number | undefined, reason: GapReason): void {
     if (this.#isClosed) return;
-    // Guards at once: a round of events may wait.
+    // A round of events may wait, but guards become stale at once.
     this.#config.guards.touchAll();
     this.#config.emit({ type: "gap", node, from, to, reason });
     this.#gaps.report();
@@ -59,32 +60,36 @@ export class LossNotifier {
     this.#overflows.report();
   }
 
-  /** The machine was suspended: guards from before are fresh no more. */
+  /** The machine was suspended: guards from before are stale. */
   slept(): void {
     this.#config.guards.touchAll();
   }
 
-  /** All was well last at a time by the clock; since then the event loop stalled, or the machine was suspended for so long. */
+  /**
+   * The event loop has stalled, or the machine was suspended for `suspended` milliseconds. `since` is the time of the
+   * last check before that, by the clock.
+   */
   stalled({ since, suspended }: { readonly since: number; readonly suspended: number }): void {
     const { clock, dispatcher, emit, heartbeat } = this.#config;
     const now = clock.now();
-    // While a machine is suspended a node may come, publish and leave, and nothing of that waits in its sockets.
+    // While a machine is suspended another node may join, publish and leave. Its datagrams do not wait in a socket.
     if (this.#isClosed || (suspended === 0 && now - since <= heartbeat)) return;
     emit({ type: "stalled", duration: now - since });
-    // Callbacks that take so long while they are told would be told of that, and so on for ever. They suspend no machine.
-    if (suspended > 0 || now - dispatcher.toldAt > Math.max(MIN_PATIENCE, heartbeat)) this.#tellAll("gap");
+    // When callbacks of a notification take so long, another notification would cause the same again, without end. A
+    // suspension has no such cause.
+    if (suspended > 0 || now - dispatcher.notifiedAt > Math.max(MIN_PATIENCE, heartbeat)) this.#notifyAll("gap");
   }
 
-  /** Tells nothing more. */
+  /** Notifies nothing more. */
   close(): void {
     this.#isClosed = true;
     this.#gaps.close();
     this.#overflows.close();
   }
 
-  #tellAll(loss: Loss): void {
-    // Guards taken since it happened too: their subscribers hear of it only now.
+  #notifyAll(loss: Loss): void {
+    // Guards taken since the loss are stale too: subscribers hear of the loss only now.
     this.#config.guards.touchAll();
-    this.#config.dispatcher.tellAll(loss);
+    this.#config.dispatcher.notifyAll(loss);
   }
 }

@@ -1,5 +1,5 @@
 /**
- * Keys that a node publishes itself: which of its own subscribers hear of them.
+ * Own keys: which of a node's subscribers get the keys that the node publishes itself.
  *
  * @module
  */
@@ -17,7 +17,7 @@ export interface OwnKeysConfig {
 
 const RESOLVED: Promise<void> = Promise.resolve();
 
-/** One per node. */
+/** Delivers the keys that the node has published to its own subscriptions. */
 export class OwnKeys {
   readonly #config: OwnKeysConfig;
 
@@ -26,8 +26,8 @@ export class OwnKeys {
   }
 
   /**
-   * A key was accepted at once. `self` is the option of `publish`: true for all subscribers, false for none, and undefined for those
-   * who asked to hear what their own bus publishes.
+   * A key was accepted at once. `self` is the option of `publish`: true for all subscriptions, false for none,
+   * undefined for those that were made with `self: true`.
    */
   accepted(key: string, self: boolean | undefined): void {
     const { dispatcher, subscriptions } = this.#config;
@@ -38,7 +38,7 @@ export class OwnKeys {
   acceptedLate(key: string, self: boolean | undefined): void {
     const { guards, subscriptions } = this.#config;
     guards.touch(key);
-    // The transmit queue is at work. Its publisher goes on after that.
+    // No callback may run while the transmit queue takes a batch. The publisher continues after the delivery.
     if (self ?? subscriptions.selfish > 0) void RESOLVED.then(() => this.accepted(key, self));
   }
 }

@@ -16,7 +16,7 @@ import { isGroup, type Recipients, SubscriberTable } from "./subscriber_table.ts
 import type { SubscribeOptions, Subscription, SyncCallback, SyncEvent, Topic } from "./sync_bus.ts";
 
 /** Default number of events that an iterated subscription holds: the capacity of a subscriber's channel in go-warp. */
-export const DEFAULT_CAPACITY = 32;
+const DEFAULT_CAPACITY = 32;
 
 const SUBSCRIBE_OPTIONS = knownOptions<SubscribeOptions>({ capacity: true, self: true, signal: true });
 const TOPIC = knownOptions<Exclude<Topic, string>>({ prefix: true });
@@ -278,7 +278,7 @@ export class Subscriptions {
   }
 
   /** Notifies all subscriptions, in steps, that events were lost: each gets an event for its own key or prefix. */
-  *tell(cause: "gap" | "overflow"): Generator<Subscriber, void, undefined> {
+  *notify(cause: "gap" | "overflow"): Generator<Subscriber, void, undefined> {
     // Callbacks may subscribe while the tables are walked. Newer subscriptions are skipped, so the walk ends.
     const newest = this.#serial;
     for (const isIterated of CALLBACKS_FIRST) {

@@ -1,5 +1,5 @@
 /**
- * Fingerprints of the latest batches of a stream: they tell a copy of a batch from another batch with the same number.
+ * Batch fingerprints: they distinguish a copy of a batch from another batch with the same number.
  *
  * @module
  */
@@ -10,17 +10,17 @@
  */
 export const REMEMBERED = 128;
 
-/** A fingerprint of each batch, by its number. */
+/** Keeps the fingerprints of the latest batches, by their numbers. */
 export class BatchFingerprints {
   readonly #numbers = new Float64Array(REMEMBERED);
   readonly #fingerprints = new Int32Array(REMEMBERED);
 
   /** A batch has arrived with a number, from 1. */
-  note(number: number, print: number): void {
+  note(number: number, fingerprint: number): void {
     const slot = number % REMEMBERED;
     if ((this.#numbers[slot] as number) > number) return;
     this.#numbers[slot] = number;
-    this.#fingerprints[slot] = print;
+    this.#fingerprints[slot] = fingerprint;
   }
 
   /** Whether a batch with this number has arrived. */
@@ -29,8 +29,8 @@ export class BatchFingerprints {
   }
 
   /** Whether a batch with another fingerprint has arrived with that number. False when that is not known. */
-  differs(number: number, print: number): boolean {
-    return this.knows(number) && this.#fingerprints[number % REMEMBERED] !== print;
+  differs(number: number, fingerprint: number): boolean {
+    return this.knows(number) && this.#fingerprints[number % REMEMBERED] !== fingerprint;
   }
 
   /** Whether a batch has arrived with a number above `last`, up to `settled`. */

@@ -1,5 +1,6 @@
 /**
- * Routing of heartbeats and control packets to the parts that heed them, while the node is open and while it closes.
+ * Control router: passes heartbeats and control packets to the parts that use them, while the node is open and while it
+ * closes.
  *
  * @module
  */
@@ -17,14 +18,17 @@ import type { Shutdown } from "./shutdown.ts";
 /** What a {@linkcode ControlRouter} is made of. */
 export interface ControlRouterConfig {
   readonly membership: Membership;
-  /** Absent, as the probes are, when the node speaks the original's wire only. */
+  /** Absent, as the probes are, when the node speaks go-warp's wire only. */
   readonly reliability: Reliability | undefined;
   readonly probes: EchoProbes | undefined;
-  /** Says how far the node is with closing: it still helps others who miss something of it, and until it leaves it meets others. */
+  /**
+   * The progress of closing. A node that closes still answers requests, and until it leaves it still processes the
+   * heartbeats of other nodes.
+   */
   readonly shutdown: Shutdown;
 }
 
-/** One per node. */
+/** Passes on what is for this node. After `close` was called it passes on only what others still need of the node. */
 export class ControlRouter implements ControlSink {
   readonly #config: ControlRouterConfig;
 
@@ -36,14 +40,14 @@ export class ControlRouter implements ControlSink {
     const { membership, reliability, shutdown } = this.#config;
     const id = formatNodeId(nodeId);
     if (shutdown.hasBegun && !shutdown.isMeeting) {
-      if (extension !== undefined) reliability?.sendStream.greet(id, source);
+      if (extension !== undefined) reliability?.sendStream.sendLeaveOnce(id, source);
       return;
     }
     const hear = () => extension === undefined || reliability?.onHeartbeat({ nodeId, extension, source }, id) !== false;
-    const isHeeded = hear();
+    const isUsed = hear();
     membership.onHeartbeat({ nodeId, id, advertised, source, extension });
-    // The answer by which it has come back says where its stream is as well.
-    if (!isHeeded) hear();
+    // A departed node may have come back by this heartbeat, which has the position of its stream too.
+    if (!isUsed) hear();
   }
 
   onControl(control: ControlPacket): void {

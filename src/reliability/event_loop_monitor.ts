@@ -8,23 +8,23 @@
 import type { Clock, Timer } from "../platform/clock.ts";
 
 /**
- * Time between two looks, in milliseconds. A stall that is shorter than two of them is shorter than the time for which
- * a position is announced after a burst.
+ * Interval of the checks, in milliseconds. A stall that is shorter than two intervals is shorter than the time for
+ * which a position is announced after a burst.
  */
 const LOOK_EVERY = 250;
 
 /**
  * By how much more the wall clock has to advance than the node's clock, in milliseconds, to mean that the machine was
  * suspended: the monotonic clocks of all runtimes stop meanwhile. Time daemons step the wall clock by less. Only a wall
- * clock that somebody sets forward looks the same.
+ * clock that is set forward looks the same.
  */
 const SUSPENDED = 1000;
 
 /** A stall of the event loop, or a suspension of the machine. */
 export interface LoopStall {
   /**
-   * The time of the last look before it, by the node's clock, less the time of the suspension, which that clock has not
-   * counted.
+   * The time of the last check before it, by the node's clock, less the time of the suspension, which that clock has
+   * not counted.
    */
   readonly since: number;
   /** For how long the machine was suspended, in milliseconds; 0 for a stall. */
@@ -32,8 +32,8 @@ export interface LoopStall {
 }
 
 /**
- * A timer that fires late shows a stall. A wall clock that has advanced by more than the node's clock shows a
- * suspension.
+ * Reports stalls and suspensions. A timer that fires late shows a stall. A wall clock that has advanced by more than
+ * the node's clock shows a suspension.
  */
 export class EventLoopMonitor {
   readonly #clock: Clock;
@@ -63,35 +63,35 @@ export class EventLoopMonitor {
     return this.#wallPassed() >= SUSPENDED ? this.loopStall?.suspended ?? 0 : 0;
   }
 
-  /** Begins to look. */
+  /** Starts the checks. */
   start(): void {
     this.#mark();
     this.#timer = this.#clock.setTimer(() => {
       const { loopStall } = this;
       if (loopStall === undefined) this.start();
-      else this.#tell(loopStall);
+      else this.#report(loopStall);
     }, LOOK_EVERY);
   }
 
   /**
-   * Looks at once whether the machine was suspended: what arrives after the machine has woken must not be judged by a
+   * Checks at once whether the machine was suspended: what arrives after the machine has woken must not be judged by a
    * clock that has stopped meanwhile.
    */
   look(): void {
     if (this.suspended === 0) return;
     const { loopStall } = this;
-    if (loopStall !== undefined) this.#tell(loopStall);
+    if (loopStall !== undefined) this.#report(loopStall);
   }
 
-  /** Looks no more. */
+  /** Stops the checks. */
   close(): void {
     this.#timer?.cancel();
     this.#timer = undefined;
   }
 
-  #tell(loopStall: LoopStall): void {
+  #report(loopStall: LoopStall): void {
     this.#timer?.cancel();
-    // Whoever looks or asks within the callback must not report the same stall again.
+    // A call of `look` or `loopStall` within the callback must not report the same stall again.
     this.#mark();
     this.#onStall(loopStall);
     if (this.#timer !== undefined) this.start();

@@ -8,13 +8,13 @@ import type { Clock } from "../platform/clock.ts";
 import type { Endpoint } from "../platform/endpoint.ts";
 import type { Requester } from "./validation_tokens.ts";
 
-/** Time between two leave packets to a peer, and for how long the node lingers for another request, in milliseconds. */
+/** Time between two leave packets to a peer, in milliseconds; also how long the node lingers for another request. */
 export const LEAVE_EVERY = 30;
 
 /** Most nodes that get a leave packet of their own, besides the one to the group. */
 const MAX_INFORMED = 65_536;
 
-/** The state of one leave, and the peers that it waits for. */
+/** Keeps the state of one leave, and the peers that it waits for. */
 export class GracefulLeave {
   /** The peers that have not acknowledged the leave, and their endpoints. */
   readonly waiting: Map<string, Endpoint>;
@@ -43,7 +43,7 @@ export class GracefulLeave {
     return this.waiting.size > 0 || this.#clock.now() < this.#lingerUntil;
   }
 
-  /** Lingers for as long as one more round takes. */
+  /** The node stays for one more interval between leave packets: another request may come. */
   linger(): void {
     this.#lingerUntil = this.#clock.now() + LEAVE_EVERY;
   }
@@ -64,13 +64,13 @@ export class GracefulLeave {
     for (const endpoint of this.waiting.values()) this.#send(endpoint);
   }
 
-  /** A peer has everything. */
+  /** A peer has acknowledged the leave: it has everything. */
   confirm(id: string): void {
     this.confirmed.add(id);
     this.settle(id);
   }
 
-  /** A peer needs nothing more. */
+  /** A peer needs nothing more: the node does not wait for it. */
   settle(id: string): void {
     if (this.waiting.delete(id) && !this.goesOn) this.#wake();
   }

@@ -25,9 +25,9 @@ interface AwaitedRange {
 }
 
 /**
- * On a busy host, multicast waits in a socket of its own behind thousands of other datagrams, and radio networks hold
- * it back for stations that sleep. A state packet by unicast overtakes it, and makes numbers known that then seem to be
- * lost.
+ * Measures the lag. On a busy host, multicast waits in a socket of its own behind thousands of other datagrams, and
+ * radio networks hold it back for stations that sleep. A state packet by unicast overtakes it, and makes numbers known
+ * that then seem to be lost.
  */
 export class MulticastLag {
   readonly #clock: Clock;
@@ -56,7 +56,7 @@ export class MulticastLag {
     if (this.#awaited.length > MAX_AWAITED) this.#awaited.shift();
   }
 
-  /** A batch has come that nobody had asked for. Returns whether there is a lag. */
+  /** A batch has come that is no retransmission. Returns whether there is a lag. */
   onMulticast(stream: object, number: number): boolean {
     if (this.#awaited.length > 0) this.#look(stream, number, this.#clock.now());
     return this.value > 0;

@@ -1,5 +1,5 @@
 /**
- * NAK scheduler: decides when this node asks which other node for which missing batches.
+ * NAK scheduler: decides when missing batches are requested, how many at a time, and from which endpoint.
  *
  * Kin to NORM (RFC 5740) and PGM (RFC 3208): NAKs after a random back-off, repeated with growing pauses until the batch
  * arrives or is a gap.
@@ -22,7 +22,7 @@ import { type Hole, isVain, VAIN_ATTEMPTS } from "./receive_window.ts";
 
 /**
  * First and second wait for an answer, in milliseconds; two round trips if that is more. With 5 % loss, one hole in a
- * hundred is asked for three times: these waits have that done within 30 ms.
+ * hundred is requested three times: these waits have that done within 30 ms.
  */
 const RETRY = 6;
 /** Longest wait for an answer, in milliseconds; two round trips if that is more. */
@@ -46,23 +46,23 @@ const MAX_REQUESTED = 128;
  */
 const AFTER_OUTAGE = { numbers: 256, for: 10_000 };
 /**
- * Most numbers that were asked for and have not arrived. Those asked for in vain do not count: they must not keep
- * others from being asked for.
+ * Most numbers that were requested and have not arrived. Those requested in vain do not count: they must not keep
+ * others from being requested.
  */
-const MAX_ASKED = 512;
+const MAX_AWAITED = 512;
 /**
- * So many more numbers that were found missing within so many milliseconds may be asked for: they do not wait for what
+ * So many more numbers that were found missing within so many milliseconds may be requested: they do not wait for what
  * never arrives.
  */
 const MAX_NEW = 128;
 const NEW_FOR = 250;
 /**
- * Most numbers asked for in vain that are under way, each for {@linkcode MAX_RETRY}. As soon as one of them arrives,
+ * Most numbers requested in vain that are under way, each for {@linkcode MAX_RETRY}. As soon as one of them arrives,
  * they count as all others.
  */
 const MAX_VAIN = 32;
 /**
- * Longest wait between two NAKs for a number asked for in vain, in milliseconds, when there are more of them, or after
+ * Longest wait between two NAKs for a number requested in vain, in milliseconds, when there are more of them, or after
  * so many NAKs: with half lost in each direction one in 100,000 gets there by chance.
  */
 const MAX_VAIN_RETRY = 4000;
@@ -80,51 +80,51 @@ const LIMITED = 50;
 /**
  * A timer that fires so late, in milliseconds, runs before the datagrams are read that have come meanwhile: what is
  * missing by multicast may have come by unicast, or the other way round, in the other socket. So holes that were not
- * asked for yet wait for so many turns of the event loop, of about a millisecond each; see `TURNS` in
+ * requested yet wait for so many turns of the event loop, of about a millisecond each; see `TURNS` in
  * `failure_detector.ts`. A loop that lags in each of them gets through a receive buffer by then.
  */
 const LATE = 4;
 const TURNS = 8;
-/** Longest that this holds up a NAK, in milliseconds: a loop may lag for good. */
+/** Longest time that a NAK waits for these turns, in milliseconds: an event loop may lag all the time. */
 const MAX_HELD_UP = 250;
 /** Requests whose answers are recognised: one may be sent every 2 ms, and its answer may take 128 ms. */
 const MAX_OUTSTANDING = 64;
 
-/** What {@linkcode NakScheduler} is made of. The callbacks MUST NOT throw. */
+/** What {@linkcode NakScheduler} is made of. What it calls MUST NOT throw. */
 export interface NakSchedulerConfig {
   /** The node's own id, 16 bytes. */
   readonly nodeId: Uint8Array;
   readonly clock: Clock;
   readonly jitter: Jitter;
   readonly randomBytes: RandomBytes;
-  /** The endpoint of a peer; `undefined` when no heartbeat of it was heard. */
-  readonly endpointOf: (id: string) => Endpoint | undefined;
-  /** How many nodes could ask an unknown node. Absent: no other does. */
+  readonly peers: () => {
+    /** A peer; `undefined` when no heartbeat of it was heard. */
+    get(id: string): Pick<KnownPeer, "endpoint" | "extended" | "isValidated"> | undefined;
+  };
+  /** Limits how many nodes of a large mesh send a request to an unknown node. Absent: this one always does. */
   readonly suppression?: ResponseSuppression;
-  /** What is known of the node of a stream. */
-  readonly peer?: (id: string) => Pick<KnownPeer, "extended" | "isValidated"> | undefined;
-  readonly send: (packet: Uint8Array, to: Endpoint) => void;
-  /** Something was missing of a node that leaves; it may have left by now. */
+  readonly transmit: { sendControlPacket(packet: Uint8Array, to: Endpoint): void };
+  /** Something is missing of a node that leaves. By now the node may have left. */
   readonly onLeaving: (stream: ReceiveStream) => void;
 }
 
-/** One timer for all streams. It runs only while something is missing. */
+/** Sends the NAKs and catch-up requests of all streams, by one timer. It runs only while something is missing. */
 export class NakScheduler {
   /** Requests sent. */
   sent = 0;
   readonly #config: NakSchedulerConfig;
   readonly #all: TokenBucket;
   readonly #unvalidated: TokenBucket;
-  /** The streams that want something, and when each asks next. */
+  /** The streams that have something to request, and when each does next. */
   readonly #wanting = new Map<ReceiveStream, number>();
   /**
-   * When unvalidated nodes may be asked again, all at the same moment: one that came in between would overtake those
-   * that wait.
+   * When unvalidated nodes may be sent requests again, all at the same moment: one that came in between would overtake
+   * those that wait.
    */
   #unvalidatedAt = -Infinity;
   #timer: Timer | undefined;
   #timerAt = Infinity;
-  /** How many turns the event loop still has to make before new holes are asked for, and since when they wait. */
+  /** How many turns the event loop still has to make before new holes are requested, and since when they wait. */
   #turns = 0;
   #heldUpAt = -Infinity;
   #closed = false;
@@ -135,7 +135,7 @@ export class NakScheduler {
     this.#unvalidated = new TokenBucket(config.clock, UNVALIDATED_PER_SECOND, UNVALIDATED_PER_SECOND);
   }
 
-  /** A stream has holes to be asked for, or fewer than before. The next tick finds out when exactly. */
+  /** A stream has holes to request, or fewer than before. The next tick finds out when exactly. */
   schedule(stream: ReceiveStream): void {
     if (this.#closed) return;
     const at = this.#config.clock.now() + SPACING;
@@ -143,14 +143,14 @@ export class NakScheduler {
     this.#setTimer(at);
   }
 
-  /** Asks for the position of a stream: only the answer to a request is authoritative. */
+  /** Requests the position of a stream: only the answer to a request is authoritative. */
   probe(stream: ReceiveStream): void {
     const { suppression } = this.#config;
     const isChosen = !this.#isUnvalidated(stream) || suppression === undefined || suppression.isChosen(0);
     if (!this.#closed && isChosen) this.#sendStreamProbe(stream);
   }
 
-  /** Asks for nothing more. */
+  /** Requests nothing more. */
   close(): void {
     this.#closed = true;
     this.#timer?.cancel();
@@ -179,7 +179,7 @@ export class NakScheduler {
         if (stream.leavingAt !== undefined) this.#config.onLeaving(stream);
         const { sent } = this;
         nextAt = this.#sendNaks(stream, now);
-        // A stream that was just served goes behind those that wait for the same limits, and is met again below.
+        // A stream that was just served goes behind those that wait for the same limits; the loop visits it once more.
         if (this.sent > sent) this.#wanting.delete(stream);
         this.#wanting.set(stream, nextAt);
       }
@@ -199,7 +199,7 @@ export class NakScheduler {
     }
   }
 
-  /** Asks for what is due, and returns when the stream asks next. */
+  /** Requests what is due, and returns when the next request of the stream is due. */
   #sendNaks(stream: ReceiveStream, now: number): number {
     const spaced = (stream.naks[0]?.sentAt ?? -Infinity) + SPACING;
     if (now < spaced) return spaced;
@@ -220,15 +220,15 @@ export class NakScheduler {
   }
 
   /**
-   * When this node asks an unvalidated node that all nodes of a large mesh may have heard; Infinity when others do.
-   * Path validation answers the same question for a node that speaks the extension. One that leaves after it was heard
-   * before is asked by all nodes: there is no second chance.
+   * When this node sends a catch-up request to an unvalidated node, which all nodes of a large mesh may have heard;
+   * Infinity when others do. A node that speaks the extension needs none: path validation finds out the same. All nodes
+   * send one to a node that was heard before and leaves now, as there is no second chance.
    */
   #drawTurn({ id, leavingAt, onlyLeaves, streamProbe }: ReceiveStream, now: number): number {
-    const { suppression, peer } = this.#config;
+    const { suppression, peers } = this.#config;
     const isLate = leavingAt !== undefined && !onlyLeaves;
     if (suppression === undefined || isLate || streamProbe.turnAt !== undefined) return streamProbe.turnAt ?? now;
-    const isChosen = peer?.(id)?.extended !== true && suppression.isChosen(streamProbe.turns++);
+    const isChosen = peers().get(id)?.extended !== true && suppression.isChosen(streamProbe.turns++);
     if (!isChosen) streamProbe.sentAt = now;
     else streamProbe.turnAt = now + suppression.delay();
     return streamProbe.turnAt ?? Infinity;
@@ -249,7 +249,7 @@ export class NakScheduler {
     const isAfterOutage = now - stream.outageAt < AFTER_OUTAGE.for &&
       window.holes.some(({ from, to }) => to - from >= AFTER_OUTAGE.numbers);
     if (!isAfterOutage) stream.room = UNDER_WAY[0];
-    const rest = { room: Math.floor(stream.room), vain: MAX_VAIN, fresh: MAX_ASKED };
+    const rest = { room: Math.floor(stream.room), vain: MAX_VAIN, fresh: MAX_AWAITED };
     let left = MAX_REQUESTED;
     let freeAt = Infinity;
     let vainFreeAt = Infinity;
@@ -265,7 +265,7 @@ export class NakScheduler {
         rest.vain -= count;
         vainFreeAt = Math.min(vainFreeAt, lastNakSentAt + MAX_RETRY);
       }
-      // A number that was asked for in vain has arrived, so perhaps all of them can.
+      // A number that was requested in vain has arrived, so perhaps all of them can.
       if (isOpen && now - lastNakSentAt >= MAX_RETRY) hole.due = Math.min(hole.due, now);
       if (now - lastNakSentAt >= wait) continue;
       rest.room -= count;
@@ -273,18 +273,18 @@ export class NakScheduler {
     }
     let next = Infinity;
     const ranges: NumberRange[] = [];
-    const ask = (oftenAsked: boolean): boolean => {
+    const request = (isOften: boolean): boolean => {
       // The list grows where a hole is split: the second part comes next, and waits.
       for (const hole of window.holes) {
-        if ((hole.attempts >= VAIN_ATTEMPTS) !== oftenAsked) continue;
-        const inVain = oftenAsked && isInVain(hole);
+        if ((hole.attempts >= VAIN_ATTEMPTS) !== isOften) continue;
+        const inVain = isOften && isInVain(hole);
         if (this.#turns > 0 && hole.attempts === 0) {
           next = Math.min(next, Math.max(now, hole.due));
           continue;
         }
         const most = mostOf(hole, inVain, rest, now);
         if (hole.due <= now && most > 0 && left > 0 && ranges.length < MAX_RANGES) {
-          // Holes are asked for on validated paths only.
+          // Holes are requested on validated paths only.
           if (ranges.length === 0 && !this.#maySend(stream)) return false;
           if (hole.attempts > 0) stream.narrow(now, wait);
           window.split(hole, Math.min(most, left));
@@ -297,14 +297,14 @@ export class NakScheduler {
           window.nakSent(hole, now, now + this.#retryAfter(stream, hole.attempts + 1, isSeldom));
           ranges.push({ from: hole.from, to: hole.to });
         }
-        // What waits for room is due when a number that was asked for has arrived, or counts as lost.
+        // What waits for room is due when a requested number has arrived, or counts as lost.
         if (hole.due > now || most > 0) next = Math.min(next, hole.due);
         else if (inVain) next = Math.min(next, vainFreeAt);
       }
       return true;
     };
-    // Holes that were asked for often give way to the others.
-    if (!ask(false) || !ask(true)) return this.#leavingBy(stream, now + LIMITED, now);
+    // Holes that were requested often give way to the others.
+    if (!request(false) || !request(true)) return this.#leavingBy(stream, now + LIMITED, now);
     ranges.sort((a, b) => a.from - b.from);
     const last = ranges.at(-1);
     if (last !== undefined) this.#send(stream, TYPE_NAK, { ranges }, last.to);
@@ -330,18 +330,18 @@ export class NakScheduler {
   }
 
   #send(stream: ReceiveStream, type: number, what: Extension, upTo: number): void {
-    const { nodeId, clock, randomBytes, send } = this.#config;
+    const { nodeId, clock, randomBytes, transmit } = this.#config;
     const nonce = readU32(randomBytes(NONCE_LENGTH), 0);
     const to = this.#endpointOf(stream);
     stream.naks.unshift({ nonce, sentAt: clock.now(), upTo, settled: stream.window.settled, to });
     if (stream.naks.length > MAX_OUTSTANDING) stream.naks.pop();
     const token = stream.token === undefined ? {} : { token: stream.token };
-    send(encodeControl(type, nodeId, { stream: stream.nodeId, nonce, ...token, ...what }), to);
+    transmit.sendControlPacket(encodeControl(type, nodeId, { stream: stream.nodeId, nonce, ...token, ...what }), to);
     this.sent++;
   }
 
   #endpointOf(stream: ReceiveStream): Endpoint {
-    return this.#config.endpointOf(stream.id) ?? stream.source;
+    return this.#config.peers().get(stream.id)?.endpoint ?? stream.source;
   }
 
   #isValidated(stream: ReceiveStream): boolean {
@@ -349,7 +349,7 @@ export class NakScheduler {
   }
 
   #isUnvalidated(stream: ReceiveStream): boolean {
-    return !this.#isValidated(stream) && this.#config.peer?.(stream.id)?.isValidated !== true;
+    return !this.#isValidated(stream) && this.#config.peers().get(stream.id)?.isValidated !== true;
   }
 
   /** A stream whose node leaves is looked at when the node must have left, whether or not something is due. */
@@ -365,7 +365,7 @@ export class NakScheduler {
   }
 
   #retryAfter(stream: ReceiveStream, attempts: number, isSeldom = false): number {
-    const isServed = !isSeldom && this.#config.clock.now() - stream.repairedAt < RETRANSMITS_COME;
+    const isServed = !isSeldom && this.#config.clock.now() - stream.retransmitAt < RETRANSMITS_COME;
     const most = isServed ? MAX_DOUBLINGS : Infinity;
     const first = this.#responseTime(stream);
     const longest = Math.max(isSeldom ? MAX_VAIN_RETRY : MAX_RETRY, first);
@@ -374,17 +374,17 @@ export class NakScheduler {
   }
 }
 
-/** How many numbers may still be asked for. */
+/** How many numbers may still be requested. */
 interface Allowance {
   /** In all. */
   room: number;
-  /** Of those that were asked for in vain. */
+  /** Of those that were requested in vain. */
   vain: number;
-  /** Of those that were not asked for yet. */
+  /** Of those that were not requested yet. */
   fresh: number;
 }
 
-/** How many numbers of a hole may be asked for. */
+/** How many numbers of a hole may be requested. */
 function mostOf({ attempts, foundAt }: Hole, inVain: boolean, { room, vain, fresh }: Allowance, now: number): number {
   if (inVain) return Math.min(room, vain);
   if (attempts > 0) return room;

@@ -1,5 +1,5 @@
 /**
- * Batches get their numbers as they are taken to be sent, and are announced when they have left.
+ * Numbered batches: the batch source of the transmit queue; a batch gets its number when it is taken to be sent.
  *
  * @module
  */
@@ -8,12 +8,15 @@ import type { BatchSource } from "../net/transmit_queue.ts";
 import type { Batcher } from "../pubsub/batcher.ts";
 import type { SendStream } from "./send_stream.ts";
 
-/** One per node. */
+/**
+ * Takes batches from the batcher and numbers them by the send stream. The position is announced when they have been
+ * sent.
+ */
 export class NumberedBatches implements BatchSource {
   readonly #batcher: Batcher;
   readonly #stream: SendStream | undefined;
 
-  /** Without a `stream` they have no numbers. */
+  /** Without a `stream` batches get no numbers. */
   constructor(batcher: Batcher, stream: SendStream | undefined) {
     this.#batcher = batcher;
     this.#stream = stream;

@@ -16,28 +16,28 @@ export interface SentNak {
   readonly nonce: number;
   readonly sentAt: number;
   readonly to: Endpoint;
-  /** The highest number that was asked for, 0 for none. */
+  /** The highest number that was requested, 0 for none. */
   readonly upTo: number;
   /** All numbers up to this one had arrived or were given up when it was sent. */
   readonly settled: number;
 }
 
-/**
- * Numbers that were given twice, from `from` to `to` (`undefined` when nobody knows the end), whether subscribers were
- * told, and how often the node was.
- */
+/** Numbers that were given twice. */
 export interface Reused {
   readonly from: number;
+  /** `undefined` when nobody knows the end. */
   readonly to: number | undefined;
-  hasBeenNamed: boolean;
-  times: number;
+  /** Whether they were reported as a gap. */
+  isReported: boolean;
+  /** How often their node was notified. */
+  notifications: number;
 }
 
 /** The request for the position of a stream, and when it is sent again. */
 export interface StreamProbe {
   due: number;
   attempts: number;
-  /** How often it was left to other nodes, as this one is one of many that could ask; and when this one asks. */
+  /** How often it was left to the other nodes of a large mesh, and when this node sends it itself. */
   turns: number;
   turnAt: number | undefined;
   /** When it was last sent or left to others. */
@@ -63,14 +63,14 @@ export const LEAVE_PATIENCE = 2000;
 export interface CatchUp {
   /** When it became necessary. */
   readonly since: number;
-  /** Added to the age that is asked for: the time that request and answer may take, in milliseconds. */
+  /** Added to the requested age: the time that request and answer may take, in milliseconds. */
   margin: number;
 }
 
 /** Added to ages, in milliseconds: they are sent as whole milliseconds. */
 const AGE_GRAIN = 1;
 /**
- * Part by which the clocks of two hosts may differ in speed, all told: five times the documented 0.1 % of each. A time
+ * Part by which the clocks of two hosts may differ in speed: five times the documented 0.1 % of each. A time
  * daemon slews a clock by 0.05 % (ntpd, adjtime), chronyd by up to 8 %, but only until an offset of some seconds is
  * made up for.
  */
@@ -79,30 +79,34 @@ const DRIFT = 0.01;
  * Waits up to this long are not cut short when a node is heard again, in milliseconds: the answer may be on its way.
  */
 const IMPATIENT = 30;
-/** Requests in a row to a node that answers none. */
+/** Catch-up requests in a row to a node that answers none. */
 export const MAX_UNANSWERED = 4;
 /**
- * After those the node is asked when it is heard so many milliseconds later, then twice as many, up to a second; after
- * {@linkcode MAX_IN_VAIN} in all, after {@linkcode ASK_SELDOM}. Whoever forges its packets has it asked too.
+ * Pause before one more request to such a node, in milliseconds: the first, doubled each time, and the longest. It is
+ * sent when the node is heard. Forged packets of the node cause it too, so after {@linkcode MAX_IN_VAIN} requests in
+ * all the pause is {@linkcode LONG_PAUSE}.
  */
-const ASK_AGAIN: readonly [number, number] = [100, 1000];
+const PROBE_PAUSE: readonly [number, number] = [100, 1000];
 const MAX_IN_VAIN = 32;
-const ASK_SELDOM = 8000;
+const LONG_PAUSE = 8000;
 /** Longest that a hole waits because batches of its stream often come late, in milliseconds. */
 const MAX_LATENESS = 100;
-/** What a retransmission that had to be asked for leaves of that: half after 14. */
-const FORGET_LATENESS = 0.95;
+/**
+ * Factor by which each requested retransmission that arrives reduces the lateness: the batch was lost and not late. 14
+ * of them halve it.
+ */
+const LATENESS_DECAY = 0.95;
 /**
  * A path whose round trip takes longer than `over` is measured again after `first`; then, as long as it stays about the
  * same, each time after twice the pause of before, up to `most`, all in milliseconds. It may have been slow for a
  * moment.
  */
 const LONG_PATH = { over: 100, first: 1000, most: 60_000 };
-/** Numbers that are remembered of those that a lost node seems to have given since. */
-const MAX_SAID = 16;
+/** How many of the numbers that a lost node seems to have given since are remembered. */
+const MAX_ANNOUNCED = 16;
 /**
- * The first part of each silence, in milliseconds, counts as time in which numbers could be repaired; and most silences
- * that are told apart.
+ * The first part of each silence, in milliseconds, counts as time in which numbers could be recovered; and most
+ * silences that are kept apart.
  */
 const SHORT_SILENCE = 1000;
 const MAX_SILENCES = 64;
@@ -110,13 +114,13 @@ const MAX_SILENCES = 64;
 const FIRST_MARGIN = 50;
 /**
  * Least and most numbers that may be under way at a time. The least, 180 kB, is less than the smallest receive buffer
- * of a system. The most is as many as may be asked for and missing.
+ * of a system. The most is as many as may be requested and missing.
  */
 export const UNDER_WAY: readonly [number, number] = [128, 512];
 
 /**
- * One stream: which of its numbers have arrived, and from which number on they matter. It has no timer and sends
- * nothing.
+ * The state of one stream: which of its numbers have arrived, and from which number on they matter. It has no timer and
+ * sends nothing.
  */
 export class ReceiveStream {
   /** The id of the other node, as text. */
@@ -135,7 +139,7 @@ export class ReceiveStream {
    * that had no number then.
    */
   knownAt: number;
-  /** The same time, as of when all numbers up to there had arrived. What was published after it may be outstanding. */
+  /** The value of `knownAt` when nothing was missing last. What was published after that time may be outstanding. */
   settledAt: number;
   /**
    * Sent as long as it is not known where the stream begins for this node, or whether the path to the node is
@@ -148,7 +152,7 @@ export class ReceiveStream {
   readonly metAt: number;
   /** When it was last heard to have published nothing. */
   emptyAt: number = -Infinity;
-  /** The age of its oldest key without a number when it last told, in milliseconds; 0 for none. */
+  /** The age of its oldest key without a number, by its last position, in milliseconds; 0 for none. */
   pending = 0;
   /** Set while what is read may be from before the end of a stall. */
   stall: Stall | undefined;
@@ -167,12 +171,12 @@ export class ReceiveStream {
   path = 0;
   #lastTrip = 0;
   #isMeasured = false;
-  /** When the path is measured next, unless any other answer does it before: at once, as soon as it has answered. */
+  /** When the path is measured next, unless another answer measures it before. At first as soon as it has answered. */
   #measureAt = -Infinity;
   #isMeasuring = false;
   #measurePause = LONG_PATH.first;
   /** When the last retransmission came. */
-  repairedAt: number = -Infinity;
+  retransmitAt: number = -Infinity;
   /** How late its batches come when they come out of order, in milliseconds. */
   lateness = 0;
   /** When this node had stalled last, or the other was heard again after it was in doubt. */
@@ -188,7 +192,7 @@ export class ReceiveStream {
   hasCome = false;
   /** The fingerprints of its batches. */
   #fingerprints: BatchFingerprints | undefined;
-  /** Numbers that it was found to have given twice, until its node must know. */
+  /** Numbers that its node has given twice, as long as the node is to be notified of them. */
   reused: Reused | undefined;
   /** Where an unsolicited position says that the stream begins for this node; 0 for nothing. */
   claimedFirst = 0;
@@ -227,9 +231,9 @@ export class ReceiveStream {
   }
 
   /** A batch has arrived with this number. */
-  note(number: number, print: number): void {
+  note(number: number, fingerprint: number): void {
     this.hasCome = true;
-    (this.#fingerprints ??= new BatchFingerprints()).note(number, print);
+    (this.#fingerprints ??= new BatchFingerprints()).note(number, fingerprint);
   }
 
   /** Whether a settled number is a recent one with which no batch has arrived. */
@@ -249,8 +253,8 @@ export class ReceiveStream {
   }
 
   /** Whether another batch has arrived with the same number. */
-  hasReused(number: number, print: number): boolean {
-    return this.#fingerprints?.differs(number, print) === true;
+  hasReused(number: number, fingerprint: number): boolean {
+    return this.#fingerprints?.differs(number, fingerprint) === true;
   }
 
   /** Whether every number that is known to exist has arrived or was given up. */
@@ -258,8 +262,8 @@ export class ReceiveStream {
     return this.catchUp === undefined && this.window.missing === 0;
   }
 
-  /** For how long the oldest hole could have been repaired, in milliseconds: its node was heard meanwhile. */
-  repairingFor(now: number): number {
+  /** For how long the oldest hole has been missing while its node was heard, in milliseconds; 0 without a hole. */
+  missingFor(now: number): number {
     const [oldest] = this.window.holes;
     if (oldest === undefined || this.catchUp !== undefined) return 0;
     let time = now - oldest.foundAt;
@@ -276,7 +280,7 @@ export class ReceiveStream {
     else this.#excuse(now - this.heardAt - SHORT_SILENCE, now);
   }
 
-  /** Nothing could be repaired for so many milliseconds until `endedAt`. */
+  /** Nothing could be recovered for so many milliseconds until `endedAt`. */
   #excuse(length: number, endedAt: number): void {
     if (length <= 0) return;
     this.#quietPeriods.push({ endedAt, length });
@@ -291,13 +295,13 @@ export class ReceiveStream {
   }
 
   /** Whether its node has departed: it was lost, or has left. */
-  get isGone(): boolean {
+  get isDeparted(): boolean {
     return this.lostAt !== undefined || this.leftAt !== undefined;
   }
 
   /** Whether requests have to be sent. */
   get isWanting(): boolean {
-    return !this.isGone && !this.isSettled;
+    return !this.isDeparted && !this.isSettled;
   }
 
   /** Whether it was heard when it had published nothing, and was never heard to have published since. */
@@ -306,12 +310,12 @@ export class ReceiveStream {
   }
 
   /**
-   * All keys that it had accepted `pending` milliseconds before `saidAt` have a number. What is read after a stall may
+   * All keys that it had accepted `pending` milliseconds before `sentAt` have a number. What is read after a stall may
    * have been sent before the stall.
    */
-  onPosition(saidAt: number, pending: number): void {
+  onPosition(sentAt: number, pending: number): void {
     this.pending = pending;
-    this.knownAt = Math.max(this.knownAt, Math.min(saidAt, (this.stall?.from ?? Infinity) - this.path) - pending);
+    this.knownAt = Math.max(this.knownAt, Math.min(sentAt, (this.stall?.from ?? Infinity) - this.path) - pending);
   }
 
   /**
@@ -322,7 +326,7 @@ export class ReceiveStream {
     this.#since -= time;
     this.knownAt -= time;
     this.settledAt -= time;
-    // Holes that were asked for in vain are asked for once more.
+    // Holes that were requested in vain are requested once more.
     this.returnedAt = now;
   }
 
@@ -332,11 +336,16 @@ export class ReceiveStream {
   }
 
   /**
-   * Finds where the stream begins for this node, if a position tells: when nothing was published since this node has
-   * been open. So does the answer to a catch-up request of `askedAt`, with its base. Returns the numbers that cannot be
-   * had.
+   * Finds where the stream begins for this node, if a position shows it: when nothing was published since this node has
+   * been open. So does the answer to a catch-up request of `requestedAt`, with its base. Returns the numbers that
+   * cannot be had.
    */
-  locate({ last, oldest, age }: Position, base: Base | undefined, askedAt: number, now: number): Forgotten | undefined {
+  locate(
+    { last, oldest, age }: Position,
+    base: Base | undefined,
+    requestedAt: number,
+    now: number,
+  ): Forgotten | undefined {
     if (this.catchUp === undefined) return undefined;
     if (this.#covers(age, now)) {
       this.#begin(last + 1);
@@ -348,14 +357,14 @@ export class ReceiveStream {
       this.#begin(1);
       return this.window.startAt(oldest);
     } else {
-      this.catchUp.margin = 2 * this.catchUp.margin + (now - askedAt);
+      this.catchUp.margin = 2 * this.catchUp.margin + (now - requestedAt);
     }
     return undefined;
   }
 
   /**
-   * The node was heard: holes that wait for long, as earlier NAKs were not answered, are asked for at once. Those asked
-   * for in vain only are when the node was away, and new holes keep their time. With `all`, every hole is.
+   * The node was heard: holes that wait for long, as earlier NAKs were not answered, are requested at once. Those
+   * requested in vain are only when the node was away, and new holes keep their time. With `all`, every hole is.
    */
   hurry(now: number, all: boolean): void {
     const soon = all ? now : now + IMPATIENT;
@@ -367,15 +376,15 @@ export class ReceiveStream {
   }
 
   /**
-   * A departed node seems to have published up to a number. If that is more than was known, it may be back. Late copies
-   * repeat the same number, and a forged one must not hide others. A node that has left has told its last number, and
-   * one that never answered counts for nothing.
+   * A departed node seems to have published up to a number. If that is higher than what was known, it may be back. Late
+   * copies repeat the same number, and a forged one must not hide others. The last number of a node that has left is
+   * known, and a node that never answered counts for nothing.
    */
   revive(now: number, upTo: number): void {
     const isHigher = upTo > this.knownUpTo && !this.announced.includes(upTo);
     if (this.lostAt === undefined || !this.isValidated || !isHigher) return;
     this.announced.push(upTo);
-    if (this.announced.length > MAX_SAID) this.announced.shift();
+    if (this.announced.length > MAX_ANNOUNCED) this.announced.shift();
     this.recoveredAt ??= now;
   }
 
@@ -383,11 +392,11 @@ export class ReceiveStream {
   probeAgain(now: number): void {
     const { streamProbe } = this;
     if (streamProbe.due !== Infinity) return;
-    const [first, most] = ASK_AGAIN;
+    const [first, most] = PROBE_PAUSE;
     const { attempts } = streamProbe;
     const patience = attempts < MAX_IN_VAIN
       ? Math.min(first * 2 ** Math.max(0, attempts - MAX_UNANSWERED), most)
-      : ASK_SELDOM;
+      : LONG_PAUSE;
     if (now - streamProbe.sentAt >= patience) streamProbe.due = now;
   }
 
@@ -395,7 +404,7 @@ export class ReceiveStream {
   validate({ to, sentAt }: Pick<SentNak, "to" | "sentAt">, now: number): void {
     if (this.validatedAt === undefined) {
       this.window.trust(true);
-      // No hole of a node was asked for before it has answered, so that time does not count; its silences are part of
+      // No hole of a node was requested before it has answered, so that time does not count; its silences are part of
       // it.
       this.#quietPeriods.length = 0;
       this.#excuse(now - this.metAt, now);
@@ -412,8 +421,8 @@ export class ReceiveStream {
    */
   learn(isRetransmit: boolean, now: number): void {
     if (isRetransmit) {
-      this.repairedAt = now;
-      this.lateness *= FORGET_LATENESS;
+      this.retransmitAt = now;
+      this.lateness *= LATENESS_DECAY;
       // The retransmission may have waited its turn, so it can only show that a round trip is shorter than was thought.
       const { requestedOnceAt } = this.window;
       if (requestedOnceAt > 0) this.room = Math.min(UNDER_WAY[1], this.room + 1);
@@ -422,7 +431,7 @@ export class ReceiveStream {
   }
 
   /**
-   * Numbers were asked for again, as they had not arrived within `wait` milliseconds: too many may have been under way.
+   * Numbers were requested again, as they had not arrived within `wait` milliseconds: too many may have been under way.
    */
   narrow(now: number, wait: number): void {
     if (now - this.#narrowedAt < wait) return;
@@ -455,7 +464,7 @@ export class ReceiveStream {
   }
 
   /** A request is sent to measure the path. Its answer may take as long as the pause. */
-  asksForPath(now: number): void {
+  onPathProbe(now: number): void {
     this.#measureAt = now + this.#measurePause;
     this.#isMeasuring = true;
   }
@@ -468,24 +477,24 @@ export class ReceiveStream {
   }
 
   /**
-   * It answers a request of `askedAt` for the first time: what it said before is as old as that request, and as its
-   * path is long.
+   * It answers a request of `requestedAt` for the first time: its earlier positions are as old as that request, and as
+   * its path is long.
    */
-  meet(askedAt: number): void {
-    const saidAt = Math.min(this.knownAt - this.path, askedAt - this.pending);
-    this.knownAt = this.#isMeasured ? saidAt : this.#since;
+  onFirstAnswer(requestedAt: number): void {
+    const knownAt = Math.min(this.knownAt - this.path, requestedAt - this.pending);
+    this.knownAt = this.#isMeasured ? knownAt : this.#since;
     this.settledAt = Math.min(this.settledAt - this.path, this.knownAt);
   }
 
   /**
-   * Notes where an unsolicited position says that the stream begins. It is not believed as long as the node can be
-   * asked.
+   * Notes where an unsolicited position says that the stream begins. It is not believed as long as the node can answer
+   * a request.
    */
-  claim({ last, age }: Position, now: number): void {
+  noteClaim({ last, age }: Position, now: number): void {
     if (this.catchUp !== undefined && this.#covers(age, now)) this.claimedFirst = last + 1;
   }
 
-  /** Believes it, as the node can no longer be asked. */
+  /** Believes it, as the node can no longer answer a request. */
   believeClaim(): void {
     if (this.catchUp !== undefined && this.claimedFirst > 0) this.#begin(this.claimedFirst);
   }
@@ -508,7 +517,8 @@ export class ReceiveStream {
   }
 
   /**
-   * Whether what has this age is from before this node was open. Ages above {@linkcode AGE_NEVER} are not told apart.
+   * Whether what has this age is from before this node was open. Ages above {@linkcode AGE_NEVER} are equal on the
+   * wire.
    */
   #covers(age: number, now: number): boolean {
     const covered = this.#covered(now);

@@ -10,7 +10,7 @@ import { equalBytes } from "../wire/packet.ts";
 import { ReceiveStream } from "./receive_stream.ts";
 import type { HoleCount } from "./receive_window.ts";
 
-/** Streams by node id. The stream that was heard last is found without a look-up. */
+/** Holds the streams by node id. The stream that was heard last is found without a look-up. */
 export class ReceiveStreamTable {
   readonly #capacity: number;
   #openedAt: number;
@@ -97,7 +97,7 @@ export class ReceiveStreamTable {
 
   /** Keeps nothing of a stream. */
   forget(stream: ReceiveStream): void {
-    // Nothing of it is asked for any more.
+    // Nothing of it is requested any more.
     stream.window.startAt(stream.window.highest + 1);
     stream.catchUp = undefined;
     this.#departed.delete(stream);

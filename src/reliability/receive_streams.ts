@@ -16,8 +16,8 @@ import { LEAVE_PATIENCE, type ReceiveStream, type SentNak, type Stall } from "./
 import { ReceiveStreamTable } from "./receive_stream_table.ts";
 
 /**
- * Shortest and longest random back-off before a hole is asked for, in milliseconds: most reordering is over by then,
- * and not all receivers ask at once.
+ * Shortest and longest random back-off before a hole is requested, in milliseconds: most reordering is over by then,
+ * and not all receivers send their NAKs at once.
  */
 const HOLE_DELAY: readonly [number, number] = [2, 8];
 
@@ -45,17 +45,52 @@ const VERIFY_EVERY = 1000;
 const PATH_PROBES = { burst: 32, perSecond: 2 };
 
 /**
- * How often a node is told that it has given numbers twice, once a second: as long as it is heard, it does not know.
+ * How often a node is notified that it has given numbers twice, once a second. A node that has learned of it takes
+ * another id, so a node that is heard under the same id has not.
  */
-const MAX_REPORTED = 8;
+const MAX_NOTIFICATIONS = 8;
 
-/** Silence after which a node counts as away, in milliseconds: what was asked for in vain is asked for once more. */
+/** Silence after which a node counts as away, in milliseconds: what was requested in vain is requested again. */
 const SILENCE = 1000;
 
 /** For how long after a stall packets may be read that came during it, in milliseconds. */
 const STALL_ECHO = 1000;
 
-/** What {@linkcode ReceiveStreams} is made of. The callbacks MUST NOT throw. */
+/** Is notified of gaps. */
+export interface GapListener {
+  /** These numbers of a node cannot be had; `to` is absent when nobody knows the end. */
+  gap(node: string, from: number, to: number | undefined, reason: GapReason): void;
+}
+
+/** Is notified of leaves. */
+export interface LeaveListener {
+  /** A node has left. */
+  leave(id: string): void;
+}
+
+/** Keys that have arrived and wait for their subscribers. */
+export interface ArrivedKeys {
+  /** They may have been outstanding since a time, by the clock, that is before what was known when they came. */
+  antedate(since: number): void;
+}
+
+/** Sends the requests for streams. */
+export interface StreamRequests {
+  /** A stream has holes to be requested. */
+  schedule(stream: ReceiveStream): void;
+  /** A position, or what is known of a stream, may be wrong: its node is sent a catch-up request. */
+  probe(stream: ReceiveStream): void;
+}
+
+/** Sends the acknowledgements for streams. */
+export interface StreamAcks {
+  /** A node that leaves need not wait: everything up to `settled` is here. */
+  onSettled(stream: ReceiveStream, settled: number): void;
+  /** A number was given twice, and the node that has shown this token at `to` has to be notified. */
+  onReused(stream: ReceiveStream, number: number, token: Uint8Array, to: Endpoint): void;
+}
+
+/** What {@linkcode ReceiveStreams} is made of. What it calls MUST NOT throw. */
 export interface ReceiveStreamsConfig {
   readonly clock: Clock;
   readonly jitter: Jitter;
@@ -63,33 +98,24 @@ export interface ReceiveStreamsConfig {
   readonly doubtAfter: number;
   /** Silence after which a stream is lost when no heartbeat of its node was heard either, in milliseconds. */
   readonly quietTimeout: number;
-  /** How long a departed node that seems to be back has to answer, in milliseconds. */
+  /**
+   * Longest time to the answer of a departed node that seems to be back, in milliseconds; then its stream is lost
+   * again.
+   */
   readonly peerTimeout: number;
-  /** Whether its node is a peer: then failure detection decides. */
-  readonly isPeer: (id: string) => boolean;
   /** For how long numbers of a node that is heard may be missing, in milliseconds. */
   readonly maxRepairTime: number;
   /** For how long a node that has published nothing has to be known to count as a reader, in milliseconds. */
   readonly readerAfter: number;
   /** Most streams of nodes that are there, and as many again of departed nodes. */
   readonly capacity: number;
-  /** A stream has holes to be asked for. */
-  readonly onWanting: (stream: ReceiveStream) => void;
-  /** A position, or what is known of a stream, may be wrong: its node has to be asked. */
-  readonly onDoubt: (stream: ReceiveStream) => void;
-  /** These numbers cannot be had; `to` is absent when nobody knows the end. */
-  readonly onGap: (node: string, from: number, to: number | undefined, reason: GapReason) => void;
-  /**
-   * Keys that have arrived may have been outstanding since this time, by the clock, which is before what was known on
-   * arrival.
-   */
-  readonly antedate: (since: number) => void;
-  /** A node that leaves need not wait: everything up to `settled` is here. */
-  readonly onSettled: (stream: ReceiveStream, settled: number) => void;
-  /** A node has left. */
-  readonly onLeft: (id: string) => void;
-  /** A number was given twice, and the node that shows this token does not know. */
-  readonly onReused: (stream: ReceiveStream, number: number, token: Uint8Array, to: Endpoint) => void;
+  /** Failure detection decides when a peer is lost, and `quietTimeout` when another node is. */
+  readonly peers: () => { get(id: string): unknown };
+  readonly naks: StreamRequests;
+  readonly acks: StreamAcks;
+  readonly losses: GapListener;
+  readonly backlog: ArrivedKeys;
+  readonly membership: LeaveListener;
 }
 
 /** Takes the numbers and positions of all streams, and decides what follows: requests, gaps, departures. */
@@ -117,7 +143,7 @@ export class ReceiveStreams {
     this.#unvalidatedGaps = new TokenBucket(config.clock, UNVALIDATED_GAPS, UNVALIDATED_GAPS / 60);
   }
 
-  /** Numbers that were asked for. What comes late, before it was asked for, was never missing. */
+  /** Numbers that were requested. What comes late, before it was requested, was never missing. */
   get missing(): number {
     return this.#table.counts.requested;
   }
@@ -144,48 +170,49 @@ export class ReceiveStreams {
     numbering: Numbering,
     host: string,
     port: number,
-    print: number,
+    fingerprint: number,
   ): boolean {
     const now = this.#config.clock.now();
     const stream = this.#onPosition(nodeId, host, port, now);
     if (stream === undefined) return true;
-    const { window, catchUp, isGone } = stream;
+    const { window, catchUp, isDeparted } = stream;
     this.outstandingSince = stream.settledAt;
     if (numbering !== "retransmit" && this.#multicastLag.onMulticast(stream, number)) {
       window.nakSoon(number, this.#soon(stream, now));
     }
     // Nearly always nothing is missing before it.
     const arrival = window.accept(number, now, number === window.highest + 1 ? now : this.#soon(stream, now));
-    // It was given up and comes late, or is from before this node was open; or its node was set back, and the batch is
-    // another.
+    // The batch was given up and comes late, or is from before this node was open; or its node was set back, and has
+    // given the number to another batch.
     if (arrival === "duplicate" && stream.isUnseen(number)) {
-      stream.note(number, print);
+      stream.note(number, fingerprint);
       return true;
     }
     if (arrival === "duplicate") {
       this.duplicates++;
-      if (stream.hasReused(number, print)) this.#reused(stream, number, number);
+      if (stream.hasReused(number, fingerprint)) this.#reused(stream, number, number);
       return false;
     }
-    stream.note(number, print);
-    // A departed node comes back by an answer alone. If that never comes, this number is all that is known of it.
-    if (isGone) {
+    stream.note(number, fingerprint);
+    // Only an answer brings a departed node back. If none comes, a higher number makes one more gap.
+    if (isDeparted) {
       stream.revive(now, number);
       return true;
     }
-    // A retransmission, or a batch sent while more was pending, does not tell how far its node is.
+    // A retransmission, or a batch sent while more was pending, does not show that its node has sent all that it
+    // accepted.
     if (arrival === "new" && numbering === "number" && stream.isDatable) stream.onPosition(now - stream.path, 0);
     // Nothing can be missing below the first number.
     if (window.settled === window.highest) stream.catchUp = undefined;
-    if (arrival === "repaired" && catchUp === undefined) stream.learn(numbering === "retransmit", now);
+    if (arrival === "recovered" && catchUp === undefined) stream.learn(numbering === "retransmit", now);
     this.#review(stream, now);
     return true;
   }
 
   /**
    * Notes the position of a stream, from a heartbeat or a state packet. First it makes numbers known. Then it settles
-   * numbers: all that it tells when it answers a request, next to nothing when it is unsolicited. Holes asked for in
-   * vain are asked for at once, as their node is there. False when the node has departed: then the position is not
+   * numbers: all that it states when it answers a request, next to nothing when it is unsolicited. Holes requested in
+   * vain are requested at once, as their node is there. False when the node has departed: then the position is not
    * used. `id` is the text of `nodeId`, where that is known.
    */
   onPosition(nodeId: Uint8Array, source: Endpoint, extension: Extension, id?: string): boolean {
@@ -194,26 +221,26 @@ export class ReceiveStreams {
     const now = this.#config.clock.now();
     const stream = this.#onPosition(nodeId, source.host, source.port, now, id);
     if (stream === undefined) return true;
-    if (stream.isGone) {
+    if (stream.isDeparted) {
       // A pending key has no number yet: it counts as half a number, which is less than the next one given.
       stream.revive(now, position.last + (pending > 0 ? 1 / 2 : 0));
       return false;
     }
     const request = nonce === undefined ? undefined : stream.naks.find((request) => request.nonce === nonce);
-    // Anybody can send a token. A wrong one is replaced by the answer to the request that it was shown with.
+    // Anybody can send a token, so a token that is known is replaced only by one in the answer to a request.
     const isNewToken = token !== undefined &&
       (stream.token === undefined || (request !== undefined && !equalBytes(stream.token, token)));
     if (isNewToken) stream.token = token.slice();
     const { window } = stream;
-    // A heartbeat has a path record. Other packets come of nodes that have published, or were asked.
+    // A heartbeat has a path record. Other positions come of nodes that have published, or were sent a request.
     if (position.last === 0 && window.highest === 0 && path !== undefined) stream.emptyAt = now;
     // An unsolicited position is as old as its path is long, and an answer is at most as old as its request.
     if (request === undefined) {
       if (position.last >= window.highest && stream.isDatable) stream.onPosition(now - stream.path, pending);
       if (position.last < window.highest || stream.reused !== undefined) this.#verify(stream, now);
       else if (stream.isPathDoubtful(now) && (!stream.isDatable || this.#pathProbes.allow())) {
-        stream.asksForPath(now);
-        this.#config.onDoubt(stream);
+        stream.onPathProbe(now);
+        this.#config.naks.probe(stream);
       }
     }
     if (request === undefined) {
@@ -228,7 +255,7 @@ export class ReceiveStreams {
       stream.onPosition(request.sentAt, pending);
       this.#settle(stream, position, base, request.sentAt, now);
       if (position.last < request.upTo) this.#rewind(stream, position.last, request.settled);
-      if (stream.reused !== undefined) this.#tellReused(stream, source);
+      if (stream.reused !== undefined) this.#notifyReused(stream, source);
     }
     if (isNewToken || request === undefined) stream.hurry(now, isNewToken);
     this.#review(stream, now);
@@ -243,13 +270,13 @@ export class ReceiveStreams {
     const stream = this.#table.find(nodeId);
     if (stream === undefined) return;
     if (isNew) stream.onlyLeaves = true;
-    // The first leave was handled, and the acknowledgement was lost; or the node had to refuse a key after it.
+    // The first leave was handled, and the acknowledgement was lost; or the node had to refuse a key after its leave.
     if (stream.leftAt !== undefined) {
       stream.source = source;
       this.#retract(stream, extension.position?.last ?? 0, now);
-      return this.#config.onSettled(stream, stream.window.settled);
+      return this.#config.acks.onSettled(stream, stream.window.settled);
     }
-    // Anybody can forge the leave of a node that was lost. If that node had more than was known, that will be a gap.
+    // Anybody can forge the leave of a node that was lost. If that node had more than was known, a gap follows.
     if (stream.lostAt !== undefined) return;
     stream.leavingAt ??= now;
     stream.hurry(now, true);
@@ -259,12 +286,12 @@ export class ReceiveStreams {
   /** Gives up streams that were silent for too long. */
   expire(): void {
     for (const stream of this.#table.all) this.expireOne(stream);
-    this.#tellOwed();
+    this.#reportOwed();
   }
 
   /** The node of a stream is lost. */
   lose(stream: ReceiveStream): void {
-    if (!stream.isGone && stream.leavingAt === undefined) this.#lose(stream, this.#config.clock.now());
+    if (!stream.isDeparted && stream.leavingAt === undefined) this.#lose(stream, this.#config.clock.now());
   }
 
   /** A node has answered from `to`, `time` milliseconds after it was probed. A departed node is back. */
@@ -273,7 +300,7 @@ export class ReceiveStreams {
     if (stream === undefined) return;
     const now = this.#config.clock.now();
     const { streamProbe } = stream;
-    if (stream.isGone) this.#comeBack(stream, now);
+    if (stream.isDeparted) this.#comeBack(stream, now);
     const { due } = streamProbe;
     // While this node stalled the answer may have waited in its socket.
     if (stream.stall === undefined || now - time >= stream.stall.since) stream.measure(time, now);
@@ -288,23 +315,23 @@ export class ReceiveStreams {
   expireOne(stream: ReceiveStream): void {
     const now = this.#config.clock.now();
     const { leavingAt, recoveredAt } = stream;
-    if (stream.isGone) {
+    if (stream.isDeparted) {
       if (recoveredAt !== undefined && now - recoveredAt >= this.#config.peerTimeout) this.#loseAgain(stream, now);
     } else if (leavingAt !== undefined) {
       if (now - leavingAt >= LEAVE_PATIENCE) this.#giveUpLeaving(stream, now);
-    } else if (now - stream.heardAt >= this.#config.quietTimeout && !this.#config.isPeer(stream.id)) {
+    } else if (now - stream.heardAt >= this.#config.quietTimeout && this.#config.peers().get(stream.id) === undefined) {
       this.#lose(stream, now);
     }
   }
 
   /**
    * This node stalled from `since` on, and its socket may have dropped datagrams: what is read now may be old. All
-   * nodes are asked for their positions. `since` includes the time of a suspension, which the clock does not count.
+   * nodes are sent catch-up requests. `since` includes the time of a suspension, which the clock does not count.
    */
   stalled(since: number, suspended = 0): void {
     const now = this.#config.clock.now();
     if (suspended > 0) this.#table.sleep(suspended, now);
-    // A stall whose echo is not over yet goes on.
+    // A stall continues the one before when packets of that time may still be read.
     const from = this.#stall !== undefined && since <= this.#stall.until
       ? Math.min(this.#stall.from - suspended, since)
       : since;
@@ -312,11 +339,11 @@ export class ReceiveStreams {
     let longestPath = 0;
     for (const stream of this.#table.all) longestPath = Math.max(longestPath, stream.path);
     // For keys that were read already.
-    this.#config.antedate(from - longestPath);
+    this.#config.backlog.antedate(from - longestPath);
     for (const stream of this.#table.all) {
-      if (stream.isGone) continue;
+      if (stream.isDeparted) continue;
       this.#mark(stream, this.#stall);
-      this.#config.onDoubt(stream);
+      this.#config.naks.probe(stream);
     }
   }
 
@@ -329,8 +356,8 @@ export class ReceiveStreams {
   }
 
   /**
-   * Numbers that a position makes known are asked for unless they arrive within the back-off, and within `lag` if that
-   * is more.
+   * Numbers that a position makes known are requested unless they arrive within the back-off, or within `lag` if that
+   * is longer.
    */
   #extend(stream: ReceiveStream, { last }: Position, now: number, lag = 0): void {
     const { window } = stream;
@@ -340,84 +367,85 @@ export class ReceiveStreams {
   }
 
   /** The answer to a request is authoritative about where the stream begins, and about what is held. */
-  #settle(stream: ReceiveStream, position: Position, base: Base | undefined, askedAt: number, now: number): void {
+  #settle(stream: ReceiveStream, position: Position, base: Base | undefined, requestedAt: number, now: number): void {
     if (stream.catchUp !== undefined) {
-      this.#tell(stream, stream.locate(position, base, askedAt, now));
+      this.#reportOverwritten(stream, stream.locate(position, base, requestedAt, now));
       if (stream.catchUp !== undefined) return;
     }
-    this.#tell(stream, stream.window.startAt(position.oldest));
+    this.#reportOverwritten(stream, stream.window.startAt(position.oldest));
   }
 
   /**
-   * Anybody can send an unsolicited position. So it makes numbers known, which can be asked for, but settles none: a
+   * Anybody can send an unsolicited position. So it makes numbers known, which can be requested, but settles none: a
    * forged one would make this node deaf. Only when requests have been in vain, as on a path that is open in one
    * direction only, it is believed.
    */
   #believe(stream: ReceiveStream, position: Position, now: number): void {
     const { catchUp, window } = stream;
-    stream.claim(position, now);
+    stream.noteClaim(position, now);
     // A node that has never answered may be forged, and its position settles nothing until it has.
     if (!stream.isValidated) return;
     if (catchUp !== undefined) {
       if (stream.streamProbe.attempts === 0 || now - catchUp.since < IN_VAIN) return;
       // As if it had answered that it has no more than what it holds.
-      this.#tell(stream, stream.locate(position, { first: position.oldest, age: 0 }, now, now));
+      this.#reportOverwritten(stream, stream.locate(position, { first: position.oldest, age: 0 }, now, now));
       return;
     }
-    // Holes are asked for from the first on. A node whose path was never validated is asked for its position instead.
-    const asked = window.holes[0]?.nakSentAt || (stream.streamProbe.attempts > 0 ? stream.changedAt : Infinity);
+    // Holes are requested from the first on. A node whose path was never validated is sent a catch-up request instead.
+    const requestedAt = window.holes[0]?.nakSentAt || (stream.streamProbe.attempts > 0 ? stream.changedAt : Infinity);
     let first = 1;
     for (const { to, foundAt } of window.holes) {
-      if (to >= position.oldest || now - Math.max(asked, foundAt) < IN_VAIN) break;
+      if (to >= position.oldest || now - Math.max(requestedAt, foundAt) < IN_VAIN) break;
       first = to + 1;
     }
-    this.#tell(stream, window.startAt(first));
+    this.#reportOverwritten(stream, window.startAt(first));
   }
 
   /**
-   * A node was asked for more than it has published, so a number was forged; unless batches have arrived with these
-   * numbers, and all before them. Then the node was set back, as a machine that is restored from an image, and gives
-   * the numbers again: what came with them may have been taken for copies, and what it was about to send before, nobody
-   * has.
+   * A request named numbers that the node has not given. They are forged, unless batches have arrived with them and
+   * with all before them. In that case the node was set back, as a machine that is restored from an image, and gives
+   * the numbers again. Two things may be lost: new batches that were dropped as copies, and what the node had accepted
+   * and not sent before it was set back.
    */
   #rewind(stream: ReceiveStream, last: number, settled: number): void {
     const isReused = stream.hasSeen(last, settled);
-    this.#tell(stream, stream.endAt(last));
+    this.#reportOverwritten(stream, stream.endAt(last));
     if (isReused) this.#reused(stream, 1, undefined);
   }
 
   /** Two batches have the same number: another node has the same id, or the node was set back. */
   #reused(stream: ReceiveStream, from: number, to: number | undefined): void {
     // A node that has never answered may be forged.
-    const hasBeenNamed = stream.isValidated;
-    stream.reused = { from, to, hasBeenNamed, times: 0 };
-    if (this.#pathProbes.allow()) this.#config.onDoubt(stream);
-    if (hasBeenNamed) this.#tellOften(stream, from, to, "reused");
+    const isReported = stream.isValidated;
+    stream.reused = { from, to, isReported, notifications: 0 };
+    if (this.#pathProbes.allow()) this.#config.naks.probe(stream);
+    if (isReported) this.#reportLimited(stream, from, to, "reused");
   }
 
-  /** The node takes another id as soon as it knows. The token, which it has just shown, is sent to nobody else. */
-  #tellReused(stream: ReceiveStream, to: Endpoint): void {
+  /** Notifies the node, which then takes another id. The token, which it has just shown, is sent to nobody else. */
+  #notifyReused(stream: ReceiveStream, to: Endpoint): void {
     const { reused, token } = stream;
     if (reused === undefined || token === undefined) return;
-    if (!reused.hasBeenNamed) this.#tellOften(stream, reused.from, reused.to, "reused");
-    reused.hasBeenNamed = true;
-    if (++reused.times === MAX_REPORTED) stream.reused = undefined;
-    this.#config.onReused(stream, reused.from, token, to);
+    if (!reused.isReported) this.#reportLimited(stream, reused.from, reused.to, "reused");
+    reused.isReported = true;
+    if (++reused.notifications === MAX_NOTIFICATIONS) stream.reused = undefined;
+    this.#config.acks.onReused(stream, reused.from, token, to);
   }
 
   #verify(stream: ReceiveStream, now: number): void {
     const [last] = stream.naks;
-    if (last === undefined || now - last.sentAt >= VERIFY_EVERY) this.#config.onDoubt(stream);
+    if (last === undefined || now - last.sentAt >= VERIFY_EVERY) this.#config.naks.probe(stream);
   }
 
-  #tell(stream: ReceiveStream, gap: { readonly from: number; readonly to: number } | undefined): void {
-    if (gap !== undefined) this.#config.onGap(stream.id, gap.from, gap.to, "overwritten");
+  /** Numbers cannot be had any more, as their node holds them no longer. */
+  #reportOverwritten(stream: ReceiveStream, gap: { readonly from: number; readonly to: number } | undefined): void {
+    if (gap !== undefined) this.#config.losses.gap(stream.id, gap.from, gap.to, "overwritten");
   }
 
   /**
-   * Whether the end of a node, which may have published more than was heard of it, is a gap. A node that has never
-   * answered may be forged; but if it was heard before it had published anything, it may as well have crashed with its
-   * first keys.
+   * Whether the end of a node is a gap, as it may have published more than was heard of it. A node that has never
+   * answered may be forged, so its end is none. It is one, up to a limit, when the node was heard before it had
+   * published anything: it may have crashed with its first keys.
    */
   #isLoss(stream: ReceiveStream): boolean {
     if (stream.isValidated || stream.emptyAt === -Infinity) return stream.isValidated;
@@ -426,13 +454,13 @@ export class ReceiveStreams {
     return false;
   }
 
-  /** Each such gap tells all subscribers to drop everything, so one gap stands for all that were refused. */
-  #tellOwed(): void {
+  /** Reports a gap for all that the limit has refused: each gap makes all subscribers drop everything. */
+  #reportOwed(): void {
     const owed = this.#owed;
     if (owed === undefined || !this.#unvalidatedGaps.allow()) return;
     this.#owed = undefined;
-    const from = owed.isGone ? owed.giveUp(this.#config.clock.now()) : owed.window.settled + 1;
-    this.#config.onGap(owed.id, from, undefined, "lost");
+    const from = owed.isDeparted ? owed.giveUp(this.#config.clock.now()) : owed.window.settled + 1;
+    this.#config.losses.gap(owed.id, from, undefined, "lost");
   }
 
   /** A node that has published nothing for long is a reader: it is not expected to have begun just before its end. */
@@ -443,31 +471,31 @@ export class ReceiveStreams {
   #validate(stream: ReceiveStream, answer: Pick<SentNak, "to" | "sentAt">, now: number): void {
     if (!stream.isValidated) {
       this.#table.markValidated(stream);
-      stream.meet(answer.sentAt);
-      if (stream.hasCome) this.#config.antedate(stream.settledAt);
+      stream.onFirstAnswer(answer.sentAt);
+      if (stream.hasCome) this.#config.backlog.antedate(stream.settledAt);
     }
     stream.validate(answer, now);
   }
 
-  /** What follows from the present state of a stream. */
+  /** Does what the present state of a stream requires: a gap, a request, or the end of a leave. */
   #review(stream: ReceiveStream, now: number): void {
-    if (stream.isValidated && stream.repairingFor(now) >= this.#config.maxRepairTime) this.#giveUpLate(stream);
+    if (stream.isValidated && stream.missingFor(now) >= this.#config.maxRepairTime) this.#giveUpLate(stream);
     const { isSettled } = stream;
     if (stream.isCurrent !== isSettled) stream.changedAt = now;
     stream.isCurrent = isSettled;
     if (!isSettled) {
-      this.#config.onWanting(stream);
+      this.#config.naks.schedule(stream);
       return;
     }
     stream.settledAt = stream.knownAt;
     if (stream.leavingAt === undefined || stream.leftAt !== undefined) return;
-    this.#config.onSettled(stream, stream.window.settled);
+    this.#config.acks.onSettled(stream, stream.window.settled);
     this.#depart(stream, now);
   }
 
   #onPosition(nodeId: Uint8Array, host: string, port: number, now: number, id?: string): ReceiveStream | undefined {
     const stream = this.#table.find(nodeId, id) ?? this.#admit(nodeId, { host, port }, now);
-    if (stream === undefined || stream.isGone) return stream;
+    if (stream === undefined || stream.isDeparted) return stream;
     if (stream.source.port !== port || stream.source.host !== host) stream.source = { host, port };
     if (stream.stall !== undefined && now >= stream.stall.until) stream.stall = undefined;
     if (now - stream.heardAt > this.#config.doubtAfter) stream.changedAt = stream.outageAt = now;
@@ -493,8 +521,8 @@ export class ReceiveStreams {
     stream.endSilence(now);
     stream.heardAt = stream.changedAt = now;
     this.#table.markBack(stream);
-    // What it said after it had departed was not used.
-    this.#config.onDoubt(stream);
+    // Its positions since it had departed were not used.
+    this.#config.naks.probe(stream);
   }
 
   #lose(stream: ReceiveStream, now: number): void {
@@ -503,50 +531,53 @@ export class ReceiveStreams {
     stream.knownUpTo = stream.window.highest;
     stream.announced.length = 0;
     this.#table.markDeparted(stream);
-    // Numbers without a gap are not given up: should the node come back, they are asked for.
-    if (isLoss) this.#config.onGap(stream.id, stream.giveUp(now), undefined, "lost");
+    // Numbers without a gap are not given up: should the node come back, they are requested.
+    if (isLoss) this.#config.losses.gap(stream.id, stream.giveUp(now), undefined, "lost");
   }
 
   /**
-   * A lost node had more than was known, and has not come back: it was there for a moment, or somebody has forged it.
+   * A lost node had more than was known, and has not come back: it was heard for a moment, or its packets were forged.
    */
   #loseAgain(stream: ReceiveStream, now: number): void {
     // That number is noted once, so the gap that the limit refuses is reported later.
     if (!this.#unvalidatedGaps.allow()) return;
     stream.recoveredAt = undefined;
-    this.#config.onGap(stream.id, stream.giveUp(now), undefined, "lost");
+    this.#config.losses.gap(stream.id, stream.giveUp(now), undefined, "lost");
   }
 
-  /** A cache must not wait for ever for what is missing. A batch that arrives after that is late. */
+  /**
+   * Reports what is missing as a gap: after `maxRepairTime` a cache has to drop what it may have missed. A batch that
+   * arrives later is delivered all the same.
+   */
   #giveUpLate({ id, window }: ReceiveStream): void {
     const gap = window.startAt(window.highest + 1);
-    if (gap !== undefined) this.#config.onGap(id, gap.from, gap.to, "late");
+    if (gap !== undefined) this.#config.losses.gap(id, gap.from, gap.to, "late");
   }
 
   #giveUpLeaving(stream: ReceiveStream, now: number): void {
     const { highest } = stream.window;
     stream.believeClaim();
-    // A node that has never answered is asked for two seconds, and lingers for one: it was not there for longer.
+    // Requests were sent for twice as long as a node lingers: what is missing now cannot be had any more.
     if (!stream.isSettled && this.#isLoss(stream)) {
-      this.#config.onGap(stream.id, stream.giveUp(now), highest, "left");
+      this.#config.losses.gap(stream.id, stream.giveUp(now), highest, "left");
     }
     this.#depart(stream, now);
   }
 
   /**
-   * A node that has left says that it had more, which nobody will have. Anybody can forge that, so the gaps are
-   * limited, and a node that never answered causes none.
+   * A node that has left repeats its leave with a higher last number: it has refused keys since, and what they stand
+   * for is a gap. Anybody can forge such a leave, so the gaps are limited, and a node that never answered causes none.
    */
   #retract(stream: ReceiveStream, last: number, now: number): void {
     const { window } = stream;
     if (last <= window.highest || !stream.isValidated) return;
     window.extend(last, now, now);
-    this.#tellOften(stream, stream.giveUp(now), last, "left");
+    this.#reportLimited(stream, stream.giveUp(now), last, "left");
   }
 
-  /** Anybody can cause these gaps, so they are limited. */
-  #tellOften(stream: ReceiveStream, from: number, to: number | undefined, reason: GapReason): void {
-    if (this.#retractionGaps.allow()) this.#config.onGap(stream.id, from, to, reason);
+  /** Reports a gap that anybody can cause by a forged packet: their number is limited. */
+  #reportLimited(stream: ReceiveStream, from: number, to: number | undefined, reason: GapReason): void {
+    if (this.#retractionGaps.allow()) this.#config.losses.gap(stream.id, from, to, reason);
     else this.#owed = stream;
   }
 
@@ -554,7 +585,7 @@ export class ReceiveStreams {
     if (stream.leftAt !== undefined) return;
     stream.leftAt = now;
     this.#table.markDeparted(stream);
-    this.#config.onLeft(stream.id);
+    this.#config.membership.leave(stream.id);
   }
 
   #soon({ lateness }: ReceiveStream, now: number, lag = 0): number {

@@ -4,19 +4,19 @@
  * @module
  */
 
-/** A hole: numbers that have not arrived, from `from` to `to`, and when they are asked for. */
+/** A hole: numbers that have not arrived, from `from` to `to`, and when they are requested. */
 export interface Hole {
   from: number;
   to: number;
-  /** When to ask for them next, by the node's clock. */
+  /** When to request them next, by the node's clock. */
   due: number;
   /** When they were found missing. */
   readonly foundAt: number;
-  /** How often they were asked for. */
+  /** How often they were requested. */
   attempts: number;
-  /** When they were asked for first; 0 before that. */
+  /** When they were requested first; 0 before that. */
   nakSentAt: number;
-  /** When they were asked for last; 0 before that. */
+  /** When they were requested last; 0 before that. */
   lastNakSentAt: number;
 }
 
@@ -27,8 +27,8 @@ export interface Forgotten {
   readonly count: number;
 }
 
-/** What the arrival of a number meant: `repaired` when it was missing. */
-export type Arrival = "new" | "repaired" | "duplicate";
+/** What the arrival of a number meant: `recovered` when it was missing. */
+export type Arrival = "new" | "recovered" | "duplicate";
 
 /**
  * Most holes of a stream: what 25 % loss leaves of the 8,000 datagrams that come in the first quarter of a second, in
@@ -43,14 +43,14 @@ const MAX_SHARED_UNTRUSTED_HOLES = 8192;
 const MIN_HOLES = 64;
 
 /**
- * A hole that was asked for so often was asked for in vain, when its node was heard so many milliseconds after the
- * first NAK or later: what is lost by chance has arrived by then. With 25 % loss in each direction, one in 150 is asked
- * for so often.
+ * A hole that was requested so often was requested in vain, when its node was heard so many milliseconds after the
+ * first NAK or later: what is lost by chance has arrived by then. With 25 % loss in each direction, one in 150 is
+ * requested so often.
  */
 export const VAIN_ATTEMPTS = 6;
 const VAIN_AFTER = 1000;
 
-/** Whether a hole was asked for in vain, when its node was last heard at `heardAt`. */
+/** Whether a hole was requested in vain, when its node was last heard at `heardAt`. */
 export function isVain({ attempts, nakSentAt }: Hole, heardAt: number): boolean {
   return attempts >= VAIN_ATTEMPTS && heardAt - nakSentAt >= VAIN_AFTER;
 }
@@ -61,22 +61,22 @@ export interface HoleCount {
   trusted: number;
   /** Holes of the other nodes. */
   untrusted: number;
-  /** Numbers that were asked for, since the beginning. */
+  /** Numbers that were requested, since the beginning. */
   requested: number;
   /** Those of them that have arrived. */
   recovered: number;
 }
 
 /**
- * Every number up to `highest` has arrived, or was given up, or is in a hole. Memory is bounded by the number of holes,
- * however far a number jumps. A number that comes in order costs two comparisons.
+ * Notes which numbers are missing. Every number up to `highest` has arrived, or was given up, or is in a hole. Memory
+ * is bounded by the number of holes, however far a number jumps. A number that comes in order costs two comparisons.
  */
 export class ReceiveWindow {
-  /** When the number that was repaired last had been found missing. */
+  /** When the number that was recovered last had been found missing. */
   foundAt = 0;
-  /** When it had been asked for, if that was once; else 0. */
+  /** When it had been requested, if that was once; else 0. */
   requestedOnceAt = 0;
-  /** When a number last arrived that had been asked for in vain. */
+  /** When a number last arrived that had been requested in vain. */
   reachedAt: number = -Infinity;
   readonly #holes: Hole[] = [];
   readonly #shared: HoleCount;
@@ -118,7 +118,7 @@ export class ReceiveWindow {
     return first === undefined ? this.#highest : first.from - 1;
   }
 
-  /** A batch has arrived. A hole that it shows, found at `now`, is asked for from `due` on. */
+  /** A batch has arrived. A hole that it shows, found at `now`, is requested from `due` on. */
   accept(number: number, now: number, due: number): Arrival {
     if (number === this.#highest + 1) {
       this.#highest = number;
@@ -145,7 +145,7 @@ export class ReceiveWindow {
       hole.from = number + 1;
       this.#merge();
     }
-    return "repaired";
+    return "recovered";
   }
 
   /** All numbers up to `last` exist. */
@@ -167,7 +167,7 @@ export class ReceiveWindow {
     this.#merge();
   }
 
-  /** A hole is asked for now, and again at `due`. */
+  /** A hole is requested now, and again at `due`. */
   nakSent(hole: Hole, now: number, due: number): void {
     if (hole.attempts === 0) {
       this.#shared.requested += hole.to - hole.from + 1;
@@ -227,7 +227,7 @@ export class ReceiveWindow {
     return to > last && from <= last ? { from, to: last } : undefined;
   }
 
-  /** The last holes below a number that were not asked for yet are asked for from `due` on at the latest. */
+  /** The last holes below a number that were not requested yet are requested from `due` on at the latest. */
   nakSoon(number: number, due: number): void {
     for (let index = this.#indexOf(number) - 1; index >= 0; index--) {
       const hole = this.#holes[index] as Hole;
@@ -270,7 +270,7 @@ export class ReceiveWindow {
   }
 
   /**
-   * When there are too many holes, the last two become one: what lies between is asked for and delivered once more. The
+   * When there are too many holes, the last two become one: what lies between is requested and delivered once more. The
    * first holes are those that retransmissions are on the way for.
    */
   #merge(): void {
@@ -278,7 +278,7 @@ export class ReceiveWindow {
     const before = this.#holes.at(-2);
     if (this.#holes.length <= this.#room() || before === undefined || last === undefined) return;
     this.#missing += last.from - before.to - 1;
-    // The new hole counts as not asked for when a part of it was not.
+    // The new hole counts as not requested when a part of it was not.
     if (Math.min(before.attempts, last.attempts) > 0) this.#shared.requested += last.from - before.to - 1;
     else for (const { from, to, attempts } of [before, last]) if (attempts > 0) this.#shared.requested -= to - from + 1;
     before.to = last.to;

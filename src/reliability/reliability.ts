@@ -1,6 +1,5 @@
 /**
- * Reliability of a node: wires its send stream, its receive streams, its NAK scheduler and its event loop monitor
- * together.
+ * Reliability: connects the send stream of a node, its receive streams, its NAK scheduler and its event loop monitor.
  *
  * Absent in a node that speaks go-warp's wire only. Kin to NORM (RFC 5740) and PGM (RFC 3208): negative
  * acknowledgements and retransmission, instead of an acknowledgement of each datagram.
@@ -8,7 +7,6 @@
  * @module
  */
 
-import type { GapReason } from "../events.ts";
 import { DOUBT_AFTER } from "../membership/failure_detector.ts";
 import type { KnownPeer } from "../membership/peer.ts";
 import type { PeerTable } from "../membership/peer_table.ts";
@@ -16,23 +14,18 @@ import { ResponseSuppression } from "../membership/response_suppression.ts";
 import type { StreamRegistry } from "../membership/stream_registry.ts";
 import type { Pacer } from "../net/pacer.ts";
 import type { ControlPacket } from "../net/receiver.ts";
-import type { FanoutScope } from "../net/transmit_queue.ts";
 import type { Endpoint } from "../platform/endpoint.ts";
 import type { Jitter } from "../platform/jitter.ts";
 import type { MeshPorts } from "../platform/ports.ts";
-import { TokenBucket } from "../platform/token_bucket.ts";
-import { encodeControl, type Numbering } from "../wire/extension.ts";
+import type { Numbering } from "../wire/extension.ts";
 import { TYPE_ACK, TYPE_CATCH_UP, TYPE_LEAVE, TYPE_NAK, TYPE_STATE } from "../wire/layout.ts";
 import { formatNodeId } from "../wire/node_id.ts";
+import { Acknowledgements } from "./acknowledgements.ts";
 import { EventLoopMonitor, type LoopStall } from "./event_loop_monitor.ts";
 import { NakScheduler } from "./nak_scheduler.ts";
-import type { ReceiveStream } from "./receive_stream.ts";
-import { ReceiveStreams } from "./receive_streams.ts";
+import { type ArrivedKeys, type GapListener, type LeaveListener, ReceiveStreams } from "./receive_streams.ts";
 import { RetransmitBuffer } from "./retransmit_buffer.ts";
-import { SendStream } from "./send_stream.ts";
-
-/** Acknowledgements a second, and at once: forged leaves get no more than that. */
-const ACKS_PER_SECOND = 128;
+import { SendStream, type SendStreamConfig, type StreamTransmit } from "./send_stream.ts";
 
 /**
  * How long a peer has to be known with nothing published to count as a reader: at least so many milliseconds, and so
@@ -55,38 +48,26 @@ export interface ReliabilitySettings {
   readonly maxRepairTime: number;
 }
 
-/** What of this node may have missed something, and is told so. */
-export interface LossListener {
-  /** What a node has published in these numbers can not be had; `to` is absent when nobody knows the end. */
-  gap(node: string, from: number, to: number | undefined, reason: GapReason): void;
+/** Is notified of what this node may have missed. */
+export interface LossListener extends GapListener {
   /** The machine was suspended. */
   slept(): void;
-  /** The event loop, or the whole machine, has stood still for a while. */
+  /** The event loop has stalled, or the machine was suspended. */
   stalled(loopStall: LoopStall): void;
 }
 
-/** What has come and waits for its subscribers. */
-export interface Backlog {
-  /** It may have been outstanding since a time, by the clock, that is before what was known when it came. */
-  antedate(since: number): void;
-  /** The clock has stood still for so many milliseconds: what is there has been for longer. */
+/** The queue of keys that have arrived and wait for their subscribers. */
+export interface Backlog extends ArrivedKeys {
+  /** The clock stopped for so many milliseconds, so the keys have waited for as much longer. */
   sleep(time: number): void;
 }
 
-/** What is published here and waits to be sent. */
+/** The batches of keys that were published here and wait to be sent. */
 export interface PendingBatches {
   /** For how long the oldest key that was accepted waits, in milliseconds; `undefined` when none does. */
   readonly pendingAge: number | undefined;
-  /** The clock has stood still for so many milliseconds: what is pending has been for longer. */
+  /** The clock stopped for so many milliseconds, so the keys have been pending for as much longer. */
   sleep(time: number): void;
-}
-
-/** Sends what the streams have to say. */
-export interface StreamTransmit {
-  /** Sends a packet to one endpoint, or to the group and a fan-out scope. */
-  sendControlPacket(packet: Uint8Array, to: Endpoint | FanoutScope): void;
-  /** A retransmission is ready to be taken. */
-  wake(): void;
 }
 
 /** What a {@linkcode Reliability} is made of. What it calls MUST NOT throw. */
@@ -99,25 +80,16 @@ export interface ReliabilityConfig {
   readonly multicast: () => boolean;
   readonly pacer: Pacer;
   readonly peers: () => PeerTable;
-  readonly membership: {
-    /** Called when a node has sent its leave packet. */
-    leave(id: string): void;
-  };
+  readonly membership: LeaveListener;
   readonly transmit: StreamTransmit;
   readonly batches: PendingBatches;
   readonly backlog: Backlog;
   readonly losses: LossListener;
-  readonly pathMtu: {
-    /** A datagram of so many bytes is retransmitted to one peer. */
-    retransmitted(id: string, number: number, length: number): void;
-  } | undefined;
-  readonly identity: {
-    /** A peer has received a number of this node twice. */
-    numbersReused(): void;
-  };
+  readonly pathMtu: SendStreamConfig["pathMtu"];
+  readonly identity: SendStreamConfig["identity"];
 }
 
-/** Owns those parts, and passes packets and events between them. */
+/** Owns these parts, and passes packets and events between them. */
 export class Reliability implements StreamRegistry {
   readonly sendStream: SendStream;
   readonly receiveStreams: ReceiveStreams;
@@ -125,8 +97,7 @@ export class Reliability implements StreamRegistry {
   readonly retransmitBuffer: RetransmitBuffer;
   readonly pacer: Pacer;
   readonly #config: ReliabilityConfig;
-  readonly #ackLimit: TokenBucket;
-  readonly #suppression: ResponseSuppression;
+  readonly #acks: Acknowledgements;
   readonly #loopMonitor: EventLoopMonitor;
   /** When the node began to close; from then on it delivers nothing. */
   #closingAt: number | undefined;
@@ -138,38 +109,34 @@ export class Reliability implements StreamRegistry {
     const { backlog, batches, identity, losses, membership, pathMtu, transmit } = config;
     const { clock, randomBytes } = ports;
     this.#config = config;
-    this.#ackLimit = new TokenBucket(clock, ACKS_PER_SECOND, ACKS_PER_SECOND);
+    this.#loopMonitor = new EventLoopMonitor(clock, (loopStall) => this.#onStall(loopStall));
     this.retransmitBuffer = new RetransmitBuffer({ maxBytes: settings.repairBytes, maxAge: settings.repairAge, clock });
     this.pacer = pacer;
     this.sendStream = new SendStream({
       nodeId,
       clock,
       randomBytes,
-      ring: this.retransmitBuffer,
+      buffer: this.retransmitBuffer,
       pacer,
       multicast,
-      peer: (id) => peers().get(id),
-      peers: () => peers().extended(),
-      sendControlPacket: (packet, to) => transmit.sendControlPacket(packet, to ?? "extended"),
-      onRetransmit: () => transmit.wake(),
-      onRetransmitted: (id, number, length) => pathMtu?.retransmitted(id, number, length),
-      onReused: () => identity.numbersReused(),
-      pendingAge: () => this.#pendingAge(),
+      peers,
+      transmit,
+      batches,
+      loop: this.#loopMonitor,
+      identity,
+      pathMtu,
     });
-    const suppression = this.#suppression = new ResponseSuppression({
-      jitter,
-      multicast,
-      validated: () => peers().validated,
-    });
+    const suppression = new ResponseSuppression({ jitter, multicast, validated: () => peers().validated });
+    this.#acks = new Acknowledgements({ nodeId, clock, suppression, peers, transmit });
     this.naks = new NakScheduler({
       nodeId,
       clock,
       jitter,
       randomBytes,
-      endpointOf: (id) => peers().get(id)?.endpoint,
+      peers,
       suppression,
-      peer: (id) => peers().get(id),
-      send: (packet, to) => transmit.sendControlPacket(packet, to),
+      transmit,
+      // The receive streams are made after this part, which they call.
       onLeaving: (stream) => this.receiveStreams.expireOne(stream),
     });
     this.receiveStreams = new ReceiveStreams({
@@ -180,28 +147,13 @@ export class Reliability implements StreamRegistry {
       peerTimeout: settings.peerTimeout,
       maxRepairTime: settings.maxRepairTime,
       readerAfter: Math.max(READER_AFTER.least, READER_AFTER.timeouts * settings.peerTimeout),
-      isPeer: (id) => peers().get(id) !== undefined,
       capacity: settings.maxPeers,
-      onWanting: (stream) => this.naks.schedule(stream),
-      onDoubt: (stream) => this.naks.probe(stream),
-      onGap: (node, from, to, reason) => losses.gap(node, from, to, reason),
-      onSettled: (stream, settled) => {
-        if (this.#waitsForUs(stream)) this.#acknowledge(stream.nodeId, settled, stream.source);
-      },
-      onLeft: (id) => membership.leave(id),
-      onReused: ({ nodeId: stream }, settled, token, to) =>
-        transmit.sendControlPacket(encodeControl(TYPE_ACK, nodeId, { stream, settled, token }), to),
-      antedate: (since) => backlog.antedate(since),
-    });
-    this.#loopMonitor = new EventLoopMonitor(clock, (loopStall) => {
-      const { since, suspended } = loopStall;
-      if (suspended > 0) {
-        losses.slept();
-        batches.sleep(suspended);
-        backlog.sleep(suspended);
-      }
-      this.receiveStreams.stalled(since, suspended);
-      losses.stalled(loopStall);
+      peers,
+      naks: this.naks,
+      acks: this.#acks,
+      losses,
+      backlog,
+      membership,
     });
   }
 
@@ -225,12 +177,12 @@ export class Reliability implements StreamRegistry {
     return this.sendStream.tokenFor(peer);
   }
 
-  /** A round of heartbeats leaves: a time to forget streams. */
+  /** Called with each round of heartbeats: gives up the streams that were silent for too long. */
   expire(): void {
     this.receiveStreams.expire();
   }
 
-  /** A peer has answered from where it is reached, so many milliseconds after it was asked. */
+  /** A peer has answered from `to`, `time` milliseconds after it was probed. */
   validate(id: string, to: Endpoint, time: number): void {
     this.receiveStreams.validate(id, to, time);
   }
@@ -242,9 +194,10 @@ export class Reliability implements StreamRegistry {
     numbering: Numbering,
     host: string,
     port: number,
-    print: number,
+    fingerprint: number,
   ): boolean {
-    return this.#closingAt === undefined && this.receiveStreams.accept(nodeId, number, numbering, host, port, print);
+    return this.#closingAt === undefined &&
+      this.receiveStreams.accept(nodeId, number, numbering, host, port, fingerprint);
   }
 
   /**
@@ -299,12 +252,12 @@ export class Reliability implements StreamRegistry {
         if (this.#closingAt === undefined) this.receiveStreams.leave(nodeId, source, extension);
         else {
           this.#noteLeaver(formatNodeId(nodeId));
-          this.#acknowledge(nodeId, extension.position?.last ?? 0, source);
+          this.#acks.confirm(nodeId, extension.position?.last ?? 0, source);
         }
     }
   }
 
-  /** From now on the node asks for nothing, and only answers others. */
+  /** From now on the node requests nothing, and only answers others. */
   beginClose(): void {
     this.#closingAt ??= this.#config.ports.clock.now();
     this.naks.close();
@@ -334,28 +287,19 @@ export class Reliability implements StreamRegistry {
     this.retransmitBuffer.clear();
   }
 
-  /** Keys that were pending when the machine was suspended have been so for longer than the clock says. */
-  #pendingAge(): number | undefined {
-    const age = this.#config.batches.pendingAge;
-    return age === undefined ? undefined : age + this.#loopMonitor.suspended;
-  }
-
-  /**
-   * Whether a node that leaves may wait for this node's acknowledgement: a node that knows this one does. To an unknown
-   * node only a few nodes of a large mesh send one.
-   */
-  #waitsForUs({ id, validatedAt }: ReceiveStream): boolean {
-    const isKnown = validatedAt !== undefined || this.#config.peers().get(id)?.isValidated === true;
-    return isKnown || this.#suppression.isChosen(0);
+  #onStall(loopStall: LoopStall): void {
+    const { backlog, batches, losses } = this.#config;
+    const { since, suspended } = loopStall;
+    if (suspended > 0) {
+      losses.slept();
+      batches.sleep(suspended);
+      backlog.sleep(suspended);
+    }
+    this.receiveStreams.stalled(since, suspended);
+    losses.stalled(loopStall);
   }
 
   #noteLeaver(id: string): void {
     if (this.#config.peers().get(id) !== undefined) this.#leavers.add(id);
-  }
-
-  #acknowledge(stream: Uint8Array, settled: number, to: Endpoint): void {
-    if (this.#ackLimit.allow()) {
-      this.#config.transmit.sendControlPacket(encodeControl(TYPE_ACK, this.#config.nodeId, { stream, settled }), to);
-    }
   }
 }

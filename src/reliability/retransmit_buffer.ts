@@ -1,5 +1,6 @@
 /**
- * Retransmit buffer: the batches that a node has sent and holds for retransmission; `docs/wire.md`, "NAKs and retransmission".
+ * Retransmit buffer: the batches that a node has sent and holds for retransmission; `docs/wire.md`, "NAKs and
+ * retransmission".
  *
  * Kin to the transmit window of PGM (RFC 3208), bounded by bytes and by age.
  *

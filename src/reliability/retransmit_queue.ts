@@ -1,5 +1,5 @@
 /**
- * Retransmit queue: the numbers that peers have asked for by NAKs, gathered and ready to be retransmitted.
+ * Retransmit queue: the numbers that peers have requested by NAKs, gathered and ready to be retransmitted.
  *
  * Kin to the aggregation of NAKs at a NORM sender (RFC 5740): one retransmission to the group serves all requesters.
  *
@@ -26,12 +26,12 @@ const HOLD = 4;
  * remembered.
  */
 const MAX_WAITING = 8192;
-/** Most retransmissions that may wait for one address, whatever ids ask there: what an honest node has under way. */
+/** Most retransmissions that may wait for one address, of all ids there: what an honest node has under way. */
 const MAX_WAITING_EACH = 512;
 
 /**
- * For how long a retransmission to the group is remembered, in milliseconds. A requester that asks again does not hear
- * the group.
+ * For how long a retransmission to the group is remembered, in milliseconds. A requester that repeats its NAK does not
+ * hear the group.
  */
 const GROUP_MEMORY = 1000;
 
@@ -42,7 +42,7 @@ export interface Retransmit {
   readonly to?: Endpoint;
 }
 
-/** A number that was asked for. */
+/** A number that was requested. */
 interface Entry {
   /** The requesters that wait for it. */
   readonly waiting: Map<string, Endpoint>;
@@ -63,7 +63,7 @@ export interface RetransmitQueueConfig {
   readonly onReady: () => void;
 }
 
-/** Gathers NAKs for a moment, each number once, and gives the numbers in the order in which they were asked for. */
+/** Gathers NAKs for a moment, each number once, and gives the numbers in the order in which they were requested. */
 export class RetransmitQueue {
   readonly #config: RetransmitQueueConfig;
   readonly #entries = new Map<number, Entry>();
@@ -80,7 +80,7 @@ export class RetransmitQueue {
   }
 
   /**
-   * A peer asks for a number. `alone` says that no other peer can ask for it. False when there is nothing to do, as the
+   * A peer requests a number. `alone` says that no other peer can request it. False when there is nothing to do, as the
    * peer waits for it already or the last retransmission is on its way, or when too many wait.
    */
   add(number: number, id: string, endpoint: Endpoint, alone: boolean): boolean {
@@ -96,7 +96,7 @@ export class RetransmitQueue {
     const { waiting, served, groupAt } = entry;
     const isOnItsWay = now - Math.max(groupAt, served.get(id) ?? -Infinity) < HOLD;
     if (isOnItsWay || waiting.has(id)) return false;
-    // The map is in the order in which the numbers were last asked for.
+    // The map is in the order in which the numbers were last requested.
     this.#entries.delete(number);
     this.#entries.set(number, entry);
     waiting.set(id, endpoint);
@@ -114,7 +114,7 @@ export class RetransmitQueue {
 
   /**
    * The next retransmission. When several requesters wait for its number by now, it goes to the group; a requester that
-   * does not hear the group asks again.
+   * does not hear the group repeats its NAK.
    */
   take(): Retransmit | undefined {
     const number = this.#ready[0];
@@ -141,7 +141,7 @@ export class RetransmitQueue {
     return { number, id, to };
   }
 
-  /** Drops what was asked for until now. */
+  /** Drops what was requested until now. */
   close(): void {
     this.#timer?.cancel();
     this.#timer = undefined;
@@ -165,7 +165,7 @@ export class RetransmitQueue {
     if (this.#ready.length > 0) this.#config.onReady();
   }
 
-  /** Drops the oldest entries that nobody waits for when they are old or too many. */
+  /** Makes an entry, and drops the oldest ones without a waiting requester when they are old or too many. */
   #newEntry(now: number): Entry {
     for (const [oldest, { waiting, servedAt, groupAt }] of this.#entries) {
       const isOld = now - Math.max(servedAt, groupAt) >= GROUP_MEMORY;

@@ -1,14 +1,14 @@
 /**
  * Send stream: numbers the node's own batches, announces the position, and answers NAKs and catch-up requests.
  *
- * Kin to NORM (RFC 5740) and PGM (RFC 3208): receivers ask by NAKs, and the sender retransmits from a bounded buffer.
+ * Kin to NORM (RFC 5740) and PGM (RFC 3208): receivers send NAKs, and the sender retransmits from a bounded buffer.
  * The announcements find the loss of the last batch, as the tail loss probes of QUIC do (RFC 9002, section 6.2).
  *
  * @module
  */
 
 import type { Pacer } from "../net/pacer.ts";
-import type { Transmit } from "../net/transmit_queue.ts";
+import type { FanoutScope, Transmit } from "../net/transmit_queue.ts";
 import type { Clock, Timer } from "../platform/clock.ts";
 import type { Endpoint } from "../platform/endpoint.ts";
 import type { RandomBytes } from "../platform/host.ts";
@@ -25,7 +25,7 @@ import { CongestionDetector } from "./congestion_detector.ts";
 import { GracefulLeave, LEAVE_EVERY } from "./graceful_leave.ts";
 import type { RetransmitBuffer } from "./retransmit_buffer.ts";
 import { RetransmitQueue } from "./retransmit_queue.ts";
-import { type KnownRequester, type Requester, ValidationTokens } from "./validation_tokens.ts";
+import { type KnownRequester, type Requester, type RequesterLookup, ValidationTokens } from "./validation_tokens.ts";
 
 /**
  * When the position is announced after a batch, in milliseconds. The next batch takes the place of those still to come.
@@ -47,48 +47,63 @@ const MIN_FLOW = 4;
 const FLOW_GAIN = 1 / 4;
 
 /** Most retransmissions for one NAK. */
-const MAX_REPAIRS = 128;
+const MAX_RETRANSMITS = 128;
 
 /**
  * When batches were sent so long ago, in milliseconds, and before the rate fell, their losses do not make it fall
- * again: a receiver with very many holes asks for some batches that have arrived.
+ * again: a receiver with very many holes requests some batches that have arrived.
  */
 const STALE = 2000;
 /**
  * Longest time after which the first NAK for a loss comes with the longest queues, in milliseconds. What is older was
- * sent to a peer that had stalled, as a process that was stopped, and says nothing of the rate.
+ * sent to a peer that had stalled, as a process that was stopped, and does not count for the rate.
  */
 const MAX_NAK_AGE = 5000;
 
-/** What a {@linkcode SendStream} is made of. The callbacks MUST NOT throw. */
+/** The peers, as a {@linkcode SendStream} needs them. */
+export interface RequesterTable extends RequesterLookup {
+  /** The peers that speak the extension. */
+  extended(): readonly Requester[];
+}
+
+/** Sends what the streams have to send. */
+export interface StreamTransmit {
+  /** Sends a packet to one endpoint, or to the group and a fan-out scope. */
+  sendControlPacket(packet: Uint8Array, to: Endpoint | FanoutScope): void;
+  /** A retransmission is ready to be taken. */
+  wake(): void;
+}
+
+/** What a {@linkcode SendStream} is made of. What it calls MUST NOT throw. */
 export interface SendStreamConfig {
   /** The node's own id, 16 bytes. */
   readonly nodeId: Uint8Array;
   readonly clock: Clock;
   readonly randomBytes: RandomBytes;
-  readonly ring: RetransmitBuffer;
+  readonly buffer: RetransmitBuffer;
   readonly pacer: Pacer;
   readonly multicast: () => boolean;
-  /** A peer of which a heartbeat was heard. */
-  readonly peer: (id: string) => (Requester & { readonly isValidated?: boolean }) | undefined;
-  /** The peers that speak the extension. */
-  readonly peers: () => readonly Requester[];
-  /**
-   * Sends a packet to one endpoint; or to the group, to all peers that speak the extension and need copies, and to
-   * seeds that may.
-   */
-  readonly sendControlPacket: (packet: Uint8Array, to?: Endpoint) => void;
-  /** {@linkcode SendStream.takeRetransmit} has something to give. */
-  readonly onRetransmit: () => void;
-  /** The age of the oldest accepted key that was not sent yet, in milliseconds; `undefined` when there is none. */
-  readonly pendingAge: () => number | undefined;
-  /** A peer has received a number of this node twice: another node has the same id, or this node was set back. */
-  readonly onReused: () => void;
-  /** A datagram of so many bytes is retransmitted to one peer. */
-  readonly onRetransmitted?: (id: string, number: number, length: number) => void;
+  readonly peers: () => RequesterTable;
+  readonly transmit: StreamTransmit;
+  readonly batches: {
+    /** The age of the oldest accepted key that was not sent yet, in milliseconds; `undefined` when there is none. */
+    readonly pendingAge: number | undefined;
+  };
+  readonly loop: {
+    /** For how long the machine was suspended, in milliseconds, as long as that was not handled; else 0. */
+    readonly suspended: number;
+  };
+  readonly identity: {
+    /** A peer has received a number of this node twice: another node has the same id, or this node was set back. */
+    numbersReused(): void;
+  };
+  readonly pathMtu: {
+    /** A datagram of so many bytes is retransmitted to one peer. */
+    retransmitted(id: string, number: number, length: number): void;
+  } | undefined;
 }
 
-/** One per node. */
+/** Numbers the batches of this node, announces their position, and answers the requests of other nodes. */
 export class SendStream {
   /** NAKs and catch-up requests that have come. */
   naksReceived = 0;
@@ -119,27 +134,31 @@ export class SendStream {
   #isClosed = false;
 
   constructor(config: SendStreamConfig) {
-    const { clock, randomBytes, multicast, peer, onRetransmit } = config;
+    const { clock, randomBytes, multicast, peers, transmit } = config;
     this.#config = config;
-    this.#retransmits = new RetransmitQueue({ clock, multicast, onReady: onRetransmit });
-    this.#validationTokens = new ValidationTokens({ clock, randomBytes, peer });
+    this.#retransmits = new RetransmitQueue({ clock, multicast, onReady: () => transmit.wake() });
+    this.#validationTokens = new ValidationTokens({ clock, randomBytes, peers });
   }
 
   /** The position of the stream. */
   get position(): Position {
-    const { last, oldest, age } = this.#config.ring;
+    const { last, oldest, age } = this.#config.buffer;
     return { last, oldest, age };
   }
 
   /** The position as a record, with the age of the oldest key that was accepted and has no number yet. */
   get positionRecords(): Pick<Extension, "position" | "pending"> {
-    const pending = this.#config.pendingAge();
-    return pending === undefined ? { position: this.position } : { position: this.position, pending };
+    const { batches, loop } = this.#config;
+    const pending = batches.pendingAge;
+    // The clock does not count a suspension.
+    return pending === undefined
+      ? { position: this.position }
+      : { position: this.position, pending: pending + loop.suspended };
   }
 
   /** The number of the next batch. */
   get next(): number {
-    return this.#config.ring.last + 1;
+    return this.#config.buffer.last + 1;
   }
 
   /**
@@ -147,8 +166,8 @@ export class SendStream {
    * follow.
    */
   sent(datagram: Uint8Array): void {
-    const { ring, clock } = this.#config;
-    ring.append(datagram);
+    const { buffer, clock } = this.#config;
+    buffer.append(datagram);
     const now = clock.now();
     const interval = now - this.#lastAt;
     if (interval > MAX_FLOW_INTERVAL) this.#flow = 0;
@@ -173,13 +192,13 @@ export class SendStream {
     while (true) {
       const retransmit = this.#retransmits.take();
       if (retransmit === undefined) return undefined;
-      const datagram = this.#config.ring.get(retransmit.number);
-      // It is no longer in the buffer. The requester asks again, and the answer tells it so.
+      const datagram = this.#config.buffer.get(retransmit.number);
+      // It is no longer in the buffer. The answer to the next NAK of the requester says so.
       if (datagram === undefined) continue;
       this.retransmitsSent++;
       markRetransmit(datagram);
       if (retransmit.id !== undefined) {
-        this.#config.onRetransmitted?.(retransmit.id, retransmit.number, datagram.length);
+        this.#config.pathMtu?.retransmitted(retransmit.id, retransmit.number, datagram.length);
       }
       return { datagram, to: retransmit.to ?? "group" };
     }
@@ -200,24 +219,24 @@ export class SendStream {
   /** Answers a NAK. */
   onNak(id: string, source: Endpoint, request: Extension): void {
     const requester = this.#note(id, source, request);
-    const isValidated = requester.standing === "validated";
+    const isValidated = requester.state === "validated";
     if (isValidated && this.#enqueue(request.ranges ?? [], requester)) return;
     if (this.#answer(requester, request) && !isValidated) this.naksRefused++;
   }
 
   /** Answers a catch-up request. */
   onCatchUp(id: string, source: Endpoint, request: Extension): void {
-    const { ring } = this.#config;
-    const first = ring.firstSince(request.since ?? Infinity);
-    this.#answer(this.#note(id, source, request), request, { first, age: ring.ageOf(first - 1) });
+    const { buffer } = this.#config;
+    const first = buffer.firstSince(request.since ?? Infinity);
+    this.#answer(this.#note(id, source, request), request, { first, age: buffer.ageOf(first - 1) });
   }
 
   /** A peer has everything up to `settled`. With the token, it says that it has received a number twice. */
   onAck(id: string, source: Endpoint, { settled = 0, token }: Extension): void {
     if (token === undefined) {
-      if (settled >= this.#config.ring.last) this.#leaving?.confirm(id);
-    } else if (this.#validationTokens.identify(id, source, token).standing === "validated") {
-      this.#config.onReused();
+      if (settled >= this.#config.buffer.last) this.#leaving?.confirm(id);
+    } else if (this.#validationTokens.identify(id, source, token).state === "validated") {
+      this.#config.identity.numbersReused();
     }
   }
 
@@ -226,24 +245,24 @@ export class SendStream {
    * the numbers of the old id is not known, so that number is a gap to all peers.
    */
   restart(): void {
-    const { clock, ring } = this.#config;
+    const { clock, buffer } = this.#config;
     this.#retransmits.close();
     this.#losses = new CongestionDetector();
     this.#flow = 0;
-    ring.restart();
+    buffer.restart();
     this.#lastAt = clock.now();
     this.#timer?.cancel();
     this.#announceFrom(0);
   }
 
-  /** A heartbeat has come while the node leaves, perhaps of a joining node that knows nothing of the leave. */
-  greet(id: string, source: Endpoint): void {
+  /** Sends a leave packet, once, to a node whose heartbeat has come while this node leaves: it may be joining. */
+  sendLeaveOnce(id: string, source: Endpoint): void {
     this.#leaving?.onHeartbeat(id, source);
   }
 
-  /** Batches were accepted and can no longer be sent: they get a number that is never held, and become a gap. */
+  /** Keys were accepted and can no longer be sent: one number that is never held makes them a gap to the peers. */
   skip(): void {
-    this.#config.ring.skip();
+    this.#config.buffer.skip();
   }
 
   /** Whether the node is sending leave packets now. */
@@ -258,20 +277,20 @@ export class SendStream {
 
   /** Keys were refused after the leave: one more number, which is never held, makes that a gap to the peers. */
   retract(): void {
-    this.#config.ring.skip();
+    this.#config.buffer.skip();
     this.#leaving?.renew();
   }
 
   /** Sends leave packets until all of `peers` have everything, for at most `patience` milliseconds. */
   async leave(peers: readonly Requester[], patience: number): Promise<void> {
-    const { clock, nodeId, sendControlPacket } = this.#config;
+    const { clock, nodeId, transmit } = this.#config;
     this.#timer?.cancel();
-    const sendLeave = (to?: Endpoint) =>
-      sendControlPacket(encodeControl(TYPE_LEAVE, nodeId, { position: this.position }), to);
+    const sendLeave = (to: Endpoint | FanoutScope) =>
+      transmit.sendControlPacket(encodeControl(TYPE_LEAVE, nodeId, { position: this.position }), to);
     const leaving = this.#leaving = new GracefulLeave(peers, clock, sendLeave);
     const until = clock.now() + patience;
-    sendLeave();
-    // A node that has just joined hears for the first time of what was published, and may have a request.
+    sendLeave("extended");
+    // A node that has just joined learns of the batches only now, and may request them.
     if (this.next > 1) leaving.linger();
     while (leaving.goesOn && clock.now() < until) {
       await leaving.settledWithin(Math.min(LEAVE_EVERY, until - clock.now()));
@@ -288,19 +307,22 @@ export class SendStream {
     this.#validationTokens.close();
   }
 
-  /** One timer for a whole burst: to set it again with each batch would cost more than all else here. */
+  /**
+   * Sets the timer of an announcement, one for a whole burst: to set it again with each batch would cost more than all
+   * else here.
+   */
   #announceFrom(round: number): void {
     const after = ANNOUNCE_AFTER[round];
     if (after === undefined || this.#leaving !== undefined || this.#isClosed) {
       this.#timer = undefined;
       return;
     }
-    const { clock, nodeId, sendControlPacket } = this.#config;
+    const { clock, nodeId, transmit } = this.#config;
     if (round === 0) this.#patience = this.#flowPatience();
     this.#timer = clock.setTimer(() => {
       if (round === 0) this.#patience = this.#flowPatience();
       const isDue = this.#lastAt + this.#patience + after <= clock.now() + 1;
-      if (isDue) sendControlPacket(encodeControl(TYPE_STATE, nodeId, this.positionRecords));
+      if (isDue) transmit.sendControlPacket(encodeControl(TYPE_STATE, nodeId, this.positionRecords), "extended");
       this.#announceFrom(isDue ? round + 1 : 0);
     }, this.#lastAt + this.#patience + after - clock.now());
     this.#round = round;
@@ -314,10 +336,10 @@ export class SendStream {
 
   /** False when some of the numbers are not held or were never given. */
   #enqueue(ranges: readonly NumberRange[], { id, endpoint }: Requester): boolean {
-    const { ring, peers } = this.#config;
-    const { oldest, last } = ring;
-    const alone = peers().length < 2;
-    let left = MAX_REPAIRS;
+    const { buffer, peers } = this.#config;
+    const { oldest, last } = buffer;
+    const alone = peers().extended().length < 2;
+    let left = MAX_RETRANSMITS;
     let isNeeded = false;
     for (const { from, to } of ranges) {
       for (let number = Math.max(from, oldest); number <= Math.min(to, last) && left > 0; number++, left--) {
@@ -329,17 +351,17 @@ export class SendStream {
   }
 
   #heedLoss(id: string, ranges: readonly NumberRange[]): void {
-    const { ring, pacer } = this.#config;
-    const { last } = ring;
+    const { buffer, pacer } = this.#config;
+    const { last } = buffer;
     const { rate } = pacer;
     const { loss, carried, isAgain } = this.#losses.note(id, ranges, last, pacer.isSlow);
     if (loss === "usual") return;
-    const age = ring.ageOf(ranges.at(-1)?.to ?? 0);
+    const age = buffer.ageOf(ranges.at(-1)?.to ?? 0);
     const isOld = carried !== undefined || isAgain === true;
     if (!isOld && age > MAX_NAK_AGE) return pacer.hold(age);
     if (!isOld && loss === "congestion") this.#congestionAge = age;
     const isStale = isOld && age >= STALE + this.#congestionAge;
-    // What is too long for the path never arrives, and is asked for again and again.
+    // What is too long for the path never arrives, and is requested again and again.
     if (isStale && isAgain === true) return;
     // What is lost at the lowest rates is a property of the path, and takes long enough to measure.
     const hasFallen = loss === "congestion" && !isStale && pacer.onLoss(carried);
@@ -352,7 +374,7 @@ export class SendStream {
   #note(id: string, source: Endpoint, { token }: Extension): KnownRequester {
     this.naksReceived++;
     const requester = this.#validationTokens.identify(id, source, token);
-    // A node that leaves waits for whoever still needs something.
+    // A node that leaves waits for each validated node that still requests something.
     if (requester.isValidated) this.#leaving?.waiting.set(id, requester.endpoint);
     this.#leaving?.linger();
     return requester;
@@ -364,14 +386,14 @@ export class SendStream {
       this.naksRefused++;
       return false;
     }
-    const { nodeId, sendControlPacket } = this.#config;
+    const { nodeId, transmit } = this.#config;
     const answer = {
       ...this.positionRecords,
       token: this.#validationTokens.tokenFor(requester),
       nonce,
       ...(base && { base }),
     };
-    sendControlPacket(encodeControl(TYPE_STATE, nodeId, answer), requester.endpoint);
+    transmit.sendControlPacket(encodeControl(TYPE_STATE, nodeId, answer), requester.endpoint);
     return true;
   }
 }

@@ -22,10 +22,10 @@ import type { Reliability } from "./reliability.ts";
  */
 const DEADLINES = { drain: 600, leave: 950, end: 1000 };
 
-/** Time between two looks whether the nodes that were probed have answered, in milliseconds. */
+/** Interval of the checks whether the nodes that were probed have answered, in milliseconds. */
 const LOOK_EVERY = 10;
 
-/** For how long leave packets are sent again when keys were refused after the leave, in milliseconds. */
+/** For how long leave packets are repeated when keys were refused after the leave, in milliseconds. */
 const RETRACT_FOR = 300;
 
 /** What a {@linkcode Shutdown} is made of. */
@@ -43,9 +43,9 @@ export interface ShutdownConfig {
 }
 
 /**
- * Keys are accepted until the leave packet is sent. A node that has published something first meets the nodes that its
- * seeds name, so that a job that lives for some milliseconds is heard. What cannot be sent, or is refused after that,
- * is a gap to the peers.
+ * Closes the node. Keys are accepted until the leave packet is sent. A node that has published something first meets
+ * the nodes that its seeds name, so that a job that lives for some milliseconds is heard. What cannot be sent, or is
+ * refused after that, is a gap to the peers.
  */
 export class Shutdown {
   readonly #config: ShutdownConfig;
@@ -91,7 +91,7 @@ export class Shutdown {
     const unsent = batcher.pending + turnedAway;
     // What could not be sent becomes a gap to the peers instead of a silent loss.
     if (unsent > 0) reliability?.sendStream.skip();
-    while (batcher.take() !== undefined) { /* It has nowhere to go any more. */ }
+    while (batcher.take() !== undefined) { /* The batch is dropped. */ }
     if (reliability !== undefined) {
       this.#known = membership.peers.extended().filter(({ isValidated }) => isValidated);
       await reliability.leave(start + DEADLINES.leave - clock.now());
@@ -121,8 +121,8 @@ export class Shutdown {
   }
 
   /**
-   * One round at a time, and one round for all keys that are refused meanwhile. Resolves to how many peers have not
-   * acknowledged it.
+   * Sends leave packets with the new position: one round at a time, and one for all keys that are refused meanwhile.
+   * Resolves to how many peers have not acknowledged it.
    */
   async #retract({ sendStream }: Reliability): Promise<number> {
     const { clock, links, receiver, transmitQueue } = this.#config;
@@ -160,7 +160,7 @@ export class Shutdown {
   }
 
   #hasPublished(): boolean {
-    // A caller waits for room only because of keys that were accepted.
+    // A caller waits for room only behind keys that were accepted, so those that wait need not be counted.
     return this.#config.batcher.accepted > 0;
   }
 

@@ -1,5 +1,6 @@
 /**
- * Address-validation tokens: which requester has shown that it listens at its address, and how many answers each gets.
+ * Address-validation tokens: which requesters have shown that they receive at their address, and how many answers each
+ * gets.
  *
  * Kin to the tokens of QUIC (RFC 9000, section 8): before its address is validated, a requester gets no
  * retransmissions, which would amplify what it sends.
@@ -16,14 +17,14 @@ import { equalBytes } from "../wire/packet.ts";
 
 /**
  * Answers a second, retransmissions not counted: to requesters that bring their token, to other peers, and to unknown
- * nodes. Each has a limit of its own, so that nobody uses up what is for the others.
+ * nodes. Each kind has a limit of its own, so that none uses up what is for the others.
  */
 const ANSWERS_PER_SECOND = { validated: 2000, peer: 256, unknown: 128 };
 
-/** Most unknown nodes whose tokens are kept. The oldest token gives way; its owner gets another when it asks again. */
+/** Most unknown nodes whose tokens are kept. The oldest gives way; its owner gets another with its next request. */
 const MAX_UNKNOWN = 1024;
 
-/** A node that may ask, and the endpoint to which it is answered. */
+/** A node that may send requests, and the endpoint to which it is answered. */
 export interface Requester {
   readonly id: string;
   readonly endpoint: Endpoint;
@@ -32,19 +33,24 @@ export interface Requester {
 /** A requester with the right token, a peer without it, or an unknown node. */
 export type RequesterState = keyof typeof ANSWERS_PER_SECOND;
 
-/** An {@linkcode Requester}, and what it has shown. */
+/** A {@linkcode Requester}, and what it has shown. */
 export interface KnownRequester extends Requester {
-  readonly standing: RequesterState;
+  readonly state: RequesterState;
   /** Whether its address is validated, by the token or by path validation. */
   readonly isValidated: boolean;
+}
+
+/** The peers, as {@linkcode ValidationTokens} need them. */
+export interface RequesterLookup {
+  /** A peer of which a heartbeat was heard. */
+  get(id: string): (Requester & { readonly isValidated?: boolean }) | undefined;
 }
 
 /** What {@linkcode ValidationTokens} are made of. */
 export interface ValidationTokensConfig {
   readonly clock: Clock;
   readonly randomBytes: RandomBytes;
-  /** A peer of which a heartbeat was heard. */
-  readonly peer: (id: string) => (Requester & { readonly isValidated?: boolean }) | undefined;
+  readonly peers: () => RequesterLookup;
 }
 
 interface IssuedToken {
@@ -53,8 +59,8 @@ interface IssuedToken {
 }
 
 /**
- * Each requester gets a token of its own, which is sent to its address alone. A requester that brings its token listens
- * at that address, so it may be sent more bytes than it has sent.
+ * Issues the tokens and checks them. Each requester gets a token of its own, which is sent to its address alone. A
+ * requester that brings its token receives at that address, so it may be sent more bytes than it has sent.
  */
 export class ValidationTokens {
   readonly #config: ValidationTokensConfig;
@@ -78,24 +84,24 @@ export class ValidationTokens {
    * its packet came from.
    */
   identify(id: string, source: Endpoint, token: Uint8Array | undefined): KnownRequester {
-    const peer = this.#config.peer(id);
+    const peer = this.#config.peers().get(id);
     const { endpoint } = peer ?? { endpoint: source };
     const issued = (peer === undefined ? this.#unknown : this.#peers).get(id);
     const isValidated = token !== undefined && issued !== undefined && isSameEndpoint(issued.endpoint, endpoint) &&
       equalBytes(issued.token, token);
-    const standing = isValidated ? "validated" : peer === undefined ? "unknown" : "peer";
-    return { id, endpoint, standing, isValidated: isValidated || peer?.isValidated === true };
+    const state = isValidated ? "validated" : peer === undefined ? "unknown" : "peer";
+    return { id, endpoint, state, isValidated: isValidated || peer?.isValidated === true };
   }
 
   /** Whether one more answer is within the limit. */
-  mayRespond({ standing }: KnownRequester): boolean {
-    return this.#answers[standing].allow();
+  mayRespond({ state }: KnownRequester): boolean {
+    return this.#answers[state].allow();
   }
 
   /** The token of a requester at its present endpoint. */
   tokenFor({ id, endpoint }: Requester): Uint8Array {
-    const { peer, randomBytes } = this.#config;
-    const tokens = peer(id) === undefined ? this.#unknown : this.#peers;
+    const { peers, randomBytes } = this.#config;
+    const tokens = peers().get(id) === undefined ? this.#unknown : this.#peers;
     const issued = tokens.get(id);
     if (issued !== undefined && isSameEndpoint(issued.endpoint, endpoint)) return issued.token;
     const token = randomBytes(TOKEN_LENGTH).slice();

@@ -80,11 +80,6 @@ const TYPES_OF: ReadonlyMap<string, readonly string[]> = new Map([
 /** Old names that are right elsewhere. */
 const KEPT: readonly Kept[] = [
   { name: "repair", places: /^bench\/|^docs\/performance\.md$/, reason: "a group of figures of the benchmark" },
-  {
-    name: "repaired",
-    places: /^src\/reliability\/receive_window\.ts$/,
-    reason: "a value of the internal type Arrival",
-  },
 ];
 const CODE_FOLDERS = ["src", "adapters", "cli"] as const;
 

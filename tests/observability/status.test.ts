@@ -28,15 +28,13 @@ function setUp({ extended = true } = {}) {
     peerTimeout: PEER_TIMEOUT,
     maxRepairTime: 5000,
     readerAfter: 60_000,
-    isPeer: (id) => peers.get(id) !== undefined,
     capacity: 1,
-    onWanting: () => {},
-    onDoubt: () => {},
-    onGap: () => {},
-    onSettled: () => {},
-    onLeft: (id) => peers.remove(id),
-    onReused: () => {},
-    antedate: () => {},
+    peers: () => peers,
+    naks: { schedule() {}, probe() {} },
+    acks: { onSettled() {}, onReused() {} },
+    losses: { gap() {} },
+    backlog: { antedate() {} },
+    membership: { leave: (id) => peers.remove(id) },
   });
   const { table: peers } = tableOn(clock, { capacity: 9, heartbeat: HEARTBEAT, quietTimeout: QUIET_TIMEOUT });
   const lost: LostPeer[] = [];

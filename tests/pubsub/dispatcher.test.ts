@@ -29,7 +29,7 @@ function setUp(patience = PATIENCE) {
     onSlow: (topic, duration) => slow.push([topic, duration]),
     onDropped: () => {
       overflows++;
-      dispatcher.tellAll("overflow");
+      dispatcher.notifyAll("overflow");
     },
   });
   /** A datagram with these keys is read. */
@@ -267,7 +267,7 @@ describe("deliveries", () => {
       got.push(cause === "publish" ? key : cause);
       if (key === "slow") host.block(10);
       if (key !== "k2100" || cause !== "publish") return;
-      dispatcher.tellAll("gap");
+      dispatcher.notifyAll("gap");
       dispatcher.takeOwn("own", true);
     }, { self: true });
     read("slow");
@@ -323,7 +323,7 @@ describe("deliveries", () => {
     for (
       const [cause, tell] of [
         ["publish", () => read("k")],
-        ["gap", () => dispatcher.tellAll("gap")],
+        ["gap", () => dispatcher.notifyAll("gap")],
       ] as const
     ) {
       got.length = 0;
@@ -587,7 +587,7 @@ describe("deliveries", () => {
     const { subscriptions, dispatcher } = setUp();
     for (const causes of [["gap", "overflow"], ["overflow", "gap"]] as const) {
       const queue = subscriptions.add({ prefix: "" });
-      for (const cause of causes) dispatcher.tellAll(cause);
+      for (const cause of causes) dispatcher.notifyAll(cause);
       assertEquals((await queue[Symbol.asyncIterator]().next()).value, { key: "", cause: "gap" });
       queue.close();
       assertEquals((await queue[Symbol.asyncIterator]().next()).done, true);
@@ -598,7 +598,7 @@ describe("deliveries", () => {
     const { clock, host, subscriptions, dispatcher, read } = setUp();
     const got: string[] = [];
     for (let i = 0; i < 5; i++) subscriptions.add(`x${i}`, ({ cause }) => got.push(`${cause} ${i}`));
-    dispatcher.tellAll("gap");
+    dispatcher.notifyAll("gap");
     assertEquals(got, ["gap 0", "gap 1", "gap 2", "gap 3", "gap 4"]);
     assertEquals(clock.pending, 0);
     got.length = 0;
@@ -609,19 +609,19 @@ describe("deliveries", () => {
         host.block(30);
       });
     }
-    dispatcher.tellAll("gap");
+    dispatcher.notifyAll("gap");
     assertEquals(host.clock.now(), 30);
     read("x3");
     await clock.advance(40);
     // Another gap, and an overflow, which covers less, while it goes on: a second round, which covers the key.
-    dispatcher.tellAll("gap");
-    dispatcher.tellAll("overflow");
+    dispatcher.notifyAll("gap");
+    dispatcher.notifyAll("overflow");
     assertEquals(dispatcher.waiting, 0);
     assertGreater(dispatcher.age ?? 0, 0);
     await clock.advance(1000);
     assertEquals(got, Array.from({ length: 2 }, () => ["gap 0", "gap 1", "gap 2", "gap 3", "gap 4"]).flat());
     assertEquals(slow, 10);
-    assertEquals([host.clock.now() - dispatcher.toldAt > 500, dispatcher.age ?? 0], [true, 0]);
+    assertEquals([host.clock.now() - dispatcher.notifiedAt > 500, dispatcher.age ?? 0], [true, 0]);
   });
 
   test("end with `close`, and leave no timer", async () => {
@@ -638,7 +638,7 @@ describe("deliveries", () => {
     read(...keysOf(10));
     await clock.advance(1000);
     assertEquals([calls, dispatcher.waiting, clock.pending], [2, 0, 0]);
-    dispatcher.tellAll("gap");
+    dispatcher.notifyAll("gap");
     assertEquals([calls, clock.pending], [2, 0]);
   });
 
@@ -668,7 +668,7 @@ describe("deliveries", () => {
             await clock.advance(pause);
             host.clock.setTimer(() => {
               if (gap === 0) {
-                dispatcher.tellAll("gap");
+                dispatcher.notifyAll("gap");
                 gaps++;
               }
               read(...Array.from({ length: keys }, () => String(sent++)));

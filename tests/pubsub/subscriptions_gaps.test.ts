@@ -6,7 +6,7 @@ import { EventQueue } from "../../src/pubsub/event_queue.ts";
 import { Subscriptions } from "../../src/pubsub/subscriptions.ts";
 import type { Cause, SyncCallback, SyncEvent, Topic } from "../../src/pubsub/sync_bus.ts";
 import { settle } from "../support/outcome.ts";
-import { tellGap } from "../support/told_gap.ts";
+import { notifyGap } from "../support/notify_gap.ts";
 
 function setUp() {
   const errors: unknown[] = [];
@@ -17,7 +17,7 @@ function setUp() {
   /** What a round of gaps recorded. */
   const gap = () => {
     log.length = 0;
-    tellGap(subscriptions);
+    notifyGap(subscriptions);
     return [...log];
   };
   return { subscriptions, errors, log, note, gap };
@@ -126,7 +126,7 @@ describe("a gap", () => {
       if (nested) return;
       nested = true;
       subscriptions.deliver("b");
-      tellGap(subscriptions);
+      notifyGap(subscriptions);
     });
     subscriptions.add("b", note("b"));
     assertEquals(gap(), ["a=!gap:a", "b=b", "a=!gap:a", "b=!gap:b", "b=!gap:b"]);
@@ -141,7 +141,7 @@ describe("an exact subscription that is iterated", () => {
       const { drain } = iterated(subscriptions, "k", 1);
       const taken: number[] = [];
       for (const step of order) {
-        if (step === "g") tellGap(subscriptions);
+        if (step === "g") notifyGap(subscriptions);
         else taken.push(subscriptions.deliver("k", { region: "eu", vectorClock: { a: 1 } }));
       }
       assertEquals(subscriptions.counts, { events: order.length, merged: order.length - 1, overflows: 0 }, order);
@@ -153,7 +153,7 @@ describe("an exact subscription that is iterated", () => {
   test("gets what is published after the gap was read", async () => {
     const { subscriptions } = setUp();
     const { events, drain } = iterated(subscriptions, "k", 1);
-    tellGap(subscriptions);
+    notifyGap(subscriptions);
     assertEquals(await read(events), { key: "k", cause: "gap" });
     subscriptions.deliver("k", { region: "eu" });
     assertEquals(await drain(), [{ key: "k", cause: "publish", region: "eu" }]);
@@ -165,7 +165,7 @@ describe("a prefix subscription that is iterated", () => {
     const { subscriptions } = setUp();
     const { events, drain } = iterated(subscriptions, { prefix: "k" }, 3);
     for (const key of ["k1", "k"]) subscriptions.deliver(key);
-    tellGap(subscriptions);
+    notifyGap(subscriptions);
     assertEquals(["k1", "k", "k2", "k3"].map((key) => subscriptions.deliver(key)), [0, 0, 0, 0]);
     assertEquals(subscriptions.counts, { events: 7, merged: 4, overflows: 0 });
     assertEquals([await read(events), await read(events)].map((event) => event && short(event)), ["k1", "k"]);
@@ -180,7 +180,7 @@ describe("a prefix subscription that is iterated", () => {
       const { subscriptions } = setUp();
       const { drain } = iterated(subscriptions, { prefix: "" }, 2);
       for (const key of ["a", "b"]) subscriptions.deliver(key);
-      for (const step of order) step === "g" ? tellGap(subscriptions) : subscriptions.deliver("c");
+      for (const step of order) step === "g" ? notifyGap(subscriptions) : subscriptions.deliver("c");
       const overflows = order.startsWith("o") ? 1 : 0;
       assertEquals(subscriptions.counts, { events: 2 + order.length, merged: order.length - 1, overflows }, order);
       assertEquals((await drain()).map(short), ["a", "b", "!gap:"], order);
@@ -191,7 +191,7 @@ describe("a prefix subscription that is iterated", () => {
     const { subscriptions } = setUp();
     const { events, drain } = iterated(subscriptions, { prefix: "k" }, 1);
     const waiting = [events.next(), events.next()];
-    tellGap(subscriptions);
+    notifyGap(subscriptions);
     assertEquals(subscriptions.deliver("k1"), 1);
     assertEquals((await Promise.all(waiting)).map(({ value }) => short(value)), ["!gap:k", "k1"]);
     assertEquals(await drain(), []);
@@ -201,7 +201,7 @@ describe("a prefix subscription that is iterated", () => {
     const { subscriptions } = setUp();
     const { events } = iterated(subscriptions, { prefix: "" }, 1);
     subscriptions.deliver("a");
-    tellGap(subscriptions);
+    notifyGap(subscriptions);
     await events.return?.();
     assertEquals((await events.next()).done, true);
   });

@@ -6,7 +6,7 @@ import { Subscriptions } from "../../src/pubsub/subscriptions.ts";
 import type { Subscription, SyncEvent, Topic } from "../../src/pubsub/sync_bus.ts";
 import { anyKey } from "../support/arbitraries.ts";
 import { settle } from "../support/outcome.ts";
-import { tellGap } from "../support/told_gap.ts";
+import { notifyGap } from "../support/notify_gap.ts";
 
 const text = fc.oneof(
   { weight: 8, arbitrary: fc.constantFrom("", "a", "ab", "abc", "b", "ba", "é", "éa") },
@@ -168,7 +168,7 @@ describe("subscriptions", () => {
           },
           gap() {
             for (const model of models) if (model.open) model.gap();
-            tellGap(subscriptions);
+            notifyGap(subscriptions);
           },
         };
         for (const step of steps) (run[step.do] as (step: Step) => void)(step);

@@ -3,7 +3,7 @@ import { describe, test } from "node:test";
 import { assert, assertEquals, assertLessOrEqual } from "@std/assert";
 import { Subscriptions } from "../../src/pubsub/subscriptions.ts";
 import { countLookUps, type LookUps } from "../support/look_ups.ts";
-import { tellGap } from "../support/told_gap.ts";
+import { notifyGap } from "../support/notify_gap.ts";
 
 const TEN = 10;
 const MANY = 100_000;
@@ -73,7 +73,7 @@ describe("100,000 subscriptions", () => {
         if (i % 10 === 0) throw new Error(key);
       });
     }
-    const { direct, stepped } = countLookUps(() => tellGap(subscriptions));
+    const { direct, stepped } = countLookUps(() => notifyGap(subscriptions));
     assertEquals([called.size, errors, subscriptions.counts.events], [MANY, MANY / 10, MANY]);
     // One step to a group and one to its only subscriber, and the ends of the loops; callbacks look up on their own.
     assertLessOrEqual(direct, MANY);

@@ -1,4 +1,4 @@
-// Batch fingerprints: which batches are told apart by them.
+// Batch fingerprints: which batches they distinguish.
 import { describe, test } from "node:test";
 import { assert, assertEquals, assertLess } from "@std/assert";
 import { SeededRandom } from "../../adapters/memory.ts";
@@ -15,7 +15,7 @@ function batch(keys: readonly string[], number?: number): Uint8Array {
   return writer.bytes(number).slice();
 }
 
-function printed(keys: readonly string[], number?: number): number {
+function fingerprint(keys: readonly string[], number?: number): number {
   const bytes = batch(keys, number);
   return fingerprintOf(bytes, scanPacket(bytes));
 }
@@ -23,18 +23,18 @@ function printed(keys: readonly string[], number?: number): number {
 describe("the fingerprint of a batch", () => {
   test("is that of its keys alone: the same when it is retransmitted", () => {
     for (const keys of [["a"], ["user:1", "user:2"], Array.from({ length: 60 }, (_, i) => `session:${i}`)]) {
-      assertEquals(printed(keys, 1), printed(keys, 99));
-      assertEquals(printed(keys, 1), printed(keys));
+      assertEquals(fingerprint(keys, 1), fingerprint(keys, 99));
+      assertEquals(fingerprint(keys, 1), fingerprint(keys));
     }
   });
 
-  test("tells apart short batches that differ in a byte, and long ones", () => {
-    const short = new Set(Array.from({ length: 1000 }, (_, i) => printed([`user:${i}`])));
+  test("distinguishes short batches that differ in a byte, and long ones", () => {
+    const short = new Set(Array.from({ length: 1000 }, (_, i) => fingerprint([`user:${i}`])));
     assertEquals(short.size, 1000);
     const random = new SeededRandom(3);
     const long = () => Array.from({ length: 60 }, () => `user:${random.below(100_000)}`);
     let same = 0;
-    for (let i = 0; i < 1000; i++) if (printed(long()) === printed(long())) same++;
+    for (let i = 0; i < 1000; i++) if (fingerprint(long()) === fingerprint(long())) same++;
     assertLess(same, 2);
   });
 });
@@ -47,7 +47,7 @@ describe("the fingerprint of a batch whose keys are of one length", () => {
           const fingerprints = new Set<number>();
           for (let i = 0; i < 8; i++) {
             const key = (j: number) => `${(i * 7919 + j * 10_473) % 100_000}`.padStart(length, "0") + suffix;
-            fingerprints.add(printed(Array.from({ length: count }, (_, j) => key(j))));
+            fingerprints.add(fingerprint(Array.from({ length: count }, (_, j) => key(j))));
           }
           assertEquals(fingerprints.size, 8, `${count} keys of ${length} and "${suffix}"`);
         }
@@ -57,9 +57,9 @@ describe("the fingerprint of a batch whose keys are of one length", () => {
 
   test("differs when any one of 60 keys does", () => {
     const keys = Array.from({ length: 60 }, (_, i) => `user:${100_000 + i}:profile`);
-    const fingerprints = new Set([printed(keys)]);
+    const fingerprints = new Set([fingerprint(keys)]);
     for (let i = 0; i < 60; i++) {
-      fingerprints.add(printed(keys.map((key, j) => i === j ? `user:${200_000 + i}:profile` : key)));
+      fingerprints.add(fingerprint(keys.map((key, j) => i === j ? `user:${200_000 + i}:profile` : key)));
     }
     assertEquals(fingerprints.size, 61);
   });

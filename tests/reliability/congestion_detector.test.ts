@@ -2,7 +2,7 @@
 import { describe, test } from "node:test";
 import { assert, assertEquals, assertGreater, assertLessOrEqual } from "@std/assert";
 import { SeededRandom } from "../../adapters/memory.ts";
-import { CongestionDetector, type LossVerdict } from "../../src/reliability/congestion_detector.ts";
+import { CongestionDetector, type LossAssessment } from "../../src/reliability/congestion_detector.ts";
 
 function range(from: number, to = from) {
   return { from, to };
@@ -21,7 +21,7 @@ function lose(
   },
 ) {
   const random = new SeededRandom(seed);
-  const results: Record<LossVerdict["loss"], number> = { usual: 0, high: 0, congestion: 0 };
+  const results: Record<LossAssessment["loss"], number> = { usual: 0, high: 0, congestion: 0 };
   let firstCongestion: number | undefined;
   for (let number = from; number < from + count; number += 20) {
     const last = number + 19;

@@ -66,12 +66,14 @@ function setUp(
     },
     jitter: new Jitter(randomBytes),
     randomBytes,
-    endpointOf: () => known ? HOME : undefined,
-    send: (packet, to) => {
-      const { type, nodeId, rest } = decodePacket(packet);
-      assertEquals(nodeId, NODE_ID);
-      naks.push({ at: clock.now(), type, extension: decodeExtension(rest) ?? {}, to: to.host });
-      onNak(naks.at(-1) as WireNak);
+    peers: () => ({ get: () => known ? { endpoint: HOME, extended: false, isValidated: false } : undefined }),
+    transmit: {
+      sendControlPacket: (packet, to) => {
+        const { type, nodeId, rest } = decodePacket(packet);
+        assertEquals(nodeId, NODE_ID);
+        naks.push({ at: clock.now(), type, extension: decodeExtension(rest) ?? {}, to: to.host });
+        onNak(naks.at(-1) as WireNak);
+      },
     },
     onLeaving,
   });
@@ -322,10 +324,10 @@ describe("what is missing", () => {
       const number = stream.window.highest + 1;
       stream.window.accept(number + 1, start, start + 2);
       scheduler.schedule(stream);
-      const isAsked = () => stream.window.holes.some(({ from, attempts }) => from === number && attempts > 1);
+      const isRequested = () => stream.window.holes.some(({ from, attempts }) => from === number && attempts > 1);
       for (let ms = 0; ms < 100; ms++) {
         await clock.advance(1);
-        if (!isAsked()) continue;
+        if (!isRequested()) continue;
         stream.window.accept(number, clock.now(), 0);
         stream.learn(true, clock.now());
         scheduler.schedule(stream);

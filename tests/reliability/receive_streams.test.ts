@@ -52,18 +52,21 @@ function setUp({ capacity = 10 } = {}) {
     peerTimeout: PEER_TIMEOUT,
     maxRepairTime: MAX_REPAIR_TIME,
     readerAfter: READER_AFTER,
-    isPeer: (id) => peers.has(id),
     capacity,
-    onWanting: ({ id }) => wanted.push(id),
-    onDoubt: ({ id }) => doubted.push(id),
-    onGap: (node, from, to, reason) => gaps.push([Number.parseInt(node.slice(0, 8), 16), from, to, reason]),
-    onSettled: ({ nodeId }, last) => settled.push([new DataView(nodeId.buffer).getUint32(0), last]),
-    onLeft: (id) => left.push(id),
-    onReused: (_stream, number, token, to) => reused.push([number, token, to]),
-    antedate: (since) => antedated.push(since),
+    peers: () => ({ get: (id) => peers.has(id) ? {} : undefined }),
+    naks: { schedule: ({ id }) => wanted.push(id), probe: ({ id }) => doubted.push(id) },
+    acks: {
+      onSettled: ({ nodeId }, last) => settled.push([new DataView(nodeId.buffer).getUint32(0), last]),
+      onReused: (_stream, number, token, to) => reused.push([number, token, to]),
+    },
+    losses: {
+      gap: (node, from, to, reason) => gaps.push([Number.parseInt(node.slice(0, 8), 16), from, to, reason]),
+    },
+    backlog: { antedate: (since) => antedated.push(since) },
+    membership: { leave: (id) => left.push(id) },
   });
-  const accept = (number: number, id = A, isRepair = false, print = number) =>
-    streams.accept(id, number, isRepair ? "retransmit" : "number", SOURCE.host, SOURCE.port, print);
+  const accept = (number: number, id = A, isRetransmit = false, fingerprint = number) =>
+    streams.accept(id, number, isRetransmit ? "retransmit" : "number", SOURCE.host, SOURCE.port, fingerprint);
   const position = (last: number, oldest = 1, age = 0, rest: Extension = {}, id = A) =>
     streams.onPosition(id, SOURCE, { position: { last, oldest, age }, ...rest });
   const stream = (id = A) => streams.get(formatNodeId(id)) as ReceiveStream;
@@ -1015,7 +1018,7 @@ describe("a node that leaves", () => {
     const rig = known(3);
     leave(rig, 3);
     const id = formatNodeId(A);
-    assertEquals([rig.settled, rig.left, rig.gaps, rig.stream().isGone], [[[1, 3]], [id], [], true]);
+    assertEquals([rig.settled, rig.left, rig.gaps, rig.stream().isDeparted], [[[1, 3]], [id], [], true]);
     leave(rig, 3);
     assertEquals([rig.settled.length, rig.left.length], [2, 1]);
     await rig.clock.advance(QUIET_TIMEOUT);
@@ -1094,10 +1097,10 @@ describe("a node that leaves", () => {
       leave(rig, 3);
       if (go === "batch") assertEquals(rig.accept(4), true);
       else rig.position(4);
-      assertEquals([rig.stream().isGone, rig.gaps], [true, []], go);
+      assertEquals([rig.stream().isDeparted, rig.gaps], [true, []], go);
       await rig.clock.advance(5000);
       rig.streams.validate(formatNodeId(A), SOURCE, 1);
-      assertEquals([rig.stream().isGone, rig.stream().leavingAt], [false, undefined], go);
+      assertEquals([rig.stream().isDeparted, rig.stream().leavingAt], [false, undefined], go);
       rig.position(4);
       assertEquals([rig.holes(), rig.gaps], [go === "batch" ? [] : [[4, 4]], []]);
     }

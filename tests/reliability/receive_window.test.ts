@@ -55,7 +55,7 @@ describe("a window", () => {
       [7, [[6, 6], [8, 8]]],
     ];
     for (const [number, holes] of steps) {
-      assertEquals([window.accept(number, 0, 0), shown(window)], ["repaired", holes]);
+      assertEquals([window.accept(number, 0, 0), shown(window)], ["recovered", holes]);
       assertEquals(window.accept(number, 0, 0), "duplicate");
     }
     assertEquals(state(window), [10, 2, 5]);
@@ -147,7 +147,7 @@ describe("a window", () => {
     const window = windowOf(1);
     assertEquals(window.accept(MAX_NUMBER, 0, 0), "new");
     assertEquals([state(window), shown(window)], [[MAX_NUMBER, MAX_NUMBER - 2, 1], [[2, MAX_NUMBER - 1]]]);
-    assertEquals([window.accept(2 ** 47, 0, 0), window.missing], ["repaired", MAX_NUMBER - 3]);
+    assertEquals([window.accept(2 ** 47, 0, 0), window.missing], ["recovered", MAX_NUMBER - 3]);
     assertEquals(shown(window), [[2, 2 ** 47 - 1], [2 ** 47 + 1, MAX_NUMBER - 1]]);
     window.endAt(5);
     assertEquals([state(window), shown(window)], [[5, 4, 1], [[2, 5]]]);
@@ -183,9 +183,9 @@ describe("a window with too many holes", () => {
     window.accept(4098, 0, 0);
     // 4096 lies between the last two: it counts as missing once more.
     assertEquals([window.holes.length, window.missing, shown(window)[2047]], [2048, 2050, [4095, 4097]]);
-    assertEquals([window.accept(1, 0, 0), window.holes.length], ["repaired", 2047]);
+    assertEquals([window.accept(1, 0, 0), window.holes.length], ["recovered", 2047]);
     // Now there is room for one more.
-    assertEquals([window.accept(4096, 0, 0), window.holes.length], ["repaired", 2048]);
+    assertEquals([window.accept(4096, 0, 0), window.holes.length], ["recovered", 2048]);
     assertEquals(window.accept(4096, 0, 0), "duplicate");
   });
 
@@ -296,12 +296,12 @@ class Model {
     return Array.from({ length: this.highest }, (_, i) => i + 1).filter((number) => !this.settled.has(number));
   }
 
-  accept(number: number): "new" | "repaired" | "duplicate" {
+  accept(number: number): "new" | "recovered" | "duplicate" {
     const isNew = number > this.highest;
     const isKnown = this.settled.has(number);
     this.highest = Math.max(this.highest, number);
     this.settled.add(number);
-    return isNew ? "new" : isKnown ? "duplicate" : "repaired";
+    return isNew ? "new" : isKnown ? "duplicate" : "recovered";
   }
 
   extend(last: number): void {

@@ -18,7 +18,7 @@ function makeBuffer({ maxBytes = 65_536, maxAge = 1000 } = {}) {
 }
 
 function never(): never {
-  throw new Error("Cannot set a timer as a ring needs none");
+  throw new Error("Cannot set a timer as the buffer needs none");
 }
 
 /** A datagram that has its number in every byte. */

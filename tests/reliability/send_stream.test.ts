@@ -38,26 +38,35 @@ function setUp({ peers = [requester("a")], multicast = true, maxBytes = 65_536, 
   const random = new SeededRandom(1);
   const posted: Posted[] = [];
   const known = new Map(peers.map((peer) => [peer.id, peer]));
-  const ring = new RetransmitBuffer({ maxBytes, maxAge, clock });
+  const buffer = new RetransmitBuffer({ maxBytes, maxAge, clock });
   const pacer = new Pacer({ min: 1000, max: 200_000, clock });
   const ready = { count: 0, reused: 0 };
   const pending: { age: number | undefined } = { age: undefined };
+  const loop = { suspended: 0 };
   const own = new SendStream({
     nodeId: NODE_ID,
     clock,
     randomBytes: (length) => Uint8Array.from({ length }, () => random.below(256)),
-    ring,
+    buffer,
     pacer,
     multicast: () => multicast,
-    peer: (id) => known.get(id),
-    peers: () => [...known.values()],
-    sendControlPacket: (packet, to) => {
-      const { type, rest } = decodePacket(packet);
-      posted.push({ at: clock.now(), type, extension: decodeExtension(rest) ?? {}, to, length: packet.length });
+    peers: () => ({ get: (id) => known.get(id), extended: () => [...known.values()] }),
+    transmit: {
+      sendControlPacket: (packet, scope) => {
+        const { type, rest } = decodePacket(packet);
+        const to = typeof scope === "string" ? undefined : scope;
+        posted.push({ at: clock.now(), type, extension: decodeExtension(rest) ?? {}, to, length: packet.length });
+      },
+      wake: () => ready.count++,
     },
-    onRetransmit: () => ready.count++,
-    pendingAge: () => pending.age,
-    onReused: () => ready.reused++,
+    batches: {
+      get pendingAge() {
+        return pending.age;
+      },
+    },
+    loop,
+    identity: { numbersReused: () => ready.reused++ },
+    pathMtu: undefined,
   });
   const send = (count: number, size = 40) => {
     for (let i = 0; i < count; i++) own.sent(new Uint8Array(size).fill(own.next % 251));
@@ -71,7 +80,7 @@ function setUp({ peers = [requester("a")], multicast = true, maxBytes = 65_536, 
     }
     return taken;
   };
-  return { own, clock, ring, pacer, posted, known, ready, pending, send, retransmits };
+  return { own, clock, buffer, pacer, posted, known, ready, pending, loop, send, retransmits };
 }
 
 function range(from: number, to = from) {
@@ -87,6 +96,15 @@ describe("the position", () => {
     assertEquals([own.position, own.next], [{ last: 3, oldest: 1, age: 25 }, 4]);
     own.skip();
     assertEquals([own.position, own.next], [{ last: 4, oldest: 5, age: 0 }, 5]);
+  });
+
+  test("reports for how long keys are pending, with a suspension that the clock has not counted", () => {
+    const { own, loop, pending } = setUp();
+    assertEquals("pending" in own.positionRecords, false);
+    pending.age = 5;
+    assertEquals(own.positionRecords.pending, 5);
+    loop.suspended = 60_000;
+    assertEquals(own.positionRecords.pending, 60_005);
   });
 
   test("is announced 20, 60, 120, 220 and 450 ms after a batch, and then no more", async () => {
@@ -655,7 +673,7 @@ describe("leaving", () => {
     const left = watch(own.leave([], 1000));
     await clock.advance(20);
     posted.length = 0;
-    for (let i = 0; i < 3; i++) own.greet("new", AT);
+    for (let i = 0; i < 3; i++) own.sendLeaveOnce("new", AT);
     assertEquals(posted.map(({ type, to }) => [type, to]), [[TYPE_LEAVE, AT]]);
     await clock.advance(29);
     assertEquals(left.state, "waiting");

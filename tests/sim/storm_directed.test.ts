@@ -97,7 +97,7 @@ describe("retransmission", () => {
     await made.close();
   });
 
-  test("a NAK that is lost is sent again", async () => {
+  test("a NAK that is lost is repeated", async () => {
     const { made, a, b, clock } = await scene(2, () => ALL_STILL);
     made.loseFirst(a, 1);
     await publishAll(made, a, ["one"], 2);

@@ -1,4 +1,4 @@
-// Suspended machines: the clock of the node stood still, and what it missed is a gap when it wakes.
+// Suspended machines: the clock of the node stopped, and what it missed is a gap when it wakes.
 
 import { assert, assertEquals, assertGreaterOrEqual, assertLess, assertRejects } from "@std/assert";
 import { describe, test } from "node:test";

@@ -1,0 +1,6 @@
+import type { Subscriptions } from "../../src/pubsub/subscriptions.ts";
+
+/** Notifies all subscribers of a gap at once. */
+export function notifyGap(subscriptions: Subscriptions): void {
+  for (const _ of subscriptions.notify("gap")) { /* Each step notifies one subscriber. */ }
+}

@@ -1,6 +1,0 @@
-import type { Subscriptions } from "../../src/pubsub/subscriptions.ts";
-
-/** Calls all subscribers with a gap at once. */
-export function tellGap(subscriptions: Subscriptions): void {
-  for (const _ of subscriptions.tell("gap")) { /* They have it. */ }
-}
