@@ -15,10 +15,10 @@ export const MEMBERSHIP: readonly Mutant[] = judgedBy("churn", [
     replace: "challenge === undefined",
   },
   {
-    name: "a welcome goes to the source of the response",
+    name: "the initial peer exchange goes to the source of the response",
     file: "src/membership/membership.ts",
-    find: "...welcome }, entry.endpoint);",
-    replace: "...welcome }, source);",
+    find: "...initial }, entry.endpoint);",
+    replace: "...initial }, source);",
   },
   {
     name: "a node that was challenged at a seed is not challenged at its own address",

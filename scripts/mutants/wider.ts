@@ -351,7 +351,7 @@ export const WIDER: readonly Mutant[] = judgedBy("storms", [
     seeds: [28376],
   },
   {
-    name: "a lost welcome is not repeated",
+    name: "a lost initial peer exchange is not repeated",
     file: "src/membership/membership.ts",
     find: "const isAgain = nonce !== undefined && entry.isValidated &&",
     replace: "const isAgain = nonce === -1 && entry.isValidated &&",

@@ -34,11 +34,8 @@ import type { StreamRegistry } from "./stream_registry.ts";
 
 /** Part of the time between heartbeats by which it is shorter at random, so that the nodes do not synchronize. */
 const SPREAD = 0.15;
-/**
- * Peers that the peer exchange of a heartbeat lists, and that of the welcome, which answers the first response of a
- * node.
- */
-const EXCHANGED = { heartbeat: 4, welcome: 24 };
+/** Peers that a round of heartbeats lists, and that the initial peer exchange lists, after a node's first response. */
+const EXCHANGED = { heartbeat: 4, initial: 24 };
 /** Departed peers that are remembered at least. */
 const MIN_DEPARTED = 1024;
 /** Moves that are reported, at once and per second: an id can be forged, and another address with each datagram. */
@@ -47,8 +44,8 @@ const MOVES_PER_SECOND = 16;
 const LEAVES = { burst: 8, perSecond: 1 };
 
 /**
- * For how long after its validation a peer that sends a challenge gets the welcome again, which may have been lost, in
- * milliseconds.
+ * For how long after its validation a peer that sends a challenge gets the initial peer exchange again, in
+ * milliseconds: the first one may have been lost.
  */
 const EXCHANGE_WITHIN = 2000;
 
@@ -401,18 +398,18 @@ export class Membership {
   }
 
   /**
-   * Responds to a challenge, and welcomes a node that was validated for the first time: at the validated endpoint
-   * alone.
+   * Responds to a challenge, and sends the initial peer exchange to a node that was just validated: to the validated
+   * endpoint alone.
    */
   #reply(entry: PeerEntry, source: Endpoint, nonce: number | undefined, needsExchange: boolean): void {
     const { clock, heartbeats, streams } = this.#config;
     const isAgain = nonce !== undefined && entry.isValidated && clock.now() - entry.path.validatedAt < EXCHANGE_WITHIN;
     const token = needsExchange || isAgain ? streams.tokenFor(entry) : undefined;
-    const welcome = needsExchange || isAgain ? { ...this.#exchange(EXCHANGED.welcome), ...token && { token } } : {};
+    const initial = needsExchange || isAgain ? { ...this.#exchange(EXCHANGED.initial), ...token && { token } } : {};
     const isThere = entry.isAt(source);
-    if (nonce !== undefined) this.#pathValidation.respond(entry, nonce, source, isThere ? welcome : {});
+    if (nonce !== undefined) this.#pathValidation.respond(entry, nonce, source, isThere ? initial : {});
     if (needsExchange && !(nonce !== undefined && isThere)) {
-      heartbeats.send({ path: this.#multicast.pathTo(entry), ...welcome }, entry.endpoint);
+      heartbeats.send({ path: this.#multicast.pathTo(entry), ...initial }, entry.endpoint);
     }
   }
 
@@ -422,7 +419,7 @@ export class Membership {
     this.#pathValidation.challengeDeparted(source, id, nonce, times !== undefined && this.#suppression.isChosen(times));
   }
 
-  /** A peer has responded to a challenge. Returns whether it has to be welcomed. */
+  /** A peer has responded to a challenge. Returns whether it gets the initial peer exchange. */
   #validate(entry: PeerEntry, { to, id, sentAt }: PathChallenge): boolean {
     const time = this.#config.clock.now() - sentAt;
     this.#pathValidation.measured(entry, time);

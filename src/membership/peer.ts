@@ -162,7 +162,7 @@ export class ProbingState {
 export class JoiningState {
   /** Whether it counts as a peer, and the user was told so: its path is validated, or it is plain. */
   isJoined = false;
-  /** Whether its peer exchange has come: the heartbeat with the token, by which a node welcomes another. */
+  /** Whether its initial peer exchange has come: the heartbeat with the token. */
   hasExchangedPeers = false;
 }
 
