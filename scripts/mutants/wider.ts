@@ -187,8 +187,8 @@ export const WIDER: readonly Mutant[] = judgedBy("storms", [
   {
     name: "any datagram of a departed node brings it back",
     file: "src/membership/membership.ts",
-    find: "if (goneAt !== undefined && (answered",
-    replace: "if (isResponse && !isResponse && (goneAt === undefined || answered",
+    find: "if (departedAt !== undefined && (answered",
+    replace: "if (isResponse && !isResponse && (departedAt === undefined || answered",
     seeds: [106, 108, 278, 428, 480, 1283, 2536],
   },
   {
@@ -275,7 +275,7 @@ export const WIDER: readonly Mutant[] = judgedBy("storms", [
   {
     name: "a late response to an earlier challenge brings back a node that has left",
     file: "src/membership/membership.ts",
-    find: "answered === undefined || answered.sentAt < goneAt",
+    find: "answered === undefined || answered.sentAt < departedAt",
     replace: "answered === undefined",
     seeds: [54411],
   },

@@ -91,7 +91,7 @@ export class DepartedPeers {
   }
 
   /** When a node departed, by the clock; `undefined` for one that has not. */
-  goneAt(id: string): number | undefined {
+  departedAt(id: string): number | undefined {
     return (this.#lost.get(id) ?? this.#left.get(id))?.at;
   }
 

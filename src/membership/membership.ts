@@ -289,8 +289,8 @@ export class Membership {
     const answered = this.#pathValidation.redeem(extension?.echo, id);
     if (answered !== undefined) this.#amplification.validated(answered.to);
     const isResponse = answered !== undefined;
-    const goneAt = this.#departed.goneAt(id);
-    if (goneAt !== undefined && (answered === undefined || answered.sentAt < goneAt)) {
+    const departedAt = this.#departed.departedAt(id);
+    if (departedAt !== undefined && (answered === undefined || answered.sentAt < departedAt)) {
       // A departed peer was validated, so it speaks the extension. Without it this is forged, or cut off.
       if (extended) this.#challengeDeparted(id, source, extension.nonce);
       return;
@@ -450,7 +450,7 @@ export class Membership {
   /** A node counts as a peer from now on. */
   #join(entry: PeerEntry): void {
     const { id, address, isJoined } = entry;
-    if (this.#departed.goneAt(id) !== undefined) this.#departed.back(id);
+    if (this.#departed.departedAt(id) !== undefined) this.#departed.back(id);
     else if (entry.isValidated) this.#departed.onJoined(entry);
     const joining: JoiningState = entry.joining;
     joining.isJoined = true;

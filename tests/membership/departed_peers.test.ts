@@ -111,7 +111,7 @@ describe("a peer that was lost", () => {
     assertEquals(departed.lost[0], { id: nameOf(1), address: addressOf(1), lostFor: 100 });
     departed.back(nameOf(1));
     add(2, "left");
-    assertEquals([lost(), departed.goneAt(nameOf(1)) !== undefined, departed.goneAt(nameOf(2)) !== undefined], [
+    assertEquals([lost(), departed.departedAt(nameOf(1)) !== undefined, departed.departedAt(nameOf(2)) !== undefined], [
       [nameOf(3)],
       false,
       true,
@@ -119,14 +119,14 @@ describe("a peer that was lost", () => {
     add(4);
     add(5);
     assertEquals(
-      [lost(), departed.goneAt(nameOf(2)) !== undefined],
+      [lost(), departed.departedAt(nameOf(2)) !== undefined],
       [[3, 4, 5].map(nameOf), false],
       "those that have left go first",
     );
     add(6);
-    assertEquals([lost(), departed.goneAt(nameOf(3)) !== undefined], [[4, 5, 6].map(nameOf), false]);
+    assertEquals([lost(), departed.departedAt(nameOf(3)) !== undefined], [[4, 5, 6].map(nameOf), false]);
     departed.clear();
-    assertEquals([lost(), departed.goneAt(nameOf(6)) !== undefined], [[], false]);
+    assertEquals([lost(), departed.departedAt(nameOf(6)) !== undefined], [[], false]);
   });
 
   test("that has left, or was replaced at its address, is not probed and not reported", async () => {
@@ -134,7 +134,12 @@ describe("a peer that was lost", () => {
     add(1, "left");
     add(2, "replaced");
     await goOn(HOUR);
-    assertEquals([lost(), probes, departed.goneAt(nameOf(1)) !== undefined, departed.goneAt(nameOf(2)) !== undefined], [
+    assertEquals([
+      lost(),
+      probes,
+      departed.departedAt(nameOf(1)) !== undefined,
+      departed.departedAt(nameOf(2)) !== undefined,
+    ], [
       [],
       [],
       true,

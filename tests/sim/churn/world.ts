@@ -213,7 +213,7 @@ export class ChurnWorld {
 
   #end(node: ChurnNode, state: "closed" | "crashed"): void {
     node.state = state;
-    node.goneAt = this.lastChange = this.now;
+    node.departedAt = this.lastChange = this.now;
   }
 
   #onEvent(node: ChurnNode, event: MeshEvent): void {

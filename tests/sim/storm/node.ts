@@ -154,7 +154,7 @@ export class StormNode {
   /** When it last got a gap of a node, by that node's id, in the order of events. */
   readonly gapOf: Map<string, number> = new Map();
   /** `host:port` of the peers that it knew when it left. */
-  toldOfLeave: ReadonlySet<string> | undefined;
+  peersAtLeave: ReadonlySet<string> | undefined;
   paused = false;
   /** Whether its machine is suspended: it cannot be called. */
   asleep = false;
