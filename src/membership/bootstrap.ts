@@ -1,5 +1,5 @@
 /**
- * Bootstrap: path challenges to the seeds, the addresses that a node starts from, until a node has answered at each.
+ * Bootstrap: path challenges to the seeds, the addresses that a node starts from, until a node has responded at each.
  *
  * @module
  */
@@ -27,19 +27,20 @@ export interface BootstrapConfig {
   readonly clock: Clock;
   readonly peers: PeerTable;
   readonly amplification: AmplificationLimit;
-  /** Sends a path challenge to whoever is at an address. */
+  /** Sends a path challenge to an address, for any node. */
   readonly challenge: (to: Endpoint) => void;
 }
 
 /**
- * A seed may be the port of the mesh, which the processes of a host share: the node that answers a challenge there is
- * reached at a port of its own. So the id of that node is noted for the seed.
+ * Challenges the seeds at which no node has responded. A seed may be the port of the mesh, which the processes of a
+ * host share: the node that answers a challenge there is reached at a port of its own. So the id of that node is noted
+ * for the seed.
  */
 export class Bootstrap {
   readonly #config: BootstrapConfig;
   /** Ids of the nodes that have answered, by `host:port` of the seed. */
   readonly #answeredBy = new Map<string, string>();
-  /** The same the other way round. */
+  /** The seeds, as `host:port`, at which a node has answered, by its id. */
   readonly #names = new Map<string, Set<string>>();
   /** The seeds without an answer, and the array of seeds that they were taken from. */
   #open: { readonly of: readonly Endpoint[]; readonly seeds: readonly Endpoint[] } | undefined;
@@ -64,7 +65,7 @@ export class Bootstrap {
     return this.#open.seeds;
   }
 
-  /** Challenges them at short intervals, as a node that was just opened waits for nothing more. */
+  /** Challenges the open seeds at short intervals, so that a node that was just opened finds the mesh soon. */
   start(): void {
     this.#timer?.cancel();
     this.#timer = undefined;
@@ -77,7 +78,7 @@ export class Bootstrap {
     return this.#timer !== undefined && this.open().length > 0;
   }
 
-  /** Challenges those where nobody has answered. */
+  /** Challenges the seeds at which no node has answered. */
   round(): void {
     const { challenge, peers } = this.#config;
     const seeds = unknownEndpoints(this.#unknown(), peers.endpoints());
@@ -110,7 +111,7 @@ export class Bootstrap {
     }
   }
 
-  /** A node has answered a challenge that was sent to whoever is at an address; this one itself when `id` is absent. */
+  /** A node has answered a challenge to an address that was for any node. Without `id` it was this node itself. */
   onAnswer({ host, port }: Endpoint, id: string = SELF): void {
     const name = formatAddress(host, port);
     this.#forget(name);
@@ -123,8 +124,8 @@ export class Bootstrap {
   }
 
   /**
-   * A peer is suspected, or has departed. Another process may be at the seed where it has answered, as when it was
-   * started again: whoever is there is challenged.
+   * A peer is suspect, or has departed. Another process may be at the seed where it has answered, such as a restarted
+   * one, so that seed is challenged.
    */
   reopen(id: string): void {
     const names = this.#names.get(id);

@@ -21,8 +21,8 @@ export interface LostPeer extends Peer {
 /** Longest pause between two probes to a peer that was lost in the last hour, in milliseconds. */
 const MAX_PAUSE = 60_000;
 /**
- * And part of its absence after that, unless a peer exchange lists it: after a partition of a day, the peers meet again
- * within 24 minutes.
+ * And part of its absence after that, unless a peer exchange lists it: after a partition of a day, the peers find each
+ * other within 24 minutes.
  */
 const PAUSE_SHARE = 1 / 60;
 /**
@@ -39,7 +39,7 @@ export interface DepartedPeersConfig {
   /** Time between heartbeats, in milliseconds. */
   readonly heartbeat: number;
   readonly clock: Clock;
-  /** Sends a path challenge to whoever is at an address. */
+  /** Sends a path challenge to an address, for any node. */
   readonly probe: (to: Endpoint) => void;
 }
 
@@ -65,10 +65,10 @@ interface Departed extends DepartingPeer {
 const never = (): Attempts => ({ at: -Infinity, times: 0 });
 
 /**
- * A lost peer may be on the other side of a partition, and no third node know both sides. So it is probed again: after
- * 1, 2, 4 … heartbeats up to a minute; after an hour, unless a peer exchange lists it, each time that a sixtieth of its
- * absence has passed. Datagrams of a departed node may be late copies, which cannot be told from new ones. So it comes
- * back only by the response to a path challenge that was sent after it departed.
+ * Probes lost peers again. Each may be on the other side of a partition, and no third node may know both sides. Probes
+ * come after 1, 2, 4 … heartbeats up to a minute; after an hour, unless a peer exchange lists it, each time that a
+ * sixtieth of its absence has passed. Datagrams of a departed node may be late copies, which cannot be distinguished
+ * from new ones. So it comes back only by the response to a path challenge that was sent after it departed.
  */
 export class DepartedPeers {
   readonly #config: DepartedPeersConfig;

@@ -68,7 +68,7 @@ export interface MembershipConfig {
   readonly peerTimeout: number;
   readonly quietTimeout: number;
   readonly maxPeers: number;
-  /** Whether the node speaks the original's wire only. */
+  /** Whether the node speaks go-warp's wire only. */
   readonly isPlain: boolean;
   /** Whether there is a group to send to. */
   readonly multicast: () => boolean;
@@ -80,7 +80,7 @@ export interface MembershipConfig {
   readonly local: LocalAddressing;
   /** The port of the mesh, which processes of a host may share. */
   readonly port: number;
-  /** Gives seeds that are greeted with each heartbeat until they answer. */
+  /** Seeds that are challenged with each heartbeat until they respond. */
   readonly seeds: { few(): readonly Endpoint[] };
   readonly heartbeats: HeartbeatTransport;
   readonly streams: StreamRegistry;
@@ -104,7 +104,7 @@ export interface Heartbeat {
   readonly extension: Extension | undefined;
 }
 
-/** One per node: announces it, finds others, and forgets those that have departed. */
+/** Announces this node, finds other nodes, and removes those that have departed. */
 export class Membership {
   /** Heartbeats that were refused: of nodes that found a full table, or from port 0, where no node can be reached. */
   refused = 0;
@@ -197,7 +197,7 @@ export class Membership {
       isAlone: () => !isPlain && multicast() && peers.validated === 0,
       beat: () => this.#beatToGroup(),
     });
-    // A probe is a path challenge. It also says whether the multicast of the peer is heard.
+    // A probe is a path challenge. It also tells the peer whether its multicast is heard.
     const probe = (entry: PeerEntry) => {
       const { id, liveness, path: { alternate, alternateAt, reachedAt } } = entry;
       if (liveness.probes === 1) this.#bootstrap.reopen(id);
@@ -330,8 +330,7 @@ export class Membership {
   /**
    * Notes a heartbeat with this node's own id. When it is a challenge of this node that has come back, this node itself
    * is where that was sent. When it responds to one, another node has the same id, as this node responds to none of its
-   * own. Else, if it comes from elsewhere, whoever is there is challenged: it may be this node behind a translated
-   * address.
+   * own. Else, if it comes from elsewhere, the source is challenged: it may be this node behind a translated address.
    */
   onOwnHeartbeat({ nonce, echo }: Extension, source: Endpoint): void {
     const id = formatNodeId(this.#config.nodeId);
@@ -345,7 +344,8 @@ export class Membership {
   }
 
   /**
-   * A peer has said that it leaves. That may be forged, so it is challenged: one that is there responds, and is back.
+   * A leave packet of a peer came. It may be forged, so the peer is challenged: one that is still there responds, and
+   * is a peer again.
    */
   leave(id: string): void {
     const peer = this.#peers.get(id);
@@ -359,7 +359,7 @@ export class Membership {
       this.#withoutExchange().length > 0;
   }
 
-  /** Challenges once more who has not responded, as this node is about to leave. */
+  /** Repeats the challenges that have no response or no peer exchange, as this node is about to leave. */
   repeatChallenges(): void {
     this.#pathValidation.repeat(this.#withoutExchange());
   }
@@ -439,7 +439,8 @@ export class Membership {
   }
 
   /**
-   * A peer has responded from a second endpoint. There may be two nodes with one id: each learns where the other is.
+   * A peer has responded from a second endpoint. There may be two nodes with one id, so each is sent the address of the
+   * other.
    */
   #tellAddress(entry: PeerEntry, { host, port }: Endpoint, to: Endpoint): void {
     const { heartbeats } = this.#config;

@@ -15,7 +15,7 @@ import type { ExchangedPeer } from "../wire/peer_exchange.ts";
 import { type AddressRules, usableHost } from "./advertised_address.ts";
 import type { AmplificationLimit } from "./amplification_limit.ts";
 import type { DepartedPeers } from "./departed_peers.ts";
-import { NewcomerProber } from "./newcomer_prober.ts";
+import { JoiningNodeProber } from "./joining_node_prober.ts";
 import type { PathValidation } from "./path_validation.ts";
 import type { PeerEntry, ProbingState } from "./peer.ts";
 import type { PeerTable } from "./peer_table.ts";
@@ -61,15 +61,15 @@ export interface PathProberConfig {
   readonly isElsewhere: (endpoint: Endpoint) => boolean;
 }
 
-/** One per node. */
+/** Decides which endpoints of a node are challenged, and when. */
 export class PathProber {
   readonly #config: PathProberConfig;
-  readonly #newcomerProber: NewcomerProber;
+  readonly #joiningNodeProber: JoiningNodeProber;
 
   constructor(config: PathProberConfig) {
     const { clock, suppression, pathValidation, peers } = config;
     this.#config = config;
-    this.#newcomerProber = new NewcomerProber({
+    this.#joiningNodeProber = new JoiningNodeProber({
       clock,
       suppression,
       peers,
@@ -105,7 +105,7 @@ export class PathProber {
     if (!entry.extended) {
       if (hearPlain(entry, source, now, heartbeat)) peers.changed();
       if (isNew && suppression.isSmall) pathValidation.heartbeatPlain(entry);
-      else if (isNew) this.#hearNewcomer(entry);
+      else if (isNew) this.#hearJoiningNode(entry);
     } else if (!entry.isValidated) {
       if (this.#challengeNewNode(entry)) return;
     } else if (!entry.isAt(source)) {
@@ -131,7 +131,7 @@ export class PathProber {
 
   /** Challenges nobody any more. */
   close(): void {
-    this.#newcomerProber.close();
+    this.#joiningNodeProber.close();
   }
 
   /** The peer exchange of a peer, which came from `source`, lists a node. */
@@ -162,13 +162,13 @@ export class PathProber {
     if (isNamedOnly && amplification.allow(advertised, "claim")) pathValidation.send(advertised, entry);
   }
 
-  /** Challenges a node that is not validated, if it is due. True when it is left to the newcomer prober. */
+  /** Challenges a node that is not validated, if it is due. True when it is left to the joining node prober. */
   #challengeNewNode(entry: PeerEntry): boolean {
     const { clock, suppression, pathValidation, heartbeat, amplification } = this.#config;
     const { endpoint, validation: { challengesSent, challengedAt } } = entry;
     const isKnown = suppression.isSmall || amplification.hasBeenNamed(endpoint);
     if (!isKnown && challengesSent === 0) {
-      this.#hearNewcomer(entry);
+      this.#hearJoiningNode(entry);
       return true;
     }
     if (clock.now() - challengedAt < pauseAfter(isKnown ? 0 : challengesSent, heartbeat)) return false;
@@ -177,9 +177,9 @@ export class PathProber {
     return false;
   }
 
-  #hearNewcomer(entry: PeerEntry): void {
+  #hearJoiningNode(entry: PeerEntry): void {
     const probing: ProbingState = entry.probing;
-    this.#newcomerProber.onHeartbeat(entry, probing.timesHeard++);
+    this.#joiningNodeProber.onHeartbeat(entry, probing.timesHeard++);
   }
 
   /**
@@ -223,8 +223,8 @@ export class PathProber {
   }
 
   /**
-   * A node was heard from where a peer knows it: it is likelier that all challenges were lost than that it is not
-   * there.
+   * A node was heard from the address that a peer exchange lists. It is likelier that all challenges were lost than
+   * that it is not there.
    */
   #probeSource(entry: PeerEntry): void {
     const { clock, pathValidation, heartbeat } = this.#config;

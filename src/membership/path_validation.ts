@@ -39,9 +39,9 @@ export const CHALLENGE_AGAIN: readonly number[] = [100, 300, 900];
  */
 const RESPONSE_WITHIN = 300;
 const REPEAT_AFTER = 100;
-/** For how long an address without a response is then named as one that was not met, in milliseconds. */
+/** For how long an address without a response is then reported as unanswered, in milliseconds. */
 const UNANSWERED_FOR = 2000;
-/** How often it is looked who is to be challenged again, in milliseconds. */
+/** How often the nodes that may have to be challenged again are checked, in milliseconds. */
 const RETRY_EVERY = 100;
 
 /** What the extension of a heartbeat carries, besides the position of the node's stream. */
@@ -58,7 +58,7 @@ export interface PathValidationConfig {
   readonly sendHeartbeat: (payload: HeartbeatPayload, to: Endpoint) => void;
 }
 
-/** One per node. */
+/** Sends path challenges, within limits, repeats those without a response, and responds to those of other nodes. */
 export class PathValidation {
   readonly #config: PathValidationConfig;
   readonly #pathChallenges: PathChallenges;
@@ -84,7 +84,7 @@ export class PathValidation {
     );
   }
 
-  /** Sends a challenge to a node, or to whoever is at an address. It is not limited, nor counted for the node. */
+  /** Sends a challenge to a node, or to an address for any node. It is not limited, nor counted for the node. */
   send(to: Endpoint, entry?: PeerEntry): void {
     const { paths, sendHeartbeat } = this.#config;
     sendHeartbeat({ path: paths.pathTo(entry), nonce: this.#pathChallenges.issue(to, entry?.id) }, to);

@@ -60,7 +60,7 @@ export interface HeardPeer {
   readonly isResponse?: boolean;
 }
 
-/** One per node: peers by node id, in the order in which they were last heard. */
+/** The nodes that were heard, by id, in the order in which they were last heard. */
 export class PeerTable {
   readonly #config: PeerTableConfig;
   readonly #entries = new Map<string, PeerEntry>();
@@ -321,8 +321,8 @@ export class PeerTable {
   /**
    * Takes an advertised address for a peer's, unless another one stands. A peer that advertises no host may be heard
    * from two addresses of its host in turn, as multicast leaves by one and unicast by another: the first one stands
-   * until the peer was silent there for a while. So does that of an established plain peer, as anybody can say in its
-   * name that it is elsewhere.
+   * until the peer was silent there for a while. So does that of an established plain peer, as anybody can forge a
+   * heartbeat with another address in its name.
    */
   #move(entry: PeerEntry, { address, endpoint, bySource }: AdvertisedAddress, now: number): boolean {
     const advertised: AdvertisedState = entry.advertised;

@@ -58,7 +58,7 @@ export interface UnicastCopyBudgetConfig {
 }
 
 /**
- * A plain peer shows nothing but that somebody sends heartbeats in its name, from an address that may be forged. So the
+ * Limits the copies to plain peers. Heartbeats in the name of a plain peer may come from a forged address. So the
  * copies to all plain peers together are limited, and the peers take turns. Where there is none, a list passes as it
  * is.
  */
