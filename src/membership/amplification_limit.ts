@@ -8,7 +8,7 @@
  */
 
 import type { Clock } from "../platform/clock.ts";
-import { type Endpoint, formatAddress } from "../platform/endpoint.ts";
+import { type Endpoint, formatEndpoint } from "../platform/endpoint.ts";
 import { TokenBucket } from "../platform/token_bucket.ts";
 
 /**
@@ -86,7 +86,7 @@ export class AmplificationLimit {
 
   /** Whether an address may be probed now; if so, it counts as probed. */
   allow(endpoint: Endpoint, namedBy: AddressSource): boolean {
-    const name = formatAddress(endpoint.host, endpoint.port);
+    const name = formatEndpoint(endpoint);
     const now = this.#clock.now();
     const pause = this.#pause[namedBy];
     // Whoever named it.
@@ -97,13 +97,14 @@ export class AmplificationLimit {
   }
 
   /** Whether the peer exchange of a peer has listed an address from which nobody has answered. */
-  hasBeenNamed({ host, port }: Endpoint): boolean {
-    return this.#limits.peer.has(formatAddress(host, port));
+  hasBeenNamed(endpoint: Endpoint): boolean {
+    return this.#limits.peer.has(formatEndpoint(endpoint));
   }
 
   /** A node has answered from an address. */
-  validated({ host, port }: Endpoint): void {
-    const name = formatAddress(host, port);
+  validated(endpoint: Endpoint): void {
+    const { host } = endpoint;
+    const name = formatEndpoint(endpoint);
     for (const kind of Object.values(this.#limits)) kind.forget(name, host);
     this.#validated.delete(host);
     this.#validated.add(host);

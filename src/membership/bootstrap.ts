@@ -6,7 +6,7 @@
 
 import { unknownEndpoints } from "../net/fanout.ts";
 import type { Clock, Timer } from "../platform/clock.ts";
-import { type Endpoint, formatAddress } from "../platform/endpoint.ts";
+import { type Endpoint, formatEndpoint } from "../platform/endpoint.ts";
 import type { AmplificationLimit } from "./amplification_limit.ts";
 import { CHALLENGE_AGAIN } from "./path_validation.ts";
 import type { PeerTable } from "./peer_table.ts";
@@ -112,8 +112,8 @@ export class Bootstrap {
   }
 
   /** A node has answered a challenge to an address that was for any node. Without `id` it was this node itself. */
-  onAnswer({ host, port }: Endpoint, id: string = SELF): void {
-    const name = formatAddress(host, port);
+  onAnswer(endpoint: Endpoint, id: string = SELF): void {
+    const name = formatEndpoint(endpoint);
     this.#forget(name);
     this.#answeredBy.set(name, id);
     const names = this.#names.get(id) ?? new Set();
@@ -147,8 +147,8 @@ export class Bootstrap {
   }
 
   /** Whether a known node, or this one, has answered at a seed. */
-  isAnswered({ host, port }: Endpoint): boolean {
-    const id = this.#answeredBy.get(formatAddress(host, port));
+  isAnswered(endpoint: Endpoint): boolean {
+    const id = this.#answeredBy.get(formatEndpoint(endpoint));
     return id !== undefined && (id === SELF || this.#config.peers.get(id) !== undefined);
   }
 
@@ -157,7 +157,7 @@ export class Bootstrap {
     const self = this.#names.get(SELF);
     if (self === undefined) return this.open();
     const { seeds } = this.#config;
-    return [...this.open(), ...seeds().filter(({ host, port }) => self.has(formatAddress(host, port)))];
+    return [...this.open(), ...seeds().filter((seed) => self.has(formatEndpoint(seed)))];
   }
 
   #scheduleRound(): void {

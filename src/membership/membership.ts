@@ -8,7 +8,7 @@
 import type { MeshEvent } from "../events.ts";
 import { unique, unknownEndpoints } from "../net/fanout.ts";
 import type { Clock, Timer } from "../platform/clock.ts";
-import { type Endpoint, type Family, formatAddress, isSameEndpoint } from "../platform/endpoint.ts";
+import { type Endpoint, type Family, formatEndpoint, isSameEndpoint } from "../platform/endpoint.ts";
 import type { RandomBytes } from "../platform/host.ts";
 import type { Jitter } from "../platform/jitter.ts";
 import { TokenBucket } from "../platform/token_bucket.ts";
@@ -370,7 +370,7 @@ export class Membership {
   get unmet(): readonly string[] {
     const unvalidated = this.#peers.extended().filter(({ isValidated }) => !isValidated);
     const entries = [...unvalidated, ...this.#withoutExchange()].map(({ endpoint }) => endpoint);
-    return [...this.#pathValidation.unanswered, ...entries].map(({ host, port }) => formatAddress(host, port));
+    return [...this.#pathValidation.unanswered, ...entries].map(formatEndpoint);
   }
 
   /** Sends no more heartbeats. */

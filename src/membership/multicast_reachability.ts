@@ -14,7 +14,7 @@ import type { PeerTable } from "./peer_table.ts";
 /** Heartbeats for which a peer counts as heard by multicast after one came that way. They come every 0.85 to 1. */
 const HEARD_FOR = 1.5;
 /**
- * Heartbeats for which a peer counts as hearing this node after a list of its contained it, for each that a list takes.
+ * Heartbeats for which a peer counts as hearing this node after its last report, for each heartbeat that its list takes.
  */
 const HEARS_FOR = 1.75;
 /** Heartbeats that a list takes at least when one of them is full: the peer may hear more nodes than are known here. */
@@ -31,8 +31,8 @@ export interface MulticastReachabilityConfig {
 }
 
 /**
- * Tracks the multicast paths. A peer whose heartbeats list this node as heard gets no copies by unicast. Its heartbeats
- * have to go on listing it: a peer that does not hear this node any more may not notice.
+ * Tracks the multicast paths. A peer that reports that it hears this node's multicast gets no copies by unicast. It has
+ * to repeat that report: a peer that does not hear this node any more may not notice.
  */
 export class MulticastReachability {
   readonly #config: MulticastReachabilityConfig;

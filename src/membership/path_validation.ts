@@ -7,7 +7,7 @@
  */
 
 import type { Clock, Timer } from "../platform/clock.ts";
-import { type Endpoint, formatAddress } from "../platform/endpoint.ts";
+import { type Endpoint, formatEndpoint } from "../platform/endpoint.ts";
 import type { RandomBytes } from "../platform/host.ts";
 import { TokenBucket } from "../platform/token_bucket.ts";
 import type { Extension } from "../wire/extension.ts";
@@ -198,7 +198,7 @@ export class PathValidation {
   repeat(withoutExchange: readonly PeerEntry[]): void {
     const now = this.#config.clock.now();
     for (const { to, sentAt } of this.#open(RESPONSE_WITHIN)) {
-      const name = formatAddress(to.host, to.port);
+      const name = formatEndpoint(to);
       if (now - sentAt < REPEAT_AFTER || (this.#repeats.get(name) ?? 0) > 1 || !this.#challengeLimit.allow()) continue;
       this.#repeats.set(name, (this.#repeats.get(name) ?? 0) + 1);
       this.send(to);
@@ -218,9 +218,9 @@ export class PathValidation {
 
   #open(within: number): readonly PathChallenge[] {
     const { clock, peers } = this.#config;
-    const known = new Set(peers.endpoints().map(({ host, port }) => formatAddress(host, port)));
+    const known = new Set(peers.endpoints().map(formatEndpoint));
     return this.#pathChallenges.openSince(clock.now() - within)
-      .filter(({ to }) => !known.has(formatAddress(to.host, to.port)));
+      .filter(({ to }) => !known.has(formatEndpoint(to)));
   }
 
   #challengeAgainLater(entry: PeerEntry): void {

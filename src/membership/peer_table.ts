@@ -6,7 +6,7 @@
 
 import { unique, unknownEndpoints } from "../net/fanout.ts";
 import type { Clock } from "../platform/clock.ts";
-import { type Endpoint, formatAddress, isSameEndpoint } from "../platform/endpoint.ts";
+import { type Endpoint, formatEndpoint, isSameEndpoint } from "../platform/endpoint.ts";
 import { type AddressRules, type AdvertisedAddress, locate } from "./advertised_address.ts";
 import { type AdvertisedState, type KnownPeer, type PathState, PeerEntry } from "./peer.ts";
 import type { PlainDestination } from "./unicast_copy_budget.ts";
@@ -234,7 +234,7 @@ export class PeerTable {
     // Many may be forged at one endpoint.
     const atEndpoint = new Map<string, PeerEntry>();
     for (const entry of all) {
-      if (!entry.extended) atEndpoint.set(formatAddress(entry.endpoint.host, entry.endpoint.port), entry);
+      if (!entry.extended) atEndpoint.set(formatEndpoint(entry.endpoint), entry);
     }
     return [...validated, ...this.#nextFrom("plain", [...atEndpoint.values()], count - validated.length)];
   }
