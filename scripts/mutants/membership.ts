@@ -125,14 +125,14 @@ export const MEMBERSHIP: readonly Mutant[] = judgedBy("churn", [
   {
     name: "multicast reachability is checked before unread datagrams are read",
     file: "src/membership/failure_detector.ts",
-    find: "if (mayDecide) onLook();",
-    replace: "onLook();",
+    find: "if (mayDecide) membership.onLook();",
+    replace: "membership.onLook();",
   },
   {
     name: "a node whose checks are late takes all peers for heard",
     file: "src/membership/failure_detector.ts",
-    find: "if (mayDecide) onLook();",
-    replace: "if (!hasStalled) onLook();",
+    find: "if (mayDecide) membership.onLook();",
+    replace: "if (!hasStalled) membership.onLook();",
   },
   {
     name: "a peer is down before unread datagrams are read",

@@ -8,7 +8,7 @@ import { unknownEndpoints } from "../net/fanout.ts";
 import type { Clock, Timer } from "../platform/clock.ts";
 import { type Endpoint, formatEndpoint } from "../platform/endpoint.ts";
 import type { AmplificationLimit } from "./amplification_limit.ts";
-import { CHALLENGE_AGAIN } from "./path_validation.ts";
+import { CHALLENGE_AGAIN, type PathValidation } from "./path_validation.ts";
 import type { PeerTable } from "./peer_table.ts";
 
 /** Most seeds that are challenged in one round; all take turns. */
@@ -20,15 +20,14 @@ const SELF = "";
 
 /** What a {@linkcode Bootstrap} is made of. */
 export interface BootstrapConfig {
-  /** The seeds. Another array when they are others. */
-  readonly seeds: () => readonly Endpoint[];
+  /** Gives the seeds: another array when they are others. */
+  readonly seeds: { few(): readonly Endpoint[] };
   /** Whether this node alone is reached at an endpoint. */
-  readonly isOwn: (endpoint: Endpoint) => boolean;
+  readonly local: { isOwn(endpoint: Endpoint): boolean };
   readonly clock: Clock;
   readonly peers: PeerTable;
   readonly amplification: AmplificationLimit;
-  /** Sends a path challenge to an address, for any node. */
-  readonly challenge: (to: Endpoint) => void;
+  readonly pathValidation: Pick<PathValidation, "send">;
 }
 
 /**
@@ -57,10 +56,10 @@ export class Bootstrap {
 
   /** Seeds at which no known node has answered, nor this one. The same array as long as nothing has changed. */
   open(): readonly Endpoint[] {
-    const { isOwn, seeds } = this.#config;
-    const of = seeds();
+    const { local, seeds } = this.#config;
+    const of = seeds.few();
     if (this.#open?.of !== of) {
-      this.#open = { of, seeds: of.filter((seed) => !isOwn(seed) && !this.isAnswered(seed)) };
+      this.#open = { of, seeds: of.filter((seed) => !local.isOwn(seed) && !this.isAnswered(seed)) };
     }
     return this.#open.seeds;
   }
@@ -80,10 +79,10 @@ export class Bootstrap {
 
   /** Challenges the seeds at which no node has answered. */
   round(): void {
-    const { challenge, peers } = this.#config;
+    const { pathValidation, peers } = this.#config;
     const seeds = unknownEndpoints(this.#unknown(), peers.endpoints());
     for (let i = 0; i < Math.min(seeds.length, SEEDS_PER_ROUND); i++) {
-      challenge(seeds[this.#next++ % seeds.length] as Endpoint);
+      pathValidation.send(seeds[this.#next++ % seeds.length] as Endpoint);
     }
   }
 
@@ -92,13 +91,13 @@ export class Bootstrap {
    * time.
    */
   probe(endpoints: readonly Endpoint[]): void {
-    const { challenge, amplification, isOwn, peers, seeds } = this.#config;
+    const { amplification, local, pathValidation, peers, seeds } = this.#config;
     const silent = unknownEndpoints(endpoints, peers.endpoints()).filter((seed) =>
-      !isOwn(seed) && !this.isAnswered(seed)
+      !local.isOwn(seed) && !this.isAnswered(seed)
     );
-    const others = unknownEndpoints(silent, seeds());
+    const others = unknownEndpoints(silent, seeds.few());
     if (others.length < silent.length) {
-      for (const endpoint of unknownEndpoints(silent, others)) challenge(endpoint);
+      for (const endpoint of unknownEndpoints(silent, others)) pathValidation.send(endpoint);
       this.start();
     }
     // All take turns, as there may be more than can be challenged at once.
@@ -107,7 +106,7 @@ export class Bootstrap {
       const endpoint = others[(start + i) % others.length] as Endpoint;
       if (!amplification.allow(endpoint, "resolver")) break;
       this.#nextResolved = (start + i + 1) % others.length;
-      challenge(endpoint);
+      pathValidation.send(endpoint);
     }
   }
 
@@ -134,7 +133,7 @@ export class Bootstrap {
     for (const name of [...names]) this.#forget(name);
     this.#open = undefined;
     const again = unknownEndpoints(this.open(), before);
-    for (const seed of again.slice(0, SEEDS_PER_ROUND)) this.#config.challenge(seed);
+    for (const seed of again.slice(0, SEEDS_PER_ROUND)) this.#config.pathValidation.send(seed);
   }
 
   /** Sends no more challenges. */
@@ -157,7 +156,7 @@ export class Bootstrap {
     const self = this.#names.get(SELF);
     if (self === undefined) return this.open();
     const { seeds } = this.#config;
-    return [...this.open(), ...seeds().filter((seed) => self.has(formatEndpoint(seed)))];
+    return [...this.open(), ...seeds.few().filter((seed) => self.has(formatEndpoint(seed)))];
   }
 
   #scheduleRound(): void {

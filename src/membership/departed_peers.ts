@@ -9,6 +9,7 @@ import type { Peer } from "../events.ts";
 import type { Clock } from "../platform/clock.ts";
 import { type Endpoint, isSameEndpoint } from "../platform/endpoint.ts";
 import { TokenBucket } from "../platform/token_bucket.ts";
+import type { PathValidation } from "./path_validation.ts";
 import { type Going, type Located, PeerReplacements } from "./peer_replacements.ts";
 import { pauseAfter } from "./reprobe_backoff.ts";
 
@@ -32,15 +33,14 @@ const PAUSE_SHARE = 1 / 60;
 const PROBES_PER_SECOND = 32;
 const PROBE_EVERY = 1 / 4;
 
-/** What {@linkcode DepartedPeers} are made of. The callback MUST NOT throw. */
+/** What {@linkcode DepartedPeers} are made of. */
 export interface DepartedPeersConfig {
   /** Most that are remembered. Those that departed first give way, and of these the ones that have left. */
   readonly capacity: number;
   /** Time between heartbeats, in milliseconds. */
   readonly heartbeat: number;
   readonly clock: Clock;
-  /** Sends a path challenge to an address, for any node. */
-  readonly probe: (to: Endpoint) => void;
+  readonly pathValidation: Pick<PathValidation, "send">;
 }
 
 /** Challenges that heartbeats of a departed node have led to. */
@@ -191,7 +191,7 @@ export class DepartedPeers {
     // It goes behind those that wait for the rate.
     this.#lost.delete(departed.id);
     this.#lost.set(departed.id, departed);
-    this.#config.probe(departed.endpoint);
+    this.#config.pathValidation.send(departed.endpoint);
     return true;
   }
 

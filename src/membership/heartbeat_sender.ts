@@ -7,7 +7,9 @@
 
 import type { Endpoint } from "../platform/endpoint.ts";
 import { encodeExtension, type Extension } from "../wire/extension.ts";
-import type { HeartbeatPayload } from "./path_validation.ts";
+
+/** What the extension of a heartbeat carries, besides the position of the node's stream. */
+export type HeartbeatPayload = Pick<Extension, "nonce" | "echo" | "path" | "heard" | "peers" | "token">;
 
 /** Sends the heartbeats of this node. */
 export interface HeartbeatTransport {

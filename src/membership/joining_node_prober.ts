@@ -10,7 +10,7 @@ import type { PeerEntry } from "./peer.ts";
 import type { PeerTable } from "./peer_table.ts";
 import type { ResponseSuppression } from "./response_suppression.ts";
 
-/** What {@linkcode JoiningNodeProber} are made of. The callback MUST NOT throw. */
+/** What a {@linkcode JoiningNodeProber} is made of. The callback MUST NOT throw. */
 export interface JoiningNodeProberConfig {
   readonly clock: Clock;
   readonly suppression: ResponseSuppression;

@@ -148,12 +148,6 @@ export class Membership {
       // Only a node that was never validated makes room: it is not lost.
       onEvicted: (peer) => this.#leave(peer, "expired", false),
     });
-    const departed = this.#departed = new DepartedPeers({
-      capacity: Math.max(MIN_DEPARTED, 2 * maxPeers),
-      heartbeat,
-      clock,
-      probe: (to) => this.#pathValidation.send(to),
-    });
     const reachability = this.#multicast = new MulticastReachability({ nodeId, heartbeat, clock, peers });
     const suppression = this.#suppression = new ResponseSuppression({
       jitter,
@@ -166,7 +160,13 @@ export class Membership {
       peers,
       paths: reachability,
       suppression,
-      sendHeartbeat: (payload, to) => heartbeats.send(payload, to),
+      heartbeats,
+    });
+    const departed = this.#departed = new DepartedPeers({
+      capacity: Math.max(MIN_DEPARTED, 2 * maxPeers),
+      heartbeat,
+      clock,
+      pathValidation,
     });
     this.#pathProber = new PathProber({
       nodeId,
@@ -178,46 +178,33 @@ export class Membership {
       pathValidation,
       amplification,
       suppression,
-      isElsewhere: (endpoint) => local.isElsewhere(endpoint),
+      local,
       onFollowed: (entry, source) => {
         this.#settle(entry, entry.validation.roundTrip);
         this.#reply(entry, source, undefined, true);
       },
     });
-    this.#bootstrap = new Bootstrap({
-      seeds: () => seeds.few(),
-      isOwn: (endpoint) => local.isOwn(endpoint),
-      clock,
-      peers,
-      amplification,
-      challenge: (to) => this.#pathValidation.send(to),
-    });
+    this.#bootstrap = new Bootstrap({ seeds, local, clock, peers, amplification, pathValidation });
     this.#initialHeartbeats = new InitialHeartbeats({
       clock,
       isAlone: () => !isPlain && multicast() && peers.validated === 0,
       beat: () => this.#beatToGroup(),
     });
-    // A probe is a path challenge. It also tells the peer whether its multicast is heard.
-    const probe = (entry: PeerEntry) => {
-      const { id, liveness, path: { alternate, alternateAt, reachedAt } } = entry;
-      if (liveness.probes === 1) this.#bootstrap.reopen(id);
-      this.#pathValidation.send(entry.endpoint, entry);
-      // It was last validated there.
-      if (alternate !== undefined && alternateAt > reachedAt) this.#pathValidation.send(alternate, entry);
-    };
     this.#failureDetector = new FailureDetector({
       heartbeat,
       peerTimeout,
       quietTimeout,
       clock,
       peers,
-      heardAt: (id) => streams.heardAt(id),
-      onLook: () => {
-        this.#multicast.expire().forEach(probe);
-        this.#departed.probeAgain();
+      streams,
+      membership: {
+        onLook: () => {
+          for (const entry of reachability.expire()) this.#probe(entry);
+          departed.probeAgain();
+        },
+        probe: (entry) => this.#probe(entry),
+        onDown: (entry, isReplaced) => this.#remove(entry.id, isReplaced ? "replaced" : "expired"),
       },
-      probe,
-      onDown: (entry, isReplaced) => this.#remove(entry.id, isReplaced ? "replaced" : "expired"),
     });
   }
 
@@ -411,6 +398,15 @@ export class Membership {
     if (needsExchange && !(nonce !== undefined && isThere)) {
       heartbeats.send({ path: this.#multicast.pathTo(entry), ...initial }, entry.endpoint);
     }
+  }
+
+  /** Probes a peer by a path challenge, which also tells the peer whether its multicast is heard. */
+  #probe(entry: PeerEntry): void {
+    const { id, liveness, path: { alternate, alternateAt, reachedAt } } = entry;
+    if (liveness.probes === 1) this.#bootstrap.reopen(id);
+    this.#pathValidation.send(entry.endpoint, entry);
+    // It was last validated there.
+    if (alternate !== undefined && alternateAt > reachedAt) this.#pathValidation.send(alternate, entry);
   }
 
   /** Challenges a departed node, which comes back by its response. */

@@ -42,7 +42,7 @@ const ALTERNATE_PROBES = 8;
 /** Most challenges to a node that was heard and does not respond, while peer exchanges go on listing it. */
 const MAX_CHALLENGES = 12;
 
-/** What {@linkcode PathProber} are made of. The callbacks MUST NOT throw. */
+/** What a {@linkcode PathProber} is made of. The callback MUST NOT throw. */
 export interface PathProberConfig {
   /** The node's own id, 16 bytes. */
   readonly nodeId: Uint8Array;
@@ -58,7 +58,7 @@ export interface PathProberConfig {
   /** A peer is reached where it is heard from now on: it has responded from there before. */
   readonly onFollowed: (entry: PeerEntry, source: Endpoint) => void;
   /** Whether this process can not be at an endpoint. */
-  readonly isElsewhere: (endpoint: Endpoint) => boolean;
+  readonly local: { isElsewhere(endpoint: Endpoint): boolean };
 }
 
 /** Decides which endpoints of a node are challenged, and when. */
@@ -136,11 +136,11 @@ export class PathProber {
 
   /** The peer exchange of a peer, which came from `source`, lists a node. */
   onPeerExchange({ id, host, port }: ExchangedPeer, source: Endpoint): void {
-    const { departed, pathValidation, amplification, isElsewhere, nodeId, peers, rules } = this.#config;
+    const { departed, pathValidation, amplification, local, nodeId, peers, rules } = this.#config;
     const endpoint = { host, port };
     if (equalBytes(id, nodeId)) {
       // There may be another node with the same id.
-      if (!isElsewhere(endpoint)) return;
+      if (!local.isElsewhere(endpoint)) return;
     } else {
       const name = formatNodeId(id);
       const known = peers.get(name);

@@ -5,7 +5,7 @@ import { MemoryNetwork, type TappedDatagram } from "../../adapters/memory.ts";
 import { VirtualClock } from "../../adapters/memory/clock.ts";
 import { encodeExtension, type MeshOptions } from "../../mod.ts";
 import { DepartedPeers } from "../../src/membership/departed_peers.ts";
-import { type Endpoint, formatAddress } from "../../src/platform/endpoint.ts";
+import { formatEndpoint } from "../../src/platform/endpoint.ts";
 import { gapsOf, Scene, type SceneNode } from "../sim/storm/scene.ts";
 import { BATCH, HEARTBEAT as BEAT, LEAVE, STATE } from "../sim/storm/wire.ts";
 import { HEARTBEAT, MembershipRig, PEER_TIMEOUT } from "../support/membership_rig.ts";
@@ -22,7 +22,7 @@ function setUp({ capacity = 1024, heartbeat = 5000 } = {}) {
     capacity,
     heartbeat,
     clock,
-    probe: ({ host, port }: Endpoint) => probes.push({ at: clock.now(), to: formatAddress(host, port) }),
+    pathValidation: { send: (to) => probes.push({ at: clock.now(), to: formatEndpoint(to) }) },
   });
   const add = (index: number, reason: "expired" | "left" | "replaced" = "expired", silence = 0) => {
     const heardAt = clock.now() - silence;

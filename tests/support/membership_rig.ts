@@ -7,7 +7,7 @@
 import { VirtualClock } from "../../adapters/memory/clock.ts";
 import type { MeshEvent } from "../../src/events.ts";
 import { type LocalAddressing, Membership, type MembershipConfig } from "../../src/membership/membership.ts";
-import type { HeartbeatPayload } from "../../src/membership/path_validation.ts";
+import type { HeartbeatPayload } from "../../src/membership/heartbeat_sender.ts";
 import type { PeerEntry } from "../../src/membership/peer.ts";
 import type { StreamRegistry } from "../../src/membership/stream_registry.ts";
 import { type Endpoint, formatAddress } from "../../src/platform/endpoint.ts";
