@@ -8,6 +8,7 @@ import { DepartedPeers } from "../../src/membership/departed_peers.ts";
 import { formatEndpoint } from "../../src/platform/endpoint.ts";
 import { gapsOf, Scene, type SceneNode } from "../sim/storm/scene.ts";
 import { BATCH, HEARTBEAT as BEAT, LEAVE, STATE } from "../sim/storm/wire.ts";
+import { nodeIdBytes } from "../support/hex.ts";
 import { HEARTBEAT, MembershipRig, PEER_TIMEOUT } from "../support/membership_rig.ts";
 import { addressOf, nameOf, placeOf } from "../support/peers.ts";
 import { some } from "../support/size.ts";
@@ -534,10 +535,7 @@ describe("a forged leave", () => {
     await made.advance(60_000);
     await made.network.clock.run(p.mesh.publish("key"), 1000);
     await made.advance(1000);
-    const nodeId = Uint8Array.from(
-      p.mesh.nodeId.replaceAll("-", "").match(/../g) ?? [],
-      (hex) => Number.parseInt(hex, 16),
-    );
+    const nodeId = nodeIdBytes(p.mesh.nodeId);
     const position = encodeExtension({ position: { last: 1, oldest: 1, age: 1000 } });
     const leave = new Uint8Array([0x57, LEAVE, ...nodeId, ...position]);
     await replay(made.network, { data: leave, from: { host: "10.0.0.250", port: 5000 } }, r);

@@ -4,6 +4,7 @@ import { assertEquals } from "@std/assert";
 import type { DatagramSocket } from "../../mod.ts";
 import { decodeExtension, decodePacket, encodeExtension, type MeshBus } from "../../mod.ts";
 import { A, assertCodes, B, C, HEARTBEAT, Lan, withLan } from "../support/diagnosed_lan.ts";
+import { nodeIdBytes } from "../support/hex.ts";
 
 const UNKNOWN_NODE = new Uint8Array(16).fill(7);
 const GROUP = "239.0.0.1";
@@ -44,11 +45,11 @@ class Requester {
   }
 
   async probe(to: string, { size = 0, byGroup = false, length = 80, stream, id }: Probe): Promise<void> {
-    const nodeId = id === undefined ? UNKNOWN_NODE : bytesOf(id);
+    const nodeId = id === undefined ? UNKNOWN_NODE : nodeIdBytes(id);
     const extension = encodeExtension({
       nonce: 9,
       measure: { size, byGroup },
-      ...stream !== undefined && { stream: bytesOf(stream) },
+      ...stream !== undefined && { stream: nodeIdBytes(stream) },
     });
     const head = Uint8Array.of(0x57, 0x14, ...nodeId, ...extension);
     const padding = Math.max(0, length - head.length - 3);
@@ -78,10 +79,6 @@ class Requester {
   async close(): Promise<void> {
     await this.#socket?.close();
   }
-}
-
-function bytesOf(id: string): Uint8Array {
-  return Uint8Array.from(id.replaceAll("-", "").match(/../g) ?? [], (byte) => Number.parseInt(byte, 16));
 }
 
 /** A node on B that has been there for a heartbeat, and an unknown one. */

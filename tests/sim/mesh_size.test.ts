@@ -4,6 +4,7 @@ import { assert, assertLessOrEqual } from "@std/assert";
 import type { TappedDatagram } from "../../adapters/memory.ts";
 import { type DatagramSocket, encodeExtension, encodePacket, type Extension, type MeshBus } from "../../mod.ts";
 import { encodeControl } from "../../src/wire/extension.ts";
+import { nodeIdBytes } from "../support/hex.ts";
 import { idOf } from "../support/peers.ts";
 import { sized } from "../support/size.ts";
 import { UNKNOWN_NODE_SOCKET } from "../support/unknown_node_socket.ts";
@@ -60,8 +61,7 @@ describe(`${COUNT} nodes on a network with multicast`, () => {
 
   /** The id of another peer each time. */
   const peer = (): Uint8Array => {
-    const { nodeId } = mesh.nodes[forged++ % mesh.nodes.length] as MeshBus;
-    return Uint8Array.from(nodeId.replaceAll("-", "").match(/../g) ?? [], (hex) => Number.parseInt(hex, 16));
+    return nodeIdBytes((mesh.nodes[forged++ % mesh.nodes.length] as MeshBus).nodeId);
   };
 
   function heartbeat(

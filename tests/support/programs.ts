@@ -154,11 +154,6 @@ export class Program {
     if (this.#child.pid !== undefined) process.kill(this.#child.pid, name);
   }
 
-  /** Asks it to end, as Ctrl-C does. */
-  interrupt(): void {
-    if (this.#child.pid !== undefined) process.kill(this.#child.pid, "SIGINT");
-  }
-
   /** Ends it at once if it still runs, and waits for that. */
   async kill(): Promise<void> {
     if (this.#ended === undefined) this.#child.kill("SIGKILL");

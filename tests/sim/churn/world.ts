@@ -199,11 +199,6 @@ export class ChurnWorld {
     );
   }
 
-  /** Longest duration of a partition or cut. */
-  get longestSeparation(): number {
-    return this.#separations.reduce((longest, { from, to }) => Math.max(longest, Math.min(to, this.now) - from), 0);
-  }
-
   #separate(isApart: Separation["isApart"]): void {
     this.counts.partitions++;
     this.lastChange = this.now;

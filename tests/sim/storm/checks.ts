@@ -154,7 +154,7 @@ function pairProblem({ plan, excuses }: StormWorld, node: StormNode, other: Stor
 }
 
 /** A key of which a subscriber got neither an event nor a gap. */
-export function coverProblem(world: StormWorld, apart: ReadonlySet<StormNode>): string | undefined {
+function coverProblem(world: StormWorld, apart: ReadonlySet<StormNode>): string | undefined {
   const { nodes } = world;
   for (const publisher of nodes) {
     if (publisher.kind !== "extended" || publisher.accepted.size === 0) continue;

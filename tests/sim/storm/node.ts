@@ -15,6 +15,7 @@ import type {
   SyncEvent,
   Topic,
 } from "../../../mod.ts";
+import { nodeIdBytes } from "../../support/hex.ts";
 import type { MemoryPlainPeer } from "../../support/memory_plain_peer.ts";
 import type { Kind } from "./plan.ts";
 import type { StormTap } from "./tap.ts";
@@ -307,7 +308,7 @@ function beginningWith(id: string, randomBytes: (length: number) => Uint8Array):
   let isFirst = true;
   return (length) => {
     const bytes = randomBytes(length);
-    if (isFirst) bytes.set(id.replaceAll("-", "").match(/../g)?.map((byte) => Number.parseInt(byte, 16)) ?? []);
+    if (isFirst) bytes.set(nodeIdBytes(id));
     isFirst = false;
     return bytes;
   };
