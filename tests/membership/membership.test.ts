@@ -1,4 +1,4 @@
-// The heartbeats of a node, and its reactions to those of others. Path validation: path_validation.test.ts.
+// Membership: the heartbeats of a node, and its reactions to those of others. Path validation has a file of its own.
 import { describe, test } from "node:test";
 import { assert, assertEquals, assertGreaterOrEqual, assertLessOrEqual } from "@std/assert";
 import * as fc from "fast-check";

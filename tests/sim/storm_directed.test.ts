@@ -1,4 +1,4 @@
-// Each part of the promise "nothing is lost silently", in a scene of its own.
+// Directed storms: each part of the promise "nothing is lost silently", in a scene of its own.
 
 import { assert, assertEquals } from "@std/assert";
 import { describe, test } from "node:test";

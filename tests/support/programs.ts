@@ -1,5 +1,5 @@
 /**
- * Programs, each in a process of its own on a runtime that the test chooses.
+ * Programs: each runs in a process of its own on a runtime that the test chooses.
  *
  * @module
  */

@@ -1,3 +1,4 @@
+// Gap for subscribers: calls all subscribers of a bus with a gap.
 import type { Subscriptions } from "../../src/pubsub/subscriptions.ts";
 
 /** Calls all subscribers with a gap at once. */

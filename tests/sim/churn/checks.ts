@@ -1,5 +1,6 @@
 /**
- * The properties that must hold in a world of churn. Each check returns a description of what does not hold:
+ * Churn checks: the properties that must hold in a world of churn. Each check returns a description of what does not
+ * hold:
  *
  * - K1: within a limit after the last change all running nodes know each other;
  * - K2: no node knows a departed one: a node that got its leave forgets it within 100 ms, all others when it was silent

@@ -1,5 +1,6 @@
 /**
- * The properties that must hold in a seeded world. Each check returns a description of what does not hold:
+ * Storm checks: the properties that must hold in a seeded world. Each check returns a description of what does not
+ * hold:
  *
  * - P1: each subscriber gets every key that a node has accepted, or an event that covers it;
  * - P2: nothing that cannot lose a key causes a gap;

@@ -1,5 +1,5 @@
 /**
- * A node of a seeded world, with all that was done to it and all that it received.
+ * Storm node: a node of a seeded world, with all that was done to it and all that it received.
  *
  * @module
  */
