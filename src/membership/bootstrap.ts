@@ -72,7 +72,7 @@ export class Bootstrap {
     this.#scheduleRound();
   }
 
-  /** Whether seeds were challenged of late and have not answered. */
+  /** Whether seeds are challenged at short intervals now, and some have not answered. */
   get isProbing(): boolean {
     return this.#timer !== undefined && this.open().length > 0;
   }

@@ -1,8 +1,8 @@
 /**
  * The failure detector: when a silent peer is lost. It is kin to SWIM (Das, Gupta, Motivala 2002): silence makes a peer
  * suspect, and a suspect is probed before it is taken to be down. Unlike in SWIM each node decides for itself, by
- * probes of its own alone, and only those who are silent are probed, as all send heartbeats. As in Lifeguard (Dadgar,
- * Phillips, Currey 2018) a node accounts for its own health: while it is stalled, it hears nobody.
+ * probes of its own alone, and only silent peers are probed, as all send heartbeats. As in Lifeguard (Dadgar, Phillips,
+ * Currey 2018) a node accounts for its own health: while it is stalled, it hears nobody.
  *
  * @module
  */

@@ -100,7 +100,7 @@ export class PeerReplacements {
   }
 
   /**
-   * A departed peer is back: its replacement replaces another. If its leave was forged, it replaces somebody again
+   * A departed peer is back: its replacement replaces another. If its leave was forged, it replaces a lost peer again
    * itself.
    */
   back(id: string): void {

@@ -137,7 +137,7 @@ export class PeerTable {
   }
 
   /**
-   * A peer is heard from an endpoint. It is reached there from now on if it has responded from there of late, was not
+   * A peer is heard from an endpoint. It is reached there from now on if it has responded from there recently, was not
    * heard where it was for two heartbeats, and has not responded to so many challenges there. Returns whether it is.
    */
   follow(entry: PeerEntry, source: Endpoint, challenges: number): boolean {
@@ -225,7 +225,7 @@ export class PeerTable {
 
   /**
    * The peers that the next peer exchange lists; all that can be reached take turns, the validated ones, and plain ones
-   * where there is room. Silent ones are left out: who challenges them in vain leaves them alone for long.
+   * where there is room. Silent ones are left out: a node that challenges them in vain pauses for long.
    */
   nextForExchange(count: number): readonly KnownPeer[] {
     const all = this.#reach();
