@@ -1,20 +1,20 @@
 /**
  * Opens meshes of many nodes in memory, all at once, and prints how soon all know each other and what they send then.
  *
- *     npm run scale                                    50, 100, 200, 400 and 800 nodes
- *     npm run scale -- --nodes 300,1000 --ways seed    others, found by one seed only
- *     npm run scale -- --loss 0.1 --seed 7             with a tenth of all datagrams lost
+ *     npm run scale                                         50, 100, 200, 400 and 800 nodes
+ *     npm run scale -- --nodes 300,1000 --discovery seed    others, found by one seed only
+ *     npm run scale -- --loss 0.1 --seed 7                  with a tenth of all datagrams lost
  *
  * @module
  */
 
 import { parseArgs } from "node:util";
-import { BigMesh, HEARTBEAT, type Way } from "../tests/sim/mesh_size.ts";
+import { BigMesh, type Discovery, HEARTBEAT } from "../tests/sim/mesh_size.ts";
 
 const { values } = parseArgs({
   options: {
     nodes: { type: "string", default: "50,100,200,400,800" },
-    ways: { type: "string", default: "group,seed,host" },
+    discovery: { type: "string", default: "group,seed,host" },
     loss: { type: "string", default: "0" },
     seed: { type: "string", default: "1" },
     idle: { type: "string", default: "4" },
@@ -23,16 +23,16 @@ const { values } = parseArgs({
 
 const faults = { loss: Number(values.loss), seed: Number(values.seed) };
 const rows: Record<string, string | number>[] = [];
-for (const way of values.ways.split(",") as Way[]) {
+for (const discovery of values.discovery.split(",") as Discovery[]) {
   for (const nodes of values.nodes.split(",").map(Number)) {
     const start = performance.now();
-    const mesh = await BigMesh.open(nodes, way, {}, faults);
+    const mesh = await BigMesh.open(nodes, discovery, {}, faults);
     const complete = await mesh.complete(20 * HEARTBEAT);
     const opening = mesh.network.stats.sent / nodes;
     await mesh.network.clock.advance(3 * HEARTBEAT);
     const { sent, received, bytes } = await mesh.idle(Number(values.idle));
     const row = {
-      way,
+      discovery,
       nodes,
       "all known, ms": Math.round(complete),
       "sent until then": Math.round(opening),

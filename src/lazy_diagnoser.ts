@@ -15,9 +15,9 @@ const OPTIONS = knownOptions<DiagnoseOptions>({ timeout: true, signal: true });
 const TIMEOUT = { default: 2000, min: 100, max: 60_000 };
 
 /**
- * One per node. The first call loads the code of diagnosis, 9 kB after gzip, so a service that never diagnoses does not
- * carry it. After a failure, such as a bundle that was deployed without this chunk, the next call tries again, as far as the
- * runtime allows.
+ * Diagnoses this node. The first call loads the code of diagnosis, 9 kB after gzip, so a service that never diagnoses
+ * does not carry it. After a failure, such as a bundle that was deployed without this chunk, the next call tries again,
+ * as far as the runtime allows.
  */
 export class LazyDiagnoser {
   readonly #config: DiagnoserConfig;
@@ -40,7 +40,10 @@ export class LazyDiagnoser {
     return await this.#diagnoser.diagnose(timeout, signal);
   }
 
-  /** Called when a peer has joined: ends the wait for a first peer. Code that is still being loaded finds the peer in the table. */
+  /**
+   * Called when a peer has joined: ends the wait for a first peer. Code that is still being loaded finds the peer in
+   * the table.
+   */
   met(): void {
     this.#diagnoser?.met();
   }

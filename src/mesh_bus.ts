@@ -42,14 +42,14 @@ const ACCEPTED: Promise<void> = Promise.resolve();
  * It is in one of three states, one after the other:
  *
  * - **open** from when `open` resolves: everything works.
- * - **closing** from when `close` is called, or `signal` aborts. Nothing is delivered any more, and `subscribe` and `waitForPeers`
- *   fail with a `ClosedError`. `publish` works until peers are told that the node leaves; from then on it fails with a `ClosedError`.
- *   What is pending is sent, and peers that miss something of it still get that.
- * - **closed** from when the promise of `close` resolves: subscriptions and events have ended, sockets and timers are free. A `publish`
- *   that fails opens the sockets for a moment, to tell peers of a gap.
+ * - **closing** from when `close` is called, or `signal` aborts. Nothing is delivered any more, and `subscribe` and
+ *   `waitForPeers` fail with a `ClosedError`. `publish` works until the node sends its leave packets; from then on it
+ *   fails with a `ClosedError`. What is pending is sent, and peers that miss some of it still get retransmissions.
+ * - **closed** from when the promise of `close` resolves: subscriptions and events have ended, sockets and timers are
+ *   free. A `publish` that fails opens the sockets for a moment, to report a gap to the peers.
  *
- * `unsubscribe` and what reads (`peers`, `metrics`, `status`, `isHealthy`, `diagnose`, `guard`) work in each. From `close` on the node
- * is not healthy, its status is in doubt, and no guard is fresh.
+ * `unsubscribe` and what reads (`peers`, `metrics`, `status`, `isHealthy`, `diagnose`, `guard`) work in each. From
+ * `close` on the node is not healthy, its status is in doubt, and no guard is fresh.
  */
 export class MeshBus implements SyncBus {
   /** UDP port of the mesh: the option `port`, or what the system chose for 0. */
@@ -111,12 +111,15 @@ export class MeshBus implements SyncBus {
     this.#subscriptions = parts.subscriptions;
   }
 
-  /** This node's id in the mesh, a UUID, new for each `open`. It changes when another node has the same: `identityChanged`. */
+  /**
+   * This node's id in the mesh, a UUID, new for each `open`. It changes when another node has the same:
+   * `identityChanged`.
+   */
   get nodeId(): string {
     return this.#parts.identity.text;
   }
 
-  /** Where others reach this node, `host:port`: what its heartbeats say. It changes when the host's address does. */
+  /** The address that this node advertises, `host:port`. It changes when the host's address does. */
   get address(): string {
     return this.#parts.localNode.address;
   }
@@ -187,9 +190,9 @@ export class MeshBus implements SyncBus {
   }
 
   /**
-   * How far a cache that follows this mesh can be trusted now: for each peer whether everything has arrived, and how old
-   * an invalidation may be that has not. Costs about a microsecond a peer. In doubt for ever after `close`, and when the
-   * sockets are broken.
+   * How far a cache that follows this mesh can be trusted now: for each peer whether everything has arrived, and how
+   * old an invalidation may be that has not. Costs about a microsecond a peer. In doubt for ever after `close`, and
+   * when the sockets are broken.
    */
   status(): MeshStatus {
     if (!this.isHealthy()) return deafStatus();
@@ -204,15 +207,15 @@ export class MeshBus implements SyncBus {
   }
 
   /**
-   * Looks for what is wrong. Probes at most 32 peers, by unicast and by multicast, with small and large datagrams, and
-   * sends multicast that must come back to this node. Harmless: a peer gets about ten datagrams, and at most 150 when many
-   * of them are lost. Ends when every probe was answered, or after `timeout`; without a peer it waits as long for the
-   * first. Callers at the same time share one diagnosis. A closed node gets a diagnosis that says so.
+   * Diagnoses the node. Probes at most 32 peers, by unicast and by multicast, with small and large datagrams, and sends
+   * multicast that must come back to this node. Harmless: a peer gets about ten datagrams, and at most 150 when many of
+   * them are lost. Ends when every probe was acknowledged, or after `timeout`; without a peer it waits as long for the
+   * first. Concurrent calls share one diagnosis. A closed node gets a diagnosis with the finding `closed`.
    *
    * The first call loads the code of diagnosis by `import()`, in addition to `timeout`.
    *
-   * Never rejects for network trouble. Rejects with a `TypeError` or `RangeError` for options out of range, with the reason
-   * of `signal` when it aborts, and as `import()` does when the code cannot be loaded.
+   * Never rejects for network trouble. Rejects with a `TypeError` or `RangeError` for options out of range, with the
+   * reason of `signal` when it aborts, and as `import()` does when the code cannot be loaded.
    */
   async diagnose(options?: DiagnoseOptions): Promise<Diagnosis> {
     return await this.#parts.diagnoser.diagnose(options);
@@ -227,17 +230,20 @@ export class MeshBus implements SyncBus {
     return collectMetrics(this.#parts);
   }
 
-  /** Addresses of the peers, `host:port` as they advertise them, as many as there are peers: two may advertise the same. */
+  /**
+   * Addresses of the peers, `host:port` as they advertise them, as many as there are peers: two may advertise the same.
+   */
   peers(): string[] {
     return this.#parts.membership.peers.addresses();
   }
 
   /**
-   * Resolves when at least `count` peers are there: an integer from 0. For who opens a mesh to publish something at once, and
-   * wants to be sure that it is heard.
+   * Resolves when at least `count` peers are there: an integer from 0. It is for programs that open a mesh, publish at
+   * once, and need peers to receive it.
    *
-   * Rejects with a `PeersTimeoutError` after `timeout`, 10 s unless it is given, with the reason of `signal` when it aborts,
-   * with a `ClosedError` when the mesh closes, and with a `TypeError` or `RangeError` for arguments out of range.
+   * Rejects with a `PeersTimeoutError` after `timeout`, 10 s unless it is given, with the reason of `signal` when it
+   * aborts, with a `ClosedError` when the mesh closes, and with a `TypeError` or `RangeError` for arguments out of
+   * range.
    */
   waitForPeers(count: number, options?: WaitForPeersOptions): Promise<void> {
     return this.#parts.waiters.wait(count, options);
@@ -246,9 +252,9 @@ export class MeshBus implements SyncBus {
   /**
    * Sends what is pending, for at most a second, then frees everything. Never rejects.
    *
-   * Keys are taken until peers are told that the node leaves. What could not be sent by then is a gap to them, and so is what
-   * is refused later. When something was published it also waits for seeds that were looked up or greeted a short while ago.
-   * Resolves to what is known of who has it.
+   * Keys are accepted until the node sends its leave packets. What could not be sent by then is a gap to the peers, and
+   * so is what is refused later. When something was published it also waits for seeds that were looked up or challenged
+   * a short while ago. Resolves to a report of which peers have everything that was published.
    */
   close(): Promise<CloseReport> {
     if (this.#closing === undefined) {
@@ -288,7 +294,7 @@ export class MeshBus implements SyncBus {
     return this.#closing === undefined ? new QuorumUnsupportedError() : new ClosedError("publish");
   }
 
-  /** Rejects when the peers have been told. */
+  /** Rejects once the leave is repeated, so that the peers get a gap. */
   async #refuse(): Promise<never> {
     throw new ClosedError("publish", await this.#parts.shutdown.refused());
   }

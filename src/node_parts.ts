@@ -55,9 +55,10 @@ import { MAX_KEY, MAX_PLAIN_KEY } from "./wire/layout.ts";
  * receiving    receiver ─▶ key intake, reliability, control router ─▶ membership, reliability, probes
  * ```
  *
- * There are two cycles. The transmit queue takes datagrams from parts that wake it: it is made before them, and connected to
- * them at the end. Membership calls parts that look up its peers: they are made before it, and reach it, and a few other
- * parts that are made later, through the functions of `late`. Nothing calls these before the node starts.
+ * There are two cycles. The transmit queue takes datagrams from parts that wake it: it is made before them, and
+ * connected to them at the end. Membership calls parts that look up its peers: they are made before it, and reach it,
+ * and a few other parts that are made later, through the functions of `late`. Nothing calls these before the node
+ * starts.
  */
 export class NodeParts {
   readonly settings: Settings;

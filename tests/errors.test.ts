@@ -1,4 +1,4 @@
-// The errors that callers catch, and how values are shown in them.
+// Errors: those that callers catch, and how values are shown in them.
 import { describe, test } from "node:test";
 import { assert, assertEquals, assertInstanceOf, assertLessOrEqual } from "@std/assert";
 import * as fc from "fast-check";

@@ -1,4 +1,4 @@
-// What this host cannot provide is an error that names the option, the rule and the value, and leaves nothing behind.
+// Open errors: each names the option, the rule and the value that this host cannot meet, and no socket stays open.
 // `options.test.ts` has what no host can provide.
 
 import { assert, assertEquals, assertInstanceOf, assertRejects, assertStringIncludes } from "@std/assert";

@@ -21,10 +21,10 @@ export const MEMBERSHIP: readonly Mutant[] = judgedBy("churn", [
     replace: "challenge === undefined",
   },
   {
-    name: "a welcome goes to the source of the response",
+    name: "the initial peer exchange goes to the source of the response",
     file: "src/membership/membership.ts",
-    find: "...welcome }, entry.endpoint);",
-    replace: "...welcome }, source);",
+    find: "...initial }, entry.endpoint);",
+    replace: "...initial }, source);",
   },
   {
     name: "a node that was challenged at a seed is not challenged at its own address",
@@ -131,14 +131,14 @@ export const MEMBERSHIP: readonly Mutant[] = judgedBy("churn", [
   {
     name: "multicast reachability is checked before unread datagrams are read",
     file: "src/membership/failure_detector.ts",
-    find: "if (mayDecide) onLook();",
-    replace: "onLook();",
+    find: "if (mayDecide) membership.onLook();",
+    replace: "membership.onLook();",
   },
   {
     name: "a node whose checks are late takes all peers for heard",
     file: "src/membership/failure_detector.ts",
-    find: "if (mayDecide) onLook();",
-    replace: "if (!hasStalled) onLook();",
+    find: "if (mayDecide) membership.onLook();",
+    replace: "if (!hasStalled) membership.onLook();",
   },
   {
     name: "a peer is down before unread datagrams are read",

@@ -193,8 +193,8 @@ export const WIDER: readonly Mutant[] = judgedBy("storms", [
   {
     name: "any datagram of a departed node brings it back",
     file: "src/membership/membership.ts",
-    find: "if (goneAt !== undefined && (answered",
-    replace: "if (isResponse && !isResponse && (goneAt === undefined || answered",
+    find: "if (departedAt !== undefined && (answered",
+    replace: "if (isResponse && !isResponse && (departedAt === undefined || answered",
     seeds: [106, 108, 278, 428, 480, 1283, 2536],
   },
   {
@@ -281,7 +281,7 @@ export const WIDER: readonly Mutant[] = judgedBy("storms", [
   {
     name: "a late response to an earlier challenge brings back a node that has left",
     file: "src/membership/membership.ts",
-    find: "answered === undefined || answered.sentAt < goneAt",
+    find: "answered === undefined || answered.sentAt < departedAt",
     replace: "answered === undefined",
     seeds: [54411],
   },
@@ -357,7 +357,7 @@ export const WIDER: readonly Mutant[] = judgedBy("storms", [
     seeds: [28376],
   },
   {
-    name: "a lost welcome is not repeated",
+    name: "a lost initial peer exchange is not repeated",
     file: "src/membership/membership.ts",
     find: "const isAgain = nonce !== undefined && entry.isValidated &&",
     replace: "const isAgain = nonce === -1 && entry.isValidated &&",

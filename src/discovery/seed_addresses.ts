@@ -4,7 +4,7 @@
  * @module
  */
 
-import { type Endpoint, formatAddress } from "../platform/endpoint.ts";
+import { type Endpoint, formatEndpoint } from "../platform/endpoint.ts";
 import type { Jitter } from "../platform/jitter.ts";
 
 /**
@@ -85,8 +85,8 @@ export class SeedAddresses<Key> {
   #cut(key: Key, list: readonly Endpoint[], before: readonly Endpoint[], length: number): readonly Endpoint[] {
     if (list.length <= length) return list;
     this.#onCut(key, list.length);
-    const known = new Set(before.map(nameOf));
-    return pick(list, length, (endpoint) => known.has(nameOf(endpoint)), this.#jitter);
+    const known = new Set(before.map(formatEndpoint));
+    return pick(list, length, (endpoint) => known.has(formatEndpoint(endpoint)), this.#jitter);
   }
 }
 
@@ -94,9 +94,9 @@ export class SeedAddresses<Key> {
 function union(lists: readonly (readonly Endpoint[])[], before: readonly Endpoint[]): readonly Endpoint[] {
   const all = new Map<string, Endpoint>();
   for (const list of lists) {
-    for (const endpoint of list) all.set(nameOf(endpoint), endpoint);
+    for (const endpoint of list) all.set(formatEndpoint(endpoint), endpoint);
   }
-  const isSame = all.size === before.length && before.every((endpoint) => all.has(nameOf(endpoint)));
+  const isSame = all.size === before.length && before.every((endpoint) => all.has(formatEndpoint(endpoint)));
   return isSame ? before : [...all.values()];
 }
 
@@ -115,8 +115,4 @@ function draw<T>(list: T[], count: number, jitter: Jitter): T[] {
     [list[i], list[j]] = [list[j] as T, list[i] as T];
   }
   return list.slice(0, end);
-}
-
-function nameOf({ host, port }: Endpoint): string {
-  return formatAddress(host, port);
 }

@@ -204,13 +204,13 @@ export class Seeds {
     const broken: string[] = [];
     for (const item of list) {
       const seed = parseSeed(item, this.#context.family);
-      if (typeof seed === "string") broken.push(`must be ${seed}: current value is ${show(item)}`);
+      if (typeof seed === "string") broken.push(`${seed}: current value of the first is ${show(item)}`);
       else if (!this.#fromPeers.has(seed.text)) seeds.set(seed.text, seed);
     }
     if (broken.length > 0) {
       this.#counts.unusable += broken.length;
-      const part = `${broken.length} of ${list.length} items that \`discover\` lists`;
-      this.#config.onError(new TypeError(`Cannot take ${part} as each ${broken[0]}`));
+      const part = `${broken.length} of the ${list.length} items that \`discover\` lists`;
+      this.#config.onError(new TypeError(`Cannot use ${part} as all items must be ${broken[0]}`));
     }
     if (seeds.size <= MAX_LISTED) return seeds;
     this.#reportCut(this.#discoverLeaf.origin, MAX_LISTED, "items", seeds.size);

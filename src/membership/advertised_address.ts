@@ -1,5 +1,5 @@
 /**
- * Advertised addresses: what a heartbeat says of where its sender is, and what of that can be true.
+ * Advertised addresses: the address in a heartbeat, and the address at which its sender can be reached.
  *
  * @module
  */

@@ -1,14 +1,14 @@
 /**
- * The limit on probes to unvalidated addresses: how often this node sends a datagram to an address only because
- * somebody has named it. It is kin to the anti-amplification limit of QUIC (RFC 9000, sections 8.1 and 21.5): who
- * forges addresses must not make a mesh flood a victim. QUIC limits bytes by what came from the address; here nothing
+ * Amplification limit: how often this node probes an unvalidated address, to which it sends only because another node
+ * or the resolver has named it. It is kin to the anti-amplification limit of QUIC (RFC 9000, sections 8.1 and 21.5):
+ * forged addresses must not make a mesh flood a victim. QUIC limits bytes by what came from the address; here nothing
  * came from it, so the probes are counted.
  *
  * @module
  */
 
 import type { Clock } from "../platform/clock.ts";
-import { type Endpoint, formatAddress } from "../platform/endpoint.ts";
+import { type Endpoint, formatEndpoint } from "../platform/endpoint.ts";
 import { TokenBucket } from "../platform/token_bucket.ts";
 
 /**
@@ -57,10 +57,10 @@ interface Attempts {
 }
 
 /**
- * Anybody can name any address, under any number of ids, so an address is probed once whoever names it. A probe may be
- * lost, so an address that is still named is probed again, after pauses that double up to an hour. The first pause is a
- * heartbeat when a validated peer names it: two nodes that know each other by a third alone have nothing else. It is a
- * minute when an unknown node claims it.
+ * Anybody can name any address, under any number of ids, so an address is probed once, whichever node names it. A probe
+ * may be lost, so an address that is still named is probed again, after pauses that double up to an hour. The first
+ * pause is a heartbeat when a validated peer names it: two nodes that know each other by a third alone have nothing
+ * else. It is a minute when an unknown node claims it.
  */
 export class AmplificationLimit {
   readonly #clock: Clock;
@@ -78,7 +78,7 @@ export class AmplificationLimit {
     this.#limits = { claim: kind("claim"), peer: kind("peer"), resolver: kind("resolver") };
   }
 
-  /** Addresses that were not probed, as too many are remembered or were probed of late. */
+  /** Addresses that were not probed, as too many are remembered or were probed recently. */
   get refused(): number {
     const { claim, peer, resolver } = this.#limits;
     return claim.refused + peer.refused + resolver.refused;
@@ -86,7 +86,7 @@ export class AmplificationLimit {
 
   /** Whether an address may be probed now; if so, it counts as probed. */
   allow(endpoint: Endpoint, namedBy: AddressSource): boolean {
-    const name = formatAddress(endpoint.host, endpoint.port);
+    const name = formatEndpoint(endpoint);
     const now = this.#clock.now();
     const pause = this.#pause[namedBy];
     // Whoever named it.
@@ -97,13 +97,14 @@ export class AmplificationLimit {
   }
 
   /** Whether the peer exchange of a peer has listed an address from which nobody has answered. */
-  hasBeenNamed({ host, port }: Endpoint): boolean {
-    return this.#limits.peer.has(formatAddress(host, port));
+  hasBeenNamed(endpoint: Endpoint): boolean {
+    return this.#limits.peer.has(formatEndpoint(endpoint));
   }
 
   /** A node has answered from an address. */
-  validated({ host, port }: Endpoint): void {
-    const name = formatAddress(host, port);
+  validated(endpoint: Endpoint): void {
+    const { host } = endpoint;
+    const name = formatEndpoint(endpoint);
     for (const kind of Object.values(this.#limits)) kind.forget(name, host);
     this.#validated.delete(host);
     this.#validated.add(host);

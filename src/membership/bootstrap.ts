@@ -1,14 +1,14 @@
 /**
- * Bootstrap: path challenges to the seeds, the addresses that a node starts from, until a node has answered at each.
+ * Bootstrap: path challenges to the seeds, the addresses that a node starts from, until a node has responded at each.
  *
  * @module
  */
 
 import { unknownEndpoints } from "../net/fanout.ts";
 import type { Clock, Timer } from "../platform/clock.ts";
-import { type Endpoint, formatAddress } from "../platform/endpoint.ts";
+import { type Endpoint, formatEndpoint } from "../platform/endpoint.ts";
 import type { AmplificationLimit } from "./amplification_limit.ts";
-import { CHALLENGE_AGAIN } from "./path_validation.ts";
+import { CHALLENGE_AGAIN, type PathValidation } from "./path_validation.ts";
 import type { PeerTable } from "./peer_table.ts";
 
 /** Most seeds that are challenged in one round; all take turns. */
@@ -20,26 +20,26 @@ const SELF = "";
 
 /** What a {@linkcode Bootstrap} is made of. */
 export interface BootstrapConfig {
-  /** The seeds. Another array when they are others. */
-  readonly seeds: () => readonly Endpoint[];
+  /** Gives the seeds: another array when they are others. */
+  readonly seeds: { few(): readonly Endpoint[] };
   /** Whether this node alone is reached at an endpoint. */
-  readonly isOwn: (endpoint: Endpoint) => boolean;
+  readonly local: { isOwn(endpoint: Endpoint): boolean };
   readonly clock: Clock;
   readonly peers: PeerTable;
   readonly amplification: AmplificationLimit;
-  /** Sends a path challenge to whoever is at an address. */
-  readonly challenge: (to: Endpoint) => void;
+  readonly pathValidation: Pick<PathValidation, "send">;
 }
 
 /**
- * A seed may be the port of the mesh, which the processes of a host share: the node that answers a challenge there is
- * reached at a port of its own. So the id of that node is noted for the seed.
+ * Challenges the seeds at which no node has responded. A seed may be the port of the mesh, which the processes of a
+ * host share: the node that answers a challenge there is reached at a port of its own. So the id of that node is noted
+ * for the seed.
  */
 export class Bootstrap {
   readonly #config: BootstrapConfig;
   /** Ids of the nodes that have answered, by `host:port` of the seed. */
   readonly #answeredBy = new Map<string, string>();
-  /** The same the other way round. */
+  /** The seeds, as `host:port`, at which a node has answered, by its id. */
   readonly #names = new Map<string, Set<string>>();
   /** The seeds without an answer, and the array of seeds that they were taken from. */
   #open: { readonly of: readonly Endpoint[]; readonly seeds: readonly Endpoint[] } | undefined;
@@ -56,15 +56,15 @@ export class Bootstrap {
 
   /** Seeds at which no known node has answered, nor this one. The same array as long as nothing has changed. */
   open(): readonly Endpoint[] {
-    const { isOwn, seeds } = this.#config;
-    const of = seeds();
+    const { local, seeds } = this.#config;
+    const of = seeds.few();
     if (this.#open?.of !== of) {
-      this.#open = { of, seeds: of.filter((seed) => !isOwn(seed) && !this.isAnswered(seed)) };
+      this.#open = { of, seeds: of.filter((seed) => !local.isOwn(seed) && !this.isAnswered(seed)) };
     }
     return this.#open.seeds;
   }
 
-  /** Challenges them at short intervals, as a node that was just opened waits for nothing more. */
+  /** Challenges the open seeds at short intervals, so that a node that was just opened finds the mesh soon. */
   start(): void {
     this.#timer?.cancel();
     this.#timer = undefined;
@@ -72,17 +72,17 @@ export class Bootstrap {
     this.#scheduleRound();
   }
 
-  /** Whether seeds were challenged of late and have not answered. */
+  /** Whether seeds are challenged at short intervals now, and some have not answered. */
   get isProbing(): boolean {
     return this.#timer !== undefined && this.open().length > 0;
   }
 
-  /** Challenges those where nobody has answered. */
+  /** Challenges the seeds at which no node has answered. */
   round(): void {
-    const { challenge, peers } = this.#config;
+    const { pathValidation, peers } = this.#config;
     const seeds = unknownEndpoints(this.#unknown(), peers.endpoints());
     for (let i = 0; i < Math.min(seeds.length, SEEDS_PER_ROUND); i++) {
-      challenge(seeds[this.#next++ % seeds.length] as Endpoint);
+      pathValidation.send(seeds[this.#next++ % seeds.length] as Endpoint);
     }
   }
 
@@ -91,13 +91,13 @@ export class Bootstrap {
    * time.
    */
   probe(endpoints: readonly Endpoint[]): void {
-    const { challenge, amplification, isOwn, peers, seeds } = this.#config;
+    const { amplification, local, pathValidation, peers, seeds } = this.#config;
     const silent = unknownEndpoints(endpoints, peers.endpoints()).filter((seed) =>
-      !isOwn(seed) && !this.isAnswered(seed)
+      !local.isOwn(seed) && !this.isAnswered(seed)
     );
-    const others = unknownEndpoints(silent, seeds());
+    const others = unknownEndpoints(silent, seeds.few());
     if (others.length < silent.length) {
-      for (const endpoint of unknownEndpoints(silent, others)) challenge(endpoint);
+      for (const endpoint of unknownEndpoints(silent, others)) pathValidation.send(endpoint);
       this.start();
     }
     // All take turns, as there may be more than can be challenged at once.
@@ -106,13 +106,13 @@ export class Bootstrap {
       const endpoint = others[(start + i) % others.length] as Endpoint;
       if (!amplification.allow(endpoint, "resolver")) break;
       this.#nextResolved = (start + i + 1) % others.length;
-      challenge(endpoint);
+      pathValidation.send(endpoint);
     }
   }
 
-  /** A node has answered a challenge that was sent to whoever is at an address; this one itself when `id` is absent. */
-  onAnswer({ host, port }: Endpoint, id: string = SELF): void {
-    const name = formatAddress(host, port);
+  /** A node has answered a challenge to an address that was for any node. Without `id` it was this node itself. */
+  onAnswer(endpoint: Endpoint, id: string = SELF): void {
+    const name = formatEndpoint(endpoint);
     this.#forget(name);
     this.#answeredBy.set(name, id);
     const names = this.#names.get(id) ?? new Set();
@@ -123,8 +123,8 @@ export class Bootstrap {
   }
 
   /**
-   * A peer is suspected, or has departed. Another process may be at the seed where it has answered, as when it was
-   * started again: whoever is there is challenged.
+   * A peer is suspect, or has departed. Another process may be at the seed where it has answered, such as a restarted
+   * one, so that seed is challenged.
    */
   reopen(id: string): void {
     const names = this.#names.get(id);
@@ -133,7 +133,7 @@ export class Bootstrap {
     for (const name of [...names]) this.#forget(name);
     this.#open = undefined;
     const again = unknownEndpoints(this.open(), before);
-    for (const seed of again.slice(0, SEEDS_PER_ROUND)) this.#config.challenge(seed);
+    for (const seed of again.slice(0, SEEDS_PER_ROUND)) this.#config.pathValidation.send(seed);
   }
 
   /** Sends no more challenges. */
@@ -146,8 +146,8 @@ export class Bootstrap {
   }
 
   /** Whether a known node, or this one, has answered at a seed. */
-  isAnswered({ host, port }: Endpoint): boolean {
-    const id = this.#answeredBy.get(formatAddress(host, port));
+  isAnswered(endpoint: Endpoint): boolean {
+    const id = this.#answeredBy.get(formatEndpoint(endpoint));
     return id !== undefined && (id === SELF || this.#config.peers.get(id) !== undefined);
   }
 
@@ -156,7 +156,7 @@ export class Bootstrap {
     const self = this.#names.get(SELF);
     if (self === undefined) return this.open();
     const { seeds } = this.#config;
-    return [...this.open(), ...seeds().filter(({ host, port }) => self.has(formatAddress(host, port)))];
+    return [...this.open(), ...seeds.few().filter((seed) => self.has(formatEndpoint(seed)))];
   }
 
   #scheduleRound(): void {

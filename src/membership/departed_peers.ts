@@ -9,6 +9,7 @@ import type { Peer } from "../events.ts";
 import type { Clock } from "../platform/clock.ts";
 import { type Endpoint, isSameEndpoint } from "../platform/endpoint.ts";
 import { TokenBucket } from "../platform/token_bucket.ts";
+import type { PathValidation } from "./path_validation.ts";
 import { type Going, type Located, PeerReplacements } from "./peer_replacements.ts";
 import { pauseAfter } from "./reprobe_backoff.ts";
 
@@ -21,8 +22,8 @@ export interface LostPeer extends Peer {
 /** Longest pause between two probes to a peer that was lost in the last hour, in milliseconds. */
 const MAX_PAUSE = 60_000;
 /**
- * And part of its absence after that, unless a peer exchange lists it: after a partition of a day, the peers meet again
- * within 24 minutes.
+ * And part of its absence after that, unless a peer exchange lists it: after a partition of a day, the peers find each
+ * other within 24 minutes.
  */
 const PAUSE_SHARE = 1 / 60;
 /**
@@ -32,15 +33,14 @@ const PAUSE_SHARE = 1 / 60;
 const PROBES_PER_SECOND = 32;
 const PROBE_EVERY = 1 / 4;
 
-/** What {@linkcode DepartedPeers} are made of. The callback MUST NOT throw. */
+/** What {@linkcode DepartedPeers} are made of. */
 export interface DepartedPeersConfig {
   /** Most that are remembered. Those that departed first give way, and of these the ones that have left. */
   readonly capacity: number;
   /** Time between heartbeats, in milliseconds. */
   readonly heartbeat: number;
   readonly clock: Clock;
-  /** Sends a path challenge to whoever is at an address. */
-  readonly probe: (to: Endpoint) => void;
+  readonly pathValidation: Pick<PathValidation, "send">;
 }
 
 /** Challenges that heartbeats of a departed node have led to. */
@@ -65,10 +65,10 @@ interface Departed extends DepartingPeer {
 const never = (): Attempts => ({ at: -Infinity, times: 0 });
 
 /**
- * A lost peer may be on the other side of a partition, and no third node know both sides. So it is probed again: after
- * 1, 2, 4 … heartbeats up to a minute; after an hour, unless a peer exchange lists it, each time that a sixtieth of its
- * absence has passed. Datagrams of a departed node may be late copies, which cannot be told from new ones. So it comes
- * back only by the response to a path challenge that was sent after it departed.
+ * Probes lost peers again. Each may be on the other side of a partition, and no third node may know both sides. Probes
+ * come after 1, 2, 4 … heartbeats up to a minute; after an hour, unless a peer exchange lists it, each time that a
+ * sixtieth of its absence has passed. Datagrams of a departed node may be late copies, which cannot be distinguished
+ * from new ones. So it comes back only by the response to a path challenge that was sent after it departed.
  */
 export class DepartedPeers {
   readonly #config: DepartedPeersConfig;
@@ -91,7 +91,7 @@ export class DepartedPeers {
   }
 
   /** When a node departed, by the clock; `undefined` for one that has not. */
-  goneAt(id: string): number | undefined {
+  departedAt(id: string): number | undefined {
     return (this.#lost.get(id) ?? this.#left.get(id))?.at;
   }
 
@@ -191,7 +191,7 @@ export class DepartedPeers {
     // It goes behind those that wait for the rate.
     this.#lost.delete(departed.id);
     this.#lost.set(departed.id, departed);
-    this.#config.probe(departed.endpoint);
+    this.#config.pathValidation.send(departed.endpoint);
     return true;
   }
 

@@ -1,6 +1,6 @@
 /**
- * Echo probes: they show, when the user or the path MTU discovery wants to know, which paths to other nodes are open,
- * and for datagrams of which length. They are kin to ICMP echo: whoever gets one answers it, and notes nothing of the
+ * Echo probes: they show which paths to other nodes are open, and for datagrams of which length. A diagnosis and the
+ * path MTU discovery send them. They are kin to ICMP echo: a node that gets one answers it, and keeps no state of the
  * sender.
  *
  * @module
@@ -37,7 +37,7 @@ export const PROBE_LENGTH = 80;
  */
 const PER_SECOND = { validated: 1024, validatedLarge: 256, others: 128, othersLarge: 16, anyone: 16 };
 
-/** What a probe asks for. */
+/** What a probe requests. */
 export interface Probe {
   /** The id of its addressee; other nodes do not answer. */
   readonly node: Uint8Array;
@@ -56,7 +56,7 @@ export interface EchoProbesConfig {
   readonly clock: Clock;
   readonly randomBytes: RandomBytes;
   readonly peers: () => { get(id: string): PeerEntry | undefined };
-  /** What an ack says of this node. */
+  /** The settings of this node that an ack reports. */
   readonly report: () => Omit<Report, "requester">;
   readonly transmit: { sendControlPacket(packet: Uint8Array, to: Endpoint | "group"): void };
 }
@@ -67,7 +67,7 @@ interface Open {
   readonly onAnswer: (report: Report | undefined, length: number) => void;
 }
 
-/** One per node. */
+/** Sends probes and passes their acks to the callers. Answers the probes of other nodes, within limits. */
 export class EchoProbes {
   readonly #config: EchoProbesConfig;
   readonly #open = new Map<number, Open>();
@@ -81,8 +81,8 @@ export class EchoProbes {
   }
 
   /**
-   * Makes a probe. `onAnswer` gets what the first ack says, and its length; no report when the probe came back to this
-   * node itself.
+   * Makes a probe. `onAnswer` gets the report of the first ack, and its length; no report when the probe came back to
+   * this node itself.
    */
   make(probe: Probe, onAnswer: Open["onAnswer"]): { readonly nonce: number; readonly packet: Uint8Array } {
     const { node, size = PROBE_LENGTH, answerSize = 0, byGroup = false } = probe;
@@ -152,7 +152,7 @@ export class EchoProbes {
   }
 }
 
-/** What this node knows of the path to who has sent a probe, as the wire says it. */
+/** The state of the path to the requester, as the wire encodes it. */
 function pathStateOf(requester: PeerEntry | undefined): number {
   if (requester === undefined) return REQUESTER_UNKNOWN;
   if (!requester.isValidated) return REQUESTER_HEARD;

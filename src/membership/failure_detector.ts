@@ -1,8 +1,8 @@
 /**
  * The failure detector: when a silent peer is lost. It is kin to SWIM (Das, Gupta, Motivala 2002): silence makes a peer
  * suspect, and a suspect is probed before it is taken to be down. Unlike in SWIM each node decides for itself, by
- * probes of its own alone, and only those who are silent are probed, as all send heartbeats. As in Lifeguard (Dadgar,
- * Phillips, Currey 2018) a node accounts for its own health: while it is stalled, it hears nobody.
+ * probes of its own alone, and only silent peers are probed, as all send heartbeats. As in Lifeguard (Dadgar, Phillips,
+ * Currey 2018) a node accounts for its own health: while it is stalled, it hears nobody.
  *
  * @module
  */
@@ -10,6 +10,7 @@
 import type { Clock, Timer } from "../platform/clock.ts";
 import type { LivenessState, PeerEntry } from "./peer.ts";
 import type { PeerTable } from "./peer_table.ts";
+import type { StreamRegistry } from "./stream_registry.ts";
 
 /**
  * Heartbeats of silence after which it is in doubt whether a peer is there: one heartbeat may be lost, and another be
@@ -37,7 +38,17 @@ const SHORTEST = 2;
  */
 const TURNS = 8;
 
-/** What a {@linkcode FailureDetector} is made of. The callbacks MUST NOT throw. */
+/** What a {@linkcode FailureDetector} calls of membership. The methods MUST NOT throw. */
+export interface SuspectHandler {
+  /** Called at each look, but for the first of those that are late: what came during the stall is read after it. */
+  onLook(): void;
+  /** Sends a probe to a suspect. */
+  probe(entry: PeerEntry): void;
+  /** A peer is lost, or another node has taken its place. */
+  onDown(entry: PeerEntry, isReplaced: boolean): void;
+}
+
+/** What a {@linkcode FailureDetector} is made of. */
 export interface FailureDetectorConfig {
   /** Time between heartbeats, in milliseconds. */
   readonly heartbeat: number;
@@ -47,14 +58,8 @@ export interface FailureDetectorConfig {
   readonly quietTimeout: number;
   readonly clock: Clock;
   readonly peers: PeerTable;
-  /** When anything else than a heartbeat was last heard of a node. */
-  readonly heardAt: (id: string) => number;
-  /** Called at each look, but for the first of those that are late: what came during the stall is read after it. */
-  readonly onLook: () => void;
-  /** Sends a probe to a peer. */
-  readonly probe: (entry: PeerEntry) => void;
-  /** A peer is lost, or another node has taken its place. */
-  readonly onDown: (entry: PeerEntry, isReplaced: boolean) => void;
+  readonly streams: Pick<StreamRegistry, "heardAt">;
+  readonly membership: SuspectHandler;
 }
 
 /**
@@ -115,7 +120,7 @@ export class FailureDetector {
   }
 
   #look(): void {
-    const { clock, heartbeat, peers, onLook, probe } = this.#config;
+    const { clock, heartbeat, membership, peers } = this.#config;
     const now = clock.now();
     const late = now - this.#dueAt;
     const hasStalled = late > LOOK_EVERY * heartbeat;
@@ -123,7 +128,7 @@ export class FailureDetector {
     // What has arrived during the stall is read after this look.
     const mayDecide = !hasStalled || this.#hasStalled;
     this.#hasStalled = hasStalled;
-    if (mayDecide) onLook();
+    if (mayDecide) membership.onLook();
     let next = now + LOOK_EVERY * heartbeat;
     const due: PeerEntry[] = [];
     for (const entry of peers.all()) {
@@ -146,7 +151,7 @@ export class FailureDetector {
       if (now >= lostAt && mayDecide) due.push(entry);
       else if (entry.isValidated) {
         liveness.probes++;
-        probe(entry);
+        membership.probe(entry);
         next = Math.min(next, now + PROBE_EVERY * heartbeat, mayDecide ? lostAt : Infinity);
       } else next = Math.min(next, mayDecide ? lostAt : now + PROBE_EVERY * heartbeat);
     }
@@ -156,7 +161,7 @@ export class FailureDetector {
 
   /** Peers are down of whom nothing is read in so many turns of the event loop, of about a millisecond each. */
   #confirm(due: readonly PeerEntry[], turns: number): void {
-    const { clock, peers, onDown } = this.#config;
+    const { clock, membership, peers } = this.#config;
     this.#due = due;
     if (due.length === 0) return;
     if (turns > 0) {
@@ -167,14 +172,14 @@ export class FailureDetector {
     for (const entry of due) {
       if (peers.get(entry.id) !== entry) continue;
       this.#recall(entry);
-      if (clock.now() >= this.#lostAt(entry)) onDown(entry, entry.liveness.replacedAt < Infinity);
+      if (clock.now() >= this.#lostAt(entry)) membership.onDown(entry, entry.liveness.replacedAt < Infinity);
     }
   }
 
   /** Whatever was heard of a peer counts, not heartbeats alone. */
   #recall({ id, liveness }: PeerEntry): void {
     const state: LivenessState = liveness;
-    state.heardAt = Math.max(state.heardAt, this.#config.heardAt(id));
+    state.heardAt = Math.max(state.heardAt, this.#config.streams.heardAt(id));
   }
 
   /** Whether another node has the port that was the peer's alone, and nothing was heard of the peer since. */

@@ -1,12 +1,15 @@
 /**
- * Heartbeats as they are sent: where the node is, where its stream is, and what membership has to say.
+ * Heartbeat sender: builds each heartbeat from the node's address, the position of its stream, and the payload that
+ * membership gives, and sends it.
  *
  * @module
  */
 
 import type { Endpoint } from "../platform/endpoint.ts";
 import { encodeExtension, type Extension } from "../wire/extension.ts";
-import type { HeartbeatPayload } from "./path_validation.ts";
+
+/** What the extension of a heartbeat carries, besides the position of the node's stream. */
+export type HeartbeatPayload = Pick<Extension, "nonce" | "echo" | "path" | "heard" | "peers" | "token">;
 
 /** Sends the heartbeats of this node. */
 export interface HeartbeatTransport {
@@ -16,14 +19,17 @@ export interface HeartbeatTransport {
 
 /** What a {@linkcode HeartbeatSender} is made of. */
 export interface HeartbeatSenderConfig {
-  /** Makes the heartbeat that says where the node is, with an extension block behind it. */
+  /** Makes the heartbeat with the address that the node advertises, and an extension block behind it. */
   readonly localNode: { heartbeat(extension: Uint8Array | undefined): Uint8Array };
-  /** Where the node's own stream is. Absent when the node speaks the original's wire only: then heartbeats have no extension. */
+  /**
+   * The position of the node's stream. Absent when the node speaks go-warp's wire only: heartbeats have no extension
+   * then.
+   */
   readonly stream: { readonly positionRecords: Pick<Extension, "position" | "pending"> } | undefined;
   readonly transmit: { sendControlPacket(packet: Uint8Array, to: "group" | Endpoint | readonly Endpoint[]): void };
 }
 
-/** One per node. */
+/** Builds and sends the heartbeats of this node. */
 export class HeartbeatSender implements HeartbeatTransport {
   readonly #config: HeartbeatSenderConfig;
 

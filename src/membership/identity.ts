@@ -1,5 +1,5 @@
 /**
- * The identity of this node: its id, and another one when a second node has the same.
+ * Identity: the id of this node, and its replacement when a second node has the same id.
  *
  * @module
  */
@@ -11,13 +11,13 @@ import { NODE_ID_LENGTH } from "../wire/layout.ts";
 import { formatNodeId, stampUuid } from "../wire/node_id.ts";
 
 /**
- * Other ids that a node takes, at once and an hour. Each empties the caches of its peers, and whoever can read what a
- * node sends can make it take one.
+ * Other ids that a node takes, at once and an hour. Each empties the caches of its peers, and any node that can read
+ * its datagrams can make it take one.
  */
 const RENEWALS = 3;
 const HOUR = 3_600_000;
 
-/** One per node. */
+/** Holds the node's id as bytes and as text, and replaces it within a limit. */
 export class Identity {
   /** 16 bytes, always in the same array: parts that keep it encode the new id from then on. */
   readonly bytes: Uint8Array;

@@ -9,7 +9,9 @@ import type { Clock } from "../platform/clock.ts";
 import { TokenBucket } from "../platform/token_bucket.ts";
 import type { Identity } from "./identity.ts";
 
-/** Gaps of a node that can take no other id, at once and a second: who can read what it sends can bring them about. */
+/**
+ * Gaps of a node that can take no other id, at once and a second: any node that can read its datagrams can cause them.
+ */
 const DUPLICATE_ID_GAPS = { burst: 32, perSecond: 1 };
 
 /** What carries the id, in the array that it was given in. */
@@ -34,8 +36,9 @@ export interface IdentityRenewalConfig {
 }
 
 /**
- * Another node has the same id, as a clone of this machine, or this one was set back, as one that is restored from an image.
- * What it published may have been taken for copies of what the other did; and the other's, here, for its own.
+ * Takes another id when a second node has the same one, such as a clone of this machine, or when this node was set
+ * back, such as by restoring an image. Peers may have dropped batches of this node as copies of the other's batches,
+ * and this node ignores the other's batches as its own. So the node reports a gap of the old id.
  */
 export class IdentityRenewal {
   readonly #config: IdentityRenewalConfig;
@@ -47,12 +50,12 @@ export class IdentityRenewal {
     this.#gaps = new TokenBucket(config.clock, DUPLICATE_ID_GAPS.burst, DUPLICATE_ID_GAPS.perSecond);
   }
 
-  /** A node with the same id was met. */
+  /** Another node with the same id was detected. */
   duplicateMet(): void {
     this.#renew(true);
   }
 
-  /** A peer has had numbers of this node twice. */
+  /** A peer has received two batches of this node with the same number. */
   numbersReused(): void {
     this.#renew(false);
   }
@@ -62,7 +65,7 @@ export class IdentityRenewal {
     this.#isClosed = true;
   }
 
-  #renew(isMet: boolean): void {
+  #renew(hasDuplicate: boolean): void {
     if (this.#isClosed) return;
     const { carriers, emit, identity, losses, membership, onError, stream } = this.#config;
     const { text: from } = identity;
@@ -70,8 +73,9 @@ export class IdentityRenewal {
     if (!identity.renew()) {
       const rule = "a node takes at most three other ids an hour";
       onError(new Error(`Cannot take another id as ${rule}: another node has ${from}`));
-      // What a node that was met publishes is taken for its own here. It is met again with each of its heartbeats.
-      if (isMet && this.#gaps.allow()) losses.gap(from, next, undefined, "reused");
+      // This node ignores what the other one publishes, as its own. The other is detected again by each of its
+      // heartbeats.
+      if (hasDuplicate && this.#gaps.allow()) losses.gap(from, next, undefined, "reused");
       return;
     }
     for (const carrier of carriers) carrier.rename();

@@ -1,5 +1,5 @@
 /**
- * Initial heartbeats: a joining node repeats its first heartbeat to the group until a node has answered.
+ * Initial heartbeats: a joining node repeats its first heartbeat to the group until a node has responded.
  *
  * @module
  */
@@ -10,7 +10,7 @@ import { CHALLENGE_AGAIN } from "./path_validation.ts";
 /** What {@linkcode InitialHeartbeats} are made of. The callbacks MUST NOT throw. */
 export interface InitialHeartbeatsConfig {
   readonly clock: Clock;
-  /** Whether no node has answered. */
+  /** Whether no node has responded. */
   readonly isAlone: () => boolean;
   /** Sends a heartbeat to the group. */
   readonly beat: () => void;
@@ -44,12 +44,12 @@ export class InitialHeartbeats {
     }, pause);
   }
 
-  /** Whether the first was sent a moment ago, and no node has answered. */
+  /** Whether the first heartbeat was sent less than 0.1 s ago, and no node has responded. */
   get isFresh(): boolean {
     return this.#timer !== undefined && this.#round === 0 && this.#config.isAlone();
   }
 
-  /** Sends no more of them. */
+  /** Sends no more heartbeats. */
   close(): void {
     this.#timer?.cancel();
     this.#timer = undefined;

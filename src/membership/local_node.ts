@@ -27,7 +27,7 @@ export interface LocalNodeConfig {
   readonly emit: (event: MeshEvent) => void;
 }
 
-/** One per node. */
+/** Holds the address that this node advertises, and updates it and the sockets when interfaces change. */
 export class LocalNode {
   readonly #config: LocalNodeConfig;
   readonly #monitor: InterfaceMonitor;

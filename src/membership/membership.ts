@@ -8,7 +8,7 @@
 import type { MeshEvent } from "../events.ts";
 import { unique, unknownEndpoints } from "../net/fanout.ts";
 import type { Clock, Timer } from "../platform/clock.ts";
-import { type Endpoint, type Family, formatAddress, isSameEndpoint } from "../platform/endpoint.ts";
+import { type Endpoint, type Family, formatEndpoint, isSameEndpoint } from "../platform/endpoint.ts";
 import type { RandomBytes } from "../platform/host.ts";
 import type { Jitter } from "../platform/jitter.ts";
 import { TokenBucket } from "../platform/token_bucket.ts";
@@ -34,11 +34,8 @@ import type { StreamRegistry } from "./stream_registry.ts";
 
 /** Part of the time between heartbeats by which it is shorter at random, so that the nodes do not synchronize. */
 const SPREAD = 0.15;
-/**
- * Peers that the peer exchange of a heartbeat lists, and that of the welcome, which answers the first response of a
- * node.
- */
-const EXCHANGED = { heartbeat: 4, welcome: 24 };
+/** Peers that a round of heartbeats lists, and that the initial peer exchange lists, after a node's first response. */
+const EXCHANGED = { heartbeat: 4, initial: 24 };
 /** Departed peers that are remembered at least. */
 const MIN_DEPARTED = 1024;
 /** Moves that are reported, at once and per second: an id can be forged, and another address with each datagram. */
@@ -47,8 +44,8 @@ const MOVES_PER_SECOND = 16;
 const LEAVES = { burst: 8, perSecond: 1 };
 
 /**
- * For how long after its validation a peer that sends a challenge gets the welcome again, which may have been lost, in
- * milliseconds.
+ * For how long after its validation a peer that sends a challenge gets the initial peer exchange again, in
+ * milliseconds: the first one may have been lost.
  */
 const EXCHANGE_WITHIN = 2000;
 
@@ -71,7 +68,7 @@ export interface MembershipConfig {
   readonly peerTimeout: number;
   readonly quietTimeout: number;
   readonly maxPeers: number;
-  /** Whether the node speaks the original's wire only. */
+  /** Whether the node speaks go-warp's wire only. */
   readonly isPlain: boolean;
   /** Whether there is a group to send to. */
   readonly multicast: () => boolean;
@@ -83,7 +80,7 @@ export interface MembershipConfig {
   readonly local: LocalAddressing;
   /** The port of the mesh, which processes of a host may share. */
   readonly port: number;
-  /** Gives seeds that are greeted with each heartbeat until they answer. */
+  /** Seeds that are challenged with each heartbeat until they respond. */
   readonly seeds: { few(): readonly Endpoint[] };
   readonly heartbeats: HeartbeatTransport;
   readonly streams: StreamRegistry;
@@ -107,7 +104,7 @@ export interface Heartbeat {
   readonly extension: Extension | undefined;
 }
 
-/** One per node: announces it, finds others, and forgets those that have departed. */
+/** Announces this node, finds other nodes, and removes those that have departed. */
 export class Membership {
   /** Heartbeats that were refused: of nodes that found a full table, or from port 0, where no node can be reached. */
   refused = 0;
@@ -151,12 +148,6 @@ export class Membership {
       // Only a node that was never validated makes room: it is not lost.
       onEvicted: (peer) => this.#leave(peer, "expired", false),
     });
-    const departed = this.#departed = new DepartedPeers({
-      capacity: Math.max(MIN_DEPARTED, 2 * maxPeers),
-      heartbeat,
-      clock,
-      probe: (to) => this.#pathValidation.send(to),
-    });
     const reachability = this.#multicast = new MulticastReachability({ nodeId, heartbeat, clock, peers });
     const suppression = this.#suppression = new ResponseSuppression({
       jitter,
@@ -169,7 +160,13 @@ export class Membership {
       peers,
       paths: reachability,
       suppression,
-      sendHeartbeat: (payload, to) => heartbeats.send(payload, to),
+      heartbeats,
+    });
+    const departed = this.#departed = new DepartedPeers({
+      capacity: Math.max(MIN_DEPARTED, 2 * maxPeers),
+      heartbeat,
+      clock,
+      pathValidation,
     });
     this.#pathProber = new PathProber({
       nodeId,
@@ -181,46 +178,33 @@ export class Membership {
       pathValidation,
       amplification,
       suppression,
-      isElsewhere: (endpoint) => local.isElsewhere(endpoint),
+      local,
       onFollowed: (entry, source) => {
         this.#settle(entry, entry.validation.roundTrip);
         this.#reply(entry, source, undefined, true);
       },
     });
-    this.#bootstrap = new Bootstrap({
-      seeds: () => seeds.few(),
-      isOwn: (endpoint) => local.isOwn(endpoint),
-      clock,
-      peers,
-      amplification,
-      challenge: (to) => this.#pathValidation.send(to),
-    });
+    this.#bootstrap = new Bootstrap({ seeds, local, clock, peers, amplification, pathValidation });
     this.#initialHeartbeats = new InitialHeartbeats({
       clock,
       isAlone: () => !isPlain && multicast() && peers.validated === 0,
       beat: () => this.#beatToGroup(),
     });
-    // A probe is a path challenge. It also says whether the multicast of the peer is heard.
-    const probe = (entry: PeerEntry) => {
-      const { id, liveness, path: { alternate, alternateAt, reachedAt } } = entry;
-      if (liveness.probes === 1) this.#bootstrap.reopen(id);
-      this.#pathValidation.send(entry.endpoint, entry);
-      // It was last validated there.
-      if (alternate !== undefined && alternateAt > reachedAt) this.#pathValidation.send(alternate, entry);
-    };
     this.#failureDetector = new FailureDetector({
       heartbeat,
       peerTimeout,
       quietTimeout,
       clock,
       peers,
-      heardAt: (id) => streams.heardAt(id),
-      onLook: () => {
-        this.#multicast.expire().forEach(probe);
-        this.#departed.probeAgain();
+      streams,
+      membership: {
+        onLook: () => {
+          for (const entry of reachability.expire()) this.#probe(entry);
+          departed.probeAgain();
+        },
+        probe: (entry) => this.#probe(entry),
+        onDown: (entry, isReplaced) => this.#remove(entry.id, isReplaced ? "replaced" : "expired"),
       },
-      probe,
-      onDown: (entry, isReplaced) => this.#remove(entry.id, isReplaced ? "replaced" : "expired"),
     });
   }
 
@@ -292,8 +276,8 @@ export class Membership {
     const answered = this.#pathValidation.redeem(extension?.echo, id);
     if (answered !== undefined) this.#amplification.validated(answered.to);
     const isResponse = answered !== undefined;
-    const goneAt = this.#departed.goneAt(id);
-    if (goneAt !== undefined && (answered === undefined || answered.sentAt < goneAt)) {
+    const departedAt = this.#departed.departedAt(id);
+    if (departedAt !== undefined && (answered === undefined || answered.sentAt < departedAt)) {
       // A departed peer was validated, so it speaks the extension. Without it this is forged, or cut off.
       if (extended) this.#challengeDeparted(id, source, extension.nonce);
       return;
@@ -333,8 +317,7 @@ export class Membership {
   /**
    * Notes a heartbeat with this node's own id. When it is a challenge of this node that has come back, this node itself
    * is where that was sent. When it responds to one, another node has the same id, as this node responds to none of its
-   * own. Else, if it comes from elsewhere, whoever is there is challenged: it may be this node behind a translated
-   * address.
+   * own. Else, if it comes from elsewhere, the source is challenged: it may be this node behind a translated address.
    */
   onOwnHeartbeat({ nonce, echo }: Extension, source: Endpoint): void {
     const id = formatNodeId(this.#config.nodeId);
@@ -348,7 +331,8 @@ export class Membership {
   }
 
   /**
-   * A peer has said that it leaves. That may be forged, so it is challenged: one that is there responds, and is back.
+   * A leave packet of a peer came. It may be forged, so the peer is challenged: one that is still there responds, and
+   * is a peer again.
    */
   leave(id: string): void {
     const peer = this.#peers.get(id);
@@ -362,7 +346,7 @@ export class Membership {
       this.#withoutExchange().length > 0;
   }
 
-  /** Challenges once more who has not responded, as this node is about to leave. */
+  /** Repeats the challenges that have no response or no peer exchange, as this node is about to leave. */
   repeatChallenges(): void {
     this.#pathValidation.repeat(this.#withoutExchange());
   }
@@ -373,7 +357,7 @@ export class Membership {
   get unmet(): readonly string[] {
     const unvalidated = this.#peers.extended().filter(({ isValidated }) => !isValidated);
     const entries = [...unvalidated, ...this.#withoutExchange()].map(({ endpoint }) => endpoint);
-    return [...this.#pathValidation.unanswered, ...entries].map(({ host, port }) => formatAddress(host, port));
+    return [...this.#pathValidation.unanswered, ...entries].map(formatEndpoint);
   }
 
   /** Sends no more heartbeats. */
@@ -401,19 +385,28 @@ export class Membership {
   }
 
   /**
-   * Responds to a challenge, and welcomes a node that was validated for the first time: at the validated endpoint
-   * alone.
+   * Responds to a challenge, and sends the initial peer exchange to a node that was just validated: to the validated
+   * endpoint alone.
    */
   #reply(entry: PeerEntry, source: Endpoint, nonce: number | undefined, needsExchange: boolean): void {
     const { clock, heartbeats, streams } = this.#config;
     const isAgain = nonce !== undefined && entry.isValidated && clock.now() - entry.path.validatedAt < EXCHANGE_WITHIN;
     const token = needsExchange || isAgain ? streams.tokenFor(entry) : undefined;
-    const welcome = needsExchange || isAgain ? { ...this.#exchange(EXCHANGED.welcome), ...token && { token } } : {};
+    const initial = needsExchange || isAgain ? { ...this.#exchange(EXCHANGED.initial), ...token && { token } } : {};
     const isThere = entry.isAt(source);
-    if (nonce !== undefined) this.#pathValidation.respond(entry, nonce, source, isThere ? welcome : {});
+    if (nonce !== undefined) this.#pathValidation.respond(entry, nonce, source, isThere ? initial : {});
     if (needsExchange && !(nonce !== undefined && isThere)) {
-      heartbeats.send({ path: this.#multicast.pathTo(entry), ...welcome }, entry.endpoint);
+      heartbeats.send({ path: this.#multicast.pathTo(entry), ...initial }, entry.endpoint);
     }
+  }
+
+  /** Probes a peer by a path challenge, which also tells the peer whether its multicast is heard. */
+  #probe(entry: PeerEntry): void {
+    const { id, liveness, path: { alternate, alternateAt, reachedAt } } = entry;
+    if (liveness.probes === 1) this.#bootstrap.reopen(id);
+    this.#pathValidation.send(entry.endpoint, entry);
+    // It was last validated there.
+    if (alternate !== undefined && alternateAt > reachedAt) this.#pathValidation.send(alternate, entry);
   }
 
   /** Challenges a departed node, which comes back by its response. */
@@ -422,7 +415,7 @@ export class Membership {
     this.#pathValidation.challengeDeparted(source, id, nonce, times !== undefined && this.#suppression.isChosen(times));
   }
 
-  /** A peer has responded to a challenge. Returns whether it has to be welcomed. */
+  /** A peer has responded to a challenge. Returns whether it gets the initial peer exchange. */
   #validate(entry: PeerEntry, { to, id, sentAt }: PathChallenge): boolean {
     const time = this.#config.clock.now() - sentAt;
     this.#pathValidation.measured(entry, time);
@@ -442,7 +435,8 @@ export class Membership {
   }
 
   /**
-   * A peer has responded from a second endpoint. There may be two nodes with one id: each learns where the other is.
+   * A peer has responded from a second endpoint. There may be two nodes with one id, so each is sent the address of the
+   * other.
    */
   #tellAddress(entry: PeerEntry, { host, port }: Endpoint, to: Endpoint): void {
     const { heartbeats } = this.#config;
@@ -453,7 +447,7 @@ export class Membership {
   /** A node counts as a peer from now on. */
   #join(entry: PeerEntry): void {
     const { id, address, isJoined } = entry;
-    if (this.#departed.goneAt(id) !== undefined) this.#departed.back(id);
+    if (this.#departed.departedAt(id) !== undefined) this.#departed.back(id);
     else if (entry.isValidated) this.#departed.onJoined(entry);
     const joining: JoiningState = entry.joining;
     joining.isJoined = true;

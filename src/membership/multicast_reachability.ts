@@ -13,7 +13,9 @@ import type { PeerTable } from "./peer_table.ts";
 
 /** Heartbeats for which a peer counts as heard by multicast after one came that way. They come every 0.85 to 1. */
 const HEARD_FOR = 1.5;
-/** Heartbeats for which a peer counts as hearing this node after it said so, for each heartbeat that its list takes. */
+/**
+ * Heartbeats for which a peer counts as hearing this node after its last report, for each heartbeat that its list takes.
+ */
 const HEARS_FOR = 1.75;
 /** Heartbeats that a list takes at least when one of them is full: the peer may hear more nodes than are known here. */
 const MIN_LIST_HEARTBEATS = 2;
@@ -29,8 +31,8 @@ export interface MulticastReachabilityConfig {
 }
 
 /**
- * A peer that says that it hears this node's multicast gets no copies by unicast. It has to go on saying so: one that
- * does not hear this node any more may not notice.
+ * Tracks the multicast paths. A peer that reports that it hears this node's multicast gets no copies by unicast. It has
+ * to repeat that report: a peer that does not hear this node any more may not notice.
  */
 export class MulticastReachability {
   readonly #config: MulticastReachabilityConfig;
@@ -39,7 +41,7 @@ export class MulticastReachability {
     this.#config = config;
   }
 
-  /** Notes what a heartbeat of a peer shows of the multicast paths, and what it says of them. */
+  /** Notes what a heartbeat of a peer shows of the multicast paths, and what it reports of them. */
   note(entry: PeerEntry, { path, heard }: Extension): void {
     const { clock, nodeId } = this.#config;
     const now = clock.now();
@@ -72,7 +74,7 @@ export class MulticastReachability {
     if (this.#config.clock.now() - alternate.at <= this.#config.heartbeat) this.#hear(entry, alternate.at);
   }
 
-  /** A peer has answered a path challenge, which says whether its multicast is heard: it knows. */
+  /** A peer has answered a path challenge. The challenge told it whether its multicast is heard. */
   acknowledged({ multicast }: PeerEntry): void {
     const state: MulticastState = multicast;
     state.isLossUntold = false;

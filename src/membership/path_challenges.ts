@@ -1,6 +1,6 @@
 /**
  * Open path challenges: heartbeats with a nonce that were sent to one address each. They are kin to the PATH_CHALLENGE
- * frame of QUIC (RFC 9000, section 8.2): whoever repeats the nonce has received it, so it listens at that address.
+ * frame of QUIC (RFC 9000, section 8.2): a node that repeats the nonce has received it, so it listens at that address.
  *
  * @module
  */
@@ -22,13 +22,13 @@ export const LONGEST_TRIP = 10_000;
 /** A path challenge. */
 export interface PathChallenge {
   readonly to: Endpoint;
-  /** The id of the node that it was for; absent when it was for whoever is there. */
+  /** The id of the node that it was for; absent when it was for any node. */
   readonly id: string | undefined;
   /** When it was sent, by the node's clock. */
   readonly sentAt: number;
 }
 
-/** Those that have no response. */
+/** The path challenges that have no response. */
 export class PathChallenges {
   readonly #clock: Clock;
   readonly #randomBytes: RandomBytes;
@@ -39,7 +39,7 @@ export class PathChallenges {
     this.#randomBytes = randomBytes;
   }
 
-  /** The nonce of a new challenge, for the node `id` or for whoever is there. */
+  /** The nonce of a new challenge, for the node `id`, or for any node at the address. */
   issue(to: Endpoint, id?: string): number {
     const nonce = readU32(this.#randomBytes(NONCE_LENGTH), 0);
     this.#open.set(nonce, { to, id, sentAt: this.#clock.now() });
@@ -59,7 +59,7 @@ export class PathChallenges {
     return this.#clock.now() - challenge.sentAt <= LONGEST_TRIP ? challenge : undefined;
   }
 
-  /** The challenges to whoever is at an address that were sent since a time and have no response. */
+  /** The challenges for any node that were sent since a time and have no response. */
   openSince(time: number): readonly PathChallenge[] {
     return [...this.#open.values()].filter(({ id, sentAt }) => id === undefined && sentAt >= time);
   }

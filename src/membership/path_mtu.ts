@@ -84,7 +84,10 @@ interface Measurement {
   largest: number;
 }
 
-/** One per node. It does nothing until a datagram was retransmitted again and again. */
+/**
+ * Measures paths on which large datagrams are lost, and limits batches to the size that all peers receive. Without
+ * repeated retransmissions it does nothing.
+ */
 export class PathMtu {
   readonly #config: PathMtuConfig;
   readonly #paths = new Map<string, Path>();

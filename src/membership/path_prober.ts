@@ -15,7 +15,7 @@ import type { ExchangedPeer } from "../wire/peer_exchange.ts";
 import { type AddressRules, usableHost } from "./advertised_address.ts";
 import type { AmplificationLimit } from "./amplification_limit.ts";
 import type { DepartedPeers } from "./departed_peers.ts";
-import { NewcomerProber } from "./newcomer_prober.ts";
+import { JoiningNodeProber } from "./joining_node_prober.ts";
 import type { PathValidation } from "./path_validation.ts";
 import type { PeerEntry, ProbingState } from "./peer.ts";
 import type { PeerTable } from "./peer_table.ts";
@@ -42,7 +42,7 @@ const ALTERNATE_PROBES = 8;
 /** Most challenges to a node that was heard and does not respond, while peer exchanges go on listing it. */
 const MAX_CHALLENGES = 12;
 
-/** What {@linkcode PathProber} are made of. The callbacks MUST NOT throw. */
+/** What a {@linkcode PathProber} is made of. The callback MUST NOT throw. */
 export interface PathProberConfig {
   /** The node's own id, 16 bytes. */
   readonly nodeId: Uint8Array;
@@ -58,18 +58,18 @@ export interface PathProberConfig {
   /** A peer is reached where it is heard from now on: it has responded from there before. */
   readonly onFollowed: (entry: PeerEntry, source: Endpoint) => void;
   /** Whether this process can not be at an endpoint. */
-  readonly isElsewhere: (endpoint: Endpoint) => boolean;
+  readonly local: { isElsewhere(endpoint: Endpoint): boolean };
 }
 
-/** One per node. */
+/** Decides which endpoints of a node are challenged, and when. */
 export class PathProber {
   readonly #config: PathProberConfig;
-  readonly #newcomerProber: NewcomerProber;
+  readonly #joiningNodeProber: JoiningNodeProber;
 
   constructor(config: PathProberConfig) {
     const { clock, suppression, pathValidation, peers } = config;
     this.#config = config;
-    this.#newcomerProber = new NewcomerProber({
+    this.#joiningNodeProber = new JoiningNodeProber({
       clock,
       suppression,
       peers,
@@ -105,7 +105,7 @@ export class PathProber {
     if (!entry.extended) {
       if (hearPlain(entry, source, now, heartbeat)) peers.changed();
       if (isNew && suppression.isSmall) pathValidation.heartbeatPlain(entry);
-      else if (isNew) this.#hearNewcomer(entry);
+      else if (isNew) this.#hearJoiningNode(entry);
     } else if (!entry.isValidated) {
       if (this.#challengeNewNode(entry)) return;
     } else if (!entry.isAt(source)) {
@@ -131,16 +131,16 @@ export class PathProber {
 
   /** Challenges nobody any more. */
   close(): void {
-    this.#newcomerProber.close();
+    this.#joiningNodeProber.close();
   }
 
   /** The peer exchange of a peer, which came from `source`, lists a node. */
   onPeerExchange({ id, host, port }: ExchangedPeer, source: Endpoint): void {
-    const { departed, pathValidation, amplification, isElsewhere, nodeId, peers, rules } = this.#config;
+    const { departed, pathValidation, amplification, local, nodeId, peers, rules } = this.#config;
     const endpoint = { host, port };
     if (equalBytes(id, nodeId)) {
       // There may be another node with the same id.
-      if (!isElsewhere(endpoint)) return;
+      if (!local.isElsewhere(endpoint)) return;
     } else {
       const name = formatNodeId(id);
       const known = peers.get(name);
@@ -162,13 +162,13 @@ export class PathProber {
     if (isNamedOnly && amplification.allow(advertised, "claim")) pathValidation.send(advertised, entry);
   }
 
-  /** Challenges a node that is not validated, if it is due. True when it is left to the newcomer prober. */
+  /** Challenges a node that is not validated, if it is due. True when it is left to the joining node prober. */
   #challengeNewNode(entry: PeerEntry): boolean {
     const { clock, suppression, pathValidation, heartbeat, amplification } = this.#config;
     const { endpoint, validation: { challengesSent, challengedAt } } = entry;
     const isKnown = suppression.isSmall || amplification.hasBeenNamed(endpoint);
     if (!isKnown && challengesSent === 0) {
-      this.#hearNewcomer(entry);
+      this.#hearJoiningNode(entry);
       return true;
     }
     if (clock.now() - challengedAt < pauseAfter(isKnown ? 0 : challengesSent, heartbeat)) return false;
@@ -177,9 +177,9 @@ export class PathProber {
     return false;
   }
 
-  #hearNewcomer(entry: PeerEntry): void {
+  #hearJoiningNode(entry: PeerEntry): void {
     const probing: ProbingState = entry.probing;
-    this.#newcomerProber.onHeartbeat(entry, probing.timesHeard++);
+    this.#joiningNodeProber.onHeartbeat(entry, probing.timesHeard++);
   }
 
   /**
@@ -223,8 +223,8 @@ export class PathProber {
   }
 
   /**
-   * A node was heard from where a peer knows it: it is likelier that all challenges were lost than that it is not
-   * there.
+   * A node was heard from the address that a peer exchange lists. It is likelier that all challenges were lost than
+   * that it is not there.
    */
   #probeSource(entry: PeerEntry): void {
     const { clock, pathValidation, heartbeat } = this.#config;

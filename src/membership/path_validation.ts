@@ -7,10 +7,10 @@
  */
 
 import type { Clock, Timer } from "../platform/clock.ts";
-import { type Endpoint, formatAddress } from "../platform/endpoint.ts";
+import { type Endpoint, formatEndpoint } from "../platform/endpoint.ts";
 import type { RandomBytes } from "../platform/host.ts";
 import { TokenBucket } from "../platform/token_bucket.ts";
-import type { Extension } from "../wire/extension.ts";
+import type { HeartbeatPayload, HeartbeatTransport } from "./heartbeat_sender.ts";
 import type { MulticastReachability } from "./multicast_reachability.ts";
 import { type PathChallenge, PathChallenges } from "./path_challenges.ts";
 import type { PeerEntry, ValidationState } from "./peer.ts";
@@ -39,26 +39,22 @@ export const CHALLENGE_AGAIN: readonly number[] = [100, 300, 900];
  */
 const RESPONSE_WITHIN = 300;
 const REPEAT_AFTER = 100;
-/** For how long an address without a response is then named as one that was not met, in milliseconds. */
+/** For how long an address without a response is then reported as unanswered, in milliseconds. */
 const UNANSWERED_FOR = 2000;
-/** How often it is looked who is to be challenged again, in milliseconds. */
+/** How often the nodes that may have to be challenged again are checked, in milliseconds. */
 const RETRY_EVERY = 100;
 
-/** What the extension of a heartbeat carries, besides the position of the node's stream. */
-export type HeartbeatPayload = Pick<Extension, "nonce" | "echo" | "path" | "heard" | "peers" | "token">;
-
-/** What a {@linkcode PathValidation} is made of. The callbacks MUST NOT throw. */
+/** What a {@linkcode PathValidation} is made of. */
 export interface PathValidationConfig {
   readonly clock: Clock;
   readonly randomBytes: RandomBytes;
   readonly peers: PeerTable;
   readonly paths: MulticastReachability;
   readonly suppression: ResponseSuppression;
-  /** Sends a heartbeat with a payload. */
-  readonly sendHeartbeat: (payload: HeartbeatPayload, to: Endpoint) => void;
+  readonly heartbeats: HeartbeatTransport;
 }
 
-/** One per node. */
+/** Sends path challenges, within limits, repeats those without a response, and responds to those of other nodes. */
 export class PathValidation {
   readonly #config: PathValidationConfig;
   readonly #pathChallenges: PathChallenges;
@@ -84,10 +80,10 @@ export class PathValidation {
     );
   }
 
-  /** Sends a challenge to a node, or to whoever is at an address. It is not limited, nor counted for the node. */
+  /** Sends a challenge to a node, or to an address for any node. It is not limited, nor counted for the node. */
   send(to: Endpoint, entry?: PeerEntry): void {
-    const { paths, sendHeartbeat } = this.#config;
-    sendHeartbeat({ path: paths.pathTo(entry), nonce: this.#pathChallenges.issue(to, entry?.id) }, to);
+    const { heartbeats, paths } = this.#config;
+    heartbeats.send({ path: paths.pathTo(entry), nonce: this.#pathChallenges.issue(to, entry?.id) }, to);
   }
 
   /** Challenges a node where it is reached, and again when it does not respond. */
@@ -114,11 +110,11 @@ export class PathValidation {
    * in a heartbeat of its own. One that has responded already finds no room all the same, so it is not challenged.
    */
   challengeUnregistered(source: Endpoint, id: string, nonce: number | undefined, isResponse: boolean): void {
-    const { paths, sendHeartbeat } = this.#config;
+    const { heartbeats, paths } = this.#config;
     const limit = nonce === undefined ? this.#unregisteredLimit : this.#responseLimit;
     if ((nonce === undefined && isResponse) || !limit.allow()) return;
     const challenge = isResponse ? {} : { nonce: this.#pathChallenges.issue(source, id) };
-    sendHeartbeat({ path: paths.pathTo(undefined), ...nonce !== undefined && { echo: nonce }, ...challenge }, source);
+    heartbeats.send({ path: paths.pathTo(undefined), ...nonce !== undefined && { echo: nonce }, ...challenge }, source);
   }
 
   /**
@@ -126,17 +122,17 @@ export class PathValidation {
    * `mayChallenge`: in the response, or in a heartbeat of its own.
    */
   challengeDeparted(source: Endpoint, id: string, nonce: number | undefined, mayChallenge: boolean): void {
-    const { paths, sendHeartbeat } = this.#config;
+    const { heartbeats, paths } = this.#config;
     const limit = nonce === undefined ? this.#challengeLimit : this.#responseLimit;
     if ((nonce === undefined && !mayChallenge) || !limit.allow()) return;
     const challenge = { nonce: this.#pathChallenges.issue(source, id) };
-    sendHeartbeat({ path: paths.pathTo(undefined), ...nonce !== undefined && { echo: nonce }, ...challenge }, source);
+    heartbeats.send({ path: paths.pathTo(undefined), ...nonce !== undefined && { echo: nonce }, ...challenge }, source);
   }
 
   /** Sends a heartbeat to a joining plain node, so that it knows this node at once. */
   heartbeatPlain(entry: PeerEntry): void {
-    const { paths, sendHeartbeat } = this.#config;
-    if (this.#challengeLimit.allow()) sendHeartbeat({ path: paths.pathTo(entry) }, entry.endpoint);
+    const { heartbeats, paths } = this.#config;
+    if (this.#challengeLimit.allow()) heartbeats.send({ path: paths.pathTo(entry) }, entry.endpoint);
   }
 
   /**
@@ -145,7 +141,7 @@ export class PathValidation {
    * been sent to all nodes.
    */
   respond(entry: PeerEntry, nonce: number, source: Endpoint, payload: HeartbeatPayload): void {
-    const { suppression, paths, sendHeartbeat } = this.#config;
+    const { heartbeats, paths, suppression } = this.#config;
     if (!this.#responseLimit.allow()) return;
     const own = entry.isValidated ? {} : { nonce: this.#pathChallenges.issue(source, entry.id) };
     if (!entry.isValidated) {
@@ -156,7 +152,7 @@ export class PathValidation {
       else if (suppression.isSmall || validation.challengesSent > 0) this.#challengeAgainLater(entry);
       else this.#count(entry);
     }
-    sendHeartbeat({ path: paths.pathTo(entry), echo: nonce, ...own, ...payload }, source);
+    heartbeats.send({ path: paths.pathTo(entry), echo: nonce, ...own, ...payload }, source);
   }
 
   /** The challenge to which a node responds, if it got one with that nonce. */
@@ -198,7 +194,7 @@ export class PathValidation {
   repeat(withoutExchange: readonly PeerEntry[]): void {
     const now = this.#config.clock.now();
     for (const { to, sentAt } of this.#open(RESPONSE_WITHIN)) {
-      const name = formatAddress(to.host, to.port);
+      const name = formatEndpoint(to);
       if (now - sentAt < REPEAT_AFTER || (this.#repeats.get(name) ?? 0) > 1 || !this.#challengeLimit.allow()) continue;
       this.#repeats.set(name, (this.#repeats.get(name) ?? 0) + 1);
       this.send(to);
@@ -218,9 +214,9 @@ export class PathValidation {
 
   #open(within: number): readonly PathChallenge[] {
     const { clock, peers } = this.#config;
-    const known = new Set(peers.endpoints().map(({ host, port }) => formatAddress(host, port)));
+    const known = new Set(peers.endpoints().map(formatEndpoint));
     return this.#pathChallenges.openSince(clock.now() - within)
-      .filter(({ to }) => !known.has(formatAddress(to.host, to.port)));
+      .filter(({ to }) => !known.has(formatEndpoint(to)));
   }
 
   #challengeAgainLater(entry: PeerEntry): void {

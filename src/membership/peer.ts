@@ -1,7 +1,7 @@
 /**
  * The record of a peer: what a node keeps of another that it has heard. It is made of parts, as a connection of a QUIC
  * implementation is made of path states. Each part has one writer, which its class names; everybody else has a
- * read-only view of it, and asks the writer by a method.
+ * read-only view of it, and calls a method of the writer.
  *
  * Times are milliseconds of the node's clock; `-Infinity` stands for never.
  *
@@ -33,7 +33,7 @@ export interface KnownPeer extends Peer {
 /** One for all that have answered from one host alone, as most do. */
 const NO_HOSTS: ReadonlySet<string> = new Set();
 
-/** What the heartbeats of a peer say. Writer: `PeerTable`. */
+/** The address that the heartbeats of a peer advertise. Writer: `PeerTable`. */
 export class AdvertisedState {
   /** The address in its last heartbeat, as it came; empty when it has to be judged anew. */
   text = "";
@@ -120,9 +120,9 @@ export class MulticastState {
   groupAt: number = -Infinity;
   /** When a heartbeat for this node alone last came. */
   unicastAt: number = -Infinity;
-  /** Whether it hears this node's multicast, as far as it has said. */
+  /** Whether it hears this node's multicast, by its own report. */
   hearsUs = false;
-  /** When it last said that it does. */
+  /** When it last reported that it does. */
   hearsUsAt: number = -Infinity;
   /** Whether it hears more nodes than one of its heartbeats can list, so that they take turns. */
   listsInTurn = false;
@@ -160,9 +160,9 @@ export class ProbingState {
 
 /** How far a peer has come in joining. Writer: `Membership`. */
 export class JoiningState {
-  /** Whether it counts as a peer, and the user was told so: its path is validated, or it is plain. */
+  /** Whether it counts as a peer, and a `peerJoined` event was emitted: its path is validated, or it is plain. */
   isJoined = false;
-  /** Whether its peer exchange has come: the heartbeat with the token, by which a node welcomes another. */
+  /** Whether its initial peer exchange has come: the heartbeat with the token. */
   hasExchangedPeers = false;
 }
 

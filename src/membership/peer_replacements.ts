@@ -1,6 +1,6 @@
 /**
- * PeerReplacements of lost peers: a mesh whose processes were started again, with other ids, does not report the old ones
- * as missing. Each node that joins replaces one lost peer at most.
+ * Peer replacements: which joined node stands for which lost peer, so that a mesh whose processes were restarted under
+ * other ids does not report the old ones as missing. Each node that joins replaces one lost peer at most.
  *
  * @module
  */
@@ -46,8 +46,8 @@ interface LostRecord extends Going {
 }
 
 /**
- * A process that has crashed may be started again before its old peer is lost. So nodes that have joined are
- * remembered, too.
+ * Assigns nodes that have joined to lost peers. A crashed process may be restarted before its old id is lost, so nodes
+ * that have joined and replace nobody are remembered as well.
  */
 export class PeerReplacements {
   readonly #config: PeerReplacementsConfig;
@@ -100,7 +100,7 @@ export class PeerReplacements {
   }
 
   /**
-   * A departed peer is back: its replacement replaces another. If its leave was forged, it replaces somebody again
+   * A departed peer is back: its replacement replaces another. If its leave was forged, it replaces a lost peer again
    * itself.
    */
   back(id: string): void {
@@ -153,7 +153,7 @@ export class PeerReplacements {
     this.#visitors.clear();
   }
 
-  /** Takes a joined node with an id from whom it replaces, unless it joined before a time. Returns it. */
+  /** Ends the replacement by the node with this id, unless it joined before `since`. Returns the node. */
   #release(id: string, since: number): JoinedNode | undefined {
     let released = this.#unassigned.get(id);
     this.#unassigned.delete(id);
@@ -167,8 +167,8 @@ export class PeerReplacements {
   }
 
   /**
-   * Gives a joined node a lost peer to replace, or remembers it. Nodes that are met in the first heartbeat were there
-   * before this one, and are not remembered.
+   * Gives a joined node a lost peer to replace, or remembers it. Nodes that join within the first heartbeat of this
+   * node were there before it, and are not remembered.
    */
   #assign(node: JoinedNode): void {
     const { id, endpoint: { host }, at } = node;

@@ -6,7 +6,7 @@
 
 import { unique, unknownEndpoints } from "../net/fanout.ts";
 import type { Clock } from "../platform/clock.ts";
-import { type Endpoint, formatAddress, isSameEndpoint } from "../platform/endpoint.ts";
+import { type Endpoint, formatEndpoint, isSameEndpoint } from "../platform/endpoint.ts";
 import { type AddressRules, type AdvertisedAddress, locate } from "./advertised_address.ts";
 import { type AdvertisedState, type KnownPeer, type PathState, PeerEntry } from "./peer.ts";
 import type { PlainDestination } from "./unicast_copy_budget.ts";
@@ -60,7 +60,7 @@ export interface HeardPeer {
   readonly isResponse?: boolean;
 }
 
-/** One per node: peers by node id, in the order in which they were last heard. */
+/** The nodes that were heard, by id, in the order in which they were last heard. */
 export class PeerTable {
   readonly #config: PeerTableConfig;
   readonly #entries = new Map<string, PeerEntry>();
@@ -137,7 +137,7 @@ export class PeerTable {
   }
 
   /**
-   * A peer is heard from an endpoint. It is reached there from now on if it has responded from there of late, was not
+   * A peer is heard from an endpoint. It is reached there from now on if it has responded from there recently, was not
    * heard where it was for two heartbeats, and has not responded to so many challenges there. Returns whether it is.
    */
   follow(entry: PeerEntry, source: Endpoint, challenges: number): boolean {
@@ -225,7 +225,7 @@ export class PeerTable {
 
   /**
    * The peers that the next peer exchange lists; all that can be reached take turns, the validated ones, and plain ones
-   * where there is room. Silent ones are left out: who challenges them in vain leaves them alone for long.
+   * where there is room. Silent ones are left out: a node that challenges them in vain pauses for long.
    */
   nextForExchange(count: number): readonly KnownPeer[] {
     const all = this.#reach();
@@ -234,7 +234,7 @@ export class PeerTable {
     // Many may be forged at one endpoint.
     const atEndpoint = new Map<string, PeerEntry>();
     for (const entry of all) {
-      if (!entry.extended) atEndpoint.set(formatAddress(entry.endpoint.host, entry.endpoint.port), entry);
+      if (!entry.extended) atEndpoint.set(formatEndpoint(entry.endpoint), entry);
     }
     return [...validated, ...this.#nextFrom("plain", [...atEndpoint.values()], count - validated.length)];
   }
@@ -321,8 +321,8 @@ export class PeerTable {
   /**
    * Takes an advertised address for a peer's, unless another one stands. A peer that advertises no host may be heard
    * from two addresses of its host in turn, as multicast leaves by one and unicast by another: the first one stands
-   * until the peer was silent there for a while. So does that of an established plain peer, as anybody can say in its
-   * name that it is elsewhere.
+   * until the peer was silent there for a while. So does that of an established plain peer, as anybody can forge a
+   * heartbeat with another address in its name.
    */
   #move(entry: PeerEntry, { address, endpoint, bySource }: AdvertisedAddress, now: number): boolean {
     const advertised: AdvertisedState = entry.advertised;

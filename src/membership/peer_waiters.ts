@@ -34,7 +34,7 @@ interface Waiter {
   settle(error?: unknown): void;
 }
 
-/** One per node. */
+/** Settles the calls of `waitForPeers` when peers join, when their time is over, or when the node closes. */
 export class PeerWaiters {
   readonly #clock: Clock;
   readonly #peers: () => number;

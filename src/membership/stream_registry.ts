@@ -1,5 +1,6 @@
 /**
- * Streams of peers, as membership sees them: what it asks of them, and what it tells them of peers.
+ * Stream registry: what membership needs of the streams of its peers, and what it reports to them. `Reliability`
+ * implements it.
  *
  * @module
  */
@@ -7,7 +8,7 @@
 import type { Endpoint } from "../platform/endpoint.ts";
 import type { KnownPeer } from "./peer.ts";
 
-/** The streams of the peers. None of it may throw. */
+/** The streams of the peers. Its methods MUST NOT throw. */
 export interface StreamRegistry {
   /** The token for a peer that has answered; absent when there are none. */
   tokenFor(peer: KnownPeer): Uint8Array | undefined;
@@ -17,13 +18,13 @@ export interface StreamRegistry {
   isFollowed(id: string): boolean;
   /** Called with each round of heartbeats. */
   expire(): void;
-  /** A peer has answered from where it is reached, so many milliseconds after it was asked. */
+  /** A peer has answered from where it is reached, `time` milliseconds after the path challenge was sent. */
   validate(id: string, to: Endpoint, time: number): void;
-  /** A node is not there any more: it is lost, unless it had to make room for another. */
+  /** A node has departed (`isLost`), or was evicted to make room for another. */
   forget(id: string, isLost: boolean): void;
 }
 
-/** Those of a node that speaks the original's wire only: it follows none. */
+/** The streams of a node that speaks go-warp's wire only: it follows none. */
 export const NO_STREAMS: StreamRegistry = {
   tokenFor: () => undefined,
   heardAt: () => -Infinity,

@@ -7,7 +7,7 @@
 
 import type { MeshEvent } from "../events.ts";
 import type { Clock } from "../platform/clock.ts";
-import { type Endpoint, formatAddress, isSameEndpoint } from "../platform/endpoint.ts";
+import { type Endpoint, formatEndpoint, isSameEndpoint } from "../platform/endpoint.ts";
 import { TokenBucket } from "../platform/token_bucket.ts";
 import type { PeerEntry, PlainState } from "./peer.ts";
 
@@ -58,7 +58,7 @@ export interface UnicastCopyBudgetConfig {
 }
 
 /**
- * A plain peer shows nothing but that somebody sends heartbeats in its name, from an address that may be forged. So the
+ * Limits the copies to plain peers. Heartbeats in the name of a plain peer may come from a forged address. So the
  * copies to all plain peers together are limited, and the peers take turns. Where there is none, a list passes as it
  * is.
  */
@@ -114,13 +114,13 @@ export class UnicastCopyBudget {
     this.#all = all;
     this.#plain = plain;
     this.#seeds = seeds;
-    const named = new Set(seeds.map(nameOf));
-    const plainPlaces = new Map(plain.map((place) => [nameOf(place.endpoint), place.isEstablished]));
+    const named = new Set(seeds.map(formatEndpoint));
+    const plainPlaces = new Map(plain.map((place) => [formatEndpoint(place.endpoint), place.isEstablished]));
     const others: Endpoint[] = [];
     const established: Endpoint[] = [];
     const unestablished: Endpoint[] = [];
     for (const endpoint of all) {
-      const name = nameOf(endpoint);
+      const name = formatEndpoint(endpoint);
       const isEstablished = plainPlaces.get(name);
       if (isEstablished === undefined) others.push(endpoint);
       else if (isEstablished || named.has(name)) established.push(endpoint);
@@ -152,8 +152,4 @@ class Share {
     }
     return 0;
   }
-}
-
-function nameOf({ host, port }: Endpoint): string {
-  return formatAddress(host, port);
 }

@@ -1,5 +1,5 @@
 /**
- * The events of a node that was just opened: what it has to do without, and where it is.
+ * Opening events: what a node that was just opened has to do without, and its id and address.
  *
  * @module
  */
@@ -7,13 +7,13 @@
 import type { MeshEvent } from "../events.ts";
 import type { InterfaceSockets } from "../net/interface_sockets.ts";
 
-/** The node, as its first events tell of it. */
+/** What the first events report of the node. */
 export interface OpenedNode {
   readonly nodeId: string;
   readonly address: string;
 }
 
-/** All of them, in their order; `opened` is the last. */
+/** All opening events, in their order; `opened` is the last. */
 export function openingEvents(
   { nodeId, address }: OpenedNode,
   links: InterfaceSockets,

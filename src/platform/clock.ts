@@ -22,9 +22,9 @@ export interface Clock {
    */
   setTurnEnd(callback: () => void): Timer;
   /**
-   * Announces work that no timer of this clock ends, such as loading code. A clock that a test moves by hand holds its time
-   * until `work` has settled, so that `diagnose` can load its code. A clock that runs by itself leaves this out. MUST NOT
-   * throw.
+   * Announces work that no timer of this clock ends, such as loading code. A clock that a test moves by hand holds its
+   * time until `work` has settled, so that `diagnose` can load its code. A clock that runs by itself leaves this out.
+   * MUST NOT throw.
    */
   holdWhile?(work: PromiseLike<unknown>): void;
 }

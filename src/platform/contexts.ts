@@ -15,7 +15,7 @@ export interface Contexts {
   /**
    * Captures the current context. When two calls return the same function, the contexts are the same. The mesh then
    * enters it once for all the callbacks that a datagram concerns, so a value that one of them sets by `enterWith` may
-   * be seen by the others. Different functions say nothing about the contexts.
+   * be seen by the others. Different functions do not mean different contexts.
    */
   capture(): EnterContext;
   /** Calls `run` in no context, and returns what it does. */

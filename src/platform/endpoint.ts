@@ -38,6 +38,11 @@ export function formatAddress(host: string, port: number): string {
   return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
 }
 
+/** {@linkcode formatAddress} of an endpoint: its name in maps and sets. */
+export function formatEndpoint({ host, port }: Endpoint): string {
+  return formatAddress(host, port);
+}
+
 /** Whether two endpoints are the same. */
 export function isSameEndpoint(a: Endpoint, b: Endpoint): boolean {
   return a.port === b.port && a.host === b.host;

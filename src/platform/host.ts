@@ -13,7 +13,8 @@ import type { Signal } from "./signal_shape.ts";
 export type RandomBytes = (length: number) => Uint8Array;
 
 /**
- * What a mesh tells a {@linkcode Resolve} besides the name. A resolver that starts each look-up at once may ignore it.
+ * What a mesh passes to a {@linkcode Resolve} besides the name. A resolver that starts each look-up at once may ignore
+ * it.
  */
 export interface ResolveOptions {
   /** Aborts when the answer is not wanted any more. A look-up that has not begun by then is not begun. */

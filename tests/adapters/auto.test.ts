@@ -1,3 +1,4 @@
+// The automatic adapter: which adapter it chooses on each runtime, and why.
 import { assert, assertEquals } from "@std/assert";
 import { describe, test } from "node:test";
 import { bind, systemPorts } from "../../adapters/auto.ts";

@@ -1,3 +1,4 @@
+// The route look-up: which interface and address the routes choose for a group.
 import { assertEquals } from "@std/assert";
 import { describe, test } from "node:test";
 import { MemoryNetwork } from "../../adapters/memory.ts";

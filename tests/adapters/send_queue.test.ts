@@ -1,3 +1,4 @@
+// The send queue of an adapter: one datagram under way at a time, and errors of single datagrams.
 import { assertEquals, assertRejects, assertStrictEquals } from "@std/assert";
 import { setImmediate } from "node:timers";
 import { describe, test } from "node:test";

@@ -1,3 +1,4 @@
+// Socket capabilities: which options of `bind` each API of a runtime cannot meet.
 import { assertEquals } from "@std/assert";
 import { describe, test } from "node:test";
 import { type Abilities, cannot } from "../../adapters/socket_capabilities.ts";

@@ -1,3 +1,4 @@
+// The ports of the system: its clock, random bytes, look-ups and list of interfaces.
 import { assert, assertEquals, assertGreaterOrEqual, assertInstanceOf, assertRejects } from "@std/assert";
 import { describe, test } from "node:test";
 import { networkInterfaces, randomBytes, resolve, systemClock } from "../../adapters/system.ts";

@@ -1,3 +1,4 @@
+// The adapter contract on each adapter and family that this runtime has.
 import { networkInterfaces } from "node:os";
 import process from "node:process";
 import { test } from "node:test";

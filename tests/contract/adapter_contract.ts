@@ -1,3 +1,4 @@
+// The adapter contract: all rules of `src/platform/datagram_socket.ts`, for any adapter.
 import { assert } from "@std/assert";
 import { describe, test } from "node:test";
 import type { Bind } from "../../src/platform/datagram_socket.ts";

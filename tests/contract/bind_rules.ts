@@ -1,3 +1,4 @@
+// Bind rules: the part of the adapter contract about `bind`.
 import { assert, assertEquals } from "@std/assert";
 import { test } from "node:test";
 import { bytes, Inbox } from "../support/inbox.ts";

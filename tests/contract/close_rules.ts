@@ -1,3 +1,4 @@
+// Close rules: the part of the adapter contract about `close`.
 import { assert, assertEquals, assertRejects, assertStrictEquals } from "@std/assert";
 import type { DatagramSocket } from "../../src/platform/datagram_socket.ts";
 import { bytes, Inbox } from "../support/inbox.ts";

@@ -1,3 +1,4 @@
+// IPv6 rules: the part of the adapter contract that holds for IPv6 alone.
 import { assert, assertEquals } from "@std/assert";
 import { BindError, type DatagramSocket } from "../../src/platform/datagram_socket.ts";
 import { bytes, Inbox } from "../support/inbox.ts";

@@ -1,3 +1,4 @@
+// Join rules: the part of the adapter contract about `join` and `leave`.
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { BindError, type BindOptions, type DatagramSocket } from "../../src/platform/datagram_socket.ts";
 import { bytes, Inbox } from "../support/inbox.ts";

@@ -1,3 +1,4 @@
+// Contract kit: the options of the adapter contract, and the sockets and waits that its rules share.
 import { assert, assertRejects } from "@std/assert";
 import { delay } from "@std/async";
 import { test } from "node:test";

@@ -1,3 +1,4 @@
+// Multicast rules: the part of the adapter contract about groups.
 import { assert, assertEquals, assertInstanceOf } from "@std/assert";
 import { test } from "node:test";
 import { bytes, Inbox } from "../support/inbox.ts";

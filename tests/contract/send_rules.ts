@@ -1,3 +1,4 @@
+// Send rules: the part of the adapter contract about `send` and received datagrams.
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { sendAll } from "../../src/net/send_all.ts";
 import { MAX_RECEIVE } from "../../src/platform/datagram_socket.ts";

@@ -1,4 +1,4 @@
-// The bound on the addresses of seeds, with any answers in any order.
+// Seed addresses: their bound, with any answers in any order.
 import { describe, test } from "node:test";
 import { assert, assertEquals, assertGreater, assertGreaterOrEqual, assertLessOrEqual } from "@std/assert";
 import * as fc from "fast-check";

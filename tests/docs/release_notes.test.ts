@@ -1,3 +1,4 @@
+// Release notes: the section of a version in a changelog, and what a release needs.
 import { assertEquals, assertThrows } from "@std/assert";
 import { describe, test } from "node:test";
 import { releaseNotes, type ReleaseSources } from "../../scripts/release_notes.ts";

@@ -1,3 +1,4 @@
+// The adapter contract on interfaces that are not the loopback interface, in a network namespace.
 import { assertEquals } from "@std/assert";
 import { testCommand } from "../support/runtime.ts";
 import { MAKE_CABLES } from "./support/cables.ts";

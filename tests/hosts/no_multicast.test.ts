@@ -1,3 +1,4 @@
+// Hosts without multicast: what binding and sending report, in network namespaces.
 import { assertEquals } from "@std/assert";
 import { binds } from "../support/native_binds.ts";
 import { runCommand } from "../support/runtime.ts";

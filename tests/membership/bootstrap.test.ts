@@ -4,7 +4,7 @@ import { assertEquals, assertStrictEquals } from "@std/assert";
 import { VirtualClock } from "../../adapters/memory/clock.ts";
 import { AmplificationLimit } from "../../src/membership/amplification_limit.ts";
 import { Bootstrap } from "../../src/membership/bootstrap.ts";
-import { type Endpoint, formatAddress } from "../../src/platform/endpoint.ts";
+import { type Endpoint, formatEndpoint } from "../../src/platform/endpoint.ts";
 import { addressOf, join, nameOf, placeOf, tableOn } from "../support/peers.ts";
 
 /** The shared port of a node's host. */
@@ -21,12 +21,12 @@ function setUp(seeds: readonly Endpoint[]) {
   const amplification = new AmplificationLimit(clock, 1000);
   const challenges: { readonly at: number; readonly to: string }[] = [];
   const bootstrap = new Bootstrap({
-    seeds: () => seeds,
-    isOwn: ({ port }) => port === OWN_PORT,
+    seeds: { few: () => seeds },
+    local: { isOwn: ({ port }) => port === OWN_PORT },
     clock,
     peers: table,
     amplification,
-    challenge: ({ host, port }) => challenges.push({ at: clock.now(), to: formatAddress(host, port) }),
+    pathValidation: { send: (to) => challenges.push({ at: clock.now(), to: formatEndpoint(to) }) },
   });
   const to = () => challenges.map(({ to }) => to);
   const times = () => challenges.map(({ at }) => at);
@@ -123,7 +123,7 @@ describe("many seeds", () => {
       return challenges.length - length;
     });
     assertEquals(counts, [128, 128, 128, 128, 128]);
-    const all = seeds.map(({ host, port }) => formatAddress(host, port));
+    const all = seeds.map(formatEndpoint);
     assertEquals(to(), [...all, ...all, ...all].slice(0, 640));
   });
 

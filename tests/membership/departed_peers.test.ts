@@ -5,9 +5,10 @@ import { MemoryNetwork, type TappedDatagram } from "../../adapters/memory.ts";
 import { VirtualClock } from "../../adapters/memory/clock.ts";
 import { encodeExtension, type MeshOptions } from "../../mod.ts";
 import { DepartedPeers } from "../../src/membership/departed_peers.ts";
-import { type Endpoint, formatAddress } from "../../src/platform/endpoint.ts";
+import { formatEndpoint } from "../../src/platform/endpoint.ts";
 import { gapsOf, Scene, type SceneNode } from "../sim/storm/scene.ts";
 import { BATCH, HEARTBEAT as BEAT, LEAVE, STATE } from "../sim/storm/wire.ts";
+import { nodeIdBytes } from "../support/hex.ts";
 import { HEARTBEAT, MembershipRig, PEER_TIMEOUT } from "../support/membership_rig.ts";
 import { addressOf, nameOf, placeOf } from "../support/peers.ts";
 import { IS_SMALL, sized, some } from "../support/size.ts";
@@ -22,7 +23,7 @@ function setUp({ capacity = 1024, heartbeat = 5000 } = {}) {
     capacity,
     heartbeat,
     clock,
-    probe: ({ host, port }: Endpoint) => probes.push({ at: clock.now(), to: formatAddress(host, port) }),
+    pathValidation: { send: (to) => probes.push({ at: clock.now(), to: formatEndpoint(to) }) },
   });
   const add = (index: number, reason: "expired" | "left" | "replaced" = "expired", silence = 0) => {
     const heardAt = clock.now() - silence;
@@ -111,7 +112,7 @@ describe("a peer that was lost", () => {
     assertEquals(departed.lost[0], { id: nameOf(1), address: addressOf(1), lostFor: 100 });
     departed.back(nameOf(1));
     add(2, "left");
-    assertEquals([lost(), departed.goneAt(nameOf(1)) !== undefined, departed.goneAt(nameOf(2)) !== undefined], [
+    assertEquals([lost(), departed.departedAt(nameOf(1)) !== undefined, departed.departedAt(nameOf(2)) !== undefined], [
       [nameOf(3)],
       false,
       true,
@@ -119,14 +120,14 @@ describe("a peer that was lost", () => {
     add(4);
     add(5);
     assertEquals(
-      [lost(), departed.goneAt(nameOf(2)) !== undefined],
+      [lost(), departed.departedAt(nameOf(2)) !== undefined],
       [[3, 4, 5].map(nameOf), false],
       "those that have left go first",
     );
     add(6);
-    assertEquals([lost(), departed.goneAt(nameOf(3)) !== undefined], [[4, 5, 6].map(nameOf), false]);
+    assertEquals([lost(), departed.departedAt(nameOf(3)) !== undefined], [[4, 5, 6].map(nameOf), false]);
     departed.clear();
-    assertEquals([lost(), departed.goneAt(nameOf(6)) !== undefined], [[], false]);
+    assertEquals([lost(), departed.departedAt(nameOf(6)) !== undefined], [[], false]);
   });
 
   test("that has left, or was replaced at its address, is not probed and not reported", async () => {
@@ -134,7 +135,12 @@ describe("a peer that was lost", () => {
     add(1, "left");
     add(2, "replaced");
     await goOn(HOUR);
-    assertEquals([lost(), probes, departed.goneAt(nameOf(1)) !== undefined, departed.goneAt(nameOf(2)) !== undefined], [
+    assertEquals([
+      lost(),
+      probes,
+      departed.departedAt(nameOf(1)) !== undefined,
+      departed.departedAt(nameOf(2)) !== undefined,
+    ], [
       [],
       [],
       true,
@@ -529,10 +535,7 @@ describe("a forged leave", () => {
     await made.advance(60_000);
     await made.network.clock.run(p.mesh.publish("key"), 1000);
     await made.advance(1000);
-    const nodeId = Uint8Array.from(
-      p.mesh.nodeId.replaceAll("-", "").match(/../g) ?? [],
-      (hex) => Number.parseInt(hex, 16),
-    );
+    const nodeId = nodeIdBytes(p.mesh.nodeId);
     const position = encodeExtension({ position: { last: 1, oldest: 1, age: 1000 } });
     const leave = new Uint8Array([0x57, LEAVE, ...nodeId, ...position]);
     await replay(made.network, { data: leave, from: { host: "10.0.0.250", port: 5000 } }, r);

@@ -4,8 +4,9 @@ import { assertEquals } from "@std/assert";
 import type { DatagramSocket } from "../../mod.ts";
 import { decodeExtension, decodePacket, encodeExtension, type MeshBus } from "../../mod.ts";
 import { A, assertCodes, B, C, HEARTBEAT, Lan, withLan } from "../support/diagnosed_lan.ts";
+import { nodeIdBytes } from "../support/hex.ts";
 
-const STRANGER = new Uint8Array(16).fill(7);
+const UNKNOWN_NODE = new Uint8Array(16).fill(7);
 const GROUP = "239.0.0.1";
 
 interface Probe {
@@ -44,11 +45,11 @@ class Requester {
   }
 
   async probe(to: string, { size = 0, byGroup = false, length = 80, stream, id }: Probe): Promise<void> {
-    const nodeId = id === undefined ? STRANGER : bytesOf(id);
+    const nodeId = id === undefined ? UNKNOWN_NODE : nodeIdBytes(id);
     const extension = encodeExtension({
       nonce: 9,
       measure: { size, byGroup },
-      ...stream !== undefined && { stream: bytesOf(stream) },
+      ...stream !== undefined && { stream: nodeIdBytes(stream) },
     });
     const head = Uint8Array.of(0x57, 0x14, ...nodeId, ...extension);
     const padding = Math.max(0, length - head.length - 3);
@@ -80,10 +81,6 @@ class Requester {
   }
 }
 
-function bytesOf(id: string): Uint8Array {
-  return Uint8Array.from(id.replaceAll("-", "").match(/../g) ?? [], (byte) => Number.parseInt(byte, 16));
-}
-
 /** A node on B that has been there for a heartbeat, and an unknown one. */
 function withRequester(body: (lan: Lan, requester: Requester, node: MeshBus) => Promise<void>): () => Promise<void> {
   return withLan(async (lan) => {
@@ -105,7 +102,7 @@ describe("a probe of an unknown node", () => {
       assertEquals({ nonce, report, stream: [...stream ?? []] }, {
         nonce: 9,
         report: { port: 7946, heartbeat: HEARTBEAT, requester: 0, multicast: true, group: GROUP },
-        stream: [...STRANGER],
+        stream: [...UNKNOWN_NODE],
       });
       assertEquals([node.peers(), node.metrics().peers], [[], 0]);
     }),
@@ -188,7 +185,7 @@ describe("a probe of an unknown node", () => {
       await lan.pass(1);
       const requester = await new Requester().open(lan);
       const body = [0, 0, ...encodeExtension({ position: { last: 0, oldest: 1, age: 0 } })];
-      await requester.send(B, Uint8Array.of(0x57, 0x02, ...STRANGER, ...body));
+      await requester.send(B, Uint8Array.of(0x57, 0x02, ...UNKNOWN_NODE, ...body));
       await lan.network.clock.advance(1);
       assertEquals(await requester.count(lan, B, 100, { byGroup: true, stream }), 16);
       await requester.close();

@@ -40,12 +40,14 @@ function setUp({ heartbeat = HEARTBEAT, peerTimeout = PEER_TIMEOUT, quietTimeout
     quietTimeout,
     clock,
     peers: table,
-    heardAt: (id) => otherwise.get(id) ?? -Infinity,
-    onLook: () => checks.push(clock.now()),
-    probe: (entry) => probes.push({ at: clock.now(), id: entry.id }),
-    onDown: (entry, isReplaced) => {
-      lost.push({ at: clock.now(), id: entry.id, isReplaced });
-      table.remove(entry.id);
+    streams: { heardAt: (id) => otherwise.get(id) ?? -Infinity },
+    membership: {
+      onLook: () => checks.push(clock.now()),
+      probe: (entry) => probes.push({ at: clock.now(), id: entry.id }),
+      onDown: (entry, isReplaced) => {
+        lost.push({ at: clock.now(), id: entry.id, isReplaced });
+        table.remove(entry.id);
+      },
     },
   });
   failureDetector.start();
@@ -329,12 +331,14 @@ describe("a datagram that had arrived, unread, when the time of its peer was ove
       quietTimeout: 100,
       clock: slow,
       peers: table,
-      heardAt: () => -Infinity,
-      onLook: () => {},
-      probe: () => {},
-      onDown: ({ id }) => {
-        lost.push(id);
-        table.remove(id);
+      streams: { heardAt: () => -Infinity },
+      membership: {
+        onLook() {},
+        probe() {},
+        onDown({ id }) {
+          lost.push(id);
+          table.remove(id);
+        },
       },
     });
     failureDetector.start();

@@ -15,13 +15,13 @@ import {
 import { hostAddress, openOn } from "../sim/worlds.ts";
 import { MemoryPlainPeer } from "../support/memory_plain_peer.ts";
 import { idOf } from "../support/peers.ts";
-import { STRANGER_SOCKET } from "../support/stranger_socket.ts";
+import { UNKNOWN_NODE_SOCKET } from "../support/unknown_node_socket.ts";
 
 const HEARTBEAT = 1000;
 const TYPE_HEARTBEAT = 2;
 const TYPE_BATCH = 3;
 const GROUP = "239.0.0.1";
-const STRANGER = "10.0.0.66";
+const UNKNOWN_NODE = "10.0.0.66";
 
 interface Seen {
   readonly at: number;
@@ -242,14 +242,14 @@ describe("a plain peer", () => {
 
 /** A sender of heartbeats that records what it gets. */
 async function unknownNode(wire: Wire) {
-  const socket = await wire.network.host(STRANGER).bind(STRANGER_SOCKET, { message() {}, error() {} });
-  const say = (index: number, extension: Extension, advertised = `${STRANGER}:5000`, to = hostAddress(0)) => {
+  const socket = await wire.network.host(UNKNOWN_NODE).bind(UNKNOWN_NODE_SOCKET, { message() {}, error() {} });
+  const say = (index: number, extension: Extension, advertised = `${UNKNOWN_NODE}:5000`, to = hostAddress(0)) => {
     const nodeId = idOf(index);
     const body = encodePacket({ type: 2, nodeId, keyHash: 0n, key: new TextEncoder().encode(advertised) });
     const position = { last: 0, oldest: 1, age: Infinity };
     return socket.send(Uint8Array.of(...body, ...encodeExtension({ position, ...extension })), to, 7946);
   };
-  const got = () => wire.sent.filter(({ to }) => to === STRANGER);
+  const got = () => wire.sent.filter(({ to }) => to === UNKNOWN_NODE);
   return { say, got, close: () => socket.close() };
 }
 

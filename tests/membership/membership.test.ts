@@ -1,4 +1,4 @@
-// The heartbeats of a node, and its reactions to those of others. Path validation: path_validation.test.ts.
+// Membership: the heartbeats of a node, and its reactions to those of others. Path validation has a file of its own.
 import { describe, test } from "node:test";
 import { assert, assertEquals, assertGreaterOrEqual, assertLessOrEqual } from "@std/assert";
 import * as fc from "fast-check";
@@ -560,13 +560,13 @@ describe("a heartbeat with the node's own id", () => {
     assert(nonce !== undefined);
     rig.membership.onOwnHeartbeat({ nonce: 4711 }, ELSEWHERE);
     assertEquals(rig.sentTo("10.0.7.7:7777").at(-1)?.echo, 4711);
-    assertEquals(rig.namesakes, 0);
+    assertEquals(rig.duplicatesMet, 0);
     rig.membership.onOwnHeartbeat({ echo: 4711 }, ELSEWHERE);
-    assertEquals(rig.namesakes, 0);
+    assertEquals(rig.duplicatesMet, 0);
     rig.membership.onOwnHeartbeat({ echo: nonce }, ELSEWHERE);
-    assertEquals(rig.namesakes, 1);
+    assertEquals(rig.duplicatesMet, 1);
     rig.membership.onOwnHeartbeat({ echo: nonce }, ELSEWHERE);
-    assertEquals(rig.namesakes, 1);
+    assertEquals(rig.duplicatesMet, 1);
   });
 
   test("is its own when its own challenge comes back, as behind a translated address", () => {
@@ -575,11 +575,11 @@ describe("a heartbeat with the node's own id", () => {
     const nonce = rig.nonceTo("10.0.7.7:7777") ?? 0;
     rig.forget();
     rig.membership.onOwnHeartbeat({ nonce }, ELSEWHERE);
-    assertEquals([rig.sentTo(), rig.namesakes], [[], 0]);
+    assertEquals([rig.sentTo(), rig.duplicatesMet], [[], 0]);
     // The network has duplicated it: it gets a response, which is ignored.
     rig.membership.onOwnHeartbeat({ nonce }, ELSEWHERE);
     rig.membership.onOwnHeartbeat({ echo: nonce }, ELSEWHERE);
-    assertEquals(rig.namesakes, 0);
+    assertEquals(rig.duplicatesMet, 0);
   });
 
   test("gets a bounded number of responses where all that it sends comes back several times", async () => {
@@ -594,7 +594,7 @@ describe("a heartbeat with the node's own id", () => {
       for (const saying of sent) for (let i = 0; i < 3; i++) rig.membership.onOwnHeartbeat(saying, ELSEWHERE);
     }
     // The challenge, and responses to two copies of it.
-    assertEquals([count, rig.namesakes], [3, 0]);
+    assertEquals([count, rig.duplicatesMet], [3, 0]);
   });
 
   test("that comes from this process is ignored", () => {
@@ -611,7 +611,7 @@ describe("a heartbeat with the node's own id", () => {
     assert(rig.nonceTo("10.0.7.7:7777") !== undefined);
     const nonce = rig.nonceTo("10.0.7.7:7777") ?? 0;
     rig.membership.onOwnHeartbeat({ echo: nonce }, ELSEWHERE);
-    assertEquals(rig.namesakes, 1);
+    assertEquals(rig.duplicatesMet, 1);
   });
 
   test("causes no challenge to where no node of another host can be, whatever peers list", () => {
@@ -621,7 +621,7 @@ describe("a heartbeat with the node's own id", () => {
     for (const host of ["127.0.0.1", "239.0.0.1", "255.255.255.255", "2001:db8::7"]) {
       rig.hear(1, { extension: { peers: [{ id: idOf(OWN), host, port: 7777 }] } });
     }
-    assertEquals([rig.sentTo(), rig.namesakes], [[], 0]);
+    assertEquals([rig.sentTo(), rig.duplicatesMet], [[], 0]);
   });
 
   test("is detected when a peer responds from two addresses: each gets the address of the other", async () => {

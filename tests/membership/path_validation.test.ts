@@ -21,7 +21,7 @@ function isChallenge({ nonce, echo, peers, token, heard }: SentHeartbeat): boole
 }
 
 describe("a joining node", () => {
-  test("by multicast: is challenged, responds with a challenge, gets a response and a welcome, and welcomes", () => {
+  test("by multicast: is challenged, responds with a challenge, gets a response with the initial peer exchange, and sends its own", () => {
     const rig = new MembershipRig();
     rig.meet(2, 3);
     rig.hear(1, { extension: { path: 2 } });
@@ -31,14 +31,14 @@ describe("a joining node", () => {
     const token = idOf(1).slice(0, 8);
     assertEquals(rig.sent.slice(1), [{ at: 0, to: addressOf(1), path: 1, echo: 77, peers: exchange(2, 3, 1), token }]);
     assertEquals([rig.entry(1).isValidated, rig.entry(1).hearsUs], [true, true]);
-    // Its welcome needs no response.
+    // Its initial peer exchange needs no response.
     rig.hear(1, { extension: { path: 1, token: new Uint8Array(8), peers: [] } });
     assertEquals(rig.sent.length, 2);
     assertEquals(rig.validated, [{ id: nameOf(1), to: addressOf(1), time: 0 }]);
     assertEquals(rig.events, [{ type: "peerJoined", peer: { id: nameOf(1), address: addressOf(1) } } as MeshEvent]);
   });
 
-  test("that sends the first challenge gets a response with a challenge, and a welcome after its response", () => {
+  test("that sends the first challenge gets a response with a challenge, and the initial peer exchange after its response", () => {
     const rig = new MembershipRig();
     rig.hear(1, { extension: { path: 0, nonce: 77 } });
     const nonce = rig.nonceTo(addressOf(1)) as number;
@@ -63,11 +63,11 @@ describe("a joining node", () => {
       for (const each of indexes) listed.add(each);
       rig.membership.leave(nameOf(index));
     }
-    // Two welcomes list all 40: each joining node is the 41st, and may be listed itself.
+    // Two initial peer exchanges list all 40: each joining node is the 41st, and may be listed itself.
     assertEquals(all.filter((index) => !listed.has(index)), []);
   });
 
-  test("is welcomed once; challenges of a peer get a response with nothing but the echo", async () => {
+  test("gets one initial peer exchange; challenges of a peer get a response with nothing but the echo", async () => {
     const rig = new MembershipRig();
     rig.meet(1);
     await rig.clock.advance(2000);
@@ -76,7 +76,7 @@ describe("a joining node", () => {
     assertEquals(rig.sent, [5, 6].map((echo) => ({ at: 2000, to: addressOf(1), path: 0, echo })));
   });
 
-  test("that sends a challenge a moment later may have lost the welcome: it comes again, to the same address only", async () => {
+  test("that sends a challenge a moment later gets the initial peer exchange again, to the same address only", async () => {
     const rig = new MembershipRig();
     rig.meet(1);
     await rig.clock.advance(1999);
@@ -102,7 +102,7 @@ describe("a joining node", () => {
     assertEquals([1, 2, 3].map((index) => rig.entry(index).isValidated), [true, false, false]);
   });
 
-  test("that sends its challenge from elsewhere than it was challenged gets the welcome where it was challenged", () => {
+  test("that sends its challenge from elsewhere than it was challenged gets the peer exchange where it was challenged", () => {
     const rig = new MembershipRig();
     rig.hear(1);
     const echo = rig.nonceTo(addressOf(1)) as number;
@@ -234,7 +234,7 @@ describe("an advertised address that differs from the source", () => {
     rig.forget();
     rig.hear(1, { advertised: ELSEWHERE_TEXT, extension: { echo: there } });
     assertEquals(rig.membership.peers.endpoints(), [ELSEWHERE]);
-    // The welcome goes there, with the token for that address, and its peer exchange lists the old one.
+    // The initial peer exchange goes there, with the token for that address, and lists the old address.
     assertEquals(rig.sent.map(({ to, token }) => [to, token !== undefined]), [
       [ELSEWHERE_TEXT, false],
       [ELSEWHERE_TEXT, true],
@@ -431,8 +431,8 @@ describe("a peer that is heard from another address than it has responded from",
     rig.hear(1, { source: ELSEWHERE });
     assertEquals(rig.membership.peers.endpoints(), [ELSEWHERE]);
     // It has responded there already, so nothing has to arrive once more.
-    const welcome = { at: 2 * HEARTBEAT + 1, to: ELSEWHERE_TEXT, path: 0, peers: [{ id: idOf(1), ...ELSEWHERE }] };
-    assertEquals(rig.sent, [{ ...welcome, token: idOf(1).slice(0, 8) }]);
+    const exchanged = { at: 2 * HEARTBEAT + 1, to: ELSEWHERE_TEXT, path: 0, peers: [{ id: idOf(1), ...ELSEWHERE }] };
+    assertEquals(rig.sent, [{ ...exchanged, token: idOf(1).slice(0, 8) }]);
     assertEquals(rig.validated, [{ id: nameOf(1), to: ELSEWHERE_TEXT, time: 0 }]);
   });
 

@@ -1,4 +1,4 @@
-// One listener on a signal, however many operations wait for it.
+// Abort signals: one listener on each, however many operations wait for it.
 import { readdirSync, readFileSync } from "node:fs";
 import { describe, test } from "node:test";
 import { assertEquals } from "@std/assert";

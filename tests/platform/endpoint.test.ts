@@ -5,6 +5,7 @@ import * as fc from "fast-check";
 import {
   canonical,
   formatAddress,
+  formatEndpoint,
   isGroup,
   isIpv4,
   isIpv6,
@@ -267,5 +268,6 @@ describe("addresses", () => {
 
   test("are written with brackets round IPv6", () => {
     assertEquals([formatAddress("10.0.0.1", 1), formatAddress("::1", 2)], ["10.0.0.1:1", "[::1]:2"]);
+    assertEquals(formatEndpoint({ host: "::1", port: 2 }), "[::1]:2");
   });
 });

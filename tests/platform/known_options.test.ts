@@ -1,4 +1,4 @@
-// Unknown options are refused wherever options are taken, with a suggestion.
+// Known options: unknown ones are refused in each call that takes options, with a suggestion.
 import { describe, test } from "node:test";
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { MemoryNetwork } from "../../adapters/memory.ts";

@@ -11,6 +11,7 @@ import type { Hole } from "../../src/reliability/receive_window.ts";
 import type { Extension } from "../../src/wire/extension.ts";
 import { MAX_NUMBER } from "../../src/wire/layout.ts";
 import { formatNodeId } from "../../src/wire/node_id.ts";
+import { idOf } from "../support/peers.ts";
 
 const SOURCE: Endpoint = { host: "10.0.0.9", port: 5000 };
 const QUIET_TIMEOUT = 10_000;
@@ -20,12 +21,6 @@ const MAX_REPAIR_TIME = 4000;
 /** The record that makes a packet a heartbeat. */
 const BEAT: Extension = { path: 2 };
 const HOUR = 3_600_000;
-
-function idOf(index: number): Uint8Array {
-  const id = new Uint8Array(16);
-  new DataView(id.buffer).setUint32(0, index);
-  return id;
-}
 
 const A = idOf(1);
 const TOKEN = new Uint8Array(8).fill(9);

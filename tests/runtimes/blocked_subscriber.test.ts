@@ -6,7 +6,7 @@ import { describe, test } from "node:test";
 import { type MemoryHost, MemoryNetwork } from "../../adapters/memory.ts";
 import { MeshBus, type MeshEvent, type MeshOptions, type SyncEvent } from "../../mod.ts";
 import { freePort } from "../support/free_port.ts";
-import { type LossProcess, withLossProcesses } from "../support/loss_process.ts";
+import { withLossProcesses } from "../support/loss_process.ts";
 import { STARTED } from "../support/programs.ts";
 import { some } from "../support/size.ts";
 
@@ -188,7 +188,7 @@ describe("a process whose callback blocks", () => {
         const options = { interface: "127.0.0.1", heartbeat: 500, port: await freePort() };
         await Promise.all([publisher.open(options), healthy.open(options), blocked.open(options, [1, 40])]);
         const all = [publisher, healthy, blocked];
-        await Promise.all(all.flatMap((a) => all.filter((b) => b !== a).map((b) => joined(a, b))));
+        await Promise.all(all.flatMap((a) => all.filter((b) => b !== a).map((b) => a.joined(b))));
         await publisher.start({ stream: "a", perTurn: 200, pause: 10 });
         // Several times the timeout of a silent peer.
         await Promise.all([blocked.overflows(4), healthy.reached("a", 60_000)]);
@@ -203,7 +203,3 @@ describe("a process whose callback blocks", () => {
       }));
   }
 });
-
-async function joined(process: LossProcess, { node }: LossProcess): Promise<void> {
-  await process.happened((event) => event.type === "peerJoined" && event.peer.id === node.nodeId, "joining");
-}

@@ -1,3 +1,4 @@
+// The demo: what `npm start` prints, and how it ends.
 import { assert, assertEquals, assertFalse, assertMatch, assertThrows } from "@std/assert";
 import { delay } from "@std/async";
 import { type ChildProcess, spawn } from "node:child_process";

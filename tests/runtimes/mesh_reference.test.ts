@@ -106,13 +106,13 @@ test("a peer that closes is forgotten at once, which go-warp cannot detect", () 
 test("a mesh on another port hears nothing", () =>
   withMeshes(async (open) => {
     const [a, b] = await openMany(open, 2);
-    const stranger = await open();
+    const other = await open();
     assert(a && b);
-    assert(stranger.port !== a.port);
+    assert(other.port !== a.port);
     const got = b.subscribe("key");
-    let strange = 0;
-    stranger.subscribe({ prefix: "" }, () => strange++);
+    let heard = 0;
+    other.subscribe({ prefix: "" }, () => heard++);
     await a.publish("key");
     await patient(next(got), () => "the key");
-    assertEquals([strange, stranger.peers()], [0, []]);
+    assertEquals([heard, other.peers()], [0, []]);
   }));

@@ -1,3 +1,4 @@
+// Shared meshes on real sockets: one mesh for each name.
 import { assertEquals, assertNotStrictEquals, assertRejects, assertStrictEquals } from "@std/assert";
 import process from "node:process";
 import { describe, test } from "node:test";

@@ -36,13 +36,9 @@ async function startReceivers(
     ...receivers.map((receiver) => receiver.open({ ...LOOPBACK, ...receiving, port }, busy)),
   ]);
   await Promise.all([
-    ...receivers.flatMap((receiver) => [joined(receiver, publisher), joined(publisher, receiver)]),
+    ...receivers.flatMap((receiver) => [receiver.joined(publisher), publisher.joined(receiver)]),
   ]);
   return [publisher, receivers];
-}
-
-async function joined(process: LossProcess, { node }: LossProcess): Promise<void> {
-  await process.happened((event) => event.type === "peerJoined" && event.peer.id === node.nodeId, "joining");
 }
 
 /** Asserts that all is delivered or covered; resolves with the results. */

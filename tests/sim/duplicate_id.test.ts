@@ -6,6 +6,7 @@ import { type MemoryHost, MemoryNetwork } from "../../adapters/memory.ts";
 import { encodePacket, MeshBus, type MeshEvent, type MeshOptions } from "../../mod.ts";
 import { encodeExtension } from "../../src/wire/extension.ts";
 import { TYPE_HEARTBEAT } from "../../src/wire/layout.ts";
+import { nodeIdBytes } from "../support/hex.ts";
 
 const OPTIONS = { heartbeat: 1000, peerTimeout: 3000, batchInterval: 0 };
 
@@ -235,7 +236,7 @@ test("a node with go-warp's wire does not respond to a node with the same id", a
     }, { message: (_, host) => void heard.push(host), error() {} }),
     100,
   );
-  const nodeId = Uint8Array.from(plain.mesh.nodeId.replaceAll("-", "").match(/../g) ?? [], (hex) => parseInt(hex, 16));
+  const nodeId = nodeIdBytes(plain.mesh.nodeId);
   const heartbeat = encodePacket({ type: TYPE_HEARTBEAT, nodeId, keyHash: 0n, key: new Uint8Array(0) });
   await socket.send(Uint8Array.of(...heartbeat, ...encodeExtension({ nonce: 4711 })), "10.0.0.1", 7946);
   await mesh.clock.advance(3000);
@@ -304,7 +305,7 @@ test("a node that can take no other id has a gap for batches that it takes for i
 /** Opens a node that has this id and takes no other. */
 async function openAs(mesh: Mesh, address: string, id: string): Promise<MeshBus> {
   const host = mesh.network.host(address);
-  const bytes = Uint8Array.from(id.replaceAll("-", "").match(/../g) ?? [], (byte) => Number.parseInt(byte, 16));
+  const bytes = nodeIdBytes(id);
   const randomBytes = (length: number) => length === bytes.length ? bytes.slice() : host.randomBytes(length);
   return await mesh.clock.run(MeshBus.open({ ...OPTIONS, ...host, randomBytes }), 1000);
 }

@@ -15,7 +15,7 @@ import {
   type MeshOptions,
 } from "../../mod.ts";
 import { encodeControl } from "../../src/wire/extension.ts";
-import { fromHex } from "../support/hex.ts";
+import { fromHex, nodeIdBytes } from "../support/hex.ts";
 import { next, openMany, patient, withMeshes } from "../support/meshes.ts";
 import { sized } from "../support/size.ts";
 import { openOn } from "./worlds.ts";
@@ -194,10 +194,6 @@ test("a datagram longer than any node sends is refused whole on every runtime", 
 const VICTIM = "10.0.0.77";
 const HIGHEST = 2 ** 48 - 1;
 
-function idOf(mesh: MeshBus): Uint8Array {
-  return fromHex(mesh.nodeId.replaceAll("-", ""));
-}
-
 function heartbeat(nodeId: Uint8Array, address: string, extension: Extension = {}): Uint8Array {
   const body = encodePacket({ type: 2, nodeId, keyHash: 0n, key: new TextEncoder().encode(address) });
   return Uint8Array.of(...body, ...encodeExtension(extension));
@@ -270,7 +266,7 @@ test("forged batches with any number, of unknown and of known nodes, stop nothin
   const { a, b, clock, send, toUnknown, assertAlive, close } = await underAttack();
   const random = new SeededRandom(3);
   for (let i = 0; i < 4000; i++) {
-    const id = i % 4 === 0 ? idOf(b) : bytes(random, 16);
+    const id = i % 4 === 0 ? nodeIdBytes(b.nodeId) : bytes(random, 16);
     send(batch(id, `forged:${i}`, i % 3 === 0 ? HIGHEST - random.below(1000) : 1 + random.below(1e6)));
     if (i % 20 === 19) await clock.advance(1);
   }
@@ -293,9 +289,14 @@ test("forged positions of known nodes make no receiver miss their keys", async (
   ) {
     const { a, b, clock, send, assertAlive, close } = await underAttack();
     for (let i = 0; i < 200; i++) {
-      send(heartbeat(idOf(b), b.address, { position }));
+      send(heartbeat(nodeIdBytes(b.nodeId), b.address, { position }));
       send(
-        encodeControl(0x17, idOf(b), { position, nonce: i, token: new Uint8Array(8), base: { first: 999, age: 1e6 } }),
+        encodeControl(0x17, nodeIdBytes(b.nodeId), {
+          position,
+          nonce: i,
+          token: new Uint8Array(8),
+          base: { first: 999, age: 1e6 },
+        }),
       );
       if (i % 10 === 9) await clock.advance(5);
     }
@@ -318,7 +319,7 @@ test("forged leaves end no peer for long", async () => {
   const { a, b, c, clock, send, toUnknown, forged, assertAlive, close } = await underAttack();
   const random = new SeededRandom(4);
   for (let i = 0; i < 1000; i++) {
-    const id = i % 3 === 0 ? idOf(b) : i % 3 === 1 ? idOf(c) : bytes(random, 16);
+    const id = i % 3 === 0 ? nodeIdBytes(b.nodeId) : i % 3 === 1 ? nodeIdBytes(c.nodeId) : bytes(random, 16);
     const last = [0, 5, HIGHEST][i % 3] as number;
     send(encodeControl(0x12, id, { position: { last, oldest: 1, age: 0 } }));
     if (i % 20 === 19) await clock.advance(10);
@@ -339,8 +340,8 @@ test("forged NAKs get bounded answers, and no retransmissions without an address
   const before = a.metrics().retransmitsSent;
   const start = clock.now();
   for (let i = 0; i < 6000; i++) {
-    const id = i % 2 === 0 ? idOf(b) : bytes(random, 16);
-    const request = { stream: idOf(a), nonce: i };
+    const id = i % 2 === 0 ? nodeIdBytes(b.nodeId) : bytes(random, 16);
+    const request = { stream: nodeIdBytes(a.nodeId), nonce: i };
     const token = i % 3 === 0 ? {} : { token: bytes(random, 8) };
     const ranges = i % 5 === 0 ? [{ from: 1, to: HIGHEST }] : [{ from: 1 + random.below(50), to: 60 }];
     if (i % 7 === 0) send(encodeControl(0x13, id, { ...request, since: random.below(2 ** 32) }));
@@ -372,7 +373,7 @@ test("a victim that forged heartbeats name gets one path challenge at each of 8 
   // 15 nodes are said to be at the victim's address. Each is said to have published and to list more of them.
   const beat = (i: number, port: number) => {
     const position = { last: 1000, oldest: 1, age: 0 };
-    const extension = { position, path: 2, peers: listed(5100), heard: idOf(a).slice(0, 4), echo: i };
+    const extension = { position, path: 2, peers: listed(5100), heard: nodeIdBytes(a.nodeId).slice(0, 4), echo: i };
     send(heartbeat(new Uint8Array(16).fill(i), `${VICTIM}:${port}`, extension));
   };
   for (let i = 1; i <= 15; i++) beat(i, 5000 + i);
@@ -380,8 +381,8 @@ test("a victim that forged heartbeats name gets one path challenge at each of 8 
   assertEquals(a.metrics().peers, 2, "a node that has not responded is no peer");
   for (let i = 0; i < 300; i++) {
     const id = new Uint8Array(16).fill(1 + (i % 15));
-    send(encodeControl(0x13, id, { stream: idOf(a), nonce: i, since: 1000 }));
-    send(encodeControl(0x10, id, { stream: idOf(a), nonce: i, ranges: [{ from: 1, to: HIGHEST }] }));
+    send(encodeControl(0x13, id, { stream: nodeIdBytes(a.nodeId), nonce: i, since: 1000 }));
+    send(encodeControl(0x10, id, { stream: nodeIdBytes(a.nodeId), nonce: i, ranges: [{ from: 1, to: HIGHEST }] }));
     beat(1 + (i % 15), 5001 + ((7 * i) % 15));
     void a.publish(`key:${i}`);
     await clock.advance(1);
@@ -434,7 +435,7 @@ test("a peer that lists a thousand others makes a node challenge each at most on
 test("a flood of malformed extensions is dropped and counted", async () => {
   const { a, b, clock, send, assertAlive, close } = await underAttack();
   const block = fromHex("572b01" + "010006" + "000000000000");
-  const body = encodePacket({ type: 3, nodeId: idOf(b), keys: [new TextEncoder().encode("never")] });
+  const body = encodePacket({ type: 3, nodeId: nodeIdBytes(b.nodeId), keys: [new TextEncoder().encode("never")] });
   let got = 0;
   a.subscribe("never", () => got++);
   const before = a.metrics().malformedExtensions;

@@ -4,9 +4,10 @@ import { assert, assertLessOrEqual } from "@std/assert";
 import type { TappedDatagram } from "../../adapters/memory.ts";
 import { type DatagramSocket, encodeExtension, encodePacket, type Extension, type MeshBus } from "../../mod.ts";
 import { encodeControl } from "../../src/wire/extension.ts";
+import { nodeIdBytes } from "../support/hex.ts";
 import { idOf } from "../support/peers.ts";
 import { sized } from "../support/size.ts";
-import { STRANGER_SOCKET } from "../support/stranger_socket.ts";
+import { UNKNOWN_NODE_SOCKET } from "../support/unknown_node_socket.ts";
 import { BigMesh, HEARTBEAT } from "./mesh_size.ts";
 
 const GROUP = "239.0.0.1";
@@ -19,9 +20,9 @@ const COUNT = sized(100, 50);
 const JOINING = sized(4, 1);
 
 describe(`${COUNT} nodes that are opened at once`, () => {
-  for (const [way, name] of [["seed", "from one seed"], ["host", "on one host, from one seed"]] as const) {
+  for (const [discovery, name] of [["seed", "from one seed"], ["host", "on one host, from one seed"]] as const) {
     test(`${name}: all know each other within a second`, async () => {
-      const mesh = await BigMesh.open(COUNT, way);
+      const mesh = await BigMesh.open(COUNT, discovery);
       assertLessOrEqual(await mesh.complete(2 * HEARTBEAT), 1000);
       await mesh.close();
     });
@@ -36,7 +37,7 @@ describe(`${COUNT} nodes on a network with multicast`, () => {
   before(async () => {
     mesh = await BigMesh.open(COUNT, "group");
     assertLessOrEqual(await mesh.complete(2 * HEARTBEAT), 100);
-    socket = await mesh.network.host(UNKNOWN).bind(STRANGER_SOCKET, { message() {}, error() {} });
+    socket = await mesh.network.host(UNKNOWN).bind(UNKNOWN_NODE_SOCKET, { message() {}, error() {} });
     await mesh.network.clock.advance(3 * HEARTBEAT);
   });
 
@@ -60,8 +61,7 @@ describe(`${COUNT} nodes on a network with multicast`, () => {
 
   /** The id of another peer each time. */
   const peer = (): Uint8Array => {
-    const { nodeId } = mesh.nodes[forged++ % mesh.nodes.length] as MeshBus;
-    return Uint8Array.from(nodeId.replaceAll("-", "").match(/../g) ?? [], (hex) => Number.parseInt(hex, 16));
+    return nodeIdBytes((mesh.nodes[forged++ % mesh.nodes.length] as MeshBus).nodeId);
   };
 
   function heartbeat(

@@ -12,7 +12,7 @@ export const HEARTBEAT = 5000;
 const SEED = "10.0.0.1:7946";
 
 /** How the nodes of a mesh find each other. */
-export type Way =
+export type Discovery =
   /** By multicast alone. */
   | "group"
   /** Without multicast, by the first node, which is a seed of all. */
@@ -30,16 +30,16 @@ export class BigMesh {
   /** Opens the nodes. */
   static async open(
     count: number,
-    way: Way,
+    discovery: Discovery,
     options: MeshOptions = {},
     faults: MemoryNetworkOptions = {},
   ): Promise<BigMesh> {
     const network = new MemoryNetwork({ delay: { min: 0.1, max: 0.5 }, receiveBuffer: 2 ** 23, ...faults });
-    const all: MeshOptions = { heartbeat: HEARTBEAT, multicast: way === "group", ...options };
+    const all: MeshOptions = { heartbeat: HEARTBEAT, multicast: discovery === "group", ...options };
     const openOne = (i: number) => {
-      const ports = network.host(addressOf(way === "host" ? 0 : i));
+      const ports = network.host(addressOf(discovery === "host" ? 0 : i));
       const { bind, clock, randomBytes, resolve, resolveSrv, networkInterfaces } = ports;
-      const peers = way === "group" ? {} : { peers: [SEED] };
+      const peers = discovery === "group" ? {} : { peers: [SEED] };
       return MeshBus.open({ ...all, ...peers, bind, clock, randomBytes, resolve, resolveSrv, networkInterfaces });
     };
     const first = await network.clock.run(openOne(0), 1000);

@@ -1,5 +1,5 @@
 /**
- * A service in several replicas, as in the README, and the ledger that measures how old what it has served was.
+ * Replica service: several replicas, as in the README, and the ledger that measures how old what it has served was.
  *
  * @module
  */

@@ -1,4 +1,4 @@
-// A service of three replicas in the simulated network. One is killed and restarted, one is shut down while it works.
+// Replicas: a service of three in the simulated network. One is killed and restarted, one is shut down while it works.
 // What is served is never older than documented.
 
 import { assert, assertEquals } from "@std/assert";

@@ -1,4 +1,4 @@
-// Seeded worlds on the network in memory.
+// Simulation: seeded worlds on the network in memory.
 
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { test } from "node:test";

@@ -1,9 +1,10 @@
-// Each part of the promise "nothing is lost silently", in a scene of its own.
+// Directed storms: each part of the promise "nothing is lost silently", in a scene of its own.
 
 import { assert, assertEquals } from "@std/assert";
 import { describe, test } from "node:test";
 import { decodePacket, encodeExtension, encodePacket } from "../../mod.ts";
 import { MAX_NUMBER } from "../../src/wire/layout.ts";
+import { nodeIdBytes } from "../support/hex.ts";
 import { sized } from "../support/size.ts";
 import { gapEvents, gapsOf, keysOf, Scene, type SceneNode } from "./storm/scene.ts";
 import { BATCH, CATCH_UP, HEARTBEAT, LEAVE, NAK, STATE } from "./storm/wire.ts";
@@ -173,7 +174,7 @@ describe("retransmission", () => {
   test("forged numbers are not counted as missing in the end", async () => {
     const { made, a, b } = await scene(2);
     await publishAll(made, a, names(3), 300);
-    const nodeId = Uint8Array.from(a.mesh.nodeId.replaceAll("-", "").match(/../g) ?? [], (byte) => parseInt(byte, 16));
+    const nodeId = nodeIdBytes(a.mesh.nodeId);
     const forged = [
       ...encodePacket({ type: BATCH, nodeId, keys: [] }),
       ...encodeExtension({ number: MAX_NUMBER }),

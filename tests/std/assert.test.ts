@@ -1,3 +1,4 @@
+// The stand-in for `@std/assert`: each assertion, when it holds and when it fails.
 import { describe, test } from "node:test";
 import {
   assert,

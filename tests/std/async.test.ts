@@ -1,3 +1,4 @@
+// The stand-in for `@std/async`: `delay` and `deadline`.
 import { describe, test } from "node:test";
 import { assertEquals, assertGreaterOrEqual, assertInstanceOf, assertRejects, assertStrictEquals } from "@std/assert";
 import { deadline, delay } from "@std/async";

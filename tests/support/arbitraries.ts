@@ -15,7 +15,7 @@ const character: fc.Arbitrary<string> = fc.oneof(
 ).map((point) => String.fromCodePoint(point < 0xd800 ? point : point + SURROGATES));
 
 /** Text of any characters. */
-export const anyText: fc.Arbitrary<string> = fc.array(character).map((characters) => characters.join(""));
+const anyText: fc.Arbitrary<string> = fc.array(character).map((characters) => characters.join(""));
 
 /** Random UTF-16 code units: surrogates in every wrong place, as well as whole pairs. */
 export const anyString: fc.Arbitrary<string> = fc.oneof(

@@ -1,3 +1,4 @@
+// Mesh assertion: all nodes know each other, and the keys of each arrive at all others.
 import { assertEquals } from "@std/assert";
 import type { MeshProcess } from "./mesh_process.ts";
 

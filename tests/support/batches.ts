@@ -1,3 +1,4 @@
+// Batcher rig: a batcher on a virtual clock, with a record of its calls.
 import { VirtualClock } from "../../adapters/memory/clock.ts";
 import { SendBudget } from "../../src/net/send_budget.ts";
 import { Batcher, type BatcherConfig } from "../../src/pubsub/batcher.ts";

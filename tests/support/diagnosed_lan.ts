@@ -1,5 +1,5 @@
 /**
- * Simulated networks whose nodes are diagnosed.
+ * Diagnosed LAN: a simulated network whose nodes are diagnosed.
  *
  * @module
  */

@@ -1,5 +1,5 @@
 /**
- * The program `doctor`, run as a user runs it.
+ * Doctor: the program, run as a user runs it.
  *
  * @module
  */

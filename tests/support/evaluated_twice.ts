@@ -1,5 +1,6 @@
 /**
- * A program that evaluates the module of the registry twice and leaves a mesh without network open: it ends by itself.
+ * Evaluated twice: a program that evaluates the module of the registry twice and leaves a mesh without network open: it
+ * ends by itself.
  *
  * @module
  */

@@ -1,6 +1,7 @@
 /**
- * A program that opens two meshes, publishes and closes while fakes replace the real timers, and prints `done`. Its
- * argument selects the fakes. It is a process of its own, as the runner of Node's tests needs the real timers.
+ * Fake timers: a program that opens two meshes, publishes and closes while fakes replace the real timers, and prints
+ * `done`. Its argument selects the fakes. It is a process of its own, as the runner of Node's tests needs the real
+ * timers.
  *
  * @module
  */

@@ -1,6 +1,6 @@
 /**
- * Prints whether promises are tracked once the package is imported, which makes an `await` three times as slow: a
- * continuation then has an id of its own.
+ * Followed promises: a program that prints whether promises are tracked once the package is imported, which makes an
+ * `await` three times as slow: a continuation then has an id of its own.
  *
  * @module
  */

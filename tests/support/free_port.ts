@@ -1,3 +1,4 @@
+// Free ports: UDP ports that no socket of this machine uses.
 import { bindDgram } from "../../adapters/dgram_socket.ts";
 import { BindError, type DatagramSocket } from "../../src/platform/datagram_socket.ts";
 

@@ -1,6 +1,13 @@
+// Hexadecimal text: bytes of it, and it of bytes.
+
 /** Bytes of a hexadecimal text. */
 export function fromHex(text: string): Uint8Array {
   return Uint8Array.from(text.match(/../g) ?? [], (pair) => Number.parseInt(pair, 16));
+}
+
+/** Bytes of a node id as text, with hyphens. */
+export function nodeIdBytes(text: string): Uint8Array {
+  return fromHex(text.replaceAll("-", ""));
 }
 
 /** Hexadecimal text of bytes. */

@@ -1,3 +1,4 @@
+// Inbox: handlers that keep everything that a socket calls back with.
 import type { DatagramHandlers } from "../../src/platform/datagram_socket.ts";
 
 /** Handlers that keep everything that a socket calls back with. */

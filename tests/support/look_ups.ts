@@ -1,3 +1,4 @@
+// Look-up counter: counts the operations on maps, sets and key tables.
 import { KeyTable } from "../../src/pubsub/key_table.ts";
 
 /** Counts of the operations on maps, sets and key tables. */

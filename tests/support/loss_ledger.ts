@@ -1,5 +1,5 @@
 /**
- * A ledger of what a receiver got and what publishers had accepted: it checks key by key the promise that every key is
+ * Loss ledger: what a receiver got and what publishers had accepted. It checks key by key the promise that every key is
  * delivered or covered by a later gap.
  *
  * @module

@@ -80,6 +80,11 @@ export class LossProcess extends CalledProcess<LossCall, Line> {
     return this.line(({ event, at = NaN }) => event !== undefined && test(event) ? { event, at } : undefined, what);
   }
 
+  /** Resolves when another process is a peer. */
+  async joined({ node }: LossProcess): Promise<void> {
+    await this.happened((event) => event.type === "peerJoined" && event.peer.id === node.nodeId, "joining");
+  }
+
   /** Resolves when the subscription has got so many overflows. */
   overflows(count: number): Promise<true> {
     let left = count;

@@ -1,5 +1,5 @@
 /**
- * A membership on a virtual clock, and nodes whose heartbeats a test sends.
+ * The membership rig: a membership on a virtual clock, and nodes whose heartbeats a test sends.
  *
  * @module
  */
@@ -7,7 +7,7 @@
 import { VirtualClock } from "../../adapters/memory/clock.ts";
 import type { MeshEvent } from "../../src/events.ts";
 import { type LocalAddressing, Membership, type MembershipConfig } from "../../src/membership/membership.ts";
-import type { HeartbeatPayload } from "../../src/membership/path_validation.ts";
+import type { HeartbeatPayload } from "../../src/membership/heartbeat_sender.ts";
 import type { PeerEntry } from "../../src/membership/peer.ts";
 import type { StreamRegistry } from "../../src/membership/stream_registry.ts";
 import { type Endpoint, formatAddress } from "../../src/platform/endpoint.ts";
@@ -69,7 +69,7 @@ export class MembershipRig {
   readonly validated: { readonly id: string; readonly to: string; readonly time: number }[] = [];
   readonly membership: Membership;
   /** How often another node with the same id was detected. */
-  namesakes = 0;
+  duplicatesMet = 0;
   #nonces = 0;
 
   constructor(
@@ -96,7 +96,7 @@ export class MembershipRig {
       family: 4,
       local: { isOwn: () => false, isElsewhere, mayBeAt },
       seeds: { few: () => NO_SEEDS },
-      identity: { duplicateMet: () => this.namesakes++ },
+      identity: { duplicateMet: () => this.duplicatesMet++ },
       port: 7946,
       heartbeats: {
         send: (payload, to) => {

@@ -1,6 +1,6 @@
 /**
- * A peer on the simulated network that behaves as go-warp does, written from go-warp's documentation and without any
- * code of this project's core: `plain_peer.ts` is the same on real sockets.
+ * Plain peer in memory: a peer on the simulated network that behaves as go-warp does, written from go-warp's
+ * documentation and without any code of this project's core: `plain_peer.ts` is the same on real sockets.
  *
  * @module
  */

@@ -1,5 +1,5 @@
 /**
- * Sockets on a network in memory.
+ * Memory sockets: sockets on a network in memory.
  *
  * @module
  */

@@ -1,5 +1,5 @@
 /**
- * Nodes on the loopback interface, and functions that wait for them without a sleep.
+ * Meshes: nodes on the loopback interface, and functions that wait for them without a sleep.
  *
  * @module
  */

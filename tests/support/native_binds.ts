@@ -1,3 +1,4 @@
+// Native binds: the adapters with real sockets on this runtime.
 import { bind } from "../../adapters/auto.ts";
 import { bindBun } from "../../adapters/bun.ts";
 import { bindDeno, denoCannot } from "../../adapters/deno.ts";

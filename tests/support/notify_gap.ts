@@ -1,3 +1,5 @@
+// Gap notification: every subscriber gets the event of a gap.
+
 import type { Subscriptions } from "../../src/pubsub/subscriptions.ts";
 
 /** Notifies all subscribers of a gap at once. */

@@ -1,6 +1,6 @@
 /**
- * The common part of programs that are controlled by lines of JSON on standard input, and answer with such lines.
- * `called_process.ts` is the other side.
+ * Controlled programs: the common part of those that are controlled by lines of JSON on standard input, and answer with
+ * such lines. `called_process.ts` is the other side.
  *
  * @module
  */

@@ -1,6 +1,7 @@
 /**
- * A program that opens meshes in many ways and closes them. It does not exit by itself, so it ends only when nothing of
- * them is left. It imports only what a user would: on Deno, loading `node:process` changes how `node:dgram` closes.
+ * Open and close: a program that opens meshes in many ways and closes them. It does not exit by itself, so it ends only
+ * when nothing of them is left. It imports only what a user would: on Deno, loading `node:process` changes how
+ * `node:dgram` closes.
  *
  * @module
  */

@@ -1,3 +1,5 @@
+// Outcomes: the state of a promise so far.
+
 /** The state of a promise so far: fulfilled, rejected or pending. */
 export interface Outcome {
   state: "waiting" | "fulfilled" | "rejected";

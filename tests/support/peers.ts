@@ -1,5 +1,5 @@
 /**
- * Peers by number, and a table of them on a clock.
+ * Numbered peers: the id and the address of each number, and a table of them on a clock.
  *
  * @module
  */

@@ -1,6 +1,6 @@
 /**
- * A peer that behaves as go-warp does, written from go-warp's documentation and without any code of this project's
- * core: what joins a mesh with our nodes in production.
+ * Plain peer: a peer that behaves as go-warp does, written from go-warp's documentation and without any code of this
+ * project's core: what joins a mesh with our nodes in production.
  *
  * @module
  */

@@ -1,5 +1,5 @@
 /**
- * Programs, each in a process of its own on a runtime that the test chooses.
+ * Programs: each runs in a process of its own on a runtime that the test chooses.
  *
  * @module
  */
@@ -152,11 +152,6 @@ export class Program {
   signal(name: "SIGSTOP" | "SIGCONT" | "SIGKILL"): void {
     // Deno's own method does not return when it continues a process that is stopped.
     if (this.#child.pid !== undefined) process.kill(this.#child.pid, name);
-  }
-
-  /** Asks it to end, as Ctrl-C does. */
-  interrupt(): void {
-    if (this.#child.pid !== undefined) process.kill(this.#child.pid, "SIGINT");
   }
 
   /** Ends it at once if it still runs, and waits for that. */

@@ -1,5 +1,5 @@
 /**
- * Sinks of a receiver, for tests of some of its calls.
+ * Receiver sinks: those of a receiver, for tests of some of its calls.
  *
  * @module
  */

@@ -1,3 +1,4 @@
+// Runtime commands: shell commands that run a file on the runtime of this test.
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 

@@ -1,3 +1,4 @@
+// Scripted seeds: seeds on a virtual clock whose look-ups end as the test says.
 import { VirtualClock } from "../../adapters/memory/clock.ts";
 import { SeededRandom } from "../../adapters/memory/random.ts";
 import { Seeds } from "../../src/discovery/seeds.ts";

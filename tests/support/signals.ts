@@ -1,3 +1,5 @@
+// Listener counter: counts the listeners of an abort signal.
+
 type Listening = (type: string, listener: unknown, ...rest: unknown[]) => void;
 
 /** Counts the listeners that a signal has gained and not lost since this was called, and the most at a time. */

@@ -1,3 +1,4 @@
+// Socket options: the default options of a test's socket.
 import type { BindOptions } from "../../src/platform/datagram_socket.ts";
 
 /** The default options of a test's socket: on this host alone, without multicast. */

@@ -1,5 +1,5 @@
 /**
- * The diagnosis of a node without any problem.
+ * Sound node: the diagnosis of a node without any problem.
  *
  * @module
  */

@@ -1,6 +1,6 @@
 /**
- * A program as a user would write it, which imports only the package: two nodes, and a key from one to the other. Its
- * argument is the options as JSON. It prints what has happened as JSON.
+ * User program: a program as a user would write it, which imports only the package. It has two nodes, and sends a key
+ * from one to the other. Its argument is the options as JSON. It prints what has happened as JSON.
  *
  * @module
  */

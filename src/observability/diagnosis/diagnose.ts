@@ -33,8 +33,8 @@ interface Round {
 }
 
 /**
- * Diagnoses a node; one per node. Concurrent diagnoses would disturb each other, as each fills the transmit queue with
- * probes.
+ * Diagnoses this node. Concurrent calls share one diagnosis: several would disturb each other, as each fills the
+ * transmit queue with probes.
  */
 export class Diagnoser {
   readonly #config: DiagnoserConfig;

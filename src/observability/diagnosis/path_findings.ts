@@ -159,7 +159,7 @@ function isShort(size: number | null): size is number {
 
 /** Lost probes. */
 export function losses({ peers }: Observed): readonly Finding[] {
-  const lossy = peers.filter(({ roundTrip, lost, probes: probes }) =>
+  const lossy = peers.filter(({ roundTrip, lost, probes }) =>
     roundTrip !== null && lost > TOLERATED_LOSS * probes + TOLERATED_PROBES
   );
   const [lost, all] = [sum(lossy, "lost"), sum(lossy, "probes")];

@@ -122,7 +122,7 @@ export class PathSurvey {
     this.#done();
   }
 
-  /** Number of lost probes of a peer. One that was sent just now may still be under path. */
+  /** Number of lost probes of a peer. One that was sent just now may still be under way. */
   lostOf({ times, waiting }: SurveyedPeer): number {
     const { clock, timeout } = this.#config;
     const patience = Math.max(timeout / PARTS, LOST_AFTER * Math.max(0, ...times));

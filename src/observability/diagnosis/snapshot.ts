@@ -11,7 +11,7 @@ import type { PeerEntry } from "../../membership/peer.ts";
 import { unknownEndpoints } from "../../net/fanout.ts";
 import type { InterfaceSockets, SocketSettings } from "../../net/interface_sockets.ts";
 import { absentInterfaces, listed } from "../../net/interfaces.ts";
-import { type Endpoint, formatAddress } from "../../platform/endpoint.ts";
+import { type Endpoint, formatEndpoint } from "../../platform/endpoint.ts";
 import { messageOf } from "../../platform/error_message.ts";
 import { withJson } from "../../platform/json_numbers.ts";
 import type { MeshPorts } from "../../platform/ports.ts";
@@ -98,7 +98,7 @@ function describe(config: SnapshotConfig): NodeDiagnosis {
     sendError: lastSent !== undefined && clock.now() - lastSent.at <= RECENT_HEARTBEATS * heartbeat
       ? lastSent.error.message
       : null,
-    silentSeeds: silentSeeds(config).map(({ host, port }) => formatAddress(host, port)),
+    silentSeeds: silentSeeds(config).map(formatEndpoint),
     unresolvedSeeds: seeds.unresolved,
     peersLost: membership.lost.map(({ address }) => address),
     peersRefused: refusedFor <= Math.min(REFUSED_FOR * heartbeat, quietTimeout) ? membership.refused : 0,
@@ -125,7 +125,7 @@ function describePeers(config: SnapshotConfig, survey: PathSurvey | undefined): 
   const surveyed = new Map(survey?.peers.map((peer) => [peer.entry.id, peer]));
   const states = new Map(config.node.status().peers.map((status) => [status.id, status]));
   return Array.from(config.membership.peers.all(), (entry) => {
-    const { id, address, endpoint: { host, port }, extended } = entry;
+    const { id, address, endpoint, extended } = entry;
     const peer = surveyed.get(id);
     const { report } = peer ?? {};
     const { state, staleness } = states.get(id) ?? {};
@@ -135,7 +135,7 @@ function describePeers(config: SnapshotConfig, survey: PathSurvey | undefined): 
     const described: PeerDiagnosis = {
       id,
       address,
-      endpoint: formatAddress(host, port),
+      endpoint: formatEndpoint(endpoint),
       plain: !extended,
       probed: peer !== undefined,
       ...pathsOf(config, entry, survey, peer),

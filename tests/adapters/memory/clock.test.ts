@@ -1,3 +1,4 @@
+// The virtual clock: the order of its timers, and what holds its time.
 import { describe, test } from "node:test";
 import { assert, assertEquals, assertRejects, assertStrictEquals, assertThrows } from "@std/assert";
 import { VirtualClock } from "../../../adapters/memory.ts";

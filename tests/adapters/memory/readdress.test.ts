@@ -125,8 +125,8 @@ describe("MemoryHost.readdress", () => {
     const inbox = new Inbox();
     await open(two, { host: C }, inbox);
     await assertBindFails(one, { host: B }, "EADDRNOTAVAIL", C);
-    const newcomer = await open(network.host(B));
-    await newcomer.send(bytes("hello"), C, 7946);
+    const joining = await open(network.host(B));
+    await joining.send(bytes("hello"), C, 7946);
     await network.clock.advance(1);
     assertEquals([two.address, inbox.sources], [C, [`${B}:7946`]]);
   });

@@ -42,7 +42,7 @@ export interface ShapeResult {
 const { options, change, until, places = [] } = JSON.parse(process.argv[2] ?? "{}") as ShapeTask;
 /** Longest wait for the other node, in milliseconds, on a busy machine. */
 const PATIENCE = 30_000;
-const STRANGER = { host: "10.99.99.99", port: 7946 };
+const UNKNOWN_NODE = { host: "10.99.99.99", port: 7946 };
 
 async function run(): Promise<ShapeResult | { readonly error: string }> {
   let first: MeshBus;
@@ -85,7 +85,7 @@ async function run(): Promise<ShapeResult | { readonly error: string }> {
     multicast: diagnosis.peers[0]?.multicast,
     findings: diagnosis.findings.map(({ code }) => code),
     events: events.map((event) => "name" in event ? `${event.type} ${event.name}` : event.type),
-    places: places.filter((place) => local.mayBeAt(place, STRANGER)),
+    places: places.filter((place) => local.mayBeAt(place, UNKNOWN_NODE)),
   };
   await Promise.all([first.close(), second.close()]);
   return result;

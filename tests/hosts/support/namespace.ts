@@ -1,3 +1,4 @@
+// Network namespaces: runs a program in one, or gives the reason why none can be made.
 import { spawn, spawnSync } from "node:child_process";
 import process from "node:process";
 import { test } from "node:test";

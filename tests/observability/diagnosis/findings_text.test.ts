@@ -34,8 +34,8 @@ const PEER: PeerDiagnosis = {
   staleness: 100,
 };
 const ETH0: InterfaceDiagnosis = { name: "eth0", address: "10.0.0.1", multicast: true, returned: true };
-const STRANGER: UnknownNode = {
-  id: "stranger",
+const UNKNOWN_NODE: UnknownNode = {
+  id: "unknown",
   address: "10.0.0.9:50000",
   interface: "eth0",
   isOnMesh: true,
@@ -100,7 +100,7 @@ function all(many: boolean): readonly Finding[] {
     findings({ node: NODE, interfaces: times({ ...ETH0, ...wrong }), peers: [] })
   );
   const manyPeers = Array.from({ length: many ? 34 : 33 }, (_, i) => ({ ...PEER, probed: i < 32 }));
-  const ofStrangers = [
+  const ofUnknownNodes = [
     { port: 7950 },
     { group: "239.9.9.9" },
     { isOnMesh: false, interface: "eth1" },
@@ -108,11 +108,18 @@ function all(many: boolean): readonly Finding[] {
     {},
   ].flatMap((difference) =>
     [peers, []].flatMap((peers) => {
-      const other = { ...STRANGER, ...difference, ...(difference.port === undefined ? {} : { port: 7951 }) };
-      return scanFindings({ node: NODE, interfaces, peers }, times({ ...STRANGER, ...difference }, other));
+      const other = { ...UNKNOWN_NODE, ...difference, ...(difference.port === undefined ? {} : { port: 7951 }) };
+      return scanFindings({ node: NODE, interfaces, peers }, times({ ...UNKNOWN_NODE, ...difference }, other));
     })
   );
-  return [ofPeers, ofNode, ofFlaws, ofInterfaces, findings({ node: NODE, interfaces, peers: manyPeers }), ofStrangers]
+  return [
+    ofPeers,
+    ofNode,
+    ofFlaws,
+    ofInterfaces,
+    findings({ node: NODE, interfaces, peers: manyPeers }),
+    ofUnknownNodes,
+  ]
     .flat();
 }
 

@@ -1,5 +1,6 @@
 /**
- * The properties that must hold in a world of churn. Each check returns a description of what does not hold:
+ * Churn checks: the properties that must hold in a world of churn. Each check returns a description of what does not
+ * hold:
  *
  * - K1: within a limit after the last change all running nodes know each other;
  * - K2: no node knows a departed one: a node that got its leave forgets it within 100 ms, all others when it was silent
@@ -58,7 +59,7 @@ export function memoryProblem(world: ChurnWorld): string | undefined {
       isKnown = true;
       const deadline = forgottenAt(world, node, departed);
       if (world.now <= deadline) continue;
-      return `K2: node ${node.index} still knows node ${departed.index}, ${departed.state} at ${departed.goneAt} ms, ` +
+      return `K2: node ${node.index} still knows node ${departed.index}, ${departed.state} at ${departed.departedAt} ms, ` +
         `though it was to forget it by ${deadline.toFixed(1)} ms`;
     }
     departed.isForgotten = !isKnown && world.now > lastReadAt(world, departed);
@@ -69,20 +70,20 @@ export function memoryProblem(world: ChurnWorld): string | undefined {
 /** When a node must have forgotten a departed one, at the latest. */
 function forgottenAt(world: ChurnWorld, node: ChurnNode, departed: ChurnNode): number {
   const { longestDelay, patience, heartbeat, lossy, now } = world;
-  const { goneAt, state } = departed;
+  const { departedAt, state } = departed;
   // A node that has moved may get the leave at its old address, when the datagrams from the new one are lost.
-  const isLost = lossy && goneAt - node.movedAt < 10 * heartbeat;
-  const hasLeft = state === "closed" && !isLost && hasAnswered(world, node, departed, goneAt) &&
-    !world.wereApart(node, departed, goneAt - longestDelay, goneAt + LEAVE_INSISTS);
+  const isLost = lossy && departedAt - node.movedAt < 10 * heartbeat;
+  const hasLeft = state === "closed" && !isLost && hasAnswered(world, node, departed, departedAt) &&
+    !world.wereApart(node, departed, departedAt - longestDelay, departedAt + LEAVE_INSISTS);
   const time = hasLeft
     ? (lossy ? LEAVE_INSISTS : LEAVE_TIME)
-    : hasAnswered(world, departed, node, goneAt)
+    : hasAnswered(world, departed, node, departedAt)
     ? patience
     : QUIET_TIMEOUT;
-  const stalled = node.stalledIn(goneAt - longestDelay, now);
+  const stalled = node.stalledIn(departedAt - longestDelay, now);
   // A node that was stalled begins anew, and probes every 1/16 of a heartbeat.
   const woken = stalled > 0 ? (node.stalls.at(-1)?.to ?? now) + AFTER_WAKING * heartbeat : 0;
-  return Math.max(goneAt + time + stalled, woken) + longestDelay + 0.01;
+  return Math.max(departedAt + time + stalled, woken) + longestDelay + 0.01;
 }
 
 /** Whether one node must have shown another by a moment that it can be probed. */
@@ -99,8 +100,8 @@ function hasAnswered(world: ChurnWorld, one: ChurnNode, other: ChurnNode, by: nu
 }
 
 /** When the last datagram of a departed node can be read. */
-function lastReadAt({ longestDelay, heartbeat }: ChurnWorld, { goneAt, state }: ChurnNode): number {
-  return goneAt + (state === "closed" ? LEAVE_INSISTS : 0) + longestDelay + heartbeat;
+function lastReadAt({ longestDelay, heartbeat }: ChurnWorld, { departedAt, state }: ChurnNode): number {
+  return departedAt + (state === "closed" ? LEAVE_INSISTS : 0) + longestDelay + heartbeat;
 }
 
 /** A node whose methods do not agree. */

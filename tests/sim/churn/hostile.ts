@@ -1,5 +1,5 @@
 /**
- * An unknown node forges heartbeats, invents nodes and forges peer exchanges while real nodes join: C4.
+ * Hostile churn: an unknown node forges heartbeats, invents nodes and forges peer exchanges while real nodes join: C4.
  *
  * @module
  */

@@ -137,7 +137,7 @@ function placeProblem(world: ChurnWorld, moved: ChurnNode): string | undefined {
 /** A process that replaces another at its address shows that the other has departed, before its timeout. */
 async function untilForgotten(world: ChurnWorld, node: ChurnNode, next: ChurnNode, inItsPlace: boolean): Promise<void> {
   const { heartbeat, patience, longestDelay, network: { clock } } = world;
-  const silent = node.goneAt + patience;
+  const silent = node.departedAt + patience;
   const replaced = inItsPlace && !world.lossy ? next.openedAt + REPLACED * heartbeat : Infinity;
   await clock.advance(Math.max(0, Math.min(silent, replaced) + 4 * longestDelay + 1 - world.now));
   const knows = world.running().find(({ known }) => known.has(node.id));

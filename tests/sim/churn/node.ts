@@ -27,7 +27,7 @@ export class ChurnNode {
   movedAt: number = -Infinity;
   state: "running" | "closed" | "crashed" = "running";
   /** When `close` was called, or when it crashed. */
-  goneAt: number = Infinity;
+  departedAt: number = Infinity;
   /** Whether no node may know it any more. */
   isForgotten = false;
 

@@ -1,5 +1,5 @@
 /**
- * The properties of a world of churn, drawn from its seed before anything happens.
+ * Churn plan: the properties of a world of churn, drawn from its seed before anything happens.
  *
  * @module
  */

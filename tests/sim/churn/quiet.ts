@@ -1,6 +1,6 @@
 /**
- * Nothing happens for hours except that datagrams are lost and nodes stall for up to one heartbeat: C2. No peer may be
- * lost.
+ * Quiet churn: nothing happens for hours except that datagrams are lost and nodes stall for up to one heartbeat: C2. No
+ * peer may be lost.
  *
  * @module
  */

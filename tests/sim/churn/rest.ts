@@ -1,5 +1,5 @@
 /**
- * How a world of churn comes to rest and ends.
+ * Rest: how a world of churn comes to rest and ends.
  *
  * @module
  */

@@ -1,6 +1,6 @@
 /**
- * The network is partitioned in two, for shorter or longer than the timeout of peers, and heals: C1. No node hears both
- * sides, so all know each other again as soon as after a start.
+ * Split: the network is partitioned in two, for shorter or longer than the timeout of peers, and heals: C1. No node
+ * hears both sides, so all know each other again as soon as after a start.
  *
  * @module
  */

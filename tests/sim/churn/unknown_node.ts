@@ -7,6 +7,7 @@
 
 import type { SeededRandom } from "../../../adapters/memory.ts";
 import { type DatagramSocket, encodeExtension, encodePacket, type Extension } from "../../../mod.ts";
+import { nodeIdBytes } from "../../support/hex.ts";
 import { open } from "../../support/memory_sockets.ts";
 import { pick } from "../storm/plan.ts";
 import { HEARTBEAT, recordsOf } from "../storm/wire.ts";
@@ -114,17 +115,17 @@ export class UnknownNode {
         return this.#loop();
       case "mirror":
         return random.chance(0.5)
-          ? heartbeat(bytesOf(node.id), target, this.#records())
+          ? heartbeat(nodeIdBytes(node.id), target, this.#records())
           : heartbeat(id, pick(random, this.#formsOf(node)), {
             ...this.#records(),
             peers: [...this.#peerList().slice(0, 3), { id, ...endpointOf(node) }, {
-              id: bytesOf(node.id),
+              id: nodeIdBytes(node.id),
               host: UNKNOWN.host,
               port: 9,
             }],
           });
       case "mimic":
-        return heartbeat(bytesOf(other.id), target, random.chance(0.5) ? this.#records() : undefined);
+        return heartbeat(nodeIdBytes(other.id), target, random.chance(0.5) ? this.#records() : undefined);
       case "crowd":
         return heartbeat(
           id,
@@ -223,8 +224,4 @@ function nonceOf(data: Uint8Array): number | undefined {
 function endpointOf({ mesh }: ChurnNode): Target {
   const [host = "", port] = mesh.address.split(":");
   return { host, port: Number(port) };
-}
-
-function bytesOf(nodeId: string): Uint8Array {
-  return Uint8Array.from(nodeId.replaceAll("-", "").match(/../g) ?? [], (byte) => Number.parseInt(byte, 16));
 }

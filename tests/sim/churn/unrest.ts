@@ -1,5 +1,5 @@
 /**
- * Nodes join, leave, crash, come back and stall, and the network is partitioned and heals: C1.
+ * Unrest: nodes join, leave, crash, come back and stall, and the network is partitioned and heals: C1.
  *
  * @module
  */

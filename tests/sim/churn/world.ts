@@ -199,11 +199,6 @@ export class ChurnWorld {
     );
   }
 
-  /** Longest duration of a partition or cut. */
-  get longestSeparation(): number {
-    return this.#separations.reduce((longest, { from, to }) => Math.max(longest, Math.min(to, this.now) - from), 0);
-  }
-
   #separate(isApart: Separation["isApart"]): void {
     this.counts.partitions++;
     this.lastChange = this.now;
@@ -213,7 +208,7 @@ export class ChurnWorld {
 
   #end(node: ChurnNode, state: "closed" | "crashed"): void {
     node.state = state;
-    node.goneAt = this.lastChange = this.now;
+    node.departedAt = this.lastChange = this.now;
   }
 
   #onEvent(node: ChurnNode, event: MeshEvent): void {

@@ -1,5 +1,6 @@
 /**
- * The properties that must hold in a seeded world. Each check returns a description of what does not hold:
+ * Storm checks: the properties that must hold in a seeded world. Each check returns a description of what does not
+ * hold:
  *
  * - P1: each subscriber gets every key that a node has accepted, or an event that covers it;
  * - P2: nothing that cannot lose a key causes a gap;
@@ -154,7 +155,7 @@ function pairProblem({ plan, excuses }: StormWorld, node: StormNode, other: Stor
 }
 
 /** A key of which a subscriber got neither an event nor a gap. */
-export function coverProblem(world: StormWorld, apart: ReadonlySet<StormNode>): string | undefined {
+function coverProblem(world: StormWorld, apart: ReadonlySet<StormNode>): string | undefined {
   const { nodes } = world;
   for (const publisher of nodes) {
     if (publisher.kind !== "extended" || publisher.accepted.size === 0) continue;

@@ -1,6 +1,6 @@
 /**
- * The exceptions that the checks of a seeded world allow, by name. `docs/guarantees.md` lists the same, and a test
- * compares the two.
+ * Excuses: the exceptions that the checks of a seeded world allow, by name. `docs/guarantees.md` lists the same, and a
+ * test compares the two.
  *
  * @module
  */

@@ -1,5 +1,5 @@
 /**
- * The faults of a seeded world. Times are in milliseconds.
+ * Faults: what goes wrong in a seeded world. Times are in milliseconds.
  *
  * @module
  */

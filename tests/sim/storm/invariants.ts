@@ -1,5 +1,5 @@
 /**
- * The properties that must hold at every moment of a seeded world, not only in the end:
+ * Invariants: the properties that must hold at every moment of a seeded world, not only in the end:
  *
  * - P14: `staleness` is never less than the age of the oldest key that was accepted and is outstanding;
  * - P15: a peer is not `current` while something is missing whose number the node has heard;

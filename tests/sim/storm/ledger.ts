@@ -1,6 +1,6 @@
 /**
- * The keys that are outstanding between each two nodes of a seeded world: those that one has accepted and of which the
- * other has got neither an event nor a gap.
+ * Ledger: the keys that are outstanding between each two nodes of a seeded world: those that one has accepted and of
+ * which the other has got neither an event nor a gap.
  *
  * @module
  */

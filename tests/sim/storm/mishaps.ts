@@ -1,5 +1,5 @@
 /**
- * Faults of a seeded world that take several steps, one after the other. Times are in milliseconds.
+ * Mishaps: faults of a seeded world that take several steps, one after the other. Times are in milliseconds.
  *
  * @module
  */

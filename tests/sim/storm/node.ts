@@ -1,5 +1,5 @@
 /**
- * A node of a seeded world, with all that was done to it and all that it received.
+ * Storm node: a node of a seeded world, with all that was done to it and all that it received.
  *
  * @module
  */
@@ -15,6 +15,7 @@ import type {
   SyncEvent,
   Topic,
 } from "../../../mod.ts";
+import { nodeIdBytes } from "../../support/hex.ts";
 import type { MemoryPlainPeer } from "../../support/memory_plain_peer.ts";
 import type { Kind } from "./plan.ts";
 import type { StormTap } from "./tap.ts";
@@ -154,7 +155,7 @@ export class StormNode {
   /** When it last got a gap of a node, by that node's id, in the order of events. */
   readonly gapOf: Map<string, number> = new Map();
   /** `host:port` of the peers that it knew when it left. */
-  toldOfLeave: ReadonlySet<string> | undefined;
+  peersAtLeave: ReadonlySet<string> | undefined;
   paused = false;
   /** Whether its machine is suspended: it cannot be called. */
   asleep = false;
@@ -307,7 +308,7 @@ function beginningWith(id: string, randomBytes: (length: number) => Uint8Array):
   let isFirst = true;
   return (length) => {
     const bytes = randomBytes(length);
-    if (isFirst) bytes.set(id.replaceAll("-", "").match(/../g)?.map((byte) => Number.parseInt(byte, 16)) ?? []);
+    if (isFirst) bytes.set(nodeIdBytes(id));
     isFirst = false;
     return bytes;
   };

@@ -1,5 +1,5 @@
 /**
- * The delays of datagrams in a seeded world, and their variation.
+ * Path delays: the delays of datagrams in a seeded world, and their variation.
  *
  * @module
  */

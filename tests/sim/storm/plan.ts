@@ -1,5 +1,5 @@
 /**
- * The properties of a seeded world, drawn from its seed before anything happens.
+ * Storm plan: the properties of a seeded world, drawn from its seed before anything happens.
  *
  * @module
  */

@@ -1,5 +1,5 @@
 /**
- * The rows of "How soon" in `docs/guarantees.md` and other time limits, each with a world in which it applies.
+ * Rows: those of "How soon" in `docs/guarantees.md` and other time limits, each with a world in which it applies.
  *
  * @module
  */

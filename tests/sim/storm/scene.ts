@@ -1,5 +1,5 @@
 /**
- * A few nodes that know each other, for a test of single datagrams.
+ * Scene: a few nodes that know each other, for a test of single datagrams.
  *
  * @module
  */

@@ -1,6 +1,6 @@
 /**
- * Seeded worlds of one incident each, for which `docs/guarantees.md` says how soon its event comes. P13: it comes by
- * then.
+ * Soon: seeded worlds of one incident each, for which `docs/guarantees.md` says how soon its event comes. P13: it comes
+ * by then.
  *
  * @module
  */

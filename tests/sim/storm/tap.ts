@@ -1,5 +1,5 @@
 /**
- * Inspects every datagram that the nodes of a seeded world send.
+ * Tap: inspects every datagram that the nodes of a seeded world send.
  *
  * @module
  */

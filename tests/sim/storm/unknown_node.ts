@@ -6,6 +6,7 @@
  */
 
 import { type DatagramSocket, encodeExtension, encodePacket, type Extension } from "../../../mod.ts";
+import { nodeIdBytes } from "../../support/hex.ts";
 import type { StormNode } from "./node.ts";
 import { pick } from "./plan.ts";
 import { BATCH, CATCH_UP, HEARTBEAT, LEAVE, NAK, recordsOf, STATE } from "./wire.ts";
@@ -165,7 +166,7 @@ export class StormUnknownNode {
       case "leave":
         return control(LEAVE, id, { position });
       case "request": {
-        const stream = bytesOf(pick(random, nodes).nodeId);
+        const stream = nodeIdBytes(pick(random, nodes).nodeId);
         const nonce = random.below(2 ** 32);
         if (random.chance(0.5)) return control(CATCH_UP, id, { stream, nonce, since: random.below(10_000) });
         return control(NAK, id, { stream, nonce, ranges: [{ from: 1, to: 1 + random.below(100) }] });
@@ -205,8 +206,4 @@ function joined(packet: Uint8Array, extension: Extension): Uint8Array {
 function textOf(id: Uint8Array): string {
   const hex = Array.from(id, (byte) => byte.toString(16).padStart(2, "0")).join("");
   return hex.replace(/^(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-");
-}
-
-function bytesOf(nodeId: string): Uint8Array {
-  return Uint8Array.from(nodeId.replaceAll("-", "").match(/../g) ?? [], (byte) => Number.parseInt(byte, 16));
 }

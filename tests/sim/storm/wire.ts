@@ -10,7 +10,6 @@ export const INVALIDATE = 0x01;
 export const HEARTBEAT = 0x02;
 export const BATCH = 0x03;
 export const NAK = 0x10;
-export const ACK = 0x11;
 export const LEAVE = 0x12;
 export const CATCH_UP = 0x13;
 export const STATE = 0x17;

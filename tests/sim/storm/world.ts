@@ -328,7 +328,7 @@ export class StormWorld {
     }
     node.state = "leaving";
     node.leavesAt = this.now;
-    node.toldOfLeave = new Set(node.mesh?.peers());
+    node.peersAtLeave = new Set(node.mesh?.peers());
     this.ledger.close(node);
     void node.mesh?.close().then((report) => {
       node.report = report;
@@ -417,7 +417,7 @@ export class StormWorld {
       if (publisher === undefined) this.#gapOfNobody(node, event.node);
       else {
         this.ledger.cover(node, publisher);
-        const isUnknown = publisher.toldOfLeave?.has(node.mesh?.address ?? "") === false;
+        const isUnknown = publisher.peersAtLeave?.has(node.mesh?.address ?? "") === false;
         const hadNoRoom = isCrowded && (isUnknown || mishap !== undefined);
         if (hadNoRoom) this.excuses.use("no room");
         if (hadNoRoom || together > publisher.leavesAt - ACQUAINTANCE) node.excusedGaps++;

@@ -1,3 +1,5 @@
+// Assertion error: what every failed assertion throws.
+
 /** What every failed assertion throws. */
 export class AssertionError extends Error {
   override readonly name = "AssertionError";

@@ -1,3 +1,4 @@
+// Equality assertions: deep equality, strict equality and contained items.
 import nodeAssert from "node:assert";
 import { inspect } from "node:util";
 import { AssertionError, withSuffix } from "./assertion_error.ts";

@@ -1,3 +1,4 @@
+// Error assertions: what a function throws or a promise rejects with.
 import { inspect } from "node:util";
 import { AssertionError, withSuffix } from "./assertion_error.ts";
 

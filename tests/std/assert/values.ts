@@ -1,3 +1,4 @@
+// Value assertions: conditions, existence, matches and comparisons.
 import { inspect } from "node:util";
 import { AssertionError, withSuffix } from "./assertion_error.ts";
 

@@ -1,6 +1,6 @@
 /**
- * Path challenges to joining nodes in a large mesh: a few of its nodes send them, each after a random delay
- * ({@linkcode ResponseSuppression}).
+ * Joining node prober: sends path challenges to joining nodes in a large mesh. A few nodes of the mesh send them, each
+ * after a random delay ({@linkcode ResponseSuppression}).
  *
  * @module
  */
@@ -10,8 +10,8 @@ import type { PeerEntry } from "./peer.ts";
 import type { PeerTable } from "./peer_table.ts";
 import type { ResponseSuppression } from "./response_suppression.ts";
 
-/** What {@linkcode NewcomerProber} are made of. The callback MUST NOT throw. */
-export interface NewcomerProberConfig {
+/** What a {@linkcode JoiningNodeProber} is made of. The callback MUST NOT throw. */
+export interface JoiningNodeProberConfig {
   readonly clock: Clock;
   readonly suppression: ResponseSuppression;
   readonly peers: PeerTable;
@@ -20,11 +20,11 @@ export interface NewcomerProberConfig {
 }
 
 /** The joining nodes that this node challenges after a delay, unless they have answered or been challenged by then. */
-export class NewcomerProber {
-  readonly #config: NewcomerProberConfig;
+export class JoiningNodeProber {
+  readonly #config: JoiningNodeProberConfig;
   readonly #chosen = new Map<PeerEntry, Timer>();
 
-  constructor(config: NewcomerProberConfig) {
+  constructor(config: JoiningNodeProberConfig) {
     this.#config = config;
   }
 

@@ -1,5 +1,5 @@
 /**
- * The socket of an unknown node.
+ * The socket of an unknown node: how a test binds it.
  *
  * @module
  */
@@ -7,7 +7,7 @@
 import type { BindOptions } from "../../mod.ts";
 
 /** It receives what is sent to it, and can send to the group. */
-export const STRANGER_SOCKET: BindOptions = {
+export const UNKNOWN_NODE_SOCKET: BindOptions = {
   host: "0.0.0.0",
   port: 5000,
   shared: false,
