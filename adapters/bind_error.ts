@@ -102,8 +102,7 @@ export function multicastError(cause: unknown, { joinGroup, multicastInterface }
 }
 
 function bindErrorCode(cause: unknown): BindErrorCode {
-  const error = asError(cause);
-  return CODES[String(codeOf(error))] ?? CODES[error.name] ?? "EUNKNOWN";
+  return CODES[String(codeOf(cause))] ?? CODES[asError(cause).name] ?? "EUNKNOWN";
 }
 
 function reason(code: BindErrorCode, shared: boolean, isIpv6: boolean): string {

@@ -32,6 +32,7 @@ const STORMS = [100, 1000] as const;
 /** The directed tests, which also cover what storms do not show. */
 const STORM_TESTS = [
   "sim/storm_directed",
+  "reliability/acknowledgements",
   "reliability/congestion_detector",
   "reliability/nak_scheduler",
   "membership/path_mtu",

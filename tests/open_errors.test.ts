@@ -6,6 +6,7 @@ import { readFile } from "node:fs/promises";
 import { networkInterfaces } from "node:os";
 import process from "node:process";
 import { describe, test } from "node:test";
+import { runInNewContext } from "node:vm";
 import { systemPorts } from "../adapters/auto.ts";
 import { bindError } from "../adapters/bind_error.ts";
 import { MemoryNetwork } from "../adapters/memory.ts";
@@ -273,6 +274,16 @@ test("what Node's permission model refuses is not permitted, and the message nam
   });
   assertEquals(error.code, "EACCES");
   assertStringIncludes(error.message, "--allow-net");
+});
+
+test("an error of another realm keeps its code, and its text is in the message", () => {
+  // As the errors of the runtime are in a test runner that gives each file globals of its own.
+  const cause = runInNewContext('Object.assign(new Error("bind EADDRINUSE"), { code: "EADDRINUSE" })');
+  assert(!(cause instanceof Error));
+  const options = { host: "0.0.0.0", port: 7946, shared: false };
+  const error = bindError(cause, { ...options, sendsMulticast: false, multicastLoopback: true, multicastTtl: 1 });
+  assertEquals([error.code, error.cause], ["EADDRINUSE", cause]);
+  assertStringIncludes(error.message, "as another socket has the port: Error: bind EADDRINUSE");
 });
 
 test("each socket that is not permitted names the missing permission", async () => {

@@ -278,4 +278,22 @@ export const PROTOCOL: readonly Mutant[] = judgedBy("storms", [
     find: "this.#config.guards.touchAll();\n    this.#config.dispatcher",
     replace: "this.#config.dispatcher",
   },
+  {
+    name: "the announcement goes to the group alone",
+    file: "src/reliability/send_stream.ts",
+    find: 'this.positionRecords), "extended");',
+    replace: 'this.positionRecords), "group");',
+  },
+  {
+    name: "all nodes of a large mesh acknowledge the leave of an unknown node",
+    file: "src/reliability/acknowledgements.ts",
+    find: "isKnown || suppression.isChosen(0)",
+    replace: "isKnown || suppression",
+  },
+  {
+    name: "acknowledgements have no limit",
+    file: "src/reliability/acknowledgements.ts",
+    find: "if (this.#limit.allow()) transmit",
+    replace: "transmit",
+  },
 ]);

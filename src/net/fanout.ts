@@ -4,7 +4,7 @@
  * @module
  */
 
-import { type Endpoint, formatAddress } from "../platform/endpoint.ts";
+import { type Endpoint, formatEndpoint } from "../platform/endpoint.ts";
 
 /**
  * Seeds that no known peer covers, so that batches go there too.
@@ -22,14 +22,14 @@ function uncoveredSeeds(peers: readonly Endpoint[], seeds: readonly Endpoint[]):
 
 /** The endpoints of `all` that are not among `others`. */
 export function unknownEndpoints(all: readonly Endpoint[], others: readonly Endpoint[]): readonly Endpoint[] {
-  const names = new Set(others.map(({ host, port }) => formatAddress(host, port)));
-  return all.filter(({ host, port }) => !names.has(formatAddress(host, port)));
+  const names = new Set(others.map(formatEndpoint));
+  return all.filter((endpoint) => !names.has(formatEndpoint(endpoint)));
 }
 
 /** Each endpoint once, although several nodes may share it. */
 export function unique(endpoints: Iterable<Endpoint>): readonly Endpoint[] {
   const byName = new Map<string, Endpoint>();
-  for (const endpoint of endpoints) byName.set(formatAddress(endpoint.host, endpoint.port), endpoint);
+  for (const endpoint of endpoints) byName.set(formatEndpoint(endpoint), endpoint);
   return [...byName.values()];
 }
 

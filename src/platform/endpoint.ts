@@ -38,7 +38,7 @@ export function formatAddress(host: string, port: number): string {
   return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
 }
 
-/** {@linkcode formatAddress} of an endpoint: its name in maps and sets. */
+/** {@linkcode formatAddress} of an endpoint: its name for users, and in maps and sets. */
 export function formatEndpoint({ host, port }: Endpoint): string {
   return formatAddress(host, port);
 }

@@ -21,7 +21,10 @@ export function asError(thrown: unknown): Error {
   return thrown instanceof Error ? thrown : new Error(String(thrown));
 }
 
-/** The `code` of a thrown value, as of the runtimes' system errors; `undefined` when it has none. */
+/**
+ * The `code` of a thrown value, as of the runtimes' system errors; `undefined` when it has none. It is read of any
+ * object: an error of another realm, such as a test runner's context, is no `Error` here.
+ */
 export function codeOf(thrown: unknown): unknown {
   return (thrown as { readonly code?: unknown } | null | undefined)?.code;
 }

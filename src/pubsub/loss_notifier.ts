@@ -67,7 +67,7 @@ export class LossNotifier {
 
   /**
    * The event loop has stalled, or the machine was suspended for `suspended` milliseconds. `since` is the time of the
-   * last check before that, by the clock.
+   * last check before that, by the clock, less the suspension, during which the clock stopped.
    */
   stalled({ since, suspended }: { readonly since: number; readonly suspended: number }): void {
     const { clock, dispatcher, emit, heartbeat } = this.#config;

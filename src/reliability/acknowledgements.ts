@@ -46,9 +46,13 @@ export class Acknowledgements implements StreamAcks {
     if (isKnown || suppression.isChosen(0)) this.confirm(nodeId, settled, source);
   }
 
-  onReused({ nodeId: stream }: ReceiveStream, settled: number, token: Uint8Array, to: Endpoint): void {
+  /**
+   * Sends the number as a settled one, with the token that shows where the node listens. This has no limit of its own:
+   * the receive streams notify a node at most eight times, once a second.
+   */
+  onReused({ nodeId: stream }: ReceiveStream, number: number, token: Uint8Array, to: Endpoint): void {
     const { nodeId, transmit } = this.#config;
-    transmit.sendControlPacket(encodeControl(TYPE_ACK, nodeId, { stream, settled, token }), to);
+    transmit.sendControlPacket(encodeControl(TYPE_ACK, nodeId, { stream, settled: number, token }), to);
   }
 
   /** Acknowledges that this node needs no number of a stream up to `settled`. */

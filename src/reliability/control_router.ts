@@ -28,7 +28,10 @@ export interface ControlRouterConfig {
   readonly shutdown: Shutdown;
 }
 
-/** Passes on what is for this node. After `close` was called it passes on only what others still need of the node. */
+/**
+ * Passes on what is for this node. Once `close` was called and the node has met those that it looks for, it passes on
+ * only what others still need of the node.
+ */
 export class ControlRouter implements ControlSink {
   readonly #config: ControlRouterConfig;
 

@@ -262,7 +262,10 @@ export class ReceiveStream {
     return this.catchUp === undefined && this.window.missing === 0;
   }
 
-  /** For how long the oldest hole has been missing while its node was heard, in milliseconds; 0 without a hole. */
+  /**
+   * For how long the oldest hole has been missing while its node was heard, in milliseconds; 0 without a hole, and while the
+   * stream catches up.
+   */
   missingFor(now: number): number {
     const [oldest] = this.window.holes;
     if (oldest === undefined || this.catchUp !== undefined) return 0;

@@ -12,7 +12,7 @@ import type { KnownPeer } from "../membership/peer.ts";
 import type { InterfaceSockets } from "../net/interface_sockets.ts";
 import type { TransmitQueue } from "../net/transmit_queue.ts";
 import type { Clock } from "../platform/clock.ts";
-import { formatAddress } from "../platform/endpoint.ts";
+import { formatEndpoint } from "../platform/endpoint.ts";
 import type { Batcher } from "../pubsub/batcher.ts";
 import type { Reliability } from "./reliability.ts";
 
@@ -156,7 +156,7 @@ export class Shutdown {
 
   #silentSeeds(): readonly string[] {
     const { membership } = this.#config;
-    return membership.unansweredSeeds(membership.openSeeds()).map(({ host, port }) => formatAddress(host, port));
+    return membership.unansweredSeeds(membership.openSeeds()).map(formatEndpoint);
   }
 
   #hasPublished(): boolean {

@@ -12,6 +12,7 @@ describe("a thrown value", () => {
 
   test("has the code that the runtime gave it, or none", () => {
     assertEquals(codeOf(Object.assign(new Error("x"), { code: "EPIPE" })), "EPIPE");
+    assertEquals(codeOf({ code: "EPIPE" }), "EPIPE");
     for (const thrown of [new Error("x"), "text", 5, null, undefined]) assertEquals(codeOf(thrown), undefined);
   });
 });

@@ -1,6 +1,6 @@
 // Acknowledgements: which leaves are acknowledged, and at which rate.
 import { describe, test } from "node:test";
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertGreater, assertLessOrEqual } from "@std/assert";
 import { SeededRandom, VirtualClock } from "../../adapters/memory.ts";
 import { ResponseSuppression } from "../../src/membership/response_suppression.ts";
 import type { Endpoint } from "../../src/platform/endpoint.ts";
@@ -56,12 +56,15 @@ describe("a leave", () => {
   });
 
   test("of an unknown node is acknowledged by a few nodes of a large mesh, and by all of a small one", () => {
-    const large = setUp({ validated: 1_000_000, isPeer: false });
+    const large = setUp({ validated: 80, isPeer: false });
     const small = setUp({ validated: 8, isPeer: false });
     for (const { acks, stream } of [large, small]) {
       for (let i = 0; i < 100; i++) acks.onSettled(stream, 7);
     }
-    assertEquals([large.sent.length, small.sent.length], [0, 100]);
+    assertEquals(small.sent.length, 100);
+    // Eight of 80 on average.
+    assertGreater(large.sent.length, 0);
+    assertLessOrEqual(large.sent.length, 25);
   });
 
   test("is acknowledged 128 times a second at most, however many are forged", async () => {

@@ -4,6 +4,7 @@ import { assert, assertAlmostEquals, assertEquals, assertLessOrEqual } from "@st
 import * as fc from "fast-check";
 import { SeededRandom, VirtualClock } from "../../adapters/memory.ts";
 import { Pacer } from "../../src/net/pacer.ts";
+import type { FanoutScope } from "../../src/net/transmit_queue.ts";
 import type { Endpoint } from "../../src/platform/endpoint.ts";
 import { RetransmitBuffer } from "../../src/reliability/retransmit_buffer.ts";
 import { SendStream } from "../../src/reliability/send_stream.ts";
@@ -24,7 +25,7 @@ interface Posted {
   readonly at: number;
   readonly type: number;
   readonly extension: Extension;
-  readonly to: Endpoint | undefined;
+  readonly to: Endpoint | FanoutScope;
   readonly length: number;
 }
 
@@ -52,9 +53,8 @@ function setUp({ peers = [requester("a")], multicast = true, maxBytes = 65_536, 
     multicast: () => multicast,
     peers: () => ({ get: (id) => known.get(id), extended: () => [...known.values()] }),
     transmit: {
-      sendControlPacket: (packet, scope) => {
+      sendControlPacket: (packet, to) => {
         const { type, rest } = decodePacket(packet);
-        const to = typeof scope === "string" ? undefined : scope;
         posted.push({ at: clock.now(), type, extension: decodeExtension(rest) ?? {}, to, length: packet.length });
       },
       wake: () => ready.count++,
@@ -113,7 +113,7 @@ describe("the position", () => {
     await clock.advance(10_000);
     assertEquals(posted.map(({ at }) => at), ANNOUNCED);
     for (const { type, to, extension: { position, ...rest }, at } of posted) {
-      assertEquals([type, to, rest, position], [TYPE_STATE, undefined, {}, { last: 2, oldest: 1, age: at }]);
+      assertEquals([type, to, rest, position], [TYPE_STATE, "extended", {}, { last: 2, oldest: 1, age: at }]);
     }
     assertEquals(clock.pending, 0);
   });
@@ -278,7 +278,12 @@ describe("a NAK", () => {
     const token = own.tokenFor(requester("a"));
     known.set("a", requester("a", 9999));
     own.onNak("a", AT, { nonce: 5, token, ranges: [range(1)] });
-    assertEquals([retransmits(), own.naksRefused, posted.length, posted[0]?.to?.port], [[], 1, 1, 9999]);
+    assertEquals([retransmits(), own.naksRefused, posted.length, posted[0]?.to], [
+      [],
+      1,
+      1,
+      requester("a", 9999).endpoint,
+    ]);
     own.onNak("a", AT, { nonce: 6, token: own.tokenFor(requester("a", 9999)), ranges: [range(1)] });
     assertEquals(retransmits().length, 1);
   });
@@ -603,9 +608,12 @@ describe("leaving", () => {
     posted.length = 0;
     const left = watch(own.leave(peers, 1000));
     await clock.advance(35);
-    const said = () => posted.map(({ at, type, to, extension }) => [at, type, to?.host, extension.position?.last]);
+    const said = () =>
+      posted.map((
+        { at, type, to, extension },
+      ) => [at, type, typeof to === "string" ? to : to.host, extension.position?.last]);
     assertEquals(said(), [
-      [0, TYPE_LEAVE, undefined, 3],
+      [0, TYPE_LEAVE, "extended", 3],
       [30, TYPE_LEAVE, "10.0.0.1", 3],
       [30, TYPE_LEAVE, "10.0.0.2", 3],
     ]);
