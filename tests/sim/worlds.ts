@@ -59,13 +59,13 @@ export async function closeWorld({ network, nodes }: World): Promise<void> {
 }
 
 /**
- * Runs `body` for each seed, an eighth of them at small size, and names the seed of the first that fails.
+ * Runs `body` for each seed, a twelfth of them at small size, and names the seed of the first that fails.
  * `WARP_MESH_SEED` runs that one alone.
  */
 export async function forSeeds(count: number, body: (seed: number) => Promise<void>): Promise<void> {
   const chosen = globalThis.process?.env.WARP_MESH_SEED;
   const seeds = chosen === undefined
-    ? Array.from({ length: sized(count, Math.ceil(count / 8)) }, (_, i) => i + 1)
+    ? Array.from({ length: sized(count, Math.ceil(count / 12)) }, (_, i) => i + 1)
     : [Number(chosen)];
   for (const seed of seeds) {
     try {
