@@ -13,7 +13,8 @@ export const USAGE = `Usage: npm start -- [--rounds <count>] [--bound <ms>] [--d
   --rounds <count>   how often a user is changed                                 (12)
   --bound <ms>       time after which no replica may serve the old value         (250)
   --deaf <runtime>   the replica that leaves the subscription out                (none)
-  --crash <runtime>  the replica that is killed after the first round            (none)
+  --crash <runtime>  the replica that is killed after the first round;           (none)
+                     the demo then fails, and leaves no process behind
   --help, -h         print this
 
 A runtime is one of ${RUNTIMES.join(", ")}.`;
