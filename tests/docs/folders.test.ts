@@ -1,10 +1,10 @@
 // Folders: each folder of the code has a page that explains it, and each file explains itself in its first sentence.
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { describe, test } from "node:test";
-import { assertEquals, assertGreater, assertLessOrEqual } from "@std/assert";
+import { assert, assertEquals, assertGreater, assertLessOrEqual } from "@std/assert";
 import { filesUnder } from "../../scripts/runtimes.ts";
+import { read, url } from "./documents.ts";
 
-const ROOT = new URL("../../", import.meta.url);
 const FOLDERS = ["platform", "wire", "net", "pubsub", "discovery", "membership", "reliability", "observability"];
 /** Folders whose part of the protocol has a section in docs/wire.md, and is kin to one with a paper or an RFC. */
 const OF_THE_PROTOCOL = FOLDERS.filter((folder) => folder !== "platform");
@@ -14,7 +14,9 @@ const OF_CODE = ["src", "adapters", "cli", "bench", "scripts", "examples"];
 describe("folders", () => {
   for (const folder of FOLDERS) {
     test(`src/${folder} has a page that explains it`, () => {
-      const page = read(`src/${folder}/README.md`);
+      const path = `src/${folder}/README.md`;
+      assert(existsSync(url(path)), `${path} is missing`);
+      const page = read(path);
       assertGreater(page.split("\n").length, 8);
       assertLessOrEqual(page.split("\n").length, 60);
       if (OF_THE_PROTOCOL.includes(folder)) assertEquals(lacksOf(page), []);
@@ -72,9 +74,4 @@ function opening(text: string): string {
   const lines = comment.split("\n").map((line) => line.replace(/^ \* ?/, ""));
   const end = lines.findIndex((line) => line.trim() === "" || line.startsWith("@"));
   return lines.slice(0, end).join(" ").trim();
-}
-
-function read(path: string): string {
-  const url = new URL(path, ROOT);
-  return existsSync(url) ? readFileSync(url, "utf8") : "";
 }

@@ -1,13 +1,12 @@
 // `docs/guarantees.md` lists what the seeded worlds check and what they excuse: no more, no less, in the same words.
 
 import { assertEquals } from "@std/assert";
-import { readFileSync } from "node:fs";
 import { test } from "node:test";
-import { fileURLToPath } from "node:url";
 import { EXCUSES } from "../sim/storm/excuses.ts";
 import { ROWS } from "../sim/storm/rows.ts";
+import { read } from "./documents.ts";
 
-const text = readFileSync(fileURLToPath(new URL("../../docs/guarantees.md", import.meta.url)), "utf8");
+const text = read("docs/guarantees.md");
 
 test("what the worlds excuse is what the document lists", () => {
   const items = section("### What the worlds excuse").split(/\n- /).slice(1);

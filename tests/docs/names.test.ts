@@ -106,9 +106,7 @@ describe("words with hyphens", () => {
 
   test("in documents and comments are codes of findings", () => {
     assert(codes.size > 20);
-    const documents = [...DOCUMENTS.filter((document) => document !== "CHANGELOG.md"), ...PAGES];
-    assertEquals(documents.flatMap((document) => unknownCodes(document, spansOf(read(document)), codes)), []);
-    assertEquals(codeFiles.flatMap((file) => unknownCodes(file, spansOfComments(read(file)), codes)), []);
+    assertEquals(everywhere((place, spans) => unknownCodes(place, spans, codes)), []);
   });
 
   test("that are made up are found", () => {
@@ -151,9 +149,7 @@ describe("names that were changed", () => {
 
   test("are in no document and no comment", () => {
     assert(renamed.length > 20);
-    const documents = [...DOCUMENTS.filter((document) => document !== "CHANGELOG.md"), ...PAGES];
-    assertEquals(documents.flatMap((document) => oldNames(document, spansOf(read(document)), renamed)), []);
-    assertEquals(codeFiles.flatMap((file) => oldNames(file, spansOfComments(read(file)), renamed)), []);
+    assertEquals(everywhere((place, spans) => oldNames(place, spans, renamed)), []);
   });
 
   test("are found", () => {
@@ -181,6 +177,15 @@ describe("names that were changed", () => {
   });
 });
 
+/** The faults of what stands in code marks in each document but the changelog, and in the comments of each file. */
+function everywhere(faults: (place: string, spans: readonly string[]) => string[]): string[] {
+  const documents = [...DOCUMENTS.filter((document) => document !== "CHANGELOG.md"), ...PAGES];
+  return [
+    ...documents.flatMap((document) => faults(document, spansOf(read(document)))),
+    ...codeFiles.flatMap((file) => faults(file, spansOfComments(read(file)))),
+  ];
+}
+
 /** Names in code marks outside of blocks that are no word of the code: those with a capital letter inside. */
 function unknownWords(document: string, text: string, words: ReadonlySet<string>): string[] {
   const spans = matches(text.replaceAll(/^```.*?^```$/gms, ""), /`([^`]+)`/g);
@@ -191,8 +196,7 @@ function unknownWords(document: string, text: string, words: ReadonlySet<string>
 }
 
 function wordsOfCode(): ReadonlySet<string> {
-  const files = ["mod.ts", ...["src", "adapters", "cli"].flatMap((folder) => filesUnder(folder, ".ts"))];
-  return new Set(files.flatMap((file) => withoutComments(read(file)).match(/\w+/g) ?? []));
+  return new Set(codeFiles.flatMap((file) => withoutComments(read(file)).match(/\w+/g) ?? []));
 }
 
 /** Words with hyphens, in quotes or not, that are no code of a finding. */

@@ -1,14 +1,14 @@
 // The table of timers in `docs/architecture.md`: it names each file of src that sets a timer, and no other.
 import { assert, assertEquals } from "@std/assert";
-import { readdirSync, readFileSync } from "node:fs";
 import { describe, test } from "node:test";
+import { filesUnder } from "../../scripts/runtimes.ts";
+import { matches, read, withoutComments } from "./documents.ts";
 
-const ROOT = new URL("../../", import.meta.url);
 const ARCHITECTURE = "docs/architecture.md";
 
 describe("the table of timers", () => {
   test(`names each file that sets a timer, in ${ARCHITECTURE}`, () => {
-    const files = new Map(filesOfSrc().map((file) => [file, read(`src/${file}`)]));
+    const files = new Map(filesUnder("src", ".ts").map((file) => [file.slice("src/".length), read(file)]));
     assert(files.size > 80);
     assertEquals(faults(read(ARCHITECTURE), files), []);
   });
@@ -44,7 +44,7 @@ describe("the table of timers", () => {
 /** Describes the faults of the table for `files`, the texts of src by name. */
 function faults(document: string, files: ReadonlyMap<string, string>): string[] {
   const [, section = ""] = /^## Timers\n(.*?)(?=^## |$(?![^]))/ms.exec(document) ?? [];
-  const named = Array.from(section.matchAll(/^\|[^|]*\| `([\w/]+\.ts)` +\|/gm), ([, file = ""]) => file);
+  const named = matches(section, /^\|[^|]*\| `([\w/]+\.ts)` +\|/gm);
   const setting = [...files].filter(([, text]) => setsTimer(text)).map(([file]) => file);
   return [
     ...setting.filter((file) => !named.includes(file)).map((file) => `${file} sets a timer that the table leaves out`),
@@ -54,16 +54,5 @@ function faults(document: string, files: ReadonlyMap<string, string>): string[] 
 }
 
 function setsTimer(text: string): boolean {
-  const code = text.replace(/\/\*[^]*?\*\/|^\s*\/\/.*$/gm, "");
-  return /clock\??\.(?:setTimer|setTurnEnd)\(/.test(code);
-}
-
-function filesOfSrc(): string[] {
-  return readdirSync(new URL("src", ROOT), { recursive: true, encoding: "utf8" })
-    .filter((name) => name.endsWith(".ts"))
-    .map((name) => name.replaceAll("\\", "/"));
-}
-
-function read(path: string): string {
-  return readFileSync(new URL(path, ROOT), "utf8");
+  return /clock\??\.(?:setTimer|setTurnEnd)\(/.test(withoutComments(text));
 }
