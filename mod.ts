@@ -49,6 +49,7 @@ export type {
   PeerSettings,
   Severity,
 } from "./src/observability/diagnosis/diagnosis.ts";
+export type { Acknowledgement, Outcome, PublishResult, Unacknowledged } from "./src/acknowledgement.ts";
 export type { CloseReport } from "./src/close_report.ts";
 export type { MeshEventListener, MeshEvents } from "./src/observability/event_stream.ts";
 export type { GapReason, MeshEvent, Peer, Stage, Topic } from "./src/events.ts";
@@ -86,6 +87,7 @@ export type {
   SrvRecord,
 } from "./src/platform/host.ts";
 export type {
+  AwaitOptions,
   Cause,
   Metrics,
   PublishOptions,
@@ -95,6 +97,7 @@ export type {
   SyncBus,
   SyncCallback,
   SyncEvent,
+  TopologyOptions,
   VectorClock,
 } from "./src/pubsub/sync_bus.ts";
 export type { Signal, SignalShape } from "./src/platform/abort_signal.ts";
@@ -102,6 +105,9 @@ export { decodeExtension, encodeExtension } from "./src/wire/extension.ts";
 export type { Base, Extension, NumberRange, Position } from "./src/wire/extension.ts";
 export type { ExchangedPeer } from "./src/wire/peer_exchange.ts";
 export { decodePacket, encodePacket } from "./src/wire/packet.ts";
+export type { EntryMetadata, Metadata } from "./src/wire/metadata.ts";
+export type { NodeRecord } from "./src/wire/node_record.ts";
+export type { DeliveredBatch, Outcomes } from "./src/wire/outcomes.ts";
 export type { Measure, Report } from "./src/wire/probe_records.ts";
 export type { BatchPacket, KeyPacket, Packet, UnknownPacket } from "./src/wire/packet.ts";
 

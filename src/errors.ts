@@ -4,6 +4,11 @@
  * @module
  */
 
+import type { Acknowledgement, Unacknowledged } from "./acknowledgement.ts";
+
+/** Most nodes that the message of an error names. */
+const MAX_NAMED = 4;
+
 /** The bus is closed: nothing can be published or subscribed any more. */
 export class ClosedError extends Error {
   /** `"ClosedError"`. */
@@ -75,16 +80,31 @@ export class QuorumUnsupportedError extends Error {
 export class QuorumNotSatisfiedError extends Error {
   /** `"QuorumNotSatisfiedError"`. */
   override readonly name = "QuorumNotSatisfiedError";
-  /** Number of replicas that were required. */
+  /** Number of replicas, or of zones, that were required. */
   readonly required: number;
-  /** Number of replicas that have acknowledged. */
+  /** Number of replicas, or of zones, that have acknowledged. */
   readonly acknowledged: number;
+  /** The answers that have come. Those with the outcome `failed` do not count. */
+  readonly acknowledgements: readonly Acknowledgement[];
+  /** The replicas that were awaited and have not acknowledged. */
+  readonly missing: readonly Unacknowledged[];
 
-  /** Both numbers are counts of replicas. */
-  constructor(required: number, acknowledged: number) {
-    super(`Quorum not satisfied: ${acknowledged} of ${required} replicas have acknowledged`);
+  /** Both numbers are counts of `what`: replicas, or zones. */
+  constructor(
+    required: number,
+    acknowledged: number,
+    acknowledgements: readonly Acknowledgement[] = [],
+    missing: readonly Unacknowledged[] = [],
+    what: "replicas" | "zones" = "replicas",
+  ) {
+    const named = missing.slice(0, MAX_NAMED).map(({ node, reason }) => `${node} ${reason}`);
+    const more = missing.length > MAX_NAMED ? [`${missing.length - MAX_NAMED} more`] : [];
+    const rest = missing.length === 0 ? "" : ` (${[...named, ...more].join(", ")})`;
+    super(`Quorum not satisfied: ${acknowledged} of ${required} ${what} have acknowledged${rest}`);
     this.required = required;
     this.acknowledged = acknowledged;
+    this.acknowledgements = acknowledgements;
+    this.missing = missing;
   }
 }
 

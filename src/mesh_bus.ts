@@ -15,22 +15,31 @@ import { collectMetrics, type MeshMetrics } from "./observability/metrics.ts";
 import { openingEvents } from "./observability/opening_events.ts";
 import { deafStatus, type MeshStatus, meshStatus } from "./observability/status.ts";
 import { checkOptions, checkPorts, type MeshOptions, type Settings } from "./options.ts";
-import { checkSignal, onAbort } from "./platform/abort_signal.ts";
+import { checkSignal, onAbort, type Signal } from "./platform/abort_signal.ts";
 import type { DatagramHandlers } from "./platform/datagram_socket.ts";
 import type { MeshPorts } from "./platform/ports.ts";
 import type { Batcher } from "./pubsub/batcher.ts";
 import type { LoadGuard, LoadGuards } from "./pubsub/load_guard.ts";
 import type { OwnKeys } from "./pubsub/own_keys.ts";
 import type { Subscriptions } from "./pubsub/subscriptions.ts";
+import type { DeliveryAwaiter, Entry } from "./pubsub/pending_entries.ts";
+import { checkGoKey, checkPublication, type Publication } from "./pubsub/publication.ts";
 import {
+  type AwaitedQuorum,
+  type AwaitOptions,
+  checkAwait,
   checkPublish,
+  checkTopology,
+  hasMetadata,
   leaseKey,
   type PublishOptions,
+  type PublishResult,
   type SubscribeOptions,
   type Subscription,
   type SyncBus,
   type SyncCallback,
   type Topic,
+  type TopologyOptions,
 } from "./pubsub/sync_bus.ts";
 
 /** What an accepted key gets: one promise for all, as `publish` is called most often for keys that are pending. */
@@ -61,6 +70,8 @@ export class MeshBus implements SyncBus {
   readonly #ownKeys: OwnKeys;
   readonly #subscriptions: Subscriptions;
   #detach: (() => void) | undefined;
+  /** Prefixes that were published while Go nodes were there, without keys for them. */
+  #prefixesUnheard = 0;
   /** Whether a socket has failed for good: the node stays open, and receives nothing. */
   #isBroken = false;
   /** There from when the node closes on. */
@@ -129,7 +140,7 @@ export class MeshBus implements SyncBus {
     return this.#parts.events;
   }
 
-  publish(key: string, options?: PublishOptions): Promise<void> {
+  publish(topic: Topic, options?: PublishOptions): Promise<void> {
     try {
       if (options !== undefined) {
         checkPublish(options);
@@ -138,25 +149,29 @@ export class MeshBus implements SyncBus {
           checkSignal("publish", signal);
           signal.throwIfAborted();
         }
+        if (hasMetadata(options) || options?.goKeys !== undefined) return this.#publishNoted(topic, options);
       }
-      if (!this.#guards.idle) this.#guards.touch(key);
-      if (!this.#batcher.tryAdd(key)) return this.#batcher.wait(key, options?.signal, options?.self);
-      if (options !== undefined || this.#subscriptions.selfish > 0) this.#ownKeys.accepted(key, options?.self);
+      if (typeof topic !== "string") return this.#publishNoted(topic, options);
+      if (!this.#guards.idle) this.#guards.touch(topic);
+      if (!this.#batcher.tryAdd(topic)) return this.#batcher.wait(topic, options?.signal, options?.self);
+      if (options !== undefined || this.#subscriptions.selfish > 0) this.#ownKeys.accepted(topic, options?.self);
       return ACCEPTED;
     } catch (error) {
       return error instanceof ClosedError ? this.#refuse() : Promise.reject(error);
     }
   }
 
-  /** With `replicas` above 0 it rejects with a `QuorumUnsupportedError`: go-warp's wire has no acknowledgement. */
-  async publishAndAwait(key: string, replicas: number, options?: PublishOptions): Promise<void> {
-    if (replicas === 0) return await this.publish(key, options);
-    throw this.#noQuorum("replicas", replicas, options);
+  /**
+   * As on every bus. A mesh also rejects at once with a `QuorumUnsupportedError` when only Go nodes are there, which
+   * cannot acknowledge, and with `wire: "go-warp"`.
+   */
+  async publishAndAwait(topic: Topic, replicas: number | "all", options?: AwaitOptions): Promise<PublishResult> {
+    return await this.#publishAwaited(topic, checkAwait(replicas, options), options);
   }
 
-  /** Rejects with a `QuorumUnsupportedError`: go-warp's wire has neither zones nor acknowledgements. */
-  async publishAndAwaitTopology(_key: string, minZones: number, options?: PublishOptions): Promise<void> {
-    throw this.#noQuorum("minZones", minZones, options);
+  /** As on every bus. The zones are those of the option `zone` of the nodes. */
+  async publishAndAwaitTopology(topic: Topic, minZones: number, options?: TopologyOptions): Promise<PublishResult> {
+    return await this.#publishAwaited(topic, checkTopology(minZones, options), options);
   }
 
   subscribe(topic: Topic, options?: SubscribeOptions): Subscription;
@@ -227,7 +242,7 @@ export class MeshBus implements SyncBus {
   }
 
   metrics(): MeshMetrics {
-    return collectMetrics(this.#parts);
+    return collectMetrics(this.#parts, this.#prefixesUnheard);
   }
 
   /**
@@ -286,12 +301,70 @@ export class MeshBus implements SyncBus {
     this.#detach = settings.signal && onAbort(settings.signal, () => void this.close());
   }
 
-  #noQuorum(name: string, count: number, options: PublishOptions | undefined): Error {
-    if (!Number.isInteger(count) || count < 0) {
-      return misuse("publish", `\`${name}\` must be an integer from 0`, count, true);
+  /** Publishes something else than a plain key. */
+  async #publishNoted(topic: Topic, options: PublishOptions | undefined, awaiter?: DeliveryAwaiter): Promise<void> {
+    try {
+      await this.#acceptAll(topic, options, awaiter);
+    } catch (error) {
+      if (error instanceof ClosedError) await this.#refuse();
+      throw error;
     }
-    checkPublish(options);
-    return this.#closing === undefined ? new QuorumUnsupportedError() : new ClosedError("publish");
+  }
+
+  async #acceptAll(topic: Topic, options: PublishOptions | undefined, awaiter?: DeliveryAwaiter): Promise<void> {
+    const { goKeys = [], self, signal } = options ?? {};
+    const publication = this.#publication(topic, options);
+    const forGo = goKeys.map((key) => ({ ...checkGoKey(key), isForGo: true, awaiter: undefined }));
+    if (!publication.isPrefix && forGo.length > 0) {
+      throw misuse("publish", "`goKeys` stand for a prefix, and a key was given", topic);
+    }
+    const { extended } = this.#parts.settings;
+    if (publication.isPrefix && forGo.length === 0) {
+      if (!extended) throw misuse("publish", "Go nodes hear no prefix: `goKeys` must be given", topic);
+      if (this.#parts.membership.peers.hasPlain) this.#prefixesUnheard++;
+    }
+    // Keys for Go nodes come first: the prefix does not cover them.
+    for (const entry of forGo) await this.#accept(extended ? entry : entry.text, signal, false);
+    if (extended) await this.#accept({ ...publication, isForGo: false, awaiter }, signal, self);
+    else if (!publication.isPrefix) await this.#accept(publication.text, signal, self);
+    else this.#ownKeys.accepted(publication, self);
+  }
+
+  /** Accepts an entry, or waits until there is room. */
+  async #accept(entry: Entry | string, signal: Signal | undefined, self: boolean | undefined): Promise<void> {
+    const isKey = typeof entry === "string";
+    if (isKey) this.#guards.touch(entry);
+    else if (!entry.isForGo) this.#ownKeys.touch(entry);
+    const isAccepted = isKey ? this.#batcher.tryAdd(entry) : this.#batcher.tryAddEntry(entry);
+    if (!isAccepted) await this.#batcher.wait(entry, signal, self);
+    else if (isKey || !entry.isForGo) this.#ownKeys.accepted(entry, self);
+  }
+
+  /** What is published; a node fills in its region for what is to stay there. */
+  #publication(topic: Topic, options: PublishOptions | undefined): Publication {
+    const { region, scope, vectorClock } = options ?? {};
+    const own = scope === "local" ? this.#parts.settings.region : undefined;
+    return checkPublication(topic, { region: region ?? own, scope, vectorClock });
+  }
+
+  async #publishAwaited(topic: Topic, wish: AwaitedQuorum, options: AwaitOptions | undefined): Promise<PublishResult> {
+    const { ownZone: _ownZone, timeout: _timeout, ...rest }: TopologyOptions = options ?? {};
+    const signal = options?.signal;
+    if (signal !== undefined) {
+      checkSignal("publish", signal);
+      signal.throwIfAborted();
+    }
+    this.#publication(topic, options);
+    if ((wish.replicas ?? wish.zones) === 0) {
+      await this.publish(topic, rest);
+      return { acknowledgements: [] };
+    }
+    if (this.#closing !== undefined) return await this.#refuse();
+    const quorum = this.#parts.reliability?.awaitedBatches.open(wish);
+    if (quorum === undefined) throw new QuorumUnsupportedError();
+    if (signal !== undefined) quorum.detach = onAbort(signal, () => quorum.fail(signal.reason));
+    this.#publishNoted(topic, rest, quorum).catch((error) => quorum.fail(error));
+    return await quorum.promise;
   }
 
   /** Rejects once the leave is repeated, so that the peers get a gap. */

@@ -102,8 +102,14 @@ export class NodeParts {
     const jitter = new Jitter(randomBytes);
     const multicast = () => links.hasMulticast;
 
+    const peers = () => this.membership.peers;
     const late = {
-      peers: () => this.membership.peers,
+      peers,
+      plain: {
+        get hasPlain(): boolean {
+          return peers().hasPlain;
+        },
+      },
       appear: () => this.membership.becomeReachable(),
       probeSeeds: (endpoints: readonly Endpoint[]) => this.membership.probeSeeds(endpoints),
       membership: { leave: (id: string) => this.membership.leave(id) },
@@ -126,7 +132,14 @@ export class NodeParts {
     // Subscribers.
     const longest = extended ? MAX_KEY : MAX_PLAIN_KEY;
     const onPattern = (error: Error) => errors.report("subscribe", error);
-    const subscriptions = this.subscriptions = new Subscriptions(onThrow, contexts, longest, onPattern, jitter.seed);
+    const subscriptions = this.subscriptions = new Subscriptions(
+      onThrow,
+      contexts,
+      longest,
+      onPattern,
+      jitter.seed,
+      clock,
+    );
     const guards = this.guards = new LoadGuards(clock, longest, late.hasSlept);
     const dispatcher = this.dispatcher = new Dispatcher({
       clock,
@@ -158,6 +171,7 @@ export class NodeParts {
       budget,
       transmit,
       ownKeys,
+      peers: late.plain,
     });
 
     // Peers.
@@ -225,7 +239,12 @@ export class NodeParts {
       local: localNode,
       port,
       seeds,
-      heartbeats: new HeartbeatSender({ localNode, stream, transmit }),
+      heartbeats: new HeartbeatSender({
+        localNode,
+        stream,
+        node: { acknowledges: true, zone: settings.zone },
+        transmit,
+      }),
       streams: reliability ?? NO_STREAMS,
       pathMtu,
       identity: late.identity,
@@ -235,7 +254,7 @@ export class NodeParts {
       clock,
       identity,
       carriers: [localNode, batcher],
-      stream,
+      stream: reliability,
       membership,
       losses,
       emit,
@@ -288,7 +307,14 @@ export class NodeParts {
 
     // Receiving.
     const streams = reliability?.receiveStreams;
-    this.keyIntake = new KeyIntake({ guards, subscriptions, dispatcher, streams });
+    this.keyIntake = new KeyIntake({
+      guards,
+      subscriptions,
+      dispatcher,
+      streams,
+      receipts: reliability?.deliveryAcks,
+      region: settings.region,
+    });
     this.receiver = new Receiver({
       nodeId,
       extended,

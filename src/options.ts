@@ -12,7 +12,8 @@ import { checkSignal, type Signal } from "./platform/abort_signal.ts";
 import { type Family, isUnspecified, parseAddress } from "./platform/endpoint.ts";
 import { checkKnown, type KnownOptions, knownOptions } from "./platform/known_options.ts";
 import type { MeshPorts } from "./platform/ports.ts";
-import { MAX_BATCH_COUNT } from "./wire/layout.ts";
+import { MAX_BATCH_COUNT, MAX_REGION, MAX_ZONE } from "./wire/layout.ts";
+import { checkName } from "./wire/metadata.ts";
 
 /** The options with which a mesh is opened. Durations are in milliseconds. */
 export interface MeshOptions {
@@ -225,6 +226,16 @@ export interface MeshOptions {
    */
   readonly maxSendRate?: number | undefined;
   /**
+   * The zone that this node is in, such as an availability zone: 1 to 64 bytes of UTF-8. Heartbeats carry it, and
+   * `publishAndAwaitTopology` counts zones.
+   */
+  readonly zone?: string | undefined;
+  /**
+   * The region that this node is in: 1 to 64 bytes of UTF-8. What others publish with the scope `"local"` in another
+   * region is not delivered here; what this node publishes with it stays in this region.
+   */
+  readonly region?: string | undefined;
+  /**
    * A signal that closes the mesh when it aborts. When it aborts while the mesh opens, `openMesh` rejects with its
    * reason.
    */
@@ -264,6 +275,8 @@ export interface Settings {
   readonly maxRepairTime: number;
   readonly minSendRate: number;
   readonly maxSendRate: number;
+  readonly zone: string | undefined;
+  readonly region: string | undefined;
   readonly signal: Signal | undefined;
 }
 
@@ -294,6 +307,8 @@ export const MESH_OPTIONS: KnownOptions = knownOptions<MeshOptions>({
   maxRepairTime: true,
   minSendRate: true,
   maxSendRate: true,
+  zone: true,
+  region: true,
   signal: true,
 });
 
@@ -364,6 +379,8 @@ export function checkOptions(options: MeshOptions & Partial<MeshPorts>): Setting
     extended,
     repairBytes: integer(options, "repairBytes", 32 * 1024 * 1024, 65_536, 2 ** 30),
     repairAge: number(options, "repairAge", 60_000, 100, 86_400_000),
+    zone: name(options, "zone", MAX_ZONE),
+    region: name(options, "region", MAX_REGION),
     maxRepairTime: number(options, "maxRepairTime", 5000, 100, 86_400_000),
     minSendRate,
     maxSendRate: maxSendRate(options, minSendRate),
@@ -445,6 +462,12 @@ function number(options: MeshOptions, name: NumberOption, fallback: number, min:
   const value = options[name] ?? fallback;
   if (typeof value === "number" && value >= min && value <= max) return value;
   throw invalid(name, `a number of milliseconds from ${min} to ${max}`, value, true);
+}
+
+function name(options: MeshOptions, option: "zone" | "region", limit: number): string | undefined {
+  const value = options[option];
+  if (value !== undefined) checkName("open the mesh", option, value, limit);
+  return value;
 }
 
 function peerTimeout(options: MeshOptions, heartbeat: number): number {

@@ -124,6 +124,8 @@ describe("without options", () => {
       maxRepairTime: 5000,
       minSendRate: 2000,
       maxSendRate: 200_000,
+      zone: undefined,
+      region: undefined,
       signal: undefined,
     });
   });

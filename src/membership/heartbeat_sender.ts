@@ -7,6 +7,7 @@
 
 import type { Endpoint } from "../platform/endpoint.ts";
 import { encodeExtension, type Extension } from "../wire/extension.ts";
+import type { NodeRecord } from "../wire/node_record.ts";
 
 /** What the extension of a heartbeat carries, besides the position of the node's stream. */
 export type HeartbeatPayload = Pick<Extension, "nonce" | "echo" | "path" | "heard" | "peers" | "token">;
@@ -26,6 +27,8 @@ export interface HeartbeatSenderConfig {
    * then.
    */
   readonly stream: { readonly positionRecords: Pick<Extension, "position" | "pending"> } | undefined;
+  /** What the node says of itself. */
+  readonly node: NodeRecord;
   readonly transmit: { sendControlPacket(packet: Uint8Array, to: "group" | Endpoint | readonly Endpoint[]): void };
 }
 
@@ -38,8 +41,8 @@ export class HeartbeatSender implements HeartbeatTransport {
   }
 
   send(payload: HeartbeatPayload, to: "group" | Endpoint | readonly Endpoint[]): void {
-    const { localNode, stream, transmit } = this.#config;
+    const { localNode, node, stream, transmit } = this.#config;
     const records = stream?.positionRecords;
-    transmit.sendControlPacket(localNode.heartbeat(records && encodeExtension({ ...records, ...payload })), to);
+    transmit.sendControlPacket(localNode.heartbeat(records && encodeExtension({ ...records, ...payload, node })), to);
   }
 }

@@ -296,6 +296,7 @@ export class Membership {
     if (extension !== undefined) {
       const joining: JoiningState = entry.joining;
       if (extension.token !== undefined && isItself) joining.hasExchangedPeers = true;
+      if (extension.node !== undefined && isItself) this.#peers.report(entry, extension.node);
       if (isItself) this.#multicast.note(entry, extension);
       else this.#multicast.noteAlternate(entry, extension, source.host);
     }
@@ -526,10 +527,11 @@ export class Membership {
     this.#leave(peer, reason, true);
   }
 
-  #leave({ id, address, isJoined }: PeerEntry, reason: "expired" | "left" | "replaced", isLost: boolean): void {
+  #leave(entry: PeerEntry, reason: "expired" | "left" | "replaced", isLost: boolean): void {
     const { events, pathMtu, streams } = this.#config;
+    const { id, address, isJoined } = entry;
     this.#bootstrap.reopen(id);
-    streams.forget(id, isLost);
+    streams.forget(entry, isLost);
     pathMtu?.forget(id);
     if (isJoined) events.emit({ type: "peerLeft", peer: { id, address }, reason });
   }

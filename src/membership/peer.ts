@@ -28,6 +28,8 @@ export interface KnownPeer extends Peer {
   readonly joinedAt: number;
   /** When it was last heard. */
   readonly heardAt: number;
+  /** The zone that it is in, by its own report. */
+  readonly zone: string | undefined;
 }
 
 /** One for all that have answered from one host alone, as most do. */
@@ -166,6 +168,14 @@ export class JoiningState {
   hasExchangedPeers = false;
 }
 
+/** What a peer says of itself. Writer: `PeerTable`. */
+export class ReportedState {
+  /** Whether it acknowledges deliveries. */
+  acknowledges = false;
+  /** The zone that it is in. */
+  zone: string | undefined;
+}
+
 /** A record. It is made whole, so that all records have one shape: a mesh may have a thousand. */
 export class PeerEntry implements KnownPeer {
   readonly id: string;
@@ -179,6 +189,7 @@ export class PeerEntry implements KnownPeer {
   readonly plain: Readonly<PlainState> = new PlainState();
   readonly probing: Readonly<ProbingState> = new ProbingState();
   readonly joining: Readonly<JoiningState> = new JoiningState();
+  readonly reported: Readonly<ReportedState> = new ReportedState();
 
   constructor(id: string, nodeId: Uint8Array, located: AdvertisedAddress, source: Endpoint, now: number) {
     this.id = id;
@@ -211,6 +222,15 @@ export class PeerEntry implements KnownPeer {
 
   get hearsUs(): boolean {
     return this.multicast.hearsUs;
+  }
+
+  get zone(): string | undefined {
+    return this.reported.zone;
+  }
+
+  /** Smoothed round trip to it, in milliseconds; 0 when none was measured. */
+  get roundTrip(): number {
+    return this.validation.roundTrip;
   }
 
   get isJoined(): boolean {

@@ -8,7 +8,8 @@ import { unique, unknownEndpoints } from "../net/fanout.ts";
 import type { Clock } from "../platform/clock.ts";
 import { type Endpoint, formatEndpoint, isSameEndpoint } from "../platform/endpoint.ts";
 import { type AddressRules, type AdvertisedAddress, locate } from "./advertised_address.ts";
-import { type AdvertisedState, type KnownPeer, type PathState, PeerEntry } from "./peer.ts";
+import { type AdvertisedState, type KnownPeer, type PathState, PeerEntry, type ReportedState } from "./peer.ts";
+import type { NodeRecord } from "../wire/node_record.ts";
 import type { PlainDestination } from "./unicast_copy_budget.ts";
 
 /** What a heartbeat changed in the table. */
@@ -60,6 +61,12 @@ export interface HeardPeer {
   readonly isResponse?: boolean;
 }
 
+/** The validated peers that acknowledge deliveries. */
+export interface AcknowledgingPeerEntries {
+  readonly all: readonly PeerEntry[];
+  readonly ids: ReadonlySet<string>;
+}
+
 /** The nodes that were heard, by id, in the order in which they were last heard. */
 export class PeerTable {
   readonly #config: PeerTableConfig;
@@ -71,6 +78,7 @@ export class PeerTable {
   #extended: readonly PeerEntry[] | undefined;
   #validated: number | undefined;
   #reachable: readonly PeerEntry[] | undefined;
+  #acknowledging: AcknowledgingPeerEntries | undefined;
   /** How many peers are plain. */
   #plain = 0;
   /** Whose turn it is in the next peer exchange, among the validated peers and among the plain ones. */
@@ -171,6 +179,27 @@ export class PeerTable {
     return this.#extended;
   }
 
+  /** Whether one of the nodes is plain. */
+  get hasPlain(): boolean {
+    return this.#plain > 0;
+  }
+
+  /** The validated peers that acknowledge deliveries. The same object as long as nothing has changed. */
+  acknowledging(): AcknowledgingPeerEntries {
+    if (this.#acknowledging !== undefined) return this.#acknowledging;
+    const all = this.#reach().filter(({ isValidated, reported }) => isValidated && reported.acknowledges);
+    return this.#acknowledging = { all, ids: new Set(all.map(({ id }) => id)) };
+  }
+
+  /** Notes what a peer says of itself. */
+  report(entry: PeerEntry, { acknowledges, zone }: NodeRecord): void {
+    const reported: ReportedState = entry.reported;
+    if (reported.acknowledges === acknowledges && reported.zone === zone) return;
+    reported.acknowledges = acknowledges;
+    reported.zone = zone;
+    this.#acknowledging = undefined;
+  }
+
   /** Removes a peer. */
   remove(id: string): PeerEntry | undefined {
     const entry = this.#entries.get(id);
@@ -246,7 +275,11 @@ export class PeerTable {
       this.#extendedCopies =
       this.#plainCopies =
         undefined;
-    this.#extended = this.#reachable = this.#validated = undefined;
+    this.#extended =
+      this.#reachable =
+      this.#validated =
+      this.#acknowledging =
+        undefined;
   }
 
   /** The address of a node that advertises `advertised` and was heard from `source`. */

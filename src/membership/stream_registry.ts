@@ -21,7 +21,7 @@ export interface StreamRegistry {
   /** A peer has answered from where it is reached, `time` milliseconds after the path challenge was sent. */
   validate(id: string, to: Endpoint, time: number): void;
   /** A node has departed (`isLost`), or was evicted to make room for another. */
-  forget(id: string, isLost: boolean): void;
+  forget(peer: KnownPeer, isLost: boolean): void;
 }
 
 /** The streams of a node that speaks go-warp's wire only: it follows none. */

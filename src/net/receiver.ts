@@ -8,7 +8,9 @@
 import { MAX_RECEIVE } from "../platform/datagram_socket.ts";
 import type { Endpoint } from "../platform/endpoint.ts";
 import {
+  endOfContent,
   type Extension,
+  isAwaited,
   MALFORMED,
   NOT_PLAIN_NUMBER,
   type Numbering,
@@ -23,6 +25,7 @@ import {
   TYPE_ACK,
   TYPE_BATCH,
   TYPE_CATCH_UP,
+  TYPE_DELIVERED,
   TYPE_HEARTBEAT,
   TYPE_INVALIDATE,
   TYPE_LEAVE,
@@ -31,6 +34,7 @@ import {
   TYPE_PROBE_ACK,
   TYPE_STATE,
 } from "../wire/layout.ts";
+import type { EntryMetadata } from "../wire/metadata.ts";
 import {
   countOf,
   equalBytes,
@@ -55,16 +59,29 @@ export interface ControlPacket {
   readonly length: number;
 }
 
+/** A batch with more than its keys. */
+export interface NotedBatch {
+  /** How many keys and prefixes it has, those that cannot be read included. */
+  readonly count: number;
+  readonly metadata: readonly EntryMetadata[] | undefined;
+  /** Whether its delivery is to be acknowledged. */
+  readonly isAwaited: boolean;
+}
+
 /** Takes the keys of datagrams. None of it may throw. */
 export interface KeySink {
   /** Whether so many keys wait for slow callbacks that a batch is better dropped and requested again later. */
   readonly isFull: boolean;
   /** Called with a function that reads the keys of a batch, which it MUST call at once. */
   within(read: () => void): void;
-  /** Called before the first key of a datagram. */
-  begin(): void;
-  /** Called with each key that another node says has changed. The object is the same for all keys. */
-  take(key: KeyBytes): void;
+  /** Called before the first key of a datagram, with what its batch has besides the keys. */
+  begin(noted?: NotedBatch): void;
+  /**
+   * Called with each key that another node says has changed, and its index. The object is the same for all keys.
+   */
+  take(key: KeyBytes, index: number): void;
+  /** Called with each prefix of which another node says that its keys have changed. Keys come first. */
+  takePrefix(prefix: string, index: number): void;
   /** Called after each {@linkcode STRIDE} keys. */
   look(): void;
   /** Called after the last key of a datagram. */
@@ -74,8 +91,8 @@ export interface KeySink {
 /** Takes the numbers of batches. */
 export interface NumberSink {
   /**
-   * Called before the keys of each batch that has a number, with that number and a fingerprint of the keys. Returns
-   * false when the batch had arrived before.
+   * Called before the keys of each batch that has a number, with that number and a fingerprint of what it carries.
+   * Returns false when it is not to be delivered, as when it had arrived before.
    */
   accept(
     nodeId: Uint8Array,
@@ -84,6 +101,7 @@ export interface NumberSink {
     host: string,
     port: number,
     fingerprint: number,
+    isAwaited: boolean,
   ): boolean;
 }
 
@@ -131,6 +149,7 @@ const REQUIRED_RECORDS: ReadonlyMap<number, readonly (keyof Extension)[]> = new 
   [TYPE_PROBE, ["nonce", "measure"]],
   [TYPE_PROBE_ACK, ["stream", "nonce", "report"]],
   [TYPE_STATE, ["position"]],
+  [TYPE_DELIVERED, ["stream", "delivered"]],
 ]);
 
 /** Reads datagrams, ignores the node's own, and counts. */
@@ -145,6 +164,8 @@ export class Receiver {
   decodeErrors = 0;
   /** Datagrams dropped as their extension block was malformed or lacked a record. */
   malformedExtensions = 0;
+  /** Batches with metadata that could not be read. Their keys were delivered without it. */
+  invalidMetadata = 0;
   /** Batches dropped, to be requested again, as too many keys waited for slow callbacks. */
   deferred = 0;
   /** Datagrams of unknown types. */
@@ -200,7 +221,7 @@ export class Receiver {
         const key = this.#borrow();
         this.#keys.begin();
         key.open(data, KEY_OFFSET, end);
-        if (key.move(KEY_OFFSET, end)) this.#onKey(key);
+        if (key.move(KEY_OFFSET, end)) this.#onKey(key, 0);
         else this.invalidKeys++;
         key.close();
         this.#cursor = key;
@@ -222,25 +243,39 @@ export class Receiver {
   ): void {
     const number = extension?.number ?? extension?.retransmit ?? extension?.more ?? plainNumber;
     const numbering = extension === undefined ? numberingOf(data, end) : numberingIn(extension);
+    const isToAcknowledge = number > 0 &&
+      (extension === undefined ? isAwaited(data, end) : extension.isAwaited === true);
+    const prefixes = extension?.prefixes;
     if (number > 0) {
       // The effect is that of a full receive buffer: the sender gets a NAK, and slows down.
       if (this.#keys.isFull && countOf(data) > FEW_KEYS) {
         this.deferred++;
         return;
       }
-      const fingerprint = fingerprintOf(data, end);
+      const fingerprint = fingerprintOf(data, extension === undefined ? end : endOfContent(data, end));
       // Most batches in a row come from the same node, and a view for each costs more than the comparison.
       if (!isFrom(data, this.#sender)) this.#sender = nodeIdOf(data).slice();
-      if (this.#config.streams?.accept(this.#sender, number, numbering, host, port, fingerprint) === false) return;
+      const { streams } = this.#config;
+      if (streams?.accept(this.#sender, number, numbering, host, port, fingerprint, isToAcknowledge) === false) return;
     }
-    this.#keys.within(() => this.#read(data, end));
+    if (extension?.isMetadataUnreadable === true) this.invalidMetadata++;
+    if (!isToAcknowledge && prefixes === undefined && extension?.metadata === undefined) {
+      this.#keys.within(() => this.#read(data, end));
+      return;
+    }
+    const count = countOf(data) + (prefixes?.length ?? 0);
+    const noted: NotedBatch = { count, metadata: extension?.metadata, isAwaited: isToAcknowledge };
+    this.#keys.within(() => this.#read(data, end, noted, prefixes));
   }
 
-  #read(data: Uint8Array, end: number): void {
-    this.#keys.begin();
+  #read(data: Uint8Array, end: number, noted?: NotedBatch, prefixes: readonly string[] = []): void {
+    this.#keys.begin(noted);
     const key = this.#borrow();
     this.invalidKeys += visitBatch(data, end, key, this.#onKey);
     this.#cursor = key;
+    for (let i = 0, index = countOf(data); i < prefixes.length; i++, index++) {
+      this.#keys.takePrefix(prefixes[i] as string, index);
+    }
     this.#keys.end();
   }
 
@@ -271,9 +306,9 @@ export class Receiver {
     else if (extension.nonce !== undefined) this.#config.control.onOwnProbe(extension.nonce);
   }
 
-  readonly #onKey = (key: KeyBytes): void => {
+  readonly #onKey = (key: KeyBytes, index: number): void => {
     const count = ++this.keys;
-    this.#keys.take(key);
+    this.#keys.take(key, index);
     if (count % STRIDE === 0) this.#keys.look();
   };
 }

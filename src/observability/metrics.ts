@@ -54,6 +54,10 @@ export interface MeshMetrics extends Metrics {
   readonly decodeErrors: number;
   /** Keys left out because they were not UTF-8. */
   readonly invalidKeys: number;
+  /** Batches with metadata that could not be read. Their keys were delivered without it. */
+  readonly invalidMetadata: number;
+  /** Prefixes published while Go nodes were peers, which cannot hear them, without `goKeys`. */
+  readonly prefixesUnheard: number;
   /** Datagrams of a type that this version does not know. They are ignored. */
   readonly unknownTypes: number;
   /** Failed sends of a datagram to one destination. */
@@ -101,6 +105,15 @@ export interface MeshMetrics extends Metrics {
   readonly naksRefused: number;
   /** Datagrams retransmitted. */
   readonly retransmitsSent: number;
+  /** Delivery acknowledgements sent. */
+  readonly acksSent: number;
+  /** Delivery acknowledgements received. */
+  readonly acksReceived: number;
+  /**
+   * Delivery acknowledgements ignored, and batches in them: of unknown nodes, without the token that shows who sends
+   * them, and of batches that nobody awaits (any more).
+   */
+  readonly acksIgnored: number;
   /** Datagrams dropped because their extension block was malformed, or lacked a record that their type requires. */
   readonly malformedExtensions: number;
   /**
@@ -121,6 +134,8 @@ export interface MeshMetrics extends Metrics {
   readonly peers: number;
   /** Keys accepted and not yet sent now. */
   readonly pending: number;
+  /** Calls of `publishAndAwait` and `publishAndAwaitTopology` that wait for acknowledgements now. */
+  readonly awaiting: number;
   /** Calls of `publish` that wait for room now. */
   readonly waiting: number;
 }
@@ -142,7 +157,7 @@ export interface MeshParts {
 }
 
 /** Collects the counters. */
-export function collectMetrics(parts: MeshParts): MeshMetrics {
+export function collectMetrics(parts: MeshParts, prefixesUnheard: number): MeshMetrics {
   const {
     subscriptions,
     transmitQueue,
@@ -158,7 +173,8 @@ export function collectMetrics(parts: MeshParts): MeshMetrics {
   const { dispatcher, slowCallbacks } = parts;
   const { events, merged, overflows } = subscriptions.counts;
   const { truncated, unusable } = seeds.counts;
-  const { sendStream, receiveStreams, naks, retransmitBuffer, pacer } = reliability ?? {};
+  const { acksReceived, awaitedBatches, deliveryAcks, naks, pacer, receiveStreams, retransmitBuffer, sendStream } =
+    reliability ?? {};
   const metrics = {
     published: transmitQueue.broadcasts,
     delivered: receiver.delivered,
@@ -172,6 +188,8 @@ export function collectMetrics(parts: MeshParts): MeshMetrics {
     batchesDeferred: receiver.deferred,
     decodeErrors: receiver.decodeErrors,
     invalidKeys: receiver.invalidKeys,
+    invalidMetadata: receiver.invalidMetadata,
+    prefixesUnheard,
     unknownTypes: receiver.unknownTypes,
     sendErrors: errorReporter.count("send"),
     receiveErrors: errorReporter.count("receive"),
@@ -190,6 +208,9 @@ export function collectMetrics(parts: MeshParts): MeshMetrics {
     naksReceived: sendStream?.naksReceived ?? 0,
     naksRefused: sendStream?.naksRefused ?? 0,
     retransmitsSent: sendStream?.retransmitsSent ?? 0,
+    acksSent: deliveryAcks?.sent ?? 0,
+    acksReceived: acksReceived ?? 0,
+    acksIgnored: (sendStream?.acksRefused ?? 0) + (awaitedBatches?.unawaited ?? 0),
     malformedExtensions: receiver.malformedExtensions,
     sendRate: pacer?.rate ?? Infinity,
     batchLimit: batcher.limit,
@@ -197,6 +218,7 @@ export function collectMetrics(parts: MeshParts): MeshMetrics {
     backlog: dispatcher.waiting,
     peers: membership.peers.joined().length,
     pending: batcher.pending,
+    awaiting: awaitedBatches?.size ?? 0,
     waiting: batcher.waiting,
   };
   return metrics.sendRate === Infinity ? withJson(metrics) : metrics;

@@ -11,12 +11,23 @@ import { ClosedError, KeyTooLongError, misuse } from "../errors.ts";
 import type { SendBudget } from "../net/send_budget.ts";
 import { onAbort, type Signal } from "../platform/abort_signal.ts";
 import type { Clock, Timer } from "../platform/clock.ts";
+import type { NotedEntry } from "../wire/batch_notes.ts";
 import { BatchWriter } from "../wire/batch_writer.ts";
 import { readU16 } from "../wire/integers.ts";
-import { BATCH_KEY_OVERHEAD, BATCH_KEYS_OFFSET, MAX_DATAGRAM, MAX_KEY, MAX_PLAIN_KEY } from "../wire/layout.ts";
+import {
+  BATCH_KEY_OVERHEAD,
+  BATCH_KEYS_OFFSET,
+  MAX_DATAGRAM,
+  MAX_KEY,
+  MAX_PLAIN_KEY,
+  RECORD_HEADER_LENGTH,
+} from "../wire/layout.ts";
+import { mergeClocks, metadataLength } from "../wire/metadata.ts";
 import { ILL_FORMED, utf8Length } from "../wire/utf8.ts";
 import { hashOf } from "./key_hash.ts";
+import { type DeliveryAwaiter, type Entry, PendingEntries, type PendingEntry } from "./pending_entries.ts";
 import { PendingKeys } from "./pending_keys.ts";
+import { isAlike, MAX_METADATA } from "./publication.ts";
 import { PublishWaiters, type Waiter } from "./publish_waiters.ts";
 
 /** What a {@linkcode Batcher} is built from. */
@@ -40,7 +51,11 @@ export interface BatcherConfig {
   };
   readonly ownKeys: {
     /** Called with each key that had to wait for room, once it is accepted. MUST NOT throw. */
-    acceptedLate(key: string, self: boolean | undefined): void;
+    acceptedLate(key: string | Entry, self: boolean | undefined): void;
+  };
+  readonly peers: {
+    /** Whether a Go node is known. It hears no prefixes, so none covers a key for it. */
+    readonly hasPlain: boolean;
   };
 }
 
@@ -64,6 +79,15 @@ interface Batch {
   readonly writer: BatchWriter;
   /** When its first key was accepted, by the node's clock. */
   since: number;
+  /** The entries whose delivery is awaited. */
+  awaited: AwaitedEntry[] | undefined;
+}
+
+/** An entry of a batch whose delivery is awaited. Its index counts keys, or prefixes. */
+interface AwaitedEntry {
+  readonly isPrefix: boolean;
+  readonly index: number;
+  readonly awaiter: DeliveryAwaiter;
 }
 
 /**
@@ -82,6 +106,7 @@ export class Batcher {
   pending = 0;
   readonly #config: BatcherConfig;
   readonly #keys: PendingKeys;
+  readonly #entries = new PendingEntries<Batch>();
   readonly #waiting = new PublishWaiters();
   /** Batches that are full, oldest first. */
   readonly #full: Batch[] = [];
@@ -95,6 +120,10 @@ export class Batcher {
   #lookedAt = -Infinity;
   /** When a batch was last made ready before the end of its turn. */
   #immediateAt = -Infinity;
+  /** Whether the timer is for the end of this turn. */
+  #isTurnEnd = false;
+  /** The batch that the last key is pending in. */
+  #placed: Batch | undefined;
   /** The only pending key, as long as it is not in the table of pending keys. */
   #lone: string | undefined;
   #isHurried = false;
@@ -164,7 +193,19 @@ export class Batcher {
       this.#noteLone();
     }
     if (this.#keys.hasText(key)) return true;
+    if (!this.#entries.isEmpty && this.#covering(key) !== undefined) return true;
     return this.#add(key, this.#waiting.size === 0 && this.pending < this.#config.queueSize);
+  }
+
+  /**
+   * Accepts whatever else is published, if there is room: a key with metadata, a prefix, or something whose delivery is
+   * awaited, which never waits for `batchInterval`. What is pending already in the same words takes no room.
+   *
+   * @throws {ClosedError} after `close`
+   */
+  tryAddEntry(entry: Entry): boolean {
+    if (this.#closed) throw new ClosedError("publish");
+    return this.#addEntry(entry, this.#waiting.size === 0 && this.pending < this.#config.queueSize);
   }
 
   /**
@@ -172,7 +213,7 @@ export class Batcher {
    * ends the wait and withdraws the key: the promise rejects with the signal's reason. `close` rejects it with a
    * `ClosedError`. `self` is passed on to `acceptedLate`.
    */
-  wait(key: string, signal?: Signal, self?: boolean): Promise<void> {
+  wait(key: string | Entry, signal?: Signal, self?: boolean): Promise<void> {
     if (signal?.aborted) return Promise.reject(signal.reason);
     return new Promise((resolve, reject) => {
       const waiter: Waiter = { key, self, resolve, reject, detach: undefined, isOver: false };
@@ -197,14 +238,22 @@ export class Batcher {
     this.#lone = undefined;
     this.pending -= batch.writer.count;
     this.#keys.take(this.pending);
+    if (!this.#entries.isEmpty) this.#entries.take(batch);
     if (this.#waiting.size > 0) this.#admit();
-    return batch.writer.bytes(number, this.pending > 0);
+    const { awaited, writer } = batch;
+    if (awaited !== undefined && number !== undefined) {
+      for (const { awaiter, index, isPrefix } of awaited) {
+        awaiter.numbered(number, isPrefix ? writer.keys + index : index);
+      }
+    }
+    return writer.bytes(number, this.pending > 0, awaited !== undefined);
   }
 
   /** Ends the caller's use of all batches that it has taken. */
   release(): void {
     for (let batch = this.#taken.pop(); batch !== undefined; batch = this.#taken.pop()) {
       batch.writer.clear();
+      batch.awaited = undefined;
       if (this.#spare.length < MAX_SPARE) this.#spare.push(batch);
     }
   }
@@ -242,9 +291,11 @@ export class Batcher {
 
   #admit(): void {
     for (let waiter = this.#waiting.first; waiter !== undefined; waiter = this.#waiting.first) {
-      if (!this.#add(waiter.key, this.pending < this.#config.queueSize)) return;
+      const { key } = waiter;
+      const hasRoom = this.pending < this.#config.queueSize;
+      if (!(typeof key === "string" ? this.#add(key, hasRoom) : this.#addEntry(key, hasRoom))) return;
       this.#waiting.remove(waiter);
-      this.#config.ownKeys.acceptedLate(waiter.key, waiter.self);
+      this.#config.ownKeys.acceptedLate(key, waiter.self);
       waiter.resolve();
     }
   }
@@ -288,10 +339,11 @@ export class Batcher {
       end = batch.writer.put(key);
       const start = batch.writer.end + BATCH_KEY_OVERHEAD;
       const { buffer } = batch.writer;
-      const isPending = this.#keys.find(hashOf(buffer, start, end), buffer, start, end) >= 0;
-      if (isPending || !hasRoom) {
+      const serial = this.#keys.find(hashOf(buffer, start, end), buffer, start, end);
+      if (serial >= 0 || !hasRoom) {
         this.#spare.push(batch);
-        return isPending;
+        if (serial >= 0) this.#placed = this.#batchOf(serial);
+        return serial >= 0;
       }
       this.#fill(batch);
       writer = batch.writer;
@@ -301,10 +353,12 @@ export class Batcher {
     const hash = hashOf(buffer, start, end);
     const found = this.#keys.find(hash, buffer, start, end);
     if (found >= 0) {
+      this.#placed = this.#batchOf(found);
       this.#keys.addText(key, found);
       return true;
     }
     if (!hasRoom) return false;
+    this.#placed = this.#open;
     writer.commit(end);
     this.accepted++;
     this.pending++;
@@ -312,6 +366,77 @@ export class Batcher {
     this.#keys.add(hash, serial, offset, this.pending);
     this.#schedule();
     return true;
+  }
+
+  /** A pending entry that covers a key or a prefix: what goes to Go nodes only is covered by none. */
+  #covering(text: string, isPrefix = false): PendingEntry<Batch> | undefined {
+    const pending = this.#entries.covering(text, isPrefix);
+    return pending?.noted.isPrefix === true && !isPrefix && this.#config.peers.hasPlain ? undefined : pending;
+  }
+
+  /** Whether the entry is pending now. */
+  #addEntry(entry: Entry, hasRoom: boolean): boolean {
+    const { awaiter, isForGo, isPrefix, metadata, text } = entry;
+    if (this.#lone !== undefined) this.#noteLone();
+    const isPlain = metadata === undefined && !isForGo;
+    const covering = isPlain ? this.#covering(text, isPrefix) : this.#merged(entry);
+    if (covering !== undefined) {
+      const { batch, noted } = covering;
+      if (awaiter !== undefined) this.#await(batch, noted.isPrefix, noted.index, awaiter);
+      return true;
+    }
+    if (isPlain && !isPrefix) {
+      const before = this.accepted;
+      if (!this.#add(text, hasRoom)) return false;
+      const { writer } = this.#placed as Batch;
+      const index = this.accepted > before ? writer.keys - 1 : writer.indexOf(text);
+      if (awaiter !== undefined) this.#await(this.#placed as Batch, false, index, awaiter);
+      return true;
+    }
+    if (!hasRoom) return false;
+    const noted = this.#put(entry);
+    const batch = this.#open;
+    this.#entries.add({ text, batch, noted });
+    this.accepted++;
+    this.pending++;
+    this.#schedule();
+    if (awaiter !== undefined) this.#await(batch, isPrefix, noted.index, awaiter);
+    return true;
+  }
+
+  /** A pending entry with the same text that can stand for this one, with the metadata of both. */
+  #merged(entry: Entry): PendingEntry<Batch> | undefined {
+    const pending = this.#entries.find(entry);
+    if (pending === undefined || entry.isForGo) return pending;
+    const { batch, noted } = pending;
+    if (!isAlike(noted.metadata, entry.metadata)) return undefined;
+    const vectorClock = mergeClocks(noted.metadata?.vectorClock, entry.metadata?.vectorClock);
+    if (vectorClock === undefined) return pending;
+    const metadata = { ...noted.metadata, vectorClock };
+    const fits = RECORD_HEADER_LENGTH + metadataLength(metadata) <= MAX_METADATA;
+    return fits && batch.writer.replace(noted, metadata) ? pending : undefined;
+  }
+
+  /** Writes an entry into the open batch, or into a new one. It was checked that it fits one. */
+  #put(entry: Entry): NotedEntry {
+    const put = () => {
+      const { writer } = this.#open;
+      const { isForGo, isPrefix, metadata, text } = entry;
+      return isPrefix ? writer.addPrefix(text, metadata) : writer.addKey(text, isForGo, metadata);
+    };
+    const noted = put();
+    if (noted !== undefined) return noted;
+    this.#fill(this.#nextBatch());
+    return put() as NotedEntry;
+  }
+
+  /** The delivery of a batch is awaited: if it is open, it leaves at the end of this turn at the latest. */
+  #await(batch: Batch, isPrefix: boolean, index: number, awaiter: DeliveryAwaiter): void {
+    (batch.awaited ??= []).push({ isPrefix, index, awaiter });
+    if (batch !== this.#open || this.#isDue || this.#isTurnEnd) return;
+    this.#stopTimer();
+    this.#isTurnEnd = true;
+    this.#timer = this.#config.clock.setTurnEnd(this.#onTurnEnd);
   }
 
   /** Closes the open batch as full and replaces it by `next`. */
@@ -351,6 +476,7 @@ export class Batcher {
     const wait = this.#isHurried || batchInterval === 0 ? 0 : budget.wait(now);
     if (wait === 0) {
       if (now - this.#immediateAt < IMMEDIATE_INTERVAL) {
+        this.#isTurnEnd = true;
         this.#timer = clock.setTurnEnd(this.#onTurnEnd);
         return;
       }
@@ -366,6 +492,7 @@ export class Batcher {
 
   readonly #onTurnEnd = (): void => {
     this.#timer = undefined;
+    this.#isTurnEnd = false;
     this.#setDue();
   };
 
@@ -388,12 +515,13 @@ export class Batcher {
   #stopTimer(): void {
     this.#timer?.cancel();
     this.#timer = undefined;
+    this.#isTurnEnd = false;
   }
 
   /** An empty batch, reused if one is at hand. */
   #nextBatch(): Batch {
     const { nodeId, numbered } = this.#config;
-    const batch = this.#spare.pop() ?? { writer: new BatchWriter(nodeId, numbered), since: 0 };
+    const batch = this.#spare.pop() ?? { writer: new BatchWriter(nodeId, numbered), since: 0, awaited: undefined };
     if (batch.writer.limit !== this.#limit) batch.writer.limit = this.#limit;
     return batch;
   }

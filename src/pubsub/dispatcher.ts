@@ -11,9 +11,10 @@ import type { Clock, Timer } from "../platform/clock.ts";
 import { readU16 } from "../wire/integers.ts";
 import { KeyBytes } from "../wire/key_bytes.ts";
 import { BATCH_KEY_OVERHEAD, MAX_KEY } from "../wire/layout.ts";
+import type { EntryReceipt } from "./delivery_receipt.ts";
 import type { Subscriber } from "./subscriber.ts";
 import type { Recipients } from "./subscriber_table.ts";
-import type { Subscriptions } from "./subscriptions.ts";
+import type { EventMetadata, Subscriptions } from "./subscriptions.ts";
 import type { Topic } from "./sync_bus.ts";
 
 /**
@@ -89,7 +90,22 @@ export interface DispatcherConfig {
 /** Why all subscriptions are notified: a gap in a peer's stream, or keys dropped here. */
 export type Loss = "gap" | "overflow";
 
-/** Queued keys of one datagram, or one queued key that this bus has published itself. */
+/** A key or prefix with more than its text. */
+export interface Arrival {
+  /** The key, or the prefix. */
+  readonly text: string;
+  readonly isPrefix: boolean;
+  readonly metadata: EventMetadata | undefined;
+  /** Present when the delivery is awaited. */
+  readonly receipt: EntryReceipt | undefined;
+}
+
+/** What one chunk of the queue holds; a function is called when everything before it was delivered. */
+type Queued = Uint8Array | string | Arrival | (() => void);
+
+/**
+ * Queued keys of one datagram, or one queued key that this bus has published itself or that has more than its text.
+ */
 interface Chunk {
   readonly arrivedAt: number;
   /** The earliest time at which these keys may have been published and not yet delivered. */
@@ -102,7 +118,7 @@ interface Chunk {
    * The first key, and those that follow with their lengths before them, as they lie in the datagram. They are not
    * decoded, as most keys have no subscriber.
    */
-  readonly keys: Uint8Array | string;
+  readonly keys: Queued;
   /** Where the next key lies in `keys`. */
   start: number;
   end: number;
@@ -136,10 +152,17 @@ export class Dispatcher {
   readonly #key = new KeyBytes();
   #read: Chunk | undefined;
   /** The deliveries under way, and whether they are of a key or of an event for all subscriptions. */
-  #offers: Iterator<Subscriber, void> | undefined;
+  #offers: Iterator<Subscriber | undefined, void> | undefined;
   /** The earliest time at which the key that they deliver may have been published. */
   #offeredSince = 0;
   #isRound = false;
+  /** The receipt of what the deliveries under way are of. */
+  #receipt: EntryReceipt | undefined;
+  /** Calls of what was dropped, due after the next event for all subscriptions; and those of the one under way. */
+  #covered: (() => void)[] = [];
+  #covering: (() => void)[] = [];
+  /** Whether keys were dropped and {@linkcode Dispatcher.notifyAll} was not called since. */
+  #hasDropped = false;
   /** The next event for all subscriptions. */
   #round: Loss | undefined;
   /** Since when such an event is due, until the last subscription has it. */
@@ -214,9 +237,13 @@ export class Dispatcher {
     this.#offeredSince = change(this.#offeredSince);
   }
 
-  /** Begins a datagram whose keys follow. They may have been published from `outstandingSince` on, by the clock. */
-  begin(outstandingSince: number = Infinity): void {
+  /**
+   * Begins a datagram whose keys follow. They may have been published from `outstandingSince` on, by the clock. With
+   * `isNoted` they come by {@linkcode Dispatcher.takeNoted}.
+   */
+  begin(outstandingSince: number = Infinity, isNoted = false): void {
     this.#begin(this.#clock.now(), outstandingSince, true);
+    if (isNoted) this.#isDirect = false;
   }
 
   #begin(now: number, outstandingSince: number, isRead: boolean): void {
@@ -244,24 +271,51 @@ export class Dispatcher {
     }
   }
 
+  /** Delivers or queues a key or prefix with more than its text. */
+  takeNoted(arrival: Arrival): void {
+    if (this.#offers !== undefined) this.#fallBehind();
+    if (this.#isBehind) this.#keepNoted(arrival);
+    else {
+      this.#offerNoted(arrival, this.#subscriptions.newest, Math.min(this.#begunAt, this.#since), false);
+      if (!this.#run(this.#begunAt + BUDGET - this.#spent)) this.#fallBehind();
+    }
+  }
+
+  /**
+   * Calls `done` when everything that has arrived by now was delivered, or is covered by an event for all subscriptions
+   * that was delivered: at once when nothing waits. Never calls it after `close`.
+   */
+  whenDelivered(done: () => void): void {
+    if (this.#isClosed) return;
+    const isIdle = this.#head === undefined && this.#offers === undefined && !this.#isRunning && !this.#isBusy;
+    if (isIdle && this.#round === undefined && !this.#hasDropped) return done();
+    // What was dropped counts as delivered only after the event that stands for it.
+    const after = this.#hasDropped ? () => this.#covered.push(done) : done;
+    this.#append(this.#clock.now(), Infinity, false, after, 0).count++;
+    this.#open = undefined;
+    if (!this.#isBehind) this.#fallBehind();
+  }
+
   /**
    * Delivers a key that this bus has published itself, between datagrams or from a callback. It goes to all its
    * subscribers, or only to those with `self: true`. They have been called when this returns, unless others have to be
    * called first.
    */
-  takeOwn(key: string, isForAll: boolean): void {
+  takeOwn(key: string | Arrival, isForAll: boolean): void {
     if (this.#isClosed) return;
     if (this.#isBusy || this.#isRunning || this.#isBehind) {
       // A key without subscribers must not take room: an overflow notifies all subscriptions.
-      const subscriptions = this.#subscriptions;
-      const recipients = isForAll ? subscriptions.count(key) : subscriptions.countSelfish(key);
-      if (recipients > 0) this.#keepOwn(key, !isForAll);
+      if (this.#hasRecipients(key, isForAll)) this.#keepOwn(key, !isForAll);
       return;
     }
     this.#begin(this.#clock.now(), Infinity, false);
     // Unlike datagrams, keys published in a loop would otherwise never be timed.
     this.#isEndUntimed = false;
-    if (this.#isDirect) this.#subscriptions.deliver(key, undefined, undefined, !isForAll);
+    if (typeof key !== "string") {
+      this.#isDirect = false;
+      this.#offerNoted(key, this.#subscriptions.newest, this.#begunAt, !isForAll);
+      if (!this.#run(this.#begunAt + BUDGET - this.#spent)) this.#fallBehind();
+    } else if (this.#isDirect) this.#subscriptions.deliver(key, undefined, undefined, !isForAll);
     else this.#takeSlowly(key, !isForAll);
     this.end();
   }
@@ -289,10 +343,15 @@ export class Dispatcher {
   notifyAll(cause: Loss): void {
     if (this.#isClosed) return;
     this.#owedSince = this.#clock.now() - (this.age ?? 0);
+    this.#hasDropped = false;
     this.#clear();
     // Deliveries of a key are covered too. A round for all subscriptions runs to its end, or late subscriptions would
     // never be notified.
-    if (!this.#isRound && !this.#isRunning) this.#offers = undefined;
+    if (!this.#isRound && !this.#isRunning) {
+      this.#offers = undefined;
+      this.#cover(this.#receipt);
+      this.#receipt = undefined;
+    }
     if (this.#round !== "gap") this.#round = cause;
     if (this.#isRunning) this.#fallBehind();
     if (this.#isBehind) return;
@@ -311,8 +370,9 @@ export class Dispatcher {
     this.#isClosed = true;
     this.#turnEnd?.cancel();
     this.#clear();
-    this.#offers = undefined;
+    this.#offers = this.#receipt = undefined;
     this.#round = undefined;
+    this.#covered = this.#covering = [];
     if (!this.#isRunning) this.#releaseKey();
   }
 
@@ -332,6 +392,36 @@ export class Dispatcher {
     if (taken < 0) this.#offers = this.#subscriptions.offer(key, newest, isOwn);
     this.#isRunning = false;
     if (taken > 0) this.#time();
+  }
+
+  /** The same for a key or prefix with more than its text. */
+  #offerNoted({ isPrefix, metadata, receipt, text }: Arrival, newest: number, since: number, isOwn: boolean): void {
+    const subscriptions = this.#subscriptions;
+    this.#offeredSince = since;
+    this.#receipt = receipt;
+    if (isPrefix) {
+      this.#offers = subscriptions.offerPrefix(text, newest, isOwn, metadata, receipt);
+      return;
+    }
+    this.#isRunning = true;
+    const taken = subscriptions.deliverOne(text, newest, isOwn, metadata, receipt);
+    if (taken < 0) this.#offers = subscriptions.offer(text, newest, isOwn, metadata, receipt);
+    this.#isRunning = false;
+    if (taken > 0) this.#time();
+    if (taken >= 0) this.#endReceipt();
+  }
+
+  #endReceipt(): void {
+    const receipt = this.#receipt;
+    this.#receipt = undefined;
+    receipt?.end();
+  }
+
+  #hasRecipients(key: string | Arrival, isForAll: boolean): boolean {
+    const subscriptions = this.#subscriptions;
+    if (typeof key !== "string" && key.isPrefix) return isForAll ? !subscriptions.isEmpty : subscriptions.selfish > 0;
+    const text = typeof key === "string" ? key : key.text;
+    return (isForAll ? subscriptions.count(text) : subscriptions.countSelfish(text)) > 0;
   }
 
   #fallBehind(): void {
@@ -359,7 +449,15 @@ export class Dispatcher {
     this.waiting++;
   }
 
-  #keepOwn(key: string, isOwn: boolean): void {
+  #keepNoted(arrival: Arrival): void {
+    if (this.waiting >= CAPACITY || this.#bytes >= MAX_BYTES) this.#drop();
+    this.#append(this.#begunAt, Math.min(this.#begunAt, this.#since), false, arrival, 0).count++;
+    this.waiting++;
+    this.#hasRead = true;
+    this.#open = undefined;
+  }
+
+  #keepOwn(key: string | Arrival, isOwn: boolean): void {
     if (this.waiting >= CAPACITY) this.#drop();
     const now = this.#clock.now();
     this.#append(now, now, isOwn, key, 0).count++;
@@ -369,10 +467,10 @@ export class Dispatcher {
     if (!this.#isBehind) this.#fallBehind();
   }
 
-  #append(arrivedAt: number, since: number, isOwn: boolean, keys: Uint8Array | string, end: number): Chunk {
+  #append(arrivedAt: number, since: number, isOwn: boolean, keys: Queued, end: number): Chunk {
     const { newest } = this.#subscriptions;
     const chunk: Chunk = { arrivedAt, since, newest, isOwn, keys, start: 0, end, count: 0, next: undefined };
-    this.#bytes += keys.length;
+    this.#bytes += sizeOf(keys);
     if (this.#tail === undefined) this.#head = chunk;
     else this.#tail.next = chunk;
     return this.#tail = chunk;
@@ -380,14 +478,28 @@ export class Dispatcher {
 
   #drop(): void {
     this.#owedSince = this.#clock.now() - (this.age ?? 0);
+    this.#hasDropped = true;
     this.#clear();
     this.#config.onDropped();
   }
 
   #clear(): void {
+    for (let chunk = this.#head; chunk !== undefined; chunk = chunk.next) {
+      if (typeof chunk.keys === "function") this.#covered.push(chunk.keys);
+      else if (typeof chunk.keys === "object" && "text" in chunk.keys) this.#cover(chunk.keys.receipt);
+    }
     this.dropped += this.waiting;
     this.waiting = this.#bytes = 0;
     this.#head = this.#tail = this.#open = undefined;
+  }
+
+  /** An event for all subscriptions stands for what the receipt is of. */
+  #cover(receipt: EntryReceipt | undefined): void {
+    if (receipt === undefined) return;
+    this.#covered.push(() => {
+      receipt.take();
+      receipt.end();
+    });
   }
 
   #arm(): void {
@@ -431,17 +543,29 @@ export class Dispatcher {
     if (cause !== undefined) {
       this.#round = undefined;
       this.#isRound = true;
+      this.#covering = this.#covered;
+      this.#covered = [];
       this.#offers = this.#subscriptions.notify(cause);
       return true;
     }
-    this.#owedSince = undefined;
+    if (!this.#hasDropped) this.#owedSince = undefined;
     const chunk = this.#head;
     if (chunk === undefined) {
       this.#releaseKey();
       return false;
     }
     if (this.waiting % CLOCK_STRIDE === 0) this.#mark = this.#clock.now();
-    this.#offer(this.#shift(chunk), chunk.newest, chunk.since, chunk.isOwn);
+    const { keys } = chunk;
+    if (typeof keys === "string" || keys instanceof Uint8Array) {
+      this.#offer(this.#shift(chunk, keys), chunk.newest, chunk.since, chunk.isOwn);
+      return true;
+    }
+    this.#remove(chunk);
+    if (typeof keys === "function") keys();
+    else {
+      this.waiting--;
+      this.#offerNoted(keys, chunk.newest, chunk.since, chunk.isOwn);
+    }
     return true;
   }
 
@@ -452,14 +576,9 @@ export class Dispatcher {
   }
 
   /** Takes the next key out of `chunk`, the first chunk. */
-  #shift(chunk: Chunk): string | KeyBytes {
+  #shift(chunk: Chunk, keys: Uint8Array | string): string | KeyBytes {
     this.waiting--;
-    if (--chunk.count === 0) {
-      this.#bytes -= chunk.keys.length;
-      this.#head = chunk.next;
-      if (chunk.next === undefined) this.#tail = this.#open = undefined;
-    }
-    const { keys } = chunk;
+    if (--chunk.count === 0) this.#remove(chunk);
     if (typeof keys === "string") return keys;
     const key = this.#key;
     if (this.#read !== chunk) key.open(keys, 0, keys.length);
@@ -473,6 +592,13 @@ export class Dispatcher {
     }
   }
 
+  /** Removes the first chunk. */
+  #remove({ keys, next }: Chunk): void {
+    this.#bytes -= sizeOf(keys);
+    this.#head = next;
+    if (next === undefined) this.#tail = this.#open = undefined;
+  }
+
   /** Continues the deliveries under way. False when the time ran out first. */
   #run(until: number): boolean {
     const offers = this.#offers;
@@ -482,10 +608,20 @@ export class Dispatcher {
       this.#isRunning = false;
       if (step === undefined || step.done === true) {
         this.#offers = undefined;
-        this.#isRound = false;
-      } else this.#time(step.value.topic);
+        if (this.#isRound) this.#endRound();
+        else if (this.#receipt !== undefined) this.#endReceipt();
+      } else if (step.value === undefined) this.#mark = this.#clock.now();
+      else this.#time(step.value.topic);
     }
     return this.#offers === undefined && this.#mark < until;
+  }
+
+  /** All subscriptions have been notified: what that stands for is delivered. */
+  #endRound(): void {
+    this.#isRound = false;
+    const covered = this.#covering;
+    this.#covering = [];
+    for (const call of covered) call();
   }
 
   /** Records the end of a callback: of a subscription to `topic`, or of the only subscription to a key. */
@@ -500,4 +636,13 @@ export class Dispatcher {
       this.#config.onSlow(topic ?? (this.#subscriptions.lastRecipients as Recipients).topic, duration);
     }
   }
+}
+
+/** Bytes of what a chunk holds. */
+function sizeOf(keys: Queued): number {
+  return typeof keys === "function"
+    ? 0
+    : typeof keys === "string" || keys instanceof Uint8Array
+    ? keys.length
+    : keys.text.length;
 }

@@ -5,6 +5,7 @@
  */
 
 import { AsyncReaders } from "../platform/async_readers.ts";
+import { mergeClocks } from "../wire/metadata.ts";
 import type { SyncEvent, Topic } from "./sync_bus.ts";
 
 /**
@@ -92,13 +93,8 @@ export class EventQueue implements AsyncIterableIterator<SyncEvent> {
   }
 }
 
-/** Merges two events of the same key: the later one, with the higher count of each writer in the vector clocks. */
+/** Merges two events that name the same: the later one, with the higher count of each writer in the vector clocks. */
 function merge(held: SyncEvent, event: SyncEvent): SyncEvent {
-  if (held.vectorClock === undefined || event.vectorClock === undefined) return { ...held, ...event };
-  // A `Map`, as a writer's name may be that of a property of every object, such as `constructor`.
-  const counts = new Map(Object.entries(held.vectorClock));
-  for (const [writer, count] of Object.entries(event.vectorClock)) {
-    counts.set(writer, Math.max(counts.get(writer) ?? count, count));
-  }
-  return { ...held, ...event, vectorClock: Object.fromEntries(counts) };
+  const vectorClock = mergeClocks(held.vectorClock, event.vectorClock);
+  return vectorClock === undefined ? { ...held, ...event } : { ...held, ...event, vectorClock };
 }

@@ -6,24 +6,34 @@
  */
 
 import { type CloseReport, NOTHING_PUBLISHED } from "../close_report.ts";
-import { ClosedError, KeyTooLongError, misuse, QuorumNotSatisfiedError } from "../errors.ts";
-import { checkSignal } from "../platform/abort_signal.ts";
+import { ClosedError, misuse, QuorumUnsupportedError } from "../errors.ts";
+import { checkSignal, onAbort } from "../platform/abort_signal.ts";
+import type { Clock } from "../platform/clock.ts";
 import type { Contexts } from "../platform/contexts.ts";
 import { checkKnown, knownOptions } from "../platform/known_options.ts";
-import { MAX_KEY } from "../wire/layout.ts";
-import { ILL_FORMED, utf8Length } from "../wire/utf8.ts";
+import { MAX_KEY, MAX_REGION, MAX_ZONE } from "../wire/layout.ts";
+import { checkName } from "../wire/metadata.ts";
+import { EntryReceipt } from "./delivery_receipt.ts";
 import { type LoadGuard, LoadGuards } from "./load_guard.ts";
-import { type EventMetadata, Subscriptions } from "./subscriptions.ts";
+import { checkGoKey, checkPublication, type Publication } from "./publication.ts";
+import { type AcknowledgingPeer, type AcknowledgingPeers, Quorum } from "./quorum.ts";
+import { Subscriptions } from "./subscriptions.ts";
 import {
+  type AwaitedQuorum,
+  type AwaitOptions,
+  checkAwait,
   checkPublish,
+  checkTopology,
   leaseKey,
   type Metrics,
   type PublishOptions,
+  type PublishResult,
   type SubscribeOptions,
   type Subscription,
   type SyncBus,
   type SyncCallback,
   type Topic,
+  type TopologyOptions,
 } from "./sync_bus.ts";
 
 /** Options of an {@linkcode InProcessBus}. */
@@ -38,9 +48,32 @@ export interface InProcessBusOptions {
    * of `subscribe`, as on a mesh of `openMesh`. @default {in the context of the publisher, like an `EventEmitter`}
    */
   readonly contexts?: Contexts | undefined;
+  /** The zone that this replica is in, for `publishAndAwaitTopology`: 1 to 64 bytes of UTF-8. */
+  readonly zone?: string | undefined;
+  /**
+   * The region that this replica is in: 1 to 64 bytes of UTF-8. What others publish with the scope `"local"` in another
+   * region is not delivered here.
+   */
+  readonly region?: string | undefined;
+  /**
+   * With that of `systemPorts`, or a virtual one in a test, `timeout` and `settleTimeout` are in force.
+   *
+   * @default {none: what awaits a callback waits for as long as that takes}
+   */
+  readonly clock?: Pick<Clock, "setTimer"> | undefined;
 }
 
-const OPTIONS = knownOptions<InProcessBusOptions>({ onError: true, contexts: true });
+const OPTIONS = knownOptions<InProcessBusOptions>({
+  onError: true,
+  contexts: true,
+  zone: true,
+  region: true,
+  clock: true,
+});
+const REPLICA_OPTIONS = knownOptions<ReplicaOptions>({ zone: true, region: true });
+
+/** Options of {@linkcode InProcessBus.replica}. The others are those of the bus. */
+export type ReplicaOptions = Pick<InProcessBusOptions, "zone" | "region">;
 
 /**
  * A {@linkcode SyncBus} with no network: for tests, and for a service that runs as one process. It is the `InMemoryBus`
@@ -70,67 +103,73 @@ export class InProcessBus implements SyncBus {
   readonly #guards = new LoadGuards();
   readonly #onError: (error: unknown) => void;
   readonly #contexts: Contexts | undefined;
+  readonly #clock: InProcessBusOptions["clock"];
+  readonly #zone: string | undefined;
+  readonly #region: string | undefined;
   /** The connected replicas, including this one, in the order in which they were made. */
-  #replicas: Replicas = { open: new Set([this]), made: 1 };
+  #replicas: Replicas = { open: new Set([this]), made: 1, quorums: new Map() };
   #address = "in-process:1";
   #published = 0;
   #delivered = 0;
   #closing: Promise<CloseReport> | undefined;
 
   /**
-   * Both options may be left out. Throws a `TypeError` for an unknown option, and for an `onError` that is no function.
+   * All options may be left out. Throws a `TypeError` for an unknown option or one of another type, and a `RangeError`
+   * for a zone or region that is empty or too long.
    */
   constructor(options: InProcessBusOptions = {}) {
     checkKnown("make the bus", options, OPTIONS);
-    const { onError = () => {}, contexts } = options;
+    const { onError = () => {}, contexts, clock, zone, region } = options;
     if (typeof onError !== "function") {
       throw misuse("make the bus", "`onError` must be a function", onError);
     }
+    if (zone !== undefined) checkName("make the bus", "zone", zone, MAX_ZONE);
+    if (region !== undefined) checkName("make the bus", "region", region, MAX_REGION);
     const enter = contexts?.capture();
     this.#onError = enter === undefined ? onError : (error) => enter(() => onError(error));
     this.#contexts = contexts;
-    this.#subscriptions = new Subscriptions(this.#onError, contexts, MAX_KEY, this.#onError);
+    this.#clock = clock;
+    this.#zone = zone;
+    this.#region = region;
+    this.#subscriptions = new Subscriptions(this.#onError, contexts, MAX_KEY, this.#onError, 0, clock);
   }
 
   /**
    * Makes another bus that stands for another replica of the service: what one publishes, the others get. It has the
-   * same options, and its own subscriptions and guards. Closing one leaves the others open. Throws a `ClosedError`
-   * after `close`.
+   * same options, except a zone and region of its own, and its own subscriptions and guards. Closing one leaves the
+   * others open. Throws a `ClosedError` after `close`.
    */
-  replica(): InProcessBus {
+  replica(options: ReplicaOptions = {}): InProcessBus {
     if (this.#closing !== undefined) throw new ClosedError("make a replica");
-    const replica = new InProcessBus({ onError: this.#onError, contexts: this.#contexts });
+    checkKnown("make a replica", options, REPLICA_OPTIONS);
+    const { zone, region } = options;
+    const replica = new InProcessBus({
+      onError: this.#onError,
+      contexts: this.#contexts,
+      clock: this.#clock,
+      zone,
+      region,
+    });
     replica.#replicas = this.#replicas;
     replica.#address = `in-process:${++this.#replicas.made}`;
     this.#replicas.open.add(replica);
     return replica;
   }
 
-  /** Delivers to the subscribers of `key` at all replicas. Rejects with a `ClosedError` after `close`. */
-  async publish(key: string, options?: PublishOptions): Promise<void> {
-    this.#check(key, options);
-    this.#deliver(key, options);
+  /** Delivers to the subscribers at all replicas. Rejects with a `ClosedError` after `close`. */
+  async publish(topic: Topic, options?: PublishOptions): Promise<void> {
+    checkPublish(options);
+    this.#deliver(this.#check(topic, options), options);
   }
 
-  /**
-   * Delivers to the subscribers of `key` if there are at least `replicas` of them: those of other replicas, and this
-   * bus's own as `self` says. Rejects with a `QuorumNotSatisfiedError` when there are fewer, or when fewer have taken
-   * the event as the queues of the others were full.
-   */
-  async publishAndAwait(key: string, replicas: number, options?: PublishOptions): Promise<void> {
-    this.#check(key, options);
-    if (!Number.isInteger(replicas) || replicas < 0) {
-      throw misuse("publish", "the quorum must be an integer from 0", replicas, true);
-    }
-    const subscribers = this.#count(key, options?.self);
-    if (subscribers < replicas) throw new QuorumNotSatisfiedError(replicas, subscribers);
-    const taken = this.#deliver(key, options);
-    if (taken < replicas) throw new QuorumNotSatisfiedError(replicas, taken);
+  /** As on every bus. The acknowledging nodes have names such as `in-process:2`. */
+  async publishAndAwait(topic: Topic, replicas: number | "all", options?: AwaitOptions): Promise<PublishResult> {
+    return await this.#publishAwaited(topic, checkAwait(replicas, options), options);
   }
 
-  /** The same as `publishAndAwait`: each subscriber counts as a zone. */
-  publishAndAwaitTopology(key: string, minZones: number, options?: PublishOptions): Promise<void> {
-    return this.publishAndAwait(key, minZones, options);
+  /** As on every bus. The zones are those of the option `zone` of the replicas. */
+  async publishAndAwaitTopology(topic: Topic, minZones: number, options?: TopologyOptions): Promise<PublishResult> {
+    return await this.#publishAwaited(topic, checkTopology(minZones, options), options);
   }
 
   subscribe(topic: Topic, options?: SubscribeOptions): Subscription;
@@ -188,6 +227,11 @@ export class InProcessBus implements SyncBus {
     this.#replicas.open.delete(this);
     this.#guards.close();
     this.#subscriptions.closeAll();
+    for (const [quorum, publisher] of [...this.#replicas.quorums]) {
+      if (publisher === this) quorum.fail(new ClosedError("await acknowledgements"));
+      quorum.depart(this.#asPeer, true);
+      quorum.review(publisher.#peers());
+    }
     return this.#closing;
   }
 
@@ -195,58 +239,93 @@ export class InProcessBus implements SyncBus {
     await this.close();
   }
 
-  #check(key: string, options: PublishOptions | undefined): void {
+  #check(topic: Topic, options: PublishOptions | undefined): Publication {
     if (this.#closing !== undefined) throw new ClosedError("publish");
-    if (typeof key !== "string" || utf8Length(key) === ILL_FORMED) {
-      throw misuse("publish", "the key must be a well-formed string", key);
+    const { goKeys = [], region, scope, vectorClock } = options ?? {};
+    const own = scope === "local" ? this.#region : undefined;
+    const publication = checkPublication(topic, { region: region ?? own, scope, vectorClock });
+    for (const key of goKeys) checkGoKey(key);
+    if (!publication.isPrefix && goKeys.length > 0) {
+      throw misuse("publish", "`goKeys` stand for a prefix, and a key was given", topic);
     }
-    const bytes = utf8Length(key);
-    if (bytes > MAX_KEY) throw new KeyTooLongError(key, bytes, MAX_KEY);
-    checkPublish(options);
     const signal = options?.signal;
-    if (signal === undefined) return;
-    checkSignal("publish", signal);
-    signal.throwIfAborted();
+    if (signal !== undefined) {
+      checkSignal("publish", signal);
+      signal.throwIfAborted();
+    }
+    return publication;
   }
 
   #others(): InProcessBus[] {
     return [...this.#replicas.open].filter((replica) => replica !== this);
   }
 
-  #count(key: string, self: boolean | undefined): number {
-    const own = self === true
-      ? this.#subscriptions.count(key)
-      : self === false
-      ? 0
-      : this.#subscriptions.countSelfish(key);
-    return this.#others().reduce((count, other) => count + other.#subscriptions.count(key), own);
+  #publishAwaited(topic: Topic, wish: AwaitedQuorum, options: AwaitOptions | undefined): Promise<PublishResult> {
+    const publication = this.#check(topic, options);
+    const { replicas, zones, timeout } = wish;
+    if ((replicas ?? zones) === 0) {
+      this.#deliver(publication, options);
+      return Promise.resolve({ acknowledgements: [] });
+    }
+    const peers = this.#peers();
+    if (peers.all.length === 0) throw new QuorumUnsupportedError();
+    const { quorums } = this.#replicas;
+    const quorum = new Quorum(wish, peers, this.#zone, {
+      numbered() {},
+      settled: () => quorums.delete(quorum),
+    });
+    if (!quorum.canBeSatisfied(peers)) throw quorum.shortage(peers);
+    quorums.set(quorum, this);
+    const { signal } = options ?? {};
+    quorum.timer = this.#clock?.setTimer(() => quorum.fail(quorum.shortage(this.#peers())), timeout);
+    quorum.detach = signal && onAbort(signal, () => quorum.fail(signal.reason));
+    this.#deliver(publication, options, quorum);
+    quorum.review(this.#peers());
+    return quorum.promise;
   }
 
-  #deliver(key: string, options: PublishOptions | undefined): number {
-    const { region, vectorClock, scope, self } = options ?? {};
-    const metadata = {
-      ...(region !== undefined && { region }),
-      // A copy: the publisher may count on in the same object while events wait to be read.
-      ...(vectorClock !== undefined && { vectorClock: { ...vectorClock } }),
-      ...(scope !== undefined && { scope }),
-    };
+  get #asPeer(): AcknowledgingPeer {
+    return { id: this.#address, zone: this.#zone };
+  }
+
+  #peers(): AcknowledgingPeers {
+    const all = this.#others().map((replica) => replica.#asPeer);
+    return { all, ids: new Set(all.map(({ id }) => id)) };
+  }
+
+  #deliver(publication: Publication, options: PublishOptions | undefined, quorum?: Quorum): void {
+    const self = options?.self;
     // Callbacks may make replicas and subscriptions: those made after the key was published do not get it.
     const replicas = Array.from(this.#replicas.open, (bus) => ({ bus, newest: bus.#subscriptions.newest }));
     // Guards come first: a callback may check a guard, or take one for a load that it begins.
-    for (const { bus } of replicas) bus.#guards.touch(key);
+    for (const { bus } of replicas) if (bus.#hears(publication)) bus.#touch(publication);
     this.#published++;
-    let taken = 0;
     for (const { bus, newest } of replicas) {
-      if (bus !== this) taken += bus.#take(key, metadata, newest, false);
-      else if (self ?? this.#subscriptions.selfish > 0) taken += this.#take(key, metadata, newest, self !== true);
+      if (bus === this) {
+        if (self ?? this.#subscriptions.selfish > 0) this.#take(publication, newest, self !== true);
+        continue;
+      }
+      const receipt = quorum && new EntryReceipt((outcome) => quorum.answer(bus.#asPeer, outcome, this.#peers()));
+      if (bus.#hears(publication)) bus.#take(publication, newest, false, receipt);
+      receipt?.end();
     }
-    return taken;
   }
 
-  #take(key: string, metadata: EventMetadata, newest: number, isOwn: boolean): number {
-    const taken = this.#subscriptions.deliver(key, metadata, newest, isOwn);
-    this.#delivered += taken;
-    return taken;
+  /** Whether an event is for this replica: one with the scope `local` stays in its region. */
+  #hears({ metadata }: Publication): boolean {
+    const region = metadata?.scope === "local" ? metadata.region : undefined;
+    return region === undefined || this.#region === undefined || region === this.#region;
+  }
+
+  #touch({ isPrefix, text }: Publication): void {
+    if (isPrefix) this.#guards.touchPrefix(text);
+    else this.#guards.touch(text);
+  }
+
+  #take({ isPrefix, metadata, text }: Publication, newest: number, isOwn: boolean, receipt?: EntryReceipt): void {
+    this.#delivered += isPrefix
+      ? this.#subscriptions.deliverPrefix(text, metadata, newest, isOwn, receipt)
+      : this.#subscriptions.deliver(text, metadata, newest, isOwn, receipt);
   }
 }
 
@@ -255,4 +334,6 @@ interface Replicas {
   readonly open: Set<InProcessBus>;
   /** How many were made in all. */
   made: number;
+  /** The publishes that are awaited, and who has published. */
+  readonly quorums: Map<Quorum, InProcessBus>;
 }

@@ -18,6 +18,12 @@ const GENERATION_MS = 60_000;
 /** Largest number of keys in a generation. Two generations with keys of 16 bytes take about 20 MB. */
 const GENERATION_KEYS = 65_536;
 
+/**
+ * Published prefixes that are remembered, for guards that were taken before. A guard that is older than all of them
+ * counts as stale: it was taken before a thousand prefixes, so its value has probably changed.
+ */
+const MAX_PREFIXES = 1024;
+
 /** The generation of an entry whose guards are stale for good. */
 const STALE = -1;
 
@@ -93,6 +99,8 @@ export class LoadGuards {
     this.#limit = limit;
     this.#held = {
       from: 0,
+      prefixes: [],
+      prefixCount: 0,
       isOver: () => {
         if (!hasSlept()) return false;
         this.touchAll();
@@ -126,6 +134,17 @@ export class LoadGuards {
     this.#current.delete(key);
     this.#previous.delete(key);
     if (this.idle) this.#stop();
+  }
+
+  /**
+   * All keys with this prefix may have been invalidated: their guards are stale. The guards themselves look whether
+   * their key is one of those, as there may be very many.
+   */
+  touchPrefix(prefix: string): void {
+    if (prefix === "") return this.touchAll();
+    if (this.idle) return;
+    const { prefixes } = this.#held;
+    prefixes[this.#held.prefixCount++ % MAX_PREFIXES] = prefix;
   }
 
   /** Any key may have been invalidated: all guards are stale. */
@@ -187,6 +206,9 @@ interface Entry {
 interface Held {
   /** Entries of a lower generation are no longer held. */
   from: number;
+  /** The last prefixes that were published, in a ring, and how many there have been. */
+  readonly prefixes: string[];
+  prefixCount: number;
   /** Whether all guards have just become stale, as something may have been missed. */
   readonly isOver: () => boolean;
 }
@@ -195,14 +217,27 @@ class Guard implements LoadGuard {
   readonly key: string;
   readonly #entry: Readonly<Entry>;
   readonly #held: Readonly<Held>;
+  /** How many prefixes had been published when it was taken. */
+  readonly #since: number;
 
   constructor(key: string, entry: Readonly<Entry>, held: Readonly<Held>) {
     this.key = key;
     this.#entry = entry;
     this.#held = held;
+    this.#since = held.prefixCount;
   }
 
   isFresh(): boolean {
-    return this.#entry.generation >= this.#held.from && !this.#held.isOver();
+    return this.#entry.generation >= this.#held.from && !this.#isCovered() && !this.#held.isOver();
+  }
+
+  /** Whether a prefix of the key was published since it was taken. */
+  #isCovered(): boolean {
+    const { prefixCount, prefixes } = this.#held;
+    if (prefixCount - this.#since > MAX_PREFIXES) return true;
+    for (let i = this.#since; i < prefixCount; i++) {
+      if (this.key.startsWith(prefixes[i % MAX_PREFIXES] as string)) return true;
+    }
+    return false;
   }
 }

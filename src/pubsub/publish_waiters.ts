@@ -4,12 +4,15 @@
  * @module
  */
 
+import type { Entry } from "./pending_entries.ts";
+
 /** Largest number of removed entries, once they are more than half of all, before the list is compacted. */
 const MAX_SPENT = 1024;
 
 /** A `publish` call that waits. */
 export interface Waiter {
-  readonly key: string;
+  /** The key, or whatever else it publishes. */
+  readonly key: string | Entry;
   /** The `self` option of the call: whether the bus's own subscriptions get the key. */
   readonly self: boolean | undefined;
   readonly resolve: () => void;

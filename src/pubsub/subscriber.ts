@@ -7,6 +7,7 @@
 import { onAbort, type Signal } from "../platform/abort_signal.ts";
 import type { EnterContext } from "../platform/contexts.ts";
 import { isThenable } from "../platform/thenable.ts";
+import type { EntryReceipt, SettleWaits } from "./delivery_receipt.ts";
 import { EventQueue, type Offered } from "./event_queue.ts";
 import type { Subscription, SyncCallback, SyncEvent, Topic } from "./sync_bus.ts";
 
@@ -22,6 +23,12 @@ export interface SubscriberKind {
   readonly self: boolean;
   /** Called once, when the subscription closes. */
   readonly onClose: (subscriber: Subscriber) => void;
+  /**
+   * How long the promise of the callback is waited for, in milliseconds, before an event counts as delivered. Absent
+   * when it is not.
+   */
+  readonly settleTimeout: number | undefined;
+  readonly waits: SettleWaits;
   /** Gets what the callback threw or rejected with. */
   readonly onThrow: (error: unknown) => void;
 }
@@ -90,14 +97,16 @@ export class Subscriber implements Subscription {
 
   /**
    * Delivers or queues an event. `entered` is the context that the caller runs in, if known. A callback has returned
-   * when this returns.
+   * when this returns. `receipt` is given when the delivery is awaited.
    */
-  offer(event: SyncEvent, entered?: EnterContext): Offered {
+  offer(event: SyncEvent, entered?: EnterContext, receipt?: EntryReceipt): Offered {
     const callback = this.#callback;
     if (callback === undefined) return this.#queued().offer(event);
     const { enter, onThrow } = this.#kind;
-    if (enter === entered || enter === undefined) call(callback, event, onThrow);
-    else enterAndCall(enter, callback, event, onThrow);
+    const isEntered = enter === entered || enter === undefined;
+    if (receipt !== undefined) callAwaited(isEntered ? callback : within(enter, callback), event, this.#kind, receipt);
+    else if (isEntered) call(callback, event, onThrow);
+    else call(within(enter, callback), event, onThrow);
     return "queued";
   }
 
@@ -126,12 +135,25 @@ export function call(callback: SyncCallback, event: SyncEvent, onThrow: (error: 
   }
 }
 
-/** A function of its own, so that {@linkcode Subscriber.offer} allocates no closure. */
-function enterAndCall(
-  enter: EnterContext,
+/** The same when the delivery is awaited. */
+function callAwaited(
   callback: SyncCallback,
   event: SyncEvent,
-  onThrow: (error: unknown) => void,
+  { onThrow, settleTimeout, waits }: SubscriberKind,
+  receipt: EntryReceipt,
 ): void {
-  call(() => enter(() => callback(event)), event, onThrow);
+  try {
+    const result = callback(event);
+    if (!isThenable(result)) return;
+    result.then(undefined, onThrow);
+    if (settleTimeout !== undefined) receipt.wait(result, settleTimeout, waits);
+  } catch (error) {
+    onThrow(error);
+    receipt.fail();
+  }
+}
+
+/** A function of its own, so that {@linkcode Subscriber.offer} allocates no closure. */
+function within(enter: EnterContext, callback: SyncCallback): SyncCallback {
+  return (event) => enter(() => callback(event));
 }

@@ -6,11 +6,13 @@
 
 import { KeyTooLongError, misuse, show } from "../errors.ts";
 import { checkSignal } from "../platform/abort_signal.ts";
+import type { Clock } from "../platform/clock.ts";
 import type { Contexts, EnterContext } from "../platform/contexts.ts";
 import { checkKnown, knownOptions } from "../platform/known_options.ts";
 import { KeyBytes } from "../wire/key_bytes.ts";
 import { MAX_KEY } from "../wire/layout.ts";
 import { ILL_FORMED, utf8Length } from "../wire/utf8.ts";
+import { type EntryReceipt, SettleWaits } from "./delivery_receipt.ts";
 import { call, Subscriber, type SubscriberKind } from "./subscriber.ts";
 import { isGroup, type Recipients, SubscriberTable } from "./subscriber_table.ts";
 import type { SubscribeOptions, Subscription, SyncCallback, SyncEvent, Topic } from "./sync_bus.ts";
@@ -18,14 +20,26 @@ import type { SubscribeOptions, Subscription, SyncCallback, SyncEvent, Topic } f
 /** Default number of events that an iterated subscription holds: the capacity of a subscriber's channel in go-warp. */
 const DEFAULT_CAPACITY = 32;
 
-const SUBSCRIBE_OPTIONS = knownOptions<SubscribeOptions>({ capacity: true, self: true, signal: true });
+const SUBSCRIBE_OPTIONS = knownOptions<SubscribeOptions>({
+  capacity: true,
+  self: true,
+  deliveredWhen: true,
+  settleTimeout: true,
+  signal: true,
+});
 const TOPIC = knownOptions<Exclude<Topic, string>>({ prefix: true });
+
+/** Default and most of `settleTimeout`, in milliseconds. The default is half of that for the publisher. */
+const SETTLE_TIMEOUT = { default: 5000, most: 600_000 };
+
+/** Entries of a table that are looked at in a row for a published prefix, before the caller may check the time. */
+const WALK_STRIDE = 256;
 
 /** The order of delivery: callbacks come first, so that they have run when an iterator gets the event. */
 const CALLBACKS_FIRST = [false, true] as const;
 
 /** The metadata that a publisher attached to a key. */
-export type EventMetadata = Omit<SyncEvent, "key" | "cause">;
+export type EventMetadata = Omit<SyncEvent, "key" | "cause" | "prefix">;
 
 /** Counters of {@linkcode Subscriptions}. */
 export interface SubscriptionCounts {
@@ -72,6 +86,7 @@ export class Subscriptions {
   #common: EnterContext | null | undefined;
   /** The context that was entered for all current deliveries. */
   #entered: EnterContext | undefined;
+  readonly #waits: SettleWaits;
   /** The kind of the last subscriber that was added. */
   #kind: SubscriberKind | undefined;
   #serial = 0;
@@ -80,7 +95,8 @@ export class Subscriptions {
   /**
    * `onCallbackError` gets what a callback threw or rejected with. `limit` is the longest key in bytes of UTF-8. With
    * `contexts` callbacks run in the context of the caller of `subscribe`. `onPattern` gets an error when a topic looks
-   * like a pattern. `seed` makes the hashes of keys unpredictable to others.
+   * like a pattern. `seed` makes the hashes of keys unpredictable to others. `clock` limits how long promises of
+   * callbacks are waited for.
    */
   constructor(
     onCallbackError: (error: unknown) => void,
@@ -88,6 +104,7 @@ export class Subscriptions {
     limit: number = MAX_KEY,
     onPattern: (error: Error) => void = () => {},
     seed = 0,
+    clock: Pick<Clock, "setTimer"> | undefined = undefined,
   ) {
     this.#onPattern = onPattern;
     this.#onThrow = onCallbackError;
@@ -95,6 +112,7 @@ export class Subscriptions {
     this.#byKey = new SubscriberTable(seed);
     this.#limit = limit;
     this.#contexts = contexts;
+    this.#waits = new SettleWaits(clock);
   }
 
   /** Adds a subscriber; the arguments are those of `SyncBus.subscribe`. */
@@ -118,12 +136,18 @@ export class Subscriptions {
     if (typeof self !== "boolean") {
       throw misuse("subscribe", "`self` must be a boolean", self);
     }
+    const settleTimeout = checkSettling(options);
     // Before the subscription is added, as `onPattern` may throw.
     if (textOf(topic).endsWith("*")) this.#onPattern(noPattern(textOf(topic)));
     const enter = callback && this.#contexts?.capture();
     // A copy: closing finds the subscription by its topic, whatever the caller does with the object meanwhile.
     const own = typeof topic === "string" ? topic : { prefix: topic.prefix };
-    const subscriber = new Subscriber(own, ++this.#serial, callback, this.#kindOf(enter, capacity, self));
+    const subscriber = new Subscriber(
+      own,
+      ++this.#serial,
+      callback,
+      this.#kindOf(enter, capacity, self, settleTimeout),
+    );
     this.#insert(subscriber);
     if (self) this.selfish++;
     if (subscriber.isIterated) this.#iterated++;
@@ -164,38 +188,58 @@ export class Subscriptions {
    * Delivers the event of a published key to its subscribers whose serial is at most `newest`. A callback may
    * subscribe, and a subscription made after the event came does not get it. With `isOwn` only subscriptions with
    * `self: true` get it. Returns how many took it: all but the queues of prefixes that overflow, or hold a gap or
-   * overflow event that covers it.
+   * overflow event that covers it. `receipt` is given when the delivery is awaited.
    */
-  deliver(key: string | KeyBytes, metadata?: EventMetadata, newest: number = this.#serial, isOwn = false): number {
-    if (typeof key !== "string") return this.#deliver(key, metadata, newest, isOwn);
+  deliver(
+    key: string | KeyBytes,
+    metadata?: EventMetadata,
+    newest: number = this.#serial,
+    isOwn: boolean = false,
+    receipt: EntryReceipt | undefined = undefined,
+  ): number {
+    if (typeof key !== "string") return this.#deliver(key, metadata, newest, isOwn, receipt);
     const bytes = this.#encode(key);
     // A callback may deliver another key before this one is done.
     this.#spare = undefined;
-    const taken = this.#deliver(bytes, metadata, newest, isOwn);
+    const taken = this.#deliver(bytes, metadata, newest, isOwn, receipt);
     this.#spare = bytes;
     return taken;
   }
 
-  #deliver(key: KeyBytes, metadata: EventMetadata | undefined, newest: number, isOwn: boolean): number {
+  #deliver(
+    key: KeyBytes,
+    metadata: EventMetadata | undefined,
+    newest: number,
+    isOwn: boolean,
+    receipt?: EntryReceipt,
+  ): number {
     let taken = 0;
     const table = this.#byKey;
     const place = table.size === 0 ? -1 : table.find(key, key.end);
-    if (place >= 0) taken += this.#hand(table, place, publish(table.textAt(place), metadata), newest, isOwn);
+    if (place >= 0) taken += this.#hand(table, place, publish(table.textAt(place), metadata), newest, isOwn, receipt);
     const prefixes = this.#prefixes;
     for (let i = 0; i < prefixes.length; i++) {
       const [length, table] = prefixes[i] as typeof prefixes[number];
       const place = findPrefix(table, key, length);
-      if (place >= 0) taken += this.#hand(table, place, publish(key.ownText, metadata), newest, isOwn);
+      if (place >= 0) taken += this.#hand(table, place, publish(key.ownText, metadata), newest, isOwn, receipt);
     }
     return taken;
   }
 
-  #hand(table: SubscriberTable, place: number, event: SyncEvent, newest: number, isOwn: boolean): number {
+  #hand(
+    table: SubscriberTable,
+    place: number,
+    event: SyncEvent,
+    newest: number,
+    isOwn: boolean,
+    receipt?: EntryReceipt,
+  ): number {
     const callback = table.shortAt(place);
     // The common case needs no check of serials and no context. Not even the subscriber is read, which costs 200 ns
     // when it is in no processor cache.
-    if (callback === undefined || newest !== this.#serial || isOwn || !this.#isEntered()) {
-      return this.#offer(table.valueAt(place), event, newest, isOwn);
+    const isCommon = newest === this.#serial && !isOwn && receipt === undefined;
+    if (callback === undefined || !isCommon || !this.#isEntered()) {
+      return this.#offer(table.valueAt(place), event, newest, isOwn, receipt);
     }
     call(callback, event, this.#onThrow);
     this.counts.events++;
@@ -235,7 +279,13 @@ export class Subscriptions {
    * As `deliver`, for a caller that has to check the time between callbacks. When a key has several subscribers,
    * nothing is done and -1 returned: {@linkcode Subscriptions.offer} delivers to them one by one.
    */
-  deliverOne(key: string | KeyBytes, newest: number, isOwn: boolean): number {
+  deliverOne(
+    key: string | KeyBytes,
+    newest: number,
+    isOwn: boolean,
+    metadata?: EventMetadata,
+    receipt?: EntryReceipt,
+  ): number {
     const bytes = typeof key === "string" ? this.#encode(key) : key;
     let table: SubscriberTable | undefined;
     let place = this.#byKey.size === 0 ? -1 : this.#byKey.find(bytes, bytes.end);
@@ -253,28 +303,83 @@ export class Subscriptions {
     const recipients = table.valueAt(place);
     if (table.shortAt(place) === undefined && isGroup(recipients)) return -1;
     this.lastRecipients = recipients;
-    const event = publish(table === this.#byKey ? table.textAt(place) : bytes.ownText, undefined);
-    return this.#hand(table, place, event, newest, isOwn);
+    const event = publish(table === this.#byKey ? table.textAt(place) : bytes.ownText, metadata);
+    return this.#hand(table, place, event, newest, isOwn, receipt);
   }
 
   /**
    * Delivers the event of a key to its subscribers in steps, callbacks first, and yields each subscriber after it got
    * the event. Subscribers may come and go in between.
    */
-  offer(key: string | KeyBytes, newest: number, isOwn: boolean): Generator<Subscriber, void, undefined> {
+  offer(
+    key: string | KeyBytes,
+    newest: number,
+    isOwn: boolean,
+    metadata?: EventMetadata,
+    receipt?: EntryReceipt,
+  ): Generator<Subscriber, void, undefined> {
     const bytes = typeof key === "string" ? this.#encode(key) : key;
-    const offers = this.#recipientsOf(bytes).map((recipients) => [recipients, eventOf(recipients, bytes)] as const);
-    return this.#inSteps(offers, newest, isOwn);
+    const recipients = this.#recipientsOf(bytes);
+    const offers = recipients.map((recipients) => [recipients, eventOf(recipients, bytes, metadata)] as const);
+    return this.#inSteps(offers, newest, isOwn, receipt);
   }
 
   *#inSteps(
     offers: readonly (readonly [Recipients, SyncEvent])[],
     newest: number,
     isOwn: boolean,
+    receipt?: EntryReceipt,
   ): Generator<Subscriber, void, undefined> {
     for (const isIterated of CALLBACKS_FIRST) {
-      for (const [recipients, event] of offers) yield* this.#offers(recipients, event, newest, isOwn, isIterated);
+      for (const [recipients, event] of offers) {
+        yield* this.#offers(recipients, event, newest, isOwn, isIterated, receipt);
+      }
     }
+  }
+
+  /**
+   * The same for a published prefix: each subscriber of a key that begins with it, or of a prefix that has keys with it
+   * in common, gets one event. All tables are walked, and `undefined` is yielded now and then, so that the caller can
+   * check the time.
+   */
+  *offerPrefix(
+    prefix: string,
+    newest: number,
+    isOwn: boolean,
+    metadata?: EventMetadata,
+    receipt?: EntryReceipt,
+  ): Generator<Subscriber | undefined, void, undefined> {
+    let looked = 0;
+    for (const isIterated of CALLBACKS_FIRST) {
+      if (isIterated && this.#iterated === 0) continue;
+      for (const recipients of this.#all()) {
+        if (++looked % WALK_STRIDE === 0) yield undefined;
+        const key = overlap(recipients.topic, prefix);
+        if (key === undefined) continue;
+        const event: SyncEvent = { ...metadata, key, cause: "publish", prefix };
+        yield* this.#offers(recipients, event, newest, isOwn, isIterated, receipt);
+      }
+    }
+  }
+
+  /** The same at once. Returns how many took it, as {@linkcode Subscriptions.deliver} does. */
+  deliverPrefix(
+    prefix: string,
+    metadata?: EventMetadata,
+    newest: number = this.#serial,
+    isOwn: boolean = false,
+    receipt: EntryReceipt | undefined = undefined,
+  ): number {
+    let taken = 0;
+    for (const subscriber of this.offerPrefix(prefix, newest, isOwn, metadata, receipt)) {
+      if (subscriber !== undefined) taken++;
+    }
+    return taken;
+  }
+
+  /** Whether there are no subscriptions. */
+  get isEmpty(): boolean {
+    return this.#byKey.size === 0 && this.#prefixes.length === 0;
   }
 
   /** Notifies all subscriptions, in steps, that events were lost: each gets an event for its own key or prefix. */
@@ -284,7 +389,7 @@ export class Subscriptions {
     for (const isIterated of CALLBACKS_FIRST) {
       if (isIterated && this.#iterated === 0) continue;
       for (const recipients of this.#all()) {
-        yield* this.#offers(recipients, { key: textOf(recipients.topic), cause }, newest, false, isIterated);
+        yield* this.#offers(recipients, { key: textOf(recipients.topic), cause }, newest, false, isIterated, undefined);
       }
     }
   }
@@ -292,10 +397,12 @@ export class Subscriptions {
   /** Ends all deliveries, including those to subscribers whose turn was still to come. */
   stop(): void {
     this.#stopped = true;
+    this.#waits.close();
   }
 
   /** Closes all subscriptions. */
   closeAll(): void {
+    this.#waits.close();
     for (const recipients of this.#all()) for (const subscriber of each(recipients)) subscriber.close();
   }
 
@@ -316,17 +423,26 @@ export class Subscriptions {
     return found;
   }
 
-  #offer(recipients: Recipients, event: SyncEvent, newest: number, isOwn: boolean): number {
-    if (!isGroup(recipients)) return this.#offerOne(recipients, event, newest, isOwn) ?? 0;
+  #offer(recipients: Recipients, event: SyncEvent, newest: number, isOwn: boolean, receipt?: EntryReceipt): number {
+    if (!isGroup(recipients)) return this.#offerOne(recipients, event, newest, isOwn, receipt) ?? 0;
     let taken = 0;
-    for (const subscriber of recipients.subscribers) taken += this.#offerOne(subscriber, event, newest, isOwn) ?? 0;
+    for (const subscriber of recipients.subscribers) {
+      taken += this.#offerOne(subscriber, event, newest, isOwn, receipt) ?? 0;
+    }
     return taken;
   }
 
   /** Returns 1 or 0 for whether the subscriber took the event; `undefined` when the event is not for it. */
-  #offerOne(subscriber: Subscriber, event: SyncEvent, newest: number, isOwn: boolean): number | undefined {
+  #offerOne(
+    subscriber: Subscriber,
+    event: SyncEvent,
+    newest: number,
+    isOwn: boolean,
+    receipt?: EntryReceipt,
+  ): number | undefined {
     if (this.#stopped || subscriber.serial > newest || isOwn && !subscriber.self) return undefined;
-    const offered = subscriber.offer(event, this.#entered);
+    const offered = subscriber.offer(event, this.#entered, receipt);
+    receipt?.take();
     this.counts.events++;
     if (offered === "merged" || offered === "covered") this.counts.merged++;
     if (offered === "overflow" || event.cause === "overflow") this.counts.overflows++;
@@ -339,18 +455,27 @@ export class Subscriptions {
     newest: number,
     isOwn: boolean,
     isIterated: boolean,
+    receipt: EntryReceipt | undefined,
   ): Generator<Subscriber, void, undefined> {
     for (const subscriber of each(recipients)) {
       if (subscriber.closed || subscriber.isIterated !== isIterated) continue;
-      if (this.#offerOne(subscriber, event, newest, isOwn) !== undefined) yield subscriber;
+      if (this.#offerOne(subscriber, event, newest, isOwn, receipt) !== undefined) yield subscriber;
     }
   }
 
   /** One object for subscribers in a row that are alike. */
-  #kindOf(enter: EnterContext | undefined, capacity: number, self: boolean): SubscriberKind {
+  #kindOf(
+    enter: EnterContext | undefined,
+    capacity: number,
+    self: boolean,
+    settleTimeout: number | undefined,
+  ): SubscriberKind {
     const last = this.#kind;
-    if (last !== undefined && last.enter === enter && last.capacity === capacity && last.self === self) return last;
-    return this.#kind = { enter, capacity, self, onClose: this.#onClose, onThrow: this.#onThrow };
+    const isSame = last !== undefined && last.enter === enter && last.capacity === capacity && last.self === self &&
+      last.settleTimeout === settleTimeout;
+    if (isSame) return last;
+    const [onClose, onThrow, waits] = [this.#onClose, this.#onThrow, this.#waits];
+    return this.#kind = { enter, capacity, self, settleTimeout, waits, onClose, onThrow };
   }
 
   #tableOf(topic: Topic): SubscriberTable | undefined {
@@ -418,12 +543,31 @@ function each(recipients: Recipients): Iterable<Subscriber> {
   return isGroup(recipients) ? recipients.subscribers : [recipients];
 }
 
-function eventOf({ topic }: Recipients, key: KeyBytes): SyncEvent {
-  return publish(typeof topic === "string" ? topic : key.ownText, undefined);
+function eventOf({ topic }: Recipients, key: KeyBytes, metadata: EventMetadata | undefined): SyncEvent {
+  return publish(typeof topic === "string" ? topic : key.ownText, metadata);
+}
+
+/** What a topic and a published prefix have in common: a key, or the longer of two prefixes. */
+function overlap(topic: Topic, prefix: string): string | undefined {
+  const text = textOf(topic);
+  if (text.startsWith(prefix)) return text;
+  return typeof topic !== "string" && prefix.startsWith(text) ? prefix : undefined;
 }
 
 function publish(key: string, metadata: EventMetadata | undefined): SyncEvent {
   return metadata === undefined ? { key, cause: "publish" } : { ...metadata, key, cause: "publish" };
+}
+
+function checkSettling(options: SubscribeOptions | undefined): number | undefined {
+  const { deliveredWhen, settleTimeout } = options ?? {};
+  const { default: byDefault, most } = SETTLE_TIMEOUT;
+  const isWhen = deliveredWhen === undefined || deliveredWhen === "returned" || deliveredWhen === "settled";
+  if (!isWhen) throw misuse("subscribe", '`deliveredWhen` must be "returned" or "settled"', deliveredWhen);
+  const isTimeout = typeof settleTimeout === "number" && settleTimeout >= 1 && settleTimeout <= most;
+  if (settleTimeout !== undefined && !isTimeout) {
+    throw misuse("subscribe", `\`settleTimeout\` must be a number from 1 to ${most}`, settleTimeout, true);
+  }
+  return deliveredWhen === "settled" ? settleTimeout ?? byDefault : undefined;
 }
 
 function ofTopic(name: string): string | undefined {

@@ -5,25 +5,24 @@
  * @module
  */
 
+import type { PublishResult } from "../acknowledgement.ts";
 import type { CloseReport } from "../close_report.ts";
 import { misuse } from "../errors.ts";
 import type { Topic } from "../events.ts";
 import type { Signal } from "../platform/abort_signal.ts";
-import { checkKnown, knownOptions } from "../platform/known_options.ts";
+import { checkKnown, type KnownOptions, knownOptions } from "../platform/known_options.ts";
+import type { Scope, VectorClock } from "../wire/metadata.ts";
 import type { LoadGuard } from "./load_guard.ts";
 
+export type { Acknowledgement, Outcome, PublishResult, Unacknowledged } from "../acknowledgement.ts";
 export type { Topic } from "../events.ts";
 
-/** How far an event is meant to go. go-warp writes 0 for local and 1 for global. */
-export type Scope = "local" | "global";
-
-/** A count per writer, used to order changes. */
-export type VectorClock = Readonly<Record<string, number>>;
+export type { Scope, VectorClock } from "../wire/metadata.ts";
 
 /**
  * Why a subscriber gets an event:
  *
- * - `publish`: the key was published.
+ * - `publish`: the key was published, or a prefix was that has keys with the subscription in common.
  * - `gap`: datagrams were lost and could not be recovered, or a peer crashed and nobody knows what else it published.
  *   Any key may have changed, and `key` is the subscription's own key or prefix. An in-process bus never sends it.
  * - `overflow`: events were dropped, as the iterated subscription was too slow, or on a mesh any callback of the
@@ -36,26 +35,49 @@ export type Cause = "publish" | "gap" | "overflow";
 
 /** An event that a subscriber gets. */
 export interface SyncEvent {
-  /** The key that changed, or the subscription's own key or prefix when `cause` is not `"publish"`. */
+  /**
+   * What changed: the key that was published. When a prefix was published, it is the subscription's own key or prefix,
+   * or the published prefix if that is longer. When `cause` is not `"publish"`, it is the subscription's own key or
+   * prefix.
+   */
   readonly key: string;
   /** Why the subscriber gets the event. */
   readonly cause: Cause;
-  /** Where the publisher is, if it said so and the bus carries it. The wire format of go-warp does not. */
+  /** The prefix that was published; absent when a key was, and when `cause` is not `"publish"`. */
+  readonly prefix?: string | undefined;
+  /** Where the publisher is, if it said so. The wire format of go-warp does not carry it. */
   readonly region?: string | undefined;
-  /** The publisher's vector clock, if it gave one and the bus carries it. The wire format of go-warp does not. */
+  /**
+   * The publisher's vector clock, if it gave one. Events that were merged have the highest count of each writer. The
+   * wire format of go-warp does not carry it.
+   */
   readonly vectorClock?: VectorClock | undefined;
-  /** How far the event was meant to go, if the publisher said so and the bus carries it. The wire format does not. */
+  /** How far the event was meant to go, if the publisher said so. The wire format of go-warp does not carry it. */
   readonly scope?: Scope | undefined;
 }
 
 /** Options of `publish` and its variants. */
 export interface PublishOptions {
-  /** Where the publisher is. */
+  /** Where the publisher is: 1 to 64 bytes of UTF-8. */
   readonly region?: string | undefined;
-  /** The publisher's vector clock for this change. */
+  /**
+   * The publisher's vector clock for this change: at most 64 writers, with names of 1 to 64 bytes of UTF-8 and counts
+   * that are integers from 0 to 2^53 - 1, or bigints up to 2^64 - 1. While a key is pending, the clocks of later
+   * publishes of it are merged into its own. All metadata of a key takes at most 1,024 bytes.
+   */
   readonly vectorClock?: VectorClock | undefined;
-  /** How far the event is meant to go. */
+  /**
+   * How far the event is meant to go. `"local"`: nodes of another region than `region` do not deliver it. The region is
+   * that of the option `region` of the mesh when it is left out here; a node that has none delivers everything.
+   *
+   * @default {"global"}
+   */
   readonly scope?: Scope | undefined;
+  /**
+   * Keys that Go nodes get in place of a published prefix, which they cannot read: at most 65,536. Other nodes ignore
+   * them.
+   */
+  readonly goKeys?: readonly string[] | undefined;
   /**
    * Whether the bus's own subscriptions get the key too: `true` for all that match, `false` for none. Left out, those
    * that were made with `self: true` get it. The option is not sent to other nodes.
@@ -63,6 +85,28 @@ export interface PublishOptions {
   readonly self?: boolean | undefined;
   /** Ends the wait for room in the queue and withdraws the key: the promise rejects with the signal's reason. */
   readonly signal?: Signal | undefined;
+}
+
+/** Options of `publishAndAwait`. */
+export interface AwaitOptions extends PublishOptions {
+  /**
+   * Longest wait for acknowledgements, in milliseconds: 1 to 86,400,000. Then the promise rejects with a
+   * `QuorumNotSatisfiedError`. The default is that of RSVP in JGroups.
+   *
+   * @default {10000}
+   */
+  readonly timeout?: number | undefined;
+}
+
+/** Options of `publishAndAwaitTopology`. */
+export interface TopologyOptions extends AwaitOptions {
+  /**
+   * Whether the zone of the publisher counts: it does from the start. Otherwise it does not, though other nodes in it
+   * acknowledge.
+   *
+   * @default {false}
+   */
+  readonly ownZone?: boolean | undefined;
 }
 
 /** Options of `subscribe`. */
@@ -86,6 +130,21 @@ export interface SubscribeOptions {
    * @default {false}
    */
   readonly self?: boolean | undefined;
+  /**
+   * When an event counts as delivered, for publishers that await that. `"returned"`: when the callback has returned, or
+   * the event is in the queue of the iterated subscription. `"settled"`: when the promise that the callback returned is
+   * settled; a rejection is the outcome `"failed"`. It is for callbacks.
+   *
+   * @default {"returned"}
+   */
+  readonly deliveredWhen?: "returned" | "settled" | undefined;
+  /**
+   * Longest wait for a promise with `deliveredWhen: "settled"`, in milliseconds: 1 to 600,000. Then the outcome is
+   * `"failed"`.
+   *
+   * @default {5000}
+   */
+  readonly settleTimeout?: number | undefined;
   /** Closes the subscription when it aborts, like `unsubscribe`. */
   readonly signal?: Signal | undefined;
 }
@@ -122,19 +181,31 @@ export interface Metrics {
 /** A bus that carries cache invalidations between the replicas of a service. */
 export interface SyncBus {
   /**
-   * Tells the other replicas that `key` has changed, and own subscriptions as `self` says. Resolves when the key is
-   * accepted, and waits while the queue is full. Network trouble never rejects it. Rejects with a `TypeError` when the
-   * key is no well-formed string, with a `KeyTooLongError` when it is longer than 1,366 bytes of UTF-8, and with a
-   * `ClosedError` after `close`.
+   * Tells the other replicas that a key has changed, or with `{ prefix }` all keys that begin with it (`""`: all), and
+   * own subscriptions as `self` says. Resolves when it is accepted, and waits while the queue is full. Network trouble
+   * never rejects it. Rejects with a `TypeError` when it is no well-formed string, with a `KeyTooLongError` when it is
+   * longer than 1,366 bytes of UTF-8 (1,363 for a prefix; less with metadata), with a `TypeError` or `RangeError` for
+   * options out of range, and with a `ClosedError` after `close`.
    */
-  publish(key: string, options?: PublishOptions): Promise<void>;
+  publish(topic: Topic, options?: PublishOptions): Promise<void>;
   /**
-   * Publishes, and resolves when `replicas` other replicas have taken the event. With 0 it is `publish`. Rejects with a
-   * `QuorumUnsupportedError` or a `QuorumNotSatisfiedError` when it cannot.
+   * Publishes, and resolves when as many other replicas as `replicas` says have acknowledged that they have handed the
+   * event to their subscribers, with their answers. A replica without a subscriber for it counts, as it holds nothing;
+   * one whose callback failed does not. `"all"`: all replicas that are there now; one that leaves meanwhile counts no
+   * longer. With 0 it is `publish`.
+   *
+   * Rejects at once, and publishes nothing, with a `QuorumUnsupportedError` when there is no other replica that can
+   * acknowledge, and with a `QuorumNotSatisfiedError` when there are fewer than `replicas`. Rejects with a
+   * `QuorumNotSatisfiedError` also when so many are lost, leave or fail that it cannot be satisfied any more, and after
+   * `timeout`; with the reason of `signal` when it aborts; and with a `ClosedError` when the bus closes. What was
+   * published stays published.
    */
-  publishAndAwait(key: string, replicas: number, options?: PublishOptions): Promise<void>;
-  /** Publishes, and resolves when replicas in `minZones` zones have taken the event; rejects like `publishAndAwait`. */
-  publishAndAwaitTopology(key: string, minZones: number, options?: PublishOptions): Promise<void>;
+  publishAndAwait(topic: Topic, replicas: number | "all", options?: AwaitOptions): Promise<PublishResult>;
+  /**
+   * The same for zones: resolves when replicas in at least `minZones` distinct zones have acknowledged. The zone of the
+   * publisher counts only with `ownZone`, and a replica without a zone counts for none. With 0 it is `publish`.
+   */
+  publishAndAwaitTopology(topic: Topic, minZones: number, options?: TopologyOptions): Promise<PublishResult>;
   /**
    * Subscribes; the result is iterated. Throws a `ClosedError` after `close`, a `TypeError` or `KeyTooLongError` for a
    * topic that no key can equal or begin with, and a `TypeError` for an unknown option.
@@ -187,14 +258,80 @@ const PUBLISH_OPTIONS = knownOptions<PublishOptions>({
   region: true,
   vectorClock: true,
   scope: true,
+  goKeys: true,
   self: true,
   signal: true,
 });
+const AWAIT_OPTIONS = knownOptions<Pick<AwaitOptions, "timeout">>({ timeout: true }, PUBLISH_OPTIONS);
+const TOPOLOGY_OPTIONS = knownOptions<Pick<TopologyOptions, "ownZone">>({ ownZone: true }, AWAIT_OPTIONS);
 
-/** @throws {TypeError} when an option of `publish` is unknown, or `self` is no boolean */
-export function checkPublish(options: PublishOptions | undefined): void {
-  checkKnown("publish", options, PUBLISH_OPTIONS);
-  const self = options?.self;
-  if (self === undefined || typeof self === "boolean") return;
-  throw misuse("publish", "`self` must be a boolean", self);
+/** Most keys in `goKeys`. */
+const MAX_GO_KEYS = 65_536;
+/** Default of `timeout`: that of RSVP in JGroups. Both in milliseconds. */
+const DEFAULT_TIMEOUT = 10_000;
+const MAX_TIMEOUT = 86_400_000;
+
+/** Whether the options attach metadata to what is published. */
+export function hasMetadata(options: PublishOptions): boolean {
+  const { region, scope, vectorClock }: PublishOptions = options ?? {};
+  return region !== undefined || scope !== undefined || vectorClock !== undefined;
+}
+
+/**
+ * Checks the options of `publish`, except metadata.
+ *
+ * @throws {TypeError} when one is unknown or of another type
+ */
+export function checkPublish(options: PublishOptions | undefined, known: KnownOptions = PUBLISH_OPTIONS): void {
+  checkKnown("publish", options, known);
+  if (options === undefined || options === null) return;
+  const { goKeys, self } = options;
+  if (self !== undefined && typeof self !== "boolean") throw misuse("publish", "`self` must be a boolean", self);
+  if (goKeys === undefined) return;
+  if (!Array.isArray(goKeys)) throw misuse("publish", "`goKeys` must be an array of keys", goKeys);
+  if (goKeys.length <= MAX_GO_KEYS) return;
+  throw misuse("publish", `\`goKeys\` must have at most ${MAX_GO_KEYS} keys`, goKeys.length, true);
+}
+
+/** What is awaited, and for how long in milliseconds. */
+export interface AwaitedQuorum {
+  /** How many replicas, or all of them; absent when zones count. */
+  readonly replicas?: number | "all";
+  /** How many zones; absent when replicas count. */
+  readonly zones?: number;
+  /** Whether the zone of the publisher counts. */
+  readonly ownZone: boolean;
+  readonly timeout: number;
+}
+
+/**
+ * Checks the arguments of `publishAndAwait`.
+ *
+ * @throws {TypeError} when one is of another type or an option is unknown
+ * @throws {RangeError} when one is out of range
+ */
+export function checkAwait(replicas: number | "all", options: AwaitOptions | undefined): AwaitedQuorum {
+  checkPublish(options, AWAIT_OPTIONS);
+  if (replicas !== "all") checkCount('`replicas` must be an integer from 0, or "all"', replicas);
+  return { replicas, ownZone: false, timeout: checkTimeout("publish", options?.timeout, DEFAULT_TIMEOUT) };
+}
+
+/** The same for `publishAndAwaitTopology`. */
+export function checkTopology(zones: number, options: TopologyOptions | undefined): AwaitedQuorum {
+  checkPublish(options, TOPOLOGY_OPTIONS);
+  checkCount("`minZones` must be an integer from 0", zones);
+  const ownZone: unknown = options?.ownZone ?? false;
+  if (typeof ownZone !== "boolean") throw misuse("publish", "`ownZone` must be a boolean", ownZone);
+  return { zones, ownZone, timeout: checkTimeout("publish", options?.timeout, DEFAULT_TIMEOUT) };
+}
+
+/** @throws {RangeError} when `timeout` is no number from 1 to 86,400,000 */
+export function checkTimeout(action: string, timeout: number | undefined, byDefault: number): number {
+  const value = timeout ?? byDefault;
+  if (typeof value === "number" && value >= 1 && value <= MAX_TIMEOUT) return value;
+  throw misuse(action, `\`timeout\` must be a number of milliseconds from 1 to ${MAX_TIMEOUT}`, value, true);
+}
+
+function checkCount(rule: string, count: number): void {
+  if (!Number.isInteger(count) || count < 0) throw misuse("publish", rule, count, true);
 }

@@ -8,6 +8,7 @@ import { LONGEST_TRIP } from "../membership/path_challenges.ts";
 import type { Endpoint } from "../platform/endpoint.ts";
 import type { Base, Position } from "../wire/extension.ts";
 import { AGE_NEVER } from "../wire/layout.ts";
+import type { AwaitedDeliveries } from "./awaited_deliveries.ts";
 import { BatchFingerprints, REMEMBERED } from "./batch_fingerprints.ts";
 import { type Forgotten, type HoleCount, isVain, ReceiveWindow } from "./receive_window.ts";
 
@@ -194,6 +195,8 @@ export class ReceiveStream {
   #fingerprints: BatchFingerprints | undefined;
   /** Numbers that its node has given twice, as long as the node is to be notified of them. */
   reused: Reused | undefined;
+  /** The batches whose delivery its node awaits. */
+  awaited: AwaitedDeliveries | undefined;
   /** Where an unsolicited position says that the stream begins for this node; 0 for nothing. */
   claimedFirst = 0;
   /** Present while it is not known where the stream begins for this node. */

@@ -163,6 +163,11 @@ export class ReceiveStreams {
     return this.#table.get(id);
   }
 
+  /** The same; `nodeId` may be a view. */
+  find(nodeId: Uint8Array): ReceiveStream | undefined {
+    return this.#table.find(nodeId);
+  }
+
   /** Notes a batch with a number; `nodeId` may be a view. False when it had arrived before. */
   accept(
     nodeId: Uint8Array,
@@ -237,7 +242,7 @@ export class ReceiveStreams {
     // An unsolicited position is as old as its path is long, and an answer is at most as old as its request.
     if (request === undefined) {
       if (position.last >= window.highest && stream.isDatable) stream.onPosition(now - stream.path, pending);
-      if (position.last < window.highest || stream.reused !== undefined) this.#verify(stream, now);
+      if (position.last < window.highest || stream.reused !== undefined) this.verify(stream);
       else if (stream.isPathDoubtful(now) && (!stream.isDatable || this.#pathProbes.allow())) {
         stream.onPathProbe(now);
         this.#config.naks.probe(stream);
@@ -432,9 +437,10 @@ export class ReceiveStreams {
     this.#config.acks.onReused(stream, reused.from, token, to);
   }
 
-  #verify(stream: ReceiveStream, now: number): void {
+  /** Sends a catch-up request, at most one in a second. */
+  verify(stream: ReceiveStream): void {
     const [last] = stream.naks;
-    if (last === undefined || now - last.sentAt >= VERIFY_EVERY) this.#config.naks.probe(stream);
+    if (last === undefined || this.#config.clock.now() - last.sentAt >= VERIFY_EVERY) this.#config.naks.probe(stream);
   }
 
   /** Numbers cannot be had any more, as their node holds them no longer. */

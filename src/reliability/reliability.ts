@@ -18,9 +18,11 @@ import type { Endpoint } from "../platform/endpoint.ts";
 import type { Jitter } from "../platform/jitter.ts";
 import type { MeshPorts } from "../platform/ports.ts";
 import type { Numbering } from "../wire/extension.ts";
-import { TYPE_ACK, TYPE_CATCH_UP, TYPE_LEAVE, TYPE_NAK, TYPE_STATE } from "../wire/layout.ts";
+import { TYPE_ACK, TYPE_CATCH_UP, TYPE_DELIVERED, TYPE_LEAVE, TYPE_NAK, TYPE_STATE } from "../wire/layout.ts";
 import { formatNodeId } from "../wire/node_id.ts";
 import { Acknowledgements } from "./acknowledgements.ts";
+import { AwaitedBatches } from "./awaited_batches.ts";
+import { DeliveryAcks } from "./delivery_acks.ts";
 import { EventLoopMonitor, type LoopStall } from "./event_loop_monitor.ts";
 import { NakScheduler } from "./nak_scheduler.ts";
 import { type ArrivedKeys, type GapListener, type LeaveListener, ReceiveStreams } from "./receive_streams.ts";
@@ -46,6 +48,7 @@ export interface ReliabilitySettings {
   readonly repairBytes: number;
   readonly repairAge: number;
   readonly maxRepairTime: number;
+  readonly zone: string | undefined;
 }
 
 /** Is notified of what this node may have missed. */
@@ -96,6 +99,10 @@ export class Reliability implements StreamRegistry {
   readonly naks: NakScheduler;
   readonly retransmitBuffer: RetransmitBuffer;
   readonly pacer: Pacer;
+  readonly awaitedBatches: AwaitedBatches;
+  readonly deliveryAcks: DeliveryAcks;
+  /** Delivery acknowledgements that have come. */
+  acksReceived = 0;
   readonly #config: ReliabilityConfig;
   readonly #acks: Acknowledgements;
   readonly #loopMonitor: EventLoopMonitor;
@@ -125,6 +132,15 @@ export class Reliability implements StreamRegistry {
       loop: this.#loopMonitor,
       identity,
       pathMtu,
+    });
+    this.awaitedBatches = new AwaitedBatches({ clock, zone: settings.zone, peers, stream: this.sendStream });
+    this.deliveryAcks = new DeliveryAcks({
+      nodeId,
+      clock,
+      peers,
+      transmit,
+      // The receive streams are made after this part.
+      streams: { verify: (stream) => this.receiveStreams.verify(stream) },
     });
     const suppression = new ResponseSuppression({ jitter, multicast, validated: () => peers().validated });
     this.#acks = new Acknowledgements({ nodeId, clock, suppression, peers, transmit });
@@ -187,7 +203,7 @@ export class Reliability implements StreamRegistry {
     this.receiveStreams.validate(id, to, time);
   }
 
-  /** Notes a batch with a number. False when it had arrived before. */
+  /** Notes a batch with a number. False when it is not to be delivered, as when it had arrived before. */
   accept(
     nodeId: Uint8Array,
     number: number,
@@ -195,9 +211,12 @@ export class Reliability implements StreamRegistry {
     host: string,
     port: number,
     fingerprint: number,
+    isAwaited: boolean,
   ): boolean {
-    return this.#closingAt === undefined &&
-      this.receiveStreams.accept(nodeId, number, numbering, host, port, fingerprint);
+    if (this.#closingAt !== undefined) return false;
+    const isNew = this.receiveStreams.accept(nodeId, number, numbering, host, port, fingerprint);
+    if (!isAwaited) return isNew;
+    return this.deliveryAcks.begin(this.receiveStreams.find(nodeId), number, isNew, numbering === "retransmit");
   }
 
   /**
@@ -223,9 +242,11 @@ export class Reliability implements StreamRegistry {
   }
 
   /** A peer has departed. `isLost` is false when it had to make room for another. */
-  forget(id: string, isLost: boolean): void {
+  forget(peer: KnownPeer, isLost: boolean): void {
+    const { id } = peer;
     this.sendStream.forget(id);
     const stream = this.receiveStreams.get(id);
+    this.awaitedBatches.depart(peer, stream?.leftAt !== undefined);
     if (isLost && stream !== undefined) this.receiveStreams.lose(stream);
   }
 
@@ -242,6 +263,9 @@ export class Reliability implements StreamRegistry {
       case TYPE_CATCH_UP:
         this.sendStream.onCatchUp(formatNodeId(nodeId), source, extension);
         break;
+      case TYPE_DELIVERED:
+        this.#onDelivered(control);
+        break;
       case TYPE_ACK:
         this.sendStream.onAck(formatNodeId(nodeId), source, extension);
         break;
@@ -257,10 +281,23 @@ export class Reliability implements StreamRegistry {
     }
   }
 
+  /** The number of the next batch. */
+  get next(): number {
+    return this.sendStream.next;
+  }
+
+  /** The node has another id from now on. */
+  restart(): void {
+    this.sendStream.restart();
+    this.awaitedBatches.restart();
+  }
+
   /** From now on the node requests nothing, and only answers others. */
   beginClose(): void {
     this.#closingAt ??= this.#config.ports.clock.now();
     this.naks.close();
+    this.awaitedBatches.close();
+    this.deliveryAcks.close();
     this.#loopMonitor.close();
   }
 
@@ -285,6 +322,14 @@ export class Reliability implements StreamRegistry {
     this.beginClose();
     this.sendStream.close();
     this.retransmitBuffer.clear();
+  }
+
+  #onDelivered({ nodeId, extension, source }: ControlPacket): void {
+    const id = formatNodeId(nodeId);
+    this.acksReceived++;
+    if (!this.sendStream.isAuthentic(id, source, extension)) return;
+    const peer = this.#config.peers().get(id);
+    if (peer !== undefined) this.awaitedBatches.acknowledge(peer, extension.delivered ?? []);
   }
 
   #onStall(loopStall: LoopStall): void {

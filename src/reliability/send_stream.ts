@@ -111,6 +111,8 @@ export class SendStream {
   naksRefused = 0;
   /** Datagrams that were retransmitted. */
   retransmitsSent = 0;
+  /** Delivery acknowledgements that were refused: without the token. */
+  acksRefused = 0;
   readonly #config: SendStreamConfig;
   readonly #retransmits: RetransmitQueue;
   readonly #validationTokens: ValidationTokens;
@@ -238,6 +240,28 @@ export class SendStream {
     } else if (this.#validationTokens.identify(id, source, token).state === "validated") {
       this.#config.identity.numbersReused();
     }
+  }
+
+  /** Sends a batch again to one peer, if it is still held. */
+  retransmit(number: number, id: string): void {
+    const { buffer, peers } = this.#config;
+    const peer = peers().get(id);
+    if (peer !== undefined && number >= buffer.oldest) this.#retransmits.add(number, id, peer.endpoint, true);
+  }
+
+  /**
+   * A delivery acknowledgement has come. Returns whether it has the token, so that it is of the peer in whose name it
+   * comes. A peer that has none yet, or an old one, is sent it.
+   */
+  isAuthentic(id: string, source: Endpoint, { token }: Extension): boolean {
+    const requester = this.#validationTokens.identify(id, source, token);
+    if (requester.state === "validated") return true;
+    this.acksRefused++;
+    if (!requester.isValidated || !this.#validationTokens.mayRespond(requester)) return false;
+    const { nodeId, transmit } = this.#config;
+    const answer = { ...this.positionRecords, token: this.#validationTokens.tokenFor(requester) };
+    transmit.sendControlPacket(encodeControl(TYPE_STATE, nodeId, answer), requester.endpoint);
+    return false;
   }
 
   /**

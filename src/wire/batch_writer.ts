@@ -4,8 +4,9 @@
  * @module
  */
 
-import { writeNumber } from "./extension.ts";
-import { writeU16 } from "./integers.ts";
+import { BatchNotes, type NotedEntry } from "./batch_notes.ts";
+import { writeBlockHeader, writeNumber } from "./extension.ts";
+import { readU16, writeU16 } from "./integers.ts";
 import {
   BATCH_EXTENSION_LENGTH,
   BATCH_KEY_OVERHEAD,
@@ -14,20 +15,26 @@ import {
   MAX_DATAGRAM,
   TYPE_BATCH,
 } from "./layout.ts";
+import type { Metadata } from "./metadata.ts";
 import { writeHeader } from "./packet.ts";
-import { NO_ROOM, writeUtf8 } from "./utf8.ts";
+import { equalsUtf8, NO_ROOM, writeUtf8 } from "./utf8.ts";
 
 /** A batch that is being written. It owns its bytes and can be used again after {@linkcode BatchWriter.clear}. */
 export class BatchWriter {
   readonly #bytes = new Uint8Array(MAX_DATAGRAM);
   readonly #whole: Uint8Array;
+  /** The bytes that keys may take as long as there are no notes. */
+  #room: Uint8Array;
+  /** The same less the notes. */
   #body: Uint8Array;
   #end = BATCH_KEYS_OFFSET;
   #count = 0;
+  #notes: BatchNotes | undefined;
 
   /** `nodeId` is the sender's id, 16 bytes. With `numbered`, room is left for the extension block. */
   constructor(nodeId: Uint8Array, numbered = false) {
-    this.#whole = this.#body = this.#bytes.subarray(0, MAX_DATAGRAM - (numbered ? BATCH_EXTENSION_LENGTH : 0));
+    this.#whole = this.#bytes.subarray(0, MAX_DATAGRAM - (numbered ? BATCH_EXTENSION_LENGTH : 0));
+    this.#body = this.#room = this.#whole;
     writeHeader(this.#bytes, TYPE_BATCH, nodeId);
   }
 
@@ -36,8 +43,13 @@ export class BatchWriter {
     writeHeader(this.#bytes, TYPE_BATCH, nodeId);
   }
 
-  /** How many keys it holds. */
+  /** How many keys and prefixes it holds. */
   get count(): number {
+    return this.#notes === undefined ? this.#count : this.#count + this.#notes.prefixes;
+  }
+
+  /** How many keys it holds. */
+  get keys(): number {
     return this.#count;
   }
 
@@ -46,11 +58,12 @@ export class BatchWriter {
    * alone.
    */
   get limit(): number {
-    return MAX_DATAGRAM - (this.#whole.length - this.#body.length);
+    return MAX_DATAGRAM - (this.#whole.length - this.#room.length);
   }
 
   set limit(limit: number) {
-    this.#body = this.#whole.subarray(0, this.#whole.length - (MAX_DATAGRAM - limit));
+    this.#room = this.#whole.subarray(0, this.#whole.length - (MAX_DATAGRAM - limit));
+    this.#fit();
   }
 
   /**
@@ -61,7 +74,7 @@ export class BatchWriter {
   put(key: string): number {
     const start = this.#end + BATCH_KEY_OVERHEAD;
     const end = writeUtf8(key, this.#body, start);
-    return end === NO_ROOM && this.#count === 0 ? writeUtf8(key, this.#whole, start) : end;
+    return end === NO_ROOM && this.count === 0 ? writeUtf8(key, this.#whole, start) : end;
   }
 
   /** Adds the key that was `put` last and ends at `end`. */
@@ -69,6 +82,51 @@ export class BatchWriter {
     writeU16(this.#bytes, this.#end, end - this.#end - BATCH_KEY_OVERHEAD);
     this.#end = end;
     this.#count++;
+  }
+
+  /** Adds a key with notes. `undefined` when the datagram would exceed its limit, or the largest size if it is alone. */
+  addKey(key: string, isForGo: boolean, metadata: Metadata | undefined): NotedEntry | undefined {
+    const notes = this.#notes ?? new BatchNotes();
+    const room = this.#available - notes.lengthWith({ isForGo, metadata });
+    const end = writeUtf8(key, this.#whole.subarray(0, Math.max(0, room)), this.#end + BATCH_KEY_OVERHEAD);
+    if (end < 0) return undefined;
+    const entry = notes.addKey(this.#count, isForGo, metadata);
+    this.#notes = notes;
+    this.commit(end);
+    this.#fit();
+    return entry;
+  }
+
+  /** Adds a prefix in the same way. */
+  addPrefix(prefix: string, metadata: Metadata | undefined): NotedEntry | undefined {
+    const notes = this.#notes ?? new BatchNotes();
+    if (this.#end + notes.lengthWith({ isForGo: false, metadata }, prefix) > this.#available) return undefined;
+    const entry = notes.addPrefix(prefix, metadata);
+    this.#notes = notes;
+    this.#fit();
+    return entry;
+  }
+
+  /** Replaces the metadata of an entry. False when the datagram would exceed its limit. */
+  replace(entry: NotedEntry, metadata: Metadata): boolean {
+    const notes = this.#notes;
+    const limit = this.count === 1 ? this.#whole.length : this.#room.length;
+    if (notes === undefined || this.#end + notes.length + notes.growth(entry, metadata) > limit) return false;
+    notes.replace(entry, metadata);
+    this.#fit();
+    return true;
+  }
+
+  /** The index of the last key with this text, or -1. */
+  indexOf(key: string): number {
+    let found = -1;
+    let at = BATCH_KEYS_OFFSET;
+    for (let index = 0; index < this.#count; index++) {
+      const start = at + BATCH_KEY_OVERHEAD;
+      at = start + readU16(this.#bytes, at);
+      if (equalsUtf8(key, this.#bytes, start, at)) found = index;
+    }
+    return found;
   }
 
   /** The bytes that keys are written into. The length of the next key goes to {@linkcode BatchWriter.end}. */
@@ -83,18 +141,33 @@ export class BatchWriter {
 
   /**
    * The datagram, with the number of the batch if it has one: a view that is valid until the next `put` or `clear`.
-   * `isMore` says that more keys are pending.
+   * `isMore` says that more keys are pending, `isAwaited` that the delivery is to be acknowledged.
    */
-  bytes(number?: number, isMore = false): Uint8Array {
-    writeU16(this.#bytes, COUNT_OFFSET, this.#count);
-    if (number === undefined) return this.#bytes.subarray(0, this.#end);
-    writeNumber(this.#bytes, this.#end, number, isMore);
-    return this.#bytes.subarray(0, this.#end + BATCH_EXTENSION_LENGTH);
+  bytes(number?: number, isMore = false, isAwaited = false): Uint8Array {
+    const bytes = this.#bytes;
+    writeU16(bytes, COUNT_OFFSET, this.#count);
+    if (number === undefined) return bytes.subarray(0, this.#end);
+    let end = writeBlockHeader(bytes, this.#end);
+    if (this.#notes !== undefined) end = this.#notes.write(bytes, end, this.#count);
+    return bytes.subarray(0, writeNumber(bytes, end, number, isMore, isAwaited));
   }
 
-  /** Removes all keys. */
+  /** Removes everything. */
   clear(): void {
     this.#end = BATCH_KEYS_OFFSET;
     this.#count = 0;
+    if (this.#notes === undefined) return;
+    this.#notes = undefined;
+    this.#fit();
+  }
+
+  /** Bytes that keys and notes may take: all that there are when they are the first. */
+  get #available(): number {
+    return this.count === 0 ? this.#whole.length : this.#room.length;
+  }
+
+  #fit(): void {
+    const notes = this.#notes?.length ?? 0;
+    this.#body = notes === 0 ? this.#room : this.#room.subarray(0, Math.max(0, this.#room.length - notes));
   }
 }

@@ -12,25 +12,34 @@ import {
   AGE_NEVER,
   BASE_LENGTH,
   BATCH_EXTENSION_LENGTH,
+  BATCH_KEY_OVERHEAD,
   EXTENSION_HEADER_LENGTH,
   EXTENSION_MAGIC,
   EXTENSION_VERSION,
   HEADER_LENGTH,
   MAX_NUMBER,
   MAX_RANGES,
+  MAX_TAG,
   MEASURE_LENGTH,
   NODE_ID_LENGTH,
   NONCE_LENGTH,
   NUMBER_LENGTH,
+  NUMBER_RECORD_LENGTH,
   PATH_GROUP,
   POSITION_LENGTH,
   RANGE_LENGTH,
   RECORD_HEADER_LENGTH,
+  TAG_AWAITED_MORE,
+  TAG_AWAITED_NUMBER,
+  TAG_AWAITED_RETRANSMIT,
   TAG_BASE,
+  TAG_DELIVERED,
   TAG_ECHO,
   TAG_HEARD,
   TAG_MEASURE,
+  TAG_METADATA,
   TAG_MORE,
+  TAG_NODE,
   TAG_NONCE,
   TAG_NUMBER,
   TAG_PADDING,
@@ -38,6 +47,7 @@ import {
   TAG_PEERS,
   TAG_PENDING,
   TAG_POSITION,
+  TAG_PREFIXES,
   TAG_RANGES,
   TAG_REPORT,
   TAG_RETRANSMIT,
@@ -47,9 +57,14 @@ import {
   TAG_TOKEN,
   TOKEN_LENGTH,
 } from "./layout.ts";
+import { type EntryMetadata, metadataLength, readMetadata, writeMetadata } from "./metadata.ts";
+import { type NodeRecord, readNode, writeNode } from "./node_record.ts";
+import { type DeliveredBatch, readDelivered, writeDelivered } from "./outcomes.ts";
 import { writeHeader } from "./packet.ts";
 import { type ExchangedPeer, isHeard, readPeers, writePeers } from "./peer_exchange.ts";
+import { readPrefixes, writePrefix } from "./prefixes.ts";
 import { type Measure, readMeasure, readReport, type Report, writeMeasure, writeReport } from "./probe_records.ts";
+import { utf8Length } from "./utf8.ts";
 
 /** The position of a stream: which numbers were given, and which are still held. */
 export interface Position {
@@ -121,6 +136,18 @@ export interface Extension {
   readonly pending?: number | undefined;
   /** The number of this batch, when more keys were pending as it was sent. */
   readonly more?: number | undefined;
+  /** Whether the delivery of this batch is to be acknowledged. */
+  readonly isAwaited?: true | undefined;
+  /** Prefixes that were published, at least one. */
+  readonly prefixes?: readonly string[] | undefined;
+  /** What publishers attached to keys and prefixes of this batch. */
+  readonly metadata?: readonly EntryMetadata[] | undefined;
+  /** Whether there is metadata that does not parse: the keys count all the same. */
+  readonly isMetadataUnreadable?: true | undefined;
+  /** Batches that the sender has handed to its subscribers: 1 to 64. */
+  readonly delivered?: readonly DeliveredBatch[] | undefined;
+  /** What the sender says of itself. */
+  readonly node?: NodeRecord | undefined;
 }
 
 /**
@@ -154,12 +181,22 @@ export function readNumber(bytes: Uint8Array, end: number): number {
 /** Which record has the plain number of a batch. */
 export function numberingOf(bytes: Uint8Array, end: number): Numbering {
   const tag = bytes[end + EXTENSION_HEADER_LENGTH];
-  return tag === TAG_NUMBER ? "number" : tag === TAG_MORE ? "more" : "retransmit";
+  return tag === TAG_NUMBER || tag === TAG_AWAITED_NUMBER
+    ? "number"
+    : tag === TAG_MORE || tag === TAG_AWAITED_MORE
+    ? "more"
+    : "retransmit";
 }
 
-/** Turns a batch datagram with a plain number into a retransmission, in place. */
+/** Whether the delivery of a batch with a plain number is to be acknowledged. */
+export function isAwaited(bytes: Uint8Array, end: number): boolean {
+  return isAwaitedTag(bytes[end + EXTENSION_HEADER_LENGTH]);
+}
+
+/** Turns a batch datagram with a number into a retransmission, in place. */
 export function markRetransmit(datagram: Uint8Array): void {
-  datagram[datagram.length - BATCH_EXTENSION_LENGTH + EXTENSION_HEADER_LENGTH] = TAG_RETRANSMIT;
+  const tag = datagram.length - NUMBER_RECORD_LENGTH;
+  datagram[tag] = isAwaitedTag(datagram[tag]) ? TAG_AWAITED_RETRANSMIT : TAG_RETRANSMIT;
 }
 
 /**
@@ -178,7 +215,7 @@ export function readExtension(bytes: Uint8Array, start: number): Extension | und
     const value = offset + RECORD_HEADER_LENGTH;
     const end = value + readU16(bytes, offset + 1);
     if (end > bytes.length) return MALFORMED;
-    if (tag >= TAG_NUMBER && tag <= TAG_MORE && tag !== TAG_PADDING) {
+    if (tag >= TAG_NUMBER && tag <= MAX_TAG && tag !== TAG_PADDING) {
       if ((seen & (1 << tag)) !== 0 || !readRecord(tag, bytes.subarray(value, end), found)) return MALFORMED;
       seen |= 1 << tag;
     }
@@ -201,18 +238,22 @@ export function decodeExtension(rest: Uint8Array): Extension | undefined {
 
 /**
  * Encodes an extension block, the counterpart of {@linkcode decodeExtension}. Records are written in the order of their
- * tags, but `pending` first: a datagram that loses its end must not lose what its position leaves out.
+ * tags, but `pending` first: a datagram that loses its end must not lose what its position leaves out. Prefixes and
+ * metadata precede the number of their batch.
  *
  * @throws {RangeError} when the block could not be decoded again: a number out of range, an id or a token of another
  * length
  */
 export function encodeExtension(extension: Extension): Uint8Array {
   const { number, position, stream, nonce, token, ranges, since, base, settled, retransmit } = extension;
-  const { echo, path, heard, peers, measure, report, pending, more } = extension;
+  const { echo, path, heard, peers, measure, report, pending, more, delivered, node } = extension;
+  const { isAwaited, metadata, prefixes } = extension;
   const records: [number, Uint8Array][] = [];
   // Rounded up: a value that is too low would let the receiver take an older key for known.
   if (pending !== undefined) records.push([TAG_PENDING, withAge(new Uint8Array(0), Math.ceil(pending))]);
-  if (number !== undefined) records.push([TAG_NUMBER, u48s(number)]);
+  if (prefixes !== undefined) records.push([TAG_PREFIXES, prefixesValue(prefixes)]);
+  if (metadata !== undefined) records.push([TAG_METADATA, metadataValue(metadata)]);
+  if (number !== undefined) records.push([isAwaited ? TAG_AWAITED_NUMBER : TAG_NUMBER, u48s(number)]);
   if (position !== undefined) records.push([TAG_POSITION, withAge(u48s(position.last, position.oldest), position.age)]);
   if (stream !== undefined) records.push([TAG_STREAM, stream]);
   if (nonce !== undefined) records.push([TAG_NONCE, u32(nonce)]);
@@ -221,14 +262,18 @@ export function encodeExtension(extension: Extension): Uint8Array {
   if (since !== undefined) records.push([TAG_SINCE, withAge(new Uint8Array(0), since)]);
   if (base !== undefined) records.push([TAG_BASE, withAge(u48s(base.first), base.age)]);
   if (settled !== undefined) records.push([TAG_SETTLED, u48s(settled)]);
-  if (retransmit !== undefined) records.push([TAG_RETRANSMIT, u48s(retransmit)]);
+  if (retransmit !== undefined) {
+    records.push([isAwaited ? TAG_AWAITED_RETRANSMIT : TAG_RETRANSMIT, u48s(retransmit)]);
+  }
   if (echo !== undefined) records.push([TAG_ECHO, u32(echo)]);
   if (path !== undefined) records.push([TAG_PATH, Uint8Array.of(path)]);
   if (heard !== undefined) records.push([TAG_HEARD, heard]);
   if (peers !== undefined) records.push([TAG_PEERS, writePeers(peers)]);
   if (measure !== undefined) records.push([TAG_MEASURE, writeMeasure(measure)]);
   if (report !== undefined) records.push([TAG_REPORT, writeReport(report)]);
-  if (more !== undefined) records.push([TAG_MORE, u48s(more)]);
+  if (more !== undefined) records.push([isAwaited ? TAG_AWAITED_MORE : TAG_MORE, u48s(more)]);
+  if (delivered !== undefined) records.push([TAG_DELIVERED, writeDelivered(delivered)]);
+  if (node !== undefined) records.push([TAG_NODE, writeNode(node)]);
   const bytes = new Uint8Array(
     records.reduce((sum, [, value]) => sum + RECORD_HEADER_LENGTH + value.length, EXTENSION_HEADER_LENGTH),
   );
@@ -253,18 +298,40 @@ export function encodeControl(type: number, nodeId: Uint8Array, extension: Exten
   return bytes;
 }
 
-/** Writes the extension block of a batch, which is {@linkcode BATCH_EXTENSION_LENGTH} bytes, at `offset`. */
-export function writeNumber(bytes: Uint8Array, offset: number, number: number, isMore = false): void {
+/** Writes the header of a block at `offset`, and returns where it ends. */
+export function writeBlockHeader(bytes: Uint8Array, offset: number): number {
   bytes[offset] = EXTENSION_MAGIC[0];
   bytes[offset + 1] = EXTENSION_MAGIC[1];
   bytes[offset + 2] = EXTENSION_VERSION;
-  bytes[offset + 3] = isMore ? TAG_MORE : TAG_NUMBER;
-  writeU16(bytes, offset + 4, NUMBER_LENGTH);
-  writeU48(bytes, offset + 6, number);
+  return offset + EXTENSION_HEADER_LENGTH;
+}
+
+/** Writes the record of the number of a batch, which ends the block, at `offset`. Returns where it ends. */
+export function writeNumber(
+  bytes: Uint8Array,
+  offset: number,
+  number: number,
+  isMore = false,
+  isAwaited = false,
+): number {
+  bytes[offset] = isAwaited ? (isMore ? TAG_AWAITED_MORE : TAG_AWAITED_NUMBER) : isMore ? TAG_MORE : TAG_NUMBER;
+  writeU16(bytes, offset + 1, NUMBER_LENGTH);
+  writeU48(bytes, offset + RECORD_HEADER_LENGTH, number);
+  return offset + NUMBER_RECORD_LENGTH;
+}
+
+/** Where the fingerprint of a batch ends: before its number, which ends the block. */
+export function endOfContent(bytes: Uint8Array, end: number): number {
+  const last = bytes.length - NUMBER_RECORD_LENGTH;
+  return last > end && isNumberTag(bytes[last]) ? last : end;
 }
 
 function isNumberTag(tag: number | undefined): boolean {
-  return tag === TAG_NUMBER || tag === TAG_MORE || tag === TAG_RETRANSMIT;
+  return tag === TAG_NUMBER || tag === TAG_MORE || tag === TAG_RETRANSMIT || isAwaitedTag(tag);
+}
+
+function isAwaitedTag(tag: number | undefined): boolean {
+  return tag !== undefined && tag >= TAG_AWAITED_NUMBER && tag <= TAG_AWAITED_RETRANSMIT;
 }
 
 function isBlock(bytes: Uint8Array, start: number): boolean {
@@ -276,8 +343,20 @@ function readRecord(tag: number, value: Uint8Array, found: Mutable<Extension>): 
   if (tag === TAG_RANGES) return readRanges(value, found);
   if (tag === TAG_HEARD || tag === TAG_PEERS) return readList(tag, value, found);
   if (tag === TAG_REPORT) return isSet(found, "report", readReport(value));
+  if (tag === TAG_PREFIXES) return isSet(found, "prefixes", readPrefixes(value));
+  if (tag === TAG_DELIVERED) return isSet(found, "delivered", readDelivered(value));
+  if (tag === TAG_NODE) return isSet(found, "node", readNode(value));
+  if (tag === TAG_METADATA) {
+    // A later version may attach what this one does not know. The keys count in any case.
+    if (!isSet(found, "metadata", readMetadata(value))) found.isMetadataUnreadable = true;
+    return true;
+  }
   if (value.length !== LENGTHS[tag]) return false;
   switch (tag) {
+    case TAG_AWAITED_NUMBER:
+      found.isAwaited = true;
+      found.number = readU48(value, 0);
+      return found.number > 0;
     case TAG_NUMBER:
       found.number = readU48(value, 0);
       return found.number > 0;
@@ -316,10 +395,15 @@ function readRecord(tag: number, value: Uint8Array, found: Mutable<Extension>): 
     case TAG_PENDING:
       found.pending = readAge(value, 0);
       return true;
+    case TAG_AWAITED_MORE:
+      found.isAwaited = true;
+      found.more = readU48(value, 0);
+      return found.more > 0;
     case TAG_MORE:
       found.more = readU48(value, 0);
       return found.more > 0;
     default:
+      if (tag === TAG_AWAITED_RETRANSMIT) found.isAwaited = true;
       found.retransmit = readU48(value, 0);
       return found.retransmit > 0;
   }
@@ -340,7 +424,24 @@ const LENGTHS: Readonly<Record<number, number>> = {
   [TAG_MEASURE]: MEASURE_LENGTH,
   [TAG_PENDING]: AGE_LENGTH,
   [TAG_MORE]: NUMBER_LENGTH,
+  [TAG_AWAITED_NUMBER]: NUMBER_LENGTH,
+  [TAG_AWAITED_MORE]: NUMBER_LENGTH,
+  [TAG_AWAITED_RETRANSMIT]: NUMBER_LENGTH,
 };
+
+function prefixesValue(prefixes: readonly string[]): Uint8Array {
+  const value = new Uint8Array(prefixes.reduce((sum, prefix) => sum + BATCH_KEY_OVERHEAD + utf8Length(prefix), 0));
+  let end = 0;
+  for (const prefix of prefixes) end = writePrefix(value, end, prefix);
+  return value;
+}
+
+function metadataValue(metadata: readonly EntryMetadata[]): Uint8Array {
+  const value = new Uint8Array(metadata.reduce((sum, entry) => sum + metadataLength(entry), 0));
+  let end = 0;
+  for (const entry of metadata) end = writeMetadata(value, end, entry);
+  return value;
+}
 
 function readList(tag: number, value: Uint8Array, found: Mutable<Extension>): boolean {
   if (tag === TAG_HEARD) {

@@ -1,5 +1,5 @@
 /**
- * Big-endian unsigned integers of 16, 32 and 48 bits.
+ * Big-endian unsigned integers of 16, 32, 48 and 64 bits.
  *
  * @module
  */
@@ -29,4 +29,17 @@ export function writeU48(bytes: Uint8Array, offset: number, value: number): void
 
 export function readU48(bytes: Uint8Array, offset: number): number {
   return readU16(bytes, offset) * 2 ** 32 + readU32(bytes, offset + 2);
+}
+
+export function writeU64(bytes: Uint8Array, offset: number, value: number | bigint): void {
+  const isSmall = typeof value === "number";
+  writeU32(bytes, offset, isSmall ? Math.floor(value / 2 ** 32) : Number(value >> 32n));
+  writeU32(bytes, offset + 4, isSmall ? value >>> 0 : Number(value & 0xffffffffn));
+}
+
+/** A number when that is exact, else a `bigint`. */
+export function readU64(bytes: Uint8Array, offset: number): number | bigint {
+  const high = readU32(bytes, offset);
+  const low = readU32(bytes, offset + 4);
+  return high < 2 ** 21 ? high * 2 ** 32 + low : (BigInt(high) << 32n) | BigInt(low);
 }

@@ -29,6 +29,8 @@ export const TYPE_CATCH_UP = 0x13;
 export const TYPE_PROBE = 0x14;
 /** Probe ack: the answer to a probe. */
 export const TYPE_PROBE_ACK = 0x15;
+/** Delivery acknowledgement: batches whose keys the sender has handed to its subscribers. */
+export const TYPE_DELIVERED = 0x16;
 /** State: the position of the sender's stream, after a burst and in answer to requests. */
 export const TYPE_STATE = 0x17;
 
@@ -102,6 +104,25 @@ export const TAG_PADDING = 17;
 export const TAG_PENDING = 18;
 /** In place of the number when more keys were pending as the batch was sent: u48 */
 export const TAG_MORE = 19;
+/** The same three records in a batch whose delivery is to be acknowledged: u48 */
+export const TAG_AWAITED_NUMBER = 20;
+export const TAG_AWAITED_MORE = 21;
+export const TAG_AWAITED_RETRANSMIT = 22;
+/** Prefixes that were published: (length u16 · prefix) × 1 or more */
+export const TAG_PREFIXES = 23;
+/**
+ * What publishers attached to entries of a batch, which are its keys and then its prefixes: (index u16 · flags u8 ·
+ * region: length u8 · text · vector clock: count u8 · (length u8 · writer · count u64) × count) × 1 or more. The flags
+ * say which of the two are there.
+ */
+export const TAG_METADATA = 24;
+/** Batches that were delivered: (number u48 · outcome u8 · outcomes, see below) × 1 to 64 */
+export const TAG_DELIVERED = 25;
+/** What a heartbeat says of its sender: flags u8 · zone, 0 to 64 bytes */
+export const TAG_NODE = 26;
+
+/** The highest tag that this version knows. */
+export const MAX_TAG: number = TAG_NODE;
 
 /** Path of a heartbeat to one node, whose multicast the sender does not hear. */
 export const PATH_DEAF = 0;
@@ -121,6 +142,33 @@ export const REQUESTER_AT_ADDRESS = 3;
 
 /** In a report: the node sends and hears multicast. */
 export const FLAG_MULTICAST = 1;
+
+/** In the flags of metadata: a region follows; a vector clock follows; the scope, which is local or global. */
+export const NOTE_REGION = 1;
+export const NOTE_CLOCK = 2;
+export const NOTE_LOCAL = 4;
+export const NOTE_GLOBAL = 8;
+/** In the flags of metadata: the key stands for a prefix, which Go nodes cannot read. Others ignore the key. */
+export const NOTE_FOR_GO = 16;
+
+/** Outcome of an entry: the node has no subscriber for it; all have it; a callback failed. */
+export const OUTCOME_NONE = 0;
+export const OUTCOME_DELIVERED = 1;
+export const OUTCOME_FAILED = 2;
+/** In place of the outcome of all entries: count u16 · 2 bits for each entry, the first the lowest of a byte */
+export const OUTCOME_MIXED = 3;
+
+/** In the flags of a node: it acknowledges deliveries. */
+export const NODE_ACKNOWLEDGES = 1;
+
+/** Longest zone and region, in bytes of UTF-8: names of regions and zones of clouds have up to 32. */
+export const MAX_ZONE = 64;
+export const MAX_REGION = 64;
+/** Longest name of a writer in a vector clock, in bytes of UTF-8: a UUID has 36. Most writers in a clock. */
+export const MAX_WRITER = 64;
+export const MAX_WRITERS = 64;
+/** Most batches in one delivery acknowledgement. */
+export const MAX_ACKNOWLEDGED = 64;
 
 /** Length of the value of each record, in bytes; of one range for `TAG_RANGES`; without the group for `TAG_REPORT`. */
 export const NUMBER_LENGTH = 6;
@@ -152,6 +200,9 @@ export const AGE_NEVER = 0xffffffff;
 
 /** Length of the extension block of a batch, the header and one number: 12 bytes. */
 export const BATCH_EXTENSION_LENGTH: number = EXTENSION_HEADER_LENGTH + RECORD_HEADER_LENGTH + NUMBER_LENGTH;
+
+/** Length of the record of a number, which ends the block of a batch: 9 bytes. */
+export const NUMBER_RECORD_LENGTH: number = RECORD_HEADER_LENGTH + NUMBER_LENGTH;
 
 /** Longest key that fits a datagram with its number, in bytes of UTF-8: 1,366. */
 export const MAX_KEY: number = MAX_PLAIN_KEY - BATCH_EXTENSION_LENGTH;

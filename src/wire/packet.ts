@@ -104,15 +104,20 @@ export function readKey(bytes: Uint8Array): string | undefined {
 
 /**
  * Calls `visit` with each key of a scanned batch, in order. Returns how many keys were left out as they are not UTF-8.
- * `end` is the result of {@linkcode scanPacket}. `visit` gets `key` each time, moved to the next key.
+ * `end` is the result of {@linkcode scanPacket}. `visit` gets `key` each time, moved to the next key, and its index.
  */
-export function visitBatch(bytes: Uint8Array, end: number, key: KeyBytes, visit: (key: KeyBytes) => void): number {
+export function visitBatch(
+  bytes: Uint8Array,
+  end: number,
+  key: KeyBytes,
+  visit: (key: KeyBytes, index: number) => void,
+): number {
   key.open(bytes, BATCH_KEYS_OFFSET, end);
   let invalid = 0;
   let start = BATCH_KEYS_OFFSET;
-  while (start < end) {
+  for (let index = 0; start < end; index++) {
     const stop = start + BATCH_KEY_OVERHEAD + readU16(bytes, start);
-    if (key.move(start + BATCH_KEY_OVERHEAD, stop)) visit(key);
+    if (key.move(start + BATCH_KEY_OVERHEAD, stop)) visit(key, index);
     else invalid++;
     start = stop;
   }

@@ -242,6 +242,8 @@ describe("the known options", () => {
         maxRepairTime: 100,
         minSendRate: 1,
         maxSendRate: 1,
+        zone: "eu-1a",
+        region: "eu",
         signal: new AbortController().signal,
       };
       const undefinedOnes = Object.fromEntries(Object.keys(all).map((name) => [name, undefined]));

@@ -41,6 +41,7 @@ export function makeBatcher(config: Partial<BatcherConfig> = {}): BatcherRig {
     budget,
     transmit: { wake: () => readyAt.push(clock.now()) },
     ownKeys: { acceptedLate() {} },
+    peers: { hasPlain: false },
     ...config,
   });
   const takeAll = () => {

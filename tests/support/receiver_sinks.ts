@@ -8,7 +8,7 @@ import type { ControlSink, KeySink, NumberSink } from "../../src/net/receiver.ts
 
 /** Takes each key, and nothing else. */
 export function keySink(take: KeySink["take"]): KeySink {
-  return { isFull: false, within: (read) => read(), begin() {}, take, look() {}, end() {} };
+  return { isFull: false, within: (read) => read(), begin() {}, take, takePrefix() {}, look() {}, end() {} };
 }
 
 /** Takes the numbers of batches. */

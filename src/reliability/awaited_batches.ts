@@ -1,0 +1,169 @@
+/**
+ * Awaited batches: the batches of this node whose delivery is awaited, and who has acknowledged them. Who has not gets
+ * them again.
+ *
+ * Kin to RSVP of JGroups, which repeats a message until all members have acknowledged it or the time is over.
+ *
+ * @module
+ */
+
+import { ClosedError, QuorumUnsupportedError } from "../errors.ts";
+import type { Clock, Timer } from "../platform/clock.ts";
+import { type AcknowledgingPeer, type AcknowledgingPeers, Quorum, type QuorumOwner } from "../pubsub/quorum.ts";
+import type { AwaitedQuorum } from "../pubsub/sync_bus.ts";
+import { type DeliveredBatch, outcomeOf } from "../wire/outcomes.ts";
+
+/**
+ * How long after a batch was sent it is sent again to who has not acknowledged it, in milliseconds; at least twice the
+ * round trip. A lost batch is found missing after 20 ms by other means, and a lost acknowledgement by no other.
+ */
+const RESEND_AFTER: readonly number[] = [10, 20, 40, 80, 160, 320, 640, 1000];
+
+/** A peer that is awaited. */
+export interface AwaitedPeer extends AcknowledgingPeer {
+  /** Smoothed round trip to it, in milliseconds; 0 when none was measured. */
+  readonly roundTrip: number;
+}
+
+/** What {@linkcode AwaitedBatches} are made of. What they call MUST NOT throw. */
+export interface AwaitedBatchesConfig {
+  readonly clock: Clock;
+  /** The zone of this node. */
+  readonly zone: string | undefined;
+  readonly peers: () => { acknowledging(): AcknowledgingPeers<AwaitedPeer> };
+  readonly stream: {
+    /** Sends a batch again, to one peer. */
+    retransmit(number: number, id: string): void;
+  };
+}
+
+/** One batch. */
+interface AwaitedBatch {
+  /** Its quorums that are not settled. */
+  readonly quorums: Set<Quorum>;
+  /** The peers that have acknowledged it. */
+  readonly acknowledged: Set<string>;
+  /** How often it was sent again. */
+  attempts: number;
+  timer: Timer | undefined;
+}
+
+/** Owns the quorums of a node. A batch is forgotten when none of its quorums is open. */
+export class AwaitedBatches implements QuorumOwner {
+  /** Acknowledgements that nobody awaits, or that were repeated. */
+  unawaited = 0;
+  readonly #config: AwaitedBatchesConfig;
+  readonly #batches = new Map<number, AwaitedBatch>();
+  readonly #quorums = new Set<Quorum>();
+  #isClosed = false;
+
+  constructor(config: AwaitedBatchesConfig) {
+    this.#config = config;
+  }
+
+  /** Publishes that are awaited now. */
+  get size(): number {
+    return this.#quorums.size;
+  }
+
+  /**
+   * Begins to await a publish.
+   *
+   * @throws {ClosedError} after `close`
+   * @throws {QuorumUnsupportedError} when no peer can acknowledge
+   * @throws {QuorumNotSatisfiedError} when there are too few that can
+   */
+  open(wish: AwaitedQuorum): Quorum {
+    if (this.#isClosed) throw new ClosedError("publish");
+    const { clock, zone } = this.#config;
+    const peers = this.#peers();
+    if (peers.all.length === 0) throw new QuorumUnsupportedError();
+    const quorum = new Quorum(wish, peers, zone, this);
+    if (!quorum.canBeSatisfied(peers)) throw quorum.shortage(peers);
+    this.#quorums.add(quorum);
+    quorum.timer = clock.setTimer(() => quorum.fail(quorum.shortage(this.#peers())), wish.timeout);
+    return quorum;
+  }
+
+  numbered(quorum: Quorum, number: number): void {
+    const batch = this.#batches.get(number) ?? this.#add(number);
+    batch.quorums.add(quorum);
+    // Peers may have left since, and the own zone may be enough.
+    quorum.review(this.#peers());
+  }
+
+  settled(quorum: Quorum): void {
+    this.#quorums.delete(quorum);
+    const batch = this.#batches.get(quorum.number);
+    if (batch === undefined || !batch.quorums.delete(quorum) || batch.quorums.size > 0) return;
+    batch.timer?.cancel();
+    this.#batches.delete(quorum.number);
+  }
+
+  /** A peer has acknowledged batches. */
+  acknowledge(peer: AcknowledgingPeer, delivered: readonly DeliveredBatch[]): void {
+    const peers = this.#peers();
+    for (const { number, outcomes } of delivered) {
+      const batch = this.#batches.get(number);
+      if (batch === undefined || batch.acknowledged.has(peer.id)) {
+        this.unawaited++;
+        continue;
+      }
+      batch.acknowledged.add(peer.id);
+      for (const quorum of [...batch.quorums]) {
+        const outcome = outcomeOf(outcomes, quorum.index);
+        if (outcome !== undefined) quorum.answer(peer, outcome, peers);
+      }
+    }
+  }
+
+  /** A peer is no longer there: it has left, or is lost. */
+  depart(peer: AcknowledgingPeer, hasLeft: boolean): void {
+    if (this.#quorums.size === 0) return;
+    const peers = this.#peers();
+    for (const quorum of [...this.#quorums]) {
+      quorum.depart(peer, hasLeft);
+      quorum.review(peers);
+    }
+  }
+
+  /** The node has another id: what was sent under the old one can no longer be acknowledged. */
+  restart(): void {
+    const peers = this.#peers();
+    for (const quorum of [...this.#quorums]) if (quorum.number > 0) quorum.fail(quorum.shortage(peers));
+  }
+
+  /** Rejects all with a `ClosedError`. */
+  close(): void {
+    this.#isClosed = true;
+    for (const quorum of [...this.#quorums]) quorum.fail(new ClosedError("await acknowledgements"));
+  }
+
+  #peers(): AcknowledgingPeers<AwaitedPeer> {
+    return this.#config.peers().acknowledging();
+  }
+
+  #add(number: number): AwaitedBatch {
+    const batch: AwaitedBatch = { quorums: new Set(), acknowledged: new Set(), attempts: 0, timer: undefined };
+    this.#batches.set(number, batch);
+    this.#arm(number, batch);
+    return batch;
+  }
+
+  #arm(number: number, batch: AwaitedBatch): void {
+    const after = RESEND_AFTER[Math.min(batch.attempts, RESEND_AFTER.length - 1)] as number;
+    let longest = 0;
+    for (const { id, roundTrip } of this.#peers().all) {
+      if (roundTrip > longest && !batch.acknowledged.has(id)) longest = roundTrip;
+    }
+    batch.timer = this.#config.clock.setTimer(() => this.#resend(number, batch), Math.max(after, 2 * longest));
+  }
+
+  #resend(number: number, batch: AwaitedBatch): void {
+    batch.attempts++;
+    for (const { id } of this.#peers().all) {
+      if (!batch.acknowledged.has(id)) this.#config.stream.retransmit(number, id);
+    }
+    this.#arm(number, batch);
+  }
+}

@@ -1,0 +1,97 @@
+/**
+ * Outcomes: what became of the entries of a batch at a node, as a delivery acknowledgement says it.
+ *
+ * @module
+ */
+
+import type { Outcome } from "../acknowledgement.ts";
+import { readU16, readU48, writeU16, writeU48 } from "./integers.ts";
+import {
+  MAX_ACKNOWLEDGED,
+  NUMBER_LENGTH,
+  OUTCOME_DELIVERED,
+  OUTCOME_FAILED,
+  OUTCOME_MIXED,
+  OUTCOME_NONE,
+} from "./layout.ts";
+
+/** The outcomes of the entries of one batch: one for all of them, or one each. */
+export type Outcomes = Outcome | readonly Outcome[];
+
+/** The outcomes of a batch, by its number. */
+export interface DeliveredBatch {
+  readonly number: number;
+  readonly outcomes: Outcomes;
+}
+
+/** The outcomes in the order of their numbers on the wire. */
+const OUTCOMES: readonly Outcome[] = ["unsubscribed", "delivered", "failed"];
+const CODES: Readonly<Record<Outcome, number>> = {
+  unsubscribed: OUTCOME_NONE,
+  delivered: OUTCOME_DELIVERED,
+  failed: OUTCOME_FAILED,
+};
+const PER_BYTE = 4;
+
+/** The outcome of one entry. `undefined` when the batch has no such entry. */
+export function outcomeOf(outcomes: Outcomes, index: number): Outcome | undefined {
+  return typeof outcomes === "string" ? outcomes : outcomes[index];
+}
+
+/** Bytes that a batch takes in the record. */
+export function deliveredLength({ outcomes }: DeliveredBatch): number {
+  const each = typeof outcomes === "string" ? 0 : 2 + Math.ceil(outcomes.length / PER_BYTE);
+  return NUMBER_LENGTH + 1 + each;
+}
+
+/** The value of the record. */
+export function writeDelivered(batches: readonly DeliveredBatch[]): Uint8Array {
+  const bytes = new Uint8Array(batches.reduce((sum, batch) => sum + deliveredLength(batch), 0));
+  let at = 0;
+  for (const { number, outcomes } of batches) {
+    writeU48(bytes, at, number);
+    at += NUMBER_LENGTH;
+    if (typeof outcomes === "string") {
+      bytes[at++] = CODES[outcomes];
+      continue;
+    }
+    bytes[at] = OUTCOME_MIXED;
+    writeU16(bytes, at + 1, outcomes.length);
+    at += 3;
+    outcomes.forEach((outcome, i) => {
+      const place = at + Math.floor(i / PER_BYTE);
+      bytes[place] = (bytes[place] as number) | (CODES[outcome] << (2 * (i % PER_BYTE)));
+    });
+    at += Math.ceil(outcomes.length / PER_BYTE);
+  }
+  return bytes;
+}
+
+/** Reads the record. `undefined` when it does not parse. Never throws; the work is bounded by the bytes. */
+export function readDelivered(value: Uint8Array): readonly DeliveredBatch[] | undefined {
+  const batches: DeliveredBatch[] = [];
+  for (let at = 0; at < value.length;) {
+    if (at + NUMBER_LENGTH + 1 > value.length || batches.length === MAX_ACKNOWLEDGED) return undefined;
+    const number = readU48(value, at);
+    const code = value[at + NUMBER_LENGTH] as number;
+    at += NUMBER_LENGTH + 1;
+    if (number === 0 || code > OUTCOME_MIXED) return undefined;
+    if (code !== OUTCOME_MIXED) {
+      batches.push({ number, outcomes: OUTCOMES[code] as Outcome });
+      continue;
+    }
+    if (at + 2 > value.length) return undefined;
+    const count = readU16(value, at);
+    const end = at + 2 + Math.ceil(count / PER_BYTE);
+    if (end > value.length) return undefined;
+    const outcomes: Outcome[] = [];
+    for (let i = 0; i < count; i++) {
+      const outcome = OUTCOMES[((value[at + 2 + Math.floor(i / PER_BYTE)] as number) >> (2 * (i % PER_BYTE))) & 3];
+      if (outcome === undefined) return undefined;
+      outcomes.push(outcome);
+    }
+    batches.push({ number, outcomes });
+    at = end;
+  }
+  return batches.length === 0 ? undefined : batches;
+}
