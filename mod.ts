@@ -35,6 +35,8 @@ export {
   PeersTimeoutError,
   QuorumNotSatisfiedError,
   QuorumUnsupportedError,
+  TokenError,
+  type TokenProblem,
 } from "./src/errors.ts";
 export type {
   DiagnoseOptions,
@@ -62,6 +64,7 @@ export type { MeshState, MeshStatus, PeerStatus } from "./src/observability/stat
 export type { Discover } from "./src/discovery/discover_hook.ts";
 export type { Family } from "./src/platform/endpoint.ts";
 export type { MeshOptions } from "./src/options.ts";
+export type { ReachedOptions } from "./src/reliability/consistency_tokens.ts";
 export type { WaitForPeersOptions } from "./src/membership/peer_waiters.ts";
 export type { MeshPorts } from "./src/platform/ports.ts";
 export type { Clock, Timer } from "./src/platform/clock.ts";

@@ -127,6 +127,44 @@ export class PeersTimeoutError extends Error {
   }
 }
 
+/**
+ * Why a token of `mesh.token()` cannot be waited for:
+ *
+ * - `malformed`: it is no token of this version, or was changed.
+ * - `gone`: a node that it stands for has departed, and not everything that the token stands for is known to have been
+ *   delivered here.
+ * - `unknown`: this node does not know a node that it stands for. That is one of another mesh, one that is gone for
+ *   long, or one that this node has not met yet.
+ * - `timeout`: not everything has arrived in time.
+ * - `unsupported`: the node has `wire: "go-warp"`, which numbers nothing.
+ */
+export type TokenProblem = "malformed" | "gone" | "unknown" | "timeout" | "unsupported";
+
+/** It cannot be said that all has been delivered here that a token stands for: read from the store, not from a cache. */
+export class TokenError extends Error {
+  /** `"TokenError"`. */
+  override readonly name = "TokenError";
+  /** Why. */
+  readonly reason: TokenProblem;
+  /** The id of the node that it is about; absent when the token is malformed or unsupported. */
+  readonly node: string | undefined;
+
+  /** `timeout` is in milliseconds. */
+  constructor(reason: TokenProblem, node?: string, timeout = 0) {
+    super(`Cannot wait for what the token stands for as ${TOKEN_PROBLEMS[reason](node ?? "", timeout)}`);
+    this.reason = reason;
+    this.node = node;
+  }
+}
+
+const TOKEN_PROBLEMS: Readonly<Record<TokenProblem, (node: string, timeout: number) => string>> = {
+  malformed: () => "it is no token of this version",
+  gone: (node) => `node ${node} has departed, and something that it published has not arrived`,
+  unknown: (node) => `node ${node} is not known here`,
+  timeout: (node, timeout) => `not everything of node ${node} has arrived within ${timeout} ms`,
+  unsupported: () => 'the wire format "go-warp" has no numbers',
+};
+
 /** A datagram could not be decoded. It is the only error of the decoder. */
 export class DecodeError extends Error {
   /** `"DecodeError"`. */

@@ -5,7 +5,7 @@
  */
 
 import type { CloseReport } from "./close_report.ts";
-import { ClosedError, misuse, QuorumUnsupportedError } from "./errors.ts";
+import { ClosedError, misuse, QuorumUnsupportedError, TokenError } from "./errors.ts";
 import type { WaitForPeersOptions } from "./membership/peer_waiters.ts";
 import { InterfaceSockets } from "./net/interface_sockets.ts";
 import { NodeParts } from "./node_parts.ts";
@@ -41,6 +41,8 @@ import {
   type Topic,
   type TopologyOptions,
 } from "./pubsub/sync_bus.ts";
+
+import type { ConsistencyTokens, ReachedOptions } from "./reliability/consistency_tokens.ts";
 
 /** What an accepted key gets: one promise for all, as `publish` is called most often for keys that are pending. */
 const ACCEPTED: Promise<void> = Promise.resolve();
@@ -236,6 +238,32 @@ export class MeshBus implements SyncBus {
     return await this.#parts.diagnoser.diagnose(options);
   }
 
+  /**
+   * A short text, of 31 characters or more that fit a cookie, a header and a URL, which stands for everything that this
+   * node has accepted so far. {@linkcode MeshBus.reached} waits for it on another node, so that a user whose next
+   * request lands on another replica reads what was written here. With `earlier`, a token that the user brought, it
+   * stands for that as well, of up to 8 nodes in all: those of the nodes that wrote first are left out.
+   *
+   * Throws a `TypeError` when `earlier` is no string, and a `TokenError` when it is malformed or the node has `wire:
+   * "go-warp"`.
+   */
+  token(earlier?: string): string {
+    return this.#tokens().token(earlier);
+  }
+
+  /**
+   * Resolves when everything that `token` stands for was delivered to the subscribers here, or is covered by a gap that
+   * was: at once when it was already. Sends nothing, unless something has not come for 20 ms: then a catch-up request,
+   * at most one in a second to a node.
+   *
+   * Rejects with a `TokenError`, whose `reason` says why that cannot be said: what is read now may be older than the
+   * token. Rejects with the reason of `signal` when it aborts, with a `ClosedError` when the mesh closes, and with a
+   * `TypeError` or `RangeError` for arguments out of range.
+   */
+  async reached(token: string, options?: ReachedOptions): Promise<void> {
+    await this.#tokens().reached(token, options);
+  }
+
   /** Whether the node is open and its sockets can receive. */
   isHealthy(): boolean {
     return this.#closing === undefined && !this.#isBroken;
@@ -299,6 +327,12 @@ export class MeshBus implements SyncBus {
     reliability?.start();
     seeds.start();
     this.#detach = settings.signal && onAbort(settings.signal, () => void this.close());
+  }
+
+  #tokens(): ConsistencyTokens {
+    const tokens = this.#parts.reliability?.tokens;
+    if (tokens === undefined) throw new TokenError("unsupported");
+    return tokens;
   }
 
   /** Publishes something else than a plain key. */

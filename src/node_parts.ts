@@ -208,7 +208,7 @@ export class NodeParts {
       onPath: (peer, size) => emit({ type: "pathLimited", peer, size }),
     });
     const reliability = this.reliability = pacer && new Reliability({
-      nodeId,
+      ownId: identity,
       settings,
       ports,
       jitter,

@@ -166,6 +166,11 @@ export class Batcher {
     return this.#full.length > 0 || this.#isDue;
   }
 
+  /** How many batches hold pending keys. */
+  get pendingBatches(): number {
+    return this.#full.length + (this.#open.writer.count > 0 ? 1 : 0);
+  }
+
   /** How many `publish` calls wait for room. */
   get waiting(): number {
     return this.#waiting.size;

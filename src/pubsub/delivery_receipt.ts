@@ -5,7 +5,7 @@
  */
 
 import type { Outcome } from "../acknowledgement.ts";
-import type { Clock, Timer } from "../platform/clock.ts";
+import type { Clock } from "../platform/clock.ts";
 
 /** Most promises of callbacks that are waited for at a time. Beyond them the outcome is `failed`. */
 const MAX_WAITS = 65_536;
@@ -96,7 +96,6 @@ export class SettleWaits {
   add(promise: PromiseLike<unknown>, timeout: number, onEnd: (isFulfilled: boolean) => void): void {
     if (this.#isClosed) return;
     if (this.#ends.size >= MAX_WAITS) return onEnd(false);
-    let timer: Timer | undefined;
     const stop = () => {
       timer?.cancel();
       return this.#ends.delete(stop);
@@ -104,8 +103,8 @@ export class SettleWaits {
     const end = (isFulfilled: boolean) => {
       if (stop()) onEnd(isFulfilled);
     };
+    const timer = this.#clock?.setTimer(() => end(false), timeout);
     this.#ends.add(stop);
-    timer = this.#clock?.setTimer(() => end(false), timeout);
     promise.then(() => end(true), () => end(false));
   }
 

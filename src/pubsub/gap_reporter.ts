@@ -31,6 +31,11 @@ export class GapReporter {
     this.#notify = notify;
   }
 
+  /** Whether a gap was reported and its notification is still to come. */
+  get isDue(): boolean {
+    return this.#timer !== undefined;
+  }
+
   /** Counts a gap, and schedules its notification. */
   report(): void {
     this.count++;

@@ -32,12 +32,17 @@ export class LossNotifier {
   readonly #config: LossNotifierConfig;
   readonly #gaps: GapReporter;
   readonly #overflows: GapReporter;
+  /** Called when the gaps that are due have been notified. */
+  #afterGaps: (() => void)[] = [];
   #isClosed = false;
 
   constructor(config: LossNotifierConfig) {
     const { clock } = config;
     this.#config = config;
-    this.#gaps = new GapReporter(clock, () => this.#notifyAll("gap"));
+    this.#gaps = new GapReporter(clock, () => {
+      this.#notifyAll("gap");
+      for (const call of this.#afterGaps.splice(0)) config.dispatcher.whenDelivered(call);
+    });
     this.#overflows = new GapReporter(clock, () => this.#notifyAll("overflow"));
   }
 
@@ -53,6 +58,16 @@ export class LossNotifier {
     this.#config.guards.touchAll();
     this.#config.emit({ type: "gap", node, from, to, reason });
     this.#gaps.report();
+  }
+
+  /**
+   * Calls `done` when everything that has arrived by now, and every gap known by now, was delivered. Never calls it
+   * after `close`.
+   */
+  whenDelivered(done: () => void): void {
+    if (this.#isClosed) return;
+    if (this.#gaps.isDue) this.#afterGaps.push(done);
+    else this.#config.dispatcher.whenDelivered(done);
   }
 
   /** Keys that waited for slow callbacks were dropped. */
@@ -83,6 +98,7 @@ export class LossNotifier {
   /** Notifies nothing more. */
   close(): void {
     this.#isClosed = true;
+    this.#afterGaps.length = 0;
     this.#gaps.close();
     this.#overflows.close();
   }

@@ -90,6 +90,13 @@ export interface StreamAcks {
   onReused(stream: ReceiveStream, number: number, token: Uint8Array, to: Endpoint): void;
 }
 
+/** Is notified when something has arrived or was given up, or a node has departed. */
+export interface ProgressListener {
+  /** Whether it needs to be notified. */
+  readonly isAwaited: boolean;
+  changed(): void;
+}
+
 /** What {@linkcode ReceiveStreams} is made of. What it calls MUST NOT throw. */
 export interface ReceiveStreamsConfig {
   readonly clock: Clock;
@@ -116,6 +123,7 @@ export interface ReceiveStreamsConfig {
   readonly losses: GapListener;
   readonly backlog: ArrivedKeys;
   readonly membership: LeaveListener;
+  readonly progress: ProgressListener;
 }
 
 /** Takes the numbers and positions of all streams, and decides what follows: requests, gaps, departures. */
@@ -161,6 +169,11 @@ export class ReceiveStreams {
   /** The stream of a node. */
   get(id: string): ReceiveStream | undefined {
     return this.#table.get(id);
+  }
+
+  /** Whether a gap was refused by a limit and is still to be reported. */
+  get owesGap(): boolean {
+    return this.#owed !== undefined;
   }
 
   /** The same; `nodeId` may be a view. */
@@ -465,6 +478,7 @@ export class ReceiveStreams {
     const owed = this.#owed;
     if (owed === undefined || !this.#unvalidatedGaps.allow()) return;
     this.#owed = undefined;
+    this.#changed();
     const from = owed.isDeparted ? owed.giveUp(this.#config.clock.now()) : owed.window.settled + 1;
     this.#config.losses.gap(owed.id, from, undefined, "lost");
   }
@@ -483,8 +497,13 @@ export class ReceiveStreams {
     stream.validate(answer, now);
   }
 
+  #changed(): void {
+    if (this.#config.progress.isAwaited) this.#config.progress.changed();
+  }
+
   /** Does what the present state of a stream requires: a gap, a request, or the end of a leave. */
   #review(stream: ReceiveStream, now: number): void {
+    this.#changed();
     if (stream.isValidated && stream.missingFor(now) >= this.#config.maxRepairTime) this.#giveUpLate(stream);
     const { isSettled } = stream;
     if (stream.isCurrent !== isSettled) stream.changedAt = now;
@@ -533,6 +552,7 @@ export class ReceiveStreams {
 
   #lose(stream: ReceiveStream, now: number): void {
     const isLoss = !this.#isReader(stream) && this.#isLoss(stream);
+    this.#changed();
     stream.lostAt = now;
     stream.knownUpTo = stream.window.highest;
     stream.announced.length = 0;
@@ -589,6 +609,7 @@ export class ReceiveStreams {
 
   #depart(stream: ReceiveStream, now: number): void {
     if (stream.leftAt !== undefined) return;
+    this.#changed();
     stream.leftAt = now;
     this.#table.markDeparted(stream);
     this.#config.membership.leave(stream.id);

@@ -21,6 +21,7 @@ import type { Numbering } from "../wire/extension.ts";
 import { TYPE_ACK, TYPE_CATCH_UP, TYPE_DELIVERED, TYPE_LEAVE, TYPE_NAK, TYPE_STATE } from "../wire/layout.ts";
 import { formatNodeId } from "../wire/node_id.ts";
 import { Acknowledgements } from "./acknowledgements.ts";
+import { ConsistencyTokens, type ConsistencyTokensConfig } from "./consistency_tokens.ts";
 import { AwaitedBatches } from "./awaited_batches.ts";
 import { DeliveryAcks } from "./delivery_acks.ts";
 import { EventLoopMonitor, type LoopStall } from "./event_loop_monitor.ts";
@@ -53,6 +54,8 @@ export interface ReliabilitySettings {
 
 /** Is notified of what this node may have missed. */
 export interface LossListener extends GapListener {
+  /** Calls back when everything that has arrived by now, and every gap known by now, was delivered. */
+  whenDelivered(done: () => void): void;
   /** The machine was suspended. */
   slept(): void;
   /** The event loop has stalled, or the machine was suspended. */
@@ -69,14 +72,15 @@ export interface Backlog extends ArrivedKeys {
 export interface PendingBatches {
   /** For how long the oldest key that was accepted waits, in milliseconds; `undefined` when none does. */
   readonly pendingAge: number | undefined;
+  readonly pendingBatches: number;
   /** The clock stopped for so many milliseconds, so the keys have been pending for as much longer. */
   sleep(time: number): void;
 }
 
 /** What a {@linkcode Reliability} is made of. What it calls MUST NOT throw. */
 export interface ReliabilityConfig {
-  /** The node's own id, 16 bytes. */
-  readonly nodeId: Uint8Array;
+  /** The node's own id, 16 bytes, and its text. */
+  readonly ownId: ConsistencyTokensConfig["identity"];
   readonly settings: ReliabilitySettings;
   readonly ports: MeshPorts;
   readonly jitter: Jitter;
@@ -101,6 +105,7 @@ export class Reliability implements StreamRegistry {
   readonly pacer: Pacer;
   readonly awaitedBatches: AwaitedBatches;
   readonly deliveryAcks: DeliveryAcks;
+  readonly tokens: ConsistencyTokens;
   /** Delivery acknowledgements that have come. */
   acksReceived = 0;
   readonly #config: ReliabilityConfig;
@@ -112,7 +117,8 @@ export class Reliability implements StreamRegistry {
   readonly #leavers = new Set<string>();
 
   constructor(config: ReliabilityConfig) {
-    const { nodeId, settings, ports, jitter, multicast, pacer, peers } = config;
+    const { ownId, settings, ports, jitter, multicast, pacer, peers } = config;
+    const { bytes: nodeId } = ownId;
     const { backlog, batches, identity, losses, membership, pathMtu, transmit } = config;
     const { clock, randomBytes } = ports;
     this.#config = config;
@@ -155,6 +161,15 @@ export class Reliability implements StreamRegistry {
       // The receive streams are made after this part, which they call.
       onLeaving: (stream) => this.receiveStreams.expireOne(stream),
     });
+    this.tokens = new ConsistencyTokens({
+      identity: ownId,
+      clock,
+      stream: this.sendStream,
+      batches,
+      // The receive streams call this part, too.
+      streams: () => this.receiveStreams,
+      deliveries: losses,
+    });
     this.receiveStreams = new ReceiveStreams({
       clock,
       jitter,
@@ -170,6 +185,7 @@ export class Reliability implements StreamRegistry {
       losses,
       backlog,
       membership,
+      progress: this.tokens,
     });
   }
 
@@ -298,6 +314,7 @@ export class Reliability implements StreamRegistry {
     this.naks.close();
     this.awaitedBatches.close();
     this.deliveryAcks.close();
+    this.tokens.close();
     this.#loopMonitor.close();
   }
 

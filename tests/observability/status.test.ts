@@ -21,6 +21,7 @@ const [ID_A, ID_B] = [formatNodeId(A), formatNodeId(B)];
 function setUp({ extended = true } = {}) {
   const clock = new VirtualClock();
   const streams = new ReceiveStreams({
+    progress: { isAwaited: false, changed() {} },
     clock,
     jitter: new Jitter(() => Uint8Array.of(1, 2, 3, 4)),
     doubtAfter: 2 * HEARTBEAT,

@@ -40,6 +40,7 @@ function setUp({ capacity = 10 } = {}) {
   /** Nodes whose heartbeats are heard: the membership decides when they are lost. */
   const peers = new Set<string>();
   const streams = new ReceiveStreams({
+    progress: { isAwaited: false, changed() {} },
     clock,
     jitter: new Jitter(() => Uint8Array.of(1, 2, 3, 4)),
     doubtAfter: 2000,
