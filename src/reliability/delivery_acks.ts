@@ -13,7 +13,7 @@ import { DeliveryReceipt } from "../pubsub/delivery_receipt.ts";
 import { encodeControl } from "../wire/extension.ts";
 import { MAX_ACKNOWLEDGED, TYPE_DELIVERED } from "../wire/layout.ts";
 import { type DeliveredBatch, deliveredLength } from "../wire/outcomes.ts";
-import { AwaitedDeliveries } from "./awaited_deliveries.ts";
+import { AwaitedDeliveries, type AwaitedDelivery } from "./awaited_deliveries.ts";
 import type { ReceiveStream } from "./receive_stream.ts";
 
 /**
@@ -66,25 +66,32 @@ export class DeliveryAcks {
   /**
    * A batch has come whose delivery is awaited. `isNew` says that it had not arrived before, `isAgain` that it is a
    * retransmission. Returns whether it is to be delivered.
-   *
-   * Only a peer with a validated path gets an acknowledgement. Any other node repeats its request until it is one.
    */
-  begin(stream: ReceiveStream | undefined, number: number, isNew: boolean, isAgain: boolean): boolean {
+  begin(
+    stream: ReceiveStream | undefined,
+    number: number,
+    fingerprint: number,
+    isNew: boolean,
+    isAgain: boolean,
+  ): boolean {
     this.receipt = undefined;
-    if (stream === undefined || this.#config.peers().get(stream.id)?.isValidated !== true) return isNew;
-    const { outcomes } = stream.awaited ??= new AwaitedDeliveries();
-    if (isNew || !outcomes.has(number)) {
-      outcomes.set(number, undefined);
-      const [oldest = 0] = outcomes.keys();
-      if (outcomes.size > REMEMBERED) outcomes.delete(oldest);
-      this.receipt = new DeliveryReceipt((each) => this.#delivered(stream, number, each));
+    if (stream === undefined) return isNew;
+    const { byNumber } = stream.awaited ??= new AwaitedDeliveries();
+    const known = byNumber.get(number);
+    if (known === undefined) {
+      const delivery: AwaitedDelivery = { fingerprint, outcomes: undefined };
+      byNumber.set(number, delivery);
+      const [oldest = 0] = byNumber.keys();
+      if (byNumber.size > REMEMBERED) byNumber.delete(oldest);
+      this.receipt = new DeliveryReceipt((each) => this.#delivered(stream, number, delivery, each));
       return true;
     }
-    const known = outcomes.get(number);
-    if (known !== undefined && isAgain) {
+    // Another batch with the same number is a gap, and is not acknowledged.
+    if (known.fingerprint !== fingerprint) return isNew;
+    if (known.outcomes !== undefined && isAgain) {
       // The acknowledgement was lost, or it was refused.
       this.#config.streams.verify(stream);
-      this.#queue(stream, { number, outcomes: known });
+      this.#queue(stream, { number, outcomes: known.outcomes });
     }
     return false;
   }
@@ -96,15 +103,16 @@ export class DeliveryAcks {
     this.#due.clear();
   }
 
-  #delivered(stream: ReceiveStream, number: number, each: readonly Outcome[]): void {
+  #delivered(stream: ReceiveStream, number: number, delivery: AwaitedDelivery, each: readonly Outcome[]): void {
     const [first = "unsubscribed"] = each;
     const outcomes = each.every((outcome) => outcome === first) ? first : each;
-    stream.awaited?.outcomes.set(number, outcomes);
+    delivery.outcomes = outcomes;
     this.#queue(stream, { number, outcomes });
   }
 
   #queue(stream: ReceiveStream, batch: DeliveredBatch): void {
-    if (this.#isClosed) return;
+    // Any other node repeats its request until its path is validated.
+    if (this.#isClosed || this.#config.peers().get(stream.id)?.isValidated !== true) return;
     stream.awaited?.due.push(batch);
     this.#due.add(stream);
     const { clock } = this.#config;

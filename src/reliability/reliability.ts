@@ -232,7 +232,8 @@ export class Reliability implements StreamRegistry {
     if (this.#closingAt !== undefined) return false;
     const isNew = this.receiveStreams.accept(nodeId, number, numbering, host, port, fingerprint);
     if (!isAwaited) return isNew;
-    return this.deliveryAcks.begin(this.receiveStreams.find(nodeId), number, isNew, numbering === "retransmit");
+    const stream = this.receiveStreams.find(nodeId);
+    return this.deliveryAcks.begin(stream, number, fingerprint, isNew, numbering === "retransmit");
   }
 
   /**

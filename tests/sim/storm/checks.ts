@@ -184,7 +184,7 @@ function uncoveredKey(world: StormWorld, publisher: StormNode, receiver: StormNo
 }
 
 /** Why a key that was accepted at a moment needs no event. */
-function coverExcuse(
+export function coverExcuse(
   world: StormWorld,
   publisher: StormNode,
   receiver: StormNode,
@@ -296,11 +296,11 @@ export function guardProblem(
   now: number,
 ): string | undefined {
   const callbacks = node.subscriptions.filter((subscription) => subscription.isCallback && subscription.covers(key));
-  const touched = (node.calls.get(key)?.order ?? 0) > order ||
+  const touched = node.calledAt(key) > order ||
     callbacks.some((subscription) => wasTouched(subscription, key, order));
   if (guard.isFresh()) {
     // Where callbacks take long, an event may be of a key that was published and arrived before the guard was taken.
-    if (node.longestStall === Infinity && (node.calls.get(key)?.order ?? 0) <= order) return undefined;
+    if (node.longestStall === Infinity && node.calledAt(key) <= order) return undefined;
     const why = touched ? "it was touched" : order < node.awakeSince ? "its machine was suspended" : undefined;
     return why && `P9: the guard of ${quote(key)} on node ${node.index} is fresh though ${why}`;
   }
@@ -321,7 +321,7 @@ export function guardProblem(
 }
 
 function wasTouched(subscription: StormSubscription, key: string, order: number): boolean {
-  return (subscription.lastEvent.get(key) ?? 0) > order || subscription.lastCover > order;
+  return subscription.hasSince(key, order);
 }
 
 function quote(key: string): string {

@@ -47,6 +47,7 @@ export async function runClones(world: StormWorld, check: (problem?: string) => 
     await world.keepAppointments(false);
     if (random.chance(0.4)) world.traffic(1 + random.below(6));
     if (random.chance(0.1)) world.guard();
+    world.awaits.play();
     if (random.chance(0.05)) world.set({ loss: pick(random, [0, 0, 0.1, 0.3]), reorder: pick(random, [0, 0.2]) });
     if (clock.now() >= (at[0] ?? Infinity)) {
       at.shift();

@@ -92,6 +92,10 @@ class Outstanding {
     this.#byKey.delete(key);
   }
 
+  settlePrefix(prefix: string): void {
+    for (const key of this.#byKey.keys()) if (key.startsWith(prefix)) this.settle(key);
+  }
+
   cover(publisher: StormNode): void {
     this.accounts.get(publisher)?.clear();
   }
@@ -133,6 +137,11 @@ export class StormLedger {
   /** A node has got an event of a key. It counts for each node that has published the key. */
   settle(receiver: StormNode, key: string): void {
     this.#receivers.get(receiver)?.settle(key);
+  }
+
+  /** A node has got an event of a prefix. */
+  settlePrefix(receiver: StormNode, prefix: string): void {
+    this.#receivers.get(receiver)?.settlePrefix(prefix);
   }
 
   /** A node has got a gap of another node, or of all. */

@@ -39,6 +39,8 @@ export class StormSubscription {
   readonly lastEvent = new Map<string, number>();
   /** How often it got a key with the cause `"publish"`. */
   readonly published = new Map<string, number>();
+  /** When it last got an event of each prefix that was published. */
+  readonly lastPrefix = new Map<string, number>();
   /** When it last got a gap or an overflow. */
   lastCover = 0;
   lastGap = 0;
@@ -55,8 +57,19 @@ export class StormSubscription {
     return typeof this.topic === "string" ? this.topic === key : key.startsWith(this.topic.prefix);
   }
 
-  take({ key, cause }: SyncEvent, order: number): void {
+  /** Whether something that was published is of it. */
+  overlaps(topic: Topic): boolean {
+    if (typeof topic === "string") return this.covers(topic);
     const name = typeof this.topic === "string" ? this.topic : this.topic.prefix;
+    return name.startsWith(topic.prefix) || typeof this.topic !== "string" && topic.prefix.startsWith(name);
+  }
+
+  take({ key, cause, prefix }: SyncEvent, order: number): void {
+    const name = typeof this.topic === "string" ? this.topic : this.topic.prefix;
+    if (prefix !== undefined) {
+      this.lastPrefix.set(prefix, order);
+      return;
+    }
     if (cause === "publish") {
       this.lastEvent.set(key, order);
       this.published.set(key, (this.published.get(key) ?? 0) + 1);
@@ -73,7 +86,16 @@ export class StormSubscription {
 
   /** Whether it got an event of the key, or one that covers it, after a moment. */
   hasSince(key: string, order: number): boolean {
-    return this.lastCover > order || (this.lastEvent.get(key) ?? 0) > order;
+    if (this.lastCover > order || (this.lastEvent.get(key) ?? 0) > order) return true;
+    for (const [prefix, at] of this.lastPrefix) if (at > order && key.startsWith(prefix)) return true;
+    return false;
+  }
+
+  /** The same for a prefix: one that it begins with stands for it. */
+  hasPrefixSince(published: string, order: number): boolean {
+    if (this.lastCover > order) return true;
+    for (const [prefix, at] of this.lastPrefix) if (at > order && published.startsWith(prefix)) return true;
+    return false;
   }
 }
 
@@ -147,6 +169,9 @@ export class StormNode {
   /** The id that it begins with when that is another node's, and how often it has taken a new one. */
   beginsAs: string | undefined;
   renamings = 0;
+  readonly formerIds = new Set<string>();
+  /** The option. */
+  zone: string | undefined;
   /** Whether it has refused a key after it had left: that is a gap to its peers. */
   hasRefused = false;
   /** The report of its `close`. */
@@ -187,6 +212,8 @@ export class StormNode {
   readonly accepted = new Map<string, number>();
   /** How often `publish` was called for each key, and when last. */
   readonly calls = new Map<string, { count: number; order: number }>();
+  /** The same for prefixes: when last. */
+  readonly prefixCalls = new Map<string, number>();
   /** The nodes whose position it heard, and when. */
   readonly heard = new Map<number, Heard>();
   /** Peers that it has seen depart. */
@@ -278,7 +305,15 @@ export class StormNode {
     };
   }
 
+  /** When `publish` was last called for a key, or for a prefix of it, of {@linkcode Order}; 0 for never. */
+  calledAt(key: string): number {
+    let last = this.calls.get(key)?.order ?? 0;
+    for (const [prefix, order] of this.prefixCalls) if (key.startsWith(prefix)) last = Math.max(last, order);
+    return last;
+  }
+
   identify(nodeId: string): void {
+    if (this.nodeId !== "") this.formerIds.add(this.nodeId);
     this.nodeId = nodeId;
     this.id = senderNumber(nodeId);
   }

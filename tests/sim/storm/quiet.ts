@@ -109,6 +109,7 @@ async function pass(world: StormWorld, check: Check, time: number, traffic: numb
   for (let i = 0; i < LOOKS; i++) {
     await world.network.clock.advance(time / LOOKS);
     if (world.random.chance(traffic)) world.traffic(1 + world.random.below(3));
+    if (i % 4 === 0) world.awaits.play();
     check(watchProblem(world));
   }
 }

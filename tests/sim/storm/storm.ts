@@ -42,6 +42,12 @@ export interface StormReport {
   /** Batches that were detected as missing, and those of them that arrived. */
   readonly missing: number;
   readonly recovered: number;
+  /** Publishes that were awaited: those that were confirmed, and those that were not. */
+  readonly confirmed: number;
+  readonly refused: number;
+  /** Tokens that were reached, and those that were not. */
+  readonly reached: number;
+  readonly unreached: number;
   /** Datagrams that were sent. */
   readonly datagrams: number;
   /** Virtual time. */
@@ -91,6 +97,7 @@ export async function runStorm(seed: number, { trace, without }: StormOptions = 
     await endStorm(world);
     await settle(world);
     for (const node of world.nodes) check(world, nodeProblem(world, node));
+    check(world, world.awaits.problem() ?? world.awaits.restProblem());
     const totals = totalsOf(world);
     await closeAll(world);
     for (const [excuse, count] of world.excuses.counts) trace?.(`excused ${count} times: ${excuse}`);
@@ -128,6 +135,8 @@ async function storm(world: StormWorld): Promise<void> {
     if (troubles.length > 0 && random.chance(0.1)) await makeTrouble(world, pick(random, troubles));
     if (random.chance(bursts)) world.traffic(1 + random.below(10));
     if (random.chance(0.1)) world.guard();
+    world.awaits.play();
+    check(world, world.awaits.problem());
     if (random.chance(0.2)) world.late?.play();
     if (random.chance(0.1)) await world.unknownNode?.play();
     check(world, watchProblem(world));
@@ -245,5 +254,5 @@ function totalsOf(world: StormWorld): Omit<StormReport, "ms"> {
     for (const { published } of subscriptions) for (const count of published.values()) events += count;
   }
   const { plan: { seed, kind, calm }, keys, gaps, tap: { digest }, network: { stats: { sent: datagrams } } } = world;
-  return { seed, kind, calm, keys, events, ...gaps, missing, recovered, datagrams, digest };
+  return { seed, kind, calm, keys, events, ...gaps, ...world.awaits.counts, missing, recovered, datagrams, digest };
 }

@@ -20,6 +20,10 @@ const NUMBER_TAG = 1;
 const REPAIR_TAG = 10;
 /** This is a number too, of a batch after which more is pending. */
 const MORE_TAG = 19;
+/** The same three of batches whose delivery is awaited. */
+const AWAITED_NUMBER_TAG = 20;
+const AWAITED_MORE_TAG = 21;
+const AWAITED_REPAIR_TAG = 22;
 const POSITION_TAG = 2;
 
 /** Tells nodes apart: 48 random bits of the id in a datagram's header, which must be there. */
@@ -93,7 +97,7 @@ export function progressOf(data: Uint8Array): Progress | undefined {
 
 /** The number of a batch that is sent for the first time, else 0. */
 export function firstNumberOf(data: Uint8Array, records: readonly ExtensionRecord[]): number {
-  const record = records.find(({ tag }) => tag === NUMBER_TAG || tag === MORE_TAG);
+  const record = records.find(({ tag }) => isFirstNumber(tag));
   return record === undefined ? 0 : u48(data, record.start);
 }
 
@@ -105,7 +109,11 @@ export function numberOf(data: Uint8Array): number {
 
 /** A retransmission has another tag before its number. */
 function isNumber(tag: number): boolean {
-  return tag === NUMBER_TAG || tag === REPAIR_TAG || tag === MORE_TAG;
+  return tag === REPAIR_TAG || tag === AWAITED_REPAIR_TAG || isFirstNumber(tag);
+}
+
+function isFirstNumber(tag: number): boolean {
+  return tag === NUMBER_TAG || tag === MORE_TAG || tag === AWAITED_NUMBER_TAG || tag === AWAITED_MORE_TAG;
 }
 
 /** The keys of a batch. */

@@ -8,6 +8,7 @@ import { type Direction, type Faults, MemoryNetwork, SeededRandom } from "../../
 import { ClosedError, MeshBus, type MeshEvent, type MeshOptions, type Topic } from "../../../mod.ts";
 import { MemoryPlainPeer } from "../../support/memory_plain_peer.ts";
 import { hostAddress } from "../worlds.ts";
+import { StormAwaits } from "./awaits.ts";
 import { guardProblem, wakeProblem } from "./checks.ts";
 import { ExcuseBook } from "./excuses.ts";
 import { LateCopies, partingProblem } from "./late.ts";
@@ -44,6 +45,12 @@ interface Appointment {
 /** Options of a node, and the id that it begins with if that is another node's. */
 type OpenOptions = MeshOptions & { readonly beginsAs?: string };
 
+/** How often a node has published something, and when last. */
+export interface StormCall {
+  readonly count: number;
+  readonly order: number;
+}
+
 /** A world whose events are drawn from the plan's seed, and from nothing else. */
 export class StormWorld {
   readonly plan: StormPlan;
@@ -56,6 +63,7 @@ export class StormWorld {
   readonly delays: StormDelays;
   readonly late: LateCopies | undefined;
   readonly unknownNode: StormUnknownNode | undefined;
+  readonly awaits: StormAwaits;
   /** The delay of a datagram without faults, in milliseconds. */
   readonly delay: Faults["delay"];
   /** The nodes that called `publish` for each key. */
@@ -89,6 +97,7 @@ export class StormWorld {
     this.tap.measuresDelays = plan.pathDelay > 1;
     this.late = plan.late ? new LateCopies(this) : undefined;
     this.unknownNode = plan.unknownNode ? new StormUnknownNode(this) : undefined;
+    this.awaits = new StormAwaits(this);
     this.tap.onBatch = (sender, number, keys) => {
       const publisher = this.nodes.find(({ id }) => id === sender);
       if (publisher !== undefined) this.ledger.send(publisher, number, keys, this.now);
@@ -172,12 +181,37 @@ export class StormWorld {
     return key;
   }
 
-  publishKey(node: StormNode, key: string): void {
-    const publishers = this.publishers.get(key);
-    if (publishers === undefined) this.publishers.set(key, new Set([node]));
+  /** Nothing was published after all, as it was refused at once. */
+  unpublished(node: StormNode, topic: Topic, before: StormCall): void {
+    if (typeof topic !== "string") {
+      if (before.order === 0) node.prefixCalls.delete(topic.prefix);
+      else node.prefixCalls.set(topic.prefix, before.order);
+      return;
+    }
+    if (before.count > 0) node.calls.set(topic, before);
+    else {
+      node.calls.delete(topic);
+      this.publishers.get(topic)?.delete(node);
+    }
+  }
+
+  /** Notes that a node publishes something. Returns the moment. */
+  published(node: StormNode, topic: Topic): number {
+    const order = this.#order.next();
+    if (typeof topic !== "string") {
+      node.prefixCalls.set(topic.prefix, order);
+      return order;
+    }
+    const publishers = this.publishers.get(topic);
+    if (publishers === undefined) this.publishers.set(topic, new Set([node]));
     else publishers.add(node);
-    const count = (node.calls.get(key)?.count ?? 0) + 1;
-    node.calls.set(key, { count, order: this.#order.next() });
+    const count = (node.calls.get(topic)?.count ?? 0) + 1;
+    node.calls.set(topic, { count, order });
+    return order;
+  }
+
+  publishKey(node: StormNode, key: string): void {
+    this.published(node, key);
     if (node.peer !== undefined) return node.peer.publish(key);
     this.note(() => `${node.index} publishes ${short(key)}`);
     node.mesh?.publish(key).then(() => {
@@ -211,7 +245,8 @@ export class StormWorld {
       mesh.subscribe(topic, (event) => {
         this.note(() => `${node.index} gets ${event.cause} ${short(event.key)}`);
         subscription.take(event, this.#order.next());
-        if (isAll && event.cause === "publish") this.ledger.settle(node, event.key);
+        if (isAll && event.prefix !== undefined) this.ledger.settlePrefix(node, event.prefix);
+        else if (isAll && event.cause === "publish") this.ledger.settle(node, event.key);
         else if (isAll && event.key === "") this.ledger.cover(node);
         if (node.busyFor > 0) this.#block(node);
         // An answer to what was heard, from within the callback.
@@ -364,8 +399,10 @@ export class StormWorld {
 
   async #openMesh(node: StormNode, hostIndex: number, own: MeshOptions): Promise<void> {
     const { random } = this;
+    node.zone = this.awaits.zone();
     const options: MeshOptions = {
       ...drawOptions(random, this.plan),
+      ...node.zone !== undefined && { zone: node.zone },
       multicast: this.#hasMulticast,
       peers: this.#seedsOf(hostIndex),
       ...(node.kind === "go-warp" ? { wire: "go-warp" } : {}),
