@@ -10,25 +10,31 @@ import type { Clock } from "../platform/clock.ts";
 /** Most promises of callbacks that are waited for at a time. Beyond them the outcome is `failed`. */
 const MAX_WAITS = 65_536;
 
-/** Collects the outcomes of the entries of one batch, and reports them when the last is known. */
+/**
+ * Collects the outcomes of the entries of one batch. It reports them when all subscribers have been called, and again
+ * whenever a promise that was waited for has settled: one slow callback must not hold up the others.
+ */
 export class DeliveryReceipt {
-  readonly #outcomes: Outcome[] = [];
-  readonly #onDone: (outcomes: readonly Outcome[]) => void;
-  /** Entries whose outcome is not known, and 1 while more may follow. */
+  /** `undefined` for an entry whose outcome is not known yet. */
+  readonly #outcomes: (Outcome | undefined)[] = [];
+  readonly #onReport: (outcomes: readonly (Outcome | undefined)[]) => void;
+  /** Entries whose subscribers have not all been called, and 1 while more entries may follow. */
   #open = 1;
 
-  /** `onDone` is called once. It MUST NOT throw. */
-  constructor(onDone: (outcomes: readonly Outcome[]) => void) {
-    this.#onDone = onDone;
+  /** `onReport` MUST NOT throw, nor keep the array. */
+  constructor(onReport: (outcomes: readonly (Outcome | undefined)[]) => void) {
+    this.#onReport = onReport;
   }
 
   /** Begins the delivery of an entry. Entries that are skipped have no subscriber here. */
   entry(index: number): EntryReceipt {
-    while (this.#outcomes.length <= index) this.#outcomes.push("unsubscribed");
+    while (this.#outcomes.length < index) this.#outcomes.push("unsubscribed");
+    this.#outcomes[index] = undefined;
     this.#open++;
-    return new EntryReceipt((outcome) => {
+    return new EntryReceipt((outcome, isLate) => {
       this.#outcomes[index] = outcome;
-      this.#end();
+      if (!isLate) this.#end();
+      else if (this.#open === 0) this.#onReport(this.#outcomes);
     });
   }
 
@@ -39,20 +45,25 @@ export class DeliveryReceipt {
   }
 
   #end(): void {
-    if (--this.#open === 0) this.#onDone(this.#outcomes);
+    if (--this.#open === 0) this.#onReport(this.#outcomes);
   }
 }
 
 /** The delivery of one entry to its subscribers. */
 export class EntryReceipt {
-  readonly #onDone: (outcome: Outcome) => void;
+  readonly #onReport: (outcome: Outcome | undefined, isLate: boolean) => void;
   #isTaken = false;
   #hasFailed = false;
-  /** Promises that have not settled, and 1 until all subscribers have been called. */
-  #open = 1;
+  #isEnded = false;
+  /** Promises that have not settled. */
+  #waits = 0;
 
-  constructor(onDone: (outcome: Outcome) => void) {
-    this.#onDone = onDone;
+  /**
+   * `onReport` is called when all subscribers have been called, without an outcome while promises are waited for; then
+   * once more, with `isLate`, when the last of those has settled.
+   */
+  constructor(onReport: (outcome: Outcome | undefined, isLate: boolean) => void) {
+    this.#onReport = onReport;
   }
 
   /** A subscriber was called, or has the event in its queue; or an event for everything stands for this one. */
@@ -67,17 +78,22 @@ export class EntryReceipt {
 
   /** The promise of a callback is waited for, for `timeout` milliseconds. */
   wait(promise: PromiseLike<unknown>, timeout: number, waits: SettleWaits): void {
-    this.#open++;
+    this.#waits++;
     waits.add(promise, timeout, (isFulfilled) => {
       if (!isFulfilled) this.fail();
-      this.end();
+      this.#waits--;
+      if (this.#isEnded && this.#waits === 0) this.#onReport(this.#outcome, true);
     });
   }
 
   /** All subscribers have been called. */
   end(): void {
-    if (--this.#open > 0) return;
-    this.#onDone(this.#hasFailed ? "failed" : this.#isTaken ? "delivered" : "unsubscribed");
+    this.#isEnded = true;
+    this.#onReport(this.#waits > 0 ? undefined : this.#outcome, false);
+  }
+
+  get #outcome(): Outcome {
+    return this.#hasFailed ? "failed" : this.#isTaken ? "delivered" : "unsubscribed";
   }
 }
 

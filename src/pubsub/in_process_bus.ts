@@ -305,7 +305,9 @@ export class InProcessBus implements SyncBus {
         if (self ?? this.#subscriptions.selfish > 0) this.#take(publication, newest, self !== true);
         continue;
       }
-      const receipt = quorum && new EntryReceipt((outcome) => quorum.answer(bus.#asPeer, outcome, this.#peers()));
+      const receipt = quorum && new EntryReceipt((outcome) => {
+        if (outcome !== undefined) quorum.answer(bus.#asPeer, outcome, this.#peers());
+      });
       if (bus.#hears(publication)) bus.#take(publication, newest, false, receipt);
       receipt?.end();
     }

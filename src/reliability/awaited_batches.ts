@@ -11,7 +11,7 @@ import { ClosedError, QuorumUnsupportedError } from "../errors.ts";
 import type { Clock, Timer } from "../platform/clock.ts";
 import { type AcknowledgingPeer, type AcknowledgingPeers, Quorum, type QuorumOwner } from "../pubsub/quorum.ts";
 import type { AwaitedQuorum } from "../pubsub/sync_bus.ts";
-import { type DeliveredBatch, outcomeOf } from "../wire/outcomes.ts";
+import { type DeliveredBatch, isComplete, outcomeOf } from "../wire/outcomes.ts";
 
 /**
  * How long after a batch was sent it is sent again to who has not acknowledged it, in milliseconds; at least twice the
@@ -109,7 +109,7 @@ export class AwaitedBatches implements QuorumOwner {
         this.unawaited++;
         continue;
       }
-      batch.acknowledged.add(peer.id);
+      if (isComplete(outcomes)) batch.acknowledged.add(peer.id);
       for (const quorum of [...batch.quorums]) {
         const outcome = outcomeOf(outcomes, quorum.index);
         if (outcome !== undefined) quorum.answer(peer, outcome, peers);

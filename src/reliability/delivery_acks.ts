@@ -27,9 +27,10 @@ const MAX_LIST = 1300;
 
 /**
  * Batches of a stream whose outcomes are remembered, in case an acknowledgement is lost. The publisher repeats its
- * request within a quarter of a second; a batch that is not remembered by then is delivered again.
+ * request within a second; a batch that is not remembered by then is delivered again. Anybody can invent a node that
+ * was not validated, so of such a one few are.
  */
-const REMEMBERED = 512;
+const REMEMBERED = { validated: 512, others: 16 };
 
 /** The peers, as {@linkcode DeliveryAcks} need them. */
 export interface AckedPeers {
@@ -82,7 +83,7 @@ export class DeliveryAcks {
       const delivery: AwaitedDelivery = { fingerprint, outcomes: undefined };
       byNumber.set(number, delivery);
       const [oldest = 0] = byNumber.keys();
-      if (byNumber.size > REMEMBERED) byNumber.delete(oldest);
+      if (byNumber.size > (stream.isValidated ? REMEMBERED.validated : REMEMBERED.others)) byNumber.delete(oldest);
       this.receipt = new DeliveryReceipt((each) => this.#delivered(stream, number, delivery, each));
       return true;
     }
@@ -103,9 +104,15 @@ export class DeliveryAcks {
     this.#due.clear();
   }
 
-  #delivered(stream: ReceiveStream, number: number, delivery: AwaitedDelivery, each: readonly Outcome[]): void {
-    const [first = "unsubscribed"] = each;
-    const outcomes = each.every((outcome) => outcome === first) ? first : each;
+  #delivered(
+    stream: ReceiveStream,
+    number: number,
+    delivery: AwaitedDelivery,
+    each: readonly (Outcome | undefined)[],
+  ): void {
+    const [first] = each;
+    const isUniform = first !== undefined && each.every((outcome) => outcome === first);
+    const outcomes = each.length === 0 ? "unsubscribed" : isUniform ? first : [...each];
     delivery.outcomes = outcomes;
     this.#queue(stream, { number, outcomes });
   }

@@ -155,7 +155,10 @@ export const NOTE_FOR_GO = 16;
 export const OUTCOME_NONE = 0;
 export const OUTCOME_DELIVERED = 1;
 export const OUTCOME_FAILED = 2;
-/** In place of the outcome of all entries: count u16 · 2 bits for each entry, the first the lowest of a byte */
+/**
+ * In place of the outcome of all entries: count u16 · 2 bits for each entry, the first the lowest of a byte; there 3
+ * says that a callback has not settled yet.
+ */
 export const OUTCOME_MIXED = 3;
 
 /** In the flags of a node: it acknowledges deliveries. */

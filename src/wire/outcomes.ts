@@ -15,8 +15,11 @@ import {
   OUTCOME_NONE,
 } from "./layout.ts";
 
-/** The outcomes of the entries of one batch: one for all of them, or one each. */
-export type Outcomes = Outcome | readonly Outcome[];
+/**
+ * The outcomes of the entries of one batch: one for all of them, or one each, `undefined` for an entry whose callbacks
+ * have not settled yet.
+ */
+export type Outcomes = Outcome | readonly (Outcome | undefined)[];
 
 /** The outcomes of a batch, by its number. */
 export interface DeliveredBatch {
@@ -31,11 +34,18 @@ const CODES: Readonly<Record<Outcome, number>> = {
   delivered: OUTCOME_DELIVERED,
   failed: OUTCOME_FAILED,
 };
+/** In place of the outcome of one entry: it is not known yet. */
+const OPEN = 3;
 const PER_BYTE = 4;
 
-/** The outcome of one entry. `undefined` when the batch has no such entry. */
+/** The outcome of one entry. `undefined` when it is not known yet, or the batch has no such entry. */
 export function outcomeOf(outcomes: Outcomes, index: number): Outcome | undefined {
   return typeof outcomes === "string" ? outcomes : outcomes[index];
+}
+
+/** Whether all outcomes are known. */
+export function isComplete(outcomes: Outcomes): boolean {
+  return typeof outcomes === "string" || !outcomes.includes(undefined);
 }
 
 /** Bytes that a batch takes in the record. */
@@ -60,7 +70,8 @@ export function writeDelivered(batches: readonly DeliveredBatch[]): Uint8Array {
     at += 3;
     outcomes.forEach((outcome, i) => {
       const place = at + Math.floor(i / PER_BYTE);
-      bytes[place] = (bytes[place] as number) | (CODES[outcome] << (2 * (i % PER_BYTE)));
+      bytes[place] = (bytes[place] as number) |
+        ((outcome === undefined ? OPEN : CODES[outcome]) << (2 * (i % PER_BYTE)));
     });
     at += Math.ceil(outcomes.length / PER_BYTE);
   }
@@ -84,11 +95,10 @@ export function readDelivered(value: Uint8Array): readonly DeliveredBatch[] | un
     const count = readU16(value, at);
     const end = at + 2 + Math.ceil(count / PER_BYTE);
     if (end > value.length) return undefined;
-    const outcomes: Outcome[] = [];
+    const outcomes: (Outcome | undefined)[] = [];
     for (let i = 0; i < count; i++) {
-      const outcome = OUTCOMES[((value[at + 2 + Math.floor(i / PER_BYTE)] as number) >> (2 * (i % PER_BYTE))) & 3];
-      if (outcome === undefined) return undefined;
-      outcomes.push(outcome);
+      const byte = value[at + 2 + Math.floor(i / PER_BYTE)] as number;
+      outcomes.push(OUTCOMES[(byte >> (2 * (i % PER_BYTE))) & 3]);
     }
     batches.push({ number, outcomes });
     at = end;

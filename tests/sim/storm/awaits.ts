@@ -31,6 +31,9 @@ const ZONES = ["a", "b", "c"];
 /** Longest turn of an event loop that delays a timer without a stall of the node, in milliseconds. */
 const SLACK = 5;
 
+/** More than a rejection takes to get through all promises. */
+const MICROTASKS = 20;
+
 /** A publish that is awaited. */
 interface Await {
   readonly node: StormNode;
@@ -122,7 +125,9 @@ export class StormAwaits {
       ? node.calls.get(topic) ?? { count: 0, order: 0 }
       : { count: 0, order: node.prefixCalls.get(topic.prefix) ?? 0 };
     const order = world.published(node, topic);
-    const begun = world.now;
+    // A refusal at once comes before anything else happens.
+    let isAtOnce = true;
+    void microtasks(MICROTASKS).then(() => isAtOnce = false);
     const options = {
       timeout,
       ...ender && { signal: ender.signal },
@@ -152,7 +157,7 @@ export class StormAwaits {
       (result) => settle(() => this.#confirmed(entry, result, byZone ? { zones: count } : { replicas }, peers)),
       (error) => {
         const isShort = error instanceof QuorumUnsupportedError || error instanceof QuorumNotSatisfiedError;
-        if (isShort && world.now === begun) world.unpublished(node, topic, before);
+        if (isShort && isAtOnce) world.unpublished(node, topic, before);
         settle(() => this.#refused(error, reason));
       },
     );
@@ -292,4 +297,8 @@ function hasHad(subscription: StormSubscription, topic: Topic, order: number): b
   return typeof topic === "string"
     ? subscription.hasSince(topic, order)
     : subscription.hasPrefixSince(topic.prefix, order);
+}
+
+async function microtasks(count: number): Promise<void> {
+  for (let i = 0; i < count; i++) await undefined;
 }
