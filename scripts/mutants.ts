@@ -4,7 +4,8 @@
  *
  *     npm run mutants                   all
  *     npm run mutants -- hole           those whose name has the word
- *     npm run mutants -- --judge calls  those that are judged so: storms, churn, calls, traffic
+ *     npm run mutants -- --judge calls  those that are judged so: storms, churn, calls, traffic,
+ *                                     awaits
  *
  * The sources are copied to a temporary folder; nothing changes here. A breakage whose piece of source does not occur
  * exactly once is an error, so that the list follows the code.
@@ -17,6 +18,7 @@ import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync }
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
+import { AWAITS } from "./mutants/awaits.ts";
 import { CALLS } from "./mutants/calls.ts";
 import { MEMBERSHIP } from "./mutants/membership.ts";
 import type { Judge, Mutant } from "./mutants/mutant.ts";
@@ -93,11 +95,34 @@ const TRAFFIC_TESTS = [
   "pubsub/load_guard",
   "pubsub/own_events",
 ];
+/** Storms that a breakage of what is awaited must survive after its tests. */
+const AWAIT_STORMS = 400;
+/** Tests of what is awaited, and of what events carry. */
+const AWAIT_TESTS = [
+  "pubsub/publication",
+  "pubsub/pending_entries",
+  "pubsub/batcher_entries",
+  "pubsub/delivery_receipt",
+  "pubsub/quorum",
+  "pubsub/key_intake",
+  "pubsub/load_guard",
+  "pubsub/dispatcher",
+  "pubsub/subscriptions",
+  "reliability/delivery_acks",
+  "reliability/awaited_batches",
+  "reliability/consistency_tokens",
+  "reliability/send_stream",
+  "wire/extension",
+  "wire/metadata",
+  "sim/awaits_directed",
+  "sim/tokens",
+];
 const JUDGES: Readonly<Record<Judge, string>> = {
   storms: "storms",
   churn: "churn worlds",
   calls: "tests of calls",
   traffic: "tests of how keys travel",
+  awaits: "tests of what is awaited",
 };
 const JOBS = 2;
 /** A breakage may make a world run for ever. */
@@ -108,7 +133,7 @@ const { values: { judge: by }, positionals } = parseArgs({
   options: { judge: { type: "string" } },
   allowPositionals: true,
 });
-const mutants = [...PROTOCOL, ...WIDER, ...MEMBERSHIP, ...CALLS, ...TRAFFIC];
+const mutants = [...PROTOCOL, ...WIDER, ...MEMBERSHIP, ...CALLS, ...TRAFFIC, ...AWAITS];
 const chosen = mutants.filter(({ name, judge }) =>
   positionals.every((word) => name.includes(word)) && (by === undefined || judge === by)
 );
@@ -153,6 +178,9 @@ async function tryOut(folder: string, { name, file, find, replace, judge, seeds 
 /** The failure that a judge finds in a folder; `undefined` for none. */
 async function verdictOf(judge: Judge, folder: string): Promise<string | undefined> {
   if (judge === "calls") return await inTests(folder, CALL_TESTS);
+  if (judge === "awaits") {
+    return await inTests(folder, AWAIT_TESTS) ?? await inWorlds(folder, "worlds", 1, AWAIT_STORMS);
+  }
   if (judge === "traffic") return await inTests(folder, TRAFFIC_TESTS);
   if (judge === "churn") {
     return await inWorlds(folder, "churn", 1, CHURN) ?? await inTests(folder, MEMBERSHIP_TESTS);

@@ -17,9 +17,9 @@ export interface Breakage {
 
 /**
  * What must notice it: storms (`scripts/worlds.ts`), worlds of nodes that come and go (`scripts/churn.ts`), or the tests of
- * calls, or of how keys travel.
+ * calls, of how keys travel, or of what is awaited.
  */
-export type Judge = "storms" | "churn" | "calls" | "traffic";
+export type Judge = "storms" | "churn" | "calls" | "traffic" | "awaits";
 
 /** A {@linkcode Breakage}, and its judge. */
 export interface Mutant extends Breakage {

@@ -101,8 +101,8 @@ export const PROTOCOL: readonly Mutant[] = judgedBy("storms", [
   {
     name: "heartbeats carry no position",
     file: "src/membership/heartbeat_sender.ts",
-    find: "encodeExtension({ ...records, ...payload })",
-    replace: "encodeExtension({ position: { last: 0, oldest: 1, age: Infinity }, ...payload })",
+    find: "encodeExtension({ ...records, ...payload, node })",
+    replace: "encodeExtension({ position: { last: 0, oldest: 1, age: Infinity }, ...payload, node })",
   },
   {
     name: "a duplicate is accepted as new",

@@ -102,8 +102,8 @@ export const TRAFFIC: readonly Mutant[] = judgedBy("traffic", [
   {
     name: "callbacks of keys that wait are not timed",
     file: "src/pubsub/dispatcher.ts",
-    find: "if (taken > 0) this.#time();",
-    replace: "",
+    find: "subscriptions.offer(key, newest, isOwn);\n    this.#isRunning = false;\n    if (taken > 0) this.#time();",
+    replace: "subscriptions.offer(key, newest, isOwn);\n    this.#isRunning = false;",
   },
   {
     name: "callbacks that are slow while keys wait are timed for a while only",
@@ -134,8 +134,8 @@ export const TRAFFIC: readonly Mutant[] = judgedBy("traffic", [
   {
     name: "a datagram within a callback replaces the key of that",
     file: "src/pubsub/dispatcher.ts",
-    find: "if (this.#offers !== undefined) this.#fallBehind();",
-    replace: "",
+    find: "if (this.#offers !== undefined) this.#fallBehind();\n      if",
+    replace: "if",
   },
   {
     name: "the many subscribers of a key are called in one turn",
@@ -200,8 +200,8 @@ export const TRAFFIC: readonly Mutant[] = judgedBy("traffic", [
   {
     name: "a key that waits for room is touched by no guard",
     file: "src/pubsub/own_keys.ts",
-    find: "    guards.touch(key);\n",
-    replace: "",
+    find: 'if (typeof key === "string") guards.touch(key);\n    else if',
+    replace: "if",
   },
   {
     name: "waiting publishers are served out of order",

@@ -439,7 +439,7 @@ export class Dispatcher {
   }
 
   #keep(key: KeyBytes): void {
-    if (this.waiting >= CAPACITY || this.#bytes >= MAX_BYTES) this.#drop();
+    this.#makeRoom();
     if (this.#open === undefined) {
       const since = Math.min(this.#begunAt, this.#since);
       this.#open = this.#append(this.#begunAt, since, false, key.rest(), key.end - key.start);
@@ -449,8 +449,12 @@ export class Dispatcher {
     this.waiting++;
   }
 
-  #keepNoted(arrival: Arrival): void {
+  #makeRoom(): void {
     if (this.waiting >= CAPACITY || this.#bytes >= MAX_BYTES) this.#drop();
+  }
+
+  #keepNoted(arrival: Arrival): void {
+    this.#makeRoom();
     this.#append(this.#begunAt, Math.min(this.#begunAt, this.#since), false, arrival, 0).count++;
     this.waiting++;
     this.#hasRead = true;
