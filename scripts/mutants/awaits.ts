@@ -31,8 +31,8 @@ export const AWAITS: readonly Mutant[] = judgedBy("awaits", [
   {
     name: "a key counts as delivered when its first subscriber has it",
     file: "src/pubsub/dispatcher.ts",
-    find: "if (taken >= 0) this.#endReceipt();",
-    replace: "this.#endReceipt();",
+    find: "      this.#receipt = receipt;\n      return;\n    }\n    if (taken > 0)",
+    replace: "      receipt?.end();\n      return;\n    }\n    if (taken > 0)",
   },
   {
     name: "an event whose callback threw counts as delivered",

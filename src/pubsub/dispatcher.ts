@@ -290,8 +290,11 @@ export class Dispatcher {
     const isIdle = this.#head === undefined && this.#offers === undefined && !this.#isRunning && !this.#isBusy;
     if (isIdle && this.#round === undefined && !this.#hasDropped) return done();
     // What was dropped counts as delivered only after the event that stands for it.
-    const after = this.#hasDropped ? () => this.#covered.push(done) : done;
-    this.#append(this.#clock.now(), Infinity, false, after, 0).count++;
+    const onTurn = () => {
+      if (this.#hasDropped) this.#covered.push(done);
+      else done();
+    };
+    this.#append(this.#clock.now(), Infinity, false, onTurn, 0).count++;
     this.#open = undefined;
     if (!this.#isBehind) this.#fallBehind();
   }
@@ -398,17 +401,21 @@ export class Dispatcher {
   #offerNoted({ isPrefix, metadata, receipt, text }: Arrival, newest: number, since: number, isOwn: boolean): void {
     const subscriptions = this.#subscriptions;
     this.#offeredSince = since;
-    this.#receipt = receipt;
     if (isPrefix) {
       this.#offers = subscriptions.offerPrefix(text, newest, isOwn, metadata, receipt);
+      this.#receipt = receipt;
       return;
     }
     this.#isRunning = true;
     const taken = subscriptions.deliverOne(text, newest, isOwn, metadata, receipt);
-    if (taken < 0) this.#offers = subscriptions.offer(text, newest, isOwn, metadata, receipt);
     this.#isRunning = false;
+    if (taken < 0) {
+      this.#offers = subscriptions.offer(text, newest, isOwn, metadata, receipt);
+      this.#receipt = receipt;
+      return;
+    }
     if (taken > 0) this.#time();
-    if (taken >= 0) this.#endReceipt();
+    receipt?.end();
   }
 
   #endReceipt(): void {
