@@ -27,10 +27,10 @@ const MAX_LIST = 1300;
 
 /**
  * Batches of a stream whose outcomes are remembered, in case an acknowledgement is lost. The publisher repeats its
- * request within a second; a batch that is not remembered by then is delivered again. Anybody can invent a node that
+ * request within a second; a batch that is not remembered by then is not acknowledged. Anybody can invent a node that
  * was not validated, so of such a one few are.
  */
-const REMEMBERED = { validated: 512, others: 16 };
+const REMEMBERED = { validated: 512, others: 64 };
 
 /** The peers, as {@linkcode DeliveryAcks} need them. */
 export interface AckedPeers {
@@ -80,6 +80,8 @@ export class DeliveryAcks {
     const { byNumber } = stream.awaited ??= new AwaitedDeliveries();
     const known = byNumber.get(number);
     if (known === undefined) {
+      // It was delivered before, or is covered by a gap, and what became of it is not remembered.
+      if (!isNew) return false;
       const delivery: AwaitedDelivery = { fingerprint, outcomes: undefined };
       byNumber.set(number, delivery);
       const [oldest = 0] = byNumber.keys();
