@@ -35,7 +35,7 @@ const parts: readonly Part[] = [...record.matchAll(/^ {2}readonly (\w+): Readonl
 
 describe("the parts of a record", () => {
   test("are found, and are all that changes in it", () => {
-    assertEquals(parts.length, 8);
+    assertEquals(parts.length, 9);
     const entry = new PeerEntry(nameOf(1), idOf(1), located(), placeOf(1), 0);
     const others = Object.keys(entry).filter((key) => !parts.some(({ name }) => name === key));
     assertEquals(others, ["id", "nodeId", "joinedAt"]);

@@ -1,7 +1,8 @@
 // The bus inside one process, method by method, as go-warp's InMemoryBus has them.
 import { describe, test } from "node:test";
 import { assert, assertEquals, assertFalse, assertRejects, assertStrictEquals, assertThrows } from "@std/assert";
-import { ClosedError, KeyTooLongError, QuorumNotSatisfiedError } from "../../src/errors.ts";
+import { VirtualClock } from "../../adapters/memory.ts";
+import { ClosedError, KeyTooLongError, QuorumNotSatisfiedError, QuorumUnsupportedError } from "../../src/errors.ts";
 import { InProcessBus } from "../../src/pubsub/in_process_bus.ts";
 import type { LoadGuard } from "../../src/pubsub/load_guard.ts";
 import type { PublishOptions, SyncBus, SyncEvent } from "../../src/pubsub/sync_bus.ts";
@@ -81,7 +82,7 @@ describe("publish", () => {
     bus.subscribe({ prefix: "" }, keep);
     for (const key of BAD_KEYS) {
       const error = await assertRejects(() => other.publish(key as string), TypeError);
-      assertEquals(error.message.split(":")[0], "Cannot publish as the key must be a well-formed string");
+      assertEquals(error.message.split(":")[0], "Cannot publish as the key must be a well-formed string or { prefix");
     }
     assertEquals([events, other.metrics()], [[], { published: 0, delivered: 0 }]);
   });
@@ -117,69 +118,185 @@ describe("publish", () => {
   });
 });
 
-for (const method of ["publishAndAwait", "publishAndAwaitTopology"] as const) {
-  describe(method, () => {
-    test("resolves when as many subscribers have the event", async () => {
-      const { bus, other, keep, keys } = setUp();
-      bus.subscribe("k", keep);
-      bus.subscribe({ prefix: "" }, keep);
-      await other[method]("k", 2, { region: "eu" });
-      await other[method]("k", 1);
-      assertEquals(keys(), ["k", "k", "k", "k"]);
-    });
-
-    test("rejects with a QuorumNotSatisfiedError when there are fewer, and publishes nothing", async () => {
-      const { bus, other, keep, events } = setUp();
-      bus.subscribe("k", keep);
-      bus.subscribe("other", keep).close();
-      const error = await assertRejects(() => other[method]("k", 2), QuorumNotSatisfiedError);
-      assertEquals([error.required, error.acknowledged, error.name], [2, 1, "QuorumNotSatisfiedError"]);
-      const none = await assertRejects(() => other[method]("other", 1), QuorumNotSatisfiedError);
-      assertEquals([none.required, none.acknowledged], [1, 0]);
-      assertEquals([events, other.metrics()], [[], { published: 0, delivered: 0 }]);
-    });
-
-    test("with 0 behaves as publish", async () => {
-      const { bus, other, keep, keys } = setUp();
-      await other[method]("k", 0);
-      bus.subscribe("k", keep);
-      await other[method]("k", 0);
-      assertEquals([keys(), other.metrics().published], [["k"], 2]);
-    });
-
-    test("rejects when so many were too slow that fewer have taken the event, for as long as they are", async () => {
-      const { bus, other } = setUp();
-      const slow = bus.subscribe({ prefix: "" }, { capacity: 1 })[Symbol.asyncIterator]();
-      await other[method]("a", 1);
-      for (const key of ["b", "c", "d"]) {
-        const error = await assertRejects(() => other[method](key, 1), QuorumNotSatisfiedError);
-        assertEquals([error.required, error.acknowledged], [1, 0]);
-      }
-      assertEquals([other.metrics().published, bus.metrics().delivered], [4, 1]);
-      assertEquals([(await slow.next()).value?.key, (await slow.next()).value?.cause], ["a", "overflow"]);
-      await other[method]("b", 1);
-      assertEquals([other.metrics().published, bus.metrics().delivered], [5, 2]);
-    });
-
-    test("counts an event that was merged as taken", async () => {
-      const { bus, other } = setUp();
-      bus.subscribe("k");
-      for (let i = 0; i < 3; i++) await other[method]("k", 1);
-      assertEquals([other.metrics().published, bus.metrics().delivered], [3, 3]);
-    });
-
-    test("rejects misuse before anything is published", async () => {
-      const { bus, other, keep, events } = setUp();
-      bus.subscribe("k", keep);
-      for (const replicas of [-1, 0.5, NaN, Infinity]) {
-        const { message } = await assertRejects(() => other[method]("k", replicas), RangeError);
-        assertEquals(message, `Cannot publish as the quorum must be an integer from 0: current value is ${replicas}`);
-      }
-      for (const key of BAD_KEYS) await assertRejects(() => other[method](key as string, 0), TypeError);
-      assertEquals(events, []);
-    });
+describe("publishAndAwait", () => {
+  test("counts replicas, not subscribers, and says what each has answered", async () => {
+    const { bus, other, keep, keys } = setUp();
+    const third = other instanceof InProcessBus ? other.replica() : other;
+    bus.subscribe("k", keep);
+    bus.subscribe({ prefix: "" }, keep);
+    other.subscribe("k", keep, { self: true });
+    const { acknowledgements } = await other.publishAndAwait("k", 2, { region: "eu" });
+    assertEquals(acknowledgements, [
+      { node: "in-process:1", outcome: "delivered" },
+      { node: "in-process:3", outcome: "unsubscribed" },
+    ]);
+    assertEquals(keys(), ["k", "k", "k"]);
+    await third.close();
+    assertEquals((await other.publishAndAwait("k", "all")).acknowledgements.length, 1);
   });
-}
+
+  test("of a prefix counts in the same way", async () => {
+    const { bus, other, keep, events } = setUp();
+    bus.subscribe("user:1", keep);
+    bus.subscribe({ prefix: "user:1" }, keep);
+    bus.subscribe({ prefix: "" }, keep);
+    bus.subscribe("order:1", keep);
+    await other.publishAndAwait({ prefix: "user:" }, 1, { vectorClock: { a: 2n ** 63n } });
+    const shared = { vectorClock: { a: 2n ** 63n }, cause: "publish", prefix: "user:" } as const;
+    assertEquals(events, [
+      { ...shared, key: "user:1" },
+      { ...shared, key: "user:1" },
+      { ...shared, key: "user:" },
+    ]);
+  });
+
+  test("rejects with a QuorumNotSatisfiedError when there are fewer, and publishes nothing", async () => {
+    const { bus, other, keep, events } = setUp();
+    bus.subscribe("k", keep);
+    const error = await assertRejects(() => other.publishAndAwait("k", 2), QuorumNotSatisfiedError);
+    assertEquals([error.required, error.acknowledged, error.name], [2, 0, "QuorumNotSatisfiedError"]);
+    assertEquals(error.missing, [{ node: "in-process:1", reason: "pending" }]);
+    assertEquals([events, other.metrics()], [[], { published: 0, delivered: 0 }]);
+  });
+
+  test("rejects with a QuorumUnsupportedError when there is no other replica, and publishes nothing", async () => {
+    const bus = new InProcessBus();
+    for (const replicas of [1, "all"] as const) {
+      await assertRejects(() => bus.publishAndAwait("k", replicas), QuorumUnsupportedError);
+    }
+    await assertRejects(() => bus.publishAndAwaitTopology("k", 1), QuorumUnsupportedError);
+    assertEquals(bus.metrics().published, 0);
+  });
+
+  test("does not count a replica whose callback threw", async () => {
+    const { bus, other } = setUp();
+    bus.subscribe("k", () => {
+      throw new Error("no");
+    });
+    const error = await assertRejects(() => other.publishAndAwait("k", 1), QuorumNotSatisfiedError);
+    assertEquals([error.acknowledged, error.missing], [0, [{ node: "in-process:1", reason: "failed" }]]);
+    assertEquals(error.acknowledgements, [{ node: "in-process:1", outcome: "failed" }]);
+  });
+
+  test("waits for the promise of a callback that says so, and fails when that rejects", async () => {
+    const { bus, other } = setUp();
+    let end: (error?: Error) => void = () => {};
+    const work = () => new Promise<void>((resolve, reject) => end = (error) => error ? reject(error) : resolve());
+    bus.subscribe("k", work, { deliveredWhen: "settled" });
+    let hasResolved = false;
+    const first = other.publishAndAwait("k", 1).then(() => hasResolved = true);
+    await settle();
+    assertFalse(hasResolved);
+    end();
+    await first;
+    const second = other.publishAndAwait("k", "all");
+    end(new Error("no"));
+    await assertRejects(() => second, QuorumNotSatisfiedError, "in-process:1 failed");
+  });
+
+  test("is limited in time where the bus has a clock", async () => {
+    const clock = new VirtualClock();
+    const bus = new InProcessBus({ clock });
+    const other = bus.replica();
+    bus.subscribe("k", () => new Promise(() => {}), { deliveredWhen: "settled" });
+    const late = assertRejects(() => other.publishAndAwait("k", 1, { timeout: 100 }), QuorumNotSatisfiedError);
+    await clock.advance(100);
+    assertEquals((await late).missing, [{ node: "in-process:1", reason: "pending" }]);
+    const failed = assertRejects(() => other.publishAndAwait("k", 1), QuorumNotSatisfiedError);
+    await clock.advance(5000);
+    assertEquals((await failed).missing, [{ node: "in-process:1", reason: "failed" }]);
+    assertEquals(clock.pending, 0);
+  });
+
+  test("ends when the signal aborts, when the bus closes, and when all others have left", async () => {
+    const { bus, other } = setUp();
+    bus.subscribe("k", () => new Promise(() => {}), { deliveredWhen: "settled" });
+    const controller = new AbortController();
+    const reason = new Error("enough");
+    const aborted = assertRejects(() => other.publishAndAwait("k", 1, { signal: controller.signal }));
+    const all = other.publishAndAwait("k", "all");
+    const one = assertRejects(() => other.publishAndAwait("k", 1), QuorumNotSatisfiedError);
+    await settle();
+    controller.abort(reason);
+    assertStrictEquals(await aborted, reason);
+    await bus.close();
+    assertEquals(await all, { acknowledgements: [] });
+    assertEquals((await one).acknowledged, 0);
+    const { bus: third, other: fourth } = setUp();
+    third.subscribe("k", () => new Promise(() => {}), { deliveredWhen: "settled" });
+    const closed = assertRejects(() => fourth.publishAndAwait("k", 1), ClosedError);
+    await fourth.close();
+    await closed;
+  });
+
+  test("with 0 behaves as publish", async () => {
+    const { bus, other, keep, keys } = setUp();
+    await other.publishAndAwait("k", 0);
+    bus.subscribe("k", keep);
+    assertEquals(await other.publishAndAwait("k", 0), { acknowledgements: [] });
+    await other.publishAndAwaitTopology("k", 0);
+    assertEquals([keys(), other.metrics().published], [["k", "k"], 3]);
+  });
+
+  test("counts an event that is in the queue of a subscription, or merged there, or covered by an overflow", async () => {
+    const { bus, other } = setUp();
+    const slow = bus.subscribe({ prefix: "" }, { capacity: 1 })[Symbol.asyncIterator]();
+    for (const key of ["a", "a", "b", "c"]) await other.publishAndAwait(key, 1);
+    assertEquals([other.metrics().published, bus.metrics().delivered], [4, 2]);
+    assertEquals([(await slow.next()).value?.key, (await slow.next()).value?.cause], ["a", "overflow"]);
+  });
+
+  test("rejects misuse before anything is published", async () => {
+    const { bus, other, keep, events } = setUp();
+    bus.subscribe("k", keep);
+    for (const count of [-1, 0.5, NaN, Infinity, "2" as unknown as number]) {
+      const rule = [count === "2" as unknown ? TypeError : RangeError, `must be an integer from 0`] as const;
+      await assertRejects(() => other.publishAndAwait("k", count), ...rule);
+      await assertRejects(() => other.publishAndAwaitTopology("k", count), ...rule);
+    }
+    for (const timeout of [0, -1, NaN, 86_400_001]) {
+      await assertRejects(() => other.publishAndAwait("k", 1, { timeout }), RangeError, "`timeout` must be");
+    }
+    for (const key of BAD_KEYS) await assertRejects(() => other.publishAndAwait(key as string, 0), TypeError);
+    assertEquals(events, []);
+  });
+});
+
+describe("publishAndAwaitTopology", () => {
+  test("counts distinct zones, its own one only when asked, and replicas without a zone for none", async () => {
+    const bus = new InProcessBus({ zone: "a" });
+    for (const zone of ["a", "b", "b", "c", undefined]) bus.replica({ zone });
+    await bus.publishAndAwaitTopology("k", 2);
+    const error = await assertRejects(() => bus.publishAndAwaitTopology("k", 3), QuorumNotSatisfiedError);
+    assertEquals([error.required, error.message.includes("of 3 zones")], [3, true]);
+    await bus.publishAndAwaitTopology("k", 3, { ownZone: true });
+    assertEquals(bus.metrics().published, 2);
+  });
+
+  test("refuses a zone that is empty or too long", () => {
+    const bus = new InProcessBus();
+    for (const zone of ["", "x".repeat(65), "é".repeat(33)]) {
+      assertThrows(() => new InProcessBus({ zone }), RangeError, "`zone` must have 1 to 64 bytes");
+      assertThrows(() => bus.replica({ zone }), RangeError, "`zone` must have 1 to 64 bytes");
+    }
+    assertThrows(() => bus.replica({ zone: "\ud800" }), TypeError, "well-formed");
+  });
+});
+
+describe("scope", () => {
+  test("local stays in the region of the publisher, and where no region is known", async () => {
+    const bus = new InProcessBus({ region: "eu" });
+    const heard: string[] = [];
+    for (const region of ["eu", "us", undefined]) {
+      bus.replica({ region }).subscribe({ prefix: "" }, (event) => heard.push(`${event.key} in ${region}`));
+    }
+    await bus.publish("a", { scope: "local" });
+    await bus.publish("b", { scope: "local", region: "us" });
+    await bus.publish("c", { scope: "global" });
+    const everywhere = ["c in eu", "c in us", "c in undefined"];
+    assertEquals(heard, ["a in eu", "a in undefined", "b in us", "b in undefined", ...everywhere]);
+  });
+});
 
 describe("subscribe", () => {
   test("takes a key or a prefix, with a callback or to be iterated, with capacity and signal", async () => {
@@ -231,20 +348,6 @@ describe("replica", () => {
     const guards = [bus.guard("k"), other.guard("k"), bus.guard("other")];
     await other.publish("k");
     assertEquals(guards.map((guard) => guard.isFresh()), [false, false, true]);
-  });
-
-  test("counts for a quorum with its subscribers, and own ones where they get it", async () => {
-    const { bus, other, keep } = setUp();
-    bus.subscribe("k", keep);
-    other.subscribe("k", keep);
-    const quorum = async (self?: boolean) => {
-      const error = await assertRejects(() => bus.publishAndAwait("k", 9, { self }), QuorumNotSatisfiedError);
-      return error.acknowledged;
-    };
-    assertEquals([await quorum(), await quorum(true), await quorum(false)], [1, 2, 1]);
-    bus.subscribe({ prefix: "" }, keep, { self: true });
-    assertEquals([await quorum(), await quorum(true), await quorum(false)], [2, 3, 1]);
-    await bus.publishAndAwait("k", 2);
   });
 });
 
@@ -310,7 +413,7 @@ describe("guard", () => {
   test("stays fresh when a publish is refused", async () => {
     const { bus, other } = setUp();
     const guard = bus.guard("k");
-    await assertRejects(() => other.publishAndAwait("k", 1), QuorumNotSatisfiedError);
+    await assertRejects(() => other.publishAndAwait("k", 2), QuorumNotSatisfiedError);
     await assertRejects(() => other.publish("k", { signal: AbortSignal.abort() }));
     assert(guard.isFresh());
   });
@@ -392,7 +495,7 @@ describe("metrics", () => {
     bus.subscribe("k", keep);
     bus.subscribe({ prefix: "" }, keep);
     await other.publish("k");
-    await other.publishAndAwait("k", 2);
+    await other.publishAndAwait("k", 1);
     assertEquals(bus.metrics(), { published: 0, delivered: 4 });
     assertEquals(other.metrics(), { published: 3, delivered: 0 });
   });

@@ -9,10 +9,12 @@ import {
   type MeshOptions,
   type MeshPorts,
   openMesh,
+  QuorumNotSatisfiedError,
   QuorumUnsupportedError,
   type SubscribeOptions,
+  TokenError,
 } from "../../mod.ts";
-import { allOf, happened, next, type Open, openMany, withMeshes } from "../support/meshes.ts";
+import { allOf, happened, next, type Open, openMany, peersKnown, withMeshes } from "../support/meshes.ts";
 
 async function pair(open: Open): Promise<[MeshBus, MeshBus]> {
   const [a, b] = await openMany(open, 2);
@@ -90,7 +92,7 @@ describe("publish", () => {
       await assertRejects(
         () => mesh.publish(42 as unknown as string),
         TypeError,
-        "must be a string: current value is 42",
+        "must be a well-formed string or { prefix: string }: current value is 42",
       );
       await assertRejects(() => mesh.publish("\uD800"), TypeError, "well-formed");
     }));
@@ -133,26 +135,55 @@ describe("publishAndAwait", () => {
       assertEquals((await next(events)).key, "key");
     }));
 
-  test("with more rejects as go-warp does, and publishes nothing", () =>
+  test("without a peer rejects as go-warp does, and publishes nothing", () =>
     withMeshes(async (open) => {
       const mesh = await open();
-      const error = await assertRejects(
-        () => mesh.publishAndAwait("key", 1),
-        QuorumUnsupportedError,
-        "quorum unsupported",
-      );
-      assertInstanceOf(error, Error);
+      for (const replicas of [1, "all"] as const) {
+        const error = await assertRejects(
+          () => mesh.publishAndAwait("key", replicas),
+          QuorumUnsupportedError,
+          "quorum unsupported",
+        );
+        assertInstanceOf(error, Error);
+      }
       assertEquals(mesh.metrics().keysPublished, 0);
       await assertRejects(() => mesh.publishAndAwait("key", -1), RangeError, "current value is -1");
     }));
+
+  test("resolves when the peers have the event, with what each has answered", () =>
+    withMeshes(async (open) => {
+      const [a, b] = await pair(open);
+      const keys: string[] = [];
+      b.subscribe("key", (event) => keys.push(event.key));
+      const { acknowledgements } = await a.publishAndAwait("key", 1);
+      assertEquals([acknowledgements, keys], [[{ node: b.nodeId, outcome: "delivered" }], ["key"]]);
+      assertEquals((await a.publishAndAwait("other", "all")).acknowledgements, [
+        { node: b.nodeId, outcome: "unsubscribed" },
+      ]);
+      const error = await assertRejects(() => a.publishAndAwait("key", 2), QuorumNotSatisfiedError);
+      assertEquals([error.required, keys.length, a.metrics().awaiting], [2, 1, 0]);
+    }));
+
+  test("is not supported by a node that speaks go-warp's wire only", () =>
+    withMeshes(async (open) => {
+      const mesh = await open({ wire: "go-warp" });
+      await assertRejects(() => mesh.publishAndAwait("key", 1), QuorumUnsupportedError);
+      assertThrows(() => mesh.token(), TokenError);
+      await assertRejects(() => mesh.publish({ prefix: "user:" }), TypeError, "`goKeys` must be given");
+    }));
 });
 
-test("publishAndAwaitTopology rejects as go-warp does", () =>
+test("publishAndAwaitTopology counts the zones of the peers", () =>
   withMeshes(async (open) => {
-    const mesh = await open();
-    await assertRejects(() => mesh.publishAndAwaitTopology("key", 2), QuorumUnsupportedError);
-    await assertRejects(() => mesh.publishAndAwaitTopology("key", 0), QuorumUnsupportedError);
-    await assertRejects(() => mesh.publishAndAwaitTopology("key", 1.5), RangeError, "current value is 1.5");
+    const a = await open({ zone: "one" });
+    await assertRejects(() => a.publishAndAwaitTopology("key", 2), QuorumUnsupportedError);
+    await assertRejects(() => a.publishAndAwaitTopology("key", 1.5), RangeError, "current value is 1.5");
+    const others = await Promise.all(["two", "three"].map((zone) => open({ port: a.port, zone })));
+    await Promise.all([a, ...others].map((mesh) => peersKnown(mesh, 2)));
+    const { acknowledgements } = await a.publishAndAwaitTopology("key", 2);
+    assertEquals(acknowledgements.map(({ zone }) => zone).sort(), ["three", "two"]);
+    await assertRejects(() => a.publishAndAwaitTopology("key", 3), QuorumNotSatisfiedError);
+    await a.publishAndAwaitTopology("key", 3, { ownZone: true });
   }));
 
 describe("subscribe", () => {
