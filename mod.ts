@@ -9,9 +9,9 @@
  * const cache = new Map<string, unknown>();
  * const mesh = await openMesh({ interface: "127.0.0.1" }); // this host only
  *
- * mesh.subscribe({ prefix: "user:" }, ({ key, cause }) => {
- *   if (cause === "publish") cache.delete(key);
- *   else cache.clear(); // a gap: anything under the prefix may have changed
+ * mesh.subscribe({ prefix: "user:" }, ({ key, cause, prefix }) => {
+ *   if (cause === "publish" && prefix === undefined) cache.delete(key);
+ *   else cache.clear(); // a gap, or a published prefix: anything under it may have changed
  * });
  * await mesh.publish("user:42");
  * await mesh.close();

@@ -12,8 +12,8 @@ import { InProcessBus, type SyncBus } from "../mod.ts"; // in your own code: "@w
 function cacheOn(bus: SyncBus, prefix: string): Map<string, string> {
   const cache = new Map<string, string>();
   bus.subscribe({ prefix }, (event) => {
-    if (event.cause === "publish") cache.delete(event.key);
-    else cache.clear(); // a gap or an overflow names the prefix: anything under it may have changed
+    if (event.cause === "publish" && event.prefix === undefined) cache.delete(event.key);
+    else cache.clear(); // a gap, an overflow or a published prefix: anything under it may have changed
   });
   return cache;
 }
@@ -27,7 +27,7 @@ const replica = bus.replica();
 await replica.publish("user:42");
 console.log(`left in the cache: ${[...users.keys()]}`);
 
-// Here a quorum can be had: the subscribers of the key. A mesh has no acknowledgements yet.
+// Resolves when the other replica has handed the event to its subscribers.
 await replica.publishAndAwait("user:43", 1);
 console.log(`left in the cache: ${users.size} entries`);
 

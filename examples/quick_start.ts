@@ -14,9 +14,9 @@ const writer = await openMesh({ interface: "127.0.0.1", port: reader.port });
 
 const cache = new Map([["user:42", "Ada"], ["user:43", "Grace"]]);
 // One subscription with a callback keeps the cache right …
-reader.subscribe({ prefix: "user:" }, ({ key, cause }) => {
-  if (cause === "publish") cache.delete(key);
-  else cache.clear(); // a gap: anything under the prefix may have changed
+reader.subscribe({ prefix: "user:" }, ({ key, cause, prefix }) => {
+  if (cause === "publish" && prefix === undefined) cache.delete(key);
+  else cache.clear(); // a gap, or a published prefix: anything under it may have changed
 });
 // … and one that is iterated lets this program wait for the event.
 const changes = reader.subscribe("user:42");

@@ -27,9 +27,9 @@ for (const loss of [0, 0.1, 0.5]) {
   network.set({ loss });
   const stale = new Set<string>();
   const before = reader.metrics();
-  const subscription = reader.subscribe({ prefix: "user:" }, ({ key, cause }) => {
-    if (cause === "publish") stale.delete(key);
-    else stale.clear(); // a gap: anything under the prefix may have changed
+  const subscription = reader.subscribe({ prefix: "user:" }, ({ key, cause, prefix }) => {
+    if (cause === "publish" && prefix === undefined) stale.delete(key);
+    else stale.clear(); // a gap, or a published prefix: anything under it may have changed
   });
   for (let i = 0; i < WRITES; i++) {
     stale.add(`user:${i}`);

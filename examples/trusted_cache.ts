@@ -33,9 +33,9 @@ class UserCache {
     return user;
   }
 
-  #drop({ key, cause }: SyncEvent): void {
-    if (cause === "publish") this.#users.delete(key);
-    else this.#users.clear(); // a gap: any user may have changed
+  #drop({ key, cause, prefix }: SyncEvent): void {
+    if (cause === "publish" && prefix === undefined) this.#users.delete(key);
+    else this.#users.clear(); // a gap, or a published prefix: any user may have changed
   }
 }
 

@@ -38,9 +38,9 @@ export class UserService {
     const mesh = await openMesh({ interface: "127.0.0.1", port });
     const service = new UserService(mesh, store);
     if (deaf) return service;
-    mesh.subscribe({ prefix: "user:" }, ({ key, cause }) => {
-      // A gap or an overflow means that any key of the prefix may have changed.
-      if (cause !== "publish") service.#cache.clear();
+    mesh.subscribe({ prefix: "user:" }, ({ key, cause, prefix }) => {
+      // A gap, an overflow or a published prefix: any key of it may have changed.
+      if (cause !== "publish" || prefix !== undefined) service.#cache.clear();
       else if (service.#cache.delete(key)) onEvicted(key);
     });
     return service;

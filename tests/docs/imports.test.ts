@@ -20,7 +20,7 @@ const ROOT = new URL("../../", import.meta.url);
 
 /** The folders and files of `src`, the lowest first: each imports from itself and from those before it. */
 const ORDER = [
-  ["src/errors.ts", "src/close_report.ts", "src/events.ts"],
+  ["src/acknowledgement.ts", "src/errors.ts", "src/close_report.ts", "src/events.ts"],
   ["src/platform/"],
   ["src/wire/"],
   ["src/security/"],
