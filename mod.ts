@@ -55,7 +55,7 @@ export type { Acknowledgement, Outcome, PublishResult, Unacknowledged } from "./
 export type { CloseReport } from "./src/close_report.ts";
 export type { MeshEventListener, MeshEvents } from "./src/observability/event_stream.ts";
 export type { GapReason, MeshEvent, Peer, Stage, Topic } from "./src/events.ts";
-export { InProcessBus, type InProcessBusOptions } from "./src/pubsub/in_process_bus.ts";
+export { InProcessBus, type InProcessBusOptions, type ReplicaOptions } from "./src/pubsub/in_process_bus.ts";
 export type { LoadGuard } from "./src/pubsub/load_guard.ts";
 export { MeshBus } from "./src/mesh_bus.ts";
 export type { MeshMetrics } from "./src/observability/metrics.ts";

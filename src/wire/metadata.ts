@@ -32,8 +32,11 @@ export type VectorClock = Readonly<Record<string, number | bigint>>;
 
 /** What a publisher attached to a key or prefix. */
 export interface Metadata {
+  /** Where the publisher is: 1 to 64 bytes of UTF-8. */
   readonly region?: string | undefined;
+  /** The vector clock of the change: at most 64 writers. */
   readonly vectorClock?: VectorClock | undefined;
+  /** How far the event is meant to go. */
   readonly scope?: Scope | undefined;
 }
 

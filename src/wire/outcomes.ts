@@ -23,7 +23,9 @@ export type Outcomes = Outcome | readonly (Outcome | undefined)[];
 
 /** The outcomes of a batch, by its number. */
 export interface DeliveredBatch {
+  /** The number of the batch, from 1. */
   readonly number: number;
+  /** What became of its entries. */
   readonly outcomes: Outcomes;
 }
 
