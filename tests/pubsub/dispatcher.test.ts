@@ -4,7 +4,8 @@ import { assert, assertEquals, assertGreater, assertLessOrEqual } from "@std/ass
 import * as fc from "fast-check";
 import { MemoryNetwork } from "../../adapters/memory.ts";
 import type { Clock } from "../../src/platform/clock.ts";
-import { Dispatcher } from "../../src/pubsub/dispatcher.ts";
+import { EntryReceipt } from "../../src/pubsub/delivery_receipt.ts";
+import { type Arrival, Dispatcher } from "../../src/pubsub/dispatcher.ts";
 import { Subscriptions } from "../../src/pubsub/subscriptions.ts";
 import type { SyncEvent, Topic } from "../../src/pubsub/sync_bus.ts";
 import { KeyBytes } from "../../src/wire/key_bytes.ts";
@@ -685,5 +686,191 @@ describe("deliveries", () => {
       ),
       { numRuns: 200, seed: 8 },
     );
+  });
+});
+
+describe("what has more than its text", () => {
+  /** Receipts and what has become of them. */
+  function receipts() {
+    const outcomes = new Map<string, unknown>();
+    const of = (name: string) => new EntryReceipt((outcome) => outcomes.set(name, outcome));
+    return { outcomes, of };
+  }
+
+  function noted(rig: ReturnType<typeof setUp>, ...arrivals: readonly Partial<Arrival>[]): void {
+    rig.dispatcher.begin(Infinity, true);
+    for (const arrival of arrivals) {
+      rig.dispatcher.takeNoted({ text: "k", isPrefix: false, metadata: undefined, receipt: undefined, ...arrival });
+    }
+    rig.dispatcher.end();
+  }
+
+  test("is delivered at once while callbacks are quick, with its metadata", () => {
+    const rig = setUp();
+    const { outcomes, of } = receipts();
+    const got: SyncEvent[] = [];
+    for (let i = 0; i < 2; i++) rig.subscriptions.add({ prefix: "k" }, (event) => got.push(event));
+    noted(rig, { metadata: { region: "eu" }, receipt: of("key") }, { text: "", isPrefix: true, receipt: of("prefix") });
+    const key = { region: "eu", key: "k", cause: "publish" } as const;
+    const prefix = { key: "k", cause: "publish", prefix: "" } as const;
+    assertEquals(got, [key, key, prefix, prefix]);
+    assertEquals([...outcomes], [["key", "delivered"], ["prefix", "delivered"]]);
+  });
+
+  test("waits behind slow callbacks, in order, and its receipt with it", async () => {
+    const rig = setUp();
+    const { outcomes, of } = receipts();
+    const got: string[] = [];
+    rig.subscriptions.add({ prefix: "" }, ({ key, prefix }) => {
+      got.push(prefix === undefined ? key : `${prefix}*`);
+      rig.host.block(5);
+    });
+    rig.read("slow");
+    noted(rig, { text: "a", receipt: of("a") }, { text: "user:", isPrefix: true, receipt: of("user:") });
+    rig.read("b");
+    assertEquals([got, outcomes.size], [["slow"], 0]);
+    await rig.clock.advance(100);
+    assertEquals([got, [...outcomes.values()]], [["slow", "a", "user:*", "b"], ["delivered", "delivered"]]);
+  });
+
+  test("that nobody hears is unsubscribed, at once or when its turn comes", async () => {
+    const rig = setUp();
+    const { outcomes, of } = receipts();
+    noted(rig, { receipt: of("at once") }, { isPrefix: true, receipt: of("prefix") });
+    rig.subscriptions.add("slow", () => rig.host.block(5));
+    await rig.clock.advance(10);
+    rig.read("slow");
+    noted(rig, { receipt: of("later") });
+    assertEquals([...outcomes.values()], ["unsubscribed", "unsubscribed"]);
+    await rig.clock.advance(100);
+    assertEquals(outcomes.get("later"), "unsubscribed");
+  });
+
+  test("that is dropped counts as delivered when all subscriptions have been notified, and not before", async () => {
+    const rig = setUp();
+    const { outcomes, of } = receipts();
+    const got: string[] = [];
+    for (const name of ["a", "b"]) {
+      rig.subscriptions.add({ prefix: "" }, ({ cause, key }) => {
+        got.push(`${name} ${cause} ${key}`);
+        rig.host.block(5);
+      });
+    }
+    rig.read("slow");
+    noted(rig, { text: "x", receipt: of("x") });
+    rig.dispatcher.notifyAll("gap");
+    assertEquals(outcomes.size, 0);
+    await rig.clock.runUntil(() => got.includes("a gap "), 1000);
+    assertEquals(outcomes.size, 0);
+    await rig.clock.advance(100);
+    assertEquals([got.slice(-2), [...outcomes]], [["a gap ", "b gap "], [["x", "delivered"]]]);
+  });
+
+  test("that is dropped while the event for all subscriptions has to wait stays outstanding", async () => {
+    const rig = setUp();
+    let dropped = 0;
+    const dispatcher = new Dispatcher({
+      clock: rig.host.clock,
+      subscriptions: rig.subscriptions,
+      patience: PATIENCE,
+      onSlow() {},
+      onDropped: () => dropped++,
+    });
+    const { outcomes, of } = receipts();
+    const got: string[] = [];
+    rig.subscriptions.add({ prefix: "" }, ({ cause }) => {
+      got.push(cause);
+      rig.host.block(5);
+    });
+    const other = { ...rig, dispatcher };
+    noted(other, { text: "slow" }, { text: "x", receipt: of("x") });
+    await rig.clock.advance(0);
+    noted(
+      other,
+      ...Array.from({ length: 65_537 }, (_, i) => ({ text: `${i}`, receipt: i === 0 ? of("first") : undefined })),
+    );
+    assertEquals(dropped, 1);
+    let isDelivered = false;
+    dispatcher.whenDelivered(() => isDelivered = true);
+    for (let i = 0; i < 4; i++) await rig.clock.advance(20);
+    assert((dispatcher.age ?? 0) > 0, "nothing is outstanding");
+    assertEquals([outcomes.get("first"), isDelivered], [undefined, false]);
+    dispatcher.notifyAll("overflow");
+    await rig.clock.advance(100);
+    assertEquals([outcomes.get("first"), isDelivered, dispatcher.age], ["delivered", true, undefined]);
+    dispatcher.close();
+  });
+
+  test("is not mixed up with a datagram that comes within a callback", () => {
+    const rig = setUp();
+    const { outcomes, of } = receipts();
+    rig.subscriptions.add("outer", () => noted(rig, { text: "inner", receipt: of("inner") }));
+    noted(rig, { text: "outer", receipt: of("outer") }, { text: "last", receipt: of("last") });
+    assertEquals([...outcomes], [["inner", "unsubscribed"], ["outer", "delivered"], ["last", "unsubscribed"]]);
+  });
+
+  test("of the bus itself reaches those with `self: true`", () => {
+    const rig = setUp();
+    const got: string[] = [];
+    rig.subscriptions.add({ prefix: "" }, () => got.push("other"));
+    rig.subscriptions.add({ prefix: "user:1" }, ({ key, prefix }) => got.push(`${key} ${prefix}`), { self: true });
+    const own = { text: "user:", isPrefix: true, metadata: undefined, receipt: undefined };
+    rig.dispatcher.takeOwn(own, false);
+    rig.dispatcher.takeOwn(own, true);
+    assertEquals(got, ["user:1 user:", "other", "user:1 user:"]);
+  });
+});
+
+describe("when all is delivered", () => {
+  test("is now when nothing waits, and after what waits now else", async () => {
+    const rig = setUp();
+    const got: string[] = [];
+    rig.dispatcher.whenDelivered(() => got.push("at once"));
+    assertEquals(got, ["at once"]);
+    rig.subscriptions.add({ prefix: "" }, ({ key }) => {
+      got.push(key);
+      if (key === "a") rig.dispatcher.whenDelivered(() => got.push("after a"));
+      rig.host.block(5);
+    });
+    rig.read("a", "b");
+    rig.dispatcher.whenDelivered(() => got.push("after b"));
+    rig.read("c");
+    assertEquals(got, ["at once", "a"]);
+    await rig.clock.advance(100);
+    assertEquals(got, ["at once", "a", "after a", "b", "after b", "c"].sort((x, y) => got.indexOf(x) - got.indexOf(y)));
+    assert(got.indexOf("after b") > got.indexOf("b") && got.indexOf("after a") > got.indexOf("a"));
+  });
+
+  test("is after an event for all subscriptions that is under way, or drops what waits", async () => {
+    const rig = setUp();
+    const got: string[] = [];
+    for (const name of ["a", "b"]) {
+      rig.subscriptions.add("k", ({ cause }) => {
+        got.push(`${name} ${cause}`);
+        rig.host.block(5);
+      });
+    }
+    rig.dispatcher.notifyAll("gap");
+    rig.dispatcher.whenDelivered(() => got.push("done"));
+    await rig.clock.advance(100);
+    assertEquals(got.splice(0), ["a gap", "b gap", "done"]);
+    rig.read("k", "k");
+    rig.dispatcher.whenDelivered(() => got.push("done"));
+    rig.dispatcher.notifyAll("gap");
+    await rig.clock.advance(200);
+    assertEquals([got.at(-1), got.filter((each) => each === "done").length], ["done", 1]);
+    assert(got.includes("b gap"));
+  });
+
+  test("is never after close", async () => {
+    const rig = setUp();
+    let calls = 0;
+    rig.subscriptions.add("k", () => rig.host.block(5));
+    rig.read("k", "k");
+    rig.dispatcher.whenDelivered(() => calls++);
+    rig.dispatcher.close();
+    rig.dispatcher.whenDelivered(() => calls++);
+    await rig.clock.advance(100);
+    assertEquals(calls, 0);
   });
 });

@@ -261,3 +261,39 @@ describe("with any guards and touches at any time", () => {
     }));
   });
 });
+
+describe("a published prefix", () => {
+  test("makes the guards of its keys stale that were taken before, and no others", () => {
+    const key = fc.constantFrom("", "a", "ab", "abc", "b", "ba", "é", "éa");
+    const step = fc.oneof(
+      fc.record({ what: fc.constantFrom("guard", "touch", "prefix"), text: key }),
+      fc.constant({ what: "guard" as const, text: "abc" }),
+    );
+    fc.assert(fc.property(fc.array(step, { maxLength: 40 }), (steps) => {
+      const { guards } = makeGuards();
+      const taken: { guard: LoadGuard; isFresh: boolean }[] = [];
+      for (const { what, text } of steps) {
+        if (what === "guard") taken.push({ guard: guards.guard(text), isFresh: true });
+        else if (what === "touch") guards.touch(text);
+        else guards.touchPrefix(text);
+        for (const each of taken) {
+          const isMeant = what === "touch" ? each.guard.key === text : each.guard.key.startsWith(text);
+          if (what !== "guard" && isMeant) each.isFresh = false;
+        }
+        assertEquals(taken.map(({ guard }) => guard.isFresh()), taken.map(({ isFresh }) => isFresh));
+      }
+    }));
+  });
+
+  test("is remembered with 1,024 others: a guard that is older than all of them is stale", () => {
+    const { guards } = makeGuards();
+    const guard = guards.guard("k");
+    for (let i = 0; i < 1024; i++) guards.touchPrefix(`other:${i}`);
+    assert(guard.isFresh());
+    guards.touchPrefix("one more");
+    const later = guards.guard("k");
+    assertEquals([guard.isFresh(), later.isFresh()], [false, true]);
+    guards.touchPrefix("k");
+    assertEquals(later.isFresh(), false);
+  });
+});

@@ -305,3 +305,73 @@ describe("misuse", () => {
     assertStrictEquals(add("fine", undefined).closed, false);
   });
 });
+
+describe("a published prefix is delivered", () => {
+  test("once to each subscription that has keys in common with it, callbacks first", () => {
+    const { subscriptions } = setUp();
+    const got: string[] = [];
+    const topics: readonly Topic[] = [
+      "user:1",
+      "user:",
+      "user",
+      "order:1",
+      { prefix: "" },
+      { prefix: "us" },
+      { prefix: "user:" },
+      { prefix: "user:1" },
+      { prefix: "order" },
+    ];
+    for (const topic of topics) {
+      subscriptions.add(
+        topic,
+        (event) => got.push(`${JSON.stringify(topic)} ${event.key} ${event.prefix} ${event.cause}`),
+      );
+    }
+    assertEquals(subscriptions.deliverPrefix("user:"), 6);
+    assertEquals(got, [
+      '"user:1" user:1 user: publish',
+      '"user:" user: user: publish',
+      '{"prefix":""} user: user: publish',
+      '{"prefix":"us"} user: user: publish',
+      '{"prefix":"user:"} user: user: publish',
+      '{"prefix":"user:1"} user:1 user: publish',
+    ]);
+    got.length = 0;
+    assertEquals([subscriptions.deliverPrefix(""), got.length], [topics.length, topics.length]);
+  });
+
+  test("to iterated subscriptions after all callbacks, and not to those made meanwhile", async () => {
+    const { subscriptions, log, note } = setUp();
+    const iterated = subscriptions.add({ prefix: "a" });
+    const first = iterated[Symbol.asyncIterator]().next().then(({ value }) => log.push(`iterated:${value?.prefix}`));
+    subscriptions.add("ab", () => {
+      log.push("callback");
+      subscriptions.add("abc", note("late"));
+    });
+    subscriptions.deliverPrefix("a");
+    await first;
+    assertEquals(log, ["callback", "iterated:a"]);
+  });
+
+  test("in steps: the caller can look at the time between them", () => {
+    const { subscriptions, note } = setUp();
+    for (let i = 0; i < 1000; i++) subscriptions.add(`other:${i}`, note("other"));
+    subscriptions.add("user:1", note("user"));
+    const steps = [...subscriptions.offerPrefix("user:", subscriptions.newest, false)];
+    assertEquals(steps.map((step) => step?.topic), [undefined, undefined, undefined, "user:1"]);
+  });
+});
+
+test("a wrong wish about when an event counts as delivered is refused", () => {
+  const { subscriptions } = setUp();
+  const add = (options: object) => () => subscriptions.add("k", () => {}, options);
+  assertThrows(add({ deliveredWhen: "later" }), TypeError, '`deliveredWhen` must be "returned" or "settled"');
+  for (const settleTimeout of [0, -1, NaN, 600_001]) {
+    assertThrows(
+      add({ deliveredWhen: "settled", settleTimeout }),
+      RangeError,
+      "`settleTimeout` must be a number from 1",
+    );
+  }
+  assertThrows(add({ settleTimeout: "5" }), TypeError, "`settleTimeout` must be");
+});

@@ -1,0 +1,127 @@
+// Awaited batches: who gets them again, and when they are forgotten.
+import { describe, test } from "node:test";
+import { assertEquals, assertRejects, assertThrows } from "@std/assert";
+import { VirtualClock } from "../../adapters/memory.ts";
+import { ClosedError, QuorumNotSatisfiedError, QuorumUnsupportedError } from "../../src/errors.ts";
+import type { AwaitedQuorum } from "../../src/pubsub/sync_bus.ts";
+import { AwaitedBatches, type AwaitedPeer } from "../../src/reliability/awaited_batches.ts";
+
+const TWO: AwaitedQuorum = { replicas: 2, ownZone: false, timeout: 60_000 };
+
+function setUp(...named: string[]) {
+  const clock = new VirtualClock();
+  const again: string[] = [];
+  const peers: AwaitedPeer[] = named.map((id) => ({ id, zone: undefined, roundTrip: 0 }));
+  const batches = new AwaitedBatches({
+    clock,
+    zone: undefined,
+    peers: () => ({ acknowledging: () => ({ all: peers, ids: new Set(peers.map(({ id }) => id)) }) }),
+    stream: { retransmit: (number, id) => again.push(`${id}${number} ${clock.now()}`) },
+  });
+  const open = (wish: AwaitedQuorum = TWO, number = 1, index = 0) => {
+    const quorum = batches.open(wish);
+    quorum.numbered(number, index);
+    return quorum;
+  };
+  const ack = (id: string, number = 1) =>
+    batches.acknowledge({ id, zone: undefined }, [{ number, outcomes: "delivered" }]);
+  return { ack, again, batches, clock, open, peers };
+}
+
+describe("a batch that is awaited", () => {
+  test("is sent again to who has not acknowledged it, ever less often, until nothing of it is awaited", async () => {
+    const { ack, again, batches, clock, open } = setUp("a", "b");
+    const quorum = open();
+    ack("a");
+    await clock.advance(4000);
+    assertEquals(again, [10, 30, 70, 150, 310, 630, 1270, 2270, 3270].map((at) => `b1 ${at}`));
+    ack("b");
+    assertEquals((await quorum.promise).acknowledgements.length, 2);
+    assertEquals([batches.size, clock.pending, batches.unawaited], [0, 0, 0]);
+  });
+
+  test("is sent again after two round trips at the soonest", async () => {
+    const { again, clock, open, peers } = setUp("a", "b");
+    peers[1] = { id: "b", zone: undefined, roundTrip: 100 };
+    open();
+    await clock.advance(450);
+    assertEquals(again, ["a1 200", "b1 200", "a1 400", "b1 400"]);
+  });
+
+  test("may be awaited by several, which are settled each for itself", async () => {
+    const { ack, batches, clock, open } = setUp("a", "b", "c");
+    const [one, two] = [open({ ...TWO, replicas: 1 }), open()];
+    ack("a");
+    ack("a");
+    assertEquals([(await one.promise).acknowledgements.length, batches.size, batches.unawaited], [1, 1, 1]);
+    ack("b");
+    await two.promise;
+    ack("c");
+    assertEquals([batches.size, clock.pending, batches.unawaited], [0, 0, 2]);
+  });
+
+  test("has an answer for each entry, and those that have not settled follow", async () => {
+    const { again, batches, clock, open } = setUp("a");
+    const [first, second] = [open({ ...TWO, replicas: 1 }, 1, 0), open({ ...TWO, replicas: 1 }, 1, 1)];
+    const a = { id: "a", zone: "z" };
+    batches.acknowledge(a, [{ number: 1, outcomes: [undefined, "unsubscribed"] }]);
+    assertEquals((await second.promise).acknowledgements, [{ node: "a", zone: "z", outcome: "unsubscribed" }]);
+    await clock.advance(10);
+    assertEquals([batches.size, again], [1, ["a1 10"]]);
+    batches.acknowledge(a, [{ number: 1, outcomes: ["failed", "unsubscribed"] }]);
+    await assertRejects(() => first.promise, QuorumNotSatisfiedError);
+    assertEquals(clock.pending, 0);
+  });
+
+  test("with too few outcomes answers nothing", () => {
+    const { batches, open } = setUp("a");
+    open({ ...TWO, replicas: 1 }, 1, 5);
+    batches.acknowledge({ id: "a", zone: undefined }, [{ number: 1, outcomes: ["delivered"] }]);
+    assertEquals(batches.size, 1);
+  });
+});
+
+describe("an await", () => {
+  test("is refused at once without a peer, and with too few", () => {
+    const { batches } = setUp();
+    assertThrows(() => batches.open(TWO), QuorumUnsupportedError);
+    const { batches: few, clock } = setUp("a");
+    assertThrows(() => few.open(TWO), QuorumNotSatisfiedError);
+    assertEquals([few.size, clock.pending], [0, 0]);
+  });
+
+  test("fails after its time, and is forgotten", async () => {
+    const { batches, clock, open } = setUp("a", "b");
+    const failed = assertRejects(() => open({ ...TWO, timeout: 100 }).promise, QuorumNotSatisfiedError);
+    await clock.advance(100);
+    assertEquals((await failed).missing.map(({ reason }) => reason), ["pending", "pending"]);
+    assertEquals([batches.size, clock.pending], [0, 0]);
+  });
+
+  test("fails when its peers are gone, and when the node takes another id, if it was sent", async () => {
+    const { batches, clock, open, peers } = setUp("a", "b");
+    const lost = assertRejects(() => open().promise, QuorumNotSatisfiedError);
+    const [gone] = peers.splice(0, 1);
+    if (gone !== undefined) batches.depart(gone, false);
+    assertEquals((await lost).missing.map(({ node, reason }) => `${node} ${reason}`), ["a lost", "b pending"]);
+    const one = { ...TWO, replicas: 1 };
+    const sent = assertRejects(() => open(one).promise, QuorumNotSatisfiedError);
+    const unsent = batches.open(one);
+    batches.restart();
+    await sent;
+    assertEquals(batches.size, 1);
+    unsent.numbered(1, 0);
+    batches.acknowledge({ id: "b", zone: undefined }, [{ number: 1, outcomes: "delivered" }]);
+    await unsent.promise;
+    assertEquals(clock.pending, 0);
+  });
+
+  test("is rejected by close, and none begins after it", async () => {
+    const { batches, clock, open } = setUp("a", "b");
+    const closed = assertRejects(() => open().promise, ClosedError);
+    batches.close();
+    await closed;
+    assertThrows(() => batches.open(TWO), ClosedError);
+    assertEquals([batches.size, clock.pending], [0, 0]);
+  });
+});
