@@ -57,7 +57,7 @@ export function inMemory(options: MeshOptions = {}): BusUnderTest {
  * with go-warp.
  */
 export const goWire: BusUnderTest = {
-  ...inMemory({ wire: "go-warp", peers: ["10.0.0.1:7946"] }),
+  ...inMemory({ wire: "go-warp", peers: [1, 2, 3, 4].map((i) => `10.0.0.${i}:7946`) }),
   lacks: ["acknowledgements", "metadata", "prefixes"],
   longestKey: 1378,
 };

@@ -1,15 +1,16 @@
 // The bus inside one process, method by method, as go-warp's InMemoryBus has them.
 import { describe, test } from "node:test";
 import { assert, assertEquals, assertFalse, assertRejects, assertStrictEquals, assertThrows } from "@std/assert";
-import { ClosedError, KeyTooLongError, QuorumNotSatisfiedError } from "../../src/errors.ts";
+import { ClosedError, KeyTooLongError, QuorumNotSatisfiedError, QuorumUnsupportedError } from "../../src/errors.ts";
 import { InProcessBus } from "../../src/pubsub/in_process_bus.ts";
 import type { LoadGuard } from "../../src/pubsub/load_guard.ts";
 import type { PublishOptions, SyncBus, SyncEvent } from "../../src/pubsub/sync_bus.ts";
 import { settle } from "../support/outcome.ts";
 
-function setUp() {
+/** `zone` is that of `bus`; the other is in none. */
+function setUp(zone?: string) {
   const errors: unknown[] = [];
-  const replica = new InProcessBus({ onError: (error) => errors.push(error) });
+  const replica = new InProcessBus({ onError: (error) => errors.push(error), zone });
   const bus: SyncBus = replica;
   /** The publisher: subscribers of `bus` do not get what it publishes itself. */
   const other: SyncBus = replica.replica();
@@ -81,7 +82,8 @@ describe("publish", () => {
     bus.subscribe({ prefix: "" }, keep);
     for (const key of BAD_KEYS) {
       const error = await assertRejects(() => other.publish(key as string), TypeError);
-      assertEquals(error.message.split(":")[0], "Cannot publish as the key must be a well-formed string");
+      const rule = "Cannot publish as the key must be a well-formed string or { prefix: string }";
+      assertEquals(error.message.split(": current value")[0], rule);
     }
     assertEquals([events, other.metrics()], [[], { published: 0, delivered: 0 }]);
   });
@@ -119,41 +121,73 @@ describe("publish", () => {
 
 for (const method of ["publishAndAwait", "publishAndAwaitTopology"] as const) {
   describe(method, () => {
-    test("resolves when as many subscribers have the event", async () => {
-      const { bus, other, keep, keys } = setUp();
+    test("resolves when as many replicas have the event, with an answer of each", async () => {
+      const { bus, other, keep, events } = setUp("a");
       bus.subscribe("k", keep);
       bus.subscribe({ prefix: "" }, keep);
-      await other[method]("k", 2, { region: "eu" });
-      await other[method]("k", 1);
-      assertEquals(keys(), ["k", "k", "k", "k"]);
+      for (let i = 0; i < 2; i++) {
+        const { acknowledgements } = await other[method]("k", 1, { region: "eu" });
+        assertEquals(acknowledgements, [{ node: "in-process:1", zone: "a", outcome: "delivered" }]);
+      }
+      assertEquals(events, new Array(4).fill({ key: "k", cause: "publish", region: "eu" }));
     });
 
-    test("rejects with a QuorumNotSatisfiedError when there are fewer, and publishes nothing", async () => {
-      const { bus, other, keep, events } = setUp();
-      bus.subscribe("k", keep);
+    test("counts a replica without a subscriber, as it holds nothing", async () => {
+      const { bus, other, keep, events } = setUp("a");
       bus.subscribe("other", keep).close();
+      const { acknowledgements } = await other[method]("other", 1);
+      assertEquals(acknowledgements, [{ node: "in-process:1", zone: "a", outcome: "unsubscribed" }]);
+      assertEquals([events, other.metrics()], [[], { published: 1, delivered: 0 }]);
+    });
+
+    test("rejects with a QuorumNotSatisfiedError when there are fewer replicas, and publishes nothing", async () => {
+      const { bus, other, keep, events } = setUp("a");
+      bus.subscribe("k", keep);
+      bus.subscribe({ prefix: "" }, keep);
       const error = await assertRejects(() => other[method]("k", 2), QuorumNotSatisfiedError);
-      assertEquals([error.required, error.acknowledged, error.name], [2, 1, "QuorumNotSatisfiedError"]);
-      const none = await assertRejects(() => other[method]("other", 1), QuorumNotSatisfiedError);
-      assertEquals([none.required, none.acknowledged], [1, 0]);
+      assertEquals([error.required, error.acknowledged, error.name], [2, 0, "QuorumNotSatisfiedError"]);
+      assertEquals(error.missing, [{ node: "in-process:1", zone: "a", reason: "pending" }]);
+      assertEquals([events, other.metrics()], [[], { published: 0, delivered: 0 }]);
+    });
+
+    test("rejects with a QuorumUnsupportedError when it is alone, and publishes nothing", async () => {
+      const { bus, other, keep, events } = setUp("a");
+      other.subscribe("k", keep, { self: true });
+      await bus.close();
+      const { message } = await assertRejects(() => other[method]("k", 1), QuorumUnsupportedError);
+      assert(message.includes("quorum unsupported"), message);
       assertEquals([events, other.metrics()], [[], { published: 0, delivered: 0 }]);
     });
 
     test("with 0 behaves as publish", async () => {
       const { bus, other, keep, keys } = setUp();
-      await other[method]("k", 0);
+      assertEquals(await other[method]("k", 0), { acknowledgements: [] });
       bus.subscribe("k", keep);
-      await other[method]("k", 0);
+      assertEquals(await other[method]("k", 0), { acknowledgements: [] });
       assertEquals([keys(), other.metrics().published], [["k"], 2]);
     });
 
-    test("rejects when so many were too slow that fewer have taken the event, for as long as they are", async () => {
-      const { bus, other } = setUp();
+    test("rejects when a callback has thrown, and delivers to the others", async () => {
+      const { bus, other, errors, keep, keys } = setUp("a");
+      const failure = new Error("thrown");
+      bus.subscribe("k", () => {
+        throw failure;
+      });
+      bus.subscribe("k", keep);
+      const error = await assertRejects(() => other[method]("k", 1), QuorumNotSatisfiedError);
+      assertEquals([error.required, error.acknowledged], [1, 0]);
+      assertEquals(error.acknowledgements, [{ node: "in-process:1", zone: "a", outcome: "failed" }]);
+      assertEquals(error.missing, [{ node: "in-process:1", zone: "a", reason: "failed" }]);
+      assertEquals([keys(), other.metrics().published], [["k"], 1]);
+      assertStrictEquals(errors[0], failure);
+    });
+
+    test("counts a replica that is too slow, as an overflow event stands for what it dropped", async () => {
+      const { bus, other } = setUp("a");
       const slow = bus.subscribe({ prefix: "" }, { capacity: 1 })[Symbol.asyncIterator]();
-      await other[method]("a", 1);
-      for (const key of ["b", "c", "d"]) {
-        const error = await assertRejects(() => other[method](key, 1), QuorumNotSatisfiedError);
-        assertEquals([error.required, error.acknowledged], [1, 0]);
+      for (const key of ["a", "b", "c", "d"]) {
+        const { acknowledgements } = await other[method](key, 1);
+        assertEquals(acknowledgements.map(({ outcome }) => outcome), ["delivered"]);
       }
       assertEquals([other.metrics().published, bus.metrics().delivered], [4, 1]);
       assertEquals([(await slow.next()).value?.key, (await slow.next()).value?.cause], ["a", "overflow"]);
@@ -162,7 +196,7 @@ for (const method of ["publishAndAwait", "publishAndAwaitTopology"] as const) {
     });
 
     test("counts an event that was merged as taken", async () => {
-      const { bus, other } = setUp();
+      const { bus, other } = setUp("a");
       bus.subscribe("k");
       for (let i = 0; i < 3; i++) await other[method]("k", 1);
       assertEquals([other.metrics().published, bus.metrics().delivered], [3, 3]);
@@ -171,9 +205,12 @@ for (const method of ["publishAndAwait", "publishAndAwaitTopology"] as const) {
     test("rejects misuse before anything is published", async () => {
       const { bus, other, keep, events } = setUp();
       bus.subscribe("k", keep);
-      for (const replicas of [-1, 0.5, NaN, Infinity]) {
-        const { message } = await assertRejects(() => other[method]("k", replicas), RangeError);
-        assertEquals(message, `Cannot publish as the quorum must be an integer from 0: current value is ${replicas}`);
+      const rule = method === "publishAndAwait"
+        ? '`replicas` must be an integer from 0, or "all"'
+        : "`minZones` must be an integer from 0";
+      for (const count of [-1, 0.5, NaN, Infinity]) {
+        const { message } = await assertRejects(() => other[method]("k", count), RangeError);
+        assertEquals(message, `Cannot publish as ${rule}: current value is ${count}`);
       }
       for (const key of BAD_KEYS) await assertRejects(() => other[method](key as string, 0), TypeError);
       assertEquals(events, []);
@@ -233,18 +270,16 @@ describe("replica", () => {
     assertEquals(guards.map((guard) => guard.isFresh()), [false, false, true]);
   });
 
-  test("counts for a quorum with its subscribers, and own ones where they get it", async () => {
-    const { bus, other, keep } = setUp();
-    bus.subscribe("k", keep);
-    other.subscribe("k", keep);
-    const quorum = async (self?: boolean) => {
-      const error = await assertRejects(() => bus.publishAndAwait("k", 9, { self }), QuorumNotSatisfiedError);
-      return error.acknowledged;
-    };
-    assertEquals([await quorum(), await quorum(true), await quorum(false)], [1, 2, 1]);
-    bus.subscribe({ prefix: "" }, keep, { self: true });
-    assertEquals([await quorum(), await quorum(true), await quorum(false)], [2, 3, 1]);
-    await bus.publishAndAwait("k", 2);
+  test("counts once for a quorum, however many subscribers it has, and the publisher does not", async () => {
+    const { bus, other, keep, keys } = setUp();
+    for (const topic of ["k", "k", { prefix: "" }]) bus.subscribe(topic, keep, { self: true });
+    for (let i = 0; i < 3; i++) other.subscribe("k", () => {});
+    for (const self of [undefined, true, false]) {
+      const error = await assertRejects(() => bus.publishAndAwait("k", 2, { self }), QuorumNotSatisfiedError);
+      assertEquals([error.required, error.acknowledged, error.missing.length], [2, 0, 1]);
+      assertEquals((await bus.publishAndAwait("k", 1, { self })).acknowledgements.length, 1);
+    }
+    assertEquals(keys().length, 6);
   });
 });
 
@@ -310,7 +345,7 @@ describe("guard", () => {
   test("stays fresh when a publish is refused", async () => {
     const { bus, other } = setUp();
     const guard = bus.guard("k");
-    await assertRejects(() => other.publishAndAwait("k", 1), QuorumNotSatisfiedError);
+    await assertRejects(() => other.publishAndAwait("k", 2), QuorumNotSatisfiedError);
     await assertRejects(() => other.publish("k", { signal: AbortSignal.abort() }));
     assert(guard.isFresh());
   });
@@ -392,7 +427,7 @@ describe("metrics", () => {
     bus.subscribe("k", keep);
     bus.subscribe({ prefix: "" }, keep);
     await other.publish("k");
-    await other.publishAndAwait("k", 2);
+    await other.publishAndAwait("k", 1);
     assertEquals(bus.metrics(), { published: 0, delivered: 4 });
     assertEquals(other.metrics(), { published: 3, delivered: 0 });
   });

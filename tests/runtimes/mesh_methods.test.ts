@@ -9,10 +9,11 @@ import {
   type MeshOptions,
   type MeshPorts,
   openMesh,
+  QuorumNotSatisfiedError,
   QuorumUnsupportedError,
   type SubscribeOptions,
 } from "../../mod.ts";
-import { allOf, happened, next, type Open, openMany, withMeshes } from "../support/meshes.ts";
+import { allOf, happened, next, type Open, openMany, peersKnown, withMeshes } from "../support/meshes.ts";
 
 async function pair(open: Open): Promise<[MeshBus, MeshBus]> {
   const [a, b] = await openMany(open, 2);
@@ -90,7 +91,7 @@ describe("publish", () => {
       await assertRejects(
         () => mesh.publish(42 as unknown as string),
         TypeError,
-        "must be a string: current value is 42",
+        "must be a well-formed string or { prefix: string }: current value is 42",
       );
       await assertRejects(() => mesh.publish("\uD800"), TypeError, "well-formed");
     }));
@@ -133,7 +134,7 @@ describe("publishAndAwait", () => {
       assertEquals((await next(events)).key, "key");
     }));
 
-  test("with more rejects as go-warp does, and publishes nothing", () =>
+  test("alone it rejects as go-warp does, and publishes nothing", () =>
     withMeshes(async (open) => {
       const mesh = await open();
       const error = await assertRejects(
@@ -145,15 +146,54 @@ describe("publishAndAwait", () => {
       assertEquals(mesh.metrics().keysPublished, 0);
       await assertRejects(() => mesh.publishAndAwait("key", -1), RangeError, "current value is -1");
     }));
+
+  test("resolves when the others have handed the event to their subscribers, with their answers", () =>
+    withMeshes(async (open) => {
+      const [a, b, c] = await openMany(open, 3);
+      assert(a && b && c);
+      let called = 0;
+      b.subscribe("key", () => called++);
+      const { acknowledgements } = await a.publishAndAwait("key", "all");
+      assertEquals(called, 1);
+      const outcomes = new Map(acknowledgements.map(({ node, outcome }) => [node, outcome]));
+      assertEquals(outcomes, new Map([[b.nodeId, "delivered"], [c.nodeId, "unsubscribed"]]));
+      const error = await assertRejects(() => a.publishAndAwait("other", 3), QuorumNotSatisfiedError);
+      assertEquals([error.required, error.acknowledged, error.missing.length], [3, 0, 2]);
+      assertEquals(a.metrics().keysPublished, 1);
+    }));
+
+  test("with go-warp's wire rejects, as no peer can acknowledge", () =>
+    withMeshes(async (open) => {
+      const [a] = await openMany(open, 2, { wire: "go-warp" });
+      assert(a);
+      await assertRejects(() => a.publishAndAwait("key", 1), QuorumUnsupportedError);
+      assertEquals(a.metrics().keysPublished, 0);
+    }));
 });
 
-test("publishAndAwaitTopology rejects as go-warp does", () =>
-  withMeshes(async (open) => {
-    const mesh = await open();
-    await assertRejects(() => mesh.publishAndAwaitTopology("key", 2), QuorumUnsupportedError);
-    await assertRejects(() => mesh.publishAndAwaitTopology("key", 0), QuorumUnsupportedError);
-    await assertRejects(() => mesh.publishAndAwaitTopology("key", 1.5), RangeError, "current value is 1.5");
-  }));
+describe("publishAndAwaitTopology", () => {
+  test("alone it rejects as go-warp does, and with 0 zones equals publish", () =>
+    withMeshes(async (open) => {
+      const mesh = await open();
+      await assertRejects(() => mesh.publishAndAwaitTopology("key", 2), QuorumUnsupportedError);
+      await assertRejects(() => mesh.publishAndAwaitTopology("key", 1.5), RangeError, "current value is 1.5");
+      assertEquals(mesh.metrics().keysPublished, 0);
+      assertEquals(await mesh.publishAndAwaitTopology("key", 0), { acknowledgements: [] });
+      assertEquals(mesh.metrics().keysPublished, 1);
+    }));
+
+  test("resolves when replicas in as many zones have acknowledged", () =>
+    withMeshes(async (open) => {
+      const a = await open({ zone: "a" });
+      const b = await open({ zone: "b", port: a.port });
+      await Promise.all([peersKnown(a, 1), peersKnown(b, 1)]);
+      const { acknowledgements } = await a.publishAndAwaitTopology("key", 1);
+      assertEquals(acknowledgements, [{ node: b.nodeId, zone: "b", outcome: "unsubscribed" }]);
+      const error = await assertRejects(() => a.publishAndAwaitTopology("key", 2), QuorumNotSatisfiedError);
+      assertEquals([error.required, error.acknowledged], [2, 0]);
+      assertEquals((await a.publishAndAwaitTopology("key", 2, { ownZone: true })).acknowledgements.length, 1);
+    }));
+});
 
 describe("subscribe", () => {
   test("with a callback", () =>
