@@ -15,7 +15,7 @@ const NO_TOPICS: readonly unknown[] = [undefined, null, 5, {}, [], "\ud800", { p
 const BAD_OPTIONS: readonly unknown[] = [
   5,
   "eu",
-  { madeUp: undefined },
+  { unheardOf: undefined },
   { regions: "eu" },
   { region: "" },
   { region: "x".repeat(65) },
@@ -43,7 +43,7 @@ const BAD_OPTIONS: readonly unknown[] = [
 const NO_COUNTS: readonly unknown[] = [-1, 0.5, NaN, Infinity, "1", "every", undefined, null];
 const BAD_TIMEOUTS: readonly unknown[] = [0, -1, NaN, 86_400_001, "10"];
 const BAD_SUBSCRIBE_OPTIONS: readonly unknown[] = [
-  { madeUp: undefined },
+  { unheardOf: undefined },
   { capacity: 0 },
   { capacity: 1.5 },
   { capacity: "5" },

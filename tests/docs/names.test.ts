@@ -12,6 +12,7 @@ import {
   spansOf,
   spansOfComments,
   unionOf,
+  url,
   withoutComments,
 } from "./documents.ts";
 
@@ -235,9 +236,9 @@ function publicTypes(): PublicTypes {
   const sources = ["mod.ts", "adapters/memory.ts", "conformance/mod.ts"].flatMap((file) => {
     const exports = Array.from(read(file).matchAll(/^export (?:type )?\{([^}]*)\} from "([^"]+)";/gm));
     const own = matches(read(file), /^export (?:interface|class|type) (\w+)/gm).map((name) => ({ name, path: file }));
-    const folder = file.replace(/[^/]*$/, "");
+    const inRoot = (path: string) => new URL(path, url(file)).href.slice(url("").href.length);
     const others = exports.flatMap(([, names = "", path = ""]) =>
-      matches(names, /(\w+)(?=\s*(?:,|$))/g).map((name) => ({ name, path: `${folder}${path.replace("./", "")}` }))
+      matches(names, /(\w+)(?=\s*(?:,|$))/g).map((name) => ({ name, path: inRoot(path) }))
     );
     return [...own, ...others];
   });
