@@ -36,8 +36,8 @@ export const prefixRules: readonly Rule[] = [
     equal(heard.map(keysOf), topics.map(() => []), "the events of each subscription");
   }),
   rule(
-    "Its event has it as `prefix`, and as `key` the subscription's own key or prefix, or the published prefix if that " +
-      "is longer.",
+    "Its event has it as `prefix`, and as `key` the subscription's own key or prefix, or the published prefix if " +
+      "that is longer.",
     NEEDS,
     async (kit, a, b) => {
       const expected = [

@@ -32,7 +32,7 @@ export interface OpenedBuses {
   readonly buses: readonly SyncBus[];
   /**
    * Lets a little time pass, in which datagrams arrive and timers fire. It is called until what a rule waits for is
-   * there, at most 10,000 times, and never twice at a time. With a virtual clock it advances that, by some milliseconds.
+   * there, at most 10,000 times, and never twice at a time. With a virtual clock it advances that by some milliseconds.
    *
    * @default {1 ms of real time}
    */
