@@ -26,7 +26,7 @@ const steps: Readonly<Record<string, readonly Command[]>> = {
     [node, TSC, "-p", "tsconfig.all.json"],
     [DENO, "check", "--unstable-net", "mod.ts", "cli/main.ts", ...filesUnder("tests", ".deno.ts")],
   ],
-  docs: [[DENO, "doc", "--lint", "mod.ts", "cli/main.ts", ...adapters]],
+  docs: [[DENO, "doc", "--lint", "mod.ts", "cli/main.ts", "conformance/mod.ts", ...adapters]],
   build: [script("build")],
   examples: [script("doc_examples"), ...examples.map((file): Command => [node, "--import", "tsx", file])],
   jsr: [[DENO, "publish", "--config", "jsr.json", "--dry-run", "--allow-dirty"]],

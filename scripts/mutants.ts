@@ -127,7 +127,7 @@ const JUDGES: Readonly<Record<Judge, string>> = {
 const JOBS = 2;
 /** A breakage may make a world run for ever. */
 const TIMEOUT_MS = 120_000;
-const COPIED = ["src", "adapters", "cli", "tests", "scripts", "mod.ts", "package.json"];
+const COPIED = ["src", "adapters", "cli", "conformance", "tests", "scripts", "mod.ts", "package.json"];
 
 const { values: { judge: by }, positionals } = parseArgs({
   options: { judge: { type: "string" } },

@@ -33,6 +33,7 @@ import "@warp-mesh/bus/bun";
 import "@warp-mesh/bus/deno";
 import "@warp-mesh/bus/auto";
 import "@warp-mesh/bus/cli";
+import { type BusUnderTest, rulesFor } from "@warp-mesh/bus/conformance";
 import { MemoryNetwork } from "@warp-mesh/bus/memory";
 
 type Signal = MeshOptions["signal"];
@@ -47,6 +48,8 @@ export async function start(env: Record<string, string | undefined>, signal: Sig
   await using bus = new InProcessBus({ onError: undefined });
   const network = new MemoryNetwork({ seed: some, loss: some, clock: undefined });
   network.set({ duplicate: some, delay: undefined });
+  const underTest: BusUnderTest = { open: async () => ({ buses: [bus], settle: undefined }), lacks: undefined };
+  for (const { run } of rulesFor(underTest)) await run();
   return shared.isHealthy() && bus.isHealthy() ? mesh : await openMesh();
 }
 `;

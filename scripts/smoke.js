@@ -2,8 +2,9 @@
 // ADAPTER. Plain JavaScript, since Node 20 runs nothing else by itself.
 import assert from "node:assert/strict";
 import process from "node:process";
-import { openMesh } from "@warp-mesh/bus";
+import { InProcessBus, openMesh } from "@warp-mesh/bus";
 import { bind } from "@warp-mesh/bus/auto";
+import { rulesFor } from "@warp-mesh/bus/conformance";
 
 const expected = process.argv[2];
 
@@ -12,6 +13,15 @@ for (const name of ["node", "bun", "deno", "memory", "auto"]) {
   const file = import.meta.resolve(`@warp-mesh/bus/${name}`);
   assert.ok(file.endsWith(`/node_modules/@warp-mesh/bus/dist/adapters/${name}.js`), file);
 }
+
+const rules = rulesFor({
+  lacks: ["timeouts"],
+  open: async ([first, ...others]) => {
+    const bus = new InProcessBus({ ...first });
+    return { buses: [bus, ...others.map((place) => bus.replica(place))] };
+  },
+});
+await Promise.all(rules.map(({ run }) => run()));
 
 const options = {
   host: "127.0.0.1",

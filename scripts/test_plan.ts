@@ -29,6 +29,7 @@ export const LISTS = {
   live: [
     "adapters/system_clock.",
     "cli/doctor.",
+    "conformance/mesh.",
     "contract/",
     "hosts/",
     "open_errors.",

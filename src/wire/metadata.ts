@@ -104,7 +104,13 @@ function checkClock(clock: unknown): VectorClock {
     );
   }
   // A writer may have the name of a property of every object, such as `constructor` or `__proto__`.
-  return Object.fromEntries(entries.map(([writer, count]) => [writer, count as number | bigint]));
+  // Own subscriptions, and those in this process, get the same types of counts as other nodes do.
+  return Object.fromEntries(entries.map(([writer, count]) => [writer, ofEvent(count as number | bigint)]));
+}
+
+/** A count as events have it: a `number` where that is exact. */
+function ofEvent(count: number | bigint): number | bigint {
+  return count <= Number.MAX_SAFE_INTEGER ? Number(count) : count;
 }
 
 /** Merges two vector clocks: the higher count of each writer. */

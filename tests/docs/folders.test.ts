@@ -9,7 +9,7 @@ const FOLDERS = ["platform", "wire", "net", "pubsub", "discovery", "membership",
 /** Folders whose part of the protocol has a section in docs/wire.md, and is kin to one with a paper or an RFC. */
 const OF_THE_PROTOCOL = FOLDERS.filter((folder) => folder !== "platform");
 /** Folders of code, each file of which explains itself. */
-const OF_CODE = ["src", "adapters", "cli", "bench", "scripts", "examples"];
+const OF_CODE = ["src", "adapters", "cli", "conformance", "bench", "scripts", "examples"];
 
 describe("folders", () => {
   for (const folder of FOLDERS) {

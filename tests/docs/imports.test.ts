@@ -37,7 +37,7 @@ const ORDER = [
   ["src/mesh_bus.ts"],
 ] as const;
 
-const FOLDERS = ["src", "adapters", "cli"] as const;
+const FOLDERS = ["src", "adapters", "cli", "conformance"] as const;
 const DIAGNOSIS = "src/observability/diagnosis";
 
 /** The ports, which adapters implement: they import nothing else. */
@@ -88,6 +88,15 @@ const RULES: readonly Rule[] = [
   {
     name: "the command line imports these and node: modules",
     allows: (file, target) => !isIn("cli", file) || files.includes(target) || target.startsWith("node:"),
+  },
+  {
+    name: "the conformance suite imports itself, and types of src: it needs nothing to run",
+    allows: (file, target, kind) =>
+      !isIn("conformance", file) || isIn("conformance", target) || (kind === "type" && isIn("src", target)),
+  },
+  {
+    name: "nothing but the conformance suite imports it",
+    allows: (file, target) => isIn("conformance", file) || !isIn("conformance", target),
   },
   {
     name: "nothing but the command line imports the command line",
@@ -151,6 +160,9 @@ describe("imports", () => {
       ["src/platform/clock.ts", 'import { misuse } from "../errors.ts";', "ports import ports only"],
       ["adapters/deno.ts", 'import { Pacer } from "../src/net/pacer.ts";', "adapters import ports"],
       ["mod.ts", 'import { main } from "./cli/program.ts";', "nothing but the command line"],
+      ["conformance/kit.ts", 'import { test } from "node:test";', "needs nothing to run"],
+      ["conformance/kit.ts", 'import { misuse } from "../src/errors.ts";', "needs nothing to run"],
+      ["mod.ts", 'export { rulesFor } from "./conformance/mod.ts";', "but the conformance suite"],
       ["src/mesh_bus.ts", 'import { madeUp } from "./made_up.ts";', "is in the order"],
       ["src/mesh_bus.ts", 'import { Pacer } from "./net/pacer.js";', "is a file there"],
       ["src/mesh_bus.ts", 'import { Pacer } from "./net/pacer.ts?again";', "is a file there"],

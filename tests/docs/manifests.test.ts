@@ -56,7 +56,16 @@ describe("manifests", () => {
     for (const [path, module] of Object.entries(jsr.exports)) {
       assert(existsSync(new URL(`../../${module}`, import.meta.url)), `${path} is ${module}, which does not exist`);
     }
-    assertEquals(Object.keys(jsr.exports), [".", "./node", "./bun", "./deno", "./memory", "./auto", "./cli"]);
+    assertEquals(Object.keys(jsr.exports), [
+      ".",
+      "./node",
+      "./bun",
+      "./deno",
+      "./memory",
+      "./auto",
+      "./conformance",
+      "./cli",
+    ]);
   });
 
   test("have one program, which npx runs by the name of the package", () => {

@@ -4,7 +4,18 @@ import { describe, test } from "node:test";
 import { filesUnder } from "../../scripts/runtimes.ts";
 import { DOCUMENTS, matches, PAGES, read, spansOfComments } from "./documents.ts";
 
-const FOLDERS = ["adapters", "bench", "cli", "docs", "examples", "findings", "scripts", "src", "tests"] as const;
+const FOLDERS = [
+  "adapters",
+  "bench",
+  "cli",
+  "conformance",
+  "docs",
+  "examples",
+  "findings",
+  "scripts",
+  "src",
+  "tests",
+] as const;
 /** Documents that name files of the package, or of this repository; others name the reader's own. */
 const OF_THE_CODE = [
   "CONTRIBUTING.md",

@@ -12,6 +12,7 @@ import {
   spansOf,
   spansOfComments,
   unionOf,
+  url,
   withoutComments,
 } from "./documents.ts";
 
@@ -81,7 +82,7 @@ const TYPES_OF: ReadonlyMap<string, readonly string[]> = new Map([
 const KEPT: readonly Kept[] = [
   { name: "repair", places: /^bench\/|^docs\/performance\.md$/, reason: "a group of figures of the benchmark" },
 ];
-const CODE_FOLDERS = ["src", "adapters", "cli"] as const;
+const CODE_FOLDERS = ["src", "adapters", "cli", "conformance"] as const;
 
 const codeFiles = ["mod.ts", ...CODE_FOLDERS.flatMap((folder) => filesUnder(folder, ".ts"))];
 
@@ -232,12 +233,12 @@ function unknownMembers(document: string, spans: readonly string[], types: Publi
 /** The types that the package exports, the simulated network, and arrays. */
 function publicTypes(): PublicTypes {
   const types = new Map<string, ReadonlySet<string>>([["Array", new Set(["length"])]]);
-  const sources = ["mod.ts", "adapters/memory.ts"].flatMap((file) => {
+  const sources = ["mod.ts", "adapters/memory.ts", "conformance/mod.ts"].flatMap((file) => {
     const exports = Array.from(read(file).matchAll(/^export (?:type )?\{([^}]*)\} from "([^"]+)";/gm));
     const own = matches(read(file), /^export (?:interface|class|type) (\w+)/gm).map((name) => ({ name, path: file }));
-    const folder = file.replace(/[^/]*$/, "");
+    const inRoot = (path: string) => new URL(path, url(file)).href.slice(url("").href.length);
     const others = exports.flatMap(([, names = "", path = ""]) =>
-      matches(names, /(\w+)(?=\s*(?:,|$))/g).map((name) => ({ name, path: `${folder}${path.replace("./", "")}` }))
+      matches(names, /(\w+)(?=\s*(?:,|$))/g).map((name) => ({ name, path: inRoot(path) }))
     );
     return [...own, ...others];
   });
