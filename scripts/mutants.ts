@@ -100,7 +100,6 @@ const AWAIT_STORMS = 400;
 /** Tests of what is awaited, and of what events carry. */
 const AWAIT_TESTS = [
   "pubsub/publication",
-  "pubsub/pending_entries",
   "pubsub/batcher_entries",
   "pubsub/delivery_receipt",
   "pubsub/quorum",
@@ -114,6 +113,9 @@ const AWAIT_TESTS = [
   "reliability/send_stream",
   "wire/extension",
   "wire/metadata",
+  "wire/batch_writer",
+  "conformance/in_process_bus",
+  "conformance/memory_mesh",
   "sim/awaits_directed",
   "sim/tokens",
 ];
