@@ -5,9 +5,9 @@
  */
 
 import { assertEquals } from "@std/assert";
-import type { MeshEvent, MeshMetrics, MeshOptions } from "../../mod.ts";
+import type { MeshEvent, MeshMetrics, MeshOptions, Topic } from "../../mod.ts";
 import { CalledProcess, withCalledProcesses } from "./called_process.ts";
-import type { HostCall, HostLine, OpenedNode } from "./host_node.ts";
+import type { AwaitAnswer, HostCall, HostLine, OpenedNode } from "./host_node.ts";
 import { type ProgramOptions, type Runtime, RUNTIMES } from "./programs.ts";
 
 export { RemoteFailure } from "./called_process.ts";
@@ -31,6 +31,36 @@ export class MeshProcess extends CalledProcess<HostCall, HostLine> {
   /** Publishes keys; resolves when all are accepted. */
   async publish(...keys: string[]): Promise<void> {
     await this.call({ node: 0, do: "publish", keys });
+  }
+
+  /** Publishes and awaits it, by default by all. */
+  async publishAndAwait(
+    topic: Topic,
+    wish: Omit<Extract<HostCall, { readonly do: "await" }>, "node" | "do" | "topic"> = {},
+  ): Promise<AwaitAnswer> {
+    return (await this.call({ node: 0, do: "await", topic, ...wish })).value as AwaitAnswer;
+  }
+
+  /** Subscribes with a callback whose promise takes so many milliseconds, and is waited for. */
+  async settleAfter(topic: Topic, ms: number): Promise<void> {
+    await this.call({ node: 0, do: "settle", topic, ms });
+  }
+
+  async token(earlier?: string): Promise<string> {
+    return (await this.call({ node: 0, do: "token", ...earlier !== undefined && { earlier } })).value as string;
+  }
+
+  async reached(token: string, timeout = 30_000): Promise<void> {
+    await this.call({ node: 0, do: "reached", token, timeout });
+  }
+
+  /** All that it has received: keys, and prefixes with a `*` after them. */
+  async received(): Promise<readonly string[]> {
+    return (await this.call({ node: 0, do: "received" })).value as readonly string[];
+  }
+
+  signal(name: "SIGSTOP" | "SIGCONT"): void {
+    this.program.signal(name);
   }
 
   async peers(): Promise<readonly string[]> {
