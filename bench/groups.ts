@@ -40,6 +40,7 @@ export const GROUPS: readonly Group[] = [
   { name: "latency", on: EACH },
   { name: "idle", on: EACH },
   { name: "throughput", on: EACH },
+  { name: "awaited", on: EACH },
   { name: "codec", on: EACH },
   { name: "core", on: EACH },
   { name: "cost", on: EACH },

@@ -61,6 +61,17 @@ export const TABLES: Readonly<Record<string, Table>> = {
     ["mesh by default", ...each("throughput.1to1.mesh.keys")],
     ["mesh set up for it", ...each("throughput.1to1.filled.keys")],
   ]),
+  awaited: table(
+    ["awaited, Node", "value"],
+    [
+      ["round trip by plain publishes, p50", "node/awaited.latency.trip.p50"],
+      ["`publishAndAwait`, 2 replicas, p50", "node/awaited.latency.mesh.p50"],
+      ["the same, p99", "node/awaited.latency.mesh.p99"],
+      ["1,000 in flight, this mesh", "node/awaited.throughput.mesh.keys"],
+      ["Redis, with a reply channel", "node/awaited.throughput.redis.keys"],
+      ["NATS, requests", "node/awaited.throughput.nats.keys"],
+    ],
+  ),
   cpu: table(
     ["ms for a million keys, Node", "publisher", "subscriber", "server"],
     [

@@ -46,6 +46,10 @@ export const TARGETS: readonly Target[] = [
   // Twice what go-warp takes for it on a machine of its authors.
   { figure: "node/publish.pending", atMost: 2 * 28.6 },
   { figure: "node/throughput.1to1.filled.keys", atLeast: 1_500_000 },
+  { figure: "node/awaited.latency.mesh.p50", atMost: 1.5, of: "node/awaited.latency.trip.p50" },
+  { figure: "node/awaited.latency.mesh.p99", atMost: 10 },
+  { figure: "node/awaited.throughput.mesh.keys", atLeast: 20_000 },
+  { figure: "node/awaited.throughput.mesh.keys", atLeast: 2, of: "node/awaited.throughput.redis.keys" },
   { figure: "node/size.gzipped", atMost: 27_500 },
   { figure: "node/extension.batch", atMost: 24 },
   ...RUNTIMES.flatMap((runtime) => [
