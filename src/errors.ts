@@ -135,7 +135,7 @@ export class PeersTimeoutError extends Error {
  *   delivered here.
  * - `unknown`: this node does not know a node that it stands for. That is one of another mesh, one that is gone for
  *   long, or one that this node has not met yet.
- * - `timeout`: not everything has arrived in time.
+ * - `timeout`: not everything has arrived in time, or callbacks have not taken it in time.
  * - `unsupported`: the node has `wire: "go-warp"`, which numbers nothing.
  */
 export type TokenProblem = "malformed" | "gone" | "unknown" | "timeout" | "unsupported";
@@ -146,7 +146,10 @@ export class TokenError extends Error {
   override readonly name = "TokenError";
   /** Why. */
   readonly reason: TokenProblem;
-  /** The id of the node that it is about; absent when the token is malformed or unsupported. */
+  /**
+   * The id of the node that it is about; absent when the token is malformed or unsupported, and after a timeout when
+   * everything has arrived and waits for slow callbacks.
+   */
   readonly node: string | undefined;
 
   /** `timeout` is in milliseconds. */
@@ -161,7 +164,10 @@ const TOKEN_PROBLEMS: Readonly<Record<TokenProblem, (node: string, timeout: numb
   malformed: () => "it is no token of this version",
   gone: (node) => `node ${node} has departed, and something that it published has not arrived`,
   unknown: (node) => `node ${node} is not known here`,
-  timeout: (node, timeout) => `not everything of node ${node} has arrived within ${timeout} ms`,
+  timeout: (node, timeout) =>
+    node === ""
+      ? `callbacks are behind: what has arrived was not delivered within ${timeout} ms`
+      : `not everything of node ${node} has arrived within ${timeout} ms`,
   unsupported: () => 'the wire format "go-warp" has no numbers',
 };
 

@@ -239,7 +239,7 @@ export class MeshBus implements SyncBus {
   }
 
   /**
-   * A short text, of 31 characters or more that fit a cookie, a header and a URL, which stands for everything that this
+   * A short text, of 2 to 236 characters that fit a cookie, a header and a URL, which stands for everything that this
    * node has accepted so far. {@linkcode MeshBus.reached} waits for it on another node, so that a user whose next
    * request lands on another replica reads what was written here. With `earlier`, a token that the user brought, it
    * stands for that as well, of up to 8 nodes in all: those of the nodes that wrote first are left out.

@@ -110,8 +110,8 @@ export interface MeshMetrics extends Metrics {
   /** Delivery acknowledgements received. */
   readonly acksReceived: number;
   /**
-   * Delivery acknowledgements ignored, and batches in them: of unknown nodes, without the token that shows who sends
-   * them, and of batches that nobody awaits (any more).
+   * Delivery acknowledgements ignored, and batches in them: of nodes that are no peers, without the token that shows
+   * who sends them, with too few outcomes, and of batches that nobody awaits (any more).
    */
   readonly acksIgnored: number;
   /** Datagrams dropped because their extension block was malformed, or lacked a record that their type requires. */

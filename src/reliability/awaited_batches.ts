@@ -11,7 +11,7 @@ import { ClosedError, QuorumUnsupportedError } from "../errors.ts";
 import type { Clock, Timer } from "../platform/clock.ts";
 import { type AcknowledgingPeer, type AcknowledgingPeers, Quorum, type QuorumOwner } from "../pubsub/quorum.ts";
 import type { AwaitedQuorum } from "../pubsub/sync_bus.ts";
-import { type DeliveredBatch, isComplete, outcomeOf } from "../wire/outcomes.ts";
+import { type DeliveredBatch, isComplete, outcomeOf, type Outcomes } from "../wire/outcomes.ts";
 
 /**
  * How long after a batch was sent it is sent again to who has not acknowledged it, in milliseconds; at least twice the
@@ -48,9 +48,16 @@ interface AwaitedBatch {
   timer: Timer | undefined;
 }
 
+/** Whether outcomes cover the entries that are awaited. Those of another batch with the same number may not. */
+function hasAll(outcomes: Outcomes, quorums: Iterable<Quorum>): boolean {
+  if (typeof outcomes === "string") return true;
+  for (const { index } of quorums) if (index >= outcomes.length) return false;
+  return true;
+}
+
 /** Owns the quorums of a node. A batch is forgotten when none of its quorums is open. */
 export class AwaitedBatches implements QuorumOwner {
-  /** Acknowledgements that nobody awaits, or that were repeated. */
+  /** Acknowledgements that nobody awaits, that were repeated, or that lack entries. */
   unawaited = 0;
   readonly #config: AwaitedBatchesConfig;
   readonly #batches = new Map<number, AwaitedBatch>();
@@ -105,7 +112,7 @@ export class AwaitedBatches implements QuorumOwner {
     const peers = this.#peers();
     for (const { number, outcomes } of delivered) {
       const batch = this.#batches.get(number);
-      if (batch === undefined || batch.acknowledged.has(peer.id)) {
+      if (batch === undefined || batch.acknowledged.has(peer.id) || !hasAll(outcomes, batch.quorums)) {
         this.unawaited++;
         continue;
       }

@@ -86,6 +86,8 @@ export interface ConsistencyTokensConfig {
 /** A call of `reached`. */
 interface Wait {
   readonly entries: readonly TokenEntry[];
+  /** Whether everything has arrived, and the deliveries were asked to call back: once, as datagrams keep coming. */
+  isDelivering: boolean;
   settle(error?: unknown): void;
 }
 
@@ -160,6 +162,7 @@ export class ConsistencyTokens {
     const ends: (() => void)[] = [];
     const wait: Wait = {
       entries,
+      isDelivering: false,
       settle: (error) => {
         if (!this.#waits.delete(wait)) return;
         for (const end of ends) end();
@@ -182,13 +185,16 @@ export class ConsistencyTokens {
 
   /** Settles a wait when everything has arrived and was delivered, or can no longer arrive. */
   #look(wait: Wait): void {
+    if (wait.isDelivering) return;
     let isReached = true;
     for (const entry of wait.entries) {
       const state = this.#stateOf(entry);
       if (state === "gone") return wait.settle(new TokenError("gone", entry.id));
       if (state !== "reached") isReached = false;
     }
-    if (isReached) this.#config.deliveries.whenDelivered(() => wait.settle());
+    if (!isReached) return;
+    wait.isDelivering = true;
+    this.#config.deliveries.whenDelivered(() => wait.settle());
   }
 
   #stateOf({ id, number }: TokenEntry): "reached" | "missing" | "unknown" | "gone" {

@@ -347,7 +347,9 @@ export class Reliability implements StreamRegistry {
     this.acksReceived++;
     if (!this.sendStream.isAuthentic(id, source, extension)) return;
     const peer = this.#config.peers().get(id);
-    if (peer !== undefined) this.awaitedBatches.acknowledge(peer, extension.delivered ?? []);
+    // Any node can get a token of its own. Only those that count as peers are awaited.
+    if (peer?.isValidated === true) this.awaitedBatches.acknowledge(peer, extension.delivered ?? []);
+    else this.sendStream.acksRefused++;
   }
 
   #onStall(loopStall: LoopStall): void {

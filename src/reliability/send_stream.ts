@@ -111,7 +111,7 @@ export class SendStream {
   naksRefused = 0;
   /** Datagrams that were retransmitted. */
   retransmitsSent = 0;
-  /** Delivery acknowledgements that were refused: without the token. */
+  /** Delivery acknowledgements that were refused: without the token, or of nodes that are no validated peers. */
   acksRefused = 0;
   readonly #config: SendStreamConfig;
   readonly #retransmits: RetransmitQueue;

@@ -185,7 +185,7 @@ describe("keys that are published around close", () => {
   test("that are invalid are an error with the rule, and no gap", async () => {
     const { network, writer, reader, gaps } = await openPair();
     await network.clock.run(writer.close(), 2000);
-    await assertRejects(() => writer.publish(7 as unknown as string), TypeError, "must be a string");
+    await assertRejects(() => writer.publish(7 as unknown as string), TypeError, "must be a well-formed string");
     await assertRejects(() => writer.publish("x".repeat(2000)), RangeError, "must fit one datagram");
     await network.clock.advance(1000);
     assertEquals(gaps(), 0);

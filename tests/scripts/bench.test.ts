@@ -54,6 +54,8 @@ const EACH = [
   ...["ascii", "wide"].flatMap((kind) =>
     ["encode", "decode"].flatMap((step) => [`codec.${step}.${kind}`, `codec.${step}.${kind}.control`])
   ),
+  ...["trip", "mesh"].flatMap((way) => ["p50", "p99"].map((quantile) => `awaited.latency.${way}.${quantile}`)),
+  "awaited.throughput.mesh.keys",
   ...["codec.packet", "codec.packet.control"],
   ...["publish.pending", "publish.pending.control", "publish.new", "publish.new.control"],
   ...["deliver.unheard", "deliver.prefix", "deliver.others", "deliver.control"],
@@ -76,6 +78,7 @@ const INSTALLED = BROKERS.filter((broker) => serverVersion(broker) !== undefined
 const BESIDE = INSTALLED.flatMap((broker) => [
   ...latency(broker),
   ...throughput(broker),
+  `awaited.throughput.${broker}.keys`,
   // A server's processor time is read from /proc.
   ...(process.platform === "linux"
     ? ["1to1", "1to4", "4to4"].map((way) => `throughput.${way}.${broker}.serverCpu`)

@@ -12,9 +12,13 @@ import {
   encodePacket,
   type Extension,
   MeshBus,
+  type MeshMetrics,
   type MeshOptions,
+  QuorumNotSatisfiedError,
+  type SyncEvent,
 } from "../../mod.ts";
 import { encodeControl } from "../../src/wire/extension.ts";
+import type { DeliveredBatch } from "../../src/wire/outcomes.ts";
 import { fromHex, nodeIdBytes } from "../support/hex.ts";
 import { next, openMany, patient, withMeshes } from "../support/meshes.ts";
 import { sized } from "../support/size.ts";
@@ -450,6 +454,258 @@ test("a flood of malformed extensions is dropped and counted", async () => {
   const malformed = a.metrics().malformedExtensions - before;
   assert(Math.abs(malformed - (2000 - whole)) < 2, `${malformed}`);
   assert(Math.abs(got - whole) < 2, `${got}`);
+  await assertAlive();
+  await close();
+});
+
+const DELIVERED = 0x16;
+const CATCH_UP = 0x13;
+
+/** A packet with one more record, whose value need not be one. */
+function withRecord(packet: Uint8Array, tag: number, value: readonly number[]): Uint8Array {
+  return Uint8Array.of(...packet, tag, value.length >> 8, value.length & 0xff, ...value);
+}
+
+/** What a promise has come to, as far as it is settled. */
+function settlement<T>(promise: Promise<T>): { result: T | undefined; error: unknown } {
+  const settled: { result: T | undefined; error: unknown } = { result: undefined, error: undefined };
+  promise.then((result) => settled.result = result, (error) => settled.error = error);
+  return settled;
+}
+
+test("forged delivery acknowledgements confirm nothing, and are counted", async () => {
+  const { a, b, c, clock, network, send, assertAlive, close } = await underAttack();
+  const [aId, bId, cId] = [a, b, c].map(({ nodeId }) => nodeIdBytes(nodeId)) as [Uint8Array, Uint8Array, Uint8Array];
+  const tokens = new Map<string, Uint8Array>();
+  const numbers = new Map<string, number>();
+  network.tap(({ fate, from, to, data }) => {
+    if (fate !== "sent" || from.host !== "10.0.0.1") return;
+    const packet = decodePacket(data);
+    const { token, number, more, retransmit } = decodeExtension(packet.rest) ?? {};
+    if (token !== undefined) tokens.set(to.host, token.slice());
+    for (const key of "keys" in packet ? packet.keys : []) {
+      numbers.set(new TextDecoder().decode(key), number ?? more ?? retransmit ?? NaN);
+    }
+  });
+  const releases: (() => void)[] = [];
+  const hold = () => new Promise<void>((resolve) => releases.push(resolve));
+  for (const node of [b, c]) {
+    node.subscribe({ prefix: "held:" }, hold, { deliveredWhen: "settled", settleTimeout: 600_000 });
+  }
+  await a.publish("not awaited");
+  await clock.advance(50);
+  const timeout = 600_000;
+  const all = settlement(a.publishAndAwait("held:all", "all", { timeout }));
+  const one = settlement(a.publishAndAwait("held:one", 1, { timeout }));
+  await clock.advance(50);
+  assertEquals(releases.length, 4);
+  const awaited = numbers.get("held:all") as number;
+  const notAwaited = numbers.get("not awaited") as number;
+  assert(awaited > notAwaited && notAwaited > 0, `${awaited}, ${notAwaited}`);
+  assertEquals(numbers.get("held:one"), awaited, "One batch has both keys.");
+
+  const ack = (id: Uint8Array, delivered: readonly DeliveredBatch[], token?: Uint8Array, stream = aId) =>
+    encodeControl(DELIVERED, id, { stream, delivered, ...token && { token } });
+  const whole: readonly DeliveredBatch[] = [{ number: awaited, outcomes: "delivered" }];
+  // Nodes that have none are sent their token, and an unknown node gets one by a request.
+  const unknown = new Uint8Array(16).fill(9);
+  const unvalidated = new Uint8Array(16).fill(10);
+  send(ack(bId, whole));
+  send(ack(cId, whole));
+  send(encodeControl(CATCH_UP, unknown, { stream: aId, nonce: 1, since: 1000 }));
+  await clock.advance(5);
+  const [bToken, cToken, unknownToken] = ["10.0.0.2", "10.0.0.3", "10.0.0.66"].map((host) => tokens.get(host));
+  assert(bToken !== undefined && cToken !== undefined && unknownToken !== undefined);
+  // A node that says all that a peer does, and has responded to no path challenge.
+  const position = { last: 0, oldest: 1, age: Infinity };
+  send(heartbeat(unvalidated, "", { position, node: { acknowledges: true, zone: "x" } }));
+  await clock.advance(1);
+  send(encodeControl(CATCH_UP, unvalidated, { stream: aId, nonce: 2, since: 1000 }));
+  await clock.advance(1);
+  const unvalidatedToken = tokens.get("10.0.0.66");
+  assert(unvalidatedToken !== undefined && unvalidatedToken.join() !== unknownToken.join());
+  assertEquals(a.metrics().peers, 2);
+
+  const assertRefused = async (what: string, packet: Uint8Array, counts: Partial<MeshMetrics>) => {
+    const before = a.metrics();
+    send(packet);
+    await clock.advance(2);
+    const after = a.metrics();
+    for (const [name, count] of Object.entries(counts) as [keyof MeshMetrics, number][]) {
+      assertEquals(after[name] as number - (before[name] as number), count, `${what}: ${name}`);
+    }
+    assertEquals([all.result, all.error, one.result, one.error], [undefined, undefined, undefined, undefined], what);
+    assertEquals(after.awaiting, 2, what);
+  };
+  const ignored = { acksIgnored: 1, malformedExtensions: 0 };
+  for (const outcomes of ["delivered", "unsubscribed", "failed", ["delivered", "delivered"], []] as const) {
+    const batches = [{ number: awaited, outcomes }];
+    const what = JSON.stringify(outcomes);
+    await assertRefused(`of an unknown node, ${what}`, ack(unknown, batches), ignored);
+    await assertRefused(`of one with a token of its own, ${what}`, ack(unknown, batches, unknownToken), ignored);
+    await assertRefused(`of one with that of a peer, ${what}`, ack(unknown, batches, bToken), ignored);
+    await assertRefused(`of one that is not validated, ${what}`, ack(unvalidated, batches, unvalidatedToken), ignored);
+    await assertRefused(`of a peer, without a token, ${what}`, ack(bId, batches), ignored);
+    await assertRefused(`of a peer, with any token, ${what}`, ack(bId, batches, new Uint8Array(8)), ignored);
+    await assertRefused(`of a peer, with that of another, ${what}`, ack(bId, batches, cToken), ignored);
+    await assertRefused(`of a peer, with that of an unknown node, ${what}`, ack(cId, batches, unknownToken), ignored);
+    await assertRefused(`of the node itself, ${what}`, ack(aId, batches, bToken), { acksIgnored: 0 });
+    await assertRefused(`of another stream, ${what}`, ack(bId, batches, bToken, cId), { acksIgnored: 0 });
+  }
+  // Whoever sees the datagrams of a peer has its token. These batches are none that it can acknowledge.
+  for (const number of [1, notAwaited, awaited + 1, awaited + 1000, HIGHEST]) {
+    if (number === awaited) continue;
+    await assertRefused(`of batch ${number}`, ack(bId, [{ number, outcomes: "delivered" }], bToken), ignored);
+  }
+  const many = Array.from({ length: 64 }, (_, i) => ({ number: awaited + 1 + i, outcomes: "delivered" as const }));
+  await assertRefused("of 64 batches", ack(bId, many, bToken), { ...ignored, acksIgnored: 64 });
+  await assertRefused("without outcomes", ack(bId, [{ number: awaited, outcomes: [] }], bToken), ignored);
+  const short = [{ number: awaited, outcomes: [undefined] }];
+  await assertRefused("with too few outcomes", ack(bId, short, bToken), ignored);
+
+  const control = encodeControl(DELIVERED, bId, { stream: aId, token: bToken });
+  const u48 = [0, 0, 0, 0, 0, awaited];
+  for (
+    const value of [
+      [],
+      u48,
+      u48.slice(1),
+      [0, 0, 0, 0, 0, 0, 1],
+      [...u48, 4],
+      [...u48, 255],
+      [...u48, 3],
+      [...u48, 3, 0],
+      [...u48, 3, 0, 1],
+      [...u48, 3, 0, 5, 0x55],
+      [...u48, 3, 255, 255, 0x55, 0x55],
+      [...u48, 1, ...u48],
+      Array.from({ length: 65 }, () => [...u48, 1]).flat(),
+    ]
+  ) {
+    const counts = { acksIgnored: 0, malformedExtensions: 1 };
+    await assertRefused(`the record ${value}`, withRecord(control, 25, value), counts);
+  }
+  await assertRefused("no record", control, { acksIgnored: 0, malformedExtensions: 1 });
+
+  for (const release of releases) release();
+  await clock.advance(100);
+  const answers = [b, c].map(({ nodeId }) => ({ node: nodeId, outcome: "delivered" }));
+  const byNode = (list: readonly { readonly node: string }[] = []) =>
+    [...list].sort((x, y) => x.node < y.node ? -1 : 1);
+  assertEquals(byNode(all.result?.acknowledgements), byNode(answers));
+  const nodes = one.result?.acknowledgements.map(({ node }) => node) ?? [];
+  assert(nodes.length > 0 && nodes.every((node) => node === b.nodeId || node === c.nodeId), `${nodes}`);
+
+  // The same once more, when nobody awaits it.
+  const before = a.metrics();
+  send(ack(bId, whole, bToken));
+  send(ack(bId, whole, bToken));
+  await clock.advance(2);
+  assertEquals([a.metrics().acksIgnored - before.acksIgnored, a.metrics().awaiting], [2, 0]);
+  for (const { callbackErrors, sendErrors } of [a, b, c].map((node) => node.metrics())) {
+    assertEquals([callbackErrors, sendErrors], [0, 0]);
+  }
+  await assertAlive();
+  await close();
+});
+
+test("metadata that does not parse is left out and counted, and the keys are delivered", async () => {
+  const { a, clock, send, assertAlive, close } = await underAttack();
+  const got: SyncEvent[] = [];
+  a.subscribe("key", (event) => got.push(event));
+  const id = new Uint8Array(16).fill(9);
+  const body = encodePacket({ type: 3, nodeId: id, keys: [new TextEncoder().encode("key")] });
+  const block = Uint8Array.of(...body, ...encodeExtension({}));
+  const [region, vectorClock] = [1, 2];
+  for (
+    const [i, value] of [
+      [],
+      [0],
+      [0, 0],
+      [0, 0, region],
+      [0, 0, region, 0],
+      [0, 0, region, 5, 97],
+      [0, 0, region, 1, 0xff],
+      [0, 0, region, 65, ...Array<number>(65).fill(97)],
+      [0, 0, vectorClock],
+      [0, 0, vectorClock, 1],
+      [0, 0, vectorClock, 1, 0, 0, 0, 0, 0, 0, 0, 0, 1],
+      [0, 0, vectorClock, 1, 1, 97, 0, 0, 0, 0, 0, 0, 0],
+      [0, 0, vectorClock, 1, 1, 0xff, 0, 0, 0, 0, 0, 0, 0, 1],
+      [0, 0, vectorClock, 65, ...Array.from({ length: 65 }, () => [1, 97, 0, 0, 0, 0, 0, 0, 0, 1]).flat()],
+      // One entry is well-formed, and the next is not.
+      [0, 0, region, 1, 97, 0],
+    ].entries()
+  ) {
+    send(withRecord(block, 24, value));
+    await clock.advance(2);
+    const { invalidMetadata, malformedExtensions } = a.metrics();
+    assertEquals([invalidMetadata, malformedExtensions], [i + 1, 0], `${value}`);
+    assertEquals(got.splice(0), [{ key: "key", cause: "publish" }], `${value}`);
+  }
+  const { invalidMetadata } = a.metrics();
+  // Of an entry that is not there.
+  send(withRecord(block, 24, [255, 255, region, 1, 97]));
+  await clock.advance(2);
+  assertEquals(got.splice(0), [{ key: "key", cause: "publish" }]);
+  // A writer has the name of a property that every object has.
+  const writer = [9, ...new TextEncoder().encode("__proto__")];
+  send(withRecord(block, 24, [0, 0, vectorClock, 1, ...writer, 0, 0, 0, 0, 0, 0, 0, 7]));
+  await clock.advance(2);
+  assertEquals(got.map((event) => Object.entries(event.vectorClock ?? {})), [[["__proto__", 7]]]);
+  assertEquals(a.metrics().invalidMetadata, invalidMetadata);
+  await assertAlive();
+  await close();
+});
+
+test("a batch with prefixes that do not parse is dropped and counted, and does not count as received", async () => {
+  const { a, clock, send, assertAlive, close } = await underAttack();
+  const got: string[] = [];
+  a.subscribe({ prefix: "user:" }, ({ key, prefix }) => got.push(`${key} ${prefix}`));
+  const id = new Uint8Array(16).fill(9);
+  const body = encodePacket({ type: 3, nodeId: id, keys: [new TextEncoder().encode("user:1")] });
+  const numbered = (block: Extension) => Uint8Array.of(...body, ...encodeExtension(block));
+  for (const [i, value] of [[], [0], [0, 1], [0, 5, 97], [0, 1, 0xff], [0, 1, 97, 0], [255, 255, 97]].entries()) {
+    send(withRecord(numbered({ number: 1 }), 23, value));
+    send(withRecord(numbered({}), 23, value));
+    await clock.advance(2);
+    assertEquals([a.metrics().malformedExtensions, got.length], [2 * i + 2, 0], `${value}`);
+  }
+  send(numbered({ number: 1, prefixes: ["user:2"] }));
+  await clock.advance(2);
+  assertEquals(got, ["user:1 undefined", "user:2 user:2"]);
+  await assertAlive();
+  await close();
+});
+
+test("forged node records change no zone and no acknowledging peer, and malformed ones are counted", async () => {
+  const { a, b, c, clock, send, assertAlive, close } = await underAttack();
+  const position = { last: 0, oldest: 1, age: Infinity };
+  const bId = nodeIdBytes(b.nodeId);
+  const zone = "z".repeat(64);
+  let malformed = 0;
+  for (const value of [[], [1, 0xff], [1, 97, 0xc3], [1, ...Array<number>(65).fill(97)]]) {
+    for (const id of [bId, new Uint8Array(16).fill(9)]) {
+      send(withRecord(heartbeat(id, "10.0.0.66:9", { position }), 26, value));
+      await clock.advance(2);
+      assertEquals(a.metrics().malformedExtensions, ++malformed, `${value}`);
+    }
+  }
+  for (const acknowledges of [true, false]) {
+    for (const id of [bId, nodeIdBytes(c.nodeId), new Uint8Array(16).fill(10)]) {
+      send(heartbeat(id, "", { position, node: { acknowledges, zone } }));
+    }
+    await clock.advance(2);
+    const byZone = settlement(a.publishAndAwaitTopology("key", 1, { timeout: 1000 }));
+    const three = settlement(a.publishAndAwait("key", 3, { timeout: 1000 }));
+    const all = settlement(a.publishAndAwait("key", "all", { timeout: 1000 }));
+    await clock.advance(100);
+    for (const { error } of [byZone, three]) assert(error instanceof QuorumNotSatisfiedError, `${error}`);
+    assertEquals(all.error, undefined);
+    const nodes = all.result?.acknowledgements.map(({ node, zone }) => `${node} ${zone}`) ?? [];
+    assertEquals(nodes.sort(), [b, c].map(({ nodeId }) => `${nodeId} undefined`).sort());
+  }
+  assertEquals(a.metrics().malformedExtensions, malformed);
   await assertAlive();
   await close();
 });
