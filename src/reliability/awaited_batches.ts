@@ -2,7 +2,7 @@
  * Awaited batches: the batches of this node whose delivery is awaited, and who has acknowledged them. Who has not gets
  * them again.
  *
- * Kin to RSVP of JGroups, which repeats a message until all members have acknowledged it or the time is over.
+ * Kin to RSVP of JGroups, which repeats its request until all members have acknowledged or the time is over.
  *
  * @module
  */

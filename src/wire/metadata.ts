@@ -154,8 +154,8 @@ export function writeMetadata(bytes: Uint8Array, offset: number, entry: EntryMet
 }
 
 /**
- * Reads the entries of a record: those of the same index merge. `undefined` when it does not parse. Never throws; the
- * work is bounded by the bytes.
+ * Reads the entries of a record, in its order. `undefined` when it does not parse. Never throws; the work is bounded by
+ * the bytes.
  */
 export function readMetadata(value: Uint8Array): readonly EntryMetadata[] | undefined {
   const entries: EntryMetadata[] = [];

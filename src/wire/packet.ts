@@ -234,8 +234,8 @@ export function encodePacket(packet: KeyPacket | BatchPacket): Uint8Array {
 }
 
 /**
- * A fingerprint of the keys of a scanned batch, which ends at `end`: a hash of 32 bits over all its bytes. A hash of
- * some bytes only would take batches for copies whose keys differ elsewhere. Two lanes of words: 0.4 µs for 1,400
+ * A fingerprint of what a scanned batch carries up to `end`: a hash of 32 bits over all its bytes. A hash of some bytes
+ * only would take batches for copies that differ elsewhere. Two lanes of words: 0.4 µs for 1,400
  * bytes, a quarter of FNV-1a.
  */
 export function fingerprintOf(bytes: Uint8Array, end: number): number {
