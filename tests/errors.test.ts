@@ -56,6 +56,15 @@ describe("errors", () => {
     assertEquals([long.bytes, long.limit], [2000, 1378]);
     const quorum = new QuorumNotSatisfiedError(3, 1);
     assertEquals([quorum.required, quorum.acknowledged], [3, 1]);
+    assertEquals([quorum.acknowledgements, quorum.missing], [[], []]);
+    const missing = Array.from({ length: 5 }, (_, i) => ({ node: `n${i}`, reason: "lost" as const }));
+    const acknowledgements = [{ node: "a", zone: "z1", outcome: "delivered" as const }];
+    const zones = new QuorumNotSatisfiedError(2, 1, acknowledgements, missing, "zones");
+    assertEquals([zones.acknowledgements, zones.missing], [acknowledgements, missing]);
+    assertEquals(
+      zones.message,
+      "Quorum not satisfied: 1 of 2 zones have acknowledged (n0 lost, n1 lost, n2 lost, n3 lost, 1 more)",
+    );
   });
 });
 

@@ -19,8 +19,8 @@ export const AWAITS: readonly Mutant[] = judgedBy("awaits", [
   {
     name: "dropped keys count as delivered before the event for all subscriptions",
     file: "src/pubsub/dispatcher.ts",
-    find: "    this.#covered.push(() => {\n      receipt.take();\n      receipt.end();\n    });\n",
-    replace: "    receipt.take();\n    receipt.end();\n",
+    find: "        this.#covered.push(coverOf(chunk.keys.receipt));\n",
+    replace: "        coverOf(chunk.keys.receipt)();\n",
   },
   {
     name: "dropped keys are never acknowledged",

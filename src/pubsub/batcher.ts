@@ -20,6 +20,7 @@ import {
   MAX_DATAGRAM,
   MAX_KEY,
   MAX_PLAIN_KEY,
+  MAX_WRITERS,
   RECORD_HEADER_LENGTH,
 } from "../wire/layout.ts";
 import { mergeClocks, metadataLength } from "../wire/metadata.ts";
@@ -418,7 +419,8 @@ export class Batcher {
     const vectorClock = mergeClocks(noted.metadata?.vectorClock, entry.metadata?.vectorClock);
     if (vectorClock === undefined) return pending;
     const metadata = { ...noted.metadata, vectorClock };
-    const fits = RECORD_HEADER_LENGTH + metadataLength(metadata) <= MAX_METADATA;
+    const fits = Object.keys(vectorClock).length <= MAX_WRITERS &&
+      RECORD_HEADER_LENGTH + metadataLength(metadata) <= MAX_METADATA;
     return fits && batch.writer.replace(noted, metadata) ? pending : undefined;
   }
 

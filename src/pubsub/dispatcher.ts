@@ -289,12 +289,11 @@ export class Dispatcher {
     if (this.#isClosed) return;
     const isIdle = this.#head === undefined && this.#offers === undefined && !this.#isRunning && !this.#isBusy;
     if (isIdle && this.#round === undefined && !this.#hasDropped) return done();
-    // What was dropped counts as delivered only after the event that stands for it.
-    const onTurn = () => {
-      if (this.#hasDropped) this.#covered.push(done);
-      else done();
-    };
-    this.#append(this.#clock.now(), Infinity, false, onTurn, 0).count++;
+    // What was dropped counts as delivered only after the event that stands for it, which may come before or after the
+    // turn of this call.
+    const after = () => this.#hasDropped ? void this.#covered.push(done) : done();
+    const now = this.#clock.now();
+    this.#append(now, now, false, this.#hasDropped ? after : done, 0).count++;
     this.#open = undefined;
     if (!this.#isBehind) this.#fallBehind();
   }
@@ -352,7 +351,8 @@ export class Dispatcher {
     // never be notified.
     if (!this.#isRound && !this.#isRunning) {
       this.#offers = undefined;
-      this.#cover(this.#receipt);
+      // They precede what was queued, and what was dropped since they began.
+      if (this.#receipt !== undefined) this.#covered.unshift(coverOf(this.#receipt));
       this.#receipt = undefined;
     }
     if (this.#round !== "gap") this.#round = cause;
@@ -402,6 +402,7 @@ export class Dispatcher {
     const subscriptions = this.#subscriptions;
     this.#offeredSince = since;
     if (isPrefix) {
+      this.#receipt = receipt;
       this.#offers = subscriptions.offerPrefix(text, newest, isOwn, metadata, receipt);
       this.#receipt = receipt;
       return;
@@ -497,20 +498,13 @@ export class Dispatcher {
   #clear(): void {
     for (let chunk = this.#head; chunk !== undefined; chunk = chunk.next) {
       if (typeof chunk.keys === "function") this.#covered.push(chunk.keys);
-      else if (typeof chunk.keys === "object" && "text" in chunk.keys) this.#cover(chunk.keys.receipt);
+      else if (typeof chunk.keys === "object" && "text" in chunk.keys && chunk.keys.receipt !== undefined) {
+        this.#covered.push(coverOf(chunk.keys.receipt));
+      }
     }
     this.dropped += this.waiting;
     this.waiting = this.#bytes = 0;
     this.#head = this.#tail = this.#open = undefined;
-  }
-
-  /** An event for all subscriptions stands for what the receipt is of. */
-  #cover(receipt: EntryReceipt | undefined): void {
-    if (receipt === undefined) return;
-    this.#covered.push(() => {
-      receipt.take();
-      receipt.end();
-    });
   }
 
   #arm(): void {
@@ -529,7 +523,9 @@ export class Dispatcher {
       return;
     }
     const start = this.#mark = this.#clock.now();
-    if (this.#head !== undefined && start - this.#head.arrivedAt > this.#config.patience) this.#drop();
+    const isLate = this.#head !== undefined && start - this.#head.arrivedAt > this.#config.patience;
+    // Calls alone are never late: no key is dropped with them.
+    if (isLate && this.waiting > 0) this.#drop();
     this.#isBehind = !this.#workOff(start + BUDGET);
     this.#spent = this.#mark - start;
     this.#readingTurns = Math.min(MAX_READING_TURNS, Math.floor(this.#spent / BUDGET) - 1);
@@ -647,6 +643,14 @@ export class Dispatcher {
       this.#config.onSlow(topic ?? (this.#subscriptions.lastRecipients as Recipients).topic, duration);
     }
   }
+}
+
+/** The call that is due when an event for all subscriptions stands for what the receipt is of. */
+function coverOf(receipt: EntryReceipt): () => void {
+  return () => {
+    receipt.take();
+    receipt.end();
+  };
 }
 
 /** Bytes of what a chunk holds. */

@@ -78,6 +78,7 @@ export class Quorum implements DeliveryAwaiter {
   /** A peer has answered for the first time. */
   answer({ id, zone }: AcknowledgingPeer, outcome: Outcome, peers: AcknowledgingPeers): void {
     if (this.#isSettled || this.#answers.has(id)) return;
+    this.#left.delete(id);
     this.#lost.delete(id);
     this.#answers.set(id, { node: id, ...zone !== undefined && { zone }, outcome });
     if (outcome !== "failed") this.#count++;
@@ -123,7 +124,7 @@ export class Quorum implements DeliveryAwaiter {
     end();
   }
 
-  /** How many replicas or zones are required. With `"all"`, those that were there at the beginning and have not left. */
+  /** How many replicas or zones are required; with `"all"`, those of the beginning that have not left. */
   #required(): number {
     const { replicas, zones } = this.wish;
     if (zones !== undefined) return zones;

@@ -58,6 +58,11 @@ export class BatchNotes {
     return this.#add({ isPrefix: true, index, isForGo: false, metadata });
   }
 
+  /** Whether it has notes of the key with this index. */
+  hasKey(index: number): boolean {
+    return this.#entries.some((entry) => !entry.isPrefix && entry.index === index);
+  }
+
   /** Bytes by which the records grow when the metadata of an entry is replaced. */
   growth(entry: NotedEntry, metadata: Metadata): number {
     const change = noteLength({ ...entry, metadata }) - noteLength(entry);

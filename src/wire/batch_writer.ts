@@ -84,7 +84,7 @@ export class BatchWriter {
     this.#count++;
   }
 
-  /** Adds a key with notes. `undefined` when the datagram would exceed its limit, or the largest size if it is alone. */
+  /** Adds a key with notes. `undefined` when the datagram would exceed its limit, or the largest size when alone. */
   addKey(key: string, isForGo: boolean, metadata: Metadata | undefined): NotedEntry | undefined {
     const notes = this.#notes ?? new BatchNotes();
     const room = this.#available - notes.lengthWith({ isForGo, metadata });
@@ -117,14 +117,14 @@ export class BatchWriter {
     return true;
   }
 
-  /** The index of the last key with this text, or -1. */
+  /** The index of the key with this text and without notes, or -1. */
   indexOf(key: string): number {
     let found = -1;
     let at = BATCH_KEYS_OFFSET;
     for (let index = 0; index < this.#count; index++) {
       const start = at + BATCH_KEY_OVERHEAD;
       at = start + readU16(this.#bytes, at);
-      if (equalsUtf8(key, this.#bytes, start, at)) found = index;
+      if (equalsUtf8(key, this.#bytes, start, at) && this.#notes?.hasKey(index) !== true) found = index;
     }
     return found;
   }

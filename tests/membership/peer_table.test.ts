@@ -508,3 +508,63 @@ test("whatever is heard and responded: the table is bounded, validated peers sta
     { numRuns: 500 },
   );
 });
+
+describe("peers that acknowledge deliveries", () => {
+  const namesOf = ({ all }: { readonly all: readonly PeerEntry[] }) => all.map(({ id }) => id);
+
+  test("are those with a validated path that say so, with their zones", () => {
+    const { table } = setUp();
+    const [first, second, third] = [
+      join(table, 1),
+      join(table, 2, { validated: false }),
+      join(table, 3),
+    ];
+    // A node without the extension says nothing of itself.
+    table.report(join(table, 4, { extended: false, validated: false }), { acknowledges: true });
+    assertEquals(table.acknowledging(), { all: [], ids: new Set<string>() });
+    table.report(first, { acknowledges: true, zone: "z1" });
+    table.report(second, { acknowledges: true });
+    table.report(third, { acknowledges: false, zone: "z3" });
+    assertEquals(namesOf(table.acknowledging()), [nameOf(1)]);
+    assertEquals([...table.acknowledging().ids], [nameOf(1)]);
+    assertEquals([first.zone, second.zone, third.zone], ["z1", undefined, "z3"]);
+    table.validate(second, placeOf(2));
+    table.report(third, { acknowledges: true });
+    assertEquals([namesOf(table.acknowledging()), third.zone], [[nameOf(1), nameOf(2), nameOf(3)], undefined]);
+  });
+
+  test("are the same object until a peer comes, goes, is validated or says something else", () => {
+    const { table } = setUp();
+    const first = join(table, 1);
+    table.report(first, { acknowledges: true, zone: "z1" });
+    const before = table.acknowledging();
+    table.report(first, { acknowledges: true, zone: "z1" });
+    table.onHeartbeat(heardFrom(1));
+    assertEquals(table.acknowledging() === before, true);
+    table.report(first, { acknowledges: true, zone: "z2" });
+    const moved = table.acknowledging();
+    assertEquals([moved === before, namesOf(moved), first.zone], [false, [nameOf(1)], "z2"]);
+    const second = join(table, 2, { validated: false });
+    table.report(second, { acknowledges: true });
+    assertEquals(namesOf(table.acknowledging()), [nameOf(1)]);
+    table.validate(second, placeOf(2));
+    assertEquals(namesOf(table.acknowledging()), [nameOf(1), nameOf(2)]);
+    table.remove(nameOf(1));
+    assertEquals([namesOf(table.acknowledging()), [...table.acknowledging().ids]], [[nameOf(2)], [nameOf(2)]]);
+    table.report(second, { acknowledges: false });
+    assertEquals(namesOf(table.acknowledging()), []);
+    // What was returned before does not change.
+    assertEquals(namesOf(before), [nameOf(1)]);
+  });
+});
+
+test("a plain node is known as long as there is one", () => {
+  const { table } = setUp();
+  assertEquals(table.hasPlain, false);
+  join(table, 1);
+  assertEquals(table.hasPlain, false);
+  join(table, 2, { extended: false, validated: false });
+  assertEquals(table.hasPlain, true);
+  table.remove(nameOf(2));
+  assertEquals(table.hasPlain, false);
+});

@@ -83,6 +83,114 @@ describe("a guard", () => {
   });
 });
 
+describe("a published prefix", () => {
+  /** Prefixes that are remembered. */
+  const RING = 1024;
+
+  test("makes the guards of its keys stale, and those alone, and no later one", () => {
+    const { guards } = makeGuards();
+    const keys = ["user:1", "user:", "user", "use", "éa", "x"];
+    const before = keys.map((key) => guards.guard(key));
+    guards.touchPrefix("user:");
+    guards.touchPrefix("é");
+    assertEquals(before.map((guard) => guard.isFresh()), [false, false, true, true, false, true]);
+    const after = keys.map((key) => guards.guard(key));
+    assert(after.every((guard) => guard.isFresh()));
+    guards.touchPrefix("user:1");
+    assertEquals(after.map((guard) => guard.isFresh()), [false, true, true, true, true, true]);
+  });
+
+  test("makes one of two guards of a key stale when only the other was taken after it", () => {
+    const { guards } = makeGuards();
+    const before = guards.guard("k1");
+    guards.touchPrefix("k");
+    const after = guards.guard("k1");
+    assertEquals([before.isFresh(), after.isFresh()], [false, true]);
+  });
+
+  test("that is empty makes all guards stale, and leaves nothing held", () => {
+    const { clock, guards } = makeGuards();
+    const before = ["a", ""].map((key) => guards.guard(key));
+    guards.touchPrefix("");
+    assertEquals([before.map((guard) => guard.isFresh()), guards.idle, clock.pending], [[false, false], true, 0]);
+    assert(guards.guard("a").isFresh());
+  });
+
+  test("makes guards stale that are not of its keys only after 1,024 others", () => {
+    const { guards } = makeGuards();
+    const old = guards.guard("a");
+    guards.touchPrefix("x");
+    const young = guards.guard("a");
+    for (let i = 1; i < RING; i++) guards.touchPrefix(`x${i}`);
+    assertEquals([old.isFresh(), young.isFresh()], [true, true]);
+    guards.touchPrefix("y");
+    assertEquals([old.isFresh(), young.isFresh()], [false, true]);
+    guards.touchPrefix("y");
+    assertEquals([old.isFresh(), young.isFresh(), guards.guard("a").isFresh()], [false, false, true]);
+  });
+
+  test("that was overwritten by later ones makes no guard fresh again", () => {
+    const { guards } = makeGuards();
+    const guard = guards.guard("a1");
+    guards.touchPrefix("a");
+    assertEquals(guard.isFresh(), false);
+    for (let i = 0; i < 3 * RING; i++) {
+      guards.touchPrefix("x");
+      assertEquals(guard.isFresh(), false);
+    }
+  });
+
+  test("takes no room while no key is guarded, and none after `close`", () => {
+    const { guards } = makeGuards();
+    for (let i = 0; i < 2 * RING; i++) guards.touchPrefix("x");
+    const guard = guards.guard("a");
+    for (let i = 0; i < RING; i++) guards.touchPrefix("x");
+    assert(guard.isFresh());
+    guards.close();
+    guards.touchPrefix("a");
+    assertEquals([guard.isFresh(), guards.idle], [false, true]);
+  });
+
+  test("of any text, among touches, makes exactly the guards of its keys stale", () => {
+    const key = fc.constantFrom("", "a", "ab", "abc", "b", "é");
+    const step = fc.oneof(
+      { weight: 4, arbitrary: fc.record({ do: fc.constant("guard" as const), key }) },
+      { weight: 2, arbitrary: fc.record({ do: fc.constant("touch" as const), key }) },
+      { weight: 2, arbitrary: fc.record({ do: fc.constant("prefix" as const), key }) },
+      // Many of one that no key begins with: after 1,024 of them an older guard is stale.
+      { weight: 1, arbitrary: fc.record({ do: fc.constant("many" as const), key: fc.nat(700).map(String) }) },
+    );
+    fc.assert(fc.property(fc.array(step, { maxLength: 40, size: "max" }), (steps) => {
+      const { guards } = makeGuards();
+      let published = 0;
+      const taken: { readonly guard: LoadGuard; readonly since: number; isStale: boolean }[] = [];
+      const touch = (isTouched: (key: string) => boolean) => {
+        for (const item of taken) item.isStale ||= isTouched(item.guard.key);
+      };
+      for (const { do: what, key } of steps) {
+        // What is published while no key is guarded is not counted.
+        const isIdle = guards.idle;
+        if (what === "guard") taken.push({ guard: guards.guard(key), since: published, isStale: false });
+        else if (what === "touch") {
+          guards.touch(key);
+          touch((other) => other === key);
+        } else if (what === "prefix") {
+          guards.touchPrefix(key);
+          if (!isIdle && key !== "") published++;
+          touch((other) => other.startsWith(key));
+        } else {
+          for (let i = 0; i < Number(key); i++) guards.touchPrefix("x");
+          if (!isIdle) published += Number(key);
+        }
+        for (const item of taken) {
+          item.isStale ||= published - item.since > RING;
+          assertEquals(item.guard.isFresh(), !item.isStale);
+        }
+      }
+    }));
+  });
+});
+
 describe("time", () => {
   test("leaves a guard fresh for a minute, and makes it stale after two", async () => {
     for (const offset of [0, 1, 30_000, 59_999]) {

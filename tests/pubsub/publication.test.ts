@@ -1,72 +1,133 @@
-// Publications: what may be published, and the errors about what may not.
+// The check of what is published: each rule with its message, and the room that metadata leaves for a key.
 import { describe, test } from "node:test";
-import { assertEquals, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertThrows } from "@std/assert";
 import { KeyTooLongError } from "../../src/errors.ts";
-import type { Topic } from "../../src/events.ts";
-import { checkGoKey, checkPublication, isAlike } from "../../src/pubsub/publication.ts";
+import { checkGoKey, checkPublication, isAlike, MAX_METADATA } from "../../src/pubsub/publication.ts";
+import type { Topic } from "../../src/pubsub/sync_bus.ts";
+import { BatchWriter } from "../../src/wire/batch_writer.ts";
+import type { Metadata } from "../../src/wire/metadata.ts";
+
+/** A clock whose entry takes `bytes` bytes in its record: 4 for the entry, and at least 10 for each writer. */
+function clockOf(bytes: number): Metadata {
+  const clock: Record<string, number> = {};
+  let left = bytes - 4;
+  for (let i = 0; left > 0; i++) {
+    // What is left must be enough for one more writer, whose name is unique with two digits.
+    const writer = left <= 73 ? left - 9 : Math.min(64, left - 9 - 11);
+    clock[`${i}`.padStart(2, "0").padEnd(writer, "w")] = i;
+    left -= 9 + writer;
+  }
+  return { vectorClock: clock };
+}
 
 describe("what is published", () => {
-  test("is a key or a prefix, with its metadata", () => {
+  test("is a key or a prefix, with a copy of its metadata", () => {
     assertEquals(checkPublication("k"), { text: "k", isPrefix: false, metadata: undefined });
-    assertEquals(checkPublication({ prefix: "" }), { text: "", isPrefix: true, metadata: undefined });
-    const metadata = { region: "eu", scope: "local" as const };
-    assertEquals(checkPublication({ prefix: "user:" }, metadata), { text: "user:", isPrefix: true, metadata });
+    assertEquals(checkPublication(""), { text: "", isPrefix: false, metadata: undefined });
+    assertEquals(checkPublication({ prefix: "" }, { region: "eu", scope: undefined }), {
+      text: "",
+      isPrefix: true,
+      metadata: { region: "eu" },
+    });
   });
 
-  const ILL: readonly unknown[] = ["\ud800", { prefix: "user:\udc00" }, { prefix: 5 }, {}, null, undefined, 5, ["k"]];
-  for (const topic of ILL) {
-    test(`is well-formed text: ${JSON.stringify(topic)}`, () => {
-      assertThrows(
-        () => checkPublication(topic as Topic),
-        TypeError,
-        "must be a well-formed string or { prefix: string }",
-      );
+  const rule = "Cannot publish as the key must be a well-formed string or { prefix: string }: current value is ";
+  const refused: readonly (readonly [unknown, string])[] = [
+    [undefined, `${rule}undefined`],
+    [null, `${rule}null`],
+    [5, `${rule}5`],
+    [{}, `${rule}[object Object]`],
+    [{ prefix: 5 }, `${rule}[object Object]`],
+    ["\ud800", rule],
+    [{ prefix: "a\udc00" }, rule],
+  ];
+  for (const [topic, message] of refused) {
+    test(`is refused: ${JSON.stringify(topic)}`, () => {
+      const error = assertThrows(() => checkPublication(topic as Topic), TypeError) as Error;
+      assert(error.message.startsWith(message), error.message);
     });
   }
 
-  test("has no options beside the prefix", () => {
-    const topic = { prefix: "a", scope: "local" } as Topic;
-    assertThrows(() => checkPublication(topic), TypeError, 'every option must be known: current value is "scope"');
+  test("is refused with an unknown property beside the prefix", () => {
+    const error = assertThrows(() => checkPublication({ prefix: "a", self: true } as Topic), TypeError) as Error;
+    assert(error.message.includes("self"), error.message);
   });
 
-  test("fits a datagram: 1,366 bytes for a key, 1,363 for a prefix, less with metadata", () => {
-    const longest = (make: (length: number) => unknown) => {
-      let length = 1;
-      for (;; length++) {
-        try {
-          make(length + 1);
-        } catch (error) {
-          return [length, error instanceof KeyTooLongError ? error.limit : 0];
-        }
-      }
-    };
-    assertEquals(longest((n) => checkPublication("x".repeat(n))), [1366, 1366]);
-    assertEquals(longest((n) => checkPublication({ prefix: "x".repeat(n) })), [1363, 1363]);
-    assertEquals(longest((n) => checkPublication("x".repeat(n), { region: "eu" })), [1357, 1357]);
-    assertEquals(longest((n) => checkPublication({ prefix: "x".repeat(n) }, { scope: "local" })), [1357, 1357]);
-    assertEquals(longest((n) => checkGoKey("x".repeat(n))), [1360, 1360]);
+  test("is refused when its metadata is out of range", () => {
+    assertThrows(() => checkPublication("k", { region: "" }), RangeError, "`region` must have 1 to 64 bytes");
+    assertThrows(() => checkPublication("k", { scope: "all" as "local" }), TypeError, "`scope` must be");
   });
 
   test("has at most 1,024 bytes of metadata", () => {
-    const clock = (writers: number) => ({
-      vectorClock: Object.fromEntries(Array.from({ length: writers }, (_, i) => [`${i}`.padStart(55, "w"), i])),
-    });
-    checkPublication("k", clock(15));
-    assertThrows(() => checkPublication("k", clock(16)), RangeError, "at most 1024 bytes: current value is 1031");
+    const [most, more] = [clockOf(MAX_METADATA - 3), clockOf(MAX_METADATA - 2)];
+    assertEquals(checkPublication("k", most).metadata, most);
+    assertThrows(
+      () => checkPublication("k", more),
+      RangeError,
+      "Cannot publish as the metadata of a key must take at most 1024 bytes: current value is 1025",
+    );
   });
 
-  test("for Go nodes is a key", () => {
+  // Each text is the longest that fits a datagram with its metadata, as a batch writer finds too.
+  const limits: readonly (readonly [string, boolean, Metadata, number])[] = [
+    ["a key", false, {}, 1366],
+    ["a prefix", true, {}, 1363],
+    ["a key with a scope", false, { scope: "local" }, 1360],
+    ["a prefix with a scope", true, { scope: "local" }, 1357],
+    ["a key with a region", false, { region: "é" }, 1357],
+    ["a key with the most metadata", false, clockOf(MAX_METADATA - 3), 342],
+    ["a prefix with the most metadata", true, clockOf(MAX_METADATA - 3), 339],
+  ];
+  for (const [what, isPrefix, metadata, limit] of limits) {
+    test(`has at most ${limit} bytes as ${what}`, () => {
+      const topicOf = (text: string) => isPrefix ? { prefix: text } : text;
+      const longest = checkPublication(topicOf("x".repeat(limit)), metadata);
+      const error = assertThrows(() => checkPublication(topicOf("é".repeat(limit / 2 + 1)), metadata), KeyTooLongError);
+      assertEquals([error.bytes, error.limit], [2 * Math.floor(limit / 2 + 1), limit]);
+      const put = (text: string) => {
+        const writer = new BatchWriter(new Uint8Array(16), true);
+        if (!isPrefix && longest.metadata === undefined) return writer.put(text) > 0;
+        const entry = isPrefix
+          ? writer.addPrefix(text, longest.metadata)
+          : writer.addKey(text, false, longest.metadata);
+        return entry !== undefined;
+      };
+      assertEquals([put(longest.text), put(`${longest.text}x`)], [true, false]);
+    });
+  }
+});
+
+describe("a key for Go nodes", () => {
+  test("is a string that fits a datagram with the mark of it", () => {
+    assertEquals(checkGoKey("k"), { text: "k", isPrefix: false, metadata: undefined });
+    assertEquals(checkGoKey("x".repeat(1360)).text.length, 1360);
+    const error = assertThrows(() => checkGoKey("x".repeat(1361)), KeyTooLongError);
+    assertEquals([error.bytes, error.limit], [1361, 1360]);
+    const writer = new BatchWriter(new Uint8Array(16), true);
+    assertEquals(writer.addKey("x".repeat(1361), true, undefined), undefined);
+    assert(writer.addKey("x".repeat(1360), true, undefined) !== undefined);
+  });
+
+  test("is no prefix", () => {
     assertThrows(
-      () => checkGoKey({ prefix: "a" } as unknown as string),
+      () => checkGoKey({ prefix: "k" } as unknown as string),
       TypeError,
-      "`goKeys` must be an array of keys",
+      "Cannot publish as `goKeys` must be an array of keys: current value is [object Object]",
     );
   });
 });
 
-test("two events are alike when they go to the same nodes", () => {
-  const eu = { region: "eu" };
-  assertEquals([isAlike(undefined, undefined), isAlike(eu, { region: "eu", vectorClock: { a: 1 } })], [true, true]);
-  assertEquals([isAlike(eu, undefined), isAlike(eu, { region: "us" })], [false, false]);
-  assertEquals(isAlike({ ...eu, scope: "local" }, { ...eu, scope: "global" }), false);
+test("events are alike when they differ in their clocks alone", () => {
+  const [eu, us, local] = [{ region: "eu" }, { region: "us" }, { region: "eu", scope: "local" as const }];
+  assertEquals([isAlike(undefined, undefined), isAlike(undefined, {}), isAlike({ vectorClock: { a: 1 } }, {})], [
+    true,
+    true,
+    true,
+  ]);
+  assertEquals([isAlike(eu, { ...eu, vectorClock: { a: 1 } }), isAlike(eu, us), isAlike(eu, local)], [
+    true,
+    false,
+    false,
+  ]);
+  assertEquals([isAlike(undefined, eu), isAlike({ scope: "global" }, undefined)], [false, false]);
 });

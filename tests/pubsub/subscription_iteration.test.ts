@@ -171,6 +171,45 @@ describe("an undelivered event", () => {
     }
   });
 
+  test("has the higher of two counts, whether each is a number or a bigint", async () => {
+    const { subscriptions, subscription } = setUp("k");
+    subscriptions.deliver("k", { vectorClock: { a: 2n ** 60n, b: 7, c: 2n ** 53n } });
+    subscriptions.deliver("k", { vectorClock: { a: 9, b: 2n ** 61n, c: 2n ** 53n + 1n } });
+    const { value } = await subscription[Symbol.asyncIterator]().next();
+    assertEquals(value.vectorClock, { a: 2n ** 60n, b: 2n ** 61n, c: 2n ** 53n + 1n });
+  });
+
+  test("of a published prefix keeps the prefix when the key of it is published too", async () => {
+    const { subscriptions, subscription } = setUp({ prefix: "user:" });
+    // All keys of the subscription have changed: a later event of one key says less.
+    subscriptions.deliverPrefix("user:4", { vectorClock: { a: 1 } });
+    subscriptions.deliver("user:4", { vectorClock: { a: 3 }, region: "eu" });
+    const events = subscription[Symbol.asyncIterator]();
+    const { value } = await events.next();
+    assertEquals(value, {
+      key: "user:4",
+      cause: "publish",
+      prefix: "user:4",
+      region: "eu",
+      vectorClock: { a: 3 },
+    });
+  });
+
+  test("of a key takes the prefix of a later publish that names the same", async () => {
+    const { subscriptions, subscription } = setUp("k1");
+    subscriptions.deliver("k1", { region: "eu" });
+    assertEquals([subscriptions.deliverPrefix("k"), subscriptions.counts.merged], [1, 1]);
+    const { value } = await subscription[Symbol.asyncIterator]().next();
+    assertEquals(value, { key: "k1", cause: "publish", prefix: "k", region: "eu" });
+  });
+
+  test("of a wider prefix is that of all that the subscription covers, once", async () => {
+    const { subscriptions, subscription } = setUp({ prefix: "user:" });
+    for (const prefix of ["", "us", "user:"]) subscriptions.deliverPrefix(prefix);
+    assertEquals(subscriptions.counts, { events: 3, merged: 2, overflows: 0 });
+    assertEquals(await drain(subscription), ["user:"]);
+  });
+
   test("of an exact subscription is never lost, though its capacity is 1", async () => {
     const { subscriptions, subscription, deliver } = setUp("k", { capacity: 1 });
     for (let i = 0; i < 1000; i++) deliver("k");

@@ -728,3 +728,114 @@ describe("a peer that received a number twice", () => {
     assertEquals(retransmits(), [[2, "10.0.0.1"]]);
   });
 });
+
+describe("a delivery acknowledgement", () => {
+  const peer = { ...requester("a"), isValidated: true };
+
+  test("with the token of the peer in whose name it comes is authentic, wherever it came from", () => {
+    const { own, posted } = setUp({ peers: [peer] });
+    const token = own.tokenFor(peer);
+    assertEquals([own.isAuthentic("a", AT, { token }), own.isAuthentic("a", peer.endpoint, { token })], [true, true]);
+    assertEquals([posted, own.acksRefused], [[], 0]);
+  });
+
+  test("without the token, or with another's, is refused, and the peer is sent its token at its own address", () => {
+    const b = requester("bb");
+    const { own, posted, pending } = setUp({ peers: [peer, b] });
+    const tokens = [undefined, own.tokenFor(b), new Uint8Array(8)];
+    pending.age = 5;
+    for (const token of tokens) assertEquals(own.isAuthentic("a", AT, token === undefined ? {} : { token }), false);
+    assertEquals(own.acksRefused, 3);
+    const token = own.tokenFor(peer);
+    for (const { type, to, extension } of posted) {
+      assertEquals([type, to], [TYPE_STATE, peer.endpoint]);
+      assertEquals(extension, { position: { last: 0, oldest: 1, age: Infinity }, pending: 5, token });
+    }
+    assertEquals([posted.length, own.isAuthentic("a", AT, { token })], [3, true]);
+  });
+
+  test("with a token for an address where the peer is no longer reached is refused", () => {
+    const { own, known } = setUp({ peers: [peer] });
+    const token = own.tokenFor(peer);
+    known.set("a", { ...peer, endpoint: { ...peer.endpoint, port: 9999 } });
+    assertEquals([own.isAuthentic("a", AT, { token }), own.acksRefused], [false, 1]);
+  });
+
+  test("of a peer without a validated path, or of an unknown node, is refused and not answered", () => {
+    const { own, posted } = setUp({ peers: [requester("a")] });
+    assertEquals([own.isAuthentic("a", AT, {}), own.isAuthentic("unknown", AT, {})], [false, false]);
+    assertEquals([posted, own.acksRefused], [[], 2]);
+  });
+
+  test("that is forged is answered at a limited rate", async () => {
+    const { own, clock, posted } = setUp({ peers: [peer] });
+    for (let i = 0; i < 10_000; i++) own.isAuthentic("a", AT, {});
+    const first = posted.length;
+    assertLessOrEqual(first, 1000);
+    await clock.advance(1000);
+    for (let i = 0; i < 10_000; i++) own.isAuthentic("a", AT, {});
+    assertEquals([posted.length, own.acksRefused], [2 * first, 20_000]);
+  });
+});
+
+describe("a batch whose delivery was not acknowledged", () => {
+  const three = [requester("a"), requester("bb"), requester("ccc")];
+
+  test("is sent again to that peer alone, though there is a group", async () => {
+    const { own, clock, send, retransmits } = setUp({ peers: three });
+    send(5);
+    for (const number of [3, 4]) own.retransmit(number, "bb");
+    own.retransmit(5, "ccc");
+    await clock.advance(20);
+    assertEquals(retransmits(), [[3, "10.0.0.2"], [4, "10.0.0.2"], [5, "10.0.0.3"]]);
+    assertEquals(own.retransmitsSent, 3);
+  });
+
+  test("is sent again once to the group when two have not acknowledged it, and then to each alone", async () => {
+    const { own, clock, send, retransmits } = setUp({ peers: three });
+    send(5);
+    for (const expected of [[[3, "group"]], [[3, "10.0.0.2"], [3, "10.0.0.3"]]] as const) {
+      await clock.advance(20);
+      for (const id of ["bb", "ccc"]) own.retransmit(3, id);
+      assertEquals(retransmits(), expected.map(([number, to]) => [number, to]));
+    }
+  });
+
+  test("is sent again to each alone when there is no group", async () => {
+    const { own, clock, send, retransmits } = setUp({ peers: three, multicast: false });
+    send(5);
+    for (const id of ["bb", "ccc"]) own.retransmit(3, id);
+    await clock.advance(20);
+    assertEquals(retransmits(), [[3, "10.0.0.2"], [3, "10.0.0.3"]]);
+  });
+
+  test("is not sent again when it is no longer held, or the peer is not known", async () => {
+    const { own, clock, buffer, send, retransmits, ready } = setUp({ maxBytes: 400 });
+    send(50);
+    assertLessOrEqual(2, buffer.oldest);
+    own.retransmit(buffer.oldest - 1, "a");
+    own.retransmit(50, "nobody");
+    await clock.advance(20);
+    assertEquals([retransmits(), ready.count], [[], 0]);
+    own.retransmit(50, "a");
+    await clock.advance(20);
+    assertEquals(retransmits(), [[50, "10.0.0.1"]]);
+  });
+
+  test("is marked as a retransmission, and as awaited all the same", async () => {
+    const { own, clock } = setUp();
+    own.sent(Uint8Array.of(1, 2, ...encodeExtension({ number: 1, isAwaited: true })));
+    own.sent(Uint8Array.of(1, 2, ...encodeExtension({ prefixes: ["p"], more: 2, isAwaited: true })));
+    own.announce();
+    for (const number of [1, 2]) own.retransmit(number, "a");
+    await clock.advance(20);
+    const blocks: (Extension | undefined)[] = [];
+    for (let next = own.takeRetransmit(); next !== undefined; next = own.takeRetransmit()) {
+      blocks.push(decodeExtension(next.datagram.subarray(2)));
+    }
+    assertEquals(blocks, [
+      { retransmit: 1, isAwaited: true },
+      { prefixes: ["p"], retransmit: 2, isAwaited: true },
+    ]);
+  });
+});

@@ -57,3 +57,21 @@ export const nearlyUtf8: fc.Arbitrary<Uint8Array<ArrayBuffer>> = fc.array(
 
 /** A node id. */
 export const nodeId: fc.Arbitrary<Uint8Array<ArrayBuffer>> = fc.uint8Array({ minLength: 16, maxLength: 16 });
+
+/** A name of a region, a zone or a writer: 1 to 64 bytes of UTF-8. */
+export const name: fc.Arbitrary<string> = fc.oneof(
+  fc.constantFrom("eu-west-1", "é", "🙂", "__proto__", "constructor", "toString", "0", "w".repeat(64)),
+  fc.array(character, { minLength: 1, maxLength: 16 }).map((characters) => characters.join("")),
+);
+
+/** A count of a vector clock, as it is read: a number up to 2^53 - 1, and a bigint above. */
+const count: fc.Arbitrary<number | bigint> = fc.oneof(
+  fc.maxSafeNat(),
+  fc.bigInt({ min: 2n ** 53n, max: 2n ** 64n - 1n }),
+  fc.constantFrom<number | bigint>(0, 1, 2 ** 32, Number.MAX_SAFE_INTEGER, 2n ** 53n, 2n ** 64n - 1n),
+);
+
+/** A vector clock with at most six writers. */
+export const vectorClock: fc.Arbitrary<Record<string, number | bigint>> = fc.array(fc.tuple(name, count), {
+  maxLength: 6,
+}).map((counts) => Object.fromEntries(counts));
