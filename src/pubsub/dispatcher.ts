@@ -289,11 +289,8 @@ export class Dispatcher {
     if (this.#isClosed) return;
     const isIdle = this.#head === undefined && this.#offers === undefined && !this.#isRunning && !this.#isBusy;
     if (isIdle && this.#round === undefined && !this.#hasDropped) return done();
-    // What was dropped counts as delivered only after the event that stands for it, which may come before or after the
-    // turn of this call.
-    const after = () => this.#hasDropped ? void this.#covered.push(done) : done();
     const now = this.#clock.now();
-    this.#append(now, now, false, this.#hasDropped ? after : done, 0).count++;
+    this.#append(now, now, false, done, 0).count++;
     this.#open = undefined;
     if (!this.#isBehind) this.#fallBehind();
   }
@@ -568,8 +565,11 @@ export class Dispatcher {
       return true;
     }
     this.#remove(chunk);
-    if (typeof keys === "function") keys();
-    else {
+    if (typeof keys === "function") {
+      // What was dropped before the call counts as delivered only after the event that stands for it.
+      if (this.#hasDropped) this.#covered.push(keys);
+      else keys();
+    } else {
       this.waiting--;
       this.#offerNoted(keys, chunk.newest, chunk.since, chunk.isOwn);
     }

@@ -469,7 +469,16 @@ describe("however long callbacks take", () => {
           calledCount += called.length;
         },
       ),
-      { numRuns: 200 },
+      {
+        numRuns: 200,
+        // The second drop came before the round for the first had ended: the earlier call was the later one.
+        examples: [[[
+          { pause: 0, keys: 2, also: "nothing" },
+          { pause: 800, keys: 0, also: "nothing" },
+          { pause: 800, keys: 1, also: "whenDelivered" },
+          { pause: 0, keys: 1, also: "whenDelivered" },
+        ], [6, 1500, 0]]],
+      },
     );
     assert(
       endedCount > 2000 && droppedCount > 500 && calledCount > 100,
