@@ -30,7 +30,7 @@ import { PathValidation } from "./path_validation.ts";
 import type { JoiningState, PeerEntry } from "./peer.ts";
 import { PeerTable } from "./peer_table.ts";
 import { ResponseSuppression } from "./response_suppression.ts";
-import type { StreamRegistry } from "./stream_registry.ts";
+import type { Departure, StreamRegistry } from "./stream_registry.ts";
 
 /** Part of the time between heartbeats by which it is shorter at random, so that the nodes do not synchronize. */
 const SPREAD = 0.15;
@@ -41,7 +41,7 @@ const MIN_DEPARTED = 1024;
 /** Moves that are reported, at once and per second: an id can be forged, and another address with each datagram. */
 const MOVES_PER_SECOND = 16;
 /** Peers that are challenged after their leave, at once and per second: anybody can forge one in the name of each. */
-const LEAVES = { burst: 8, perSecond: 1 };
+const LEAVES = { burst: 64, perSecond: 8 };
 
 /**
  * For how long after its validation a peer that sends a challenge gets the initial peer exchange again, in
@@ -146,7 +146,7 @@ export class Membership {
       rules,
       exchangeFrom: Math.floor(jitter.between(0, maxPeers)),
       // Only a node that was never validated makes room: it is not lost.
-      onEvicted: (peer) => this.#leave(peer, "expired", false),
+      onEvicted: (peer) => this.#leave(peer, "expired", "evicted"),
     });
     const reachability = this.#multicast = new MulticastReachability({ nodeId, heartbeat, clock, peers });
     const suppression = this.#suppression = new ResponseSuppression({
@@ -337,8 +337,9 @@ export class Membership {
    */
   leave(id: string): void {
     const peer = this.#peers.get(id);
-    this.#remove(id, "left");
-    if (peer?.isValidated === true && this.#leaves.allow()) this.#pathValidation.send(peer.endpoint, peer);
+    const isChallenged = peer?.isValidated === true && this.#leaves.allow();
+    this.#remove(id, "left", isChallenged ? "left" : "lost");
+    if (isChallenged) this.#pathValidation.send(peer.endpoint, peer);
   }
 
   /** Whether a node or an address that was challenged a short while ago may still respond. */
@@ -514,7 +515,7 @@ export class Membership {
     events.emit({ type: "peerRefused", peer: { id, address } });
   }
 
-  #remove(id: string, reason: "expired" | "left" | "replaced"): void {
+  #remove(id: string, reason: "expired" | "left" | "replaced", departure: Departure = "lost"): void {
     const peer = this.#peers.remove(id);
     if (peer === undefined) return;
     const { address, endpoint, heardAt } = peer;
@@ -524,14 +525,14 @@ export class Membership {
         reason,
       );
     }
-    this.#leave(peer, reason, true);
+    this.#leave(peer, reason, departure);
   }
 
-  #leave(entry: PeerEntry, reason: "expired" | "left" | "replaced", isLost: boolean): void {
+  #leave(entry: PeerEntry, reason: "expired" | "left" | "replaced", departure: Departure): void {
     const { events, pathMtu, streams } = this.#config;
     const { id, address, isJoined } = entry;
     this.#bootstrap.reopen(id);
-    streams.forget(entry, isLost);
+    streams.forget(entry, departure);
     pathMtu?.forget(id);
     if (isJoined) events.emit({ type: "peerLeft", peer: { id, address }, reason });
   }

@@ -28,8 +28,11 @@ export interface KnownPeer extends Peer {
   readonly joinedAt: number;
   /** When it was last heard. */
   readonly heardAt: number;
-  /** The zone that it is in, by its own report. */
+  /** Whether it acknowledges deliveries, and the zone that it is in, by its own report. */
+  readonly acknowledges: boolean;
   readonly zone: string | undefined;
+  /** Smoothed round trip to it, in milliseconds; 0 when none was measured. */
+  readonly roundTrip: number;
 }
 
 /** One for all that have answered from one host alone, as most do. */
@@ -222,6 +225,10 @@ export class PeerEntry implements KnownPeer {
 
   get hearsUs(): boolean {
     return this.multicast.hearsUs;
+  }
+
+  get acknowledges(): boolean {
+    return this.reported.acknowledges;
   }
 
   get zone(): string | undefined {

@@ -187,7 +187,7 @@ export class PeerTable {
   /** The validated peers that acknowledge deliveries. The same object as long as nothing has changed. */
   acknowledging(): AcknowledgingPeerEntries {
     if (this.#acknowledging !== undefined) return this.#acknowledging;
-    const all = this.#reach().filter(({ isValidated, reported }) => isValidated && reported.acknowledges);
+    const all = this.#reach().filter(({ acknowledges, isValidated }) => isValidated && acknowledges);
     return this.#acknowledging = { all, ids: new Set(all.map(({ id }) => id)) };
   }
 

@@ -8,6 +8,12 @@
 import type { Endpoint } from "../platform/endpoint.ts";
 import type { KnownPeer } from "./peer.ts";
 
+/**
+ * How a peer has departed: `left` when a leave came and it was challenged, as that may be forged; `lost` when it was
+ * silent, or too many leaves came for a challenge; `evicted` when it had to make room for another.
+ */
+export type Departure = "left" | "lost" | "evicted";
+
 /** The streams of the peers. Its methods MUST NOT throw. */
 export interface StreamRegistry {
   /** The token for a peer that has answered; absent when there are none. */
@@ -20,8 +26,8 @@ export interface StreamRegistry {
   expire(): void;
   /** A peer has answered from where it is reached, `time` milliseconds after the path challenge was sent. */
   validate(id: string, to: Endpoint, time: number): void;
-  /** A node has departed (`isLost`), or was evicted to make room for another. */
-  forget(peer: KnownPeer, isLost: boolean): void;
+  /** A peer is no longer there. */
+  forget(peer: KnownPeer, departure: Departure): void;
 }
 
 /** The streams of a node that speaks go-warp's wire only: it follows none. */

@@ -12,6 +12,7 @@ import type { Clock, Timer } from "../platform/clock.ts";
 import { type AcknowledgingPeer, type AcknowledgingPeers, Quorum, type QuorumOwner } from "../pubsub/quorum.ts";
 import type { AwaitedQuorum } from "../pubsub/sync_bus.ts";
 import { type DeliveredBatch, isComplete, outcomeOf, type Outcomes } from "../wire/outcomes.ts";
+import { LeavingPeers } from "./leaving_peers.ts";
 
 /**
  * How long after a batch was sent it is sent again to who has not acknowledged it, in milliseconds; at least twice the
@@ -62,10 +63,12 @@ export class AwaitedBatches implements QuorumOwner {
   readonly #config: AwaitedBatchesConfig;
   readonly #batches = new Map<number, AwaitedBatch>();
   readonly #quorums = new Set<Quorum>();
+  readonly #leaving: LeavingPeers<AwaitedPeer>;
   #isClosed = false;
 
   constructor(config: AwaitedBatchesConfig) {
     this.#config = config;
+    this.#leaving = new LeavingPeers(config.clock);
   }
 
   /** Publishes that are awaited now. */
@@ -83,9 +86,10 @@ export class AwaitedBatches implements QuorumOwner {
   open(wish: AwaitedQuorum): Quorum {
     if (this.#isClosed) throw new ClosedError("publish");
     const { clock, zone } = this.#config;
-    const peers = this.#peers();
+    // A peer that is leaving may have the key, so `"all"` awaits it, but it is none to count on.
+    const peers = this.#config.peers().acknowledging();
     if (peers.all.length === 0) throw new QuorumUnsupportedError();
-    const quorum = new Quorum(wish, peers, zone, this);
+    const quorum = new Quorum(wish, this.#leaving.with(peers), zone, this);
     if (!quorum.canBeSatisfied(peers)) throw quorum.shortage(peers);
     this.#quorums.add(quorum);
     quorum.timer = clock.setTimer(() => quorum.fail(quorum.shortage(this.#peers())), wish.timeout);
@@ -124,10 +128,17 @@ export class AwaitedBatches implements QuorumOwner {
     }
   }
 
-  /** A peer is no longer there: it has left, or is lost. */
-  depart(peer: AcknowledgingPeer, hasLeft: boolean): void {
+  /** A peer is no longer there: it is lost, or a leave came in its name. */
+  depart(peer: AwaitedPeer, hasLeft: boolean): void {
+    if (this.#isClosed) return;
+    if (!hasLeft) this.#depart(peer, false);
+    else this.#leaving.add(peer, () => this.#depart(peer, true));
+  }
+
+  #depart(peer: AwaitedPeer, hasLeft: boolean): void {
     if (this.#quorums.size === 0) return;
     const peers = this.#peers();
+    if (hasLeft && peers.ids.has(peer.id)) return;
     for (const quorum of [...this.#quorums]) {
       quorum.depart(peer, hasLeft);
       quorum.review(peers);
@@ -143,11 +154,12 @@ export class AwaitedBatches implements QuorumOwner {
   /** Rejects all with a `ClosedError`. */
   close(): void {
     this.#isClosed = true;
+    this.#leaving.close();
     for (const quorum of [...this.#quorums]) quorum.fail(new ClosedError("await acknowledgements"));
   }
 
   #peers(): AcknowledgingPeers<AwaitedPeer> {
-    return this.#config.peers().acknowledging();
+    return this.#leaving.with(this.#config.peers().acknowledging());
   }
 
   #add(number: number): AwaitedBatch {

@@ -95,8 +95,8 @@ interface Wait {
 export class ConsistencyTokens {
   readonly #config: ConsistencyTokensConfig;
   readonly #waits = new Set<Wait>();
-  /** Ids of this node that its tokens have. */
-  readonly #ownIds = new Set<string>();
+  /** Ids of this node that its tokens have, and the highest number in them. */
+  readonly #ownNumbers = new Map<string, number>();
   #isLookDue = false;
   #isClosed = false;
 
@@ -109,12 +109,18 @@ export class ConsistencyTokens {
     return this.#waits.size > 0;
   }
 
+  /** The number of the batch that holds what was accepted last. */
+  get #ownNumber(): number {
+    const { batches, stream } = this.#config;
+    return stream.next - 1 + batches.pendingBatches;
+  }
+
   /** Implements `MeshBus.token`. */
   token(earlier?: string): string {
-    const { batches, identity, stream } = this.#config;
+    const { identity } = this.#config;
     const entries = earlier === undefined ? [] : parse(earlier);
-    const number = stream.next - 1 + batches.pendingBatches;
-    this.#ownIds.add(identity.text);
+    const number = this.#ownNumber;
+    this.#ownNumbers.set(identity.text, number);
     const own = number > 0 ? [{ nodeId: identity.bytes, id: identity.text, number }] : [];
     return format([...own, ...entries.filter(({ id }) => id !== identity.text)].slice(0, MAX_NODES));
   }
@@ -199,9 +205,12 @@ export class ConsistencyTokens {
 
   #stateOf({ id, number }: TokenEntry): "reached" | "missing" | "unknown" | "gone" {
     const { identity, streams } = this.#config;
-    if (id === identity.text || this.#ownIds.has(id)) return "reached";
     const stream = streams().get(id);
-    if (stream === undefined) return "unknown";
+    if (stream === undefined) {
+      // A higher number is one of a clone with the same id, or of this node before it was set back.
+      const own = id === identity.text ? this.#ownNumber : this.#ownNumbers.get(id) ?? 0;
+      return number <= own ? "reached" : "unknown";
+    }
     const isSettled = stream.catchUp === undefined && stream.window.settled >= number;
     if (!stream.isDeparted) return isSettled ? "reached" : "missing";
     // A gap of a departed node covers what was known of it by then.

@@ -11,7 +11,7 @@ import { DOUBT_AFTER } from "../membership/failure_detector.ts";
 import type { KnownPeer } from "../membership/peer.ts";
 import type { PeerTable } from "../membership/peer_table.ts";
 import { ResponseSuppression } from "../membership/response_suppression.ts";
-import type { StreamRegistry } from "../membership/stream_registry.ts";
+import type { Departure, StreamRegistry } from "../membership/stream_registry.ts";
 import type { Pacer } from "../net/pacer.ts";
 import type { ControlPacket } from "../net/receiver.ts";
 import type { Endpoint } from "../platform/endpoint.ts";
@@ -258,13 +258,12 @@ export class Reliability implements StreamRegistry {
     return this.#loopMonitor.suspended;
   }
 
-  /** A peer has departed. `isLost` is false when it had to make room for another. */
-  forget(peer: KnownPeer, isLost: boolean): void {
-    const { id } = peer;
+  forget(peer: KnownPeer, departure: Departure): void {
+    const { acknowledges, id } = peer;
     this.sendStream.forget(id);
+    if (acknowledges) this.awaitedBatches.depart(peer, departure === "left");
     const stream = this.receiveStreams.get(id);
-    this.awaitedBatches.depart(peer, stream?.leftAt !== undefined);
-    if (isLost && stream !== undefined) this.receiveStreams.lose(stream);
+    if (departure !== "evicted" && stream !== undefined) this.receiveStreams.lose(stream);
   }
 
   /** Handles a packet of a type from 0x10. */

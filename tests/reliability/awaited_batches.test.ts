@@ -1,7 +1,8 @@
 // Awaited batches: who gets them again, and when they are forgotten.
 import { describe, test } from "node:test";
-import { assertEquals, assertRejects, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { VirtualClock } from "../../adapters/memory.ts";
+import type { PublishResult, Unacknowledged } from "../../src/acknowledgement.ts";
 import { ClosedError, QuorumNotSatisfiedError, QuorumUnsupportedError } from "../../src/errors.ts";
 import type { AwaitedQuorum } from "../../src/pubsub/sync_bus.ts";
 import { AwaitedBatches, type AwaitedPeer } from "../../src/reliability/awaited_batches.ts";
@@ -15,7 +16,7 @@ function setUp(...named: string[]) {
   const batches = new AwaitedBatches({
     clock,
     zone: undefined,
-    peers: () => ({ acknowledging: () => ({ all: peers, ids: new Set(peers.map(({ id }) => id)) }) }),
+    peers: () => ({ acknowledging: () => ({ all: [...peers], ids: new Set(peers.map(({ id }) => id)) }) }),
     stream: { retransmit: (number, id) => again.push(`${id}${number} ${clock.now()}`) },
   });
   const open = (wish: AwaitedQuorum = TWO, number = 1, index = 0) => {
@@ -113,6 +114,59 @@ describe("an await", () => {
     unsent.numbered(1, 0);
     batches.acknowledge({ id: "b", zone: undefined }, [{ number: 1, outcomes: "delivered" }]);
     await unsent.promise;
+    assertEquals(clock.pending, 0);
+  });
+
+  test("awaits a peer in whose name a leave came, until it had the time to respond", async () => {
+    const { ack, batches, clock, open, peers } = setUp("a", "b");
+    const [a] = peers as [AwaitedPeer, AwaitedPeer];
+    const all: AwaitedQuorum = { ...TWO, replicas: "all" };
+    const state = (promise: Promise<PublishResult>) => {
+      const seen: { ids?: readonly string[]; missing?: readonly string[] } = {};
+      promise.then(
+        ({ acknowledgements }) => seen.ids = acknowledgements.map(({ node }) => node),
+        (error) => seen.missing = error.missing.map(({ node, reason }: Unacknowledged) => `${node} ${reason}`),
+      );
+      return seen;
+    };
+    const [before, two] = [state(open(all).promise), state(open(TWO).promise)];
+    peers.splice(0, 1);
+    batches.depart(a, true);
+    const after = state(open(all).promise);
+    ack("b");
+    await clock.advance(499);
+    assertEquals([before, after, two], [{}, {}, {}]);
+    // It is none to count on, and with no other peer there is nobody.
+    assertThrows(() => open(TWO), QuorumNotSatisfiedError);
+    const [b] = peers.splice(0, 1) as [AwaitedPeer];
+    assertThrows(() => open(all), QuorumUnsupportedError);
+    peers.push(b);
+    await clock.advance(1);
+    assertEquals([before, after, two], [{ ids: ["b"] }, { ids: ["b"] }, { missing: [] }]);
+    assertEquals([batches.size, clock.pending], [0, 0]);
+  });
+
+  test("awaits a peer that has responded to a forged leave, however often one comes", async () => {
+    const { ack, batches, clock, open, peers, again } = setUp("a", "b");
+    const [a, b] = peers as [AwaitedPeer, AwaitedPeer];
+    const quorum = open({ ...TWO, replicas: "all" });
+    ack("b");
+    for (let i = 0; i < 20; i++) {
+      peers.splice(0, 2, b);
+      batches.depart(a, true);
+      await clock.advance(7 * i);
+      peers.splice(0, 1, a, b);
+    }
+    await clock.advance(2000);
+    assertEquals([batches.size, clock.pending], [1, 2]);
+    assert(again.some((text) => text.startsWith("a1 ")));
+    ack("a");
+    assertEquals((await quorum.promise).acknowledgements.map(({ node }) => node), ["b", "a"]);
+    peers.splice(0, 1);
+    batches.depart(a, true);
+    batches.close();
+    assertEquals(clock.pending, 0);
+    batches.depart(b, true);
     assertEquals(clock.pending, 0);
   });
 

@@ -15,8 +15,9 @@ function setUp(index = 0) {
   const requests: string[] = [];
   const held: (() => void)[] = [];
   const state = { next: 1, pendingBatches: 0, owesGap: false, isHeld: false };
+  const identity = { bytes: idOf(index), text: nameOf(index) };
   const tokens = new ConsistencyTokens({
-    identity: { bytes: idOf(index), text: nameOf(index) },
+    identity,
     clock,
     stream: state,
     batches: state,
@@ -39,7 +40,7 @@ function setUp(index = 0) {
     tokens.changed();
     return stream;
   };
-  return { clock, follow, held, requests, state, streams, tokens };
+  return { clock, follow, held, identity, requests, state, streams, tokens };
 }
 
 /** The token of another node that has given so many numbers. */
@@ -110,6 +111,23 @@ describe("a wait", () => {
     state.next = 9;
     for (const token of [tokenOf(1, 5), tokenOf(1, 4), tokens.token(), "AQ"]) await tokens.reached(token);
     assertEquals([tokens.isAwaited, clock.pending], [false, 0]);
+  });
+
+  test("for a token of the node itself ends at once under each id it had, for what it has accepted alone", async () => {
+    const { follow, identity, state, tokens } = setUp();
+    state.next = 9;
+    const own = tokens.token();
+    Object.assign(identity, { bytes: idOf(7), text: nameOf(7) });
+    state.next = 3;
+    for (const token of [own, tokens.token(), tokenOf(0, 4), tokenOf(7, 1)]) await tokens.reached(token);
+    // A clone has given higher numbers, under the id of this node or under its former one.
+    const beyond = [tokenOf(7, 3), tokenOf(0, 9)].map((token) => tokens.reached(token));
+    for (const waiting of beyond) assert(await isOpen(waiting));
+    follow(0, 9);
+    await beyond[1];
+    state.next = 4;
+    tokens.changed();
+    await beyond[0];
   });
 
   test("goes on while a batch before the last is missing, or it is not known where the stream begins", async () => {

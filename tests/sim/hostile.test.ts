@@ -609,6 +609,35 @@ test("forged delivery acknowledgements confirm nothing, and are counted", async 
   await close();
 });
 
+test("forged leaves satisfy no await, and end none", async () => {
+  for (const every of [3, 40, 200]) {
+    const { a, b, c, clock, send, assertAlive, close } = await underAttack();
+    const releases: (() => void)[] = [];
+    const hold = () => new Promise<void>((resolve) => releases.push(resolve));
+    b.subscribe({ prefix: "held:" }, hold, { deliveredWhen: "settled", settleTimeout: 600_000 });
+    const timeout = 600_000;
+    const all = settlement(a.publishAndAwait("held:all", "all", { timeout }));
+    const two = settlement(a.publishAndAwait("held:two", 2, { timeout }));
+    await clock.advance(100);
+    const leave = encodeControl(0x12, nodeIdBytes(b.nodeId), { position: { last: 0, oldest: 1, age: 0 } });
+    for (let i = 0; i < 60; i++) {
+      send(leave);
+      send(encodeControl(0x12, nodeIdBytes(c.nodeId), { position: { last: 0, oldest: 1, age: 0 } }));
+      await clock.advance(every);
+    }
+    await clock.advance(2000);
+    assertEquals([all.result, two.result, two.error], [undefined, undefined, undefined], `every ${every} ms`);
+    // More leaves than are challenged.
+    assertEquals(all.error instanceof QuorumNotSatisfiedError, every < 100, `every ${every} ms: ${all.error}`);
+    for (const release of releases) release();
+    await clock.advance(3000);
+    assertEquals(two.result?.acknowledgements.length, 2);
+    if (all.error === undefined) assertEquals(all.result?.acknowledgements.length, 2);
+    await assertAlive();
+    await close();
+  }
+});
+
 test("metadata that does not parse is left out and counted, and the keys are delivered", async () => {
   const { a, clock, send, assertAlive, close } = await underAttack();
   const got: SyncEvent[] = [];

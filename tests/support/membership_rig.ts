@@ -113,7 +113,7 @@ export class MembershipRig {
         isFollowed,
         expire: () => this.beats.push(clock.now()),
         validate: (id, to, time) => this.validated.push({ id, to: formatAddress(to.host, to.port), time }),
-        forget: ({ id }, isLost) => (isLost ? this.gone : this.evicted).push(id),
+        forget: ({ id }, departure) => (departure === "evicted" ? this.evicted : this.gone).push(id),
       },
       pathMtu: undefined,
       events: { emit: (event) => this.events.push(event) },

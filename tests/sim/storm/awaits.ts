@@ -44,10 +44,18 @@ interface Await {
   settledAt: number | undefined;
 }
 
+/** What a node had accepted by a moment. */
+interface Stand {
+  readonly node: StormNode;
+  readonly order: number;
+  /** Whether another node had the same id then. */
+  readonly hasTwin: boolean;
+}
+
 /** A token, and what was accepted on its node by then. */
 interface Token {
   readonly text: string;
-  readonly stands: readonly { readonly node: StormNode; readonly order: number }[];
+  readonly stands: readonly Stand[];
 }
 
 /** Counts of what the awaits of a world came to. */
@@ -228,7 +236,8 @@ export class StormAwaits {
     const random = this.#random;
     const earlier = this.#tokens.length > 0 && random.chance(0.3) ? pick(random, this.#tokens) : undefined;
     const text = node.mesh?.token(earlier?.text) ?? "";
-    const stands = [{ node, order: this.#world.moment() }, ...earlier?.stands ?? []];
+    const hasTwin = this.#world.nodes.some((other) => other !== node && other.nodeId === node.nodeId);
+    const stands = [{ node, order: this.#world.moment(), hasTwin }, ...earlier?.stands ?? []];
     // It stands for 8 nodes at most.
     this.#tokens.push({ text, stands: stands.slice(0, 8) });
     if (this.#tokens.length > 10) this.#tokens.shift();
@@ -255,14 +264,14 @@ export class StormAwaits {
 
   #reachProblem(receiver: StormNode, { stands }: Token): string | undefined {
     const world = this.#world;
-    for (const { node: publisher, order } of stands) {
+    for (const { node: publisher, order, hasTwin } of stands) {
       if (publisher === receiver) continue;
       for (const [key, accepted] of publisher.accepted) {
         if (accepted > order) continue;
         for (const subscription of receiver.subscriptions) {
           const isOwed = subscription.isCallback && subscription.covers(key) && subscription.openedAt < accepted;
           if (!isOwed || subscription.hasSince(key, accepted)) continue;
-          const excuse = coverExcuse(world, publisher, receiver, accepted);
+          const excuse = coverExcuse(world, publisher, receiver, accepted) ?? (hasTwin ? "one id" : undefined);
           if (excuse === undefined) {
             return `it has reached a token of node ${publisher.index}, ${publisher.state}, without ${
               JSON.stringify(key.slice(0, 40))

@@ -254,7 +254,10 @@ function eventProblem({ publishers, plan, excuses }: StormWorld, receiver: Storm
       const [publisher] = from;
       if (publisher === undefined) return `P3: ${event}, which no node has published`;
       if (!subscription.covers(key)) return `P3: ${event}, which is not what was subscribed to`;
-      if (publisher === receiver && from.size === 1) return `P3: ${event}, its own`;
+      if (publisher === receiver && from.size === 1) {
+        if (receiver.renamings === 0) return `P3: ${event}, its own`;
+        excuses.use("one id");
+      }
       // A truncated batch may have lost its number, and holes are merged when there are many and their node has
       // answered nothing.
       if (publisher.kind !== "extended" || receiver.kind !== "extended") continue;
