@@ -184,10 +184,16 @@ export class DecodeError extends Error {
 
 /**
  * The error that misuse of the API throws. It states the rule, which completes "Cannot … as …", and the value. With
- * `isNumber`, a number is out of range: a `RangeError`.
+ * `isNumber`, a number is out of range: a `RangeError`. With "bigint", a bigint is as well.
  */
-export function misuse(action: string, rule: string, value: unknown, isNumber = false): TypeError | RangeError {
-  const type = isNumber && typeof value === "number" ? RangeError : TypeError;
+export function misuse(
+  action: string,
+  rule: string,
+  value: unknown,
+  isNumber: boolean | "bigint" = false,
+): TypeError | RangeError {
+  const isOutOfRange = isNumber !== false && (typeof value === "number" || typeof value === isNumber);
+  const type = isOutOfRange ? RangeError : TypeError;
   return new type(`Cannot ${action} as ${rule}: current value is ${show(value)}`);
 }
 

@@ -28,6 +28,8 @@ export interface KeyIntakeConfig {
 /** A datagram that is being read. */
 interface Reading {
   readonly noted: NotedBatch | undefined;
+  /** The metadata of its entries, by index. */
+  readonly metadata: ReadonlyMap<number, EntryMetadata> | undefined;
   readonly receipt: DeliveryReceipt | undefined;
   /** The datagram in whose callback it is read: a custom socket may hand it over there. */
   readonly outer: Reading | undefined;
@@ -67,7 +69,7 @@ export class KeyIntake implements KeySink {
     const outer = this.#reading;
     if (noted !== undefined || outer !== undefined) {
       const receipt = noted?.isAwaited === true ? this.#receipts?.receipt : undefined;
-      this.#reading = { noted, receipt, outer };
+      this.#reading = { noted, metadata: noted?.metadata && byIndex(noted.metadata), receipt, outer };
     }
     this.#dispatcher.begin(this.#streams?.outstandingSince, noted !== undefined);
   }
@@ -94,8 +96,8 @@ export class KeyIntake implements KeySink {
     this.#dispatcher.end();
   }
 
-  #takeNoted(text: string, isPrefix: boolean, index: number, { noted, receipt }: Reading): void {
-    const attached = noted?.metadata?.find((entry) => entry.index === index);
+  #takeNoted(text: string, isPrefix: boolean, index: number, { metadata, receipt }: Reading): void {
+    const attached = metadata?.get(index);
     if (attached?.isForGo === true || this.#isElsewhere(attached)) return;
     if (isPrefix) this.#guards.touchPrefix(text);
     else this.#guards.touch(text);
@@ -112,6 +114,13 @@ export class KeyIntake implements KeySink {
   close(): void {
     this.#isClosed = true;
   }
+}
+
+/** Of several entries with one index the first counts. */
+function byIndex(entries: readonly EntryMetadata[]): ReadonlyMap<number, EntryMetadata> {
+  const found = new Map<number, EntryMetadata>();
+  for (const entry of entries) if (!found.has(entry.index)) found.set(entry.index, entry);
+  return found;
 }
 
 /** What an event carries of the metadata of its entry. */

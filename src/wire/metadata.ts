@@ -100,7 +100,7 @@ function checkClock(clock: unknown): VectorClock {
       "publish",
       "a count of `vectorClock` must be an integer from 0 to 2^53 - 1, or a bigint up to 2^64 - 1",
       count,
-      true,
+      "bigint",
     );
   }
   // A writer may have the name of a property of every object, such as `constructor` or `__proto__`.

@@ -57,7 +57,13 @@ describe("a batch with notes", () => {
     receive(batch(["a", "b"], {
       number: 1,
       prefixes: ["user:"],
-      metadata: [{ index: 1, isForGo: false, region: "eu" }, { index: 2, isForGo: false, region: "us" }],
+      metadata: [
+        { index: 1, isForGo: false, region: "eu" },
+        { index: 2, isForGo: false, region: "us" },
+        // Of several with one index the first counts, and there is no fourth entry.
+        { index: 1, isForGo: true, region: "later" },
+        { index: 3, isForGo: true },
+      ],
     }));
     assertEquals([events, reports], [["a", "b|eu", "user:|user:|us"], []]);
   });
