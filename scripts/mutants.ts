@@ -118,6 +118,8 @@ const AWAIT_TESTS = [
   "conformance/memory_mesh",
   "sim/awaits_directed",
   "sim/tokens",
+  "sim/duplicate_id",
+  "sim/hostile",
 ];
 const JUDGES: Readonly<Record<Judge, string>> = {
   storms: "storms",

@@ -146,8 +146,32 @@ export const AWAITS: readonly Mutant[] = judgedBy("awaits", [
   {
     name: "all: a peer that is lost counts no longer",
     file: "src/reliability/reliability.ts",
-    find: "this.awaitedBatches.depart(peer, stream?.leftAt !== undefined);",
+    find: 'this.awaitedBatches.depart(peer, departure === "left");',
     replace: "this.awaitedBatches.depart(peer, true);",
+  },
+  {
+    name: "all: a peer counts no longer as soon as a leave came",
+    file: "src/reliability/awaited_batches.ts",
+    find: "else this.#leaving.add(peer, () => this.#depart(peer, true));",
+    replace: "else this.#depart(peer, true);",
+  },
+  {
+    name: "all: a peer that has responded to a forged leave counts no longer",
+    file: "src/reliability/awaited_batches.ts",
+    find: "    if (hasLeft && peers.ids.has(peer.id)) return;\n",
+    replace: "",
+  },
+  {
+    name: "all: a peer that leaves is not awaited by what begins then",
+    file: "src/reliability/awaited_batches.ts",
+    find: "new Quorum(wish, this.#leaving.with(peers), zone, this)",
+    replace: "new Quorum(wish, peers, zone, this)",
+  },
+  {
+    name: "all: a leave counts though the peer is not challenged",
+    file: "src/membership/membership.ts",
+    find: 'isChallenged ? "left" : "lost"',
+    replace: '"left"',
   },
   {
     name: "all: a peer that is lost fails nothing",
@@ -390,6 +414,30 @@ export const AWAITS: readonly Mutant[] = judgedBy("awaits", [
     file: "src/reliability/consistency_tokens.ts",
     find: "        for (const end of ends) end();\n",
     replace: "",
+  },
+  {
+    name: "every token under an id of the node is its own",
+    file: "src/reliability/consistency_tokens.ts",
+    find: 'return number <= own ? "reached" : "unknown";',
+    replace: 'return own > 0 || number < 0 ? "reached" : "unknown";',
+  },
+  {
+    name: "a token of a former id is not its own",
+    file: "src/reliability/consistency_tokens.ts",
+    find: "    this.#ownNumbers.set(identity.text, number);\n",
+    replace: "",
+  },
+  {
+    name: "what was dropped before a call counts as delivered at once",
+    file: "src/pubsub/dispatcher.ts",
+    find: "      if (this.#hasDropped) this.#covered.push(keys);\n      else keys();\n",
+    replace: "      keys();\n",
+  },
+  {
+    name: "of several metadata with one index the last counts",
+    file: "src/pubsub/key_intake.ts",
+    find: "if (!found.has(entry.index)) found.set",
+    replace: "found.set",
   },
   {
     name: "a token does not stand for the earlier one",

@@ -69,8 +69,8 @@ export const WIDER: readonly Mutant[] = judgedBy("storms", [
   {
     name: "a node in whose name a leave came is not challenged",
     file: "src/membership/membership.ts",
-    find: "if (peer?.isValidated === true && this.#leaves.allow())",
-    replace: "if (peer === undefined)",
+    find: "    if (isChallenged) this.#pathValidation.send(peer.endpoint, peer);\n",
+    replace: "",
   },
   {
     name: "an answer of hours ago gives a round trip",
@@ -207,8 +207,8 @@ export const WIDER: readonly Mutant[] = judgedBy("storms", [
   {
     name: "a replaced node is lost",
     file: "src/membership/membership.ts",
-    find: 'this.#leave(peer, "expired", false)',
-    replace: 'this.#leave(peer, "expired", true)',
+    find: 'this.#leave(peer, "expired", "evicted")',
+    replace: 'this.#leave(peer, "expired", "lost")',
     seeds: [144, 371],
   },
   {

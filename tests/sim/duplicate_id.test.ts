@@ -1,9 +1,9 @@
 // Duplicate ids: clones of a machine, and nodes that were set back. Nodes detect them, report them and take new ids.
 
-import { assert, assertEquals, assertNotEquals } from "@std/assert";
+import { assert, assertEquals, assertNotEquals, assertRejects } from "@std/assert";
 import { describe, test } from "node:test";
 import { type MemoryHost, MemoryNetwork } from "../../adapters/memory.ts";
-import { encodePacket, MeshBus, type MeshEvent, type MeshOptions } from "../../mod.ts";
+import { encodePacket, MeshBus, type MeshEvent, type MeshOptions, QuorumNotSatisfiedError } from "../../mod.ts";
 import { encodeExtension } from "../../src/wire/extension.ts";
 import { TYPE_HEARTBEAT } from "../../src/wire/layout.ts";
 import { nodeIdBytes } from "../support/hex.ts";
@@ -199,6 +199,29 @@ test("a node that is closed by a listener of `identityChanged` leaves nothing be
   await mesh.clock.run(Promise.all(closed), 1000);
   await mesh.clock.advance(1);
   assertEquals(mesh.clock.pending, 0);
+});
+
+test("a node that takes another id refuses what it awaits at once: nobody can acknowledge the old numbers", async () => {
+  const mesh = new Mesh();
+  const { clock, network } = mesh;
+  const [a, b] = [await mesh.open("10.0.0.1", 7), await mesh.open("10.0.0.2")];
+  await clock.runUntil(() => a.mesh.peers().length === 1 && b.mesh.peers().length === 1, 5000);
+  await clock.advance(1000);
+  // The acknowledgements get lost.
+  network.set({ drop: ({ data }) => data[1] === 0x16 });
+  const refused: number[] = [];
+  const awaiting = assertRejects(() => a.mesh.publishAndAwait("key", 1, { timeout: 60_000 }), QuorumNotSatisfiedError)
+    .then(() => refused.push(clock.now()));
+  await clock.advance(100);
+  const clone = await mesh.open("10.0.0.3", 7);
+  await clock.runUntil(() => a.changes.length > 0, 10_000);
+  const changedAt = clock.now();
+  await clock.advance(1);
+  assertEquals([refused, a.mesh.metrics().awaiting], [[changedAt], 0]);
+  await awaiting;
+  network.set({ drop: undefined });
+  await clock.run(Promise.all([a, b, clone].map(({ mesh }) => mesh.close())), 5000);
+  assertEquals(clock.pending, 0);
 });
 
 test("a node of several interfaces recognizes its own heartbeats by the sockets that sent them", async () => {
