@@ -23,7 +23,7 @@ import type { LoadGuard, LoadGuards } from "./pubsub/load_guard.ts";
 import type { OwnKeys } from "./pubsub/own_keys.ts";
 import type { Subscriptions } from "./pubsub/subscriptions.ts";
 import type { DeliveryAwaiter, Entry } from "./pubsub/pending_entries.ts";
-import { checkGoKey, checkPublication, type Publication } from "./pubsub/publication.ts";
+import { checkGoKey, checkKey, checkPublication, type Publication } from "./pubsub/publication.ts";
 import {
   type AwaitedQuorum,
   type AwaitOptions,
@@ -167,13 +167,21 @@ export class MeshBus implements SyncBus {
    * As on every bus. A mesh also rejects at once with a `QuorumUnsupportedError` when only Go nodes are there, which
    * cannot acknowledge, and with `wire: "go-warp"`.
    */
-  async publishAndAwait(topic: Topic, replicas: number | "all", options?: AwaitOptions): Promise<PublishResult> {
-    return await this.#publishAwaited(topic, checkAwait(replicas, options), options);
+  publishAndAwait(topic: Topic, replicas: number | "all", options?: AwaitOptions): Promise<PublishResult> {
+    try {
+      return this.#publishAwaited(topic, checkAwait(replicas, options), options);
+    } catch (error) {
+      return Promise.reject(error);
+    }
   }
 
   /** As on every bus. The zones are those of the option `zone` of the nodes. */
-  async publishAndAwaitTopology(topic: Topic, minZones: number, options?: TopologyOptions): Promise<PublishResult> {
-    return await this.#publishAwaited(topic, checkTopology(minZones, options), options);
+  publishAndAwaitTopology(topic: Topic, minZones: number, options?: TopologyOptions): Promise<PublishResult> {
+    try {
+      return this.#publishAwaited(topic, checkTopology(minZones, options), options);
+    } catch (error) {
+      return Promise.reject(error);
+    }
   }
 
   subscribe(topic: Topic, options?: SubscribeOptions): Subscription;
@@ -336,69 +344,108 @@ export class MeshBus implements SyncBus {
   }
 
   /** Publishes something else than a plain key. */
-  async #publishNoted(topic: Topic, options: PublishOptions | undefined, awaiter?: DeliveryAwaiter): Promise<void> {
+  async #publishNoted(topic: Topic, options: PublishOptions | undefined): Promise<void> {
     try {
-      await this.#acceptAll(topic, options, awaiter);
+      await this.#acceptAll(this.#publication(topic, options), options, undefined);
     } catch (error) {
       if (error instanceof ClosedError) await this.#refuse();
       throw error;
     }
   }
 
-  async #acceptAll(topic: Topic, options: PublishOptions | undefined, awaiter?: DeliveryAwaiter): Promise<void> {
+  /** Accepts all at once, with `undefined`, or returns the promise that it is accepted. */
+  #acceptAll(
+    publication: Publication,
+    options: PublishOptions | undefined,
+    awaiter: DeliveryAwaiter | undefined,
+  ): Promise<void> | undefined {
     const { goKeys = [], self, signal } = options ?? {};
-    const publication = this.#publication(topic, options);
+    const { extended } = this.#parts.settings;
+    if (goKeys.length === 0 && !publication.isPrefix && extended) {
+      return this.#accept({ ...publication, isForGo: false, awaiter }, signal, self);
+    }
     const forGo = goKeys.map((key) => ({ ...checkGoKey(key), isForGo: true, awaiter: undefined }));
     if (!publication.isPrefix && forGo.length > 0) {
-      throw misuse("publish", "`goKeys` stand for a prefix, and a key was given", topic);
+      throw misuse("publish", "`goKeys` stand for a prefix, and a key was given", publication.text);
     }
-    const { extended } = this.#parts.settings;
     if (publication.isPrefix && forGo.length === 0) {
-      if (!extended) throw misuse("publish", "Go nodes hear no prefix: `goKeys` must be given", topic);
+      if (!extended) {
+        throw misuse("publish", "Go nodes hear no prefix: `goKeys` must be given", { prefix: publication.text });
+      }
       if (this.#parts.membership.peers.hasPlain) this.#prefixesUnheard++;
     }
-    // Keys for Go nodes come first: the prefix does not cover them.
+    return this.#acceptInTurn(publication, forGo, options, awaiter);
+  }
+
+  /** Keys for Go nodes come first: the prefix does not cover them. */
+  async #acceptInTurn(
+    publication: Publication,
+    forGo: readonly Entry[],
+    options: PublishOptions | undefined,
+    awaiter: DeliveryAwaiter | undefined,
+  ): Promise<void> {
+    const { self, signal } = options ?? {};
+    const { extended } = this.#parts.settings;
     for (const entry of forGo) await this.#accept(extended ? entry : entry.text, signal, false);
     if (extended) await this.#accept({ ...publication, isForGo: false, awaiter }, signal, self);
     else if (!publication.isPrefix) await this.#accept(publication.text, signal, self);
     else this.#ownKeys.accepted(publication, self);
   }
 
-  /** Accepts an entry, or waits until there is room. */
-  async #accept(entry: Entry | string, signal: Signal | undefined, self: boolean | undefined): Promise<void> {
+  /** Accepts an entry, or returns the promise that there is room. */
+  #accept(entry: Entry | string, signal: Signal | undefined, self: boolean | undefined): Promise<void> | undefined {
     const isKey = typeof entry === "string";
     if (isKey) this.#guards.touch(entry);
     else if (!entry.isForGo) this.#ownKeys.touch(entry);
     const isAccepted = isKey ? this.#batcher.tryAdd(entry) : this.#batcher.tryAddEntry(entry);
-    if (!isAccepted) await this.#batcher.wait(entry, signal, self);
-    else if (isKey || !entry.isForGo) this.#ownKeys.accepted(entry, self);
+    if (!isAccepted) return this.#batcher.wait(entry, signal, self);
+    if (isKey || !entry.isForGo) this.#ownKeys.accepted(entry, self);
+    return undefined;
+  }
+
+  #acceptAwaited(key: string, awaiter: DeliveryAwaiter): Promise<void> | undefined {
+    if (!this.#guards.idle) this.#guards.touch(key);
+    if (!this.#batcher.tryAddAwaited(key, awaiter)) {
+      return this.#batcher.wait({ text: key, isPrefix: false, metadata: undefined, isForGo: false, awaiter });
+    }
+    if (this.#subscriptions.selfish > 0) this.#ownKeys.accepted(key, undefined);
+    return undefined;
   }
 
   /** What is published; a node fills in its region for what is to stay there. */
   #publication(topic: Topic, options: PublishOptions | undefined): Publication {
-    const { region, scope, vectorClock } = options ?? {};
+    if (options === undefined) return checkPublication(topic);
+    const { region, scope, vectorClock } = options;
     const own = scope === "local" ? this.#parts.settings.region : undefined;
     return checkPublication(topic, { region: region ?? own, scope, vectorClock });
   }
 
-  async #publishAwaited(topic: Topic, wish: AwaitedQuorum, options: AwaitOptions | undefined): Promise<PublishResult> {
-    const { ownZone: _ownZone, timeout: _timeout, ...rest }: TopologyOptions = options ?? {};
+  #publishAwaited(topic: Topic, wish: AwaitedQuorum, options: AwaitOptions | undefined): Promise<PublishResult> {
     const signal = options?.signal;
     if (signal !== undefined) {
       checkSignal("publish", signal);
       signal.throwIfAborted();
     }
-    this.#publication(topic, options);
+    // Most awaited publishes are of a key, with nothing else: no object is made for it.
+    const isPlain = typeof topic === "string" && options === undefined;
+    const publication = isPlain ? checkKey(topic) : this.#publication(topic, options);
     if ((wish.replicas ?? wish.zones) === 0) {
-      await this.publish(topic, rest);
-      return { acknowledgements: [] };
+      const { ownZone: _ownZone, timeout: _timeout, ...rest }: TopologyOptions = options ?? {};
+      return this.publish(topic, rest).then(() => ({ acknowledgements: [] }));
     }
-    if (this.#closing !== undefined) return await this.#refuse();
+    if (this.#closing !== undefined) return this.#refuse();
     const quorum = this.#parts.reliability?.awaitedBatches.open(wish);
     if (quorum === undefined) throw new QuorumUnsupportedError();
     if (signal !== undefined) quorum.detach = onAbort(signal, () => quorum.fail(signal.reason));
-    this.#publishNoted(topic, rest, quorum).catch((error) => quorum.fail(error));
-    return await quorum.promise;
+    try {
+      const isAccepted = typeof publication === "string"
+        ? this.#acceptAwaited(publication, quorum)
+        : this.#acceptAll(publication, options, quorum);
+      isAccepted?.catch((error) => quorum.fail(error));
+    } catch (error) {
+      quorum.fail(error);
+    }
+    return quorum.promise;
   }
 
   /** Rejects once the leave is repeated, so that the peers get a gap. */

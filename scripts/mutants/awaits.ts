@@ -128,14 +128,14 @@ export const AWAITS: readonly Mutant[] = judgedBy("awaits", [
   {
     name: "the answers of a node count each time",
     file: "src/pubsub/quorum.ts",
-    find: "this.#isSettled || this.#answers.has(id)",
+    find: "this.#isSettled || this.#hasAnswered(id)",
     replace: "this.#isSettled",
   },
   {
     name: "an event that failed counts",
     file: "src/pubsub/quorum.ts",
-    find: '    if (outcome !== "failed") this.#count++;\n',
-    replace: "    this.#count++;\n",
+    find: '    if (outcome === "failed") return this.review(peers);\n',
+    replace: "    void peers;\n",
   },
   {
     name: "all: a peer that has left is waited for",
@@ -176,14 +176,14 @@ export const AWAITS: readonly Mutant[] = judgedBy("awaits", [
   {
     name: "all: a peer that is lost fails nothing",
     file: "src/pubsub/quorum.ts",
-    find: "for (const id of this.#lost.keys()) if (this.#peers.ids.has(id)) return false;",
+    find: "for (const id of this.#departed?.lost.keys() ?? []) if (this.#peers.ids.has(id)) return false;",
     replace: "",
   },
   {
     name: "all: an answer of a peer that has joined since counts",
     file: "src/pubsub/quorum.ts",
-    find: 'if (outcome !== "failed" && this.#peers.ids.has(node)) count++;',
-    replace: 'if (outcome !== "failed") count++;',
+    find: 'if (this.wish.replicas !== "all" || this.#peers.ids.has(id)) this.#count++;',
+    replace: "this.#count++;",
   },
   {
     name: "too few peers are found out only when the time is over",
@@ -206,8 +206,20 @@ export const AWAITS: readonly Mutant[] = judgedBy("awaits", [
   {
     name: "an awaited publish has no limit in time",
     file: "src/reliability/awaited_batches.ts",
-    find: "quorum.timer = clock.setTimer(() => quorum.fail(quorum.shortage(this.#peers())), wish.timeout);",
-    replace: "quorum.timer = clock.setTimer(() => {}, wish.timeout);",
+    find: "    if (quorum.deadline < this.#wakesAt) this.#wakeAt(quorum.deadline);\n",
+    replace: "",
+  },
+  {
+    name: "only the earliest of the awaited publishes has a limit in time",
+    file: "src/reliability/awaited_batches.ts",
+    find: "    this.#wakeAt(next);\n",
+    replace: "    if (next < 0) this.#wakeAt(next);\n",
+  },
+  {
+    name: "the limits of awaited publishes leave a timer",
+    file: "src/reliability/awaited_batches.ts",
+    find: "    if (this.#quorums.size === 0) this.#wakeAt(Infinity);\n",
+    replace: "",
   },
   {
     name: "a settled await leaves its timer",
@@ -253,15 +265,15 @@ export const AWAITS: readonly Mutant[] = judgedBy("awaits", [
   },
   {
     name: "the index of a prefix does not count the keys",
-    file: "src/pubsub/batcher.ts",
-    find: "isPrefix ? writer.keys + index : index",
-    replace: "index",
+    file: "src/pubsub/quorum.ts",
+    find: "    if (this.#isPrefix) this.index += keys;\n",
+    replace: "    void keys;\n",
   },
   {
     name: "what is awaited while it is pending is not acknowledged",
     file: "src/pubsub/batcher.ts",
-    find: "    const { batch, noted } = covering;\n      if (awaiter !== undefined) this.#await",
-    replace: "    const { batch, noted } = covering;\n      if (awaiter === batch as unknown) this.#await",
+    find: "    if (awaiter !== undefined) this.#await(batch, noted.isPrefix, noted.index, awaiter);\n    return true;",
+    replace: "    void [batch, noted, awaiter];\n    return true;",
   },
   // Prefixes and metadata.
   {

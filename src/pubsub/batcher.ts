@@ -80,15 +80,8 @@ interface Batch {
   readonly writer: BatchWriter;
   /** When its first key was accepted, by the node's clock. */
   since: number;
-  /** The entries whose delivery is awaited. */
-  awaited: AwaitedEntry[] | undefined;
-}
-
-/** An entry of a batch whose delivery is awaited. Its index counts keys, or prefixes. */
-interface AwaitedEntry {
-  readonly isPrefix: boolean;
-  readonly index: number;
-  readonly awaiter: DeliveryAwaiter;
+  /** Those who await the delivery of an entry. */
+  awaited: DeliveryAwaiter[] | undefined;
 }
 
 /**
@@ -200,7 +193,7 @@ export class Batcher {
     }
     if (this.#keys.hasText(key)) return true;
     if (!this.#entries.isEmpty && this.#covering(key) !== undefined) return true;
-    return this.#add(key, this.#waiting.size === 0 && this.pending < this.#config.queueSize);
+    return this.#add(key, this.#hasRoom);
   }
 
   /**
@@ -211,7 +204,13 @@ export class Batcher {
    */
   tryAddEntry(entry: Entry): boolean {
     if (this.#closed) throw new ClosedError("publish");
-    return this.#addEntry(entry, this.#waiting.size === 0 && this.pending < this.#config.queueSize);
+    return this.#addEntry(entry, this.#hasRoom);
+  }
+
+  /** The same for a plain key whose delivery is awaited, without an object for it. */
+  tryAddAwaited(key: string, awaiter: DeliveryAwaiter): boolean {
+    if (this.#closed) throw new ClosedError("publish");
+    return this.#addPlain(key, awaiter, this.#hasRoom);
   }
 
   /**
@@ -248,9 +247,8 @@ export class Batcher {
     if (this.#waiting.size > 0) this.#admit();
     const { awaited, writer } = batch;
     if (awaited !== undefined && number !== undefined) {
-      for (const { awaiter, index, isPrefix } of awaited) {
-        awaiter.numbered(number, isPrefix ? writer.keys + index : index);
-      }
+      const { keys } = writer;
+      for (const awaiter of awaited) awaiter.numbered(number, keys);
     }
     return writer.bytes(number, this.pending > 0, awaited !== undefined);
   }
@@ -293,6 +291,11 @@ export class Batcher {
     this.#stopTimer();
     this.#setDue();
     return size;
+  }
+
+  /** Whether one more key may be pending. Calls that wait for room come first. */
+  get #hasRoom(): boolean {
+    return this.#waiting.size === 0 && this.pending < this.#config.queueSize;
   }
 
   #admit(): void {
@@ -383,22 +386,11 @@ export class Batcher {
   /** Whether the entry is pending now. */
   #addEntry(entry: Entry, hasRoom: boolean): boolean {
     const { awaiter, isForGo, isPrefix, metadata, text } = entry;
-    if (this.#lone !== undefined) this.#noteLone();
     const isPlain = metadata === undefined && !isForGo;
+    if (isPlain && !isPrefix) return this.#addPlain(text, awaiter, hasRoom);
+    if (this.#lone !== undefined) this.#noteLone();
     const covering = isPlain ? this.#covering(text, isPrefix) : this.#merged(entry);
-    if (covering !== undefined) {
-      const { batch, noted } = covering;
-      if (awaiter !== undefined) this.#await(batch, noted.isPrefix, noted.index, awaiter);
-      return true;
-    }
-    if (isPlain && !isPrefix) {
-      const before = this.accepted;
-      if (!this.#add(text, hasRoom)) return false;
-      const { writer } = this.#placed as Batch;
-      const index = this.accepted > before ? writer.keys - 1 : writer.indexOf(text);
-      if (awaiter !== undefined) this.#await(this.#placed as Batch, false, index, awaiter);
-      return true;
-    }
+    if (covering !== undefined) return this.#awaitPending(covering, awaiter);
     if (!hasRoom) return false;
     const noted = this.#put(entry);
     const batch = this.#open;
@@ -407,6 +399,25 @@ export class Batcher {
     this.pending++;
     this.#schedule();
     if (awaiter !== undefined) this.#await(batch, isPrefix, noted.index, awaiter);
+    return true;
+  }
+
+  /** Whether a plain key is pending now. */
+  #addPlain(key: string, awaiter: DeliveryAwaiter | undefined, hasRoom: boolean): boolean {
+    if (this.#lone !== undefined) this.#noteLone();
+    const covering = this.#entries.isEmpty ? undefined : this.#covering(key);
+    if (covering !== undefined) return this.#awaitPending(covering, awaiter);
+    const before = this.accepted;
+    if (!this.#add(key, hasRoom)) return false;
+    if (awaiter === undefined) return true;
+    const batch = this.#placed as Batch;
+    const { writer } = batch;
+    this.#await(batch, false, this.accepted > before ? writer.keys - 1 : writer.indexOf(key), awaiter);
+    return true;
+  }
+
+  #awaitPending({ batch, noted }: PendingEntry<Batch>, awaiter: DeliveryAwaiter | undefined): true {
+    if (awaiter !== undefined) this.#await(batch, noted.isPrefix, noted.index, awaiter);
     return true;
   }
 
@@ -439,7 +450,8 @@ export class Batcher {
 
   /** The delivery of a batch is awaited: if it is open, it leaves at the end of this turn at the latest. */
   #await(batch: Batch, isPrefix: boolean, index: number, awaiter: DeliveryAwaiter): void {
-    (batch.awaited ??= []).push({ isPrefix, index, awaiter });
+    awaiter.place(isPrefix, index);
+    (batch.awaited ??= []).push(awaiter);
     if (batch !== this.#open || this.#isDue || this.#isTurnEnd) return;
     this.#stopTimer();
     this.#isTurnEnd = true;

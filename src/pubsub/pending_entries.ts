@@ -10,10 +10,12 @@
 import type { NotedEntry } from "../wire/batch_notes.ts";
 import type { Publication } from "./publication.ts";
 
-/** Is notified when an entry gets the number of its batch. */
+/** Is notified of where an entry is, and when its batch gets a number. MUST NOT throw. */
 export interface DeliveryAwaiter {
-  /** The entry is the one with this index of the batch with this number. MUST NOT throw. */
-  numbered(number: number, index: number): void;
+  /** The entry is the key, or the prefix, with this index in its batch. */
+  place(isPrefix: boolean, index: number): void;
+  /** The batch has this number, and so many keys: its prefixes follow them. */
+  numbered(number: number, keys: number): void;
 }
 
 /** What is published, other than a plain key without further wishes. */

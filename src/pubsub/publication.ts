@@ -51,6 +51,15 @@ export function checkPublication(topic: Topic, attached: Metadata = {}): Publica
 }
 
 /**
+ * Checks a plain key, with the errors of {@linkcode checkPublication}, and returns it.
+ */
+export function checkKey(key: string): string {
+  const bytes = utf8Length(key);
+  if (bytes === ILL_FORMED || bytes > MAX_KEY) checkPublication(key);
+  return key;
+}
+
+/**
  * Checks a key that stands for a prefix, for Go nodes.
  *
  * @throws {TypeError} when it is no well-formed string

@@ -40,8 +40,9 @@ export interface AwaitedBatchesConfig {
 
 /** One batch. */
 interface AwaitedBatch {
-  /** Its quorums that are not settled. */
-  readonly quorums: Set<Quorum>;
+  /** Its quorums, and how many of them are not settled. */
+  readonly quorums: Quorum[];
+  open: number;
   /** The peers that have acknowledged it. */
   readonly acknowledged: Set<string>;
   /** How often it was sent again. */
@@ -52,7 +53,7 @@ interface AwaitedBatch {
 /** Whether outcomes cover the entries that are awaited. Those of another batch with the same number may not. */
 function hasAll(outcomes: Outcomes, quorums: Iterable<Quorum>): boolean {
   if (typeof outcomes === "string") return true;
-  for (const { index } of quorums) if (index >= outcomes.length) return false;
+  for (const { index, isSettled } of quorums) if (!isSettled && index >= outcomes.length) return false;
   return true;
 }
 
@@ -64,6 +65,9 @@ export class AwaitedBatches implements QuorumOwner {
   readonly #batches = new Map<number, AwaitedBatch>();
   readonly #quorums = new Set<Quorum>();
   readonly #leaving: LeavingPeers<AwaitedPeer>;
+  /** The timer of the deadlines, and when it wakes. */
+  #timer: Timer | undefined;
+  #wakesAt = Infinity;
   #isClosed = false;
 
   constructor(config: AwaitedBatchesConfig) {
@@ -92,21 +96,24 @@ export class AwaitedBatches implements QuorumOwner {
     const quorum = new Quorum(wish, this.#leaving.with(peers), zone, this);
     if (!quorum.canBeSatisfied(peers)) throw quorum.shortage(peers);
     this.#quorums.add(quorum);
-    quorum.timer = clock.setTimer(() => quorum.fail(quorum.shortage(this.#peers())), wish.timeout);
+    quorum.deadline = clock.now() + wish.timeout;
+    if (quorum.deadline < this.#wakesAt) this.#wakeAt(quorum.deadline);
     return quorum;
   }
 
   numbered(quorum: Quorum, number: number): void {
     const batch = this.#batches.get(number) ?? this.#add(number);
-    batch.quorums.add(quorum);
+    batch.quorums.push(quorum);
+    batch.open++;
     // Peers may have left since, and the own zone may be enough.
     quorum.review(this.#peers());
   }
 
   settled(quorum: Quorum): void {
     this.#quorums.delete(quorum);
+    if (this.#quorums.size === 0) this.#wakeAt(Infinity);
     const batch = this.#batches.get(quorum.number);
-    if (batch === undefined || !batch.quorums.delete(quorum) || batch.quorums.size > 0) return;
+    if (batch === undefined || --batch.open > 0) return;
     batch.timer?.cancel();
     this.#batches.delete(quorum.number);
   }
@@ -121,7 +128,7 @@ export class AwaitedBatches implements QuorumOwner {
         continue;
       }
       if (isComplete(outcomes)) batch.acknowledged.add(peer.id);
-      for (const quorum of [...batch.quorums]) {
+      for (const quorum of batch.quorums) {
         const outcome = outcomeOf(outcomes, quorum.index);
         if (outcome !== undefined) quorum.answer(peer, outcome, peers);
       }
@@ -158,12 +165,31 @@ export class AwaitedBatches implements QuorumOwner {
     for (const quorum of [...this.#quorums]) quorum.fail(new ClosedError("await acknowledgements"));
   }
 
+  /** One timer for all: it wakes at the earliest deadline that it was set for, of a quorum that may be settled. */
+  #wakeAt(at: number): void {
+    const { clock } = this.#config;
+    this.#timer?.cancel();
+    this.#wakesAt = at;
+    this.#timer = at === Infinity ? undefined : clock.setTimer(this.#onDeadline, at - clock.now());
+  }
+
+  readonly #onDeadline = (): void => {
+    const now = this.#config.clock.now();
+    let next = Infinity;
+    const peers = this.#peers();
+    for (const quorum of this.#quorums) {
+      if (quorum.deadline <= now) quorum.fail(quorum.shortage(peers));
+      else if (quorum.deadline < next) next = quorum.deadline;
+    }
+    this.#wakeAt(next);
+  };
+
   #peers(): AcknowledgingPeers<AwaitedPeer> {
     return this.#leaving.with(this.#config.peers().acknowledging());
   }
 
   #add(number: number): AwaitedBatch {
-    const batch: AwaitedBatch = { quorums: new Set(), acknowledged: new Set(), attempts: 0, timer: undefined };
+    const batch: AwaitedBatch = { quorums: [], open: 0, acknowledged: new Set(), attempts: 0, timer: undefined };
     this.#batches.set(number, batch);
     this.#arm(number, batch);
     return batch;

@@ -7,7 +7,7 @@ import type { Entry } from "../../src/pubsub/pending_entries.ts";
 import { decodeExtension } from "../../src/wire/extension.ts";
 import type { Metadata } from "../../src/wire/metadata.ts";
 import { decodePacket } from "../../src/wire/packet.ts";
-import { type BatcherRig, keysOf, makeBatcher } from "../support/batches.ts";
+import { type BatcherRig, keysOf, makeAwaiter, makeBatcher } from "../support/batches.ts";
 import { settle, watch } from "../support/outcome.ts";
 
 type Numbered = (readonly [name: string, number: number, index: number])[];
@@ -37,9 +37,7 @@ function setUp(config: Partial<BatcherConfig> = {}) {
   const rig: BatcherRig = makeBatcher({ numbered: true, ...config });
   const { batcher } = rig;
   const numbered: Numbered = [];
-  const awaiter = (name: string) => ({
-    numbered: (number: number, index: number) => void numbered.push([name, number, index]),
-  });
+  const awaiter = (name: string) => makeAwaiter((number, index) => numbered.push([name, number, index]));
   const entryOf = (text: string, rest: Partial<Entry> = {}): Entry => ({
     text,
     isPrefix: false,
@@ -78,7 +76,9 @@ function setUp(config: Partial<BatcherConfig> = {}) {
     prefix: (prefix: string, metadata?: Metadata) => add(prefix, { isPrefix: true, metadata }),
     /** Publishes a key whose delivery is awaited. */
     awaitKey: (key: string, name?: string, metadata?: Metadata) =>
-      add(key, { awaiter: awaiter(name ?? key), metadata }),
+      metadata === undefined
+        ? batcher.tryAddAwaited(key, awaiter(name ?? key))
+        : add(key, { awaiter: awaiter(name ?? key), metadata }),
     awaitPrefix: (prefix: string, name = prefix) => add(prefix, { isPrefix: true, awaiter: awaiter(name) }),
     /** Publishes a key that stands for a prefix. */
     goKey: (key: string) => add(key, { isForGo: true }),
@@ -441,7 +441,7 @@ describe("without room", () => {
     assert(key("a"));
     const awaited: Entry = entryOf("p", {
       isPrefix: true,
-      awaiter: { numbered: (number, index) => void numbered.push(["p", number, index]) },
+      awaiter: makeAwaiter((number, index) => numbered.push(["p", number, index])),
     });
     const [first, second, third] = [
       batcher.wait(awaited, undefined, true),

@@ -7,7 +7,7 @@ import { isAlike } from "../../src/pubsub/publication.ts";
 import { decodeExtension } from "../../src/wire/extension.ts";
 import type { Metadata } from "../../src/wire/metadata.ts";
 import { decodePacket } from "../../src/wire/packet.ts";
-import { keysOf, makeBatcher } from "../support/batches.ts";
+import { keysOf, makeAwaiter, makeBatcher } from "../support/batches.ts";
 import { settle } from "../support/outcome.ts";
 
 /** Few and short names, so that many begin with others, and some long ones that fill a datagram. */
@@ -113,6 +113,7 @@ describe("with any publishes, and a sender that is slow", () => {
         let taken = 0;
         let settled = 0;
         let waited = 0;
+        let serial = 0;
 
         const accept = (what: Publish) => {
           const at = { number: 0, index: -1 };
@@ -123,13 +124,21 @@ describe("with any publishes, and a sender that is slow", () => {
             isForGo: what.kind === "go",
             metadata: what.metadata,
             awaiter: what.isAwaited
-              ? { numbered: (number, index) => void Object.assign(at, { number, index }) }
+              ? makeAwaiter((number, index) => void Object.assign(at, { number, index }))
               : undefined,
           };
+          const { awaiter } = entry;
+          // There are two ways to await a plain key.
+          const isDirect = awaiter !== undefined && what.kind === "key" && what.metadata === undefined &&
+            ++serial % 2 > 0;
           const isRoom = batcher.waiting === 0 && batcher.pending < config.queueSize;
           const { pending, accepted } = batcher;
           const note = () => owed.push({ what, hasPlain: peers.hasPlain, ...what.isAwaited && { at } });
-          const isAccepted = isKey ? batcher.tryAdd(what.text) : batcher.tryAddEntry(entry);
+          const isAccepted = isKey
+            ? batcher.tryAdd(what.text)
+            : isDirect
+            ? batcher.tryAddAwaited(what.text, awaiter)
+            : batcher.tryAddEntry(entry);
           if (isAccepted) {
             note();
             // Without room it can only be covered by what is pending.

@@ -28,7 +28,7 @@ function setUp(wish: Wish, text: string, zone?: string) {
   const settled: Quorum[] = [];
   const numbered: (readonly [number, number])[] = [];
   const quorum = new Quorum({ ownZone: false, timeout: 1000, ...wish }, tableOf(now), zone, {
-    numbered: (_, number, index) => numbered.push([number, index]),
+    numbered: (quorum, number) => numbered.push([number, quorum.index]),
     settled: (quorum) => settled.push(quorum),
   });
   const outcome: Settled = watch(quorum.promise);
@@ -266,18 +266,17 @@ describe("a quorum", () => {
 
   test("is numbered when its batch is sent, unless it is settled already", () => {
     const { quorum, answer, numbered } = setUp({ replicas: 1 }, "a");
-    quorum.numbered(7, 3);
+    quorum.place(false, 3);
+    quorum.numbered(7, 20);
     assertEquals([numbered, quorum.number, quorum.index], [[[7, 3]], 7, 3]);
     answer("a");
-    quorum.numbered(8, 0);
+    quorum.numbered(8, 20);
     assertEquals([numbered.length, quorum.number], [1, 7]);
-  });
-
-  test("that fails while nobody awaits it yet is no unhandled rejection", async () => {
-    const { quorum } = setUp({ replicas: 1 }, "a");
-    quorum.fail(new Error("early"));
-    await settle();
-    await assertRejects(() => quorum.promise, Error, "early");
+    const other = setUp({ replicas: 1 }, "a");
+    // Prefixes follow the keys.
+    other.quorum.place(true, 3);
+    other.quorum.numbered(7, 20);
+    assertEquals(other.numbered, [[7, 23]]);
   });
 
   test("names four nodes in its message, and counts the others", () => {

@@ -21,7 +21,8 @@ function setUp(...named: string[]) {
   });
   const open = (wish: AwaitedQuorum = TWO, number = 1, index = 0) => {
     const quorum = batches.open(wish);
-    quorum.numbered(number, index);
+    quorum.place(false, index);
+    quorum.numbered(number, index + 1);
     return quorum;
   };
   const ack = (id: string, number = 1) =>

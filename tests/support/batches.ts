@@ -2,6 +2,7 @@
 import { VirtualClock } from "../../adapters/memory/clock.ts";
 import { SendBudget } from "../../src/net/send_budget.ts";
 import { Batcher, type BatcherConfig } from "../../src/pubsub/batcher.ts";
+import type { DeliveryAwaiter } from "../../src/pubsub/pending_entries.ts";
 import type { BatchWriter } from "../../src/wire/batch_writer.ts";
 import { type BatchPacket, decodePacket } from "../../src/wire/packet.ts";
 
@@ -65,4 +66,13 @@ export function addKey(writer: BatchWriter, key: string): number {
   if (end < 0) return end;
   writer.commit(end);
   return 0;
+}
+
+/** An awaiter that is told the number of its batch, and the index of its entry there. */
+export function makeAwaiter(onNumbered: (number: number, index: number) => void): DeliveryAwaiter {
+  const at = { isPrefix: false, index: -1 };
+  return {
+    place: (isPrefix, index) => void Object.assign(at, { isPrefix, index }),
+    numbered: (number, keys) => onNumbered(number, at.isPrefix ? keys + at.index : at.index),
+  };
 }
