@@ -62,14 +62,14 @@ export const TABLES: Readonly<Record<string, Table>> = {
     ["mesh set up for it", ...each("throughput.1to1.filled.keys")],
   ]),
   awaited: table(
-    ["awaited, Node", "value"],
+    ["awaited", "Node", "Deno", "Bun"],
     [
-      ["round trip by plain publishes, p50", "node/awaited.latency.trip.p50"],
-      ["`publishAndAwait`, 2 replicas, p50", "node/awaited.latency.mesh.p50"],
-      ["the same, p99", "node/awaited.latency.mesh.p99"],
-      ["1,000 in flight, this mesh", "node/awaited.throughput.mesh.keys"],
+      ["round trip by plain publishes, p50, ms", ...each("awaited.latency.trip.p50")],
+      ["`publishAndAwait` with 2 replicas, p50, ms", ...each("awaited.latency.mesh.p50")],
+      ["the same, p99, ms", ...each("awaited.latency.mesh.p99")],
+      ["1,000 in flight, keys a second", ...each("awaited.throughput.mesh.keys")],
       ["Redis, with a reply channel", "node/awaited.throughput.redis.keys"],
-      ["NATS, requests", "node/awaited.throughput.nats.keys"],
+      ["NATS, by its requests", "node/awaited.throughput.nats.keys"],
     ],
   ),
   cpu: table(
