@@ -116,8 +116,8 @@ export class Batcher {
   #immediateAt = -Infinity;
   /** Whether the timer is for the end of this turn. */
   #isTurnEnd = false;
-  /** The batch that the last key is pending in. */
-  #placed: Batch | undefined;
+  /** Serial of the batch that the last key is pending in. */
+  #serial = 0;
   /** The only pending key, as long as it is not in the table of pending keys. */
   #lone: string | undefined;
   #isHurried = false;
@@ -193,7 +193,7 @@ export class Batcher {
     }
     if (this.#keys.hasText(key)) return true;
     if (!this.#entries.isEmpty && this.#covering(key) !== undefined) return true;
-    return this.#add(key, this.#hasRoom);
+    return this.#add(key, this.#waiting.size === 0 && this.pending < this.#config.queueSize);
   }
 
   /**
@@ -351,7 +351,7 @@ export class Batcher {
       const serial = this.#keys.find(hashOf(buffer, start, end), buffer, start, end);
       if (serial >= 0 || !hasRoom) {
         this.#spare.push(batch);
-        if (serial >= 0) this.#placed = this.#batchOf(serial);
+        this.#serial = serial;
         return serial >= 0;
       }
       this.#fill(batch);
@@ -362,16 +362,15 @@ export class Batcher {
     const hash = hashOf(buffer, start, end);
     const found = this.#keys.find(hash, buffer, start, end);
     if (found >= 0) {
-      this.#placed = this.#batchOf(found);
+      this.#serial = found;
       this.#keys.addText(key, found);
       return true;
     }
     if (!hasRoom) return false;
-    this.#placed = this.#open;
     writer.commit(end);
     this.accepted++;
     this.pending++;
-    const serial = this.#keys.first + this.#full.length;
+    const serial = this.#serial = this.#keys.first + this.#full.length;
     this.#keys.add(hash, serial, offset, this.pending);
     this.#schedule();
     return true;
@@ -410,7 +409,7 @@ export class Batcher {
     const before = this.accepted;
     if (!this.#add(key, hasRoom)) return false;
     if (awaiter === undefined) return true;
-    const batch = this.#placed as Batch;
+    const batch = this.#batchOf(this.#serial);
     const { writer } = batch;
     this.#await(batch, false, this.accepted > before ? writer.keys - 1 : writer.indexOf(key), awaiter);
     return true;

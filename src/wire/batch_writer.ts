@@ -45,12 +45,12 @@ export class BatchWriter {
 
   /** How many keys and prefixes it holds. */
   get count(): number {
-    return this.#notes === undefined ? this.#count : this.#count + this.#notes.prefixes;
+    return this.#count;
   }
 
   /** How many keys it holds. */
   get keys(): number {
-    return this.#count;
+    return this.#count - (this.#notes?.prefixes ?? 0);
   }
 
   /**
@@ -90,7 +90,7 @@ export class BatchWriter {
     const room = this.#available - notes.lengthWith({ isForGo, metadata });
     const end = writeUtf8(key, this.#whole.subarray(0, Math.max(0, room)), this.#end + BATCH_KEY_OVERHEAD);
     if (end < 0) return undefined;
-    const entry = notes.addKey(this.#count, isForGo, metadata);
+    const entry = notes.addKey(this.keys, isForGo, metadata);
     this.#notes = notes;
     this.commit(end);
     this.#fit();
@@ -103,6 +103,7 @@ export class BatchWriter {
     if (this.#end + notes.lengthWith({ isForGo: false, metadata }, prefix) > this.#available) return undefined;
     const entry = notes.addPrefix(prefix, metadata);
     this.#notes = notes;
+    this.#count++;
     this.#fit();
     return entry;
   }
@@ -121,7 +122,7 @@ export class BatchWriter {
   indexOf(key: string): number {
     let found = -1;
     let at = BATCH_KEYS_OFFSET;
-    for (let index = 0; index < this.#count; index++) {
+    for (let index = 0; index < this.keys; index++) {
       const start = at + BATCH_KEY_OVERHEAD;
       at = start + readU16(this.#bytes, at);
       if (equalsUtf8(key, this.#bytes, start, at) && this.#notes?.hasKey(index) !== true) found = index;
@@ -145,10 +146,10 @@ export class BatchWriter {
    */
   bytes(number?: number, isMore = false, isAwaited = false): Uint8Array {
     const bytes = this.#bytes;
-    writeU16(bytes, COUNT_OFFSET, this.#count);
+    writeU16(bytes, COUNT_OFFSET, this.keys);
     if (number === undefined) return bytes.subarray(0, this.#end);
     let end = writeBlockHeader(bytes, this.#end);
-    if (this.#notes !== undefined) end = this.#notes.write(bytes, end, this.#count);
+    if (this.#notes !== undefined) end = this.#notes.write(bytes, end, this.keys);
     return bytes.subarray(0, writeNumber(bytes, end, number, isMore, isAwaited));
   }
 
