@@ -245,7 +245,6 @@ export class Receiver {
     const numbering = extension === undefined ? numberingOf(data, end) : numberingIn(extension);
     const isToAcknowledge = number > 0 &&
       (extension === undefined ? isAwaited(data, end) : extension.isAwaited === true);
-    const prefixes = extension?.prefixes;
     if (number > 0) {
       // The effect is that of a full receive buffer: the sender gets a NAK, and slows down.
       if (this.#keys.isFull && countOf(data) > FEW_KEYS) {
@@ -258,25 +257,31 @@ export class Receiver {
       const { streams } = this.#config;
       if (streams?.accept(this.#sender, number, numbering, host, port, fingerprint, isToAcknowledge) === false) return;
     }
-    if (extension?.isMetadataUnreadable === true) this.invalidMetadata++;
-    if (!isToAcknowledge && prefixes === undefined && extension?.metadata === undefined) {
-      this.#keys.within(() => this.#read(data, end));
-      return;
-    }
-    const count = countOf(data) + (prefixes?.length ?? 0);
-    const noted: NotedBatch = { count, metadata: extension?.metadata, isAwaited: isToAcknowledge };
-    this.#keys.within(() => this.#read(data, end, noted, prefixes));
+    // Most batches have nothing but keys.
+    if (extension === undefined && !isToAcknowledge) {
+      this.#keys.within(() => {
+        this.#keys.begin();
+        this.#readKeys(data, end);
+        this.#keys.end();
+      });
+    } else this.#keys.within(() => this.#readNoted(data, end, extension, isToAcknowledge));
   }
 
-  #read(data: Uint8Array, end: number, noted?: NotedBatch, prefixes: readonly string[] = []): void {
-    this.#keys.begin(noted);
+  #readNoted(data: Uint8Array, end: number, extension: Extension | undefined, isAwaited: boolean): void {
+    const { isMetadataUnreadable, metadata, prefixes } = extension ?? {};
+    if (isMetadataUnreadable === true) this.invalidMetadata++;
+    const keys = countOf(data);
+    const isPlain = !isAwaited && prefixes === undefined && metadata === undefined;
+    this.#keys.begin(isPlain ? undefined : { count: keys + (prefixes?.length ?? 0), metadata, isAwaited });
+    this.#readKeys(data, end);
+    prefixes?.forEach((prefix, i) => this.#keys.takePrefix(prefix, keys + i));
+    this.#keys.end();
+  }
+
+  #readKeys(data: Uint8Array, end: number): void {
     const key = this.#borrow();
     this.invalidKeys += visitBatch(data, end, key, this.#onKey);
     this.#cursor = key;
-    for (let i = 0, index = countOf(data); i < prefixes.length; i++, index++) {
-      this.#keys.takePrefix(prefixes[i] as string, index);
-    }
-    this.#keys.end();
   }
 
   #borrow(): KeyBytes {
