@@ -48,7 +48,7 @@ interface Await {
 interface Stand {
   readonly node: StormNode;
   readonly order: number;
-  /** Whether another node had the same id then. */
+  /** Whether another node has had the id that the token names. */
   readonly hasTwin: boolean;
 }
 
@@ -236,7 +236,10 @@ export class StormAwaits {
     const random = this.#random;
     const earlier = this.#tokens.length > 0 && random.chance(0.3) ? pick(random, this.#tokens) : undefined;
     const text = node.mesh?.token(earlier?.text) ?? "";
-    const hasTwin = this.#world.nodes.some((other) => other !== node && other.nodeId === node.nodeId);
+    const { nodeId } = node;
+    const hasTwin = this.#world.nodes.some((other) =>
+      other !== node && (other.nodeId === nodeId || other.formerIds.has(nodeId))
+    );
     const stands = [{ node, order: this.#world.moment(), hasTwin }, ...earlier?.stands ?? []];
     // It stands for 8 nodes at most.
     this.#tokens.push({ text, stands: stands.slice(0, 8) });

@@ -33,8 +33,8 @@ export const EXCUSES = {
     "An unsolicited heartbeat of an unknown id with an empty stream looks like a node that has just opened. When " +
     "nothing follows it is one gap, at most four at once and four a minute for each node.",
   "one id":
-    "A token that was taken while two nodes had one id, or by a node that was set back, may be reached by what the " +
-    "other has published, until the duplicate is noticed. A node that takes another id may get what it has just " +
+    "A token that names an id which two nodes have had, as after a node was cloned or set back, may be reached by what " +
+    "the other has published, until the duplicate is noticed. A node that takes another id may get what it has just " +
     "published itself, when its own datagram comes back by multicast after that.",
   "lasting loss":
     "While a tenth of all datagrams is lost, a peer may be in doubt at any moment: that all is current is checked " +
