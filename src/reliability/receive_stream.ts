@@ -134,6 +134,9 @@ export class ReceiveStream {
   heardAt: number;
   /** When it was last heard after a silence. */
   returnedAt: number = -Infinity;
+  /** Requests that have verified a doubtful position since `verifiedAt`, in one second. */
+  verifications = 0;
+  verifiedAt: number = -Infinity;
   /**
    * The time by which all keys that its node had accepted are known to have a number, by the last packet with a
    * position as high as all that is known: when it was sent, as far as that is known, less the age of the oldest key

@@ -36,8 +36,12 @@ const RETRACTION_GAPS = { burst: 32, perSecond: 1 };
 /** For how long requests have to be in vain, in milliseconds, before an unsolicited position is believed. */
 const IN_VAIN = 1000;
 
-/** Least time between two requests that check an unsolicited position, in milliseconds. Late packets look the same. */
+/**
+ * Requests that verify an unsolicited position, in so many milliseconds: late packets look the same. More than one, as
+ * some get lost or go where a clone of the node was, and a node that was set back soon gives as many numbers as before.
+ */
 const VERIFY_EVERY = 1000;
+const MAX_VERIFICATIONS = 4;
 /**
  * Paths that are measured again, at once and a second. Where all paths are long, as hosts are busy, that must not make
  * them busier.
@@ -255,7 +259,7 @@ export class ReceiveStreams {
     // An unsolicited position is as old as its path is long, and an answer is at most as old as its request.
     if (request === undefined) {
       if (position.last >= window.highest && stream.isDatable) stream.onPosition(now - stream.path, pending);
-      if (position.last < window.highest || stream.reused !== undefined) this.verify(stream);
+      if (position.last < window.highest || stream.reused !== undefined) this.verify(stream, MAX_VERIFICATIONS);
       else if (stream.isPathDoubtful(now) && (!stream.isDatable || this.#pathProbes.allow())) {
         stream.onPathProbe(now);
         this.#config.naks.probe(stream);
@@ -450,10 +454,19 @@ export class ReceiveStreams {
     this.#config.acks.onReused(stream, reused.from, token, to);
   }
 
-  /** Sends a catch-up request, at most one in a second. */
-  verify(stream: ReceiveStream): void {
-    const [last] = stream.naks;
-    if (last === undefined || this.#config.clock.now() - last.sentAt >= VERIFY_EVERY) this.#config.naks.probe(stream);
+  /**
+   * Sends a catch-up request, if fewer than `most` were sent so in this second. Other requests do not count: they were
+   * sent before there was a doubt.
+   */
+  verify(stream: ReceiveStream, most = 1): void {
+    const now = this.#config.clock.now();
+    if (now - stream.verifiedAt >= VERIFY_EVERY) {
+      stream.verifiedAt = now;
+      stream.verifications = 0;
+    }
+    if (stream.verifications >= most) return;
+    stream.verifications++;
+    this.#config.naks.probe(stream);
   }
 
   /** Numbers cannot be had any more, as their node holds them no longer. */

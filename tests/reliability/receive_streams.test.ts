@@ -693,6 +693,23 @@ describe("a number that a node has used twice", () => {
     assertEquals([other.gaps.length, other.reused], [1, []]);
   });
 
+  test("is verified at once and four times a second when a position is too low, whatever was requested before", async () => {
+    const { answer, clock, doubted, gaps, position } = known(9);
+    await clock.advance(5000);
+    answer(9);
+    const before = doubted.length;
+    for (let i = 0; i < 50; i++) {
+      position(4);
+      await clock.advance(10);
+    }
+    assertEquals([doubted.length - before, gaps], [4, []]);
+    await clock.advance(500);
+    position(4);
+    assertEquals(doubted.length - before, 5);
+    answer(4, { upTo: 9, settledBefore: 9, token: TOKEN });
+    assertEquals(gaps, [[1, 1, undefined, "reused"]]);
+  });
+
   test("is a gap when it was set back to nothing, as it may have sent more before", () => {
     const { answer, gaps } = known(9);
     answer(0, { upTo: 9, settledBefore: 9, token: TOKEN });
