@@ -111,6 +111,7 @@ const AWAIT_TESTS = [
   "reliability/awaited_batches",
   "reliability/consistency_tokens",
   "reliability/send_stream",
+  "reliability/receive_streams",
   "wire/extension",
   "wire/metadata",
   "wire/batch_writer",

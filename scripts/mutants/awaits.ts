@@ -145,20 +145,20 @@ export const AWAITS: readonly Mutant[] = judgedBy("awaits", [
   },
   {
     name: "all: a peer that is lost counts no longer",
-    file: "src/reliability/reliability.ts",
-    find: 'this.awaitedBatches.depart(peer, departure === "left");',
-    replace: "this.awaitedBatches.depart(peer, true);",
+    file: "src/reliability/awaited_batches.ts",
+    find: 'if (departure !== "left" && departure !== "unverified") this.#depart(peer, false);',
+    replace: 'if (departure !== "left" && departure !== "unverified") this.#depart(peer, true);',
   },
   {
     name: "all: a peer counts no longer as soon as a leave came",
     file: "src/reliability/awaited_batches.ts",
-    find: "else this.#leaving.add(peer, () => this.#depart(peer, true));",
-    replace: "else this.#depart(peer, true);",
+    find: 'else this.#leaving.add(peer, () => this.#depart(peer, departure === "left"));',
+    replace: 'else this.#depart(peer, departure === "left");',
   },
   {
     name: "all: a peer that has responded to a forged leave counts no longer",
     file: "src/reliability/awaited_batches.ts",
-    find: "    if (hasLeft && peers.ids.has(peer.id)) return;\n",
+    find: "    if (peers.ids.has(peer.id)) return;\n",
     replace: "",
   },
   {
@@ -170,7 +170,7 @@ export const AWAITS: readonly Mutant[] = judgedBy("awaits", [
   {
     name: "all: a leave counts though the peer is not challenged",
     file: "src/membership/membership.ts",
-    find: 'isChallenged ? "left" : "lost"',
+    find: 'isChallenged ? "left" : "unverified"',
     replace: '"left"',
   },
   {
@@ -232,6 +232,18 @@ export const AWAITS: readonly Mutant[] = judgedBy("awaits", [
     file: "src/pubsub/quorum.ts",
     find: "    this.detach?.();\n",
     replace: "",
+  },
+  {
+    name: "the time that a blocked peer took counts as its round trip",
+    file: "src/reliability/awaited_batches.ts",
+    find: "Math.min(2 * longest, MAX_TRIPS)",
+    replace: "2 * longest",
+  },
+  {
+    name: "a peer that has another token by now is not asked for it",
+    file: "src/reliability/receive_streams.ts",
+    find: " || (isOtherToken && !isNewToken);",
+    replace: ";",
   },
   {
     name: "who has not acknowledged gets nothing again",

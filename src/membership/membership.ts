@@ -338,7 +338,7 @@ export class Membership {
   leave(id: string): void {
     const peer = this.#peers.get(id);
     const isChallenged = peer?.isValidated === true && this.#leaves.allow();
-    this.#remove(id, "left", isChallenged ? "left" : "lost");
+    this.#remove(id, "left", isChallenged ? "left" : "unverified");
     if (isChallenged) this.#pathValidation.send(peer.endpoint, peer);
   }
 

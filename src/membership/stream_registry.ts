@@ -9,10 +9,10 @@ import type { Endpoint } from "../platform/endpoint.ts";
 import type { KnownPeer } from "./peer.ts";
 
 /**
- * How a peer has departed: `left` when a leave came and it was challenged, as that may be forged; `lost` when it was
- * silent, or too many leaves came for a challenge; `evicted` when it had to make room for another.
+ * How a peer has departed: `left` when a leave came and it was challenged, as that may be forged, and `unverified` when
+ * too many came for a challenge; `lost` when it was silent; `evicted` when it had to make room for another.
  */
-export type Departure = "left" | "lost" | "evicted";
+export type Departure = "left" | "unverified" | "lost" | "evicted";
 
 /** The streams of the peers. Its methods MUST NOT throw. */
 export interface StreamRegistry {

@@ -8,6 +8,7 @@
  */
 
 import { ClosedError, QuorumUnsupportedError } from "../errors.ts";
+import type { Departure } from "../membership/stream_registry.ts";
 import type { Clock, Timer } from "../platform/clock.ts";
 import { type AcknowledgingPeer, type AcknowledgingPeers, Quorum, type QuorumOwner } from "../pubsub/quorum.ts";
 import type { AwaitedQuorum } from "../pubsub/sync_bus.ts";
@@ -18,7 +19,10 @@ import { LeavingPeers } from "./leaving_peers.ts";
  * How long after a batch was sent it is sent again to who has not acknowledged it, in milliseconds; at least twice the
  * round trip. A lost batch is found missing after 20 ms by other means, and a lost acknowledgement by no other.
  */
-const RESEND_AFTER: readonly number[] = [10, 20, 40, 80, 160, 320, 640, 1000];
+const RESEND_AFTER: readonly number[] = [10, 20, 40, 80, 160, 320, 640];
+const MAX_PAUSE = 1000;
+/** Most that two round trips count for, in milliseconds: where they seem longer, the peer was mostly blocked. */
+const MAX_TRIPS = 200;
 
 /** A peer that is awaited. */
 export interface AwaitedPeer extends AcknowledgingPeer {
@@ -136,16 +140,18 @@ export class AwaitedBatches implements QuorumOwner {
   }
 
   /** A peer is no longer there: it is lost, or a leave came in its name. */
-  depart(peer: AwaitedPeer, hasLeft: boolean): void {
+  depart(peer: AwaitedPeer, departure: Departure): void {
     if (this.#isClosed) return;
-    if (!hasLeft) this.#depart(peer, false);
-    else this.#leaving.add(peer, () => this.#depart(peer, true));
+    if (departure !== "left" && departure !== "unverified") this.#depart(peer, false);
+    // What was not verified does not count as a leave.
+    else this.#leaving.add(peer, () => this.#depart(peer, departure === "left"));
   }
 
   #depart(peer: AwaitedPeer, hasLeft: boolean): void {
     if (this.#quorums.size === 0) return;
     const peers = this.#peers();
-    if (hasLeft && peers.ids.has(peer.id)) return;
+    // It has responded meanwhile.
+    if (peers.ids.has(peer.id)) return;
     for (const quorum of [...this.#quorums]) {
       quorum.depart(peer, hasLeft);
       quorum.review(peers);
@@ -196,12 +202,15 @@ export class AwaitedBatches implements QuorumOwner {
   }
 
   #arm(number: number, batch: AwaitedBatch): void {
-    const after = RESEND_AFTER[Math.min(batch.attempts, RESEND_AFTER.length - 1)] as number;
+    const after = RESEND_AFTER[batch.attempts] ?? MAX_PAUSE;
     let longest = 0;
     for (const { id, roundTrip } of this.#peers().all) {
       if (roundTrip > longest && !batch.acknowledged.has(id)) longest = roundTrip;
     }
-    batch.timer = this.#config.clock.setTimer(() => this.#resend(number, batch), Math.max(after, 2 * longest));
+    batch.timer = this.#config.clock.setTimer(
+      () => this.#resend(number, batch),
+      Math.max(after, Math.min(2 * longest, MAX_TRIPS)),
+    );
   }
 
   #resend(number: number, batch: AwaitedBatch): void {

@@ -249,9 +249,10 @@ export class ReceiveStreams {
       return false;
     }
     const request = nonce === undefined ? undefined : stream.naks.find((request) => request.nonce === nonce);
-    // Anybody can send a token, so a token that is known is replaced only by one in the answer to a request.
-    const isNewToken = token !== undefined &&
-      (stream.token === undefined || (request !== undefined && !equalBytes(stream.token, token)));
+    // Anybody can send a token, so a token that is known is replaced only by one in the answer to a request. A node that
+    // has lost this one meanwhile knows it by another, and does not believe what comes with the old one.
+    const isOtherToken = token !== undefined && (stream.token === undefined || !equalBytes(stream.token, token));
+    const isNewToken = isOtherToken && (stream.token === undefined || request !== undefined);
     if (isNewToken) stream.token = token.slice();
     const { window } = stream;
     // A heartbeat has a path record. Other positions come of nodes that have published, or were sent a request.
@@ -259,7 +260,8 @@ export class ReceiveStreams {
     // An unsolicited position is as old as its path is long, and an answer is at most as old as its request.
     if (request === undefined) {
       if (position.last >= window.highest && stream.isDatable) stream.onPosition(now - stream.path, pending);
-      if (position.last < window.highest || stream.reused !== undefined) this.verify(stream, MAX_VERIFICATIONS);
+      const isDoubtful = position.last < window.highest || (isOtherToken && !isNewToken);
+      if (isDoubtful || stream.reused !== undefined) this.verify(stream, MAX_VERIFICATIONS);
       else if (stream.isPathDoubtful(now) && (!stream.isDatable || this.#pathProbes.allow())) {
         stream.onPathProbe(now);
         this.#config.naks.probe(stream);

@@ -261,7 +261,7 @@ export class Reliability implements StreamRegistry {
   forget(peer: KnownPeer, departure: Departure): void {
     const { acknowledges, id } = peer;
     this.sendStream.forget(id);
-    if (acknowledges) this.awaitedBatches.depart(peer, departure === "left");
+    if (acknowledges) this.awaitedBatches.depart(peer, departure);
     const stream = this.receiveStreams.get(id);
     if (departure !== "evicted" && stream !== undefined) this.receiveStreams.lose(stream);
   }

@@ -50,6 +50,14 @@ describe("a batch that is awaited", () => {
     assertEquals(again, ["a1 200", "b1 200", "a1 400", "b1 400"]);
   });
 
+  test("is sent again after 200 ms, however long a blocked peer took to answer", async () => {
+    const { again, clock, open, peers } = setUp("a");
+    peers[0] = { id: "a", zone: undefined, roundTrip: 9000 };
+    open({ ...TWO, replicas: 1 });
+    await clock.advance(2000);
+    assertEquals(again, [200, 400, 600, 800, 1000, 1320, 1960].map((at) => `a1 ${at}`));
+  });
+
   test("may be awaited by several, which are settled each for itself", async () => {
     const { ack, batches, clock, open } = setUp("a", "b", "c");
     const [one, two] = [open({ ...TWO, replicas: 1 }), open()];
@@ -104,7 +112,7 @@ describe("an await", () => {
     const { batches, clock, open, peers } = setUp("a", "b");
     const lost = assertRejects(() => open().promise, QuorumNotSatisfiedError);
     const [gone] = peers.splice(0, 1);
-    if (gone !== undefined) batches.depart(gone, false);
+    if (gone !== undefined) batches.depart(gone, "lost");
     assertEquals((await lost).missing.map(({ node, reason }) => `${node} ${reason}`), ["a lost", "b pending"]);
     const one = { ...TWO, replicas: 1 };
     const sent = assertRejects(() => open(one).promise, QuorumNotSatisfiedError);
@@ -132,7 +140,7 @@ describe("an await", () => {
     };
     const [before, two] = [state(open(all).promise), state(open(TWO).promise)];
     peers.splice(0, 1);
-    batches.depart(a, true);
+    batches.depart(a, "left");
     const after = state(open(all).promise);
     ack("b");
     await clock.advance(499);
@@ -147,6 +155,21 @@ describe("an await", () => {
     assertEquals([batches.size, clock.pending], [0, 0]);
   });
 
+  test("fails when a leave came that was not verified, and the peer has not responded", async () => {
+    const { ack, batches, clock, open, peers } = setUp("a", "b");
+    const [a] = peers.splice(0, 1) as [AwaitedPeer];
+    peers.unshift(a);
+    const failed = assertRejects(() => open({ ...TWO, replicas: "all" }).promise, QuorumNotSatisfiedError);
+    ack("b");
+    peers.splice(0, 1);
+    batches.depart(a, "unverified");
+    await clock.advance(499);
+    assertEquals(batches.size, 1);
+    await clock.advance(1);
+    assertEquals((await failed).missing, [{ node: "a", reason: "lost" }]);
+    assertEquals(clock.pending, 0);
+  });
+
   test("awaits a peer that has responded to a forged leave, however often one comes", async () => {
     const { ack, batches, clock, open, peers, again } = setUp("a", "b");
     const [a, b] = peers as [AwaitedPeer, AwaitedPeer];
@@ -154,7 +177,7 @@ describe("an await", () => {
     ack("b");
     for (let i = 0; i < 20; i++) {
       peers.splice(0, 2, b);
-      batches.depart(a, true);
+      batches.depart(a, "left");
       await clock.advance(7 * i);
       peers.splice(0, 1, a, b);
     }
@@ -164,10 +187,10 @@ describe("an await", () => {
     ack("a");
     assertEquals((await quorum.promise).acknowledgements.map(({ node }) => node), ["b", "a"]);
     peers.splice(0, 1);
-    batches.depart(a, true);
+    batches.depart(a, "left");
     batches.close();
     assertEquals(clock.pending, 0);
-    batches.depart(b, true);
+    batches.depart(b, "left");
     assertEquals(clock.pending, 0);
   });
 

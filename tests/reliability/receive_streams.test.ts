@@ -710,6 +710,19 @@ describe("a number that a node has used twice", () => {
     assertEquals(gaps, [[1, 1, undefined, "reused"]]);
   });
 
+  test("with another token than the one that is known is verified: the node may have forgotten that one", () => {
+    const { answer, doubted, position, stream } = known(9);
+    answer(9, { token: TOKEN });
+    const before = doubted.length;
+    position(9, 1, 0, { token: TOKEN.slice() });
+    assertEquals(doubted.length, before);
+    const other = new Uint8Array(8).fill(1);
+    position(9, 1, 0, { token: other });
+    assertEquals([doubted.length - before, stream().token], [1, TOKEN]);
+    answer(9, { token: other });
+    assertEquals(stream().token, other);
+  });
+
   test("is a gap when it was set back to nothing, as it may have sent more before", () => {
     const { answer, gaps } = known(9);
     answer(0, { upTo: 9, settledBefore: 9, token: TOKEN });

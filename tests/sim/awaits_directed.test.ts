@@ -260,3 +260,24 @@ describe("closing", () => {
     assertEquals(network.clock.pending, 0);
   });
 });
+
+describe("a peer that was blocked until it was lost", () => {
+  test("is awaited like any other when it is back, though it knows a token of before", async () => {
+    for (const stall of [1200, 3500, 9000]) {
+      const options = () => ({ heartbeat: 200, peerTimeout: 600 });
+      const world = await together({ seed: 11, nodes: 3, options });
+      const { network, nodes: [a, b] } = world;
+      const publish = (key: string) => a?.mesh.publishAndAwait(key, "all", { timeout: 2000 }) as Promise<PublishResult>;
+      // Both have tokens of the other.
+      assertEquals((await network.clock.run(publish("before"), 2000)).acknowledgements.length, 2);
+      b?.host.block(stall);
+      await network.clock.runUntil(() => a?.mesh.peers().length === 1, 5000);
+      await network.clock.runUntil(() => a?.mesh.peers().length === 2, 20_000);
+      const begun = network.clock.now();
+      assertEquals((await network.clock.run(publish("back"), 2000)).acknowledgements.length, 2, `${stall} ms`);
+      const took = network.clock.now() - begun;
+      assert(took < 500, `${stall} ms: ${took} ms`);
+      await closeWorld(world);
+    }
+  });
+});

@@ -4,12 +4,13 @@
  * @module
  */
 
-import { MemoryNetwork, SeededRandom } from "../../adapters/memory.ts";
+import { type MemoryHost, MemoryNetwork, SeededRandom } from "../../adapters/memory.ts";
 import { MeshBus, type MeshOptions } from "../../mod.ts";
 import { sized } from "../support/size.ts";
 
 /** A node of a world, and all that its subscriber got. */
 export interface WorldNode {
+  readonly host: MemoryHost;
   readonly mesh: MeshBus;
   readonly got: string[];
 }
@@ -38,10 +39,11 @@ export function hostAddress(index: number): string {
 export async function openWorld({ seed, nodes: count, options }: WorldOptions): Promise<World> {
   const network = new MemoryNetwork({ seed });
   const nodes = Array.from({ length: count }, async (_, index) => {
-    const mesh = await openOn(network, index, options?.(index));
+    const host = network.host(hostAddress(index));
+    const mesh = await openAt(host, options?.(index));
     const got: string[] = [];
     mesh.subscribe({ prefix: "" }, (event) => got.push(event.key));
-    return { mesh, got };
+    return { host, mesh, got };
   });
   const opened = await network.clock.run(Promise.all(nodes), 1000);
   return { network, nodes: opened, random: new SeededRandom(seed + 1) };
@@ -49,7 +51,11 @@ export async function openWorld({ seed, nodes: count, options }: WorldOptions): 
 
 /** Opens a node on the host of `index`. */
 export function openOn(network: MemoryNetwork, index: number, options?: MeshOptions): Promise<MeshBus> {
-  const { bind, clock, randomBytes, resolve, resolveSrv, networkInterfaces } = network.host(hostAddress(index));
+  return openAt(network.host(hostAddress(index)), options);
+}
+
+function openAt(host: MemoryHost, options: MeshOptions | undefined): Promise<MeshBus> {
+  const { bind, clock, randomBytes, resolve, resolveSrv, networkInterfaces } = host;
   return MeshBus.open({ ...options, bind, clock, randomBytes, resolve, resolveSrv, networkInterfaces });
 }
 
