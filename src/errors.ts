@@ -86,8 +86,10 @@ export class QuorumNotSatisfiedError extends Error {
   readonly acknowledged: number;
   /** The answers that have come. Those with the outcome `failed` do not count. */
   readonly acknowledgements: readonly Acknowledgement[];
-  /** The replicas that were awaited and have not acknowledged. */
+  /** The replicas that were awaited and have not acknowledged. When nothing was published, all that there are. */
   readonly missing: readonly Unacknowledged[];
+  /** Whether the event was published: not when there were too few replicas, or zones, from the beginning. */
+  readonly published: boolean;
 
   /** Both numbers are counts of `what`: replicas, or zones. */
   constructor(
@@ -96,15 +98,20 @@ export class QuorumNotSatisfiedError extends Error {
     acknowledgements: readonly Acknowledgement[] = [],
     missing: readonly Unacknowledged[] = [],
     what: "replicas" | "zones" = "replicas",
+    published = true,
   ) {
     const named = missing.slice(0, MAX_NAMED).map(({ node, reason }) => `${node} ${reason}`);
     const more = missing.length > MAX_NAMED ? [`${missing.length - MAX_NAMED} more`] : [];
     const rest = missing.length === 0 ? "" : ` (${[...named, ...more].join(", ")})`;
-    super(`Quorum not satisfied: ${acknowledged} of ${required} ${what} have acknowledged${rest}`);
+    const rule = `${acknowledged} of ${required} ${what} have acknowledged`;
+    super(
+      `Quorum not satisfied: ${published ? rule : `nothing was published as ${required} ${what} are not there`}${rest}`,
+    );
     this.required = required;
     this.acknowledged = acknowledged;
     this.acknowledgements = acknowledgements;
     this.missing = missing;
+    this.published = published;
   }
 }
 
@@ -154,16 +161,16 @@ export class TokenError extends Error {
 
   /** `timeout` is in milliseconds. */
   constructor(reason: TokenProblem, node?: string, timeout = 0) {
-    super(`Cannot wait for what the token stands for as ${TOKEN_PROBLEMS[reason](node ?? "", timeout)}`);
+    super(`Cannot use the token as ${TOKEN_PROBLEMS[reason](node ?? "", timeout)}`);
     this.reason = reason;
     this.node = node;
   }
 }
 
 const TOKEN_PROBLEMS: Readonly<Record<TokenProblem, (node: string, timeout: number) => string>> = {
-  malformed: () => "it is no token of this version",
+  malformed: () => "it is no token of this version, or was changed",
   gone: (node) => `node ${node} has departed, and something that it published has not arrived`,
-  unknown: (node) => `node ${node} is not known here`,
+  unknown: (node, timeout) => `node ${node} was not known here within ${timeout} ms`,
   timeout: (node, timeout) =>
     node === ""
       ? `callbacks are behind: what has arrived was not delivered within ${timeout} ms`

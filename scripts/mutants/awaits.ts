@@ -188,7 +188,7 @@ export const AWAITS: readonly Mutant[] = judgedBy("awaits", [
   {
     name: "too few peers are found out only when the time is over",
     file: "src/reliability/awaited_batches.ts",
-    find: "if (!quorum.canBeSatisfied(peers)) throw quorum.shortage(peers);",
+    find: "if (!quorum.canBeSatisfied(peers)) throw quorum.shortage(peers, false);",
     replace: "",
   },
   {

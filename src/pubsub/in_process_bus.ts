@@ -274,7 +274,7 @@ export class InProcessBus implements SyncBus {
       numbered() {},
       settled: () => quorums.delete(quorum),
     });
-    if (!quorum.canBeSatisfied(peers)) throw quorum.shortage(peers);
+    if (!quorum.canBeSatisfied(peers)) throw quorum.shortage(peers, false);
     quorums.set(quorum, this);
     const { signal } = options ?? {};
     quorum.timer = this.#clock?.setTimer(() => quorum.fail(quorum.shortage(this.#peers())), timeout);

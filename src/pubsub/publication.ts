@@ -66,10 +66,10 @@ export function checkKey(key: string): string {
  * @throws {KeyTooLongError} when it does not fit a datagram
  */
 export function checkGoKey(key: string): Publication {
+  if (typeof key !== "string") throw misuse("publish", "a key of `goKeys` must be a string", key);
   const publication = checkPublication(key);
   const limit = MAX_KEY - RECORD_HEADER_LENGTH - metadataLength({});
   const bytes = utf8Length(key);
-  if (publication.isPrefix) throw misuse("publish", "`goKeys` must be an array of keys", key);
   if (bytes > limit) throw new KeyTooLongError(key, bytes, limit);
   return publication;
 }

@@ -127,11 +127,18 @@ export class Quorum implements DeliveryAwaiter {
   }
 
   /** The error that says who has acknowledged and who has not. */
-  shortage(peers: AcknowledgingPeers): QuorumNotSatisfiedError {
+  shortage(peers: AcknowledgingPeers, isPublished = true): QuorumNotSatisfiedError {
     const { zones } = this.wish;
     const done = zones === undefined ? this.#count : this.#zones().size;
     const what = zones === undefined ? "replicas" : "zones";
-    return new QuorumNotSatisfiedError(this.#required(), done, [...this.#answers], this.#missing(peers), what);
+    return new QuorumNotSatisfiedError(
+      this.#required(),
+      done,
+      [...this.#answers],
+      this.#missing(peers),
+      what,
+      isPublished,
+    );
   }
 
   #hasAnswered(id: string): boolean {

@@ -98,7 +98,7 @@ export class AwaitedBatches implements QuorumOwner {
     const peers = this.#config.peers().acknowledging();
     if (peers.all.length === 0) throw new QuorumUnsupportedError();
     const quorum = new Quorum(wish, this.#leaving.with(peers), zone, this);
-    if (!quorum.canBeSatisfied(peers)) throw quorum.shortage(peers);
+    if (!quorum.canBeSatisfied(peers)) throw quorum.shortage(peers, false);
     this.#quorums.add(quorum);
     quorum.deadline = clock.now() + wish.timeout;
     if (quorum.deadline < this.#wakesAt) this.#wakeAt(quorum.deadline);

@@ -230,7 +230,7 @@ export class ConsistencyTokens {
   #timedOut(entries: readonly TokenEntry[], timeout: number): TokenError {
     const states = entries.map((entry) => [entry.id, this.#stateOf(entry)] as const);
     const [unknown] = states.find(([, state]) => state === "unknown") ?? [];
-    if (unknown !== undefined) return new TokenError("unknown", unknown);
+    if (unknown !== undefined) return new TokenError("unknown", unknown, timeout);
     const [missing] = states.find(([, state]) => state !== "reached") ?? [];
     return new TokenError("timeout", missing, timeout);
   }

@@ -69,29 +69,33 @@ export function checkMetadata({ region, vectorClock, scope }: Metadata): Metadat
 }
 
 /**
- * Checks the name of a zone, a region or a writer. `name` is that of the option.
+ * Checks the name of a zone, a region or a writer. `name` is that of the option, and `what` what of it is checked.
  *
  * @throws {TypeError} when it is no well-formed text
  * @throws {RangeError} when it is empty or longer than `limit` bytes of UTF-8
  */
-export function checkName(action: string, name: string, value: unknown, limit: number): void {
+export function checkName(action: string, name: string, value: unknown, limit: number, what = ""): void {
   const bytes = typeof value === "string" ? utf8Length(value) : ILL_FORMED;
-  if (bytes === ILL_FORMED) throw misuse(action, `\`${name}\` must be a well-formed string`, value);
+  if (bytes === ILL_FORMED) throw misuse(action, `${what}\`${name}\` must be a well-formed string`, value);
   if (bytes >= 1 && bytes <= limit) return;
-  const rule = `\`${name}\` must have 1 to ${limit} bytes of UTF-8`;
+  const rule = `${what}\`${name}\` must have 1 to ${limit} bytes of UTF-8`;
   throw new RangeError(`Cannot ${action} as ${rule}: current value ${show(value)} has ${bytes}`);
 }
 
 function checkClock(clock: unknown): VectorClock {
-  if (typeof clock !== "object" || clock === null || Array.isArray(clock)) {
-    throw misuse("publish", "`vectorClock` must be an object with a count per writer", clock);
+  // The counts of a map, or of an instance with getters, would be left out without a word.
+  const prototype: unknown = typeof clock === "object" && clock !== null ? Object.getPrototypeOf(clock) : undefined;
+  if (
+    typeof clock !== "object" || clock === null || (prototype !== null && Object.getPrototypeOf(prototype) !== null)
+  ) {
+    throw misuse("publish", "`vectorClock` must be a plain object with a count per writer", clock);
   }
   const entries = Object.entries(clock);
   if (entries.length > MAX_WRITERS) {
     throw misuse("publish", `\`vectorClock\` must have at most ${MAX_WRITERS} writers`, entries.length, true);
   }
   for (const [writer, count] of entries) {
-    checkName("publish", "vectorClock", writer, MAX_WRITER);
+    checkName("publish", "vectorClock", writer, MAX_WRITER, "a writer of ");
     const isCount = typeof count === "bigint"
       ? count >= 0n && count <= MAX_COUNT
       : Number.isSafeInteger(count) && count >= 0;

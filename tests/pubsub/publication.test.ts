@@ -112,7 +112,7 @@ describe("a key for Go nodes", () => {
     assertThrows(
       () => checkGoKey({ prefix: "k" } as unknown as string),
       TypeError,
-      "Cannot publish as `goKeys` must be an array of keys: current value is [object Object]",
+      "Cannot publish as a key of `goKeys` must be a string: current value is [object Object]",
     );
   });
 });

@@ -116,6 +116,7 @@ describe("a count of replicas", () => {
     ]);
     assertEquals(error().acknowledgements.length, 3);
     assertEquals(error().message, "Quorum not satisfied: 1 of 2 replicas have acknowledged (a failed, c failed)");
+    assertEquals(error().published, true);
   });
 
   test("keeps an answer of a peer that departs afterwards", async () => {

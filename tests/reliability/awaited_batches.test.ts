@@ -96,7 +96,8 @@ describe("an await", () => {
     const { batches } = setUp();
     assertThrows(() => batches.open(TWO), QuorumUnsupportedError);
     const { batches: few, clock } = setUp("a");
-    assertThrows(() => few.open(TWO), QuorumNotSatisfiedError);
+    const error = assertThrows(() => few.open(TWO), QuorumNotSatisfiedError);
+    assertEquals([error.published, error.missing.length], [false, 1]);
     assertEquals([few.size, clock.pending], [0, 0]);
   });
 

@@ -198,9 +198,11 @@ export class StormAwaits {
     if (new Set(ids).size < ids.length) return "a node has acknowledged twice";
     const counted = acknowledgements.filter(({ outcome }) => outcome !== "failed");
     for (const { node: id, outcome, zone } of counted) {
-      // Clones have one id for a while.
+      // Clones have one id for a while, and one of them is taken to be in the zone of the other.
       const named = world.nodes.filter((other) => other !== node && (other.nodeId === id || other.formerIds.has(id)));
-      const problems = named.map((other) => deliveryProblem(other, topic, order, outcome, zone));
+      const problems = named.map((other) =>
+        deliveryProblem(other, topic, order, outcome, named.length > 1 ? other.zone : zone)
+      );
       if (named.length === 0) return `it is confirmed by ${id}, which is no other node`;
       if (problems.includes(undefined)) continue;
       return `confirmed by node ${named[0]?.index}, which is ${named[0]?.state}: ${problems[0]}`;
