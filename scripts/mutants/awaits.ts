@@ -210,6 +210,36 @@ export const AWAITS: readonly Mutant[] = judgedBy("awaits", [
     replace: "",
   },
   {
+    name: "the limit in time is that of the last awaited publish",
+    file: "src/reliability/awaited_batches.ts",
+    find: "if (quorum.deadline < this.#wakesAt) this.#wakeAt(quorum.deadline);",
+    replace: "this.#wakeAt(quorum.deadline);",
+  },
+  {
+    name: "after one limit in time the next is that of any awaited publish",
+    file: "src/reliability/awaited_batches.ts",
+    find: "else if (quorum.deadline < next) next",
+    replace: "else next",
+  },
+  {
+    name: "an awaited key leaves guards fresh",
+    file: "src/mesh_bus.ts",
+    find: "    if (!this.#guards.idle) this.#guards.touch(key);\n",
+    replace: "",
+  },
+  {
+    name: "an awaited key that waits for room is not acknowledged",
+    file: "src/mesh_bus.ts",
+    find: "metadata: undefined, isForGo: false, awaiter });",
+    replace: "metadata: undefined, isForGo: false, awaiter: undefined });",
+  },
+  {
+    name: "own subscriptions do not hear an awaited key",
+    file: "src/mesh_bus.ts",
+    find: "    if (this.#subscriptions.selfish > 0) this.#ownKeys.accepted(key, undefined);\n    return undefined",
+    replace: "    return undefined",
+  },
+  {
     name: "only the earliest of the awaited publishes has a limit in time",
     file: "src/reliability/awaited_batches.ts",
     find: "    this.#wakeAt(next);\n",

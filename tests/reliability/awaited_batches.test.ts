@@ -101,6 +101,21 @@ describe("an await", () => {
     assertEquals([few.size, clock.pending], [0, 0]);
   });
 
+  test("fails after its own time, whatever the times of others are", async () => {
+    const { batches, clock, open } = setUp("a");
+    const refused: [number, number][] = [];
+    const begin = (timeout: number) => {
+      const begun = clock.now();
+      open({ ...TWO, replicas: 1, timeout }).promise.catch(() => refused.push([timeout, clock.now() - begun]));
+    };
+    for (const timeout of [100, 5000, 200, 300, 200]) begin(timeout);
+    await clock.advance(150);
+    for (const timeout of [1000, 10, 7000]) begin(timeout);
+    await clock.advance(20_000);
+    assertEquals(refused, [100, 10, 200, 200, 300, 1000, 5000, 7000].map((timeout) => [timeout, timeout]));
+    assertEquals([batches.size, clock.pending], [0, 0]);
+  });
+
   test("fails after its time, and is forgotten", async () => {
     const { batches, clock, open } = setUp("a", "b");
     const failed = assertRejects(() => open({ ...TWO, timeout: 100 }).promise, QuorumNotSatisfiedError);

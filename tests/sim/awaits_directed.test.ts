@@ -208,6 +208,37 @@ describe("a number of replicas", () => {
   });
 });
 
+describe("what is awaited", () => {
+  test("makes guards stale and is heard by own subscriptions, like any publish", async () => {
+    const world = await together({ seed: 12, nodes: 2 });
+    const { network, nodes: [a] } = world;
+    const own: string[] = [];
+    a?.mesh.subscribe({ prefix: "" }, ({ key }) => own.push(key), { self: true });
+    // A plain key takes another way than one with options.
+    for (const options of [undefined, { timeout: 5000 }]) {
+      const guard = a?.mesh.guard("key");
+      const awaited = a?.mesh.publishAndAwait("key", 1, options) as Promise<PublishResult>;
+      assertEquals([guard?.isFresh(), own.splice(0)], [false, ["key"]]);
+      assertEquals(outcomes(await network.clock.run(awaited, 1000)), ["delivered"]);
+    }
+    await closeWorld(world);
+  });
+
+  test("waits for room in the queue, and is acknowledged when it is sent", async () => {
+    const world = await together({ seed: 13, nodes: 2, options: () => ({ queueSize: 2 }) });
+    const { network, nodes: [a, b] } = world;
+    const names = Array.from({ length: 20 }, (_, i) => `k${i}`);
+    const awaited = names.map((name, i) =>
+      a?.mesh.publishAndAwait(name, 1, i % 2 === 0 ? undefined : { timeout: 9000 })
+    );
+    assert((a?.mesh.metrics().pending ?? 0) <= 2);
+    const results = await network.clock.run(Promise.all(awaited as Promise<PublishResult>[]), 5000);
+    assertEquals(results.flatMap(outcomes), names.map(() => "delivered"));
+    assertEquals([...new Set(b?.got)].sort(), [...names].sort());
+    await closeWorld(world);
+  });
+});
+
 describe("Go nodes", () => {
   test("acknowledge nothing: alone with them it is unsupported, and nothing is published", async () => {
     const world = await together({ seed: 8, nodes: 1 });
