@@ -414,8 +414,7 @@ export class MeshBus implements SyncBus {
 
   /** What is published; a node fills in its region for what is to stay there. */
   #publication(topic: Topic, options: PublishOptions | undefined): Publication {
-    if (options === undefined) return checkPublication(topic);
-    const { region, scope, vectorClock } = options;
+    const { region, scope, vectorClock } = options ?? {};
     const own = scope === "local" ? this.#parts.settings.region : undefined;
     return checkPublication(topic, { region: region ?? own, scope, vectorClock });
   }

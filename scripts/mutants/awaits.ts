@@ -146,14 +146,14 @@ export const AWAITS: readonly Mutant[] = judgedBy("awaits", [
   {
     name: "all: a peer that is lost counts no longer",
     file: "src/reliability/awaited_batches.ts",
-    find: 'if (departure !== "left" && departure !== "unverified") this.#depart(peer, false);',
-    replace: 'if (departure !== "left" && departure !== "unverified") this.#depart(peer, true);',
+    find: "      this.#depart(peer, false);\n",
+    replace: "      this.#depart(peer, true);\n",
   },
   {
     name: "all: a peer counts no longer as soon as a leave came",
     file: "src/reliability/awaited_batches.ts",
-    find: 'else this.#leaving.add(peer, () => this.#depart(peer, departure === "left"));',
-    replace: 'else this.#depart(peer, departure === "left");',
+    find: '    this.#leaving.add(peer, () => this.#depart(peer, departure === "left"));\n',
+    replace: '    this.#depart(peer, departure === "left");\n',
   },
   {
     name: "all: a peer that has responded to a forged leave counts no longer",
@@ -472,13 +472,13 @@ export const AWAITS: readonly Mutant[] = judgedBy("awaits", [
   {
     name: "every token under an id of the node is its own",
     file: "src/reliability/consistency_tokens.ts",
-    find: 'return number <= own ? "reached" : "unknown";',
-    replace: 'return own > 0 || number < 0 ? "reached" : "unknown";',
+    find: 'if (number <= own) return "reached";',
+    replace: 'if (own > 0) return "reached";',
   },
   {
     name: "a token of a former id is not its own",
     file: "src/reliability/consistency_tokens.ts",
-    find: "    this.#ownNumbers.set(identity.text, number);\n",
+    find: "    this.#ownNumbers.set(identity.text, own);\n",
     replace: "",
   },
   {

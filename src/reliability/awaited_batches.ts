@@ -142,9 +142,13 @@ export class AwaitedBatches implements QuorumOwner {
   /** A peer is no longer there: it is lost, or a leave came in its name. */
   depart(peer: AwaitedPeer, departure: Departure): void {
     if (this.#isClosed) return;
-    if (departure !== "left" && departure !== "unverified") this.#depart(peer, false);
+    if (departure !== "left" && departure !== "unverified") {
+      this.#leaving.delete(peer.id);
+      this.#depart(peer, false);
+      return;
+    }
     // What was not verified does not count as a leave.
-    else this.#leaving.add(peer, () => this.#depart(peer, departure === "left"));
+    this.#leaving.add(peer, () => this.#depart(peer, departure === "left"));
   }
 
   #depart(peer: AwaitedPeer, hasLeft: boolean): void {

@@ -119,10 +119,12 @@ export class ConsistencyTokens {
   token(earlier?: string): string {
     const { identity } = this.#config;
     const entries = earlier === undefined ? [] : parse(earlier);
-    const number = this.#ownNumber;
-    this.#ownNumbers.set(identity.text, number);
-    const own = number > 0 ? [{ nodeId: identity.bytes, id: identity.text, number }] : [];
-    return format([...own, ...entries.filter(({ id }) => id !== identity.text)].slice(0, MAX_NODES));
+    const own = this.#ownNumber;
+    this.#ownNumbers.set(identity.text, own);
+    // A higher number under this id is one of a clone, or of this node before it was set back: it stays what it was.
+    const number = Math.max(own, ...entries.map((entry) => entry.id === identity.text ? entry.number : 0));
+    const first = number > 0 ? [{ nodeId: identity.bytes, id: identity.text, number }] : [];
+    return format([...first, ...entries.filter(({ id }) => id !== identity.text)].slice(0, MAX_NODES));
   }
 
   /** Implements `MeshBus.reached`. */
@@ -205,12 +207,11 @@ export class ConsistencyTokens {
 
   #stateOf({ id, number }: TokenEntry): "reached" | "missing" | "unknown" | "gone" {
     const { identity, streams } = this.#config;
+    // A higher number is one of a clone with the same id, or of this node before it was set back.
+    const own = id === identity.text ? this.#ownNumber : this.#ownNumbers.get(id) ?? 0;
+    if (number <= own) return "reached";
     const stream = streams().get(id);
-    if (stream === undefined) {
-      // A higher number is one of a clone with the same id, or of this node before it was set back.
-      const own = id === identity.text ? this.#ownNumber : this.#ownNumbers.get(id) ?? 0;
-      return number <= own ? "reached" : "unknown";
-    }
+    if (stream === undefined) return "unknown";
     const isSettled = stream.catchUp === undefined && stream.window.settled >= number;
     if (!stream.isDeparted) return isSettled ? "reached" : "missing";
     // A gap of a departed node covers what was known of it by then.

@@ -27,12 +27,18 @@ export class LeavingPeers<P extends AcknowledgingPeer> {
   /** A leave came. `onSilent` is called when the peer had the time to respond. */
   add(peer: P, onSilent: () => void): void {
     const { id } = peer;
-    this.#leaving.get(id)?.timer.cancel();
+    this.delete(id);
     const timer = this.#clock.setTimer(() => {
       this.#leaving.delete(id);
       onSilent();
     }, RESPONSE_TIME);
     this.#leaving.set(id, { peer, timer });
+  }
+
+  /** It is lost: nobody waits for its response. */
+  delete(id: string): void {
+    this.#leaving.get(id)?.timer.cancel();
+    this.#leaving.delete(id);
   }
 
   /** `peers`, and those that are leaving. */

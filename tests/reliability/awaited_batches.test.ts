@@ -171,6 +171,17 @@ describe("an await", () => {
     assertEquals([batches.size, clock.pending], [0, 0]);
   });
 
+  test("does not wait for the response of a peer that is lost after its leave", async () => {
+    const { batches, clock, open, peers } = setUp("a", "b");
+    const failed = assertRejects(() => open(TWO).promise, QuorumNotSatisfiedError);
+    const [a] = peers.splice(0, 1) as [AwaitedPeer];
+    batches.depart(a, "left");
+    await clock.advance(100);
+    batches.depart(a, "lost");
+    assertEquals((await failed).missing.map(({ node, reason }) => `${node} ${reason}`), ["a lost", "b pending"]);
+    assertEquals([batches.size, clock.pending], [0, 0]);
+  });
+
   test("fails when a leave came that was not verified, and the peer has not responded", async () => {
     const { ack, batches, clock, open, peers } = setUp("a", "b");
     const [a] = peers.splice(0, 1) as [AwaitedPeer];

@@ -128,6 +128,16 @@ describe("a wait", () => {
     state.next = 4;
     tokens.changed();
     await beyond[0];
+    // What this node has written is here, whatever becomes of the clone.
+    const clone = follow(9, 0);
+    assert(!clone.isDeparted);
+    await tokens.reached(own);
+    // A clone's higher number stays in the token, and is not reached by that.
+    const mixed = tokens.reached(tokens.token(tokenOf(7, 50)));
+    assert(await isOpen(mixed));
+    state.next = 51;
+    tokens.changed();
+    await mixed;
   });
 
   test("goes on while a batch before the last is missing, or it is not known where the stream begins", async () => {

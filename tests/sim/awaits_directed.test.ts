@@ -214,8 +214,8 @@ describe("what is awaited", () => {
     const { network, nodes: [a] } = world;
     const own: string[] = [];
     a?.mesh.subscribe({ prefix: "" }, ({ key }) => own.push(key), { self: true });
-    // A plain key takes another way than one with options.
-    for (const options of [undefined, { timeout: 5000 }]) {
+    // A plain key takes another way than one with options. None may be null as well.
+    for (const options of [undefined, { timeout: 5000 }, null as unknown as undefined]) {
       const guard = a?.mesh.guard("key");
       const awaited = a?.mesh.publishAndAwait("key", 1, options) as Promise<PublishResult>;
       assertEquals([guard?.isFresh(), own.splice(0)], [false, ["key"]]);
