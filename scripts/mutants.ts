@@ -121,6 +121,7 @@ const AWAIT_TESTS = [
   "sim/tokens",
   "sim/duplicate_id",
   "sim/hostile",
+  "membership/path_validation",
 ];
 const JUDGES: Readonly<Record<Judge, string>> = {
   storms: "storms",

@@ -403,6 +403,7 @@ export class MeshBus implements SyncBus {
     return undefined;
   }
 
+  /** The same for a plain key whose delivery is awaited. */
   #acceptAwaited(key: string, awaiter: DeliveryAwaiter): Promise<void> | undefined {
     if (!this.#guards.idle) this.#guards.touch(key);
     if (!this.#batcher.tryAddAwaited(key, awaiter)) {

@@ -168,6 +168,12 @@ export const AWAITS: readonly Mutant[] = judgedBy("awaits", [
     replace: "new Quorum(wish, peers, zone, this)",
   },
   {
+    name: "all: an invented node in whose name a leave came is awaited",
+    file: "src/reliability/reliability.ts",
+    find: "if (isValidated && acknowledges)",
+    replace: "if (acknowledges)",
+  },
+  {
     name: "all: a leave counts though the peer is not challenged",
     file: "src/membership/membership.ts",
     find: 'isChallenged ? "left" : "unverified"',

@@ -50,9 +50,7 @@ export function checkPublication(topic: Topic, attached: Metadata = {}): Publica
   return { text, isPrefix, metadata };
 }
 
-/**
- * Checks a plain key, with the errors of {@linkcode checkPublication}, and returns it.
- */
+/** Checks a plain key, with the errors of {@linkcode checkPublication}, and returns it. */
 export function checkKey(key: string): string {
   const bytes = utf8Length(key);
   if (bytes === ILL_FORMED || bytes > MAX_KEY) checkPublication(key);

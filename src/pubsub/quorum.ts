@@ -121,11 +121,6 @@ export class Quorum implements DeliveryAwaiter {
     this.#reject?.(reason);
   }
 
-  /** The answers so far. */
-  get acknowledgements(): readonly Acknowledgement[] {
-    return this.#answers;
-  }
-
   /** The error that says who has acknowledged and who has not. */
   shortage(peers: AcknowledgingPeers, isPublished = true): QuorumNotSatisfiedError {
     const { zones } = this.wish;

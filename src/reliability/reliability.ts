@@ -259,9 +259,10 @@ export class Reliability implements StreamRegistry {
   }
 
   forget(peer: KnownPeer, departure: Departure): void {
-    const { acknowledges, id } = peer;
+    const { acknowledges, id, isValidated } = peer;
     this.sendStream.forget(id);
-    if (acknowledges) this.awaitedBatches.depart(peer, departure);
+    // Anybody can invent a node that was never validated: it is awaited neither before nor after its leave.
+    if (isValidated && acknowledges) this.awaitedBatches.depart(peer, departure);
     const stream = this.receiveStreams.get(id);
     if (departure !== "evicted" && stream !== undefined) this.receiveStreams.lose(stream);
   }

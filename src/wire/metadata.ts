@@ -83,11 +83,7 @@ export function checkName(action: string, name: string, value: unknown, limit: n
 }
 
 function checkClock(clock: unknown): VectorClock {
-  // The counts of a map, or of an instance with getters, would be left out without a word.
-  const prototype: unknown = typeof clock === "object" && clock !== null ? Object.getPrototypeOf(clock) : undefined;
-  if (
-    typeof clock !== "object" || clock === null || (prototype !== null && Object.getPrototypeOf(prototype) !== null)
-  ) {
+  if (!isPlainObject(clock)) {
     throw misuse("publish", "`vectorClock` must be a plain object with a count per writer", clock);
   }
   const entries = Object.entries(clock);
@@ -110,6 +106,14 @@ function checkClock(clock: unknown): VectorClock {
   // A writer may have the name of a property of every object, such as `constructor` or `__proto__`.
   // Own subscriptions, and those in this process, get the same types of counts as other nodes do.
   return Object.fromEntries(entries.map(([writer, count]) => [writer, ofEvent(count as number | bigint)]));
+}
+
+/** Whether all that an object has are its own properties. A map has none, and an instance may have getters. */
+function isPlainObject(value: unknown): value is object {
+  if (typeof value !== "object" || value === null) return false;
+  const prototype: unknown = Object.getPrototypeOf(value);
+  // That of every object, of whatever realm, has none itself.
+  return prototype === null || Object.getPrototypeOf(prototype) === null;
 }
 
 /** A count as events have it: a `number` where that is exact. */

@@ -377,6 +377,20 @@ describe("an address that a peer lists", () => {
     assertEquals(rig.entry(2).isValidated, true);
   });
 
+  test("verifies 64 leaves at once and 8 a second; those beyond that count as unverified", async () => {
+    const rig = new MembershipRig();
+    const indexes = Array.from({ length: 70 }, (_, i) => 1 + i);
+    rig.meet(...indexes);
+    rig.departures.length = 0;
+    const challenges = rig.sent.length;
+    for (const index of indexes.slice(0, 66)) rig.membership.leave(nameOf(index));
+    assertEquals(rig.departures, [...Array(64).fill("left"), "unverified", "unverified"]);
+    assertEquals(rig.sent.length - challenges, 64);
+    await rig.clock.advance(250);
+    for (const index of indexes.slice(66)) rig.membership.leave(nameOf(index));
+    assertEquals(rig.departures.slice(66), ["left", "left", "unverified", "unverified"]);
+  });
+
   test("of a peer that has left gets no more, besides the one that verifies the leave", async () => {
     const rig = new MembershipRig();
     rig.meet(1, 2);

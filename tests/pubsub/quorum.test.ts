@@ -183,11 +183,11 @@ describe('"all" replicas', () => {
   });
 
   test("are not satisfied by a node that had left and has answered all the same", async () => {
-    const { quorum, depart, join, answer, state } = setUp({ replicas: "all" }, "a b");
+    const { shortage, depart, join, answer, state } = setUp({ replicas: "all" }, "a b");
     depart("a", true);
     join("a");
     answer("a");
-    assertEquals([await state(), quorum.acknowledgements.length], ["waiting", 1]);
+    assertEquals([await state(), shortage().acknowledgements.length], ["waiting", 1]);
     answer("b");
     assertEquals(await state(), "fulfilled");
   });

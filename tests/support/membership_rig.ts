@@ -9,7 +9,7 @@ import type { MeshEvent } from "../../src/events.ts";
 import { type LocalAddressing, Membership, type MembershipConfig } from "../../src/membership/membership.ts";
 import type { HeartbeatPayload } from "../../src/membership/heartbeat_sender.ts";
 import type { PeerEntry } from "../../src/membership/peer.ts";
-import type { StreamRegistry } from "../../src/membership/stream_registry.ts";
+import type { Departure, StreamRegistry } from "../../src/membership/stream_registry.ts";
 import { type Endpoint, formatAddress } from "../../src/platform/endpoint.ts";
 import { Jitter } from "../../src/platform/jitter.ts";
 import type { Extension } from "../../src/wire/extension.ts";
@@ -64,6 +64,8 @@ export class MembershipRig {
   readonly sent: SentHeartbeat[] = [];
   readonly beats: number[] = [];
   readonly gone: string[] = [];
+  /** How those that are gone have departed. */
+  readonly departures: Departure[] = [];
   /** Peers that were evicted to make room. */
   readonly evicted: string[] = [];
   readonly validated: { readonly id: string; readonly to: string; readonly time: number }[] = [];
@@ -113,7 +115,10 @@ export class MembershipRig {
         isFollowed,
         expire: () => this.beats.push(clock.now()),
         validate: (id, to, time) => this.validated.push({ id, to: formatAddress(to.host, to.port), time }),
-        forget: ({ id }, departure) => (departure === "evicted" ? this.evicted : this.gone).push(id),
+        forget: ({ id }, departure) => {
+          (departure === "evicted" ? this.evicted : this.gone).push(id);
+          this.departures.push(departure);
+        },
       },
       pathMtu: undefined,
       events: { emit: (event) => this.events.push(event) },
